@@ -7,8 +7,8 @@ import { convergence } from "./orchestrator/convergence.js";
 import { replicasOf } from "./orchestrator/desired-slots.js";
 import { reconcile } from "./reconcile.js";
 import { buildContext, buildSnapshot, buildSpec, CPU, clusterOf, GIB } from "./testing/records.js";
-import { happen, history, historyWithReorders, NODES, play } from "./testing/service-histories.js";
-import { World, worldNodes } from "./testing/world.js";
+import { applyEvent, history, historyWithReorders, NODES, play } from "./testing/service-histories.js";
+import { buildNodes, World } from "./testing/world.js";
 
 /** A fault that a hundred histories miss is found by raising this for one run. */
 const RUNS = { numRuns: 100 };
@@ -23,20 +23,24 @@ function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<st
 }
 
 describe("reconcile() over random histories", { timeout: 60_000 }, () => {
-  it("comes to rest with all that fits running once faults stop", () => {
+  it("settles with every task that fits running once faults stop", () => {
     fc.assert(
       fc.property(historyWithReorders, (input) => {
         const world = play(input, () => undefined);
         for (const id of world.nodes.keys()) {
           world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
         }
-        world.comeToRest();
-        const { converged, desired, running, reasons } = convergence(world.view, world.cluster, world.now);
+        world.settleOverTime();
+        const { converged, desired, running, reasons } = convergence(
+          world.snapshot,
+          world.cluster,
+          world.now,
+        );
         const waiting = [...world.tasks.values()].filter(isPending);
         expect(reasons.length > 0).toBe(!converged);
         expect(converged).toBe(waiting.length === 0);
         expect(running + waiting.length).toBeGreaterThanOrEqual(desired);
-        expect(world.live().every((task) => shouldRun(task))).toBe(true);
+        expect(world.occupying().every((task) => shouldRun(task))).toBe(true);
       }),
       RUNS,
     );
@@ -47,7 +51,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
       fc.property(history, (input) => {
         const limit = input.spec.update?.order === START_FIRST ? 2 : 1;
         play(input, (world) => {
-          const live = world.live().filter(({ id }) => !world.wereDisconnected.has(id));
+          const live = world.occupying().filter(({ id }) => !world.wereDisconnected.has(id));
           for (const tasks of count(live, slotOf).values()) expect(tasks).toBeLessThanOrEqual(limit);
         });
       }),
@@ -55,7 +59,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("never has more wanted slots than replicas", () => {
+  it("never has more slots that should run than replicas", () => {
     fc.assert(
       fc.property(history, (input) => {
         play(input, (world) => {
@@ -77,7 +81,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
           const max = world.spec.placement?.maxReplicasPerNode ?? 0;
           const isGlobal = world.spec.mode?.$case === "global";
           const { nanoCpus = 0, memoryBytes = 0 } = world.spec.task?.reservations ?? {};
-          for (const tasks of count(world.live(), (task) => task.nodeId).values()) {
+          for (const tasks of count(world.occupying(), (task) => task.nodeId).values()) {
             expect(tasks * nanoCpus).toBeLessThanOrEqual(4 * CPU);
             expect(tasks * memoryBytes).toBeLessThanOrEqual(8 * GIB);
             if (world.spec.ports.length > 0) expect(tasks).toBe(1);
@@ -89,7 +93,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("never stops a task that runs well and is current, but to scale down or because of its node", () => {
+  it("stops a ready, current task only to scale down or because of its node", () => {
     fc.assert(
       fc.property(history, (input) => {
         let replicas = replicasOf(input.spec);
@@ -98,7 +102,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
           if (action.task.specVersion < world.service.templateVersion) return;
           const { availability } = world.nodes.get(action.task.nodeId) ?? {};
           const twin = world
-            .live()
+            .occupying()
             .some((task) => task !== action.task && slotOf(task) === slotOf(action.task) && isReady(task));
           const scaledDown = replicasOf(world.spec) < replicas && action.desired === DesiredState.REMOVE;
           expect(scaledDown || twin || availability === Availability.DRAIN).toBe(true);
@@ -134,7 +138,7 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("decides the same whatever the order of tasks and nodes", () => {
+  it("gives the same plan whatever the order of tasks and nodes", () => {
     fc.assert(
       fc.property(history, fc.infiniteStream(fc.nat()), (input, keys) => {
         play(input, (world) => {
@@ -146,13 +150,13 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
               .map(({ item }) => item);
           const plan = (tasks: readonly Task[], nodes: typeof world.cluster.nodes) =>
             reconcile(
-              buildSnapshot({ ...world.view, tasks }),
+              buildSnapshot({ ...world.snapshot, tasks }),
               clusterOf(nodes),
               buildContext({ now: world.now }),
             );
           const { nodes } = world.cluster;
-          const straight = plan(world.view.tasks, nodes);
-          const shuffled = plan(shuffle(world.view.tasks), new Map(shuffle(nodes)));
+          const straight = plan(world.snapshot.tasks, nodes);
+          const shuffled = plan(shuffle(world.snapshot.tasks), new Map(shuffle(nodes)));
           const byTask = (actions: readonly Action[]): readonly Action[] =>
             [...actions].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
           expect(byTask(shuffled.actions)).toEqual(byTask(straight.actions));
@@ -163,12 +167,12 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("removes a service and all its records, dead nodes or not", () => {
+  it("removes a service and all its records, also with nodes down", () => {
     fc.assert(
       fc.property(history, (input) => {
         const world = play(input, () => undefined);
         world.service = { ...world.service, removing: true };
-        world.comeToRest();
+        world.settleOverTime();
         expect(world.removed).toBe(true);
         expect(world.tasks.size).toBe(0);
       }),
@@ -182,12 +186,12 @@ describe("reconcile() over random histories", { timeout: 60_000 }, () => {
         fc.array(size, { minLength: 1, maxLength: 6 }),
         fc.integer({ min: 1, max: 6 }),
         (sizes, nodes) => {
-          const world = new World({ spec: buildSpec(), nodes: worldNodes(nodes) });
+          const world = new World({ spec: buildSpec(), nodes: buildNodes(nodes) });
           for (const replicas of sizes) {
-            happen(world, { kind: "scale", replicas });
-            world.comeToRest();
+            applyEvent(world, { kind: "scale", replicas });
+            world.settleOverTime();
             expectBalanced(world);
-            expect(world.live().length).toBe(replicas);
+            expect(world.occupying().length).toBe(replicas);
           }
         },
       ),
@@ -210,11 +214,11 @@ describe("an update", () => {
             mode: { $case: "replicated", value: { replicas } },
             update: { parallelism, order: how },
           });
-          const world = new World({ spec: made, nodes: worldNodes(nodes) });
-          world.comeToRest();
-          happen(world, { kind: "update" });
-          world.comeToRest();
-          expect(world.live().every((task) => task.specVersion === 2 && isReady(task))).toBe(true);
+          const world = new World({ spec: made, nodes: buildNodes(nodes) });
+          world.settleOverTime();
+          applyEvent(world, { kind: "update" });
+          world.settleOverTime();
+          expect(world.occupying().every((task) => task.specVersion === 2 && isReady(task))).toBe(true);
           expectBalanced(world);
         },
       ),
@@ -224,7 +228,7 @@ describe("an update", () => {
 
 function expectBalanced(world: World): void {
   const counts = [...world.nodes.keys()].map(
-    (id) => world.live().filter((task) => task.nodeId === id).length,
+    (id) => world.occupying().filter((task) => task.nodeId === id).length,
   );
   expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
 }

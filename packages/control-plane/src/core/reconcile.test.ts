@@ -45,11 +45,11 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("does nothing when all is as it should be", () => {
+  it("plans nothing when the service is in its desired state", () => {
     expect(planFor({ tasks: [buildTask()] })).toEqual({ actions: [], problems: [] });
   });
 
-  it("makes NEW tasks that say why they have no node", () => {
+  it("creates NEW tasks with the reason why they have no node", () => {
     const nodes = [
       buildNode({ id: "n1", description: { memoryBytes: GIB } }),
       buildNode({ id: "n2", description: { memoryBytes: GIB } }),
@@ -61,7 +61,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("marks tasks of a dead node and replaces them in the same plan", () => {
+  it("marks the tasks of a down node as disconnected and replaces them in the same plan", () => {
     const nodes = [buildNode({ id: "n1", state: NodeState.DOWN }), buildNode({ id: "n2" })];
     expect(lines(planFor({ tasks: [buildTask()] }, nodes))).toEqual([
       "mark task t1 (shop_web.1) as disconnected: node n1 is down",
@@ -69,7 +69,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("forgets a task that was to be removed when its node dies, and one that was lost", () => {
+  it("deletes a task that was to be removed when its node is down, and one that was lost", () => {
     const nodes = [buildNode({ id: "n1" }), buildNode({ id: "n2", state: NodeState.DOWN })];
     const leaving = { desiredState: DesiredState.REMOVE, slot: 2 };
     const lost = { status: { state: TaskState.LOST } };
@@ -85,7 +85,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("leaves a paused node's tasks alone and gives it none", () => {
+  it("keeps the tasks of a paused node and places none on it", () => {
     const nodes = [buildNode({ id: "n1", availability: Availability.PAUSE }), buildNode({ id: "n2" })];
     const spec = buildSpec({ mode: replicas(3) });
     expect(lines(planFor({ spec, tasks: [buildTask()] }, nodes))).toEqual([
@@ -94,7 +94,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("scales down what runs nothing or badly first, then on the fullest node, highest slot first", () => {
+  it("scales down empty and unready slots first, then on the most loaded node, highest slot first", () => {
     const on = (slot: number, nodeId: string, over = {}): Task =>
       buildTask({ id: `t${slot}`, slot, nodeId, ...over });
     const unhealthy = { status: { state: TaskState.RUNNING, health: Health.UNHEALTHY } };
@@ -117,12 +117,12 @@ describe("reconcile() of a replicated service", () => {
     expect(downTo(2).toSorted()).toEqual(["t3", "t4", "t5", "t6"]);
   });
 
-  it("does not use a slot number again while its former task has not stopped", () => {
+  it("does not reuse a slot number before its previous task has stopped", () => {
     const leaving = buildTask({ desiredState: DesiredState.REMOVE });
     expect(lines(planFor({ tasks: [leaving] }))).toEqual(["create task a1 (shop_web.2) on node n2"]);
   });
 
-  it("restarts what failed, later each time, and says until when it waits", () => {
+  it("restarts a failed task with a growing delay, and requests to be called again", () => {
     const failed = (restarts: number): Task =>
       buildTask({ restarts, status: { state: TaskState.FAILED, sinceMs: NOW, message: "exit code 1" } });
     const first = planFor({ tasks: [failed(0)] });
@@ -133,7 +133,7 @@ describe("reconcile() of a replicated service", () => {
     expect(later.problems).toEqual(["slot 1: it restarts after exit code 1"]);
   });
 
-  it("forgives failures once a task has run well for a minute", () => {
+  it("resets the restart count once a task has been ready for a minute", () => {
     const since = (ageMs: number): Task =>
       buildTask({ restarts: 3, status: { state: TaskState.RUNNING, sinceMs: NOW - ageMs } });
     expect(planFor({ tasks: [since(59_000)] })).toMatchObject({ actions: [], requeueAtMs: NOW + 1_000 });
@@ -152,7 +152,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("does not write a reason again that has not changed", () => {
+  it("does not write an unchanged reason again", () => {
     const spec = buildSpec({ placement: { constraints: ["node.labels.zone == a"] } });
     const message = "3 nodes do not meet node.labels.zone == a";
     const waiting = (text: string): Task =>
@@ -163,7 +163,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("gives a waiting task its node when there is room", () => {
+  it("assigns a waiting task when a node has room", () => {
     const waiting = buildTask({ nodeId: "", status: { state: TaskState.NEW, message: "no room" } });
     expect(lines(planFor({ tasks: [waiting] }))).toEqual(["assign task t1 (shop_web.1) to node n1"]);
   });
@@ -176,7 +176,7 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("leaves a completed one-shot alone", () => {
+  it("keeps a completed one-shot", () => {
     const spec = buildSpec({ task: { restart: { condition: RestartPolicy_Condition.NONE } } });
     const tasks = [buildTask({ status: { state: TaskState.COMPLETE } })];
     expect(planFor({ spec, tasks })).toEqual({ actions: [], problems: [] });
@@ -195,7 +195,7 @@ describe("reconcile() of a global service", () => {
     ]);
   });
 
-  it("has one waiting task for each node without room, and hands it to the first that has", () => {
+  it("has one waiting task for each node without room, and assigns it to the first that has", () => {
     const spec = { ...global, task: buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }).task };
     const small = NODES.map((one) => buildNode({ id: one.id, description: { memoryBytes: GIB } }));
     const made = planFor({ spec }, small).actions;
@@ -211,7 +211,7 @@ describe("reconcile() of a global service", () => {
     ]);
   });
 
-  it("removes its task from a drained node, and leaves a paused one's", () => {
+  it("removes its task from a drained node, and keeps that of a paused node", () => {
     const nodes = [
       buildNode({ id: "n1", availability: Availability.DRAIN }),
       buildNode({ id: "n2", availability: Availability.PAUSE }),
@@ -221,7 +221,7 @@ describe("reconcile() of a global service", () => {
     ]);
   });
 
-  it("keeps the task of a dead node until it is back, and makes another when it was lost", () => {
+  it("keeps the task of a down node until it returns, and creates another when it was lost", () => {
     const dead = [buildNode({ id: "n1", state: NodeState.DOWN })];
     expect(lines(planFor({ spec: global, tasks: [on("n1")] }, dead))).toEqual([
       "mark task t-n1 (shop_web) as disconnected: node n1 is down",
@@ -241,7 +241,7 @@ describe("reconcile() of a global service", () => {
 describe("reconcile() of a service that is being removed", () => {
   const service = buildService({ removing: true });
 
-  it("removes what an agent can remove and forgets the rest", () => {
+  it("removes tasks through their agents, and deletes those that no agent can remove", () => {
     const nodes = [buildNode({ id: "n1" }), buildNode({ id: "n2", state: NodeState.DOWN })];
     const tasks = [
       buildTask({ id: "here" }),
@@ -256,7 +256,7 @@ describe("reconcile() of a service that is being removed", () => {
     ]);
   });
 
-  it("goes itself when the last task is gone", () => {
+  it("deletes the service when the last task is gone", () => {
     expect(lines(planFor({ service }))).toEqual(["delete service s1: no tasks are left"]);
   });
 });

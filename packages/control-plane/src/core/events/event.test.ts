@@ -32,8 +32,8 @@ function told(...tasks: readonly Task[]): readonly string[] {
 const inState = (state: TaskState, more: Partial<TaskStatus> = {}, nodeId = "n1"): Task =>
   buildTask({ nodeId, status: TaskStatus.fromPartial({ state, ...more }) });
 
-describe("eventsOfTask()", () => {
-  test("tells a task's life in order", () => {
+describe("taskEvents()", () => {
+  test("returns the events of a task's life in order", () => {
     expect(
       told(
         inState(TaskState.NEW, { message: "1 node lacks 1 GiB memory" }, ""),
@@ -57,7 +57,7 @@ describe("eventsOfTask()", () => {
     ]);
   });
 
-  test("tells of a stop once it is wanted and once it is done", () => {
+  test("reports a stop when it is requested and when it is done", () => {
     const running = inState(TaskState.RUNNING);
     const stopping = { ...running, desiredState: DesiredState.SHUTDOWN };
     expect(
@@ -65,7 +65,7 @@ describe("eventsOfTask()", () => {
     ).toEqual(["TASK_PLACED on host-n1", "TASK_STARTED", "TASK_STOPPING", "TASK_STOPPED"]);
   });
 
-  test("tells each end and each start once, whatever states were seen in between (property)", () => {
+  test("reports each start and each end once, whatever states are skipped (property)", () => {
     const states = fc.uniqueArray(fc.integer({ min: TaskState.ASSIGNED, max: TaskState.LOST }), {
       minLength: 1,
     });
@@ -83,7 +83,7 @@ describe("eventsOfTask()", () => {
   });
 });
 
-test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host", () => {
+test("nodeEvents reports joins, losses, drains and problems", () => {
   const ready = buildNode({ id: "n1", state: NodeState.READY });
   const reasons = (before: typeof ready | undefined, after: typeof ready | undefined): readonly string[] =>
     nodeEvents({ before, after }, 1).map(
@@ -99,7 +99,7 @@ test("eventsOfNode tells of joins, deaths, drains and what is wrong with a host"
   expect(reasons(ready, undefined)).toEqual(["NODE_REMOVED"]);
 });
 
-describe("eventsOfService()", () => {
+describe("serviceEvents()", () => {
   const told = (before = buildService(), after = buildService()): readonly string[] =>
     serviceEvents({ before, after }, 1).map(({ reason, message }) => `${reason} ${message}`.trim());
   const replicas = (count: number) =>
@@ -107,7 +107,7 @@ describe("eventsOfService()", () => {
   const rollout = (state: Rollout_State, message = "") =>
     Rollout.fromPartial({ state, message, fromVersion: 1, toVersion: 2, startedAtMs: 5 });
 
-  test("tells a change of scale from one of what runs", () => {
+  test("distinguishes a change of scale from a change of the template", () => {
     expect(told(buildService(), buildService({ version: 2, spec: replicas(3) }))).toEqual([
       "SCALED 1 → 3 replicas",
     ]);
@@ -116,7 +116,7 @@ describe("eventsOfService()", () => {
     ]);
   });
 
-  test("tells each step of a rollout once", () => {
+  test("reports each step of a rollout once", () => {
     const at = (state: Rollout_State, message?: string) => buildService({ rollout: rollout(state, message) });
     expect(told(buildService(), at(Rollout_State.UPDATING))).toEqual(["ROLLOUT_STARTED version 1 → 2"]);
     expect(told(at(Rollout_State.UPDATING), at(Rollout_State.UPDATING))).toEqual([]);
@@ -129,7 +129,7 @@ describe("eventsOfService()", () => {
   });
 });
 
-test("pastEvents keeps the newest in the order of their times (property)", () => {
+test("pastEvents returns the newest events in order of time (property)", () => {
   const times = fc.array(fc.integer({ min: 1, max: 1_000 }), { maxLength: 50 });
   fc.assert(
     fc.property(times, fc.integer({ min: 1, max: 20 }), (sinceMs, limit) => {

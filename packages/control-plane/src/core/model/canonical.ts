@@ -1,4 +1,4 @@
-/** The same text for JSON values that differ in nothing but the order of their keys. */
+/** Returns a text that is equal for JSON values that differ only in the order of their keys. */
 export function canonicalText(value: unknown): string {
   return JSON.stringify(sorted(value)) ?? "";
 }

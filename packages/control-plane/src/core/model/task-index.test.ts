@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { reconcile } from "../reconcile.js";
 import { buildContext, buildTask, idSequence } from "../testing/records.js";
-import { happen, history, NODES } from "../testing/service-histories.js";
-import { World, worldNodes } from "../testing/world.js";
+import { applyEvent, history, NODES } from "../testing/service-histories.js";
+import { buildNodes, World } from "../testing/world.js";
 import { TaskIndex } from "./task-index.js";
 
 const byId = (tasks: Iterable<Task>): readonly Task[] => [...tasks].sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -23,21 +23,21 @@ const wordsOf = (index: TaskIndex): unknown => ({
 });
 
 describe("TaskIndex", () => {
-  it("says after any changes what one made afresh says, and leads to the same plans", {
+  it("equals a new index after any changes, and leads to the same plans", {
     timeout: 60_000,
   }, () => {
     fc.assert(
       fc.property(history, ({ spec, events }) => {
-        const world = new World({ spec, nodes: worldNodes(NODES) });
+        const world = new World({ spec, nodes: buildNodes(NODES) });
         const index = new TaskIndex();
         world.settle();
         for (const event of events) {
-          world.comeToRest();
-          happen(world, event);
+          world.settleOverTime();
+          applyEvent(world, event);
           if (world.removed) return;
           follow(index, world);
           expect(wordsOf(index)).toEqual(wordsOf(TaskIndex.of(world.tasks.values())));
-          const { view, cluster, now } = world;
+          const { snapshot: view, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
           expect(reconcile({ ...view, index }, cluster, context())).toEqual(
             reconcile(view, cluster, context()),
@@ -48,7 +48,7 @@ describe("TaskIndex", () => {
     );
   });
 
-  it("counts a task as calm only while it is alone in its slot", () => {
+  it("counts a task as stable only while it is alone in its slot", () => {
     const running = { status: { state: TaskState.RUNNING } };
     const first = buildTask({ id: "t1", slot: 1, nodeId: "n1", ...running });
     const second = buildTask({ id: "t2", slot: 1, nodeId: "n2", ...running });

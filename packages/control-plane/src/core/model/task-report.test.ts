@@ -14,8 +14,8 @@ const anyState = fc
   .integer({ min: TaskState.UNSPECIFIED, max: TaskState.LOST })
   .map((state) => TaskStatus.fromJSON({ state }).state);
 
-describe("transition()", () => {
-  it("never moves a task back, nor out of a final state, whatever is reported", () => {
+describe("applyReport()", () => {
+  it("never moves a task back, nor out of a final state", () => {
     fc.assert(
       fc.property(anyState, anyState, (from, to) => {
         const task = buildTask({ status: { state: from } });
@@ -29,7 +29,7 @@ describe("transition()", () => {
     );
   });
 
-  it("takes the leader's time when the state changes and keeps it when only details do", () => {
+  it("sets the time by the leader's clock when the state changes, and keeps it otherwise", () => {
     const task = buildTask({ status: { state: TaskState.STARTING, sinceMs: 1 } });
     const moved = applyReport(task, report(TaskState.RUNNING, { sinceMs: 99 }), NOW);
     expect(moved).toMatchObject({
@@ -43,7 +43,7 @@ describe("transition()", () => {
     });
   });
 
-  it("remembers when a task began to run, also once it has ended", () => {
+  it("keeps the time when a task began to run, also after it has ended", () => {
     const starting = buildTask({ status: { state: TaskState.STARTING, sinceMs: 1 } });
     const running = applyReport(starting, report(TaskState.RUNNING), NOW);
     if (running.kind !== "updated") throw new Error("it runs");
@@ -54,20 +54,20 @@ describe("transition()", () => {
     expect(neverRan).toMatchObject({ task: { status: { runningSinceMs: undefined } } });
   });
 
-  it("writes nothing for a repeated report", () => {
+  it("changes nothing for a repeated report", () => {
     const task = buildTask({ status: { state: TaskState.RUNNING, sinceMs: 1, containerId: "c" } });
     expect(applyReport(task, report(TaskState.RUNNING, { sinceMs: 77, containerId: "c" }), NOW).kind).toBe(
       "unchanged",
     );
   });
 
-  it("ignores another node's word, and a LOST task's", () => {
+  it("ignores reports of other nodes, and reports about LOST tasks", () => {
     expect(applyReport(buildTask({ nodeId: "n2" }), report(TaskState.FAILED), NOW).kind).toBe("ignored");
     const lost = buildTask({ status: { state: TaskState.LOST } });
     expect(applyReport(lost, report(TaskState.RUNNING), NOW).kind).toBe("ignored");
   });
 
-  it("deletes the record once the removal that was asked for is reported", () => {
+  it("deletes the record once the agent reports the requested removal", () => {
     const removed = { ...report(TaskState.SHUTDOWN), removed: true };
     expect(applyReport(buildTask({ desiredState: DesiredState.REMOVE }), removed, NOW).kind).toBe("deleted");
     expect(applyReport(buildTask(), removed, NOW).kind).toBe("ignored");

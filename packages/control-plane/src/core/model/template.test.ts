@@ -19,18 +19,18 @@ describe("templateOf()", () => {
     [5, 4],
     [6, 1],
     [7, 1],
-  ])("knows that version %i has template %i", (version, template) => {
+  ])("version %i has template %i", (version, template) => {
     expect(templateOf(returned, version)).toBe(template);
   });
 
-  it("takes what an older berth wrote, which knew only since when the template is the same", () => {
+  it("reads records of older releases, which hold only the first version of the template", () => {
     const service = buildService({ version: 5, templateVersion: 3 });
     expect([2, 3, 5].map((version) => templateOf(service, version))).toEqual([0, 3, 3]);
   });
 });
 
 describe("currentTest()", () => {
-  it("takes tasks of an older version with the same template for current, and those between for outdated", () => {
+  it("treats tasks of an older version with the same template as current, and those between as outdated", () => {
     const isCurrent = currentTest(returned);
     expect([1, 3, 4, 5, 6, 7].filter((version) => isCurrent(ofVersion(version)))).toEqual([1, 3, 6, 7]);
     const isNew = currentTest(buildService({ version: 5, templateVersion: 3 }));
@@ -39,7 +39,7 @@ describe("currentTest()", () => {
 });
 
 describe("addTemplateChange()", () => {
-  it("keeps what was known, and forgets the oldest of many changes", () => {
+  it("keeps earlier changes up to the limit", () => {
     const first = buildService({ version: 3, templateVersion: 2 });
     expect(addTemplateChange(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
     let service = first;
@@ -53,7 +53,7 @@ describe("addTemplateChange()", () => {
 });
 
 describe("templateText()", () => {
-  it("tells forced updates apart, and not what a container does not see", () => {
+  it("differs for forced updates, and not for parts that a container does not see", () => {
     const forced = buildSpec({ task: { container: { image: "web:1" }, forceUpdate: 1 } });
     expect(templateText(forced)).not.toBe(templateText(buildSpec()));
     expect(

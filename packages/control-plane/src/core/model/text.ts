@@ -1,4 +1,4 @@
-/** Numbers as people read them. Reasons are compared as text, so equal facts must give equal words. */
+/** Formats numbers for messages. Reasons are compared as text, so equal facts must give equal texts. */
 
 const UNITS = [
   ["GiB", 1024 ** 3],
@@ -6,7 +6,7 @@ const UNITS = [
   ["KiB", 1024],
 ] as const;
 
-/** `1.5 GiB`: at most one decimal. */
+/** Returns a size with at most one decimal: `1.5 GiB`. */
 export function bytesText(bytes: number): string {
   for (const [unit, size] of UNITS) {
     if (bytes >= size) return `${oneDecimal(bytes / size)} ${unit}`;
@@ -14,13 +14,13 @@ export function bytesText(bytes: number): string {
   return `${bytes} bytes`;
 }
 
-/** `0.25 CPU`, `2 CPUs`. */
+/** Returns a number of CPUs: `0.25 CPU`, `2 CPUs`. */
 export function cpusText(nanoCpus: number): string {
   const cpus = Number((nanoCpus / 1e9).toFixed(3));
   return `${cpus} ${cpus <= 1 ? "CPU" : "CPUs"}`;
 }
 
-/** `5m0s`, `1h0m30s`, `0.5s`. */
+/** Returns a duration: `5m0s`, `1h0m30s`, `0.5s`. */
 export function durationText(ms: number): string {
   const hours = Math.floor(ms / 3_600_000);
   const minutes = Math.floor((ms % 3_600_000) / 60_000);
@@ -29,7 +29,7 @@ export function durationText(ms: number): string {
   return minutes > 0 ? `${minutes}m${seconds}` : seconds;
 }
 
-/** `1 node is`, `3 nodes are`: the verb follows the number. */
+/** Returns a count of nodes with the verb in its number: `1 node is`, `3 nodes are`. */
 export function nodesText(count: number, verbs: { readonly one: string; readonly many: string }): string {
   return count === 1 ? `1 node ${verbs.one}` : `${count} nodes ${verbs.many}`;
 }

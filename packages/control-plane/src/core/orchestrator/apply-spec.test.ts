@@ -79,7 +79,7 @@ describe("applySpec()", () => {
     });
   });
 
-  it("brings a service back that is being removed", () => {
+  it("creates a service again that is being removed", () => {
     const outcome = applySpec({ ...existing, removing: true }, spec(), { id: "", now: NOW });
     expect(outcome).toMatchObject({ kind: "updated", service: { removing: false, version: 4 }, changed: [] });
   });
@@ -106,7 +106,7 @@ describe("applySpec()", () => {
     expect(forced).toMatchObject({ kind: "updated", replacesTasks: true });
   });
 
-  it("takes a rollout that is on along, and has a paused one tried again", () => {
+  it("continues an active rollout with the new version, and restarts a paused one", () => {
     const rollout = { fromVersion: 2, toVersion: 3, failedCount: 1, failedSlots: ["1"] };
     const after = (state: Rollout_State, over: Parameters<typeof buildSpec>[0]) => {
       const service = { ...existing, rollout: Rollout.fromPartial({ ...rollout, state }) };
@@ -131,7 +131,7 @@ describe("applySpec()", () => {
     expect(after(COMPLETED, labels)).toMatchObject({ state: COMPLETED, toVersion: 3 });
   });
 
-  it("finds the template of tasks that run already", () => {
+  it("reuses the template of running tasks", () => {
     const other = spec({ task: { ...BASE.task, container: { image: "web:2" } } });
     const updated = apply(other).service;
     const inUse = new Map([

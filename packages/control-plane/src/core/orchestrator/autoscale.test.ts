@@ -21,14 +21,14 @@ function scale(over: Partial<Omit<ScaleInput, "spec">> & { readonly spec?: Parti
 
 const cpu = (...cpuPercents: number[]): Usage => ({ ...idle, cpuPercents });
 
-test("decideScale follows the average use of the processor, and leaves small differences alone", () => {
+test("decideScale follows the average CPU usage, and ignores small deviations", () => {
   expect(scale({ usage: cpu(75, 75, 75, 75) })).toBe(6);
   expect(scale({ usage: cpu(25, 25, 25, 25) })).toBe(2);
   expect(scale({ usage: cpu(54, 54, 54, 54) })).toBe(4);
   expect(scale({ usage: cpu(46, 46, 46, 46) })).toBe(4);
 });
 
-test("decideScale follows the connections per replica, and the measure that asks for more", () => {
+test("decideScale follows the connections per replica, and the metric that asks for more", () => {
   const spec = { targetCpuPercent: 0, targetConnections: 10 };
   expect(scale({ spec, usage: { ...idle, connections: 80 } })).toBe(8);
   expect(scale({ spec, usage: { ...idle, connections: 10 } })).toBe(1);
@@ -46,14 +46,14 @@ test("decideScale is cautious about replicas that were not measured", () => {
   expect(scale({ usage: idle })).toBe(4);
 });
 
-test("decideScale removes nothing while some host has not told of its connections", () => {
+test("decideScale removes no replica while a node has not reported its connections", () => {
   const spec = { targetCpuPercent: 0, targetConnections: 10 };
   const usage = { ...idle, connections: 0, connectionsComplete: false };
   expect(scale({ spec, usage })).toBe(4);
   expect(scale({ spec, usage: { ...usage, connections: 80 } })).toBe(8);
 });
 
-test("decideScale keeps to its bounds, and grows in steps", () => {
+test("decideScale stays within its bounds, and scales up in steps", () => {
   expect(scale({ usage: cpu(0, 0, 0, 0), spec: { min: 3 } })).toBe(3);
   expect(scale({ usage: cpu(500, 500, 500, 500) })).toBe(8);
   expect(scale({ usage: cpu(500, 500, 500, 500), spec: { max: 5 } })).toBe(5);
@@ -61,7 +61,7 @@ test("decideScale keeps to its bounds, and grows in steps", () => {
   expect(scale({ current: 12, usage: cpu(...Array<number>(12).fill(50)) })).toBe(10);
 });
 
-test("decideScale shrinks only to the most that was asked for during its window, and grows at once", () => {
+test("decideScale scales down to the largest recommendation of its window, and up at once", () => {
   const spec = { scaleDownWindowMs: 5 * MINUTE_MS };
   const usage = cpu(10, 10, 10, 10);
   expect(scale({ spec, usage, history: [{ atMs: NOW - 4 * MINUTE_MS, replicas: 3 }] })).toBe(3);
@@ -73,7 +73,7 @@ test("decideScale shrinks only to the most that was asked for during its window,
   );
 });
 
-test("decideScale says why, and forgets what no window needs", () => {
+test("decideScale explains itself, and drops recommendations older than both windows", () => {
   const spec = AutoscaleSpec.fromPartial({ min: 1, max: 10, targetCpuPercent: 50 });
   const history = [
     { atMs: NOW - 6 * MINUTE_MS, replicas: 9 },
@@ -88,7 +88,7 @@ test("decideScale says why, and forgets what no window needs", () => {
   expect(decision.history.map(({ replicas }) => replicas)).toEqual([3, 6]);
 });
 
-test("under a steady load the number of replicas comes to rest within its bounds", () => {
+test("the number of replicas settles within its bounds under a steady load", () => {
   const load = fc.record({
     total: fc.integer({ min: 0, max: 2_000 }),
     target: fc.integer({ min: 10, max: 100 }),

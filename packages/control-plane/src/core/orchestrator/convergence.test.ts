@@ -40,7 +40,7 @@ describe("convergence()", () => {
     expect(converge([task()])).toEqual(DONE);
   });
 
-  it("is reached by a service of no replicas that has no task", () => {
+  it("is reached by a service with 0 replicas and no task", () => {
     const none = { mode: { $case: "replicated", value: { replicas: 0 } } } as const;
     expect(converge([], none)).toEqual({ desired: 0, running: 0, converged: true, reasons: [] });
   });
@@ -52,13 +52,13 @@ describe("convergence()", () => {
     ["is paused on its way back", Rollout_State.ROLLBACK_PAUSED, "no way back", ["no way back"]],
     ["is complete", Rollout_State.COMPLETED, "", []],
     ["has gone back", Rollout_State.ROLLBACK_COMPLETED, "rolled back to version 1", []],
-  ])("says so when a rollout %s, though every task runs", (_name, state, message, reasons) => {
+  ])("is not reached while a rollout %s, though every task is ready", (_name, state, message, reasons) => {
     const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
     const view = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
     expect(convergence(view, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
   });
 
-  it("is reached by tasks of an older version with the template that the service is back at", () => {
+  it("is reached by tasks of an older version whose template is current again", () => {
     const templates = [1, 2, 3].map((version) => ({ version, templateVersion: version === 2 ? 2 : 1 }));
     const back = buildService({ version: 3, templateVersion: 1, templates });
     const of = (specVersion: number) =>
@@ -88,7 +88,7 @@ describe("convergence()", () => {
     ["its node is drained", task({ nodeId: "n3" }), "it is to leave its node, which is drained"],
     ["it failed", task({ status: { state: TaskState.FAILED, exitCode: 3 } }), "it ended with exit code 3"],
     ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a previous task has not stopped yet"],
-  ])("says why not when %s", (_name, only, reason) => {
+  ])("explains why it is not reached when %s", (_name, only, reason) => {
     expect(converge([only])).toMatchObject({ converged: false, reasons: [reason] });
   });
 
@@ -97,25 +97,25 @@ describe("convergence()", () => {
     expect(converge([task(), leftover])).toMatchObject({ running: 1, converged: false });
   });
 
-  it("says how many are missing when there is no record of them yet", () => {
+  it("reports how many tasks are missing when they have no record yet", () => {
     expect(converge([])).toMatchObject({ converged: false, reasons: ["0 of 1 tasks are in place"] });
   });
 
-  it("counts a one-shot that completed, but not one that is to run for ever", () => {
+  it("counts a completed one-shot, but not a completed task that always restarts", () => {
     const completed = task({ status: { state: TaskState.COMPLETE } });
     const once = { task: { restart: { condition: RestartPolicy_Condition.ON_FAILURE } } };
     expect(converge([completed], once)).toMatchObject({ desired: 1, running: 0, converged: true });
     expect(converge([completed])).toMatchObject({ converged: false });
   });
 
-  it("wants a global service on every node that may run it", () => {
+  it("expects a global service on every eligible node", () => {
     const global = { mode: { $case: "global", value: {} } } as const;
     const on = (nodeId: string): Task => task({ id: nodeId, slot: 0, nodeId });
     expect(converge([on("n1"), on("n2")], global)).toEqual({ ...DONE, desired: 2, running: 2 });
     expect(converge([on("n1")], global)).toMatchObject({ desired: 2, converged: false });
   });
 
-  it("says the same thing once", () => {
+  it("reports the same reason once, with a count", () => {
     const mode = { $case: "replicated", value: { replicas: 2 } } as const;
     const starting = { state: TaskState.STARTING };
     const tasks = [task({ status: starting }), task({ id: "t2", slot: 2, status: starting })];
@@ -129,7 +129,7 @@ describe("convergence()", () => {
 });
 
 describe("newestTasks()", () => {
-  it("has the newest of each slot and whatever is still to stop", () => {
+  it("returns the newest task of each slot and every task that has yet to stop", () => {
     const old = task({ id: "old", createdAtMs: 1, desiredState: DesiredState.SHUTDOWN });
     const older = task({ id: "older", createdAtMs: 0, status: { state: TaskState.FAILED } });
     const young = task({ id: "young", createdAtMs: 2 });

@@ -2,7 +2,7 @@ import { CronSpec_Concurrency, DesiredState, TaskSpec, TaskState } from "@berth/
 import { expect, test } from "vitest";
 import { cronSpec, end, live, only, started, stateOfJob, stopAll } from "../testing/jobs.js";
 
-test("a cron job waits for its time, is in order meanwhile, and keeps the runs of its history alone", () => {
+test("a cron job waits for its time, counts as converged meanwhile, and keeps only the runs of its history", () => {
   const world = started(cronSpec(CronSpec_Concurrency.FORBID, 1));
   expect(live(world)).toEqual([]);
   expect(stateOfJob(world).converged).toBe(true);
@@ -22,7 +22,7 @@ test.each([
   [CronSpec_Concurrency.ALLOW, [1, 2]],
   [CronSpec_Concurrency.FORBID, [1]],
   [CronSpec_Concurrency.REPLACE, [2]],
-])("with concurrency %i the runs %j are on when the time comes again", (concurrency, iterations) => {
+])("with concurrency %i the runs %j are active after the next scheduled time", (concurrency, iterations) => {
   const world = started(cronSpec(concurrency));
   for (let run = 1; run <= 2; run += 1) {
     world.now = world.service.cron?.nextRunAtMs ?? 0;
@@ -47,7 +47,7 @@ test("a forced update of a cron job runs it now, a changed template only the nex
   expect(only(live(world)).jobIteration).toBe(1);
 });
 
-test("a run of a job that was removed and is deployed again does not go on", () => {
+test("a run does not continue when its job is removed and deployed again", () => {
   const world = started(cronSpec(CronSpec_Concurrency.FORBID));
   world.now = world.dueMs ?? 0;
   world.settle();

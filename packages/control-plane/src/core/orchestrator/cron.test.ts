@@ -17,7 +17,7 @@ function changed(decision: CronDecision): Extract<CronDecision, { kind: "change"
 /** The status of a job that was first seen at the base time, and whose next time is five minutes later. */
 const status = (cron = every5()): CronStatus => changed(decideCron(cron, undefined, context)).status;
 
-test("decideCron begins nothing when a job is new, and waits for its time", () => {
+test("decideCron begins no run when a job is new, and waits for the scheduled time", () => {
   const fresh = changed(decideCron(every5(), undefined, context));
   expect(fresh).toMatchObject({ begin: "none", status: { nextRunAtMs: BASE_MS + 5 * MINUTE_MS } });
   const now = BASE_MS + MINUTE_MS;
@@ -27,7 +27,7 @@ test("decideCron begins nothing when a job is new, and waits for its time", () =
   });
 });
 
-test("decideCron runs a time that it missed by less than the deadline, once, and skips older ones", () => {
+test("decideCron runs a time missed by less than the deadline once, and skips older ones", () => {
   const cron = every5({ startingDeadlineMs: 2 * MINUTE_MS });
   const late = changed(decideCron(cron, status(cron), { ...context, now: BASE_MS + 31 * MINUTE_MS }));
   expect(late).toMatchObject({ begin: "beside", status: { nextRunAtMs: BASE_MS + 35 * MINUTE_MS } });
@@ -40,24 +40,24 @@ test("decideCron runs a time that it missed by less than the deadline, once, and
   );
 });
 
-test("decideCron takes over a changed schedule at once", () => {
+test("decideCron applies a changed schedule at once", () => {
   const sooner = every5({ schedule: "@every 60s" });
   const decision = changed(decideCron(sooner, status(), { ...context, now: BASE_MS + 1 }));
   expect(decision).toMatchObject({ begin: "none", status: { nextRunAtMs: BASE_MS + MINUTE_MS } });
 });
 
-test("decideCron says what is wrong with a schedule that it cannot read", () => {
+test("decideCron explains why a schedule is invalid", () => {
   expect(decideCron(every5({ schedule: "never" }), undefined, context).kind).toBe("invalid");
 });
 
-test("decideCron bounds the runs that go on side by side", () => {
+test("decideCron limits the number of concurrent runs", () => {
   const cron = every5({ concurrency: CronSpec_Concurrency.ALLOW });
   const due = { ...context, now: BASE_MS + 5 * MINUTE_MS };
   expect(changed(decideCron(cron, status(cron), { ...due, running: 99 })).begin).toBe("beside");
   expect(changed(decideCron(cron, status(cron), { ...due, running: 100 })).begin).toBe("none");
 });
 
-test("no time of a schedule begins two runs, however the clock of the leader jumps", () => {
+test("no scheduled time begins two runs, however the leader's clock jumps", () => {
   const jumps = fc.array(fc.integer({ min: -10 * MINUTE_MS, max: 20 * MINUTE_MS }), { maxLength: 50 });
   fc.assert(
     fc.property(jumps, (steps) => {

@@ -62,7 +62,7 @@ test.each([
   },
 );
 
-test("past its deadline a service says so, and still starts when it can", () => {
+test("a service reports the passed deadline of its dependencies, and starts once they are ready", () => {
   const late = web(HEALTHY, { tasks: [pending(0)], deadlineMs: 90_000 });
   expect(dependencyGate(late, knows({}), 89_999)).toMatchObject({ dueMs: 90_000 });
   expect(dependencyGate(late, knows({}), 90_000)).toEqual({
@@ -74,7 +74,7 @@ test("past its deadline a service says so, and still starts when it can", () => 
   expect(dependencyGate(patient, knows({}), 99 * MINUTE_MS)).not.toHaveProperty("dueMs");
 });
 
-test("an optional dependency holds nothing up that is not there or is late", () => {
+test("an optional dependency that is missing or late holds no task back", () => {
   const optional = web(HEALTHY, { optional: true, tasks: [pending(0)] });
   expect(dependencyGate(optional, () => undefined, 0).kind).toBe("open");
   expect(dependencyGate(optional, knows({}), 0).kind).toBe("closed");
@@ -84,13 +84,13 @@ test("an optional dependency holds nothing up that is not there or is late", () 
   });
 });
 
-test("a dependency that failed is told of at once", () => {
+test("the failure of a dependency is reported at once", () => {
   expect(dependencyGate(web(COMPLETED), knows({ failure: "exit code 1" }), 0)).toMatchObject({
     holdReason: "waiting for shop_db: it failed: exit code 1",
   });
 });
 
-test("what has been started once does not wait again", () => {
+test("a service that was started once does not wait again", () => {
   const restarted = web(HEALTHY, { tasks: [buildTask({ status: { state: TaskState.FAILED } })] });
   expect(dependencyGate(restarted, knows({}), 0).kind).toBe("open");
   const comesBack = web(HEALTHY, { tasks: [buildTask({ desiredState: DesiredState.REMOVE })] });
@@ -100,7 +100,7 @@ test("what has been started once does not wait again", () => {
   expect(dependencyGate({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("open");
 });
 
-test("tasks that are held back have no node and say why, in each mode, and get one when the gate opens", () => {
+test("tasks that are held back have no node and a reason, in each mode, and are assigned when the gate opens", () => {
   const modes = [
     { $case: "replicated", value: { replicas: 2 } },
     { $case: "global", value: {} },
@@ -129,13 +129,13 @@ function db(state: TaskState, over: { readonly condition?: RestartPolicy_Conditi
   return dependencyState(buildSnapshot({ service: buildService({ spec }), spec, tasks: [task] }), cluster, 1);
 }
 
-test("dependencyState tells a service that has started from one that is healthy", () => {
+test("dependencyState distinguishes started from healthy", () => {
   expect(db(TaskState.PREPARING)).toMatchObject({ started: false, healthy: false });
   expect(db(TaskState.STARTING)).toMatchObject({ started: true, healthy: false });
   expect(db(TaskState.RUNNING)).toMatchObject({ started: true, healthy: true, completed: false });
 });
 
-test("dependencyState tells a one-shot that completed from one that failed for good", () => {
+test("dependencyState distinguishes a completed one-shot from one that failed for good", () => {
   const { ON_FAILURE, NONE } = RestartPolicy_Condition;
   expect(db(TaskState.COMPLETE, { condition: ON_FAILURE })).toMatchObject({ started: true, completed: true });
   expect(db(TaskState.FAILED, { condition: ON_FAILURE })).toMatchObject({ completed: false, failure: "" });
@@ -164,7 +164,7 @@ test("dependencyState looks at the last run of a job", () => {
   expect(stateWith({ ...job, templateVersion: 0 }).completed).toBe(false);
 });
 
-test("runs of a job that waited until the next one took their place open nothing", () => {
+test("a run that was replaced while it waited does not count as started", () => {
   const held = web(STARTED, { tasks: [pending(0)] });
   const job = { iteration: 2, startedAtMs: 5, endedAtMs: 0, failed: false, message: "", templateVersion: 2 };
   const again = { ...held, service: { ...held.service, job } };
@@ -175,7 +175,7 @@ test("runs of a job that waited until the next one took their place open nothing
   expect(dependencyGate(done, knows({}), 0).kind).toBe("open");
 });
 
-test("two tasks of a slot, as there are while it is updated, are not two replicas", () => {
+test("two tasks of one slot count as one replica during an update", () => {
   const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } });
   const running = (id: string, slot: number): Task =>
     buildTask({ id, slot, status: { state: TaskState.RUNNING } });

@@ -16,13 +16,13 @@ function scaleTo(world: World, count: number): void {
     { ...world.spec, mode: { $case: "replicated", value: { replicas: count } } },
     { template: false },
   );
-  world.comeToRest();
+  world.settleOverTime();
 }
 
 /** How many tasks each group has, fullest first: which of two equal groups has one more means nothing. */
 function counts(world: World, groupOf: (node: Node) => string): readonly number[] {
   const byGroup = new Map<string, number>([...world.nodes.values()].map((node) => [groupOf(node), 0]));
-  for (const task of world.live()) {
+  for (const task of world.occupying()) {
     const node = world.nodes.get(task.nodeId);
     if (node === undefined) continue;
     byGroup.set(groupOf(node), (byGroup.get(groupOf(node)) ?? 0) + 1);
@@ -36,8 +36,8 @@ const shapeOf = (world: World) => ({
   racks: counts(world, (node) => `${node.labels.zone}/${node.labels.rack}`),
 });
 
-describe("wantedReplicas()", () => {
-  it("leaves the service spread as evenly as it was when it grows and shrinks again (property)", () => {
+describe("replicatedSlots()", () => {
+  it("keeps the service evenly spread when it scales up and down again (property)", () => {
     fc.assert(
       fc.property(nodes, spread, replicas, replicas, (all, levels, before, more) => {
         const spec = buildSpec({
@@ -45,7 +45,7 @@ describe("wantedReplicas()", () => {
           placement: { spread: [...levels] },
         });
         const world = new World({ spec, nodes: all });
-        world.comeToRest();
+        world.settleOverTime();
         const shape = shapeOf(world);
         scaleTo(world, before + more);
         scaleTo(world, before);

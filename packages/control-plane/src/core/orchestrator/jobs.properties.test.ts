@@ -6,7 +6,7 @@ import { occupiesNode } from "../scheduler/resource-request.js";
 import { end, jobSpec, live, started, stateOfJob, stopAll } from "../testing/jobs.js";
 import type { World } from "../testing/world.js";
 
-test("whatever fails, at most `max_concurrent` tasks exist at a time and each slot completes once", () => {
+test("at most `max_concurrent` tasks exist at a time and each slot completes once, whatever fails", () => {
   const runs = fc.record({
     total: fc.integer({ min: 1, max: 8 }),
     atOnce: fc.integer({ min: 0, max: 4 }),
@@ -24,8 +24,8 @@ test("whatever fails, at most `max_concurrent` tasks exist at a time and each sl
       const spec = jobSpec({ total, atOnce });
       const world = started(spec);
       const check = (): void => {
-        expect(world.live().length).toBeLessThanOrEqual(atOnce || total);
-        const slots = world.live().map(({ slot }) => slot);
+        expect(world.occupying().length).toBeLessThanOrEqual(atOnce || total);
+        const slots = world.occupying().map(({ slot }) => slot);
         expect(new Set(slots).size).toBe(slots.length);
       };
       for (const { pick, kind, node } of events) {
@@ -56,7 +56,7 @@ test("whatever fails, at most `max_concurrent` tasks exist at a time and each sl
 
 function play(world: World, event: { pick: number; kind: string; node: string; spec: ServiceSpec }): void {
   const { pick, kind, node, spec } = event;
-  const tasks = world.live();
+  const tasks = world.occupying();
   const task = tasks[pick % Math.max(1, tasks.length)];
   const { state: nodeState, availability } = world.nodes.get(node) ?? {};
   if (kind === "node")

@@ -2,10 +2,10 @@ import { Availability, DesiredState, NodeState, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
 import { end, globalJob, jobSpec, live, only, started, stateOfJob, stopAll } from "../testing/jobs.js";
 import { buildSpec } from "../testing/records.js";
-import { worldNodes } from "../testing/world.js";
+import { buildNodes } from "../testing/world.js";
 import { applySpec } from "./apply-spec.js";
 
-test("a job runs as many tasks at a time as it may, until all have completed", () => {
+test("a job runs up to its limit of concurrent tasks, until all have completed", () => {
   const world = started(jobSpec({ total: 5, atOnce: 2 }));
   expect(live(world).map(({ slot }) => slot)).toEqual([1, 2]);
   expect(stateOfJob(world)).toMatchObject({ desired: 2, converged: false });
@@ -19,7 +19,7 @@ test("a job runs as many tasks at a time as it may, until all have completed", (
   expect(world.plan()).toEqual({ actions: [], problems: [] });
 });
 
-test("a task that fails is tried again in its slot, and again on another node when its own dies", () => {
+test("a failed task is retried in its slot, and on another node when its node dies", () => {
   const world = started(jobSpec({ total: 1 }));
   const first = only(live(world));
   end(world, first, TaskState.FAILED);
@@ -33,7 +33,7 @@ test("a task that fails is tried again in its slot, and again on another node wh
   expect(stateOfJob(world).converged).toBe(true);
 });
 
-test("a job fails when the attempts of a slot are used up, says why, and lets the other slots finish", () => {
+test("a job fails with a reason when a slot has used its attempts, and its other slots finish", () => {
   const world = started(jobSpec({ total: 2, maxAttempts: 1 }));
   for (let attempt = 0; attempt < 2; attempt += 1) {
     const task = live(world).find(({ slot }) => slot === 1);
@@ -47,7 +47,7 @@ test("a job fails when the attempts of a slot are used up, says why, and lets th
   ]);
 });
 
-test("another template begins another run, once the former tasks have stopped", () => {
+test("a changed template begins a run once the previous tasks have stopped", () => {
   const world = started(jobSpec({ total: 1 }));
   const first = only(live(world));
   world.change(jobSpec({ total: 1 }), { template: true });
@@ -62,7 +62,7 @@ test("another template begins another run, once the former tasks have stopped", 
   expect(world.tasks.get(first.id)?.desiredState).toBe(DesiredState.REMOVE);
 });
 
-test("labels and the like restart nothing, and more completions go on with the run", () => {
+test("a changed label restarts nothing, and more completions continue the run", () => {
   const world = started(jobSpec({ total: 1 }));
   end(world, only(live(world)), TaskState.COMPLETE);
   world.change({ ...jobSpec({ total: 1 }), labels: { a: "b" } }, { template: false });
@@ -73,7 +73,7 @@ test("labels and the like restart nothing, and more completions go on with the r
   expect(only(live(world))).toMatchObject({ slot: 2, jobIteration: 1 });
 });
 
-test("a job of no completions is done, and fewer completions stop what is too much", () => {
+test("a job with 0 completions completes, and fewer completions stop surplus tasks", () => {
   expect(started(jobSpec({ total: 0 })).service.job).toMatchObject({
     failed: false,
     message: "0 of 0 completed",
@@ -87,7 +87,7 @@ test("a job of no completions is done, and fewer completions stop what is too mu
   expect(stateOfJob(world).converged).toBe(true);
 });
 
-test("a job that was being removed runs again when it is wanted again", () => {
+test("a job that was being removed runs again when it is deployed again", () => {
   const world = started(jobSpec({ total: 1 }));
   end(world, only(live(world)), TaskState.COMPLETE);
   const removing = { ...world.service, removing: true };
@@ -97,7 +97,7 @@ test("a job that was being removed runs again when it is wanted again", () => {
   expect(only(live(world))).toMatchObject({ jobIteration: 2 });
 });
 
-test("a task that finds no node waits and says why", () => {
+test("a task that fits no node waits with a reason", () => {
   const world = started(
     buildSpec({ ...jobSpec({ total: 1 }), placement: { constraints: ["node.labels.a == b"] } }),
   );
@@ -105,7 +105,7 @@ test("a task that finds no node waits and says why", () => {
   expect(stateOfJob(world).reasons[0]).toMatch(/^no suitable node: 2 nodes do not meet/);
 });
 
-test("a drained node gives its tasks to others", () => {
+test("the tasks of a drained node move to other nodes", () => {
   const world = started(jobSpec({ total: 1 }));
   const first = only(live(world));
   world.setNode(first.nodeId, { availability: Availability.DRAIN });
@@ -114,7 +114,7 @@ test("a drained node gives its tasks to others", () => {
   expect(only(live(world)).nodeId).not.toBe(first.nodeId);
 });
 
-test("a global job runs once on each node that was there when it began", () => {
+test("a global job runs once on each node that existed when it began", () => {
   const world = started(globalJob(), 2);
   expect(
     live(world)
@@ -122,14 +122,14 @@ test("a global job runs once on each node that was there when it began", () => {
       .sort(),
   ).toEqual(["n1", "n2"]);
   world.now += 1_000;
-  for (const node of worldNodes(3).slice(2)) world.nodes.set(node.id, { ...node, createdAtMs: world.now });
+  for (const node of buildNodes(3).slice(2)) world.nodes.set(node.id, { ...node, createdAtMs: world.now });
   world.settle();
   expect(live(world)).toHaveLength(2);
   for (const task of live(world)) end(world, task, TaskState.COMPLETE);
   expect(world.service.job).toMatchObject({ failed: false, message: "2 of 2 completed" });
 });
 
-test("a global job waits for a node that went down before it was done there", () => {
+test("a global job waits for a node that went down before its task completed", () => {
   const world = started(globalJob(), 2);
   const [first, second] = live(world);
   if (first === undefined || second === undefined) throw new Error("two tasks expected");

@@ -5,8 +5,8 @@ import type { Action } from "../model/plan.js";
 import { isDisconnected, isReady, shouldRun } from "../model/task-state.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { buildSpec } from "../testing/records.js";
-import { happen } from "../testing/service-histories.js";
-import { World, worldNodes } from "../testing/world.js";
+import { applyEvent } from "../testing/service-histories.js";
+import { buildNodes, World } from "../testing/world.js";
 import { convergence } from "./convergence.js";
 
 const NODES = 3;
@@ -26,8 +26,8 @@ function running(
     atMostOne,
     task: { container: { image: "web:1" }, restart: { condition: RestartPolicy_Condition.ANY } },
   });
-  const world = new World({ spec, nodes: worldNodes(NODES), observe });
-  world.comeToRest();
+  const world = new World({ spec, nodes: buildNodes(NODES), observe });
+  world.settleOverTime();
   return world;
 }
 
@@ -50,27 +50,27 @@ const on = (world: World, nodeId: string): readonly Task[] =>
 
 const ids = (tasks: readonly Task[]): readonly string[] => tasks.map(({ id }) => id).sort();
 
-describe("a node that goes down and comes back", () => {
-  it("has its tasks go on if their replacements do not run by then, and loses them otherwise", () => {
+describe("a node that goes down and returns", () => {
+  it("continues its tasks if their replacements are not ready by then, and loses them otherwise", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 6 }), (rounds) => {
         const world = running();
         const originals = ids(on(world, "n1"));
         power(world, "n1", NodeState.DOWN);
         work(world, rounds);
-        const replaced = world.live().filter(isReady).length === REPLICAS;
+        const replaced = world.occupying().filter(isReady).length === REPLICAS;
         power(world, "n1", NodeState.READY);
         for (const id of originals) world.advance(id, { fails: false });
-        world.comeToRest();
+        world.settleOverTime();
         const kept = ids(on(world, "n1")).filter((id) => originals.includes(id));
         expect(kept).toEqual(replaced ? [] : originals);
-        expect(world.live()).toHaveLength(REPLICAS);
-        expect(convergence(world.view, world.cluster, world.now).converged).toBe(true);
+        expect(world.occupying()).toHaveLength(REPLICAS);
+        expect(convergence(world.snapshot, world.cluster, world.now).converged).toBe(true);
       }),
     );
   });
 
-  it("never makes anything stop that runs well without another one of its slot doing so", () => {
+  it("never stops a ready task unless another task of its slot is ready", () => {
     const event = fc.record({
       node: fc.integer({ min: 1, max: NODES }),
       state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
@@ -80,19 +80,21 @@ describe("a node that goes down and comes back", () => {
       fc.property(fc.array(event, { maxLength: 12 }), (events) => {
         const world = running();
         for (const { node, state, rounds } of events) {
-          const before = world.live().filter((task) => isReady(task) && shouldRun(task));
+          const before = world.occupying().filter((task) => isReady(task) && shouldRun(task));
           power(world, `n${node}`, state);
           for (const { id, slot } of before) {
             const after = world.tasks.get(id);
             const isStopped = after !== undefined && !shouldRun(after);
-            const twin = world.live().some((task) => task.id !== id && task.slot === slot && isReady(task));
+            const twin = world
+              .occupying()
+              .some((task) => task.id !== id && task.slot === slot && isReady(task));
             expect(isStopped && !twin).toBe(false);
           }
           work(world, rounds);
         }
         for (const id of world.nodes.keys()) world.setNode(id, { state: NodeState.READY });
-        world.comeToRest();
-        expect(world.live()).toHaveLength(REPLICAS);
+        world.settleOverTime();
+        expect(world.occupying()).toHaveLength(REPLICAS);
         expect([...world.tasks.values()].some(isDisconnected)).toBe(false);
       }),
     );
@@ -100,45 +102,45 @@ describe("a node that goes down and comes back", () => {
 });
 
 describe("failover: after", () => {
-  it("replaces nothing before its time, says so, and everything after it", () => {
+  it("replaces no task before the delay, with a reason, and every task after it", () => {
     const world = running({ afterMs: 10_000 });
     const originals = ids(on(world, "n1"));
     power(world, "n1", NodeState.DOWN);
     expect(world.dueMs).toBe(world.now + 10_000);
     expect(ids(on(world, "n1"))).toEqual(originals);
-    const { converged, reasons } = convergence(world.view, world.cluster, world.now);
+    const { converged, reasons } = convergence(world.snapshot, world.cluster, world.now);
     expect([converged, reasons.join()]).toEqual([
       false,
       expect.stringMatching(/node n1 is down; its tasks wait for it \(failover: after 10 s\)/),
     ]);
     world.now += 10_000;
-    world.comeToRest();
-    expect(world.live().map(({ nodeId }) => nodeId)).not.toContain("n1");
-    expect(world.live()).toHaveLength(REPLICAS);
+    world.settleOverTime();
+    expect(world.occupying().map(({ nodeId }) => nodeId)).not.toContain("n1");
+    expect(world.occupying()).toHaveLength(REPLICAS);
   });
 
-  it("has the tasks go on when the node returns in time", () => {
+  it("continues the tasks when the node returns in time", () => {
     const world = running({ afterMs: 10_000 });
-    const before = ids(world.live());
+    const before = ids(world.occupying());
     power(world, "n1", NodeState.DOWN);
     world.now += 9_000;
     power(world, "n1", NodeState.READY);
-    world.comeToRest();
-    expect(ids(world.live())).toEqual(before);
+    world.settleOverTime();
+    expect(ids(world.occupying())).toEqual(before);
   });
 });
 
 describe("failover: never", () => {
-  it("waits for the node however long, unless the service is changed or scaled", () => {
+  it("waits for the node indefinitely, unless the service is changed or scaled", () => {
     const world = running({ never: true });
     power(world, "n1", NodeState.DOWN);
     world.now += 30 * 86_400_000;
-    world.comeToRest();
-    expect(world.live().length).toBeLessThan(REPLICAS);
-    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(/failover: never/);
-    happen(world, { kind: "scale", replicas: 1 });
-    world.comeToRest();
-    expect(convergence(world.view, world.cluster, world.now).converged).toBe(true);
+    world.settleOverTime();
+    expect(world.occupying().length).toBeLessThan(REPLICAS);
+    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(/failover: never/);
+    applyEvent(world, { kind: "scale", replicas: 1 });
+    world.settleOverTime();
+    expect(convergence(world.snapshot, world.cluster, world.now).converged).toBe(true);
   });
 });
 
@@ -150,7 +152,7 @@ function forgetsNoneThatMayRun(action: Action, world: World): void {
 }
 
 describe("at-most-one", () => {
-  it("never has two tasks in a slot, known to run or out of reach, before the node is fenced", () => {
+  it("never has two running or disconnected tasks in a slot before the node is fenced", () => {
     const event = fc.oneof(
       fc.record({
         kind: fc.constantFrom("down" as const, "up" as const, "fence" as const),
@@ -169,8 +171,8 @@ describe("at-most-one", () => {
           if (kind === "down") world.setNode(id, { state: NodeState.DOWN });
           if (kind === "up") world.setNode(id, { state: NodeState.READY });
           if (kind === "fence" && isDown) world.setNode(id, { fenced: true });
-          if (kind === "update") happen(world, { kind: "update" });
-          if (kind === "scale") happen(world, { kind: "scale", replicas: node });
+          if (kind === "update") applyEvent(world, { kind: "update" });
+          if (kind === "scale") applyEvent(world, { kind: "scale", replicas: node });
           world.settle();
           if (kind === "work") work(world, 1);
           const slots = [...world.tasks.values()].filter(occupiesNode).map(({ slot }) => slot);
@@ -180,38 +182,38 @@ describe("at-most-one", () => {
     );
   });
 
-  it("keeps its slot when it is scaled down or removed on a node that is down, until that is fenced", () => {
+  it("keeps its slot on a down node until the node is fenced, even when it is scaled down or removed", () => {
     const world = running({}, true);
     const hidden = ids(on(world, "n1"));
     power(world, "n1", NodeState.DOWN);
-    happen(world, { kind: "scale", replicas: 0 });
-    world.comeToRest();
+    applyEvent(world, { kind: "scale", replicas: 0 });
+    world.settleOverTime();
     expect(ids([...world.tasks.values()])).toEqual(hidden);
-    happen(world, { kind: "scale", replicas: REPLICAS });
-    world.comeToRest();
+    applyEvent(world, { kind: "scale", replicas: REPLICAS });
+    world.settleOverTime();
     const taken = new Set(on(world, "n1").map(({ slot }) => slot));
-    expect(world.live().filter(({ slot }) => taken.has(slot))).toEqual([]);
+    expect(world.occupying().filter(({ slot }) => taken.has(slot))).toEqual([]);
     world.service = { ...world.service, removing: true };
-    world.comeToRest();
+    world.settleOverTime();
     expect(ids([...world.tasks.values()])).toEqual(hidden);
-    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(
+    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(
       /nodes that are down: not replaced until/,
     );
     world.setNode("n1", { fenced: true });
-    world.comeToRest();
+    world.settleOverTime();
     expect(world.removed).toBe(true);
   });
 
-  it("is replaced once the node is fenced, and says what it waits for until then", () => {
+  it("is replaced once the node is fenced, and has a reason until then", () => {
     const world = running({}, true);
     power(world, "n1", NodeState.DOWN);
     world.now += 3_600_000;
-    world.comeToRest();
-    expect(convergence(world.view, world.cluster, world.now).reasons.join()).toMatch(
+    world.settleOverTime();
+    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(
       /not replaced until the node is fenced/,
     );
     world.setNode("n1", { fenced: true });
-    world.comeToRest();
-    expect(world.live()).toHaveLength(REPLICAS);
+    world.settleOverTime();
+    expect(world.occupying()).toHaveLength(REPLICAS);
   });
 });

@@ -76,7 +76,7 @@ export function reconcileService(
   const actions = [
     ...loss.actions,
     ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is not needed any more", isGone)),
-    ...serviceUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, now }),
+    ...rolloutUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, now }),
     ...slots.removals,
     ...desired.keep.flatMap((slot) => trimHistory(slot, isGone)),
     ...placed.actions,
@@ -153,7 +153,7 @@ function newSlotVersion({ service, spec, revisions }: ServiceTasks): number {
 }
 
 /** Writes the rollout's progress. The start of a batch counts as progress: the deadline restarts. */
-function serviceUpdate(
+function rolloutUpdate(
   before: Service,
   decided: Service,
   { isNext }: UpdateBatch,

@@ -20,7 +20,7 @@ function decide(task: Task | undefined, policy: Partial<RestartPolicy> = {}): Re
 }
 
 describe("restartDelayMs()", () => {
-  it("is nothing for the first restart, then doubles from a second to a minute, give or take a quarter", () => {
+  it("is 0 for the first restart, then doubles from a second to a minute, with a jitter of a quarter", () => {
     expect(restartDelayMs(1, undefined, "t")).toBe(0);
     for (const [restarts, seconds] of [
       [2, 1],
@@ -36,7 +36,7 @@ describe("restartDelayMs()", () => {
     expect(restartDelayMs(4_000_000_000, undefined, "t")).toBe(MAX_BACKOFF_MS);
   });
 
-  it("grows with the number of failures whatever the policy and the jitter, up to its limit", () => {
+  it("grows with the number of failures up to its limit, whatever the policy and the jitter", () => {
     const delay = fc.option(fc.integer({ min: 0, max: 300_000 }), { nil: undefined });
     fc.assert(
       fc.property(
@@ -55,7 +55,7 @@ describe("restartDelayMs()", () => {
     );
   });
 
-  it("begins at the policy's delay when there is one", () => {
+  it("starts at the policy's delay when there is one", () => {
     expect(restartDelayMs(1, 5_000, "t")).toBeGreaterThanOrEqual(3_750);
     expect(restartDelayMs(2, 5_000, "t")).toBeGreaterThanOrEqual(7_500);
   });
@@ -66,11 +66,11 @@ describe("decideRestart()", () => {
     expect(decide(undefined)).toEqual({ kind: "now", restarts: 0 });
   });
 
-  it("restarts at once the first time and counts", () => {
+  it("restarts at once the first time and increments the count", () => {
     expect(decide(ended(TaskState.FAILED))).toEqual({ kind: "now", restarts: 1 });
   });
 
-  it("waits before the second restart, always for the same time", () => {
+  it("waits before the second restart, always equally long", () => {
     const task = ended(TaskState.FAILED, { restarts: 1 });
     const decision = decide(task);
     expect(decision).toMatchObject({ kind: "at", restarts: 2 });
@@ -88,19 +88,19 @@ describe("decideRestart()", () => {
     expect(decide(ended(state), { condition }).kind).toBe(kind);
   });
 
-  it("replaces at once, and uncounted, what died with its node or was stopped by us", () => {
+  it("replaces a lost or stopped task at once, without counting it", () => {
     const policy = { condition: NONE };
     expect(decide(ended(TaskState.LOST, { restarts: 3 }), policy)).toEqual({ kind: "now", restarts: 3 });
     const stopped = ended(TaskState.FAILED, { desiredState: DesiredState.SHUTDOWN });
     expect(decide(stopped, policy)).toEqual({ kind: "now", restarts: 0 });
   });
 
-  it("does not run a one-shot again that completed while it was being stopped", () => {
+  it("does not restart a one-shot that completed while it was being stopped", () => {
     const task = ended(TaskState.COMPLETE, { desiredState: DesiredState.SHUTDOWN });
     expect(decide(task, { condition: NONE })).toEqual({ kind: "completed" });
   });
 
-  it("gives a new version a clean record", () => {
+  it("starts a new version with a restart count of 0", () => {
     const task = ended(TaskState.FAILED, { specVersion: 0, restarts: 9 });
     expect(decide(task, { condition: NONE })).toEqual({ kind: "now", restarts: 0 });
   });

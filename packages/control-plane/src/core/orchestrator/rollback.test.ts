@@ -13,7 +13,7 @@ const service = buildService({
 });
 
 describe("rollbackTarget()", () => {
-  it("is the newest version that ran well and says something else", () => {
+  it("is the newest healthy version with a different spec", () => {
     expect(rollbackTarget(service, 0, kept)).toMatchObject({ kind: "found", version: 2 });
     const failing = buildService({
       spec: spec("web:9"),
@@ -24,7 +24,7 @@ describe("rollbackTarget()", () => {
     expect(rollbackTarget(failing, 0, kept)).toMatchObject({ kind: "found", version: 5 });
   });
 
-  it("is the version asked for, whether it ran well or not", () => {
+  it("is the requested version, whether it was healthy or not", () => {
     expect(rollbackTarget(service, 3, kept)).toMatchObject({
       kind: "found",
       version: 3,
@@ -32,7 +32,7 @@ describe("rollbackTarget()", () => {
     });
   });
 
-  it("is none without such a version, and says why", () => {
+  it("is none without such a version, with a reason", () => {
     expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", reason: "there is no version 9" });
     const alone = { ...service, earlierHealthyVersions: [1, 7] };
     expect(rollbackTarget(alone, 0, kept)).toMatchObject({ kind: "none" });

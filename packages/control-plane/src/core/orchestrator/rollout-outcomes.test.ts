@@ -12,7 +12,7 @@ import { describe, expect, it } from "vitest";
 import { isRolloutActive } from "../model/rollout.js";
 import { isPending, isReady, shouldRun } from "../model/task-state.js";
 import { buildSpec } from "../testing/records.js";
-import { World, worldNodes } from "../testing/world.js";
+import { buildNodes, World } from "../testing/world.js";
 import { convergence } from "./convergence.js";
 
 const LIMIT_MS = 3_600_000;
@@ -45,7 +45,7 @@ function spec({
 
 /** Version 1 runs well on three nodes. */
 function settledWorld(first: ServiceSpec = spec()): World {
-  const world = new World({ spec: first, nodes: worldNodes(3) });
+  const world = new World({ spec: first, nodes: buildNodes(3) });
   world.runUntil(({ service }) => service.healthyVersion === 1, LIMIT_MS);
   return world;
 }
@@ -60,7 +60,7 @@ function after(world: World, change: Change): World {
 }
 
 const serving = (world: World): readonly Task[] =>
-  world.live().filter((task) => isReady(task) && shouldRun(task));
+  world.occupying().filter((task) => isReady(task) && shouldRun(task));
 
 const imagesOf = (world: World): readonly string[] =>
   serving(world)
@@ -76,7 +76,7 @@ describe("a rollout of a good version", () => {
   it.each([
     ["stop-first", STOP_FIRST],
     ["start-first", START_FIRST],
-  ])("%s completes, and is where the next rollback goes", (_name, order) => {
+  ])("%s completes, and becomes the target of the next rollback", (_name, order) => {
     const world = after(settledWorld(), { image: "good:2", update: { order } });
     expect(world.service).toMatchObject({ version: 2, healthyVersion: 2, earlierHealthyVersions: [1] });
     expect(world.service.rollout).toMatchObject({
@@ -86,11 +86,11 @@ describe("a rollout of a good version", () => {
       updatedSlots: 3,
     });
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
-    world.comeToRest();
-    expect(convergence(world.view, world.cluster, world.now).reasons).toEqual([]);
+    world.settleOverTime();
+    expect(convergence(world.snapshot, world.cluster, world.now).reasons).toEqual([]);
   });
 
-  it("is not begun by a first deployment, nor by changes that replace nothing", () => {
+  it("does not begin with the first deployment, nor with changes that replace no task", () => {
     const world = settledWorld();
     const before = idsOf(world);
     after(world, { constraints: ["node.role != x"], update: { parallelism: 2 } });
@@ -99,7 +99,7 @@ describe("a rollout of a good version", () => {
     expect(idsOf(world)).toEqual(before);
   });
 
-  it("is overtaken by the next change", () => {
+  it("is superseded by the next change", () => {
     const world = settledWorld();
     world.deploy(spec({ image: "good:2" }));
     world.settle();
@@ -108,7 +108,7 @@ describe("a rollout of a good version", () => {
     expect(imagesOf(world)).toEqual(["good:3", "good:3", "good:3"]);
   });
 
-  it("goes back without a restart where it has not come yet", () => {
+  it("restarts no task that it has not reached when it is undone", () => {
     const world = settledWorld();
     const before = idsOf(world);
     world.deploy(spec({ image: "good:2" }));
@@ -130,7 +130,7 @@ const BAD: readonly [string, Change][] = [
 ];
 
 describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
-  it.each([STOP_FIRST, START_FIRST])("goes back by default, order %i", (order) => {
+  it.each([STOP_FIRST, START_FIRST])("is rolled back by default, order %i", (order) => {
     const world = settledWorld();
     const before = idsOf(world);
     after(world, { ...bad, update: { order } });
@@ -142,40 +142,46 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
     expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
     const kept = before.filter((id) => idsOf(world).includes(id)).length;
     expect(kept).toBe(order === START_FIRST ? 3 : 2);
-    world.comeToRest();
-    expect(convergence(world.view, world.cluster, world.now).reasons).toEqual([]);
+    world.settleOverTime();
+    expect(convergence(world.snapshot, world.cluster, world.now).reasons).toEqual([]);
   });
 
-  it.each([STOP_FIRST, START_FIRST])("pauses when told to, and touches nothing more, order %i", (order) => {
-    const world = after(settledWorld(), { ...bad, update: { order, failureAction: PAUSE } });
-    expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
-    expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
-    expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
-    expect(convergence(world.view, world.cluster, world.now).reasons[0]).toContain("it is paused");
-    const endMs = world.now + 600_000;
-    world.runUntil(({ now }) => now >= endMs, LIMIT_MS);
-    expect(world.service.rollout?.state).toBe(State.PAUSED);
-    // What never ran leaves its room to what did.
-    const restored = order === START_FIRST || ["good:2", "unpullable:2"].includes(bad.image ?? "");
-    expect(imagesOf(world).filter((image) => image === "good:1").length).toBe(restored ? 3 : 2);
-  });
+  it.each([STOP_FIRST, START_FIRST])(
+    "pauses with failure action pause, and replaces nothing more, order %i",
+    (order) => {
+      const world = after(settledWorld(), { ...bad, update: { order, failureAction: PAUSE } });
+      expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
+      expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
+      expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
+      expect(convergence(world.snapshot, world.cluster, world.now).reasons[0]).toContain("it is paused");
+      const endMs = world.now + 600_000;
+      world.runUntil(({ now }) => now >= endMs, LIMIT_MS);
+      expect(world.service.rollout?.state).toBe(State.PAUSED);
+      // What never ran leaves its room to what did.
+      const restored = order === START_FIRST || ["good:2", "unpullable:2"].includes(bad.image ?? "");
+      expect(imagesOf(world).filter((image) => image === "good:1").length).toBe(restored ? 3 : 2);
+    },
+  );
 
-  it.each([STOP_FIRST, START_FIRST])("goes on when told to, and ends all the same, order %i", (order) => {
-    const world = after(settledWorld(), { ...bad, update: { order, failureAction: CONTINUE } });
-    expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 3 });
-    expect(world.service.rollout?.message).toContain("3 of 3 slots failed");
-    expect(world.service.healthyVersion).toBe(1);
-  });
+  it.each([STOP_FIRST, START_FIRST])(
+    "continues with failure action continue, and ends, order %i",
+    (order) => {
+      const world = after(settledWorld(), { ...bad, update: { order, failureAction: CONTINUE } });
+      expect(world.service.rollout).toMatchObject({ state: State.COMPLETED, failedCount: 3 });
+      expect(world.service.rollout?.message).toContain("3 of 3 slots failed");
+      expect(world.service.healthyVersion).toBe(1);
+    },
+  );
 
-  it("pauses when no version is known to have run well", () => {
-    const world = new World({ spec: spec({ image: "crashing:1" }), nodes: worldNodes(3) });
+  it("pauses when no version was healthy", () => {
+    const world = new World({ spec: spec({ image: "crashing:1" }), nodes: buildNodes(3) });
     world.runUntil((now) => [...now.tasks.values()].some(({ restarts }) => restarts > 2), LIMIT_MS);
     after(world, bad);
     expect(world.service.rollout?.state).toBe(State.PAUSED);
     expect(world.service.rollout?.message).toContain("no other version is known to have run well");
   });
 
-  it("is tried again when it is deployed again", () => {
+  it("begins again when it is deployed again", () => {
     const world = after(settledWorld(), bad);
     const versionBefore = world.service.version;
     after(world, bad);
@@ -185,7 +191,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
 });
 
 describe("a rollout", () => {
-  it("bears the share of failures that it may", () => {
+  it("tolerates the configured failure ratio", () => {
     const world = settledWorld(spec({ replicas: 2 }));
     world.setNode("n3", { availability: Availability.DRAIN });
     const crash = { replicas: 2, image: "crashing:2", update: { maxFailureRatio: 1 } };
@@ -195,7 +201,7 @@ describe("a rollout", () => {
     expect(half.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
   });
 
-  it("that goes back and fails at that too is paused", () => {
+  it("pauses when its rollback fails too", () => {
     const world = settledWorld();
     const rollback = { failureAction: ROLLBACK, progressDeadlineMs: 1_000 };
     world.revisions.set(1, spec({ image: "unpullable:1" }));
@@ -204,7 +210,7 @@ describe("a rollout", () => {
     expect(world.service.rollout?.message).toContain("the rollback to version 3 failed");
   });
 
-  it("to what ran well before is paused when it fails, though all its tasks were gone meanwhile", () => {
+  it("pauses when the restored healthy version fails, though all of its tasks were gone", () => {
     const world = settledWorld();
     world.deploy(spec({ image: "good:2" }));
     world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
@@ -212,13 +218,13 @@ describe("a rollout", () => {
       if (specVersion === 1) world.tasks.delete(id);
     world.deploy(spec());
     world.settle();
-    for (const { id, specVersion } of world.live()) world.advance(id, { fails: specVersion === 3 });
+    for (const { id, specVersion } of world.occupying()) world.advance(id, { fails: specVersion === 3 });
     world.runUntil(isOver, LIMIT_MS);
     expect(world.service).toMatchObject({ version: 3, templateVersion: 3, healthyVersion: 1 });
     expect(world.service.rollout?.state).toBe(State.PAUSED);
   });
 
-  it("that is paused goes on when the policy or a constraint changes, not when it is scaled", () => {
+  it("resumes from a pause when the policy or a constraint changes, not when the service is scaled", () => {
     const bad = { image: "good:2", constraints: ["node.id == nowhere"], update: { failureAction: PAUSE } };
     const world = after(settledWorld(), bad);
     after(world, { ...bad, replicas: 4 });
@@ -230,20 +236,20 @@ describe("a rollout", () => {
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2", "good:2"]);
   });
 
-  it("that is paused brings back what dies as the version that it was", () => {
+  it("restarts failed tasks in their own version while it is paused", () => {
     const world = after(settledWorld(), { image: "never:2", update: { failureAction: PAUSE } });
-    const [victim] = world.live().filter(isReady);
+    const [victim] = world.occupying().filter(isReady);
     world.advance(victim?.id ?? "", { fails: true });
     world.runUntil((now) => imagesOf(now).length === 3, 60_000);
     expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
     expect(world.service.rollout?.state).toBe(State.PAUSED);
   });
 
-  it("that is paused is complete once all of it runs well after all", () => {
+  it("completes from a pause once every slot is ready", () => {
     const update = { failureAction: PAUSE, parallelism: 0, order: STOP_FIRST };
     const world = after(settledWorld(), { image: "never:2", update });
     expect(world.service.rollout?.state).toBe(State.PAUSED);
-    for (const task of world.live()) {
+    for (const task of world.occupying()) {
       const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, sinceMs: world.now });
       world.tasks.set(task.id, { ...task, status });
     }
@@ -251,20 +257,20 @@ describe("a rollout", () => {
     expect(world.service.healthyVersion).toBe(2);
   });
 
-  it("leaves a paused service's drained node with the version that runs there", () => {
+  it("moves the tasks of a drained node in their own version while it is paused", () => {
     const world = after(settledWorld(), { image: "crashing:2", update: { failureAction: PAUSE } });
     world.setNode("n1", { availability: Availability.DRAIN });
-    world.runUntil((now) => now.live().every(({ nodeId }) => nodeId !== "n1"), 60_000);
+    world.runUntil((now) => now.occupying().every(({ nodeId }) => nodeId !== "n1"), 60_000);
     expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1"]);
   });
 
-  it("that is paused comes to rest though tasks of two versions find no node", () => {
+  it("settles while it is paused, though tasks of two versions fit no node", () => {
     const world = after(settledWorld(), {
       image: "crashing:2",
       update: { failureAction: PAUSE, parallelism: 2 },
     });
     for (const id of world.nodes.keys()) world.setNode(id, { availability: Availability.PAUSE });
-    for (const task of world.live()) world.advance(task.id, { fails: true });
+    for (const task of world.occupying()) world.advance(task.id, { fails: true });
     world.now += 600_000;
     world.settle();
     expect([...world.tasks.values()].filter((task) => isPending(task)).length).toBe(3);
@@ -285,10 +291,14 @@ function rejectOn(world: World, nodeIds: readonly string[]): void {
   const message = "driver failed programming external connectivity";
   for (let round = 0; round < 100 && !isOver(world); round += 1) {
     const [rejected] = world
-      .live()
+      .occupying()
       .filter(({ specVersion, nodeId }) => specVersion === 2 && nodeIds.includes(nodeId));
     if (rejected !== undefined) reject(world, rejected, message);
-    else world.runUntil((now) => isOver(now) || now.live().some((task) => isNewOn(task, nodeIds)), LIMIT_MS);
+    else
+      world.runUntil(
+        (now) => isOver(now) || now.occupying().some((task) => isNewOn(task, nodeIds)),
+        LIMIT_MS,
+      );
   }
 }
 
@@ -321,7 +331,7 @@ describe("a rejection during a rollout", () => {
     const world = settledWorld(spec({ constraints: ["node.id == n1"] }));
     world.deploy(spec({ image: "good:2", constraints: ["node.id == n1"] }));
     world.settle();
-    const [task] = world.live().filter(({ specVersion }) => specVersion === 2);
+    const [task] = world.occupying().filter(({ specVersion }) => specVersion === 2);
     if (task === undefined) throw new Error("no task of version 2 was placed");
     reject(world, task, "the port is in use");
     expect(world.service.rollout?.message).toContain("the port is in use");
@@ -337,7 +347,7 @@ describe("an automatic rollback", () => {
     world.runUntil(isOver, LIMIT_MS);
     expect(world.service.rollout?.state).toBe(State.ROLLBACK_COMPLETED);
     expect(world.spec.mode).toEqual({ $case: "replicated", value: { replicas: 5 } });
-    world.comeToRest();
+    world.settleOverTime();
     expect(imagesOf(world)).toEqual(["good:1", "good:1", "good:1", "good:1", "good:1"]);
   });
 

@@ -12,7 +12,13 @@ import type { Action } from "../model/plan.js";
 import { isRolloutActive } from "../model/rollout.js";
 import { isReady } from "../model/task-state.js";
 import { templateOf } from "../model/template.js";
-import { happen, heal, type RolloutHistory, rolloutHistory, worldOf } from "../testing/rollout-histories.js";
+import {
+  applyEvent,
+  endFaults,
+  type RolloutHistory,
+  rolloutHistory,
+  worldOf,
+} from "../testing/rollout-histories.js";
 import type { World } from "../testing/world.js";
 import { replicasOf } from "./desired-slots.js";
 
@@ -33,7 +39,7 @@ function play(
   world.settle();
   for (const event of history.events) {
     world.now += 10;
-    happen(world, event, history);
+    applyEvent(world, event, history);
     world.settle();
     check(world);
   }
@@ -53,26 +59,26 @@ const surplus = (tasks: readonly Task[]): number =>
 
 /** What goes because the service shrinks is no surplus of its rollout. */
 const inUse = (world: World): readonly Task[] =>
-  world.live().filter(({ desiredState }) => desiredState < DesiredState.REMOVE);
+  world.occupying().filter(({ desiredState }) => desiredState < DesiredState.REMOVE);
 
 describe("rollouts over random histories", { timeout: 60_000 }, () => {
   it("stop-first never has two tasks of a slot", () => {
     fc.assert(
       fc.property(rolloutHistory, (input) => {
         const history = { ...input, order: UpdateConfig_Order.STOP_FIRST };
-        play(history, (world) => expect(surplus(world.live())).toBe(0));
+        play(history, (world) => expect(surplus(world.occupying())).toBe(0));
       }),
       RUNS,
     );
   });
 
-  it("start-first has two in no more slots than may be replaced at once, and only to replace one of them", () => {
+  it("start-first has two tasks in at most `parallelism` slots, and only to replace one of them", () => {
     fc.assert(
       fc.property(rolloutHistory, (input) => {
         const history = { ...input, order: UpdateConfig_Order.START_FIRST };
         play(history, (world) => {
           if (history.parallelism > 0) expect(surplus(inUse(world))).toBeLessThanOrEqual(history.parallelism);
-          for (const tasks of bySlot(world.live()).values()) {
+          for (const tasks of bySlot(world.occupying()).values()) {
             expect(tasks.length).toBeLessThanOrEqual(2);
             if (tasks.length === 2) expect(isReplacement(tasks, world)).toBe(true);
           }
@@ -86,14 +92,14 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(rolloutHistory, (history) => {
         const world = play(history, () => undefined);
-        heal(world);
+        endFaults(world);
         world.runUntil(({ service }) => !isRolloutActive(service.rollout), BOUND_MS);
       }),
       RUNS,
     );
   });
 
-  it("an automatic rollback goes to the newest version that ran well on all slots", () => {
+  it("an automatic rollback restores the newest version that was ready in all slots", () => {
     fc.assert(
       fc.property(rolloutHistory, (history) => {
         const observe = (action: Action, world: World): void => {
@@ -112,7 +118,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("a rollout only moves on, from one state to those that may follow it", () => {
+  it("a rollout only moves to the states that may follow its state", () => {
     fc.assert(
       fc.property(rolloutHistory, (history) => {
         const observe = (action: Action, { service: before }: World): void => {
@@ -132,7 +138,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("another leader at any time changes nothing of what becomes of it", () => {
+  it("a change of leader at any time does not change the result", () => {
     fc.assert(
       fc.property(rolloutHistory, fc.infiniteStream(fc.nat(3)), (history, dice) => {
         const straight = play(history, () => undefined);
@@ -148,12 +154,12 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("a good version comes to run on all slots in the end, whatever was before", () => {
+  it("a good version becomes ready in all slots, whatever happened before", () => {
     fc.assert(
       fc.property(rolloutHistory, (history) => {
         const world = play(history, () => undefined);
-        heal(world);
-        happen(world, { kind: "deploy", version: "good", failureAction: 1 }, history);
+        endFaults(world);
+        applyEvent(world, { kind: "deploy", version: "good", failureAction: 1 }, history);
         const { version } = world.service;
         const isThere = ({ service }: World): boolean => service.healthyVersion === version;
         if (history.isGlobal || replicasOf(world.spec) > 0) world.runUntil(isThere, BOUND_MS);
@@ -179,7 +185,7 @@ function isReplacement(tasks: readonly Task[], world: World): boolean {
 }
 
 function expectHealthy(service: Service, world: World): void {
-  const well = world.live().filter((task) => isReady(task));
+  const well = world.occupying().filter((task) => isReady(task));
   const current = well.filter(
     ({ specVersion }) => templateOf(service, specVersion) === templateOf(service, service.healthyVersion),
   );

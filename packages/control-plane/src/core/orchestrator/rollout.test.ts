@@ -95,12 +95,12 @@ describe("rolling update", () => {
     expect(stopped(planFor({ tasks: [old(1), old(2), old(3)], update: { parallelism } }))).toEqual(ids);
   });
 
-  it("begins with what does not serve anyway", () => {
+  it("starts with slots that do not serve", () => {
     const tasks = [old(1), old(2), old(3, inState(TaskState.STARTING))];
     expect(stopped(planFor({ tasks }))).toEqual(["v1-3"]);
   });
 
-  it("goes on once the batch runs", () => {
+  it("continues once the batch is ready", () => {
     expect(stopped(planFor({ tasks: [young(1), old(1, ENDED), old(2), old(3)] }))).toEqual(["v1-2"]);
   });
 
@@ -111,13 +111,13 @@ describe("rolling update", () => {
       "slot 1: a previous task has not stopped yet",
     ],
     ["is starting", [young(1, inState(TaskState.STARTING)), old(1, ENDED)], "slot 1: it is starting"],
-  ])("waits while a slot of the batch %s, and says so", (_name, slot, why) => {
+  ])("waits while a slot of the batch %s, with a reason", (_name, slot, why) => {
     const plan = planFor({ tasks: [...slot, old(2), old(3)] });
     expect(stopped(plan)).toEqual([]);
     expect(plan.problems).toContain(`the update waits for ${why}`);
   });
 
-  it("pauses between batches and asks to be called again", () => {
+  it("pauses between batches and requests to be called again", () => {
     const since = NOW - 4_000;
     const tasks = [young(1, inState(TaskState.RUNNING, since)), old(2), old(3)];
     const plan = planFor({ tasks, update: { delayMs: 10_000 } });
@@ -141,7 +141,7 @@ describe("rolling update", () => {
     ]);
   });
 
-  it("start-first keeps the old task until the new one counts", () => {
+  it("start-first keeps the old task until the new one counts as updated", () => {
     const update = { order: START_FIRST };
     const all = [old(1), old(2), old(3)];
     expect(planFor({ tasks: all, update }).actions.map(lineFor)).toEqual([
@@ -155,12 +155,12 @@ describe("rolling update", () => {
   });
 });
 
-describe("an update that overtakes another", () => {
+describe("an update that supersedes another", () => {
   const update = { order: START_FIRST };
   const running = buildTask({ id: "v0-1", specVersion: 0, createdAtMs: 0 });
   const overtaken = old(1, inState(TaskState.STARTING));
 
-  it("start-first keeps what serves, and starts nothing new before the overtaken task has stopped", () => {
+  it("start-first keeps the ready task, and creates none before the superseded task has stopped", () => {
     const first = planFor({ tasks: [running, overtaken, young(2), young(3)], update });
     expect(first.actions.map(lineFor)).toEqual(["stop task v1-1 (shop_web.1): another task fills its slot"]);
     const stopping = { ...overtaken, desiredState: DesiredState.SHUTDOWN };
@@ -173,7 +173,7 @@ describe("an update that overtakes another", () => {
 describe("draining a node", () => {
   const tasks = [young(1), young(2), young(3)];
 
-  it("stops its tasks, and makes their successors elsewhere once they stopped", () => {
+  it("stops its tasks, and creates their replacements on other nodes once they have stopped", () => {
     expect(planFor({ tasks, drained: true }).actions.map(lineFor)).toEqual([
       "stop task v2-1 (shop_web.1): its node is drained",
     ]);
@@ -181,7 +181,7 @@ describe("draining a node", () => {
     expect(linesOf(plan)).toEqual(["create task new1 (shop_web.1) on node n2"]);
   });
 
-  it("start-first has the successor running before the old task stops", () => {
+  it("start-first has the replacement ready before the old task stops", () => {
     const update = { order: START_FIRST };
     expect(planFor({ tasks, update, drained: true }).actions.map(lineFor)).toEqual([
       "create task new1 (shop_web.1) on node n2",

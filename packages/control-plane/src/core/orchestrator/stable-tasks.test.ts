@@ -10,28 +10,28 @@ import {
   buildTask,
   idSequence,
 } from "../testing/records.js";
-import { happen, history, NODES } from "../testing/service-histories.js";
-import { World, worldNodes } from "../testing/world.js";
+import { applyEvent, history, NODES } from "../testing/service-histories.js";
+import { buildNodes, World } from "../testing/world.js";
 import { reconcileService } from "./reconcile-service.js";
 import { partitionStable } from "./stable-tasks.js";
 
-describe("setSettledAside()", () => {
+describe("partitionStable()", () => {
   const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 3 } } });
   const tasks = [1, 2, 3].map((slot) =>
     buildTask({ id: `t${slot}`, slot, nodeId: `n${slot}`, status: { state: TaskState.RUNNING } }),
   );
-  const world = new World({ spec, nodes: worldNodes(NODES) });
+  const world = new World({ spec, nodes: buildNodes(NODES) });
   const idsOf = (over: Partial<Parameters<typeof partitionStable>[0]>): readonly string[] =>
     partitionStable(
       buildSnapshot({ service: buildService({ spec }), spec, tasks, ...over }),
       world.cluster,
     ).open.map(({ id }) => id);
 
-  it("leaves a service at rest nothing to look at", () => {
+  it("leaves no open task of a steady service", () => {
     expect(idsOf({})).toEqual([]);
   });
 
-  it("leaves the one slot that something happened in", () => {
+  it("leaves the tasks of the one slot that changed", () => {
     const [first, second, third] = tasks;
     if (!first || !second || !third) throw new Error("three tasks were made");
     const stopped = { ...second, desiredState: DesiredState.SHUTDOWN };
@@ -40,15 +40,15 @@ describe("setSettledAside()", () => {
     expect(idsOf({ tasks: [first, second, third, twin] })).toEqual(["t2", "t4"]);
   });
 
-  it("leaves all when a slot is missing or one is too many", () => {
+  it("leaves all tasks open when a slot is missing or surplus", () => {
     expect(idsOf({ tasks: tasks.slice(1) })).toEqual(["t2", "t3"]);
     expect(
       idsOf({ spec: buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } }) }),
     ).toHaveLength(3);
   });
 
-  it("gives the same plan whatever the order of the tasks, also when a host takes several with it", () => {
-    const lost = new World({ spec, nodes: worldNodes(NODES) });
+  it("gives the same plan whatever the order of the tasks, also when a node takes several with it", () => {
+    const lost = new World({ spec, nodes: buildNodes(NODES) });
     lost.setNode("n1", { state: NodeState.DOWN });
     const onOneNode = tasks.map((task) => ({ ...task, nodeId: "n1" }));
     const planOf = (ordered: typeof tasks) =>
@@ -60,18 +60,18 @@ describe("setSettledAside()", () => {
     expect(planOf([...onOneNode].reverse())).toEqual(planOf(onOneNode));
   });
 
-  it("never changes what is decided, over random histories", { timeout: 60_000 }, () => {
+  it("never changes the plan, over random histories", { timeout: 60_000 }, () => {
     let divisions = 0;
     fc.assert(
       fc.property(history, ({ spec: historySpec, events }) => {
-        const world = new World({ spec: historySpec, nodes: worldNodes(NODES) });
+        const world = new World({ spec: historySpec, nodes: buildNodes(NODES) });
         world.settle();
         for (const event of events) {
           // What runs well has to do so for a while before it counts as settled.
-          world.comeToRest();
-          happen(world, event);
+          world.settleOverTime();
+          applyEvent(world, event);
           if (world.removed) return;
-          const { view, cluster, now } = world;
+          const { snapshot: view, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
           if (partitionStable(view, cluster).stable !== undefined) divisions += 1;
           const plan = reconcile(view, cluster, context());
@@ -84,7 +84,7 @@ describe("setSettledAside()", () => {
     expect(divisions).toBeGreaterThan(0);
   });
 
-  it("finds a slot whose node went down", () => {
+  it("leaves the task of a down node open", () => {
     world.setNode("n2", { state: NodeState.DOWN });
     const { open } = partitionStable(
       buildSnapshot({ service: buildService({ spec }), spec, tasks }),

@@ -32,7 +32,7 @@ const GLOBAL: SpecPart = { mode: { $case: "global", value: {} } };
 const withOrder = (order: Order, over: SpecPart = {}): SpecPart => ({ ...over, update: { order } });
 
 describe("updatePolicy()", () => {
-  it("fills in what a spec leaves open", () => {
+  it("fills in the defaults", () => {
     expect(policy()).toEqual({
       parallelism: 1,
       delayMs: 0,
@@ -72,12 +72,12 @@ describe("updatePolicy()", () => {
     expect(policy(over).startFirst).toBe(startFirst);
   });
 
-  it("gives tasks their time to stop before it calls that no progress", () => {
+  it("excludes the stop grace period from the progress deadline", () => {
     const spec = { task: { container: { stopGraceMs: 600_000 } }, update: { order: Order.STOP_FIRST } };
     expect(policy(spec).progressDeadlineMs).toBe(900_000);
   });
 
-  it("goes back as `rollback` says, or else as `update` does, and never from there to yet another version", () => {
+  it("uses `rollback`, or else `update`, for a rollback, which is never rolled back itself", () => {
     const update = { parallelism: 3, failureAction: Action.ROLLBACK };
     expect(goingBack({ update })).toMatchObject({ parallelism: 3, onFailure: "pause" });
     const rollback = { parallelism: 7, failureAction: Action.CONTINUE };

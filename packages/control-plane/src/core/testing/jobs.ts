@@ -1,4 +1,4 @@
-/** Jobs for tests, and what happens to their tasks. */
+/** Builds jobs for tests and ends their tasks. */
 import {
   type CronSpec_Concurrency,
   DesiredState,
@@ -10,7 +10,7 @@ import {
 import { isEnded } from "../model/task-state.js";
 import { convergence } from "../orchestrator/convergence.js";
 import { buildSpec } from "./records.js";
-import { World, worldNodes } from "./world.js";
+import { buildNodes, World } from "./world.js";
 
 interface Job {
   readonly total: number;
@@ -38,12 +38,12 @@ export function cronSpec(concurrency: CronSpec_Concurrency, history = 3): Servic
 }
 
 export function started(spec: ServiceSpec, nodes = 2): World {
-  const world = new World({ spec, nodes: worldNodes(nodes) });
+  const world = new World({ spec, nodes: buildNodes(nodes) });
   world.settle();
   return world;
 }
 
-/** Ends a task as its agent would report it, and lets the control plane see it. */
+/** Ends a task as its agent would report it, and reconciles. */
 export function end(world: World, task: Task, state: TaskState): void {
   world.tasks.set(task.id, {
     ...task,
@@ -62,7 +62,7 @@ export function end(world: World, task: Task, state: TaskState): void {
   world.settle();
 }
 
-/** Ends whatever was told to stop. */
+/** Ends every task that was told to stop. */
 export function stopAll(world: World): void {
   for (const task of world.tasks.values()) {
     if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task)) end(world, task, TaskState.SHUTDOWN);
@@ -70,11 +70,11 @@ export function stopAll(world: World): void {
 }
 
 export const live = (world: World): readonly Task[] =>
-  world.live().filter(({ desiredState }) => desiredState === DesiredState.RUNNING);
+  world.occupying().filter(({ desiredState }) => desiredState === DesiredState.RUNNING);
 export const only = (tasks: readonly Task[]): Task => {
   const [task] = tasks;
   if (task === undefined || tasks.length !== 1) throw new Error(`${tasks.length} tasks, not one`);
   return task;
 };
 export const stateOfJob = (world: World): ReturnType<typeof convergence> =>
-  convergence(world.view, world.cluster, world.now);
+  convergence(world.snapshot, world.cluster, world.now);

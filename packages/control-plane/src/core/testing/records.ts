@@ -1,4 +1,4 @@
-/** Records for tests: each function fills in what a test does not care about. */
+/** Builds records for tests. Each function fills in the fields that a test does not set. */
 import {
   Availability,
   DesiredState,
@@ -27,7 +27,7 @@ import { SpreadIndexes } from "../scheduler/spread-index.js";
 export const GIB = 1024 ** 3;
 export const CPU = 1e9;
 
-/** Any part of a record; of a union's member at least which one it is. */
+/** Part of a record. A member of a union needs at least its `$case`. */
 type Part<T> = T extends { $case: infer Case; value: infer Value }
   ? { $case: Case; value: Part<Value> }
   : T extends readonly (infer Item)[]
@@ -106,7 +106,7 @@ export function buildView(over: Partial<NodeSnapshot> = {}): NodeSnapshot {
   };
 }
 
-/** The nodes as the tasks of the given services leave them. */
+/** Returns the cluster with these nodes, occupied by the tasks of the given services. */
 export function buildCluster(
   nodes: readonly Node[],
   views: readonly Pick<ServiceTasks, "spec" | "tasks">[] = [],
@@ -124,7 +124,7 @@ export function buildCluster(
   return clusterOf(new Map(snapshots), taken.keys());
 }
 
-/** A cluster of these nodes; `usedIds` are nodes that tasks refer to, whether or not they exist. */
+/** Returns the cluster with these nodes. `usedIds` are the nodes that tasks refer to, whether they exist or not. */
 export function clusterOf(
   nodes: ReadonlyMap<string, NodeSnapshot>,
   usedIds: Iterable<string> = [],
@@ -137,7 +137,7 @@ export function clusterOf(
 /** Networks that have a range for every node. */
 export const UNLIMITED_PARTS: NetworkParts = { hasPartFor: () => true, subnetOf: () => undefined };
 
-/** A service as the core sees it, with its tasks indexed. Only its current spec is kept unless `revisions` says more. */
+/** Returns a snapshot with its tasks indexed. By default only the current spec is kept. */
 export function buildSnapshot(
   known: Pick<ServiceSnapshot, "service" | "tasks"> & Partial<ServiceSnapshot>,
 ): ServiceSnapshot {
@@ -172,12 +172,12 @@ function sumOf(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<stri
   return total;
 }
 
-/** A context of a leader that took over long ago, with no reason to hold tasks back. */
+/** Returns the context of a leader that took over long ago, for a service whose tasks may start. */
 export function buildContext(over: Partial<ReconcileContext> = {}): ReconcileContext {
   return { now: 1_000_000, newId: idSequence(), leaderSinceMs: 0, holdReason: "", ...over };
 }
 
-/** `a1`, `a2`, …: ids that tell the order in which they were made. */
+/** Returns a function that returns `a1`, `a2`, … in order. */
 export function idSequence(prefix = "a"): () => string {
   let count = 0;
   return () => {

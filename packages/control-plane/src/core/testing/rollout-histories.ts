@@ -1,12 +1,12 @@
-/** Random deployments of good and bad versions, and what may happen meanwhile, for property tests. */
+/** Generates random deployments of good and bad versions, with faults, for property tests. */
 import { Availability, NodeState, type ServiceSpec, UpdateConfig_Order } from "@berth/proto";
 import fc from "fast-check";
 import type { Action } from "../model/plan.js";
 import { buildSpec } from "./records.js";
-import { World, worldNodes } from "./world.js";
+import { buildNodes, World } from "./world.js";
 
 const NODES = 4;
-/** Images that the agents of the world know how to treat. */
+/** Kinds of images, by how their tasks behave in the test world. */
 const KINDS = ["good", "healthy", "crashing", "never", "unpullable", "unplaceable"] as const;
 
 type Event =
@@ -87,7 +87,7 @@ export function worldOf(history: RolloutHistory, observe?: (action: Action, worl
     task: { container: { image: "good:1" } },
     update: configOf(history, 0),
   });
-  return new World({ spec, nodes: worldNodes(NODES), ...(observe ? { observe } : {}) });
+  return new World({ spec, nodes: buildNodes(NODES), ...(observe ? { observe } : {}) });
 }
 
 const configOf = (history: RolloutHistory, failureAction: 0 | 1 | 2 | 3): ServiceSpec["update"] => {
@@ -96,8 +96,8 @@ const configOf = (history: RolloutHistory, failureAction: 0 | 1 | 2 | 3): Servic
   return { order, parallelism, delayMs, monitorMs, maxFailureRatio, failureAction, progressDeadlineMs };
 };
 
-/** Lets one event happen; the leader has not looked yet. */
-export function happen(world: World, one: Event, history: RolloutHistory): void {
+/** Applies one event, without reconciling. */
+export function applyEvent(world: World, one: Event, history: RolloutHistory): void {
   switch (one.kind) {
     case "deploy": {
       const isNowhere = one.version === "unplaceable";
@@ -141,8 +141,8 @@ export function happen(world: World, one: Event, history: RolloutHistory): void 
   }
 }
 
-/** Faults end. */
-export function heal(world: World): void {
+/** Ends all faults. */
+export function endFaults(world: World): void {
   for (const id of world.nodes.keys()) {
     world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
   }

@@ -1,4 +1,4 @@
-/** Random services and what may happen to them, for property tests. */
+/** Generates random services and events for property tests. */
 import {
   Availability,
   NodeState,
@@ -11,7 +11,7 @@ import {
 import fc from "fast-check";
 import type { Action } from "../model/plan.js";
 import { buildSpec, CPU, GIB } from "./records.js";
-import { World, worldNodes } from "./world.js";
+import { buildNodes, World } from "./world.js";
 
 export const NODES = 4;
 const { STOP_FIRST, START_FIRST } = UpdateConfig_Order;
@@ -27,7 +27,7 @@ export type Event =
   | { readonly kind: "time"; readonly ms: number };
 
 const node = fc.integer({ min: 1, max: NODES });
-/** Mostly agents doing their work, so that services get somewhere between two faults. */
+/** Most events are agents' progress, so that services advance between two faults. */
 const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 6,
@@ -101,7 +101,7 @@ const spec: fc.Arbitrary<ServiceSpec> = fc
     }),
   );
 
-export function happen(world: World, event: Event): void {
+export function applyEvent(world: World, event: Event): void {
   switch (event.kind) {
     case "scale":
       if (world.spec.mode?.$case === "global") return;
@@ -135,17 +135,17 @@ export function happen(world: World, event: Event): void {
   }
 }
 
-/** Plays the events, deciding after each, and calls `check` whenever the world has settled. */
+/** Applies the events, reconciles after each, and then calls `check`. */
 export function play(
   input: History,
   check: (world: World) => void,
   observe?: (action: Action, world: World) => void,
 ): World {
-  const world = new World({ spec: input.spec, nodes: worldNodes(NODES), ...(observe ? { observe } : {}) });
+  const world = new World({ spec: input.spec, nodes: buildNodes(NODES), ...(observe ? { observe } : {}) });
   world.settle();
   for (const one of input.events) {
     world.now += 10;
-    happen(world, one);
+    applyEvent(world, one);
     world.settle();
     check(world);
   }
@@ -165,9 +165,9 @@ export interface History {
 const historyOf = (events: fc.Arbitrary<Event>): fc.Arbitrary<History> =>
   fc.record({ spec, events: fc.array(events, { maxLength: 40 }) });
 
-/** What may happen to a service that keeps its update order. */
+/** Histories of services that keep their update order. */
 export const history = historyOf(event);
-/** The same, with changes of the update order in between. */
+/** The same, with changes of the update order. */
 export const historyWithReorders = historyOf(
   fc.oneof({ weight: 10, arbitrary: event }, { weight: 1, arbitrary: REORDER }),
 );

@@ -1,4 +1,4 @@
-/** A small world for property tests: one service, some nodes, and agents that do what they are told when asked to. */
+/** A small world for property tests: one service, some nodes, and agents that advance on request. */
 import {
   type Availability,
   DesiredState,
@@ -21,15 +21,15 @@ import { reconcile } from "../reconcile.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { buildCluster, buildNode, buildService, buildSnapshot, idSequence } from "./records.js";
 
-/** No plan of these small worlds needs more rounds than this to come to rest. */
+/** Limit of plans until one is empty. */
 const MAX_ROUNDS = 10;
 
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
-  /** Tasks whose node went down under them. One that returns runs beside its replacement until that has stopped. */
+  /** Tasks that were disconnected. One that returns runs beside its replacement until either has stopped. */
   readonly wereDisconnected = new Set<string>();
-  /** The spec of every version there was. */
+  /** The spec of every version. */
   readonly revisions = new Map<number, ServiceSpec>();
   readonly #newId = idSequence("t");
   readonly #observe: (action: Action, world: World) => void;
@@ -42,7 +42,7 @@ export class World {
   constructor(options: {
     readonly spec: ServiceSpec;
     readonly nodes: readonly Node[];
-    /** Sees each action before it is applied. */
+    /** Called with each action before it is applied. */
     readonly observe?: (action: Action, world: World) => void;
   }) {
     this.spec = options.spec;
@@ -52,17 +52,17 @@ export class World {
     for (const node of options.nodes) this.nodes.set(node.id, node);
   }
 
-  get view(): ServiceSnapshot {
+  get snapshot(): ServiceSnapshot {
     const { service, spec, revisions } = this;
     return buildSnapshot({ service, spec, tasks: [...this.tasks.values()], revisions });
   }
 
   get cluster(): ClusterSnapshot {
-    return buildCluster([...this.nodes.values()], [this.view]);
+    return buildCluster([...this.nodes.values()], [this.snapshot]);
   }
 
   plan(): Plan {
-    return reconcile(this.view, this.cluster, {
+    return reconcile(this.snapshot, this.cluster, {
       now: this.now,
       newId: this.#newId,
       leaderSinceMs: 0,
@@ -70,7 +70,7 @@ export class World {
     });
   }
 
-  /** Plans and applies until there is nothing to do; throws if that never comes. */
+  /** Reconciles until the plan is empty. Throws when that never happens. */
   settle(): void {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       if (this.removed) return;
@@ -79,7 +79,7 @@ export class World {
       this.dueMs = plan.requeueAtMs;
       if (plan.actions.length === 0) return;
     }
-    throw new Error("the plan never became empty");
+    throw new Error("the plan did not become empty");
   }
 
   #apply(action: Action): void {
@@ -98,21 +98,21 @@ export class World {
     else this.tasks.set(after.id, after);
   }
 
-  /** As an earlier berth left it: a change without any record of its rollout. */
+  /** Changes the spec as an early release did, without a record of the rollout. */
   change(spec: ServiceSpec, { template }: { readonly template: boolean }): void {
     const version = this.service.version + 1;
     const templateVersion = template ? version : this.service.templateVersion;
     this.#become({ ...this.service, spec, version, templateVersion });
   }
 
-  /** What the leader does with a new spec. */
+  /** Applies a spec as the leader does. */
   deploy(spec: ServiceSpec, rollback?: string): void {
     const inUse = specsInUse(this.tasks.values(), (version) => this.revisions.get(version));
     const context = { id: this.service.id, now: this.now, inUse, ...(rollback ? { rollback } : {}) };
     this.#become(applySpec(this.service, spec, context).service);
   }
 
-  /** Another leader has nothing but the records. */
+  /** Replaces the leader: only the encoded records survive. */
   changeLeader(): void {
     this.#become(Service.fromJSON(Service.toJSON(this.service)));
     for (const [id, task] of this.tasks) this.tasks.set(id, Task.fromJSON(Task.toJSON(task)));
@@ -134,7 +134,7 @@ export class World {
     this.nodes.set(id, { ...node, ...since, ...change });
   }
 
-  /** Lets the agent of one task take its next step; `fails` ends a task that should go on. */
+  /** Advances a task by one step of its agent. `fails` ends it with an error. */
   advance(taskId: string, { fails }: { readonly fails: boolean }): void {
     const task = this.tasks.get(taskId);
     if (task === undefined || isPending(task)) return;
@@ -159,8 +159,8 @@ export class World {
     if (outcome.kind === "deleted") this.tasks.delete(taskId);
   }
 
-  /** Agents work and time passes until nothing more happens; throws if that never comes. */
-  comeToRest(): void {
+  /** Advances agents and time until nothing changes. Throws when that never happens. */
+  settleOverTime(): void {
     for (let round = 0; round < 400; round += 1) {
       this.settle();
       if (this.removed) return;
@@ -170,10 +170,10 @@ export class World {
       if (!changed && this.dueMs === undefined) return;
       this.now = changed ? this.now + 100 : Math.max(this.now + 1, this.dueMs ?? 0);
     }
-    throw new Error("the world never came to rest");
+    throw new Error("the world did not settle");
   }
 
-  /** Agents work and time passes until `isOver`; throws if that does not come within `limitMs`. */
+  /** Advances agents and time until `isOver`. Throws when that takes longer than `limitMs`. */
   runUntil(isOver: (world: World) => boolean, limitMs: number): void {
     const endMs = this.now + limitMs;
     for (this.settle(); !isOver(this); this.settle()) {
@@ -185,13 +185,13 @@ export class World {
     }
   }
 
-  /** What runs as far as anybody knows: what is out of reach is left out. */
-  live(): readonly Task[] {
+  /** Returns the tasks that occupy a node, without disconnected ones. */
+  occupying(): readonly Task[] {
     return [...this.tasks.values()].filter((task) => occupiesNode(task) && !isDisconnected(task));
   }
 }
 
-/** Images are named after what they do: `crashing`, `unpullable`, `never` healthy; all others run. */
+/** Images are named after their behaviour: `crashing`, `unpullable`, `never` (healthy). All others run. */
 function nextState(
   task: Task,
   { fails, image }: { readonly fails: boolean; readonly image: string },
@@ -208,5 +208,5 @@ function nextState(
   return image.startsWith("crashing") ? TaskState.FAILED : undefined;
 }
 
-export const worldNodes = (count: number): readonly Node[] =>
+export const buildNodes = (count: number): readonly Node[] =>
   Array.from({ length: count }, (_, index) => buildNode({ id: `n${index + 1}` }));
