@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
-import { withPatience } from "./deploy/lab/patience.js";
+import { withPatience } from "./deploy/lab/wait-until.js";
 
 const SECOND_MS = withPatience(1_000);
 

@@ -1,9 +1,9 @@
-import type { LabHost } from "../lab/docker-host.js";
+import type { Outcome, Traffic } from "../lab/http-traffic.js";
+import { summarise } from "../lab/http-traffic.js";
+import type { LabHost } from "../lab/lab-host.js";
 import { type Cluster, isReady, until } from "./cluster.js";
 import { printMoment } from "./report.js";
 import type { Screen } from "./screen.js";
-import { summarise } from "./summary.js";
-import type { Outcome, Traffic } from "./traffic.js";
 
 /** Traffic before the cut, so that there is a normal to compare with. */
 const WARM_UP_MS = 3_000;

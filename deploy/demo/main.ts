@@ -1,5 +1,6 @@
 // `npm run demo`: the failover demonstration, from nothing to a stack that survives a power cut.
 import { parseArgs } from "node:util";
+import { Traffic } from "../lab/http-traffic.js";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
@@ -10,7 +11,6 @@ import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
-import { Traffic } from "./traffic.js";
 
 const HOSTS = 3;
 const REQUESTS_PER_SECOND = 100;

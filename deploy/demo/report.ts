@@ -1,7 +1,7 @@
 import { assertNever } from "@berth/proto";
+import { summarise, type TrafficSummary } from "../lab/http-traffic.js";
 import type { Failover, Moment } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
-import { summarise, type TrafficSummary } from "./summary.js";
 
 const BAR_WIDTH = 36;
 

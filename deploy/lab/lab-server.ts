@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
-import { endedWhileStarting } from "./daemon-error.js";
-import { killProcess } from "./kill-process.js";
+import { endedWhileStarting, killProcess } from "./daemons.js";
 import { LabError } from "./lab-error.js";
+import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
@@ -107,3 +107,47 @@ const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
   server: ({ argv }) => isBerthCommand(argv, "server"),
   etcd: ({ command }) => command === "etcd",
 };
+
+/** A machine for the control plane alone, without Docker. Nothing runs on it in a lab whose hosts have the servers. */
+export class ServerHost extends LabMachine {
+  /** For the CLI and the agents. */
+  readonly serverAddress: string;
+  /** Health and metrics. */
+  readonly httpUrl: string;
+  readonly logs: { readonly server: string };
+  readonly program: LabServer;
+  readonly #runsServer: boolean;
+
+  constructor(machine: Machine, { runsServer }: { readonly runsServer: boolean }) {
+    super(machine);
+    this.program = new LabServer({ machine });
+    this.serverAddress = this.program.address;
+    this.httpUrl = this.program.httpUrl;
+    this.logs = { server: this.program.log };
+    this.#runsServer = runsServer;
+  }
+
+  override async start(signal?: AbortSignal): Promise<void> {
+    await this.machine.boot(signal);
+    if (this.#runsServer) await this.startServer(signal);
+  }
+
+  processes(which: ServerProcess): ProcessInfo[] {
+    return this.program.processes(which);
+  }
+
+  /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
+  killProcess(which: ServerProcess, signal?: NodeJS.Signals): Promise<void> {
+    return this.program.kill(which, signal);
+  }
+
+  /** Starts `berth server` and waits until it is healthy. */
+  async startServer(signal?: AbortSignal): Promise<void> {
+    await this.program.launch();
+    await this.program.untilHealthy(signal);
+  }
+
+  isHealthy(): Promise<boolean> {
+    return this.program.isHealthy();
+  }
+}

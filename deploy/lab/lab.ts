@@ -1,20 +1,25 @@
 import { mkdir } from "node:fs/promises";
 import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
 import { cliCommand, serverAddressOn } from "./berth-commands.js";
-import { buildImage } from "./build-image.js";
-import { LabHost } from "./docker-host.js";
-import { LabImages } from "./images.js";
+import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
+import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
-import { labPhase } from "./lab-phase.js";
 import type { LabServer } from "./lab-server.js";
-import { type DockerConfig, type LabState, readLabState, STATE_VERSION, writeLabState } from "./lab-state.js";
+import { ServerHost } from "./lab-server.js";
+import {
+  type DockerConfig,
+  type LabState,
+  labPhase,
+  readLabState,
+  STATE_VERSION,
+  writeLabState,
+} from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
 import { isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import { selfRef } from "./processes.js";
 import { type RunOptions, type RunResult, run } from "./run.js";
-import { ServerHost } from "./server-host.js";
 import {
   claimSubnet,
   DEFAULT_LAB,

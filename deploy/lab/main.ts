@@ -1,5 +1,4 @@
-import { HELP } from "./cli/help.js";
-import { parseCommand } from "./cli/parse-command.js";
+import { HELP, parseCommand } from "./cli/parse-command.js";
 import { runCommand } from "./cli/run-command.js";
 import { LabError } from "./lab-error.js";
 

@@ -63,3 +63,8 @@ export function machinePaths(lab: string, machine: string): MachinePaths {
     logDir: join(dataDir, machine, "log"),
   };
 }
+
+/** Returns the parent control group of a host's containers, in the form that dockerd expects. */
+export function cgroupParent(lab: string, machine: string): string {
+  return `/${CGROUP_ROOT}/${lab}/${machine}`;
+}

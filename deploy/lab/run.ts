@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { LabError } from "./lab-error.js";
-import { withPatience } from "./patience.js";
+import { withPatience } from "./wait-until.js";
 
 /** No command of the lab takes longer unless its caller says so; `docker save` of a large image does. */
 const DEFAULT_TIMEOUT_MS = 60_000;

@@ -1,10 +1,10 @@
+import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
-import { removeCgroups } from "./cgroups.js";
-import { isAbandoned, networkHandles } from "./lab-phase.js";
-import { listLabNames } from "./lab-state.js";
+import { join } from "node:path";
+import { isAbandoned, listLabNames, networkHandles } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { unmountBelow } from "./mounts.js";
-import { DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
+import { CGROUP_ROOT, DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
 import { findInit, netnsOfHandle, type ProcessRef, processesIn, signalProcess } from "./processes.js";
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
@@ -56,4 +56,37 @@ async function killProcesses(lab: string): Promise<void> {
   await waitUntil(() => kill(inits()), { what, timeoutMs: DEATH_TIMEOUT_MS });
   await waitUntil(() => all().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(() => undefined);
   await waitUntil(() => kill(all()), { what, timeoutMs: DEATH_TIMEOUT_MS });
+}
+
+const CGROUP_MOUNT = "/sys/fs/cgroup";
+
+/** Removes a lab's control groups from every hierarchy, and their common parent with the last lab. */
+export function removeCgroups(lab: string): void {
+  for (const hierarchy of hierarchies()) {
+    removeTree(join(hierarchy, CGROUP_ROOT, lab));
+    removeIfEmpty(join(hierarchy, CGROUP_ROOT));
+  }
+}
+
+/** Version 1 has a folder for each controller, version 2 is the mount itself. */
+function hierarchies(): string[] {
+  const controllers = existsSync(CGROUP_MOUNT) ? readdirSync(CGROUP_MOUNT) : [];
+  return [CGROUP_MOUNT, ...controllers.map((name) => join(CGROUP_MOUNT, name))];
+}
+
+/** A control group's files are the kernel's: only folders are removed, the innermost first. */
+function removeTree(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(join(folder, entry.name));
+  }
+  removeIfEmpty(folder);
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Not there, or another lab's groups are still in it.
+  }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { LabHost } from "../../deploy/lab/docker-host.js";
 import type { Lab } from "../../deploy/lab/lab.js";
+import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { namespaceOf, type ProcessRef, processesIn } from "../../deploy/lab/processes.js";
 
 /** The kernel counts in these to user space, whatever its own tick is. */

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise } from "../../deploy/demo/summary.js";
-import { Traffic } from "../../deploy/demo/traffic.js";
+import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {

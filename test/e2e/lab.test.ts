@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { collectRootfs, readRecipe } from "../../deploy/lab/image-recipe.js";
 import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
+import { testLabName } from "../../deploy/lab/lab-state.js";
 import { processRef } from "../../deploy/lab/processes.js";
 import { run } from "../../deploy/lab/run.js";
 import { tearDown } from "../../deploy/lab/teardown.js";
-import { testLabName } from "../../deploy/lab/test-lab-name.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { labTraces, processTree } from "./lab-traces.js";
 

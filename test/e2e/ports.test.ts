@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask } from "../../deploy/demo/traffic.js";
+import { ask } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";

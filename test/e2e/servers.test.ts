@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise } from "../../deploy/demo/summary.js";
-import { Traffic } from "../../deploy/demo/traffic.js";
-import type { LabHost } from "../../deploy/lab/docker-host.js";
+import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
+import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
   CONVERGE_TIMEOUT_MS,

@@ -1,7 +1,7 @@
 import { DnsEntry } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
-import { testLabName } from "../../deploy/lab/test-lab-name.js";
+import { testLabName } from "../../deploy/lab/lab-state.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";

@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
-import { testLabName } from "../../deploy/lab/test-lab-name.js";
+import { testLabName } from "../../deploy/lab/lab-state.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
 import { parseDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-messages.js";

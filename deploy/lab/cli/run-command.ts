@@ -6,9 +6,8 @@ import type { LabMachine } from "../lab-machine.js";
 import { listLabNames } from "../lab-state.js";
 import { DEFAULT_LAB } from "../subnet.js";
 import { tearDown } from "../teardown.js";
-import { machineStatuses } from "./machine-status.js";
-import { startClock, table } from "./output.js";
 import type { LabCommand, MachineVerb } from "./parse-command.js";
+import { machineStatuses, startClock, table } from "./status.js";
 
 type Runnable = Exclude<LabCommand, { kind: "help" }>;
 

@@ -1,4 +1,4 @@
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 
 /** Says to the ingress process what an agent of another release would; ends when it has been done. */
 const ASK = `

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { LabServer } from "../../../deploy/lab/lab-server.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { Stage } from "../arena.js";

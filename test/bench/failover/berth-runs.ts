@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { Stage } from "../arena.js";
 import { berthLabel } from "../berth-stack.js";
 import { DockerApi } from "../docker-api.js";

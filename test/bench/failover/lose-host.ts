@@ -1,4 +1,4 @@
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { DockerApi } from "../docker-api.js";
 import { watchRunning } from "../running-watch.js";
 import type { Loss } from "./scenario.js";

@@ -1,4 +1,4 @@
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 
 /** A fault in which a host's replicas are lost, or cannot be reached any more: they must run elsewhere soon. */
 export interface Loss {

@@ -1,4 +1,4 @@
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { Stage } from "../arena.js";
 import { DockerApi } from "../docker-api.js";

@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import { type CreateLabOptions, createLab, type Lab } from "../../../deploy/lab/lab.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
+import { testLabName } from "../../../deploy/lab/lab-state.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
-import { testLabName } from "../../../deploy/lab/test-lab-name.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import { runningSlots } from "./docker-truth.js";
 

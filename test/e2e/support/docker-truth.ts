@@ -1,6 +1,6 @@
 import { request } from "node:http";
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import type { Lab } from "../../../deploy/lab/lab.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 
 const CALL_TIMEOUT_MS = 10_000;
 

@@ -1,4 +1,4 @@
-import { ask } from "../../../deploy/demo/traffic.js";
+import { ask } from "../../../deploy/lab/http-traffic.js";
 
 /** The bodies of `times` requests, one after the other, each on a connection of its own. */
 export async function askRepeatedly(url: string, times: number): Promise<readonly string[]> {

@@ -1,5 +1,5 @@
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
 import type { Lab } from "../../../deploy/lab/lab.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { run } from "../../../deploy/lab/run.js";
 
 /** A task as `berth service ps` tells it. */

@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { createLab, type Lab } from "../../../deploy/lab/lab.js";
+import { testLabName } from "../../../deploy/lab/lab-state.js";
 import { tearDown } from "../../../deploy/lab/teardown.js";
-import { testLabName } from "../../../deploy/lab/test-lab-name.js";
 import { importBusybox } from "./busybox-image.js";
 import { until } from "./until.js";
 

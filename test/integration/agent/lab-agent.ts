@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { agentCommand } from "../../../deploy/lab/berth-commands.js";
-import type { LabHost } from "../../../deploy/lab/docker-host.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { until } from "./until.js";
 
 /** The built agent inside a host of a lab, where it sees the host's devices; it ends with the lab. */

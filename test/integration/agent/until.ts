@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { withPatience } from "../../../deploy/lab/patience.js";
+import { withPatience } from "../../../deploy/lab/wait-until.js";
 
 const POLL_MS = 25;
 /** Far above what anything here takes, below the test's own limit: the message says what did not come. */

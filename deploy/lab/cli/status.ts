@@ -1,7 +1,8 @@
-import type { LabHost } from "../docker-host.js";
-import { pingDocker } from "../docker-ping.js";
+import { styleText } from "node:util";
+import { pingDocker } from "../daemons.js";
 import { docker } from "../images.js";
 import type { Lab } from "../lab.js";
+import type { LabHost } from "../lab-host.js";
 import type { LabMachine } from "../lab-machine.js";
 import type { LabServer } from "../lab-server.js";
 
@@ -59,4 +60,42 @@ async function statusOf(
   ]);
   const state = isCutOff ? "cut off" : "up";
   return { name, address, state, runs: running.join(", "), containers: containerCount };
+}
+
+export interface Clock {
+  /** Prints what has just been done, with the seconds since the start. */
+  readonly step: (text: string) => void;
+}
+
+export function startClock(): Clock {
+  const start = performance.now();
+  return {
+    step: (text) => {
+      const seconds = ((performance.now() - start) / 1_000).toFixed(1).padStart(5);
+      console.log(`${dim(`${seconds} s`)}  ${text}`);
+    },
+  };
+}
+
+/** Columns as wide as their widest cell, headed by the keys in capitals. */
+export function table(rows: readonly Readonly<Record<string, string | number>>[]): string {
+  const keys = Object.keys(rows[0] ?? {});
+  const lines = [
+    keys.map((key) => key.toUpperCase()),
+    ...rows.map((row) => keys.map((key) => String(row[key] ?? ""))),
+  ];
+  const widths = keys.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("   ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+function dim(text: string): string {
+  const isPlain = !process.stdout.isTTY || process.env.NO_COLOR !== undefined;
+  return isPlain ? text : styleText("dim", text);
 }

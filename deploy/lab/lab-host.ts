@@ -1,16 +1,14 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { agentCommand, isBerthCommand } from "./berth-commands.js";
-import { cgroupParent } from "./cgroups.js";
-import { endedWhileStarting } from "./daemon-error.js";
-import { pingDocker } from "./docker-ping.js";
+import { endedWhileStarting, killProcess, pingDocker } from "./daemons.js";
 import type { LabImages } from "./images.js";
-import { killProcess } from "./kill-process.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
 import { LabServer } from "./lab-server.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
+import { cgroupParent } from "./paths.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 

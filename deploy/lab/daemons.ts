@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { request } from "node:http";
 import { LabError } from "./lab-error.js";
 import { type ProcessInfo, signalProcess } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
@@ -26,4 +28,29 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
   const pids = new Set(targets.map(({ pid }) => pid));
   const areGone = (): boolean => !find().some(({ pid }) => pids.has(pid));
   await waitUntil(areGone, { what: `${what} to end`, timeoutMs: PROCESS_END_TIMEOUT_MS });
+}
+
+const TAIL_LINES = 10;
+
+/** The error for a daemon that did not live until it was ready, with the end of its log. */
+export async function endedWhileStarting(what: string, logFile: string): Promise<LabError> {
+  const log = await readFile(logFile, "utf8").catch(() => "(no log)");
+  const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+  return new LabError("LAB_NOT_READY", `${what} ended while starting; the end of ${logFile}:\n${tail}`);
+}
+
+/** A daemon that is starting accepts connections before it answers. */
+const PING_TIMEOUT_MS = 1_000;
+
+/** Whether a Docker daemon answers on its socket. */
+export function pingDocker(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const ping = request({ socketPath, path: "/_ping", timeout: PING_TIMEOUT_MS }, (response) => {
+      response.resume();
+      response.on("close", () => resolve(response.statusCode === 200));
+    });
+    ping.on("timeout", () => ping.destroy());
+    ping.on("error", () => resolve(false));
+    ping.end();
+  });
 }
