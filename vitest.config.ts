@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
-import { withPatience } from "./deploy/lab/wait-until.js";
+import { scaleTimeout } from "./deploy/lab/wait-until.js";
 
-const SECOND_MS = withPatience(1_000);
+const SECOND_MS = scaleTimeout(1_000);
 
 /**
  * Four projects: unit (pure and fast), sim (the whole cluster on virtual time), integration (real etcd, real sockets)

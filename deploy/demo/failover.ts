@@ -1,5 +1,5 @@
-import type { Outcome, Traffic } from "../lab/http-traffic.js";
-import { summarise } from "../lab/http-traffic.js";
+import type { RequestOutcome, HttpTraffic } from "../lab/http-traffic.js";
+import { summarize } from "../lab/http-traffic.js";
 import type { LabHost } from "../lab/lab-host.js";
 import { type Cluster, isReady, until } from "./cluster.js";
 import { printMoment } from "./report.js";
@@ -26,12 +26,12 @@ export interface Failover {
   readonly endedAtMs: number;
   /** Undefined: it did not happen before the demonstration gave up. */
   readonly replacedAtMs: number | undefined;
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: readonly RequestOutcome[];
 }
 
 export interface FailoverOptions {
   readonly cluster: Cluster;
-  readonly traffic: Traffic;
+  readonly traffic: HttpTraffic;
   readonly screen: Screen;
   readonly service: string;
   readonly victim: LabHost;
@@ -99,8 +99,8 @@ async function runsElsewhere(
   return running.filter(({ nodeId }) => nodeId !== victimId).length >= replicas;
 }
 
-function liveLine(outcomes: readonly Outcome[]): string {
-  const { sent, failed, medianMs } = summarise(outcomes);
+function liveLine(outcomes: readonly RequestOutcome[]): string {
+  const { sent, failed, medianMs } = summarize(outcomes);
   return `  ${sent} requests answered or failed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
 }
 

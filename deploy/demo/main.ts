@@ -1,10 +1,10 @@
 // `npm run demo`: the failover demonstration, from nothing to a stack that survives a power cut.
 import { parseArgs } from "node:util";
-import { Traffic } from "../lab/http-traffic.js";
+import { HttpTraffic } from "../lab/http-traffic.js";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
-import { tearDown } from "../lab/teardown.js";
+import { removeLab } from "../lab/teardown.js";
 import { Cluster, isReady, until } from "./cluster.js";
 import { busiestHost, cutPower } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
@@ -31,7 +31,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
     screen.line(USAGE);
     return 0;
   }
-  if (values.down) return removeLab(screen);
+  if (values.down) return takeDown(screen);
 
   screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
   const lab = await bringUp(screen, signal);
@@ -46,8 +46,8 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   }
 }
 
-async function removeLab(screen: Screen): Promise<number> {
-  await tearDown(DEFAULT_LAB);
+async function takeDown(screen: Screen): Promise<number> {
+  await removeLab(DEFAULT_LAB);
   screen.line("The lab is gone.");
   return 0;
 }
@@ -94,7 +94,7 @@ async function showFailover({ screen, lab, cluster, signal, before }: Show): Pro
     throw new LabError("LAB_NOT_READY", "the demo needs two hosts: one to lose and one to ask");
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
-  const traffic = new Traffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
+  const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
   const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
   screen.line();
   await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });

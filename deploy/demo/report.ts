@@ -1,5 +1,5 @@
 import { assertNever } from "@berth/proto";
-import { summarise, type TrafficSummary } from "../lab/http-traffic.js";
+import { summarize, type TrafficSummary } from "../lab/http-traffic.js";
 import type { Failover, Moment } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
 
@@ -40,13 +40,13 @@ export function printRequests(
     ["afterwards", healedAtMs, Number.POSITIVE_INFINITY],
   ];
   screen.line(screen.paint("dim", `  ${"requests".padEnd(16)}    sent  failed    median     worst`));
-  for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarise(outcomes, fromMs, toMs));
-  printSpan(screen, "in all", summarise(outcomes));
-  for (const [why, times] of summarise(outcomes).reasons.slice(0, 3))
+  for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarize(outcomes, fromMs, toMs));
+  printSpan(screen, "in all", summarize(outcomes));
+  for (const [why, times] of summarize(outcomes).reasons.slice(0, 3))
     screen.line(`    ${times} × ${why}`.slice(0, WIDTH));
   screen.line();
   screen.line(screen.paint("dim", "  who answered, from the cut on"));
-  printSpread(screen, summarise(outcomes, cutAtMs));
+  printSpread(screen, summarize(outcomes, cutAtMs));
 }
 
 function printSpan(screen: Screen, name: string, { sent, failed, medianMs, worstMs }: TrafficSummary): void {

@@ -33,7 +33,7 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
 const TAIL_LINES = 10;
 
 /** The error for a daemon that did not live until it was ready, with the end of its log. */
-export async function endedWhileStarting(what: string, logFile: string): Promise<LabError> {
+export async function startupError(what: string, logFile: string): Promise<LabError> {
   const log = await readFile(logFile, "utf8").catch(() => "(no log)");
   const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
   return new LabError("LAB_NOT_READY", `${what} ended while starting; the end of ${logFile}:\n${tail}`);

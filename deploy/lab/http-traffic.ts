@@ -6,7 +6,7 @@ const REQUEST_TIMEOUT_MS = 2_000;
 /** Requests that may be under way at once: what 2 s of silence at 100 a second need, with room. */
 const MAX_IN_FLIGHT = 500;
 
-export interface Outcome {
+export interface RequestOutcome {
   /** By the clock of `performance.now()`. */
   readonly sentAtMs: number;
   readonly tookMs: number;
@@ -23,9 +23,9 @@ export interface TrafficOptions {
 }
 
 /** Steady traffic, a new connection per request, whatever became of the earlier ones. */
-export class Traffic {
+export class HttpTraffic {
   readonly #options: TrafficOptions;
-  readonly #outcomes: Outcome[] = [];
+  readonly #outcomes: RequestOutcome[] = [];
   #timer: NodeJS.Timeout | undefined;
   #inFlight = 0;
   #startedAtMs = 0;
@@ -35,7 +35,7 @@ export class Traffic {
     this.#options = options;
   }
 
-  get outcomes(): readonly Outcome[] {
+  get outcomes(): readonly RequestOutcome[] {
     return this.#outcomes;
   }
 
@@ -66,20 +66,20 @@ export class Traffic {
   #sendOne(): void {
     const sentAtMs = performance.now();
     this.#inFlight += 1;
-    ask(this.#options.url).then(
+    fetchBody(this.#options.url).then(
       (body) => this.#note(sentAtMs, { kind: "answered", by: this.#options.replicaOf(body) }),
       (error: Error) => this.#note(sentAtMs, { kind: "failed", why: error.message }),
     );
   }
 
-  #note(sentAtMs: number, result: Outcome["result"]): void {
+  #note(sentAtMs: number, result: RequestOutcome["result"]): void {
     this.#inFlight -= 1;
     this.#outcomes.push({ sentAtMs, tookMs: performance.now() - sentAtMs, result });
   }
 }
 
 /** One request on a connection of its own. Rejects on anything but a whole reply with status 200. */
-export function ask(url: string): Promise<string> {
+export function fetchBody(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const req = request(url, { agent: false, timeout: REQUEST_TIMEOUT_MS }, (response) => {
       const chunks: Buffer[] = [];
@@ -108,8 +108,8 @@ export interface TrafficSummary {
 }
 
 /** What became of the requests sent in a span of time. */
-export function summarise(
-  outcomes: readonly Outcome[],
+export function summarize(
+  outcomes: readonly RequestOutcome[],
   fromMs = 0,
   toMs = Number.POSITIVE_INFINITY,
 ): TrafficSummary {

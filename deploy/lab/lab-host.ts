@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { agentCommand, isBerthCommand } from "./berth-commands.js";
-import { endedWhileStarting, killProcess, pingDocker } from "./daemons.js";
+import { startupError, killProcess, pingDocker } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
@@ -38,7 +38,7 @@ export class LabHost extends LabMachine {
   /** The server that runs on this host beside Docker, in a lab where hosts have them. */
   readonly server: LabServer | undefined;
   /** Further options of its agent, from its next start on. */
-  agentOptions: readonly string[] = [];
+  extraAgentArgs: readonly string[] = [];
   readonly #options: LabHostOptions;
 
   constructor(options: LabHostOptions) {
@@ -57,7 +57,7 @@ export class LabHost extends LabMachine {
    */
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
-    await this.server?.launch();
+    await this.server?.startWithoutWaiting();
     await this.startDockerd(signal);
     await this.#options.images.loadMissing(this.dockerSocket, signal);
     if (this.#options.serverAddresses.length > 0) await this.startAgent();
@@ -84,7 +84,7 @@ export class LabHost extends LabMachine {
       dataDir: join(this.machine.paths.dataDir, "berth"),
       dockerSocket: DOCKER_SOCKET_INSIDE,
     });
-    await this.machine.spawnDaemon([...command, ...this.agentOptions], this.logs.agent);
+    await this.machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
   }
 
   /** Starts dockerd and waits until it answers. */
@@ -100,7 +100,7 @@ export class LabHost extends LabMachine {
     const answersOrDies = async (): Promise<boolean> => {
       if (await pingDocker(this.dockerSocket)) return true;
       if (dockerd && isAlive(dockerd)) return false;
-      throw await endedWhileStarting(`dockerd of ${this.name}`, this.logs.dockerd);
+      throw await startupError(`dockerd of ${this.name}`, this.logs.dockerd);
     };
     await waitUntil(answersOrDies, {
       what: `dockerd of ${this.name} (log: ${this.logs.dockerd})`,

@@ -50,7 +50,7 @@ export abstract class LabMachine {
   }
 
   /** The command line that runs `argv` on the machine, for programs that need the terminal. */
-  enter(argv: readonly string[]): string[] {
-    return this.machine.enter(argv);
+  commandInside(argv: readonly string[]): string[] {
+    return this.machine.commandInside(argv);
   }
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
-import { endedWhileStarting, killProcess } from "./daemons.js";
+import { startupError, killProcess } from "./daemons.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";
@@ -38,7 +38,7 @@ export class LabServer {
   readonly httpUrl: string;
   readonly log: string;
   /** Further options, from its next start on. */
-  options: readonly string[] = [];
+  extraArgs: readonly string[] = [];
   readonly #machine: Machine;
   readonly #cluster: readonly string[] | undefined;
   #process: ProcessRef | undefined;
@@ -62,22 +62,22 @@ export class LabServer {
   }
 
   /** Starts it without waiting: one of several is not healthy before most of the others run. */
-  async launch(): Promise<void> {
+  async startWithoutWaiting(): Promise<void> {
     if (this.processes("server").length > 0)
       throw new LabError("LAB_HOST_UP", `the server on ${this.name} is running already`);
     const { address, paths } = this.#machine;
     // Beside the agent's folder, where both are on one machine.
     const dataDir = join(paths.dataDir, this.#cluster === undefined ? "berth" : "berth-server");
-    const command = [...serverCommand({ address, dataDir, cluster: this.#cluster }), ...this.options];
+    const command = [...serverCommand({ address, dataDir, cluster: this.#cluster }), ...this.extraArgs];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
   /** @throws LabError when it does not become healthy, with the end of its log if it has died */
-  async untilHealthy(signal?: AbortSignal): Promise<void> {
+  async waitUntilHealthy(signal?: AbortSignal): Promise<void> {
     const healthyOrDies = async (): Promise<boolean> => {
       if (await this.isHealthy()) return true;
       if (this.#process === undefined || isAlive(this.#process)) return false;
-      throw await endedWhileStarting("berth server", this.log);
+      throw await startupError("berth server", this.log);
     };
     await waitUntil(healthyOrDies, {
       what: `berth server on ${this.name} (log: ${this.log})`,
@@ -109,21 +109,21 @@ const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
 };
 
 /** A machine for the control plane alone, without Docker. Nothing runs on it in a lab whose hosts have the servers. */
-export class ServerHost extends LabMachine {
+export class ServerMachine extends LabMachine {
   /** For the CLI and the agents. */
   readonly serverAddress: string;
   /** Health and metrics. */
   readonly httpUrl: string;
   readonly logs: { readonly server: string };
-  readonly program: LabServer;
+  readonly berthServer: LabServer;
   readonly #runsServer: boolean;
 
   constructor(machine: Machine, { runsServer }: { readonly runsServer: boolean }) {
     super(machine);
-    this.program = new LabServer({ machine });
-    this.serverAddress = this.program.address;
-    this.httpUrl = this.program.httpUrl;
-    this.logs = { server: this.program.log };
+    this.berthServer = new LabServer({ machine });
+    this.serverAddress = this.berthServer.address;
+    this.httpUrl = this.berthServer.httpUrl;
+    this.logs = { server: this.berthServer.log };
     this.#runsServer = runsServer;
   }
 
@@ -133,21 +133,21 @@ export class ServerHost extends LabMachine {
   }
 
   processes(which: ServerProcess): ProcessInfo[] {
-    return this.program.processes(which);
+    return this.berthServer.processes(which);
   }
 
   /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
   killProcess(which: ServerProcess, signal?: NodeJS.Signals): Promise<void> {
-    return this.program.kill(which, signal);
+    return this.berthServer.kill(which, signal);
   }
 
   /** Starts `berth server` and waits until it is healthy. */
   async startServer(signal?: AbortSignal): Promise<void> {
-    await this.program.launch();
-    await this.program.untilHealthy(signal);
+    await this.berthServer.startWithoutWaiting();
+    await this.berthServer.waitUntilHealthy(signal);
   }
 
   isHealthy(): Promise<boolean> {
-    return this.program.isHealthy();
+    return this.berthServer.isHealthy();
   }
 }

@@ -65,9 +65,9 @@ export const TEST_LAB_PREFIX = "t-";
 const UNDESCRIBED_MS = 60_000;
 
 /** `remains`: nothing runs and nobody is making it; whatever is left only waits to be removed. */
-export type LabPhase = "in the making" | "running" | "remains";
+export type LabStatus = "in the making" | "running" | "remains";
 
-export async function labPhase(lab: string): Promise<LabPhase> {
+export async function labStatus(lab: string): Promise<LabStatus> {
   if (isAnyMachineUp(lab)) return "running";
   const state = await readLabState(lab);
   const isBusy = state ? !state.isComplete && isAlive(state.creator) : await hasChangedLately(lab);

@@ -6,11 +6,11 @@ import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
 import type { LabServer } from "./lab-server.js";
-import { ServerHost } from "./lab-server.js";
+import { ServerMachine } from "./lab-server.js";
 import {
   type DockerConfig,
   type LabState,
-  labPhase,
+  labStatus,
   readLabState,
   STATE_VERSION,
   writeLabState,
@@ -28,7 +28,7 @@ import {
   rootAddress,
   serverMachineAddress,
 } from "./subnet.js";
-import { sweepDeadTestLabs, tearDown } from "./teardown.js";
+import { removeAbandonedTestLabs, removeLab } from "./teardown.js";
 
 /** More members than this make etcd's cluster slower and no safer. */
 const MAX_SERVERS = 7;
@@ -68,7 +68,7 @@ export class Lab {
   readonly name: string;
   readonly hosts: readonly LabHost[];
   /** A machine without Docker, with the server unless the hosts have it. */
-  readonly server: ServerHost;
+  readonly server: ServerMachine;
   /** Everything that is `berth server`; none in a lab without berth. */
   readonly servers: readonly LabServer[];
   /** `ADDRESS:PORT` of each. */
@@ -85,7 +85,7 @@ export class Lab {
     this.hasBerth = berth;
     const addresses = state.hostNames.map((_, index) => hostAddress(subnet, index));
     const serverCluster = hostsWithServer > 0 ? addresses.slice(0, hostsWithServer) : undefined;
-    this.server = new ServerHost(serverMachine, { runsServer: berth && hostsWithServer === 0 });
+    this.server = new ServerMachine(serverMachine, { runsServer: berth && hostsWithServer === 0 });
     this.serverAddresses = (serverCluster ?? [this.server.address]).map(serverAddressOn);
     const serverAddresses = berth ? this.serverAddresses : [];
     this.#images = images;
@@ -100,7 +100,7 @@ export class Lab {
       return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, serverCluster });
     });
     const onHosts = this.hosts.flatMap(({ server }) => server ?? []);
-    this.servers = berth && onHosts.length === 0 ? [this.server.program] : onHosts;
+    this.servers = berth && onHosts.length === 0 ? [this.server.berthServer] : onHosts;
   }
 
   /** `ADDRESS:PORT` of the first server. */
@@ -158,7 +158,7 @@ export class Lab {
 
   /** Removes the lab and everything in it. */
   down(): Promise<void> {
-    return tearDown(this.name);
+    return removeLab(this.name);
   }
 }
 
@@ -171,7 +171,7 @@ export class Lab {
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
   checkOptions(options);
-  await sweepDeadTestLabs();
+  await removeAbandonedTestLabs();
   await claimName(name);
   try {
     const state = await describeLab(name, options);
@@ -183,7 +183,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
     return lab;
   } catch (cause) {
     options.onProgress?.("did not come up: removing what was made");
-    await tearDown(name);
+    await removeLab(name);
     throw cause;
   }
 }
@@ -194,7 +194,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
  * @throws LabError LAB_NOT_FOUND when there is none, or only its remains.
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
-  const isRunning = isLabName(name) && (await labPhase(name)) === "running";
+  const isRunning = isLabName(name) && (await labStatus(name)) === "running";
   if (!isRunning) throw new LabError("LAB_NOT_FOUND", `no lab ${name} is running; bring it up first`);
   const state = await readLabState(name);
   if (state) return new Lab(state);
@@ -212,7 +212,7 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
   // All must have settled before a failure is cleaned up after: none may go on starting things.
   const results = await Promise.allSettled([lab.server, ...lab.hosts].map(start));
   for (const result of results) if (result.status === "rejected") throw result.reason;
-  await Promise.all(lab.servers.map((server) => server.untilHealthy(signal)));
+  await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
   if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers work together`);
 }
 
@@ -253,11 +253,11 @@ async function claimName(name: string): Promise<void> {
       () => false,
     );
   if (await claim()) return;
-  const phase = await labPhase(name);
+  const phase = await labStatus(name);
   if (phase === "running") throw new LabError("LAB_EXISTS", `lab ${name} is up already; take it down first`);
   if (phase === "in the making")
     throw new LabError("LAB_EXISTS", `lab ${name} is being made or removed right now`);
-  await tearDown(name);
+  await removeLab(name);
   await mkdir(RUN_ROOT, { recursive: true });
   if (!(await claim())) throw new LabError("LAB_EXISTS", `lab ${name} is being made by somebody else`);
 }

@@ -118,7 +118,7 @@ export class Machine {
 
   /** Runs a program inside; its exit code is a value. */
   async exec(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run(this.enter(argv), { env: machineEnv(), ...options });
+    return run(this.commandInside(argv), { env: machineEnv(), ...options });
   }
 
   /**
@@ -127,14 +127,14 @@ export class Machine {
    */
   async spawnDaemon(argv: readonly string[], logFile: string): Promise<ProcessRef | undefined> {
     const detach = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!';
-    const pidInside = await runOrThrow(this.enter(["sh", "-c", detach, logFile, ...argv]), {
+    const pidInside = await runOrThrow(this.commandInside(["sh", "-c", detach, logFile, ...argv]), {
       env: machineEnv(),
     });
     return this.processes().find(({ pid }) => namespacePids(pid).at(-1) === pidInside.trim());
   }
 
   /** The command line that runs `argv` inside. */
-  enter(argv: readonly string[]): string[] {
+  commandInside(argv: readonly string[]): string[] {
     const { pid } = this.#initOrThrow();
     return ["nsenter", "--target", String(pid), "--net", "--mount", "--uts", "--pid", "--", ...argv];
   }

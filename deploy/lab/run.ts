@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { LabError } from "./lab-error.js";
-import { withPatience } from "./wait-until.js";
+import { scaleTimeout } from "./wait-until.js";
 
 /** No command of the lab takes longer unless its caller says so; `docker save` of a large image does. */
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -30,7 +30,7 @@ export interface RunResult {
 export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [program = "", ...args] = argv;
   const { env, signal } = options;
-  const timeoutMs = withPatience(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  const timeoutMs = scaleTimeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,

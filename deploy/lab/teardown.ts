@@ -17,7 +17,7 @@ const LAUNCHER_GRACE_MS = 1_000;
  * Removes everything of a lab, whatever state it is in: processes, mounts, interfaces, control groups, folders.
  * Does nothing when there is nothing.
  */
-export async function tearDown(lab: string): Promise<void> {
+export async function removeLab(lab: string): Promise<void> {
   const { runDir, dataDir } = labPaths(lab);
   await killProcesses(lab);
   await new Lan(lab).remove();
@@ -31,9 +31,9 @@ export async function tearDown(lab: string): Promise<void> {
 }
 
 /** Removes test labs whose maker died without doing it. Others' labs are never touched. */
-export async function sweepDeadTestLabs(): Promise<void> {
+export async function removeAbandonedTestLabs(): Promise<void> {
   for (const lab of await listLabNames()) {
-    if (await isAbandoned(lab)) await tearDown(lab);
+    if (await isAbandoned(lab)) await removeLab(lab);
   }
 }
 

@@ -20,7 +20,7 @@ export async function waitUntil<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   { what, timeoutMs, signal }: WaitOptions,
 ): Promise<T> {
-  const limitMs = withPatience(timeoutMs);
+  const limitMs = scaleTimeout(timeoutMs);
   const deadline = performance.now() + limitMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -40,6 +40,6 @@ export async function waitUntil<T>(
 const FACTOR = Math.max(1, Number(process.env.BERTH_TEST_PATIENCE) || 1);
 
 /** A deadline of the lab or of a test on this machine. Nothing that berth itself measures is changed. */
-export function withPatience(timeoutMs: number): number {
+export function scaleTimeout(timeoutMs: number): number {
   return timeoutMs * FACTOR;
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { BAD_FILES } from "./support/bad-files.js";
 import { createCluster, deploy } from "./support/cluster.js";
-import { allContainers, startedAt } from "./support/docker-truth.js";
+import { listContainers, readStartedAt } from "./support/docker-truth.js";
 
 const GOOD = `
 services:
@@ -40,8 +40,8 @@ describe("a bad file over a running stack is refused with its place", () => {
         ["stack", "ps", "shop"],
       ].map(async (words) => (await lab.berth([...words, "-o", "json"])).stdout),
     );
-    const containers = await allContainers(lab);
-    const starts = await Promise.all(containers.map((container) => startedAt(lab, container)));
+    const containers = await listContainers(lab);
+    const starts = await Promise.all(containers.map((container) => readStartedAt(lab, container)));
     return { services, tasks, containers, starts };
   }
 

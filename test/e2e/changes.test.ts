@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { RunResult } from "../../deploy/lab/run.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
+import { listRunning } from "./support/docker-truth.js";
 
 const STACK = `
 services:
@@ -45,16 +45,16 @@ describe("changes of what runs", () => {
   });
 
   test("an update replaces every replica", async () => {
-    const before = (await runningOf(lab, "shop_web")).map(({ id }) => id);
+    const before = (await listRunning(lab, "shop_web")).map(({ id }) => id);
     const { code, stderr } = await berth("service", "update", "--env-add", "GREETING=welcome", "shop_web");
     expect(code, stderr).toBe(0);
     await waitForReplicas(lab, "shop_web", 4);
-    const after = (await runningOf(lab, "shop_web")).map(({ id }) => id);
+    const after = (await listRunning(lab, "shop_web")).map(({ id }) => id);
     expect(after.filter((id) => before.includes(id))).toEqual([]);
   });
 
   test("an update whose replicas crash is undone and says why", async () => {
-    const before = (await runningOf(lab, "shop_web")).map(({ id }) => id).sort();
+    const before = (await listRunning(lab, "shop_web")).map(({ id }) => id).sort();
     const crash = ["--args", "/usr/bin/busybox sh -c 'echo no such setting; exit 1'"];
     const { code, stderr } = await berth("service", "update", ...crash, "shop_web");
     expect(code).toBe(1);
@@ -62,7 +62,7 @@ describe("changes of what runs", () => {
     expect(stderr).toContain("exit code 1");
     expect(stderr).toContain("Last output of shop_web: no such setting");
     await waitForReplicas(lab, "shop_web", 4);
-    const after = (await runningOf(lab, "shop_web")).map(({ id }) => id);
+    const after = (await listRunning(lab, "shop_web")).map(({ id }) => id);
     expect(after.filter((id) => before.includes(id)).length).toBeGreaterThanOrEqual(2);
   });
 
@@ -70,7 +70,7 @@ describe("changes of what runs", () => {
     const { code, stdout, stderr } = await berth("node", "drain", "h3");
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/Drained h3: \d tasks? moved/);
-    expect((await runningOf(lab, "shop_web")).filter(({ host }) => host === "h3")).toEqual([]);
+    expect((await listRunning(lab, "shop_web")).filter(({ host }) => host === "h3")).toEqual([]);
     await waitForReplicas(lab, "shop_web", 4);
   });
 });

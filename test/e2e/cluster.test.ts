@@ -3,8 +3,8 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { allContainers, runningOf } from "./support/docker-truth.js";
-import { askRepeatedly } from "./support/http.js";
+import { listContainers, listRunning } from "./support/docker-truth.js";
+import { fetchBodies } from "./support/http.js";
 
 const HOSTS = 3;
 
@@ -50,14 +50,14 @@ describe("a cluster of three hosts", () => {
     const { code, stderr } = await deploy(lab, "shop", hello(6));
     expect(stderr).toBe("");
     expect(code).toBe(0);
-    const running = await runningOf(lab, "shop_web");
+    const running = await listRunning(lab, "shop_web");
     const perHost = lab.hosts.map(({ name }) => running.filter(({ host }) => host === name).length);
     expect(perHost).toEqual([2, 2, 2]);
   });
 
   test("every host answers on the published port, and takes the replicas in turn", async () => {
     for (const { address } of lab.hosts) {
-      const bodies = await askRepeatedly(`http://${address}:8080/`, 12);
+      const bodies = await fetchBodies(`http://${address}:8080/`, 12);
       const counts = [...new Set(bodies)].map((body) => bodies.filter((other) => other === body).length);
       expect(counts.sort()).toEqual([2, 2, 2, 2, 2, 2]);
     }
@@ -82,14 +82,14 @@ describe("a cluster of three hosts", () => {
   });
 
   test("deploying the same file again changes nothing", async () => {
-    const before = await runningOf(lab, "shop_web");
+    const before = await listRunning(lab, "shop_web");
     const { code } = await deploy(lab, "shop", hello(6));
     expect(code).toBe(0);
-    expect(await runningOf(lab, "shop_web")).toEqual(before);
+    expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
   test("a bad file is refused with positions, and the stack stays as it was", async () => {
-    const before = await runningOf(lab, "shop_web");
+    const before = await listRunning(lab, "shop_web");
     const bad =
       "services:\n  web:\n    imagee: hello:1\n    ports: ['80800:80']\n    deploy: { replicas: many }\n";
     const { code, stderr } = await deploy(lab, "shop", bad);
@@ -97,7 +97,7 @@ describe("a cluster of three hosts", () => {
     expect(stderr).toMatch(/compose\.yml:3:5.*imagee.*image/);
     expect(stderr).toMatch(/compose\.yml:4:/);
     expect(stderr).toMatch(/compose\.yml:5:/);
-    expect(await runningOf(lab, "shop_web")).toEqual(before);
+    expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
   test("service scale goes up and down, and every answer still comes", async () => {
@@ -105,12 +105,12 @@ describe("a cluster of three hosts", () => {
     await waitForReplicas(lab, "shop_web", 9);
     expect((await lab.berth(["service", "scale", "shop_web=3"])).code).toBe(0);
     await waitForReplicas(lab, "shop_web", 3);
-    await askRepeatedly(`http://${lab.host("h2").address}:8080/`, 9);
+    await fetchBodies(`http://${lab.host("h2").address}:8080/`, 9);
   });
 
   test("a changed spec replaces every task", async () => {
     expect((await deploy(lab, "shop", hello(3, "ahoy"))).code).toBe(0);
-    const bodies = await askRepeatedly(`http://${lab.host("h3").address}:8080/`, 6);
+    const bodies = await fetchBodies(`http://${lab.host("h3").address}:8080/`, 6);
     expect(bodies.every((body) => body.startsWith("ahoy from "))).toBe(true);
   });
 
@@ -122,14 +122,14 @@ describe("a cluster of three hosts", () => {
 
   test("a drained node is emptied, and gets tasks again when it is active", async () => {
     expect((await lab.berth(["node", "update", "--availability", "drain", "h2"])).code).toBe(0);
-    await waitUntil(async () => (await runningOf(lab, "shop_web")).every(({ host }) => host !== "h2"), {
+    await waitUntil(async () => (await listRunning(lab, "shop_web")).every(({ host }) => host !== "h2"), {
       what: "h2 to be empty",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     await waitForReplicas(lab, "shop_web", 3);
     expect((await lab.berth(["node", "update", "--availability", "active", "h2"])).code).toBe(0);
     expect((await lab.berth(["service", "scale", "shop_web=6"])).code).toBe(0);
-    expect((await runningOf(lab, "shop_web")).some(({ host }) => host === "h2")).toBe(true);
+    expect((await listRunning(lab, "shop_web")).some(({ host }) => host === "h2")).toBe(true);
   });
 
   test("what cannot be placed fails the deploy with its reason", async () => {
@@ -158,13 +158,13 @@ describe("a cluster of three hosts", () => {
     expect(
       (await deploy(lab, "each", "services:\n  x:\n    image: hello:1\n    deploy: { mode: global }\n")).code,
     ).toBe(0);
-    expect((await runningOf(lab, "each_x")).map(({ host }) => host).sort()).toEqual(["h1", "h2", "h3"]);
+    expect((await listRunning(lab, "each_x")).map(({ host }) => host).sort()).toEqual(["h1", "h2", "h3"]);
     expect((await lab.berth(["stack", "rm", "each"])).code).toBe(0);
   });
 
   test("stack rm leaves nothing of the stack, and other people's containers alone", async () => {
     expect((await lab.berth(["stack", "rm", "shop"])).code).toBe(0);
-    const left = await allContainers(lab);
+    const left = await listContainers(lab);
     expect(left.map(({ id, running }) => ({ id, running }))).toEqual([{ id: foreign, running: true }]);
     const keys = await lab.server.exec([
       "etcdctl",

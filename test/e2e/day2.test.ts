@@ -5,7 +5,7 @@ import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
+import { listRunning } from "./support/docker-truth.js";
 import { docker } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";
@@ -62,7 +62,7 @@ describe("two hosts that are looked after", () => {
     return { code, stdout };
   };
   const processesOf = async (slot: number): Promise<string> => {
-    const container = (await runningOf(lab, "shop_web")).find((one) => one.slot === String(slot));
+    const container = (await listRunning(lab, "shop_web")).find((one) => one.slot === String(slot));
     return container === undefined ? "" : docker(lab.host(container.host), "top", container.id);
   };
   const shell = (script: string): string[] => [BUSYBOX, "sh", "-c", script];
@@ -119,7 +119,7 @@ describe("two hosts that are looked after", () => {
   });
 
   test("events say what was placed where, what has no place and why, and what failed", async () => {
-    const [web] = await runningOf(lab, "shop_web");
+    const [web] = await listRunning(lab, "shop_web");
     await docker(lab.host(web?.host ?? ""), "kill", web?.id ?? "");
     const events = async (): Promise<readonly Event[]> => {
       const { stdout } = await lab.berth(["events", "--stack", "shop", "-o", "json"]);

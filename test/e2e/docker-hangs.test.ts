@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { type Container, runningOf, startedAt } from "./support/docker-truth.js";
-import { askRepeatedly } from "./support/http.js";
-import { docker, shownProblems, shownTasks } from "./support/tasks.js";
+import { type Container, listRunning, readStartedAt } from "./support/docker-truth.js";
+import { fetchBodies } from "./support/http.js";
+import { docker, listProblems, listTasks } from "./support/tasks.js";
 
 const HANG_MS = 10_000;
 
@@ -31,10 +31,10 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
 
   /** A container that was lost or started again meanwhile has no start, or another one. */
   const startsOf = (containers: readonly Container[]): Promise<readonly string[]> =>
-    Promise.all(containers.map((container) => startedAt(lab, container)));
+    Promise.all(containers.map((container) => readStartedAt(lab, container)));
 
   test("its node says so, its containers run on and answer, and what was asked for is there afterwards", async () => {
-    const before = await runningOf(lab, "shop_web");
+    const before = await listRunning(lab, "shop_web");
     const startedBefore = await startsOf(before);
     const host = lab.host("h2");
     const deploying = deploy(lab, "shop", hello(8), "--detach");
@@ -43,22 +43,22 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
     try {
       const hangsUntilMs = Date.now() + HANG_MS;
       expect((await deploying).code).toBe(0);
-      await waitUntil(async () => (await shownProblems(lab, "h2")).length > 0, {
+      await waitUntil(async () => (await listProblems(lab, "h2")).length > 0, {
         what: "the node to say that Docker hangs",
         timeoutMs: CONVERGE_TIMEOUT_MS,
       });
-      expect(await shownProblems(lab, "h2")).toEqual([
+      expect(await listProblems(lab, "h2")).toEqual([
         expect.stringMatching(/^Docker does not answer, since .*Z: /),
       ]);
       const names = before.filter(({ host }) => host === "h2").map(({ id }) => id.slice(0, 12));
-      const bodies = (await askRepeatedly(`http://${host.address}:8080/`, 20)).join();
+      const bodies = (await fetchBodies(`http://${host.address}:8080/`, 20)).join();
       expect(names.filter((name) => !bodies.includes(name))).toEqual([]);
       await delay(Math.max(0, hangsUntilMs - Date.now()));
     } finally {
       await host.killProcess("dockerd", "SIGCONT");
     }
     await waitForReplicas(lab, "shop_web", 8);
-    await waitUntil(async () => (await shownProblems(lab, "h2")).length === 0, {
+    await waitUntil(async () => (await listProblems(lab, "h2")).length === 0, {
       what: "the node to say that all is well",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
@@ -67,14 +67,14 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
 
   test("a replica that dies meanwhile gets no more connections, and is replaced once Docker knows", async () => {
     const host = lab.host("h2");
-    const [replica] = (await runningOf(lab, "shop_web")).filter(({ host }) => host === "h2");
+    const [replica] = (await listRunning(lab, "shop_web")).filter(({ host }) => host === "h2");
     if (replica === undefined) throw new Error("h2 runs no replica");
     const processId = await docker(host, "inspect", "--format", "{{.State.Pid}}", replica.id);
     await host.killProcess("dockerd", "SIGSTOP");
     try {
       await host.exec(["kill", "-9", processId]);
       const seen = async (): Promise<boolean> =>
-        (await shownTasks(lab, "shop_web")).some(
+        (await listTasks(lab, "shop_web")).some(
           ({ containerId, state, health }) =>
             containerId === replica.id && state === "running" && health === "unhealthy",
         );
@@ -83,7 +83,7 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
       await host.killProcess("dockerd", "SIGCONT");
     }
     const isGone = async (): Promise<boolean> =>
-      (await runningOf(lab, "shop_web")).every(({ id }) => id !== replica.id);
+      (await listRunning(lab, "shop_web")).every(({ id }) => id !== replica.id);
     await waitUntil(isGone, { what: "Docker to know of its end", timeoutMs: CONVERGE_TIMEOUT_MS });
     await waitForReplicas(lab, "shop_web", 8);
   });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
+import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
@@ -9,7 +9,7 @@ import {
   readyNodes,
   waitForReplicas,
 } from "./support/cluster.js";
-import { allContainers, runningOf, startedAt } from "./support/docker-truth.js";
+import { listContainers, listRunning, readStartedAt } from "./support/docker-truth.js";
 
 const REPLICAS = 6;
 const COMPOSE = `
@@ -38,8 +38,8 @@ describe("the loss of a host", () => {
   }
 
   /** Runs `fault` under steady traffic to h1 and returns what became of the requests sent from then on. */
-  async function underTraffic(fault: () => Promise<void>): Promise<ReturnType<typeof summarise>> {
-    const traffic = new Traffic({
+  async function underTraffic(fault: () => Promise<void>): Promise<ReturnType<typeof summarize>> {
+    const traffic = new HttpTraffic({
       url: `http://${lab.host("h1").address}:8080/`,
       perSecond: 50,
       replicaOf: (body) => body.trim(),
@@ -50,7 +50,7 @@ describe("the loss of a host", () => {
     } finally {
       await traffic.stop();
     }
-    return summarise(traffic.outcomes);
+    return summarize(traffic.outcomes);
   }
 
   test("power cut: replaced elsewhere, and no new request failed beyond those under way on the dead host", async () => {
@@ -65,14 +65,14 @@ describe("the loss of a host", () => {
   });
 
   test("the host comes back: its old containers go, nothing that runs is restarted", async () => {
-    const before = await runningOf(lab, "shop_web");
+    const before = await listRunning(lab, "shop_web");
     await lab.host("h3").start();
     await untilReady(3);
-    await waitUntil(async () => (await allContainers(lab)).every(({ host }) => host !== "h3"), {
+    await waitUntil(async () => (await listContainers(lab)).every(({ host }) => host !== "h3"), {
       what: "the old containers of h3 to be removed",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    expect(await runningOf(lab, "shop_web")).toEqual(before);
+    expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
   test("pulled cable: replaced; when it is plugged in again, every slot runs once", async () => {
@@ -100,14 +100,14 @@ describe("the loss of a host", () => {
 
   test("an agent that is killed and started again adopts its containers", async () => {
     const before = await Promise.all(
-      (await runningOf(lab, "shop_web")).map((container) => startedAt(lab, container)),
+      (await listRunning(lab, "shop_web")).map((container) => readStartedAt(lab, container)),
     );
     await lab.host("h1").killProcess("agent");
     await lab.host("h1").startAgent();
     await untilReady(3);
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
     const after = await Promise.all(
-      (await runningOf(lab, "shop_web")).map((container) => startedAt(lab, container)),
+      (await listRunning(lab, "shop_web")).map((container) => readStartedAt(lab, container)),
     );
     expect(after.sort()).toEqual(before.sort());
   });

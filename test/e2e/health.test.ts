@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
+import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/tasks/reconcile.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { type Container, runningOf } from "./support/docker-truth.js";
-import { askRepeatedly } from "./support/http.js";
-import { docker, shownTasks } from "./support/tasks.js";
+import { type Container, listRunning } from "./support/docker-truth.js";
+import { fetchBodies } from "./support/http.js";
+import { docker, listTasks } from "./support/tasks.js";
 
 function web(healthcheck: string): string {
   return `
@@ -39,44 +39,44 @@ describe("a healthcheck", () => {
   const nameOf = ({ id }: Container): string => id.slice(0, 12);
 
   test("that fails takes its replica out of the load balancer, and no request fails", async () => {
-    const [first, second] = await runningOf(lab, "shop_web");
+    const [first, second] = await listRunning(lab, "shop_web");
     if (first === undefined || second === undefined) throw new Error("two replicas should run");
     sick = first;
-    const traffic = new Traffic({ url: url(), perSecond: 50, replicaOf: (body) => body.trim() });
+    const traffic = new HttpTraffic({ url: url(), perSecond: 50, replicaOf: (body) => body.trim() });
     traffic.start();
     try {
       await docker(lab.host(sick.host), "exec", sick.id, "/usr/bin/busybox", "touch", "/tmp/sick");
       await waitUntil(
-        async () => (await shownTasks(lab, "shop_web")).some(({ health }) => health === "unhealthy"),
+        async () => (await listTasks(lab, "shop_web")).some(({ health }) => health === "unhealthy"),
         waiting("a replica to be shown as unhealthy"),
       );
       await waitUntil(
-        async () => !(await askRepeatedly(url(), 4)).join().includes(nameOf(sick)),
+        async () => !(await fetchBodies(url(), 4)).join().includes(nameOf(sick)),
         waiting("the sick replica to get no requests"),
       );
     } finally {
       await traffic.stop();
     }
-    expect(summarise(traffic.outcomes)).toMatchObject({ failed: 0, reasons: [] });
-    const bodies = await askRepeatedly(url(), 20);
+    expect(summarize(traffic.outcomes)).toMatchObject({ failed: 0, reasons: [] });
+    const bodies = await fetchBodies(url(), 20);
     expect(new Set(bodies)).toEqual(new Set([expect.stringContaining(nameOf(second))]));
-    expect((await runningOf(lab, "shop_web")).map(({ id }) => id)).toContain(sick.id);
+    expect((await listRunning(lab, "shop_web")).map(({ id }) => id)).toContain(sick.id);
   });
 
   test("that goes on failing gets its replica replaced, with the reason", async () => {
     await waitUntil(
-      async () => !(await runningOf(lab, "shop_web")).some(({ id }) => id === sick.id),
+      async () => !(await listRunning(lab, "shop_web")).some(({ id }) => id === sick.id),
       waiting("the sick replica to be stopped"),
     );
     await waitForReplicas(lab, "shop_web", 2);
-    expect(await shownTasks(lab, "shop_web")).toContainEqual(
+    expect(await listTasks(lab, "shop_web")).toContainEqual(
       expect.objectContaining({
         state: "failed",
         message: expect.stringMatching(/^stayed unhealthy for 30 s/),
       }),
     );
     await waitUntil(
-      async () => new Set(await askRepeatedly(url(), 4)).size === 2,
+      async () => new Set(await fetchBodies(url(), 4)).size === 2,
       waiting("both replicas to answer"),
     );
   });

@@ -10,7 +10,7 @@ import {
   restartDockerd,
   waitForReplicas,
 } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
+import { listRunning } from "./support/docker-truth.js";
 
 const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
 const PORT = 8_100;
@@ -154,7 +154,7 @@ describe("the kernel path, over real Docker hosts", () => {
       }
       expect(await balanced(host)).toBe(before + REPLICAS * ROUNDS);
       expect([...answers.values()].map((each) => each.length)).toEqual(Array(REPLICAS).fill(ROUNDS));
-      const own = (await runningOf(lab, "who_web")).filter((container) => container.host === host);
+      const own = (await listRunning(lab, "who_web")).filter((container) => container.host === host);
       const shortIds = new Set(own.map(({ id }) => id.slice(0, 12)));
       expect(shortIds.size).toBe(REPLICAS / 3);
       for (const [replica, seen] of answers) {
@@ -212,7 +212,7 @@ describe("the kernel path, over real Docker hosts", () => {
       const answer = await run("h1", process.execPath, "-e", clientOf(target, PORT));
       expect(answer, target).toMatch(/^[0-9a-f]{12} /);
     }
-    const own = (await runningOf(lab, "who_web")).filter((container) => container.host === "h1");
+    const own = (await listRunning(lab, "who_web")).filter((container) => container.host === "h1");
     for (const { id } of own) {
       for (let request = 0; request < REPLICAS; request += 1) {
         const answer = await run("h1", "docker", "exec", id, "/usr/bin/node", "-e", clientOf(address, PORT));

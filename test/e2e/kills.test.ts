@@ -3,7 +3,7 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { allContainers, startedAt } from "./support/docker-truth.js";
+import { listContainers, readStartedAt } from "./support/docker-truth.js";
 
 interface Kill {
   readonly what: string;
@@ -85,7 +85,7 @@ describe("kill -9 in the middle of a deploy", () => {
   for (const { what, kill, restart } of KILLS) {
     for (const moment of MOMENTS_MS) {
       test(`${what}, ${moment} ms after its start: what was confirmed last is what runs`, async () => {
-        const foreignStart = await startedAt(lab, foreign);
+        const foreignStart = await readStartedAt(lab, foreign);
         const wanted = replicas === 3 ? 6 : 3;
         const deploying = deploy(lab, "shop", hello(wanted), "--detach");
         await new Promise((resolve) => setTimeout(resolve, moment));
@@ -96,11 +96,11 @@ describe("kill -9 in the middle of a deploy", () => {
         if (code !== 0) expect((await deployWhenBack(wanted)).code).toBe(0);
         replicas = wanted;
         await waitForReplicas(lab, "shop_web", replicas);
-        const others = (await allContainers(lab)).filter(({ taskId }) => taskId === undefined);
+        const others = (await listContainers(lab)).filter(({ taskId }) => taskId === undefined);
         expect(others.map(({ id, running }) => ({ id, running }))).toEqual([
           { id: foreign.id, running: true },
         ]);
-        expect(await startedAt(lab, foreign)).toBe(foreignStart);
+        expect(await readStartedAt(lab, foreign)).toBe(foreignStart);
       });
     }
   }

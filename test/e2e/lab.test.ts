@@ -10,7 +10,7 @@ import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/lab-state.js";
 import { processRef } from "../../deploy/lab/processes.js";
 import { run } from "../../deploy/lab/run.js";
-import { tearDown } from "../../deploy/lab/teardown.js";
+import { removeLab } from "../../deploy/lab/teardown.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { labTraces, processTree } from "./lab-traces.js";
 
@@ -26,7 +26,7 @@ function newName(): string {
   return name;
 }
 afterAll(async () => {
-  for (const name of labs) await tearDown(name);
+  for (const name of labs) await removeLab(name);
 });
 
 describe("a lab of Docker hosts", () => {
@@ -286,7 +286,7 @@ describe("what is left of a lab", () => {
       if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "LAB_EXISTS" });
       else expect(result.value.host("h1").processes("dockerd")).toHaveLength(1);
     }
-    await tearDown(options.name);
+    await removeLab(options.name);
   });
 
   test("an aborted createLab leaves nothing", async () => {

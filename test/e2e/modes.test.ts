@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
-import { docker, shownTasks } from "./support/tasks.js";
+import { listRunning } from "./support/docker-truth.js";
+import { docker, listTasks } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";
 
@@ -50,7 +50,7 @@ describe("services of other kinds", () => {
   afterAll(() => lab?.down());
 
   const states = async (service: string): Promise<readonly string[]> =>
-    (await shownTasks(lab, service)).map(({ state }) => state);
+    (await listTasks(lab, service)).map(({ state }) => state);
   const within = (what: string): { what: string; timeoutMs: number } => ({
     what,
     timeoutMs: CONVERGE_TIMEOUT_MS,
@@ -60,21 +60,21 @@ describe("services of other kinds", () => {
     const { code, stderr } = await deploy(lab, "shop", SHOP, "--detach");
     expect(code, stderr).toBe(0);
     await waitUntil(
-      async () => (await runningOf(lab, "shop_db")).length === 1,
+      async () => (await listRunning(lab, "shop_db")).length === 1,
       within("the database to run"),
     );
-    const waiting = [...(await shownTasks(lab, "shop_migrate")), ...(await shownTasks(lab, "shop_web"))];
+    const waiting = [...(await listTasks(lab, "shop_migrate")), ...(await listTasks(lab, "shop_web"))];
     expect(new Set(waiting.map(({ message }) => message))).toEqual(
       new Set(["waiting for shop_db: healthy", "waiting for shop_migrate: completed"]),
     );
 
-    const [db] = await runningOf(lab, "shop_db");
+    const [db] = await listRunning(lab, "shop_db");
     await docker(lab.host("h1"), "exec", db?.id ?? "", BUSYBOX, "touch", "/tmp/ready");
     await waitUntil(
-      async () => (await runningOf(lab, "shop_web")).length === 1,
+      async () => (await listRunning(lab, "shop_web")).length === 1,
       within("the website to run"),
     );
-    expect((await runningOf(lab, "shop_web")).map(({ host }) => host)).toEqual(["h2"]);
+    expect((await listRunning(lab, "shop_web")).map(({ host }) => host)).toEqual(["h2"]);
     expect(await states("shop_migrate")).toEqual(["complete", "complete", "complete"]);
   });
 
@@ -88,7 +88,7 @@ describe("services of other kinds", () => {
     const { code, stderr } = await deploy(lab, "load", LOAD);
     expect(code, stderr).toBe(0);
     await waitUntil(
-      async () => (await runningOf(lab, "load_busy")).length === 2,
+      async () => (await listRunning(lab, "load_busy")).length === 2,
       within("a second replica of what keeps a processor busy"),
     );
   });

@@ -5,10 +5,10 @@ import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
   deploy,
-  networksAreThere,
+  waitForNetworks,
   waitForReplicas,
 } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
+import { listRunning } from "./support/docker-truth.js";
 import { docker } from "./support/tasks.js";
 
 /** A client on the first host, and a server on each of the others. */
@@ -36,11 +36,11 @@ describe("networks over hosts when things go wrong", () => {
 
   beforeAll(async () => {
     lab = await createCluster(3);
-    await networksAreThere(lab);
+    await waitForNetworks(lab);
     const { code, stdout, stderr } = await deploy(lab, "shop", PAIR);
     expect(code, stdout + stderr).toBe(0);
     await waitForReplicas(lab, "shop_api", 2);
-    client = (await runningOf(lab, "shop_client"))[0]?.id ?? "";
+    client = (await listRunning(lab, "shop_client"))[0]?.id ?? "";
   });
   afterAll(() => lab?.down());
 
@@ -79,7 +79,7 @@ describe("networks over hosts when things go wrong", () => {
 
   test("what is said is not cut off at the edge: the largest packet, and 64 KiB in one piece", async () => {
     await bothAnswer();
-    const [replica] = await runningOf(lab, "shop_api");
+    const [replica] = await listRunning(lab, "shop_api");
     const host = lab.host(replica?.host ?? "");
     const address = await docker(
       host,

@@ -11,11 +11,11 @@ import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
   deploy,
-  networksAreThere,
+  waitForNetworks,
   restartDockerd,
   waitForReplicas,
 } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
+import { listRunning } from "./support/docker-truth.js";
 
 /** Each tier on another host; only api is in both networks. */
 const THREE_TIERS = `
@@ -82,9 +82,9 @@ describe("networks over three hosts", () => {
     });
     outside.bind(53, nameServer);
     await once(outside, "listening");
-    await networksAreThere(lab);
+    await waitForNetworks(lab);
     // Three hosts are more than packets for everybody are copied to then; two, as in the last stack, are not.
-    lab.server.program.options = ["--network-flood-hosts", "2"];
+    lab.server.berthServer.extraArgs = ["--network-flood-hosts", "2"];
     await lab.server.killProcess("server", "SIGKILL");
     await lab.server.startServer();
   });
@@ -274,6 +274,6 @@ describe("networks over three hosts", () => {
         timeoutMs: CONVERGE_TIMEOUT_MS,
       });
     }
-    expect(await runningOf(lab, "shop_web")).toEqual([]);
+    expect(await listRunning(lab, "shop_web")).toEqual([]);
   });
 });

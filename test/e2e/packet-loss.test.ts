@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SERVER_HTTP_PORT } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { createCluster, deploy, readyNodes, waitForReplicas } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
-import { askRepeatedly } from "./support/http.js";
+import { listRunning } from "./support/docker-truth.js";
+import { fetchBodies } from "./support/http.js";
 
 const PORT = 8_104;
 const COMPOSE = `
@@ -36,7 +36,7 @@ describe("a cluster in a bad network", () => {
   afterAll(() => lab?.down());
 
   const runningIds = async (): Promise<readonly string[]> =>
-    (await runningOf(lab, "shop_web")).map(({ id }) => id).sort();
+    (await listRunning(lab, "shop_web")).map(({ id }) => id).sort();
 
   /** Drops what comes in to a machine and fits the words of a rule, until it is told otherwise. */
   async function drop(machine: Pick<Lab["server"], "exec">, rule: string | undefined): Promise<void> {
@@ -88,7 +88,7 @@ describe("a cluster in a bad network", () => {
     await sleep(FAULT_MS);
     await expectUnmoved();
     // The one that does not hear it sends it nothing; who asks meets the others at once.
-    expect(new Set(await askRepeatedly(`http://${lab.host("h1").address}:${PORT}`, 6)).size).toBe(2);
+    expect(new Set(await fetchBodies(`http://${lab.host("h1").address}:${PORT}`, 6)).size).toBe(2);
     await drop(lab.host("h1"), undefined);
   });
 

@@ -1,12 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ask } from "../../deploy/lab/http-traffic.js";
+import { fetchBody } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
-import { docker, shownProblems, shownTasks } from "./support/tasks.js";
-import { askUdp } from "./support/udp.js";
+import { listRunning } from "./support/docker-truth.js";
+import { docker, listProblems, listTasks } from "./support/tasks.js";
+import { requestUdp } from "./support/udp.js";
 
 const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
 
@@ -40,13 +40,13 @@ describe("published ports", () => {
 
   const url = (host: string, port: number): string => `http://${lab.host(host).address}:${port}/`;
   const refused = (host: string, port: number): Promise<void> =>
-    expect(ask(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
+    expect(fetchBody(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
 
   test("mode host: the host with the task answers, and no other", async () => {
     expect((await deploy(lab, "hosted", hostMode(1))).code).toBe(0);
-    const [task] = await runningOf(lab, "hosted_web");
+    const [task] = await listRunning(lab, "hosted_web");
     const there = task?.host ?? "";
-    expect(await ask(url(there, 9000))).toContain(`hello from ${task?.id.slice(0, 12)}`);
+    expect(await fetchBody(url(there, 9000))).toContain(`hello from ${task?.id.slice(0, 12)}`);
     await refused(there === "h1" ? "h2" : "h1", 9000);
   });
 
@@ -54,10 +54,10 @@ describe("published ports", () => {
     const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/9000.tcp is taken by another task on 2 nodes/);
-    const running = await runningOf(lab, "hosted_web");
+    const running = await listRunning(lab, "hosted_web");
     expect(running.map(({ host }) => host).sort()).toEqual(["h1", "h2"]);
-    for (const { host, id } of running) expect(await ask(url(host, 9000))).toContain(id.slice(0, 12));
-    const waiting = (await shownTasks(lab, "hosted_web")).filter(({ node }) => node === "");
+    for (const { host, id } of running) expect(await fetchBody(url(host, 9000))).toContain(id.slice(0, 12));
+    const waiting = (await listTasks(lab, "hosted_web")).filter(({ node }) => node === "");
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
   });
 
@@ -73,14 +73,14 @@ services:
 `;
     const { code, stderr } = await deploy(lab, "udp", echo);
     expect(code, stderr).toBe(0);
-    for (const { address } of lab.hosts) expect(await askUdp(address, 5353, "hi")).toBe("echo hi");
+    for (const { address } of lab.hosts) expect(await requestUdp(address, 5353, "hi")).toBe("echo hi");
   });
 
   test("a range of ports to one: the first of them is taken", async () => {
     const { code, stderr } = await deploy(lab, "choice", web('["8100-8102:80"]'));
     expect(code, stderr).toBe(0);
     for (const { name } of lab.hosts) {
-      expect(await ask(url(name, 8100))).toMatch(/^hello from /);
+      expect(await fetchBody(url(name, 8100))).toMatch(/^hello from /);
       await refused(name, 8101);
     }
   });
@@ -91,8 +91,8 @@ services:
     const { code, stderr } = await deploy(lab, "range", web('["8110-8111:80-81"]', command));
     expect(code, stderr).toBe(0);
     for (const { name } of lab.hosts) {
-      expect(await ask(url(name, 8110))).toMatch(/^hello from /);
-      expect(await ask(url(name, 8111))).toBe("two\n");
+      expect(await fetchBody(url(name, 8110))).toMatch(/^hello from /);
+      expect(await fetchBody(url(name, 8111))).toBe("two\n");
     }
   });
 
@@ -110,22 +110,22 @@ services:
     const squatter = await docker(lab.host("h1"), "run", "-d", "-p", "8300:80", "hello:1");
     const { code, stderr } = await deploy(lab, "taken", web('["8300:80"]'));
     expect(code, stderr).toBe(0);
-    const [task] = await runningOf(lab, "taken_web");
-    expect(await ask(url("h2", 8300))).toContain(task?.id.slice(0, 12));
+    const [task] = await listRunning(lab, "taken_web");
+    expect(await fetchBody(url("h2", 8300))).toContain(task?.id.slice(0, 12));
     const wait = { what: "the problem to be told", timeoutMs: CONVERGE_TIMEOUT_MS };
-    await waitUntil(async () => (await shownProblems(lab, "h1")).length > 0, wait);
-    expect(await shownProblems(lab, "h1")).toEqual([
+    await waitUntil(async () => (await listProblems(lab, "h1")).length > 0, wait);
+    expect(await listProblems(lab, "h1")).toEqual([
       expect.stringMatching(
         /cannot publish 8300\/tcp for taken_web: docker-proxy \(pid \d+\) already listens/,
       ),
     ]);
-    expect(await shownProblems(lab, "h2")).toEqual([]);
+    expect(await listProblems(lab, "h2")).toEqual([]);
 
     await docker(lab.host("h1"), "rm", "-f", squatter);
-    await waitUntil(async () => (await shownProblems(lab, "h1")).length === 0, {
+    await waitUntil(async () => (await listProblems(lab, "h1")).length === 0, {
       what: "the problem to be over",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    expect(await ask(url("h1", 8300))).toContain(task?.id.slice(0, 12));
+    expect(await fetchBody(url("h1", 8300))).toContain(task?.id.slice(0, 12));
   });
 });

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { allContainers, type Container, lifetimeOf, runningOf } from "./support/docker-truth.js";
-import { docker, shownTasks } from "./support/tasks.js";
+import { listContainers, type Container, readLifetime, listRunning } from "./support/docker-truth.js";
+import { docker, listTasks } from "./support/tasks.js";
 
 /** The smallest delay before the second restart: 1 s, less a quarter of jitter. It doubles with each more. */
 const SECOND_DELAY_MS = 750;
@@ -37,14 +37,14 @@ describe("containers that end", () => {
   afterAll(() => lab?.down());
 
   async function containersOf(name: string): Promise<readonly Container[]> {
-    return (await allContainers(lab)).filter((container) => container.service === name);
+    return (await listContainers(lab)).filter((container) => container.service === name);
   }
 
   /** Pauses before restarts, by the number of the restart in a row, on Docker's clock. */
   async function pausesOf(name: string): Promise<ReadonlyMap<number, number>> {
     const runs = new Map<number, { readonly beginMs: number; readonly endMs: number }>();
-    for (const { containerId, restarts, node: host } of await shownTasks(lab, name)) {
-      const lifetime = containerId && (await lifetimeOf(lab, { host, id: containerId }));
+    for (const { containerId, restarts, node: host } of await listTasks(lab, name)) {
+      const lifetime = containerId && (await readLifetime(lab, { host, id: containerId }));
       if (lifetime) runs.set(restarts, lifetime);
     }
     const pauses = [...runs].map(([restarts, { beginMs }]): [number, number] => {
@@ -60,7 +60,7 @@ describe("containers that end", () => {
     for (const [restarts, pauseMs] of await pausesOf("loop_job")) {
       if (restarts > 1) expect(pauseMs).toBeGreaterThan(SECOND_DELAY_MS * 2 ** (restarts - 2));
     }
-    expect((await shownTasks(lab, "loop_job")).filter(({ state }) => state === "failed")).toContainEqual(
+    expect((await listTasks(lab, "loop_job")).filter(({ state }) => state === "failed")).toContainEqual(
       expect.objectContaining({ exitCode: 7, message: "ended with exit code 7" }),
     );
     expect((await lab.berth(["stack", "rm", "loop"])).code).toBe(0);
@@ -71,7 +71,7 @@ describe("containers that end", () => {
     expect(code, stderr).toBe(0);
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
     expect((await containersOf("once_job")).map(({ running }) => running)).toEqual([false]);
-    expect(await shownTasks(lab, "once_job")).toMatchObject([{ state: "complete", exitCode: 0 }]);
+    expect(await listTasks(lab, "once_job")).toMatchObject([{ state: "complete", exitCode: 0 }]);
   });
 
   test("a one-shot that fails is a deploy that failed, with its exit code as the reason", async () => {
@@ -89,17 +89,17 @@ describe("containers that end", () => {
     const stack = `by-hand-${how}`;
     const stays = service("exec /usr/bin/hello", "deploy: { replicas: 2 }");
     expect((await deploy(lab, stack, stays)).code).toBe(0);
-    const [victim] = await runningOf(lab, `${stack}_job`);
+    const [victim] = await listRunning(lab, `${stack}_job`);
     if (victim === undefined) throw new Error("nothing runs");
     await docker(lab.host(victim.host), ...words, victim.id);
     const isTold = async (): Promise<boolean> =>
-      (await shownTasks(lab, `${stack}_job`)).some(({ message }) => BY_HAND.test(message));
+      (await listTasks(lab, `${stack}_job`)).some(({ message }) => BY_HAND.test(message));
     const told = { what: "a task that says so", timeoutMs: CONVERGE_TIMEOUT_MS };
     await waitUntil(isTold, told).catch(async (cause: unknown) => {
-      throw new Error(JSON.stringify(await shownTasks(lab, `${stack}_job`)), { cause });
+      throw new Error(JSON.stringify(await listTasks(lab, `${stack}_job`)), { cause });
     });
     await waitForReplicas(lab, `${stack}_job`, 2);
-    const ids = (await runningOf(lab, `${stack}_job`)).map(({ id }) => id);
+    const ids = (await listRunning(lab, `${stack}_job`)).map(({ id }) => id);
     expect(ids).not.toContain(victim.id);
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
+import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -45,7 +45,7 @@ describe("three hosts, each with a server and its etcd", () => {
       what: "three ready nodes",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    await Promise.all(lab.servers.map((server) => server.untilHealthy()));
+    await Promise.all(lab.servers.map((server) => server.waitUntilHealthy()));
   }
 
   /** Changes the service through whichever server answers. */
@@ -58,7 +58,7 @@ describe("three hosts, each with a server and its etcd", () => {
   test("the leader's host loses its power: another leads, all replicas run, no new request fails", async () => {
     const leader = await untilLedBy(() => true);
     const asked = lab.hosts.find((host) => host !== leader);
-    const traffic = new Traffic({
+    const traffic = new HttpTraffic({
       url: `http://${asked?.address}:8080/`,
       perSecond: 100,
       replicaOf: (body) => body.trim(),
@@ -71,7 +71,7 @@ describe("three hosts, each with a server and its etcd", () => {
     } finally {
       await traffic.stop();
     }
-    const summary = summarise(traffic.outcomes);
+    const summary = summarize(traffic.outcomes);
     expect(summary.sent).toBeGreaterThan(100);
     // Some may have been inside a replica at the moment that its host went dark.
     expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(3);
@@ -91,7 +91,7 @@ describe("three hosts, each with a server and its etcd", () => {
     await leader.server?.kill("server");
     await untilLedBy((host) => host !== leader);
     await scale(REPLICAS);
-    await leader.server?.launch();
+    await leader.server?.startWithoutWaiting();
     await untilWhole();
   });
 
@@ -105,7 +105,7 @@ describe("three hosts, each with a server and its etcd", () => {
       what: "the former leader to end",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    await leader.server?.launch();
+    await leader.server?.startWithoutWaiting();
     await untilWhole();
   });
 

@@ -1,17 +1,17 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarise, Traffic } from "../../deploy/lab/http-traffic.js";
+import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
-  networksAreThere,
+  waitForNetworks,
   readyNodes,
   waitForReplicas,
 } from "./support/cluster.js";
-import { runningOf } from "./support/docker-truth.js";
-import { askRepeatedly } from "./support/http.js";
+import { listRunning } from "./support/docker-truth.js";
+import { fetchBodies } from "./support/http.js";
 
 const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));
 const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.url));
@@ -26,7 +26,7 @@ describe("three tiers that talk by name", () => {
     lab = await createCluster(3);
     await lab.loadImage(`${IMAGES}shop`, "shop:1");
     await lab.loadImage(`${IMAGES}redis`, "shop-redis:1");
-    await networksAreThere(lab);
+    await waitForNetworks(lab);
   });
   afterAll(() => lab?.down());
 
@@ -44,7 +44,7 @@ describe("three tiers that talk by name", () => {
       lab.host("h1").exec(["docker", "compose", "-f", `${STACK}compose.yml`, ...words]);
     const { code, stderr } = await compose("up", "--detach", "--wait");
     expect(code, stderr).toBe(0);
-    const answers = await askRepeatedly(url("h1"), 4);
+    const answers = await fetchBodies(url("h1"), 4);
     expect(answers).toEqual(answers.map(() => expect.stringMatching(/^web \w+ → api \w+: hit \d+/)));
     expect((await compose("down", "--volumes")).code).toBe(0);
   });
@@ -53,14 +53,14 @@ describe("three tiers that talk by name", () => {
     await deployTiers("apart.yml");
     for (const host of ["h1", "h2", "h3"]) {
       await untilAllTiersAnswer(host);
-      const answers = await askRepeatedly(url(host), 4);
+      const answers = await fetchBodies(url(host), 4);
       for (const answer of answers) {
         const [, , webHost, , apiHost] = ALL_TIERS.exec(answer) ?? [];
         expect([answer, webHost, apiHost]).toEqual([answer, "h1", "h2"]);
       }
       expect(new Set(answers.map((answer) => ALL_TIERS.exec(answer)?.[3])).size).toBe(2);
     }
-    expect((await runningOf(lab, "tiers_redis")).map(({ host }) => host)).toEqual(["h3"]);
+    expect((await listRunning(lab, "tiers_redis")).map(({ host }) => host)).toEqual(["h3"]);
   });
 
   test("what is not on a network does not know its names", async () => {
@@ -74,13 +74,13 @@ describe("three tiers that talk by name", () => {
     // Anew, since what runs stays where it is when its constraints go: both api on one host.
     expect((await lab.berth(["stack", "rm", "tiers"])).code).toBe(0);
     await deployTiers();
-    const webIsEverywhere = async () => (await runningOf(lab, "tiers_web")).length === 3;
+    const webIsEverywhere = async () => (await listRunning(lab, "tiers_web")).length === 3;
     await waitUntil(webIsEverywhere, { what: "web on each host", timeoutMs: CONVERGE_TIMEOUT_MS });
     await untilAllTiersAnswer("h1");
     for (const victim of ["h3", "h2", "h1"]) {
       const asked = victim === "h1" ? "h2" : "h1";
       const hitsBefore = await hits(asked);
-      const traffic = new Traffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
+      const traffic = new HttpTraffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
       traffic.start();
       try {
         await lab.host(victim).kill();
@@ -88,7 +88,7 @@ describe("three tiers that talk by name", () => {
       } finally {
         await traffic.stop();
       }
-      const summary = summarise(traffic.outcomes);
+      const summary = summarize(traffic.outcomes);
       // Requests inside containers of the host at the moment that it goes dark are lost with it.
       expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(2);
       await lab.host(victim).start();
@@ -106,14 +106,14 @@ describe("three tiers that talk by name", () => {
   }
 
   async function untilAllTiersAnswer(asked: string): Promise<void> {
-    await waitUntil(async () => (await askRepeatedly(url(asked), 6)).every((text) => ALL_TIERS.test(text)), {
+    await waitUntil(async () => (await fetchBodies(url(asked), 6)).every((text) => ALL_TIERS.test(text)), {
       what: "web, api and redis to reach each other",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
   }
 
   async function hits(asked: string): Promise<number> {
-    const [answer = ""] = await askRepeatedly(url(asked), 1);
+    const [answer = ""] = await fetchBodies(url(asked), 1);
     return Number(ALL_TIERS.exec(answer)?.[5]);
   }
 });

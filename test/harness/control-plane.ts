@@ -43,7 +43,7 @@ export class TestCluster {
   readonly agents: FakeAgent[] = [];
   /** Whether a host answers, seen from anywhere. A silent one takes all of the time that it is given. */
   readonly #probe: Probe = async ({ address, tries, tryMs }) => {
-    const lives = this.agents.some((agent) => agent.address === address && agent.hostLives);
+    const lives = this.agents.some((agent) => agent.address === address && agent.isHostUp);
     if (!lives) await delay(tries * tryMs);
     return lives;
   };
@@ -102,7 +102,7 @@ export class TestCluster {
   startAgent(nodeId: string, options: Partial<FakeAgentOptions> = {}): FakeAgent {
     const servers = this.servers.map(({ address }) => address);
     const agent = new FakeAgent({ nodeId, servers, probe: this.#probe, ...options }).start();
-    this.#cleanUps.push(() => agent.vanish());
+    this.#cleanUps.push(() => agent.loseHost());
     this.agents.push(agent);
     return agent;
   }
@@ -121,7 +121,7 @@ export class TestCluster {
   /** Ends everything. Returns what agents complained of, which should be nothing. */
   async close(): Promise<readonly string[]> {
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
-    return this.agents.flatMap(({ complaints }) => complaints);
+    return this.agents.flatMap(({ violations: complaints }) => complaints);
   }
 }
 

@@ -20,7 +20,7 @@ export interface TestEtcd {
   readonly pid: number | undefined;
   /** Stops the process where it is, as a machine under memory pressure or a paused VM does. */
   freeze(): void;
-  thaw(): void;
+  resume(): void;
   /** kill -9; the data stays. */
   kill(): Promise<void>;
   /** Starts it again on the same data and ports. */
@@ -85,7 +85,7 @@ export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Pr
       return child?.pid;
     },
     freeze: () => child?.pid !== undefined && stopAllThreads(child.pid),
-    thaw: () => child?.kill("SIGCONT"),
+    resume: () => child?.kill("SIGCONT"),
     kill,
     restart: start,
     compact: async (revision) => {

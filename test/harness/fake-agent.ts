@@ -18,10 +18,10 @@ import {
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
-import { type ContainerHabits, FakeContainers } from "./fake-agent/fake-containers.js";
-import { queue } from "./fake-agent/queue.js";
-import { Reports } from "./fake-agent/reports.js";
-import { Told } from "./fake-agent/told.js";
+import { type ContainerBehavior, FakeContainers } from "./fake-agent/fake-containers.js";
+import { asyncQueue } from "./fake-agent/queue.js";
+import { StatusReports } from "./fake-agent/reports.js";
+import { ReceivedAssignments } from "./fake-agent/told.js";
 
 const RECONNECT_MS = 50;
 /** As the agent's own. */
@@ -34,7 +34,7 @@ function nextAddress(): string {
   return `127.77.${hosts >> 8}.${hosts & 255}`;
 }
 
-export interface FakeAgentOptions extends ContainerHabits {
+export interface FakeAgentOptions extends ContainerBehavior {
   readonly nodeId: string;
   /** Addresses of servers, tried in turn. */
   readonly servers: readonly string[];
@@ -58,15 +58,15 @@ export class FakeAgent {
   readonly options: FakeAgentOptions;
   readonly address = nextAddress();
   /** Whether its kernel would answer. The agent may be dead all the same. */
-  hostLives = true;
+  isHostUp = true;
   /** Whether it says when tables are in force. */
-  answersForTables = true;
+  acknowledgesTables = true;
   /** Violations of the contract by the leader. A test ends with none. */
-  readonly complaints: string[] = [];
+  readonly violations: string[] = [];
   /** Why sessions ended, as error codes. */
-  readonly endings: string[] = [];
+  readonly sessionErrors: string[] = [];
   /** Full names of the services whose use of resources the leader asked for. */
-  measured: readonly string[] = [];
+  usageServices: readonly string[] = [];
   servers: readonly string[] = [];
   epoch = 0;
   #bootId: string = randomUUID();
@@ -77,33 +77,33 @@ export class FakeAgent {
   #heartbeatMs = 500;
   #nextServer = 0;
   #leader: string | undefined;
-  readonly #told = new Told(this.complaints);
-  readonly #reports = new Reports((request) => this.#send(request));
+  readonly #told = new ReceivedAssignments(this.violations);
+  readonly #reports = new StatusReports((request) => this.#send(request));
   readonly #containers: FakeContainers;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: FakeAgentOptions) {
     this.options = options;
-    this.#containers = new FakeContainers(options, this.#told, (report) => this.#reports.say(report));
+    this.#containers = new FakeContainers(options, this.#told, (report) => this.#reports.send(report));
   }
 
   get containers(): FakeContainers["all"] {
     return this.#containers.all;
   }
 
-  get ingress(): Told["ingress"] {
+  get ingress(): ReceivedAssignments["ingress"] {
     return this.#told.ingress;
   }
 
-  get networks(): Told["networks"] {
+  get networks(): ReceivedAssignments["networks"] {
     return this.#told.networks;
   }
 
-  get names(): Told["names"] {
+  get names(): ReceivedAssignments["names"] {
     return this.#told.names;
   }
 
-  get specs(): Told["specs"] {
+  get specs(): ReceivedAssignments["specs"] {
     return this.#told.specs;
   }
 
@@ -120,15 +120,15 @@ export class FakeAgent {
   }
 
   start(): this {
-    this.hostLives = true;
+    this.isHostUp = true;
     this.#stopping = new AbortController();
     this.#running = this.#run(this.#stopping.signal);
     return this;
   }
 
   /** Its cable is cut, or its power: nothing there answers any more. What containers do is not known. */
-  async vanish(): Promise<void> {
-    this.hostLives = false;
+  async loseHost(): Promise<void> {
+    this.isHostUp = false;
     await this.kill();
   }
 
@@ -152,13 +152,13 @@ export class FakeAgent {
   }
 
   /** It learns of another server, and finds it when the session that it has ends. */
-  follow(address: string): void {
+  setLeader(address: string): void {
     this.#leader = address;
   }
 
   /** An increment gets lost on its way: the next one does not fit. */
-  loseIncrement(): void {
-    this.#told.loseIncrement();
+  skipIncrement(): void {
+    this.#told.skipIncrement();
   }
 
   /** The process hangs, its connection stays. */
@@ -197,7 +197,7 @@ export class FakeAgent {
 
   /** Sends a report as a faulty or late agent might. */
   reportRaw(report: ReportedTask): void {
-    this.#reports.say(report);
+    this.#reports.send(report);
   }
 
   async #run(stopping: AbortSignal): Promise<void> {
@@ -207,9 +207,9 @@ export class FakeAgent {
       this.#leader = undefined;
       try {
         await this.#serve(address);
-        this.endings.push("ended");
+        this.sessionErrors.push("ended");
       } catch (error) {
-        this.endings.push(isBerthError(error) ? error.code : String(error));
+        this.sessionErrors.push(isBerthError(error) ? error.code : String(error));
         if (isBerthError(error, "BERTH_NOT_LEADER")) this.#leader = error.details.leader;
       }
       this.#send = () => {};
@@ -221,7 +221,7 @@ export class FakeAgent {
     const session = new AbortController();
     this.#session = session;
     const client = createRpcClient(DispatcherServiceService, { address });
-    const outgoing = queue<SessionRequest>();
+    const outgoing = asyncQueue<SessionRequest>();
     this.#send = (request) => outgoing.push(request);
     const hello = {
       nodeId: this.options.nodeId,
@@ -235,22 +235,22 @@ export class FakeAgent {
       for await (const { message } of client.calls.session(outgoing.items, { signal: session.signal })) {
         switch (message?.$case) {
           case "welcome":
-            if (message.value.epoch < this.epoch) this.complaints.push("an older leader gave orders");
+            if (message.value.epoch < this.epoch) this.violations.push("an older leader gave orders");
             this.epoch = message.value.epoch;
             this.servers = message.value.servers;
             this.#heartbeatMs = message.value.heartbeatMs;
             this.#told.sequence = 0;
             timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
-            this.#reports.sayAgain(this.containers.values());
+            this.#reports.resend(this.containers.values());
             break;
           case "assignments":
             this.#take(message.value);
             break;
           case "statusesAck":
-            this.#reports.acknowledged(message.value.batch);
+            this.#reports.acknowledge(message.value.batch);
             break;
           case "measureUsage":
-            this.measured = message.value.services.map(({ serviceName }) => serviceName);
+            this.usageServices = message.value.services.map(({ serviceName }) => serviceName);
             break;
           case "heartbeatInterval":
             this.#heartbeatMs = message.value.heartbeatMs;
@@ -302,7 +302,7 @@ export class FakeAgent {
 
   #take(assignments: Assignments): void {
     const before = this.completeSets;
-    if (!this.#told.take(assignments)) {
+    if (!this.#told.apply(assignments)) {
       this.reconnect();
       return;
     }
@@ -310,11 +310,11 @@ export class FakeAgent {
       const named = new Set(assignments.tasks.map(({ id }) => id));
       for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
     }
-    if (assignments.ackRequested && this.answersForTables) {
+    if (assignments.ackRequested && this.acknowledgesTables) {
       const value = { sequence: assignments.resultsIn };
       this.#send({ message: { $case: "tablesApplied", value } });
     }
-    for (const task of assignments.tasks) this.#containers.obey(task, assignments);
+    for (const task of assignments.tasks) this.#containers.apply(task, assignments);
     for (const taskId of assignments.removedTaskIds) this.#containers.forget(taskId);
   }
 

@@ -77,7 +77,7 @@ export function matrixSpec(row: MatrixRow, version: "first" | "second"): Service
 }
 
 /** The state in which a rollout came to its end; undefined while it goes on. */
-export function endOf(summary: ServiceSummary | undefined): State | undefined {
+export function finalState(summary: ServiceSummary | undefined): State | undefined {
   const state = summary?.service?.rollout?.state ?? State.UNSPECIFIED;
   const goesOn = state === State.UNSPECIFIED || state === State.UPDATING || state === State.ROLLING_BACK;
   return goesOn ? undefined : state;

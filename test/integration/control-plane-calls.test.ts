@@ -223,7 +223,7 @@ describe("streamLogs()", () => {
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(a?.runningTaskIds).toHaveLength(1);
-    await b?.vanish();
+    await b?.loseHost();
     await eventually("b is disconnected", async () =>
       (await fetch(`http://${server.httpAddress}/metrics`))
         .text()

@@ -55,7 +55,7 @@ describe("the failure detector", () => {
     await deploy(calls, web());
     await eventually("all serve", () => endpointNodes(a).join() === "a,b,c");
 
-    await c?.vanish();
+    await c?.loseHost();
     await eventually("out of the ingress", () => endpointNodes(a).join() === "a,b");
     expect(await stateOf(calls, "c")).toBe(NodeState.READY);
     await eventually("down", async () => (await stateOf(calls, "c")) === NodeState.DOWN);
@@ -94,7 +94,7 @@ describe("the failure detector", () => {
     const { calls } = await cluster.startServer();
     const [a, b, c] = await cluster.startAgents(["a", "b", "c"]);
     await deploy(calls, web());
-    await Promise.all([b?.vanish(), c?.vanish()]);
+    await Promise.all([b?.loseHost(), c?.loseHost()]);
     const said = await eventually("it is said", async () => {
       const { node } = await calls.getNode({ node: "b" });
       return node?.node?.stateMessage !== "" && node?.node;
@@ -113,9 +113,9 @@ describe("the failure detector", () => {
     const [a, b, c] = await cluster.startAgents(["a", "b", "c"]);
     await deploy(first.calls, web());
     await first.stop();
-    await c?.vanish();
+    await c?.loseHost();
     const second = await cluster.startServer();
-    for (const agent of [a, b]) agent?.follow(second.address);
+    for (const agent of [a, b]) agent?.setLeader(second.address);
     await eventually("down", async () => (await stateOf(second.calls, "c")) === NodeState.DOWN);
     await converged(second.calls, "shop_web");
     expect([...(a?.runningTaskIds ?? []), ...(b?.runningTaskIds ?? [])]).toHaveLength(3);
@@ -128,7 +128,7 @@ describe("the failure detector", () => {
     const only = service("web", { replicas: 3, ports: PORTS, constraints: ["node.id == c"] });
     const before = await deploy(calls, only);
     await calls.deployStack(deployment([web()]));
-    await c?.vanish();
+    await c?.loseHost();
     await eventually("replacements are made", async () => {
       const { tasks } = await calls.listTasks({ service: "shop_web", stack: "", node: "" });
       return tasks.filter(({ nodeId }) => nodeId === "a" || nodeId === "b").length === 3;
@@ -144,7 +144,7 @@ describe("the failure detector", () => {
     const { calls } = await cluster.startServer();
     const [, b] = await cluster.startAgents(["a", "b"]);
     const before = await deploy(calls, web({ failover: { never: true, afterMs: 0 } }));
-    await b?.vanish();
+    await b?.loseHost();
     const waiting = await eventually("it is said", async () => {
       const { tasks } = await calls.listTasks({ service: "shop_web", stack: "", node: "b" });
       return tasks.length > 0 && tasks.every(({ status }) => status?.message !== "") && tasks;
@@ -165,7 +165,7 @@ describe("the failure detector", () => {
     const [, b] = await cluster.startAgents(["a", "b"]);
     await deploy(calls, web({ atMostOne: true }));
     const deadMs = Date.now();
-    await b?.vanish();
+    await b?.loseHost();
     await eventually("down", async () => (await stateOf(calls, "b")) === NodeState.DOWN);
     const { tasks } = await calls.listTasks({ service: "shop_web", stack: "", node: "b" });
     expect(tasks.map(({ status }) => status?.state)).not.toContain(TaskState.LOST);

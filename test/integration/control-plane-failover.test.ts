@@ -40,7 +40,7 @@ describe("a follower", () => {
     const follower = await cluster.startServer();
     const agent = cluster.startAgent("a", { servers: [follower.address] });
     await eventually("the agent is at the leader", () => agent.completeSets > 0);
-    expect(agent.endings).toContain("BERTH_NOT_LEADER");
+    expect(agent.sessionErrors).toContain("BERTH_NOT_LEADER");
 
     const deployed = await follower.calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(follower.calls, "shop_web");
@@ -199,7 +199,7 @@ describe("a leader that was away", () => {
     await first.stop();
 
     const again = await cluster.startServer();
-    await agent?.vanish();
+    await agent?.loseHost();
     const back = cluster.startAgent("a", { servers: [again.address] });
     for (const [id, container] of agent?.containers ?? []) back.containers.set(id, container);
     await eventually("the agent is back", () => back.completeSets === 1);

@@ -206,7 +206,7 @@ describe("an autoscaled service", () => {
     await calls.deployStack(deployment([web()]));
     await converged(calls, "shop_web");
     for (const agent of agents) {
-      await eventually("the agent measures", () => agent.measured.includes("shop_web"));
+      await eventually("the agent measures", () => agent.usageServices.includes("shop_web"));
     }
     const [task] = await runningTasks(calls, "shop_web");
     const report = setInterval(() => {
@@ -231,7 +231,7 @@ describe("an autoscaled service", () => {
 
     await calls.deployStack(deployment([service("web")]));
     for (const agent of agents) {
-      await eventually("the agent measures no more", () => agent.measured.length === 0);
+      await eventually("the agent measures no more", () => agent.usageServices.length === 0);
     }
   });
 });

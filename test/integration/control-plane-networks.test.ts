@@ -152,7 +152,7 @@ describe("the networks of a stack", () => {
     );
     await eventually("both answer", () => nameOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
     expect(nameOn(a, "shop_web", "shop_back")?.names).toEqual(["web", "www"]);
-    await b?.vanish();
+    await b?.loseHost();
     await eventually("the dead host's task is gone", () => {
       const endpoints = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
       return endpoints.length > 0 && endpoints.every(({ nodeId }) => nodeId === "a");
@@ -207,7 +207,7 @@ describe("the networks of a stack", () => {
     await calls.deployStack(deployment([service("web", { networks: [BACK] })], { networks }));
     await converged(calls, "shop_web");
     const before = await calls.getNetwork({ network: "shop_back" });
-    await a?.vanish();
+    await a?.loseHost();
     await calls.removeNode({ node: "a", force: true });
     await cluster.startAgents(["b"]);
     await converged(calls, "shop_web");

@@ -48,7 +48,7 @@ describe("a node", () => {
     const onB = b?.runningTaskIds ?? [];
     expect(onB).toHaveLength(2);
 
-    await b?.vanish();
+    await b?.loseHost();
     await eventually("all four run on the other node", () => a?.runningTaskIds.length === 4);
     await eventually("the dead node's endpoints are gone", () =>
       a?.ingress.get("tcp//8080")?.endpoints.every(({ nodeId }) => nodeId === "a"),
@@ -153,7 +153,7 @@ describe("a node", () => {
     await expect(calls.removeNode({ node: "b", force: false })).rejects.toMatchObject({
       code: "BERTH_NODE_IN_USE",
     });
-    await b?.vanish();
+    await b?.loseHost();
     await calls.removeNode({ node: "b", force: true });
     await converged(calls, "shop_web");
     expect(a?.runningTaskIds).toHaveLength(2);
@@ -165,8 +165,8 @@ describe("a node", () => {
     await cluster.startServer();
     const [older] = await cluster.startAgents(["twin"]);
     const [newer] = await cluster.startAgents(["twin"]);
-    await eventually("the older is told", () => older?.endings.includes("BERTH_CONFLICT"));
-    await older?.vanish();
+    await eventually("the older is told", () => older?.sessionErrors.includes("BERTH_CONFLICT"));
+    await older?.loseHost();
     await eventually("the newer has the node", () => newer?.sequence === newer?.received.at(-1)?.resultsIn);
   });
 
@@ -176,7 +176,7 @@ describe("a node", () => {
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     const before = [...(a?.runningTaskIds ?? [])];
-    a?.loseIncrement();
+    a?.skipIncrement();
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 3 }] });
     await eventually("a second complete set", () => a?.completeSets === 2);
     await converged(calls, "shop_web");

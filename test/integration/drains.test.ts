@@ -76,7 +76,7 @@ describe("a task that takes connections", () => {
 
   it("is stopped after a second though a host does not answer, and at once when its service goes", async () => {
     await deploy(2);
-    for (const agent of cluster.agents) agent.answersForTables = agent.options.nodeId !== "b";
+    for (const agent of cluster.agents) agent.acknowledgesTables = agent.options.nodeId !== "b";
     const beganMs = performance.now();
     await deploy(1);
     const [stop] = await eventually("the surplus stops", () => (stops.length > 0 ? stops : undefined));
@@ -90,7 +90,7 @@ describe("a task that takes connections", () => {
 
   it("is not forgotten by the next leader, who waits anew", async () => {
     await deploy(2);
-    for (const agent of cluster.agents) agent.answersForTables = false;
+    for (const agent of cluster.agents) agent.acknowledgesTables = false;
     await calls.deployStack(deployment([web(1)]));
     await eventually("it is out of the tables", () => {
       const [agent] = cluster.agents;

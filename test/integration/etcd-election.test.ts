@@ -110,7 +110,7 @@ describe("campaign on a real etcd", () => {
     const whileFrozen = held.length;
     await delay(1_000);
     expect(held.length).toBe(whileFrozen);
-    etcd.thaw();
+    etcd.resume();
     await vi.waitFor(() => expect(held.length).toBeGreaterThan(whileFrozen), WAIT);
     current = await nextLeader(current.epoch - 1n);
 

@@ -80,7 +80,7 @@ describe("EtcdStore on a frozen etcd", () => {
       () => expect(messages).toMatchObject([{ kind: "disconnected", cause: unavailable }]),
       WAIT,
     );
-    etcd.thaw();
+    etcd.resume();
     await putThrough("a", "2");
     expect((await readOne(store, `${PREFIX}a`, signal()))?.value).toBe("2");
   });
@@ -99,7 +99,7 @@ describe("EtcdStore on a frozen etcd", () => {
     setTimeout(() => own.abort(reason), 50);
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes).toEqual(calls.map(() => ({ status: "rejected", reason })));
-    etcd.thaw();
+    etcd.resume();
     patient.close();
   });
 
@@ -112,7 +112,7 @@ describe("EtcdStore on a frozen etcd", () => {
     expect(await store.txn({ ops: [{ kind: "delete", key: `${PREFIX}none` }] }, signal())).toMatchObject({
       kind: "unknown",
     });
-    etcd.thaw();
+    etcd.resume();
     await putThrough("a", "2");
     await vi.waitFor(() => expect(valuesIn(messages).at(-1)).toBe("2"), WAIT);
     expect(messages.map((message) => message.kind)).not.toContain("disconnected");

@@ -68,7 +68,7 @@ test("events say why a task has no node, and that a node is lost", async () => {
   const server = await cluster.startServer();
   const [agent] = await cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == nobody"] })]));
-  await agent?.vanish();
+  await agent?.loseHost();
   const told = await eventually("the node is lost", async () => {
     const all = await events(server);
     return all.some(({ reason }) => reason === "NODE_AGENT_AWAY" || reason === "NODE_DOWN") && all;

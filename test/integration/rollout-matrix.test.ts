@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
-  endOf,
+  finalState,
   MATRIX,
   type MatrixOutcome,
   type MatrixRow,
@@ -142,7 +142,7 @@ async function ends(
     async () => {
       for (const summary of await summaries(calls)) {
         const row = MATRIX.find(({ name }) => name === summary.service?.spec?.name);
-        const state = endOf(summary);
+        const state = finalState(summary);
         if (row === undefined || state === undefined || outcomes.has(row.name)) continue;
         const rollout = summary.service?.rollout;
         outcomes.set(row.name, {

@@ -5,7 +5,7 @@ import { createLab, type Lab, openLab } from "../lab.js";
 import type { LabMachine } from "../lab-machine.js";
 import { listLabNames } from "../lab-state.js";
 import { DEFAULT_LAB } from "../subnet.js";
-import { tearDown } from "../teardown.js";
+import { removeLab } from "../teardown.js";
 import type { LabCommand, MachineVerb } from "./parse-command.js";
 import { machineStatuses, startClock, table } from "./status.js";
 
@@ -44,7 +44,7 @@ async function up(
 async function down(name: string): Promise<number> {
   const existed = (await listLabNames()).includes(name);
   const clock = startClock();
-  await tearDown(name);
+  await removeLab(name);
   clock.step(existed ? `lab ${name} is removed` : `there is no lab ${name}: nothing to remove`);
   return 0;
 }
@@ -78,7 +78,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
 
 async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
   const target = machineOf(await openLab(name), machine);
-  const [program = "", ...args] = target.enter(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
+  const [program = "", ...args] = target.commandInside(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
   // The host's own Docker is meant, whatever the person's shell points at.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
   const child = spawn(program, args, { stdio: "inherit", env });

@@ -18,7 +18,7 @@ export interface MachineStatus {
 }
 
 export async function machineStatuses(lab: Lab): Promise<MachineStatus[]> {
-  const server = statusOf(lab.server, () => serverPrograms(lab.server.program));
+  const server = statusOf(lab.server, () => serverPrograms(lab.server.berthServer));
   return Promise.all([server, ...lab.hosts.map(hostStatus)]);
 }
 

@@ -122,8 +122,8 @@ export const EVENTS: readonly Event[] = [
     happen: async (scene) => {
       for (const server of scene.servers) await server.kill("server");
       await sleep(scene.serverGoneMs);
-      for (const server of scene.servers) await server.launch();
-      await Promise.all(scene.servers.map((server) => server.untilHealthy()));
+      for (const server of scene.servers) await server.startWithoutWaiting();
+      await Promise.all(scene.servers.map((server) => server.waitUntilHealthy()));
       await scene.settle(AFTERMATH_MS);
     },
   },

@@ -43,7 +43,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 /** Agents of a lab choose by themselves. Theirs are started anew, to do as they are told. */
 async function takePath({ lab, stacks, signal }: Stage, path: Path): Promise<void> {
   for (const host of lab.hosts) {
-    host.agentOptions = ["--ingress", path];
+    host.extraAgentArgs = ["--ingress", path];
     await host.killProcess("agent");
     await host.startAgent();
   }

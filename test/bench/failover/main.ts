@@ -59,7 +59,7 @@ async function restore({ lab, stacks, signal }: Stage): Promise<void> {
       else if (await host.isPartitioned()) await host.heal();
     }),
   );
-  await Promise.all(lab.servers.map((server) => server.untilHealthy(signal)));
+  await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
   await stacks.untilReady(signal);
 }
 

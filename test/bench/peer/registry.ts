@@ -26,7 +26,7 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   };
   const configFile = join(dataDir, "registry.json");
   await writeFile(configFile, JSON.stringify(config));
-  const [program = "", ...args] = lab.server.enter(["docker-registry", "serve", configFile]);
+  const [program = "", ...args] = lab.server.commandInside(["docker-registry", "serve", configFile]);
   spawn(program, args, { detached: true, stdio: "ignore" })
     .on("error", () => undefined) // not started: waiting for it says so
     .unref();

@@ -7,7 +7,7 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { testLabName } from "../../../deploy/lab/lab-state.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import { runningSlots } from "./docker-truth.js";
+import { listRunningSlots } from "./docker-truth.js";
 
 const HELLO = fileURLToPath(new URL("../../../deploy/images/hello", import.meta.url));
 const NODES_READY_TIMEOUT_MS = 60_000;
@@ -49,7 +49,7 @@ export async function readyNodes(lab: Lab): Promise<readonly string[]> {
 }
 
 /** Waits until every host has said that it can have networks: without, tasks run there outside their default network. */
-export async function networksAreThere(lab: Lab): Promise<void> {
+export async function waitForNetworks(lab: Lab): Promise<void> {
   const names = lab.hosts.map(({ name }) => name);
   const capable = async (): Promise<boolean> => {
     const { stdout } = await lab.berth(["node", "inspect", ...names]);
@@ -96,7 +96,7 @@ export async function waitForReplicas(lab: Lab, service: string, replicas: numbe
   let slots: readonly number[] = [];
   await waitUntil(
     async () => {
-      slots = await runningSlots(lab, service);
+      slots = await listRunningSlots(lab, service);
       return slots.length === replicas && new Set(slots).size === replicas;
     },
     { what: `${replicas} slots of ${service}`, timeoutMs: CONVERGE_TIMEOUT_MS },

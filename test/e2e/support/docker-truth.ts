@@ -23,19 +23,19 @@ interface ListedContainer {
 }
 
 /** All containers of all hosts that are up. */
-export async function allContainers(lab: Lab): Promise<readonly Container[]> {
+export async function listContainers(lab: Lab): Promise<readonly Container[]> {
   const perHost = await Promise.all(lab.hosts.filter((host) => host.isUp).map(containersOf));
   return perHost.flat();
 }
 
 /** Running containers of one service, by its full name. */
-export async function runningOf(lab: Lab, service: string): Promise<readonly Container[]> {
-  return (await allContainers(lab)).filter((container) => container.running && container.service === service);
+export async function listRunning(lab: Lab, service: string): Promise<readonly Container[]> {
+  return (await listContainers(lab)).filter((container) => container.running && container.service === service);
 }
 
 /** The slots of a service that have a running container, sorted; a slot that has two is there twice. */
-export async function runningSlots(lab: Lab, service: string): Promise<readonly number[]> {
-  return (await runningOf(lab, service)).map(({ slot }) => Number(slot)).sort((a, b) => a - b);
+export async function listRunningSlots(lab: Lab, service: string): Promise<readonly number[]> {
+  return (await listRunning(lab, service)).map(({ slot }) => Number(slot)).sort((a, b) => a - b);
 }
 
 async function containersOf(host: LabHost): Promise<readonly Container[]> {
@@ -52,7 +52,7 @@ async function containersOf(host: LabHost): Promise<readonly Container[]> {
 }
 
 /** When a container's process was started, by Docker's clock: changes with every restart. */
-export async function startedAt(lab: Lab, container: Pick<Container, "host" | "id">): Promise<string> {
+export async function readStartedAt(lab: Lab, container: Pick<Container, "host" | "id">): Promise<string> {
   const inspected = (await dockerGet(lab.host(container.host), `/containers/${container.id}/json`)) as {
     readonly State: { readonly StartedAt: string };
   };
@@ -60,7 +60,7 @@ export async function startedAt(lab: Lab, container: Pick<Container, "host" | "i
 }
 
 /** When a container began and ended, by Docker's clock; undefined: it is gone, or has not ended. */
-export async function lifetimeOf(
+export async function readLifetime(
   lab: Lab,
   container: Pick<Container, "host" | "id">,
 ): Promise<{ readonly beginMs: number; readonly endMs: number } | undefined> {

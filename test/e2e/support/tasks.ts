@@ -3,7 +3,7 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { run } from "../../../deploy/lab/run.js";
 
 /** A task as `berth service ps` tells it. */
-export interface ShownTask {
+export interface ListedTask {
   readonly node: string;
   readonly slot: number;
   readonly state: string;
@@ -17,14 +17,14 @@ export interface ShownTask {
 }
 
 /** All tasks of a service that berth remembers, ended ones too. */
-export async function shownTasks(lab: Lab, service: string): Promise<readonly ShownTask[]> {
+export async function listTasks(lab: Lab, service: string): Promise<readonly ListedTask[]> {
   const { code, stdout, stderr } = await lab.berth(["service", "ps", "-o", "json", service]);
   if (code !== 0) throw new Error(stderr);
-  return JSON.parse(stdout) as readonly ShownTask[];
+  return JSON.parse(stdout) as readonly ListedTask[];
 }
 
 /** What is wrong with a host, as `berth node inspect` tells it. */
-export async function shownProblems(lab: Lab, node: string): Promise<readonly string[]> {
+export async function listProblems(lab: Lab, node: string): Promise<readonly string[]> {
   const { code, stdout, stderr } = await lab.berth(["node", "inspect", node]);
   if (code !== 0) throw new Error(stderr);
   const [shown] = JSON.parse(stdout) as readonly { readonly problems: readonly string[] }[];

@@ -5,7 +5,7 @@ const ATTEMPTS = 5;
 const ANSWER_TIMEOUT_MS = 1_000;
 
 /** Sends a datagram and gives back the answer; again when none comes, for datagrams may be lost. */
-export async function askUdp(address: string, port: number, text: string): Promise<string> {
+export async function requestUdp(address: string, port: number, text: string): Promise<string> {
   const socket = createSocket("udp4");
   // A closed port answers with an ICMP message, which is no answer to us.
   socket.on("error", () => {});

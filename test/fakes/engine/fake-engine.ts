@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type FakeBody, FakeContainer } from "./fake-container.js";
 import { FakeExec } from "./fake-exec.js";
 import { FakeNetwork, type FakeNetworkBody } from "./fake-network.js";
-import { Faults, play } from "./faults.js";
+import { Faults, injectFault } from "./faults.js";
 
 interface Call {
   readonly method: string;
@@ -102,7 +102,7 @@ export class FakeEngine {
     const method = request.method ?? "GET";
     this.requests.push(`${method} ${path}`);
     const fault = this.faults.take(method, path);
-    if (fault !== undefined && play(fault, response)) return;
+    if (fault !== undefined && injectFault(fault, response)) return;
     const body = await readBody(request);
     if (fault !== undefined) response.write = response.end = () => Boolean(response.destroy()) as never;
     for (const [routeMethod, pattern, handle] of this.#routes) {

@@ -41,7 +41,7 @@ export class Faults {
 }
 
 /** Plays the fault; false: the request is to be served, although its answer will not arrive. */
-export function play(fault: Fault, response: ServerResponse): boolean {
+export function injectFault(fault: Fault, response: ServerResponse): boolean {
   switch (fault.kind) {
     case "hang":
       return true;

@@ -15,7 +15,7 @@ import {
   TaskState,
   TaskStatus,
 } from "@berth/proto";
-import { specKey, type Told } from "./told.js";
+import { specKey, type ReceivedAssignments } from "./told.js";
 
 const FIRST_HOST_PORT = 40_000;
 const CRASH_AFTER_MS = 20;
@@ -26,7 +26,7 @@ export interface FakeContainer {
   status: TaskStatus;
 }
 
-export interface ContainerHabits {
+export interface ContainerBehavior {
   /** How long a container takes to start. */
   readonly startMs?: number;
   /** How long a container takes to stop. */
@@ -40,23 +40,23 @@ export interface ContainerHabits {
 /** The containers of one host. Images called `crashing…`, `never-healthy…` and `unpullable…` do so. */
 export class FakeContainers {
   readonly all = new Map<string, FakeContainer>();
-  readonly #habits: ContainerHabits;
-  readonly #told: Told;
+  readonly #habits: ContainerBehavior;
+  readonly #told: ReceivedAssignments;
   readonly #say: (report: ReportedTask) => void;
   #nextPort = FIRST_HOST_PORT;
 
-  constructor(habits: ContainerHabits, told: Told, say: (report: ReportedTask) => void) {
+  constructor(habits: ContainerBehavior, told: ReceivedAssignments, say: (report: ReportedTask) => void) {
     this.#habits = habits;
     this.#told = told;
     this.#say = say;
   }
 
-  obey(task: AssignedTask, { specs }: Assignments): void {
+  apply(task: AssignedTask, { specs }: Assignments): void {
     const container = this.all.get(task.id);
     switch (task.desiredState) {
       case DesiredState.RUNNING: {
         if (container !== undefined) return;
-        if (!this.#told.specs.has(specKey(task))) this.#told.complaints.push(`no spec for task ${task.id}`);
+        if (!this.#told.specs.has(specKey(task))) this.#told.violations.push(`no spec for task ${task.id}`);
         const ports = specs.find(({ serviceId }) => serviceId === task.serviceId)?.ports ?? [];
         const published = ports
           .filter(({ mode }) => mode !== PortSpec_Mode.HOST)
@@ -156,7 +156,7 @@ export class FakeContainers {
     return this.#told.attachmentsOf(task).flatMap(({ network: name, ipv4Address, optional }) => {
       const network = [...this.#told.networks.values()].find(({ spec }) => spec?.name === name);
       if (network === undefined) {
-        if (!optional) this.#told.complaints.push(`task ${task.id} is here without its network ${name}`);
+        if (!optional) this.#told.violations.push(`task ${task.id} is here without its network ${name}`);
         return [];
       }
       const address = ipv4Address || this.#freeAddress(network);

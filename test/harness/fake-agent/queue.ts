@@ -1,5 +1,5 @@
 /** An endless sequence that is pushed from outside. */
-export function queue<T>(): { push(item: T): void; end(): void; items: AsyncGenerator<T> } {
+export function asyncQueue<T>(): { push(item: T): void; end(): void; items: AsyncGenerator<T> } {
   const waiting: T[] = [];
   let isEnded = false;
   let wake = (): void => {};

@@ -3,7 +3,7 @@ import { TaskState } from "@berth/proto";
 import type { FakeContainer } from "./fake-containers.js";
 
 /** What is said of tasks, repeated in each session until the leader has acknowledged it. */
-export class Reports {
+export class StatusReports {
   readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
   readonly #send: (request: SessionRequest) => void;
   #batch = 0;
@@ -12,16 +12,16 @@ export class Reports {
     this.#send = send;
   }
 
-  say(report: ReportedTask): void {
+  send(report: ReportedTask): void {
     this.#sendBatch([report]);
   }
 
-  acknowledged(upTo: number): void {
+  acknowledge(upTo: number): void {
     for (const [taskId, { batch }] of this.#unacked) if (batch <= upTo) this.#unacked.delete(taskId);
   }
 
   /** A new session has a new reader: everything that may not have been written is said again. */
-  sayAgain(containers: Iterable<FakeContainer>): void {
+  resend(containers: Iterable<FakeContainer>): void {
     const reports = new Map([...this.#unacked].map(([taskId, { report }]) => [taskId, report]));
     for (const { status, assigned } of containers) {
       const { id: taskId, serviceId } = assigned;

@@ -9,36 +9,36 @@ import {
 } from "@berth/proto";
 
 /** All that the leader has told an agent, and whether it kept to the contract in doing so. */
-export class Told {
+export class ReceivedAssignments {
   readonly ingress = new Map<string, IngressEntry>();
   readonly networks = new Map<string, AssignedNetwork>();
   readonly names = new Map<string, DnsEntry>();
   /** Images of the specs that were sent, by service and version. */
   readonly specs = new Map<string, string>();
   readonly received: Assignments[] = [];
-  readonly complaints: string[];
+  readonly violations: string[];
   completeSets = 0;
   sequence = 0;
   readonly #attachments = new Map<string, readonly NetworkAttachment[]>();
   #mayMissOne = false;
 
   constructor(complaints: string[]) {
-    this.complaints = complaints;
+    this.violations = complaints;
   }
 
   /** An increment gets lost on its way: the next one does not fit. */
-  loseIncrement(): void {
+  skipIncrement(): void {
     this.sequence -= 1;
     this.#mayMissOne = true;
   }
 
   /** Takes all but the tasks. @returns false: it is an increment to something else than what is known */
-  take(assignments: Assignments): boolean {
+  apply(assignments: Assignments): boolean {
     this.received.push(assignments);
     const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
     if (!isComplete && assignments.appliesTo !== this.sequence) {
       if (!this.#mayMissOne)
-        this.complaints.push(`increment to ${assignments.appliesTo}, but ${this.sequence} is known`);
+        this.violations.push(`increment to ${assignments.appliesTo}, but ${this.sequence} is known`);
       return false;
     }
     this.sequence = assignments.resultsIn;
@@ -67,19 +67,19 @@ export class Told {
   #takeNetworks({ networks, removedNetworkIds, dnsEntries: names, removedDnsKeys }: Assignments): void {
     for (const network of networks) this.networks.set(network.id, network);
     for (const id of removedNetworkIds) {
-      if (!this.networks.delete(id)) this.complaints.push(`network ${id} was never here`);
+      if (!this.networks.delete(id)) this.violations.push(`network ${id} was never here`);
     }
     for (const name of names) {
       this.names.set(name.key, name);
-      if (!this.networks.has(name.networkId)) this.complaints.push(`${name.key} is of a foreign network`);
+      if (!this.networks.has(name.networkId)) this.violations.push(`${name.key} is of a foreign network`);
     }
     for (const key of removedDnsKeys) {
-      if (!this.names.delete(key)) this.complaints.push(`name ${key} was never here`);
+      if (!this.names.delete(key)) this.violations.push(`name ${key} was never here`);
     }
   }
 
   #takeSpec(key: string, image: string): void {
-    if (this.specs.has(key)) this.complaints.push(`spec ${key} was sent twice`);
+    if (this.specs.has(key)) this.violations.push(`spec ${key} was sent twice`);
     this.specs.set(key, image);
   }
 }

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { createLab, type Lab } from "../../../deploy/lab/lab.js";
 import { testLabName } from "../../../deploy/lab/lab-state.js";
-import { tearDown } from "../../../deploy/lab/teardown.js";
+import { removeLab } from "../../../deploy/lab/teardown.js";
 import { importBusybox } from "./busybox-image.js";
 import { until } from "./until.js";
 
@@ -52,6 +52,6 @@ export class DockerHost {
   }
 
   async close(): Promise<void> {
-    await tearDown(this.lab.name);
+    await removeLab(this.lab.name);
   }
 }

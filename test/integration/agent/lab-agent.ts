@@ -24,7 +24,7 @@ export class LabAgent {
       dataDir: this.#dataDir,
       dockerSocket: "/run/docker.sock",
     });
-    const [program = "", ...args] = this.#host.enter(command);
+    const [program = "", ...args] = this.#host.commandInside(command);
     this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     const log = createWriteStream(`${this.#dataDir}.log`, { flags: "a" });
     this.#child.stdout?.pipe(log);

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { withPatience } from "../../../deploy/lab/wait-until.js";
+import { scaleTimeout } from "../../../deploy/lab/wait-until.js";
 
 const POLL_MS = 25;
 /** Far above what anything here takes, below the test's own limit: the message says what did not come. */
-const TIMEOUT_MS = withPatience(40_000);
+const TIMEOUT_MS = scaleTimeout(40_000);
 
 /** Waits until `look` returns something other than undefined and false, and returns it. */
 export async function until<T>(
