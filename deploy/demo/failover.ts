@@ -1,4 +1,4 @@
-import type { RequestOutcome, HttpTraffic } from "../lab/http-traffic.js";
+import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import type { LabHost } from "../lab/lab-host.js";
 import { type Cluster, isReady, until } from "./cluster.js";

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { agentCommand, isBerthCommand } from "./berth-commands.js";
-import { startupError, killProcess, pingDocker } from "./daemons.js";
+import { killProcess, pingDocker, startupError } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";

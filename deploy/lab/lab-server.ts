@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
-import { startupError, killProcess } from "./daemons.js";
+import { killProcess, startupError } from "./daemons.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";

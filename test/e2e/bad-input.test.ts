@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { BAD_FILES } from "./support/bad-files.js";
 import { createCluster, deploy } from "./support/cluster.js";
-import { listContainers, readStartedAt } from "./support/docker-truth.js";
+import { listContainers, readStartedAt } from "./support/containers.js";
 
 const GOOD = `
 services:

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { RunResult } from "../../deploy/lab/run.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 
 const STACK = `
 services:

@@ -3,7 +3,7 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { listContainers, listRunning } from "./support/docker-truth.js";
+import { listContainers, listRunning } from "./support/containers.js";
 import { fetchBodies } from "./support/http.js";
 
 const HOSTS = 3;

@@ -5,7 +5,7 @@ import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 import { docker } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { type Container, listRunning, readStartedAt } from "./support/docker-truth.js";
+import { type Container, listRunning, readStartedAt } from "./support/containers.js";
 import { fetchBodies } from "./support/http.js";
 import { docker, listProblems, listTasks } from "./support/tasks.js";
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
+import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
@@ -9,7 +9,7 @@ import {
   readyNodes,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listContainers, listRunning, readStartedAt } from "./support/docker-truth.js";
+import { listContainers, listRunning, readStartedAt } from "./support/containers.js";
 
 const REPLICAS = 6;
 const COMPOSE = `

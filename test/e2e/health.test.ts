@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
+import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/tasks/reconcile.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { type Container, listRunning } from "./support/docker-truth.js";
+import { type Container, listRunning } from "./support/containers.js";
 import { fetchBodies } from "./support/http.js";
 import { docker, listTasks } from "./support/tasks.js";
 

@@ -10,7 +10,7 @@ import {
   restartDockerd,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 
 const SHOP = fileURLToPath(new URL("../../deploy/images/shop", import.meta.url));
 const PORT = 8_100;

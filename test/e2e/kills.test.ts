@@ -3,7 +3,7 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { listContainers, readStartedAt } from "./support/docker-truth.js";
+import { listContainers, readStartedAt } from "./support/containers.js";
 
 interface Kill {
   readonly what: string;

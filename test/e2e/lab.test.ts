@@ -12,7 +12,7 @@ import { processRef } from "../../deploy/lab/processes.js";
 import { run } from "../../deploy/lab/run.js";
 import { removeLab } from "../../deploy/lab/teardown.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { labTraces, processTree } from "./lab-traces.js";
+import { labTraces, processTree } from "./support/lab-traces.js";
 
 const fromRepo = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const HELLO = fromRepo("deploy/images/hello");

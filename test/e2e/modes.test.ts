@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 import { docker, listTasks } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";

@@ -8,7 +8,7 @@ import {
   waitForNetworks,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 import { docker } from "./support/tasks.js";
 
 /** A client on the first host, and a server on each of the others. */

@@ -11,11 +11,11 @@ import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
   deploy,
-  waitForNetworks,
   restartDockerd,
+  waitForNetworks,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 
 /** Each tier on another host; only api is in both networks. */
 const THREE_TIERS = `

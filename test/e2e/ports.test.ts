@@ -4,7 +4,7 @@ import { fetchBody } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 import { docker, listProblems, listTasks } from "./support/tasks.js";
 import { requestUdp } from "./support/udp.js";
 

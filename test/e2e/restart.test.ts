@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
-import { listContainers, type Container, readLifetime, listRunning } from "./support/docker-truth.js";
+import { type Container, listContainers, listRunning, readLifetime } from "./support/containers.js";
 import { docker, listTasks } from "./support/tasks.js";
 
 /** The smallest delay before the second restart: 1 s, less a quarter of jitter. It doubles with each more. */

@@ -1,16 +1,16 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { summarize, HttpTraffic } from "../../deploy/lab/http-traffic.js";
+import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
-  waitForNetworks,
   readyNodes,
+  waitForNetworks,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listRunning } from "./support/docker-truth.js";
+import { listRunning } from "./support/containers.js";
 import { fetchBodies } from "./support/http.js";
 
 const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));

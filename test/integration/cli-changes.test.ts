@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { run } from "../../packages/cli/src/main.js";
 import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
-import { TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
+import { TestCluster } from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

@@ -1,5 +1,6 @@
 import { Availability, ListenerTraffic, ServiceOutcome_Kind, type StreamLogsResponse } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   converged,
   deployment,
@@ -8,8 +9,7 @@ import {
   service,
   TestCluster,
   type TestServer,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+} from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

@@ -1,5 +1,7 @@
 import { NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
 import {
   converged,
   deployment,
@@ -8,9 +10,7 @@ import {
   service,
   TestCluster,
   type TestServer,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import type { FakeAgent } from "../harness/fake-agent.js";
+} from "../harness/test-cluster.js";
 
 const PORTS = [{ target: 80, published: 8080 }];
 const KEY = "tcp//8080";

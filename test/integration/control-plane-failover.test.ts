@@ -3,6 +3,8 @@ import { ControlServiceService, type Task, TaskState } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Store, TxnOutcome } from "../../packages/control-plane/src/store/store.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
 import {
   converged,
   deployment,
@@ -10,9 +12,7 @@ import {
   runningTasks,
   service,
   TestCluster,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+} from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

@@ -10,6 +10,8 @@ import {
   subnetsOverlap,
 } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
 import {
   converged,
   deployment,
@@ -17,9 +19,7 @@ import {
   runningTasks,
   service,
   TestCluster,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import type { FakeAgent } from "../harness/fake-agent.js";
+} from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

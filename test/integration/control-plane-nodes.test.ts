@@ -7,6 +7,7 @@ import {
 } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   converged,
   deployment,
@@ -15,8 +16,7 @@ import {
   service,
   TestCluster,
   type TestServer,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+} from "../harness/test-cluster.js";
 
 const GIB = 1024 ** 3;
 

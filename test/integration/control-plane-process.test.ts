@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 import { ControlServiceService } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, describe, expect, it } from "vitest";
-import { deployment, eventually, service } from "../harness/control-plane.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+import { deployment, eventually, service } from "../harness/test-cluster.js";
 
 const PROGRAM = fileURLToPath(new URL("../harness/server-process.mjs", import.meta.url));
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { converged, deployment, eventually, service, TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { converged, deployment, eventually, service, TestCluster } from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

@@ -8,6 +8,7 @@ import {
 } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   converged,
   deployment,
@@ -15,8 +16,7 @@ import {
   runningTasks,
   service,
   TestCluster,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+} from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

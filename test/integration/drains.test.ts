@@ -1,5 +1,6 @@
 import { Availability, ServiceSpec } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   converged,
   deployment,
@@ -7,8 +8,7 @@ import {
   service,
   TestCluster,
   type TestServer,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+} from "../harness/test-cluster.js";
 
 const PORT = { target: 80, published: 18_080 };
 

@@ -1,5 +1,6 @@
 import { type ClusterEvent, StreamEventsRequest } from "@berth/proto";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   converged,
   deployment,
@@ -8,8 +9,7 @@ import {
   service,
   TestCluster,
   type TestServer,
-} from "../harness/control-plane.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+} from "../harness/test-cluster.js";
 
 let etcd: TestEtcd;
 let cluster: TestCluster;

@@ -1,7 +1,6 @@
 import { type AssignedTask, ControlServiceService, DesiredState, type ServiceSummary } from "@berth/proto";
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/control-plane.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import {
   finalState,
@@ -13,6 +12,7 @@ import {
   REPLICAS,
 } from "../harness/rollout-matrix.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/test-cluster.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
 

@@ -7,7 +7,7 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { testLabName } from "../../../deploy/lab/lab-state.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import { listRunningSlots } from "./docker-truth.js";
+import { listRunningSlots } from "./containers.js";
 
 const HELLO = fileURLToPath(new URL("../../../deploy/images/hello", import.meta.url));
 const NODES_READY_TIMEOUT_MS = 60_000;

@@ -15,7 +15,7 @@ import {
   TaskState,
   TaskStatus,
 } from "@berth/proto";
-import { specKey, type ReceivedAssignments } from "./told.js";
+import { type ReceivedAssignments, specKey } from "./received-assignments.js";
 
 const FIRST_HOST_PORT = 40_000;
 const CRASH_AFTER_MS = 20;

@@ -144,7 +144,10 @@ export class NetworkHost {
 
   /** Runs a program on the host as the agent would. */
   readonly inside: RunProgram = async (program, { args, signal, input = "" }) => {
-    const { code, stdout, stderr } = await run(this.#host.commandInside([program, ...args]), { signal, input });
+    const { code, stdout, stderr } = await run(this.#host.commandInside([program, ...args]), {
+      signal,
+      input,
+    });
     return code === 0 ? { kind: "done", stdout } : { kind: "failed", reason: stderr.trim() };
   };
 }

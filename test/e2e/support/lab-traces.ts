@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { isAlive, type ProcessRef, processRef } from "../../deploy/lab/processes.js";
+import { isAlive, type ProcessRef, processRef } from "../../../deploy/lab/processes.js";
 
 /**
  * Everything on this machine by which a lab could be noticed, a line each: links, routes, firewall rules, mounts in

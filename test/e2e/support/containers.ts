@@ -30,7 +30,9 @@ export async function listContainers(lab: Lab): Promise<readonly Container[]> {
 
 /** Running containers of one service, by its full name. */
 export async function listRunning(lab: Lab, service: string): Promise<readonly Container[]> {
-  return (await listContainers(lab)).filter((container) => container.running && container.service === service);
+  return (await listContainers(lab)).filter(
+    (container) => container.running && container.service === service,
+  );
 }
 
 /** The slots of a service that have a running container, sorted; a slot that has two is there twice. */

@@ -19,7 +19,7 @@ import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-stor
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
 import type { Store } from "../../packages/control-plane/src/store/store.js";
-import { FakeAgent, type FakeAgentOptions } from "./fake-agent.js";
+import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
 
 /** Everything but leases and the layout's mark. */
 const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips)\//;

@@ -18,10 +18,10 @@ import {
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
-import { type ContainerBehavior, FakeContainers } from "./fake-agent/fake-containers.js";
-import { asyncQueue } from "./fake-agent/queue.js";
-import { StatusReports } from "./fake-agent/reports.js";
-import { ReceivedAssignments } from "./fake-agent/told.js";
+import { asyncQueue } from "./async-queue.js";
+import { type ContainerBehavior, FakeContainers } from "./fake-containers.js";
+import { ReceivedAssignments } from "./received-assignments.js";
+import { StatusReports } from "./status-reports.js";
 
 const RECONNECT_MS = 50;
 /** As the agent's own. */
