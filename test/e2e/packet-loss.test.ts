@@ -59,7 +59,7 @@ describe("a cluster in a bad network", () => {
     const metrics = await (await fetch(`http://${lab.server.address}:${SERVER_HTTP_PORT}/metrics`)).text();
     const [, byLeader = "none"] = /^berth_node_suspicions_total (\d+)/m.exec(metrics) ?? [];
     const logs = await Promise.all(lab.hosts.map((host) => readFile(host.logs.agent, "utf8")));
-    const byAgents = logs.join("").match(/a host is silent/g)?.length ?? 0;
+    const byAgents = logs.join("").match(/peer is silent/g)?.length ?? 0;
     return Number(byLeader) + byAgents;
   }
 

@@ -10,11 +10,11 @@ import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
 import { SendQueue } from "../leader/send-queue.js";
 import { Overlay } from "../networks/overlay.js";
 import { type Condition, describeNode } from "../node/describe-node.js";
+import { berthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
-import { ownPorts } from "../node/host/own-ports.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
 import { HostCondition } from "../node/host-condition.js";
-import { Probing } from "../node/probe/probing.js";
+import { ProbeResponder } from "../node/probe/probe-responder.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
 import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
@@ -116,9 +116,9 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   if (platform.processes !== undefined) {
     new ProcessWatch({
       processes: platform.processes,
-      pulse: ticker,
+      ticker: ticker,
       running: () => tasks.running(),
-      onEnded: (container) => taskManager.processEnded(container),
+      onExited: (container) => taskManager.processEnded(container),
     });
   }
 
@@ -139,7 +139,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   const hostWatch = new HostWatch({
     host: platform.host,
     engine,
-    ownPorts: () => ownPorts(dataPlane.tables.table, tasks.statuses().values()),
+    ownPorts: () => berthPorts(dataPlane.tables.table, tasks.statuses().values()),
     onListeners: (listeners) => condition.foreignListeners(listeners),
     onVolumes: (volumes) => condition.volumes(volumes),
     onVolumesUnknown: () => condition.volumesUnknown(),
@@ -190,7 +190,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
       execs,
       stats,
       usage,
-      probing: new Probing(platform.probe, signal),
+      probing: new ProbeResponder(platform.probe, signal),
       traffic: new TrafficReporter(() => dataPlane.stats(signal)),
     }),
     log: logOf("session"),
@@ -224,7 +224,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   engineUp.subscribe((info) => {
     condition.engineIsUp(info);
     overlay.engineIsUp(info);
-    hostWatch.engineIsUp();
+    hostWatch.engineConnected();
   });
   engineAway.subscribe((reason) => {
     condition.engineIsAway(reason, new Date());

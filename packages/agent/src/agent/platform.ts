@@ -16,10 +16,10 @@ import { examineKernel } from "../networks/examine-kernel.js";
 import { linuxHostNetwork } from "../networks/host-network.js";
 import type { OverlayEdge } from "../networks/overlay.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
-import { type ContainerProcesses, containerProcesses } from "../node/host/container-processes.js";
 import { type Host, linuxHost } from "../node/host/host.js";
-import { cheapProbe } from "../node/probe/cheap-probe.js";
-import { type Knock, knockAt } from "../node/probe/knock.js";
+import { type ContainerProcesses, containerProcesses } from "../node/host/process-watch.js";
+import { isPortRefused, type RefusalProbe } from "../node/probe/refusal-probe.js";
+import { createProbe } from "../node/probe/tcp-probe.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { UsageReader, type UsageSample } from "../node/usage/sample.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
@@ -36,7 +36,7 @@ export interface AgentPlatform {
   /** For the peers, which are probed continuously. */
   readonly peerProbe: Probe;
   /** Tries whether a port of a local container refuses connections. */
-  readonly isPortRefused: Knock;
+  readonly isPortRefused: RefusalProbe;
   readonly disk: Disk;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
@@ -65,7 +65,7 @@ export async function hostPlatform({
   const release = await lock(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
-  const probe = cheapProbe();
+  const probe = createProbe();
   const wireguard = await hostWireguardKey(disk).catch((error: unknown) => {
     release();
     throw error;
@@ -82,7 +82,7 @@ export async function hostPlatform({
     transport: grpcTransport,
     probe,
     peerProbe: probe,
-    isPortRefused: knockAt,
+    isPortRefused,
     disk,
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),

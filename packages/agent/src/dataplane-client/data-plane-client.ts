@@ -99,7 +99,7 @@ export class DataPlaneClient {
     });
     this.#peers = new PeerWatch({
       probe: peerProbe,
-      pulse: ticker,
+      ticker: ticker,
       onChange: (silent) => void this.#suspect([...silent]),
       log: log.child({ part: "peers" }),
       signal,

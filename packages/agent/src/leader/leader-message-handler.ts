@@ -1,5 +1,5 @@
 import { assertNever } from "@berth/proto";
-import type { Probing } from "../node/probe/probing.js";
+import type { ProbeResponder } from "../node/probe/probe-responder.js";
 import type { UsageMeter } from "../node/usage/usage-meter.js";
 import type { ExecRelay } from "../streams/exec-relay.js";
 import type { LogRelay } from "../streams/log-relay.js";
@@ -18,7 +18,7 @@ export interface LeaderMessageHandlerOptions {
   readonly execs: ExecRelay;
   readonly stats: StatsRelay;
   readonly usage: Pick<UsageMeter, "watch" | "stop">;
-  readonly probing: Probing;
+  readonly probing: ProbeResponder;
   readonly traffic: TrafficReporter;
 }
 

@@ -5,7 +5,7 @@ import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
-import type { Knock } from "../node/probe/knock.js";
+import type { RefusalProbe } from "../node/probe/refusal-probe.js";
 import type { ImageCache } from "./image-cache.js";
 import type { WorkLanes } from "./work-lanes.js";
 
@@ -13,7 +13,7 @@ export interface StepTools {
   readonly engine: Engine;
   readonly lanes: WorkLanes;
   readonly images: ImageCache;
-  readonly isPortRefused: Knock;
+  readonly isPortRefused: RefusalProbe;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly onPullProgress: (progress: PullProgress) => void;

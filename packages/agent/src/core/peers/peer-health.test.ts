@@ -3,12 +3,12 @@ import {
   afterAnswer,
   afterMiss,
   isOverdue,
-  judged,
-  nextLookMs,
+  nextCheckMs,
   type PeerHealth,
   probeIntervalMs,
   silentPeers,
   UNKNOWN_PEER,
+  withSilence,
 } from "./peer-health.js";
 
 const at = (nowMs: number, lagMs = 0) => ({ nowMs, lagMs, intervalMs: 150 });
@@ -16,39 +16,39 @@ const answered = afterAnswer(UNKNOWN_PEER, 0);
 
 describe("a peer", () => {
   it("is silent when nothing of what it was asked in two intervals had an answer", () => {
-    expect(judged(answered, at(350)).isSilent).toBe(false);
-    expect(judged(answered, at(351)).isSilent).toBe(true);
+    expect(withSilence(answered, at(350)).isSilent).toBe(false);
+    expect(withSilence(answered, at(351)).isSilent).toBe(true);
   });
 
   it("is asked again and again from when its answer is overdue until it counts as silent", () => {
     expect(isOverdue(answered, at(150))).toBe(false);
     expect(isOverdue(answered, at(200))).toBe(true);
-    expect(isOverdue(judged(answered, at(351)), at(351))).toBe(false);
+    expect(isOverdue(withSilence(answered, at(351)), at(351))).toBe(false);
     expect(isOverdue(UNKNOWN_PEER, at(351))).toBe(false);
-    expect(nextLookMs(150, false)).toBe(50);
-    expect(200 + 8 * nextLookMs(150, true)).toBe(350);
-    expect(2_050 + 8 * nextLookMs(2_000, true)).toBe(4_050);
+    expect(nextCheckMs(150, false)).toBe(50);
+    expect(200 + 8 * nextCheckMs(150, true)).toBe(350);
+    expect(2_050 + 8 * nextCheckMs(2_000, true)).toBe(4_050);
   });
 
   it("is given the time for which we ourselves were late, then and from then on", () => {
-    const late = judged(answered, at(3_000, 2_700));
+    const late = withSilence(answered, at(3_000, 2_700));
     expect(late.isSilent).toBe(false);
-    expect(judged(late, at(3_050)).isSilent).toBe(false);
-    expect(judged(late, at(3_051)).isSilent).toBe(true);
-    expect(judged(afterAnswer(late, 3_050), at(3_401)).isSilent).toBe(true);
+    expect(withSilence(late, at(3_050)).isSilent).toBe(false);
+    expect(withSilence(late, at(3_051)).isSilent).toBe(true);
+    expect(withSilence(afterAnswer(late, 3_050), at(3_401)).isSilent).toBe(true);
   });
 
   it("is given more time where it is asked more rarely", () => {
-    expect(judged(answered, { ...at(1_000), intervalMs: 500 }).isSilent).toBe(false);
-    expect(judged(answered, { ...at(1_051), intervalMs: 500 }).isSilent).toBe(true);
+    expect(withSilence(answered, { ...at(1_000), intervalMs: 500 }).isSilent).toBe(false);
+    expect(withSilence(answered, { ...at(1_051), intervalMs: 500 }).isSilent).toBe(true);
   });
 
   it("that has never answered is not missed", () => {
-    expect(judged(UNKNOWN_PEER, at(1e9)).isSilent).toBe(false);
+    expect(withSilence(UNKNOWN_PEER, at(1e9)).isSilent).toBe(false);
   });
 
   it("is back after three answers in a row", () => {
-    const silent = judged(answered, at(500));
+    const silent = withSilence(answered, at(500));
     const twice = afterAnswer(afterAnswer(silent, 600), 700);
     expect(twice.isSilent).toBe(true);
     expect(afterAnswer(twice, 800).isSilent).toBe(false);

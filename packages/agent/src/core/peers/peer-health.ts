@@ -1,29 +1,29 @@
 /**
- * A live kernel answers within a millisecond or two. An interval, in which a probe and its repetitions are lost, and the
- * same again: what the leader needs as well, without the way to the leader and back.
+ * How long a peer may be silent, in ms. A live kernel answers within 1-2 ms. This is one interval in which a probe and
+ * its repetitions are lost, plus one more; the leader needs as much, plus the round trip to it.
  */
 const SILENT_AFTER_MS = 350;
-/** What a probe may take before it is repeated. */
+/** When a probe is repeated. */
 const ANSWER_MS = 50;
-/** A timer is always a little late, and an answer comes a little after its question. */
+/** Tolerance for late timers. */
 const SLACK_MS = 10;
 /**
- * So many repetitions fit in before a host counts as silent. Where one packet in twenty is lost, one probe in ten has no
- * answer; two in a row happen in a cluster of ten hosts five times a second, ten in a row less than once in half a year.
+ * How often a probe is repeated before the peer counts as silent. With a packet loss of 5 %, one probe in ten is not
+ * answered. Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
  */
 const REPETITIONS = 8;
-/** A host that comes and goes is not taken at its first word. */
+/** Consecutive answers after which a silent peer counts as healthy, so that a flapping one does not. */
 const ANSWERS_TO_RECOVER = 3;
-const SHORTEST_INTERVAL_MS = 150;
-/** A probe costs some 60 µs of processor: beyond a dozen peers they are asked more rarely, at the same cost in all. */
+const MIN_INTERVAL_MS = 150;
+/** A probe costs about 60 µs of CPU time. With more than a dozen peers, the interval grows so that the total does not. */
 const INTERVAL_PER_PEER_MS = 12;
-const LONGEST_INTERVAL_MS = 2_000;
+const MAX_INTERVAL_MS = 2_000;
 
-/** What this host has found out by itself about another one. */
+/** What this host knows about a peer from its own probes. */
 export interface PeerHealth {
-  /** Undefined: it has never answered, perhaps because of a firewall, and its silence says nothing. */
+  /** Undefined when the peer never answered, perhaps because of a firewall: then its silence means nothing. */
   readonly answeredMs: number | undefined;
-  /** Of the time since then: for how long we were busy, and answers may have been waiting unread. */
+  /** The part of the time since then in which this host was busy, so that answers may have waited unread. */
   readonly excusedMs: number;
   readonly answersInRow: number;
   readonly isSilent: boolean;
@@ -36,13 +36,13 @@ export const UNKNOWN_PEER: PeerHealth = {
   isSilent: false,
 };
 
-/** How often each of so many peers is asked. */
+/** Returns the interval between two probes of a peer. */
 export function probeIntervalMs(peers: number): number {
-  return Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, peers * INTERVAL_PER_PEER_MS));
+  return Math.min(MAX_INTERVAL_MS, Math.max(MIN_INTERVAL_MS, peers * INTERVAL_PER_PEER_MS));
 }
 
-/** When to look for answers after a round of probes, and again after each repetition for those who owe one. */
-export function nextLookMs(intervalMs: number, hasOverdue: boolean): number {
+/** Returns the delay until the next check after a round of probes or after a repetition for overdue peers. */
+export function nextCheckMs(intervalMs: number, hasOverdue: boolean): number {
   return hasOverdue ? (limitMs(intervalMs) - intervalMs - ANSWER_MS) / REPETITIONS : ANSWER_MS;
 }
 
@@ -56,27 +56,28 @@ export function afterAnswer({ answersInRow, isSilent }: PeerHealth, nowMs: numbe
   };
 }
 
-/** One probe was not answered in its time. */
+/** Records that a probe was not answered in time. */
 export function afterMiss(health: PeerHealth): PeerHealth {
   return { ...health, answersInRow: 0 };
 }
 
-export interface Look {
+export interface Check {
   readonly nowMs: number;
-  /** How late this look is: our own event loop was busy. */
+  /** How late the check runs, because this host's event loop was busy. */
   readonly lagMs: number;
   readonly intervalMs: number;
 }
 
-export function judged(health: PeerHealth, { nowMs, lagMs, intervalMs }: Look): PeerHealth {
+/** Marks a peer as silent when it has not answered for too long. Time in which this host was busy does not count. */
+export function withSilence(health: PeerHealth, { nowMs, lagMs, intervalMs }: Check): PeerHealth {
   if (health.isSilent || health.answeredMs === undefined) return health;
   const excusedMs = health.excusedMs + (lagMs > SLACK_MS ? lagMs : 0);
   const isSilent = nowMs - health.answeredMs - excusedMs > limitMs(intervalMs);
   return isSilent ? { ...health, excusedMs, answersInRow: 0, isSilent } : { ...health, excusedMs };
 }
 
-/** Whether the last probe should have been answered by now, and is to be repeated. */
-export function isOverdue(health: PeerHealth, { nowMs, intervalMs }: Omit<Look, "lagMs">): boolean {
+/** Whether the answer to the last probe is overdue, so that the probe should be repeated. */
+export function isOverdue(health: PeerHealth, { nowMs, intervalMs }: Omit<Check, "lagMs">): boolean {
   if (health.isSilent || health.answeredMs === undefined) return false;
   return nowMs - health.answeredMs - health.excusedMs > intervalMs + ANSWER_MS - SLACK_MS;
 }
@@ -84,8 +85,8 @@ export function isOverdue(health: PeerHealth, { nowMs, intervalMs }: Omit<Look, 
 const limitMs = (intervalMs: number): number => Math.max(SILENT_AFTER_MS, 2 * intervalMs + ANSWER_MS);
 
 /**
- * Ids of the peers to send nothing new. None when more than half of the hosts, this one counted, would be silent: then
- * it is probably this one that is cut off, and to crowd all connections onto a few would make it worse.
+ * Returns the IDs of silent peers. Empty when more than half of the hosts, including this one, would be silent: then this
+ * host is probably cut off, and sending all connections to a few peers would make it worse.
  */
 export function silentPeers(peers: ReadonlyMap<string, PeerHealth>): ReadonlySet<string> {
   const silent = [...peers].filter(([, { isSilent }]) => isSilent).map(([nodeId]) => nodeId);

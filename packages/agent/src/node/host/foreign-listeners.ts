@@ -1,40 +1,50 @@
-import { type HostListener, PortSpec_Protocol } from "@berth/proto";
+import { type HostListener, type IngressEntry, PortSpec_Protocol, type TaskStatus } from "@berth/proto";
 
-/** The description of a node travels, and is stored, as a whole. */
+/** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_LISTENERS = 256;
+/** Linux assigns ports from here on to clients. A UDP client that waits for an answer looks like a server. */
+const FIRST_EPHEMERAL_PORT = 32_768;
 
-/** From here on Linux gives ports to clients; a UDP client that awaits an answer looks like a server. */
-const FIRST_CLIENT_PORT = 32_768;
-
-/** A port of the host, whatever the address. */
+/** A port that berth uses, on any address. */
 export interface OwnPort {
   readonly protocol: PortSpec_Protocol;
   readonly port: number;
 }
 
+/** Yields the ports of the ingress process, and the host ports of berth's containers. */
+export function* berthPorts(
+  entries: readonly IngressEntry[],
+  statuses: Iterable<TaskStatus>,
+): Generator<OwnPort> {
+  for (const { protocol, published } of entries) yield { protocol, port: published };
+  for (const { ports } of statuses) {
+    for (const { protocol, hostPort } of ports) yield { protocol, port: hostPort };
+  }
+}
+
 /**
- * Which programs other than ours hold ports, from one look at the host after another. A listener counts once it was
- * seen twice in a row: a container that has just been started listens before its ports are known to be ours.
+ * Finds the ports that programs other than berth listen on. A listener counts when two updates in a row contain it: a
+ * container that has just started listens before its host ports are known.
  */
 export class ForeignListeners {
   #before: ReadonlySet<string> = new Set();
 
-  /** The lowest ports first, as many as a description holds. */
-  next(listeners: readonly HostListener[], own: Iterable<OwnPort>): readonly HostListener[] {
-    const ours = new Set(Array.from(own, portKey));
+  /** Returns the foreign listeners, lowest port first. */
+  update(listeners: readonly HostListener[], own: Iterable<OwnPort>): readonly HostListener[] {
+    const ownKeys = new Set(Array.from(own, portKey));
     const foreign = new Map<string, HostListener>();
     for (const listener of listeners) {
-      if (isServer(listener) && !ours.has(portKey(listener)))
-        foreign.set(`${listener.address}/${portKey(listener)}`, listener);
+      if (!isServer(listener) || ownKeys.has(portKey(listener))) continue;
+      foreign.set(`${listener.address}/${portKey(listener)}`, listener);
     }
-    const steady = [...foreign].filter(([key]) => this.#before.has(key)).map(([, listener]) => listener);
+    const confirmed = [...foreign].filter(([key]) => this.#before.has(key)).map(([, listener]) => listener);
     this.#before = new Set(foreign.keys());
-    return steady.sort(byPort).slice(0, MAX_LISTENERS);
+    return confirmed.sort(byPort).slice(0, MAX_LISTENERS);
   }
 }
 
 const isServer = ({ protocol, port }: HostListener): boolean =>
-  protocol === PortSpec_Protocol.TCP || port < FIRST_CLIENT_PORT;
+  protocol === PortSpec_Protocol.TCP || port < FIRST_EPHEMERAL_PORT;
 
 const portKey = ({ protocol, port }: OwnPort): string => `${protocol}/${port}`;
 

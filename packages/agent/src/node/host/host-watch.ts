@@ -41,7 +41,7 @@ export class HostWatch {
   }
 
   /** Docker answers again: the host counts as ready once its volumes are known, so they are listed at once. */
-  engineIsUp(): void {
+  engineConnected(): void {
     this.#looksToVolumes = 0;
     this.#wake();
   }
@@ -65,7 +65,7 @@ export class HostWatch {
 
   async #lookAtListeners(): Promise<void> {
     const { host, ownPorts, onListeners } = this.#options;
-    onListeners(this.#foreign.next(await host.listeners().catch(() => []), ownPorts()));
+    onListeners(this.#foreign.update(await host.listeners().catch(() => []), ownPorts()));
   }
 
   async #listVolumes(signal: AbortSignal): Promise<void> {

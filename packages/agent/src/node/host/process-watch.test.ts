@@ -1,68 +1,72 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, expect, it } from "vitest";
-import { type ContainerProcesses, containerProcesses } from "./container-processes.js";
-import { ProcessWatch, type RunningContainer } from "./process-watch.js";
+import {
+  type ContainerProcesses,
+  containerProcesses,
+  ProcessWatch,
+  type RunningContainer,
+} from "./process-watch.js";
 
 const CONTAINER: RunningContainer = { taskId: "t1", containerId: "c1", processId: 7 };
 
 function watchWith(isOurs: boolean): {
   readonly alive: Set<number>;
   readonly ended: string[];
-  readonly look: (...running: readonly RunningContainer[]) => Promise<void>;
+  readonly check: (...running: readonly RunningContainer[]) => Promise<void>;
 } {
   const [alive, ended] = [new Set([7]), [] as string[]];
   let running: readonly RunningContainer[] = [];
   const processes: ContainerProcesses = {
-    isOf: async () => isOurs,
-    isThere: (processId) => alive.has(processId),
+    belongsTo: async () => isOurs,
+    isAlive: (processId) => alive.has(processId),
   };
   const watch = new ProcessWatch({
     processes,
     running: () => running,
-    onEnded: ({ containerId }) => ended.push(containerId),
-    pulse: { every: () => () => {} },
+    onExited: ({ containerId }) => ended.push(containerId),
+    ticker: { every: () => () => {} },
   });
-  const look = async (...now: readonly RunningContainer[]): Promise<void> => {
+  const check = async (...now: readonly RunningContainer[]): Promise<void> => {
     running = now;
-    watch.look();
+    watch.check();
     await Promise.resolve();
   };
-  return { alive, ended, look };
+  return { alive, ended, check };
 }
 
-describe("the watch over containers' processes", () => {
-  it("tells once of one that has ended", async () => {
-    const { alive, ended, look } = watchWith(true);
-    await look(CONTAINER);
-    await look(CONTAINER);
+describe("ProcessWatch", () => {
+  it("reports an exited container once", async () => {
+    const { alive, ended, check } = watchWith(true);
+    await check(CONTAINER);
+    await check(CONTAINER);
     expect(ended).toEqual([]);
     alive.clear();
-    await look(CONTAINER);
-    await look(CONTAINER);
+    await check(CONTAINER);
+    await check(CONTAINER);
     expect(ended).toEqual(["c1"]);
   });
 
-  it("says nothing of a number that is another's process, or of a container that Docker has seen end", async () => {
+  it("reports neither processes of others nor containers whose exit Docker reported", async () => {
     const foreign = watchWith(false);
-    await foreign.look(CONTAINER);
+    await foreign.check(CONTAINER);
     foreign.alive.clear();
-    await foreign.look(CONTAINER);
+    await foreign.check(CONTAINER);
     const stopped = watchWith(true);
-    await stopped.look(CONTAINER);
+    await stopped.check(CONTAINER);
     stopped.alive.clear();
-    await stopped.look();
+    await stopped.check();
     expect([foreign.ended, stopped.ended]).toEqual([[], []]);
   });
 
-  it("asks the kernel", async () => {
+  it("containerProcesses reads the state from the kernel", async () => {
     const child = spawn("sleep", ["60"], { stdio: "ignore" });
     const pid = child.pid ?? 0;
-    expect(containerProcesses.isThere(pid)).toBe(true);
-    expect(await containerProcesses.isOf(pid, "f00dfeed")).toBe(false);
+    expect(containerProcesses.isAlive(pid)).toBe(true);
+    expect(await containerProcesses.belongsTo(pid, "f00dfeed")).toBe(false);
     const exited = once(child, "exit");
     child.kill("SIGKILL");
     await exited;
-    expect(containerProcesses.isThere(pid)).toBe(false);
+    expect(containerProcesses.isAlive(pid)).toBe(false);
   });
 });

@@ -1,13 +1,38 @@
+import { readFile } from "node:fs/promises";
 import type { Ticker } from "../../runtime/ticker.js";
-import type { ContainerProcesses } from "./container-processes.js";
 
 /**
- * So long a container that died without Docker's word may get connections; a hundred of them cost 0.1 % of a processor.
- * As often as peers are asked, since an agent with nothing to do sleeps in between.
+ * How long a dead container may get connections when Docker does not report its exit. A hundred containers cost 0.1 % of
+ * a CPU. The same interval as peer probes, so that an idle agent sleeps in between.
  */
-const LOOK_MS = 150;
+const CHECK_MS = 150;
 
-/** A container that runs by Docker's last word. */
+/** Access to the main processes of containers. */
+export interface ContainerProcesses {
+  /** Whether the process is visible here and belongs to the container. In our PID namespace, the ID may be another's. */
+  belongsTo(processId: number, containerId: string): Promise<boolean>;
+  /** Whether the process exists. Costs about 1 µs. */
+  isAlive(processId: number): boolean;
+}
+
+export const containerProcesses: ContainerProcesses = {
+  // Docker names the cgroup after the container, with every cgroup driver.
+  belongsTo: async (processId, containerId) => {
+    const cgroups = await readFile(`/proc/${processId}/cgroup`, "utf8").catch(() => "");
+    return containerId !== "" && cgroups.includes(containerId);
+  },
+  isAlive: (processId) => {
+    try {
+      process.kill(processId, 0);
+      return true;
+    } catch (error) {
+      // EPERM means that the process exists and belongs to another user.
+      return error instanceof Error && "code" in error && error.code === "EPERM";
+    }
+  },
+};
+
+/** A container that was running when Docker last reported its state. */
 export interface RunningContainer {
   readonly taskId: string;
   readonly containerId: string;
@@ -16,45 +41,50 @@ export interface RunningContainer {
 
 export interface ProcessWatchOptions {
   readonly processes: ContainerProcesses;
-  readonly pulse: Pick<Ticker, "every">;
+  readonly ticker: Pick<Ticker, "every">;
   readonly running: () => Iterable<RunningContainer>;
-  /** Said once of each. */
-  readonly onEnded: (container: RunningContainer) => void;
+  /** Called once for each container. */
+  readonly onExited: (container: RunningContainer) => void;
+}
+
+interface WatchedProcess {
+  /** Whether the process is known to be the container's, and its exit has not been reported. */
+  isWatched: boolean;
 }
 
 /**
- * Sees containers end without asking Docker, which tells nothing while it is stopped, and stops its containers then, and
- * which tells late on a busy host. Only a process that was seen alive, and known to be the container's, can be missed.
+ * Notices when a container exits without asking dockerd, which reports nothing while it is stopped and late on a busy
+ * host. Reports only processes that were seen alive and known to belong to the container.
  */
 export class ProcessWatch {
   readonly #options: ProcessWatchOptions;
-  /** By process: a container that is started again has another one. */
-  #known = new Map<number, { isOurs: boolean }>();
+  /** By process ID: a restarted container has another one. */
+  #processes = new Map<number, WatchedProcess>();
 
   constructor(options: ProcessWatchOptions) {
     this.#options = options;
-    options.pulse.every(LOOK_MS, () => this.look());
+    options.ticker.every(CHECK_MS, () => this.check());
   }
 
-  look(): void {
-    const { processes, running, onEnded } = this.#options;
-    const before = this.#known;
-    this.#known = new Map();
+  check(): void {
+    const { processes, running, onExited } = this.#options;
+    const before = this.#processes;
+    this.#processes = new Map();
     for (const container of running()) {
       const { processId } = container;
-      const known = before.get(processId) ?? this.#meet(container);
-      this.#known.set(processId, known);
-      if (!known.isOurs || processes.isThere(processId)) continue;
-      known.isOurs = false;
-      onEnded(container);
+      const known = before.get(processId) ?? this.#identify(container);
+      this.#processes.set(processId, known);
+      if (!known.isWatched || processes.isAlive(processId)) continue;
+      known.isWatched = false;
+      onExited(container);
     }
   }
 
-  #meet({ processId, containerId }: RunningContainer): { isOurs: boolean } {
-    const met = { isOurs: false };
-    void this.#options.processes.isOf(processId, containerId).then((isOurs) => {
-      met.isOurs = isOurs;
+  #identify({ processId, containerId }: RunningContainer): WatchedProcess {
+    const identified: WatchedProcess = { isWatched: false };
+    void this.#options.processes.belongsTo(processId, containerId).then((isWatched) => {
+      identified.isWatched = isWatched;
     });
-    return met;
+    return identified;
   }
 }

@@ -34,7 +34,7 @@ function rig(): {
   const onChange = (silent: ReadonlySet<string>): unknown => said.push([...silent]);
   const { signal } = over;
   const now = (): number => Date.now();
-  const watch = new PeerWatch({ probe, pulse: new Ticker({ signal, now }), onChange, log, signal, now });
+  const watch = new PeerWatch({ probe, ticker: new Ticker({ signal, now }), onChange, log, signal, now });
   return { alive, asked, said, watch, over };
 }
 
@@ -99,7 +99,7 @@ describe("PeerWatch where packets get lost", () => {
       said.push({ silent: [...silent], atMs: Date.now() });
     const { signal } = over;
     const now = (): number => Date.now();
-    const watch = new PeerWatch({ probe, pulse: new Ticker({ signal, now }), onChange, log, signal, now });
+    const watch = new PeerWatch({ probe, ticker: new Ticker({ signal, now }), onChange, log, signal, now });
     watch.watch(PEERS);
     return { dead, asked, said, over };
   }

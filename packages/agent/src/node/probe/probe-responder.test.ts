@@ -1,10 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { Probing } from "./probing.js";
+import { ProbeResponder } from "./probe-responder.js";
 
-test("Probing.answer() says what its probe found, and nothing when it is asked too much at a time", async () => {
+test("ProbeResponder answers with the result, and not at all above 64 concurrent requests", async () => {
   const finish: ((answered: boolean) => void)[] = [];
-  const probing = new Probing(
+  const probing = new ProbeResponder(
     () => new Promise((resolve) => finish.push(resolve)),
     new AbortController().signal,
   );
@@ -20,12 +20,12 @@ test("Probing.answer() says what its probe found, and nothing when it is asked t
   expect(await again).toEqual({ requestId: "again", answered: false });
 });
 
-test("Probing has many questions open at a time without a warning of a leak", async () => {
+test("ProbeResponder runs 64 probes without a warning about listener leaks", async () => {
   const warn = vi.fn();
   process.on("warning", warn);
   onTestFinished(() => void process.off("warning", warn));
   const over = new AbortController();
-  const probing = new Probing(
+  const probing = new ProbeResponder(
     (_target, signal) =>
       new Promise((resolve) => {
         signal.addEventListener("abort", () => resolve(false), { once: true });
