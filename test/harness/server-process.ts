@@ -41,7 +41,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
 function parseServerAddress(line: string): string | undefined {
   try {
     const { msg, advertise } = JSON.parse(line);
-    return msg === "server is up" ? advertise : undefined;
+    return msg === "server started" ? advertise : undefined;
   } catch {
     return undefined;
   }

@@ -125,7 +125,7 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     const joining = startEmbeddedEtcd({ dataDir, cluster: { self, members }, logger }, signal);
     await expect(joining).rejects.toMatchObject({
       code: "BERTH_INPUT_INVALID",
-      message: expect.stringContaining("a server alone"),
+      message: expect.stringContaining("a single server"),
     });
   });
 });

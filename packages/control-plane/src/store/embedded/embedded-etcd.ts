@@ -135,7 +135,7 @@ class Supervisor implements EmbeddedEtcd {
     } catch (cause) {
       logger.warn(
         { cause },
-        "etcd runs, but its process could not be noted in the data folder; is the disk full?",
+        "recording the etcd process in the data directory failed; check for a full disk",
       );
     }
     return etcd;
