@@ -1,13 +1,13 @@
-/** A service name is also the first label of a DNS name, and of container names: 63 is the limit of a label. */
+/** Service names are DNS labels, which have at most 63 characters, and part of container names. */
 export const MAX_NAME_LENGTH = 63;
 
 const STACK_NAME = /^[a-z0-9][a-z0-9_-]*$/;
 const SERVICE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-/** Docker's own rule for volume names. */
+/** Docker's rule for volume names. */
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 const MAX_VOLUME_NAME_LENGTH = 255;
 
-/** What is wrong with a stack's name; undefined when it is good. */
+/** Returns why a stack name is invalid; undefined when it is valid. */
 export function stackNameProblem(name: string): string | undefined {
   return nameProblem("stack name", name, {
     pattern: STACK_NAME,
@@ -16,7 +16,7 @@ export function stackNameProblem(name: string): string | undefined {
   });
 }
 
-/** What is wrong with a service's name, with or without its stack in front; undefined when it is good. */
+/** Returns why a service name, with or without its stack prefix, is invalid; undefined when it is valid. */
 export function serviceNameProblem(name: string): string | undefined {
   return nameProblem("service name", name, {
     pattern: SERVICE_NAME,
@@ -25,7 +25,7 @@ export function serviceNameProblem(name: string): string | undefined {
   });
 }
 
-/** What is wrong with a network's name, with or without its stack in front; undefined when it is good. */
+/** Returns why a network name, with or without its stack prefix, is invalid; undefined when it is valid. */
 export function networkNameProblem(name: string): string | undefined {
   return nameProblem("network name", name, {
     pattern: SERVICE_NAME,
@@ -34,7 +34,7 @@ export function networkNameProblem(name: string): string | undefined {
   });
 }
 
-/** What is wrong with a named volume's name; undefined when it is good. */
+/** Returns why a volume name is invalid; undefined when it is valid. */
 export function volumeNameProblem(name: string): string | undefined {
   return nameProblem("volume name", name, {
     pattern: VOLUME_NAME,
@@ -43,7 +43,7 @@ export function volumeNameProblem(name: string): string | undefined {
   });
 }
 
-/** The cluster-wide name of something that a stack names. */
+/** Returns the cluster-wide name of a stack's service, network or volume. */
 export function scopedName(stack: string, name: string): string {
   return stack === "" ? name : `${stack}_${name}`;
 }

@@ -2,14 +2,14 @@ import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
 import { validateMounts } from "./validate-mounts.js";
 import type { Report } from "./violation.js";
 
-/** Docker's own limit for a hostname. */
+/** Docker's limit. */
 const MAX_HOSTNAME_LENGTH = 63;
 const MAX_IMAGE_LENGTH = 512;
 const IMAGE =
   /^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?\/|\[[0-9a-fA-F:]+\](?::[0-9]+)?\/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+|\/)[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[a-fA-F0-9]{32,128})?$/;
 const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];
 
-/** Checks everything about one container that does not depend on the host it will run on. */
+/** Checks the settings of one container, except those that depend on its host. */
 export function validateContainer(container: ContainerSpec, path: string, report: Report): void {
   const problem = imageProblem(container.image);
   if (problem !== undefined) report(`${path}.image`, problem);
@@ -18,7 +18,10 @@ export function validateContainer(container: ContainerSpec, path: string, report
     if (reason !== undefined) report(`${path}.env[${index}]`, reason);
   });
   if (container.hostname.length > MAX_HOSTNAME_LENGTH && !container.hostname.includes("{{")) {
-    report(`${path}.hostname`, `a hostname has at most ${MAX_HOSTNAME_LENGTH} characters`);
+    report(
+      `${path}.hostname`,
+      `the hostname is too long (${container.hostname.length} characters, maximum ${MAX_HOSTNAME_LENGTH})`,
+    );
   }
   if (container.workingDir !== "" && !container.workingDir.startsWith("/")) {
     report(`${path}.working_dir`, `${JSON.stringify(container.workingDir)} is not an absolute path`);
@@ -34,12 +37,12 @@ export function validateContainer(container: ContainerSpec, path: string, report
   }
 }
 
-/** What is wrong with an image reference; undefined when it is good. */
+/** Returns why an image reference is invalid; undefined when it is valid. */
 export function imageProblem(image: string): string | undefined {
   if (image === "") return "no image is given";
   if (image.length > MAX_IMAGE_LENGTH) return "the image name is too long";
   if (IMAGE.test(image)) return undefined;
-  const hint = IMAGE.test(image.toLowerCase()) ? ": a repository name is in lower case" : "";
+  const hint = IMAGE.test(image.toLowerCase()) ? ": repository names must be lower case" : "";
   return `${JSON.stringify(image)} is not an image name${hint}`;
 }
 

@@ -7,16 +7,13 @@ const CONDITIONS: readonly Dependency_Condition[] = [
   Dependency_Condition.HEALTHY,
   Dependency_Condition.COMPLETED,
 ];
-/** Each is looked at whenever one of them changes. */
+/** All dependencies are evaluated whenever one of them changes. */
 const MAX_DEPENDENCIES = 100;
 
-/** Checks what a service waits for, as far as it can be seen from the service alone. */
+/** Checks the dependencies of a service. Whether the other services exist is not checked. */
 export function validateDependencies({ name, dependsOn }: ServiceSpec, report: Report): void {
   if (dependsOn.length > MAX_DEPENDENCIES) {
-    report(
-      "depends_on",
-      `a service can wait for ${MAX_DEPENDENCIES} others, this one has ${dependsOn.length}`,
-    );
+    report("depends_on", `too many dependencies (${dependsOn.length}, maximum ${MAX_DEPENDENCIES})`);
     return;
   }
   const seen = new Set<string>();
@@ -24,9 +21,9 @@ export function validateDependencies({ name, dependsOn }: ServiceSpec, report: R
     const path = `depends_on[${index}]`;
     const problem = serviceNameProblem(service);
     if (problem !== undefined) report(`${path}.service`, problem);
-    if (service === name) report(path, "a service cannot wait for itself");
+    if (service === name) report(path, "a service cannot depend on itself");
     else if (seen.has(service)) report(path, `${service} is named twice`);
-    if (!CONDITIONS.includes(condition)) report(`${path}.condition`, "it says not what it waits for");
+    if (!CONDITIONS.includes(condition)) report(`${path}.condition`, "the condition is not set");
     seen.add(service);
   });
 }

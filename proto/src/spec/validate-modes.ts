@@ -8,10 +8,10 @@ import { parseSchedule } from "./schedule.js";
 import type { Report } from "./violation.js";
 
 export const MAX_REPLICAS = 100_000;
-/** Each ended run keeps its tasks, and the containers of these on their hosts. */
+/** Each finished run keeps its tasks, and their containers on the nodes. */
 const MAX_HISTORY = 1_000;
 
-/** Checks how many tasks a service has, when they run, and that what is said of a job suits a job. */
+/** Checks the mode of a service, its schedule, and its autoscaling. */
 export function validateModes(spec: ServiceSpec, report: Report): void {
   const { mode, cron, autoscale } = spec;
   if (mode?.$case === "replicated") count(mode.value.replicas, "replicated.replicas", "replicas", report);
@@ -28,45 +28,45 @@ export function validateModes(spec: ServiceSpec, report: Report): void {
 
 function count(value: number, path: string, what: string, report: Report): void {
   if (Number.isInteger(value) && value >= 0 && value <= MAX_REPLICAS) return;
-  report(path, `${value} ${what} are not possible: 0 to ${MAX_REPLICAS}`);
+  report(path, `${value} ${what} is out of range (0 to ${MAX_REPLICAS})`);
 }
 
 function validateJob({ task, ports, rollback }: ServiceSpec, report: Report): void {
   if (task?.restart?.condition === RestartPolicy_Condition.ANY) {
-    report(
-      "task.restart.condition",
-      "a job is done when it completes: it restarts on failure, or not at all",
-    );
+    report("task.restart.condition", "a job cannot have the restart condition any; use on-failure or none");
   }
-  if (ports.length > 0) report("ports", "a job publishes no ports: nobody can count on it being there");
-  if (rollback !== undefined) report("rollback", "a job has no updates that could be rolled back");
+  if (ports.length > 0) report("ports", "a job cannot publish ports");
+  if (rollback !== undefined) report("rollback", "a job has no rollbacks");
 }
 
 function validateCron(cron: CronSpec, isJob: boolean, report: Report): void {
-  if (!isJob)
-    report("cron", "only a job can have a schedule: its mode is to be replicated-job or global-job");
+  if (!isJob) report("cron", "only a job can have a schedule; use mode replicated-job or global-job");
   const parsed = parseSchedule(cron.schedule, cron.timeZone);
   if (parsed.kind === "invalid") report(`cron.${parsed.field}`, parsed.reason);
   if ((cron.history ?? 0) > MAX_HISTORY) {
-    report("cron.history", `${cron.history} runs are too many to keep: 0 to ${MAX_HISTORY}`);
+    report("cron.history", `a history of ${cron.history} runs is out of range (0 to ${MAX_HISTORY})`);
   }
   if (cron.startingDeadlineMs < 0) report("cron.starting_deadline_ms", "the deadline is negative");
 }
 
 function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, report: Report): void {
   const { min, max, targetCpuPercent, targetConnections } = autoscale;
-  if (!isReplicated) report("autoscale", "only a replicated service can be scaled");
-  // Without a replica there is nothing to measure, so nothing would ever ask for one.
-  if (min < 1) report("autoscale.min", "at least one replica must run: what does not run cannot be measured");
+  if (!isReplicated) report("autoscale", "only a replicated service can be autoscaled");
+  // Without a running replica there is no usage to scale by.
+  if (min < 1)
+    report(
+      "autoscale.min",
+      "the minimum must be at least 1, since usage can only be measured on running replicas",
+    );
   count(max, "autoscale.max", "replicas", report);
-  if (min > max) report("autoscale.max", `the most replicas (${max}) are fewer than the least (${min})`);
+  if (min > max) report("autoscale.max", `the maximum (${max}) is below the minimum (${min})`);
   const targets = { target_cpu_percent: targetCpuPercent, target_connections: targetConnections };
   for (const [name, target] of Object.entries(targets)) {
     if (!(target >= 0) || target === Number.POSITIVE_INFINITY)
-      report(`autoscale.${name}`, `${target} is no target`);
+      report(`autoscale.${name}`, `${target} is not a valid target`);
   }
   if (targetCpuPercent === 0 && targetConnections === 0) {
-    report("autoscale", "it says not what to aim at: a CPU percentage, connections per replica, or both");
+    report("autoscale", "no target is set; set a CPU percentage, connections per replica, or both");
   }
   for (const name of ["scale_up_window_ms", "scale_down_window_ms"] as const) {
     const windowMs = name === "scale_up_window_ms" ? autoscale.scaleUpWindowMs : autoscale.scaleDownWindowMs;

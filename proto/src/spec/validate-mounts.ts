@@ -3,7 +3,7 @@ import { assertNever } from "../assert-never.js";
 import { volumeNameProblem } from "./names.js";
 import type { Report } from "./violation.js";
 
-/** Checks the mounts of one container, each alone and against the others. */
+/** Checks the mounts of one container. */
 export function validateMounts(mounts: readonly Mount[], path: string, report: Report): void {
   const targets = new Map<string, number>();
   mounts.forEach((mount, index) => {
@@ -12,7 +12,7 @@ export function validateMounts(mounts: readonly Mount[], path: string, report: R
     const target = mount.target.replace(/\/+$/, "");
     const first = targets.get(target);
     if (first !== undefined)
-      report(`${here}.target`, `${mount.target} is already the target of ${path}[${first}]`);
+      report(`${here}.target`, `${path}[${first}] has the same target ${mount.target}`);
     else targets.set(target, index);
   });
 }
@@ -22,10 +22,10 @@ function validateMount(mount: Mount, path: string, report: Report): void {
     report(`${path}.target`, `${JSON.stringify(mount.target)} is not an absolute path in the container`);
   }
   if (/^\/+$/.test(mount.target))
-    report(`${path}.target`, "nothing can be mounted over the container's root");
+    report(`${path}.target`, "the container's root directory cannot be a mount target");
   const kind = mount.kind;
   if (kind === undefined) {
-    report(path, "a mount is a bind, a volume or a tmpfs: this one is none of them");
+    report(path, "the mount has no type; set bind, volume or tmpfs");
     return;
   }
   switch (kind.$case) {

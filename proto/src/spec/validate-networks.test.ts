@@ -29,12 +29,12 @@ describe("validateNetworkSpec", () => {
       [
         "name: network name "-x" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "stack: stack name "Shop" is not possible: use lower-case letters, digits, - and _, starting with a letter or digit",
-        "subnet: "10.0.0.1/8" is no IPv4 subnet, such as 10.20.0.0/16",
-        "mtu: 12 bytes are not possible: 68 to 65535",
+        "subnet: "10.0.0.1/8" is not an IPv4 subnet, such as 10.20.0.0/16",
+        "mtu: 12 bytes is out of range (68 to 65535)",
       ]
     `);
     expect(network({ subnet: "10.0.0.0/28" })).toEqual([
-      "subnet: a subnet with a prefix of 28 is not possible: /8 to /26, so that each host gets a part of it",
+      "subnet: the prefix length /28 is out of range (/8 to /26), since each host gets a range of the subnet",
     ]);
   });
 });
@@ -54,7 +54,7 @@ describe("networks of a service", () => {
       [
         "task.networks[0].network: network name "a b" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "task.networks[2]: x is named twice",
-        "task.networks[2].aliases: "-" cannot be a host's name",
+        "task.networks[2].aliases: "-" is not a valid hostname",
       ]
     `);
   });
@@ -66,7 +66,7 @@ describe("networks of a service", () => {
     expect(service({ task, mode: { $case: "global", value: {} } })).toHaveLength(1);
     const autoscale = { min: 1, max: 3, targetCpuPercent: 50 };
     expect(service({ task, autoscale })).toContain(
-      "task.networks[0].ipv4_address: only a service with one replica can have an address of its own",
+      "task.networks[0].ipv4_address: only a service with one replica can have a static address",
     );
     expect(joining({ network: "x", ipv4Address: "10.0.0" })).toHaveLength(1);
   });

@@ -3,17 +3,17 @@ import { networkNameProblem, scopedName, stackNameProblem } from "./names.js";
 import { parseIpv4, parseSubnet } from "./subnet.js";
 import type { Report, Violation } from "./violation.js";
 
-/** A smaller network has no room for several hosts; a larger one is more than all private addresses. */
+/** A smaller subnet cannot be divided between hosts; a larger one exceeds the private address ranges. */
 const SUBNET_PREFIX = { min: 8, max: 26 };
-/** What IPv4 needs at least (RFC 791), and the largest that Linux gives a bridge. */
+/** The minimum of IPv4 (RFC 791), and the maximum of a Linux bridge. */
 const MTU = { min: 68, max: 65_535 };
-/** A container has an interface for each. */
+/** Each network is an interface in the container. */
 const MAX_NETWORKS = 32;
 const MAX_ALIASES = 128;
-/** RFC 1035: a name has at most 253 characters. Docker asks no more of them than that they are none of its own. */
+/** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
 const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
 
-/** Everything that is wrong with a network by itself. */
+/** Returns the violations of a network's spec; empty when it is valid. */
 export function validateNetworkSpec(spec: NetworkSpec): readonly Violation[] {
   const violations: Violation[] = [];
   const report: Report = (path, message) => violations.push({ path, message });
@@ -28,30 +28,30 @@ export function validateNetworkSpec(spec: NetworkSpec): readonly Violation[] {
     if (problem !== undefined) report("subnet", problem);
   }
   if (spec.mtu !== 0 && !(spec.mtu >= MTU.min && spec.mtu <= MTU.max)) {
-    report("mtu", `${spec.mtu} bytes are not possible: ${MTU.min} to ${MTU.max}`);
+    report("mtu", `${spec.mtu} bytes is out of range (${MTU.min} to ${MTU.max})`);
   }
   return violations;
 }
 
-/** What is wrong with the subnet of a network; undefined when it can be one. */
+/** Returns why a text is not a valid subnet for a network; undefined when it is. */
 export function subnetProblem(text: string): string | undefined {
   const subnet = parseSubnet(text);
-  if (subnet === undefined) return `${JSON.stringify(text)} is no IPv4 subnet, such as 10.20.0.0/16`;
+  if (subnet === undefined) return `${JSON.stringify(text)} is not an IPv4 subnet, such as 10.20.0.0/16`;
   const { prefix } = subnet;
   if (prefix >= SUBNET_PREFIX.min && prefix <= SUBNET_PREFIX.max) return undefined;
-  return `a subnet with a prefix of ${prefix} is not possible: /${SUBNET_PREFIX.min} to /${SUBNET_PREFIX.max}, so that each host gets a part of it`;
+  return `the prefix length /${prefix} is out of range (/${SUBNET_PREFIX.min} to /${SUBNET_PREFIX.max}), since each host gets a range of the subnet`;
 }
 
-/** Checks the networks of a service, each alone and against the rest of the spec. */
+/** Checks the networks of a service. */
 export function validateAttachments(spec: ServiceSpec, report: Report): void {
   const networks = spec.task?.networks ?? [];
   if (networks.length === 0) return;
   const { networkMode } = spec.task?.container ?? {};
   if (networkMode === NetworkMode.HOST || networkMode === NetworkMode.NONE) {
-    report("task.networks", "a container in the host's network, or in none, joins no other networks");
+    report("task.networks", "a container with network mode host or none cannot join networks");
   }
   if (networks.length > MAX_NETWORKS) {
-    report("task.networks", `${networks.length} networks are too many, ${MAX_NETWORKS} are possible`);
+    report("task.networks", `too many networks (${networks.length}, maximum ${MAX_NETWORKS})`);
     return;
   }
   const seen = new Set<string>();
@@ -61,9 +61,10 @@ export function validateAttachments(spec: ServiceSpec, report: Report): void {
     if (problem !== undefined) report(`${path}.network`, problem);
     else if (seen.has(network)) report(path, `${network} is named twice`);
     seen.add(network);
-    if (aliases.length > MAX_ALIASES) report(`${path}.aliases`, `at most ${MAX_ALIASES} are possible`);
+    if (aliases.length > MAX_ALIASES)
+      report(`${path}.aliases`, `too many aliases (${aliases.length}, maximum ${MAX_ALIASES})`);
     for (const alias of aliases) {
-      if (!ALIAS.test(alias)) report(`${path}.aliases`, `${JSON.stringify(alias)} cannot be a host's name`);
+      if (!ALIAS.test(alias)) report(`${path}.aliases`, `${JSON.stringify(alias)} is not a valid hostname`);
     }
     if (ipv4Address !== "") validateAddress(spec, ipv4Address, { path, report });
   });
@@ -75,15 +76,15 @@ function validateAddress(
   { path, report }: { readonly path: string; readonly report: Report },
 ): void {
   if (parseIpv4(address) === undefined) {
-    report(`${path}.ipv4_address`, `${JSON.stringify(address)} is no IPv4 address`);
+    report(`${path}.ipv4_address`, `${JSON.stringify(address)} is not an IPv4 address`);
   }
   const isSingle = mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
   if (!isSingle) {
-    report(`${path}.ipv4_address`, "only a service with one replica can have an address of its own");
+    report(`${path}.ipv4_address`, "only a service with one replica can have a static address");
   }
 }
 
-/** The network that a stack's services join when they name none. */
+/** Returns the name of the network that a stack's services join by default. */
 export function defaultNetworkName(stack: string): string {
   return scopedName(stack, "default");
 }

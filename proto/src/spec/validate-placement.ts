@@ -2,10 +2,10 @@ import type { Placement } from "../../gen/berth/v1/spec.js";
 import { parseConstraint } from "./constraint.js";
 import type { Report } from "./violation.js";
 
-/** Each level multiplies the groups that are compared. */
+/** Each level multiplies the number of groups that placement compares. */
 const MAX_PREFERENCES = 8;
 
-/** Checks where the tasks of a service may go. */
+/** Checks the placement of a service. */
 export function validatePlacement(placement: Placement, report: Report): void {
   placement.constraints.forEach((text, index) => {
     const parsed = parseConstraint(text);
@@ -17,16 +17,16 @@ export function validatePlacement(placement: Placement, report: Report): void {
   });
   if (placement.spread.length > MAX_PREFERENCES) {
     const count = placement.spread.length;
-    report("placement.spread", `tasks can be spread over ${MAX_PREFERENCES} attributes, not over ${count}`);
+    report("placement.spread", `too many spread attributes (${count}, maximum ${MAX_PREFERENCES})`);
   }
 }
 
-/** An attribute is good when a constraint could name it. */
+/** Returns why an attribute is invalid; undefined when a constraint could use it. */
 function attributeProblem(attribute: string): string | undefined {
   const parsed = parseConstraint(`${attribute} == x`);
   if (parsed.kind === "constraint" && parsed.attribute === attribute) return undefined;
   const reason = parsed.kind === "invalid" ? parsed.reason : undefined;
   return /^[^\s=!]+$/.test(attribute) && reason !== undefined
     ? reason
-    : `${JSON.stringify(attribute)} is not an attribute of nodes: write it like "node.labels.zone"`;
+    : `${JSON.stringify(attribute)} is not a node attribute, such as "node.labels.zone"`;
 }

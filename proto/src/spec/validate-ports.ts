@@ -6,10 +6,10 @@ const MAX_PORT = 65_535;
 /** Every published port is a listener on every host. */
 const MAX_PORTS_PER_SERVICE = 2_000;
 
-/** Checks the ports of one service, each alone and against the others. */
+/** Checks the ports of one service. */
 export function validatePorts(ports: readonly PortSpec[], report: Report): void {
   if (ports.length > MAX_PORTS_PER_SERVICE) {
-    report("ports", `a service can publish ${MAX_PORTS_PER_SERVICE} ports, this one has ${ports.length}`);
+    report("ports", `too many ports (${ports.length}, maximum ${MAX_PORTS_PER_SERVICE})`);
     return;
   }
   ports.forEach((port, index) => {
@@ -24,8 +24,8 @@ export function validatePorts(ports: readonly PortSpec[], report: Report): void 
 }
 
 /**
- * The pairs of indexes that cannot be published together: same protocol and port on overlapping addresses.
- * Each clashing entry is paired with the first that it clashes with.
+ * Returns the pairs of indexes that conflict: same protocol and port on overlapping addresses. Each conflicting port is
+ * paired with the first one that it conflicts with.
  */
 export function clashingPorts(ports: readonly PortSpec[]): readonly (readonly [number, number])[] {
   const holders = new Map<string, number[]>();
@@ -42,7 +42,7 @@ export function clashingPorts(ports: readonly PortSpec[]): readonly (readonly [n
   return clashes;
 }
 
-/** `8080/tcp`, or `127.0.0.1:8080/tcp` when it has an address. */
+/** Returns `8080/tcp`, or `127.0.0.1:8080/tcp` when the port has an address. */
 export function describePublished(port: PortSpec): string {
   const address = isIP(port.hostIp) === 6 ? `[${port.hostIp}]` : port.hostIp;
   return `${address === "" ? "" : `${address}:`}${port.published}/${protocolName(port)}`;
@@ -62,10 +62,10 @@ function isAnyAddress(address: string): boolean {
 
 function validatePort(port: PortSpec, path: string, report: Report): void {
   if (!Number.isInteger(port.target) || port.target < 1 || port.target > MAX_PORT) {
-    report(`${path}.target`, `${port.target} is not a port of a container: 1 to ${MAX_PORT}`);
+    report(`${path}.target`, `${port.target} is not a valid container port (1 to ${MAX_PORT})`);
   }
   if (!Number.isInteger(port.published) || port.published < 0 || port.published > MAX_PORT) {
-    report(`${path}.published`, `${port.published} is not a port: 1 to ${MAX_PORT}, or 0 to have one picked`);
+    report(`${path}.published`, `${port.published} is not a valid port (1 to ${MAX_PORT}, or 0 to pick one)`);
   }
   if (port.hostIp !== "" && isIP(port.hostIp) === 0) {
     report(`${path}.host_ip`, `${JSON.stringify(port.hostIp)} is not an IP address`);

@@ -36,9 +36,9 @@ describe("validateServiceSpec", () => {
     ];
     expect(violations({ dependsOn })).toEqual([
       "depends_on[1]: db is named twice",
-      "depends_on[2]: a service cannot wait for itself",
+      "depends_on[2]: a service cannot depend on itself",
       expect.stringContaining("depends_on[3].service: service name"),
-      "depends_on[3].condition: it says not what it waits for",
+      "depends_on[3].condition: the condition is not set",
     ]);
   });
 
@@ -46,7 +46,7 @@ describe("validateServiceSpec", () => {
     expect(violations({ placement: { spread: ["node.labels.zone", "node.hostname"] } })).toEqual([]);
     const wrong = violations({ placement: { spread: ["zone", "node.labels.a == b"] } });
     expect(wrong).toHaveLength(2);
-    expect(wrong[1]).toContain("is not an attribute of nodes");
+    expect(wrong[1]).toContain("is not a node attribute");
   });
 
   test("what is reserved is not negative, and within the limit", () => {
@@ -55,7 +55,7 @@ describe("validateServiceSpec", () => {
     ).toEqual(["task.reservations.generic.gpu: -1 is negative"]);
     const task = { container: { image: "a" }, limits: { pids: 5 }, reservations: { pids: 6 } };
     expect(violations({ task })).toEqual([
-      "task.reservations.pids: more processes are reserved than the limit allows",
+      "task.reservations.pids: the process reservation exceeds the limit",
     ]);
   });
 });

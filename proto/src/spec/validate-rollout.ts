@@ -1,7 +1,7 @@
 import { type ServiceSpec, type UpdateConfig, UpdateConfig_FailureAction } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** Checks how updates and rollbacks of a service go. */
+/** Checks the policies for updates and rollbacks. */
 export function validateRollout({ update, rollback }: ServiceSpec, report: Report): void {
   if (update !== undefined) validateConfig(update, "update", report);
   if (rollback === undefined) return;

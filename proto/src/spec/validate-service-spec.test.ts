@@ -35,13 +35,13 @@ describe("validateServiceSpec", () => {
       }),
     ).toMatchInlineSnapshot(`
       [
-        "name: a service of stack shop is called shop_NAME, not web",
-        "task.container.image: "Nginx" is not an image name: a repository name is in lower case",
+        "name: the name of a service in stack shop must start with shop_, not web",
+        "task.container.image: "Nginx" is not an image name: repository names must be lower case",
         "task.container.env[0]: "A" is not KEY=VALUE",
-        "task.limits.memory_bytes: Docker needs a memory limit of at least 6 MiB",
-        "replicated.replicas: -1 replicas are not possible: 0 to 100000",
+        "task.limits.memory_bytes: the memory limit is below Docker's minimum of 6 MiB",
+        "replicated.replicas: -1 replicas is out of range (0 to 100000)",
         "placement.constraints[0]: nodes have no attribute "zone": there are node.id, node.hostname, node.ip, node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY",
-        "ports[0].target: 0 is not a port of a container: 1 to 65535",
+        "ports[0].target: 0 is not a valid container port (1 to 65535)",
       ]
     `);
   });
@@ -76,10 +76,10 @@ describe("validateServiceSpec", () => {
     ).toMatchInlineSnapshot(`
       [
         "task.container.mounts[0].bind.source: "./data" is not an absolute path on the node",
-        "task.container.mounts[1].target: /data/ is already the target of task.container.mounts[0]",
-        "task.container.mounts[2].target: nothing can be mounted over the container's root",
+        "task.container.mounts[1].target: task.container.mounts[0] has the same target /data/",
+        "task.container.mounts[2].target: the container's root directory cannot be a mount target",
         "task.container.mounts[3].target: "x" is not an absolute path in the container",
-        "task.container.mounts[3]: a mount is a bind, a volume or a tmpfs: this one is none of them",
+        "task.container.mounts[3]: the mount has no type; set bind, volume or tmpfs",
       ]
     `);
   });
@@ -91,7 +91,7 @@ describe("validateServiceSpec", () => {
       [
         "task.container.healthcheck.test: the list must start with CMD, CMD-SHELL or NONE, not "curl"",
         "task.container.healthcheck.timeout_ms: the duration is negative",
-        "task.container.healthcheck.interval_ms: 0.5 is not a whole number",
+        "task.container.healthcheck.interval_ms: 0.5 is not an integer",
       ]
     `);
     expect(container({ healthcheck: { test: ["CMD-SHELL", "true"], intervalMs: 1000 } })).toEqual([]);
@@ -118,7 +118,7 @@ describe("validateServiceSpec", () => {
   test("refuses a spec that etcd would not take", () => {
     const env = Array.from({ length: 60 }, (_, index) => `K${index}=${"x".repeat(10_000)}`);
     expect(container({ env })).toEqual([
-      expect.stringMatching(/^: the service takes \d+ bytes, 524288 are possible$/),
+      expect.stringMatching(/^: the spec is too large \(\d+ bytes, maximum 524288\)$/),
     ]);
   });
 

@@ -10,21 +10,20 @@ import { validateRollout } from "./validate-rollout.js";
 import { validateTraffic } from "./validate-traffic.js";
 import type { Report, Violation } from "./violation.js";
 
-/** etcd takes requests up to 1.5 MiB; a write holds the spec twice (the service and its revision). */
+/** etcd accepts requests up to 1.5 MiB, and a write contains the spec twice: in the service and in its revision. */
 const MAX_SPEC_BYTES = 512 * 1024;
-/** Docker's own smallest limit. */
+/** The minimum that Docker accepts. */
 const MIN_MEMORY_LIMIT_BYTES = 6 * 1024 * 1024;
 
 /**
- * Everything that is wrong with a spec by itself, in the order of its fields; empty when it can be stored.
- * Expects the defaults to be filled in. What depends on the cluster (ports that others hold, room on nodes)
- * is not looked at.
+ * Returns the violations of a spec, in the order of its fields; empty when it is valid. Expects that defaults are
+ * applied. Does not check what depends on the cluster, such as ports of other services and free resources.
  */
 export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   const violations: Violation[] = [];
   const report: Report = (path, message) => violations.push({ path, message });
   validateNames(spec, report);
-  if (spec.task === undefined) report("task", "the service says nothing about what to run");
+  if (spec.task === undefined) report("task", "the service has no task template");
   else validateTask(spec.task, report);
   validateModes(spec, report);
   if (spec.placement !== undefined) validatePlacement(spec.placement, report);
@@ -48,13 +47,13 @@ function validateNames(spec: ServiceSpec, report: Report): void {
   else if (!spec.name.startsWith(scopedName(spec.stack, ""))) {
     report(
       "name",
-      `a service of stack ${spec.stack} is called ${scopedName(spec.stack, "NAME")}, not ${spec.name}`,
+      `the name of a service in stack ${spec.stack} must start with ${scopedName(spec.stack, "")}, not ${spec.name}`,
     );
   }
 }
 
 function validateTask(task: TaskSpec, report: Report): void {
-  if (task.container === undefined) report("task.container", "the service says nothing about its container");
+  if (task.container === undefined) report("task.container", "the task template has no container");
   else validateContainer(task.container, "task.container", report);
   const amounts = {
     "task.limits.nano_cpus": task.limits?.nanoCpus,
@@ -67,7 +66,7 @@ function validateTask(task: TaskSpec, report: Report): void {
   for (const [path, amount] of Object.entries(amounts)) {
     if (amount !== undefined && amount < 0) report(path, `${amount} is negative`);
   }
-  validateRoom(task, report);
+  validateReservations(task, report);
   if ((task.restart?.delayMs ?? 0) < 0) report("task.restart.delay_ms", "the delay is negative");
   if ((task.restart?.windowMs ?? 0) < 0) report("task.restart.window_ms", "the window is negative");
 }
@@ -77,34 +76,33 @@ function genericAmounts({ reservations }: TaskSpec): Readonly<Record<string, num
   return Object.fromEntries(amounts.map(([kind, amount]) => [`task.reservations.generic.${kind}`, amount]));
 }
 
-/** A reservation above the limit would set aside room that the container may never use. */
-function validateRoom(task: TaskSpec, report: Report): void {
+/** A container could never use a reservation above its limit. */
+function validateReservations(task: TaskSpec, report: Report): void {
   const { limits, reservations } = task;
   if (limits === undefined) return;
   if (limits.memoryBytes > 0 && limits.memoryBytes < MIN_MEMORY_LIMIT_BYTES) {
-    report("task.limits.memory_bytes", "Docker needs a memory limit of at least 6 MiB");
+    report("task.limits.memory_bytes", "the memory limit is below Docker's minimum of 6 MiB");
   }
   if (reservations === undefined) return;
   if (limits.memoryBytes > 0 && reservations.memoryBytes > limits.memoryBytes) {
-    report("task.reservations.memory_bytes", "more memory is reserved than the limit allows");
+    report("task.reservations.memory_bytes", "the memory reservation exceeds the limit");
   }
   if (limits.nanoCpus > 0 && reservations.nanoCpus > limits.nanoCpus) {
-    report("task.reservations.nano_cpus", "more CPU is reserved than the limit allows");
+    report("task.reservations.nano_cpus", "the CPU reservation exceeds the limit");
   }
   if (limits.pids > 0 && reservations.pids > limits.pids) {
-    report("task.reservations.pids", "more processes are reserved than the limit allows");
+    report("task.reservations.pids", "the process reservation exceeds the limit");
   }
 }
 
 function validateNetworkMode(spec: ServiceSpec, report: Report): void {
   const mode = spec.task?.container?.networkMode;
   if (spec.ports.length === 0) return;
-  if (mode === NetworkMode.HOST)
-    report("ports", "a container in the host's network publishes no ports: it has the host's own");
-  if (mode === NetworkMode.NONE) report("ports", "a container without network publishes no ports");
+  if (mode === NetworkMode.HOST) report("ports", "a container with network mode host cannot publish ports");
+  if (mode === NetworkMode.NONE) report("ports", "a container with network mode none cannot publish ports");
 }
 
-/** The few numbers of a spec that may be fractions. */
+/** Numbers that can be fractions. */
 const FRACTIONS: readonly string[] = [
   "update.max_failure_ratio",
   "rollback.max_failure_ratio",
@@ -112,10 +110,10 @@ const FRACTIONS: readonly string[] = [
   "autoscale.target_connections",
 ];
 
-/** All other numbers are whole: what is not would be lost, or refused, on the wire. */
+/** All other numbers must be integers, since protobuf would truncate or reject them. */
 function validateNumbers(value: unknown, path: string, report: Report): void {
   if (typeof value === "number" && !Number.isSafeInteger(value) && !FRACTIONS.includes(path))
-    report(path, `${value} is not a whole number`);
+    report(path, `${value} is not an integer`);
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {
     const step = Array.isArray(value) ? `[${key}]` : `.${protoName(key)}`;
@@ -123,12 +121,12 @@ function validateNumbers(value: unknown, path: string, report: Report): void {
   }
 }
 
-/** `memoryBytes` as the .proto files spell it, which is how all paths here do. */
+/** Returns a field's name as in the .proto files, which all paths use. */
 function protoName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function validateSize(spec: ServiceSpec, report: Report): void {
   const bytes = Buffer.byteLength(JSON.stringify(ServiceSpec.toJSON(spec)));
-  if (bytes > MAX_SPEC_BYTES) report("", `the service takes ${bytes} bytes, ${MAX_SPEC_BYTES} are possible`);
+  if (bytes > MAX_SPEC_BYTES) report("", `the spec is too large (${bytes} bytes, maximum ${MAX_SPEC_BYTES})`);
 }

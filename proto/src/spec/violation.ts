@@ -1,10 +1,10 @@
-/** One thing that is wrong with a spec. */
+/** A violation of a spec's rules. */
 export interface Violation {
-  /** Where, in the words of the spec: `task.container.mounts[0].target`. */
+  /** Path of the field in the spec: `task.container.mounts[0].target`. */
   readonly path: string;
-  /** What is wrong and what would be right, for a person. */
+  /** What is wrong, and what would be valid. Shown to users. */
   readonly message: string;
 }
 
-/** How the checks in this folder say what they found. */
+/** Reports a violation. */
 export type Report = (path: string, message: string) => void;

@@ -126,10 +126,10 @@ networks:
         "c.yaml:4:54: services.two.networks.back.ipv4_address: 10.0.0.5 is not in 172.20.0.0/24, the subnet of back",
         "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses"; did you mean "aliases"?",
         "c.yaml:5:42: services.three.networks: network_mode and networks are mutually exclusive",
-        "c.yaml:6:33: services.four.networks.back: only a service with one replica can have an address of its own",
+        "c.yaml:6:33: services.four.networks.back: only a service with one replica can have a static address",
         "c.yaml:7:29: services.five.links[0]: "nosuch" is not SERVICE or SERVICE:ALIAS of a service in this file",
         "c.yaml:9:20: networks.front.driver: not supported yet: the driver macvlan; use overlay or bridge, which have the same effect",
-        "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: a subnet with a prefix of 29 is not possible: /8 to /26, so that each host gets a part of it",
+        "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: the prefix length /29 is out of range (/8 to /26), since each host gets a range of the subnet",
       ]
     `);
   });

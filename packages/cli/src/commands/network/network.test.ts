@@ -143,7 +143,7 @@ describe("network", () => {
       '--opt: "encrypted=ture" is not encrypted=true or encrypted=false',
     ],
     ["network create --label =x x", "--label: "],
-    ["network create --subnet 10.0.0.1/8 x", '"10.0.0.1/8" is no IPv4 subnet'],
+    ["network create --subnet 10.0.0.1/8 x", '"10.0.0.1/8" is not an IPv4 subnet'],
   ])("%s is refused", async (argv, message) => {
     const { code, err } = await berth(argv, {});
     expect(code).toBe(2);

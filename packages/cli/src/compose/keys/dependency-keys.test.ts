@@ -73,7 +73,7 @@ ${OTHERS}`);
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:3:31: services.a.depends_on[0]: dependency cycle: a (c.yaml:3:31) -> b (c.yaml:4:37) -> c (c.yaml:5:32) -> a",
-        "c.yaml:6:34: services.self.depends_on[0]: a service cannot wait for itself",
+        "c.yaml:6:34: services.self.depends_on[0]: a service cannot depend on itself",
       ]
     `);
   });

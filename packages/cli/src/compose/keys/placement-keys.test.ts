@@ -23,7 +23,7 @@ test("placement: an unknown node attribute is an error at its place", () => {
   expect(messages).toMatchInlineSnapshot(`
     [
       "c.yaml:7:21: services.s.deploy.placement.preferences[0].spread: nodes have no attribute "node.zone": there are node.id, node.hostname, node.ip, node.platform.os, node.platform.arch, node.labels.KEY and engine.labels.KEY",
-      "c.yaml:8:21: services.s.deploy.placement.preferences[1].spread: "zone a" is not an attribute of nodes: write it like "node.labels.zone"",
+      "c.yaml:8:21: services.s.deploy.placement.preferences[1].spread: "zone a" is not a node attribute, such as "node.labels.zone"",
       "c.yaml:9:13: services.s.deploy.placement.preferences[2].bind: unknown key "bind"",
     ]
   `);
@@ -59,7 +59,7 @@ test("reservations: reports invalid values at their places", () => {
         - discrete_resource_spec: { kind: fpga, value: 1 }`);
   expect(messages).toMatchInlineSnapshot(`
     [
-      "c.yaml:8:11: services.s.deploy.resources.reservations: more processes are reserved than the limit allows",
+      "c.yaml:8:11: services.s.deploy.resources.reservations: the process reservation exceeds the limit",
       "c.yaml:10:15: services.s.deploy.resources.reservations.generic_resources[0].discrete_resource_spec: kind and value must be set",
       "c.yaml:11:59: services.s.deploy.resources.reservations.generic_resources[1].discrete_resource_spec.value: -1 is not between 0 and 2147483647",
       "c.yaml:12:15: services.s.deploy.resources.reservations.generic_resources[2].named_resource_spec: unknown key "named_resource_spec"",

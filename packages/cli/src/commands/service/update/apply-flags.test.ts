@@ -253,7 +253,7 @@ describe("applyFlags", () => {
   test("reports violations of the resulting spec by their path", () => {
     expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
       "service shop_web was not updated:
-        task.container.image: "Nginx" is not an image name: a repository name is in lower case
+        task.container.image: "Nginx" is not an image name: repository names must be lower case
         placement.constraints[1]: "zone = a" is not a constraint: write it like "node.labels.zone == a""
     `);
   });
