@@ -292,7 +292,7 @@ describe("/healthz and /metrics", () => {
       "berth_sessions 1",
       'berth_nodes{state="ready"} 1',
       'berth_tasks{state="running"} 2',
-      'berth_traffic_nodes{answer="told"} 1',
+      'berth_traffic_nodes{result="ok"} 1',
       'berth_service_connections_total{stack="shop",service="shop_web",port="80/tcp",node="a"} 3',
       'berth_service_ejections_total{stack="shop",service="shop_web",port="80/tcp",node="a"} 1',
     ]) {

@@ -77,7 +77,7 @@ describe("updateService()", () => {
       calls.updateService({ service: "shop_web", spec: renamed, expectedVersion: 0, force: false }),
     ).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",
-      message: expect.stringContaining("keeps its name"),
+      message: expect.stringContaining("the name of a service cannot be changed"),
     });
     expect(await healthy(2)).toMatchObject({ rollout: { state: State.COMPLETED, done: 2 } });
   });
@@ -115,7 +115,7 @@ describe("rollbackService()", () => {
     expect(imageOf(await current())).toBe("web:2");
     await expect(calls.rollbackService({ service: "shop_web", toVersion: 77 })).rejects.toMatchObject({
       code: "BERTH_NOT_FOUND",
-      message: expect.stringContaining("Kept versions: 1, 2, 3, 4"),
+      message: expect.stringContaining("kept versions 1, 2, 3, 4"),
     });
     await healthy(4);
   });
