@@ -124,7 +124,7 @@ function missingOfNetwork(
   const tunnel = links.get(tunnelName(vni));
   if (tunnel?.master !== bridgeName(vni) || !tunnel.isUp)
     missing.push(`network ${id} has no tunnel on ${name}`);
-  if (links.get(bridgeName(vni))?.isFiltered !== true)
+  if (links.get(bridgeName(vni))?.callsIptables !== true)
     missing.push(`the bridge of ${id} on ${name} is not filtered`);
   // A host that was reinstalled is two nodes at one address until the old one is removed.
   const addresses = records.rangesOf(id).map((each) => records.nodes.get(each.nodeId)?.description?.address);

@@ -11,7 +11,7 @@ const UPLINK_MTU = 1_500;
 /** The network devices of one host, as its kernel keeps them. */
 export class SimDevices {
   readonly links = new Map<string, ObservedLink>();
-  readonly #floodTo = new Map<string, readonly string[]>();
+  readonly #floodPeers = new Map<string, readonly string[]>();
 
   add(link: ObservedLink): void {
     this.links.set(link.name, link);
@@ -20,28 +20,28 @@ export class SimDevices {
   /** Ports of a bridge that goes are on their own from then on. */
   remove(name: string): void {
     this.links.delete(name);
-    this.#floodTo.delete(name);
+    this.#floodPeers.delete(name);
     for (const link of this.links.values()) if (link.master === name) this.add({ ...link, master: "" });
   }
 
   /** What a kernel knows is gone when it has no power. */
   clear(): void {
     this.links.clear();
-    this.#floodTo.clear();
+    this.#floodPeers.clear();
   }
 
   /** Where a tunnel sends what is for everybody. */
   peersOf(tunnel: string): readonly string[] {
-    return this.#floodTo.get(tunnel) ?? [];
+    return this.#floodPeers.get(tunnel) ?? [];
   }
 
   observe(): ObservedLinks {
     return {
       links: new Map(this.links),
       uplinkMtu: UPLINK_MTU,
-      floodTo: new Map(this.#floodTo),
-      placed: new Map(),
-      behind: new Map(),
+      floodPeers: new Map(this.#floodPeers),
+      vxlanFdb: new Map(),
+      bridgeFdb: new Map(),
       neighbours: new Map(),
       routes: [],
       wireguard: undefined,
@@ -52,7 +52,7 @@ export class SimDevices {
   run(step: LinkStep): void {
     switch (step.kind) {
       case "add-tunnel": {
-        const { device, vni, local, through, mtu, bridge } = step;
+        const { device, vni, local, boundDevice, mtu, bridge } = step;
         if (this.links.has(device)) throw new Error("RTNETLINK answers: File exists");
         for (const { kind, vni: other } of this.links.values()) {
           if (kind === "vxlan" && other === vni) throw new Error("RTNETLINK answers: File exists");
@@ -61,7 +61,7 @@ export class SimDevices {
           kind: "vxlan",
           vni,
           local,
-          through,
+          boundDevice,
           mtu,
           port: VXLAN_PORT,
           isUp: false,
@@ -75,7 +75,7 @@ export class SimDevices {
         this.#join(step.device, step.bridge, step.mtu);
         return;
       case "filter-bridge":
-        this.add({ ...this.#get(step.bridge), isFiltered: true });
+        this.add({ ...this.#get(step.bridge), callsIptables: true });
         return;
       case "set-hairpin":
         this.add({ ...this.#get(step.device), isHairpin: true });
@@ -87,13 +87,13 @@ export class SimDevices {
       case "add-peer": {
         const peers = this.peersOf(this.#get(step.device).name);
         if (peers.includes(step.peer)) throw new Error("RTNETLINK answers: File exists");
-        this.#floodTo.set(step.device, [...peers, step.peer]);
+        this.#floodPeers.set(step.device, [...peers, step.peer]);
         return;
       }
       case "remove-peer": {
         const peers = this.peersOf(this.#get(step.device).name);
         if (!peers.includes(step.peer)) throw new Error("RTNETLINK answers: No such file or directory");
-        this.#floodTo.set(
+        this.#floodPeers.set(
           step.device,
           peers.filter((peer) => peer !== step.peer),
         );
@@ -101,7 +101,7 @@ export class SimDevices {
       }
       case "add-wireguard":
       case "set-wireguard":
-      case "set-listed":
+      case "set-static-fdb":
       case "list-containers":
         throw new Error(`${step.kind} is not simulated`);
     }

@@ -51,7 +51,7 @@ export function linuxHostNetwork({ run = runProgram, wireguardPrivateKey }: Linu
       return parseLinks({ ...listings, wireguard }, nodeAddress);
     },
     async run(step, signal) {
-      for (const { program, words, input } of linkCommands(step, wireguardPrivateKey)) {
+      for (const { program, args: words, input } of linkCommands(step, wireguardPrivateKey)) {
         await execute([program, ...words], signal, input);
       }
     },

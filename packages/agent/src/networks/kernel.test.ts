@@ -41,7 +41,7 @@ describe.skipIf(!isRoot)("the kernel", () => {
     const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST, NAMES);
     const commands = steps.flatMap((step) => {
       if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
-      return linkCommands(step, "").map(({ program, words, input }) => {
+      return linkCommands(step, "").map(({ program, args: words, input }) => {
         return `${[program, ...words].join(" ")} <<'END'\n${input}END`;
       });
     });

@@ -6,45 +6,45 @@ const VXLAN_OVERHEAD_BYTES = 50;
 const IPV6_SURPLUS_BYTES = 20;
 /** Outer IPv4 (20), UDP (8) and WireGuard (32) around each packet. */
 export const WIREGUARD_OVERHEAD_BYTES = 60;
-/** The largest that networks of hosts are set to; the loopback device's 64 KiB are of no use to anybody. */
+/** The largest MTU used between hosts; the loopback device's 64 KiB is not useful. */
 const MAX_UPLINK_MTU = 9_000;
-/** The least that an IPv4 host must take; less is a mistake in somebody's configuration. */
+/** Every IPv4 host must accept packets of this size; a smaller MTU is a misconfiguration. */
 export const MIN_MTU = 576;
 
-/** The hardware address that stands, in a device's forwarding table, for everybody. */
-export const EVERYBODY = "00:00:00:00:00:00";
+/** The MAC address of flood entries in a forwarding database: broadcast, multicast and unknown unicast go there. */
+export const FLOOD_MAC = "00:00:00:00:00:00";
 
-/** The bridge of a network on each host. The kernel allows 15 characters, and a VNI has at most eight digits. */
+/** Returns the name of a network's bridge. The kernel allows 15 characters, and a VNI has at most eight digits. */
 export function bridgeName(vni: number): string {
   return `bth${vni}`;
 }
 
-/** The VNI of one of our networks, by the name of its bridge; undefined for all other devices. */
+/** Returns the VNI of a berth network from the name of its bridge; undefined for other devices. */
 export function vniOfBridge(name: string): number | undefined {
   const [, digits] = /^bth([1-9]\d{0,7})$/.exec(name) ?? [];
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** True for the bridge of one of our networks. */
+/** Whether a device is the bridge of a berth network. */
 export function isBridgeName(name: string): boolean {
   return vniOfBridge(name) !== undefined;
 }
 
-/** The VXLAN device that joins the bridges of all hosts. */
+/** Returns the name of the VXLAN device that connects the bridges of all hosts. */
 export function tunnelName(vni: number): string {
   return `btv${vni}`;
 }
 
-/** The VNI of one of our VXLAN devices, by its name; undefined for all other devices. */
+/** Returns the VNI of a berth VXLAN device from its name; undefined for other devices. */
 export function vniOfTunnel(name: string): number | undefined {
   const [, digits] = /^btv([1-9]\d{0,7})$/.exec(name) ?? [];
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Bytes that a packet may have in a network between hosts whose uplink takes `uplinkMtu`. */
+/** Returns the MTU of a network whose hosts have an uplink with `uplinkMtu`. */
 export function overlayMtu(uplinkMtu: number, options: { isIpv6: boolean; isEncrypted: boolean }): number {
   const outer = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_SURPLUS_BYTES : 0);
-  // Inside WireGuard the tunnel's ends have addresses of IPv6.
+  // Tunnel endpoints inside WireGuard have IPv6 addresses.
   const encryption = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES + IPV6_SURPLUS_BYTES : 0;
   return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - outer - encryption);
 }

@@ -1,36 +1,36 @@
-import { bridgeName, EVERYBODY, tunnelName, VXLAN_PORT } from "./devices.js";
+import { bridgeName, FLOOD_MAC, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
-/** A program and its words. */
+/** A program and its arguments. */
 export interface LinkCommand {
   readonly program: "ip" | "bridge" | "sysctl" | "sh";
-  readonly words: readonly string[];
-  /** For its standard input: what must not be seen among the words. */
+  readonly args: readonly string[];
+  /** Standard input, for secrets and long batches. */
   readonly input: string;
 }
 
-/** wg opens what it reads by its name: its standard input must be a pipe for that, and Node.js gives programs sockets. */
+/** wg opens /proc/self/fd/0 by name, which fails for the sockets that Node.js uses as standard input. `cat` makes it a pipe. */
 const SYNC = 'cat | wg syncconf "$0" /proc/self/fd/0';
 
-/** The commands that do a step, in this order. */
+/** Returns the commands of a step, in the order in which to run them. */
 export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {
   if (step.kind === "list-containers") return listCommands(step);
   if (step.kind !== "set-wireguard") {
-    return wordsOf(step).map(([program, ...words]) => ({ program, words, input: "" }));
+    return argsOf(step).map(([program, ...args]) => ({ program, args, input: "" }));
   }
   const input = wireguardConfig(wireguardPrivateKey, step.peers);
-  return [{ program: "sh", words: ["-c", SYNC, WIREGUARD_DEVICE], input }];
+  return [{ program: "sh", args: ["-c", SYNC, WIREGUARD_DEVICE], input }];
 }
 
-/** Thousands at a time when a host joins: one call of each program. `-force`: what is gone already stops nothing. */
+/** One batch for each program: a host that joins may have thousands of containers. `-force` skips entries that are gone. */
 function listCommands({ vni, put, gone }: Step<"list-containers">): readonly LinkCommand[] {
   const [tunnel, bridge] = [tunnelName(vni), bridgeName(vni)];
   const table = [
-    ...gone.placed.map((mac) => `fdb delete ${mac} dev ${tunnel} self`),
-    ...gone.behind.map((mac) => `fdb delete ${mac} dev ${tunnel} master`),
+    ...gone.vxlanFdb.map((mac) => `fdb delete ${mac} dev ${tunnel} self`),
+    ...gone.bridgeFdb.map((mac) => `fdb delete ${mac} dev ${tunnel} master`),
     ...put.map(
-      ({ mac, host }) => `fdb replace ${mac} dev ${tunnel} ${towards(host).join(" ")} self master static`,
+      ({ mac, host }) => `fdb replace ${mac} dev ${tunnel} ${destination(host).join(" ")} self master static`,
     ),
   ];
   const neighbours = [
@@ -42,19 +42,19 @@ function listCommands({ vni, put, gone }: Step<"list-containers">): readonly Lin
 
 const batch = (program: "ip" | "bridge", lines: readonly string[]): LinkCommand => ({
   program,
-  words: ["-force", "-batch", "-"],
+  args: ["-force", "-batch", "-"],
   input: lines.map((line) => `${line}\n`).join(""),
 });
 
-type Words = readonly (readonly [program: Exclude<LinkCommand["program"], "sh">, ...words: string[]])[];
+type CommandLines = readonly (readonly [program: Exclude<LinkCommand["program"], "sh">, ...args: string[]])[];
 
 type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
 
-function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers">>): Words {
+function argsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers">>): CommandLines {
   switch (step.kind) {
     case "add-tunnel": {
-      const { device, vni, local, through, mtu, bridge } = step;
-      const bound = through === "" ? [] : ["dev", through];
+      const { device, vni, local, boundDevice, mtu, bridge } = step;
+      const bound = boundDevice === "" ? [] : ["dev", boundDevice];
       const vxlan = ["id", String(vni), "local", local, ...bound, "dstport", String(VXLAN_PORT)];
       return [
         ["ip", "link", "add", device, "mtu", String(mtu), "type", "vxlan", ...vxlan],
@@ -70,7 +70,7 @@ function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers
     case "raise-wireguard": {
       const inner = `${step.inner}/${INNER_PREFIX_BITS}`;
       return [
-        // Many hosts have IPv6 switched off for all devices; this one has nothing else.
+        // Many hosts disable IPv6 for all devices, but the WireGuard device has only an IPv6 address.
         ["sysctl", "-q", "-w", `net.ipv6.conf.${WIREGUARD_DEVICE}.disable_ipv6=0`],
         ["ip", "address", "replace", inner, "dev", WIREGUARD_DEVICE, "nodad"],
         ["ip", "link", "set", WIREGUARD_DEVICE, "mtu", String(step.mtu), "up"],
@@ -82,11 +82,11 @@ function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers
       return [["bridge", "link", "set", "dev", step.device, "hairpin", "on"]];
     case "delete-link":
       return [["ip", "link", "delete", step.device]];
-    case "set-listed": {
-      const { device, isListed } = step;
+    case "set-static-fdb": {
+      const { device, isStatic } = step;
       return [
-        ["ip", "link", "set", device, "type", "vxlan", isListed ? "nolearning" : "learning"],
-        ["bridge", "link", "set", "dev", device, "neigh_suppress", isListed ? "on" : "off"],
+        ["ip", "link", "set", device, "type", "vxlan", isStatic ? "nolearning" : "learning"],
+        ["bridge", "link", "set", "dev", device, "neigh_suppress", isStatic ? "on" : "off"],
       ];
     }
     case "add-peer":
@@ -97,10 +97,10 @@ function wordsOf(step: Exclude<LinkStep, Step<"set-wireguard" | "list-containers
 }
 
 function floodEntry({ device, peer }: Step<"add-peer" | "remove-peer">): readonly string[] {
-  return [EVERYBODY, "dev", device, ...towards(peer)];
+  return [FLOOD_MAC, "dev", device, ...destination(peer)];
 }
 
-/** An address inside WireGuard is one of that device alone. */
-function towards(host: string): readonly string[] {
+/** IPv6 link-local addresses inside WireGuard need their device. */
+function destination(host: string): readonly string[] {
   return ["dst", host, ...(isInnerAddress(host) ? ["via", WIREGUARD_DEVICE] : [])];
 }

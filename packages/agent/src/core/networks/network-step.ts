@@ -2,12 +2,12 @@ import type { NetworkBody } from "./network-body.js";
 import type { RemoteContainer } from "./remote-containers.js";
 import type { WireguardPeer } from "./wireguard.js";
 
-/** One small thing to do for a network. After it, the host is looked at again. */
+/** One step towards the desired state of a network. The host is observed again after each step. */
 export type NetworkStep = DockerNetworkStep | LinkStep;
 
 export type DockerNetworkStep =
   | { readonly kind: "create-network"; readonly body: NetworkBody }
-  /** Docker refuses while containers are in it, and then it stays. */
+  /** Docker refuses while containers are connected; the network is kept then. */
   | { readonly kind: "remove-network"; readonly dockerId: string };
 
 export type LinkStep =
@@ -17,31 +17,31 @@ export type LinkStep =
       readonly bridge: string;
       readonly vni: number;
       readonly local: string;
-      /** The only device that its packets come and go through; "": any. */
-      readonly through: string;
+      /** The underlay device that the tunnel is bound to; "" for any. */
+      readonly boundDevice: string;
       readonly mtu: number;
     }
-  /** Makes it a port of the bridge, with this MTU, and up. */
+  /** Attaches the device to the bridge, sets its MTU and brings it up. */
   | { readonly kind: "set-tunnel"; readonly device: string; readonly bridge: string; readonly mtu: number }
-  /** Makes the device through which encrypted networks go. */
+  /** Creates the WireGuard device that encrypted networks use. */
   | { readonly kind: "add-wireguard" }
-  /** Gives that device this address and MTU, and puts it up. */
+  /** Sets the WireGuard device's address and MTU and brings it up. */
   | { readonly kind: "raise-wireguard"; readonly inner: string; readonly mtu: number }
-  /** These hosts, and no others. */
+  /** Replaces the WireGuard peers. */
   | { readonly kind: "set-wireguard"; readonly peers: readonly WireguardPeer[] }
-  /** What a bridge carries is seen by the kernel's tables, which balance virtual IPs. */
+  /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }
-  /** A container may be picked for its own connection: its port gives it back. */
+  /** Lets a container receive its own packets: it may be picked for its own connection. */
   | { readonly kind: "set-hairpin"; readonly device: string }
   | { readonly kind: "delete-link"; readonly device: string }
-  /** Whether the bridge answers for the containers that it knows, and nothing is learned from packets. */
-  | { readonly kind: "set-listed"; readonly device: string; readonly isListed: boolean }
+  /** Switches between static entries with neighbour suppression, and learning from packets. */
+  | { readonly kind: "set-static-fdb"; readonly device: string; readonly isStatic: boolean }
   | {
       readonly kind: "list-containers";
       readonly vni: number;
       readonly put: readonly RemoteContainer[];
-      /** Hardware addresses in the tunnel's and in the bridge's table, and addresses. */
-      readonly gone: Readonly<Record<"placed" | "behind" | "neighbours", readonly string[]>>;
+      /** Entries to delete: MAC addresses in the two forwarding databases, and IP addresses of neighbours. */
+      readonly gone: Readonly<Record<"vxlanFdb" | "bridgeFdb" | "neighbours", readonly string[]>>;
     }
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
   | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };

@@ -60,16 +60,16 @@ const DUMP = [
 
 describe("parseLinks", () => {
   it("finds devices, the uplink's MTU and where packets go", () => {
-    const { links, uplinkMtu, floodTo, wireguard, placed, behind, neighbours } = parseLinks(
+    const { links, uplinkMtu, floodPeers, wireguard, vxlanFdb, bridgeFdb, neighbours } = parseLinks(
       { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, wireguard: DUMP },
       "10.0.0.1",
     );
     const mac = "02:42:0a:40:03:02";
-    expect(placed).toEqual(new Map([["btv4097", new Map([[mac, "10.0.0.3"]])]]));
-    expect(behind).toEqual(new Map([["btv4097", new Set([mac])]]));
+    expect(vxlanFdb).toEqual(new Map([["btv4097", new Map([[mac, "10.0.0.3"]])]]));
+    expect(bridgeFdb).toEqual(new Map([["btv4097", new Set([mac])]]));
     expect(neighbours).toEqual(new Map([[4_097, new Map([["10.64.3.2", mac]])]]));
     expect(uplinkMtu).toBe(1_500);
-    expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, isFiltered: true });
+    expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, callsIptables: true });
     expect(links.get("btv4097")).toEqual({
       name: "btv4097",
       kind: "vxlan",
@@ -78,12 +78,12 @@ describe("parseLinks", () => {
       master: "bth4097",
       vni: 4_097,
       local: "10.0.0.1",
-      through: "",
+      boundDevice: "",
       port: 4_789,
       isLearning: true,
-      isSpokenFor: false,
+      suppressesNeighbours: false,
       addresses: [],
-      isFiltered: false,
+      callsIptables: false,
       isHairpin: false,
     });
     expect(wireguard).toEqual({
@@ -94,7 +94,7 @@ describe("parseLinks", () => {
         ["key3=", { endpoint: "(none)", allowedIps: "(none)" }],
       ]),
     });
-    expect([...floodTo]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
+    expect([...floodPeers]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
   });
 
   it("makes nothing of what is no list", () => {
@@ -103,9 +103,9 @@ describe("parseLinks", () => {
     ).toEqual({
       links: new Map(),
       uplinkMtu: 0,
-      floodTo: new Map(),
-      placed: new Map(),
-      behind: new Map(),
+      floodPeers: new Map(),
+      vxlanFdb: new Map(),
+      bridgeFdb: new Map(),
       neighbours: new Map(),
       routes: [],
       wireguard: undefined,

@@ -1,5 +1,5 @@
 import { fieldOf, listOf, numberOf, textOf } from "../docker/json.js";
-import { EVERYBODY, vniOfBridge, vniOfTunnel } from "./devices.js";
+import { FLOOD_MAC, vniOfBridge, vniOfTunnel } from "./devices.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
 import { type ObservedWireguard, parseWireguard } from "./observed-wireguard.js";
 
@@ -10,42 +10,42 @@ export interface ObservedLink {
   readonly kind: string;
   readonly isUp: boolean;
   readonly mtu: number;
-  /** The bridge that it is a port of; "": none. */
+  /** The bridge that the device is attached to; "" for none. */
   readonly master: string;
-  /** Of a VXLAN device, otherwise 0 and "". */
+  /** The next three are set for VXLAN devices only. */
   readonly vni: number;
   readonly local: string;
-  /** The device that it is bound to; "": none. */
-  readonly through: string;
+  /** The underlay device that the tunnel is bound to; "" for none. */
+  readonly boundDevice: string;
   readonly port: number;
-  /** Of a VXLAN device: it learns from packets where hardware addresses are. */
+  /** VXLAN devices: learns from packets which host a MAC address is on. */
   readonly isLearning: boolean;
-  /** Of a bridge's port: the bridge answers for what is behind it, as far as it knows. */
-  readonly isSpokenFor: boolean;
-  /** Of both families, without their prefixes' lengths. */
+  /** Bridge ports: the bridge answers ARP requests for known addresses itself (`neigh_suppress`). */
+  readonly suppressesNeighbours: boolean;
+  /** IPv4 and IPv6 addresses, without prefix lengths. */
   readonly addresses: readonly string[];
-  /** Of a bridge: what it carries is seen by the kernel's tables. */
-  readonly isFiltered: boolean;
-  /** Of a bridge's port: it gives back to its container what that sent to itself. */
+  /** Bridges: bridged packets pass nftables. */
+  readonly callsIptables: boolean;
+  /** Bridge ports: a container receives the packets that it sends to itself. */
   readonly isHairpin: boolean;
 }
 
-/** The network devices of this host, as far as a decision depends on them. */
+/** The network configuration of this host that planning depends on. */
 export interface ObservedLinks {
   readonly links: ReadonlyMap<string, ObservedLink>;
-  /** Bytes that packets may have on the device which has the node's address; 0: no device has it. */
+  /** The MTU of the device with the node's address; 0 when there is none. */
   readonly uplinkMtu: number;
-  /** Where each VXLAN device sends what is for everybody. */
-  readonly floodTo: ReadonlyMap<string, readonly string[]>;
-  /** Hardware addresses that each VXLAN device was told the host of, with that host. */
-  readonly placed: ReadonlyMap<string, ReadonlyMap<string, string>>;
-  /** Hardware addresses that bridges were told to be behind a VXLAN device. */
-  readonly behind: ReadonlyMap<string, ReadonlySet<string>>;
-  /** By the VNI of the bridge: addresses whose hardware address it was told. */
+  /** The peers that each VXLAN device floods to, by device. */
+  readonly floodPeers: ReadonlyMap<string, readonly string[]>;
+  /** Static entries of each VXLAN device: the host of each MAC address. */
+  readonly vxlanFdb: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Static entries of the bridges: MAC addresses reached through each VXLAN device. */
+  readonly bridgeFdb: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Permanent neighbours by the VNI of the bridge: the MAC address of each IP address. */
   readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
-  /** What the host reaches by other devices than those of networks that span hosts. */
+  /** Routes through devices that do not belong to berth's networks. */
   readonly routes: readonly HostRoute[];
-  /** Of our WireGuard device; undefined: there is none. */
+  /** The state of the WireGuard device; undefined when it does not exist. */
   readonly wireguard: ObservedWireguard | undefined;
 }
 
@@ -58,11 +58,11 @@ export interface LinkListings {
   readonly fdb: unknown;
   /** `ip -json neigh show nud permanent` */
   readonly neighbours: unknown;
-  /** `wg show berthwg dump`; "" where there is no such device. */
+  /** `wg show berthwg dump`; "" when the device does not exist. */
   readonly wireguard: string;
 }
 
-/** Parses what programs show of the devices of a host. */
+/** Parses the listings of a host. */
 export function parseLinks(
   { addresses, routes, fdb, neighbours, wireguard }: LinkListings,
   nodeAddress: string,
@@ -72,8 +72,8 @@ export function parseLinks(
   return {
     links: new Map(list.map(parseLink).map((link) => [link.name, link])),
     uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
-    floodTo: parseFloodTo(fdb),
-    ...parseTold(fdb),
+    floodPeers: parseFloodPeers(fdb),
+    ...parseStaticFdb(fdb),
     neighbours: parseNeighbours(neighbours),
     routes: parseRoutes(routes, addresses),
     wireguard: wireguard === "" ? undefined : parseWireguard(wireguard),
@@ -91,12 +91,12 @@ function parseLink(json: unknown): ObservedLink {
     master: textOf(fieldOf(json, "master")),
     vni: numberOf(fieldOf(data, "id")),
     local: textOf(fieldOf(data, "local")) || textOf(fieldOf(data, "local6")),
-    through: textOf(fieldOf(data, "link")),
+    boundDevice: textOf(fieldOf(data, "link")),
     port: numberOf(fieldOf(data, "port")),
     isLearning: fieldOf(data, "learning") === true,
-    isSpokenFor: fieldOf(fieldOf(info, "info_slave_data"), "neigh_suppress") === true,
+    suppressesNeighbours: fieldOf(fieldOf(info, "info_slave_data"), "neigh_suppress") === true,
     addresses: addressesOf(json),
-    isFiltered: fieldOf(data, "nf_call_iptables") === 1,
+    callsIptables: fieldOf(data, "nf_call_iptables") === 1,
     isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
   };
 }
@@ -105,31 +105,31 @@ function addressesOf(link: unknown): readonly string[] {
   return listOf(fieldOf(link, "addr_info")).map((one) => textOf(fieldOf(one, "local")));
 }
 
-function parseFloodTo(fdb: unknown): ReadonlyMap<string, readonly string[]> {
-  const floodTo = new Map<string, string[]>();
+function parseFloodPeers(fdb: unknown): ReadonlyMap<string, readonly string[]> {
+  const floodPeers = new Map<string, string[]>();
   for (const entry of listOf(fdb)) {
     const [device, peer] = [textOf(fieldOf(entry, "ifname")), textOf(fieldOf(entry, "dst"))];
-    if (fieldOf(entry, "mac") !== EVERYBODY || peer === "") continue;
-    const peers = floodTo.get(device) ?? [];
-    floodTo.set(device, peers);
+    if (fieldOf(entry, "mac") !== FLOOD_MAC || peer === "") continue;
+    const peers = floodPeers.get(device) ?? [];
+    floodPeers.set(device, peers);
     peers.push(peer);
   }
-  return floodTo;
+  return floodPeers;
 }
 
-/** What devices were told, not what they learned. The bridge's own part of it names no host. */
-function parseTold(fdb: unknown): Pick<ObservedLinks, "placed" | "behind"> {
-  const placed = new Map<string, Map<string, string>>();
-  const behind = new Map<string, Set<string>>();
+/** Parses static entries, not learned ones. Entries of the bridge itself have no destination. */
+function parseStaticFdb(fdb: unknown): Pick<ObservedLinks, "vxlanFdb" | "bridgeFdb"> {
+  const vxlanFdb = new Map<string, Map<string, string>>();
+  const bridgeFdb = new Map<string, Set<string>>();
   for (const entry of listOf(fdb)) {
     const [mac, device] = [textOf(fieldOf(entry, "mac")), textOf(fieldOf(entry, "ifname"))];
     const isOurs = vniOfTunnel(device) !== undefined && fieldOf(entry, "state") === "static";
-    if (!isOurs || mac === EVERYBODY) continue;
+    if (!isOurs || mac === FLOOD_MAC) continue;
     const host = textOf(fieldOf(entry, "dst"));
-    if (host === "") behind.set(device, (behind.get(device) ?? new Set()).add(mac));
-    else placed.set(device, (placed.get(device) ?? new Map<string, string>()).set(mac, host));
+    if (host === "") bridgeFdb.set(device, (bridgeFdb.get(device) ?? new Set()).add(mac));
+    else vxlanFdb.set(device, (vxlanFdb.get(device) ?? new Map<string, string>()).set(mac, host));
   }
-  return { placed, behind };
+  return { vxlanFdb, bridgeFdb };
 }
 
 function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<string, string>> {

@@ -31,7 +31,7 @@ describe("planNetwork", () => {
           bridge: "bth4097",
           vni: 4097,
           local: "10.0.0.1",
-          through: "",
+          boundDevice: "",
           mtu: 1_450,
         },
         { kind: "add-peer", device: "btv4097", peer: "10.0.0.2" },
@@ -62,9 +62,9 @@ describe("planNetwork", () => {
 
   it("makes a device anew that is of another network or address, and puts back one that was taken away", () => {
     const planWith = (tunnel: Parameters<typeof tunnelOf>[1]) => {
-      const { floodTo, networks } = settled(NETWORK);
+      const { floodPeers, networks } = settled(NETWORK);
       const links = [bridgeOf(NETWORK), tunnelOf(NETWORK, tunnel)];
-      return planNetwork(NETWORK, { ...observedWith({ networks, links }), floodTo }, HOST).steps;
+      return planNetwork(NETWORK, { ...observedWith({ networks, links }), floodPeers }, HOST).steps;
     };
     // The new one knows none of the hosts that the old one knew.
     const anew = ["delete-link", "add-tunnel", "add-peer", "add-peer"].map((kind) => ({ kind }));
@@ -160,7 +160,7 @@ describe("planNetwork", () => {
 describe("what virtual IPs need", () => {
   it("is a bridge that the kernel's tables see", () => {
     const { networks, links, ...rest } = settled(NETWORK);
-    const plain = new Map(links).set("bth4097", { ...bridgeOf(NETWORK), isFiltered: false });
+    const plain = new Map(links).set("bth4097", { ...bridgeOf(NETWORK), callsIptables: false });
     expect(planNetwork(NETWORK, { ...rest, networks, links: plain }, HOST)).toMatchObject({
       state: { kind: "ready" },
       steps: [{ kind: "filter-bridge", bridge: "bth4097" }],

@@ -75,7 +75,7 @@ export function planNetwork(
   }
   const tunnelSteps = planTunnel(network, observed.links.get(tunnelName(network.vni)), host, own.mtu);
   const isNew = tunnelSteps.some(({ kind }) => kind === "add-tunnel");
-  const filter: LinkStep[] = bridge.isFiltered ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
+  const filter: LinkStep[] = bridge.callsIptables ? [] : [{ kind: "filter-bridge", bridge: bridge.name }];
   const seen = isNew ? withoutDevice(observed, tunnelName(network.vni)) : observed;
   const steps = [...tunnelSteps, ...filter, ...planReach(network, seen, names)];
   if (tunnelSteps.length > 0) return { ...waiting("it is being joined to the other hosts"), steps };
@@ -172,13 +172,13 @@ export function mtuProblems(
 function withoutDevice(observed: ObservedLinks, device: string): ObservedLinks {
   const without = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
     new Map([...map].filter(([name]) => name !== device));
-  const { links, floodTo, placed, behind } = observed;
+  const { links, floodPeers, vxlanFdb, bridgeFdb } = observed;
   return {
     ...observed,
     links: without(links),
-    floodTo: without(floodTo),
-    placed: without(placed),
-    behind: without(behind),
+    floodPeers: without(floodPeers),
+    vxlanFdb: without(vxlanFdb),
+    bridgeFdb: without(bridgeFdb),
   };
 }
 
@@ -189,16 +189,16 @@ function planTunnel(
   mtu: number,
 ): readonly LinkStep[] {
   const [device, bridge] = [tunnelName(vni), bridgeName(vni)];
-  const { local, through } = spec?.encrypted
-    ? { local: innerAddress(address), through: WIREGUARD_DEVICE }
-    : { local: address, through: "" };
-  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local, through, mtu };
+  const { local, boundDevice } = spec?.encrypted
+    ? { local: innerAddress(address), boundDevice: WIREGUARD_DEVICE }
+    : { local: address, boundDevice: "" };
+  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local, boundDevice, mtu };
   if (tunnel === undefined) return [add];
   const isRight =
     tunnel.kind === "vxlan" &&
     tunnel.vni === vni &&
     tunnel.local === local &&
-    tunnel.through === through &&
+    tunnel.boundDevice === boundDevice &&
     tunnel.port === VXLAN_PORT;
   if (!isRight) return [{ kind: "delete-link", device }, add];
   const isJoined = tunnel.master === bridge && tunnel.isUp && tunnel.mtu === mtu;
@@ -214,20 +214,20 @@ function planReach(
   observed: ObservedLinks,
   names: readonly DnsEntry[],
 ): readonly LinkStep[] {
-  const { vni, staticFdb: isListed } = network;
+  const { vni, staticFdb: isStatic } = network;
   const device = tunnelName(vni);
   const tunnel = observed.links.get(device);
-  const isSo = tunnel === undefined ? !isListed : isListedOn(tunnel, isListed);
-  const mode: LinkStep[] = isSo ? [] : [{ kind: "set-listed", device, isListed }];
+  const isSo = tunnel === undefined ? !isStatic : hasStaticFdb(tunnel, isStatic);
+  const mode: LinkStep[] = isSo ? [] : [{ kind: "set-static-fdb", device, isStatic }];
   const addressOf = (peer: NetworkPeer): string | undefined => tunnelAddress(network, peer);
-  const containers = isListed ? remoteContainers(network, names, addressOf) : [];
+  const containers = isStatic ? remoteContainers(network, names, addressOf) : [];
   const listing = planContainers(vni, observed, containers);
   const flooding = planFlooding(network, observed);
-  return isListed ? [...mode, ...listing, ...flooding] : [...flooding, ...mode, ...listing];
+  return isStatic ? [...mode, ...listing, ...flooding] : [...flooding, ...mode, ...listing];
 }
 
-function isListedOn({ isLearning, isSpokenFor }: ObservedLink, isListed: boolean): boolean {
-  return isLearning === !isListed && isSpokenFor === isListed;
+function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStatic: boolean): boolean {
+  return isLearning === !isStatic && suppressesNeighbours === isStatic;
 }
 
 /** Undefined: encrypted packets cannot go there. */
@@ -239,9 +239,9 @@ function tunnelAddress(
   return isWireguardKey(wireguardPublicKey) ? innerAddress(address) : undefined;
 }
 
-function planFlooding(network: AssignedNetwork, { floodTo }: ObservedLinks): readonly LinkStep[] {
+function planFlooding(network: AssignedNetwork, { floodPeers }: ObservedLinks): readonly LinkStep[] {
   const device = tunnelName(network.vni);
-  const known = new Set(floodTo.get(device));
+  const known = new Set(floodPeers.get(device));
   const peers = network.staticFdb ? [] : network.peers;
   const wanted = new Set(peers.flatMap((peer) => tunnelAddress(network, peer) ?? []));
   return [

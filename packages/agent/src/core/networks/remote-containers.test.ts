@@ -18,9 +18,9 @@ function listedHost(containers: readonly (typeof CONTAINER)[]) {
   const { networks, links } = settled(LISTED);
   return observedWith({
     networks,
-    links: [...links.values(), tunnelOf(LISTED, { isLearning: false, isSpokenFor: true })],
-    placed: new Map([["btv4097", new Map(containers.map(({ mac, host }) => [mac, host]))]]),
-    behind: new Map([["btv4097", new Set(containers.map(({ mac }) => mac))]]),
+    links: [...links.values(), tunnelOf(LISTED, { isLearning: false, suppressesNeighbours: true })],
+    vxlanFdb: new Map([["btv4097", new Map(containers.map(({ mac, host }) => [mac, host]))]]),
+    bridgeFdb: new Map([["btv4097", new Set(containers.map(({ mac }) => mac))]]),
     neighbours: new Map([[4_097, new Map(containers.map(({ address, mac }) => [address, mac]))]]),
   });
 }
@@ -65,7 +65,7 @@ describe("remoteContainers", () => {
 describe("a listed network", () => {
   it("is told its containers before it stops sending to everybody", () => {
     expect(stepsOf(LISTED, settled(LISTED))).toEqual([
-      "set-listed",
+      "set-static-fdb",
       "list-containers",
       "remove-peer 10.0.0.2",
       "remove-peer 10.0.0.3",
@@ -77,13 +77,13 @@ describe("a listed network", () => {
     const second = { address: "10.64.3.2", mac: "02:42:0a:40:03:02", host: "10.0.0.3" };
     const observed = listedHost([CONTAINER]);
     expect(planContainers(LISTED.vni, observed, [CONTAINER, second])).toMatchObject([
-      { put: [second], gone: { placed: [], behind: [], neighbours: [] } },
+      { put: [second], gone: { vxlanFdb: [], bridgeFdb: [], neighbours: [] } },
     ]);
     expect(planContainers(LISTED.vni, observed, [])).toMatchObject([
-      { put: [], gone: { placed: [MAC], behind: [MAC], neighbours: ["10.64.2.2"] } },
+      { put: [], gone: { vxlanFdb: [MAC], bridgeFdb: [MAC], neighbours: ["10.64.2.2"] } },
     ]);
     expect(planContainers(LISTED.vni, observed, [{ ...CONTAINER, host: "10.0.0.3" }])).toMatchObject([
-      { put: [{ host: "10.0.0.3" }], gone: { placed: [] } },
+      { put: [{ host: "10.0.0.3" }], gone: { vxlanFdb: [] } },
     ]);
   });
 
@@ -91,7 +91,7 @@ describe("a listed network", () => {
     expect(stepsOf(networkWith(), listedHost([CONTAINER]))).toEqual([
       "add-peer 10.0.0.2",
       "add-peer 10.0.0.3",
-      "set-listed",
+      "set-static-fdb",
       "list-containers",
     ]);
   });

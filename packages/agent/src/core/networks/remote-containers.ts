@@ -55,11 +55,11 @@ function macOf({ address, macAddress }: Pick<DnsEndpoint, "address" | "macAddres
  */
 export function planContainers(
   vni: number,
-  { placed, behind, neighbours }: ObservedLinks,
+  { vxlanFdb, bridgeFdb, neighbours }: ObservedLinks,
   containers: readonly RemoteContainer[],
 ): readonly LinkStep[] {
   const device = tunnelName(vni);
-  const [hostOf, ports, macOfAddress] = [placed.get(device), behind.get(device), neighbours.get(vni)];
+  const [hostOf, ports, macOfAddress] = [vxlanFdb.get(device), bridgeFdb.get(device), neighbours.get(vni)];
   const macs = new Set(containers.map(({ mac }) => mac));
   const addresses = new Set(containers.map(({ address }) => address));
   const put = containers.filter(
@@ -67,10 +67,10 @@ export function planContainers(
       hostOf?.get(mac) !== host || !ports?.has(mac) || macOfAddress?.get(address) !== mac,
   );
   const gone = {
-    placed: [...(hostOf?.keys() ?? [])].filter((mac) => !macs.has(mac)),
-    behind: [...(ports ?? [])].filter((mac) => !macs.has(mac)),
+    vxlanFdb: [...(hostOf?.keys() ?? [])].filter((mac) => !macs.has(mac)),
+    bridgeFdb: [...(ports ?? [])].filter((mac) => !macs.has(mac)),
     neighbours: [...(macOfAddress?.keys() ?? [])].filter((address) => !addresses.has(address)),
   };
-  const goneCount = gone.placed.length + gone.behind.length + gone.neighbours.length;
+  const goneCount = gone.vxlanFdb.length + gone.bridgeFdb.length + gone.neighbours.length;
   return put.length + goneCount === 0 ? [] : [{ kind: "list-containers", vni, put, gone }];
 }

@@ -56,19 +56,19 @@ export function linkWith(fields: Partial<ObservedLink> & { name: string }): Obse
     master: "",
     vni: 0,
     local: "",
-    through: "",
+    boundDevice: "",
     port: 0,
     isLearning: false,
-    isSpokenFor: false,
+    suppressesNeighbours: false,
     addresses: [],
-    isFiltered: false,
+    callsIptables: false,
     isHairpin: false,
     ...fields,
   };
 }
 
 export const bridgeOf = ({ vni }: AssignedNetwork): ObservedLink =>
-  linkWith({ name: bridgeName(vni), kind: "bridge", mtu: 1_450, isFiltered: true });
+  linkWith({ name: bridgeName(vni), kind: "bridge", mtu: 1_450, callsIptables: true });
 
 export const tunnelOf = ({ vni }: AssignedNetwork, fields: Partial<ObservedLink> = {}): ObservedLink =>
   linkWith({
@@ -86,9 +86,9 @@ export const tunnelOf = ({ vni }: AssignedNetwork, fields: Partial<ObservedLink>
 export interface ObservedParts {
   readonly networks?: readonly ObservedNetwork[];
   readonly links?: readonly ObservedLink[];
-  readonly floodTo?: Readonly<Record<string, readonly string[]>>;
-  readonly placed?: ObservedLinks["placed"];
-  readonly behind?: ObservedLinks["behind"];
+  readonly floodPeers?: Readonly<Record<string, readonly string[]>>;
+  readonly vxlanFdb?: ObservedLinks["vxlanFdb"];
+  readonly bridgeFdb?: ObservedLinks["bridgeFdb"];
   readonly neighbours?: ObservedLinks["neighbours"];
   readonly uplinkMtu?: number;
 }
@@ -96,18 +96,18 @@ export interface ObservedParts {
 export function observedWith({
   networks = [],
   links = [],
-  floodTo = {},
-  placed = new Map(),
-  behind = new Map(),
+  floodPeers = {},
+  vxlanFdb = new Map(),
+  bridgeFdb = new Map(),
   neighbours = new Map(),
   uplinkMtu = 1_500,
 }: ObservedParts = {}): ObservedHostNetworks {
   return {
     networks,
     links: new Map(links.map((link) => [link.name, link])),
-    floodTo: new Map(Object.entries(floodTo)),
-    placed,
-    behind,
+    floodPeers: new Map(Object.entries(floodPeers)),
+    vxlanFdb,
+    bridgeFdb,
     neighbours,
     routes: [],
     uplinkMtu,
@@ -120,6 +120,6 @@ export function settled(network: AssignedNetwork): ObservedHostNetworks {
   return observedWith({
     networks: [dockerNetworkOf(network)],
     links: [bridgeOf(network), tunnelOf(network)],
-    floodTo: { [tunnelName(network.vni)]: network.peers.map(({ address }) => address) },
+    floodPeers: { [tunnelName(network.vni)]: network.peers.map(({ address }) => address) },
   });
 }

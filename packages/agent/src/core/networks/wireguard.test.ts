@@ -72,7 +72,7 @@ describe("an encrypted network", () => {
         bridge: "bth4097",
         vni: 4097,
         local: "fe80::a00:1",
-        through: "berthwg",
+        boundDevice: "berthwg",
         mtu: 1_370,
       },
       { kind: "add-peer", device: "btv4097", peer: "fe80::a00:2" },
@@ -89,7 +89,7 @@ describe("an encrypted network", () => {
   });
 
   it("keeps the device while a tunnel goes through it", () => {
-    const tunnel = linkWith({ name: "btv4097", kind: "vxlan", through: WIREGUARD_DEVICE });
+    const tunnel = linkWith({ name: "btv4097", kind: "vxlan", boundDevice: WIREGUARD_DEVICE });
     expect(planWireguard([], observedWith({ links: [DEVICE, tunnel] }), HOST)).toEqual([]);
     expect(planWireguard([], observedWith({ links: [DEVICE] }), HOST)).toEqual([
       { kind: "delete-link", device: WIREGUARD_DEVICE },

@@ -70,7 +70,7 @@ export function planWireguard(
   const link = links.get(WIREGUARD_DEVICE);
   if (encrypted.length === 0) {
     // Containers may still be in a network that is to go: its tunnel ends with the device.
-    const isInUse = [...links.values()].some(({ through }) => through === WIREGUARD_DEVICE);
+    const isInUse = [...links.values()].some(({ boundDevice }) => boundDevice === WIREGUARD_DEVICE);
     return link === undefined || isInUse ? [] : [{ kind: "delete-link", device: WIREGUARD_DEVICE }];
   }
   const [inner, mtu] = [innerAddress(address), uplinkMtu - WIREGUARD_OVERHEAD_BYTES];
