@@ -73,7 +73,7 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
     const { code, stdout, stderr } = await deploy(lab, "shop", SHOP);
     expect(code, stdout + stderr).toBe(0);
     await webIsAnswered();
-    expect(await cable.saw(SECRET)).toBe(false);
+    expect(await cable.contains(SECRET)).toBe(false);
     expect(await cable.count(PLAIN)).toBe(0);
     expect(await cable.count("udp port 7403")).toBeGreaterThan(0);
   });

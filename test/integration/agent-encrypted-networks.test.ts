@@ -59,22 +59,22 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   });
 
   const hostWith = (index: number, options: HostOptions = {}): NetworkHost =>
-    new NetworkHost(lab, index, { ...options, hasWireguard: encryption.kind === "kernel" });
+    new NetworkHost(lab, index, { ...options, hasKernelWireguard: encryption.kind === "kernel" });
 
   /** A way for IPv6 packets to anywhere, by the cable: what is not held back goes there. */
   async function routeEverywhere(): Promise<void> {
     await runOrThrow([...inLan(), "ip", "address", "add", "fd00:77::1/64", "dev", "lan", "nodad"]);
     for (const [index, host] of [first, second].entries()) {
-      await host.sh("ip", "address", "add", `fd00:77::${index + 2}/64`, "dev", "eth0", "nodad");
-      await host.sh("ip", "-6", "route", "add", "default", "via", "fd00:77::1");
+      await host.run("ip", "address", "add", `fd00:77::${index + 2}/64`, "dev", "eth0", "nodad");
+      await host.run("ip", "-6", "route", "add", "default", "via", "fd00:77::1");
     }
   }
 
   const assign = async (): Promise<void> => {
     for (const host of [first, second]) {
-      host.keeper.assign([host.partOf(SEALED, [first, second])], { isComplete: true });
+      host.keeper.assign([host.assignmentOf(SEALED, [first, second])], { isComplete: true });
     }
-    for (const host of [first, second]) await host.ready("sealed");
+    for (const host of [first, second]) await host.waitUntilReady("sealed");
   };
 
   /** An agent that starts anew, with the host's key. */
@@ -85,7 +85,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   };
 
   const reaches = async (host: NetworkHost, address: string): Promise<void> => {
-    await until(`${host.name} reaches ${address}`, () => host.pings(`web-${host.name}`, address));
+    await until(`${host.name} reaches ${address}`, () => host.canPing(`web-${host.name}`, address));
   };
 
   const bothReach = async (): Promise<void> => {
@@ -97,7 +97,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     const mark = randomUUID();
     const socket = createSocket("udp4");
     socket.send(mark, DISCARD_PORT, first.address, () => socket.close());
-    await until("tcpdump has seen everything", () => cable.saw(mark));
+    await until("tcpdump has seen everything", () => cable.contains(mark));
   }
 
   async function plainOnCable(): Promise<number> {
@@ -109,7 +109,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     await assign();
     const addresses = [];
     for (const host of [first, second]) {
-      addresses.push(await host.runIn("shop_sealed", `web-${host.name}`, ["sh", "-c", SERVE]));
+      addresses.push(await host.startContainer("shop_sealed", `web-${host.name}`, ["sh", "-c", SERVE]));
     }
     expect(addresses).toEqual(["10.64.1.2", "10.64.2.2"]);
     await bothReach();
@@ -123,10 +123,10 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
       const page = await until("the page", () => fetch(host, address).catch(() => undefined));
       expect(page).toBe(`${SECRET}\n`.repeat(PAGE_BYTES).slice(0, PAGE_BYTES).trim());
     }
-    await until("somebody on the host reads it", () => inside.saw(SECRET));
+    await until("somebody on the host reads it", () => inside.contains(SECRET));
     await inside.close();
     expect(await plainOnCable()).toBe(0);
-    expect(await cable.saw(SECRET)).toBe(false);
+    expect(await cable.contains(SECRET)).toBe(false);
     expect(await cable.count(ENCRYPTED)).toBeGreaterThan(0);
   });
 
@@ -134,20 +134,20 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     expect(await first.docker("exec", "web-h1", "cat", "/sys/class/net/eth0/mtu")).toBe("1370");
     await sawEverything();
     const before = await cable.count(FULL);
-    expect(await first.pings("web-h1", "10.64.2.2", LARGEST_PAYLOAD)).toBe(true);
-    expect(await second.pings("web-h2", "10.64.1.2", LARGEST_PAYLOAD)).toBe(true);
+    expect(await first.canPing("web-h1", "10.64.2.2", LARGEST_PAYLOAD)).toBe(true);
+    expect(await second.canPing("web-h2", "10.64.1.2", LARGEST_PAYLOAD)).toBe(true);
     await sawEverything();
     expect(await cable.count(FULL)).toBeGreaterThanOrEqual(before + 4);
     expect(await cable.count(PIECES)).toBe(0);
   });
 
   test("a host that looks again changes nothing", async () => {
-    const device = (): Promise<string> => first.sh("ip", "-o", "link", "show", "berthwg");
+    const device = (): Promise<string> => first.run("ip", "-o", "link", "show", "berthwg");
     const before = await device();
     await first.close();
     await firstAgain();
     expect(await device()).toBe(before);
-    expect(await first.pings("web-h1", "10.64.2.2")).toBe(true);
+    expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
   });
 
   test.each([
@@ -159,10 +159,10 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     ["its device", ["ip", "link", "delete", "berthwg"]],
   ])("a host that has lost %s sends nothing in the open, and is put right", async (_, command) => {
     await first.close();
-    await first.sh(...command.map((word) => (word === "KEY" ? second.wireguardKey.publicKey : word)));
+    await first.run(...command.map((word) => (word === "KEY" ? second.wireguardKey.publicKey : word)));
     const answered = await Promise.all([
-      first.pings("web-h1", "10.64.2.2"),
-      second.pings("web-h2", "10.64.1.2"),
+      first.canPing("web-h1", "10.64.2.2"),
+      second.canPing("web-h2", "10.64.1.2"),
     ]);
     expect(answered).toEqual([false, false]);
     expect(await plainOnCable()).toBe(0);
@@ -173,7 +173,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
 
   test("what comes in the open is not taken", async () => {
     const inner = innerAddress(first.address);
-    const own = await first.sh("ip", "-json", "address", "show", "dev", "eth0");
+    const own = await first.run("ip", "-json", "address", "show", "dev", "eth0");
     const [eth0] = JSON.parse(own) as readonly { address: string; addr_info: readonly { local: string }[] }[];
     const mac = eth0?.address ?? "";
     await runOrThrow([...inLan(), "ip", "neighbour", "replace", inner, "lladdr", mac, "dev", "lan"]);
@@ -182,10 +182,10 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     for (const address of [...addresses, inner]) {
       await runOrThrow([...inLan(), ...frameFrom(MALLORY, "::", `${address}%lan`)]);
     }
-    const learned = (): Promise<string> => first.sh("bridge", "fdb", "show", "dev", "btv4097");
+    const learned = (): Promise<string> => first.run("bridge", "fdb", "show", "dev", "btv4097");
     const friend = `${innerAddress(second.address)}%berthwg`;
     const [command = "", ...words] = frameFrom(FRIEND, friend, `${inner}%berthwg`);
-    await second.sh(command, ...words);
+    await second.run(command, ...words);
     await until("what came encrypted is taken", async () => (await learned()).includes(FRIEND));
     expect(await learned()).not.toContain(MALLORY);
   });
@@ -197,18 +197,18 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     await second.start();
     await assign();
     await bothReach();
-    expect(await first.sh("wg", "show", "berthwg", "peers")).not.toContain(publicKey);
+    expect(await first.run("wg", "show", "berthwg", "peers")).not.toContain(publicKey);
   });
 
   test("the device goes with the last encrypted network, and not before its containers", async () => {
     first.keeper.assign([], { isComplete: true });
     await until("it has been looked at", () => first.keeper.states.size === 0);
-    expect(await first.pings("web-h1", "10.64.2.2")).toBe(true);
+    expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
     for (const host of [first, second]) {
       host.keeper.assign([], { isComplete: true });
       await host.docker("rm", "-f", `web-${host.name}`);
       host.keeper.look();
-      const links = (): Promise<string> => host.sh("ip", "link");
+      const links = (): Promise<string> => host.run("ip", "link");
       await until("nothing of ours is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
     }
   });

@@ -27,7 +27,7 @@ describe("an agent whose leader falls silent", () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
-    await until("the agent has joined", () => leader.isJoined);
+    await until("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -42,11 +42,14 @@ describe("an agent whose leader falls silent", () => {
     const spec = specOf(STUBBORN);
     const ordinary = taskOf(spec);
     const single = { ...taskOf(spec), atMostOne: true };
-    leader.complete([spec], [ordinary, single]);
+    leader.sendComplete([spec], [ordinary, single]);
     await until("both run", () => [ordinary, single].every(({ id }) => stateOf(id) === TaskState.RUNNING));
-    leader.acknowledges = false;
-    await until("the at-most-one task is dead", async () => (await docker.running(single.id)).length === 0);
-    expect(await docker.running(ordinary.id)).toHaveLength(1);
+    leader.acknowledgesHeartbeats = false;
+    await until(
+      "the at-most-one task is dead",
+      async () => (await docker.runningContainers(single.id)).length === 0,
+    );
+    expect(await docker.runningContainers(ordinary.id)).toHaveLength(1);
     const failed = await until("its end is told", () =>
       stateOf(single.id) === TaskState.FAILED ? leader.reports.get(single.id) : undefined,
     );
@@ -55,10 +58,10 @@ describe("an agent whose leader falls silent", () => {
     );
 
     const next = { ...taskOf(spec), atMostOne: true };
-    leader.increment({ tasks: [next] });
+    leader.sendIncrement({ tasks: [next] });
     await until("the order is taken", () => leader.appliedSequence === leader.sequence);
-    expect(await docker.running(next.id)).toEqual([]);
-    leader.acknowledges = true;
+    expect(await docker.runningContainers(next.id)).toEqual([]);
+    leader.acknowledgesHeartbeats = true;
     await until("the next one runs", () => stateOf(next.id) === TaskState.RUNNING);
   });
 

@@ -24,7 +24,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = startAgent();
-    await until("the agent has joined", () => leader.isJoined);
+    await until("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -53,21 +53,21 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
         ),
       );
   const rejoin = async (): Promise<void> => {
-    leader.drop();
+    leader.endSession();
     leader.reports.clear();
     agent = startAgent();
-    await until("the agent has joined again", () => leader.isJoined);
+    await until("the agent has joined again", () => leader.hasSession);
   };
 
   test("killed and started again: containers are untouched and adopted", async () => {
     const spec = specOf();
     const tasks = [taskOf(spec), taskOf(spec, { slot: 2 })];
-    leader.complete([spec], tasks);
+    leader.sendComplete([spec], tasks);
     for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
     const before = await startTimes();
     await agent.kill("SIGKILL");
     await rejoin();
-    leader.complete([spec], tasks);
+    leader.sendComplete([spec], tasks);
     for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
     expect(await startTimes()).toBe(before);
   });
@@ -76,10 +76,10 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     const next = await FakeLeader.start();
     try {
       leader.servers = [next.address];
-      leader.drop();
-      await until("the agent has heard of the next one", () => leader.isJoined);
-      leader.standsStill = true;
-      await until("the agent has joined another server", () => next.isJoined);
+      leader.endSession();
+      await until("the agent has heard of the next one", () => leader.hasSession);
+      leader.isUnresponsive = true;
+      await until("the agent has joined another server", () => next.hasSession);
     } finally {
       await next.close();
     }
@@ -88,7 +88,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("SIGTERM: ends with code 0, containers run on", async () => {
     const spec = specOf();
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
     const before = await startTimes();
     expect(await agent.kill("SIGTERM")).toBe(0);
@@ -99,21 +99,21 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     expect(await startAgent().exited).toBe(1);
     const log = await readFile(agent.logFile, "utf8");
     expect(log).toMatch(/another agent uses .*: stop it, or start this one with another --data-dir/);
-    const beats = leader.heartbeats;
-    await until("the first agent beats on", () => leader.heartbeats > beats + 2);
-    expect(leader.hellos).toBe(1);
+    const beats = leader.heartbeatCount;
+    await until("the first agent beats on", () => leader.heartbeatCount > beats + 2);
+    expect(leader.sessionCount).toBe(1);
   });
 
   test("killed again and again while it starts tasks: each ends up with exactly one container", async () => {
     const spec = specOf();
     const tasks = Array.from({ length: 8 }, (_, index) => taskOf(spec, { slot: index + 1 }));
     for (let round = 0; round < 4; round += 1) {
-      leader.complete([spec], tasks);
+      leader.sendComplete([spec], tasks);
       await new Promise((resolve) => setTimeout(resolve, 150 + 200 * round));
       await agent.kill("SIGKILL");
       await rejoin();
     }
-    leader.complete([spec], tasks);
+    leader.sendComplete([spec], tasks);
     for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
     const labels = await docker.docker("ps", "-a", "--format", '{{.Label "berth.task.id"}}');
     expect(labels.split("\n").sort()).toEqual(tasks.map(({ id }) => id).sort());
@@ -122,7 +122,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("a task that has ended does not start again after a restart of the agent, container or not", async () => {
     const spec = specOf({ command: ["sh", "-c", "exit 3"] });
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.FAILED);
     await until("it is on disk", async () =>
       (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes("TASK_STATE_FAILED"),
@@ -130,7 +130,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     await agent.kill("SIGKILL");
     await docker.removeContainers();
     await rejoin();
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     expect(await reaches(task.id, TaskState.FAILED)).toMatchObject({ exitCode: 3 });
     expect(await docker.docker("ps", "-aq")).toBe("");
   });
@@ -140,7 +140,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     async (signal) => {
       const spec = specOf();
       const task = taskOf(spec);
-      leader.complete([spec], [task]);
+      leader.sendComplete([spec], [task]);
       await reaches(task.id, TaskState.RUNNING);
       await docker.host.killProcess("dockerd", signal);
       await until(
@@ -152,7 +152,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
       await until("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
       await reaches(task.id, TaskState.FAILED);
       const next = taskOf(spec);
-      leader.increment({ tasks: [next] });
+      leader.sendIncrement({ tasks: [next] });
       await reaches(next.id, TaskState.RUNNING);
     },
   );
@@ -160,11 +160,11 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("dockerd hangs: nothing is lost, what was ordered meanwhile is done after", async () => {
     const spec = specOf();
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
     await docker.host.killProcess("dockerd", "SIGSTOP");
     const next = taskOf(spec, { slot: 2 });
-    leader.increment({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
+    leader.sendIncrement({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
     await until(
       "the leader knows that Docker is away",
       () => leader.descriptions.at(-1)?.engineReady === false,
@@ -172,8 +172,8 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     expect(leader.descriptions.at(-1)?.problems).toEqual([
       expect.stringMatching(/^Docker does not answer, since \d{4}-.*Z: /),
     ]);
-    const beats = leader.heartbeats;
-    await until("the agent beats on", () => leader.heartbeats > beats + 5);
+    const beats = leader.heartbeatCount;
+    await until("the agent beats on", () => leader.heartbeatCount > beats + 5);
     await docker.host.killProcess("dockerd", "SIGCONT");
     await reaches(next.id, TaskState.RUNNING);
     await reaches(task.id, TaskState.SHUTDOWN);
@@ -185,9 +185,9 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("the session breaks off: what ended meanwhile is reported in the next one", async () => {
     const spec = specOf();
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     const { containerId } = await reaches(task.id, TaskState.RUNNING);
-    leader.drop();
+    leader.endSession();
     await docker.docker("kill", containerId);
     await reaches(task.id, TaskState.FAILED);
   });
@@ -198,22 +198,22 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     other.servers = [leader.address, other.address];
     try {
       leader.redirectTo = other.address;
-      leader.drop(
+      leader.endSession(
         new BerthError({ code: "BERTH_NOT_LEADER", message: "deposed", details: { leader: other.address } }),
       );
-      await until("the agent has joined the leader", () => other.isJoined);
+      await until("the agent has joined the leader", () => other.hasSession);
       await until("the epoch is on disk", async () =>
         (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes('"epoch":5'),
       );
       leader.redirectTo = undefined;
       leader.epoch = 4;
-      other.drop();
-      await until("the agent has tried the old one", () => leader.hellos > 1);
-      await until("the agent is back with the new one", () => other.hellos > 1);
+      other.endSession();
+      await until("the agent has tried the old one", () => leader.sessionCount > 1);
+      await until("the agent is back with the new one", () => other.sessionCount > 1);
       const spec = specOf();
       const task = taskOf(spec);
-      leader.complete([spec], [task]);
-      other.complete([], []);
+      leader.sendComplete([spec], [task]);
+      other.sendComplete([], []);
       await until("orders of the new one are taken", () => other.appliedSequence === other.sequence);
       expect(await docker.docker("ps", "-aq")).toBe("");
     } finally {
@@ -224,10 +224,10 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
   test("a gap in the assignments ends the session; the next complete set puts it right", async () => {
     const spec = specOf();
     const task = taskOf(spec);
-    leader.complete([], []);
-    leader.increment({ appliesTo: 77, specs: [spec], tasks: [task] });
-    await until("the agent has joined again", () => leader.hellos === 2);
-    leader.complete([spec], [task]);
+    leader.sendComplete([], []);
+    leader.sendIncrement({ appliesTo: 77, specs: [spec], tasks: [task] });
+    await until("the agent has joined again", () => leader.sessionCount === 2);
+    leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
   });
 });

@@ -14,7 +14,7 @@ const LARGEST_PAYLOAD = 1_422;
 
 /** Packets that this host had to cut into pieces, since they were larger than its uplink takes. */
 async function fragmentsOf(host: NetworkHost): Promise<number> {
-  const [names = [], values = []] = (await host.sh("cat", "/proc/net/snmp"))
+  const [names = [], values = []] = (await host.run("cat", "/proc/net/snmp"))
     .split("\n")
     .filter((line) => line.startsWith("Ip:"))
     .map((line) => line.split(" "));
@@ -44,27 +44,27 @@ describe("networks over three hosts", () => {
   const assign = async (inShop: readonly NetworkHost[], inBlog: readonly NetworkHost[]): Promise<void> => {
     for (const host of hosts) {
       const networks = [
-        ...(inShop.includes(host) ? [host.partOf(SHOP, inShop)] : []),
-        ...(inBlog.includes(host) ? [host.partOf(BLOG, inBlog)] : []),
+        ...(inShop.includes(host) ? [host.assignmentOf(SHOP, inShop)] : []),
+        ...(inBlog.includes(host) ? [host.assignmentOf(BLOG, inBlog)] : []),
       ];
       host.keeper.assign(networks, { isComplete: true });
     }
-    for (const host of inShop) await host.ready("shop");
-    for (const host of inBlog) await host.ready("blog");
+    for (const host of inShop) await host.waitUntilReady("shop");
+    for (const host of inBlog) await host.waitUntilReady("blog");
   };
 
   const reaches = (host: NetworkHost, container: string, address: string): Promise<boolean> =>
-    until(`${container} reaches ${address}`, () => host.pings(container, address)).then(() => true);
+    until(`${container} reaches ${address}`, () => host.canPing(container, address)).then(() => true);
 
   test("containers talk over hosts with packets as large as they may be, and no address ends in .0", async () => {
     await assign(hosts, [first, second]);
     const addresses = [];
-    for (const host of hosts) addresses.push(await host.runIn("shop_default", `web-${host.name}`));
+    for (const host of hosts) addresses.push(await host.startContainer("shop_default", `web-${host.name}`));
     expect(addresses).toEqual(["10.64.1.2", "10.64.2.2", "10.64.3.2"]);
     const cutBefore = await fragmentsOf(first);
     for (const host of hosts) {
       for (const address of addresses) {
-        expect(await host.pings(`web-${host.name}`, address, LARGEST_PAYLOAD)).toBe(true);
+        expect(await host.canPing(`web-${host.name}`, address, LARGEST_PAYLOAD)).toBe(true);
       }
     }
     expect(await first.docker("exec", "web-h1", "cat", "/sys/class/net/eth0/mtu")).toBe("1450");
@@ -72,23 +72,23 @@ describe("networks over three hosts", () => {
   });
 
   test("networks are apart from each other, on one host and over hosts", async () => {
-    const blogOnFirst = await first.runIn("blog_default", "blog-h1");
-    const blogOnSecond = await second.runIn("blog_default", "blog-h2");
-    expect(await first.pings("blog-h1", blogOnSecond)).toBe(true);
-    expect(await first.pings("web-h1", blogOnFirst)).toBe(false);
-    expect(await first.pings("web-h1", blogOnSecond)).toBe(false);
+    const blogOnFirst = await first.startContainer("blog_default", "blog-h1");
+    const blogOnSecond = await second.startContainer("blog_default", "blog-h2");
+    expect(await first.canPing("blog-h1", blogOnSecond)).toBe(true);
+    expect(await first.canPing("web-h1", blogOnFirst)).toBe(false);
+    expect(await first.canPing("web-h1", blogOnSecond)).toBe(false);
   });
 
   test("an agent that starts anew takes over what is there, and puts right what others changed", async () => {
     const successor = new NetworkHost(lab, 0);
     await successor.start();
     try {
-      successor.keeper.assign([first.partOf(SHOP, hosts), first.partOf(BLOG, [first, second])], {
+      successor.keeper.assign([first.assignmentOf(SHOP, hosts), first.assignmentOf(BLOG, [first, second])], {
         isComplete: true,
       });
-      await successor.ready("shop");
-      expect(await first.pings("web-h1", "10.64.2.2")).toBe(true);
-      await first.sh("ip", "link", "delete", "btv4097");
+      await successor.waitUntilReady("shop");
+      expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
+      await first.run("ip", "link", "delete", "btv4097");
       successor.keeper.look();
       expect(await reaches(first, "web-h1", "10.64.2.2")).toBe(true);
     } finally {
@@ -100,14 +100,14 @@ describe("networks over three hosts", () => {
     await assign([first, second], [first, second]);
     // What the device has learned of containers' hardware addresses ages by itself.
     const peers = async (): Promise<readonly string[]> => {
-      const table = await first.sh("bridge", "fdb", "show", "dev", "btv4097");
+      const table = await first.run("bridge", "fdb", "show", "dev", "btv4097");
       return table.split("\n").filter((line) => line.startsWith("00:00:00:00:00:00"));
     };
     await until("the host is no peer any more", async () => {
       return !(await peers()).some((line) => line.includes(third.address));
     });
     await assign(hosts, [first, second]);
-    await third.crash();
+    await third.powerCycle();
     await third.docker("start", "web-h3");
     third.keeper.look();
     expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
@@ -122,18 +122,18 @@ describe("networks over three hosts", () => {
     };
     tell(known);
     for (const host of hosts) {
-      const parts = [host.partOf(listed, hosts), host.partOf(BLOG, [first, second])];
+      const parts = [host.assignmentOf(listed, hosts), host.assignmentOf(BLOG, [first, second])];
       host.keeper.assign(parts, { isComplete: true });
     }
     const isFlooding = async (host: NetworkHost): Promise<boolean> =>
-      (await host.sh("bridge", "fdb", "show", "dev", "btv4097")).includes("00:00:00:00:00:00");
+      (await host.run("bridge", "fdb", "show", "dev", "btv4097")).includes("00:00:00:00:00:00");
     for (const host of hosts) await until("nothing goes to everybody", async () => !(await isFlooding(host)));
     // New ones: what these ask and are asked, nobody has learned before.
-    await first.runIn("shop_default", "late-h1");
-    const lateOnThird = await third.runIn("shop_default", "late-h3");
+    await first.startContainer("shop_default", "late-h1");
+    const lateOnThird = await third.startContainer("shop_default", "late-h3");
     tell([...known, await first.endpointOf("late-h1")]);
     expect(await reaches(first, "late-h1", "10.64.2.2")).toBe(true);
-    expect(await first.pings("late-h1", lateOnThird)).toBe(false);
+    expect(await first.canPing("late-h1", lateOnThird)).toBe(false);
     tell([...known, await first.endpointOf("late-h1"), await third.endpointOf("late-h3")]);
     expect(await reaches(first, "late-h1", lateOnThird)).toBe(true);
     expect(await reaches(third, "late-h3", "10.64.1.2")).toBe(true);
@@ -142,7 +142,7 @@ describe("networks over three hosts", () => {
     // A few hosts are left: as before.
     await assign(hosts, [first, second]);
     for (const host of hosts) await until("everybody is asked", () => isFlooding(host));
-    const permanent = (): Promise<string> => first.sh("ip", "neigh", "show", "nud", "permanent");
+    const permanent = (): Promise<string> => first.run("ip", "neigh", "show", "nud", "permanent");
     await until("nothing of it is left", async () => !(await permanent()).includes("bth4097"));
     expect(await reaches(second, "web-h2", "10.64.3.2")).toBe(true);
   });
@@ -161,44 +161,44 @@ describe("networks over three hosts", () => {
     await assign([], []);
     for (const name of ["web-h2", "blog-h2"]) await second.docker("rm", "-f", name);
     second.keeper.look();
-    await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.sh("ip", "link")));
+    await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.run("ip", "link")));
     expect(await second.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("default");
     // The others' containers still run, and talk to each other.
-    expect(await first.pings("web-h1", "10.64.3.2")).toBe(true);
+    expect(await first.canPing("web-h1", "10.64.3.2")).toBe(true);
     for (const host of [first, third]) await host.docker("rm", "-f", `web-${host.name}`);
     await first.docker("rm", "-f", "blog-h1");
     for (const host of [first, third]) {
       host.keeper.look();
-      await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.sh("ip", "link")));
+      await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.run("ip", "link")));
     }
   });
 
   test("a network that covers what the host is in is refused, and one that does not is made", async () => {
-    await first.sh("ip", "link", "add", "near0", "type", "bridge");
-    await first.sh("ip", "address", "add", "10.66.3.1/24", "dev", "near0");
-    await first.sh("ip", "link", "set", "near0", "up");
+    await first.run("ip", "link", "add", "near0", "type", "bridge");
+    await first.run("ip", "address", "add", "10.66.3.1/24", "dev", "near0");
+    await first.run("ip", "link", "set", "near0", "up");
     const near = networkWith({ id: "near", vni: 4099, subnet: "10.66.0.0/16", spec: { name: "near" } });
-    first.keeper.assign([first.partOf(near, [first])], { isComplete: true });
+    first.keeper.assign([first.assignmentOf(near, [first])], { isComplete: true });
     await until("it is refused", () => first.keeper.states.get("near")?.kind === "refused");
     const state = first.keeper.states.get("near");
     expect(state?.kind === "refused" && state.reason).toMatch(
       /^BERTH_NETWORK_OVERLAP: its subnet 10\.66\.0\.0\/16 overlaps 10\.66\.3\.\S+, which this host reaches by near0/,
     );
-    await first.sh("ip", "link", "delete", "near0");
+    await first.run("ip", "link", "delete", "near0");
     first.keeper.look();
-    await first.ready("near");
+    await first.waitUntilReady("near");
     first.keeper.assign([], { isComplete: true });
   });
 
   test("a network of that name that is somebody else's stays, and the reason says so", async () => {
     await first.docker("network", "create", "shop_default");
-    first.keeper.assign([first.partOf(SHOP, hosts)], { isComplete: true });
+    first.keeper.assign([first.assignmentOf(SHOP, hosts)], { isComplete: true });
     await until("the reason is told", () => {
       const state = first.keeper.states.get("shop");
       return state?.kind === "waiting" && state.reason.includes("that is not this one");
     });
     await first.docker("network", "rm", "shop_default");
     first.keeper.look();
-    await first.ready("shop");
+    await first.waitUntilReady("shop");
   });
 });

@@ -42,7 +42,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
     agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
     agent.start();
-    await until("the agent has joined", () => leader.isJoined);
+    await until("the agent has joined", () => leader.hasSession);
   });
   afterAll(async () => {
     await leader?.close();
@@ -59,7 +59,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     });
   const runs = ({ state }: TaskStatus): boolean => state === TaskState.RUNNING;
   const inspect = async (taskId: string, format: string): Promise<string> => {
-    const [id = ""] = await docker.running(taskId);
+    const [id = ""] = await docker.runningContainers(taskId);
     return docker.docker("inspect", "--format", format, id);
   };
 
@@ -78,14 +78,14 @@ describe("an agent whose tasks are in networks over hosts", () => {
   test("makes its part of them, puts tasks into all of theirs, and tells their addresses", async () => {
     const spec = specIn("shop_front", "shop_back");
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     const waiting = await statusWith(task.id, ({ message }) => message.includes("waiting for network"));
     expect(waiting).toMatchObject({
       state: TaskState.PREPARING,
       message: expect.stringContaining("waiting for network shop_front"),
     });
 
-    leader.increment({ networks: [FRONT, BACK] });
+    leader.sendIncrement({ networks: [FRONT, BACK] });
     const running = await statusWith(task.id, runs);
     expect(running.addresses.toSorted((a, b) => a.networkId.localeCompare(b.networkId))).toEqual([
       { networkId: "back", address: "10.65.1.2", macAddress: expect.stringMatching(MAC) },
@@ -110,7 +110,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     });
   /** What a container of a task gets for a name; "": no such name. */
   const lookUp = async (taskId: string, name: string): Promise<string> => {
-    const [id = ""] = await docker.running(taskId);
+    const [id = ""] = await docker.runningContainers(taskId);
     const asked = await docker.docker("exec", id, "busybox", "nslookup", name).catch(() => "");
     return /Name:.*\nAddress(?: 1)?: ([\d.]+)/.exec(asked)?.[1] ?? "";
   };
@@ -122,7 +122,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
       task: { networks: [NetworkAttachment.fromPartial({ network: "shop_front" })] },
     });
     const other = taskOf(frontOnly);
-    leader.increment({
+    leader.sendIncrement({
       specs: [frontOnly],
       tasks: [other],
       dnsEntries: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
@@ -136,9 +136,9 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(await lookUp(other.id, "db")).toBe("");
     expect(await lookUp(other.id, "db.shop_back")).toBe("");
 
-    leader.increment({ dnsEntries: [names("front", "api", "10.64.1.78")] });
+    leader.sendIncrement({ dnsEntries: [names("front", "api", "10.64.1.78")] });
     await until("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
-    leader.increment({ removedDnsKeys: ["front/api"] });
+    leader.sendIncrement({ removedDnsKeys: ["front/api"] });
     await until("the name is gone", async () => (await lookUp(other.id, "api")) === "");
   });
 
@@ -146,13 +146,13 @@ describe("an agent whose tasks are in networks over hosts", () => {
     const [both = ""] = [...leader.reports.keys()];
     const sealedIn = specIn("shop_back");
     const inner = taskOf({ ...sealedIn, serviceId: "s3" });
-    leader.increment({ specs: [{ ...sealedIn, serviceId: "s3" }], tasks: [inner] });
+    leader.sendIncrement({ specs: [{ ...sealedIn, serviceId: "s3" }], tasks: [inner] });
     await statusWith(inner.id, runs);
     await until("the inner network has names", async () => (await lookUp(inner.id, "db")) === "10.65.1.77");
     await agent.kill();
     expect(await lookUp(both, "db")).toBe("10.65.1.77");
     agent.start();
-    await until("the agent is back", () => leader.hellos > 1);
+    await until("the agent is back", () => leader.sessionCount > 1);
   });
 
   test("starts anew and keeps them, also while there is no leader", async () => {
@@ -165,22 +165,22 @@ describe("an agent whose tasks are in networks over hosts", () => {
       const { code } = await docker.host.exec(["ip", "link", "show", "btv4097"]);
       return code === 0;
     });
-    expect(await docker.running(before ?? "")).toHaveLength(1);
+    expect(await docker.runningContainers(before ?? "")).toHaveLength(1);
     leader.redirectTo = undefined;
-    await until("the agent is back", () => leader.isJoined);
+    await until("the agent is back", () => leader.hasSession);
   });
 
   test("leaves a network that is still in use, and removes it with its last task", async () => {
-    await until("the agent has joined again", () => leader.hellos > 2);
+    await until("the agent has joined again", () => leader.sessionCount > 2);
     const spec = specIn("shop_front");
     const task = taskOf(spec);
-    leader.complete([spec], [task], { networks: [FRONT] });
+    leader.sendComplete([spec], [task], { networks: [FRONT] });
     await statusWith(task.id, runs);
     await until("the other network is gone", async () => {
       const names = await docker.docker("network", "ls", "--format", "{{.Name}}");
       return !names.includes("shop_back") && names.includes("shop_front");
     });
-    leader.increment({
+    leader.sendIncrement({
       removedNetworkIds: ["front"],
       tasks: [{ ...task, desiredState: DesiredState.REMOVE }],
     });
@@ -194,7 +194,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     const sealed = networkWith({ ...FRONT, id: "sealed", spec: { name: "shop_sealed", encrypted: true } });
     const spec = specIn("shop_sealed");
     const task = taskOf(spec);
-    leader.complete([spec], [task], { networks: [sealed] });
+    leader.sendComplete([spec], [task], { networks: [sealed] });
     const rejected = await statusWith(task.id, ({ state }) => state === TaskState.REJECTED);
     expect(rejected.message).toContain("network shop_sealed: it is encrypted, which this host cannot do");
     expect(await docker.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("shop_sealed");

@@ -41,7 +41,7 @@ describe("an agent on a real Docker daemon", () => {
     metrics = `127.0.0.1:${await reservePort()}`;
     const args = ["--metrics", metrics];
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir, args });
-    await until("the agent has joined", () => leader.isJoined);
+    await until("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -62,9 +62,9 @@ describe("an agent on a real Docker daemon", () => {
       ports: [{ target: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.INGRESS }],
     });
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     const running = await reaches(task.id, TaskState.RUNNING);
-    expect(await docker.running(task.id)).toEqual([running.containerId]);
+    expect(await docker.runningContainers(task.id)).toEqual([running.containerId]);
     const name = await docker.docker("inspect", "--format", "{{.Name}}", running.containerId);
     expect(name).toBe(`/shop_web.1.${task.id}`);
     expect(running.ports).toMatchObject([{ target: 8080, protocol: PortSpec_Protocol.TCP }]);
@@ -72,11 +72,11 @@ describe("an agent on a real Docker daemon", () => {
       `127.0.0.1:${running.ports[0]?.hostPort}`,
     );
 
-    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.SHUTDOWN }] });
+    leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.SHUTDOWN }] });
     expect(await reaches(task.id, TaskState.SHUTDOWN)).toMatchObject({ exitCode: 0 });
     expect(await docker.docker("ps", "-aq", "--no-trunc")).toBe(running.containerId);
 
-    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
+    leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
     await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("ps", "-aq")).toBe("");
     await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
@@ -134,7 +134,7 @@ describe("an agent on a real Docker daemon", () => {
       },
     });
     const task = taskOf(spec, { slot: 3 });
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     const { containerId } = await reaches(task.id, TaskState.RUNNING);
     const [inspected] = JSON.parse(await docker.docker("inspect", containerId));
     expect(inspected.Config).toMatchObject({
@@ -177,7 +177,7 @@ describe("an agent on a real Docker daemon", () => {
     ]);
     expect(Object.fromEntries(mounts)).toMatchObject({ "/bound": false, "/anonymous": true });
 
-    leader.increment({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
+    leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
     await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("volume", "ls", "-q")).toBe("");
   });
@@ -191,7 +191,7 @@ describe("an agent on a real Docker daemon", () => {
       task: { limits: { nanoCpus: 0, memoryBytes: 8 * MIB, pids: 0, generic: {} } },
     });
     const [good, bad, big] = [taskOf(ends), taskOf(fails), taskOf(greedy)];
-    leader.complete([ends, fails, greedy], [good, bad, big]);
+    leader.sendComplete([ends, fails, greedy], [good, bad, big]);
     expect(await reaches(good.id, TaskState.COMPLETE)).toMatchObject({ exitCode: 0 });
     expect(await reaches(bad.id, TaskState.FAILED)).toMatchObject({
       exitCode: 3,
@@ -215,7 +215,7 @@ describe("an agent on a real Docker daemon", () => {
     };
     const spec = specOf({ container: { healthcheck } });
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     expect(await reaches(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
     const { containerId } = await until("it is unhealthy", () => {
       const now = status(task.id);
@@ -228,7 +228,7 @@ describe("an agent on a real Docker daemon", () => {
   test("a container that somebody stops or removes fails its task with that reason", async () => {
     const spec = specOf();
     const [stopped, removed] = [taskOf(spec), taskOf(spec, { slot: 2 })];
-    leader.complete([spec], [stopped, removed]);
+    leader.sendComplete([spec], [stopped, removed]);
     const first = await reaches(stopped.id, TaskState.RUNNING);
     const second = await reaches(removed.id, TaskState.RUNNING);
     await docker.docker("stop", first.containerId);
@@ -245,7 +245,7 @@ describe("an agent on a real Docker daemon", () => {
     const taken = specOf({ serviceId: "c", ports: [port] });
     const tasks = [taskOf(noImage), taskOf(noProgram), taskOf(taken), taskOf(taken, { slot: 2 })];
     const [a, b, c, d] = tasks.map(({ id }) => id);
-    leader.complete([noImage, noProgram, taken], tasks);
+    leader.sendComplete([noImage, noProgram, taken], tasks);
     expect((await reaches(a ?? "", TaskState.REJECTED)).message).toMatch(
       /127.0.0.1:1\/nothing:1 cannot be pulled/,
     );
@@ -272,8 +272,8 @@ describe("an agent on a real Docker daemon", () => {
       "1000",
     );
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(await docker.running("gone")).toEqual([ours]);
-    leader.complete([], []);
+    expect(await docker.runningContainers("gone")).toEqual([ours]);
+    leader.sendComplete([], []);
     await until("ours is gone", async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign);
     expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
   });
@@ -294,7 +294,7 @@ describe("an agent on a real Docker daemon", () => {
         published,
         endpoints,
       };
-      leader.complete([], [], { ingress: [IngressEntry.fromPartial(entry)] });
+      leader.sendComplete([], [], { ingress: [IngressEntry.fromPartial(entry)] });
       await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
       const [answer] = await once(connect(published, "127.0.0.1"), "data");
       expect(String(answer)).toBe("hello");
@@ -309,7 +309,7 @@ describe("an agent on a real Docker daemon", () => {
   test("follows a log to the leader line by line", async () => {
     const spec = specOf({ command: ["sh", "-c", "echo one; echo two >&2; sleep 1000"] });
     const task = taskOf(spec);
-    leader.complete([spec], [task]);
+    leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
     const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     leader.send({ $case: "startLogs", value: request });

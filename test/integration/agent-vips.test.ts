@@ -38,17 +38,17 @@ describe("a virtual IP over two hosts", () => {
     hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
     for (const host of hosts) {
       await host.start();
-      host.keeper.assign([host.partOf(SHOP, hosts)], { isComplete: true });
+      host.keeper.assign([host.assignmentOf(SHOP, hosts)], { isComplete: true });
     }
-    for (const host of hosts) await host.ready("shop");
+    for (const host of hosts) await host.waitUntilReady("shop");
     [first] = hosts as [NetworkHost];
-    balancers = hosts.map((host) => new VipBalancer(pino({ level: "silent" }), host.inside));
+    balancers = hosts.map((host) => new VipBalancer(pino({ level: "silent" }), host.runProgram));
     tasks = [];
     for (const [host, name] of hosts.flatMap((host) => [
       [host, `a-${host.name}`] as const,
       [host, `b-${host.name}`] as const,
     ])) {
-      const address = await host.runIn("shop_default", name, SERVE);
+      const address = await host.startContainer("shop_default", name, SERVE);
       const id = (await host.docker("inspect", "-f", "{{.Config.Hostname}}", name)).trim();
       tasks.push({ id, address, host });
       host.keeper.containerChanged();
@@ -78,7 +78,7 @@ describe("a virtual IP over two hosts", () => {
       draining: draining.map(endpoint),
     });
     for (const [at, host] of hosts.entries()) {
-      const networks = [host.partOf(SHOP, hosts)];
+      const networks = [host.assignmentOf(SHOP, hosts)];
       await balancers[at]?.update(parseDnsConfig(dnsConfigOf({ networks, entries: [entry], tasks: [] })));
       expect(balancers[at]?.isActive(VIP)).toBe(true);
     }
@@ -151,7 +151,7 @@ describe("a virtual IP over two hosts", () => {
       .docker("exec", "a-h1", "sh", "-c", talk)
       .catch(() => "")
       .then(() => (isOver = true));
-    const flows = (): Promise<string> => first.sh("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
+    const flows = (): Promise<string> => first.run("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
     await until("they talk", async () => (await flows()).includes("ESTABLISHED"));
     await serve(tasks.slice(0, 1), [last]);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -163,19 +163,19 @@ describe("a virtual IP over two hosts", () => {
   test("is asked for on the own host alone: its hardware address is the own bridge's", async () => {
     await ask("b-h1");
     const neighbours = await first.docker("exec", "b-h1", "busybox", "ip", "neigh", "show", VIP);
-    const bridge = await first.sh("cat", "/proc/net/arp");
-    const own = await first.sh("ip", "-br", "link", "show", "bth4097");
+    const bridge = await first.run("cat", "/proc/net/arp");
+    const own = await first.run("ip", "-br", "link", "show", "bth4097");
     const [, hardware = ""] = /lladdr ([0-9a-f:]+)/.exec(neighbours) ?? [];
     expect(own, bridge).toContain(hardware);
   });
 
   test("is back within seconds when somebody flushes all rules, and leaves nothing at its end", async () => {
-    await first.sh("nft", "delete", "table", "ip", "berth-vips");
+    await first.run("nft", "delete", "table", "ip", "berth-vips");
     await until("it is back", async () =>
-      (await first.sh("nft", "list", "tables")).includes("ip berth-vips"),
+      (await first.run("nft", "list", "tables")).includes("ip berth-vips"),
     );
     await balancers[0]?.close({ isLast: true });
-    expect(await first.sh("nft", "list", "tables")).not.toContain("berth-vips");
-    expect(await first.sh("ip", "-4", "address", "show", "dev", "bth4097")).not.toContain(VIP);
+    expect(await first.run("nft", "list", "tables")).not.toContain("berth-vips");
+    expect(await first.run("ip", "-4", "address", "show", "dev", "bth4097")).not.toContain(VIP);
   });
 });

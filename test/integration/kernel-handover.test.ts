@@ -15,7 +15,7 @@ const cleanup = new Cleanup();
 let network: TestNetwork;
 beforeAll(async () => {
   network = await TestNetwork.create();
-  await network.serve("c1", 80);
+  await network.startServer("c1", 80);
 });
 afterAll(() => network.dispose());
 afterEach(() => cleanup.run());

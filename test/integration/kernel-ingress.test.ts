@@ -4,25 +4,32 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
-import { apply, local, published, remote, startKernelIngress, tally } from "./kernel/kernel-ingress.js";
+import {
+  apply,
+  countAnswers,
+  localEndpoint,
+  publishedListener,
+  remoteEndpoint,
+  startKernelIngress,
+} from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
 const cleanup = new Cleanup();
 let network: TestNetwork;
 beforeAll(async () => {
   network = await TestNetwork.create();
-  await network.serve("b", 8_001);
-  await network.serve("b", 8_002, "tcp", "b2");
-  await network.serve("c", 8_001);
-  await network.serve("c1", 80);
-  await network.serve("c2", 80);
-  for (const place of ["b", "c", "c1"] as const) await network.serve(place, 53, "udp");
+  await network.startServer("b", 8_001);
+  await network.startServer("b", 8_002, "tcp", "b2");
+  await network.startServer("c", 8_001);
+  await network.startServer("c1", 80);
+  await network.startServer("c2", 80);
+  for (const place of ["b", "c", "c1"] as const) await network.startServer(place, 53, "udp");
 });
 afterAll(() => network.dispose());
 afterEach(() => cleanup.run());
 
-const [B, C] = [remote("b", 8_001), remote("c", 8_001)];
-const [C1, C2] = [local("c1", 80), local("c2", 80)];
+const [B, C] = [remoteEndpoint("b", 8_001), remoteEndpoint("c", 8_001)];
+const [C1, C2] = [localEndpoint("c1", 80), localEndpoint("c2", 80)];
 const CLIENT = ADDRESS.client;
 /** Far above what anything here takes, below the test's own limit. */
 const PATIENCE_MS = 20_000;
@@ -73,9 +80,13 @@ describe("the kernel path", () => {
       kernel: true,
       reason: "forced by --ingress kernel",
     });
-    await apply(ingress, published(8_080, [B, C, C1]));
-    const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 60, parallel: 6 });
-    expect(tally(answers)).toEqual({ [`b ${ADDRESS.a}`]: 20, [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
+    await apply(ingress, publishedListener(8_080, [B, C, C1]));
+    const answers = await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 60, parallel: 6 });
+    expect(countAnswers(answers)).toEqual({
+      [`b ${ADDRESS.a}`]: 20,
+      [`c ${ADDRESS.a}`]: 20,
+      [`c1 ${CLIENT}`]: 20,
+    });
     expect(kernelConnections()).toBe(60);
     await network.call("client", "open", { connection: 9, host: ADDRESS.a, port: 8_080 });
     const { listeners } = await ingress.stats(deadline());
@@ -85,14 +96,14 @@ describe("the kernel path", () => {
 
   it("serves the host's own programs, by its address in the kernel and by 127.0.0.1 in the process", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B, C1]));
-    expect(tally(await network.ask("a", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+    await apply(ingress, publishedListener(8_080, [B, C1]));
+    expect(countAnswers(await network.connectRepeatedly("a", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
       [`b ${ADDRESS.a}`]: 2,
       [`c1 ${ADDRESS.a}`]: 2,
     });
     expect(kernelConnections()).toBe(4);
-    await apply(ingress, published(8_080, [B]));
-    expect(tally(await network.ask("a", "127.0.0.1", 8_080, { count: 4 }))).toEqual({
+    await apply(ingress, publishedListener(8_080, [B]));
+    expect(countAnswers(await network.connectRepeatedly("a", "127.0.0.1", 8_080, { count: 4 }))).toEqual({
       [`b ${ADDRESS.a}`]: 4,
     });
     expect(kernelConnections()).toBe(2);
@@ -106,19 +117,21 @@ describe("the kernel path", () => {
       network.run("a", "sh", "-c", `echo ${filter} > /sys/class/net/br0/bridge/nf_call_iptables`);
       const ingress = await startKernelIngress(network, cleanup);
       // What Docker does for its own port, which the process uses for a container that asks itself.
-      await network.serve("a", 32_000, "tcp", "docker");
-      cleanup.add(() => network.close("a", 32_000));
-      await apply(ingress, published(8_080, [C1]));
-      expect(tally(await network.ask("c2", ADDRESS.a, 8_080, { count: 4 }))).toEqual({ "c1 172.30.0.1": 4 });
-      expect(tally(await network.ask("c2", "172.30.0.1", 8_080, { count: 4 }))).toEqual({
+      await network.startServer("a", 32_000, "tcp", "docker");
+      cleanup.add(() => network.closeServer("a", 32_000));
+      await apply(ingress, publishedListener(8_080, [C1]));
+      expect(countAnswers(await network.connectRepeatedly("c2", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+        "c1 172.30.0.1": 4,
+      });
+      expect(countAnswers(await network.connectRepeatedly("c2", "172.30.0.1", 8_080, { count: 4 }))).toEqual({
         "c1 172.30.0.1": 4,
       });
       expect(kernelConnections()).toBe(8);
-      expect(tally(await network.ask("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+      expect(countAnswers(await network.connectRepeatedly("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
         [`docker ${ADDRESS.a}`]: 4,
       });
-      await apply(ingress, published(8_080, [B]));
-      expect(tally(await network.ask("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+      await apply(ingress, publishedListener(8_080, [B]));
+      expect(countAnswers(await network.connectRepeatedly("c1", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
         [`b ${ADDRESS.a}`]: 4,
       });
     },
@@ -126,10 +139,10 @@ describe("the kernel path", () => {
 
   it("tries other replicas at once when one refuses, in the process", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    const refusing = [9_997, 9_998, 9_999].map((port) => remote("b", port, `b${port}`));
-    await apply(ingress, published(8_080, [...refusing, C]));
-    const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 8 });
-    expect(tally(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
+    const refusing = [9_997, 9_998, 9_999].map((port) => remoteEndpoint("b", port, `b${port}`));
+    await apply(ingress, publishedListener(8_080, [...refusing, C]));
+    const answers = await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 8 });
+    expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
     // Two met no refusal. On a busy machine some of the others may wait for TCP's own repetition.
     const [, , fastestRefused = REPETITION_MS] = answers.map(({ ms }) => ms).toSorted((a, b) => a - b);
     expect(fastestRefused).toBeLessThan(REPETITION_MS);
@@ -143,12 +156,12 @@ describe("the kernel path", () => {
   it("has clients ask again at once that wait for a replica which goes, or whose host falls silent", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     // A host that has just served: its hardware address is known, and packets go out to it in vain.
-    await apply(ingress, published(8_080, [B, C]));
-    await network.ask("client", ADDRESS.a, 8_080, { count: 2 });
-    network.cut("b");
-    cleanup.add(() => network.mend("b"));
-    const leave = (): Promise<void> => apply(ingress, published(8_080, [C]));
-    const drain = (): Promise<void> => apply(ingress, published(8_080, [C], { draining: [B] }));
+    await apply(ingress, publishedListener(8_080, [B, C]));
+    await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 2 });
+    network.disconnect("b");
+    cleanup.add(() => network.reconnect("b"));
+    const leave = (): Promise<void> => apply(ingress, publishedListener(8_080, [C]));
+    const drain = (): Promise<void> => apply(ingress, publishedListener(8_080, [C], { draining: [B] }));
     const fallSilent = (): Promise<void> => ingress.suspect(["b"], deadline());
     for (const [change, place] of [
       [leave, "client"],
@@ -158,13 +171,13 @@ describe("the kernel path", () => {
       [leave, "c1"],
     ] as const) {
       await vi.waitFor(async () => {
-        await apply(ingress, published(8_080, [B, C]));
+        await apply(ingress, publishedListener(8_080, [B, C]));
         await ingress.suspect([], deadline());
-        const asked = network.ask(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
+        const asked = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
         await vi.waitFor(() => expect(unanswered()).toBe(4), PATIENCE_MS);
         await change();
         const answers = await asked;
-        expect(tally(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
+        expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
         // More often than once, should the machine be that busy.
         expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(REPETITION_MS);
       }, PATIENCE_MS);
@@ -175,16 +188,16 @@ describe("the kernel path", () => {
 
   it("tries another replica when one is silent, and tells no client", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    network.cut("c");
-    cleanup.add(() => network.mend("c"));
-    await apply(ingress, published(8_080, [B, C]));
-    for (const answer of await network.ask("client", ADDRESS.a, 8_080, { count: 4 })) {
+    network.disconnect("c");
+    cleanup.add(() => network.reconnect("c"));
+    await apply(ingress, publishedListener(8_080, [B, C]));
+    for (const answer of await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 4 })) {
       expect(answer.text).toBe(`b ${ADDRESS.a}`);
     }
     // A program of the host itself, and a container's server that is not there.
-    await apply(ingress, published(8_080, [local("c1", 81), B]));
+    await apply(ingress, publishedListener(8_080, [localEndpoint("c1", 81), B]));
     for (const place of ["a", "client"] as const) {
-      for (const answer of await network.ask(place, ADDRESS.a, 8_080, { count: 2 })) {
+      for (const answer of await network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 2 })) {
         expect(answer.text).toBe(`b ${ADDRESS.a}`);
       }
     }
@@ -193,54 +206,56 @@ describe("the kernel path", () => {
   it("leaves to the process what needs it, and comes back", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
-    await apply(ingress, published(8_080, [B], { traffic }));
-    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 3 }))).toEqual({
+    await apply(ingress, publishedListener(8_080, [B], { traffic }));
+    expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3 }))).toEqual({
       [`b ${ADDRESS.a}`]: 3,
     });
     expect(kernelConnections()).toBe(0);
-    await apply(ingress, published(8_080, [B]));
-    await network.ask("client", ADDRESS.a, 8_080, { count: 3 });
+    await apply(ingress, publishedListener(8_080, [B]));
+    await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3 });
     expect(kernelConnections()).toBe(3);
-    await apply(ingress, published(8_080, []));
-    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNRESET");
+    await apply(ingress, publishedListener(8_080, []));
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNRESET");
   });
 
   it("publishes on one address only, and not in a port's place that another program holds", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     network.run("a", "ip", "addr", "add", "10.77.0.101/24", "dev", "eth0");
     cleanup.add(() => network.run("a", "ip", "addr", "del", "10.77.0.101/24", "dev", "eth0"));
-    await apply(ingress, published(8_080, [B], { address: "10.77.0.101" }));
-    expect((await network.ask("client", "10.77.0.101", 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
-    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNREFUSED");
+    await apply(ingress, publishedListener(8_080, [B], { address: "10.77.0.101" }));
+    expect((await network.connectRepeatedly("client", "10.77.0.101", 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNREFUSED");
     expect(kernelConnections()).toBe(1);
-    await network.serve("a", 8_090, "tcp", "other");
-    cleanup.add(() => network.close("a", 8_090));
-    await expect(apply(ingress, published(8_090, [B]))).rejects.toThrow("already listens");
-    expect((await network.ask("client", ADDRESS.a, 8_090))[0]?.text).toBe(`other ${CLIENT}`);
+    await network.startServer("a", 8_090, "tcp", "other");
+    cleanup.add(() => network.closeServer("a", 8_090));
+    await expect(apply(ingress, publishedListener(8_090, [B]))).rejects.toThrow("already listens");
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_090))[0]?.text).toBe(`other ${CLIENT}`);
   });
 
   it("takes the endpoints of suspect nodes out at once, unless there are no others, and brings them back", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B, C, C1]), published(8_081, [B]));
+    await apply(ingress, publishedListener(8_080, [B, C, C1]), publishedListener(8_081, [B]));
     await ingress.suspect(["b"], deadline());
-    const answers = tally(await network.ask("client", ADDRESS.a, 8_080, { count: 40 }));
+    const answers = countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 40 }));
     expect(answers).toEqual({ [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
-    expect(tally(await network.ask("client", ADDRESS.a, 8_081, { count: 2 }))).toEqual({
+    expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_081, { count: 2 }))).toEqual({
       [`b ${ADDRESS.a}`]: 2,
     });
     await ingress.suspect([], deadline());
-    expect(Object.keys(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 30 })))).toHaveLength(3);
+    expect(
+      Object.keys(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 30 }))),
+    ).toHaveLength(3);
   });
 
   it("resets connections of a replica that vanishes, not those of one that drains", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B]));
+    await apply(ingress, publishedListener(8_080, [B]));
     await network.call("client", "open", { connection: 1, host: ADDRESS.a, port: 8_080 });
-    await apply(ingress, published(8_080, [C], { draining: [B] }));
+    await apply(ingress, publishedListener(8_080, [C], { draining: [B] }));
     expect(await network.call("client", "say", { connection: 1, text: "still" })).toEqual({ text: "still" });
-    network.cut("b");
-    cleanup.add(() => network.mend("b"));
-    await apply(ingress, published(8_080, [C]));
+    network.disconnect("b");
+    cleanup.add(() => network.reconnect("b"));
+    await apply(ingress, publishedListener(8_080, [C]));
     await vi.waitFor(async () => {
       const said = await network.call("client", "say", { connection: 1, text: "x", timeoutMs: 300 });
       expect(said).toMatchObject({ end: "ECONNRESET" });
@@ -258,17 +273,17 @@ describe("the kernel path", () => {
       cleanup.add(() => network.run(place, "ip", "addr", "del", ...words));
     }
     const ingress = await startKernelIngress(network, cleanup);
-    const own = { ...local("c1", 80), address: ADDRESS.c1, port: 80 };
+    const own = { ...localEndpoint("c1", 80), address: ADDRESS.c1, port: 80 };
     await apply(
       ingress,
-      published(8_080, [B, own]),
-      published(5_353, [remote("b", 53)], { protocol: "udp" }),
+      publishedListener(8_080, [B, own]),
+      publishedListener(5_353, [remoteEndpoint("b", 53)], { protocol: "udp" }),
     );
-    expect(tally(await network.ask("client", address, 8_080, { count: 4 }))).toEqual({
+    expect(countAnswers(await network.connectRepeatedly("client", address, 8_080, { count: 4 }))).toEqual({
       [`b ${ADDRESS.a}`]: 2,
       "c1 172.30.0.1": 2,
     });
-    expect(await network.askUdp("client", address, 5_353)).toBe(`b ${ADDRESS.a}`);
+    expect(await network.sendDatagram("client", address, 5_353)).toBe(`b ${ADDRESS.a}`);
     expect(kernelConnections()).toBe(0);
   });
 
@@ -285,7 +300,7 @@ describe("the kernel path", () => {
     setAll(timeouts.map(() => String(FORGOTTEN_AFTER_S)));
     for (const place of ["b", "c1"] as const) {
       await network.call(place, "serve", { protocol: "tcp", port: 8_090, name: place, thinkMs: IDLE_MS });
-      cleanup.add(() => network.close(place, 8_090));
+      cleanup.add(() => network.closeServer(place, 8_090));
     }
     // As another host sends it to a replica of this one: Docker translates, not our own table.
     const docker = ["-t nat", "PREROUTING", "-p tcp --dport 32001 -j DNAT --to-destination 172.30.0.2:8090"];
@@ -297,7 +312,7 @@ describe("the kernel path", () => {
       cleanup.add(() => change("-D"));
     }
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [remote("b", 8_090), local("c1", 8_090)]));
+    await apply(ingress, publishedListener(8_080, [remoteEndpoint("b", 8_090), localEndpoint("c1", 8_090)]));
     const ports = [8_080, 8_080, 32_001];
     const open = async (connection: string, port: number): Promise<void> => {
       await network.call("client", "open", { connection, host: ADDRESS.a, port });
@@ -321,12 +336,12 @@ describe("the kernel path", () => {
   it.each(["kernel", "userspace"])("carries every byte there and back, through the %s path", async (mode) => {
     for (const place of ["b", "c1"] as const) {
       await network.call(place, "serveCopies", { port: 8_091 });
-      cleanup.add(() => network.close(place, 8_091));
+      cleanup.add(() => network.closeServer(place, 8_091));
     }
     // The process reaches a replica of its own host through Docker's port; a container's own address does as well.
-    const own = { ...local("c1", 8_091), address: ADDRESS.c1, port: 8_091 };
+    const own = { ...localEndpoint("c1", 8_091), address: ADDRESS.c1, port: 8_091 };
     const ingress = await startKernelIngress(network, cleanup, { mode });
-    await apply(ingress, published(8_080, [remote("b", 8_091), own]));
+    await apply(ingress, publishedListener(8_080, [remoteEndpoint("b", 8_091), own]));
     for (let connection = 0; connection < 2; connection += 1) {
       const options = { host: ADDRESS.a, port: 8_080, bytes: TRANSFER_BYTES };
       const { end, sent, there, back } = await network.call<Copied>("client", "copy", options);
@@ -339,12 +354,12 @@ describe("the kernel path", () => {
     const ingress = await startKernelIngress(network, cleanup);
     const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
     const endpoints = [B, C, C1, C2];
-    await apply(ingress, published(8_080, endpoints, { traffic }));
+    await apply(ingress, publishedListener(8_080, endpoints, { traffic }));
     for (let last = 50; last < 66; last += 1) {
       const from = `10.77.0.${last}`;
       network.run("client", "ip", "addr", "add", `${from}/24`, "dev", "eth0");
       const expected = rendezvous(bucketOf(from), endpoints)?.id;
-      const answers = await network.ask("client", ADDRESS.a, 8_080, { count: 3, from });
+      const answers = await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3, from });
       expect(answers.map(({ text }) => text.split(" ")[0])).toEqual([expected, expected, expected]);
     }
     expect(kernelConnections()).toBe(48);
@@ -353,24 +368,24 @@ describe("the kernel path", () => {
   it("balances UDP by flow, and moves a flow whose replica vanished", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const udp = { protocol: "udp" } as const;
-    const [b, c, c1] = [remote("b", 53), remote("c", 53), local("c1", 53)];
-    await apply(ingress, published(5_353, [b, c, c1], udp));
-    const fixed = await network.askUdp("client", ADDRESS.a, 5_353, 6_000);
-    expect(await network.askUdp("client", ADDRESS.a, 5_353, 6_000)).toBe(fixed);
+    const [b, c, c1] = [remoteEndpoint("b", 53), remoteEndpoint("c", 53), localEndpoint("c1", 53)];
+    await apply(ingress, publishedListener(5_353, [b, c, c1], udp));
+    const fixed = await network.sendDatagram("client", ADDRESS.a, 5_353, 6_000);
+    expect(await network.sendDatagram("client", ADDRESS.a, 5_353, 6_000)).toBe(fixed);
     const seen = new Set<string>();
-    for (let flow = 0; flow < 6; flow += 1) seen.add(await network.askUdp("client", ADDRESS.a, 5_353));
+    for (let flow = 0; flow < 6; flow += 1) seen.add(await network.sendDatagram("client", ADDRESS.a, 5_353));
     expect(seen).toEqual(new Set([`b ${ADDRESS.a}`, `c ${ADDRESS.a}`, `c1 ${CLIENT}`]));
     const others = [b, c, c1].filter(({ id }) => !fixed.startsWith(`${id} `));
-    await apply(ingress, published(5_353, others, udp));
+    await apply(ingress, publishedListener(5_353, others, udp));
     await vi.waitFor(async () => {
-      const answer = await network.askUdp("client", ADDRESS.a, 5_353, 6_000);
+      const answer = await network.sendDatagram("client", ADDRESS.a, 5_353, 6_000);
       expect(others.some(({ id }) => answer.startsWith(`${id} `))).toBe(true);
     }, PATIENCE_MS);
   });
 
   it("forgets no connection when somebody flushes all rules, however long ours are away", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B]), published(8_081, [C1]));
+    await apply(ingress, publishedListener(8_080, [B]), publishedListener(8_081, [C1]));
     await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), PATIENCE_MS);
     for (const connection of [3, 4])
       await network.call("client", "open", { connection, host: ADDRESS.a, port: 8_077 + connection });
@@ -391,12 +406,12 @@ describe("the kernel path", () => {
 
   it("is back at once when somebody flushes all rules, and serves all the while", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B, C]));
+    await apply(ingress, publishedListener(8_080, [B, C]));
     await network.call("client", "open", { connection: 2, host: ADDRESS.a, port: 8_080 });
     const rules = network.run("a", "iptables-save");
     network.run("a", "nft", "flush", "ruleset");
     cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
-    for (const { text } of await network.ask("client", ADDRESS.a, 8_080, { count: 10 })) {
+    for (const { text } of await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 10 })) {
       expect(text).toMatch(/^[bc] /);
     }
     await vi.waitFor(
@@ -404,7 +419,7 @@ describe("the kernel path", () => {
       NOTICED_MS,
     );
     await vi.waitFor(async () => {
-      await network.ask("client", ADDRESS.a, 8_080);
+      await network.connectRepeatedly("client", ADDRESS.a, 8_080);
       expect(kernelConnections()).toBeGreaterThan(0);
     }, PATIENCE_MS);
     expect(await network.call("client", "say", { connection: 2, text: "alive" })).toEqual({ text: "alive" });
@@ -414,34 +429,36 @@ describe("the kernel path", () => {
 
   it("is let through while Docker's chain is not asked, and again when it was emptied", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [C1]));
-    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
+    await apply(ingress, publishedListener(8_080, [C1]));
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
     // As Docker does for a moment whenever it makes a network.
     await vi.waitFor(() => expect(forwarding()).toContain("connmark"), PATIENCE_MS);
     network.run("a", "iptables", "-D", "FORWARD", "-j", "DOCKER-USER");
-    expect((await network.ask("client", ADDRESS.a, 8_080, { timeoutMs: 900 }))[0]?.text).toBe(`c1 ${CLIENT}`);
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080, { timeoutMs: 900 }))[0]?.text).toBe(
+      `c1 ${CLIENT}`,
+    );
     network.run("a", "iptables", "-I", "FORWARD", "-j", "DOCKER-USER");
     network.run("a", "iptables", "-F", "DOCKER-USER");
     await vi.waitFor(
       () => expect(network.run("a", "iptables", "-S", "DOCKER-USER")).toContain("connmark"),
       PATIENCE_MS,
     );
-    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
   });
 
   it("balances on when the process is killed; the next one takes over; a retired last one leaves nothing", async () => {
     const first = await startKernelIngress(network, cleanup);
-    await apply(first, published(8_080, [B, C]));
+    await apply(first, publishedListener(8_080, [B, C]));
     first.close();
     first.process.kill("SIGKILL");
     await once(first.process, "exit");
-    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+    expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
       [`b ${ADDRESS.a}`]: 2,
       [`c ${ADDRESS.a}`]: 2,
     });
     const second = await startKernelIngress(network, cleanup);
-    await apply(second, published(8_080, [C]));
-    expect(tally(await network.ask("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
+    await apply(second, publishedListener(8_080, [C]));
+    expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
       [`c ${ADDRESS.a}`]: 4,
     });
     await second.stop(deadline());
@@ -451,7 +468,7 @@ describe("the kernel path", () => {
 
   it("takes its table along when its data folder is deleted, as by an uninstall", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    await apply(ingress, published(8_080, [B]));
+    await apply(ingress, publishedListener(8_080, [B]));
     ingress.close();
     rmSync(ingress.dataDir, { recursive: true });
     await vi.waitFor(
@@ -464,12 +481,12 @@ describe("the kernel path", () => {
   it("stays away where it is forbidden, and says why; a table of an earlier process goes", async () => {
     network.nft("table ip berth {\n chain left {\n }\n}\n");
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
-    await apply(ingress, published(8_080, [B]));
+    await apply(ingress, publishedListener(8_080, [B]));
     expect((await ingress.stats(deadline())).path).toEqual({
       kernel: false,
       reason: "forced by --ingress userspace",
     });
     expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
-    expect((await network.ask("client", ADDRESS.a, 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
+    expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
   });
 });

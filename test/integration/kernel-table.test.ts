@@ -100,8 +100,8 @@ describe("the kernel's table", () => {
         run(loaded, new KernelTable().load(wanted));
         const result = readTable(changed);
         expect(result).toEqual(readTable(loaded));
-        expect(result.strays).toBe(0);
-        expect(Object.keys(result.doors)).toHaveLength(wanted.size);
+        expect(result.orphans).toBe(0);
+        expect(Object.keys(result.frontends)).toHaveLength(wanted.size);
       }
     },
   );
@@ -141,7 +141,7 @@ function expectNothingUnwanted(wanted: DesiredServices): void {
   for (const { endpoints } of wanted.values()) {
     for (const { address, port } of endpoints) allowed.add(`${address}:${port}`);
   }
-  for (const behind of Object.values(readTable(changed).doors)) {
+  for (const behind of Object.values(readTable(changed).frontends)) {
     for (const each of behind) expect(allowed).toContain(each);
   }
 }

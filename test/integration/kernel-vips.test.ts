@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
-import { type KernelIngress, startKernelIngress, tally } from "./kernel/kernel-ingress.js";
+import { countAnswers, type KernelIngress, startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
 const cleanup = new Cleanup();
@@ -17,9 +17,9 @@ beforeAll(async () => {
   for (const host of ["b", "c"] as const) {
     network.run(host, "ip", "route", "add", "10.64.0.0/18", "via", ADDRESS.a);
   }
-  await network.serve("b", 8_001);
-  await network.serve("c", 8_001);
-  await network.serve("c", 8_002);
+  await network.startServer("b", 8_001);
+  await network.startServer("c", 8_001);
+  await network.startServer("c", 8_002);
 });
 afterAll(() => network.dispose());
 afterEach(() => cleanup.run());
@@ -63,33 +63,33 @@ describe("a virtual IP", () => {
   it("retries a refused connection at once with another task", async () => {
     await start("b", "c");
     // Only c serves port 8002. Each connection that starts at b is refused once.
-    const answers = await network.ask("a", VIP, 8_002, { count: 8, from: GATEWAY });
-    expect(tally(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
+    const answers = await network.connectRepeatedly("a", VIP, 8_002, { count: 8, from: GATEWAY });
+    expect(countAnswers(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
     expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
   });
 
   it("passes on the second refusal of a connection", async () => {
     await start("b", "c");
-    const answers = await network.ask("a", VIP, 8_003, { count: 4, from: GATEWAY });
-    expect(tally(answers)).toEqual({ ECONNREFUSED: 4 });
+    const answers = await network.connectRepeatedly("a", VIP, 8_003, { count: 4, from: GATEWAY });
+    expect(countAnswers(answers)).toEqual({ ECONNREFUSED: 4 });
     expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
   });
 
   it("has clients retransmit at once when the host of their task is suspect", async () => {
     const ingress = await start("b", "c");
-    await network.ask("a", VIP, 8_001, { count: 2, from: GATEWAY });
-    network.cut("b");
-    cleanup.add(() => network.mend("b"));
+    await network.connectRepeatedly("a", VIP, 8_001, { count: 2, from: GATEWAY });
+    network.disconnect("b");
+    cleanup.add(() => network.reconnect("b"));
     const unanswered = (): number =>
       network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
     // A busy machine may take longer than a second between two steps.
     await vi.waitFor(async () => {
       await ingress.suspect([], deadline());
-      const asked = network.ask("a", VIP, 8_001, { count: 8, parallel: 8, from: GATEWAY });
+      const asked = network.connectRepeatedly("a", VIP, 8_001, { count: 8, parallel: 8, from: GATEWAY });
       await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
       await ingress.suspect(["b"], deadline());
       const answers = await asked;
-      expect(tally(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
+      expect(countAnswers(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
       expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
     }, TIMEOUT_MS);
   });
@@ -107,7 +107,7 @@ describe("a virtual IP", () => {
     };
     cleanup.add(() => setAll(before));
     await network.call("c", "serve", { protocol: "tcp", port: 8_090, name: "c", thinkMs });
-    cleanup.add(() => network.close("c", 8_090));
+    cleanup.add(() => network.closeServer("c", 8_090));
     await start("c");
     // After the start, which raises them: only the ruleset protects the connection.
     setAll(names.map(() => String(forgottenAfterS)));

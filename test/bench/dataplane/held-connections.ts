@@ -2,7 +2,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fdBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
-import { apply, published, remote, startKernelIngress } from "../../integration/kernel/kernel-ingress.js";
+import {
+  apply,
+  publishedListener,
+  remoteEndpoint,
+  startKernelIngress,
+} from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, type TestNetwork } from "../../integration/kernel/test-network.js";
 import { residentBytes } from "./resident.js";
 
@@ -34,9 +39,9 @@ export async function measureHeld(network: TestNetwork): Promise<HeldConnections
     const count = Math.min(IDLE + ACTIVE, fdBudget(ownFileLimit(), 1).connections);
     const talking = Math.round((count * ACTIVE) / (IDLE + ACTIVE));
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
-    await network.serve("b", BACKEND_PORT);
-    cleanup.add(() => network.close("b", BACKEND_PORT));
-    await apply(ingress, published(PORT, [remote("b", BACKEND_PORT)]));
+    await network.startServer("b", BACKEND_PORT);
+    cleanup.add(() => network.closeServer("b", BACKEND_PORT));
+    await apply(ingress, publishedListener(PORT, [remoteEndpoint("b", BACKEND_PORT)]));
     const active = async (): Promise<number> =>
       (await ingress.stats(deadline())).listeners[0]?.active ?? Number.NaN;
     const resident = (): number => residentBytes(ingress.process);

@@ -4,7 +4,7 @@ import type {
   IngressListener,
 } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
-import { startKernelIngress, tally } from "../../integration/kernel/kernel-ingress.js";
+import { countAnswers, startKernelIngress } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "../../integration/kernel/test-network.js";
 import { describeMachine, type Figure, figureOf, median, printTable, writeReport } from "../report.js";
 import { measureHeld } from "./held-connections.js";
@@ -109,7 +109,7 @@ async function measureBalance(
     Array.from({ length: REPLICAS }, async (_, index): Promise<IngressEndpoint> => {
       const host = hosts[index % hosts.length] ?? "b";
       const port = 9_001 + index;
-      await network.serve(host, port, "tcp", `r${index}`);
+      await network.startServer(host, port, "tcp", `r${index}`);
       const here = { kind: "direct", address: ADDRESS.a, port, subnet: "" } as const;
       return {
         id: `r${index}`,
@@ -125,8 +125,8 @@ async function measureBalance(
     ingress.apply({ version, listeners: [{ ...listenerOf(0), port: PUBLISHED, endpoints }] }, deadline());
   const spread = async (parallel: number): Promise<number> => {
     const options = { count: CONNECTIONS, parallel, timeoutMs: PATIENCE_MS };
-    const answers = await network.ask("client", ADDRESS.a, PUBLISHED, options);
-    const byReplica = tally(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
+    const answers = await network.connectRepeatedly("client", ADDRESS.a, PUBLISHED, options);
+    const byReplica = countAnswers(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
     if (Object.keys(byReplica).some((name) => !name.startsWith("r")))
       throw new Error(JSON.stringify(byReplica));
     const counts = Object.values(byReplica);
@@ -135,7 +135,7 @@ async function measureBalance(
   await apply(1);
   const all = await spread(32);
   // Refused, and found out by each client's own repetition: nothing tells the kernel.
-  await network.close("b", 9_001);
+  await network.closeServer("b", 9_001);
   await apply(2);
   return { all, oneDead: await spread(128) };
 }

@@ -60,7 +60,7 @@ export class Capture {
   }
 
   /** Whether these bytes went by, as they are. */
-  async saw(text: string): Promise<boolean> {
+  async contains(text: string): Promise<boolean> {
     return (await readFile(this.#file)).includes(text);
   }
 

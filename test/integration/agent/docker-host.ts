@@ -37,7 +37,7 @@ export class DockerHost {
   }
 
   /** Ids of the running containers of a task. */
-  async running(taskId: string): Promise<string[]> {
+  async runningContainers(taskId: string): Promise<string[]> {
     const ids = await this.docker("ps", "-q", "--no-trunc", "--filter", `label=berth.task.id=${taskId}`);
     return ids === "" ? [] : ids.split("\n");
   }

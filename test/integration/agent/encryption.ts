@@ -25,7 +25,7 @@ export async function findEncryption(): Promise<Encryption> {
 }
 
 /** Runs programs, and WireGuard's own one where the kernel is asked for such a device. */
-export function withWireguardProgram(run: RunProgram): RunProgram {
+export function withUserspaceWireguard(run: RunProgram): RunProgram {
   return (program, call) => {
     const [link, add, device = "", ...rest] = call.args;
     const isDevice = [program, link, add, ...rest].join(" ") === "ip link add type wireguard";

@@ -33,17 +33,17 @@ export class FakeLeader {
   readonly history: ReportedTask[] = [];
   readonly logs: PushLogsRequest[] = [];
   /** What commands said, by request. */
-  readonly execs = new Map<string, PushExecRequest[]>();
+  readonly execRequests = new Map<string, PushExecRequest[]>();
   /** What is typed for a command; the leader ends its side with the last. */
-  readonly typed = new Map<string, AsyncIterable<ExecInput>>();
+  readonly execInputs = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
   readonly probeResults: ProbeResult[] = [];
   /** False: heartbeats arrive, and nobody says so. */
-  acknowledges = true;
+  acknowledgesHeartbeats = true;
   /** True: it says nothing at all from now on, as a process that was stopped. */
-  standsStill = false;
-  hellos = 0;
-  heartbeats = 0;
+  isUnresponsive = false;
+  sessionCount = 0;
+  heartbeatCount = 0;
   appliedSequence = -1;
   epoch = 1;
   /** Set: the server refuses sessions and names this leader. */
@@ -76,7 +76,7 @@ export class FakeLeader {
     return this.#server?.address ?? "";
   }
 
-  get isJoined(): boolean {
+  get hasSession(): boolean {
     return this.#session !== undefined;
   }
 
@@ -86,26 +86,26 @@ export class FakeLeader {
   }
 
   /** Breaks the session off, as a crash would. */
-  drop(error?: Error): void {
+  endSession(error?: Error): void {
     this.#session?.end(error);
     this.#session = undefined;
   }
 
-  complete(
+  sendComplete(
     specs: readonly AssignedSpec[],
     tasks: readonly AssignedTask[],
     more: Partial<Assignments> = {},
   ): void {
     this.#sequence += 1;
-    this.assign({ kind: Assignments_Kind.COMPLETE, specs: [...specs], tasks: [...tasks], ...more });
+    this.sendAssignments({ kind: Assignments_Kind.COMPLETE, specs: [...specs], tasks: [...tasks], ...more });
   }
 
-  increment(more: Partial<Assignments>): void {
+  sendIncrement(more: Partial<Assignments>): void {
     this.#sequence += 1;
-    this.assign({ kind: Assignments_Kind.INCREMENTAL, appliesTo: this.#sequence - 1, ...more });
+    this.sendAssignments({ kind: Assignments_Kind.INCREMENTAL, appliesTo: this.#sequence - 1, ...more });
   }
 
-  assign(fields: Partial<Assignments>): void {
+  sendAssignments(fields: Partial<Assignments>): void {
     const value = Assignments.fromPartial({ resultsIn: this.#sequence, ...fields });
     this.send({ $case: "assignments", value });
   }
@@ -120,14 +120,14 @@ export class FakeLeader {
   }
 
   /** What a command printed so far, and its end. */
-  heardOf(requestId: string): {
+  commandOutput(requestId: string): {
     stdout: string;
     stderr: string;
     exitCode: number | undefined;
     error: string;
   } {
     const heard = { stdout: "", stderr: "", exitCode: undefined as number | undefined, error: "" };
-    for (const { output, error } of this.execs.get(requestId) ?? []) {
+    for (const { output, error } of this.execRequests.get(requestId) ?? []) {
       heard.error += error;
       const message = output?.message;
       if (message?.$case === "stdout" || message?.$case === "stderr")
@@ -143,11 +143,11 @@ export class FakeLeader {
     if (first.done) return;
     const { requestId } = first.value;
     const heard = [first.value];
-    this.execs.set(requestId, heard);
+    this.execRequests.set(requestId, heard);
     const ended = (async () => {
       for (let next = await incoming.next(); !next.done; next = await incoming.next()) heard.push(next.value);
     })();
-    for await (const input of this.typed.get(requestId) ?? []) yield { input };
+    for await (const input of this.execInputs.get(requestId) ?? []) yield { input };
     await ended;
   }
 
@@ -160,7 +160,7 @@ export class FakeLeader {
     let wake = (): void => {};
     let end: { error?: Error | undefined } | undefined;
     const open = (hello: Hello): void => {
-      this.hellos += 1;
+      this.sessionCount += 1;
       this.descriptions.push(...(hello.description ? [hello.description] : []));
       queue.push({
         $case: "welcome",
@@ -187,7 +187,7 @@ export class FakeLeader {
       wake();
     })();
     for (;;) {
-      const next = this.standsStill ? undefined : queue.shift();
+      const next = this.isUnresponsive ? undefined : queue.shift();
       if (next !== undefined) yield { message: next };
       else if (end?.error !== undefined) throw end.error;
       else if (end !== undefined) return;
@@ -201,16 +201,17 @@ export class FakeLeader {
     queue: SessionResponse["message"][],
     wake: () => void,
   ): void {
-    if (this.standsStill) return;
+    if (this.isUnresponsive) return;
     if (message?.$case === "hello") open(message.value);
     if (message?.$case === "description") this.descriptions.push(message.value);
     if (message?.$case === "heartbeat") {
-      this.heartbeats += 1;
+      this.heartbeatCount += 1;
       this.appliedSequence = message.value.appliedSequence;
       const { number } = message.value;
       // A leader that says nothing at all would be left for another one.
       const other = { $case: "heartbeatInterval", value: { heartbeatMs: HEARTBEAT_MS } } as const;
-      if (number > 0) queue.push(this.acknowledges ? { $case: "heartbeatAck", value: { number } } : other);
+      if (number > 0)
+        queue.push(this.acknowledgesHeartbeats ? { $case: "heartbeatAck", value: { number } } : other);
       wake();
     }
     if (message?.$case === "probeResult") this.probeResults.push(message.value);

@@ -11,7 +11,7 @@ import { linuxHostNetwork } from "../../../packages/agent/src/networks/host-netw
 import { NetworkKeeper } from "../../../packages/agent/src/networks/network-keeper.js";
 import { keyFrom, type WireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
-import { withWireguardProgram } from "./encryption.js";
+import { withUserspaceWireguard } from "./encryption.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./specs.js";
 import { until } from "./until.js";
 
@@ -21,7 +21,7 @@ export interface HostOptions {
   /** A new one unless given. */
   readonly wireguardKey?: WireguardKey;
   /** false: WireGuard's own program stands in for the kernel. */
-  readonly hasWireguard?: boolean;
+  readonly hasKernelWireguard?: boolean;
 }
 
 const newKey = (): WireguardKey => keyFrom(randomBytes(32).toString("base64"));
@@ -38,7 +38,11 @@ export class NetworkHost {
   readonly #engine: DockerodeEngine;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(lab: Lab, index: number, { wireguardKey = newKey(), hasWireguard = true }: HostOptions = {}) {
+  constructor(
+    lab: Lab,
+    index: number,
+    { wireguardKey = newKey(), hasKernelWireguard: hasWireguard = true }: HostOptions = {},
+  ) {
     this.wireguardKey = wireguardKey;
     this.#host = lab.host(`h${index + 1}`);
     this.#index = index;
@@ -48,7 +52,7 @@ export class NetworkHost {
     this.keeper = new NetworkKeeper({
       engine: this.#engine,
       devices: linuxHostNetwork({
-        run: hasWireguard ? this.inside : withWireguardProgram(this.inside),
+        run: hasWireguard ? this.runProgram : withUserspaceWireguard(this.runProgram),
         wireguardPrivateKey: wireguardKey.privateKey,
       }),
       host: {
@@ -74,7 +78,7 @@ export class NetworkHost {
   }
 
   /** The power fails and comes back. */
-  async crash(): Promise<void> {
+  async powerCycle(): Promise<void> {
     this.keeper.engineIsAway();
     await this.#host.kill();
     await this.#host.start();
@@ -82,7 +86,7 @@ export class NetworkHost {
   }
 
   /** As this host sees the network that it shares with others. */
-  partOf(base: AssignedNetwork, hosts: readonly NetworkHost[]): AssignedNetwork {
+  assignmentOf(base: AssignedNetwork, hosts: readonly NetworkHost[]): AssignedNetwork {
     const prefix = base.subnet.split(".").slice(0, 2).join(".");
     const part = `${prefix}.${this.#index + 1}`;
     const peers = hosts.filter((host) => host !== this);
@@ -98,7 +102,7 @@ export class NetworkHost {
     };
   }
 
-  async ready(networkId: string): Promise<void> {
+  async waitUntilReady(networkId: string): Promise<void> {
     const state = (): string => this.keeper.states.get(networkId)?.kind ?? "unknown";
     await until(`${networkId} is ready on ${this.name}`, () => state() === "ready").catch((error) => {
       throw new Error(`${error}: ${JSON.stringify([...this.keeper.states])}`);
@@ -111,7 +115,7 @@ export class NetworkHost {
   }
 
   /** Starts a container in a network and returns its address there. */
-  async runIn(
+  async startContainer(
     network: string,
     name: string,
     command: readonly string[] = RUN_UNTIL_STOPPED,
@@ -128,7 +132,7 @@ export class NetworkHost {
   }
 
   /** Whether a container reaches an address with packets that have so many bytes of payload. */
-  async pings(container: string, address: string, payloadBytes = 56): Promise<boolean> {
+  async canPing(container: string, address: string, payloadBytes = 56): Promise<boolean> {
     const words = ["busybox", "ping", "-c", "1", "-W", "2", "-s", String(payloadBytes), address];
     return this.docker("exec", container, ...words).then(
       () => true,
@@ -137,13 +141,13 @@ export class NetworkHost {
   }
 
   /** Runs a program on the host and returns what it prints, whatever its exit code. */
-  async sh(...argv: string[]): Promise<string> {
+  async run(...argv: string[]): Promise<string> {
     const { stdout, stderr } = await this.#host.exec(argv);
     return `${stdout}${stderr}`;
   }
 
   /** Runs a program on the host as the agent would. */
-  readonly inside: RunProgram = async (program, { args, signal, input = "" }) => {
+  readonly runProgram: RunProgram = async (program, { args, signal, input = "" }) => {
     const { code, stdout, stderr } = await run(this.#host.commandInside([program, ...args]), {
       signal,
       input,

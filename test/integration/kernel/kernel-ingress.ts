@@ -46,17 +46,17 @@ export async function startKernelIngress(
 }
 
 /** A replica on another host, at a port of it. */
-export function remote(host: "b" | "c", port: number, id: string = host): IngressEndpoint {
+export function remoteEndpoint(host: "b" | "c", port: number, id: string = host): IngressEndpoint {
   return { id, node: host, address: ADDRESS[host], port, route: { kind: "forward" } };
 }
 
 /** A replica on the first host. Docker's own port for it is one that nobody serves: it must not be needed. */
-export function local(container: "c1" | "c2", port: number): IngressEndpoint {
+export function localEndpoint(container: "c1" | "c2", port: number): IngressEndpoint {
   const route = { kind: "direct", address: ADDRESS[container], port, subnet: SUBNET } as const;
   return { id: container, node: "a", address: ADDRESS.a, port: 32_000, route };
 }
 
-export function published(
+export function publishedListener(
   port: number,
   endpoints: readonly IngressEndpoint[],
   more: Partial<IngressListener> = {},
@@ -73,7 +73,9 @@ export async function apply(ingress: TestIngress, ...listeners: readonly Ingress
 }
 
 /** How often each text was answered. */
-export function tally(answers: readonly { readonly text: string }[]): Readonly<Record<string, number>> {
+export function countAnswers(
+  answers: readonly { readonly text: string }[],
+): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
   for (const { text } of answers) counts[text] = (counts[text] ?? 0) + 1;
   return counts;

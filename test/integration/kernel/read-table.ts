@@ -4,11 +4,11 @@ import { memberKey } from "../../../packages/agent/src/dataplane/kernel/service-
 /** What a table of the kernel does, without the numbers and the order that do not matter. */
 export interface ReadTable {
   /** For each door: who stands behind it, sorted, as often as it is picked; "source" first if by the client's address. */
-  readonly doors: Readonly<Record<string, readonly string[]>>;
+  readonly frontends: Readonly<Record<string, readonly string[]>>;
   /** The elements of the shared sets, sorted. */
   readonly sets: Readonly<Record<string, readonly string[]>>;
   /** Numbers in the maps of members that no rule leads to. */
-  readonly strays: number;
+  readonly orphans: number;
   readonly chains: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export function readTable(namespace: string): ReadTable {
   for (const { map } of listed) {
     if (map === undefined || !["ports", "bound"].includes(map.name)) continue;
     for (const [key, verdict] of map.elem ?? []) {
-      const behind = picked(listed, verdict.jump?.target ?? "", members);
+      const behind = membersOfChain(listed, verdict.jump?.target ?? "", members);
       reached += behind.filter((each) => each !== "source").length;
       doors[`${map.name} ${JSON.stringify(key)}`] = behind;
     }
@@ -50,11 +50,11 @@ export function readTable(namespace: string): ReadTable {
     sets[set.name] = (set.elem ?? []).map((each) => JSON.stringify(withoutCounter(each))).sort();
   }
   const chains = listed.flatMap(({ chain }) => (chain === undefined ? [] : [chain.name])).sort();
-  return { doors, sets, strays: members.size - reached, chains };
+  return { frontends: doors, sets, orphans: members.size - reached, chains };
 }
 
 /** Follows the first pick of a chain; the others must be of the same members. */
-function picked(
+function membersOfChain(
   listed: readonly Listed[],
   chain: string,
   members: ReadonlyMap<string, string>,

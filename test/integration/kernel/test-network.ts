@@ -17,7 +17,7 @@ export const ADDRESS = {
   c1: "172.30.0.2",
   c2: "172.30.0.3",
 } as const;
-export type Place = keyof typeof ADDRESS;
+export type NamespaceName = keyof typeof ADDRESS;
 export const SUBNET = "172.30.0.0/16";
 
 const HOSTS = ["client", "a", "b", "c"] as const;
@@ -32,7 +32,7 @@ export interface Answer {
 /** Network namespaces with a program in each. Removed by `dispose`, or by the next test when this one is killed. */
 export class TestNetwork {
   readonly #tag = `${PREFIX}${process.pid}-${randomBytes(3).toString("hex")}`;
-  readonly #programs = new Map<Place, HostProgram>();
+  readonly #programs = new Map<NamespaceName, HostProgram>();
 
   static async create(): Promise<TestNetwork> {
     sweepLeftovers();
@@ -47,12 +47,12 @@ export class TestNetwork {
     return network;
   }
 
-  namespace(place: Place | "lan"): string {
+  namespace(place: NamespaceName | "lan"): string {
     return `${this.#tag}-${place}`;
   }
 
   /** Runs a program there to its end. Throws when it fails. */
-  run(place: Place, ...argv: readonly string[]): string {
+  run(place: NamespaceName, ...argv: readonly string[]): string {
     return run("ip", "netns", "exec", this.namespace(place), ...argv);
   }
 
@@ -61,14 +61,14 @@ export class TestNetwork {
     execFileSync("ip", ["netns", "exec", this.namespace("a"), "nft", "-f", "-"], { input: script });
   }
 
-  call<Reply>(place: Place, command: string, options: object = {}): Promise<Reply> {
+  call<Reply>(place: NamespaceName, command: string, options: object = {}): Promise<Reply> {
     const program = this.#programs.get(place);
     if (program === undefined) throw new Error(`nothing runs on ${place}`);
     return program.call<Reply>({ command, ...options });
   }
 
-  async serve(
-    place: Place,
+  async startServer(
+    place: NamespaceName,
     port: number,
     protocol: "tcp" | "udp" = "tcp",
     name: string = place,
@@ -77,26 +77,31 @@ export class TestNetwork {
   }
 
   /** Ends a server with its connections: whoever connects then is refused. */
-  async close(place: Place, port: number, protocol: "tcp" | "udp" = "tcp"): Promise<void> {
+  async closeServer(place: NamespaceName, port: number, protocol: "tcp" | "udp" = "tcp"): Promise<void> {
     await this.call(place, "close", { protocol, port });
   }
 
-  async ask(place: Place, host: string, port: number, options: object = {}): Promise<readonly Answer[]> {
+  async connectRepeatedly(
+    place: NamespaceName,
+    host: string,
+    port: number,
+    options: object = {},
+  ): Promise<readonly Answer[]> {
     return (await this.call<{ answers: readonly Answer[] }>(place, "ask", { host, port, ...options }))
       .answers;
   }
 
-  async askUdp(place: Place, host: string, port: number, fromPort = 0): Promise<string> {
+  async sendDatagram(place: NamespaceName, host: string, port: number, fromPort = 0): Promise<string> {
     return (await this.call<{ text: string }>(place, "askUdp", { host, port, fromPort })).text;
   }
 
   /** As if its power went: nothing goes in or out. */
-  cut(host: (typeof HOSTS)[number]): void {
+  disconnect(host: (typeof HOSTS)[number]): void {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "down");
   }
 
   /** What the host asked for in vain it asks for anew when it has something to send, not only when a second is over. */
-  mend(host: (typeof HOSTS)[number]): void {
+  reconnect(host: (typeof HOSTS)[number]): void {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "up");
     run("ip", "-n", this.namespace(host), "neigh", "flush", "dev", "eth0");
   }
@@ -133,7 +138,7 @@ export class TestNetwork {
     this.#actAsDocker();
   }
 
-  #plug(place: Place, into: "lan" | "a", bridge: string, address: string): void {
+  #plug(place: NamespaceName, into: "lan" | "a", bridge: string, address: string): void {
     const [here, there] = [this.namespace(place), this.namespace(into)];
     const peer = ["peer", "name", `to-${place}`, "netns", there];
     run("ip", "link", "add", "eth0", "netns", here, "type", "veth", ...peer);
