@@ -32,7 +32,7 @@ export interface Load {
 }
 
 /** Steady requests to one address, whatever becomes of them: a slow answer delays no other request. */
-export function startStats(options: LoadOptions): Load {
+export function startLoad(options: LoadOptions): Load {
   const startedAt = performance.now();
   const results: RequestResult[] = [];
   const underWay = new Set<Promise<void>>();

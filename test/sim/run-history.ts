@@ -1,9 +1,9 @@
 import { check } from "./checks/checks.js";
 import { buildCluster, type Cluster, startAll } from "./cluster/cluster.js";
-import { inject } from "./cluster/inject.js";
+import { injectFault } from "./cluster/inject.js";
 import { World } from "./cluster/world.js";
-import { describeHappening, type History } from "./history/history.js";
-import { enterVirtualTime } from "./kernel/virtual-time.js";
+import { describeEvent, type History } from "./history/history.js";
+import { enterVirtualTime } from "./simulator/virtual-time.js";
 
 /** After the faults everything has to be as it should be within L1's bound, with room for what was planned before. */
 const SETTLE_MS = 90_000;
@@ -13,7 +13,7 @@ const MAX_STEPS = 200_000;
 
 export interface Violation {
   /** "I1" */
-  readonly promise: string;
+  readonly rule: string;
   readonly atMs: number;
   readonly what: string;
 }
@@ -62,7 +62,7 @@ export async function runHistory(
     history,
     violations: checks.violations,
     steps: world.scheduler.steps,
-    faults: history.happenings.filter((each) => "fault" in each).length,
+    faults: history.events.filter((each) => "fault" in each).length,
     virtualMs: world.scheduler.nowMs,
     traceHash: world.trace.hash,
     trace: world.trace.lines,
@@ -74,12 +74,12 @@ function plan(cluster: Cluster): void {
   const { world, user } = cluster;
   const { scheduler, trace, history } = world;
   const open = new Set<() => void>();
-  for (const happening of history.happenings) {
-    scheduler.after(happening.atMs, undefined, () => {
-      trace.note("sim", describeHappening(happening).trim());
-      if ("action" in happening) return user.do(happening.action);
-      const { fault } = happening;
-      const undo = inject(fault, cluster);
+  for (const event of history.events) {
+    scheduler.after(event.atMs, undefined, () => {
+      trace.note("sim", describeEvent(event).trim());
+      if ("action" in event) return user.perform(event.action);
+      const { fault } = event;
+      const undo = injectFault(fault, cluster);
       const end = (): void => {
         if (!open.delete(end)) return;
         trace.note("sim", `${fault.kind} ends`);

@@ -1,12 +1,12 @@
 import { type Figure, median } from "../report.js";
-import type { Event } from "./events.js";
+import type { Disruption } from "./disruptions.js";
 import type { Path } from "./paths.js";
 import type { Result } from "./result.js";
 
 /** One event, once. */
 export interface Run {
   readonly path: Path;
-  readonly event: Event["name"];
+  readonly event: Disruption["name"];
   readonly results: readonly Result[];
   /** Requests sent until then may have been inside what died; 0: nothing did. */
   readonly severedAtMs: number;
@@ -16,7 +16,7 @@ export interface Run {
 /** Seconds until an answer, at worst: what the project promises of each path. */
 const WORST_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 1.1 };
 
-export function figuresOf(runs: readonly Run[], events: readonly Event[], paths: readonly Path[]): Figure[] {
+export function figuresOf(runs: readonly Run[], events: readonly Disruption[], paths: readonly Path[]): Figure[] {
   return paths.flatMap((path) =>
     events.flatMap((event) => {
       const own = runs.filter((run) => run.path === path && run.event === event.name);
@@ -28,7 +28,7 @@ export function figuresOf(runs: readonly Run[], events: readonly Event[], paths:
 function figuresOfEvent(
   name: string,
   runs: readonly Run[],
-  { path, event }: { readonly path: Path; readonly event: Event },
+  { path, event }: { readonly path: Path; readonly event: Disruption },
 ): Figure[] {
   const failed = worstOf({
     name: `${name}.failed`,

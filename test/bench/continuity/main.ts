@@ -3,14 +3,14 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { REPO_ROOT } from "../../../deploy/lab/paths.js";
-import { type Stage, withStage } from "../arena.js";
-import { untilQuiet } from "../quiet.js";
+import { type BerthLab, withBerthLab } from "../bench-lab.js";
+import { waitUntilIdle } from "../wait-until-idle.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { EVENTS, type Event, eventsIn } from "./events.js";
+import { DISRUPTIONS, type Disruption, parseDisruptions } from "./disruptions.js";
 import { describeRun, figuresOf, type Run } from "./figures.js";
-import { type Path, pathsIn } from "./paths.js";
-import { PORT, Scene } from "./scene.js";
+import { type Path, parsePaths } from "./paths.js";
+import { PORT, ServingStack } from "./serving-stack.js";
 import { underTraffic } from "./traffic.js";
 
 const IMAGE_SOURCE = join(REPO_ROOT, "test/bench/continuity/image");
@@ -22,18 +22,18 @@ const MARGIN_MS = 1_000;
 const QUIET_TIMEOUT_MS = 3_000;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const events = eventsIn(context.options.events);
-  const paths = pathsIn(context.options.paths);
+  const events = parseDisruptions(context.options.events);
+  const paths = parsePaths(context.options.paths);
   const serverGoneMs = Number(context.options["server-gone-s"] ?? SERVER_GONE_S) * 1_000;
   const runs: Run[] = [];
   for (const path of paths) {
-    await withStage({ tag: "k" }, context, async (stage) => {
+    await withBerthLab({ tag: "k" }, context, async (stage) => {
       await takePath(stage, path);
-      const scene = new Scene(stage, { image: IMAGE, replicas: REPLICAS, serverGoneMs });
+      const stack = new ServingStack(stage, { image: IMAGE, replicas: REPLICAS, serverGoneMs });
       await stage.lab.loadImage(IMAGE_SOURCE, IMAGE);
-      await scene.deploy();
+      await stack.deploy();
       for (let run = 1; run <= stage.runs; run += 1) {
-        for (const event of events) runs.push(await runEvent(stage, scene, { path, event }));
+        for (const event of events) runs.push(await runEvent(stage, stack, { path, event }));
       }
     });
   }
@@ -41,7 +41,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 }
 
 /** Agents of a lab choose by themselves. Theirs are started anew, to do as they are told. */
-async function takePath({ lab, stacks, signal }: Stage, path: Path): Promise<void> {
+async function takePath({ lab, stacks, signal }: BerthLab, path: Path): Promise<void> {
   for (const host of lab.hosts) {
     host.extraAgentArgs = ["--ingress", path];
     await host.killProcess("agent");
@@ -51,25 +51,25 @@ async function takePath({ lab, stacks, signal }: Stage, path: Path): Promise<voi
 }
 
 async function runEvent(
-  stage: Stage,
-  scene: Scene,
-  { path, event }: { readonly path: Path; readonly event: Event },
+  stage: BerthLab,
+  stack: ServingStack,
+  { path, event }: { readonly path: Path; readonly event: Disruption },
 ): Promise<Run> {
   const { signal, stacks, progress } = stage;
   await stacks.untilReady(signal);
-  await scene.spread();
-  await untilQuiet(signal, QUIET_TIMEOUT_MS);
-  scene.begin();
+  await stack.spreadReplicas();
+  await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
+  stack.begin();
   let beganAtMs = 0;
-  const { results, resent } = await underTraffic({ addresses: scene.addresses, port: PORT }, async () => {
+  const { results, resent } = await underTraffic({ addresses: stack.addresses, port: PORT }, async () => {
     await sleep(MARGIN_MS, undefined, { signal });
     beganAtMs = Date.now();
-    await event.happen(scene);
+    await event.happen(stack);
     await sleep(MARGIN_MS, undefined, { signal });
   });
-  const run: Run = { path, event: event.name, results, resent, severedAtMs: scene.severedAtMs };
+  const run: Run = { path, event: event.name, results, resent, severedAtMs: stack.severedAtMs };
   progress(`${path}, ${event.name}: ${describeRun(run, beganAtMs)}`);
-  await event.restore?.(scene);
+  await event.restore?.(stack);
   return run;
 }
 
@@ -78,7 +78,7 @@ process.exitCode = await runBench(
     name: "continuity",
     programs: { docker: ["dockerd", "--version"], nginx: ["nginx", "-v"] },
     options: {
-      events: EVENTS.map(({ name }) => name).join(","),
+      events: DISRUPTIONS.map(({ name }) => name).join(","),
       paths: "userspace,kernel",
       "server-gone-s": "SECONDS",
     },

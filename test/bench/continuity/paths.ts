@@ -4,7 +4,7 @@ export type Path = "userspace" | "kernel";
 const PATHS: readonly Path[] = ["userspace", "kernel"];
 
 /** @throws Error that names those there are */
-export function pathsIn(list: string | undefined): readonly Path[] {
+export function parsePaths(list: string | undefined): readonly Path[] {
   if (list === undefined) return PATHS;
   return list.split(",").map((name) => {
     const found = PATHS.find((path) => path === name.trim());

@@ -1,13 +1,13 @@
 // 60 replicas over three Docker hosts: from the order to all of them running, and known to be running.
 // berth (`stack deploy` of a new stack), Docker Swarm (`service create` of a new service) and the Docker API alone
 // (the floor) take turns on the same daemons, with the same image and settings.
-import { type Arena, withArena } from "../arena.js";
+import { type BerthAndSwarmLab, withBerthAndSwarmLab } from "../bench-lab.js";
 import { filters } from "../docker-api.js";
-import { bodyLike, type ContainerBody } from "../peer/floor.js";
+import { bodyLike, type ContainerBody } from "../peer/docker-baseline.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { type Contender, type DeployResult, type DeployTime, measureDeploy } from "./contender.js";
-import { berthContender, floorContender, swarmContender } from "./contenders.js";
+import { type Deployer, type DeployResult, type DeployTime, measureDeploy } from "./measure-deploy.js";
+import { berthDeployer, baselineDeployer, swarmDeployer } from "./deployers.js";
 
 const REPLICAS = 60;
 /** Enough for every host to have started a few: caches, compiled code and connections are warm afterwards. */
@@ -19,11 +19,11 @@ const SWARM_MANAGERS = 1;
 const RATIO_TO_FLOOR_GOAL = 1.1;
 
 type Who = "floor" | "berth" | "swarm";
-type Contenders = Readonly<Record<Who, Contender>>;
+type Contenders = Readonly<Record<Who, Deployer>>;
 type Round = Readonly<Record<Who, DeployResult>>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  return withArena({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (arena) => {
+  return withBerthAndSwarmLab({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (arena) => {
     const contenders = await prepare(arena);
     const rounds: Round[] = [];
     for (let run = 1; run <= arena.runs; run += 1) {
@@ -37,9 +37,9 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 }
 
 /** Warms everybody up. The floor then starts what berth starts, at the pace that suits this machine best. */
-async function prepare(arena: Arena): Promise<Contenders> {
-  const berth = berthContender(arena);
-  const swarm = swarmContender(arena);
+async function prepare(arena: BerthAndSwarmLab): Promise<Contenders> {
+  const berth = berthDeployer(arena);
+  const swarm = swarmDeployer(arena);
   const body: ContainerBody[] = [];
   const copyOne = async (): Promise<void> => {
     body.push(await bodyOfFirst(arena, berth.label));
@@ -50,7 +50,7 @@ async function prepare(arena: Arena): Promise<Contenders> {
   return { floor: await bestFloor(arena, body[0] ?? {}), berth, swarm };
 }
 
-async function bodyOfFirst({ apis, signal }: Arena, label: string): Promise<ContainerBody> {
+async function bodyOfFirst({ apis, signal }: BerthAndSwarmLab, label: string): Promise<ContainerBody> {
   for (const api of apis) {
     const [first] = await api.get<{ Id: string }[]>(
       `/containers/json?${filters({ label: [label] })}`,
@@ -61,10 +61,10 @@ async function bodyOfFirst({ apis, signal }: Arena, label: string): Promise<Cont
   throw new Error(`no container carries ${label}`);
 }
 
-async function bestFloor(arena: Arena, body: ContainerBody): Promise<Contender> {
-  const tried: { contender: Contender; seconds: number }[] = [];
+async function bestFloor(arena: BerthAndSwarmLab, body: ContainerBody): Promise<Deployer> {
+  const tried: { contender: Deployer; seconds: number }[] = [];
   for (const concurrency of FLOOR_CONCURRENCIES) {
-    const contender = floorContender(arena, body, concurrency);
+    const contender = baselineDeployer(arena, body, concurrency);
     const { confirmedS: seconds } = await measureDeploy(arena, contender, { count: REPLICAS });
     arena.progress(`floor with ${concurrency} at once on each host: ${seconds.toFixed(2)} s`);
     tried.push({ contender, seconds });
@@ -72,7 +72,7 @@ async function bestFloor(arena: Arena, body: ContainerBody): Promise<Contender> 
   return tried.reduce((best, next) => (next.seconds < best.seconds ? next : best)).contender;
 }
 
-async function measureOne(arena: Arena, contender: Contender, run: number): Promise<DeployResult> {
+async function measureOne(arena: BerthAndSwarmLab, contender: Deployer, run: number): Promise<DeployResult> {
   const result = await measureDeploy(arena, contender, { count: REPLICAS });
   const { acceptedS, firstStartS, lastStartS, confirmedS, cpuSeconds } = result;
   const steps = `taken ${acceptedS.toFixed(2)}, starts ${firstStartS.toFixed(2)} to ${lastStartS.toFixed(2)}`;

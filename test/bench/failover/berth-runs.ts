@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
-import type { Stage } from "../arena.js";
+import type { BerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { DockerApi } from "../docker-api.js";
-import { type RequestResult, startStats } from "../load.js";
-import { untilQuiet } from "../quiet.js";
-import { untilRunning, watchRunning } from "../running-watch.js";
+import { type RequestResult, startLoad } from "../load.js";
+import { waitUntilIdle } from "../wait-until-idle.js";
+import { waitUntilRunning, watchContainers } from "../container-watch.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
-import type { Loss, Scare, Scenario } from "./scenario.js";
+import type { HostLoss, FalseAlarm, Scenario } from "./scenarios.js";
 import { untilAllAnswer } from "./traffic.js";
 
 /** The name of the stack, and of the Swarm's service. */
@@ -38,7 +38,7 @@ export interface BerthRun {
 }
 
 /** Does to a stack what the scenario says while it serves. Stack and hosts stay as the fault left them. */
-export async function runOnBerth(stage: Stage, scenario: Scenario): Promise<BerthRun> {
+export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<BerthRun> {
   const { lab, signal } = stage;
   const leader = await lab.leaderHost();
   const victim = victimOf(scenario, lab.hosts, leader);
@@ -47,8 +47,8 @@ export async function runOnBerth(stage: Stage, scenario: Scenario): Promise<Bert
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
   await untilAllAnswer(target, REPLICAS, signal);
-  await untilQuiet(signal, QUIET_TIMEOUT_MS);
-  const load = startStats({ ...target, perSecond: REQUESTS_PER_SECOND });
+  await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
+  const load = startLoad({ ...target, perSecond: REQUESTS_PER_SECOND });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const outcome =
@@ -65,7 +65,7 @@ export async function runOnBerth(stage: Stage, scenario: Scenario): Promise<Bert
  * scare only when an earlier fault has left nothing of it on the host that is next.
  */
 async function deployOnto(
-  { stacks, image, apis, signal }: Stage,
+  { stacks, image, apis, signal }: BerthLab,
   { kind }: Scenario,
   victim: LabHost,
 ): Promise<void> {
@@ -74,8 +74,8 @@ async function deployOnto(
   const deploy = async (): Promise<number> => {
     await stacks.deploy(STACK, { hello: service }, signal);
     const limits = { count: REPLICAS, timeoutMs: RUNNING_TIMEOUT_MS, signal };
-    await untilRunning(apis, berthLabel(STACK), limits);
-    const watch = await watchRunning([api], berthLabel(STACK));
+    await waitUntilRunning(apis, berthLabel(STACK), limits);
+    const watch = await watchContainers([api], berthLabel(STACK));
     watch.close();
     return watch.count();
   };
@@ -99,11 +99,11 @@ function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost
 
 type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "excusedUntilMs">;
 
-async function lose({ lab, signal }: Stage, loss: Loss, victim: LabHost): Promise<Outcome> {
+async function lose({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost): Promise<Outcome> {
   const survivors = lab.hosts
     .filter((host) => host !== victim)
     .map((host) => new DockerApi(host.dockerSocket));
-  const watch = await watchRunning(survivors, berthLabel(STACK));
+  const watch = await watchContainers(survivors, berthLabel(STACK));
   const staying = watch.count();
   try {
     const options = { loss, victim, survivors, label: berthLabel(STACK), replicas: REPLICAS, signal };
@@ -116,8 +116,8 @@ async function lose({ lab, signal }: Stage, loss: Loss, victim: LabHost): Promis
   }
 }
 
-async function scare({ apis, signal }: Stage, fault: Scare, host: LabHost): Promise<Outcome> {
-  const watch = await watchRunning(apis, berthLabel(STACK));
+async function scare({ apis, signal }: BerthLab, fault: FalseAlarm, host: LabHost): Promise<Outcome> {
+  const watch = await watchContainers(apis, berthLabel(STACK));
   try {
     await fault.begin(host);
     await sleep(fault.lastsMs, undefined, { signal });

@@ -1,16 +1,16 @@
 import { type Figure, figureOf, median } from "../report.js";
 import type { BerthRun } from "./berth-runs.js";
 import type { LossTimes } from "./lose-host.js";
-import type { Loss, Scenario } from "./scenario.js";
+import type { HostLoss, Scenario } from "./scenarios.js";
 import { failuresOf } from "./traffic.js";
 
 /** Seconds until everything runs again: what the project promises. */
-const GOALS_S: Readonly<Record<Loss["name"], number | undefined>> = { worker: 2, cable: 2, leader: 5 };
+const GOALS_S: Readonly<Record<HostLoss["name"], number | undefined>> = { worker: 2, cable: 2, leader: 5 };
 
 export interface Results {
   readonly scenarios: readonly Scenario[];
   readonly berth: readonly BerthRun[];
-  readonly swarm: ReadonlyMap<Loss["name"], readonly LossTimes[]>;
+  readonly swarm: ReadonlyMap<HostLoss["name"], readonly LossTimes[]>;
 }
 
 export function figuresOf(results: Results): readonly Figure[] {
@@ -23,7 +23,7 @@ export function figuresOf(results: Results): readonly Figure[] {
   ];
 }
 
-function timesOf({ berth, swarm }: Results, name: Loss["name"]): Figure[] {
+function timesOf({ berth, swarm }: Results, name: HostLoss["name"]): Figure[] {
   const own = secondsOf(timesIn(berth, name));
   const peers = secondsOf(swarm.get(name) ?? []);
   const goal = GOALS_S[name];
@@ -90,7 +90,7 @@ function worstOf(figure: Omit<Figure, "value">): Figure {
   return { ...figure, value: Math.max(...figure.runs) };
 }
 
-function timesIn(runs: readonly BerthRun[], name: Loss["name"]): readonly LossTimes[] {
+function timesIn(runs: readonly BerthRun[], name: HostLoss["name"]): readonly LossTimes[] {
   return runs.flatMap(({ scenario, times }) => (scenario === name && times !== undefined ? [times] : []));
 }
 

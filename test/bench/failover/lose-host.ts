@@ -1,7 +1,7 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { DockerApi } from "../docker-api.js";
-import { watchRunning } from "../running-watch.js";
-import type { Loss } from "./scenario.js";
+import { watchContainers } from "../container-watch.js";
+import type { HostLoss } from "./scenarios.js";
 
 /** Swarm needs 17 s, 48 s when its leader went too. */
 const REPLACED_TIMEOUT_MS = 150_000;
@@ -16,7 +16,7 @@ export interface LossTimes {
 }
 
 export interface LoseHostOptions {
-  readonly loss: Loss;
+  readonly loss: HostLoss;
   readonly victim: LabHost;
   /** Docker of the hosts that stay. */
   readonly survivors: readonly DockerApi[];
@@ -28,7 +28,7 @@ export interface LoseHostOptions {
 /** Takes a host away, and times its replicas' return on the others by what their daemons run. */
 export async function loseHost(options: LoseHostOptions): Promise<LossTimes> {
   const { loss, victim, survivors, label, replicas, signal } = options;
-  const watch = await watchRunning(survivors, label);
+  const watch = await watchContainers(survivors, label);
   try {
     if (watch.count() === replicas) throw new Error(`${victim.name} runs none of the replicas`);
     const cutFromMs = Date.now();

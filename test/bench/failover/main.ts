@@ -2,16 +2,16 @@
 // its replicas run elsewhere, how many are started for no reason, and how many requests fail. Docker Swarm loses hosts
 // of the same lab in turn. Its routing mesh needs IPVS, which such a lab cannot promise, so that its requests are not
 // counted.
-import { type Stage, withStage } from "../arena.js";
+import { type BerthLab, withBerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { swarmLabel } from "../peer/swarm.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { removeAll, untilGone } from "../running-watch.js";
+import { removeAll, waitUntilGone } from "../container-watch.js";
 import { type BerthRun, runOnBerth, SERVERS, STACK } from "./berth-runs.js";
 import { figuresOf } from "./figures.js";
 import type { LossTimes } from "./lose-host.js";
-import { type Loss, SCENARIOS, scenariosIn } from "./scenario.js";
+import { type HostLoss, SCENARIOS, parseScenarios } from "./scenarios.js";
 import { loseOnSwarm } from "./swarm-runs.js";
 import { describeTraffic } from "./traffic.js";
 
@@ -20,15 +20,15 @@ const DEFAULT_PEER_RUNS = 2;
 const GONE_TIMEOUT_MS = 120_000;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const scenarios = scenariosIn(context.options.scenario);
+  const scenarios = parseScenarios(context.options.scenario);
   const peerRuns = Number(context.options["peer-runs"] ?? Math.min(DEFAULT_PEER_RUNS, context.runs));
   if (!(Number.isInteger(peerRuns) && peerRuns >= 0 && peerRuns <= context.runs)) {
     throw new Error(`--peer-runs takes 0 to --runs, not "${context.options["peer-runs"]}"`);
   }
   const losses = scenarios.filter((scenario) => scenario.kind === "loss");
-  return withStage({ tag: "f", servers: SERVERS }, context, async (stage) => {
+  return withBerthLab({ tag: "f", servers: SERVERS }, context, async (stage) => {
     const berth: BerthRun[] = [];
-    const swarm = new Map<Loss["name"], LossTimes[]>();
+    const swarm = new Map<HostLoss["name"], LossTimes[]>();
     for (let run = 1; run <= stage.runs; run += 1) {
       for (const scenario of scenarios) {
         const result = await runOnBerth(stage, scenario);
@@ -38,7 +38,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
       }
       if (run > peerRuns || losses.length === 0) continue;
       await stage.stacks.remove(STACK, stage.signal);
-      await untilGone(stage.apis, berthLabel(STACK), { timeoutMs: GONE_TIMEOUT_MS, signal: stage.signal });
+      await waitUntilGone(stage.apis, berthLabel(STACK), { timeoutMs: GONE_TIMEOUT_MS, signal: stage.signal });
       for (const loss of losses) {
         const times = await loseOnSwarm(stage, loss);
         stage.progress(`run ${run} swarm, ${loss.what}: ${describeTimes(times)}`);
@@ -52,7 +52,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 }
 
 /** Gives back what was taken, and waits until all of it takes part again. */
-async function restore({ lab, stacks, signal }: Stage): Promise<void> {
+async function restore({ lab, stacks, signal }: BerthLab): Promise<void> {
   await Promise.all(
     lab.hosts.map(async (host) => {
       if (!host.isUp) await host.start(signal);

@@ -11,8 +11,8 @@ import {
   type Report,
   writeReport,
 } from "../report.js";
-import { type Latency, type Load, measureLoad } from "./load.js";
-import { createNetwork } from "./network.js";
+import { type Latency, type Load, measureLoad } from "./wrk.js";
+import { createNetwork } from "./bench-network.js";
 import {
   BERTH_PORT,
   BIG_PATH,

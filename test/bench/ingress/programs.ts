@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { formatListener } from "../../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type { KernelRoute } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
-import type { BenchNetwork } from "./network.js";
+import type { BenchNetwork } from "./bench-network.js";
 
 const run = promisify(execFile);
 const BACKEND_PORTS = [8001, 8002] as const;

@@ -13,7 +13,7 @@ import { type ServerProcess, startServerProcess } from "../../harness/server-pro
 import { usageOf } from "../process-usage.js";
 import type { BenchContext } from "../run-bench.js";
 import { SimAgent } from "./sim-agent.js";
-import { Tally } from "./tally.js";
+import { AgentCounters } from "./agent-counters.js";
 
 export interface ScaleSize {
   readonly nodes: number;
@@ -92,11 +92,11 @@ async function measurePhases(
   { servers, etcd, hosts }: Parts,
   { signal, progress }: BenchContext,
 ): Promise<ScaleRun> {
-  const tally = new Tally();
+  const tally = new AgentCounters();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
   const tasks = size.services * size.replicas;
   const agents = startAgents(size.nodes, { servers, tally, hosts });
-  await tally.reached("all agents have their set", () => setsNow(tally) >= size.nodes, wait);
+  await tally.waitUntil("all agents have their set", () => setsNow(tally) >= size.nodes, wait);
   progress(`${size.nodes} agents are connected`);
 
   const client = createRpcClient(ControlServiceService, { address: leaderFirst(servers).address });
@@ -108,15 +108,15 @@ async function measurePhases(
       DeployStackRequest.fromPartial({ stack: "scale", services: services(size) }),
       { timeoutMs: DEPLOY_TIMEOUT_MS, signal },
     );
-    const assignedAt = await tally.reached("all tasks are assigned", () => tally.assigned >= tasks, wait);
+    const assignedAt = await tally.waitUntil("all tasks are assigned", () => tally.assigned >= tasks, wait);
     const assignCpu = cpu();
     const { server: serverS, etcd: etcdS, agents: agentsS } = assignCpu;
     const cpuUse = `processor: server ${serverS.toFixed(1)} s, etcd ${etcdS.toFixed(1)} s, agents ${agentsS.toFixed(1)} s`;
     progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s; ${cpuUse}`);
     await deployPublished(client.calls, signal);
-    const runningAt = await tally.reached("all tasks run", () => tally.stored >= tasks, wait);
+    const runningAt = await tally.waitUntil("all tasks run", () => tally.stored >= tasks, wait);
     progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
-    await tally.reached("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
+    await tally.waitUntil("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
     const idle = await idleUsage(leader, signal);
     const drainMs = await drainPublished({ calls: client.calls, tally, signal });
     progress(`tasks that every host sends connections to were told to stop after ${drainMs.toFixed(0)} ms`);
@@ -156,7 +156,7 @@ function startAgents(
     servers,
     tally,
     hosts,
-  }: { readonly servers: readonly ServerProcess[]; readonly tally: Tally; readonly hosts: AbortSignal },
+  }: { readonly servers: readonly ServerProcess[]; readonly tally: AgentCounters; readonly hosts: AbortSignal },
 ): readonly SimHost[] {
   return Array.from({ length: count }, (_, index) => {
     const nodeId = `sim-${String(index).padStart(4, "0")}`;
@@ -203,7 +203,7 @@ async function drainPublished({
   signal,
 }: {
   readonly calls: Calls;
-  readonly tally: Tally;
+  readonly tally: AgentCounters;
   readonly signal: AbortSignal;
 }): Promise<number> {
   const before = tally.stopped;
@@ -212,7 +212,7 @@ async function drainPublished({
   await calls.scaleServices({ services: [{ service: PUBLISHED, replicas }] }, { signal });
   const isTold = (): boolean => tally.stopped >= before + PUBLISHED_REPLICAS - replicas;
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
-  return (await tally.reached("surplus tasks are told to stop", isTold, wait)) - askedAt;
+  return (await tally.waitUntil("surplus tasks are told to stop", isTold, wait)) - askedAt;
 }
 
 /** Begins to count; what it returns says what has been used since. */
@@ -253,7 +253,7 @@ async function idleUsage(
 /** A host ends without a word. */
 async function loseNode(
   [host]: readonly SimHost[],
-  { calls, tally, signal }: { readonly calls: Calls; readonly tally: Tally; readonly signal: AbortSignal },
+  { calls, tally, signal }: { readonly calls: Calls; readonly tally: AgentCounters; readonly signal: AbortSignal },
 ): Promise<{ readonly nodeDetectedMs: number; readonly nodeLossMs: number }> {
   if (host === undefined) throw new Error("there are no agents");
   const { tasks } = await calls.listTasks({ node: host.nodeId, service: "", stack: "" });
@@ -261,7 +261,7 @@ async function loseNode(
   const lostAt = Date.now();
   host.power.abort();
   const offsetMs = Date.now() - performance.now();
-  const replacedAt = await tally.reached(
+  const replacedAt = await tally.waitUntil(
     "the lost tasks are assigned",
     () => tally.assigned >= before + tasks.length,
     {
@@ -282,13 +282,13 @@ async function loseNode(
 
 async function loseLeader(
   leader: ServerProcess,
-  { tally, agents, signal }: { readonly tally: Tally; readonly agents: number; readonly signal: AbortSignal },
+  { tally, agents, signal }: { readonly tally: AgentCounters; readonly agents: number; readonly signal: AbortSignal },
 ): Promise<{ readonly takeoverMs: number; readonly agentsBackMs: number }> {
   const before = tally.epoch;
   const killedAt = performance.now();
   await leader.kill();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
-  const backAt = await tally.reached(
+  const backAt = await tally.waitUntil(
     "all agents are with the next leader",
     () => tally.epoch > before && setsNow(tally) >= agents,
     wait,
@@ -297,7 +297,7 @@ async function loseLeader(
   return { takeoverMs: welcomedAt - killedAt, agentsBackMs: backAt - killedAt };
 }
 
-const setsNow = (tally: Tally): number => tally.setsByEpoch.get(tally.epoch) ?? 0;
+const setsNow = (tally: AgentCounters): number => tally.setsByEpoch.get(tally.epoch) ?? 0;
 
 function leaderFirst([first]: readonly ServerProcess[]): ServerProcess {
   if (first === undefined) throw new Error("no server was started");

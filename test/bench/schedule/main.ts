@@ -3,8 +3,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { type Shape, timeOnce } from "./decide.js";
-import { type SingleShape, timeSingle } from "./single.js";
+import { type Shape, timePlacement } from "./time-placement.js";
+import { type SingleShape, timeReplacement } from "./time-replacement.js";
 
 interface Measured extends Shape {
   readonly name: string;
@@ -43,10 +43,10 @@ const WARM_UPS = 2;
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const runsByShape = new Map<string, readonly number[]>();
   for (const shape of SHAPES)
-    runsByShape.set(shape.name, await repeat(shape.name, () => timeOnce(shape), context));
+    runsByShape.set(shape.name, await repeat(shape.name, () => timePlacement(shape), context));
   const singles: Figure[] = [];
   for (const shape of SINGLES) {
-    const runs = await repeat(shape.name, () => timeSingle(shape), { ...context, unit: "µs" });
+    const runs = await repeat(shape.name, () => timeReplacement(shape), { ...context, unit: "µs" });
     const goal: Goal | undefined =
       shape.goalUs === undefined ? undefined : { kind: "at-most", value: shape.goalUs };
     singles.push(

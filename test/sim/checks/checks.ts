@@ -4,25 +4,25 @@ import { LONGEST_CALL_MS } from "../cluster/user.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { Violation } from "../run-history.js";
 import type { Commit } from "../store/sim-etcd.js";
-import { Answers } from "./answers.js";
-import { Contact } from "./contact.js";
+import { AcknowledgedChanges } from "./acknowledged-changes.js";
+import { HostConditions } from "./host-conditions.js";
 import { Convergence } from "./convergence.js";
-import { Copies } from "./copies.js";
+import { TaskCounts } from "./task-counts.js";
 import { Dependencies } from "./dependencies.js";
 import { Drains } from "./drains.js";
 import { Ingress } from "./ingress.js";
 import { Jobs } from "./jobs.js";
-import { Leases } from "./leases.js";
-import { Load } from "./load.js";
-import { Memberships } from "./memberships.js";
-import { checkOrder } from "./orders.js";
+import { NetworkAllocation } from "./network-allocation.js";
+import { Autoscaling } from "./autoscaling.js";
+import { NetworkMembership } from "./network-membership.js";
+import { checkEngineCall } from "./engine-calls.js";
 import { Records, stateOf } from "./records.js";
-import { Reports } from "./reports.js";
+import { StatusReports } from "./status-reports.js";
 import { Rollbacks } from "./rollbacks.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 import { Tables } from "./tables.js";
-import { Transitions } from "./transitions.js";
-import { Volumes } from "./volumes.js";
+import { RecordChanges } from "./record-changes.js";
+import { VolumePlacement } from "./volume-placement.js";
 
 const LOOK_MS = 100;
 const MAX_VIOLATIONS = 10;
@@ -43,27 +43,27 @@ export function check(cluster: Cluster): Checks {
   const report = (promise: string, what: string): void => {
     if (said.has(`${promise} ${what}`) || violations.length >= MAX_VIOLATIONS) return;
     said.add(`${promise} ${what}`);
-    violations.push({ promise, atMs: scheduler.nowMs, what });
+    violations.push({ rule: promise, atMs: scheduler.nowMs, what });
     world.trace.note("check", `VIOLATION ${promise} ${what}`);
   };
   const records = new Records();
-  const contact = new Contact(cluster, records);
-  const scene: Scene = { cluster, records, contact, report };
-  const copies = new Copies(scene);
-  const answers = new Answers(scene);
-  const ingress = new Ingress(scene);
-  const jobs = new Jobs(scene);
-  const dependencies = new Dependencies(scene);
-  const leases = new Leases(scene);
-  const load = new Load(scene);
-  const memberships = new Memberships(scene);
-  const volumes = new Volumes(scene);
-  const reports = new Reports(scene);
-  const drains = new Drains(scene);
-  const rollbacks = new Rollbacks(scene);
-  const tables = new Tables(scene);
-  const transitions = new Transitions(scene);
-  const convergence = new Convergence(scene);
+  const contact = new HostConditions(cluster, records);
+  const context: CheckContext = { cluster, records, conditions: contact, report };
+  const copies = new TaskCounts(context);
+  const answers = new AcknowledgedChanges(context);
+  const ingress = new Ingress(context);
+  const jobs = new Jobs(context);
+  const dependencies = new Dependencies(context);
+  const leases = new NetworkAllocation(context);
+  const load = new Autoscaling(context);
+  const memberships = new NetworkMembership(context);
+  const volumes = new VolumePlacement(context);
+  const reports = new StatusReports(context);
+  const drains = new Drains(context);
+  const rollbacks = new Rollbacks(context);
+  const tables = new Tables(context);
+  const transitions = new RecordChanges(context);
+  const convergence = new Convergence(context);
   let isStopped = false;
 
   world.observers.push({
@@ -78,48 +78,48 @@ export function check(cluster: Cluster): Checks {
       tables.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
       for (const each of [jobs, dependencies, volumes, load, leases, memberships]) each.onChange(change);
-      for (const [nodeId, before] of change.nodesBefore) contact.checkDeath(nodeId, before, report);
+      for (const [nodeId, before] of change.nodesBefore) contact.checkNodeDown(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
           report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) waits and does not say why`);
         }
       }
-      contact.look();
+      contact.update();
     },
     onContainer(host: string, container: SimContainer, what: string) {
       dependencies.noteContainer(host, container, what);
       if (what === "started") transitions.noteStarted(container.taskId);
       if (what === "started" || what === "health") rollbacks.noteContainer(container.serviceId);
-      contact.look();
+      contact.update();
       if (what !== "started") return;
-      copies.look();
-      jobs.look();
+      copies.check();
+      jobs.check();
       leases.onStarted(host, container);
       memberships.onStarted(host, container);
     },
-    onTables: (host) => tables.onTables(host),
-    onOrder(host, kind, containerId) {
-      checkOrder(scene, host, kind, containerId);
+    onTablesChanged: (host) => tables.onTables(host),
+    onEngineCall(host, kind, containerId) {
+      checkEngineCall(context, host, kind, containerId);
       if (kind === "stop") drains.onStop(host, containerId);
     },
   });
 
   const look = (): void => {
-    contact.look();
-    copies.look();
-    answers.look();
-    ingress.look();
-    reports.look();
-    if (scheduler.nowMs > history.healAtMs) convergence.look();
-    for (const sinceMs of cluster.user.waiting.values()) {
+    contact.update();
+    copies.check();
+    answers.check();
+    ingress.check();
+    reports.check();
+    if (scheduler.nowMs > history.healAtMs) convergence.check();
+    for (const sinceMs of cluster.user.pending.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)
         report("L4", "a call has no answer after its deadline");
     }
     for (const bug of world.bugs) report("BUG", bug);
     isStopped = violations.length > 0 || convergence.isOver;
-    scheduler.quietly(LOOK_MS, look);
+    scheduler.afterQuiet(LOOK_MS, look);
   };
-  scheduler.quietly(LOOK_MS, look);
+  scheduler.afterQuiet(LOOK_MS, look);
   return {
     violations,
     get isOver() {

@@ -9,15 +9,15 @@ import {
 } from "@berth/proto";
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage } from "../docker/images.js";
-import { replicasOf } from "./copies.js";
-import { isHeld } from "./held.js";
-import { jobAllowanceMs, missingOfJob } from "./job-convergence.js";
-import { loadAllowanceMs, missingOfLoad } from "./load.js";
-import { missingOfNetworks } from "./network-convergence.js";
+import { replicasOf } from "./task-counts.js";
+import { isWaitingForDependency } from "./held.js";
+import { jobAllowanceMs, unmetJobGoals } from "./job-convergence.js";
+import { autoscaleAllowanceMs, unmetLoad } from "./autoscaling.js";
+import { unmetNetworkGoals } from "./network-convergence.js";
 import { hasNetworkRoom } from "./network-room.js";
 import { isFinal, isJob, stateOf } from "./records.js";
-import { runningContainers, type Scene } from "./scene.js";
-import { homesOf } from "./volumes.js";
+import { runningContainers, type CheckContext } from "./check-context.js";
+import { nodesWithVolumes } from "./volume-placement.js";
 
 /** L1's bound. */
 const SETTLE_MS = 15_000;
@@ -29,12 +29,12 @@ const PLACED_MS = 1_500;
 
 /** L1, L2, L3 and I10: what has to come true once nothing goes wrong any more. */
 export class Convergence {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   #settledSinceMs: number | undefined;
   readonly #roomSinceMs = new Map<string, number>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   /** It has been as it should be for long enough. */
@@ -43,17 +43,17 @@ export class Convergence {
   }
 
   get #nowMs(): number {
-    return this.#scene.cluster.world.scheduler.nowMs;
+    return this.#context.cluster.world.scheduler.nowMs;
   }
 
   /** To be called from the end of the faults on. */
-  look(): void {
-    const { cluster, report } = this.#scene;
+  check(): void {
+    const { cluster, report } = this.#context;
     const missing = this.#missing();
     const sinceMs = this.#nowMs - cluster.world.history.healAtMs;
     const isLate = sinceMs > SETTLE_MS + this.#allowanceMs();
     // Dear to find out, and of no use while there is something else.
-    const ofNetworks = missing.length === 0 || isLate ? missingOfNetworks(this.#scene) : [];
+    const ofNetworks = missing.length === 0 || isLate ? unmetNetworkGoals(this.#context) : [];
     if (missing.length + ofNetworks.length === 0) this.#settledSinceMs ??= this.#nowMs;
     else {
       if (isLate) for (const what of missing) report("L1", what);
@@ -65,9 +65,9 @@ export class Convergence {
 
   /** What keeps the cluster from being as its users want it. Empty: nothing. */
   #missing(): readonly string[] {
-    const { records, cluster } = this.#scene;
+    const { records, cluster } = this.#context;
     const missing: string[] = [];
-    if (cluster.user.waiting.size > 0) missing.push("a call has no answer");
+    if (cluster.user.pending.size > 0) missing.push("a call has no answer");
     if (records.leader === undefined) missing.push("nobody leads");
     for (const host of cluster.hosts) {
       if (records.nodes.get(host.nodeId)?.state !== NodeState.READY)
@@ -82,29 +82,29 @@ export class Convergence {
   #of(service: Service): readonly string[] {
     const name = service.spec?.name ?? service.id;
     if (service.removing) return [`${name} is not removed yet`];
-    if (isHeld(service, this.#scene)) {
+    if (isWaitingForDependency(service, this.#context)) {
       const late = (service.spec?.dependsOn ?? []).filter((each) => !this.#isThere(each.service));
       return late.length > 0 ? [] : [`${name} waits for what is there`];
     }
     const hasNoRoom = (task: Task): boolean => this.#hasNoRoom(task);
-    return isJob(service.spec) ? missingOfJob(service, this.#scene, hasNoRoom) : this.#ofService(service);
+    return isJob(service.spec) ? unmetJobGoals(service, this.#context, hasNoRoom) : this.#ofService(service);
   }
 
   /** As everybody who waits for it wants it. */
   #isThere(name: string): boolean {
-    const service = this.#scene.records.serviceNamed(name);
+    const service = this.#context.records.serviceNamed(name);
     if (service === undefined || service.removing || this.#isPaused(service)) return false;
     const image = service.spec?.task?.container?.image ?? "";
     const isDone = service.job !== undefined && service.job.endedAtMs > 0 && !service.job.failed;
     if (isJob(service.spec)) return isDone;
-    const isWaiting = this.#scene.records.tasksOf(service.id).some((task) => stateOf(task) === TaskState.NEW);
+    const isWaiting = this.#context.records.tasksOf(service.id).some((task) => stateOf(task) === TaskState.NEW);
     return isGoodImage(image) && !isWaiting && this.#of(service).length === 0;
   }
 
   #ofService(service: Service): readonly string[] {
-    const { records } = this.#scene;
+    const { records } = this.#context;
     const name = service.spec?.name ?? service.id;
-    const running = runningContainers(this.#scene).filter(
+    const running = runningContainers(this.#context).filter(
       ({ container }) => container.serviceId === service.id,
     );
     const isGlobal = service.spec?.mode?.$case === "global";
@@ -132,7 +132,7 @@ export class Convergence {
     }
     if (!isGoodImage(image)) return missing;
     // Only where nothing keeps its replicas from running.
-    const unscaled = waiting === 0 && !isPaused ? missingOfLoad(service, this.#scene) : undefined;
+    const unscaled = waiting === 0 && !isPaused ? unmetLoad(service, this.#context) : undefined;
     if (unscaled !== undefined) missing.push(unscaled);
     const wanted = isGlobal ? takers.size : replicasOf(service);
     const well = tasks.filter((task) => stateOf(task) === TaskState.RUNNING && this.#runs(task)).length;
@@ -155,12 +155,12 @@ export class Convergence {
 
   /** By Docker's word. */
   #runs(task: Task): boolean {
-    return runningContainers(this.#scene).some(({ container }) => container.taskId === task.id);
+    return runningContainers(this.#context).some(({ container }) => container.taskId === task.id);
   }
 
   /** Hosts that new tasks of a service may go to. */
   #takers(spec: ServiceSpec | undefined): readonly SimHost[] {
-    const { records, cluster } = this.#scene;
+    const { records, cluster } = this.#context;
     const needsNetworks = (spec?.task?.networks ?? []).some(({ optional }) => !optional);
     return cluster.hosts.filter(({ nodeId }) => {
       const { availability, description } = records.nodes.get(nodeId) ?? {};
@@ -171,7 +171,7 @@ export class Convergence {
 
   /** I10 among them: containers of services that are gone. */
   #strays(): ReturnType<typeof runningContainers> {
-    const { records, cluster } = this.#scene;
+    const { records, cluster } = this.#context;
     return cluster.hosts.flatMap((host) =>
       [...host.docker.containers.values()]
         .filter(({ taskId, serviceId }) => {
@@ -184,7 +184,7 @@ export class Convergence {
   }
 
   #checkPlacement(): void {
-    const { records, report } = this.#scene;
+    const { records, report } = this.#context;
     const waiting = new Set<string>();
     for (const task of records.tasks.values()) {
       if (stateOf(task) !== TaskState.NEW || task.desiredState >= DesiredState.SHUTDOWN) continue;
@@ -206,13 +206,13 @@ export class Convergence {
   }
 
   #hasNoRoom(task: Task): boolean {
-    const { records } = this.#scene;
+    const { records } = this.#context;
     const spec = records.specOf(task.serviceId, task.specVersion);
     const memory = spec?.task?.reservations?.memoryBytes ?? 0;
     const volumes = (spec?.task?.container?.mounts ?? []).flatMap(({ kind }) =>
       kind?.$case === "volume" ? [kind.value.name] : [],
     );
-    const homes = homesOf(this.#scene, volumes);
+    const homes = nodesWithVolumes(this.#context, volumes);
     return ![...records.nodes.values()].some((node) => {
       if (node.state !== NodeState.READY || node.availability !== Availability.ACTIVE) return false;
       if (node.description?.engineReady !== true || homes?.has(node.id) === false) return false;
@@ -230,7 +230,7 @@ export class Convergence {
       );
       const ports = (spec?.ports ?? []).filter(({ mode }) => mode === 2);
       return (
-        hasNetworkRoom(this.#scene, { spec, node, there: specs }) &&
+        hasNetworkRoom(this.#context, { spec, node, there: specs }) &&
         reserved + memory <= (node.description?.memoryBytes ?? 0) &&
         !ports.some(({ published }) => taken.has(published))
       );
@@ -239,11 +239,11 @@ export class Convergence {
 
   #allowanceMs(): number {
     let longest = 0;
-    for (const service of this.#scene.records.services.values()) {
+    for (const service of this.#context.records.services.values()) {
       const parallelism = (service.spec?.update?.parallelism ?? 1) || Number.POSITIVE_INFINITY;
       const slots = Math.max(replicasOf(service), 3);
       longest = Math.max(longest, Math.ceil(slots / parallelism) * ROLLOUT_STEP_MS);
     }
-    return longest + jobAllowanceMs(this.#scene) + loadAllowanceMs(this.#scene);
+    return longest + jobAllowanceMs(this.#context) + autoscaleAllowanceMs(this.#context);
   }
 }

@@ -1,8 +1,8 @@
 import { Dependency_Condition, type Service, TaskState } from "@berth/proto";
 import type { SimContainer } from "../docker/sim-container.js";
-import { replicasOf } from "./copies.js";
+import { replicasOf } from "./task-counts.js";
 import { isJob, type RecordChange } from "./records.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 
 /** What was seen of a service, whoever it was by that name. */
 interface Seen {
@@ -16,17 +16,17 @@ interface Seen {
 
 /** W1: nothing of a service starts before what it waits for was so, by Docker's word. */
 export class Dependencies {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   readonly #seen = new Map<string, Seen>();
   /** Services that have had a task on a node. */
   readonly #begun = new Set<string>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   noteContainer(host: string, container: SimContainer, what: string): void {
-    const { records } = this.#scene;
+    const { records } = this.#context;
     const name = records.services.get(container.serviceId)?.spec?.name;
     if (name === undefined) return;
     const { started, healthy, completed } = this.#of(name);
@@ -48,13 +48,13 @@ export class Dependencies {
       if (after === undefined || after.nodeId === "" || before?.nodeId === after.nodeId) continue;
       if (this.#begun.has(after.serviceId) || after.status?.state === TaskState.NEW) continue;
       this.#begun.add(after.serviceId);
-      const service = this.#scene.records.services.get(after.serviceId);
+      const service = this.#context.records.services.get(after.serviceId);
       if (service !== undefined) this.#checkFirst(service);
     }
   }
 
   #checkFirst({ spec }: Service): void {
-    const { report } = this.#scene;
+    const { report } = this.#context;
     for (const { service, condition } of spec?.dependsOn ?? []) {
       const seen = this.#of(service);
       const { slots, word } = slotsOf(seen, condition);

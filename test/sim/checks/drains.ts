@@ -1,23 +1,23 @@
 import { DesiredState } from "@berth/proto";
 import { receivesConnections } from "../../../packages/control-plane/src/core/endpoints/drain.js";
 import type { TaskChange } from "./records.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 
 /** A host that does not answer is waited for so long; less what a timer may be early against a commit's time. */
 const DEADLINE_MS = 990;
 
 /** I11: a task is not told to stop while a host that is well still sends it new connections. */
 export class Drains {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   /** Tasks that took connections when they were to stop, and since when. */
   readonly #stoppingSinceMs = new Map<string, number>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   onCommit(tasks: readonly TaskChange[]): void {
-    const { cluster, records } = this.#scene;
+    const { cluster, records } = this.#context;
     for (const { before, after } of tasks) {
       const isNews =
         before !== undefined &&
@@ -32,7 +32,7 @@ export class Drains {
   }
 
   onStop(hostName: string, containerId: string): void {
-    const { cluster, records, contact, report } = this.#scene;
+    const { cluster, records, conditions: contact, report } = this.#context;
     const host = cluster.hosts.find(({ name }) => name === hostName);
     const { taskId = "" } = host?.docker.containers.get(containerId) ?? {};
     const sinceMs = this.#stoppingSinceMs.get(taskId);
@@ -46,7 +46,7 @@ export class Drains {
     for (const { name, table, names } of cluster.hosts) {
       const tables = [...(table?.listeners ?? []), ...names.services];
       const sends = tables.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));
-      if (!sends || !contact.isWell(name)) continue;
+      if (!sends || !contact.isHealthy(name)) continue;
       const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
       report("I11", `${what} while ${name} still sends it connections`);
     }

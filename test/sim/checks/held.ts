@@ -1,9 +1,9 @@
 import { DesiredState, type Service, TaskState } from "@berth/proto";
 import { stateOf } from "./records.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 
 /** Whether its first tasks wait for another service. */
-export function isHeld({ id, spec }: Service, { records }: Scene): boolean {
+export function isWaitingForDependency({ id, spec }: Service, { records }: CheckContext): boolean {
   if ((spec?.dependsOn ?? []).length === 0) return false;
   const wanted = records.tasksOf(id).filter(({ desiredState }) => desiredState < DesiredState.SHUTDOWN);
   return (

@@ -1,24 +1,24 @@
-import { runningContainers, type Scene } from "./scene.js";
+import { runningContainers, type CheckContext } from "./check-context.js";
 
 /** A table is at every host within this after an endpoint is gone: the report, the write, the way to the agents. */
 const STALE_MS = 3_000;
 
 /** I9, as far as tables go: new connections are sent to nobody who is gone. */
 export class Ingress {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   readonly #goneSinceMs = new Map<string, number>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
-  look(): void {
-    const { cluster, contact, report } = this.#scene;
+  check(): void {
+    const { cluster, conditions: contact, report } = this.#context;
     const { nowMs } = cluster.world.scheduler;
-    const running = new Set(runningContainers(this.#scene).map(({ container }) => container.taskId));
-    const isAnyExcused = cluster.hosts.some(({ name }) => contact.isExcused(name));
+    const running = new Set(runningContainers(this.#context).map(({ container }) => container.taskId));
+    const isAnyExcused = cluster.hosts.some(({ name }) => contact.isDisrupted(name));
     // Nothing becomes known while etcd stands still.
-    const toldForMs = Math.min(...cluster.hosts.map(({ name }) => contact.tellsForMs(name)));
+    const toldForMs = Math.min(...cluster.hosts.map(({ name }) => contact.reportingForMs(name)));
     const gone = new Set<string>();
     for (const host of cluster.hosts) {
       for (const { endpoints, service } of [...(host.table?.listeners ?? []), ...host.names.services]) {

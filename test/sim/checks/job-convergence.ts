@@ -1,7 +1,7 @@
 import { Availability, NodeState, type Service, type Task, TaskState } from "@berth/proto";
 import { isJobImage } from "../docker/images.js";
 import { isJob, stateOf } from "./records.js";
-import { runningContainers, type Scene } from "./scene.js";
+import { runningContainers, type CheckContext } from "./check-context.js";
 
 /** A scheduled time is decided upon within this. */
 const DECIDED_MS = 10_000;
@@ -9,35 +9,35 @@ const DECIDED_MS = 10_000;
 const STEP_MS = 6_000;
 
 /** What keeps a job from being done. Empty: nothing. */
-export function missingOfJob(
+export function unmetJobGoals(
   service: Service,
-  scene: Scene,
+  context: CheckContext,
   hasNoRoom: (task: Task) => boolean,
 ): readonly string[] {
-  const { records } = scene;
+  const { records } = context;
   const { spec, job, cron } = service;
   const name = spec?.name ?? service.id;
   if (!isJobImage(spec?.task?.container?.image ?? "")) return [];
   if (spec?.cron !== undefined) {
     const isLate =
-      cron !== undefined && cron.nextRunAtMs > 0 && cron.nextRunAtMs < leaderNow(scene) - DECIDED_MS;
+      cron !== undefined && cron.nextRunAtMs > 0 && cron.nextRunAtMs < leaderNow(context) - DECIDED_MS;
     return isLate ? [`a run of ${name} was due at ${new Date(cron.nextRunAtMs).toISOString()}`] : [];
   }
   const waiting = records.tasksOf(service.id).some((task) => {
     return stateOf(task) === TaskState.NEW && hasNoRoom(task);
   });
   // A task that is bound to its node waits for that.
-  const isBound = spec?.mode?.$case === "globalJob" && !areAllActive(scene);
+  const isBound = spec?.mode?.$case === "globalJob" && !areAllActive(context);
   if (waiting || isBound) return [];
   if (job === undefined || job.endedAtMs === 0) return [`${name} is not done`];
   if (job.failed) return [`${name} has failed: ${job.message}`];
-  return runningContainers(scene)
+  return runningContainers(context)
     .filter(({ container }) => container.serviceId === service.id)
     .map(({ container, host }) => `${container.name} still runs on ${host.name}`);
 }
 
 /** How long the jobs that there are may take, at most. */
-export function jobAllowanceMs({ records }: Scene): number {
+export function jobAllowanceMs({ records }: CheckContext): number {
   let longest = 0;
   for (const { spec } of records.services.values()) {
     if (!isJob(spec) || spec?.cron !== undefined) continue;
@@ -49,13 +49,13 @@ export function jobAllowanceMs({ records }: Scene): number {
   return longest;
 }
 
-function areAllActive({ records }: Scene): boolean {
+function areAllActive({ records }: CheckContext): boolean {
   return [...records.nodes.values()].every(
     ({ availability, state }) => availability === Availability.ACTIVE && state === NodeState.READY,
   );
 }
 
-function leaderNow({ cluster, records }: Scene): number {
+function leaderNow({ cluster, records }: CheckContext): number {
   const leader = cluster.servers.find(({ address }) => address === records.leader);
   return cluster.world.nowOf(leader?.host ?? "");
 }

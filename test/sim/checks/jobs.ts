@@ -1,18 +1,18 @@
 import { CronSpec_Concurrency, type Service, type ServiceSpec, TaskState } from "@berth/proto";
-import { groupBy } from "./copies.js";
+import { groupBy } from "./task-counts.js";
 import { isJob, type RecordChange, stateOf, type TaskChange } from "./records.js";
-import { nameOf, type Running, runningContainers, type Scene } from "./scene.js";
+import { describeContainer, type RunningContainer, runningContainers, type CheckContext } from "./check-context.js";
 
 /** J1 to J4: what is done is done once, no more at a time than asked for, no scheduled time twice. */
 export class Jobs {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   /** "<service>/<run>/<slot>" of what etcd has called complete. */
   readonly #done = new Set<string>();
   /** Of each service with a schedule: the last time that a run has begun for. */
   readonly #lastDueMs = new Map<string, number>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   onChange({ tasks, services }: RecordChange): void {
@@ -23,10 +23,10 @@ export class Jobs {
   }
 
   /** What runs at this moment. */
-  look(): void {
-    const { contact, records } = this.#scene;
-    const running = runningContainers(this.#scene).filter(({ host, container }) => {
-      return records.runs.has(container.taskId) && !contact.isExcused(host.name);
+  check(): void {
+    const { conditions: contact, records } = this.#context;
+    const running = runningContainers(this.#context).filter(({ host, container }) => {
+      return records.runs.has(container.taskId) && !contact.isDisrupted(host.name);
     });
     for (const [serviceId, ofService] of groupBy(running, ({ container }) => container.serviceId)) {
       const spec = records.services.get(serviceId)?.spec;
@@ -36,7 +36,7 @@ export class Jobs {
 
   #checkTask({ before, after }: TaskChange): void {
     if (after === undefined || after.jobIteration === 0) return;
-    const { report } = this.#scene;
+    const { report } = this.#context;
     const slot = `${after.serviceId}/${after.jobIteration}/${after.slot || after.nodeId}`;
     const isNew = before === undefined || before.nodeId !== after.nodeId;
     if (isNew && after.nodeId !== "" && this.#done.has(slot)) {
@@ -46,14 +46,14 @@ export class Jobs {
     if (stateOf(after) === TaskState.COMPLETE) this.#done.add(slot);
   }
 
-  #checkRuns(spec: ServiceSpec, running: readonly Running[]): void {
-    const { report, records } = this.#scene;
+  #checkRuns(spec: ServiceSpec, running: readonly RunningContainer[]): void {
+    const { report, records } = this.#context;
     const runs = groupBy(running, ({ container }) => String(records.runs.get(container.taskId)));
     const most = spec.mode?.$case === "replicatedJob" ? spec.mode.value.maxConcurrent : 0;
     for (const [run, tasks] of runs) {
       if (most === 0 || tasks.length <= most) continue;
       const what = `${tasks.length} tasks of run ${run} of ${spec.name} run, ${most} may`;
-      report("J2", `${what}: ${tasks.map(nameOf).join(", ")}`);
+      report("J2", `${what}: ${tasks.map(describeContainer).join(", ")}`);
     }
     if (spec.cron?.concurrency === CronSpec_Concurrency.FORBID && runs.size > 1) {
       report("J3", `runs ${[...runs.keys()].join(" and ")} of ${spec.name} run side by side`);
@@ -61,7 +61,7 @@ export class Jobs {
   }
 
   #checkSchedule(before: Service, after: Service): void {
-    const { report } = this.#scene;
+    const { report } = this.#context;
     const { spec, cron } = after;
     if (spec?.cron === undefined || cron === undefined || before.cron === undefined) return;
     const on = cron.runs.filter(({ endedAtMs }) => endedAtMs === 0);

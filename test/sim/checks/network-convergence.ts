@@ -12,19 +12,19 @@ import { isReady } from "../../../packages/control-plane/src/core/model/task-sta
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage, isJobImage } from "../docker/images.js";
 import { networkIdOf, portName } from "../docker/sim-networks.js";
-import { namesIn } from "./memberships.js";
+import { networkNames } from "./network-membership.js";
 import { isFinal, isJob, type Records, stateOf } from "./records.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 
 /** A container that has just begun may still miss something. */
 const FRESH_MS = 3_000;
 
 /** N4, N5: what there is of networks is what is used, and every host knows who answers. Empty: it is so. */
-export function missingOfNetworks(scene: Scene): readonly string[] {
-  return [...missingRecords(scene), ...scene.cluster.hosts.flatMap((host) => missingOnHost(host, scene))];
+export function unmetNetworkGoals(context: CheckContext): readonly string[] {
+  return [...missingRecords(context), ...context.cluster.hosts.flatMap((host) => missingOnHost(host, context))];
 }
 
-function missingRecords({ records }: Scene): readonly string[] {
+function missingRecords({ records }: CheckContext): readonly string[] {
   const missing: string[] = [];
   for (const { id, removing, spec } of records.networks.values()) {
     if (removing && !isUsed(spec?.name ?? "", records))
@@ -37,7 +37,7 @@ function missingRecords({ records }: Scene): readonly string[] {
   }
   for (const { id: serviceId, spec } of records.services.values()) {
     if (spec?.endpointMode === EndpointMode.DNSRR) continue;
-    for (const name of namesIn(spec)) {
+    for (const name of networkNames(spec)) {
       const vip = records.vips.get(`${records.networkNamed(name)?.id ?? ""}/${serviceId}`);
       if (vip?.releasedAtMs !== 0) missing.push(`${spec?.name} has no address of its own in ${name}`);
     }
@@ -50,12 +50,12 @@ function missingRecords({ records }: Scene): readonly string[] {
 }
 
 function isUsed(name: string, records: Records): boolean {
-  if ([...records.services.values()].some(({ spec }) => namesIn(spec).includes(name))) return true;
+  if ([...records.services.values()].some(({ spec }) => networkNames(spec).includes(name))) return true;
   return [...records.tasks.values()].some((task) => !isFinal(task) && isIn(task, name, records));
 }
 
 function isIn({ serviceId, specVersion }: Task, name: string, records: Records): boolean {
-  return namesIn(records.specOf(serviceId, specVersion)).includes(name);
+  return networkNames(records.specOf(serviceId, specVersion)).includes(name);
 }
 
 /** Its tasks do not come and go all the time. */
@@ -64,14 +64,14 @@ function isSteady(spec: ServiceSpec | undefined): boolean {
   return isJob(spec) ? spec?.cron === undefined && isJobImage(image) : isGoodImage(image);
 }
 
-function missingOnHost(host: SimHost, scene: Scene): readonly string[] {
-  const { records } = scene;
-  const used = usedNetworks(host, scene);
+function missingOnHost(host: SimHost, context: CheckContext): readonly string[] {
+  const { records } = context;
+  const used = usedNetworks(host, context);
   const missing: string[] = [];
   const mayBeUsed = new Set(used.keys());
   for (const { spec } of records.services.values()) {
     if (!isSteady(spec))
-      for (const name of namesIn(spec)) mayBeUsed.add(records.networkNamed(name)?.id ?? "");
+      for (const name of networkNames(spec)) mayBeUsed.add(records.networkNamed(name)?.id ?? "");
   }
   for (const { name, body } of host.docker.networks.ours) {
     const id = networkIdOf(body);
@@ -83,23 +83,23 @@ function missingOnHost(host: SimHost, scene: Scene): readonly string[] {
     if (vni !== undefined && !vnis.has(vni)) missing.push(`${device} is left over on ${host.name}`);
   }
   const steady = [...used].flatMap(([id, isBySteady]) => (isBySteady ? [id] : []));
-  for (const id of steady) missing.push(...missingOfNetwork(host, id, scene));
+  for (const id of steady) missing.push(...missingOfNetwork(host, id, context));
   return [
     ...missing,
-    ...missingPorts(host, scene),
-    ...missingNames(host, new Set(steady), scene),
-    ...missingAskers(host, scene),
-    ...missingListeners(host, scene),
+    ...missingPorts(host, context),
+    ...missingNames(host, new Set(steady), context),
+    ...missingAskers(host, context),
+    ...missingListeners(host, context),
   ];
 }
 
 /** Ids of those that the leader has told the host of, with every task that its agent knows; true: tasks that stay. */
-function usedNetworks({ nodeId }: SimHost, { records }: Scene): ReadonlyMap<string, boolean> {
+function usedNetworks({ nodeId }: SimHost, { records }: CheckContext): ReadonlyMap<string, boolean> {
   const used = new Map<string, boolean>();
   for (const task of records.tasks.values()) {
     if (task.nodeId !== nodeId || stateOf(task) === TaskState.LOST) continue;
     const isStaying = isSteady(records.services.get(task.serviceId)?.spec);
-    for (const name of namesIn(records.specOf(task.serviceId, task.specVersion))) {
+    for (const name of networkNames(records.specOf(task.serviceId, task.specVersion))) {
       const id = records.networkNamed(name)?.id;
       if (id === undefined || !records.ranges.has(`${id}/${nodeId}`)) continue;
       used.set(id, isStaying || used.get(id) === true);
@@ -112,7 +112,7 @@ function usedNetworks({ nodeId }: SimHost, { records }: Scene): ReadonlyMap<stri
 function missingOfNetwork(
   { name, nodeId, address, docker }: SimHost,
   id: string,
-  { records }: Scene,
+  { records }: CheckContext,
 ): readonly string[] {
   const vni = records.networks.get(id)?.vni ?? 0;
   const missing: string[] = [];
@@ -136,7 +136,7 @@ function missingOfNetwork(
   return missing;
 }
 
-function missingPorts({ name, docker }: SimHost, { cluster }: Scene): readonly string[] {
+function missingPorts({ name, docker }: SimHost, { cluster }: CheckContext): readonly string[] {
   const { nowMs } = cluster.world.scheduler;
   const settled = [...docker.containers.values()].filter(({ startedAtMs }) => nowMs - startedAtMs > FRESH_MS);
   const ports = settled.flatMap((each) =>
@@ -146,17 +146,17 @@ function missingPorts({ name, docker }: SimHost, { cluster }: Scene): readonly s
   return plain.map((port) => `${port} on ${name} gives nothing back to its container`);
 }
 
-function missingNames(host: SimHost, used: ReadonlySet<string>, scene: Scene): readonly string[] {
-  const { records } = scene;
+function missingNames(host: SimHost, used: ReadonlySet<string>, context: CheckContext): readonly string[] {
+  const { records } = context;
   const missing: string[] = [];
   const expected = new Map<string, string>();
   const unsteady = new Set<string>();
   for (const service of records.services.values()) {
-    for (const name of namesIn(service.spec)) {
+    for (const name of networkNames(service.spec)) {
       const id = records.networkNamed(name)?.id ?? "";
       const key = `${id}/${service.id}`;
       if (!isSteady(service.spec)) unsteady.add(key);
-      else if (used.has(id)) expected.set(key, answersOf(service, id, scene));
+      else if (used.has(id)) expected.set(key, answersOf(service, id, context));
     }
   }
   const known = new Map(
@@ -165,7 +165,7 @@ function missingNames(host: SimHost, used: ReadonlySet<string>, scene: Scene): r
       return [key, `${vip} ${textOf(texts)}${draining.length > 0 ? ` and ${draining.length} draining` : ""}`];
     }),
   );
-  const mayBeUsed = usedNetworks(host, scene);
+  const mayBeUsed = usedNetworks(host, context);
   for (const key of new Set([...expected.keys(), ...known.keys()])) {
     const [networkId = ""] = key.split("/");
     const isUncertain = unsteady.has(key) || (!used.has(networkId) && mayBeUsed.has(networkId));
@@ -176,24 +176,24 @@ function missingNames(host: SimHost, used: ReadonlySet<string>, scene: Scene): r
 }
 
 /** The virtual IP of a service in a network, and the tasks of it that run well, with their addresses by Docker's word. */
-function answersOf({ id: serviceId }: Service, networkId: string, scene: Scene): string {
-  const { records } = scene;
+function answersOf({ id: serviceId }: Service, networkId: string, context: CheckContext): string {
+  const { records } = context;
   const vip = records.vips.get(`${networkId}/${serviceId}`);
-  const texts = serving(serviceId, scene).flatMap((task) => {
-    const address = addressOf(task, networkId, scene);
+  const texts = serving(serviceId, context).flatMap((task) => {
+    const address = addressOf(task, networkId, context);
     return address === undefined ? [] : [`${task.id}=${address}`];
   });
   return `${vip?.releasedAtMs === 0 ? vip.address : ""} ${textOf(texts)}`;
 }
 
-function serving(serviceId: string, { records }: Scene): readonly Task[] {
+function serving(serviceId: string, { records }: CheckContext): readonly Task[] {
   return records.tasksOf(serviceId).filter((task) => {
     const isUp = records.nodes.get(task.nodeId)?.state === NodeState.READY;
     return isUp && task.desiredState < DesiredState.SHUTDOWN && isReady(task);
   });
 }
 
-function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: Scene): string | undefined {
+function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: CheckContext): string | undefined {
   const host = cluster.hosts.find((each) => each.nodeId === nodeId);
   const container = [...(host?.docker.containers.values() ?? [])].find(({ taskId }) => taskId === id);
   if (host === undefined || container === undefined) return undefined;
@@ -203,7 +203,7 @@ function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: Scene):
 }
 
 /** The name server knows the containers that may ask it, and no others. */
-function missingAskers({ name, names, docker }: SimHost, { records }: Scene): readonly string[] {
+function missingAskers({ name, names, docker }: SimHost, { records }: CheckContext): readonly string[] {
   const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
   const known = new Set(names.clients.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
   const expected = new Set<string>();
@@ -222,12 +222,12 @@ function missingAskers({ name, names, docker }: SimHost, { records }: Scene): re
 }
 
 /** Every host sends the connections of a published port to all tasks that run well. */
-function missingListeners({ name, table }: SimHost, scene: Scene): readonly string[] {
+function missingListeners({ name, table }: SimHost, context: CheckContext): readonly string[] {
   const missing: string[] = [];
   for (const { service: serviceName, port, endpoints, draining } of table?.listeners ?? []) {
-    const service = scene.records.serviceNamed(serviceName);
+    const service = context.records.serviceNamed(serviceName);
     if (service !== undefined && !isSteady(service.spec)) continue;
-    const shall = service === undefined ? [] : serving(service.id, scene).map(({ id }) => id);
+    const shall = service === undefined ? [] : serving(service.id, context).map(({ id }) => id);
     const is = endpoints.map(({ id }) => id);
     if (textOf(is) === textOf(shall) && draining.length === 0) continue;
     missing.push(`${name} sends connections to port ${port} to ${textOf(is)}, not ${textOf(shall)}`);

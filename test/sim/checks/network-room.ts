@@ -1,11 +1,11 @@
 import { type Node, parseSubnet, type ServiceSpec } from "@berth/proto";
 import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
-import { namesIn } from "./memberships.js";
-import type { Scene } from "./scene.js";
+import { networkNames } from "./network-membership.js";
+import type { CheckContext } from "./check-context.js";
 
 /** Whether a node can have the networks of a task, and has addresses left in them, beside what is there. */
 export function hasNetworkRoom(
-  { records }: Scene,
+  { records }: CheckContext,
   {
     spec,
     node,
@@ -25,7 +25,7 @@ export function hasNetworkRoom(
     const { addressesPerRange: roomPerRange, firstRange, endRange } = layoutOf(subnet);
     const ranges = records.rangesOf(network.id);
     const hasPart = ranges.some(({ nodeId }) => nodeId === node.id) || ranges.length < endRange - firstRange;
-    const used = there.filter((other) => namesIn(other).includes(name)).length;
+    const used = there.filter((other) => networkNames(other).includes(name)).length;
     return used < roomPerRange && (hasPart || optional);
   });
 }

@@ -17,7 +17,7 @@ export interface TaskChange {
   readonly after: Task | undefined;
 }
 
-export type Lease =
+export type Allocation =
   | { readonly kind: "network"; readonly network: Network }
   | { readonly kind: "range"; readonly range: NetworkRange }
   | { readonly kind: "vip"; readonly vip: VirtualIp };
@@ -28,8 +28,8 @@ export interface RecordChange {
   readonly services: readonly { readonly before: Service | undefined; readonly after: Service | undefined }[];
   readonly nodesBefore: ReadonlyMap<string, Node>;
   /** Networks, parts and addresses that were written. */
-  readonly leases: readonly Lease[];
-  readonly networksGone: readonly Network[];
+  readonly allocations: readonly Allocation[];
+  readonly removedNetworks: readonly Network[];
   readonly unreadable: readonly string[];
 }
 
@@ -79,7 +79,7 @@ export class Records {
     const tasks: TaskChange[] = [];
     const services: { before: Service | undefined; after: Service | undefined }[] = [];
     const unreadable: string[] = [];
-    const leases: Lease[] = [];
+    const leases: Allocation[] = [];
     const networksGone: Network[] = [];
     const nodesBefore = new Map<string, Node>();
     for (const event of events) {
@@ -124,10 +124,10 @@ export class Records {
         this.networks.delete(deletion.networkId);
       }
     }
-    return { tasks, services, nodesBefore, leases, networksGone, unreadable };
+    return { tasks, services, nodesBefore, allocations: leases, removedNetworks: networksGone, unreadable };
   }
 
-  #lease(put: Put, leases: Lease[]): void {
+  #lease(put: Put, leases: Allocation[]): void {
     if (put.kind === "put-network") {
       this.networks.set(put.network.id, put.network);
       leases.push({ kind: "network", network: put.network });

@@ -1,26 +1,26 @@
 import { Rollout_State, type Service } from "@berth/proto";
-import { replicasOf } from "./copies.js";
-import { runningContainers, type Scene } from "./scene.js";
+import { replicasOf } from "./task-counts.js";
+import { runningContainers, type CheckContext } from "./check-context.js";
 
 /** I8: a service goes back to nothing that never ran well. */
 export class Rollbacks {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   /** By "<service>/<image>": slots in which it was seen to run, healthy. Not all at once: a host may die meanwhile. */
   readonly #well = new Map<string, Set<string>>();
   /** What was seen in as many slots as the service had then: that it has more since says nothing against it. */
   readonly #proven = new Set<string>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   /** To be called whenever a container has started or has become healthy. */
   noteContainer(serviceId: string): void {
-    const { records } = this.#scene;
+    const { records } = this.#context;
     const service = records.services.get(serviceId);
     if (service === undefined) return;
     const image = imageOf(service);
-    const well = runningContainers(this.#scene).filter(({ container }) => {
+    const well = runningContainers(this.#context).filter(({ container }) => {
       const { body, health } = container;
       return (
         container.serviceId === serviceId &&
@@ -47,7 +47,7 @@ export class Rollbacks {
     const key = `${after.id}/${imageOf(after)}`;
     const seen = this.#well.get(key)?.size ?? 0;
     if (imageOf(before) === imageOf(after) || this.#proven.has(key) || seen >= wantedOf(after)) return;
-    const { report } = this.#scene;
+    const { report } = this.#context;
     report("I8", `${after.spec?.name} goes back to ${imageOf(after)}, which never ran well`);
   }
 }

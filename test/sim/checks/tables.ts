@@ -2,20 +2,20 @@ import { DesiredState } from "@berth/proto";
 import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { TaskChange } from "./records.js";
-import type { Scene } from "./scene.js";
+import type { CheckContext } from "./check-context.js";
 
 /** N6: a host that has stopped sending connections to a task that is to stop does not begin again. */
 export class Tables {
-  readonly #scene: Scene;
+  readonly #context: CheckContext;
   /** Of each task that is to stop: tables that have sent it connections since, and whether they still do. */
   readonly #sending = new Map<string, Map<string, boolean>>();
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(context: CheckContext) {
+    this.#context = context;
   }
 
   onCommit(tasks: readonly TaskChange[]): void {
-    const { cluster } = this.#scene;
+    const { cluster } = this.#context;
     for (const { before, after } of tasks) {
       const isOver = after === undefined || after.desiredState >= DesiredState.SHUTDOWN;
       if (before === undefined || before.desiredState >= DesiredState.SHUTDOWN || !isOver) continue;
@@ -26,7 +26,7 @@ export class Tables {
 
   /** The tables of a host are others than before. */
   onTables(hostName: string): void {
-    const host = this.#scene.cluster.hosts.find(({ name }) => name === hostName);
+    const host = this.#context.cluster.hosts.find(({ name }) => name === hostName);
     if (host !== undefined) this.#look(host, this.#sending.keys());
   }
 
@@ -43,7 +43,7 @@ export class Tables {
       // A host that had no power knows no more than what is on its disk.
       if (sent === undefined) tables?.delete(who);
       else if (sent.has(taskId)) {
-        if (isSending === false) this.#scene.report("N6", `${who} to task ${taskId} again, which is to stop`);
+        if (isSending === false) this.#context.report("N6", `${who} to task ${taskId} again, which is to stop`);
         tables?.set(who, true);
       } else if (isSending) tables?.set(who, false);
     }

@@ -1,5 +1,5 @@
 import { generateHistory } from "../history/generate.js";
-import { describeHappening, type History } from "../history/history.js";
+import { describeEvent, type History } from "../history/history.js";
 import { shrink } from "../history/shrink.js";
 import { type HistoryResult, runHistory } from "../run-history.js";
 
@@ -22,21 +22,21 @@ export async function reportFailure(
 
 /** The same promise has to be broken: a smaller history may break another one. */
 async function shrunk(history: History): Promise<History> {
-  const promise = (await runHistory(history, { keepsTrace: false })).violations[0]?.promise;
+  const promise = (await runHistory(history, { keepsTrace: false })).violations[0]?.rule;
   if (promise === undefined) return history;
   return shrink(history, async (smaller) => {
     const { violations } = await runHistory(smaller, { keepsTrace: false });
-    return violations[0]?.promise === promise;
+    return violations[0]?.rule === promise;
   });
 }
 
 function print({ history, violations, steps, virtualMs, traceHash }: HistoryResult): void {
-  const { seed, servers, hosts, isShared, happenings } = history;
-  console.log(`\nseed ${seed}: ${servers} servers${isShared ? " on" : " beside"} ${hosts} hosts`);
-  for (const happening of happenings) console.log(describeHappening(happening));
+  const { seed, servers, hosts, isColocated: isColocated, events: events } = history;
+  console.log(`\nseed ${seed}: ${servers} servers${isColocated ? " on" : " beside"} ${hosts} hosts`);
+  for (const event of events) console.log(describeEvent(event));
   const seconds = (virtualMs / 1_000).toFixed(1);
   console.log(`\n${steps} steps in ${seconds} virtual seconds, trace ${traceHash}`);
   if (violations.length === 0) console.log("every promise was kept");
-  for (const { promise, atMs, what } of violations)
+  for (const { rule: promise, atMs, what } of violations)
     console.log(`${(atMs / 1_000).toFixed(3)} s  ${promise} broken: ${what}`);
 }

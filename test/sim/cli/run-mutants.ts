@@ -60,14 +60,14 @@ async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): 
         return failing.length > 0;
       },
     });
-    caught = await firstThatIsGuilty(failing);
+    caught = await firstCaughtBy(failing);
   }
   worker.remove();
   return { mutant, caught, histories };
 }
 
 /** A history that fails without the bug, too, has not caught it. */
-async function firstThatIsGuilty(answers: readonly SeedAnswer[]): Promise<SeedAnswer | undefined> {
+async function firstCaughtBy(answers: readonly SeedAnswer[]): Promise<SeedAnswer | undefined> {
   for (const answer of answers) {
     const { violations } = await runHistory(generateHistory(answer.seed), { keepsTrace: false });
     if (violations.length === 0) return answer;
@@ -77,7 +77,7 @@ async function firstThatIsGuilty(answers: readonly SeedAnswer[]): Promise<SeedAn
 
 function describe({ mutant, caught, histories }: Finding): string {
   const [first] = caught?.violations ?? [];
-  const result = caught === undefined ? "NOT CAUGHT" : `${first?.promise} in seed ${caught.seed}`;
+  const result = caught === undefined ? "NOT CAUGHT" : `${first?.rule} in seed ${caught.seed}`;
   return `${mutant.name.padEnd(22)}${result.padEnd(18)}${String(histories).padStart(5)} histories  ${mutant.what}\n${" ".repeat(22)}${first?.what ?? ""}`;
 }
 

@@ -56,7 +56,7 @@ export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptio
 
 function nameFailure({ seed, violations }: SeedAnswer): void {
   const [first] = violations;
-  console.log(`seed ${seed}: ${first?.promise} ${first?.what}\n  npm run sim -- --seed ${seed} --shrink`);
+  console.log(`seed ${seed}: ${first?.rule} ${first?.what}\n  npm run sim -- --seed ${seed} --shrink`);
 }
 
 function figuresOf(

@@ -12,7 +12,7 @@ export interface SeedAnswer {
   readonly faults: number;
   readonly virtualMs: number;
   readonly traceHash: string;
-  readonly violations: readonly { readonly promise: string; readonly what: string }[];
+  readonly violations: readonly { readonly rule: string; readonly what: string }[];
 }
 
 async function answer({ seed }: SeedRequest): Promise<SeedAnswer> {

@@ -1,6 +1,6 @@
 import { assertNever } from "@berth/proto";
-import { type Fault, LEADER, type OfServer } from "../history/history.js";
-import type { Actor } from "../kernel/actor.js";
+import { type Fault, LEADER, type ServerTarget } from "../history/history.js";
+import type { Actor } from "../simulator/actor.js";
 import { ETCD_HOST } from "../store/sim-etcd.js";
 import type { Cluster } from "./cluster.js";
 import type { SimHost } from "./sim-host.js";
@@ -10,7 +10,7 @@ type Undo = () => void;
 const NOTHING: Undo = () => {};
 
 /** Makes a fault happen; the returned function ends it. */
-export function inject(fault: Fault, cluster: Cluster): Undo {
+export function injectFault(fault: Fault, cluster: Cluster): Undo {
   const { world } = cluster;
   const { etcd, network } = world;
   switch (fault.kind) {
@@ -47,10 +47,10 @@ export function inject(fault: Fault, cluster: Cluster): Undo {
   }
 }
 
-type ServerFault = Extract<Fault, OfServer>;
+type ServerFault = Extract<Fault, ServerTarget>;
 type HostFault = Extract<Fault, { readonly host: number }>;
 
-function serverOf({ server }: OfServer, { servers, world }: Cluster): SimServer | undefined {
+function serverOf({ server }: ServerTarget, { servers, world }: Cluster): SimServer | undefined {
   if (server !== LEADER) return servers[server];
   return servers.find(({ address }) => address === world.leaderAddress) ?? servers[0];
 }

@@ -12,8 +12,8 @@ import type { OverlayKernel } from "../../../packages/agent/src/networks/examine
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { nodeIdOf } from "../history/history.js";
-import { Actor } from "../kernel/actor.js";
-import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../kernel/virtual-time.js";
+import { Actor } from "../simulator/actor.js";
+import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../simulator/virtual-time.js";
 import { simProbe } from "../network/sim-probe.js";
 import type { World } from "./world.js";
 
@@ -174,12 +174,12 @@ export class SimHost {
   }
 
   #tablesChanged(): void {
-    for (const observer of this.#world.observers) observer.onTables?.(this.name);
+    for (const observer of this.#world.observers) observer.onTablesChanged?.(this.name);
   }
 
   /** What this host can do does not change. */
   #kernel(): OverlayKernel {
-    const isPlain = this.#world.history.plainHosts.includes(this.#number - 1);
+    const isPlain = this.#world.history.hostsWithoutOverlay.includes(this.#number - 1);
     return { refusal: isPlain ? "the kernel has no vxlan" : "", encryptionRefusal: "not simulated" };
   }
 
@@ -234,7 +234,7 @@ export class SimHost {
         onNetwork: (kind, network) => world.trace.add(this.name, `docker network ${kind} ${network}`),
         onOrder: (kind, containerId) => {
           world.trace.add(this.name, `docker ${kind} ${containerId}`);
-          for (const observer of world.observers) observer.onOrder?.(this.name, kind, containerId);
+          for (const observer of world.observers) observer.onEngineCall?.(this.name, kind, containerId);
         },
       }),
       overlay: {

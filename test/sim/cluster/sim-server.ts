@@ -1,7 +1,7 @@
 import type { Runtime } from "../../../packages/control-plane/src/runtime/runtime.js";
 import { startServer } from "../../../packages/control-plane/src/server/server.js";
-import { Actor } from "../kernel/actor.js";
-import { timerMs } from "../kernel/virtual-time.js";
+import { Actor } from "../simulator/actor.js";
+import { timerMs } from "../simulator/virtual-time.js";
 import { simProbe, simTcpProbe } from "../network/sim-probe.js";
 import { simStore } from "../store/sim-store.js";
 import type { World } from "./world.js";

@@ -12,7 +12,7 @@ import {
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
 } from "@berth/proto";
-import type { AutoscaleWish, CronWish, NetworkWish, ServiceWish } from "../history/history.js";
+import type { AutoscaleDefinition, CronDefinition, NetworkDefinition, ServiceDefinition } from "../history/history.js";
 
 const STACK = "s";
 const FAR_STACK = "t";
@@ -56,52 +56,52 @@ export function fullName(service: string): string {
 }
 
 /** The networks of its stack that a service is in, as its Compose file has them. */
-export function networksOf({ name, networks }: ServiceWish): readonly NetworkSpec[] {
+export function networksOf({ name, networks }: ServiceDefinition): readonly NetworkSpec[] {
   return networks
     .filter(({ network }) => network.stack === stackOf(name))
     .map(({ network }) => networkSpec(network));
 }
 
-export function networkSpec({ name, stack, subnet, isInternal }: NetworkWish): NetworkSpec {
+export function networkSpec({ name, stack, subnet, isInternal }: NetworkDefinition): NetworkSpec {
   return NetworkSpec.fromPartial({ name, stack, subnet, internal: isInternal });
 }
 
-/** The wish in the words of the API. */
-export function specOf(wish: ServiceWish): ServiceSpec {
-  const reservations = { memoryBytes: wish.memoryMib * MIB };
+/** The definition in the words of the API. */
+export function specOf(definition: ServiceDefinition): ServiceSpec {
+  const reservations = { memoryBytes: definition.memoryMib * MIB };
   return ServiceSpec.fromPartial({
-    name: fullName(wish.name),
-    stack: stackOf(wish.name),
-    mode: modeOf(wish),
+    name: fullName(definition.name),
+    stack: stackOf(definition.name),
+    mode: modeOf(definition),
     task: {
       container: {
-        image: wish.image,
-        stopGraceMs: wish.stopGraceMs,
-        ...(wish.hasVolume ? { mounts: [{ kind: volumeOf(wish.name), target: "/data" }] } : {}),
-        ...(wish.hasHealthcheck
+        image: definition.image,
+        stopGraceMs: definition.stopGraceMs,
+        ...(definition.hasVolume ? { mounts: [{ kind: volumeOf(definition.name), target: "/data" }] } : {}),
+        ...(definition.hasHealthcheck
           ? { healthcheck: { test: ["CMD", "true"], intervalMs: 500, timeoutMs: 500, retries: 1 } }
           : {}),
       },
-      ...(wish.memoryMib > 0 ? { reservations } : {}),
-      networks: wish.networks.map(({ network, isOptional, address }) => {
+      ...(definition.memoryMib > 0 ? { reservations } : {}),
+      networks: definition.networks.map(({ network, isOptional, address }) => {
         return { network: network.name, optional: isOptional, ipv4Address: address };
       }),
     },
     update: {
-      parallelism: wish.parallelism,
-      order: ORDERS[wish.order],
-      failureAction: FAILURE_ACTIONS[wish.failureAction],
+      parallelism: definition.parallelism,
+      order: ORDERS[definition.order],
+      failureAction: FAILURE_ACTIONS[definition.failureAction],
       monitorMs: MONITOR_MS,
       progressDeadlineMs: PROGRESS_DEADLINE_MS,
     },
-    ports: portsOf(wish),
-    atMostOne: wish.isAtMostOne,
-    ...(wish.isRoundRobin ? { endpointMode: EndpointMode.DNSRR } : {}),
-    dependsOn: wish.dependsOn.map(({ service, condition }) => {
+    ports: portsOf(definition),
+    atMostOne: definition.isAtMostOne,
+    ...(definition.usesDnsRoundRobin ? { endpointMode: EndpointMode.DNSRR } : {}),
+    dependsOn: definition.dependsOn.map(({ service, condition }) => {
       return { service: fullName(service), condition: CONDITIONS[condition], optional: false };
     }),
-    ...(wish.autoscale === undefined ? {} : { autoscale: autoscaleOf(wish.autoscale) }),
-    ...(wish.job?.cron === undefined ? {} : { cron: cronOf(wish.job.cron) }),
+    ...(definition.autoscale === undefined ? {} : { autoscale: autoscaleOf(definition.autoscale) }),
+    ...(definition.job?.cron === undefined ? {} : { cron: cronOf(definition.job.cron) }),
   });
 }
 
@@ -115,7 +115,7 @@ function volumeOf(service: string): Mount["kind"] {
   return { $case: "volume", value };
 }
 
-function modeOf({ replicas, job }: ServiceWish): ServiceSpec["mode"] {
+function modeOf({ replicas, job }: ServiceDefinition): ServiceSpec["mode"] {
   if (job !== undefined) {
     if (replicas === undefined) return { $case: "globalJob", value: {} };
     const value = { totalCompletions: replicas, maxConcurrent: job.maxConcurrent };
@@ -126,19 +126,19 @@ function modeOf({ replicas, job }: ServiceWish): ServiceSpec["mode"] {
     : { $case: "replicated", value: { replicas } };
 }
 
-function autoscaleOf({ min, max, target }: AutoscaleWish): AutoscaleSpec {
+function autoscaleOf({ min, max, target }: AutoscaleDefinition): AutoscaleSpec {
   const scaleDownWindowMs = SCALE_DOWN_WINDOW_MS;
   return AutoscaleSpec.fromPartial({ min, max, targetConnections: target, scaleDownWindowMs });
 }
 
-function cronOf({ everyS, concurrency }: CronWish): CronSpec {
+function cronOf({ everyS, concurrency }: CronDefinition): CronSpec {
   return CronSpec.fromPartial({
     schedule: `@every ${everyS}s`,
     concurrency: CONCURRENCIES[concurrency],
   });
 }
 
-function portsOf({ ingressPort, hostPort }: ServiceWish): ServiceSpec["ports"] {
+function portsOf({ ingressPort, hostPort }: ServiceDefinition): ServiceSpec["ports"] {
   const base = { protocol: PortSpec_Protocol.TCP, target: 80, hostIp: "" };
   return [
     ...(ingressPort > 0 ? [{ ...base, published: ingressPort, mode: PortSpec_Mode.INGRESS }] : []),

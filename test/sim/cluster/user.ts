@@ -2,7 +2,7 @@ import { Availability, ControlServiceService, DeployStackRequest, isBerthError }
 import type { RpcClient, RpcConnection } from "@berth/proto/rpc";
 import type { Action } from "../history/history.js";
 import { hostName, nodeIdOf } from "../history/history.js";
-import { Actor } from "../kernel/actor.js";
+import { Actor } from "../simulator/actor.js";
 import { fullName, networkSpec, networksOf, specOf, stackOf } from "./spec.js";
 import type { World } from "./world.js";
 
@@ -16,7 +16,7 @@ type Asked = Exclude<Action, { kind: "load" }>;
 type Calls = RpcClient<typeof ControlServiceService>;
 
 /** An answer that a user has: what was promised has to hold from then on. */
-export interface Answered {
+export interface UserAnswer {
   readonly action: Action;
   readonly atMs: number;
   readonly outcome: "done" | "refused" | "unknown";
@@ -26,10 +26,10 @@ export interface Answered {
 
 /** Somebody with a command line, on a host of their own. */
 export class User {
-  readonly asked: Action[] = [];
-  readonly answers: Answered[] = [];
+  readonly requests: Action[] = [];
+  readonly answers: UserAnswer[] = [];
   /** Calls under way, and since when. */
-  readonly waiting = new Map<number, number>();
+  readonly pending = new Map<number, number>();
   readonly #world: World;
   readonly #servers: readonly string[];
   readonly #actor = new Actor("user", "user");
@@ -41,8 +41,8 @@ export class User {
     this.#servers = servers;
   }
 
-  do(action: Action): void {
-    this.asked.push(action);
+  perform(action: Action): void {
+    this.requests.push(action);
     this.#world.trace.add("user", `asks: ${JSON.stringify(action)}`);
     if (action.kind === "load") {
       this.#world.loads.set(fullName(action.service), action.connections);
@@ -54,8 +54,8 @@ export class User {
   async #ask(action: Asked): Promise<void> {
     const { scheduler, trace } = this.#world;
     const call = ++this.#calls;
-    this.waiting.set(call, scheduler.nowMs);
-    let outcome: Answered["outcome"] = "unknown";
+    this.pending.set(call, scheduler.nowMs);
+    let outcome: UserAnswer["outcome"] = "unknown";
     let version = 0;
     for (let attempt = 0; attempt < ATTEMPTS && outcome === "unknown"; attempt++) {
       const address = this.#servers[(call + attempt) % this.#servers.length] ?? "";
@@ -68,7 +68,7 @@ export class User {
         if (isRefusal(error.code)) outcome = "refused";
       }
     }
-    this.waiting.delete(call);
+    this.pending.delete(call);
     trace.add("user", `${action.kind}: ${outcome} ${version}`);
     this.answers.push({ action, atMs: scheduler.nowMs, outcome, version });
   }
@@ -100,11 +100,11 @@ async function perform(action: Asked, calls: Calls): Promise<number> {
   const options = { timeoutMs: CALL_TIMEOUT_MS };
   switch (action.kind) {
     case "deploy": {
-      const { wish } = action;
+      const { definition } = action;
       const request = DeployStackRequest.fromPartial({
-        stack: stackOf(wish.name),
-        services: [specOf(wish)],
-        networks: [...networksOf(wish)],
+        stack: stackOf(definition.name),
+        services: [specOf(definition)],
+        networks: [...networksOf(definition)],
       });
       const { services } = await calls.deployStack(request, options);
       return services[0]?.version ?? 0;

@@ -5,11 +5,11 @@ import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { History } from "../history/history.js";
-import type { Actor } from "../kernel/actor.js";
-import { Rng } from "../kernel/rng.js";
-import { Scheduler } from "../kernel/scheduler.js";
-import { Trace } from "../kernel/trace.js";
-import { virtualNow } from "../kernel/virtual-time.js";
+import type { Actor } from "../simulator/actor.js";
+import { Rng } from "../simulator/rng.js";
+import { Scheduler } from "../simulator/scheduler.js";
+import { Trace } from "../simulator/trace.js";
+import { virtualNow } from "../simulator/virtual-time.js";
 import { Network } from "../network/network.js";
 import { simTransport } from "../network/sim-transport.js";
 import { type Commit, SimEtcd } from "../store/sim-etcd.js";
@@ -19,9 +19,9 @@ export interface Observer {
   onCommit?(commit: Commit): void;
   onContainer?(host: string, container: SimContainer, what: string): void;
   /** A host sends connections elsewhere from now on. */
-  onTables?(host: string): void;
+  onTablesChanged?(host: string): void;
   /** The agent of a host is about to change a container. */
-  onOrder?(host: string, kind: string, containerId: string): void;
+  onEngineCall?(host: string, kind: string, containerId: string): void;
 }
 
 export interface WorldOptions {
@@ -92,7 +92,7 @@ export class World {
 
   /** Lines of errors are bugs; the rest is kept for a person when somebody reads. */
   logger(name: string): Logger {
-    const level = this.trace.isRead ? "info" : "error";
+    const level = this.trace.isRecorded ? "info" : "error";
     return pino({ level, base: {}, timestamp: false }, { write: (line: string) => this.#logged(name, line) });
   }
 
@@ -119,7 +119,7 @@ export class World {
   }
 
   #valueOf(event: WatchEvent): string {
-    if (event.kind !== "put" || !this.trace.isRead) return "";
+    if (event.kind !== "put" || !this.trace.isRecorded) return "";
     return ` ${event.entry.value.length > 400 ? `${event.entry.value.slice(0, 400)}…` : event.entry.value}`;
   }
 }

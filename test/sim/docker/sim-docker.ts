@@ -6,10 +6,10 @@ import type {
 import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/container-config.js";
 import type { ContainerEvent } from "../../../packages/agent/src/core/tasks/container-event.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
-import { Actor } from "../kernel/actor.js";
-import type { Rng } from "../kernel/rng.js";
-import type { Scheduler } from "../kernel/scheduler.js";
-import { behaviourOf } from "./images.js";
+import { Actor } from "../simulator/actor.js";
+import type { Rng } from "../simulator/rng.js";
+import type { Scheduler } from "../simulator/scheduler.js";
+import { behaviorOf } from "./images.js";
 import { SimContainer } from "./sim-container.js";
 import { SimDevices } from "./sim-devices.js";
 import { SimNetworks } from "./sim-networks.js";
@@ -146,7 +146,7 @@ export class SimDocker {
     const container = this.#get(id);
     if (!container.isRunning) return;
     const { run } = container;
-    const { obeysMs } = behaviourOf(container.body.Image);
+    const { stopMs: obeysMs } = behaviorOf(container.body.Image);
     this.#happened(container, "signalled", "15");
     const endsInMs = obeysMs === undefined ? graceMs : Math.min(this.#between(obeysMs), graceMs);
     this.#later(container, run, endsInMs, () => this.#end(container, obeysMs ? TERMINATED : KILLED));
@@ -189,7 +189,7 @@ export class SimDocker {
   /** What its image makes it do. */
   #live(container: SimContainer): void {
     const { run, body } = container;
-    const { ends, healthyMs } = behaviourOf(body.Image);
+    const { ends, healthyAfterMs: healthyMs } = behaviorOf(body.Image);
     if (ends !== undefined) {
       this.#later(container, run, this.#between(ends.afterMs), () => this.#end(container, ends.exitCode));
     }

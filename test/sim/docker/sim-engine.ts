@@ -6,9 +6,9 @@ import type {
   EventsOptions,
 } from "../../../packages/agent/src/engine/engine.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
-import type { Actor } from "../kernel/actor.js";
-import { Mailbox } from "../network/mailbox.js";
-import { behaviourOf } from "./images.js";
+import type { Actor } from "../simulator/actor.js";
+import { MessageQueue } from "../network/message-queue.js";
+import { behaviorOf } from "./images.js";
 import type { SimDocker } from "./sim-docker.js";
 
 /** As the adapter has them. */
@@ -107,7 +107,7 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
     volumes: (call) => ask(call, 2, () => [...docker.volumes.keys()]),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
     pull: (image, call) => {
-      const { exists, pullMs } = behaviourOf(image);
+      const { exists, pullMs } = behaviorOf(image);
       const [min, max] = pullMs;
       const workMs = min + docker.rng.next() * (max - min);
       const load = (): void => {
@@ -153,7 +153,7 @@ function asker(docker: SimDocker, agent: Actor): Ask {
       const reply = (run: () => void): void => void scheduler.after(0.5, agent, () => settle(run));
       signal.addEventListener("abort", onAbort, { once: true });
       if (!daemon.isAlive) return reply(() => reject(new EngineError("unavailable", "connect ECONNREFUSED")));
-      daemon.onDeath(() => reply(() => reject(new EngineError("unavailable", "socket hang up"))));
+      daemon.onKill(() => reply(() => reject(new EngineError("unavailable", "socket hang up"))));
       scheduler.after(workMs * (0.5 + rng.next()) * docker.slowness, daemon, () => {
         if (failsBefore) return reply(() => reject(new EngineError("failed", "internal error, try again")));
         Promise.resolve()
@@ -176,16 +176,16 @@ async function* events(
   { sinceNs, signal }: EventsOptions,
 ): AsyncGenerator<ContainerEvent> {
   const { scheduler, daemon } = docker;
-  const mailbox = new Mailbox<ContainerEvent>();
+  const mailbox = new MessageQueue<ContainerEvent>();
   const end = (error?: Error): void => void scheduler.after(0.5, agent, () => mailbox.end(error));
   if (!daemon.isAlive) throw new EngineError("unavailable", "connect ECONNREFUSED");
-  daemon.onDeath(() => end(new EngineError("unavailable", "the stream of events ended")));
+  daemon.onKill(() => end(new EngineError("unavailable", "the stream of events ended")));
   const onAbort = (): void => mailbox.end(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   const agoMs = sinceNs === "" ? 0 : Math.max(0, Date.now() - Number(sinceNs.slice(0, -6)));
   scheduler.after(1, daemon, () => {
     docker.listen(scheduler.nowMs - agoMs, (event) => {
-      scheduler.after(1, agent, () => mailbox.put(event));
+      scheduler.after(1, agent, () => mailbox.push(event));
     });
   });
   try {

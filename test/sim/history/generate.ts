@@ -1,8 +1,8 @@
-import { Rng } from "../kernel/rng.js";
-import type { Fault, Happening, History } from "./history.js";
+import { Rng } from "../simulator/rng.js";
+import type { Fault, HistoryEvent, History } from "./history.js";
 import { hostName, LEADER, serverHost } from "./history.js";
 import { withNetworks } from "./networks.js";
-import { firstWishes, randomAction } from "./wishes.js";
+import { initialServices, randomAction } from "./services.js";
 
 /** Time to elect, to register and to deploy a first service before anything goes wrong. */
 const FIRST_FAULT_MS = 3_000;
@@ -17,30 +17,30 @@ export function generateHistory(seed: number): History {
   const rng = new Rng(`history/${seed}`);
   const servers = rng.pick([1, 2, 3, 3]);
   const hosts = Math.max(rng.int(2, 5), servers);
-  const shape = { servers, hosts, isShared: rng.chance(0.5) };
-  const happenings: Happening[] = [];
-  const wishes = firstWishes(rng);
+  const shape = { servers, hosts, isColocated: rng.chance(0.5) };
+  const events: HistoryEvent[] = [];
+  const definitions = initialServices(rng);
   const healAtMs = FIRST_FAULT_MS + rng.pick(FAULTS_MS);
   const moment = (): number => rng.int(FIRST_FAULT_MS, healAtMs - 500);
-  for (const wish of wishes) happenings.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", wish } });
+  for (const definition of definitions) events.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", definition } });
   // Nobody keeps the clocks of some clusters.
   if (rng.chance(0.4)) {
     const server = rng.int(0, servers - 1);
-    happenings.push({ atMs: 0, fault: { kind: "server-clock-jump", server, byMs: rng.pick(JUMPS_MS) } });
+    events.push({ atMs: 0, fault: { kind: "server-clock-jump", server, byMs: rng.pick(JUMPS_MS) } });
   }
   for (let i = rng.int(1, MAX_ACTIONS); i > 0; i--) {
-    happenings.push({ atMs: moment(), action: randomAction(rng, wishes, hosts) });
+    events.push({ atMs: moment(), action: randomAction(rng, definitions, hosts) });
   }
   for (let i = rng.int(2, MAX_FAULTS); i > 0; i--) {
-    happenings.push({ atMs: moment(), fault: randomFault(rng, shape) });
+    events.push({ atMs: moment(), fault: randomFault(rng, shape) });
   }
-  happenings.sort((left, right) => left.atMs - right.atMs);
+  events.sort((left, right) => left.atMs - right.atMs);
   const autoRebalanceMs = rng.chance(0.3) ? 2_000 : 0;
-  const history = { seed, ...shape, autoRebalanceMs, happenings, healAtMs };
+  const history = { seed, ...shape, autoRebalanceMs, events, healAtMs };
   return withNetworks(history, new Rng(`networks/${seed}`));
 }
 
-type Shape = Pick<History, "servers" | "hosts" | "isShared">;
+type Shape = Pick<History, "servers" | "hosts" | "isColocated">;
 
 function randomFault(rng: Rng, shape: Shape): Fault {
   const dice = rng.next();

@@ -1,6 +1,6 @@
-import type { Rng } from "../kernel/rng.js";
-import type { Action, AttachmentWish, Happening, History, NetworkWish, ServiceWish } from "./history.js";
-import { serviceWish } from "./wishes.js";
+import type { Rng } from "../simulator/rng.js";
+import type { Action, Attachment, HistoryEvent, History, NetworkDefinition, ServiceDefinition } from "./history.js";
+import { randomService } from "./services.js";
 
 /** Networks that nobody knows of are made before the first service, or too late. */
 const FIRST_NETWORKS_MS = 500;
@@ -9,66 +9,66 @@ const MAX_ACTIONS = 4;
 /** Of hosts, networks of 2^18 hosts' addresses: the whole pool holds 256, the small one 8. */
 const POOL_PREFIXES = [10, 10, 15];
 
-const DEFAULT: NetworkWish = { name: "s_default", stack: "s", subnet: "", isInternal: false };
-const BACK: NetworkWish = { name: "s_back", stack: "s", subnet: "", isInternal: true };
+const DEFAULT: NetworkDefinition = { name: "s_default", stack: "s", subnet: "", isInternal: false };
+const BACK: NetworkDefinition = { name: "s_back", stack: "s", subnet: "", isInternal: true };
 /** So small that a host has two addresses in it. */
-const SMALL: NetworkWish = { name: "s_small", stack: "s", subnet: "10.20.0.0/26", isInternal: false };
-const FIXED: NetworkWish = { name: "s_fixed", stack: "s", subnet: "10.21.0.0/24", isInternal: false };
-const SHARED: NetworkWish = { name: "shared", stack: "", subnet: "", isInternal: false };
-const FAR: NetworkWish = { name: "t_default", stack: "t", subnet: "", isInternal: false };
+const SMALL: NetworkDefinition = { name: "s_small", stack: "s", subnet: "10.20.0.0/26", isInternal: false };
+const FIXED: NetworkDefinition = { name: "s_fixed", stack: "s", subnet: "10.21.0.0/24", isInternal: false };
+const SHARED: NetworkDefinition = { name: "shared", stack: "", subnet: "", isInternal: false };
+const FAR: NetworkDefinition = { name: "t_default", stack: "t", subnet: "", isInternal: false };
 /** In the way of others, or of the hosts themselves. */
-const AWKWARD: readonly NetworkWish[] = [
+const AWKWARD: readonly NetworkDefinition[] = [
   { name: "wide", stack: "", subnet: "10.20.0.0/15", isInternal: false },
   { name: "hosts", stack: "", subnet: "10.0.0.0/16", isInternal: false },
 ];
 
-type Plain = Omit<History, "plainHosts" | "poolPrefix">;
+type HistoryWithoutNetworks = Omit<History, "hostsWithoutOverlay" | "poolPrefix">;
 
 /** Puts networks into a history. Chance of its own, so that the rest of a seed is what it is without them. */
-export function withNetworks(history: Plain, rng: Rng): History {
-  if (rng.chance(0.35)) return { ...history, plainHosts: allHosts(history), poolPrefix: 10 };
+export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History {
+  if (rng.chance(0.35)) return { ...history, hostsWithoutOverlay: allHosts(history), poolPrefix: 10 };
   const lost = lostHosts(rng, history);
   const isReinstalled = lost.some((each) => "fault" in each && each.fault.kind === "reinstalled");
   const far = rng.chance(0.4) ? farService(rng) : undefined;
-  const joined = new Map<string, Pick<ServiceWish, "networks" | "isRoundRobin">>();
-  const wishesOf = (wish: ServiceWish): Pick<ServiceWish, "networks" | "isRoundRobin"> => {
-    const known = joined.get(wish.name);
+  const joined = new Map<string, Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin">>();
+  const networksFor = (definition: ServiceDefinition): Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin"> => {
+    const known = joined.get(definition.name);
     // Some deployments say other networks than the one before.
     if (known !== undefined && !rng.chance(0.15)) return known;
-    const fresh = { networks: attachmentsOf(rng, wish), isRoundRobin: rng.chance(0.15) };
-    joined.set(wish.name, fresh);
+    const fresh = { networks: attachmentsOf(rng, definition), usesDnsRoundRobin: rng.chance(0.15) };
+    joined.set(definition.name, fresh);
     return fresh;
   };
   const inNetworks = (action: Action): Action => {
     if (action.kind !== "deploy") return action;
-    const { wish } = action;
+    const { definition } = action;
     // Nobody can tell what of a node that is no more still runs, until it is removed from the cluster.
-    const isAtMostOne = wish.isAtMostOne && !isReinstalled;
-    return { kind: "deploy", wish: { ...wish, isAtMostOne, ...wishesOf(wish) } };
+    const isAtMostOne = definition.isAtMostOne && !isReinstalled;
+    return { kind: "deploy", definition: { ...definition, isAtMostOne, ...networksFor(definition) } };
   };
-  const before = history.happenings.map((each): Happening => {
+  const before = history.events.map((each): HistoryEvent => {
     return "action" in each ? { atMs: each.atMs, action: inNetworks(each.action) } : each;
   });
-  const wishes = before.flatMap((each) =>
-    "action" in each && each.action.kind === "deploy" ? [each.action.wish] : [],
+  const definitions = before.flatMap((each) =>
+    "action" in each && each.action.kind === "deploy" ? [each.action.definition] : [],
   );
   const own = [
     ...lost,
     ...(far === undefined ? [] : [deployFar(rng, far)]),
-    ...networkActions(rng, history, wishes, far),
+    ...networkActions(rng, history, definitions, far),
   ];
-  const happenings = [...before, ...own].sort((left, right) => left.atMs - right.atMs);
-  const plainHosts = rng.chance(0.25) ? [rng.int(0, history.hosts - 1)] : [];
-  return { ...history, happenings, plainHosts, poolPrefix: rng.pick(POOL_PREFIXES) };
+  const events = [...before, ...own].sort((left, right) => left.atMs - right.atMs);
+  const hostsWithoutOverlay = rng.chance(0.25) ? [rng.int(0, history.hosts - 1)] : [];
+  return { ...history, events: events, hostsWithoutOverlay: hostsWithoutOverlay, poolPrefix: rng.pick(POOL_PREFIXES) };
 }
 
-function allHosts({ hosts }: Plain): readonly number[] {
+function allHosts({ hosts }: HistoryWithoutNetworks): readonly number[] {
   return Array.from({ length: hosts }, (_, host) => host);
 }
 
-function attachmentsOf(rng: Rng, { replicas, autoscale, job }: ServiceWish): readonly AttachmentWish[] {
-  const networks: AttachmentWish[] = [];
-  const join = (network: NetworkWish, isOptional = false, address = ""): void => {
+function attachmentsOf(rng: Rng, { replicas, autoscale, job }: ServiceDefinition): readonly Attachment[] {
+  const networks: Attachment[] = [];
+  const join = (network: NetworkDefinition, isOptional = false, address = ""): void => {
     networks.push({ network, isOptional, address });
   };
   if (rng.chance(0.7)) join(DEFAULT, true);
@@ -80,46 +80,46 @@ function attachmentsOf(rng: Rng, { replicas, autoscale, job }: ServiceWish): rea
   return networks;
 }
 
-function farService(rng: Rng): ServiceWish {
+function farService(rng: Rng): ServiceDefinition {
   const networks = [
     { network: FAR, isOptional: true, address: "" },
     { network: SHARED, isOptional: false, address: "" },
   ];
-  return { ...serviceWish(rng, "far", 9), hostPort: 0, networks };
+  return { ...randomService(rng, "far", 9), hostPort: 0, networks };
 }
 
-function deployFar(rng: Rng, wish: ServiceWish): Happening {
-  return { atMs: rng.int(800, FIRST_ACTION_MS), action: { kind: "deploy", wish } };
+function deployFar(rng: Rng, definition: ServiceDefinition): HistoryEvent {
+  return { atMs: rng.int(800, FIRST_ACTION_MS), action: { kind: "deploy", definition } };
 }
 
 /** Networks that come and go, and services that are away for a moment. */
 function networkActions(
   rng: Rng,
-  { healAtMs }: Plain,
-  wishes: readonly ServiceWish[],
-  far: ServiceWish | undefined,
-): readonly Happening[] {
-  const happenings: Happening[] = [];
+  { healAtMs }: HistoryWithoutNetworks,
+  definitions: readonly ServiceDefinition[],
+  far: ServiceDefinition | undefined,
+): readonly HistoryEvent[] {
+  const events: HistoryEvent[] = [];
   const at = (atMs: number, action: Action): void => {
-    happenings.push({ atMs: Math.min(atMs, healAtMs - 300), action });
+    events.push({ atMs: Math.min(atMs, healAtMs - 300), action });
   };
   const soon = (): number => rng.pick([rng.int(50, 400), rng.int(400, 4_000)]);
-  const all = far === undefined ? wishes : [...wishes, far];
+  const all = far === undefined ? definitions : [...definitions, far];
   if (rng.chance(0.9)) at(FIRST_NETWORKS_MS, { kind: "create-network", network: SHARED });
   for (let i = rng.int(0, MAX_ACTIONS); i > 0; i--) {
     const atMs = rng.int(FIRST_ACTION_MS, healAtMs - 500);
     const dice = rng.next();
     if (dice < 0.3) {
-      const wish = rng.pick(all);
-      at(atMs, { kind: "remove", service: wish.name });
-      at(atMs + soon(), { kind: "deploy", wish });
+      const definition = rng.pick(all);
+      at(atMs, { kind: "remove", service: definition.name });
+      at(atMs + soon(), { kind: "deploy", definition });
     } else if (dice < 0.6) {
       const stack = far !== undefined && rng.chance(0.5) ? "t" : "s";
       at(atMs, { kind: "remove-stack", stack });
       const ofStack = all.filter(({ name }) => (name === "far") === (stack === "t"));
-      const latest = new Map(ofStack.map((wish) => [wish.name, wish]));
+      const latest = new Map(ofStack.map((definition) => [definition.name, definition]));
       const backMs = atMs + soon();
-      for (const wish of latest.values()) at(backMs + rng.int(0, 200), { kind: "deploy", wish });
+      for (const definition of latest.values()) at(backMs + rng.int(0, 200), { kind: "deploy", definition });
     } else if (dice < 0.75) {
       at(atMs, { kind: "remove-network", network: SHARED.name });
       at(atMs + soon(), { kind: "create-network", network: SHARED });
@@ -127,21 +127,21 @@ function networkActions(
     else if (far !== undefined) at(atMs, { kind: "scale", service: far.name, replicas: rng.int(0, 4) });
     else at(atMs, { kind: "create-network", network: SHARED });
   }
-  const single = wishes.find(({ networks }) => networks.some(({ address }) => address !== ""));
+  const single = definitions.find(({ networks }) => networks.some(({ address }) => address !== ""));
   if (single !== undefined && rng.chance(0.5)) {
     at(rng.int(FIRST_ACTION_MS, healAtMs), { kind: "scale", service: single.name, replicas: 3 });
   }
-  return happenings;
+  return events;
 }
 
 /** Hosts that are taken out of the cluster while they are away, and come back; with an empty disk, or as they were. */
-function lostHosts(rng: Rng, { healAtMs, hosts }: Plain): readonly Happening[] {
+function lostHosts(rng: Rng, { healAtMs, hosts }: HistoryWithoutNetworks): readonly HistoryEvent[] {
   if (!rng.chance(0.35)) return [];
   const host = rng.int(0, hosts - 1);
   const atMs = rng.int(FIRST_ACTION_MS, healAtMs - 2_000);
   const forMs = rng.int(1_500, 7_000);
   const kind = rng.pick(["cable", "power-cut", "reinstalled", "reinstalled"] as const);
-  const lost: Happening = { atMs, fault: { kind, host, forMs } };
+  const lost: HistoryEvent = { atMs, fault: { kind, host, forMs } };
   if (rng.chance(0.2)) return [lost];
   const removedMs = Math.min(atMs + rng.int(1_200, 8_000), healAtMs - 100);
   return [lost, { atMs: removedMs, action: { kind: "remove-node", host, install: 0 } }];

@@ -1,10 +1,10 @@
-import type { Happening, History } from "./history.js";
+import type { HistoryEvent, History } from "./history.js";
 
 /** Each attempt is a whole history. */
 const MAX_ATTEMPTS = 300;
 
 /**
- * Leaves out what does not matter: first halves, then ever smaller parts, down to single happenings. What is left still
+ * Leaves out what does not matter: first halves, then ever smaller parts, down to single events. What is left still
  * fails, and fails no more without any one of them.
  */
 export async function shrink(
@@ -14,12 +14,12 @@ export async function shrink(
   let best = history;
   let attempts = 0;
   for (
-    let size = Math.ceil(best.happenings.length / 2);
+    let size = Math.ceil(best.events.length / 2);
     size >= 1;
     size = size === 1 ? 0 : Math.ceil(size / 2)
   ) {
-    for (let start = 0; start < best.happenings.length && attempts < MAX_ATTEMPTS; ) {
-      const smaller = { ...best, happenings: without(best.happenings, start, size) };
+    for (let start = 0; start < best.events.length && attempts < MAX_ATTEMPTS; ) {
+      const smaller = { ...best, events: without(best.events, start, size) };
       attempts += 1;
       if (await fails(smaller)) best = smaller;
       else start += size;
@@ -28,6 +28,6 @@ export async function shrink(
   return best;
 }
 
-function without(happenings: readonly Happening[], start: number, count: number): readonly Happening[] {
-  return [...happenings.slice(0, start), ...happenings.slice(start + count)];
+function without(events: readonly HistoryEvent[], start: number, count: number): readonly HistoryEvent[] {
+  return [...events.slice(0, start), ...events.slice(start + count)];
 }

@@ -1,4 +1,4 @@
-import type { Actor } from "../kernel/actor.js";
+import type { Actor } from "../simulator/actor.js";
 import type { Network } from "./network.js";
 import { Pipe } from "./pipe.js";
 
@@ -28,8 +28,8 @@ export class Connection {
     this.#network = network;
     this.toServer = new Pipe(network, client.actor.host, server.actor);
     this.toClient = new Pipe(network, server.actor.host, client.actor);
-    client.actor.onDeath(() => this.#endOf(client, server, this.toServer));
-    server.actor.onDeath(() => this.#endOf(server, client, this.toClient));
+    client.actor.onKill(() => this.#endOf(client, server, this.toServer));
+    server.actor.onKill(() => this.#endOf(server, client, this.toClient));
     this.#forget = network.onReset((host) => {
       if (host === client.actor.host || host === server.actor.host) this.#reset(client, server);
     });
@@ -84,9 +84,9 @@ export class Connection {
         : undefined;
       if (silentSinceMs !== undefined && scheduler.nowMs - silentSinceMs >= KEEPALIVE_MS - LOOK_MS) {
         scheduler.after(0, own.actor, () => this.#break(own, "keepalive timed out"));
-      } else scheduler.quietly(LOOK_MS, look);
+      } else scheduler.afterQuiet(LOOK_MS, look);
     };
-    scheduler.quietly(LOOK_MS, look);
+    scheduler.afterQuiet(LOOK_MS, look);
   }
 
   #break(end: End, reason: string): void {

@@ -1,6 +1,6 @@
-import type { Actor } from "../kernel/actor.js";
-import type { Rng } from "../kernel/rng.js";
-import type { Scheduler } from "../kernel/scheduler.js";
+import type { Actor } from "../simulator/actor.js";
+import type { Rng } from "../simulator/rng.js";
+import type { Scheduler } from "../simulator/scheduler.js";
 
 const MIN_DELAY_MS = 0.2;
 const USUAL_DELAY_MS = 2;

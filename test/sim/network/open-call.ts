@@ -1,7 +1,7 @@
 import { BerthError, isBerthError } from "@berth/proto";
-import type { Actor } from "../kernel/actor.js";
+import type { Actor } from "../simulator/actor.js";
 import { Connection } from "./connection.js";
-import { Mailbox } from "./mailbox.js";
+import { MessageQueue } from "./message-queue.js";
 import type { Network } from "./network.js";
 
 /** Messages under way before a sender waits for the reader: gRPC's window, roughly. */
@@ -14,7 +14,7 @@ export type Accept = (call: IncomingCall) => void;
 
 export interface IncomingCall {
   readonly path: string;
-  readonly requests: Mailbox<Buffer>;
+  readonly requests: MessageQueue<Buffer>;
   readonly signal: AbortSignal;
   readonly peer: string;
   readonly forwarded: boolean;
@@ -28,7 +28,7 @@ export interface Opening {
   readonly address: string;
   readonly path: string;
   readonly forwarded: boolean;
-  readonly responses: Mailbox<Buffer>;
+  readonly responses: MessageQueue<Buffer>;
   readonly fail: (error: Error) => void;
   readonly onMessage: (to: Actor, path: string, bytes: Buffer) => void;
 }
@@ -46,7 +46,7 @@ export function openCall(opening: Opening): Request {
   const host = address.slice(0, address.lastIndexOf(":"));
   const early: (() => void)[] = [];
   let toServer = (run: () => void): void => void early.push(run);
-  let requests: Mailbox<Buffer> | undefined;
+  let requests: MessageQueue<Buffer> | undefined;
   const cancelled = new AbortController();
   const establish = (): void => {
     if (!actor.isAlive || cancelled.signal.aborted) return;
@@ -63,7 +63,7 @@ export function openCall(opening: Opening): Request {
     }
     const server = listener.actor;
     const gone = new AbortController();
-    const incoming = new Mailbox<Buffer>();
+    const incoming = new MessageQueue<Buffer>();
     requests = incoming;
     const connection = new Connection(
       network,
@@ -87,7 +87,7 @@ export function openCall(opening: Opening): Request {
       respond: (bytes) => {
         connection.toClient.send(() => {
           onMessage(actor, path, bytes);
-          responses.put(bytes);
+          responses.push(bytes);
           if (window.release()) scheduler.after(0, server, () => window.wake());
         });
         return window.take();
@@ -117,7 +117,7 @@ export function openCall(opening: Opening): Request {
       toServer(() => {
         const listener = network.listeners.get(address);
         if (listener !== undefined) onMessage(listener.actor, path, bytes);
-        requests?.put(bytes);
+        requests?.push(bytes);
       });
     },
     end: () => toServer(() => requests?.end()),

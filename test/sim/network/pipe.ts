@@ -1,4 +1,4 @@
-import type { Actor } from "../kernel/actor.js";
+import type { Actor } from "../simulator/actor.js";
 import type { Network } from "./network.js";
 
 /**
@@ -46,7 +46,7 @@ export class Pipe {
 
   #try(delayMs: number): void {
     const { scheduler } = this.#network;
-    scheduler.quietly(delayMs, () => {
+    scheduler.afterQuiet(delayMs, () => {
       if (this.#isCut) return;
       if (!this.#network.reaches(this.#from, this.#to.host)) {
         this.#stuckSinceMs ??= scheduler.nowMs;

@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import type { Probe } from "@berth/proto/probe";
 import type { TcpProbe } from "../../../packages/control-plane/src/server/probe-tcp.js";
-import type { Actor } from "../kernel/actor.js";
+import type { Actor } from "../simulator/actor.js";
 import { Connection } from "./connection.js";
 import type { Network } from "./network.js";
 
@@ -79,7 +79,7 @@ function answers(
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) return settle(false);
     const thereMs = network.delayMs(actor.host, host);
-    scheduler.quietly(thereMs, () => {
+    scheduler.afterQuiet(thereMs, () => {
       if (!network.reaches(actor.host, host)) return;
       scheduler.after(network.delayMs(host, actor.host), actor, () => {
         if (network.reaches(host, actor.host)) settle(true);

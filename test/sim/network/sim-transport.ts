@@ -13,8 +13,8 @@ import type {
   RpcService,
   RpcTransport,
 } from "@berth/proto/rpc";
-import type { Actor } from "../kernel/actor.js";
-import { Mailbox } from "./mailbox.js";
+import type { Actor } from "../simulator/actor.js";
+import { MessageQueue } from "./message-queue.js";
 import type { Network } from "./network.js";
 import { type Accept, type IncomingCall, openCall, unreachable } from "./open-call.js";
 
@@ -51,7 +51,7 @@ function serve({ network, actor, onBug }: SimTransportOptions, options: RpcServe
     call.end(new Error(`no method ${call.path}`));
   };
   network.listeners.set(address, { actor, accept });
-  actor.onDeath(() => network.listeners.delete(address));
+  actor.onKill(() => network.listeners.delete(address));
   return {
     address,
     close: async () => {
@@ -92,11 +92,11 @@ async function answer(
   }
 }
 
-async function* decoded(requests: Mailbox<Buffer>, method: RpcMethod): AsyncGenerator<unknown> {
+async function* decoded(requests: MessageQueue<Buffer>, method: RpcMethod): AsyncGenerator<unknown> {
   for await (const bytes of requests) yield method.requestDeserialize(bytes);
 }
 
-async function first(requests: Mailbox<Buffer>, method: RpcMethod): Promise<unknown> {
+async function first(requests: MessageQueue<Buffer>, method: RpcMethod): Promise<unknown> {
   for await (const bytes of requests) return method.requestDeserialize(bytes);
   throw new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
 }
@@ -184,7 +184,7 @@ async function* exchange(
 ): AsyncGenerator<unknown> {
   signal?.throwIfAborted();
   const { address, forwarded = false } = client;
-  const responses = new Mailbox<Buffer>();
+  const responses = new MessageQueue<Buffer>();
   const over = new AbortController();
   const fail = (error: Error): void => {
     over.abort(error);

@@ -10,9 +10,9 @@ import type {
   WatchMessage,
   WatchQuery,
 } from "../../../packages/control-plane/src/store/store.js";
-import type { Actor } from "../kernel/actor.js";
+import type { Actor } from "../simulator/actor.js";
 import { Connection } from "../network/connection.js";
-import { Mailbox } from "../network/mailbox.js";
+import { MessageQueue } from "../network/message-queue.js";
 import { Pipe } from "../network/pipe.js";
 import { ETCD_HOST, type SimEtcd } from "./sim-etcd.js";
 
@@ -85,11 +85,11 @@ async function* watch(
   query: WatchQuery,
   signal: AbortSignal,
 ): AsyncGenerator<WatchMessage> {
-  const messages = new Mailbox<WatchMessage>();
+  const messages = new MessageQueue<WatchMessage>();
   const over = new AbortController();
   let nextRevision = query.fromRevision;
   const disconnect = (why: string): void => {
-    messages.put({ kind: "disconnected", cause: unavailable(why), nextRevision });
+    messages.push({ kind: "disconnected", cause: unavailable(why), nextRevision });
     messages.end();
   };
   const connection = new Connection(
@@ -105,7 +105,7 @@ async function* watch(
   connection.toServer.send(
     () =>
       void pass(etcd, query, over.signal, (message) => {
-        connection.toClient.send(() => messages.put(message));
+        connection.toClient.send(() => messages.push(message));
       }),
   );
   try {
@@ -165,7 +165,7 @@ function ask<T>(
     const forget = onAbort(signal, () => settle(() => reject(signal.reason)));
     const back = new Pipe(network, ETCD_HOST, server);
     const reply = (run: () => void): void => {
-      network.scheduler.quietly(etcd.rng.next() * COMMIT_MS, () => back.send(() => settle(run)));
+      network.scheduler.afterQuiet(etcd.rng.next() * COMMIT_MS, () => back.send(() => settle(run)));
     };
     new Pipe(network, server.host, etcd.actor).send(() => {
       serve().then(

@@ -1,0 +1,125 @@
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { type DockerApi, filters } from "./docker-api.js";
+
+interface ContainerEvent {
+  readonly Action: string;
+  readonly Actor: { readonly ID: string };
+  readonly timeNano: number;
+}
+
+export interface WaitLimits {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface ContainerWatch {
+  /** Running containers on all watched hosts, now. */
+  readonly count: () => number;
+  /** When each container started while the watch was on, in milliseconds since the epoch, in order. */
+  readonly startsMs: () => readonly number[];
+  /**
+   * Waits for `count` running containers, and makes sure by asking the daemons for their lists.
+   * Resolves with the time, in milliseconds since the epoch, at which that many ran for the first time.
+   */
+  readonly reach: (count: number, limits: WaitLimits) => Promise<number>;
+  readonly close: () => void;
+}
+
+/**
+ * Counts running containers that carry a label, by the events of the daemons themselves: exact to the millisecond,
+ * and without the load that polling lists would put on the daemons that are being measured.
+ */
+export async function watchContainers(apis: readonly DockerApi[], label: string): Promise<ContainerWatch> {
+  const closed = new AbortController();
+  const running = new Set<string>();
+  const starts: number[] = [];
+  const firstAtMs = new Map<number, number>();
+
+  const apply = ({ Action, Actor, timeNano }: ContainerEvent): void => {
+    if (Action === "die") running.delete(Actor.ID);
+    if (Action !== "start") return;
+    const atMs = timeNano / 1e6;
+    running.add(Actor.ID);
+    starts.push(atMs);
+    if (!firstAtMs.has(running.size)) firstAtMs.set(running.size, atMs);
+  };
+
+  const query = filters({ type: ["container"], event: ["start", "die"], label: [label] });
+  await Promise.all(
+    apis.map(async (api) => {
+      const events = await api.stream<ContainerEvent>(`/events?${query}`, closed.signal);
+      for (const id of await runningIds(api, label)) running.add(id);
+      follow(events, apply);
+    }),
+  );
+
+  return {
+    count: () => running.size,
+    startsMs: () => [...starts].sort((a, b) => a - b),
+    close: () => closed.abort(),
+    reach: async (count, limits) => {
+      const reached = async (): Promise<boolean> =>
+        running.size >= count && (await countRunning(apis, label)) >= count;
+      await waitUntil(reached, { what: `${count} running containers with ${label}`, ...limits });
+      return firstAtMs.get(count) ?? Date.now();
+    },
+  };
+}
+
+/** Waits until no container with the label is left, stopped ones included. */
+export async function waitUntilGone(
+  apis: readonly DockerApi[],
+  label: string,
+  limits: WaitLimits,
+): Promise<void> {
+  const query = filters({ label: [label] });
+  const gone = async (): Promise<boolean> => {
+    const lists = await Promise.all(
+      apis.map((api) => api.get<unknown[]>(`/containers/json?all=1&${query}`, limits.signal)),
+    );
+    return lists.flat().length === 0;
+  };
+  await waitUntil(gone, { what: `the containers with ${label} to be gone`, ...limits });
+}
+
+/** Removes every container with the label, whatever it does. */
+export async function removeAll(
+  apis: readonly DockerApi[],
+  label: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const query = filters({ label: [label] });
+  for (const api of apis) {
+    const containers = await api.get<{ Id: string }[]>(`/containers/json?all=1&${query}`, signal);
+    const removals = containers.map(({ Id }) => api.call("DELETE", `/containers/${Id}?force=1`, { signal }));
+    await Promise.all(removals);
+  }
+}
+
+/** Waits until exactly so many containers with the label run. */
+export async function waitUntilRunning(
+  apis: readonly DockerApi[],
+  label: string,
+  { count, ...limits }: WaitLimits & { readonly count: number },
+): Promise<void> {
+  const reached = async (): Promise<boolean> => (await countRunning(apis, label)) === count;
+  await waitUntil(reached, { what: `${count} containers with ${label} to run`, ...limits });
+}
+
+async function countRunning(apis: readonly DockerApi[], label: string): Promise<number> {
+  const lists = await Promise.all(apis.map((api) => runningIds(api, label)));
+  return lists.flat().length;
+}
+
+async function runningIds(api: DockerApi, label: string): Promise<string[]> {
+  const list = await api.get<{ Id: string }[]>(`/containers/json?${filters({ label: [label] })}`);
+  return list.map(({ Id }) => Id);
+}
+
+/** Until the watch is closed or the host is gone: both end the stream with an error that says nothing new. */
+function follow(events: AsyncIterable<ContainerEvent>, apply: (event: ContainerEvent) => void): void {
+  const read = async (): Promise<void> => {
+    for await (const event of events) apply(event);
+  };
+  read().catch(() => undefined);
+}

@@ -1,0 +1,66 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { BenchNetwork } from "./bench-network.js";
+
+const run = promisify(execFile);
+
+export interface Load {
+  readonly url: string;
+  readonly connections: number;
+  /** A new connection for every request, or as few as possible. */
+  readonly connection: "keep-alive" | "close";
+  readonly seconds: number;
+}
+
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly requestsPerSecond: number;
+  readonly latency: Latency;
+}
+
+/**
+ * The most threads of wrk. Between namespaces the sender's thread carries a packet all the way to the next process: one
+ * thread was busy with that, at 21,000 connections a second, before the kernel's path or the backend itself was, and
+ * what they can do was not seen. A third would only compete with the proxies.
+ */
+const THREADS = 2;
+
+/** A load by wrk. Throws when requests failed: a figure with failures is none. */
+export async function measureLoad(
+  network: BenchNetwork,
+  load: Load,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const [program = "", ...args] = [
+    ...network.enter("client"),
+    "wrk",
+    `-t${Math.min(THREADS, load.connections)}`,
+    `-c${load.connections}`,
+    `-d${load.seconds}`,
+    "--latency",
+    ...(load.connection === "close" ? ["-H", "Connection: close"] : []),
+    load.url,
+  ];
+  const { stdout } = await run(program, args, { signal });
+  const rate = /Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1];
+  const requests = /(\d+) requests in/.exec(stdout)?.[1];
+  const failures = /Socket errors:.*|Non-2xx.*/.exec(stdout)?.[0];
+  if (rate === undefined || requests === undefined || failures !== undefined) {
+    throw new Error(`wrk against ${load.url}: ${failures ?? stdout}`);
+  }
+  const latency = { p50Ms: percentile(stdout, 50), p99Ms: percentile(stdout, 99) };
+  return { requests: Number(requests), requestsPerSecond: Number(rate), latency };
+}
+
+const MS_OF = { us: 0.001, ms: 1, s: 1_000 } as const;
+
+/** `     99%    1.23ms` */
+function percentile(output: string, which: number): number {
+  const [, value = "NaN", unit = "ms"] = new RegExp(`\\s${which}%\\s+([\\d.]+)(us|ms|s)`).exec(output) ?? [];
+  return Number(value) * MS_OF[unit as keyof typeof MS_OF];
+}

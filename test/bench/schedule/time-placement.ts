@@ -1,0 +1,55 @@
+import type { Task } from "@berth/proto";
+import { reconcile } from "../../../packages/control-plane/src/core/reconcile.js";
+import { systemRuntime } from "../../../packages/control-plane/src/runtime/runtime.js";
+import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
+import { buildNodes, buildService } from "./fixtures.js";
+
+/** No spec may ask for more replicas: more tasks are more services. */
+const MAX_REPLICAS = 100_000;
+/** A short decision is made again and again, until so many tasks were: what it leaves behind is its cost too. */
+const TASKS_PER_RUN = 100_000;
+
+export interface Shape {
+  readonly tasks: number;
+  readonly nodes: number;
+  /** Spread over zones, and over racks in each. */
+  readonly isSpread?: boolean;
+}
+
+/** Decides once about every service of the shape, and says how long that took in all. */
+export function timePlacement(shape: Shape): number {
+  const nodes = buildNodes(shape.nodes);
+  const repeats = Math.max(1, Math.floor(TASKS_PER_RUN / shape.tasks));
+  let totalMs = 0;
+  for (let repeat = 0; repeat < repeats; repeat += 1) totalMs += decideAll(shape, nodes);
+  return totalMs / repeats;
+}
+
+/** The tasks of one service are there, and kept, when the next one is decided upon. */
+function decideAll({ tasks, isSpread = false }: Shape, nodes: NodeTable): number {
+  const kept: Task[][] = [];
+  let totalMs = 0;
+  for (let made = 0; made < tasks; made += MAX_REPLICAS) {
+    const replicas = Math.min(MAX_REPLICAS, tasks - made);
+    const service = buildService(`bench-${made}`, replicas, isSpread);
+    const startedAt = performance.now();
+    const { actions } = reconcile(service, nodes, {
+      now: Date.now(),
+      newId: () => systemRuntime.newId(),
+      leaderSinceMs: 0,
+      holdReason: "",
+    });
+    totalMs += performance.now() - startedAt;
+    const created = actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));
+    checkPlaced(created, replicas);
+    if (made + replicas === tasks) break;
+    for (const task of created) nodes.occupy(task, service.spec);
+    kept.push(created);
+  }
+  return totalMs;
+}
+
+function checkPlaced(tasks: readonly Task[], replicas: number): void {
+  const placed = tasks.filter(({ nodeId }) => nodeId !== "").length;
+  if (placed !== replicas) throw new Error(`${placed} of ${replicas} tasks were placed`);
+}

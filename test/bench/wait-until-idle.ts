@@ -1,0 +1,28 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const SAMPLE_MS = 500;
+/** A machine that does other work as well is never quiet: measure anyway. */
+const GIVE_UP_MS = 15_000;
+const QUIET_BUSY_SHARE = 0.1;
+
+/** Waits until the last measurement's aftermath (exits, disk flushes, garbage) no longer needs the processors. */
+export async function waitUntilIdle(signal: AbortSignal, giveUpMs = GIVE_UP_MS): Promise<void> {
+  const deadline = performance.now() + giveUpMs;
+  let before = cpuTimes();
+  while (performance.now() < deadline) {
+    await sleep(SAMPLE_MS, undefined, { signal });
+    const after = cpuTimes();
+    if ((after.busy - before.busy) / (after.total - before.total) < QUIET_BUSY_SHARE) return;
+    before = after;
+  }
+}
+
+/** Clock ticks of all processors since boot. */
+function cpuTimes(): { busy: number; total: number } {
+  const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n");
+  const ticks = line.trim().split(/\s+/).slice(1).map(Number);
+  const total = ticks.reduce((sum, value) => sum + value, 0);
+  const [, , , idle = 0, waitingForDisk = 0] = ticks;
+  return { busy: total - idle - waitingForDisk, total };
+}

@@ -1,0 +1,165 @@
+import { Availability, DesiredState, PortSpec_Mode, type Service, UpdateConfig_Order } from "@berth/proto";
+import { isFinal, isJob } from "./records.js";
+import { describeContainer, type RunningContainer, runningContainers, type CheckContext } from "./check-context.js";
+
+/** A change of the number of replicas is carried out within this, graces included. */
+const SCALE_MS = 10_000;
+
+/** I1 to I4: how many run, and where. */
+export class TaskCounts {
+  readonly #context: CheckContext;
+  /** When a service last wanted how many. */
+  readonly #wanted = new Map<string, { readonly replicas: number; readonly untilMs: number }[]>();
+
+  constructor(context: CheckContext) {
+    this.#context = context;
+  }
+
+  /** A service is about to be another one, or is gone. */
+  noteWanted(service: Service): void {
+    const list = this.#wanted.get(service.id) ?? [];
+    list.push({
+      replicas: replicasOf(service),
+      untilMs: this.#context.cluster.world.scheduler.nowMs + SCALE_MS,
+    });
+    this.#wanted.set(service.id, list);
+  }
+
+  check(): void {
+    const { conditions: contact } = this.#context;
+    const all = runningContainers(this.#context);
+    this.#atMostOne(all.filter(({ host }) => contact.hasResponsiveAgent(host.name)));
+    const running = all.filter(({ host }) => !contact.isDisrupted(host.name));
+    for (const [serviceId, ofService] of groupBy(running, ({ container }) => container.serviceId)) {
+      this.#slots(serviceId, ofService);
+      this.#total(serviceId, ofService);
+    }
+    for (const [, ofHost] of groupBy(running, ({ host }) => host.name)) this.#load(ofHost);
+  }
+
+  /** Also on hosts that are cut off: what lives there stops its own in time. */
+  #atMostOne(running: readonly RunningContainer[]): void {
+    const { records, report } = this.#context;
+    const strict = running.filter(({ container }) => {
+      return records.specOf(container.serviceId, container.version)?.atMostOne === true;
+    });
+    for (const copies of groupBy(
+      strict,
+      ({ container: { serviceId, slot } }) => `${serviceId}.${slot}`,
+    ).values()) {
+      if (copies.length > 1)
+        report("I1", `an at-most-one task runs more than once: ${copies.map(describeContainer).join(", ")}`);
+    }
+  }
+
+  #slots(serviceId: string, running: readonly RunningContainer[]): void {
+    const { records, report } = this.#context;
+    const service = records.services.get(serviceId);
+    const slotOf = ({ host, container }: RunningContainer): string => {
+      const run = records.runs.get(container.taskId) ?? 0;
+      const slot = container.slot === 0 ? `node ${host.name}` : String(container.slot);
+      return run === 0 ? slot : `${slot} of run ${run}`;
+    };
+    for (const [slot, copies] of groupBy(running, slotOf)) {
+      const mayOverlap = !isJob(service?.spec) && copies.length === 2 && this.#mayOverlap(service, copies);
+      if (copies.length < 2 || mayOverlap) continue;
+      const names = copies.map(describeContainer).join(", ");
+      report(
+        "I1",
+        `${copies.length} tasks of ${service?.spec?.name ?? serviceId} slot ${slot} run: ${names}`,
+      );
+    }
+  }
+
+  /** Start-first: the new one beside the one that it is to replace. */
+  #mayOverlap(service: Service | undefined, copies: readonly RunningContainer[]): boolean {
+    const { records } = this.#context;
+    const orders = new Set(
+      copies.map(({ container }) => isStartFirst(records.specOf(container.serviceId, container.version))),
+    );
+    if (service !== undefined) orders.add(isStartFirst(service.spec));
+    if (!orders.has(true)) return false;
+    const [left, right] = copies.map(({ container }) => records.tasks.get(container.taskId));
+    if (left === undefined || right === undefined) return true;
+    return (
+      left.specVersion !== right.specVersion ||
+      [left, right].some(
+        (task) =>
+          task.desiredState >= DesiredState.SHUTDOWN ||
+          task.preferredNodeId !== "" ||
+          isFinal(task) ||
+          records.nodes.get(task.nodeId)?.availability === Availability.DRAIN,
+      )
+    );
+  }
+
+  #total(serviceId: string, running: readonly RunningContainer[]): void {
+    const { records, report, cluster } = this.#context;
+    const service = records.services.get(serviceId);
+    if (service?.spec?.mode?.$case !== "replicated" || service.removing) return;
+    const { nowMs } = cluster.world.scheduler;
+    const recent = (this.#wanted.get(serviceId) ?? []).filter(({ untilMs }) => untilMs >= nowMs);
+    this.#wanted.set(serviceId, recent);
+    const replicas = Math.max(replicasOf(service), ...recent.map((each) => each.replicas));
+    const surge = isStartFirst(service.spec) ? (service.spec.update?.parallelism ?? 1) || replicas : 0;
+    // A drained node's tasks move start-first, all at once; so do those that are to be elsewhere.
+    const moving = isStartFirst(service.spec)
+      ? running.filter(({ host, container }) => {
+          const isDrained = records.nodes.get(host.nodeId)?.availability === Availability.DRAIN;
+          return isDrained || (records.tasks.get(container.taskId)?.preferredNodeId ?? "") !== "";
+        }).length
+      : 0;
+    const wanted = running.filter(({ container }) => {
+      const task = records.tasks.get(container.taskId);
+      return task !== undefined && task.desiredState < DesiredState.SHUTDOWN && !isFinal(task);
+    });
+    if (wanted.length > replicas + surge + moving) {
+      const what = `${wanted.length} tasks of ${service.spec.name} run and are wanted: ${wanted.map(describeContainer).join(", ")}`;
+      report("I2", `${what}; ${replicas} replicas and ${surge} more at a time were asked for`);
+    }
+  }
+
+  #load(running: readonly RunningContainer[]): void {
+    const { report } = this.#context;
+    const host = running[0]?.host;
+    if (host === undefined) return;
+    const reserved = running.reduce(
+      (sum, { container }) => sum + (container.body.HostConfig.MemoryReservation ?? 0),
+      0,
+    );
+    if (reserved > host.memoryBytes) {
+      report(
+        "I4",
+        `${host.name} is over-committed: ${reserved} of ${host.memoryBytes} bytes by ${running.map(describeContainer).join(", ")}`,
+      );
+    }
+  }
+}
+
+export function isStartFirst(spec: Service["spec"]): boolean {
+  const order = spec?.update?.order ?? UpdateConfig_Order.UNSPECIFIED;
+  if (order !== UpdateConfig_Order.UNSPECIFIED) return order === UpdateConfig_Order.START_FIRST;
+  return spec?.atMostOne !== true && spec?.ports.some(({ mode }) => mode === PortSpec_Mode.HOST) !== true;
+}
+
+/** Of a service that is scaled by its load: how many that has come to. */
+export function replicasOf({ spec, autoscale }: Service): number {
+  const replicas = spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : 0;
+  if (spec?.autoscale === undefined) return replicas;
+  const { min, max } = spec.autoscale;
+  return Math.min(Math.max(autoscale?.replicas ?? replicas, min), max);
+}
+
+export function groupBy<T>(
+  items: readonly T[],
+  keyOf: (item: T) => string,
+): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
