@@ -16,7 +16,11 @@ export interface Run {
 /** Seconds until an answer, at worst: what the project promises of each path. */
 const WORST_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 1.1 };
 
-export function figuresOf(runs: readonly Run[], events: readonly Disruption[], paths: readonly Path[]): Figure[] {
+export function figuresOf(
+  runs: readonly Run[],
+  events: readonly Disruption[],
+  paths: readonly Path[],
+): Figure[] {
   return paths.flatMap((path) =>
     events.flatMap((event) => {
       const own = runs.filter((run) => run.path === path && run.event === event.name);

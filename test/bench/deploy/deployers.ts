@@ -1,7 +1,7 @@
 import type { BerthAndSwarmLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { type DockerApi, filters } from "../docker-api.js";
-import { type ContainerBody, BASELINE_LABEL, startBaseline } from "../peer/docker-baseline.js";
+import { BASELINE_LABEL, type ContainerBody, startBaseline } from "../peer/docker-baseline.js";
 import { swarmLabel } from "../peer/swarm.js";
 import type { Deployer } from "./measure-deploy.js";
 
@@ -33,7 +33,11 @@ export function swarmDeployer({ swarm, image, signal }: BerthAndSwarmLab): Deplo
 }
 
 /** The Docker API alone, with `concurrency` containers in the making at once on each host. */
-export function baselineDeployer(arena: BerthAndSwarmLab, body: ContainerBody, concurrency: number): Deployer {
+export function baselineDeployer(
+  arena: BerthAndSwarmLab,
+  body: ContainerBody,
+  concurrency: number,
+): Deployer {
   const { apis, signal } = arena;
   return {
     name: "floor",

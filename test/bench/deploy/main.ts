@@ -6,8 +6,8 @@ import { filters } from "../docker-api.js";
 import { bodyLike, type ContainerBody } from "../peer/docker-baseline.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
+import { baselineDeployer, berthDeployer, swarmDeployer } from "./deployers.js";
 import { type Deployer, type DeployResult, type DeployTime, measureDeploy } from "./measure-deploy.js";
-import { berthDeployer, baselineDeployer, swarmDeployer } from "./deployers.js";
 
 const REPLICAS = 60;
 /** Enough for every host to have started a few: caches, compiled code and connections are warm afterwards. */

@@ -1,8 +1,8 @@
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { BerthAndSwarmLab } from "../bench-lab.js";
+import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { cpuByProgram, cpuSince } from "../process-usage.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
-import { waitUntilGone, watchContainers } from "../container-watch.js";
 
 /** Twenty times what a healthy run takes. */
 const RUNNING_TIMEOUT_MS = 120_000;

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { BerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
+import { waitUntilRunning, watchContainers } from "../container-watch.js";
 import { DockerApi } from "../docker-api.js";
 import { type RequestResult, startLoad } from "../load.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
-import { waitUntilRunning, watchContainers } from "../container-watch.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
-import type { HostLoss, FalseAlarm, Scenario } from "./scenarios.js";
+import type { FalseAlarm, HostLoss, Scenario } from "./scenarios.js";
 import { untilAllAnswer } from "./traffic.js";
 
 /** The name of the stack, and of the Swarm's service. */

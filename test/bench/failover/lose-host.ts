@@ -1,6 +1,6 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
-import type { DockerApi } from "../docker-api.js";
 import { watchContainers } from "../container-watch.js";
+import type { DockerApi } from "../docker-api.js";
 import type { HostLoss } from "./scenarios.js";
 
 /** Swarm needs 17 s, 48 s when its leader went too. */

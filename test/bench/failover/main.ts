@@ -4,14 +4,14 @@
 // counted.
 import { type BerthLab, withBerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
+import { removeAll, waitUntilGone } from "../container-watch.js";
 import { swarmLabel } from "../peer/swarm.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { removeAll, waitUntilGone } from "../container-watch.js";
 import { type BerthRun, runOnBerth, SERVERS, STACK } from "./berth-runs.js";
 import { figuresOf } from "./figures.js";
 import type { LossTimes } from "./lose-host.js";
-import { type HostLoss, SCENARIOS, parseScenarios } from "./scenarios.js";
+import { type HostLoss, parseScenarios, SCENARIOS } from "./scenarios.js";
 import { loseOnSwarm } from "./swarm-runs.js";
 import { describeTraffic } from "./traffic.js";
 
@@ -38,7 +38,10 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
       }
       if (run > peerRuns || losses.length === 0) continue;
       await stage.stacks.remove(STACK, stage.signal);
-      await waitUntilGone(stage.apis, berthLabel(STACK), { timeoutMs: GONE_TIMEOUT_MS, signal: stage.signal });
+      await waitUntilGone(stage.apis, berthLabel(STACK), {
+        timeoutMs: GONE_TIMEOUT_MS,
+        signal: stage.signal,
+      });
       for (const loss of losses) {
         const times = await loseOnSwarm(stage, loss);
         stage.progress(`run ${run} swarm, ${loss.what}: ${describeTimes(times)}`);

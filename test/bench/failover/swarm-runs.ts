@@ -1,10 +1,10 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { BerthLab } from "../bench-lab.js";
+import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { DockerApi } from "../docker-api.js";
 import { Swarm, swarmLabel } from "../peer/swarm.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
-import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { QUIET_TIMEOUT_MS, REPLICAS, SERVERS, STACK } from "./berth-runs.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { HostLoss } from "./scenarios.js";

@@ -11,7 +11,6 @@ import {
   type Report,
   writeReport,
 } from "../report.js";
-import { type Latency, type Load, measureLoad } from "./wrk.js";
 import { createNetwork } from "./bench-network.js";
 import {
   BERTH_PORT,
@@ -22,6 +21,7 @@ import {
   TARGETS,
   type Target,
 } from "./programs.js";
+import { type Latency, type Load, measureLoad } from "./wrk.js";
 
 const SCENARIOS = [
   { name: "keepalive_1", connection: "keep-alive", connections: 1, path: "/" },

@@ -12,8 +12,8 @@ import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
 import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
 import { usageOf } from "../process-usage.js";
 import type { BenchContext } from "../run-bench.js";
-import { SimAgent } from "./sim-agent.js";
 import { AgentCounters } from "./agent-counters.js";
+import { SimAgent } from "./sim-agent.js";
 
 export interface ScaleSize {
   readonly nodes: number;
@@ -156,7 +156,11 @@ function startAgents(
     servers,
     tally,
     hosts,
-  }: { readonly servers: readonly ServerProcess[]; readonly tally: AgentCounters; readonly hosts: AbortSignal },
+  }: {
+    readonly servers: readonly ServerProcess[];
+    readonly tally: AgentCounters;
+    readonly hosts: AbortSignal;
+  },
 ): readonly SimHost[] {
   return Array.from({ length: count }, (_, index) => {
     const nodeId = `sim-${String(index).padStart(4, "0")}`;
@@ -253,7 +257,11 @@ async function idleUsage(
 /** A host ends without a word. */
 async function loseNode(
   [host]: readonly SimHost[],
-  { calls, tally, signal }: { readonly calls: Calls; readonly tally: AgentCounters; readonly signal: AbortSignal },
+  {
+    calls,
+    tally,
+    signal,
+  }: { readonly calls: Calls; readonly tally: AgentCounters; readonly signal: AbortSignal },
 ): Promise<{ readonly nodeDetectedMs: number; readonly nodeLossMs: number }> {
   if (host === undefined) throw new Error("there are no agents");
   const { tasks } = await calls.listTasks({ node: host.nodeId, service: "", stack: "" });
@@ -282,7 +290,11 @@ async function loseNode(
 
 async function loseLeader(
   leader: ServerProcess,
-  { tally, agents, signal }: { readonly tally: AgentCounters; readonly agents: number; readonly signal: AbortSignal },
+  {
+    tally,
+    agents,
+    signal,
+  }: { readonly tally: AgentCounters; readonly agents: number; readonly signal: AbortSignal },
 ): Promise<{ readonly takeoverMs: number; readonly agentsBackMs: number }> {
   const before = tally.epoch;
   const killedAt = performance.now();

@@ -1,7 +1,7 @@
 import type { Service } from "@berth/proto";
-import { replicasOf } from "./task-counts.js";
-import type { RecordChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import type { RecordChange } from "./records.js";
+import { replicasOf } from "./task-counts.js";
 
 /** From the end of the faults, or of the last change of the load: some decisions, five seconds apart, and their windows. */
 const SCALED_MS = 35_000;

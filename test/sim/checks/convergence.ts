@@ -9,14 +9,14 @@ import {
 } from "@berth/proto";
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage } from "../docker/images.js";
-import { replicasOf } from "./task-counts.js";
+import { autoscaleAllowanceMs, unmetLoad } from "./autoscaling.js";
+import { type CheckContext, runningContainers } from "./check-context.js";
 import { isWaitingForDependency } from "./held.js";
 import { jobAllowanceMs, unmetJobGoals } from "./job-convergence.js";
-import { autoscaleAllowanceMs, unmetLoad } from "./autoscaling.js";
 import { unmetNetworkGoals } from "./network-convergence.js";
 import { hasNetworkRoom } from "./network-room.js";
 import { isFinal, isJob, stateOf } from "./records.js";
-import { runningContainers, type CheckContext } from "./check-context.js";
+import { replicasOf } from "./task-counts.js";
 import { nodesWithVolumes } from "./volume-placement.js";
 
 /** L1's bound. */
@@ -97,7 +97,9 @@ export class Convergence {
     const image = service.spec?.task?.container?.image ?? "";
     const isDone = service.job !== undefined && service.job.endedAtMs > 0 && !service.job.failed;
     if (isJob(service.spec)) return isDone;
-    const isWaiting = this.#context.records.tasksOf(service.id).some((task) => stateOf(task) === TaskState.NEW);
+    const isWaiting = this.#context.records
+      .tasksOf(service.id)
+      .some((task) => stateOf(task) === TaskState.NEW);
     return isGoodImage(image) && !isWaiting && this.#of(service).length === 0;
   }
 

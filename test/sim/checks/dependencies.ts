@@ -1,8 +1,8 @@
 import { Dependency_Condition, type Service, TaskState } from "@berth/proto";
 import type { SimContainer } from "../docker/sim-container.js";
-import { replicasOf } from "./task-counts.js";
-import { isJob, type RecordChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { isJob, type RecordChange } from "./records.js";
+import { replicasOf } from "./task-counts.js";
 
 /** What was seen of a service, whoever it was by that name. */
 interface Seen {

@@ -1,7 +1,7 @@
 import { DesiredState } from "@berth/proto";
 import { receivesConnections } from "../../../packages/control-plane/src/core/endpoints/drain.js";
-import type { TaskChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import type { TaskChange } from "./records.js";
 
 /** A host that does not answer is waited for so long; less what a timer may be early against a commit's time. */
 const DEADLINE_MS = 990;

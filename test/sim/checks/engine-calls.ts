@@ -1,9 +1,14 @@
 import { DesiredState, NodeState } from "@berth/proto";
-import { isFinal } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { isFinal } from "./records.js";
 
 /** What an agent asks of its Docker: I6, and that it ends nothing that the leader wants to run. */
-export function checkEngineCall(context: CheckContext, hostName: string, kind: string, containerId: string): void {
+export function checkEngineCall(
+  context: CheckContext,
+  hostName: string,
+  kind: string,
+  containerId: string,
+): void {
   const { cluster, records, report } = context;
   const host = cluster.hosts.find(({ name }) => name === hostName);
   const container = kind === "create" ? undefined : host?.docker.containers.get(containerId);

@@ -1,6 +1,6 @@
 import { DesiredState, type Service, TaskState } from "@berth/proto";
-import { stateOf } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { stateOf } from "./records.js";
 
 /** Whether its first tasks wait for another service. */
 export function isWaitingForDependency({ id, spec }: Service, { records }: CheckContext): boolean {

@@ -1,4 +1,4 @@
-import { runningContainers, type CheckContext } from "./check-context.js";
+import { type CheckContext, runningContainers } from "./check-context.js";
 
 /** A table is at every host within this after an endpoint is gone: the report, the write, the way to the agents. */
 const STALE_MS = 3_000;

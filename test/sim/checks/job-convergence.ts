@@ -1,7 +1,7 @@
 import { Availability, NodeState, type Service, type Task, TaskState } from "@berth/proto";
 import { isJobImage } from "../docker/images.js";
+import { type CheckContext, runningContainers } from "./check-context.js";
 import { isJob, stateOf } from "./records.js";
-import { runningContainers, type CheckContext } from "./check-context.js";
 
 /** A scheduled time is decided upon within this. */
 const DECIDED_MS = 10_000;

@@ -1,7 +1,12 @@
 import { CronSpec_Concurrency, type Service, type ServiceSpec, TaskState } from "@berth/proto";
-import { groupBy } from "./task-counts.js";
+import {
+  type CheckContext,
+  describeContainer,
+  type RunningContainer,
+  runningContainers,
+} from "./check-context.js";
 import { isJob, type RecordChange, stateOf, type TaskChange } from "./records.js";
-import { describeContainer, type RunningContainer, runningContainers, type CheckContext } from "./check-context.js";
+import { groupBy } from "./task-counts.js";
 
 /** J1 to J4: what is done is done once, no more at a time than asked for, no scheduled time twice. */
 export class Jobs {

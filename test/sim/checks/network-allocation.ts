@@ -3,8 +3,8 @@ import { layoutOf } from "../../../packages/control-plane/src/core/allocator/add
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import { isIn, networkIdOf, vniOf } from "../docker/sim-networks.js";
-import type { Allocation, RecordChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import type { Allocation, RecordChange } from "./records.js";
 
 /** N1 and N2: of networks over hosts nothing is given out twice, by the records and by Docker's word. */
 export class NetworkAllocation {

@@ -12,16 +12,19 @@ import { isReady } from "../../../packages/control-plane/src/core/model/task-sta
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage, isJobImage } from "../docker/images.js";
 import { networkIdOf, portName } from "../docker/sim-networks.js";
+import type { CheckContext } from "./check-context.js";
 import { networkNames } from "./network-membership.js";
 import { isFinal, isJob, type Records, stateOf } from "./records.js";
-import type { CheckContext } from "./check-context.js";
 
 /** A container that has just begun may still miss something. */
 const FRESH_MS = 3_000;
 
 /** N4, N5: what there is of networks is what is used, and every host knows who answers. Empty: it is so. */
 export function unmetNetworkGoals(context: CheckContext): readonly string[] {
-  return [...missingRecords(context), ...context.cluster.hosts.flatMap((host) => missingOnHost(host, context))];
+  return [
+    ...missingRecords(context),
+    ...context.cluster.hosts.flatMap((host) => missingOnHost(host, context)),
+  ];
 }
 
 function missingRecords({ records }: CheckContext): readonly string[] {

@@ -2,8 +2,8 @@ import { type Network, type ServiceSpec, type Task, TaskState } from "@berth/pro
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import { networkIdOf } from "../docker/sim-networks.js";
-import { isFinal, type RecordChange, stateOf } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { isFinal, type RecordChange, stateOf } from "./records.js";
 
 /** N3 and half of N4: tasks have their networks, when they get their node and when they run. */
 export class NetworkMembership {

@@ -1,7 +1,7 @@
 import { type Node, parseSubnet, type ServiceSpec } from "@berth/proto";
 import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
-import { networkNames } from "./network-membership.js";
 import type { CheckContext } from "./check-context.js";
+import { networkNames } from "./network-membership.js";
 
 /** Whether a node can have the networks of a task, and has addresses left in them, beside what is there. */
 export function hasNetworkRoom(

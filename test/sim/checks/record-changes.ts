@@ -1,7 +1,7 @@
 import { Availability, PortSpec_Mode, TaskState } from "@berth/proto";
 import type { Commit } from "../store/sim-etcd.js";
-import { type RecordChange, stateOf, type TaskChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { type RecordChange, stateOf, type TaskChange } from "./records.js";
 
 /** A decision may be written late: by as much as etcd is out of reach. */
 const WRITTEN_LATE_MS = 30_000;

@@ -1,6 +1,6 @@
 import { Rollout_State, type Service } from "@berth/proto";
+import { type CheckContext, runningContainers } from "./check-context.js";
 import { replicasOf } from "./task-counts.js";
-import { runningContainers, type CheckContext } from "./check-context.js";
 
 /** I8: a service goes back to nothing that never ran well. */
 export class Rollbacks {

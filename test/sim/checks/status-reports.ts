@@ -1,8 +1,8 @@
 import { TaskState } from "@berth/proto";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
-import { stateOf } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import { stateOf } from "./records.js";
 
 /** So long after its agent can speak with the leader, or after it happened, the records say what runs on a host. */
 const TOLD_MS = 4_000;

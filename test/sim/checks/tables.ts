@@ -1,8 +1,8 @@
 import { DesiredState } from "@berth/proto";
 import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { SimHost } from "../cluster/sim-host.js";
-import type { TaskChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import type { TaskChange } from "./records.js";
 
 /** N6: a host that has stopped sending connections to a task that is to stop does not begin again. */
 export class Tables {
@@ -43,7 +43,8 @@ export class Tables {
       // A host that had no power knows no more than what is on its disk.
       if (sent === undefined) tables?.delete(who);
       else if (sent.has(taskId)) {
-        if (isSending === false) this.#context.report("N6", `${who} to task ${taskId} again, which is to stop`);
+        if (isSending === false)
+          this.#context.report("N6", `${who} to task ${taskId} again, which is to stop`);
         tables?.set(who, true);
       } else if (isSending) tables?.set(who, false);
     }

@@ -1,6 +1,11 @@
 import { Availability, DesiredState, PortSpec_Mode, type Service, UpdateConfig_Order } from "@berth/proto";
+import {
+  type CheckContext,
+  describeContainer,
+  type RunningContainer,
+  runningContainers,
+} from "./check-context.js";
 import { isFinal, isJob } from "./records.js";
-import { describeContainer, type RunningContainer, runningContainers, type CheckContext } from "./check-context.js";
 
 /** A change of the number of replicas is carried out within this, graces included. */
 const SCALE_MS = 10_000;

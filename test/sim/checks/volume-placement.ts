@@ -1,7 +1,7 @@
 import { Availability } from "@berth/proto";
 import type { SimHost } from "../cluster/sim-host.js";
-import type { RecordChange } from "./records.js";
 import type { CheckContext } from "./check-context.js";
+import type { RecordChange } from "./records.js";
 
 /** A volume gets known within this on a host that is in hand: agents list them up to 3 s after a task has started. */
 const KNOWN_MS = 7_000;
@@ -39,7 +39,10 @@ export class VolumePlacement {
 }
 
 /** Nodes that may take a task with these volumes; undefined: any. */
-export function nodesWithVolumes(context: CheckContext, volumes: readonly string[]): ReadonlySet<string> | undefined {
+export function nodesWithVolumes(
+  context: CheckContext,
+  volumes: readonly string[],
+): ReadonlySet<string> | undefined {
   const { records } = context;
   let homes: Set<string> | undefined;
   for (const volume of volumes) {

@@ -31,7 +31,7 @@ async function shrunk(history: History): Promise<History> {
 }
 
 function print({ history, violations, steps, virtualMs, traceHash }: HistoryResult): void {
-  const { seed, servers, hosts, isColocated: isColocated, events: events } = history;
+  const { seed, servers, hosts, isColocated, events } = history;
   console.log(`\nseed ${seed}: ${servers} servers${isColocated ? " on" : " beside"} ${hosts} hosts`);
   for (const event of events) console.log(describeEvent(event));
   const seconds = (virtualMs / 1_000).toFixed(1);

@@ -12,9 +12,9 @@ import type { OverlayKernel } from "../../../packages/agent/src/networks/examine
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { nodeIdOf } from "../history/history.js";
+import { simProbe } from "../network/sim-probe.js";
 import { Actor } from "../simulator/actor.js";
 import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../simulator/virtual-time.js";
-import { simProbe } from "../network/sim-probe.js";
 import type { World } from "./world.js";
 
 /** From power to programs. */

@@ -1,8 +1,8 @@
 import type { Runtime } from "../../../packages/control-plane/src/runtime/runtime.js";
 import { startServer } from "../../../packages/control-plane/src/server/server.js";
+import { simProbe, simTcpProbe } from "../network/sim-probe.js";
 import { Actor } from "../simulator/actor.js";
 import { timerMs } from "../simulator/virtual-time.js";
-import { simProbe, simTcpProbe } from "../network/sim-probe.js";
 import { simStore } from "../store/sim-store.js";
 import type { World } from "./world.js";
 

@@ -12,7 +12,12 @@ import {
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
 } from "@berth/proto";
-import type { AutoscaleDefinition, CronDefinition, NetworkDefinition, ServiceDefinition } from "../history/history.js";
+import type {
+  AutoscaleDefinition,
+  CronDefinition,
+  NetworkDefinition,
+  ServiceDefinition,
+} from "../history/history.js";
 
 const STACK = "s";
 const FAR_STACK = "t";

@@ -5,13 +5,13 @@ import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
 import type { WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { History } from "../history/history.js";
+import { Network } from "../network/network.js";
+import { simTransport } from "../network/sim-transport.js";
 import type { Actor } from "../simulator/actor.js";
 import { Rng } from "../simulator/rng.js";
 import { Scheduler } from "../simulator/scheduler.js";
 import { Trace } from "../simulator/trace.js";
 import { virtualNow } from "../simulator/virtual-time.js";
-import { Network } from "../network/network.js";
-import { simTransport } from "../network/sim-transport.js";
 import { type Commit, SimEtcd } from "../store/sim-etcd.js";
 
 /** What checks are told of. */

@@ -6,8 +6,8 @@ import type {
   EventsOptions,
 } from "../../../packages/agent/src/engine/engine.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
-import type { Actor } from "../simulator/actor.js";
 import { MessageQueue } from "../network/message-queue.js";
+import type { Actor } from "../simulator/actor.js";
 import { behaviorOf } from "./images.js";
 import type { SimDocker } from "./sim-docker.js";
 

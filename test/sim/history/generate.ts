@@ -1,5 +1,5 @@
 import { Rng } from "../simulator/rng.js";
-import type { Fault, HistoryEvent, History } from "./history.js";
+import type { Fault, History, HistoryEvent } from "./history.js";
 import { hostName, LEADER, serverHost } from "./history.js";
 import { withNetworks } from "./networks.js";
 import { initialServices, randomAction } from "./services.js";
@@ -22,7 +22,8 @@ export function generateHistory(seed: number): History {
   const definitions = initialServices(rng);
   const healAtMs = FIRST_FAULT_MS + rng.pick(FAULTS_MS);
   const moment = (): number => rng.int(FIRST_FAULT_MS, healAtMs - 500);
-  for (const definition of definitions) events.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", definition } });
+  for (const definition of definitions)
+    events.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", definition } });
   // Nobody keeps the clocks of some clusters.
   if (rng.chance(0.4)) {
     const server = rng.int(0, servers - 1);

@@ -136,7 +136,10 @@ export type Action =
   | ({ readonly kind: "remove-node"; readonly install: number } & HostTarget)
   | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & HostTarget);
 
-export type HistoryEvent = { readonly atMs: number } & ({ readonly fault: Fault } | { readonly action: Action });
+export type HistoryEvent = { readonly atMs: number } & (
+  | { readonly fault: Fault }
+  | { readonly action: Action }
+);
 
 /** All that is decided about a history before it begins. As data, so that parts of it can be left out. */
 export interface History {

@@ -1,5 +1,12 @@
 import type { Rng } from "../simulator/rng.js";
-import type { Action, Attachment, HistoryEvent, History, NetworkDefinition, ServiceDefinition } from "./history.js";
+import type {
+  Action,
+  Attachment,
+  History,
+  HistoryEvent,
+  NetworkDefinition,
+  ServiceDefinition,
+} from "./history.js";
 import { randomService } from "./services.js";
 
 /** Networks that nobody knows of are made before the first service, or too late. */
@@ -31,7 +38,9 @@ export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History
   const isReinstalled = lost.some((each) => "fault" in each && each.fault.kind === "reinstalled");
   const far = rng.chance(0.4) ? farService(rng) : undefined;
   const joined = new Map<string, Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin">>();
-  const networksFor = (definition: ServiceDefinition): Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin"> => {
+  const networksFor = (
+    definition: ServiceDefinition,
+  ): Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin"> => {
     const known = joined.get(definition.name);
     // Some deployments say other networks than the one before.
     if (known !== undefined && !rng.chance(0.15)) return known;
@@ -59,7 +68,12 @@ export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History
   ];
   const events = [...before, ...own].sort((left, right) => left.atMs - right.atMs);
   const hostsWithoutOverlay = rng.chance(0.25) ? [rng.int(0, history.hosts - 1)] : [];
-  return { ...history, events: events, hostsWithoutOverlay: hostsWithoutOverlay, poolPrefix: rng.pick(POOL_PREFIXES) };
+  return {
+    ...history,
+    events: events,
+    hostsWithoutOverlay: hostsWithoutOverlay,
+    poolPrefix: rng.pick(POOL_PREFIXES),
+  };
 }
 
 function allHosts({ hosts }: HistoryWithoutNetworks): readonly number[] {

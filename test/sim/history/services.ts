@@ -1,5 +1,11 @@
 import type { Rng } from "../simulator/rng.js";
-import type { Action, AutoscaleDefinition, DependencyDefinition, JobDefinition, ServiceDefinition } from "./history.js";
+import type {
+  Action,
+  AutoscaleDefinition,
+  DependencyDefinition,
+  JobDefinition,
+  ServiceDefinition,
+} from "./history.js";
 
 const SERVICES = ["web", "api", "db", "edge"];
 /** Runs once for each change, and by the clock. */
@@ -50,7 +56,10 @@ export function randomService(rng: Rng, name: string, index: number): ServiceDef
   };
 }
 
-function autoscaleOf(rng: Rng, { ingressPort, replicas }: ServiceDefinition): AutoscaleDefinition | undefined {
+function autoscaleOf(
+  rng: Rng,
+  { ingressPort, replicas }: ServiceDefinition,
+): AutoscaleDefinition | undefined {
   if (ingressPort === 0 || replicas === undefined || !rng.chance(0.2)) return undefined;
   return { min: rng.int(1, 2), max: rng.int(3, 6), target: 10 };
 }
@@ -100,7 +109,9 @@ function dependenciesOf(
     0,
     definitions.findIndex((definition) => definition.name === name),
   );
-  const services = earlier.filter((definition) => definition.job === undefined && definition.dependsOn.length === 0);
+  const services = earlier.filter(
+    (definition) => definition.job === undefined && definition.dependsOn.length === 0,
+  );
   if (services.length === 0) return [];
   // A job that others wait for must not wait for these.
   if (name === JOB) return [];
@@ -113,9 +124,15 @@ export function randomAction(rng: Rng, definitions: readonly ServiceDefinition[]
     return { kind: "load", service: definition.name, connections: rng.int(0, 70) };
   }
   const dice = rng.next();
-  if (dice < 0.4) return { kind: "deploy", definition: { ...definition, image: randomImage(rng, definition) } };
+  if (dice < 0.4)
+    return { kind: "deploy", definition: { ...definition, image: randomImage(rng, definition) } };
   if (dice < 0.5) return { kind: "deploy", definition };
-  if (dice < 0.65 && definition.replicas !== undefined && definition.job === undefined && definition.autoscale === undefined) {
+  if (
+    dice < 0.65 &&
+    definition.replicas !== undefined &&
+    definition.job === undefined &&
+    definition.autoscale === undefined
+  ) {
     return { kind: "scale", service: definition.name, replicas: rng.int(0, 7) };
   }
   if (dice < 0.75) return { kind: "remove", service: definition.name };

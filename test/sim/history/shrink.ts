@@ -1,4 +1,4 @@
-import type { HistoryEvent, History } from "./history.js";
+import type { History, HistoryEvent } from "./history.js";
 
 /** Each attempt is a whole history. */
 const MAX_ATTEMPTS = 300;
@@ -13,11 +13,7 @@ export async function shrink(
 ): Promise<History> {
   let best = history;
   let attempts = 0;
-  for (
-    let size = Math.ceil(best.events.length / 2);
-    size >= 1;
-    size = size === 1 ? 0 : Math.ceil(size / 2)
-  ) {
+  for (let size = Math.ceil(best.events.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let start = 0; start < best.events.length && attempts < MAX_ATTEMPTS; ) {
       const smaller = { ...best, events: without(best.events, start, size) };
       attempts += 1;

@@ -1,9 +1,9 @@
 import { ROOT } from "../../../packages/control-plane/src/store/keys.js";
 import type { TxnOutcome, TxnRequest, WatchEvent } from "../../../packages/control-plane/src/store/store.js";
 import { MemoryStore } from "../../../packages/control-plane/src/testing/memory-store/memory-store.js";
+import type { Network } from "../network/network.js";
 import { Actor } from "../simulator/actor.js";
 import type { Rng } from "../simulator/rng.js";
-import type { Network } from "../network/network.js";
 
 /** Small, so that a history sees compactions. */
 const KEPT_REVISIONS = 200;

@@ -10,10 +10,10 @@ import type {
   WatchMessage,
   WatchQuery,
 } from "../../../packages/control-plane/src/store/store.js";
-import type { Actor } from "../simulator/actor.js";
 import { Connection } from "../network/connection.js";
 import { MessageQueue } from "../network/message-queue.js";
 import { Pipe } from "../network/pipe.js";
+import type { Actor } from "../simulator/actor.js";
 import { ETCD_HOST, type SimEtcd } from "./sim-etcd.js";
 
 /** As the client of the real etcd has it. */
