@@ -79,7 +79,7 @@ describe("updateService()", () => {
       code: "BERTH_SPEC_INVALID",
       message: expect.stringContaining("the name of a service cannot be changed"),
     });
-    expect(await healthy(2)).toMatchObject({ rollout: { state: State.COMPLETED, done: 2 } });
+    expect(await healthy(2)).toMatchObject({ rollout: { state: State.COMPLETED, updatedSlots: 2 } });
   });
 
   it("replaces tasks when forced, though nothing changed", async () => {
