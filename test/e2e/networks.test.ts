@@ -84,7 +84,7 @@ describe("networks over three hosts", () => {
     await once(outside, "listening");
     await waitForNetworks(lab);
     // Three hosts are more than packets for everybody are copied to then; two, as in the last stack, are not.
-    lab.server.berthServer.extraArgs = ["--network-flood-hosts", "2"];
+    lab.server.berthServer.extraArgs = ["--network-flood-limit", "2"];
     await lab.server.killProcess("server", "SIGKILL");
     await lab.server.startServer();
   });

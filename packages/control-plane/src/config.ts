@@ -90,7 +90,7 @@ interface RawOptions {
   readonly autoRebalance?: string;
   readonly networkPool: string;
   readonly networkPrefix: string;
-  readonly networkFloodHosts: string;
+  readonly networkFloodLimit: string;
 }
 
 interface OptionText {
@@ -152,10 +152,10 @@ const OPTIONS: readonly OptionText[] = [
     fallback: "18",
   },
   {
-    flags: "--network-flood-hosts <count>",
+    flags: "--network-flood-limit <count>",
     description:
       "Largest number of hosts in a network that floods; larger networks use static forwarding entries. Must be the same on all servers",
-    variable: "BERTH_NETWORK_FLOOD_HOSTS",
+    variable: "BERTH_NETWORK_FLOOD_LIMIT",
     fallback: String(DEFAULT_FLOOD_LIMIT),
   },
   {
@@ -206,10 +206,10 @@ function validate(raw: RawOptions): ServerConfig {
   const autoRebalanceMs =
     raw.autoRebalance === undefined ? undefined : parseAutoRebalance(raw.autoRebalance, problems);
   const networkPool = parseNetworkPool(raw, problems);
-  const floodLimit = Number(raw.networkFloodHosts);
-  if (!/^[0-9]{1,4}$/.test(raw.networkFloodHosts)) {
+  const floodLimit = Number(raw.networkFloodLimit);
+  if (!/^[0-9]{1,4}$/.test(raw.networkFloodLimit)) {
     problems.push(
-      `invalid --network-flood-hosts ${JSON.stringify(raw.networkFloodHosts)}: use a number from 0 to 9999`,
+      `invalid --network-flood-limit ${JSON.stringify(raw.networkFloodLimit)}: use a number from 0 to 9999`,
     );
   }
   if (problems.length > 0) throw invalidSettings(problems);

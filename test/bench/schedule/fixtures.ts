@@ -9,7 +9,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { ServiceSnapshot } from "../../../packages/control-plane/src/core/model/snapshot.js";
-import { buildSnapshot, UNLIMITED_PARTS } from "../../../packages/control-plane/src/core/testing/records.js";
+import { buildSnapshot, UNLIMITED_RANGES } from "../../../packages/control-plane/src/core/testing/records.js";
 import { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 
 const GIB = 1024 ** 3;
@@ -27,7 +27,7 @@ const BUSY = ServiceSpec.fromPartial({ task: { reservations: { nanoCpus: CPU / 4
 
 /** Nodes that differ in size and load, with room for a million tasks of `serviceOf`. */
 export function buildNodes(count: number): NodeTable {
-  const nodes = new NodeTable(UNLIMITED_PARTS);
+  const nodes = new NodeTable(UNLIMITED_RANGES);
   for (let index = 0; index < count; index += 1) {
     const size = SIZES[index % SIZES.length] ?? SIZES[0];
     const node = nodeOf(index, size);

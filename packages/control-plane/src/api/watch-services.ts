@@ -48,10 +48,10 @@ export async function* watchServices(
 }
 
 function watchedService(state: ClusterState, serviceId: string, now: number): WatchedService {
-  const view = serviceSnapshot(state, serviceId);
-  if (view !== undefined) {
-    const tasks = [...newestTasks(view.tasks)];
-    return { serviceId, removed: false, summary: serviceSummary(state, view.service, now), tasks };
+  const snapshot = serviceSnapshot(state, serviceId);
+  if (snapshot !== undefined) {
+    const tasks = [...newestTasks(snapshot.tasks)];
+    return { serviceId, removed: false, summary: serviceSummary(state, snapshot.service, now), tasks };
   }
   const tasks = [...state.tasks.ofService(serviceId).values()];
   return { serviceId, removed: tasks.length === 0, summary: undefined, tasks };

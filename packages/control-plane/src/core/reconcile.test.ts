@@ -26,9 +26,9 @@ import {
 const NOW = 1_000_000;
 const NODES = ["n1", "n2", "n3"].map((id) => buildNode({ id }));
 
-function planFor(view: Partial<ServiceSnapshot>, nodes = NODES): Plan {
-  const spec = view.spec ?? buildSpec();
-  const full = buildSnapshot({ service: buildService({ spec }), spec, tasks: [], ...view });
+function planFor(snapshot: Partial<ServiceSnapshot>, nodes = NODES): Plan {
+  const spec = snapshot.spec ?? buildSpec();
+  const full = buildSnapshot({ service: buildService({ spec }), spec, tasks: [], ...snapshot });
   return reconcile(full, buildCluster(nodes, [full]), buildContext({ now: NOW }));
 }
 

@@ -43,7 +43,7 @@ function dispatcherWith(term: AbortSignal) {
     }),
     hasStaticFdb,
     statusWriter: new StatusWriter(shared),
-    liveness: {
+    nodeHealth: {
       heartbeatMs: 250,
       isSuspect: () => false,
       recordHeartbeat: () => {},

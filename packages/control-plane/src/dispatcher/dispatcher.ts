@@ -40,7 +40,7 @@ export interface DispatcherOptions {
   /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
   readonly statusWriter: StatusWriter;
-  readonly liveness: Pick<
+  readonly nodeHealth: Pick<
     NodeHealthMonitor,
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
@@ -63,13 +63,13 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    const { state, tables, liveness, runtime, signal } = options;
+    const { state, tables, nodeHealth, runtime, signal } = options;
     this.#sessions = options.sessions;
     this.#drains = new DrainGate({
       state,
       tables,
       clock: runtime.clock,
-      isSuspect: (nodeId) => liveness.isSuspect(nodeId),
+      isSuspect: (nodeId) => nodeHealth.isSuspect(nodeId),
       appliedVersionOf: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
       onAckNeeded: (version) =>
         this.#sessions.update(this.#sessions.all(), (session) => session.requestTableAck(version)),
@@ -109,7 +109,7 @@ export class Dispatcher {
     description: NodeDescription | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const { writer, runtime, logger, liveness, signal: term } = this.#options;
+    const { writer, runtime, logger, nodeHealth, signal: term } = this.#options;
     const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
     const limit = linkSignals(signal, term);
     const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
@@ -120,7 +120,7 @@ export class Dispatcher {
         const changes = registrationOf(agent, state, runtime.now());
         return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
       }, limit.signal);
-      liveness.recordHeartbeat(nodeId, 0);
+      nodeHealth.recordHeartbeat(nodeId, 0);
       if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node ready");
     } finally {
       cancelTimeout();
@@ -129,14 +129,14 @@ export class Dispatcher {
   }
 
   #open({ nodeId, bootId }: Hello, peer: string): Session {
-    const { state, writer, tables, epoch, liveness, servers, runtime, autoscaler, signal } = this.#options;
+    const { state, writer, tables, epoch, nodeHealth, servers, runtime, autoscaler, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
-      welcome: { epoch: Number(epoch), heartbeatMs: liveness.heartbeatMs, servers: [...servers()] },
+      welcome: { epoch: Number(epoch), heartbeatMs: nodeHealth.heartbeatMs, servers: [...servers()] },
       source: assignmentSource(nodeId, {
         state,
         tables,
@@ -167,16 +167,16 @@ export class Dispatcher {
   }
 
   #handle({ message }: SessionRequest, session: Session): void {
-    const { liveness, statusWriter, autoscaler, trafficCollector } = this.#options;
+    const { nodeHealth, statusWriter, autoscaler, trafficCollector } = this.#options;
     const { nodeId } = session;
-    if (message?.$case !== "heartbeat") liveness.recordHeartbeat(nodeId, 0);
+    if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
       case "heartbeat":
-        liveness.recordHeartbeat(nodeId, message.value.lagMs);
+        nodeHealth.recordHeartbeat(nodeId, message.value.lagMs);
         if (message.value.number > 0) session.ackHeartbeat(message.value.number);
         return;
       case "probeResult":
-        liveness.recordProbeResult(nodeId, message.value);
+        nodeHealth.recordProbeResult(nodeId, message.value);
         return;
       case "statuses": {
         const { value } = message;

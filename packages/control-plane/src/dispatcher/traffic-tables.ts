@@ -3,6 +3,7 @@ import type { DnsEntry, IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
+import { Emitter } from "../runtime/emitter.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 
@@ -28,8 +29,6 @@ export interface TrafficChange {
   readonly dns: readonly string[];
 }
 
-type Listener<T> = (value: T) => void;
-
 /**
  * The ingress table and the DNS table, kept up to date with tasks and nodes. Both tables change together, so an agent
  * that has a version of one has the same version of the other.
@@ -38,15 +37,18 @@ export class TrafficTables {
   readonly ingress = new EntryTable<IngressEntry>();
   readonly dns = new EntryTable<DnsEntry>();
   readonly #options: TrafficTablesOptions;
-  readonly #changeListeners = new Set<Listener<TrafficChange>>();
-  readonly #updateListeners = new Set<Listener<void>>();
+  readonly #changed: Emitter<TrafficChange>;
+  readonly #updated: Emitter;
   readonly #staleServices = new Set<string>();
   #cancelUpdate: (() => void) | undefined;
   #version = 1;
 
   constructor(options: TrafficTablesOptions) {
     this.#options = options;
-    const { state, signal } = options;
+    const { state, logger, signal } = options;
+    const onError = (error: unknown): void => logger.error({ err: error }, "traffic table listener failed");
+    this.#changed = new Emitter(onError);
+    this.#updated = new Emitter(onError);
     for (const { id } of state.services.values()) this.#recompute(id);
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     onAbort(signal, () => {
@@ -65,16 +67,14 @@ export class TrafficTables {
     return this.#staleServices.has(serviceId);
   }
 
-  /** Calls `listener` after each change of the tables; the returned function ends that. */
-  onChange(listener: Listener<TrafficChange>): () => void {
-    this.#changeListeners.add(listener);
-    return () => this.#changeListeners.delete(listener);
+  /** Calls `listener` after each change of the tables; the returned function removes it. */
+  onChange(listener: (change: TrafficChange) => void): () => void {
+    return this.#changed.on(listener);
   }
 
   /** Calls `listener` after each update, even without a change, and after all change listeners. */
   onUpdated(listener: () => void): () => void {
-    this.#updateListeners.add(listener);
-    return () => this.#updateListeners.delete(listener);
+    return this.#updated.on(listener);
   }
 
   /** Recomputes the services on a node. For suspicions, which are not part of the node's record. */
@@ -123,9 +123,9 @@ export class TrafficTables {
     }
     if (ingress.length + dns.length > 0) {
       this.#version += 1;
-      this.#notify(this.#changeListeners, { ingress, dns });
+      this.#changed.emit({ ingress, dns });
     }
-    this.#notify(this.#updateListeners, undefined);
+    this.#updated.emit();
   }
 
   /** Returns undefined when it fails: the service keeps its entries and stays stale. Other services are not affected. */
@@ -141,16 +141,6 @@ export class TrafficTables {
     } catch (error) {
       logger.error({ err: error, serviceId }, "failed to compute traffic tables");
       return undefined;
-    }
-  }
-
-  #notify<T>(listeners: ReadonlySet<Listener<T>>, value: T): void {
-    for (const listener of listeners) {
-      try {
-        listener(value);
-      } catch (error) {
-        this.#options.logger.error({ err: error }, "traffic table listener failed");
-      }
     }
   }
 }

@@ -7,25 +7,25 @@ import { type HttpResponse, jsonResponse } from "./http-server.js";
 /** Shorter than the usual timeout of a health check. */
 const ETCD_TIMEOUT_MS = 1_500;
 
-/** The role of this server as /healthz reports it. */
-export interface ServerStatus {
+/** The role of this server, of which /healthz reports the leader. */
+export interface ServerRole {
   readonly isLeader: boolean;
   readonly leaderAddress: string | undefined;
-  /** Whether this server can execute or forward calls now. */
-  readonly canServe: boolean;
+  /** Where this server executes or forwards calls. Undefined while it can do neither. */
+  readonly route: unknown;
 }
 
 /** Handles /healthz: 200 while etcd answers and a leader is known, else 503. The body says which of them is missing. */
-export async function checkHealth(store: Store, status: ServerStatus): Promise<HttpResponse> {
+export async function checkHealth(store: Store, role: ServerRole): Promise<HttpResponse> {
   const etcd = await readOne(store, LEADER_KEY, AbortSignal.timeout(ETCD_TIMEOUT_MS)).then(
     () => "reachable" as const,
     () => "unreachable" as const,
   );
-  const isHealthy = etcd === "reachable" && status.canServe;
+  const isHealthy = etcd === "reachable" && role.route !== undefined;
   return jsonResponse(isHealthy ? 200 : 503, {
     status: isHealthy ? "ok" : "unavailable",
-    role: status.isLeader ? "leader" : "follower",
-    leader: status.leaderAddress ?? null,
+    role: role.isLeader ? "leader" : "follower",
+    leader: role.leaderAddress ?? null,
     etcd,
     version: BERTH_VERSION,
   });

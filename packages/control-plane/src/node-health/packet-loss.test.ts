@@ -19,7 +19,7 @@ class LossyCluster {
   readonly dead = new Set<string>();
   readonly #rig: NodeHealthRig;
   readonly #loss: number;
-  readonly #liveness: NodeHealthMonitor;
+  readonly #monitor: NodeHealthMonitor;
   readonly #lastArrivalMs = new Map<string, number>();
   #dice: number;
 
@@ -28,7 +28,7 @@ class LossyCluster {
     this.#loss = loss;
     this.#dice = seed;
     const server = (address: string): boolean => !this.cutOff.has(address);
-    this.#liveness = rig.lead({
+    this.#monitor = rig.lead({
       observer: { onLateHeartbeat: () => {}, onSuspect: () => {} },
       probe: this.#probe(server),
       ask: (peerId, request) => this.#ask(peerId, request),
@@ -51,7 +51,7 @@ class LossyCluster {
     for (let passed = 0; passed < ms; passed += HEARTBEAT_MS) {
       for (const id of NODES) {
         if (this.dead.has(id) || this.cutOff.has(id)) continue;
-        this.#deliver(id, () => this.dead.has(id) || this.#liveness.recordHeartbeat(id, 0));
+        this.#deliver(id, () => this.dead.has(id) || this.#monitor.recordHeartbeat(id, 0));
       }
       await this.#rig.clock.advance(HEARTBEAT_MS);
     }
@@ -98,7 +98,7 @@ class LossyCluster {
     const target = { address, port, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
     this.#deliver(peerId, () => {
       void probe(target, new AbortController().signal).then((answered) =>
-        this.#deliver(peerId, () => this.#liveness.recordProbeResult(peerId, { requestId, answered })),
+        this.#deliver(peerId, () => this.#monitor.recordProbeResult(peerId, { requestId, answered })),
       );
     });
     return true;

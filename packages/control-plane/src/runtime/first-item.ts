@@ -1,4 +1,4 @@
-import { onAbort } from "./abort.js";
+import { abortable, linkSignals } from "./abort.js";
 import type { Clock } from "./clock.js";
 
 export interface FirstItemOptions {
@@ -12,20 +12,18 @@ export interface FirstItemOptions {
  * Returns the first item of a stream; undefined when the stream is empty.
  * @throws the timeout error, or the reason of `signal`
  */
-export function firstItem<T>(
+export async function firstItem<T>(
   items: AsyncIterator<T>,
   { clock, timeoutMs, timeoutError }: FirstItemOptions,
   signal: AbortSignal,
 ): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const cancelTimeout = clock.after(timeoutMs, () => reject(timeoutError()));
-    const stopWatching = onAbort(signal, () => reject(signal.reason));
-    items
-      .next()
-      .then((next) => resolve(next.done ? undefined : next.value), reject)
-      .finally(() => {
-        cancelTimeout();
-        stopWatching();
-      });
-  });
+  const link = linkSignals(signal);
+  const cancelTimeout = clock.after(timeoutMs, () => link.abort(timeoutError()));
+  try {
+    const next = await abortable(items.next(), link.signal);
+    return next.done ? undefined : next.value;
+  } finally {
+    cancelTimeout();
+    link.unlink();
+  }
 }

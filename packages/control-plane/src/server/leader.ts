@@ -126,7 +126,7 @@ function createLeader(
   const sessions = new SessionRegistry(logger);
   const lag = new LagMeter(clock);
   const suspicionChanged = new Emitter<string>();
-  const health = new NodeHealthMonitor({
+  const nodeHealth = new NodeHealthMonitor({
     ...shared,
     lag,
     probe,
@@ -138,7 +138,7 @@ function createLeader(
   });
 
   // Where connections go.
-  const isSuspect = (nodeId: string): boolean => health.isSuspect(nodeId);
+  const isSuspect = (nodeId: string): boolean => nodeHealth.isSuspect(nodeId);
   const floodLimit = options.floodLimit ?? DEFAULT_FLOOD_LIMIT;
   const entries = createTrafficEntries({ state, isSuspect, floodLimit });
   const tables = new TrafficTables({ state, clock, logger, signal, ...entries });
@@ -161,7 +161,7 @@ function createLeader(
     tables,
     hasStaticFdb: entries.hasStaticFdb,
     statusWriter: new StatusWriter(shared),
-    liveness: health,
+    nodeHealth,
     autoscaler,
     trafficCollector,
   });

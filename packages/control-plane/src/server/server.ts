@@ -166,15 +166,10 @@ function startHttp(
   { http, store }: ServerOptions,
   { platform, role, metrics }: HttpParts,
 ): ReturnType<ServerPlatform["startHttp"]> {
-  const status = (): Parameters<typeof checkHealth>[1] => ({
-    isLeader: role.isLeader,
-    leaderAddress: role.leaderAddress,
-    canServe: role.route !== undefined,
-  });
   return platform.startHttp({
     listen: http,
     routes: {
-      "/healthz": () => checkHealth(store, status()),
+      "/healthz": () => checkHealth(store, role),
       "/metrics": async () => ({
         status: 200,
         contentType: "text/plain; version=0.0.4",

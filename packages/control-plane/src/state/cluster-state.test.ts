@@ -84,11 +84,11 @@ function expectConsistent(state: ClusterState): void {
     const there = tasks.filter((task) => task.nodeId === nodeId);
     expect([...state.tasks.ofNode(nodeId).keys()].sort()).toEqual(there.map((task) => task.id).sort());
     const holding = there.filter(occupiesNode);
-    const view = state.nodes.nodes.get(nodeId);
-    if (view === undefined) continue;
-    expect(view.taskCount).toBe(holding.length);
+    const snapshot = state.nodes.nodes.get(nodeId);
+    if (snapshot === undefined) continue;
+    expect(snapshot.taskCount).toBe(holding.length);
     const count = holding.length;
-    expect(view.reserved).toEqual({
+    expect(snapshot.reserved).toEqual({
       nanoCpus: 3 * count,
       memoryBytes: 7 * count,
       pids: 5 * count,

@@ -1,10 +1,10 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import { layoutOf } from "../core/allocator/address-pool.js";
-import type { NetworkParts } from "../core/model/snapshot.js";
+import type { NetworkRanges } from "../core/model/snapshot.js";
 import { GroupedMap, PairTable } from "./grouped.js";
 
 /** All networks with the ranges of their nodes and the virtual IPs of their services. */
-export class NetworkTable implements NetworkParts {
+export class NetworkTable implements NetworkRanges {
   /** Ranges by network and node. */
   readonly ranges = new PairTable<NetworkRange>(
     ({ networkId }) => networkId,
@@ -40,7 +40,7 @@ export class NetworkTable implements NetworkParts {
     return id === undefined ? undefined : this.#byId.get(id);
   }
 
-  hasPartFor(nodeId: string, name: string): boolean {
+  hasRangeFor(nodeId: string, name: string): boolean {
     const id = this.#idByName.get(name) ?? "";
     const taken = this.ranges.ofFirst(id);
     return taken.has(nodeId) || taken.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY);

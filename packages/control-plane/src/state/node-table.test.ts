@@ -6,7 +6,14 @@ import { TaskIndex } from "../core/model/task-index.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
 import { requirementsOf } from "../core/scheduler/requirements.js";
 import { ChangedCounts, minTasksPerNode } from "../core/scheduler/service-load.js";
-import { buildNode, buildSpec, buildTask, CPU, clusterOf, UNLIMITED_PARTS } from "../core/testing/records.js";
+import {
+  buildNode,
+  buildSpec,
+  buildTask,
+  CPU,
+  clusterOf,
+  UNLIMITED_RANGES,
+} from "../core/testing/records.js";
 import { NodeTable } from "./node-table.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
@@ -35,7 +42,7 @@ describe("the order of load that a NodeTable keeps", () => {
     let quick = 0;
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new NodeTable(UNLIMITED_PARTS);
+        const table = new NodeTable(UNLIMITED_RANGES);
         const own = new TaskIndex();
         for (const made of steps) {
           switch (made.kind) {
@@ -100,7 +107,7 @@ describe("the closed nodes that a NodeTable keeps", () => {
   it("are those that take no tasks, and those without a record that tasks are on", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const table = new NodeTable(UNLIMITED_PARTS);
+        const table = new NodeTable(UNLIMITED_RANGES);
         const taskOn = new Map<string, string>();
         for (const made of steps) {
           const id = "node" in made ? `n${made.node}` : "";

@@ -1,5 +1,5 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
-import type { ClusterSnapshot, NetworkParts, NodeSnapshot, Reservation } from "../core/model/snapshot.js";
+import type { ClusterSnapshot, NetworkRanges, NodeSnapshot, Reservation } from "../core/model/snapshot.js";
 import { acceptsTasks } from "../core/scheduler/filters.js";
 import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/resource-request.js";
 import { SpreadIndexes } from "../core/scheduler/spread-index.js";
@@ -18,21 +18,21 @@ export class NodeTable implements ClusterSnapshot {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
   /** The resources of each task, kept until it is released: its spec may be deleted before. */
-  readonly #holdings = new Map<string, { readonly nodeId: string; readonly demand: ResourceRequest }>();
-  readonly #views = new Map<string, NodeSnapshot>();
+  readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
+  readonly #snapshots = new Map<string, NodeSnapshot>();
   /** The nodes in the order of their load. Live, like `nodes`. */
-  readonly orders = new SpreadIndexes(this.#views);
+  readonly orders = new SpreadIndexes(this.#snapshots);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
-  readonly parts: NetworkParts;
+  readonly ranges: NetworkRanges;
 
-  constructor(parts: NetworkParts) {
-    this.parts = parts;
+  constructor(ranges: NetworkRanges) {
+    this.ranges = ranges;
   }
 
-  /** The nodes as placement sees them. The views are live: do not keep them across an await. */
+  /** The nodes as placement sees them. The snapshots are live: do not keep them across an await. */
   get nodes(): ReadonlyMap<string, NodeSnapshot> {
-    return this.#views;
+    return this.#snapshots;
   }
 
   get closed(): ReadonlySet<string> {
@@ -58,15 +58,15 @@ export class NodeTable implements ClusterSnapshot {
 
   put(node: Node): void {
     this.#records.set(node.id, node);
-    const view = new LiveView(node, this.#usageOf(node.id));
-    this.#views.set(node.id, view);
-    this.orders.put(view);
+    const snapshot = new LiveNodeSnapshot(node, this.#usageOf(node.id));
+    this.#snapshots.set(node.id, snapshot);
+    this.orders.put(snapshot);
     this.#judge(node.id);
   }
 
   delete(nodeId: string): void {
     this.#records.delete(nodeId);
-    this.#views.delete(nodeId);
+    this.#snapshots.delete(nodeId);
     this.orders.delete(nodeId);
     this.#forgetUnused(nodeId);
     this.#judge(nodeId);
@@ -76,11 +76,11 @@ export class NodeTable implements ClusterSnapshot {
   occupy(task: Task, spec: ServiceSpec | undefined): void {
     this.release(task.id);
     if (!occupiesNode(task)) return;
-    const demand = spec === undefined ? NOTHING : knownDemandOf(spec);
-    this.#holdings.set(task.id, { nodeId: task.nodeId, demand });
-    this.#usageOf(task.nodeId).add(demand, 1);
+    const request = spec === undefined ? NOTHING : knownRequestOf(spec);
+    this.#holdings.set(task.id, { nodeId: task.nodeId, request });
+    this.#usageOf(task.nodeId).add(request, 1);
     this.orders.touch(task.nodeId);
-    this.#countNetworks(demand, 1);
+    this.#countNetworks(request, 1);
   }
 
   release(taskId: string): void {
@@ -88,9 +88,9 @@ export class NodeTable implements ClusterSnapshot {
     if (holding === undefined) return;
     this.#holdings.delete(taskId);
     const usage = this.#usageOf(holding.nodeId);
-    usage.add(holding.demand, -1);
+    usage.add(holding.request, -1);
     this.orders.touch(holding.nodeId);
-    this.#countNetworks(holding.demand, -1);
+    this.#countNetworks(holding.request, -1);
     this.#forgetUnused(holding.nodeId);
   }
 
@@ -102,8 +102,8 @@ export class NodeTable implements ClusterSnapshot {
 
   /** A node without a record counts as closed while there are tasks on it. */
   #judge(nodeId: string): void {
-    const view = this.#views.get(nodeId);
-    if (view === undefined ? this.#usages.has(nodeId) : !acceptsTasks(view)) this.#closed.add(nodeId);
+    const snapshot = this.#snapshots.get(nodeId);
+    if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) this.#closed.add(nodeId);
     else this.#closed.delete(nodeId);
   }
 
@@ -139,14 +139,14 @@ class Usage {
   taskCount = 0;
   readonly #portCounts = new Map<string, number>();
 
-  add(demand: ResourceRequest, sign: 1 | -1): void {
+  add(request: ResourceRequest, sign: 1 | -1): void {
     this.taskCount += sign;
-    this.reserved.nanoCpus += sign * demand.nanoCpus;
-    this.reserved.memoryBytes += sign * demand.memoryBytes;
-    this.reserved.pids += sign * demand.pids;
-    addCounts(this.reserved.generic, demand.generic, sign);
-    addCounts(this.reserved.networks, demand.networks, sign);
-    for (const key of demand.hostPorts) this.#addPort(key, sign);
+    this.reserved.nanoCpus += sign * request.nanoCpus;
+    this.reserved.memoryBytes += sign * request.memoryBytes;
+    this.reserved.pids += sign * request.pids;
+    addCounts(this.reserved.generic, request.generic, sign);
+    addCounts(this.reserved.networks, request.networks, sign);
+    for (const key of request.hostPorts) this.#addPort(key, sign);
   }
 
   /** Two tasks can hold a port at the same time: a stopping task and its replacement. */
@@ -171,7 +171,7 @@ function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>
 }
 
 /** A class, because a getter on its prototype is several times faster than one on each object. */
-class LiveView implements NodeSnapshot {
+class LiveNodeSnapshot implements NodeSnapshot {
   readonly node: Node;
   readonly reserved: Reservation;
   readonly hostPorts: ReadonlySet<string>;
@@ -189,14 +189,14 @@ class LiveView implements NodeSnapshot {
   }
 }
 
-const demands = new WeakMap<ServiceSpec, ResourceRequest>();
+const requests = new WeakMap<ServiceSpec, ResourceRequest>();
 
 /** Specs are immutable, so the request of their tasks is computed once. */
-function knownDemandOf(spec: ServiceSpec): ResourceRequest {
-  let demand = demands.get(spec);
-  if (demand === undefined) {
-    demand = resourceRequestOf(spec);
-    demands.set(spec, demand);
+function knownRequestOf(spec: ServiceSpec): ResourceRequest {
+  let request = requests.get(spec);
+  if (request === undefined) {
+    request = resourceRequestOf(spec);
+    requests.set(spec, request);
   }
-  return demand;
+  return request;
 }

@@ -20,7 +20,7 @@ function entries(
   tasks: readonly Task[],
   { suspects = [], ...over }: { readonly state?: NodeState; readonly suspects?: readonly string[] } = {},
 ): readonly IngressEntry[] {
-  const view = buildSnapshot({
+  const snapshot = buildSnapshot({
     service: buildService({ spec, version: 2, templateVersion: 2 }),
     spec,
     tasks,
@@ -30,7 +30,7 @@ function entries(
     ]),
   });
   const { nodes } = buildCluster([buildNode({ id: "n1", ...over }), buildNode({ id: "n2" })]);
-  return ingressEntries(view, { nodes, isSuspect: (nodeId) => suspects.includes(nodeId) });
+  return ingressEntries(snapshot, { nodes, isSuspect: (nodeId) => suspects.includes(nodeId) });
 }
 
 const running = (over: Parameters<typeof buildTask>[0] = {}): Task =>

@@ -52,7 +52,7 @@ export interface OrderedNode {
   readonly share: number;
   /** Tasks of all services on the node. */
   readonly tasks: number;
-  readonly view: NodeSnapshot;
+  readonly snapshot: NodeSnapshot;
 }
 
 /** All nodes, grouped by their values of the spread attributes and ordered by load within each group. */
@@ -76,13 +76,13 @@ export interface ClusterSnapshot {
   readonly orders: { by(attributes: readonly string[]): NodeGroups };
   /** Ids of the nodes that accept no tasks, and of removed nodes that tasks still refer to. */
   readonly closed: Iterable<string>;
-  readonly parts: NetworkParts;
+  readonly ranges: NetworkRanges;
 }
 
 /** The ranges of networks that nodes hold. A network has a limited number of ranges. */
-export interface NetworkParts {
+export interface NetworkRanges {
   /** Whether the node holds a range of the named network, or one is free for it. */
-  hasPartFor(nodeId: string, network: string): boolean;
+  hasRangeFor(nodeId: string, network: string): boolean;
   /** Undefined when the network does not exist. */
   subnetOf(network: string): Subnet | undefined;
 }

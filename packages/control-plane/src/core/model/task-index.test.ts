@@ -37,10 +37,10 @@ describe("TaskIndex", () => {
           if (world.removed) return;
           follow(index, world);
           expect(wordsOf(index)).toEqual(wordsOf(TaskIndex.of(world.tasks.values())));
-          const { snapshot: view, cluster, now } = world;
+          const { snapshot, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
-          expect(reconcile({ ...view, index }, cluster, context())).toEqual(
-            reconcile(view, cluster, context()),
+          expect(reconcile({ ...snapshot, index }, cluster, context())).toEqual(
+            reconcile(snapshot, cluster, context()),
           );
         }
       }),

@@ -15,7 +15,7 @@ export interface LevelCounts extends NodeCounts {
 /** The stable tasks of a service that a decision leaves as they are (see orchestrator/stable-tasks.ts). */
 export interface StableTasks {
   readonly size: number;
-  /** Stable tasks per node, those in `leaving` included. A live view. */
+  /** Stable tasks per node, those in `leaving` included. Live: it changes with the index. */
   readonly countByNode: LevelCounts;
   /** Tasks that are stable by themselves, on nodes that they must leave. */
   readonly leaving: readonly Task[];
@@ -52,7 +52,7 @@ export class TaskIndex {
     return this.#stableCount;
   }
 
-  /** Stable tasks per node. A live view. */
+  /** Stable tasks per node. Live: it changes with the index. */
   get stableByNode(): LevelCounts {
     return this.#stable;
   }

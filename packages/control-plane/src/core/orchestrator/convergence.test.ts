@@ -54,8 +54,8 @@ describe("convergence()", () => {
     ["has gone back", Rollout_State.ROLLBACK_COMPLETED, "rolled back to version 1", []],
   ])("is not reached while a rollout %s, though every task is ready", (_name, state, message, reasons) => {
     const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
-    const view = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
-    expect(convergence(view, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
+    const snapshot = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
+    expect(convergence(snapshot, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
   });
 
   it("is reached by tasks of an older version whose template is current again", () => {
@@ -123,8 +123,8 @@ describe("convergence()", () => {
   });
 
   it("is not reached while a service is being removed", () => {
-    const view = buildSnapshot({ service: { ...service, removing: true }, spec: buildSpec(), tasks: [] });
-    expect(convergence(view, cluster, NOW)).toMatchObject({ desired: 0, converged: false });
+    const snapshot = buildSnapshot({ service: { ...service, removing: true }, spec: buildSpec(), tasks: [] });
+    expect(convergence(snapshot, cluster, NOW)).toMatchObject({ desired: 0, converged: false });
   });
 });
 

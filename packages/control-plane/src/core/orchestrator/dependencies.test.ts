@@ -179,10 +179,10 @@ test("two tasks of one slot count as one replica during an update", () => {
   const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } });
   const running = (id: string, slot: number): Task =>
     buildTask({ id, slot, status: { state: TaskState.RUNNING } });
-  const view = (tasks: readonly Task[]): ServiceSnapshot =>
+  const databaseWith = (tasks: readonly Task[]): ServiceSnapshot =>
     buildSnapshot({ service: buildService({ spec }), tasks });
-  const updating = dependencyState(view([running("t1", 1), running("t2", 1)]), cluster, 1);
+  const updating = dependencyState(databaseWith([running("t1", 1), running("t2", 1)]), cluster, 1);
   expect(updating).toMatchObject({ started: false, healthy: false });
-  const whole = dependencyState(view([running("t1", 1), running("t2", 2)]), cluster, 1);
+  const whole = dependencyState(databaseWith([running("t1", 1), running("t2", 2)]), cluster, 1);
   expect(whole).toMatchObject({ started: true, healthy: true });
 });

@@ -58,8 +58,12 @@ function planFor({ tasks, update = {}, drained = false }: Situation): Plan {
   const nodes = ["n1", "n2", "n3"].map((id) =>
     buildNode({ id, availability: drained && id === "n1" ? Availability.DRAIN : Availability.ACTIVE }),
   );
-  const view = buildSnapshot({ service: drained ? settled : service, spec, tasks });
-  return reconcile(view, buildCluster(nodes, [view]), buildContext({ now: NOW, newId: idSequence("new") }));
+  const snapshot = buildSnapshot({ service: drained ? settled : service, spec, tasks });
+  return reconcile(
+    snapshot,
+    buildCluster(nodes, [snapshot]),
+    buildContext({ now: NOW, newId: idSequence("new") }),
+  );
 }
 
 const stopped = (plan: Plan): readonly string[] =>

@@ -71,12 +71,12 @@ describe("partitionStable()", () => {
           world.settleOverTime();
           applyEvent(world, event);
           if (world.removed) return;
-          const { snapshot: view, cluster, now } = world;
+          const { snapshot, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
-          if (partitionStable(view, cluster).stable !== undefined) divisions += 1;
-          const plan = reconcile(view, cluster, context());
-          if (view.service.removing) continue;
-          expect(plan).toEqual(reconcileService(view, undefined, cluster, context()));
+          if (partitionStable(snapshot, cluster).stable !== undefined) divisions += 1;
+          const plan = reconcile(snapshot, cluster, context());
+          if (snapshot.service.removing) continue;
+          expect(plan).toEqual(reconcileService(snapshot, undefined, cluster, context()));
         }
       }),
       { numRuns: 200 },

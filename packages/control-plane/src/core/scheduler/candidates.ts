@@ -8,7 +8,7 @@ import type { Pool } from "./spread.js";
 
 /** A node with free capacity for a service. Its counts change as tasks are placed on it. */
 export interface Candidate extends NodeLoad {
-  readonly view: NodeSnapshot;
+  readonly snapshot: NodeSnapshot;
   /** Number of tasks that still fit. */
   capacity: number;
   /** Tasks of the service on the node, those placed so far included. */
@@ -20,20 +20,20 @@ export interface Candidate extends NodeLoad {
 }
 
 export function candidateOf(
-  view: NodeSnapshot,
+  snapshot: NodeSnapshot,
   { capacity, serviceTasks }: Pick<Candidate, "capacity" | "serviceTasks">,
 ): Candidate {
-  const { nanoCpus, memoryBytes } = view.reserved;
+  const { nanoCpus, memoryBytes } = snapshot.reserved;
   return {
-    id: view.node.id,
-    idRank: idRankOf(view.node.id),
-    view,
+    id: snapshot.node.id,
+    idRank: idRankOf(snapshot.node.id),
+    snapshot,
     capacity,
     serviceTasks,
-    tasks: view.taskCount,
+    tasks: snapshot.taskCount,
     nanoCpus,
     memoryBytes,
-    share: dominantShare(view, nanoCpus, memoryBytes),
+    share: dominantShare(snapshot, nanoCpus, memoryBytes),
   };
 }
 
@@ -45,7 +45,7 @@ export function addTask(candidate: Candidate, request: ResourceRequest): void {
   if (request.nanoCpus === 0 && request.memoryBytes === 0) return;
   candidate.nanoCpus += request.nanoCpus;
   candidate.memoryBytes += request.memoryBytes;
-  candidate.share = dominantShare(candidate.view, candidate.nanoCpus, candidate.memoryBytes);
+  candidate.share = dominantShare(candidate.snapshot, candidate.nanoCpus, candidate.memoryBytes);
 }
 
 /** Orders candidates by number of tasks of the service, then by load. */
@@ -59,13 +59,16 @@ export interface CandidateSource {
 }
 
 /** Returns the node as a candidate. Undefined when it has no capacity. Runs all filters, so it is the expensive step. */
-export type CandidateFactory = (view: NodeSnapshot) => Candidate | undefined;
+export type CandidateFactory = (snapshot: NodeSnapshot) => Candidate | undefined;
 
 /** Creates and sorts all candidates at once. */
-export function sortedSource(views: Iterable<NodeSnapshot>, candidateFor: CandidateFactory): CandidateSource {
+export function sortedSource(
+  snapshots: Iterable<NodeSnapshot>,
+  candidateFor: CandidateFactory,
+): CandidateSource {
   const candidates: Candidate[] = [];
-  for (const view of views) {
-    const candidate = candidateFor(view);
+  for (const snapshot of snapshots) {
+    const candidate = candidateFor(snapshot);
     if (candidate !== undefined) candidates.push(candidate);
   }
   const sorted = mergeSort(candidates, isBetterCandidate);
@@ -113,7 +116,7 @@ export class LeastLoadedSource implements CandidateSource {
       if (node === undefined) {
         if (!this.#advanceLevel()) return undefined;
       } else if (this.#laterLevels !== undefined || this.#isOnFirstLevel(node)) {
-        const candidate = this.#options.candidateFor(node.view);
+        const candidate = this.#options.candidateFor(node.snapshot);
         if (candidate !== undefined) return candidate;
       }
     }

@@ -1,4 +1,4 @@
-import type { ClusterSnapshot, NetworkParts, NodeSnapshot } from "../model/snapshot.js";
+import type { ClusterSnapshot, NetworkRanges, NodeSnapshot } from "../model/snapshot.js";
 import type { ResourceRequest } from "./resource-request.js";
 import { SpreadIndexes } from "./spread-index.js";
 
@@ -7,13 +7,13 @@ export class DraftCluster implements ClusterSnapshot {
   readonly nodes: Map<string, NodeSnapshot>;
   readonly orders: SpreadIndexes;
   readonly closed: Iterable<string>;
-  readonly parts: NetworkParts;
+  readonly ranges: NetworkRanges;
 
   constructor(cluster: ClusterSnapshot) {
     this.nodes = new Map(cluster.nodes);
     this.orders = new SpreadIndexes(this.nodes);
     this.closed = cluster.closed;
-    this.parts = cluster.parts;
+    this.ranges = cluster.ranges;
   }
 
   addTask(nodeId: string, request: ResourceRequest): void {
@@ -25,24 +25,24 @@ export class DraftCluster implements ClusterSnapshot {
   }
 
   #change(nodeId: string, request: ResourceRequest, sign: 1 | -1): void {
-    const view = this.nodes.get(nodeId);
-    if (view === undefined) return;
-    const changed = withTask(view, request, sign);
+    const snapshot = this.nodes.get(nodeId);
+    if (snapshot === undefined) return;
+    const changed = withTask(snapshot, request, sign);
     this.nodes.set(nodeId, changed);
     this.orders.put(changed);
   }
 }
 
 /** Returns the node with one task more (1) or less (-1). */
-function withTask(view: NodeSnapshot, request: ResourceRequest, sign: 1 | -1): NodeSnapshot {
-  const { reserved } = view;
-  const hostPorts = new Set(view.hostPorts);
+function withTask(snapshot: NodeSnapshot, request: ResourceRequest, sign: 1 | -1): NodeSnapshot {
+  const { reserved } = snapshot;
+  const hostPorts = new Set(snapshot.hostPorts);
   for (const key of request.hostPorts) {
     if (sign > 0) hostPorts.add(key);
     else hostPorts.delete(key);
   }
   return {
-    node: view.node,
+    node: snapshot.node,
     reserved: {
       nanoCpus: reserved.nanoCpus + sign * request.nanoCpus,
       memoryBytes: reserved.memoryBytes + sign * request.memoryBytes,
@@ -50,7 +50,7 @@ function withTask(view: NodeSnapshot, request: ResourceRequest, sign: 1 | -1): N
       generic: withCounts(reserved.generic, request.generic, sign),
       networks: withCounts(reserved.networks, request.networks, sign),
     },
-    taskCount: view.taskCount + sign,
+    taskCount: snapshot.taskCount + sign,
     hostPorts,
   };
 }

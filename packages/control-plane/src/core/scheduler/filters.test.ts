@@ -1,6 +1,6 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildNode, buildReservation, buildSpec, buildView, clusterOf } from "../testing/records.js";
+import { buildNode, buildNodeSnapshot, buildReservation, buildSpec, clusterOf } from "../testing/records.js";
 import { place } from "./place.js";
 import { requirementsOf } from "./requirements.js";
 
@@ -14,17 +14,17 @@ function reasonFor(
   }[],
   nodes: readonly { readonly description?: object; readonly addresses?: number }[],
 ): string {
-  const views = nodes.map(({ description = {}, addresses = 0 }, index) =>
-    buildView({
+  const snapshots = nodes.map(({ description = {}, addresses = 0 }, index) =>
+    buildNodeSnapshot({
       node: buildNode({ id: `n${index}`, description }),
       reserved: buildReservation({ networks: new Map([["shop_back", addresses]]) }),
     }),
   );
-  const all = new Map(views.map((view) => [view.node.id, view]));
+  const all = new Map(snapshots.map((snapshot) => [snapshot.node.id, snapshot]));
   const need = requirementsOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
   const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
-  const parts = { hasPartFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
-  return place({ count: 10, requirements: need, load }, { ...clusterOf(all), parts }).reason;
+  const ranges = { hasRangeFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
+  return place({ count: 10, requirements: need, load }, { ...clusterOf(all), ranges }).reason;
 }
 
 describe("networks and placement", () => {

@@ -46,11 +46,11 @@ export function capacityFor(
   cluster: ClusterSnapshot,
 ): (node: NodeSnapshot, occupiedByService: number) => number {
   const filters = serviceFilters(requirements, cluster);
-  return (view, occupied) => {
-    let capacity = acceptsTasks(view) ? Number.POSITIVE_INFINITY : 0;
+  return (snapshot, occupied) => {
+    let capacity = acceptsTasks(snapshot) ? Number.POSITIVE_INFINITY : 0;
     for (const filter of filters) {
       if (capacity <= 0) return 0;
-      capacity = Math.min(capacity, filter.capacity(view, occupied));
+      capacity = Math.min(capacity, filter.capacity(snapshot, occupied));
     }
     return capacity;
   };
@@ -94,8 +94,8 @@ const isNotPaused = ({ node }: NodeSnapshot): boolean => node.availability !== A
 const hasEngine = ({ node }: NodeSnapshot): boolean => node.description?.engineReady === true;
 
 /** Returns whether a node accepts tasks of any service. Equals all of `STATE_FILTERS`. */
-export const acceptsTasks = (view: NodeSnapshot): boolean =>
-  isUp(view) && isNotDrained(view) && isNotPaused(view) && hasEngine(view);
+export const acceptsTasks = (snapshot: NodeSnapshot): boolean =>
+  isUp(snapshot) && isNotDrained(snapshot) && isNotPaused(snapshot) && hasEngine(snapshot);
 
 const STATE_FILTERS: readonly Filter[] = [
   passFilter({
@@ -263,7 +263,7 @@ const memoryFilter = (perTask: number): Filter => ({
 
 const pidsFilter = (perTask: number): Filter => ({
   name: "pids",
-  capacity: (view) => fitting(freePids(view), perTask),
+  capacity: (snapshot) => fitting(freePids(snapshot), perTask),
   explain: (count) => lacks(count, perTask === 1 ? "room for 1 process" : `room for ${perTask} processes`),
 });
 
@@ -327,16 +327,16 @@ function addressFilter(attachment: NetworkAttachment): readonly Filter[] {
 /** A network has ranges for a limited number of nodes. An optional network excludes no node. */
 function rangeFilters(
   { network, optional }: NetworkAttachment,
-  { parts }: ClusterSnapshot,
+  { ranges }: ClusterSnapshot,
 ): readonly Filter[] {
   if (optional) return [];
   const range = passFilter({
     name: "network-part",
-    passes: ({ node }) => parts.hasPartFor(node.id, network),
+    passes: ({ node }) => ranges.hasRangeFor(node.id, network),
     explain: (count) =>
       `${nodesText(count, { one: "has", many: "have" })} no range of network ${network}, and all of its ranges are taken: give it a larger subnet`,
   });
-  return [range, ...overlapFilters(network, parts.subnetOf(network))];
+  return [range, ...overlapFilters(network, ranges.subnetOf(network))];
 }
 
 /** A node attached to an overlapping subnet would look for its neighbors among the containers. */

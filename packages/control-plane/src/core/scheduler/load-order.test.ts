@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { NodeSnapshot } from "../model/snapshot.js";
-import { buildNode, buildReservation, buildView, CPU } from "../testing/records.js";
+import { buildNode, buildNodeSnapshot, buildReservation, CPU } from "../testing/records.js";
 import { LoadOrder } from "./load-order.js";
 
 const NODES = 30;
@@ -25,10 +25,10 @@ interface Mutable {
   reserved: NodeSnapshot["reserved"];
 }
 
-function viewOf(number: number): NodeSnapshot & Mutable {
+function snapshotOf(number: number): NodeSnapshot & Mutable {
   // Ids that only their ends tell apart, some of them too long for their rank.
   const id = number % 2 === 0 ? `node-with-a-long-name-${number}` : `n${number}`;
-  return { ...buildView({ node: buildNode({ id }) }) };
+  return { ...buildNodeSnapshot({ node: buildNode({ id }) }) };
 }
 
 describe("LoadOrder", () => {
@@ -36,16 +36,16 @@ describe("LoadOrder", () => {
     fc.assert(
       fc.property(batches, (all) => {
         const order = new LoadOrder();
-        const views = new Map<number, NodeSnapshot & Mutable>();
+        const snapshots = new Map<number, NodeSnapshot & Mutable>();
         for (const batch of all) {
           for (const { node, kind, tasks, cpus } of batch) {
-            const known = views.get(node);
+            const known = snapshots.get(node);
             if (kind === "put" || known === undefined) {
-              const view = viewOf(node);
-              views.set(node, view);
-              order.put(view);
+              const snapshot = snapshotOf(node);
+              snapshots.set(node, snapshot);
+              order.put(snapshot);
             } else if (kind === "delete") {
-              views.delete(node);
+              snapshots.delete(node);
               order.delete(known.node.id);
             } else {
               if (kind === "load") {
@@ -55,9 +55,9 @@ describe("LoadOrder", () => {
               order.touch(known.node.id);
             }
           }
-          const sorted = [...views.values()].sort(byLoad).map((view) => view.node.id);
+          const sorted = [...snapshots.values()].sort(byLoad).map((snapshot) => snapshot.node.id);
           expect(order.inOrder().map(({ id }) => id)).toEqual(sorted);
-          expect(order.inOrder().every(({ id, view }) => view.node.id === id)).toBe(true);
+          expect(order.inOrder().every(({ id, snapshot }) => snapshot.node.id === id)).toBe(true);
         }
       }),
     );

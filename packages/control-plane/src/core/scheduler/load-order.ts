@@ -71,16 +71,24 @@ export class LoadOrder {
     return this.#entries.size;
   }
 
-  /** Adds a node or replaces its view. */
-  put(view: NodeSnapshot): void {
-    const { id } = view.node;
+  /** Adds a node or replaces its snapshot. */
+  put(snapshot: NodeSnapshot): void {
+    const { id } = snapshot.node;
     const known = this.#entries.get(id);
     if (known === undefined) {
-      const entry = { id, idRank: idRankOf(id), view, share: 0, tasks: 0, isSorted: false, isTouched: true };
+      const entry = {
+        id,
+        idRank: idRankOf(id),
+        snapshot,
+        share: 0,
+        tasks: 0,
+        isSorted: false,
+        isTouched: true,
+      };
       this.#entries.set(id, entry);
       this.#touched.push(entry);
     } else {
-      known.view = view;
+      known.snapshot = snapshot;
       this.#touch(known);
     }
   }
@@ -154,25 +162,25 @@ export class LoadOrder {
 
 /** A node with its load. */
 export interface OrderedNode extends NodeLoad {
-  readonly view: NodeSnapshot;
+  readonly snapshot: NodeSnapshot;
 }
 
-/** Holds the load by which the node was sorted. The load of its view may be newer. */
+/** Holds the load by which the node was sorted. The load of its snapshot may be newer. */
 interface Entry extends OrderedNode {
-  view: NodeSnapshot;
+  snapshot: NodeSnapshot;
   share: number;
   tasks: number;
   isSorted: boolean;
   isTouched: boolean;
 }
 
-const currentShare = ({ view }: Entry): number =>
-  dominantShare(view, view.reserved.nanoCpus, view.reserved.memoryBytes);
+const currentShare = ({ snapshot }: Entry): number =>
+  dominantShare(snapshot, snapshot.reserved.nanoCpus, snapshot.reserved.memoryBytes);
 
 const isOutOfDate = (entry: Entry): boolean =>
-  !entry.isSorted || entry.tasks !== entry.view.taskCount || entry.share !== currentShare(entry);
+  !entry.isSorted || entry.tasks !== entry.snapshot.taskCount || entry.share !== currentShare(entry);
 
 function refreshLoad(entry: Entry): void {
   entry.share = currentShare(entry);
-  entry.tasks = entry.view.taskCount;
+  entry.tasks = entry.snapshot.taskCount;
 }

@@ -86,8 +86,8 @@ export function placeGlobal({ pending, fills }: Placements, context: PlacementCo
   const create = taskFactory(context, "");
   for (const fill of fills) {
     const { nodeId } = fill;
-    const view = context.cluster.nodes.get(nodeId);
-    if (view === undefined || !fits(view)) {
+    const snapshot = context.cluster.nodes.get(nodeId);
+    if (snapshot === undefined || !fits(snapshot)) {
       unplaced.push(fill);
       continue;
     }

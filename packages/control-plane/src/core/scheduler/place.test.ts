@@ -4,9 +4,9 @@ import { describe, expect, it } from "vitest";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import {
   buildNode,
+  buildNodeSnapshot,
   buildReservation,
   buildSpec,
-  buildView,
   CPU,
   clusterOf,
   GIB,
@@ -18,8 +18,8 @@ import type { ServiceLoad } from "./service-load.js";
 import { spreadPath } from "./spread.js";
 
 const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
-const clusterWith = (views: readonly NodeSnapshot[]): ClusterSnapshot =>
-  clusterOf(new Map(views.map((view) => [view.node.id, view])));
+const clusterWith = (snapshots: readonly NodeSnapshot[]): ClusterSnapshot =>
+  clusterOf(new Map(snapshots.map((snapshot) => [snapshot.node.id, snapshot])));
 
 /** Places one task after the other, looking at every node and every task each time; the preferredNodeIds first. */
 function placeSlowly(
@@ -27,46 +27,46 @@ function placeSlowly(
   cluster: ClusterSnapshot,
 ): { readonly nodeIds: readonly string[]; readonly onPreferred: readonly string[] } {
   const filters = filtersFor(requirements, cluster);
-  const views = new Map(cluster.nodes);
+  const snapshots = new Map(cluster.nodes);
   const staying = new Map(load.tasksByNode);
   const held = new Map(load.occupiedByNode);
   const nodeIds: string[] = [];
-  const groupOf = (view: NodeSnapshot, level: number): string =>
-    JSON.stringify(spreadPath(view.node, requirements.spread.slice(0, level + 1)));
-  const rankOf = (view: NodeSnapshot): readonly (number | string)[] => [
-    load.avoided.get(view.node.id) ?? 0,
+  const groupOf = (snapshot: NodeSnapshot, level: number): string =>
+    JSON.stringify(spreadPath(snapshot.node, requirements.spread.slice(0, level + 1)));
+  const rankOf = (snapshot: NodeSnapshot): readonly (number | string)[] => [
+    load.avoided.get(snapshot.node.id) ?? 0,
     ...requirements.spread.map((_, level) =>
-      [...views.values()]
-        .filter((other) => groupOf(other, level) === groupOf(view, level))
+      [...snapshots.values()]
+        .filter((other) => groupOf(other, level) === groupOf(snapshot, level))
         .reduce((sum, other) => sum + (staying.get(other.node.id) ?? 0), 0),
     ),
-    staying.get(view.node.id) ?? 0,
-    share(view),
-    view.taskCount,
-    view.node.id,
+    staying.get(snapshot.node.id) ?? 0,
+    share(snapshot),
+    snapshot.taskCount,
+    snapshot.node.id,
   ];
-  const fits = (view: NodeSnapshot): boolean =>
-    filters.every((filter: Filter) => filter.capacity(view, held.get(view.node.id) ?? 0) > 0);
-  const take = (view: NodeSnapshot): void => {
-    const { id } = view.node;
+  const fits = (snapshot: NodeSnapshot): boolean =>
+    filters.every((filter: Filter) => filter.capacity(snapshot, held.get(snapshot.node.id) ?? 0) > 0);
+  const take = (snapshot: NodeSnapshot): void => {
+    const { id } = snapshot.node;
     staying.set(id, (staying.get(id) ?? 0) + 1);
     held.set(id, (held.get(id) ?? 0) + 1);
-    views.set(id, withTask(view, requirements));
+    snapshots.set(id, withTask(snapshot, requirements));
   };
   const onPreferred = preferredNodeIds.filter((id) => {
-    const view = views.get(id);
-    if (view === undefined || !fits(view)) return false;
-    take(view);
+    const snapshot = snapshots.get(id);
+    if (snapshot === undefined || !fits(snapshot)) return false;
+    take(snapshot);
     return true;
   });
   while (nodeIds.length + onPreferred.length < count) {
-    const [best] = [...views.values()]
+    const [best] = [...snapshots.values()]
       .filter(fits)
-      .map((view) => ({ view, rank: rankOf(view) }))
+      .map((snapshot) => ({ snapshot, rank: rankOf(snapshot) }))
       .sort((a, b) => compare(a.rank, b.rank));
     if (best === undefined) break;
-    nodeIds.push(best.view.node.id);
-    take(best.view);
+    nodeIds.push(best.snapshot.node.id);
+    take(best.snapshot);
   }
   return { nodeIds, onPreferred };
 }
@@ -76,20 +76,20 @@ function compare(a: readonly (number | string)[], b: readonly (number | string)[
   return (a[at] ?? 0) < (b[at] ?? 0) ? -1 : 1;
 }
 
-function withTask(view: NodeSnapshot, { resources: demand }: TaskRequirements): NodeSnapshot {
-  const { reserved } = view;
+function withTask(snapshot: NodeSnapshot, { resources: request }: TaskRequirements): NodeSnapshot {
+  const { reserved } = snapshot;
   const generic = new Map(reserved.generic);
-  for (const [kind, count] of demand.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
+  for (const [kind, count] of request.generic) generic.set(kind, (generic.get(kind) ?? 0) + count);
   const networks = new Map(reserved.networks);
-  for (const [name, count] of demand.networks) networks.set(name, (networks.get(name) ?? 0) + count);
+  for (const [name, count] of request.networks) networks.set(name, (networks.get(name) ?? 0) + count);
   return {
-    node: view.node,
-    taskCount: view.taskCount + 1,
-    hostPorts: new Set([...view.hostPorts, ...demand.hostPorts]),
+    node: snapshot.node,
+    taskCount: snapshot.taskCount + 1,
+    hostPorts: new Set([...snapshot.hostPorts, ...request.hostPorts]),
     reserved: {
-      nanoCpus: reserved.nanoCpus + demand.nanoCpus,
-      memoryBytes: reserved.memoryBytes + demand.memoryBytes,
-      pids: reserved.pids + demand.pids,
+      nanoCpus: reserved.nanoCpus + request.nanoCpus,
+      memoryBytes: reserved.memoryBytes + request.memoryBytes,
+      pids: reserved.pids + request.pids,
       generic,
       networks,
     },
@@ -104,7 +104,7 @@ function share({ node, reserved }: NodeSnapshot): number {
   );
 }
 
-const view = fc.record({
+const nodeConditions = fc.record({
   cpus: fc.integer({ min: 0, max: 8 }),
   gib: fc.integer({ min: 0, max: 16 }),
   pids: fc.constantFrom(0, 0, 100),
@@ -135,7 +135,7 @@ const view = fc.record({
 
 const situation = fc
   .record({
-    views: fc.array(view, { maxLength: 12 }),
+    nodes: fc.array(nodeConditions, { maxLength: 12 }),
     count: fc.nat(40),
     cpus: fc.constantFrom(0, 0.5, 1),
     gib: fc.constantFrom(0, 0.25, 2),
@@ -151,8 +151,8 @@ const situation = fc
     room: fc.constantFrom(0, 2, 5),
   })
   .map((made) => {
-    const views = made.views.map((one, index) =>
-      buildView({
+    const snapshots = made.nodes.map((one, index) =>
+      buildNodeSnapshot({
         node: buildNode({
           id: `n${index}`,
           labels: { ...(one.zone === undefined ? {} : { zone: one.zone }), rack: one.rack },
@@ -213,14 +213,14 @@ const situation = fc
       },
       ports: made.port === "" ? [] : [{ target: 80, published: 80, protocol: 1, mode: 2, hostIp: made.port }],
     });
-    const byNode = (of: (one: (typeof made.views)[number]) => number): Map<string, number> =>
-      new Map(made.views.map((one, index) => [`n${index}`, of(one)]));
+    const byNode = (of: (one: (typeof made.nodes)[number]) => number): Map<string, number> =>
+      new Map(made.nodes.map((one, index) => [`n${index}`, of(one)]));
     const load = {
       tasksByNode: byNode((one) => one.current),
       occupiedByNode: byNode((one) => one.current + one.stopping),
       avoided: new Map([...byNode((one) => one.avoided)].filter(([, failures]) => failures > 0)),
     };
-    return { cluster: clusterWith(views), requirements: requirementsOf(spec), count: made.count, load };
+    return { cluster: clusterWith(snapshots), requirements: requirementsOf(spec), count: made.count, load };
   });
 
 describe("place()", () => {
@@ -283,21 +283,24 @@ describe("place()", () => {
     const bare = { generic: { gpu: 2 } };
     const listeners = [{ protocol: PortSpec_Protocol.TCP, address: "", port: 8080 }];
     const nodes = [
-      buildView({ node: buildNode({ id: "a", state: NodeState.DOWN }) }),
-      buildView({ node: buildNode({ id: "b", availability: Availability.DRAIN }) }),
-      buildView({ node: buildNode({ id: "c", availability: Availability.PAUSE }) }),
-      buildView({ node: buildNode({ id: "d", description: { engineReady: false } }) }),
-      buildView({ node: buildNode({ id: "e", description: { architecture: "aarch64" } }) }),
-      buildView({ node: buildNode({ id: "f" }) }),
-      buildView({ node: buildNode({ id: "g", labels }), hostPorts: new Set(["tcp//8080"]) }),
-      buildView({ node: buildNode({ id: "h", labels, description: { listeners } }) }),
-      buildView({ node: buildNode({ id: "i", labels, description: { listeners } }) }),
-      buildView({ node: buildNode({ id: "j", labels }) }),
-      buildView({ node: buildNode({ id: "k", labels }), reserved: buildReservation({ nanoCpus: 3 * CPU }) }),
-      buildView({ node: buildNode({ id: "l", labels, description: { memoryBytes: 1 } }) }),
-      buildView({ node: buildNode({ id: "m", labels, description: { memoryBytes: 1 } }) }),
-      buildView({ node: buildNode({ id: "n", labels, description: { ...bare, pids: 19 } }) }),
-      buildView({
+      buildNodeSnapshot({ node: buildNode({ id: "a", state: NodeState.DOWN }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "b", availability: Availability.DRAIN }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "c", availability: Availability.PAUSE }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "d", description: { engineReady: false } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "e", description: { architecture: "aarch64" } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "f" }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "g", labels }), hostPorts: new Set(["tcp//8080"]) }),
+      buildNodeSnapshot({ node: buildNode({ id: "h", labels, description: { listeners } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "i", labels, description: { listeners } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "j", labels }) }),
+      buildNodeSnapshot({
+        node: buildNode({ id: "k", labels }),
+        reserved: buildReservation({ nanoCpus: 3 * CPU }),
+      }),
+      buildNodeSnapshot({ node: buildNode({ id: "l", labels, description: { memoryBytes: 1 } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "m", labels, description: { memoryBytes: 1 } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "n", labels, description: { ...bare, pids: 19 } }) }),
+      buildNodeSnapshot({
         node: buildNode({ id: "o", labels, description: bare }),
         reserved: buildReservation({ generic: new Map([["gpu", 1]]) }),
       }),
@@ -328,14 +331,14 @@ describe("place()", () => {
         container: { mounts: [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }] },
       },
     });
-    const views = (state: NodeState): readonly NodeSnapshot[] => [
-      buildView({ node: buildNode({ id: "h1" }) }),
-      buildView({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
-      buildView({ node: buildNode({ id: "h3" }) }),
+    const snapshots = (state: NodeState): readonly NodeSnapshot[] => [
+      buildNodeSnapshot({ node: buildNode({ id: "h1" }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
+      buildNodeSnapshot({ node: buildNode({ id: "h3" }) }),
     ];
     const request = { count: 2, requirements: requirementsOf(spec), load: NO_LOAD };
-    expect(place(request, clusterWith(views(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
-    expect(place(request, clusterWith(views(NodeState.DOWN)))).toEqual({
+    expect(place(request, clusterWith(snapshots(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
+    expect(place(request, clusterWith(snapshots(NodeState.DOWN)))).toEqual({
       nodeIds: [],
       onPreferred: [],
       reason: "1 node is down, 2 nodes do not have volume shop_data, which is on h2 (down)",
@@ -345,7 +348,7 @@ describe("place()", () => {
   it("treats nodes without the label as a group of their own", () => {
     const labels = [{ zone: "a" }, { zone: "a" }, { zone: "b" }, {}];
     const nodes = labels.map((one, index) =>
-      buildView({ node: buildNode({ id: `n${index}`, labels: one }) }),
+      buildNodeSnapshot({ node: buildNode({ id: `n${index}`, labels: one }) }),
     );
     const requirements = requirementsOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
     const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterWith(nodes));
@@ -353,8 +356,8 @@ describe("place()", () => {
   });
 
   it("does not stop at the first service: a busy node is used less", () => {
-    const busy = buildView({ node: buildNode({ id: "a" }), taskCount: 9 });
-    const idle = buildView({ node: buildNode({ id: "b" }) });
+    const busy = buildNodeSnapshot({ node: buildNode({ id: "a" }), taskCount: 9 });
+    const idle = buildNodeSnapshot({ node: buildNode({ id: "b" }) });
     const { nodeIds } = place(
       { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
       clusterWith([busy, idle]),
@@ -367,7 +370,7 @@ describe("fitsOn()", () => {
   it("looks at the one node alone", () => {
     const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
     const fits = fitTest({ requirements, load: NO_LOAD }, clusterWith([]));
-    expect(fits(buildView())).toBe(true);
-    expect(fits(buildView({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);
+    expect(fits(buildNodeSnapshot())).toBe(true);
+    expect(fits(buildNodeSnapshot({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);
   });
 });

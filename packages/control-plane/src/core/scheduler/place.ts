@@ -92,12 +92,12 @@ function candidateFactory(
   const { tasksByNode } = request.load;
   const capacityOf = capacityFor(request.requirements, cluster);
   const occupiedOn = occupiedBy(request);
-  return (view) => {
-    const { id } = view.node;
+  return (snapshot) => {
+    const { id } = snapshot.node;
     const known = preferred.get(id);
-    const capacity = known === undefined ? capacityOf(view, occupiedOn(view)) : known.capacity;
+    const capacity = known === undefined ? capacityOf(snapshot, occupiedOn(snapshot)) : known.capacity;
     if (capacity <= 0) return undefined;
-    return known ?? candidateOf(view, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
+    return known ?? candidateOf(snapshot, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
   };
 }
 
@@ -108,8 +108,8 @@ function placeOnPreferred(
 ): readonly string[] {
   const { preferredNodeIds = [], requirements } = request;
   return preferredNodeIds.filter((id) => {
-    const view = cluster.nodes.get(id);
-    const candidate = view === undefined ? undefined : candidateFor(view);
+    const snapshot = cluster.nodes.get(id);
+    const candidate = snapshot === undefined ? undefined : candidateFor(snapshot);
     if (candidate === undefined) return false;
     preferred.set(id, candidate);
     addTask(candidate, requirements.resources);
@@ -141,11 +141,11 @@ function* candidateTiers({
   });
   const avoided = new Map<number, NodeSnapshot[]>();
   for (const [id, failures] of load.avoided) {
-    const view = cluster.nodes.get(id);
-    if (view !== undefined) avoided.set(failures, [...(avoided.get(failures) ?? []), view]);
+    const snapshot = cluster.nodes.get(id);
+    if (snapshot !== undefined) avoided.set(failures, [...(avoided.get(failures) ?? []), snapshot]);
   }
-  for (const [, views] of [...avoided].sort(([a], [b]) => a - b)) {
-    yield leavesOf(views, {
+  for (const [, snapshots] of [...avoided].sort(([a], [b]) => a - b)) {
+    yield leavesOf(snapshots, {
       pathOf: ({ node }) => index.pathOf(node.id),
       poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), resources),
     });
@@ -156,28 +156,32 @@ function* viewsWithout(
   avoided: ReadonlyMap<string, number>,
   nodes: readonly OrderedNode[],
 ): Iterable<NodeSnapshot> {
-  for (const { id, view } of nodes) if (!avoided.has(id)) yield view;
+  for (const { id, snapshot } of nodes) if (!avoided.has(id)) yield snapshot;
 }
 
 /** Returns a function that tells whether one more task fits on a node. */
 export function fitTest(
   service: ServicePlacement,
   cluster: ClusterSnapshot,
-): (view: NodeSnapshot) => boolean {
+): (snapshot: NodeSnapshot) => boolean {
   const capacityOf = capacityFor(service.requirements, cluster);
   const occupiedOn = occupiedBy(service);
-  return (view) => capacityOf(view, occupiedOn(view)) > 0;
+  return (snapshot) => capacityOf(snapshot, occupiedOn(snapshot)) > 0;
 }
 
 /** Explains why none of the nodes accepts a task: the first obstacle of each node, counted. */
 export function explainNoCapacity(
-  views: Iterable<NodeSnapshot>,
+  snapshots: Iterable<NodeSnapshot>,
   service: ServicePlacement,
   cluster: ClusterSnapshot,
 ): string {
   const occupiedOn = occupiedBy(service);
   const filters = filtersFor(service.requirements, cluster);
-  return explainNodes(views, filters, (filter, view) => filter.capacity(view, occupiedOn(view)) <= 0);
+  return explainNodes(
+    snapshots,
+    filters,
+    (filter, snapshot) => filter.capacity(snapshot, occupiedOn(snapshot)) <= 0,
+  );
 }
 
 /** Explains why no more tasks fit after those on `nodeIds` were placed. */
@@ -192,18 +196,19 @@ function explainShortage(
   return explainNodes(
     cluster.nodes.values(),
     filtersFor(request.requirements, cluster),
-    (filter, view) => filter.capacity(view, occupiedOn(view)) <= (placed.get(view.node.id) ?? 0),
+    (filter, snapshot) =>
+      filter.capacity(snapshot, occupiedOn(snapshot)) <= (placed.get(snapshot.node.id) ?? 0),
   );
 }
 
 function explainNodes(
-  views: Iterable<NodeSnapshot>,
+  snapshots: Iterable<NodeSnapshot>,
   filters: readonly Filter[],
-  excludes: (filter: Filter, view: NodeSnapshot) => boolean,
+  excludes: (filter: Filter, snapshot: NodeSnapshot) => boolean,
 ): string {
   const counts = new Map<Filter, number>();
-  for (const view of views) {
-    const obstacle = filters.find((filter) => excludes(filter, view));
+  for (const snapshot of snapshots) {
+    const obstacle = filters.find((filter) => excludes(filter, snapshot));
     if (obstacle !== undefined) counts.set(obstacle, (counts.get(obstacle) ?? 0) + 1);
   }
   if (counts.size === 0) return "there are no nodes";
@@ -214,7 +219,7 @@ function explainNodes(
 }
 
 /** Returns a function that gives the tasks of the service that occupy a node. Always 0 without a limit per node. */
-function occupiedBy({ requirements, load }: ServicePlacement): (view: NodeSnapshot) => number {
+function occupiedBy({ requirements, load }: ServicePlacement): (snapshot: NodeSnapshot) => number {
   if (requirements.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
   const { occupiedByNode } = load;
   return ({ node }) => occupiedByNode.get(node.id) ?? 0;

@@ -46,9 +46,9 @@ function after(
   services: readonly ServiceSnapshot[],
   { task, to }: RebalanceMove,
 ): readonly ServiceSnapshot[] {
-  return services.map((view) => ({
-    ...view,
-    tasks: view.tasks.map((one) => (one.id === task.id ? { ...one, nodeId: to } : one)),
+  return services.map((snapshot) => ({
+    ...snapshot,
+    tasks: snapshot.tasks.map((one) => (one.id === task.id ? { ...one, nodeId: to } : one)),
   }));
 }
 
@@ -65,7 +65,9 @@ describe("rebalance()", () => {
       serviceOn("c", ["n2"]),
     ];
     const moves = rebalance(buildCluster(nodes, services), services, OPTIONS);
-    const counts = moves.reduce(after, services).flatMap((view) => view.tasks.map((task) => task.nodeId));
+    const counts = moves
+      .reduce(after, services)
+      .flatMap((snapshot) => snapshot.tasks.map((task) => task.nodeId));
     expect(["n1", "n2", "n3"].map((id) => counts.filter((one) => one === id).length)).toEqual([3, 3, 3]);
     expect(moves).toHaveLength(3);
     expect(moves[0]?.why).toBe("web is uneven over nodes: 3 tasks against 0");
@@ -126,10 +128,10 @@ describe("rebalance()", () => {
   });
 });
 
-function viewOf({ task }: RebalanceMove, services: readonly ServiceSnapshot[]): ServiceSnapshot {
-  const view = services.find(({ service }) => service.id === task.serviceId);
-  if (view === undefined) throw new Error("a move of no service");
-  return view;
+function serviceOf({ task }: RebalanceMove, services: readonly ServiceSnapshot[]): ServiceSnapshot {
+  const snapshot = services.find(({ service }) => service.id === task.serviceId);
+  if (snapshot === undefined) throw new Error("no service has the task that moves");
+  return snapshot;
 }
 
 function fitsThere(
@@ -137,11 +139,17 @@ function fitsThere(
   nodes: Parameters<typeof buildCluster>[0],
   services: readonly ServiceSnapshot[],
 ) {
-  const view = viewOf(move, services);
+  const snapshot = serviceOf(move, services);
   const cluster = buildCluster(nodes, services);
-  const load = serviceLoadOf(view.tasks, view.tasks, { isCurrent: () => true, now: 0, stable: undefined });
+  const load = serviceLoadOf(snapshot.tasks, snapshot.tasks, {
+    isCurrent: () => true,
+    now: 0,
+    stable: undefined,
+  });
   const target = cluster.nodes.get(move.to);
-  return target !== undefined && fitTest({ requirements: requirementsOf(view.spec), load }, cluster)(target);
+  return (
+    target !== undefined && fitTest({ requirements: requirementsOf(snapshot.spec), load }, cluster)(target)
+  );
 }
 
 /** The unevenness of the moved service at each level, then how full the two nodes are, the fuller one first. */
@@ -150,8 +158,8 @@ function imbalanceOf(
   nodes: Parameters<typeof buildCluster>[0],
   services: readonly ServiceSnapshot[],
 ): readonly number[] {
-  const { tasks, spec } = viewOf(move, services);
-  const { spread, resources: demand } = requirementsOf(spec);
+  const { tasks, spec } = serviceOf(move, services);
+  const { spread, resources: request } = requirementsOf(spec);
   const cluster = buildCluster(nodes, services);
   const { tasksByNode: staying } = serviceLoadOf(tasks, tasks, {
     isCurrent: () => true,
@@ -163,8 +171,8 @@ function imbalanceOf(
     nodes.reduce((sum, { id }) => sum + (countsAt(id)[level] ?? 0) ** 2, 0),
   );
   const fullness = [move.task.nodeId, move.to].map((id) => {
-    const view = cluster.nodes.get(id);
-    return (demand.nanoCpus > 0 ? view?.reserved.nanoCpus : view?.taskCount) ?? 0;
+    const snapshot = cluster.nodes.get(id);
+    return (request.nanoCpus > 0 ? snapshot?.reserved.nanoCpus : snapshot?.taskCount) ?? 0;
   });
   return [...levels, Math.max(...fullness), Math.min(...fullness)];
 }

@@ -49,7 +49,7 @@ export function rebalance(
   { maxMoves, now }: RebalanceOptions,
 ): readonly RebalanceMove[] {
   const draft = new DraftCluster(cluster);
-  const candidates = services.flatMap((view) => rebalanceCandidateOf(view, cluster, now) ?? []);
+  const candidates = services.flatMap((snapshot) => rebalanceCandidateOf(snapshot, cluster, now) ?? []);
   const limit = Math.min(maxMoves, MAX_MOVES_PER_CALL);
   const moves: RebalanceMove[] = [];
   for (const improvement of IMPROVEMENTS) {
@@ -75,11 +75,11 @@ interface RebalanceCandidate extends ServicePlacement {
 
 /** Undefined when the service is not stable or its tasks are bound to their nodes. */
 function rebalanceCandidateOf(
-  view: ServiceSnapshot,
+  snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
   now: number,
 ): RebalanceCandidate | undefined {
-  const { service, spec, tasks } = view;
+  const { service, spec, tasks } = snapshot;
   if (spec.mode?.$case !== "replicated" || service.removing) return undefined;
   if (isRolloutActive(service.rollout) || isRolloutPaused(service.rollout)) return undefined;
   const requirements = requirementsOf(spec);
@@ -146,9 +146,9 @@ function mostLoadedNode({ requirements, load, movable }: RebalanceCandidate, dra
   const countsAt = spreadCounts(load.tasksByNode, draft.nodes, requirements.spread);
   let most: { readonly id: string; readonly rank: readonly number[] } = { id: "", rank: [] };
   for (const [id, tasks] of movable) {
-    const view = draft.nodes.get(id);
-    if (view === undefined || tasks.length === 0) continue;
-    const { share, tasks: taskCount } = candidateOf(view, { capacity: 0, serviceTasks: 0 });
+    const snapshot = draft.nodes.get(id);
+    if (snapshot === undefined || tasks.length === 0) continue;
+    const { share, tasks: taskCount } = candidateOf(snapshot, { capacity: 0, serviceTasks: 0 });
     const rank = [...countsAt(id), share, taskCount];
     if (most.id === "" || isHigher(rank, most.rank)) most = { id, rank };
   }
@@ -210,8 +210,8 @@ function compareCounts({ from, to, candidate, cluster }: ProposedMove): {
   return { here, there, level: here.findIndex((count, at) => count !== there[at]) };
 }
 
-function withOneMore(view: NodeSnapshot, request: ResourceRequest): Candidate {
-  const node = candidateOf(view, { capacity: 1, serviceTasks: 0 });
+function withOneMore(snapshot: NodeSnapshot, request: ResourceRequest): Candidate {
+  const node = candidateOf(snapshot, { capacity: 1, serviceTasks: 0 });
   addTask(node, request);
   return node;
 }

@@ -4,10 +4,10 @@ import { slotsByNumber } from "../model/slots.js";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import {
   buildNode,
+  buildNodeSnapshot,
   buildReservation,
   buildSpec,
   buildTask,
-  buildView,
   CPU,
   clusterOf,
 } from "../testing/records.js";
@@ -17,7 +17,7 @@ import { selectSlotsToRemove } from "./scale-down.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
 
-const views = fc.array(
+const snapshots = fc.array(
   fc.record({
     zone: fc.constantFrom("a", "b", "c"),
     rack: fc.constantFrom("1", "2"),
@@ -32,7 +32,7 @@ const spreads = fc.constantFrom(...SPREADS);
 describe("fullestFirst()", () => {
   it("gives up exactly what placement made last (property)", () => {
     fc.assert(
-      fc.property(views, spreads, fc.nat(30), fc.nat(30), (made, spread, before, more) => {
+      fc.property(snapshots, spreads, fc.nat(30), fc.nat(30), (made, spread, before, more) => {
         const nodes = nodesOf(made);
         const need = requirementsOf(buildSpec({ placement: { spread: [...spread] } }));
         const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
@@ -58,7 +58,7 @@ function nodesOf(
     made.map(({ zone, rack, tasks, cpus }, index) => {
       const node = buildNode({ id: `n${index}`, labels: { zone, rack } });
       const reserved = buildReservation({ nanoCpus: cpus * CPU });
-      return [node.id, buildView({ node, taskCount: tasks, reserved })];
+      return [node.id, buildNodeSnapshot({ node, taskCount: tasks, reserved })];
     }),
   );
 }

@@ -36,15 +36,15 @@ export class SpreadIndexes {
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
     const index = new SpreadIndex(attributes);
-    for (const view of this.#nodes.values()) index.put(view);
+    for (const snapshot of this.#nodes.values()) index.put(snapshot);
     const [oldest] = this.#indexes.keys();
     if (this.#indexes.size === MAX_INDEXES && oldest !== undefined) this.#indexes.delete(oldest);
     this.#indexes.set(key, index);
     return index;
   }
 
-  put(view: NodeSnapshot): void {
-    for (const index of this.#indexes.values()) index.put(view);
+  put(snapshot: NodeSnapshot): void {
+    for (const index of this.#indexes.values()) index.put(snapshot);
   }
 
   delete(nodeId: string): void {
@@ -88,15 +88,15 @@ export class SpreadIndex {
     return this.#byNode.get(nodeId)?.path ?? spreadPath(undefined, this.#attributes);
   }
 
-  put(view: NodeSnapshot): void {
-    const { id } = view.node;
-    const group = this.#groupAt(spreadPath(view.node, this.#attributes));
+  put(snapshot: NodeSnapshot): void {
+    const { id } = snapshot.node;
+    const group = this.#groupAt(spreadPath(snapshot.node, this.#attributes));
     if (this.#byNode.get(id) !== group) {
       this.delete(id);
       this.#byNode.set(id, group);
       group.size += 1;
     }
-    if (acceptsTasks(view)) group.order.put(view);
+    if (acceptsTasks(snapshot)) group.order.put(snapshot);
     else group.order.delete(id);
   }
 

@@ -12,7 +12,7 @@ import {
 } from "@berth/proto";
 import type {
   ClusterSnapshot,
-  NetworkParts,
+  NetworkRanges,
   NodeSnapshot,
   ReconcileContext,
   Reservation,
@@ -96,7 +96,7 @@ export const buildReservation = (over: Partial<Reservation> = {}): Reservation =
   ...over,
 });
 
-export function buildView(over: Partial<NodeSnapshot> = {}): NodeSnapshot {
+export function buildNodeSnapshot(over: Partial<NodeSnapshot> = {}): NodeSnapshot {
   return {
     node: buildNode(),
     reserved: buildReservation(),
@@ -109,17 +109,17 @@ export function buildView(over: Partial<NodeSnapshot> = {}): NodeSnapshot {
 /** Returns the cluster with these nodes, occupied by the tasks of the given services. */
 export function buildCluster(
   nodes: readonly Node[],
-  views: readonly Pick<ServiceTasks, "spec" | "tasks">[] = [],
+  services: readonly Pick<ServiceTasks, "spec" | "tasks">[] = [],
 ): ClusterSnapshot {
   const taken = new Map<string, ResourceRequest[]>();
-  for (const view of views) {
-    for (const task of view.tasks.filter(occupiesNode)) {
-      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), resourceRequestOf(view.spec)]);
+  for (const { spec, tasks } of services) {
+    for (const task of tasks.filter(occupiesNode)) {
+      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), resourceRequestOf(spec)]);
     }
   }
   const snapshots = nodes.map((node): readonly [string, NodeSnapshot] => [
     node.id,
-    nodeView(node, taken.get(node.id) ?? []),
+    nodeSnapshot(node, taken.get(node.id) ?? []),
   ]);
   return clusterOf(new Map(snapshots), taken.keys());
 }
@@ -130,12 +130,12 @@ export function clusterOf(
   usedIds: Iterable<string> = [],
 ): ClusterSnapshot {
   const closed = new Set([...usedIds].filter((id) => !nodes.has(id)));
-  for (const [id, view] of nodes) if (!acceptsTasks(view)) closed.add(id);
-  return { nodes, orders: new SpreadIndexes(nodes), closed, parts: UNLIMITED_PARTS };
+  for (const [id, snapshot] of nodes) if (!acceptsTasks(snapshot)) closed.add(id);
+  return { nodes, orders: new SpreadIndexes(nodes), closed, ranges: UNLIMITED_RANGES };
 }
 
 /** Networks that have a range for every node. */
-export const UNLIMITED_PARTS: NetworkParts = { hasPartFor: () => true, subnetOf: () => undefined };
+export const UNLIMITED_RANGES: NetworkRanges = { hasRangeFor: () => true, subnetOf: () => undefined };
 
 /** Returns a snapshot with its tasks indexed. By default only the current spec is kept. */
 export function buildSnapshot(
@@ -147,20 +147,20 @@ export function buildSnapshot(
   return { service, spec, tasks, revisions, index: TaskIndex.of(tasks) };
 }
 
-function nodeView(node: Node, demands: readonly ResourceRequest[]): NodeSnapshot {
-  const sum = (of: (demand: ResourceRequest) => number): number =>
-    demands.reduce((total, one) => total + of(one), 0);
+function nodeSnapshot(node: Node, requests: readonly ResourceRequest[]): NodeSnapshot {
+  const sum = (of: (request: ResourceRequest) => number): number =>
+    requests.reduce((total, request) => total + of(request), 0);
   return {
     node,
     reserved: {
       nanoCpus: sum((one) => one.nanoCpus),
       memoryBytes: sum((one) => one.memoryBytes),
       pids: sum((one) => one.pids),
-      generic: sumOf(demands.map(({ generic }) => generic)),
-      networks: sumOf(demands.map(({ networks }) => networks)),
+      generic: sumOf(requests.map(({ generic }) => generic)),
+      networks: sumOf(requests.map(({ networks }) => networks)),
     },
-    taskCount: demands.length,
-    hostPorts: new Set(demands.flatMap((one) => one.hostPorts)),
+    taskCount: requests.length,
+    hostPorts: new Set(requests.flatMap((one) => one.hostPorts)),
   };
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
+import { Backoff } from "../../runtime/backoff.js";
 import {
   clientUrl,
   clientUrls,
@@ -164,16 +165,21 @@ class Supervisor implements EmbeddedEtcd {
     const onExit = (): void => this.#etcd?.kill();
     process.once("exit", onExit);
     let etcd = first;
+    const backoff = new Backoff({ firstMs: FIRST_RESTART_DELAY_MS, maxMs: MAX_RESTART_DELAY_MS });
+    // The first restart is immediate.
     let restartDelayMs = 0;
     for (;;) {
       const startedAtMs = performance.now();
       await this.#untilExitOrStop(etcd);
       if (this.#stopping.signal.aborted) break;
-      if (performance.now() - startedAtMs > STABLE_AFTER_MS) restartDelayMs = 0;
+      if (performance.now() - startedAtMs > STABLE_AFTER_MS) {
+        backoff.reset();
+        restartDelayMs = 0;
+      }
       logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
       await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
       if (this.#stopping.signal.aborted) break;
-      restartDelayMs = Math.min(Math.max(restartDelayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS);
+      restartDelayMs = backoff.nextMs();
       etcd = this.#spawn();
     }
     await etcd.stop();
