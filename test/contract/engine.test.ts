@@ -12,9 +12,9 @@ import type { ContainerEvent } from "../../packages/agent/src/core/tasks/contain
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../../packages/agent/src/engine/engine.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { eventually } from "../harness/eventually.js";
 import { DockerHost } from "../integration/agent/docker-host.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "../integration/agent/specs.js";
-import { until } from "../integration/agent/until.js";
 
 interface Daemon {
   readonly socket: string;
@@ -204,7 +204,7 @@ describe.each([
     const id = await engine.create(configOf("t5"), { signal });
     await engine.start(id, { signal });
     await engine.kill(id, { signal, unixSignal: "SIGKILL" });
-    await until("the end was told", () => events.some(({ kind }) => kind === "ended"));
+    await eventually("the end was told", () => events.some(({ kind }) => kind === "ended"));
     expect(events[0]).toMatchObject({ kind: "started", containerId: id, taskId: "t5" });
     listening.abort();
     expect(await ended).toBeInstanceOf(Error);

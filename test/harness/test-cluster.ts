@@ -19,13 +19,11 @@ import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-stor
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
 import type { Store } from "../../packages/control-plane/src/store/store.js";
+import { eventually } from "./eventually.js";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
 
 /** Everything but leases and the layout's mark. */
 const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips)\//;
-
-const POLL_MS = 20;
-const DEFAULT_WAIT_MS = 20_000;
 
 export interface TestServer {
   readonly address: string;
@@ -169,30 +167,10 @@ export function deployment(
   return { ...DeployStackRequest.fromPartial({ stack: "shop" }), services, ...options };
 }
 
-/** Polls until `check` gives something. @throws with the last error or `what` after the deadline */
-export async function eventually<T>(
-  what: string,
-  check: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = DEFAULT_WAIT_MS,
-): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  let last: unknown;
-  for (;;) {
-    try {
-      const result = await check();
-      if (result !== undefined && result !== false) return result;
-    } catch (error) {
-      last = error;
-    }
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: last });
-    await delay(POLL_MS);
-  }
-}
-
 export async function converged(
   calls: TestServer["calls"],
   name: string,
-  timeoutMs = DEFAULT_WAIT_MS,
+  timeoutMs?: number,
 ): Promise<ServiceSummary> {
   return eventually(
     `${name} converges`,

@@ -7,11 +7,11 @@ import { labPaths, machinePaths } from "../../deploy/lab/paths.js";
 import { runOrThrow } from "../../deploy/lab/run.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { innerAddress } from "../../packages/agent/src/core/networks/wireguard.js";
+import { eventually } from "../harness/eventually.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { Capture } from "./agent/capture.js";
 import { findEncryption } from "./agent/encryption.js";
 import { type HostOptions, NetworkHost } from "./agent/network-host.js";
-import { until } from "./agent/until.js";
 
 const encryption = await findEncryption();
 const by = encryption.kind === "missing" ? encryption.reason : `encrypted by the ${encryption.kind}`;
@@ -85,7 +85,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   };
 
   const reaches = async (host: NetworkHost, address: string): Promise<void> => {
-    await until(`${host.name} reaches ${address}`, () => host.canPing(`web-${host.name}`, address));
+    await eventually(`${host.name} reaches ${address}`, () => host.canPing(`web-${host.name}`, address));
   };
 
   const bothReach = async (): Promise<void> => {
@@ -97,7 +97,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     const mark = randomUUID();
     const socket = createSocket("udp4");
     socket.send(mark, DISCARD_PORT, first.address, () => socket.close());
-    await until("tcpdump has seen everything", () => cable.contains(mark));
+    await eventually("tcpdump has seen everything", () => cable.contains(mark));
   }
 
   async function plainOnCable(): Promise<number> {
@@ -120,10 +120,10 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
       [first, "10.64.2.2"],
       [second, "10.64.1.2"],
     ] as const) {
-      const page = await until("the page", () => fetch(host, address).catch(() => undefined));
+      const page = await eventually("the page", () => fetch(host, address).catch(() => undefined));
       expect(page).toBe(`${SECRET}\n`.repeat(PAGE_BYTES).slice(0, PAGE_BYTES).trim());
     }
-    await until("somebody on the host reads it", () => inside.contains(SECRET));
+    await eventually("somebody on the host reads it", () => inside.contains(SECRET));
     await inside.close();
     expect(await plainOnCable()).toBe(0);
     expect(await cable.contains(SECRET)).toBe(false);
@@ -186,7 +186,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     const friend = `${innerAddress(second.address)}%berthwg`;
     const [command = "", ...words] = frameFrom(FRIEND, friend, `${inner}%berthwg`);
     await second.run(command, ...words);
-    await until("what came encrypted is taken", async () => (await learned()).includes(FRIEND));
+    await eventually("what came encrypted is taken", async () => (await learned()).includes(FRIEND));
     expect(await learned()).not.toContain(MALLORY);
   });
 
@@ -202,14 +202,14 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
 
   test("the device goes with the last encrypted network, and not before its containers", async () => {
     first.keeper.assign([], { isComplete: true });
-    await until("it has been looked at", () => first.keeper.states.size === 0);
+    await eventually("it has been looked at", () => first.keeper.states.size === 0);
     expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
     for (const host of [first, second]) {
       host.keeper.assign([], { isComplete: true });
       await host.docker("rm", "-f", `web-${host.name}`);
       host.keeper.look();
       const links = (): Promise<string> => host.run("ip", "link");
-      await until("nothing of ours is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
+      await eventually("nothing of ours is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
     }
   });
 });

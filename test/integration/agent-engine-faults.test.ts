@@ -8,8 +8,8 @@ import { NO_NETWORKS } from "../../packages/agent/src/core/networks/networks-vie
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { TaskManager } from "../../packages/agent/src/tasks/task-manager.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { eventually } from "../harness/eventually.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { until } from "./agent/until.js";
 
 describe("a Docker daemon that misbehaves", () => {
   let folder: string;
@@ -70,10 +70,10 @@ describe("a Docker daemon that misbehaves", () => {
       for await (const { containerId } of engine.events({ sinceNs: "", signal: listening.signal }))
         seen.push(containerId);
     })().catch(() => {});
-    await until("somebody listens", () => fake.requests.includes("GET /events"));
+    await eventually("somebody listens", () => fake.requests.includes("GET /events"));
     const line = (id: string): string =>
       JSON.stringify({ Action: "die", Actor: { ID: id, Attributes: { "berth.task.id": "t" } } });
-    await until("it is split and glued", () => {
+    await eventually("it is split and glued", () => {
       fake.emit(line("a").slice(0, 20), `${line("a").slice(20)}\n${line("b")}\n{"broken\n`, `${line("c")}\n`);
       return seen.length >= 3;
     });
@@ -88,7 +88,7 @@ describe("a Docker daemon that misbehaves", () => {
     const pulls = [one, two].map((controller) =>
       engine.pull("web:1", { signal: controller.signal, platform: "" }).catch((error: unknown) => error),
     );
-    await until("the pull has begun", () => fake.requests.includes("POST /images/create"));
+    await eventually("the pull has begun", () => fake.requests.includes("POST /images/create"));
     one.abort(new Error("one leaves"));
     expect(await pulls[0]).toMatchObject({ message: "one leaves" });
     two.abort(new Error("two leaves"));
@@ -138,7 +138,7 @@ describe("a Docker daemon that misbehaves", () => {
     test("starts a container with three requests, and asks for the image once for all", async () => {
       const tasks = Array.from({ length: 5 }, (_, index) => taskOf(spec, { slot: index + 1 }));
       assign(startManager(), tasks);
-      await until("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      await eventually("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
       const about = fake.requests.filter((request) => /containers\/(?!json)/.test(request));
       expect(about).toHaveLength(3 * tasks.length);
       expect(fake.requests.filter((request) => request.includes("/images/"))).toHaveLength(1);
@@ -148,7 +148,7 @@ describe("a Docker daemon that misbehaves", () => {
       fake.faults.add("POST", /containers\/create/, { kind: "lose-answer" });
       const task = taskOf(spec);
       assign(startManager(), [task]);
-      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(fake.containers.size).toBe(1);
     });
 
@@ -162,7 +162,7 @@ describe("a Docker daemon that misbehaves", () => {
         { signal },
       );
       assign(startManager(), [task]);
-      await until("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
+      await eventually("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
       expect([...fake.containers.keys()]).toEqual([id]);
     });
 
@@ -174,7 +174,7 @@ describe("a Docker daemon that misbehaves", () => {
       ];
       const task = taskOf(spec);
       assign(startManager(), [task]);
-      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(messages).toContain("pulling image busybox:test (50 %)");
     });
 
@@ -184,11 +184,11 @@ describe("a Docker daemon that misbehaves", () => {
       const task = taskOf(spec);
       const manager = startManager();
       assign(manager, [task]);
-      await until("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
       fake.faults.add("POST", /start/, fault, 100);
       const hopeless = taskOf(spec, { slot: 2 });
       assign(manager, [task, hopeless]);
-      await until("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
+      await eventually("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
     });
 
     test("a daemon that dies again and again in the middle of things ends up with what was asked for", async () => {
@@ -198,7 +198,7 @@ describe("a Docker daemon that misbehaves", () => {
         await new Promise((resolve) => setTimeout(resolve, 15));
         fake.dropConnections();
       }
-      await until("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      await eventually("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
       expect(fake.containers.size).toBe(tasks.length);
     });
   });

@@ -2,12 +2,12 @@ import { rm } from "node:fs/promises";
 import { TaskState } from "@berth/proto";
 import { PROBE_PORT } from "@berth/proto/probe";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { until } from "./agent/until.js";
 
 /** As process 1 of its container it takes no notice of SIGTERM, and is asked for a grace of a minute. */
 const STUBBORN = { command: ["sleep", "1000"], container: { stopGraceMs: 60_000 } };
@@ -27,7 +27,7 @@ describe("an agent whose leader falls silent", () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
-    await until("the agent has joined", () => leader.hasSession);
+    await eventually("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -43,14 +43,16 @@ describe("an agent whose leader falls silent", () => {
     const ordinary = taskOf(spec);
     const single = { ...taskOf(spec), atMostOne: true };
     leader.sendComplete([spec], [ordinary, single]);
-    await until("both run", () => [ordinary, single].every(({ id }) => stateOf(id) === TaskState.RUNNING));
+    await eventually("both run", () =>
+      [ordinary, single].every(({ id }) => stateOf(id) === TaskState.RUNNING),
+    );
     leader.acknowledgesHeartbeats = false;
-    await until(
+    await eventually(
       "the at-most-one task is dead",
       async () => (await docker.runningContainers(single.id)).length === 0,
     );
     expect(await docker.runningContainers(ordinary.id)).toHaveLength(1);
-    const failed = await until("its end is told", () =>
+    const failed = await eventually("its end is told", () =>
       stateOf(single.id) === TaskState.FAILED ? leader.reports.get(single.id) : undefined,
     );
     expect(failed.status?.message).toMatch(
@@ -59,10 +61,10 @@ describe("an agent whose leader falls silent", () => {
 
     const next = { ...taskOf(spec), atMostOne: true };
     leader.sendIncrement({ tasks: [next] });
-    await until("the order is taken", () => leader.appliedSequence === leader.sequence);
+    await eventually("the order is taken", () => leader.appliedSequence === leader.sequence);
     expect(await docker.runningContainers(next.id)).toEqual([]);
     leader.acknowledgesHeartbeats = true;
-    await until("the next one runs", () => stateOf(next.id) === TaskState.RUNNING);
+    await eventually("the next one runs", () => stateOf(next.id) === TaskState.RUNNING);
   });
 
   test("answers whether it reaches another host", async () => {
@@ -74,7 +76,7 @@ describe("an agent whose leader falls silent", () => {
       $case: "probe",
       value: { requestId: "silent", address: "255.255.255.255", port: PROBE_PORT },
     });
-    await until("both are answered", () => leader.probeResults.length === 2);
+    await eventually("both are answered", () => leader.probeResults.length === 2);
     expect(leader.probeResults).toEqual([
       { requestId: "lives", answered: true },
       { requestId: "silent", answered: false },

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { type NodeDescription, PortSpec_Protocol } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { FakeLeader } from "./agent/fake-leader.js";
-import { until } from "./agent/until.js";
 
 describe("what an agent says of its host", () => {
   const engine = new FakeEngine();
@@ -40,7 +40,7 @@ describe("what an agent says of its host", () => {
   });
 
   const said = (what: string, holds: (description: NodeDescription) => boolean): Promise<NodeDescription> =>
-    until(what, () => leader.descriptions.find(holds));
+    eventually(what, () => leader.descriptions.find(holds));
 
   test("is its volumes before it is ready, its resources, and ports of other programs", async () => {
     const ready = await said("the host is ready", ({ engineReady }) => engineReady);

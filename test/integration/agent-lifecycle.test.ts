@@ -2,12 +2,12 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { BerthError, DesiredState, TaskState, type TaskStatus } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { until } from "./agent/until.js";
 
 describe("an agent, its Docker daemon and its leader die and come back", () => {
   let docker: DockerHost;
@@ -24,7 +24,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     dataDir = temporaryFolder();
     leader = await FakeLeader.start();
     agent = startAgent();
-    await until("the agent has joined", () => leader.hasSession);
+    await eventually("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -37,7 +37,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
   const status = (taskId: string): TaskStatus | undefined => leader.reports.get(taskId)?.status;
   const reaches = (taskId: string, state: TaskState): Promise<TaskStatus> =>
-    until(`task reaches state ${state}`, () => {
+    eventually(`task reaches state ${state}`, () => {
       const now = status(taskId);
       return now?.state === state ? now : undefined;
     });
@@ -56,7 +56,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     leader.endSession();
     leader.reports.clear();
     agent = startAgent();
-    await until("the agent has joined again", () => leader.hasSession);
+    await eventually("the agent has joined again", () => leader.hasSession);
   };
 
   test("killed and started again: containers are untouched and adopted", async () => {
@@ -77,9 +77,9 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     try {
       leader.servers = [next.address];
       leader.endSession();
-      await until("the agent has heard of the next one", () => leader.hasSession);
+      await eventually("the agent has heard of the next one", () => leader.hasSession);
       leader.isUnresponsive = true;
-      await until("the agent has joined another server", () => next.hasSession);
+      await eventually("the agent has joined another server", () => next.hasSession);
     } finally {
       await next.close();
     }
@@ -100,7 +100,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     const log = await readFile(agent.logFile, "utf8");
     expect(log).toMatch(/another agent uses .*: stop it, or start this one with another --data-dir/);
     const beats = leader.heartbeatCount;
-    await until("the first agent beats on", () => leader.heartbeatCount > beats + 2);
+    await eventually("the first agent beats on", () => leader.heartbeatCount > beats + 2);
     expect(leader.sessionCount).toBe(1);
   });
 
@@ -124,7 +124,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.FAILED);
-    await until("it is on disk", async () =>
+    await eventually("it is on disk", async () =>
       (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes("TASK_STATE_FAILED"),
     );
     await agent.kill("SIGKILL");
@@ -143,13 +143,13 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
       leader.sendComplete([spec], [task]);
       await reaches(task.id, TaskState.RUNNING);
       await docker.host.killProcess("dockerd", signal);
-      await until(
+      await eventually(
         "the leader knows that Docker is away",
         () => leader.descriptions.at(-1)?.engineReady === false,
       );
-      await until("dockerd is gone", () => docker.host.processes("dockerd").length === 0);
+      await eventually("dockerd is gone", () => docker.host.processes("dockerd").length === 0);
       await docker.host.startDockerd();
-      await until("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
+      await eventually("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
       await reaches(task.id, TaskState.FAILED);
       const next = taskOf(spec);
       leader.sendIncrement({ tasks: [next] });
@@ -165,7 +165,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     await docker.host.killProcess("dockerd", "SIGSTOP");
     const next = taskOf(spec, { slot: 2 });
     leader.sendIncrement({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
-    await until(
+    await eventually(
       "the leader knows that Docker is away",
       () => leader.descriptions.at(-1)?.engineReady === false,
     );
@@ -173,7 +173,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
       expect.stringMatching(/^Docker does not answer, since \d{4}-.*Z: /),
     ]);
     const beats = leader.heartbeatCount;
-    await until("the agent beats on", () => leader.heartbeatCount > beats + 5);
+    await eventually("the agent beats on", () => leader.heartbeatCount > beats + 5);
     await docker.host.killProcess("dockerd", "SIGCONT");
     await reaches(next.id, TaskState.RUNNING);
     await reaches(task.id, TaskState.SHUTDOWN);
@@ -201,20 +201,20 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
       leader.endSession(
         new BerthError({ code: "BERTH_NOT_LEADER", message: "deposed", details: { leader: other.address } }),
       );
-      await until("the agent has joined the leader", () => other.hasSession);
-      await until("the epoch is on disk", async () =>
+      await eventually("the agent has joined the leader", () => other.hasSession);
+      await eventually("the epoch is on disk", async () =>
         (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes('"epoch":5'),
       );
       leader.redirectTo = undefined;
       leader.epoch = 4;
       other.endSession();
-      await until("the agent has tried the old one", () => leader.sessionCount > 1);
-      await until("the agent is back with the new one", () => other.sessionCount > 1);
+      await eventually("the agent has tried the old one", () => leader.sessionCount > 1);
+      await eventually("the agent is back with the new one", () => other.sessionCount > 1);
       const spec = specOf();
       const task = taskOf(spec);
       leader.sendComplete([spec], [task]);
       other.sendComplete([], []);
-      await until("orders of the new one are taken", () => other.appliedSequence === other.sequence);
+      await eventually("orders of the new one are taken", () => other.appliedSequence === other.sequence);
       expect(await docker.docker("ps", "-aq")).toBe("");
     } finally {
       await other.close();
@@ -226,7 +226,7 @@ describe("an agent, its Docker daemon and its leader die and come back", () => {
     const task = taskOf(spec);
     leader.sendComplete([], []);
     leader.sendIncrement({ appliesTo: 77, specs: [spec], tasks: [task] });
-    await until("the agent has joined again", () => leader.sessionCount === 2);
+    await eventually("the agent has joined again", () => leader.sessionCount === 2);
     leader.sendComplete([spec], [task]);
     await reaches(task.id, TaskState.RUNNING);
   });

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/lab-state.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
+import { eventually } from "../harness/eventually.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
-import { until } from "./agent/until.js";
 
 const SHOP = networkWith({ id: "shop", vni: 4097, subnet: "10.64.0.0/16", spec: { name: "shop_default" } });
 const BLOG = networkWith({ id: "blog", vni: 4098, subnet: "10.65.0.0/16", spec: { name: "blog_default" } });
@@ -54,7 +54,7 @@ describe("networks over three hosts", () => {
   };
 
   const reaches = (host: NetworkHost, container: string, address: string): Promise<boolean> =>
-    until(`${container} reaches ${address}`, () => host.canPing(container, address)).then(() => true);
+    eventually(`${container} reaches ${address}`, () => host.canPing(container, address)).then(() => true);
 
   test("containers talk over hosts with packets as large as they may be, and no address ends in .0", async () => {
     await assign(hosts, [first, second]);
@@ -103,7 +103,7 @@ describe("networks over three hosts", () => {
       const table = await first.run("bridge", "fdb", "show", "dev", "btv4097");
       return table.split("\n").filter((line) => line.startsWith("00:00:00:00:00:00"));
     };
-    await until("the host is no peer any more", async () => {
+    await eventually("the host is no peer any more", async () => {
       return !(await peers()).some((line) => line.includes(third.address));
     });
     await assign(hosts, [first, second]);
@@ -127,7 +127,8 @@ describe("networks over three hosts", () => {
     }
     const isFlooding = async (host: NetworkHost): Promise<boolean> =>
       (await host.run("bridge", "fdb", "show", "dev", "btv4097")).includes("00:00:00:00:00:00");
-    for (const host of hosts) await until("nothing goes to everybody", async () => !(await isFlooding(host)));
+    for (const host of hosts)
+      await eventually("nothing goes to everybody", async () => !(await isFlooding(host)));
     // New ones: what these ask and are asked, nobody has learned before.
     await first.startContainer("shop_default", "late-h1");
     const lateOnThird = await third.startContainer("shop_default", "late-h3");
@@ -141,16 +142,16 @@ describe("networks over three hosts", () => {
     await third.docker("rm", "-f", "late-h3");
     // A few hosts are left: as before.
     await assign(hosts, [first, second]);
-    for (const host of hosts) await until("everybody is asked", () => isFlooding(host));
+    for (const host of hosts) await eventually("everybody is asked", () => isFlooding(host));
     const permanent = (): Promise<string> => first.run("ip", "neigh", "show", "nud", "permanent");
-    await until("nothing of it is left", async () => !(await permanent()).includes("bth4097"));
+    await eventually("nothing of it is left", async () => !(await permanent()).includes("bth4097"));
     expect(await reaches(second, "web-h2", "10.64.3.2")).toBe(true);
   });
 
   test("a daemon that restarts keeps the networks", async () => {
     const h2 = lab.host("h2");
     await h2.killProcess("dockerd", "SIGTERM");
-    await until("the daemon has ended", () => h2.processes("dockerd").length === 0);
+    await eventually("the daemon has ended", () => h2.processes("dockerd").length === 0);
     await h2.startDockerd();
     await second.docker("start", "web-h2");
     second.keeper.look();
@@ -161,7 +162,7 @@ describe("networks over three hosts", () => {
     await assign([], []);
     for (const name of ["web-h2", "blog-h2"]) await second.docker("rm", "-f", name);
     second.keeper.look();
-    await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.run("ip", "link")));
+    await eventually("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.run("ip", "link")));
     expect(await second.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("default");
     // The others' containers still run, and talk to each other.
     expect(await first.canPing("web-h1", "10.64.3.2")).toBe(true);
@@ -169,7 +170,7 @@ describe("networks over three hosts", () => {
     await first.docker("rm", "-f", "blog-h1");
     for (const host of [first, third]) {
       host.keeper.look();
-      await until("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.run("ip", "link")));
+      await eventually("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.run("ip", "link")));
     }
   });
 
@@ -179,7 +180,7 @@ describe("networks over three hosts", () => {
     await first.run("ip", "link", "set", "near0", "up");
     const near = networkWith({ id: "near", vni: 4099, subnet: "10.66.0.0/16", spec: { name: "near" } });
     first.keeper.assign([first.assignmentOf(near, [first])], { isComplete: true });
-    await until("it is refused", () => first.keeper.states.get("near")?.kind === "refused");
+    await eventually("it is refused", () => first.keeper.states.get("near")?.kind === "refused");
     const state = first.keeper.states.get("near");
     expect(state?.kind === "refused" && state.reason).toMatch(
       /^BERTH_NETWORK_OVERLAP: its subnet 10\.66\.0\.0\/16 overlaps 10\.66\.3\.\S+, which this host reaches by near0/,
@@ -193,7 +194,7 @@ describe("networks over three hosts", () => {
   test("a network of that name that is somebody else's stays, and the reason says so", async () => {
     await first.docker("network", "create", "shop_default");
     first.keeper.assign([first.assignmentOf(SHOP, hosts)], { isComplete: true });
-    await until("the reason is told", () => {
+    await eventually("the reason is told", () => {
       const state = first.keeper.states.get("shop");
       return state?.kind === "waiting" && state.reason.includes("that is not this one");
     });

@@ -10,12 +10,12 @@ import {
 } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
+import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { LabAgent } from "./agent/lab-agent.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { until } from "./agent/until.js";
 
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 const FRONT = networkWith({ id: "front", peers: [], spec: { name: "shop_front", stack: "shop" } });
@@ -42,7 +42,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
     agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
     agent.start();
-    await until("the agent has joined", () => leader.hasSession);
+    await eventually("the agent has joined", () => leader.hasSession);
   });
   afterAll(async () => {
     await leader?.close();
@@ -53,7 +53,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
   const specIn = (...networks: string[]): AssignedSpec =>
     specOf({ task: { networks: networks.map((network) => NetworkAttachment.fromPartial({ network })) } });
   const statusWith = (taskId: string, holds: (status: TaskStatus) => boolean): Promise<TaskStatus> =>
-    until(`task ${taskId} is as it should be`, () => {
+    eventually(`task ${taskId} is as it should be`, () => {
       const status = leader.reports.get(taskId)?.status;
       return status !== undefined && holds(status) && status;
     });
@@ -64,7 +64,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
   };
 
   test("says that its host can have them, and how large their packets are", async () => {
-    const described = await until("the agent says so", () =>
+    const described = await eventually("the agent says so", () =>
       leader.descriptions.find(({ dataPlane, engineReady }) => engineReady && dataPlane?.overlay),
     );
     expect(described.dataPlane).toMatchObject({
@@ -128,7 +128,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
       dnsEntries: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
     });
     await statusWith(other.id, runs);
-    await until("the name is known", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
+    await eventually("the name is known", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
     expect(await lookUp(both, "db")).toBe("10.65.1.77");
     for (const name of ["api.shop_front", "tasks.api", "1.api", "api.shop"]) {
       expect(await lookUp(other.id, name)).toBe("10.64.1.77");
@@ -137,9 +137,9 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(await lookUp(other.id, "db.shop_back")).toBe("");
 
     leader.sendIncrement({ dnsEntries: [names("front", "api", "10.64.1.78")] });
-    await until("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
+    await eventually("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
     leader.sendIncrement({ removedDnsKeys: ["front/api"] });
-    await until("the name is gone", async () => (await lookUp(other.id, "api")) === "");
+    await eventually("the name is gone", async () => (await lookUp(other.id, "api")) === "");
   });
 
   test("names are answered while the agent is away, and what the container is in alone has names too", async () => {
@@ -148,11 +148,14 @@ describe("an agent whose tasks are in networks over hosts", () => {
     const inner = taskOf({ ...sealedIn, serviceId: "s3" });
     leader.sendIncrement({ specs: [{ ...sealedIn, serviceId: "s3" }], tasks: [inner] });
     await statusWith(inner.id, runs);
-    await until("the inner network has names", async () => (await lookUp(inner.id, "db")) === "10.65.1.77");
+    await eventually(
+      "the inner network has names",
+      async () => (await lookUp(inner.id, "db")) === "10.65.1.77",
+    );
     await agent.kill();
     expect(await lookUp(both, "db")).toBe("10.65.1.77");
     agent.start();
-    await until("the agent is back", () => leader.sessionCount > 1);
+    await eventually("the agent is back", () => leader.sessionCount > 1);
   });
 
   test("starts anew and keeps them, also while there is no leader", async () => {
@@ -161,22 +164,22 @@ describe("an agent whose tasks are in networks over hosts", () => {
     await docker.host.exec(["ip", "link", "delete", "btv4097"]);
     leader.redirectTo = "127.0.0.1:1";
     agent.start();
-    await until("the agent has put the device back by what it remembers", async () => {
+    await eventually("the agent has put the device back by what it remembers", async () => {
       const { code } = await docker.host.exec(["ip", "link", "show", "btv4097"]);
       return code === 0;
     });
     expect(await docker.runningContainers(before ?? "")).toHaveLength(1);
     leader.redirectTo = undefined;
-    await until("the agent is back", () => leader.hasSession);
+    await eventually("the agent is back", () => leader.hasSession);
   });
 
   test("leaves a network that is still in use, and removes it with its last task", async () => {
-    await until("the agent has joined again", () => leader.sessionCount > 2);
+    await eventually("the agent has joined again", () => leader.sessionCount > 2);
     const spec = specIn("shop_front");
     const task = taskOf(spec);
     leader.sendComplete([spec], [task], { networks: [FRONT] });
     await statusWith(task.id, runs);
-    await until("the other network is gone", async () => {
+    await eventually("the other network is gone", async () => {
       const names = await docker.docker("network", "ls", "--format", "{{.Name}}");
       return !names.includes("shop_back") && names.includes("shop_front");
     });
@@ -184,7 +187,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
       removedNetworkIds: ["front"],
       tasks: [{ ...task, desiredState: DesiredState.REMOVE }],
     });
-    await until("nothing of it is left", async () => {
+    await eventually("nothing of it is left", async () => {
       const { stdout } = await docker.host.exec(["ip", "link", "show"]);
       return !/bt[hv]\d/.test(stdout);
     });

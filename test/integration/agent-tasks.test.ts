@@ -13,12 +13,12 @@ import {
   VolumeMount,
 } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { until } from "./agent/until.js";
 import { reservePort } from "./ingress-harness.js";
 
 const MIB = 1024 * 1024;
@@ -41,7 +41,7 @@ describe("an agent on a real Docker daemon", () => {
     metrics = `127.0.0.1:${await reservePort()}`;
     const args = ["--metrics", metrics];
     agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir, args });
-    await until("the agent has joined", () => leader.hasSession);
+    await eventually("the agent has joined", () => leader.hasSession);
   });
   afterEach(async () => {
     await agent.stopWithIngress();
@@ -52,7 +52,7 @@ describe("an agent on a real Docker daemon", () => {
 
   const status = (taskId: string): TaskStatus | undefined => leader.reports.get(taskId)?.status;
   const reaches = (taskId: string, state: TaskState): Promise<TaskStatus> =>
-    until(`task reaches state ${state}`, () => {
+    eventually(`task reaches state ${state}`, () => {
       const now = status(taskId);
       return now?.state === state ? now : undefined;
     });
@@ -77,9 +77,9 @@ describe("an agent on a real Docker daemon", () => {
     expect(await docker.docker("ps", "-aq", "--no-trunc")).toBe(running.containerId);
 
     leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
-    await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    await eventually("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("ps", "-aq")).toBe("");
-    await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+    await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
   });
 
   test("everything that a spec can say reaches Docker, and nothing of it stays behind", async () => {
@@ -178,7 +178,7 @@ describe("an agent on a real Docker daemon", () => {
     expect(Object.fromEntries(mounts)).toMatchObject({ "/bound": false, "/anonymous": true });
 
     leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
-    await until("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    await eventually("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("volume", "ls", "-q")).toBe("");
   });
 
@@ -217,7 +217,7 @@ describe("an agent on a real Docker daemon", () => {
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
     expect(await reaches(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
-    const { containerId } = await until("it is unhealthy", () => {
+    const { containerId } = await eventually("it is unhealthy", () => {
       const now = status(task.id);
       return now?.health === Health.UNHEALTHY ? now : undefined;
     });
@@ -250,7 +250,7 @@ describe("an agent on a real Docker daemon", () => {
       /127.0.0.1:1\/nothing:1 cannot be pulled/,
     );
     expect((await reaches(b ?? "", TaskState.REJECTED)).message).toMatch(/executable file not found/);
-    await until("one of the two has the port and the other is told so", () => {
+    await eventually("one of the two has the port and the other is told so", () => {
       const both = [status(c ?? ""), status(d ?? "")];
       const rejected = both.find((one) => one?.state === TaskState.REJECTED);
       return (
@@ -274,7 +274,10 @@ describe("an agent on a real Docker daemon", () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     expect(await docker.runningContainers("gone")).toEqual([ours]);
     leader.sendComplete([], []);
-    await until("ours is gone", async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign);
+    await eventually(
+      "ours is gone",
+      async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign,
+    );
     expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
   });
 
@@ -295,7 +298,7 @@ describe("an agent on a real Docker daemon", () => {
         endpoints,
       };
       leader.sendComplete([], [], { ingress: [IngressEntry.fromPartial(entry)] });
-      await until("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+      await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
       const [answer] = await once(connect(published, "127.0.0.1"), "data");
       expect(String(answer)).toBe("hello");
       const told = await (await fetch(`http://${metrics}/metrics`)).text();
@@ -313,14 +316,14 @@ describe("an agent on a real Docker daemon", () => {
     await reaches(task.id, TaskState.RUNNING);
     const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     leader.send({ $case: "startLogs", value: request });
-    const lines = await until("both lines have come", () => {
+    const lines = await eventually("both lines have come", () => {
       const chunks = leader.logs.flatMap(({ entries: chunks }) => chunks);
       return chunks.length === 2 ? chunks : undefined;
     });
     expect(lines.map(({ line }) => line.toString()).sort()).toEqual(["one", "two"]);
     for (const { timeNs } of lines) expect(Math.abs(Number(timeNs) / 1e6 - Date.now())).toBeLessThan(60_000);
     leader.send({ $case: "startLogs", value: { ...request, requestId: "r2", taskId: "nobody" } });
-    await until("the other log is refused", () =>
+    await eventually("the other log is refused", () =>
       leader.logs.some(({ error }) => /no container/.test(error)),
     );
   });

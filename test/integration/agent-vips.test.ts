@@ -8,9 +8,9 @@ import { parseDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-
 import { VipBalancer } from "../../packages/agent/src/dataplane/vips/vip-balancer.js";
 import { dnsConfigOf } from "../../packages/agent/src/dataplane-client/dns-table.js";
 import { DnsEntry, TrafficSpec_Affinity } from "../../proto/src/index.js";
+import { eventually } from "../harness/eventually.js";
 import { importBusybox } from "./agent/busybox-image.js";
 import { NetworkHost } from "./agent/network-host.js";
-import { until } from "./agent/until.js";
 
 const SHOP = networkWith({ id: "shop", vni: 4097, subnet: "10.64.0.0/16", spec: { name: "shop_default" } });
 const VIP = "10.64.200.1";
@@ -99,7 +99,7 @@ describe("a virtual IP over two hosts", () => {
 
   test("leads to all tasks in turn, also to the one that asks, with the asker's address", async () => {
     await serve(tasks);
-    await until("all answer", async () =>
+    await eventually("all answer", async () =>
       (await askTimes("a-h1", 1)).every((one) => !one.startsWith("failed")),
     );
     const answers = await askTimes("a-h1", 2 * tasks.length);
@@ -141,7 +141,7 @@ describe("a virtual IP over two hosts", () => {
     const last = tasks.at(-1);
     if (last === undefined) throw new Error("no task");
     await last.host.docker("exec", "-d", last.id, "sh", "-c", "busybox sleep 60 | busybox nc -l -p 9001");
-    await until("the port is open", async () =>
+    await eventually("the port is open", async () =>
       (await last.host.docker("exec", last.id, "busybox", "netstat", "-lnt")).includes(":9001 "),
     );
     await serve([last]);
@@ -152,7 +152,7 @@ describe("a virtual IP over two hosts", () => {
       .catch(() => "")
       .then(() => (isOver = true));
     const flows = (): Promise<string> => first.run("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
-    await until("they talk", async () => (await flows()).includes("ESTABLISHED"));
+    await eventually("they talk", async () => (await flows()).includes("ESTABLISHED"));
     await serve(tasks.slice(0, 1), [last]);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     expect(isOver).toBe(false);
@@ -171,7 +171,7 @@ describe("a virtual IP over two hosts", () => {
 
   test("is back within seconds when somebody flushes all rules, and leaves nothing at its end", async () => {
     await first.run("nft", "delete", "table", "ip", "berth-vips");
-    await until("it is back", async () =>
+    await eventually("it is back", async () =>
       (await first.run("nft", "list", "tables")).includes("ip berth-vips"),
     );
     await balancers[0]?.close({ isLast: true });

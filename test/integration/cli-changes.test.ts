@@ -3,27 +3,20 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { run } from "../../packages/cli/src/main.js";
 import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
-import { TestCluster } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
+const context = useTestCluster();
 let address = "";
 let folder = "";
 
 beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-  ({ address } = await cluster.startServer());
-  await cluster.startAgents(["n1", "n2", "n3"]);
+  ({ address } = await context.cluster.startServer());
+  await context.cluster.startAgents(["n1", "n2", "n3"]);
   folder = temporaryFolder();
 });
 afterEach(async () => {
   await rm(folder, { recursive: true });
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
 });
 
 /** Runs a command line, its words apart by spaces, as a person would. */
@@ -102,7 +95,7 @@ it("a drained node is empty when the command ends, and what finds no room is tol
   const drained = await berth("node drain n1");
   expect(drained).toMatchObject({ code: 0, err: "" });
   expect(drained.out).toMatch(/Drained n1: \d tasks? moved/);
-  expect(cluster.agents[0]?.runningTaskIds).toEqual([]);
+  expect(context.cluster.agents[0]?.runningTaskIds).toEqual([]);
 
   await berth("node activate n1");
   await berth("service update --constraint-add node.id!=n1 --constraint-add node.id!=n2 shop_web");

@@ -1,31 +1,16 @@
 import { Availability, ListenerTraffic, ServiceOutcome_Kind, type StreamLogsResponse } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
+const context = useTestCluster();
 let server: TestServer;
 let calls: TestServer["calls"];
 
 beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-  server = await cluster.startServer();
+  server = await context.cluster.startServer();
   calls = server.calls;
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
 });
 
 async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
@@ -78,7 +63,7 @@ describe("deployStack()", () => {
 
   it("moves a port from one service of the stack to another in one go", async () => {
     const ports = [{ target: 80, published: 8080 }];
-    const [agent] = await cluster.startAgents(["a"]);
+    const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("old", { ports })]));
     await converged(calls, "shop_old");
     await calls.deployStack(deployment([service("new", { ports })], { prune: true }));
@@ -172,7 +157,7 @@ describe("scaleServices()", () => {
 
 describe("updateNode()", () => {
   it("sets and removes labels and leaves the rest alone", async () => {
-    await cluster.startAgents(["a"]);
+    await context.cluster.startAgents(["a"]);
     const update = { node: "a", availability: Availability.UNSPECIFIED, addLabels: {}, removeLabels: [] };
     await calls.updateNode({ ...update, addLabels: { zone: "x", disk: "ssd" } });
     const { node } = await calls.updateNode({ ...update, removeLabels: ["disk"] });
@@ -199,13 +184,13 @@ describe("streamLogs()", () => {
   }
 
   it("merges the logs of all tasks in the order of their times", async () => {
-    await cluster.startAgents(["a"], {
+    await context.cluster.startAgents(["a"], {
       log: () => [
         { timeNs: "1000000000000000001", text: "a1" },
         { timeNs: "1000000000000000005", text: "a5" },
       ],
     });
-    await cluster.startAgents(["b"], {
+    await context.cluster.startAgents(["b"], {
       log: () => [
         { timeNs: "999999999999999999", text: "b0" },
         { timeNs: "1000000000000000003", text: "b3" },
@@ -218,8 +203,8 @@ describe("streamLogs()", () => {
   });
 
   it("warns of a node that is away and shows the rest", async () => {
-    const [a] = await cluster.startAgents(["a"], { log: () => [{ timeNs: "1", text: "a1" }] });
-    const [b] = await cluster.startAgents(["b"], { log: () => [{ timeNs: "2", text: "b2" }] });
+    const [a] = await context.cluster.startAgents(["a"], { log: () => [{ timeNs: "1", text: "a1" }] });
+    const [b] = await context.cluster.startAgents(["b"], { log: () => [{ timeNs: "2", text: "b2" }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(a?.runningTaskIds).toHaveLength(1);
@@ -237,7 +222,7 @@ describe("streamLogs()", () => {
   });
 
   it("gives the log of one task, and ends with it", async () => {
-    const [a] = await cluster.startAgents(["a"], { log: (id) => [{ timeNs: "1", text: id }] });
+    const [a] = await context.cluster.startAgents(["a"], { log: (id) => [{ timeNs: "1", text: id }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     const id = a?.runningTaskIds[0] ?? "";
@@ -271,14 +256,14 @@ describe("what a caller leaves behind", () => {
       "it is gone",
       async () => (await calls.listServices({ stack: "" })).services.length === 0,
     );
-    expect(await cluster.openStore().keys()).toEqual([]);
+    expect(await context.cluster.openStore().keys()).toEqual([]);
   });
 });
 
 describe("/healthz and /metrics", () => {
   it("tell the role, count what is there, and ask hosts for what they have counted", async () => {
     const door = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
-    await cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(door)] });
+    await context.cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(door)] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(await runningTasks(calls, "shop_web")).toHaveLength(2);

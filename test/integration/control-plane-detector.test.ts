@@ -1,32 +1,14 @@
 import { NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
 const PORTS = [{ target: 80, published: 8080 }];
 const KEY = "tcp//8080";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 type Calls = TestServer["calls"];
 
@@ -50,8 +32,8 @@ const web = (over: Partial<ServiceSpec> = {}): ServiceSpec => ({
 
 describe("the failure detector", () => {
   it("takes a silent host out of the ingress at once, and replaces what it ran when its peers agree", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, , c] = await cluster.startAgents(["a", "b", "c"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, , c] = await context.cluster.startAgents(["a", "b", "c"]);
     await deploy(calls, web());
     await eventually("all serve", () => endpointNodes(a).join() === "a,b,c");
 
@@ -66,8 +48,8 @@ describe("the failure detector", () => {
   });
 
   it("leaves everything as it is when only an agent is gone, and adopts it when it returns", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, , c] = await cluster.startAgents(["a", "b", "c"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, , c] = await context.cluster.startAgents(["a", "b", "c"]);
     const before = await deploy(calls, web());
     await c?.kill();
     await eventually(
@@ -91,8 +73,8 @@ describe("the failure detector", () => {
   });
 
   it("freezes when two of three hosts fall silent at once, then lets the last one carry everything", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b, c] = await cluster.startAgents(["a", "b", "c"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b, c] = await context.cluster.startAgents(["a", "b", "c"]);
     await deploy(calls, web());
     await Promise.all([b?.loseHost(), c?.loseHost()]);
     const said = await eventually("it is said", async () => {
@@ -109,12 +91,12 @@ describe("the failure detector", () => {
   });
 
   it("under a new leader finds a host dead that died while there was none", async () => {
-    const first = await cluster.startServer();
-    const [a, b, c] = await cluster.startAgents(["a", "b", "c"]);
+    const first = await context.cluster.startServer();
+    const [a, b, c] = await context.cluster.startAgents(["a", "b", "c"]);
     await deploy(first.calls, web());
     await first.stop();
     await c?.loseHost();
-    const second = await cluster.startServer();
+    const second = await context.cluster.startServer();
     for (const agent of [a, b]) agent?.setLeader(second.address);
     await eventually("down", async () => (await stateOf(second.calls, "c")) === NodeState.DOWN);
     await converged(second.calls, "shop_web");
@@ -122,9 +104,9 @@ describe("the failure detector", () => {
   });
 
   it("keeps a healthy original when its host returns before the replacement runs", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a", "b"], { startMs: 10_000 });
-    const [c] = await cluster.startAgents(["c"]);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a", "b"], { startMs: 10_000 });
+    const [c] = await context.cluster.startAgents(["c"]);
     const only = service("web", { replicas: 3, ports: PORTS, constraints: ["node.id == c"] });
     const before = await deploy(calls, only);
     await calls.deployStack(deployment([web()]));
@@ -141,8 +123,8 @@ describe("the failure detector", () => {
   });
 
   it("with failover: never leaves the tasks of a dead host waiting, and says so", async () => {
-    const { calls } = await cluster.startServer();
-    const [, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [, b] = await context.cluster.startAgents(["a", "b"]);
     const before = await deploy(calls, web({ failover: { never: true, afterMs: 0 } }));
     await b?.loseHost();
     const waiting = await eventually("it is said", async () => {
@@ -161,8 +143,8 @@ describe("the failure detector", () => {
   });
 
   it("replaces an at-most-one task only once its host has been silent for so long that it has stopped", async () => {
-    const { calls } = await cluster.startServer();
-    const [, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [, b] = await context.cluster.startAgents(["a", "b"]);
     await deploy(calls, web({ atMostOne: true }));
     const deadMs = Date.now();
     await b?.loseHost();

@@ -1,32 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ControlServiceService, type Task, TaskState } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { Store, TxnOutcome } from "../../packages/control-plane/src/store/store.js";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventually } from "../harness/eventually.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-} from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, service } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
+const context = useTestCluster();
 const processes: ServerProcess[] = [];
 
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
 afterEach(async () => {
-  const complaints = await cluster.close();
   for (const server of processes.splice(0)) await server.kill();
-  await etcd.close();
-  expect(complaints).toEqual([]);
 });
 
 function idsOf(tasks: readonly Task[]): readonly string[] {
@@ -35,10 +21,10 @@ function idsOf(tasks: readonly Task[]): readonly string[] {
 
 describe("a follower", () => {
   it("answers every call through the leader, streams too, and sends agents there", async () => {
-    const leader = await cluster.startServer();
+    const leader = await context.cluster.startServer();
     await leader.calls.getCluster({});
-    const follower = await cluster.startServer();
-    const agent = cluster.startAgent("a", { servers: [follower.address] });
+    const follower = await context.cluster.startServer();
+    const agent = context.cluster.startAgent("a", { servers: [follower.address] });
     await eventually("the agent is at the leader", () => agent.completeSets > 0);
     expect(agent.sessionErrors).toContain("BERTH_NOT_LEADER");
 
@@ -60,10 +46,10 @@ describe("a follower", () => {
   });
 
   it("takes over when the leader stops, and running tasks do not notice", async () => {
-    const first = await cluster.startServer();
+    const first = await context.cluster.startServer();
     await first.calls.getCluster({});
-    const second = await cluster.startServer();
-    const agents = await cluster.startAgents(["a", "b"]);
+    const second = await context.cluster.startServer();
+    const agents = await context.cluster.startAgents(["a", "b"]);
     await first.calls.deployStack(deployment([service("web", { replicas: 4 })]));
     await converged(first.calls, "shop_web");
     const before = idsOf(await runningTasks(first.calls, "shop_web"));
@@ -80,12 +66,12 @@ describe("a follower", () => {
   });
 
   it("takes over from a leader that is killed, with everything that was confirmed", async () => {
-    const first = await startServerProcess(["--etcd", etcd.endpoint]);
+    const first = await startServerProcess(["--etcd", context.etcd.endpoint]);
     processes.push(first);
     const client = createRpcClient(ControlServiceService, { address: first.address });
     await client.calls.deployStack(deployment([service("web", { replicas: 3 })]));
-    const second = await cluster.startServer();
-    const agent = cluster.startAgent("a", { servers: [first.address, second.address] });
+    const second = await context.cluster.startServer();
+    const agent = context.cluster.startAgent("a", { servers: [first.address, second.address] });
     await converged(client.calls, "shop_web");
     const before = agent.runningTaskIds;
 
@@ -145,13 +131,13 @@ describe("a leader that was away", () => {
 
   it("can write nothing once another leads", async () => {
     let gate: ReturnType<typeof gated> | undefined;
-    const first = await cluster.startServer((store) => {
+    const first = await context.cluster.startServer((store) => {
       gate = gated(store);
       return gate.store;
     });
     await first.calls.deployStack(deployment([service("web", { image: "web:confirmed" })]));
-    const second = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const second = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     await converged(first.calls, "shop_web");
 
     gate?.close();
@@ -177,14 +163,14 @@ describe("a leader that was away", () => {
   });
 
   it("is started again with its tasks running, and changes nothing", async () => {
-    const first = await cluster.startServer();
-    const [agent] = await cluster.startAgents(["a"]);
+    const first = await context.cluster.startServer();
+    const [agent] = await context.cluster.startAgents(["a"]);
     await first.calls.deployStack(
       deployment([service("web", { replicas: 3, ports: [{ target: 80, published: 8080 }] })]),
     );
     await converged(first.calls, "shop_web");
     const before = agent?.runningTaskIds;
-    const { store } = cluster.openStore();
+    const { store } = context.cluster.openStore();
     const revisionOf = async (): Promise<bigint | undefined> => {
       let newest: bigint | undefined;
       for await (const page of store.range({ prefix: "/berth/v1/tasks/" }, AbortSignal.timeout(5_000))) {
@@ -198,9 +184,9 @@ describe("a leader that was away", () => {
     const written = await revisionOf();
     await first.stop();
 
-    const again = await cluster.startServer();
+    const again = await context.cluster.startServer();
     await agent?.loseHost();
-    const back = cluster.startAgent("a", { servers: [again.address] });
+    const back = context.cluster.startAgent("a", { servers: [again.address] });
     for (const [id, container] of agent?.containers ?? []) back.containers.set(id, container);
     await eventually("the agent is back", () => back.completeSets === 1);
     await converged(again.calls, "shop_web");
@@ -211,8 +197,8 @@ describe("a leader that was away", () => {
 
 describe("etcd", () => {
   it("is killed and started again under load: what was confirmed is kept, and all converges", async () => {
-    const { calls, httpAddress } = await cluster.startServer();
-    const agents = await cluster.startAgents(["a", "b"]);
+    const { calls, httpAddress } = await context.cluster.startServer();
+    const agents = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 }), service("db")]));
     const confirmed = new Map<string, number>();
     let isOver = false;
@@ -229,10 +215,10 @@ describe("etcd", () => {
     const loads = ["shop_web", "shop_db"].map(load);
     for (let round = 0; round < 3; round++) {
       await delay(400);
-      await etcd.kill();
+      await context.etcd.kill();
       await delay(300);
       if (round === 0) expect((await fetch(`http://${httpAddress}/healthz`)).status).toBe(503);
-      await etcd.restart();
+      await context.etcd.restart();
     }
     await delay(400);
     isOver = true;
@@ -258,11 +244,11 @@ describe("etcd", () => {
   });
 
   it("is edited by hand: the cluster follows, and ignores what it cannot read", async () => {
-    const { calls } = await cluster.startServer();
-    const [agent] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
-    const { store } = cluster.openStore();
+    const { store } = context.cluster.openStore();
     const { signal } = new AbortController();
     const [task] = await runningTasks(calls, "shop_web");
     const key = `/berth/v1/tasks/${task?.serviceId}/${task?.id}`;

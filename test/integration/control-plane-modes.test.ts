@@ -9,34 +9,19 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
+const context = useTestCluster();
 let calls: TestServer["calls"];
 let agents: FakeAgent[];
 
 beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-  ({ calls } = await cluster.startServer());
-  agents = await cluster.startAgents(["a", "b"]);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
+  ({ calls } = await context.cluster.startServer());
+  agents = await context.cluster.startAgents(["a", "b"]);
 });
 
 function job(name: string, run: { total: number; atOnce?: number; maxAttempts?: number }): ServiceSpec {
@@ -116,14 +101,14 @@ describe("a job", () => {
 
 describe("a run", () => {
   it("goes on under another leader, and what has completed does not run again", async () => {
-    const second = await cluster.startServer();
-    agents = await cluster.startAgents(["c"]);
+    const second = await context.cluster.startServer();
+    agents = await context.cluster.startAgents(["c"]);
     const onC = service("import", { constraints: ["node.id == c"] });
     await calls.deployStack(
       deployment([{ ...job("import", { total: 3, atOnce: 1 }), placement: onC.placement }]),
     );
     await end("shop_import");
-    await cluster.servers[0]?.stop();
+    await context.cluster.servers[0]?.stop();
     ({ calls } = second);
     await end("shop_import");
     await end("shop_import");

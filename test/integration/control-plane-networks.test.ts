@@ -9,30 +9,13 @@ import {
   subnetHas,
   subnetsOverlap,
 } from "@berth/proto";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-} from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 const network = (name: string, parts: Partial<NetworkSpec> = {}): NetworkSpec =>
   NetworkSpec.fromPartial({ name, stack: "shop", ...parts });
@@ -47,15 +30,15 @@ function nameOn(agent: FakeAgent | undefined, serviceName: string, networkName: 
   );
 }
 
-async function networkNames(calls: Awaited<ReturnType<TestCluster["startServer"]>>["calls"]) {
+async function networkNames(calls: TestServer["calls"]): Promise<readonly (string | undefined)[]> {
   const { networks } = await calls.listNetworks({ stack: "" });
   return networks.map((summary) => summary.network?.spec?.name);
 }
 
 describe("the networks of a stack", () => {
   it("reach every host with tasks in them, each with a part of its own, and go with the stack", async () => {
-    const { calls } = await cluster.startServer();
-    const agents = await cluster.startAgents(["a", "b", "c"]);
+    const { calls } = await context.cluster.startServer();
+    const agents = await context.cluster.startAgents(["a", "b", "c"]);
     const request: DeployStackRequest = deployment(
       [
         service("web", { replicas: 3, networks: [BACK] }),
@@ -108,13 +91,13 @@ describe("the networks of a stack", () => {
     for (const agent of agents) {
       await eventually("the host forgets it", () => agent.networks.size === 0 && agent.names.size === 0);
     }
-    const store = cluster.openStore();
+    const store = context.cluster.openStore();
     expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
   });
 
   it("tell each host only of networks that its tasks are in, and of changes in them", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
       deployment(
         [
@@ -143,8 +126,8 @@ describe("the networks of a stack", () => {
   });
 
   it("keep only what answers under their names", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
       deployment([service("web", { replicas: 2, networks: [{ ...BACK, aliases: ["www"] }] })], {
         networks: [network("shop_back")],
@@ -160,8 +143,8 @@ describe("the networks of a stack", () => {
   });
 
   it("have an address that stays with a service, and comes back with it", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
     const web = service("web", { networks: [BACK] });
     const db = service("db", { networks: [BACK] });
@@ -183,9 +166,9 @@ describe("the networks of a stack", () => {
   });
 
   it("are the same to the next leader", async () => {
-    const first = await cluster.startServer();
-    const second = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const first = await context.cluster.startServer();
+    const second = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await first.calls.deployStack(
       deployment([service("web", { replicas: 2, networks: [BACK] })], { networks: [network("shop_back")] }),
     );
@@ -201,15 +184,15 @@ describe("the networks of a stack", () => {
   });
 
   it("give the part of a node that was removed to others", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
     await calls.deployStack(deployment([service("web", { networks: [BACK] })], { networks }));
     await converged(calls, "shop_web");
     const before = await calls.getNetwork({ network: "shop_back" });
     await a?.loseHost();
     await calls.removeNode({ node: "a", force: true });
-    await cluster.startAgents(["b"]);
+    await context.cluster.startAgents(["b"]);
     await converged(calls, "shop_web");
     const after = await calls.getNetwork({ network: "shop_back" });
     expect(after.network?.ranges).toEqual([{ ...before.network?.ranges[0], nodeId: "b" }]);
@@ -220,8 +203,8 @@ describe("hosts without networks over hosts", () => {
   const cannot = { dataPlane: { overlay: false, overlayReason: "rootless" } };
 
   it("take no tasks that need one, and the deployment says so where no host can", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"], cannot);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"], cannot);
     const request = deployment([service("web", { replicas: 2, networks: [BACK] })], {
       networks: [network("shop_back")],
     });
@@ -230,7 +213,7 @@ describe("hosts without networks over hosts", () => {
     );
     expect(await networkNames(calls)).toEqual([]);
 
-    await cluster.startAgents(["b"]);
+    await context.cluster.startAgents(["b"]);
     await calls.deployStack(request);
     await converged(calls, "shop_web");
     const tasks = await runningTasks(calls, "shop_web");
@@ -246,9 +229,9 @@ describe("hosts without networks over hosts", () => {
   });
 
   it("run tasks whose network nobody asked for, as before there were any", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"], { dataPlane: undefined });
-    const [b] = await cluster.startAgents(["b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"], { dataPlane: undefined });
+    const [b] = await context.cluster.startAgents(["b"]);
     const deployed = await calls.deployStack(
       deployment([service("web", { replicas: 2, networks: [OPTIONAL] })], {
         networks: [network("shop_default")],
@@ -264,8 +247,8 @@ describe("hosts without networks over hosts", () => {
   });
 
   it("take no tasks of encrypted networks without a key", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"], {
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"], {
       dataPlane: { overlay: true, wireguardReason: "no WireGuard in this kernel" },
     });
     const networks = [network("shop_back", { encrypted: true })];
@@ -273,7 +256,9 @@ describe("hosts without networks over hosts", () => {
     await expect(calls.deployStack(request)).rejects.toThrow(
       "no node can join encrypted network shop_back (a: no WireGuard in this kernel)",
     );
-    const [b] = await cluster.startAgents(["b"], { dataPlane: { overlay: true, wireguardPublicKey: "key" } });
+    const [b] = await context.cluster.startAgents(["b"], {
+      dataPlane: { overlay: true, wireguardPublicKey: "key" },
+    });
     await calls.deployStack(request);
     await converged(calls, "shop_web");
     expect(b?.runningTaskIds).toHaveLength(1);
@@ -285,9 +270,9 @@ describe("a network that is full", () => {
   const SMALL = network("shop_back", { subnet: "172.30.0.0/26" });
 
   it("keeps tasks from hosts without a part of it, and from hosts without an address", async () => {
-    const { calls } = await cluster.startServer();
+    const { calls } = await context.cluster.startServer();
     const nodeIds = Array.from({ length: 16 }, (_, index) => `n${String(index).padStart(2, "0")}`);
-    const agents = await cluster.startAgents(nodeIds);
+    const agents = await context.cluster.startAgents(nodeIds);
     const web = service("web", { replicas: 16, networks: [BACK] });
     await calls.deployStack(deployment([web], { networks: [SMALL] }));
     await converged(calls, "shop_web");
@@ -308,9 +293,9 @@ describe("a network that is full", () => {
   });
 
   it("is done without where nobody asked for it", async () => {
-    const { calls } = await cluster.startServer();
+    const { calls } = await context.cluster.startServer();
     const nodeIds = Array.from({ length: 15 }, (_, index) => `n${String(index).padStart(2, "0")}`);
-    await cluster.startAgents(nodeIds);
+    await context.cluster.startAgents(nodeIds);
     const networks = [{ ...SMALL, name: "shop_default" }];
     await calls.deployStack(
       deployment([service("web", { replicas: 15, networks: [OPTIONAL] })], { networks }),
@@ -322,8 +307,8 @@ describe("a network that is full", () => {
 
 describe("networks of no stack", () => {
   it("are made and removed by hand, and joined by stacks", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     const joining = deployment([service("web", { networks: [{ network: "proxy" }] })]);
     await expect(calls.deployStack(joining)).rejects.toThrow(
       "shop_web: task.networks[0]: no such network: proxy; create it with berth network create proxy",
@@ -350,8 +335,8 @@ describe("networks of no stack", () => {
   });
 
   it("are kept by prune while another stack uses a network, and removed once nobody does", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back"), network("shop_front")];
     await calls.deployStack(deployment([service("web", { networks: [BACK] })], { networks }));
     const other = service("web", { stack: "blog", networks: [BACK] });
@@ -374,8 +359,8 @@ describe("networks of no stack", () => {
   });
 
   it("are planned without being made", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     const request = deployment([service("web", { networks: [BACK] })], { networks: [network("shop_back")] });
     const { plan } = await calls.deployStack({ ...request, dryRun: true });
     expect(plan?.networks).toEqual([{ networkId: "", name: "shop_back", kind: NetworkOutcome_Kind.CREATED }]);
@@ -385,8 +370,8 @@ describe("networks of no stack", () => {
   });
 
   it("let services choose addresses that nobody else has", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back", { subnet: "172.30.0.0/24" })];
     const at = (name: string, ipv4Address: string) => service(name, { networks: [{ ...BACK, ipv4Address }] });
     await expect(
@@ -410,20 +395,20 @@ describe("networks of no stack", () => {
 });
 
 it("a record that cannot be read is left alone", async () => {
-  const { store } = cluster.openStore();
+  const { store } = context.cluster.openStore();
   const value = JSON.stringify(Network.toJSON(Network.fromPartial({ id: "another" })));
   await store.txn(
     { ops: [{ kind: "put", key: "/berth/v1/networks/n1", value }] },
     AbortSignal.timeout(5_000),
   );
-  const { calls } = await cluster.startServer();
+  const { calls } = await context.cluster.startServer();
   expect(await networkNames(calls)).toEqual([]);
 });
 
 describe("a network of more hosts than packets are copied to", () => {
   it("is listed once it has them: names tell of every container, also of one that is not healthy", async () => {
-    const { calls } = await cluster.startServer(undefined, { floodLimit: 1 });
-    const [first] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer(undefined, { floodLimit: 1 });
+    const [first] = await context.cluster.startAgents(["a", "b"]);
     const db = service("db", { networks: [BACK], constraints: ["node.id == a"] });
     const sick = service("sick", {
       networks: [BACK],

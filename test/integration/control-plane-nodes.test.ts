@@ -6,32 +6,14 @@ import {
   TaskState,
 } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
 const GIB = 1024 ** 3;
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 async function setNode(calls: TestServer["calls"], node: string, availability: Availability): Promise<void> {
   await calls.updateNode({ node, availability, addLabels: {}, removeLabels: [] });
@@ -39,8 +21,8 @@ async function setNode(calls: TestServer["calls"], node: string, availability: A
 
 describe("a node", () => {
   it("that vanishes is replaced, and gives up its tasks when it returns", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     const ports = [{ target: 80, published: 8080 }];
     await calls.deployStack(deployment([service("web", { replicas: 4, ports })]));
     await converged(calls, "shop_web");
@@ -72,8 +54,8 @@ describe("a node", () => {
   });
 
   it("whose agent hangs stays up without it, and has it again with its next heartbeat", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     const node = async () => (await calls.getNode({ node: "a" })).node?.node;
     a?.stopHeartbeats();
     await eventually("its agent is away", async () => (await node())?.agentUnreachable);
@@ -87,8 +69,8 @@ describe("a node", () => {
   });
 
   it("that is drained gives its tasks to the others and gets none", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 4 })]));
     await converged(calls, "shop_web");
 
@@ -102,8 +84,8 @@ describe("a node", () => {
   });
 
   it("takes tasks that found no room as soon as it comes, or as others end", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"], { memoryBytes: 2 * GIB });
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"], { memoryBytes: 2 * GIB });
     await calls.deployStack(deployment([service("web", { replicas: 4, memoryBytes: GIB })]));
     const waiting = await eventually("two wait for room", async () => {
       const { tasks } = await calls.listTasks({ service: "shop_web", stack: "", node: "" });
@@ -112,7 +94,7 @@ describe("a node", () => {
     });
     expect(waiting[0]?.status?.message).toMatch(/1 node lacks .*memory/);
 
-    await cluster.startAgents(["b"], { memoryBytes: GIB });
+    await context.cluster.startAgents(["b"], { memoryBytes: GIB });
     await eventually("a third runs", async () => (await runningTasks(calls, "shop_web")).length === 3);
 
     await calls.deployStack(deployment([service("other", { memoryBytes: GIB, stack: "x" })], { stack: "x" }));
@@ -124,8 +106,8 @@ describe("a node", () => {
   });
 
   it("gets a task of a global service when it comes, and when it gets the label asked for", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(
       deployment([
         service("all", { global: true }),
@@ -133,7 +115,7 @@ describe("a node", () => {
       ]),
     );
     await eventually("one on the first node", () => a?.runningTaskIds.length === 1);
-    const [b] = await cluster.startAgents(["b"]);
+    const [b] = await context.cluster.startAgents(["b"]);
     await eventually("one on the second", () => b?.runningTaskIds.length === 1);
     await calls.updateNode({
       node: "b",
@@ -146,8 +128,8 @@ describe("a node", () => {
   });
 
   it("is not removed while it is up, unless forced; its tasks go elsewhere", async () => {
-    const { calls } = await cluster.startServer();
-    const [a, b] = await cluster.startAgents(["a", "b"]);
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     await expect(calls.removeNode({ node: "b", force: false })).rejects.toMatchObject({
@@ -162,17 +144,17 @@ describe("a node", () => {
   });
 
   it("belongs to the newer of two agents, and the older is told", async () => {
-    await cluster.startServer();
-    const [older] = await cluster.startAgents(["twin"]);
-    const [newer] = await cluster.startAgents(["twin"]);
+    await context.cluster.startServer();
+    const [older] = await context.cluster.startAgents(["twin"]);
+    const [newer] = await context.cluster.startAgents(["twin"]);
     await eventually("the older is told", () => older?.sessionErrors.includes("BERTH_CONFLICT"));
     await older?.loseHost();
     await eventually("the newer has the node", () => newer?.sequence === newer?.received.at(-1)?.resultsIn);
   });
 
   it("that misses an increment gets everything again", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     const before = [...(a?.runningTaskIds ?? [])];
@@ -185,7 +167,7 @@ describe("a node", () => {
   });
 
   it("is refused when it speaks another version of the protocol", async () => {
-    const { address, calls } = await cluster.startServer();
+    const { address, calls } = await context.cluster.startServer();
     await calls.getCluster({});
     const client = createRpcClient(DispatcherServiceService, { address });
     async function* requests(): AsyncGenerator<SessionRequest> {

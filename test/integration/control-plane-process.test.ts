@@ -8,8 +8,9 @@ import { fileURLToPath } from "node:url";
 import { ControlServiceService } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
 import { afterEach, describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
-import { deployment, eventually, service } from "../harness/test-cluster.js";
+import { deployment, service } from "../harness/test-cluster.js";
 
 const PROGRAM = fileURLToPath(new URL("../harness/server-process.mjs", import.meta.url));
 

@@ -1,27 +1,17 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import { converged, deployment, eventually, service, TestCluster } from "../harness/test-cluster.js";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, service } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 describe("rebalancing", () => {
   it("says what it would move, and moves it onto a node that came later", async () => {
-    const { calls } = await cluster.startServer();
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 4 })]));
     await converged(calls, "shop_web");
-    const [b] = await cluster.startAgents(["b"]);
+    const [b] = await context.cluster.startAgents(["b"]);
 
     const planned = await calls.rebalance({ dryRun: true, maxMoves: 0 });
     expect(planned.moves.map(({ fromNodeId, toNodeId }) => `${fromNodeId}>${toNodeId}`)).toEqual([
@@ -45,11 +35,11 @@ describe("rebalancing", () => {
   });
 
   it("happens by itself once a node that came later has been up for long enough, if the server is told to", async () => {
-    const { calls } = await cluster.startServer(undefined, { autoRebalanceMs: 500 });
-    const [a] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer(undefined, { autoRebalanceMs: 500 });
+    const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 4 })]));
     await converged(calls, "shop_web");
-    const [b] = await cluster.startAgents(["b"]);
+    const [b] = await context.cluster.startAgents(["b"]);
     await eventually("both have two", () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2);
     await converged(calls, "shop_web");
   });

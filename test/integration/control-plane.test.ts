@@ -7,34 +7,17 @@ import {
   type WatchServicesResponse,
 } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-} from "../harness/test-cluster.js";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, runningTasks, service } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 describe("a stack", () => {
   it("is deployed, runs, is scaled and removed without a trace", async () => {
-    const { calls } = await cluster.startServer();
-    const agents = await cluster.startAgents(["a", "b", "c"]);
+    const { calls } = await context.cluster.startServer();
+    const agents = await context.cluster.startAgents(["a", "b", "c"]);
     const ports = [{ target: 80, published: 8080 }];
 
     const deployed = await calls.deployStack(deployment([service("web", { replicas: 3, ports })]));
@@ -63,13 +46,13 @@ describe("a stack", () => {
     for (const agent of agents) {
       await eventually("no container is left", () => agent.containers.size === 0 && agent.ingress.size === 0);
     }
-    const store = cluster.openStore();
+    const store = context.cluster.openStore();
     expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
   });
 
   it("gets a new task in the slot of one that failed", async () => {
-    const { calls } = await cluster.startServer();
-    const [agent] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web")]));
     await converged(calls, "shop_web");
     const [failed] = agent?.runningTaskIds ?? [];
@@ -87,8 +70,8 @@ describe("a stack", () => {
   });
 
   it("replaces its tasks when what they run changes, and only then", async () => {
-    const { calls } = await cluster.startServer();
-    const [agent] = await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     const before = agent?.runningTaskIds;
@@ -108,8 +91,8 @@ describe("a stack", () => {
   });
 
   it("is watched until it is gone", async () => {
-    const { calls } = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const { calls } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     const deployed = await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     const serviceId = deployed.services[0]?.serviceId ?? "";
     const seen: WatchServicesResponse[] = [];
@@ -128,8 +111,8 @@ describe("a stack", () => {
   });
 
   it("is deployed by ten people at once, each change counted once", async () => {
-    const { calls, address } = await cluster.startServer();
-    await cluster.startAgents(["a"]);
+    const { calls, address } = await context.cluster.startServer();
+    await context.cluster.startAgents(["a"]);
     // The last of them would be watched for five seconds before its predecessor stops.
     const web = (image: string): ServiceSpec => ({
       ...service("web", { image }),

@@ -1,14 +1,8 @@
 import { Availability, ServiceSpec } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, service, TestCluster, type TestServer } from "../harness/test-cluster.js";
 
 const PORT = { target: 80, published: 18_080 };
 

@@ -10,7 +10,7 @@ import {
 } from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { readOne } from "../../packages/control-plane/src/store/read.js";
-import { eventually } from "../harness/test-cluster.js";
+import { eventually } from "../harness/eventually.js";
 
 const KEY = "/berth/v1/meta/schema";
 const logger = pino({ level: "silent" });

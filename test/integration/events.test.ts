@@ -1,28 +1,10 @@
 import { type ClusterEvent, StreamEventsRequest } from "@berth/proto";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
-import {
-  converged,
-  deployment,
-  eventually,
-  runningTasks,
-  service,
-  TestCluster,
-  type TestServer,
-} from "../harness/test-cluster.js";
+import { expect, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
-
-beforeEach(async () => {
-  etcd = await startTestEtcd();
-  cluster = new TestCluster(etcd.endpoint);
-});
-afterEach(async () => {
-  const complaints = await cluster.close();
-  await etcd.close();
-  expect(complaints).toEqual([]);
-});
+const context = useTestCluster();
 
 async function events(
   { calls }: TestServer,
@@ -37,8 +19,8 @@ async function events(
 const reasonsOf = (all: readonly ClusterEvent[]): readonly string[] => all.map(({ reason }) => reason);
 
 test("events tell a service's life from its deploy to its end, with reasons", async () => {
-  const server = await cluster.startServer();
-  const [agent] = await cluster.startAgents(["a"]);
+  const server = await context.cluster.startServer();
+  const [agent] = await context.cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web")]));
   await converged(server.calls, "shop_web");
   const [task] = await runningTasks(server.calls, "shop_web");
@@ -65,8 +47,8 @@ test("events tell a service's life from its deploy to its end, with reasons", as
 });
 
 test("events say why a task has no node, and that a node is lost", async () => {
-  const server = await cluster.startServer();
-  const [agent] = await cluster.startAgents(["a"]);
+  const server = await context.cluster.startServer();
+  const [agent] = await context.cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == nobody"] })]));
   await agent?.loseHost();
   const told = await eventually("the node is lost", async () => {
@@ -79,8 +61,8 @@ test("events say why a task has no node, and that a node is lost", async () => {
 });
 
 test("a follower gets what it has not seen yet, and from another leader what the records tell", async () => {
-  const first = await cluster.startServer();
-  await cluster.startAgents(["a"]);
+  const first = await context.cluster.startServer();
+  await context.cluster.startAgents(["a"]);
   await first.calls.deployStack(deployment([service("web")]));
   await converged(first.calls, "shop_web");
   const all = await events(first);
@@ -93,7 +75,7 @@ test("a follower gets what it has not seen yet, and from another leader what the
   });
   expect(rest).toEqual(all.slice(3));
 
-  const second = await cluster.startServer();
+  const second = await context.cluster.startServer();
   await first.stop();
   await eventually("another leader", async () => (await second.calls.getCluster({})).epoch > epoch);
   const rebuilt = (await events(second)).filter(({ isReconstructed }) => isReconstructed);

@@ -2,6 +2,7 @@ import { type AssignedTask, ControlServiceService, DesiredState, type ServiceSum
 import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventually } from "../harness/eventually.js";
 import {
   finalState,
   MATRIX,
@@ -12,7 +13,7 @@ import {
   REPLICAS,
 } from "../harness/rollout-matrix.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
-import { converged, deployment, eventually, runningTasks, TestCluster } from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, TestCluster } from "../harness/test-cluster.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
 

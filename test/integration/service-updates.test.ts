@@ -1,9 +1,9 @@
 import { ServiceOutcome_Kind as Kind, type Service, ServiceSpec, Rollout_State as State } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventually } from "../harness/eventually.js";
 import {
   deployment,
-  eventually,
   runningTasks,
   type ServiceOptions,
   service,

@@ -3,8 +3,8 @@ import { promisify } from "node:util";
 import { createLab, type Lab } from "../../../deploy/lab/lab.js";
 import { testLabName } from "../../../deploy/lab/lab-state.js";
 import { removeLab } from "../../../deploy/lab/teardown.js";
+import { eventually } from "../../harness/eventually.js";
 import { importBusybox } from "./busybox-image.js";
-import { until } from "./until.js";
 
 const exec = promisify(execFile);
 /** A Docker daemon that is the test's own, with one small image. */
@@ -44,7 +44,7 @@ export class DockerHost {
 
   async removeContainers(): Promise<void> {
     // Again when a removal by somebody else is under way.
-    await until("no container is left", async () => {
+    await eventually("no container is left", async () => {
       const ids = await this.docker("ps", "-aq");
       if (ids !== "") await this.docker("rm", "-fv", ...ids.split("\n")).catch(() => {});
       return ids === "";

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { agentCommand } from "../../../deploy/lab/berth-commands.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
-import { until } from "./until.js";
+import { eventually } from "../../harness/eventually.js";
 
 /** The built agent inside a host of a lab, where it sees the host's devices; it ends with the lab. */
 export class LabAgent {
@@ -33,6 +33,6 @@ export class LabAgent {
 
   async kill(): Promise<void> {
     await this.#host.killProcess("agent", "SIGKILL");
-    await until("the agent has ended", () => this.#host.processes("agent").length === 0);
+    await eventually("the agent has ended", () => this.#host.processes("agent").length === 0);
   }
 }

@@ -11,9 +11,9 @@ import { linuxHostNetwork } from "../../../packages/agent/src/networks/host-netw
 import { NetworkKeeper } from "../../../packages/agent/src/networks/network-keeper.js";
 import { keyFrom, type WireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
+import { eventually } from "../../harness/eventually.js";
 import { withUserspaceWireguard } from "./encryption.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./specs.js";
-import { until } from "./until.js";
 
 const exec = promisify(execFile);
 
@@ -104,7 +104,7 @@ export class NetworkHost {
 
   async waitUntilReady(networkId: string): Promise<void> {
     const state = (): string => this.keeper.states.get(networkId)?.kind ?? "unknown";
-    await until(`${networkId} is ready on ${this.name}`, () => state() === "ready").catch((error) => {
+    await eventually(`${networkId} is ready on ${this.name}`, () => state() === "ready").catch((error) => {
       throw new Error(`${error}: ${JSON.stringify([...this.keeper.states])}`);
     });
   }
