@@ -106,7 +106,7 @@ describe("a Docker daemon that misbehaves", () => {
     const startManager = (): TaskManager => {
       states.clear();
       const manager = new TaskManager({
-        isPortRefused: async () => false,
+        checkPort: async () => "accepted",
         shareFile: async () => "",
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },

@@ -256,7 +256,7 @@ export class SimHost {
         receivedBytes: 0,
         sentBytes: 0,
       }),
-      isPortRefused: async () => false,
+      checkPort: async () => "accepted",
       probe: simProbe(world.network, actor),
       peerProbe: simProbe(world.network, actor),
       disk: {

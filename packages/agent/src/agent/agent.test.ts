@@ -35,7 +35,7 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     } as unknown as AgentPlatform["transport"],
     probe: async () => true,
     peerProbe: async () => true,
-    isPortRefused: async () => false,
+    checkPort: async () => "accepted",
     disk: {
       read: async () => undefined,
       write: async () => {},

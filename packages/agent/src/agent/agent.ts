@@ -99,7 +99,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   // Part 1: the task manager, with the watches of this host.
   const taskManager = new TaskManager({
     engine,
-    isPortRefused: platform.isPortRefused,
+    checkPort: platform.checkPort,
     shareFile: (text) => disk.writeShared(text),
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),

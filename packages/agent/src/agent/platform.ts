@@ -18,7 +18,7 @@ import type { OverlayEdge } from "../networks/overlay.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
 import { type Host, linuxHost } from "../node/host/host.js";
 import { type ContainerProcesses, containerProcesses } from "../node/host/process-watch.js";
-import { isPortRefused, type RefusalProbe } from "../node/probe/refusal-probe.js";
+import { type CheckPort, checkPort } from "../node/probe/check-port.js";
 import { createProbe } from "../node/probe/tcp-probe.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { UsageReader, type UsageSample } from "../node/usage/sample.js";
@@ -36,7 +36,7 @@ export interface AgentPlatform {
   /** For the peers, which are probed continuously. */
   readonly peerProbe: Probe;
   /** Tries whether a port of a local container refuses connections. */
-  readonly isPortRefused: RefusalProbe;
+  readonly checkPort: CheckPort;
   readonly disk: Disk;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
@@ -82,7 +82,7 @@ export async function hostPlatform({
     transport: grpcTransport,
     probe,
     peerProbe: probe,
-    isPortRefused,
+    checkPort: checkPort,
     disk,
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),

@@ -2,10 +2,11 @@ import { AT_MOST_ONE_LABEL } from "../core/docker/labels.js";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import { RESOLV_CONF } from "../core/networks/resolv-conf.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
+import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
-import type { RefusalProbe } from "../node/probe/refusal-probe.js";
+import type { CheckPort } from "../node/probe/check-port.js";
 import type { ImageCache } from "./image-cache.js";
 import type { WorkLanes } from "./work-lanes.js";
 
@@ -13,7 +14,7 @@ export interface StepTools {
   readonly engine: Engine;
   readonly lanes: WorkLanes;
   readonly images: ImageCache;
-  readonly isPortRefused: RefusalProbe;
+  readonly checkPort: CheckPort;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly onPullProgress: (progress: PullProgress) => void;
@@ -63,13 +64,19 @@ const EXECUTORS: Executors = {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
   },
-  "probe-ports": async ({ containerId, address, targets }, { isPortRefused }, signal) => {
-    const probed = await Promise.all(
-      targets.map(async (port) => ({ port, isRefused: await isPortRefused(address, port, signal) })),
+  "probe-ports": async ({ containerId, address, targets }, { checkPort: checkPort }, signal) => {
+    const answers = await Promise.all(
+      targets.map(async (port) => ({ port, answer: await checkPort(address, port, signal) })),
     );
     signal.throwIfAborted();
-    const refused = probed.filter(({ isRefused }) => isRefused).map(({ port }) => port);
-    return { kind: "ports-probed", containerId, refused };
+    const portsThat = (wanted: PortAnswer): readonly number[] =>
+      answers.filter(({ answer }) => answer === wanted).map(({ port }) => port);
+    return {
+      kind: "ports-probed",
+      containerId,
+      refused: portsThat("refused"),
+      unanswered: portsThat("none"),
+    };
   },
   remove: async ({ containerId }, { engine }, signal) => {
     await engine.remove(containerId, { signal });

@@ -5,7 +5,7 @@ import { restoredMemory } from "../core/tasks/task-memory.js";
 import type { Assignment, AssignmentChange, NodeFacts } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
-import type { RefusalProbe } from "../node/probe/refusal-probe.js";
+import type { CheckPort } from "../node/probe/check-port.js";
 import { ContainerObserver } from "./container-observer.js";
 import { watchEngine } from "./engine-watch.js";
 import { ReconcileLoop } from "./reconcile-loop.js";
@@ -14,7 +14,7 @@ import { type KnownTasks, TaskRecords } from "./task-records.js";
 
 export interface TaskManagerOptions extends StatusReporterOptions {
   readonly engine: Engine;
-  readonly isPortRefused: RefusalProbe;
+  readonly checkPort: CheckPort;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
@@ -46,7 +46,7 @@ export class TaskManager {
   constructor(options: TaskManagerOptions) {
     const {
       engine,
-      isPortRefused,
+      checkPort: checkPort,
       shareFile,
       log,
       now = Date.now,
@@ -59,7 +59,7 @@ export class TaskManager {
     this.#loop = new ReconcileLoop({
       tasks: this.#tasks,
       reporter,
-      tools: { engine, isPortRefused, shareFile },
+      tools: { engine, checkPort: checkPort, shareFile },
       isFenced,
       networks,
       onForgotten,

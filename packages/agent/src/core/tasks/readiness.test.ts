@@ -1,7 +1,7 @@
 import { NetworkMode, PortSpec_Protocol, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { ObservedContainer } from "../docker/observed-container.js";
-import { PORT_TIMEOUT_MS } from "./readiness.js";
+import { MAX_UNANSWERED, PORT_TIMEOUT_MS } from "./readiness.js";
 import { reconcile } from "./reconcile.js";
 import { applyOutcome } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
@@ -17,10 +17,15 @@ function running(parts: SpecParts, container: Partial<ObservedContainer> = ON_BR
 }
 
 /** Returns the view after a probe of the ports. */
-function probed(view: TaskView, refused: readonly number[], nowMs: number): TaskView {
+function probed(
+  view: TaskView,
+  refused: readonly number[],
+  nowMs: number,
+  unanswered: readonly number[] = [],
+): TaskView {
   const { status, step } = reconcile(view, nowMs);
   if (step?.kind !== "probe-ports") throw new Error(`no port probe but ${step?.kind}`);
-  const outcome = { kind: "ports-probed", containerId: step.containerId, refused } as const;
+  const outcome = { kind: "ports-probed", containerId: step.containerId, refused, unanswered } as const;
   return { ...view, status, memory: applyOutcome(view.memory, { step, outcome, nowMs }) };
 }
 
@@ -51,6 +56,32 @@ describe("a container without a healthcheck whose ports are published", () => {
     });
   });
 
+  test("a connect that times out on a busy host is repeated before the port counts as ready", () => {
+    const late = probed(view, [], NOW_MS, [80]);
+    expect(reconcile(late, NOW_MS)).toMatchObject({
+      status: { state: TaskState.STARTING, message: "waiting for port 80 to accept connections" },
+    });
+    const refusing = probed(late, [80], NOW_MS + 300);
+    expect(reconcile(refusing, NOW_MS + 300)).toMatchObject({ status: { state: TaskState.STARTING } });
+    const open = probed(refusing, [], NOW_MS + 600);
+    expect(reconcile(open, NOW_MS + 600)).toMatchObject({
+      status: { state: TaskState.RUNNING, message: "" },
+    });
+  });
+
+  test(`a port that never answers counts as ready after ${MAX_UNANSWERED} attempts`, () => {
+    let silent = view;
+    for (let attempt = 1; attempt <= MAX_UNANSWERED; attempt += 1) {
+      expect(reconcile(silent, NOW_MS + attempt * 500)).toMatchObject({
+        status: { state: TaskState.STARTING },
+      });
+      silent = probed(silent, [], NOW_MS + attempt * 500, [80]);
+    }
+    expect(reconcile(silent, NOW_MS + 5_000)).toMatchObject({
+      status: { state: TaskState.RUNNING, message: "" },
+    });
+  });
+
   test("is not probed again once it runs, not even by a restarted agent", () => {
     const open = probed(view, [], NOW_MS);
     const { status } = reconcile(open, NOW_MS);
@@ -63,8 +94,11 @@ describe("a container without a healthcheck whose ports are published", () => {
 describe("ports are not probed", () => {
   test.each<[string, TaskView]>([
     ["when none are published", running({})],
-    ["when a healthcheck tells", running({ ports: [HTTP] }, { ...ON_BRIDGE, health: "healthy" })],
-    ["when only datagrams are taken", running({ ports: [{ target: 53, protocol: PortSpec_Protocol.UDP }] })],
+    ["when a healthcheck reports readiness", running({ ports: [HTTP] }, { ...ON_BRIDGE, health: "healthy" })],
+    [
+      "when only UDP ports are published",
+      running({ ports: [{ target: 53, protocol: PortSpec_Protocol.UDP }] }),
+    ],
     ["when the container has no address", running({ ports: [HTTP] }, {})],
   ])("%s", (_when, view) => {
     expect(reconcile(view, NOW_MS)).toMatchObject({ status: { state: TaskState.RUNNING } });

@@ -6,6 +6,21 @@ import type { TaskView } from "./task-view.js";
 export const PORT_TIMEOUT_MS = 10_000;
 const FIRST_DELAY_MS = 20;
 const MAX_DELAY_MS = 250;
+/**
+ * Attempts in a row without an answer after which a port that refuses nothing counts as ready. A busy host answers late,
+ * so one timeout proves nothing; a container that drops packets from its host never answers.
+ */
+export const MAX_UNANSWERED = 5;
+
+/** How a port answers a connect. `none`: it timed out, or failed for a reason other than a refusal. */
+export type PortAnswer = "accepted" | "refused" | "none";
+
+/** The ports of a container that did not accept a connection. */
+export interface ProbedPorts {
+  readonly containerId: string;
+  readonly refused: readonly number[];
+  readonly unanswered: readonly number[];
+}
 
 /** The attempts to connect to the published ports of a task's container. */
 export interface PortProbe {
@@ -16,7 +31,11 @@ export interface PortProbe {
   readonly delayMs: number;
   /** Ports that refused the last attempt. */
   readonly refused: readonly number[];
-  /** True when no further attempt follows, whether or not a port refuses. */
+  /** Ports that did not answer the last attempt. */
+  readonly unanswered: readonly number[];
+  /** Attempts in a row in which a port did not answer. */
+  readonly unansweredCount: number;
+  /** True when no further attempt follows, whether or not all ports accept. */
   readonly isOver: boolean;
 }
 
@@ -51,21 +70,36 @@ export function isAwaitingPorts(view: TaskView, container: ObservedContainer): b
 /** Returns the state after an attempt. */
 export function afterProbe(
   before: PortProbe | undefined,
-  { containerId, refused }: { readonly containerId: string; readonly refused: readonly number[] },
+  { containerId, refused, unanswered }: ProbedPorts,
   nowMs: number,
 ): PortProbe {
   const known = before?.containerId === containerId ? before : undefined;
   const sinceMs = known?.sinceMs ?? nowMs;
   const delayMs = known === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, known.delayMs * 2);
-  const isOver = refused.length === 0 || nowMs - sinceMs >= PORT_TIMEOUT_MS;
-  return { containerId, sinceMs, nextMs: nowMs + delayMs, delayMs, refused, isOver };
+  const unansweredCount = unanswered.length === 0 ? 0 : (known?.unansweredCount ?? 0) + 1;
+  const isReady = refused.length === 0 && (unansweredCount === 0 || unansweredCount >= MAX_UNANSWERED);
+  const isOver = isReady || nowMs - sinceMs >= PORT_TIMEOUT_MS;
+  return {
+    containerId,
+    sinceMs,
+    nextMs: nowMs + delayMs,
+    delayMs,
+    refused,
+    unanswered,
+    unansweredCount,
+    isOver,
+  };
 }
 
-/** Returns a message about ports that refuse connections, or "" when none does. */
-export function refusalMessage({ portProbe }: TaskView["memory"]): string {
-  if (portProbe === undefined || portProbe.refused.length === 0) return "";
-  const ports = `port ${portProbe.refused.join(", ")}`;
-  return portProbe.isOver
+/** Returns a message about ports that do not accept connections, or "" when all do. */
+export function portMessage({ portProbe }: TaskView["memory"]): string {
+  if (portProbe === undefined) return "";
+  const { refused, unanswered, isOver } = portProbe;
+  // A port that never answers may drop packets from its host, and still serve others.
+  const pending = isOver ? refused : [...refused, ...unanswered];
+  if (pending.length === 0) return "";
+  const ports = `port ${pending.join(", ")}`;
+  return isOver
     ? `${ports} did not accept connections within ${PORT_TIMEOUT_MS / 1_000} s`
     : `waiting for ${ports} to accept connections`;
 }

@@ -47,7 +47,7 @@ class SimulatedDocker {
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
   #hasImage = false;
   #created = 0;
-  #knocks = 0;
+  #portProbes = 0;
 
   ours(): ObservedContainer[] {
     return [...this.containers.values()];
@@ -97,12 +97,13 @@ class SimulatedDocker {
       case "stop":
         return this.#set(step.containerId, { state: "exited", exitCode: 143 });
       case "probe-ports":
-        this.#knocks += 1;
-        // Opens at the third attempt.
+        this.#portProbes += 1;
+        // Answers at the second attempt and opens at the third.
         return {
           kind: "ports-probed",
           containerId: step.containerId,
-          refused: this.#knocks % 3 > 0 ? [80] : [],
+          refused: this.#portProbes % 3 === 2 ? [80] : [],
+          unanswered: this.#portProbes % 3 === 1 ? [80] : [],
         };
       case "remove":
         expect(step.containerId).not.toBe("foreign");

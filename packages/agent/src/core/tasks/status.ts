@@ -10,7 +10,7 @@ import {
 } from "@berth/proto";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
-import { isAwaitingPorts, refusalMessage } from "./readiness.js";
+import { isAwaitingPorts, portMessage } from "./readiness.js";
 import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
@@ -142,7 +142,7 @@ function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (view.memory.failing !== "") return `stopping: ${view.memory.failing}`;
   if (container.health === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
-  return refusalMessage(view.memory);
+  return portMessage(view.memory);
 }
 
 /** Returns the output of the healthcheck's last probe as a message. */

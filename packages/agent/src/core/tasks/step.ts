@@ -1,6 +1,7 @@
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
+import type { ProbedPorts } from "./readiness.js";
 
 /** One action on one task. Its container is observed again after it. */
 export type Step =
@@ -36,8 +37,7 @@ export type StepOutcome =
   /** The container as it is after the step. */
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
-  /** The ports that refused a connection. */
-  | { readonly kind: "ports-probed"; readonly containerId: string; readonly refused: readonly number[] }
+  | ({ readonly kind: "ports-probed" } & ProbedPorts)
   /** The image was checked or pulled. Images are remembered by the image cache. */
   | { readonly kind: "image-known" }
   /** A retry would fail in the same way. */

@@ -1,0 +1,31 @@
+import { connect } from "node:net";
+import type { PortAnswer } from "../../core/tasks/readiness.js";
+
+/** A container on this host answers at once, unless the host is busy. */
+const TIMEOUT_MS = 200;
+
+/** Connects to a port of a container on this host and returns its answer. Never rejects. */
+export type CheckPort = (address: string, port: number, signal: AbortSignal) => Promise<PortAnswer>;
+
+/** Disconnects as soon as the port has answered. */
+export const checkPort: CheckPort = (address, port, signal) =>
+  new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve("none");
+      return;
+    }
+    const socket = connect({ host: address, port });
+    const finish = (answer: PortAnswer): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      socket.destroy();
+      resolve(answer);
+    };
+    const onAbort = (): void => finish("none");
+    const timer = setTimeout(() => finish("none"), TIMEOUT_MS);
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("connect", () => finish("accepted"));
+    socket.on("error", (error) =>
+      finish("code" in error && error.code === "ECONNREFUSED" ? "refused" : "none"),
+    );
+  });
