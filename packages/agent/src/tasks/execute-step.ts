@@ -64,7 +64,7 @@ const EXECUTORS: Executors = {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
   },
-  "probe-ports": async ({ containerId, address, targets }, { checkPort: checkPort }, signal) => {
+  "probe-ports": async ({ containerId, address, targets }, { checkPort }, signal) => {
     const answers = await Promise.all(
       targets.map(async (port) => ({ port, answer: await checkPort(address, port, signal) })),
     );

@@ -44,16 +44,7 @@ export class TaskManager {
   readonly #observer: ContainerObserver;
 
   constructor(options: TaskManagerOptions) {
-    const {
-      engine,
-      checkPort: checkPort,
-      shareFile,
-      log,
-      now = Date.now,
-      isFenced,
-      networks,
-      onForgotten,
-    } = options;
+    const { engine, checkPort, shareFile, log, now = Date.now, isFenced, networks, onForgotten } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
     this.#loop = new ReconcileLoop({
