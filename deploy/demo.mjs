@@ -1,4 +1,4 @@
-// `npm run demo`: makes the machine ready, then hands over to deploy/demo/main.ts.
+// `npm run demo`: installs what the demo needs, then runs deploy/demo/main.ts.
 import { fileURLToPath } from "node:url";
 import { launch } from "./setup/launch.mjs";
 import { LAB_PACKAGES } from "./setup.mjs";

@@ -1,10 +1,10 @@
-// `npm run lab -- …`: makes the machine ready, then hands over to deploy/lab/main.ts.
+// `npm run lab -- …`: installs what the lab needs, then runs deploy/lab/main.ts.
 import { fileURLToPath } from "node:url";
 import { launch } from "./setup/launch.mjs";
 import { LAB_PACKAGES } from "./setup.mjs";
 
 const args = process.argv.slice(2);
-// Reading about the lab needs no Docker and no root.
+// Help needs neither Docker nor root.
 const isHelp = args.length === 0 || args.includes("--help") || args.includes("-h");
 
 await launch({

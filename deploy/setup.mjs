@@ -1,5 +1,5 @@
-// Makes a fresh clone on a fresh machine ready: Node's version, npm packages, Debian packages, compiled code.
-// Plain JavaScript without dependencies: it runs before anything is installed. `npm run setup` runs it alone.
+// `npm run setup`: checks Node.js, installs npm and Debian packages, and compiles the code. The lab, the demo and the
+// tests call it before they start. It is plain JavaScript without dependencies because it runs before `npm ci`.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { SetupError } from "./setup/setup-error.mjs";
 export { SetupError };
 
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
-const MINIMAL_NODE = [20, 19];
+const MIN_NODE = [20, 19];
 
 /** Debian packages that the lab, the demo and the e2e tests need. */
 export const LAB_PACKAGES = [
@@ -31,7 +31,7 @@ export const LAB_PACKAGES = [
   "tcpdump",
 ];
 
-/** Those of the benchmarks: what berth is measured against, and with. */
+/** Debian packages that the benchmarks need: berth is compared with some of them. */
 export const BENCH_PACKAGES = [
   ...LAB_PACKAGES,
   "docker-registry",
@@ -41,14 +41,15 @@ export const BENCH_PACKAGES = [
   "wrk",
 ];
 
-/** Those of the emulated machine with Debian's own kernel. */
+/** Debian packages that the emulated machine with Debian's kernel needs. */
 export const VM_PACKAGES = [...LAB_PACKAGES, "qemu-system-x86", "kmod"];
 
 /**
- * Returns when everything is there; takes some milliseconds when it was.
+ * Installs and compiles what is missing. Takes milliseconds when nothing is.
  *
- * @param {{ packages?: readonly string[], build?: boolean }} options names of Debian packages; `build: false` compiles nothing
- * @throws {SetupError} with what is missing and what to do about it
+ * @param {{ packages?: readonly string[], build?: boolean }} options Debian packages to install; `build: false` skips
+ *   compiling
+ * @throws {SetupError} when something is missing that setup cannot install
  */
 export function ensureReady({ packages = [], build = true } = {}) {
   ensureNode();
@@ -61,18 +62,16 @@ export function ensureReady({ packages = [], build = true } = {}) {
 
 function ensureNode() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const [wantedMajor, wantedMinor] = MINIMAL_NODE;
+  const [wantedMajor, wantedMinor] = MIN_NODE;
   if (major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)) return;
-  throw new SetupError(
-    `berth needs Node.js ${MINIMAL_NODE.join(".")} or newer; this is ${process.versions.node}`,
-  );
+  throw new SetupError(`Node.js ${process.versions.node} is too old: install ${MIN_NODE.join(".")} or newer`);
 }
 
 function ensureNodeModules() {
   if (isInstalled(readLock("package-lock.json"), readLock("node_modules/.package-lock.json"))) return;
   console.error("setup: installing npm packages (npm ci)");
   const { status } = spawnSync("npm", ["ci"], { cwd: REPO_ROOT, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new SetupError("npm ci failed; its output above says why");
+  if (status !== 0) throw new SetupError("npm ci failed: see its output above");
 }
 
 function readLock(path) {
@@ -80,7 +79,7 @@ function readLock(path) {
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).packages : undefined;
 }
 
-/** npm leaves out optional packages made for other platforms. */
+/** Returns whether all locked packages are installed. npm skips optional packages for other platforms. */
 function isInstalled(wanted, installed) {
   if (!installed) return false;
   return Object.entries(wanted).every(

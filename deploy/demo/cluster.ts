@@ -1,10 +1,11 @@
 import { ControlServiceService, type Node, NodeState, type Task, TaskState } from "@berth/proto";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
+import { LabError } from "../lab/lab-error.js";
+import { waitUntil } from "../lab/wait-until.js";
 
-const POLL_MS = 50;
 const CALL_TIMEOUT_MS = 2_000;
 
-/** What the demonstration asks the control plane while it waits. */
+/** Queries the control plane. */
 export class Cluster {
   readonly #connection: RpcConnection<typeof ControlServiceService>;
 
@@ -41,21 +42,16 @@ export function isReady(node: Node | undefined): boolean {
   return node?.state === NodeState.READY;
 }
 
-/**
- * Asks again and again until the answer is true. Failed questions count as no.
- *
- * @returns when it became true, by `performance.now()`; undefined if it did not before the deadline
- */
-export async function until(
-  question: () => Promise<boolean>,
+/** Returns the time (`performance.now()`) at which `happened` first returned true. Undefined at the timeout. */
+export async function timeWhen(
+  happened: () => Promise<boolean>,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const deadlineMs = performance.now() + timeoutMs;
-  while (performance.now() < deadlineMs) {
-    signal.throwIfAborted();
-    if (await question().catch(() => false)) return performance.now();
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  return undefined;
+  const probe = async (): Promise<number | false> => (await happened()) && performance.now();
+  const isTimeout = (error: unknown): boolean => error instanceof LabError && error.code === "LAB_NOT_READY";
+  return waitUntil(probe, { what: "the cluster", timeoutMs, signal, retryErrors: true }).catch((error) => {
+    if (isTimeout(error)) return undefined;
+    throw error;
+  });
 }

@@ -1,30 +1,31 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import type { LabHost } from "../lab/lab-host.js";
-import { type Cluster, isReady, until } from "./cluster.js";
-import { printMoment } from "./report.js";
+import { type Cluster, isReady, timeWhen } from "./cluster.js";
+import { printEvent } from "./report.js";
 import type { Screen } from "./screen.js";
 
-/** Traffic before the cut, so that there is a normal to compare with. */
+/** Duration of the traffic before the power cut, as a baseline. */
 const WARM_UP_MS = 3_000;
-/** Traffic after the last replica is back, to see it serve. */
+/** Duration of the traffic after all replicas run again. */
 const COOL_DOWN_MS = 3_000;
-/** Far more than a replacement takes: only a fault lasts longer. */
+/** Much longer than a failover takes. */
 const GIVE_UP_MS = 60_000;
 const LIVE_EVERY_MS = 200;
 
-/** What the time line tells, in this order. */
-export type Moment =
+/** An event of the timeline, in chronological order. */
+export type TimelineEvent =
   | { readonly kind: "cut"; readonly host: string; readonly replicas: number }
   | { readonly kind: "detected"; readonly host: string }
   | { readonly kind: "replaced" };
 
-/** All times by `performance.now()`. */
+/** Result of the demonstration. All times are of `performance.now()`. */
 export interface Failover {
   readonly startedAtMs: number;
   readonly cutAtMs: number;
   readonly endedAtMs: number;
-  /** Undefined: it did not happen before the demonstration gave up. */
+  /** Undefined when not all replicas were replaced before the timeout. */
   readonly replacedAtMs: number | undefined;
   readonly outcomes: readonly RequestOutcome[];
 }
@@ -38,7 +39,7 @@ export interface FailoverOptions {
   readonly signal: AbortSignal;
 }
 
-/** Cuts a host's power under traffic and watches until its replicas run elsewhere. */
+/** Cuts a host's power under traffic and waits until its replicas run on other hosts. */
 export async function cutPower(options: FailoverOptions): Promise<Failover> {
   const { cluster, traffic, screen, service, victim, signal } = options;
   const victimId = (await cluster.node(victim.name))?.id;
@@ -49,23 +50,26 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
   traffic.start();
   const ticker = setInterval(() => screen.live(liveLine(traffic.outcomes)), LIVE_EVERY_MS);
   try {
-    await pause(WARM_UP_MS, signal);
+    await sleep(WARM_UP_MS, undefined, { signal });
     const cutAtMs = performance.now();
     await victim.kill();
-    printMoment(screen, { kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
-    const tell = async (moment: Moment, question: () => Promise<boolean>): Promise<number | undefined> => {
-      const atMs = await until(question, GIVE_UP_MS, signal);
-      printMoment(screen, moment, atMs === undefined ? undefined : atMs - cutAtMs);
+    printEvent(screen, { kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
+    const waitFor = async (
+      event: TimelineEvent,
+      happened: () => Promise<boolean>,
+    ): Promise<number | undefined> => {
+      const atMs = await timeWhen(happened, GIVE_UP_MS, signal);
+      printEvent(screen, event, atMs === undefined ? undefined : atMs - cutAtMs);
       return atMs;
     };
-    await tell(
+    await waitFor(
       { kind: "detected", host: victim.name },
       async () => !isReady(await cluster.node(victim.name)),
     );
-    const replacedAtMs = await tell({ kind: "replaced" }, () =>
+    const replacedAtMs = await waitFor({ kind: "replaced" }, () =>
       runsElsewhere(cluster, service, before.length, victimId),
     );
-    await pause(COOL_DOWN_MS, signal);
+    await sleep(COOL_DOWN_MS, undefined, { signal });
     await traffic.stop();
     const endedAtMs = performance.now();
     return { startedAtMs, cutAtMs, replacedAtMs, endedAtMs, outcomes: traffic.outcomes };
@@ -75,7 +79,7 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
   }
 }
 
-/** The host that runs most replicas, the last one of several: its loss shows most. */
+/** Returns the host with the most replicas. Of several, returns the last. */
 export async function busiestHost(
   cluster: Cluster,
   hosts: readonly LabHost[],
@@ -101,19 +105,5 @@ async function runsElsewhere(
 
 function liveLine(outcomes: readonly RequestOutcome[]): string {
   const { sent, failed, medianMs } = summarize(outcomes);
-  return `  ${sent} requests answered or failed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
-}
-
-function pause(durationMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, durationMs);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
+  return `  ${sent} requests completed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
 }

@@ -6,11 +6,11 @@ const MARGIN = "  ";
 
 export interface HostMapOptions {
   readonly stack: string;
-  /** Ids of tasks that were there before; others are shown as new. */
+  /** IDs of the tasks that ran before. All others are marked as new. */
   readonly known?: ReadonlySet<string>;
 }
 
-/** Draws which host runs which replica; returns the ids of the running tasks. */
+/** Draws the hosts with their replicas. Returns the IDs of the running tasks. */
 export async function drawHostMap(
   screen: Screen,
   cluster: Cluster,
@@ -35,11 +35,11 @@ function drawHost(
   const isUp = node.state === NodeState.READY;
   const state = screen.paint(isUp ? "green" : "red", (isUp ? "ready" : "down").padEnd(7));
   const names = tasks.map((task) => nameOf(screen, task, known)).join("  ");
-  const shown = names === "" ? screen.paint("dim", "nothing of the stack") : names;
+  const shown = names === "" ? screen.paint("dim", "no tasks of this stack") : names;
   screen.line(`${MARGIN}${screen.paint("bold", hostname.padEnd(4))}${address.padEnd(13)}${state}${shown}`);
 }
 
-/** A "+" marks what was not there before, also where there is no colour. */
+/** Returns the task's short name. A "+" marks new tasks, because the output may have no color. */
 function nameOf(screen: Screen, task: Task, known: ReadonlySet<string> | undefined): string {
   const name = `${task.serviceName.slice(task.stack.length + 1)}.${task.slot}`;
   const isNew = known !== undefined && !known.has(task.id);

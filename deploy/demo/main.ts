@@ -1,11 +1,11 @@
-// `npm run demo`: the failover demonstration, from nothing to a stack that survives a power cut.
+// `npm run demo`: deploys a stack onto a new lab and shows that it survives the power cut of a host.
 import { parseArgs } from "node:util";
 import { HttpTraffic } from "../lab/http-traffic.js";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
-import { Cluster, isReady, until } from "./cluster.js";
+import { Cluster, isReady, timeWhen } from "./cluster.js";
 import { busiestHost, cutPower } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
@@ -18,10 +18,11 @@ const NODE_READY_TIMEOUT_MS = 60_000;
 
 const USAGE = `usage: npm run demo [-- --down]
 
-Brings up ${HOSTS} Docker hosts on this machine, deploys a stack, sends it traffic, cuts the
-power of one host, and shows what happened. The lab stays up for you to play with.
+Starts ${HOSTS} Docker hosts on this machine, deploys a stack, sends traffic to it and
+cuts the power of one host. The lab stays up afterwards.
 
-  --down    remove the lab and everything in it`;
+  --down       remove the lab with all its data
+  -h, --help   print this help`;
 
 async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({
@@ -48,7 +49,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
 
 async function takeDown(screen: Screen): Promise<number> {
   await removeLab(DEFAULT_LAB);
-  screen.line("The lab is gone.");
+  screen.line("The lab was removed.");
   return 0;
 }
 
@@ -56,18 +57,18 @@ async function bringUp(screen: Screen, signal: AbortSignal): Promise<Lab> {
   screen.heading("1  The lab");
   const running = await openLab().catch(() => undefined);
   if (running !== undefined) {
-    screen.line("A lab is up already: it is used. (npm run demo -- --down removes it.)");
+    screen.line("Using the running lab. (npm run demo -- --down removes it.)");
     for (const host of running.hosts) if (!host.isUp) await host.start(signal);
     return running;
   }
-  screen.live("starting dockerd three times, etcd, a server and three agents …");
+  screen.live("starting three Docker hosts with agents, and a server …");
   return createLab({ hosts: HOSTS, signal, onProgress: (step) => screen.line(`  ${step}`) });
 }
 
 async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: AbortSignal): Promise<void> {
-  screen.live("waiting for the agents to report …");
+  screen.live("waiting for the nodes to become ready …");
   for (const host of lab.hosts) {
-    const readyAtMs = await until(
+    const readyAtMs = await timeWhen(
       async () => isReady(await cluster.node(host.name)),
       NODE_READY_TIMEOUT_MS,
       signal,
@@ -78,20 +79,20 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
   }
 }
 
-interface Show {
+interface FailoverShow {
   readonly screen: Screen;
   readonly lab: Lab;
   readonly cluster: Cluster;
   readonly signal: AbortSignal;
-  /** Ids of the tasks that run before the power cut. */
+  /** IDs of the tasks that run before the power cut. */
   readonly before: ReadonlySet<string>;
 }
 
-async function showFailover({ screen, lab, cluster, signal, before }: Show): Promise<number> {
+async function showFailover({ screen, lab, cluster, signal, before }: FailoverShow): Promise<number> {
   const victim = await busiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
-    throw new LabError("LAB_NOT_READY", "the demo needs two hosts: one to lose and one to ask");
+    throw new LabError("LAB_NOT_READY", "the demo needs at least two hosts");
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
@@ -105,25 +106,27 @@ async function showFailover({ screen, lab, cluster, signal, before }: Show): Pro
   screen.heading(`4  ${victim.name} comes back`);
   screen.live(`starting ${victim.name} …`);
   await victim.start(signal);
-  await until(async () => isReady(await cluster.node(victim.name)), NODE_READY_TIMEOUT_MS, signal);
+  await timeWhen(async () => isReady(await cluster.node(victim.name)), NODE_READY_TIMEOUT_MS, signal);
   await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
-  screen.line(screen.paint("dim", "  Nothing that runs well is moved; new replicas will go there first."));
+  screen.line(
+    screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
+  );
   printNext(screen, lab, url, victim.name);
   return failover.replacedAtMs === undefined ? 1 : 0;
 }
 
 function printNext(screen: Screen, lab: Lab, url: string, victim: string): void {
-  screen.heading("The lab stays up. Try next");
+  screen.heading("The lab stays up. Next steps");
   for (const [command, meaning] of [
     [`export BERTH_SERVER=${lab.serverAddress}`, "for the commands below"],
-    [`curl ${url}`, "ask again and again: the replicas take turns"],
-    ["npm run lab -- status", "hosts, addresses, the server's address"],
-    ["npx berth stack ps shop", "every task, also those that ended"],
-    ["npm run lab -- kill h2", "another power cut"],
-    [`npm run lab -- partition ${victim}`, "pull a cable; heal plugs it in"],
-    ["npx berth service scale shop_web=12", "more replicas"],
-    ["npx berth service logs -f shop_web", "all replicas' logs, merged"],
-    ["npm run demo -- --down", "remove everything"],
+    [`curl ${url}`, "send a request; the replicas take turns"],
+    ["npm run lab -- status", "list machines and addresses"],
+    ["npx berth stack ps shop", "list all tasks, including ended ones"],
+    ["npm run lab -- kill h2", "cut the power of another host"],
+    [`npm run lab -- partition ${victim}`, "disconnect a host (undo: heal)"],
+    ["npx berth service scale shop_web=12", "add replicas"],
+    ["npx berth service logs -f shop_web", "follow the merged logs"],
+    ["npm run demo -- --down", "remove the lab"],
   ] as const) {
     screen.line(`  ${command.padEnd(38)}${screen.paint("dim", meaning)}`);
   }
@@ -137,7 +140,7 @@ try {
 } catch (error) {
   if (interrupted.signal.aborted) {
     screen.line();
-    console.error("demo: interrupted; npm run demo -- --down removes what is up");
+    console.error("demo: interrupted; remove the lab with npm run demo -- --down");
     process.exitCode = 130;
   } else if (error instanceof LabError) {
     console.error(`demo: ${error.message}`);

@@ -1,51 +1,51 @@
 import { assertNever } from "@berth/proto";
 import { summarize, type TrafficSummary } from "../lab/http-traffic.js";
-import type { Failover, Moment } from "./failover.js";
+import type { Failover, TimelineEvent } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
 
 const BAR_WIDTH = 36;
 
-/** One line of the time line, printed when it happens. `sinceCutMs` undefined: it did not happen in time. */
-export function printMoment(screen: Screen, moment: Moment, sinceCutMs: number | undefined): void {
+/** Prints one line of the timeline. `sinceCutMs` is undefined when the event did not happen in time. */
+export function printEvent(screen: Screen, event: TimelineEvent, sinceCutMs: number | undefined): void {
   const at = sinceCutMs === undefined ? "—" : `${(sinceCutMs / 1_000).toFixed(2)} s`;
-  screen.line(`${at.padStart(9)}  ${textOf(screen, moment, sinceCutMs !== undefined)}`);
+  screen.line(`${at.padStart(9)}  ${eventText(screen, event, sinceCutMs !== undefined)}`);
 }
 
-function textOf(screen: Screen, moment: Moment, happened: boolean): string {
-  switch (moment.kind) {
+function eventText(screen: Screen, event: TimelineEvent, happened: boolean): string {
+  switch (event.kind) {
     case "cut":
-      return `${screen.paint("red", "✂")} power of ${moment.host} cut: ${moment.replicas} replicas go dark with it`;
+      return `${screen.paint("red", "✂")} power of ${event.host} cut, with ${event.replicas} replicas on it`;
     case "detected":
       return happened
-        ? `${screen.paint("yellow", "●")} detected: node ${moment.host} is down`
-        : screen.paint("red", "the control plane did not notice");
+        ? `${screen.paint("yellow", "●")} detected: node ${event.host} is down`
+        : screen.paint("red", "the control plane did not detect the failure");
     case "replaced":
       return happened
-        ? `${screen.paint("green", "✓")} replaced: all replicas run again, on the hosts that are left`
-        : screen.paint("red", "its replicas were not replaced");
+        ? `${screen.paint("green", "✓")} replaced: all replicas run again, on the remaining hosts`
+        : screen.paint("red", "the replicas were not replaced");
     default:
-      return assertNever(moment);
+      return assertNever(event);
   }
 }
 
-/** What became of the requests, and who answered them. */
+/** Prints the outcome of the requests by phase, and the share of each replica. */
 export function printRequests(
   screen: Screen,
   { outcomes, startedAtMs, cutAtMs, endedAtMs, replacedAtMs }: Failover,
 ): void {
   const healedAtMs = replacedAtMs ?? endedAtMs;
   const spans: readonly (readonly [string, number, number])[] = [
-    ["before the cut", startedAtMs, cutAtMs],
-    ["cut → replaced", cutAtMs, healedAtMs],
-    ["afterwards", healedAtMs, Number.POSITIVE_INFINITY],
+    ["before", startedAtMs, cutAtMs],
+    ["during failover", cutAtMs, healedAtMs],
+    ["after", healedAtMs, Number.POSITIVE_INFINITY],
   ];
   screen.line(screen.paint("dim", `  ${"requests".padEnd(16)}    sent  failed    median     worst`));
   for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarize(outcomes, fromMs, toMs));
-  printSpan(screen, "in all", summarize(outcomes));
-  for (const [why, times] of summarize(outcomes).reasons.slice(0, 3))
-    screen.line(`    ${times} × ${why}`.slice(0, WIDTH));
+  printSpan(screen, "total", summarize(outcomes));
+  for (const [reason, count] of summarize(outcomes).reasons.slice(0, 3))
+    screen.line(`    ${count} × ${reason}`.slice(0, WIDTH));
   screen.line();
-  screen.line(screen.paint("dim", "  who answered, from the cut on"));
+  screen.line(screen.paint("dim", "  replies by replica since the power cut"));
   printSpread(screen, summarize(outcomes, cutAtMs));
 }
 

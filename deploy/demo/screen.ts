@@ -1,11 +1,11 @@
 import { stripVTControlCharacters, styleText } from "node:util";
 
-/** Everything fits a terminal of this width. */
+/** Maximum width of the output, in columns. */
 export const WIDTH = 80;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Writes the demonstration: with colour and one live line on a terminal, as plain lines elsewhere. */
+/** Writes the output: with color and a live status line on a terminal, as plain lines elsewhere. */
 export class Screen {
   readonly #out: NodeJS.WriteStream;
   readonly #isLive: boolean;
@@ -36,11 +36,11 @@ export class Screen {
     );
   }
 
-  command(words: string): void {
-    this.line(this.paint("dim", `$ ${words}`));
+  command(commandLine: string): void {
+    this.line(this.paint("dim", `$ ${commandLine}`));
   }
 
-  /** Replaces the live line on a terminal; says nothing elsewhere. */
+  /** Replaces the live line on a terminal. Does nothing elsewhere. */
   live(text: string): void {
     if (!this.#isLive) return;
     this.#clearLive();
@@ -54,7 +54,7 @@ export class Screen {
   }
 }
 
-/** A bar of at most `width` cells. */
+/** Returns a bar of at most `width` cells. */
 export function bar(share: number, width: number): string {
   return "█".repeat(Math.round(Math.min(1, Math.max(0, share)) * width));
 }

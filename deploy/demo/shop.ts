@@ -15,37 +15,37 @@ const IMAGES = [
   { folder: "images/redis", tag: "shop-redis:1" },
 ] as const;
 
-/** What the demonstration needs to know of its example stack. */
+/** Facts about the example stack. */
 export const SHOP = {
   stack: STACK,
   service: `${STACK}_web`,
   port: 8080,
-  /** Replies start with who gave them: "web.3 on h2: …". */
+  /** Returns the replica's name from a reply such as "web.3 on h2: …". */
   replicaOf: (body: string): string => body.split(":", 1)[0] ?? body,
 } as const;
 
-/** Makes the stack's images from what the machine has, and deploys it the way a person would. */
+/** Builds the stack's images, loads them onto every host, and deploys the stack with the CLI. */
 export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal): Promise<void> {
   screen.heading("2  The stack");
   for (const { folder, tag } of IMAGES) {
     signal.throwIfAborted();
-    screen.live(`making image ${tag} and loading it onto every host …`);
+    screen.live(`building image ${tag} and loading it onto every host …`);
     await lab.loadImage(fromDeploy(folder), tag);
-    screen.line(`  image ${tag} is on every host`);
+    screen.line(`  loaded image ${tag} onto every host`);
   }
   await berth(screen, lab, ["stack", "deploy", "-c", COMPOSE_FILE, STACK]);
 }
 
 /**
- * Shows a `berth` command as a person would type it and runs it on this terminal, live progress and all.
+ * Prints a `berth` command and runs it on this terminal, with its live progress.
  *
- * @throws LabError LAB_COMMAND_FAILED when it does not end with exit code 0; its own words are on the screen.
+ * @throws LabError LAB_COMMAND_FAILED when it fails. The command has printed the reason.
  */
-export async function berth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
+async function berth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);
   const code = await runHere(cliCommand(args), { ...process.env, BERTH_SERVER: lab.serverAddress });
   if (code === 0) return;
-  throw new LabError("LAB_COMMAND_FAILED", `berth ${args.join(" ")} ended with exit code ${code}`);
+  throw new LabError("LAB_COMMAND_FAILED", `berth ${args.join(" ")} failed with exit code ${code}`);
 }
 
 function runHere([program = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {

@@ -1,20 +1,20 @@
 import { join } from "node:path";
 import { REPO_ROOT } from "./paths.js";
 
-/** Control plane and agents. */
+/** Port for the CLI and the agents. */
 export const SERVER_PORT = 7400;
-/** Health and metrics. */
+/** Port for health checks and metrics. */
 export const SERVER_HTTP_PORT = 7401;
 
 export const serverAddressOn = (address: string): string => `${address}:${SERVER_PORT}`;
 
-/** One program for everything: CLI, server and agent. */
+/** The CLI, the server and the agent are one program. */
 const BERTH = [process.execPath, join(REPO_ROOT, "packages/cli/bin/berth.js")] as const;
 
 export function serverCommand(options: {
   readonly address: string;
   readonly dataDir: string;
-  /** Addresses of all servers of a cluster; absent: a server alone. */
+  /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
   readonly cluster?: readonly string[] | undefined;
 }): string[] {
   const { address, dataDir, cluster } = options;
@@ -56,7 +56,7 @@ export function cliCommand(args: readonly string[]): string[] {
   return [...BERTH, ...args];
 }
 
-/** Whether a process is `berth WORD …`, as the commands above start it. */
-export function isBerthCommand(argv: readonly string[], word: "server" | "agent"): boolean {
-  return argv[1] === BERTH[1] && argv[2] === word;
+/** Returns whether a process runs `berth SUBCOMMAND`, started by one of the commands above. */
+export function isBerthCommand(argv: readonly string[], subcommand: "server" | "agent"): boolean {
+  return argv[1] === BERTH[1] && argv[2] === subcommand;
 }

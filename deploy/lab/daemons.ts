@@ -4,25 +4,26 @@ import { LabError } from "./lab-error.js";
 import { type ProcessInfo, signalProcess } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** A killed process may still be writing to a busy disk. */
+/** The kernel ends a killed process only after its pending disk writes. */
 const PROCESS_END_TIMEOUT_MS = 20_000;
 
 export interface KillProcessOptions {
-  /** For messages: `dockerd of h1`. */
+  /** Name of the process for messages, such as `dockerd of h1`. */
   readonly what: string;
   readonly signal: NodeJS.Signals;
-  /** The processes meant, as of now. */
+  /** Returns the matching processes that are running now. */
   readonly find: () => readonly ProcessInfo[];
 }
 
 /**
- * Signals programs; after SIGKILL it returns when they are gone. Other signals may be ignored, and are not waited for.
+ * Signals processes. Waits for their end after SIGKILL only, because a process may ignore other signals.
  *
- * @throws LabError LAB_NOT_READY when no such program runs.
+ * @throws LabError LAB_NOT_READY when no matching process is running.
  */
 export async function killProcess({ what, signal, find }: KillProcessOptions): Promise<void> {
   const targets = find();
-  if (targets.length === 0) throw new LabError("LAB_NOT_READY", `there is no ${what} to send ${signal} to`);
+  if (targets.length === 0)
+    throw new LabError("LAB_NOT_READY", `cannot send ${signal} to ${what}: it is not running`);
   for (const target of targets) signalProcess(target, signal);
   if (signal !== "SIGKILL") return;
   const pids = new Set(targets.map(({ pid }) => pid));
@@ -32,17 +33,17 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
 
 const TAIL_LINES = 10;
 
-/** The error for a daemon that did not live until it was ready, with the end of its log. */
+/** Returns the error for a daemon that exited before it was ready. The message includes the end of its log. */
 export async function startupError(what: string, logFile: string): Promise<LabError> {
   const log = await readFile(logFile, "utf8").catch(() => "(no log)");
   const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
-  return new LabError("LAB_NOT_READY", `${what} ended while starting; the end of ${logFile}:\n${tail}`);
+  return new LabError("LAB_NOT_READY", `${what} exited while starting; last lines of ${logFile}:\n${tail}`);
 }
 
-/** A daemon that is starting accepts connections before it answers. */
+/** A starting daemon accepts connections before it can answer requests. */
 const PING_TIMEOUT_MS = 1_000;
 
-/** Whether a Docker daemon answers on its socket. */
+/** Returns whether a Docker daemon answers on its socket. */
 export function pingDocker(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const ping = request({ socketPath, path: "/_ping", timeout: PING_TIMEOUT_MS }, (response) => {

@@ -1,37 +1,39 @@
 import { request } from "node:http";
 
-/** A request that takes longer than this has failed for the person who waits. */
+/** Longer than any user would wait. */
 const REQUEST_TIMEOUT_MS = 2_000;
-
-/** Requests that may be under way at once: what 2 s of silence at 100 a second need, with room. */
+/** Enough for 2 s without replies at 100 requests a second, with reserve. */
 const MAX_IN_FLIGHT = 500;
 
 export interface RequestOutcome {
-  /** By the clock of `performance.now()`. */
+  /** Clock of `performance.now()`. */
   readonly sentAtMs: number;
   readonly tookMs: number;
   readonly result:
     | { readonly kind: "answered"; readonly by: string }
-    | { readonly kind: "failed"; readonly why: string };
+    | { readonly kind: "failed"; readonly reason: string };
 }
 
-export interface TrafficOptions {
+export interface HttpTrafficOptions {
   readonly url: string;
   readonly perSecond: number;
-  /** Reads from a reply which replica on which host gave it, such as "web.3 on h2". */
+  /** Extracts the replica's name from a reply, such as "web.3 on h2". */
   readonly replicaOf: (body: string) => string;
 }
 
-/** Steady traffic, a new connection per request, whatever became of the earlier ones. */
+/**
+ * Sends HTTP requests at a constant rate, each on its own connection. Slow replies do not delay later requests, so an
+ * outage shows as failed requests and not as a lower rate.
+ */
 export class HttpTraffic {
-  readonly #options: TrafficOptions;
+  readonly #options: HttpTrafficOptions;
   readonly #outcomes: RequestOutcome[] = [];
   #timer: NodeJS.Timeout | undefined;
   #inFlight = 0;
   #startedAtMs = 0;
   #sent = 0;
 
-  constructor(options: TrafficOptions) {
+  constructor(options: HttpTrafficOptions) {
     this.#options = options;
   }
 
@@ -41,10 +43,10 @@ export class HttpTraffic {
 
   start(): void {
     this.#startedAtMs = performance.now();
-    this.#timer = setInterval(() => this.#catchUp(), 1_000 / this.#options.perSecond);
+    this.#timer = setInterval(() => this.#sendDue(), 1_000 / this.#options.perSecond);
   }
 
-  /** Stops sending and waits for what is under way. */
+  /** Stops sending and waits for the requests in flight. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     const deadlineMs = performance.now() + 2 * REQUEST_TIMEOUT_MS;
@@ -53,8 +55,8 @@ export class HttpTraffic {
     }
   }
 
-  /** Timers run late on a busy machine: what should have been sent by now is sent now. */
-  #catchUp(): void {
+  /** Sends all requests that are due. On a busy machine timers fire late, so more than one may be due. */
+  #sendDue(): void {
     const elapsedMs = performance.now() - this.#startedAtMs;
     const due = Math.floor((elapsedMs / 1_000) * this.#options.perSecond);
     while (this.#sent < due) {
@@ -67,18 +69,18 @@ export class HttpTraffic {
     const sentAtMs = performance.now();
     this.#inFlight += 1;
     fetchBody(this.#options.url).then(
-      (body) => this.#note(sentAtMs, { kind: "answered", by: this.#options.replicaOf(body) }),
-      (error: Error) => this.#note(sentAtMs, { kind: "failed", why: error.message }),
+      (body) => this.#record(sentAtMs, { kind: "answered", by: this.#options.replicaOf(body) }),
+      (error: Error) => this.#record(sentAtMs, { kind: "failed", reason: error.message }),
     );
   }
 
-  #note(sentAtMs: number, result: RequestOutcome["result"]): void {
+  #record(sentAtMs: number, result: RequestOutcome["result"]): void {
     this.#inFlight -= 1;
     this.#outcomes.push({ sentAtMs, tookMs: performance.now() - sentAtMs, result });
   }
 }
 
-/** One request on a connection of its own. Rejects on anything but a whole reply with status 200. */
+/** Sends one request on its own connection. Rejects unless a complete reply with status 200 arrives. */
 export function fetchBody(url: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const req = request(url, { agent: false, timeout: REQUEST_TIMEOUT_MS }, (response) => {
@@ -90,7 +92,7 @@ export function fetchBody(url: string): Promise<string> {
         else resolve(Buffer.concat(chunks).toString("utf8"));
       });
     });
-    req.on("timeout", () => req.destroy(new Error(`no answer within ${REQUEST_TIMEOUT_MS} ms`)));
+    req.on("timeout", () => req.destroy(new Error(`no reply within ${REQUEST_TIMEOUT_MS} ms`)));
     req.on("error", reject);
     req.end();
   });
@@ -99,15 +101,15 @@ export function fetchBody(url: string): Promise<string> {
 export interface TrafficSummary {
   readonly sent: number;
   readonly failed: number;
-  /** The commonest reasons of failures, with how often each came. */
+  /** Failure reasons with their counts, most frequent first. */
   readonly reasons: readonly (readonly [reason: string, count: number])[];
   readonly medianMs: number;
   readonly worstMs: number;
-  /** Answers per replica, by name. */
+  /** Replies by replica name. */
   readonly perReplica: readonly (readonly [replica: string, count: number])[];
 }
 
-/** What became of the requests sent in a span of time. */
+/** Summarizes the requests that were sent in a time span. */
 export function summarize(
   outcomes: readonly RequestOutcome[],
   fromMs = 0,
@@ -116,22 +118,20 @@ export function summarize(
   const inSpan = outcomes.filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < toMs);
   const answered = inSpan.filter(({ result }) => result.kind === "answered");
   const times = answered.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+  const reasons = inSpan.flatMap(({ result }) => (result.kind === "failed" ? [result.reason] : []));
+  const replicas = inSpan.flatMap(({ result }) => (result.kind === "answered" ? [result.by] : []));
   return {
     sent: inSpan.length,
     failed: inSpan.length - answered.length,
-    reasons: count(inSpan.flatMap(({ result }) => (result.kind === "failed" ? [result.why] : []))).sort(
-      (a, b) => b[1] - a[1],
-    ),
+    reasons: countEach(reasons).sort((a, b) => b[1] - a[1]),
     medianMs: times[Math.floor(times.length / 2)] ?? 0,
     worstMs: times.at(-1) ?? 0,
-    perReplica: count(inSpan.flatMap(({ result }) => (result.kind === "answered" ? [result.by] : []))).sort(
-      (a, b) => a[0].localeCompare(b[0], "en", { numeric: true }),
-    ),
+    perReplica: countEach(replicas).sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true })),
   };
 }
 
-function count(words: readonly string[]): (readonly [string, number])[] {
+function countEach(values: readonly string[]): (readonly [string, number])[] {
   const counts = new Map<string, number>();
-  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1);
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts];
 }

@@ -4,15 +4,15 @@ import { basename, dirname, join, resolve, sep } from "node:path";
 import { LabError } from "./lab-error.js";
 import { run } from "./run.js";
 
-/** A build folder's `image.json`: what its image takes from this machine, so that nothing has to be pulled. */
+/** Contents of a build folder's `image.json`. Images are made of this machine's programs, so no registry is needed. */
 export interface ImageRecipe {
-  /** Found in PATH, copied to /usr/bin of the image together with the shared libraries they load. */
+  /** Names of programs in PATH. They are copied to the image's /usr/bin, together with their shared libraries. */
   readonly programs: readonly string[];
-  /** Empty folders: a scratch image has not even /tmp, and volumes take their owner from a folder. */
+  /** Empty folders. A scratch image lacks even /tmp, and a new volume takes its owner from the folder in the image. */
   readonly folders: readonly string[];
 }
 
-/** The build folder's recipe, or undefined when it has none: then the Dockerfile says everything. */
+/** Returns the build folder's recipe. Undefined when the folder has only a Dockerfile. */
 export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefined> {
   const file = join(buildDir, "image.json");
   if (!existsSync(file)) return undefined;
@@ -22,8 +22,10 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
       folders = [],
       ...others
     } = JSON.parse(await readFile(file, "utf8")) as Partial<ImageRecipe>;
-    const strange = Object.keys(others);
-    if (strange.length > 0) throw new Error(`unknown: ${strange.join(", ")}; known: programs, folders`);
+    const unknown = Object.keys(others);
+    if (unknown.length > 0) {
+      throw new Error(`unknown key ${unknown.join(", ")}; known keys are programs and folders`);
+    }
     return { programs: strings("programs", programs), folders: strings("folders", folders) };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -31,7 +33,7 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
   }
 }
 
-/** Fills `rootfs` with what the recipe names. */
+/** Copies the recipe's programs with their libraries into `rootfs`, and creates its folders there. */
 export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promise<void> {
   for (const folder of recipe.folders) await mkdir(inside(rootfs, folder), { recursive: true });
   for (const name of recipe.programs) {
@@ -50,19 +52,26 @@ async function findProgram(name: string): Promise<string> {
     );
     if (isProgram) return file;
   }
-  throw new LabError("LAB_BAD_IMAGE", `this machine has no program ${name} to put into the image`);
+  throw new LabError(
+    "LAB_BAD_IMAGE",
+    `program ${name} not found on this machine; install it or remove it from image.json`,
+  );
 }
 
-/** Absolute paths, the dynamic loader among them; none for a static program (ldd then fails). */
+/** Returns absolute paths, including the dynamic loader. Empty for a static program, for which ldd fails. */
 async function sharedLibrariesOf(program: string): Promise<string[]> {
   const { code, stdout } = await run(["ldd", program]);
   if (code !== 0) return [];
   const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1];
-  if (missing) throw new LabError("LAB_BAD_IMAGE", `${program} does not run here: ${missing} is missing`);
+  if (missing)
+    throw new LabError(
+      "LAB_BAD_IMAGE",
+      `${program} cannot run on this machine: shared library ${missing} not found`,
+    );
   return [...stdout.matchAll(/(?:=>|^)\s*(\/\S+) \(0x/gm)].map((match) => match[1] ?? "");
 }
 
-/** Copies what a link points to: the image gets files, under the names by which they are looked for. */
+/** Copies the target of a symbolic link under the link's name, so that the image holds plain files. */
 async function copyInto(rootfs: string, from: string, to: string): Promise<void> {
   const target = inside(rootfs, to);
   await mkdir(dirname(target), { recursive: true });
@@ -73,7 +82,7 @@ async function copyInto(rootfs: string, from: string, to: string): Promise<void>
 function inside(rootfs: string, path: string): string {
   const target = resolve(rootfs, `.${sep}${path}`);
   if (target === rootfs || target.startsWith(rootfs + sep)) return target;
-  throw new LabError("LAB_BAD_IMAGE", `${path} is outside of the image`);
+  throw new LabError("LAB_BAD_IMAGE", `${path} is outside the image`);
 }
 
 function strings(key: string, value: unknown): string[] {

@@ -6,17 +6,17 @@ import { collectRootfs, readRecipe } from "./image-recipe.js";
 import { LabError } from "./lab-error.js";
 import { run, runOrThrow } from "./run.js";
 
-/** Images of a hundred megabytes, several hosts at once on a slow disk. */
+/** Allows for images of 100 MB that several hosts load at once from a slow disk. */
 const TRANSFER_TIMEOUT_MS = 300_000;
 
 interface StoredImage {
   readonly tag: string;
-  /** `sha256:…`: the same on every host. */
+  /** Content hash (`sha256:…`), the same on every host. */
   readonly id: string;
   readonly tarFile: string;
 }
 
-/** The images of a lab: kept as archives beside it, so that a host that was down gets them when it starts. */
+/** Archives of a lab's images. A host that was down loads the missing ones when it starts. */
 export class LabImages {
   readonly #folder: string;
 
@@ -24,11 +24,11 @@ export class LabImages {
     this.#folder = folder;
   }
 
-  /** Keeps an image that a daemon has. */
+  /** Saves an image of one daemon as an archive. */
   async store(tag: string, dockerSocket: string, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#folder, { recursive: true });
     const id = await imageId(tag, dockerSocket);
-    if (id === undefined) throw new Error(`no image ${tag}`);
+    if (id === undefined) throw new Error(`image ${tag} not found`);
     const base = join(this.#folder, encodeURIComponent(tag));
     await docker(dockerSocket, ["save", "--output", `${base}.tar`, tag], signal);
     const image: StoredImage = { tag, id, tarFile: `${base}.tar` };
@@ -36,7 +36,7 @@ export class LabImages {
     await rename(`${base}.json.new`, `${base}.json`);
   }
 
-  /** Loads every image of the lab that the daemon lacks, or has in another version. */
+  /** Loads every image that the daemon lacks or has with other contents. */
   async loadMissing(dockerSocket: string, signal?: AbortSignal): Promise<void> {
     for (const { tag, id, tarFile } of await this.#list()) {
       if ((await imageId(tag, dockerSocket)) === id) continue;
@@ -53,9 +53,9 @@ export class LabImages {
   }
 }
 
-/** Runs the Docker CLI on one daemon and returns what it prints. */
+/** Runs the Docker CLI against one daemon and returns its output. */
 export function docker(socket: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
-  // The classic builder: BuildKit is a plugin that not every Docker CLI has.
+  // Use the classic builder: BuildKit is a plugin that some Docker CLIs lack.
   const env = { ...process.env, DOCKER_BUILDKIT: "0" };
   return runOrThrow(["docker", "-H", `unix://${socket}`, ...args], {
     env,
@@ -71,7 +71,7 @@ async function imageId(tag: string, socket: string): Promise<string | undefined>
 }
 
 export interface BuildImageOptions {
-  /** A folder with a Dockerfile, or an archive made by `docker save` or `docker export`. */
+  /** Folder with a Dockerfile, or archive from `docker save` or `docker export`. */
   readonly source: string;
   readonly tag: string;
   readonly dockerSocket: string;
@@ -79,16 +79,16 @@ export interface BuildImageOptions {
 }
 
 /**
- * Makes an image on one daemon without a network: a folder is built, and its recipe (`image.json`) first collects
- * programs of this machine into the build's `rootfs/`; an archive is loaded or imported.
+ * Creates an image on one daemon without a registry. A folder is built; its recipe (`image.json`) first copies programs
+ * of this machine into `rootfs/` of the build. An archive is loaded or imported.
  *
- * @throws LabError LAB_BAD_IMAGE when the source is neither, LAB_COMMAND_FAILED with Docker's own words.
+ * @throws LabError LAB_BAD_IMAGE for any other source, LAB_COMMAND_FAILED with Docker's message.
  */
 export async function buildImage(options: BuildImageOptions): Promise<void> {
   const { source, tag, dockerSocket, signal } = options;
   const stats = await stat(source).catch(() => undefined);
   if (!stats) throw new LabError("LAB_BAD_IMAGE", `${source}: no such folder or archive`);
-  if (!stats.isDirectory()) await takeArchive(options);
+  if (!stats.isDirectory()) await loadArchive(options);
   else if (existsSync(join(source, "Dockerfile"))) await buildFolder(options);
   else throw new LabError("LAB_BAD_IMAGE", `${source} has no Dockerfile`);
   await docker(dockerSocket, ["image", "inspect", "--format", "{{.Id}}", tag], signal);
@@ -106,8 +106,8 @@ async function buildFolder({ source, tag, dockerSocket, signal }: BuildImageOpti
   }
 }
 
-/** An archive of `docker save` names its images; that name may differ from the one wanted here. */
-async function takeArchive({ source, tag, dockerSocket, signal }: BuildImageOptions): Promise<void> {
+/** Loads the archive and tags its image: an archive of `docker save` may hold another tag. */
+async function loadArchive({ source, tag, dockerSocket, signal }: BuildImageOptions): Promise<void> {
   const loaded = await docker(dockerSocket, ["load", "--quiet", "--input", source], signal).catch(
     () => undefined,
   );

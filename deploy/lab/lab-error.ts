@@ -1,8 +1,4 @@
-/**
- * What went wrong in the lab, to which part of it, and what to do about it.
- *
- * `code` is stable and for programs; `message` is for people.
- */
+/** A failure of the lab. Programs use the stable `code`; `message` says what failed, why, and what to do. */
 export class LabError extends Error {
   readonly code: LabErrorCode;
 

@@ -12,10 +12,13 @@ import { cgroupParent } from "./paths.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** Two seconds when alone; a dozen starting at once on two cores take turns. */
+/** dockerd starts within 2 s on an idle machine; a dozen at once on two cores need much longer. */
 const DOCKERD_READY_TIMEOUT_MS = 60_000;
-/** Inside a host, Docker is where every program expects it. */
+/** Docker's default socket path, valid inside the host. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
+
+/** Script of the ingress process. */
+const INGRESS_ENTRY = /\/dataplane\/entry\.js$/;
 
 export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
 
@@ -24,20 +27,20 @@ export interface LabHostOptions {
   readonly machine: Machine;
   readonly images: LabImages;
   readonly dockerConfig: DockerConfig;
-  /** Where the agent finds the control plane; with none the host runs Docker only. */
+  /** Addresses of the control plane for the agent. Empty for a host that runs Docker only. */
   readonly serverAddresses: readonly string[];
-  /** Where servers run on hosts: the addresses of those that have one. */
+  /** Addresses of the hosts that run a server. Undefined when a machine of its own runs the server. */
   readonly serverCluster?: readonly string[] | undefined;
 }
 
-/** One Docker host: a machine with its dockerd and, in a lab with berth, an agent. */
+/** A machine with dockerd and, in a lab with berth, an agent. */
 export class LabHost extends LabMachine {
-  /** Docker's socket as the root namespace reaches it: `docker -H unix://…`. */
+  /** Path of Docker's socket in the root namespace, for `docker -H unix://…`. */
   readonly dockerSocket: string;
   readonly logs: { readonly dockerd: string; readonly agent: string };
-  /** The server that runs on this host beside Docker, in a lab where hosts have them. */
+  /** The server on this host. Undefined when this host runs none. */
   readonly server: LabServer | undefined;
-  /** Further options of its agent, from its next start on. */
+  /** More arguments for the agent, used from its next start. */
   extraAgentArgs: readonly string[] = [];
   readonly #options: LabHostOptions;
 
@@ -52,8 +55,8 @@ export class LabHost extends LabMachine {
   }
 
   /**
-   * Switches the host on and waits for Docker; images that the lab got meanwhile are loaded before the agent starts.
-   * Its server is started and not waited for.
+   * Switches the host on and waits for Docker. Loads missing images before the agent starts. Starts the host's server
+   * without waiting, because it needs a majority of the servers to become healthy.
    */
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
@@ -67,7 +70,7 @@ export class LabHost extends LabMachine {
     return this.machine.processes().filter(isProcess[which]);
   }
 
-  /** Signals a program of the host; after SIGKILL it returns when the process is gone. */
+  /** Signals a process of the host. After SIGKILL, waits until the process is gone. */
   killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
   }
@@ -75,9 +78,9 @@ export class LabHost extends LabMachine {
   async startAgent(): Promise<void> {
     const { serverAddresses } = this.#options;
     if (serverAddresses.length === 0)
-      throw new LabError("LAB_BAD_USAGE", "this lab was made without berth: it has no server");
+      throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
     if (this.processes("agent").length > 0)
-      throw new LabError("LAB_HOST_UP", `${this.name} has an agent already`);
+      throw new LabError("LAB_HOST_UP", `the agent of ${this.name} is already running`);
     const command = agentCommand({
       address: this.address,
       serverAddresses,
@@ -90,20 +93,20 @@ export class LabHost extends LabMachine {
   /** Starts dockerd and waits until it answers. */
   async startDockerd(signal?: AbortSignal): Promise<void> {
     if (this.processes("dockerd").length > 0)
-      throw new LabError("LAB_HOST_UP", `${this.name} has a dockerd already`);
+      throw new LabError("LAB_HOST_UP", `dockerd of ${this.name} is already running`);
     const configFile = join(this.machine.paths.dataDir, "daemon.json");
     await writeFile(configFile, JSON.stringify(this.#dockerdConfig(), null, 2));
     const dockerd = await this.machine.spawnDaemon(
       ["dockerd", "--config-file", configFile],
       this.logs.dockerd,
     );
-    const answersOrDies = async (): Promise<boolean> => {
+    const isReady = async (): Promise<boolean> => {
       if (await pingDocker(this.dockerSocket)) return true;
       if (dockerd && isAlive(dockerd)) return false;
       throw await startupError(`dockerd of ${this.name}`, this.logs.dockerd);
     };
-    await waitUntil(answersOrDies, {
-      what: `dockerd of ${this.name} (log: ${this.logs.dockerd})`,
+    await waitUntil(isReady, {
+      what: `dockerd of ${this.name} to answer (log: ${this.logs.dockerd})`,
       timeoutMs: DOCKERD_READY_TIMEOUT_MS,
       signal,
     });
@@ -117,7 +120,7 @@ export class LabHost extends LabMachine {
       "exec-root": "/run/docker",
       pidfile: "/run/docker.pid",
       "cgroup-parent": cgroupParent(lab, this.name),
-      // There is no systemd inside, whichever runs this machine.
+      // A host has no systemd, even when this machine does.
       "exec-opts": ["native.cgroupdriver=cgroupfs"],
       ...dockerConfig,
     };
@@ -128,6 +131,6 @@ const isProcess: Record<HostProcess, (info: ProcessInfo) => boolean> = {
   dockerd: ({ command }) => command === "dockerd",
   containerd: ({ command }) => command === "containerd",
   agent: ({ argv }) => isBerthCommand(argv, "agent"),
-  // The agent starts it as a program of its own: node …/ingress/….js
-  ingress: ({ argv }) => /\/ingress\//.test(argv[1] ?? ""),
+  // The agent starts the ingress process as `node …/dataplane/entry.js`.
+  ingress: ({ argv }) => INGRESS_ENTRY.test(argv[1] ?? ""),
 };

@@ -1,7 +1,7 @@
 import type { Machine } from "./machine.js";
 import type { RunOptions, RunResult } from "./run.js";
 
-/** What can be done to any machine of a lab, whatever runs on it. */
+/** A machine of a lab: one that runs Docker ({@link LabHost}), or the server machine. */
 export abstract class LabMachine {
   readonly name: string;
   readonly address: string;
@@ -13,29 +13,29 @@ export abstract class LabMachine {
     this.machine = machine;
   }
 
-  /** Switches the machine on, with all that belongs on it. */
+  /** Switches the machine on and starts its daemons. */
   abstract start(signal?: AbortSignal): Promise<void>;
 
   get isUp(): boolean {
     return this.machine.isUp;
   }
 
-  /** The machine's PID 1 as the root namespace numbers it; undefined while it is down. */
+  /** PID of the machine's init process in the root namespace. Undefined while the machine is down. */
   get initPid(): number | undefined {
     return this.machine.initPid;
   }
 
-  /** A power cut: everything that runs on the machine is gone at once, its data stays. */
+  /** Cuts the power: all processes on the machine end at once, its disk stays. */
   kill(): Promise<void> {
     return this.machine.powerOff();
   }
 
-  /** Pulls the network cable; everything on the machine runs on. */
+  /** Pulls the network cable. Processes on the machine continue. */
   partition(): Promise<void> {
     return this.machine.unplug();
   }
 
-  /** Plugs the network cable in again. */
+  /** Plugs the network cable back in. */
   heal(): Promise<void> {
     return this.machine.plug();
   }
@@ -44,12 +44,12 @@ export abstract class LabMachine {
     return !(await this.machine.isPlugged());
   }
 
-  /** Runs a program in the machine's namespaces; its exit code is a value. */
+  /** Runs a program in the machine's namespaces. A non-zero exit code does not throw. */
   exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
     return this.machine.exec(argv, options);
   }
 
-  /** The command line that runs `argv` on the machine, for programs that need the terminal. */
+  /** Returns the command line that runs `argv` on the machine, for programs that need the terminal. */
   commandInside(argv: readonly string[]): string[] {
     return this.machine.commandInside(argv);
   }

@@ -7,28 +7,28 @@ import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** The server starts its etcd and waits for it. */
+/** Includes the start of the server's etcd. */
 const READY_TIMEOUT_MS = 60_000;
-/** Milliseconds as a rule; a machine with more work than processors takes its time. */
+/** A health check takes milliseconds; an overloaded machine needs more. */
 const HEALTH_TIMEOUT_MS = 3_000;
 
 export type ServerProcess = "server" | "etcd";
 
-/** What a server says of itself. */
+/** Reply of a server's health endpoint. */
 export interface ServerHealth {
   readonly status: string;
   readonly role: string;
-  /** Address of the server that leads, as far as this one knows. */
+  /** Address of the leader. Null when the server knows of none. */
   readonly leader: string | null;
 }
 
 export interface LabServerOptions {
   readonly machine: Machine;
-  /** Addresses of all servers, whose etcds are one cluster; absent: a server alone. */
+  /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
   readonly cluster?: readonly string[] | undefined;
 }
 
-/** `berth server` on a machine, with the etcd that it starts itself. */
+/** `berth server` on a machine, with the etcd that it embeds. */
 export class LabServer {
   /** Name of the machine. */
   readonly name: string;
@@ -37,7 +37,7 @@ export class LabServer {
   /** Health and metrics. */
   readonly httpUrl: string;
   readonly log: string;
-  /** Further options, from its next start on. */
+  /** More arguments, used from the next start. */
   extraArgs: readonly string[] = [];
   readonly #machine: Machine;
   readonly #cluster: readonly string[] | undefined;
@@ -56,31 +56,31 @@ export class LabServer {
     return this.#machine.processes().filter(isProcess[which]);
   }
 
-  /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
+  /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
   kill(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
   }
 
-  /** Starts it without waiting: one of several is not healthy before most of the others run. */
+  /** Starts the server and returns at once: in a cluster, it becomes healthy only when a majority runs. */
   async startWithoutWaiting(): Promise<void> {
     if (this.processes("server").length > 0)
-      throw new LabError("LAB_HOST_UP", `the server on ${this.name} is running already`);
+      throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
     const { address, paths } = this.#machine;
-    // Beside the agent's folder, where both are on one machine.
+    // A host's agent uses the folder "berth".
     const dataDir = join(paths.dataDir, this.#cluster === undefined ? "berth" : "berth-server");
     const command = [...serverCommand({ address, dataDir, cluster: this.#cluster }), ...this.extraArgs];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
-  /** @throws LabError when it does not become healthy, with the end of its log if it has died */
+  /** @throws LabError LAB_NOT_READY at the deadline, or with the end of the log when the server has exited. */
   async waitUntilHealthy(signal?: AbortSignal): Promise<void> {
-    const healthyOrDies = async (): Promise<boolean> => {
+    const isReady = async (): Promise<boolean> => {
       if (await this.isHealthy()) return true;
       if (this.#process === undefined || isAlive(this.#process)) return false;
       throw await startupError("berth server", this.log);
     };
-    await waitUntil(healthyOrDies, {
-      what: `berth server on ${this.name} (log: ${this.log})`,
+    await waitUntil(isReady, {
+      what: `berth server of ${this.name} to become healthy (log: ${this.log})`,
       timeoutMs: READY_TIMEOUT_MS,
       signal,
     });
@@ -90,7 +90,7 @@ export class LabServer {
     return (await this.health())?.status === "ok";
   }
 
-  /** Undefined when it does not answer. */
+  /** Returns the server's health. Undefined when the server does not answer. */
   async health(): Promise<ServerHealth | undefined> {
     try {
       const response = await fetch(`${this.httpUrl}/healthz`, {
@@ -108,9 +108,9 @@ const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
   etcd: ({ command }) => command === "etcd",
 };
 
-/** A machine for the control plane alone, without Docker. Nothing runs on it in a lab whose hosts have the servers. */
+/** A machine without Docker that runs the server. It stays idle in a lab whose hosts run the servers. */
 export class ServerMachine extends LabMachine {
-  /** For the CLI and the agents. */
+  /** `ADDRESS:PORT` for the CLI and the agents. */
   readonly serverAddress: string;
   /** Health and metrics. */
   readonly httpUrl: string;
@@ -136,12 +136,12 @@ export class ServerMachine extends LabMachine {
     return this.berthServer.processes(which);
   }
 
-  /** Signals the server or its etcd; after SIGKILL it returns when the process is gone. */
+  /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
   killProcess(which: ServerProcess, signal?: NodeJS.Signals): Promise<void> {
     return this.berthServer.kill(which, signal);
   }
 
-  /** Starts `berth server` and waits until it is healthy. */
+  /** Starts the server and waits until it is healthy. */
   async startServer(signal?: AbortSignal): Promise<void> {
     await this.berthServer.startWithoutWaiting();
     await this.berthServer.waitUntilHealthy(signal);

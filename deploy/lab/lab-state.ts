@@ -6,32 +6,32 @@ import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import type { ProcessRef } from "./processes.js";
 import { findInit, isAlive, netnsOfHandle } from "./processes.js";
 
-/** Counts the changes of {@link LabState} that make older descriptions unreadable. */
+/** Version of the format of {@link LabState}. Files of another version are ignored. */
 export const STATE_VERSION = 4;
 
-/** What a lab is made of. Whether its machines run is never stored: the kernel knows. */
+/** Stored description of a lab. It does not say which machines are up: only the kernel knows. */
 export interface LabState {
   readonly version: typeof STATE_VERSION;
   readonly name: string;
-  /** The first three numbers of the addresses: `10.77.0`. */
+  /** First three numbers of the lab's addresses, such as `10.77.0`. */
   readonly subnet: string;
   readonly hostNames: readonly string[];
   readonly berth: boolean;
-  /** So many of the first hosts run a server; none: the machine for it does. */
+  /** The first hosts, this many of them, run a server. 0: the server machine does. */
   readonly hostsWithServer: number;
   readonly dockerConfig: DockerConfig;
-  /** A folder laid over the root of every host, with another Docker than this machine's. "": none. */
+  /** Folder with another Docker, mounted over every host's /usr. Empty: hosts use this machine's Docker. */
   readonly dockerFolder: string;
-  /** The process that made the lab; a test's lab ends with it. */
+  /** The process that created the lab. A test lab is removed after this process has ended. */
   readonly creator: ProcessRef;
-  /** Whether all of it came up. */
+  /** Whether every machine came up. */
   readonly isComplete: boolean;
 }
 
 /** Keys of Docker's `daemon.json`. */
 export type DockerConfig = Readonly<Record<string, unknown>>;
 
-/** The lab's description; undefined when there is none, or one of another version. */
+/** Returns the lab's description. Undefined when there is none, or one of another version. */
 export async function readLabState(name: string): Promise<LabState | undefined> {
   try {
     const state = JSON.parse(await readFile(labPaths(name).stateFile, "utf8")) as Partial<LabState>;
@@ -48,7 +48,7 @@ export async function writeLabState(state: LabState): Promise<void> {
   await rename(`${stateFile}.new`, stateFile);
 }
 
-/** All labs of which anything is left, running or not. */
+/** Returns the names of all labs that have files on this machine, running or not. */
 export async function listLabNames(): Promise<string[]> {
   const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(foldersIn));
   return [...new Set(names.flat().filter(isLabName))].sort();
@@ -59,22 +59,23 @@ async function foldersIn(folder: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
 
-/** Labs of tests are named with it; they are swept when whoever made them is gone. */
+/** Prefix of the names of test labs. They are removed after the process that created them has ended. */
 export const TEST_LAB_PREFIX = "t-";
-/** Making or removing a lab takes seconds; one that has had no description for so long is nobody's. */
+/** Creating or removing a lab takes seconds. A lab without a description is a leftover after this time. */
 const UNDESCRIBED_MS = 60_000;
 
-/** `remains`: nothing runs and nobody is making it; whatever is left only waits to be removed. */
-export type LabStatus = "in the making" | "running" | "remains";
+/** `changing`: being created or removed. `leftover`: not running; its files can be removed. */
+export type LabStatus = "changing" | "running" | "leftover";
 
+/** Returns the status of a lab, by the processes that are alive. */
 export async function labStatus(lab: string): Promise<LabStatus> {
   if (isAnyMachineUp(lab)) return "running";
   const state = await readLabState(lab);
   const isBusy = state ? !state.isComplete && isAlive(state.creator) : await hasChangedLately(lab);
-  return isBusy ? "in the making" : "remains";
+  return isBusy ? "changing" : "leftover";
 }
 
-/** Whether it is a test's lab whose maker died without removing it. */
+/** Returns whether this is a test lab whose creator ended without removing it. */
 export async function isAbandoned(lab: string): Promise<boolean> {
   if (!lab.startsWith(TEST_LAB_PREFIX)) return false;
   const state = await readLabState(lab);
@@ -82,7 +83,7 @@ export async function isAbandoned(lab: string): Promise<boolean> {
   return !isAnyMachineUp(lab) && !(await hasChangedLately(lab));
 }
 
-/** The handles of a lab's network namespaces: each machine's and the LAN's. */
+/** Returns the paths of the handles of a lab's network namespaces: one for each machine, and the LAN's. */
 export function networkHandles(lab: string): string[] {
   const { netnsDir } = labPaths(lab);
   try {
@@ -99,14 +100,14 @@ function isAnyMachineUp(lab: string): boolean {
   });
 }
 
-/** For a lab without a description: somebody may be at it between two steps of making or removing it. */
+/** Returns whether another process may be creating or removing a lab that has no description. */
 async function hasChangedLately(lab: string): Promise<boolean> {
   const { runDir, dataDir } = labPaths(lab);
   const folders = await Promise.all([runDir, dataDir].map((folder) => stat(folder).catch(() => undefined)));
   return folders.some((stats) => stats !== undefined && Date.now() - stats.mtimeMs < UNDESCRIBED_MS);
 }
 
-/** A name for a lab that belongs to this process: unused, so that test runs go side by side, and swept if it dies. */
+/** Returns a new name for a test lab of this process. Names are random, so that test runs do not collide. */
 export function testLabName(): string {
   return `${TEST_LAB_PREFIX}${randomBytes(4).toString("hex")}`;
 }

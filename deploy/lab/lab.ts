@@ -30,48 +30,48 @@ import {
 } from "./subnet.js";
 import { removeAbandonedTestLabs, removeLab } from "./teardown.js";
 
-/** More members than this make etcd's cluster slower and no safer. */
+/** More etcd members make the cluster slower, not safer. */
 const MAX_SERVERS = 7;
 
 export interface CreateLabOptions {
-  /** 1 to 12 of a-z, 0-9 and hyphens. Names that start with `t-` are tests': they end with their process. */
+  /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
   readonly name?: string;
   readonly hosts: number;
   /**
-   * A server, with a member of the etcd cluster, on each of so many of the first hosts: any of them may be lost while
-   * most stay. Absent: one server on a machine of its own.
+   * Number of servers, each with an etcd member. They run on the first hosts; a majority of them must stay up.
+   * Undefined for one server on a machine of its own.
    */
   readonly servers?: number;
-  /** false: Docker hosts alone, and a server machine on which nothing runs. */
+  /** False for Docker hosts without agents, and an idle server machine. Default: true. */
   readonly berth?: boolean;
-  /** Keys for every host's `daemon.json`. */
+  /** Settings added to every host's `daemon.json`. */
   readonly dockerConfig?: DockerConfig;
   /**
-   * Another Docker than this machine's: a Debian release whose Docker setup has fetched, or a folder with
-   * `usr/sbin/dockerd` and all that it needs. Default: BERTH_LAB_DOCKER.
+   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a folder with
+   * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called with each step done, for people who wait. */
+  /** Called after each step, with a description for people. */
   readonly onProgress?: (step: string) => void;
 }
 
 export interface LoadImageOptions {
-  /** All of the lab unless given. */
+  /** Default: all hosts of the lab. */
   readonly hosts?: readonly LabHost[];
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (step: string) => void;
 }
 
-/** Several Docker hosts and a server on one machine. */
+/** Several Docker hosts and one or more berth servers, all on this machine. */
 export class Lab {
   readonly name: string;
   readonly hosts: readonly LabHost[];
-  /** A machine without Docker, with the server unless the hosts have it. */
+  /** The machine without Docker. It runs the server unless hosts do. */
   readonly server: ServerMachine;
-  /** Everything that is `berth server`; none in a lab without berth. */
+  /** All berth servers, on hosts or on the server machine. Empty in a lab without berth. */
   readonly servers: readonly LabServer[];
-  /** `ADDRESS:PORT` of each. */
+  /** `ADDRESS:PORT` of each server. */
   readonly serverAddresses: readonly string[];
   readonly hasBerth: boolean;
   readonly #images: LabImages;
@@ -108,63 +108,63 @@ export class Lab {
     return this.serverAddresses[0] ?? "";
   }
 
-  /** The host whose server leads; undefined while none does, or when the leader is on a machine of its own. */
+  /** Returns the host of the leader. Undefined without a leader, or when the server machine runs it. */
   async leaderHost(): Promise<LabHost | undefined> {
     const leader = await this.leader();
     return this.hosts.find(({ name }) => name === leader?.name);
   }
 
-  /** The server that leads, by its own word; undefined while none does. */
+  /** Returns the server that reports itself as leader. Undefined when none does. */
   async leader(): Promise<LabServer | undefined> {
     const answers = await Promise.all(
       this.servers.map(async (server) => ({ server, health: await server.health() })),
     );
-    // One that was cut off believes in itself for a while, but knows that etcd does not answer.
+    // A partitioned leader keeps its role until its lease expires, but its status is not "ok" without etcd.
     return answers.find(({ health }) => health?.role === "leader" && health.status === "ok")?.server;
   }
 
-  /** @throws LabError LAB_NOT_FOUND with the names that exist. */
+  /** @throws LabError LAB_NOT_FOUND with the names of the existing hosts. */
   host(name: string): LabHost {
     const found = this.hosts.find((host) => host.name === name);
     if (found) return found;
     const names = this.hosts.map((host) => host.name).join(", ");
-    throw new LabError("LAB_NOT_FOUND", `lab ${this.name} has no host ${name}; it has ${names}`);
+    throw new LabError("LAB_NOT_FOUND", `lab ${this.name} has no host ${name} (hosts: ${names})`);
   }
 
   addressOf(name: string): string {
     return name === this.server.name ? this.server.address : this.host(name).address;
   }
 
-  /** Runs the `berth` command line against this lab's servers. */
+  /** Runs the `berth` CLI against this lab's servers. */
   berth(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     const env = { ...process.env, BERTH_SERVER: this.serverAddresses.join(","), NO_COLOR: "1" };
     return run(cliCommand(args), { env, ...options });
   }
 
   /**
-   * Makes an image from a folder or an archive (see {@link buildImage}) and loads it onto the hosts that are up;
-   * the others get it when they start.
+   * Builds an image from a folder or an archive (see {@link buildImage}) and loads it onto all hosts that are up.
+   * Hosts that are down load it when they start.
    */
   async loadImage(source: string, tag: string, options: LoadImageOptions = {}): Promise<void> {
     const { hosts = this.hosts, signal, onProgress } = options;
     const [first, ...others] = hosts.filter((host) => host.isUp);
-    if (!first) throw new LabError("LAB_HOST_DOWN", `no host of lab ${this.name} is up to load ${tag} onto`);
+    if (!first) throw new LabError("LAB_HOST_DOWN", `cannot load ${tag}: no host of lab ${this.name} is up`);
     await buildImage({ source, tag, dockerSocket: first.dockerSocket, signal });
-    onProgress?.(`${tag} is built on ${first.name}`);
+    onProgress?.(`built ${tag} on ${first.name}`);
     await this.#images.store(tag, first.dockerSocket, signal);
     await Promise.all(others.map((host) => this.#images.loadMissing(host.dockerSocket, signal)));
-    onProgress?.(`${tag} is on ${[first, ...others].map((host) => host.name).join(", ")}`);
+    onProgress?.(`loaded ${tag} onto ${[first, ...others].map((host) => host.name).join(", ")}`);
   }
 
-  /** Removes the lab and everything in it. */
+  /** Stops and removes everything in the lab. */
   down(): Promise<void> {
     return removeLab(this.name);
   }
 }
 
 /**
- * Brings a lab up: returns when Docker answers on every host and, with berth, the server is healthy.
- * Leaves nothing behind when it fails or is aborted. Removes dead test labs first.
+ * Creates a lab. Returns when Docker answers on every host and every server is healthy. Removes the lab again when it
+ * fails or is aborted. Removes abandoned test labs first.
  *
  * @throws LabError LAB_EXISTS, LAB_BAD_USAGE, LAB_UNSUPPORTED, LAB_NOT_READY.
  */
@@ -182,38 +182,38 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
     signal?.throwIfAborted();
     return lab;
   } catch (cause) {
-    options.onProgress?.("did not come up: removing what was made");
+    options.onProgress?.("failed to start; removing the lab");
     await removeLab(name);
     throw cause;
   }
 }
 
 /**
- * Handles a lab that was left running.
+ * Returns a lab that is running.
  *
- * @throws LabError LAB_NOT_FOUND when there is none, or only its remains.
+ * @throws LabError LAB_NOT_FOUND when the lab is not running.
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
   const isRunning = isLabName(name) && (await labStatus(name)) === "running";
-  if (!isRunning) throw new LabError("LAB_NOT_FOUND", `no lab ${name} is running; bring it up first`);
+  if (!isRunning) throw new LabError("LAB_NOT_FOUND", `lab ${name} is not running; bring it up first`);
   const state = await readLabState(name);
   if (state) return new Lab(state);
   throw new LabError(
     "LAB_NOT_FOUND",
-    `lab ${name} was made by another version of this program; take it down`,
+    `lab ${name} was created by another version of this program; take it down first`,
   );
 }
 
 async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Promise<void> {
   const start = async (machine: LabMachine): Promise<void> => {
     await machine.start(signal);
-    onProgress?.(`${machine.name} is up at ${machine.address}`);
+    onProgress?.(`started ${machine.name} at ${machine.address}`);
   };
-  // All must have settled before a failure is cleaned up after: none may go on starting things.
+  // Wait for all machines even if one fails: the clean-up must not race with a machine that still starts.
   const results = await Promise.allSettled([lab.server, ...lab.hosts].map(start));
   for (const result of results) if (result.status === "rejected") throw result.reason;
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
-  if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers work together`);
+  if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers are healthy`);
 }
 
 async function describeLab(name: string, options: CreateLabOptions): Promise<LabState> {
@@ -239,11 +239,11 @@ function dockerFolderOf({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOpti
   if (hasDocker(folder)) return folder;
   throw new LabError(
     "LAB_UNSUPPORTED",
-    `another Docker: no usr/sbin/dockerd in ${folder}; BERTH_LAB_DOCKER=${docker} npm run setup fetches that of a Debian release`,
+    `no usr/sbin/dockerd in ${folder}; fetch the Docker of a Debian release with BERTH_LAB_DOCKER=${docker} npm run setup`,
   );
 }
 
-/** Making the folder is the claim: of two that try, one gets it. */
+/** Claims the name by creating the lab's folder, which only one process can do. */
 async function claimName(name: string): Promise<void> {
   const { runDir } = labPaths(name);
   await mkdir(RUN_ROOT, { recursive: true });
@@ -253,13 +253,16 @@ async function claimName(name: string): Promise<void> {
       () => false,
     );
   if (await claim()) return;
-  const phase = await labStatus(name);
-  if (phase === "running") throw new LabError("LAB_EXISTS", `lab ${name} is up already; take it down first`);
-  if (phase === "in the making")
-    throw new LabError("LAB_EXISTS", `lab ${name} is being made or removed right now`);
+  const status = await labStatus(name);
+  if (status === "running") {
+    throw new LabError("LAB_EXISTS", `lab ${name} is already running; take it down first`);
+  }
+  if (status === "changing") {
+    throw new LabError("LAB_EXISTS", `another process is creating or removing lab ${name}`);
+  }
   await removeLab(name);
   await mkdir(RUN_ROOT, { recursive: true });
-  if (!(await claim())) throw new LabError("LAB_EXISTS", `lab ${name} is being made by somebody else`);
+  if (!(await claim())) throw new LabError("LAB_EXISTS", `another process is creating lab ${name}`);
 }
 
 function checkOptions(options: CreateLabOptions): void {
@@ -267,18 +270,18 @@ function checkOptions(options: CreateLabOptions): void {
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
       "LAB_UNSUPPORTED",
-      "the lab needs Linux and root: it makes network namespaces and mounts",
+      "the lab needs Linux and root: it creates network namespaces and mounts",
     );
   }
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
-    throw new LabError("LAB_BAD_USAGE", `a lab has 1 to ${MAX_HOSTS} hosts, not ${hosts}`);
+    throw new LabError("LAB_BAD_USAGE", `invalid number of hosts ${hosts}: a lab has 1 to ${MAX_HOSTS}`);
   }
   dockerFolderOf(options);
   const maxServers = Math.min(hosts, MAX_SERVERS);
   if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
     throw new LabError(
       "LAB_BAD_USAGE",
-      `a lab of ${hosts} hosts has 1 to ${maxServers} servers, not ${servers}`,
+      `invalid number of servers ${servers}: a lab of ${hosts} hosts has 1 to ${maxServers}`,
     );
   }
 }

@@ -4,17 +4,15 @@ import { unmount } from "./mounts.js";
 import { type LabPaths, labPaths } from "./paths.js";
 import { run, runOrThrow } from "./run.js";
 
-/** The machines' side of their cable. */
+/** Name of every machine's network interface. */
 const MACHINE_INTERFACE = "eth0";
 const BRIDGE = "lan";
-/** The end of the cable that ends at the person: `bl-` and a lab's name fit into the kernel's 15 characters. */
+/** Interface in the root namespace. `bl-` and a lab's name fit into the kernel's 15 characters. */
 const rootInterface = (lab: string): string => `bl-${lab}`;
 
 /**
- * The network between the machines of one lab: a bridge in a namespace of its own.
- *
- * In the root namespace the machine's own firewall (another Docker's `FORWARD DROP`, `bridge-nf-call-iptables`)
- * would silently drop traffic between the hosts.
+ * The network between the machines of one lab: a bridge in its own network namespace. In the root namespace, this
+ * machine's firewall (Docker's `FORWARD DROP`, `bridge-nf-call-iptables`) would drop traffic between the hosts.
  */
 export class Lan {
   readonly #lab: string;
@@ -25,7 +23,7 @@ export class Lan {
     this.#paths = labPaths(lab);
   }
 
-  /** Makes the bridge and the cable to the root namespace, whose end gets `rootAddress`. */
+  /** Creates the bridge and a veth pair to the root namespace, whose end gets `rootAddress`. */
   async create(rootAddress: string, signal?: AbortSignal): Promise<void> {
     await createNetns(this.#paths.lanNetns, signal);
     const outside = rootInterface(this.#lab);
@@ -40,7 +38,7 @@ export class Lan {
     await runOrThrow(["ip", "link", "set", outside, "up"], { signal });
   }
 
-  /** Gives a machine a new, empty network namespace with a plugged-in interface. */
+  /** Creates a machine's network namespace with an interface that is plugged in. Replaces an existing one. */
   async attach(machine: string, netns: string, address: string): Promise<void> {
     await this.detach(machine, netns);
     await createNetns(netns);
@@ -55,7 +53,7 @@ export class Lan {
     ]);
   }
 
-  /** Takes the machine's network away: nothing answers at its address any more, not even with a reset. */
+  /** Removes the machine's network. Its address then answers nothing, not even a reset. */
   async detach(machine: string, netns: string): Promise<void> {
     await run(["nsenter", `--net=${this.#paths.lanNetns}`, "ip", "link", "delete", machine]);
     await unmount(netns);
@@ -75,7 +73,7 @@ export class Lan {
     return /[<,]UP[,>]/.test(stdout);
   }
 
-  /** Removes what {@link create} left outside of the lab's folder. */
+  /** Removes the interface in the root namespace. */
   async remove(): Promise<void> {
     await run(["ip", "link", "delete", rootInterface(this.#lab)]);
   }
@@ -85,19 +83,19 @@ export class Lan {
   }
 }
 
-/** A network card keeps its address over a restart: others' neighbour tables still hold it. */
+/** Returns the same MAC address after every boot, as a real network card has. Neighbour tables of other hosts stay valid. */
 function macOf(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "be", ...bytes].join(":");
 }
 
-/** Enters with nsenter, as `ip netns exec` remounts /sys and hides the control groups. */
+/** Runs `ip` commands in a namespace. Uses nsenter because `ip netns exec` remounts /sys and hides the control groups. */
 async function ip(netns: string, commands: readonly string[]): Promise<void> {
   const input = `${commands.join("\n")}\n`;
   await runOrThrow(["nsenter", `--net=${netns}`, "ip", "-batch", "-"], { input });
 }
 
-/** A namespace lives as long as its handle, the bind mount at `handle`. */
+/** Creates a network namespace. It lives as long as its handle, the bind mount at `handle`. */
 async function createNetns(handle: string, signal?: AbortSignal): Promise<void> {
   await mkdir(dirname(handle), { recursive: true });
   await writeFile(handle, "");

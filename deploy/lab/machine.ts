@@ -21,9 +21,9 @@ import { type RunOptions, type RunResult, run, runOrThrow } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 const BOOT_SCRIPT = fileURLToPath(new URL("boot.sh", import.meta.url));
-/** Mounts and a fork: milliseconds, seconds on a machine that is very busy. */
+/** A boot is a few mounts and a fork: milliseconds, or seconds on an overloaded machine. */
 const BOOT_TIMEOUT_MS = 10_000;
-/** The kernel kills hundreds of containers' processes; disk flushes may hold some for a while. */
+/** The kernel kills the processes of hundreds of containers, and disk flushes may delay their end. */
 const POWER_OFF_TIMEOUT_MS = 20_000;
 
 export interface MachineOptions {
@@ -31,14 +31,14 @@ export interface MachineOptions {
   readonly name: string;
   readonly address: string;
   readonly lan: Lan;
-  /** What its `usr` holds comes before what this machine has in /usr. */
+  /** Folder whose `usr` is mounted over the machine's /usr. Empty for none. */
   readonly overlayFolder?: string;
 }
 
 /**
- * A computer made of namespaces (network, mount, uts, PID): its own address, hostname, `/run` and PID 1.
+ * A virtual computer made of namespaces (network, mount, UTS, PID), with its own address, hostname, `/run` and PID 1.
  *
- * It has no state of its own beside the kernel's: whoever makes a `Machine` with the same names handles the same one.
+ * All its state is in the kernel: objects with the same lab and machine name control the same machine.
  */
 export class Machine {
   readonly name: string;
@@ -63,9 +63,9 @@ export class Machine {
     return this.#findInit()?.pid;
   }
 
-  /** Switches the machine on with an empty `/run` and network; what is in its data folder is as it was. */
+  /** Switches the machine on with an empty `/run` and a new network. Its data folder keeps its contents. */
   async boot(signal?: AbortSignal): Promise<void> {
-    if (this.isUp) throw new LabError("LAB_HOST_UP", `${this.name} is running already`);
+    if (this.isUp) throw new LabError("LAB_HOST_UP", `${this.name} is already up`);
     const { runDir, dataDir, logDir, netns } = this.paths;
     await rm(runDir, { recursive: true, force: true });
     await Promise.all([runDir, dataDir, logDir].map((folder) => mkdir(folder, { recursive: true })));
@@ -73,15 +73,15 @@ export class Machine {
     signal?.throwIfAborted();
     this.#launch();
     await waitUntil(() => this.isUp && existsSync(join(runDir, "booted")), {
-      what: `${this.name} to boot (${BOOT_SCRIPT} with its own namespaces)`,
+      what: `${this.name} to boot (${BOOT_SCRIPT})`,
       timeoutMs: BOOT_TIMEOUT_MS,
       signal,
     });
   }
 
   /**
-   * A power cut: returns when nothing of the machine runs any more.
-   * The cable goes first, so that dying processes cannot say goodbye: no FIN and no RST reaches anybody.
+   * Cuts the power and waits until all processes of the machine have ended. Pulls the network cable first, so that no
+   * FIN or RST of a dying process reaches other machines.
    */
   async powerOff(): Promise<void> {
     const init = this.#initOrThrow();
@@ -94,7 +94,7 @@ export class Machine {
     await this.#lan.detach(this.name, this.paths.netns);
   }
 
-  /** Pulls the cable: the machine runs on, alone. */
+  /** Pulls the network cable. The machine keeps running. */
   async unplug(): Promise<void> {
     this.#initOrThrow();
     await this.#lan.unplug(this.name);
@@ -109,21 +109,21 @@ export class Machine {
     return this.#lan.isPlugged(this.name);
   }
 
-  /** Processes of the machine itself; those in containers with a PID namespace of their own are not among them. */
+  /** Returns the processes in the machine's PID namespace. Processes in containers are not included. */
   processes(): ProcessInfo[] {
     const init = this.#findInit();
     const namespace = init && namespaceOf(init.pid, "pid");
     return namespace ? processesIn("pid", namespace) : [];
   }
 
-  /** Runs a program inside; its exit code is a value. */
+  /** Runs a program on the machine. A non-zero exit code does not throw. */
   async exec(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return run(this.commandInside(argv), { env: machineEnv(), ...options });
   }
 
   /**
-   * Starts a program that stays: a child of the machine's PID 1, its output appended to `logFile`.
-   * Returns the process, or undefined when it has ended already.
+   * Starts a daemon as a child of the machine's PID 1 and appends its output to `logFile`. Returns the process.
+   * Undefined when it has already ended.
    */
   async spawnDaemon(argv: readonly string[], logFile: string): Promise<ProcessRef | undefined> {
     const detach = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!';
@@ -133,7 +133,7 @@ export class Machine {
     return this.processes().find(({ pid }) => namespacePids(pid).at(-1) === pidInside.trim());
   }
 
-  /** The command line that runs `argv` inside. */
+  /** Returns the command line that runs `argv` on the machine. */
   commandInside(argv: readonly string[]): string[] {
     const { pid } = this.#initOrThrow();
     return ["nsenter", "--target", String(pid), "--net", "--mount", "--uts", "--pid", "--", ...argv];
@@ -153,9 +153,9 @@ export class Machine {
       join(dataDir, "etc"),
       this.#overlayFolder,
     ];
-    // Detached: Ctrl-C at the lab's terminal must not switch off machines.
+    // Detached, so that Ctrl-C in the lab's terminal does not stop the machine.
     const launcher = spawn("nsenter", argv, { detached: true, stdio: "ignore", env: machineEnv(), cwd: "/" });
-    launcher.on("error", () => undefined); // not started: waiting for the boot says so
+    launcher.on("error", () => undefined); // boot() reports a launcher that did not start
     launcher.unref();
   }
 
@@ -171,7 +171,7 @@ export class Machine {
   }
 }
 
-/** What a machine's programs see: nothing of the shell, test runner or proxy settings of whoever runs the lab. */
+/** Returns the environment of a machine's programs, without the caller's shell, test runner and proxy settings. */
 function machineEnv(): NodeJS.ProcessEnv {
   return {
     PATH: `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,

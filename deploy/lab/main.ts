@@ -11,7 +11,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interrupt.abort(new Error(`interrupted by ${signal}`)));
 }
 
-// `lab up | head` closes the pipe early: what was being done is still done.
+// `lab up | head` closes the pipe early. The command still completes.
 process.stdout.on("error", () => undefined);
 
 try {

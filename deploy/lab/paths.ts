@@ -2,16 +2,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LabError } from "./lab-error.js";
 
-/** What exists while a lab runs: namespaces, sockets, its description. Gone after a reboot. */
+/** Files of running labs: namespace handles, sockets and descriptions. Empty after a reboot. */
 export const RUN_ROOT = "/run/berth-lab";
-/** What survives a power cut: Docker's and berth's data, logs, the lab's images. */
+/** Files that survive a power cut: data of Docker and berth, logs, and images. */
 export const DATA_ROOT = "/var/lib/berth-lab";
-/** The control group, in every hierarchy, under which all containers of all labs are. */
+/** Parent control group of the containers of all labs, in every hierarchy. */
 export const CGROUP_ROOT = "berth-lab";
 
 export const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Short, as the kernel's interface names carry it. */
+/** Short because the kernel's interface names include it. */
 const LAB_NAME = /^[a-z][a-z0-9-]{0,11}$/;
 const NAME_RULE = "1 to 12 of a-z, 0-9 and hyphens, a letter first";
 
@@ -19,20 +19,20 @@ export function isLabName(text: string): boolean {
   return LAB_NAME.test(text);
 }
 
-/** Where the parts of one lab are. Everything carries the lab's name, so that labs live side by side. */
+/** Paths of one lab. Each contains the lab's name, so that labs do not collide. */
 export interface LabPaths {
   readonly runDir: string;
   readonly dataDir: string;
   readonly stateFile: string;
   readonly imagesDir: string;
-  /** Handles (bind mounts) of the network namespaces: one file per machine, and `lan`. */
+  /** Folder of the network namespace handles (bind mounts): one file for each machine, and `lan`. */
   readonly netnsDir: string;
   readonly lanNetns: string;
 }
 
-/** @throws LabError LAB_BAD_USAGE for what is no name: these paths get removed, `..` must never be among them. */
+/** @throws LabError LAB_BAD_USAGE for an invalid name. These paths get removed, so `..` must never be part of them. */
 export function labPaths(lab: string): LabPaths {
-  if (!isLabName(lab)) throw new LabError("LAB_BAD_USAGE", `"${lab}" cannot be a lab's name: ${NAME_RULE}`);
+  if (!isLabName(lab)) throw new LabError("LAB_BAD_USAGE", `invalid lab name "${lab}": use ${NAME_RULE}`);
   const runDir = join(RUN_ROOT, lab);
   const dataDir = join(DATA_ROOT, lab);
   const netnsDir = join(runDir, "netns");
@@ -48,7 +48,7 @@ export function labPaths(lab: string): LabPaths {
 
 export interface MachinePaths {
   readonly netns: string;
-  /** The machine's own `/run`, seen from the root namespace; emptied at each boot. */
+  /** The machine's `/run`, in the root namespace. Emptied at each boot. */
   readonly runDir: string;
   readonly dataDir: string;
   readonly logDir: string;

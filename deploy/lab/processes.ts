@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 
-/** A process that stays the same one: pids are reused, a pid with its start time is not. */
+/** Identifies a process. The kernel reuses PIDs, but not the pair of PID and start time. */
 export interface ProcessRef {
   readonly pid: number;
-  /** Clock ticks after boot, as the kernel prints them. */
+  /** Clock ticks since boot, as in /proc/PID/stat. */
   readonly startTime: string;
 }
 
@@ -12,21 +12,21 @@ export interface ProcessInfo extends ProcessRef {
   readonly argv: readonly string[];
 }
 
-/** `net:[4026532008]`: how the kernel names a namespace, the same for every process in it. */
+/** The kernel's name of a namespace, such as `net:[4026532008]`. Equal for all processes in it. */
 export type NamespaceId = string;
 
 export function namespaceOf(pid: number | "self", kind: "net" | "pid"): NamespaceId | undefined {
   return orUndefinedWhenGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }
 
-/** The network namespace that a handle (a bind mount of it) holds; undefined for a handle with nothing mounted. */
+/** Returns the network namespace of a handle (a bind mount). Undefined when nothing is mounted there. */
 export function netnsOfHandle(path: string): NamespaceId | undefined {
   const handle = orUndefinedWhenGone(() => statSync(path));
-  // A plain file has an inode number too, which may be that of a namespace that has nothing to do with it.
+  // Compare the device too: the inode number of a plain file may equal that of an unrelated namespace.
   return handle?.dev === statSync("/proc/self/ns/net").dev ? `net:[${handle.ino}]` : undefined;
 }
 
-/** Every process, containers' included, that is directly in the given namespace. */
+/** Returns all processes in a namespace, including those of containers. Excludes nested namespaces. */
 export function processesIn(kind: "net" | "pid", namespace: NamespaceId): ProcessInfo[] {
   return allPids()
     .filter((pid) => namespaceOf(pid, kind) === namespace)
@@ -34,13 +34,13 @@ export function processesIn(kind: "net" | "pid", namespace: NamespaceId): Proces
     .filter((info) => info !== undefined);
 }
 
-/** A reference to a running process, or undefined when there is none of that number. */
+/** Returns a reference to a running process. Undefined when no process has this PID. */
 export function processRef(pid: number): ProcessRef | undefined {
   const startTime = startTimeOf(pid);
   return startTime === undefined ? undefined : { pid, startTime };
 }
 
-/** This process, as a reference that can be stored. */
+/** Returns a reference to this process. */
 export function selfRef(): ProcessRef {
   return { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
 }
@@ -50,8 +50,8 @@ export function isAlive(ref: ProcessRef): boolean {
 }
 
 /**
- * The machine's PID 1 as the root namespace sees it.
- * A container on the host's network is in the same network namespace and has a PID 1 too, one level deeper.
+ * Returns a machine's init process by the machine's network namespace. A container with host networking is in the same
+ * network namespace and has a PID 1 too, but one PID namespace deeper.
  */
 export function findInit(netns: NamespaceId): ProcessRef | undefined {
   const depth = namespacePids("self").length + 1;
@@ -64,7 +64,7 @@ export function findInit(netns: NamespaceId): ProcessRef | undefined {
   return undefined;
 }
 
-/** Sends a signal; false when the process was gone already. */
+/** Sends a signal. Returns false when the process has already ended. */
 export function signalProcess(ref: ProcessRef, signal: NodeJS.Signals): boolean {
   if (!isAlive(ref)) return false;
   try {
@@ -89,21 +89,21 @@ function describe(pid: number): ProcessInfo | undefined {
   return startTime && argv && command ? { pid, startTime, argv, command } : undefined;
 }
 
-/** A zombie has ended: it holds no file, socket or namespace any more. */
+/** Returns undefined for a zombie too: it has ended and holds no file, socket or namespace. */
 function startTimeOf(pid: number): string | undefined {
   const stat = orUndefinedWhenGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  // The command, in brackets, may itself contain blanks and brackets: fields count from the last one.
+  // The command in parentheses may contain spaces and parentheses, so fields start after the last one.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields?.[0] === "Z" || fields?.[0] === "X" ? undefined : fields?.[19];
 }
 
-/** The process's pids, outermost namespace first. */
+/** Returns a process's PIDs in all its PID namespaces, outermost first. */
 export function namespacePids(pid: number | "self"): string[] {
   const status = orUndefinedWhenGone(() => readFileSync(`/proc/${pid}/status`, "utf8"));
   return /^NSpid:\s*(.*)$/m.exec(status ?? "")?.[1]?.split(/\s+/) ?? [];
 }
 
-/** Processes and handles come and go while they are read: gone is an answer, not an error. */
+/** Returns undefined when `read` throws: processes and handles may disappear while they are read. */
 function orUndefinedWhenGone<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { LabError } from "./lab-error.js";
 import { scaleTimeout } from "./wait-until.js";
 
-/** No command of the lab takes longer unless its caller says so; `docker save` of a large image does. */
+/** Default deadline of a command. Callers give slower ones, such as `docker save`, more time. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Logs and listings fit; a program gone wild is cut off instead of filling the memory. */
+/** Large enough for logs and listings. Protects the memory from endless output. */
 const MAX_OUTPUT_BYTES = 32 * 1024 * 1024;
 
 export interface RunOptions {
@@ -15,17 +15,17 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** Exit code; 128 when a signal ended the program. */
+  /** Exit code. 128 when a signal ended the program. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 /**
- * Runs a program to its end. A non-zero exit is a value, not an error.
+ * Runs a program and returns its exit code and output. A non-zero exit code does not throw.
  *
- * @throws LabError LAB_COMMAND_FAILED when it cannot be started, times out, or prints too much;
- * the signal's reason when aborted.
+ * @throws LabError LAB_COMMAND_FAILED when the program cannot start, times out or prints too much.
+ * Throws the signal's reason when aborted.
  */
 export function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [program = "", ...args] = argv;
@@ -47,16 +47,16 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
         else if (!error) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === "number") resolve({ code: error.code, stdout, stderr });
         else if (error.signal && !error.killed) resolve({ code: 128, stdout, stderr });
-        else reject(cannotRun(argv, error.killed ? `gave no result in ${timeoutMs} ms` : error.message));
+        else reject(cannotRun(argv, error.killed ? `timed out after ${timeoutMs} ms` : error.message));
       },
     );
-    // A program that exits without reading its input must not take the lab down with EPIPE.
+    // A program may exit without reading its input: ignore EPIPE.
     child.stdin?.on("error", () => undefined);
     child.stdin?.end(options.input ?? "");
   });
 }
 
-/** Like {@link run}, for commands that must succeed: returns stdout, throws with the program's own words. */
+/** Runs a program that must succeed and returns its stdout. Throws with its stderr otherwise. */
 export async function runOrThrow(argv: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(argv, options);
   if (result.code === 0) return result.stdout;

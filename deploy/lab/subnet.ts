@@ -5,7 +5,7 @@ import { LabError } from "./lab-error.js";
 import { readLabState } from "./lab-state.js";
 import { RUN_ROOT } from "./paths.js";
 
-/** The lab without a name always has the same addresses: they can be bookmarked. */
+/** Name of the default lab. It always has the same addresses, so that they can be bookmarked. */
 export const DEFAULT_LAB = "lab";
 const PREFIX = "10.77";
 const SUBNETS = 256;
@@ -14,20 +14,20 @@ const CLAIM_PREFIX = ".subnet-";
 const ROOT_NUMBER = 1;
 const SERVER_NUMBER = 2;
 const FIRST_HOST_NUMBER = 11;
-/** There are addresses for more, but each host is a dockerd and an agent: more of them do not start in time. */
+/** Each host runs a dockerd and an agent; more of them do not start in time. */
 export const MAX_HOSTS = 32;
 
-/** The person's own address on a lab's network. */
+/** Returns this machine's own address on a lab's network. */
 export const rootAddress = (subnet: string): string => `${subnet}.${ROOT_NUMBER}`;
 export const serverMachineAddress = (subnet: string): string => `${subnet}.${SERVER_NUMBER}`;
 export const hostAddress = (subnet: string, index: number): string =>
   `${subnet}.${FIRST_HOST_NUMBER + index}`;
 
 /**
- * Takes a free /24 for a lab, each name trying its own first so that addresses stay the same from run to run.
- * A claim is a symbolic link to the lab's folder: made in one step, so two labs starting at once never share.
+ * Claims a free /24 for a lab. The first candidate depends on the lab's name, so that a lab usually keeps its addresses.
+ * A claim is a symbolic link to the lab's folder. Its creation is atomic, so two labs never get the same subnet.
  *
- * @throws LabError LAB_NO_SUBNET when all are taken.
+ * @throws LabError LAB_NO_SUBNET when all subnets are in use.
  */
 export async function claimSubnet(lab: string): Promise<string> {
   await mkdir(RUN_ROOT, { recursive: true });
@@ -35,7 +35,7 @@ export async function claimSubnet(lab: string): Promise<string> {
     const subnet = `${PREFIX}.${number}`;
     if (!isOnThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
   }
-  throw new LabError("LAB_NO_SUBNET", `all subnets of ${PREFIX}.0.0/16 are in use; take a lab down`);
+  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; take a lab down`);
 }
 
 export async function releaseSubnets(lab: string): Promise<void> {

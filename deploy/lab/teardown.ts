@@ -9,13 +9,14 @@ import { findInit, netnsOfHandle, type ProcessRef, processesIn, signalProcess } 
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
+/** Allows for pending disk writes of killed processes. */
 const DEATH_TIMEOUT_MS = 20_000;
-/** What launched a machine only reaps its PID 1; others in the lab's network, a person's shell say, may never end. */
+/** Launchers of machines exit right after the machine's PID 1. Other processes, such as a user's shell, may not. */
 const LAUNCHER_GRACE_MS = 1_000;
 
 /**
- * Removes everything of a lab, whatever state it is in: processes, mounts, interfaces, control groups, folders.
- * Does nothing when there is nothing.
+ * Removes a lab in any state: processes, mounts, interfaces, control groups and folders. Does nothing when the lab does
+ * not exist.
  */
 export async function removeLab(lab: string): Promise<void> {
   const { runDir, dataDir } = labPaths(lab);
@@ -27,10 +28,10 @@ export async function removeLab(lab: string): Promise<void> {
     [runDir, dataDir].map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })),
   );
   await releaseSubnets(lab);
-  for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined); // another lab is in it
+  for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined); // not empty: another lab uses it
 }
 
-/** Removes test labs whose maker died without doing it. Others' labs are never touched. */
+/** Removes the test labs whose creators have ended. Leaves all other labs alone. */
 export async function removeAbandonedTestLabs(): Promise<void> {
   for (const lab of await listLabNames()) {
     if (await isAbandoned(lab)) await removeLab(lab);
@@ -38,8 +39,8 @@ export async function removeAbandonedTestLabs(): Promise<void> {
 }
 
 /**
- * Found by their network namespace: it cannot be mistaken for another's, as a recycled pid could.
- * A machine's PID 1 takes everything in it along, and is waited for by what launched it: that one ends by itself.
+ * Kills all processes of a lab. Finds them by network namespace, because a stored PID may belong to another process.
+ * The kernel ends a machine's processes with its PID 1. Other processes in the lab's networks are killed last.
  */
 async function killProcesses(lab: string): Promise<void> {
   const namespaces = networkHandles(lab)
@@ -60,7 +61,7 @@ async function killProcesses(lab: string): Promise<void> {
 
 const CGROUP_MOUNT = "/sys/fs/cgroup";
 
-/** Removes a lab's control groups from every hierarchy, and their common parent with the last lab. */
+/** Removes a lab's control groups from every hierarchy, and their parent after the last lab. */
 export function removeCgroups(lab: string): void {
   for (const hierarchy of hierarchies()) {
     removeTree(join(hierarchy, CGROUP_ROOT, lab));
@@ -68,13 +69,13 @@ export function removeCgroups(lab: string): void {
   }
 }
 
-/** Version 1 has a folder for each controller, version 2 is the mount itself. */
+/** Returns the roots of all hierarchies: a folder for each controller in version 1, the mount itself in version 2. */
 function hierarchies(): string[] {
   const controllers = existsSync(CGROUP_MOUNT) ? readdirSync(CGROUP_MOUNT) : [];
   return [CGROUP_MOUNT, ...controllers.map((name) => join(CGROUP_MOUNT, name))];
 }
 
-/** A control group's files are the kernel's: only folders are removed, the innermost first. */
+/** Removes a control group and its children. Only folders can be removed; the kernel owns the files. */
 function removeTree(folder: string): void {
   if (!existsSync(folder)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -87,6 +88,6 @@ function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {
-    // Not there, or another lab's groups are still in it.
+    // It does not exist, or contains the groups of another lab.
   }
 }

@@ -1,45 +1,51 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
 
-/** Short enough not to be felt in `up`, long enough to leave two busy cores alone. */
+/** Short enough to go unnoticed in `lab up`, long enough not to load a busy machine. */
 const POLL_MS = 20;
+/** By default 1. Emulated machines, which are slower than any that runs berth, need more. */
+const TIMEOUT_SCALE = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
+
+/** Multiplies a timeout of the lab or of a test by BERTH_TEST_TIMEOUT_SCALE. berth's own timeouts do not change. */
+export function scaleTimeout(timeoutMs: number): number {
+  return timeoutMs * TIMEOUT_SCALE;
+}
 
 export interface WaitOptions {
-  /** Completes the sentence "gave up waiting for …". */
+  /** Completes the sentence "timed out waiting for …". */
   readonly what: string;
+  /** Scaled by {@link scaleTimeout}. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /** Whether to poll again after an error of the probe. The last error becomes the cause of the timeout. */
+  readonly retryErrors?: boolean;
 }
 
 /**
  * Polls until `probe` returns something other than `undefined` and `false`, and returns that.
  *
- * @throws LabError LAB_NOT_READY at the deadline; whatever `probe` throws.
+ * @throws LabError LAB_NOT_READY at the deadline. Throws errors of `probe` unless they are retried.
  */
 export async function waitUntil<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  { what, timeoutMs, signal }: WaitOptions,
+  { what, timeoutMs, signal, retryErrors = false }: WaitOptions,
 ): Promise<T> {
-  const limitMs = scaleTimeout(timeoutMs);
-  const deadline = performance.now() + limitMs;
+  const scaledMs = scaleTimeout(timeoutMs);
+  const deadlineMs = performance.now() + scaledMs;
+  let lastError: unknown;
   for (;;) {
     signal?.throwIfAborted();
-    const found = await probe();
-    if (found !== undefined && found !== false) return found;
-    if (performance.now() > deadline) {
-      throw new LabError("LAB_NOT_READY", `gave up waiting for ${what} after ${limitMs / 1_000} s`);
+    try {
+      const result = await probe();
+      if (result !== undefined && result !== false) return result;
+    } catch (error) {
+      if (!retryErrors) throw error;
+      lastError = error;
+    }
+    if (performance.now() > deadlineMs) {
+      const message = `timed out waiting for ${what} after ${scaledMs / 1_000} s`;
+      throw new LabError("LAB_NOT_READY", message, { cause: lastError });
     }
     await sleep(POLL_MS);
   }
-}
-
-/**
- * How many times longer than usual whatever is waited for may take: `BERTH_TEST_PATIENCE`, 1 unless set. For machines
- * that are slower than any that people run berth on, as emulated ones.
- */
-const FACTOR = Math.max(1, Number(process.env.BERTH_TEST_PATIENCE) || 1);
-
-/** A deadline of the lab or of a test on this machine. Nothing that berth itself measures is changed. */
-export function scaleTimeout(timeoutMs: number): number {
-  return timeoutMs * FACTOR;
 }

@@ -1,4 +1,4 @@
-// Compiles when a source is newer than the last build.
+// Compiles the packages when a source file is newer than the last build.
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -27,14 +27,14 @@ export function ensureBuilt(root) {
   console.error("setup: compiling (tsc -b)");
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-b"], { cwd: root, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new SetupError("compiling failed; the errors are above");
+  if (status !== 0) throw new SetupError("compiling failed: see the errors above");
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
-  // What was saved while the compiler ran may not be in its output.
+  // Use the start time: a file that was saved while the compiler ran may be missing from its output.
   utimesSync(stamp, startedAt, startedAt);
 }
 
-/** Time of the youngest file or folder; folders tell of removed files. */
+/** Returns the modification time of the newest file or folder. A folder's time changes when a file in it is removed. */
 function newest(paths) {
   return paths.reduce((latest, path) => Math.max(latest, newestIn(path)), 0);
 }
@@ -49,7 +49,7 @@ function newestIn(path) {
   );
 }
 
-/** The compiler itself touches the folder that holds its output. */
+/** Returns whether the compiler writes into this folder, which changes its modification time. */
 function containsOutput(folder) {
   return existsSync(join(folder, "tsconfig.json"));
 }

@@ -3,10 +3,10 @@ import { constants } from "node:os";
 import { ensureReady, SetupError } from "../setup.mjs";
 
 /**
- * Makes the machine ready, then runs a TypeScript program on this terminal and ends with its exit code.
+ * Installs what a TypeScript program needs, runs it on this terminal and exits with its exit code.
  *
  * @param {{ name: string, main: string, args: readonly string[], needs: Parameters<typeof ensureReady>[0] }} program
- *   `name` begins error lines; `main` is the program's file; `needs` goes to `ensureReady`
+ *   `name` is the prefix of error messages, `main` the program's file, `needs` the argument of `ensureReady`
  */
 export async function launch({ name, main, args, needs }) {
   try {
@@ -19,7 +19,10 @@ export async function launch({ name, main, args, needs }) {
   }
 }
 
-/** Ctrl-C reaches the program itself through the terminal; here it is waited for, so that it can clean up. */
+/**
+ * Runs Node.js until it exits. The terminal sends Ctrl-C to the child too, so SIGINT is not forwarded. This process
+ * survives the signal and waits until the child has cleaned up.
+ */
 function runToEnd(args) {
   const child = spawn(process.execPath, args, { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {

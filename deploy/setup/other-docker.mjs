@@ -1,5 +1,5 @@
-// Another Docker than this machine's: that of another Debian release, unpacked into a folder. Nothing of it is
-// installed here, and apt's own lists and packages stay as they are: the lab lays the folder over /usr of its hosts.
+// Unpacks the Docker of another Debian release into a folder, which the lab mounts over its hosts' /usr. Installs
+// nothing on this machine and leaves apt's lists and packages unchanged.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
@@ -7,16 +7,16 @@ import { ownedFolder } from "./owned-folder.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 const CACHE = "/var/cache/berth-lab";
-/** Docker, what it calls, and Compose; apt adds the libraries that they need, down to the C library. */
+/** Docker, the programs that it calls, and Compose. apt adds their libraries, including the C library. */
 const PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables", "nftables"];
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/** What Debian's merged /usr has outside: packages that still unpack there end up inside. */
+/** Folders that are links into /usr on Debian. Some packages still unpack into them. */
 const MERGED = ["bin", "sbin", "lib", "lib64"];
 
 /**
- * Where a Docker is, or will be.
+ * Returns the folder of a Docker, whether or not it exists yet.
  *
- * @param {string} name a Debian release (`trixie`, `sid`), or a folder that has `usr/sbin/dockerd` and all it needs
+ * @param {string} name a Debian release (`trixie`, `sid`), or a folder with `usr/sbin/dockerd` and its dependencies
  */
 export function otherDockerFolder(name) {
   return isAbsolute(name) ? name : join(CACHE, name);
@@ -28,26 +28,26 @@ export function hasDocker(folder) {
 }
 
 /**
- * Fetches the Docker of a Debian release, unless it is there.
+ * Fetches the Docker of a Debian release unless it is cached.
  *
  * @param {string} name as for {@link otherDockerFolder}
- * @throws {SetupError} when it cannot be had
+ * @throws {SetupError} when apt cannot fetch it
  */
 export function ensureOtherDocker(name) {
   const folder = otherDockerFolder(name);
   if (hasDocker(folder)) return;
   if (!/^[a-z]+$/.test(name)) {
     throw new SetupError(
-      `BERTH_LAB_DOCKER: ${name} is no Debian release, and no folder with usr/sbin/dockerd`,
+      `BERTH_LAB_DOCKER: ${name} is neither a Debian release nor a folder with usr/sbin/dockerd`,
     );
   }
-  console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (nothing is installed)`);
+  console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (without installing it)`);
   const work = ownedFolder(CACHE, ".new-");
   try {
     const archives = download(name, work);
     const root = join(work, "root");
     unpack(archives, root);
-    // What an interrupted run may have left is no Docker; of two that do this at once, the later one wins.
+    // Remove what an interrupted run left. When two processes do this at once, the later one wins.
     rmSync(folder, { recursive: true, force: true });
     renameSync(root, folder);
   } finally {
@@ -55,7 +55,7 @@ export function ensureOtherDocker(name) {
   }
 }
 
-/** apt finds, fetches and verifies, in folders of its own, as if nothing were installed. */
+/** Downloads and verifies the packages with apt, in separate folders, as if nothing were installed. */
 function download(release, work) {
   for (const folder of ["state/lists/partial", "cache/archives/partial"]) {
     mkdirSync(join(work, folder), { recursive: true });
@@ -84,13 +84,13 @@ function download(release, work) {
     .map((name) => join(archives, name));
 }
 
-/** The one that this machine takes its own Debian packages from. */
+/** Returns the Debian mirror that this machine's apt uses. */
 function mirror() {
   const format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
   const { stdout } = spawnSync("apt-get", format, { encoding: "utf8" });
   const [uri] = (stdout ?? "").split("\n");
   if (uri) return uri;
-  throw new SetupError("BERTH_LAB_DOCKER: this machine's apt knows no Debian mirror (run apt-get update)");
+  throw new SetupError("BERTH_LAB_DOCKER: apt has no Debian mirror: run apt-get update");
 }
 
 function unpack(archives, root) {
@@ -105,5 +105,5 @@ function unpack(archives, root) {
 function run(program, args) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const { status } = spawnSync(program, args, { env, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new SetupError(`${program} failed; its output above says why`);
+  if (status !== 0) throw new SetupError(`${program} failed: see its output above`);
 }

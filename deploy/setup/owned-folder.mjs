@@ -1,12 +1,12 @@
-// Folders that do not outlive the process that made them: what a killed one has left is removed by the next.
+// Temporary folders that are named after their process. The next process removes the folders of ended processes.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * A new folder of this process, named after it. Removes those that processes left behind which are gone.
+ * Creates a folder named after this process. Removes the folders of processes that have ended.
  *
- * @param {string} parent made unless it is there
- * @param {string} prefix what the names of such folders begin with, and nothing else's
+ * @param {string} parent created if it does not exist
+ * @param {string} prefix prefix of the folders' names. No other files may use it.
  */
 export function ownedFolder(parent, prefix) {
   mkdirSync(parent, { recursive: true });

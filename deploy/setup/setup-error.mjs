@@ -1,4 +1,4 @@
-/** Something that a person must do before berth can run here; the message says what. */
+/** A prerequisite is missing that setup cannot install. The message says what to do. */
 export class SetupError extends Error {
   name = "SetupError";
 }

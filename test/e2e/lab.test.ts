@@ -177,7 +177,7 @@ describe("a lab of Docker hosts", () => {
     expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
     await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
       code: "LAB_EXISTS",
-      message: `lab ${lab.name} is up already; take it down first`,
+      message: `lab ${lab.name} is already running; take it down first`,
     });
   });
 
@@ -344,7 +344,7 @@ describe("an image recipe", () => {
 
   test.each([
     ['{"programs": "node"}', "programs must be a list of strings"],
-    ['{"program": ["node"]}', "unknown: program; known: programs, folders"],
+    ['{"program": ["node"]}', "unknown key program; known keys are programs and folders"],
     ["{", "JSON"],
   ])("%s is refused with the file's name and the reason", async (recipe, reason) => {
     const folder = await recipeFolder(recipe);
@@ -353,8 +353,8 @@ describe("an image recipe", () => {
   });
 
   test.each([
-    [{ programs: ["no-such-program"], folders: [] }, "no program no-such-program"],
-    [{ programs: [], folders: ["../../outside"] }, "outside of the image"],
+    [{ programs: ["no-such-program"], folders: [] }, "program no-such-program not found"],
+    [{ programs: [], folders: ["../../outside"] }, "outside the image"],
   ])("%j collects nothing and says why", async (recipe, reason) => {
     const rootfs = await recipeFolder("{}");
     await expect(collectRootfs(recipe, rootfs)).rejects.toThrow(reason);
@@ -366,16 +366,16 @@ describe("the lab's command line", () => {
     run([process.execPath, "--import", "tsx", LAB_MAIN, ...args], { env: { ...process.env, NO_COLOR: "1" } });
 
   test.each([
-    [["fly"], 'there is no command "fly"'],
+    [["fly"], 'unknown command "fly"'],
     [["kill"], "kill needs the name of a host"],
-    [["up", "--hosts", "zero"], '--hosts needs a number from 1 on, not "zero"'],
-    [["up", "--servers", "x"], '--servers needs a number from 1 on, not "x"'],
-    [["up", "--hosts", "2", "--servers", "3"], "a lab of 2 hosts has 1 to 2 servers, not 3"],
-    [["up", "--servers", "1", "--no-berth"], "--no-berth leaves no --servers"],
-    [["down", "--hosts", "3"], "down takes no option --hosts"],
+    [["up", "--hosts", "zero"], 'invalid value "zero" for --hosts'],
+    [["up", "--servers", "x"], 'invalid value "x" for --servers'],
+    [["up", "--hosts", "2", "--servers", "3"], "invalid number of servers 3: a lab of 2 hosts has 1 to 2"],
+    [["up", "--servers", "1", "--no-berth"], "cannot use --servers with --no-berth"],
+    [["down", "--hosts", "3"], "unknown option --hosts for down"],
     [["image", "somewhere"], "image needs a SOURCE and a TAG"],
-    [["up", "--name", "Not a name"], `"Not a name" cannot be a lab's name`],
-    [["down", "--name", "../x"], `"../x" cannot be a lab's name`],
+    [["up", "--name", "Not a name"], 'invalid lab name "Not a name"'],
+    [["down", "--name", "../x"], 'invalid lab name "../x"'],
   ])("%j is bad usage: exit code 2 and the reason on stderr", async (args, reason) => {
     const { code, stdout, stderr } = await lab(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -11,7 +11,7 @@ for word in $($bb cat /proc/cmdline); do
   case $word in
     berth.modules=*) modules=${word#*=} ;;
     berth.checkout=*) checkout=${word#*=} ;;
-    berth.patience=*) export BERTH_TEST_PATIENCE=${word#*=} ;;
+    berth.timeout_scale=*) export BERTH_TEST_TIMEOUT_SCALE=${word#*=} ;;
   esac
 done
 $bb mount -t sysfs sysfs /sys

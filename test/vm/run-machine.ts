@@ -9,7 +9,7 @@ import type { Kernel } from "./fetch-kernel.js";
 import { writeInitramfs } from "./initramfs.js";
 
 /** Emulation costs about so much: what waits in tests and in the lab waits so many times longer. */
-const PATIENCE = 20;
+const TIMEOUT_SCALE = 20;
 /** Of the kernel's messages, where the machine has ended without an exit code. */
 const TAIL_LINES = 20;
 
@@ -45,7 +45,7 @@ function machineWords(
 ): readonly string[] {
   const settings = [
     "console=ttyS0 panic=-1 mitigations=off random.trust_cpu=on",
-    `berth.modules=${kernel.modules} berth.checkout=${REPO_ROOT} berth.patience=${PATIENCE}`,
+    `berth.modules=${kernel.modules} berth.checkout=${REPO_ROOT} berth.timeout_scale=${TIMEOUT_SCALE}`,
   ];
   return [
     ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"],

@@ -2,13 +2,52 @@ import { parseArgs } from "node:util";
 import { LabError } from "../lab-error.js";
 import { DEFAULT_LAB } from "../subnet.js";
 
+/** Text of `npm run lab -- --help`, at most 80 columns wide. */
+export const HELP = `Runs several Docker hosts with berth on this machine.
+
+Usage: npm run lab -- COMMAND [OPTIONS]
+
+Commands:
+  up [--hosts N] [--servers N] [--no-berth]
+                           create a lab of N Docker hosts (default: 3) and a
+                           machine with a berth server; --servers runs servers
+                           on the first hosts instead; --no-berth starts Docker
+                           only
+  down                     remove the lab with all its data
+  status [--json]          list machines, their addresses and their daemons
+  kill HOST...             cut a host's power: all its processes end at once
+  start HOST...            start a killed host with its old disk
+  partition HOST...        disconnect a host from the network
+  heal HOST...             reconnect a host to the network
+  shell HOST [-- CMD...]   open a shell on a host, or run one command
+  image SOURCE TAG         build an image from a folder or an archive, and load
+                           it onto every host
+
+Options:
+  --name NAME              name of the lab (default: lab)
+  -h, --help               print this help
+
+Environment:
+  BERTH_LAB_DOCKER=RELEASE run the Docker of a Debian release (trixie, sid), or
+                           of a folder, on the hosts
+
+Examples:
+  npm run lab -- up
+  npm run lab -- image deploy/images/hello hello:1
+  npm run lab -- shell h1 -- docker run -d -p 8000:80 hello:1
+  curl http://10.77.0.11:8000
+  npm run lab -- kill h1
+  npm run lab -- start h1
+  npm run lab -- down
+  npm run lab -- up --hosts 3 --servers 3`;
+
 const DEFAULT_HOSTS = 3;
 
 interface InLab {
   readonly lab: string;
 }
 
-/** What can be done to one or more machines, by its word on the command line. */
+/** Commands that apply to one or more machines. */
 const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
 export type MachineVerb = (typeof MACHINE_VERBS)[number];
 
@@ -38,13 +77,13 @@ const OPTIONS = {
 
 type OptionName = keyof typeof OPTIONS;
 
-/** The options of each command beside --name and --help. */
+/** Options of each command, in addition to --name and --help. */
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   up: ["hosts", "servers", "no-berth"],
   status: ["json"],
 };
 
-/** @throws LabError LAB_BAD_USAGE that says what is wrong with the words given. */
+/** @throws LabError LAB_BAD_USAGE for invalid arguments. */
 export function parseCommand(args: readonly string[]): LabCommand {
   const split = args.indexOf("--");
   const own = split < 0 ? args : args.slice(0, split);
@@ -54,9 +93,9 @@ export function parseCommand(args: readonly string[]): LabCommand {
   if (values.help || word === undefined) return { kind: "help" };
   const { name, help: _, ...ownOptions } = values;
   for (const option of Object.keys(ownOptions) as OptionName[]) {
-    if (!OPTIONS_OF[word]?.includes(option)) throw badUsage(`${word} takes no option --${option}`);
+    if (!OPTIONS_OF[word]?.includes(option)) throw badUsage(`unknown option --${option} for ${word}`);
   }
-  if (passedOn.length > 0 && word !== "shell") throw badUsage(`${word} takes nothing after --`);
+  if (passedOn.length > 0 && word !== "shell") throw badUsage(`unexpected arguments after -- for ${word}`);
   const command = { lab: name ?? DEFAULT_LAB };
   const [first, second] = operands;
 
@@ -78,7 +117,7 @@ export function parseCommand(args: readonly string[]): LabCommand {
       return { ...command, kind: "image", source: first ?? "", tag: second ?? "" };
     default: {
       const verb = MACHINE_VERBS.find((candidate) => candidate === word);
-      if (!verb) throw badUsage(`there is no command "${word}"`);
+      if (!verb) throw badUsage(`unknown command "${word}"`);
       if (first === undefined) throw badUsage(`${verb} needs the name of a host`);
       return { ...command, kind: "machines", verb, machines: operands };
     }
@@ -89,7 +128,7 @@ function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> 
   try {
     return parseLabArgs(args);
   } catch (cause) {
-    // Node's message goes on with advice that is none here.
+    // Node's message continues with advice that does not apply.
     const [problem = ""] = (cause instanceof Error ? cause.message : String(cause)).split(". ");
     throw badUsage(problem);
   }
@@ -99,7 +138,8 @@ const parseLabArgs = (args: readonly string[]) =>
   parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
 
 function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
-  if (values.servers !== undefined && values["no-berth"]) throw badUsage("--no-berth leaves no --servers");
+  if (values.servers !== undefined && values["no-berth"])
+    throw badUsage("cannot use --servers with --no-berth");
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
   return { hosts, berth: !values["no-berth"], ...(servers !== undefined && { servers }) };
@@ -108,12 +148,12 @@ function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
 function parseCount(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
-  throw badUsage(`${option} needs a number from 1 on, not "${text}"`);
+  throw badUsage(`invalid value "${text}" for ${option}: expected a positive number`);
 }
 
 function expectOperands(word: string, operands: readonly string[], count: number): void {
   if (operands.length > count)
-    throw badUsage(`${word}: nothing known about "${operands.slice(count).join(" ")}"`);
+    throw badUsage(`unexpected argument "${operands.slice(count).join(" ")}" for ${word}`);
   if (operands.length < count) {
     throw badUsage(word === "image" ? "image needs a SOURCE and a TAG" : `${word} needs the name of a host`);
   }
@@ -122,39 +162,3 @@ function expectOperands(word: string, operands: readonly string[], count: number
 function badUsage(message: string): LabError {
   return new LabError("LAB_BAD_USAGE", `${message} (see npm run lab -- --help)`);
 }
-
-/** `npm run lab -- --help`, 80 columns. */
-export const HELP = `Several real Docker hosts on this machine, with berth on them.
-
-Usage: npm run lab -- COMMAND
-
-  up [--hosts N] [--no-berth]  make N hosts (3) h1…hN and a server s1
-     [--servers N]             instead of s1's, servers with their etcd on the
-                               first N hosts: most of them must stay up
-  down                         remove the lab and everything in it
-  status [--json]              what runs, and at which address
-  kill HOST…                   power cut: everything on it dies at once
-  start HOST…                  switch on again, on the same disk
-  partition HOST…              pull the network cable
-  heal HOST…                   plug it in again
-  shell HOST [-- COMMAND…]     a shell on the host, or one command
-  image SOURCE TAG             build a folder (or take a docker save archive)
-                               and load the image onto every host
-
-Options:
-  --name NAME                  another lab beside the first (default: lab)
-  -h, --help                   this text
-
-Environment:
-  BERTH_LAB_DOCKER=RELEASE     hosts run the Docker of this Debian release
-                               (trixie, sid), or that in a folder
-
-Examples:
-  npm run lab -- up
-  npm run lab -- image deploy/images/hello hello:1
-  npm run lab -- shell h1 -- docker run -d -p 8000:80 hello:1
-  curl http://10.77.0.11:8000
-  npm run lab -- kill h1
-  npm run lab -- start h1
-  npm run lab -- down
-  npm run lab -- up --hosts 3 --servers 3`;

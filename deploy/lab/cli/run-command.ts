@@ -11,7 +11,7 @@ import { machineStatuses, startClock, table } from "./status.js";
 
 type Runnable = Exclude<LabCommand, { kind: "help" }>;
 
-/** Does what was asked; returns the exit code. */
+/** Runs a command and returns its exit code. */
 export async function runCommand(command: Runnable, signal: AbortSignal): Promise<number> {
   switch (command.kind) {
     case "up":
@@ -37,7 +37,7 @@ async function up(
   const placing = servers === undefined ? {} : { servers };
   const lab = await createLab({ name, hosts, berth, ...placing, signal, onProgress: clock.step });
   clock.step(`lab ${name} is up`);
-  console.log(`\n${whatNext(lab)}`);
+  console.log(`\n${nextSteps(lab)}`);
   return 0;
 }
 
@@ -45,7 +45,7 @@ async function down(name: string): Promise<number> {
   const existed = (await listLabNames()).includes(name);
   const clock = startClock();
   await removeLab(name);
-  clock.step(existed ? `lab ${name} is removed` : `there is no lab ${name}: nothing to remove`);
+  clock.step(existed ? `removed lab ${name}` : `lab ${name} does not exist`);
   return 0;
 }
 
@@ -56,21 +56,21 @@ async function status({ lab: name, json }: Runnable & { kind: "status" }): Promi
   return 0;
 }
 
-const DONE: Record<MachineVerb, string> = {
-  kill: "has lost its power",
-  start: "is up",
-  partition: "is cut off from the network",
-  heal: "is on the network again",
+const RESULT: Record<MachineVerb, string> = {
+  kill: "killed",
+  start: "started",
+  partition: "disconnected from the network",
+  heal: "reconnected to the network",
 };
 
 async function machines(command: Runnable & { kind: "machines" }, signal: AbortSignal): Promise<number> {
   const lab = await openLab(command.lab);
-  // All names are checked before anything is done to the first.
+  // Check all names before changing the first machine.
   const targets = command.machines.map((name) => machineOf(lab, name));
   const clock = startClock();
   const act = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
-    clock.step(`${machine.name} ${DONE[command.verb]}`);
+    clock.step(`${machine.name} ${RESULT[command.verb]}`);
   };
   await Promise.all(targets.map(act));
   return 0;
@@ -79,7 +79,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
 async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
   const target = machineOf(await openLab(name), machine);
   const [program = "", ...args] = target.commandInside(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
-  // The host's own Docker is meant, whatever the person's shell points at.
+  // Use the host's own Docker, not the one that the caller's environment selects.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
   const child = spawn(program, args, { stdio: "inherit", env });
   return new Promise((done, failed) => {
@@ -94,7 +94,7 @@ async function image(
 ): Promise<number> {
   const lab = await openLab(name);
   const clock = startClock();
-  // npm changes into the repository; what the person typed is relative to where they were.
+  // npm changes the working directory; INIT_CWD is the one in which the user ran it.
   await lab.loadImage(resolve(process.env.INIT_CWD ?? "", source), tag, { signal, onProgress: clock.step });
   return 0;
 }
@@ -103,7 +103,7 @@ function machineOf(lab: Lab, name: string): LabMachine {
   return name === lab.server.name ? lab.server : lab.host(name);
 }
 
-function whatNext(lab: Lab): string {
+function nextSteps(lab: Lab): string {
   const suffix = lab.name === DEFAULT_LAB ? "" : ` --name ${lab.name}`;
   const hints = [
     ...(lab.hasBerth ? [`export BERTH_SERVER=${lab.serverAddresses.join(",")}`] : []),
@@ -112,5 +112,5 @@ function whatNext(lab: Lab): string {
     `npm run lab -- kill h1${suffix}`,
     `npm run lab -- down${suffix}`,
   ];
-  return `What to try next:\n${hints.map((hint) => `  ${hint}`).join("\n")}`;
+  return `Next steps:\n${hints.map((hint) => `  ${hint}`).join("\n")}`;
 }

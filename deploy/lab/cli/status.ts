@@ -6,13 +6,13 @@ import type { LabHost } from "../lab-host.js";
 import type { LabMachine } from "../lab-machine.js";
 import type { LabServer } from "../lab-server.js";
 
-/** One line of `status`. */
+/** One row of `status`. */
 export interface MachineStatus {
   readonly name: string;
   readonly address: string;
-  /** `cut off`: running, with its cable pulled. */
-  readonly state: "up" | "down" | "cut off";
-  /** The programs of the lab that run on it. */
+  /** `partitioned`: up, but without network. */
+  readonly state: "up" | "down" | "partitioned";
+  /** Names of the lab's daemons that run on the machine. */
   readonly runs: string;
   readonly containers: number;
 }
@@ -42,8 +42,8 @@ function hostStatus(host: LabHost): Promise<MachineStatus> {
 async function serverPrograms(server: LabServer): Promise<string[]> {
   if (server.processes("server").length === 0) return [];
   const health = await server.health();
-  if (health?.status !== "ok") return ["server (not healthy)"];
-  return [health.role === "leader" ? "server (leads)" : "server"];
+  if (health?.status !== "ok") return ["server (unhealthy)"];
+  return [health.role === "leader" ? "server (leader)" : "server"];
 }
 
 async function statusOf(
@@ -53,17 +53,17 @@ async function statusOf(
 ): Promise<MachineStatus> {
   const { name, address, isUp } = machine;
   if (!isUp) return { name, address, state: "down", runs: "", containers: 0 };
-  const [isCutOff, running, containerCount] = await Promise.all([
+  const [isPartitioned, running, containerCount] = await Promise.all([
     machine.isPartitioned(),
     programs(),
     containers(),
   ]);
-  const state = isCutOff ? "cut off" : "up";
+  const state = isPartitioned ? "partitioned" : "up";
   return { name, address, state, runs: running.join(", "), containers: containerCount };
 }
 
 export interface Clock {
-  /** Prints what has just been done, with the seconds since the start. */
+  /** Prints a completed step with the seconds since the start. */
   readonly step: (text: string) => void;
 }
 
@@ -77,7 +77,7 @@ export function startClock(): Clock {
   };
 }
 
-/** Columns as wide as their widest cell, headed by the keys in capitals. */
+/** Formats rows as aligned columns, with the keys as headings. */
 export function table(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const keys = Object.keys(rows[0] ?? {});
   const lines = [
