@@ -4,7 +4,7 @@ import { scaleTimeout } from "./deploy/lab/wait-until.js";
 const SECOND_MS = scaleTimeout(1_000);
 
 /**
- * Four projects: unit (pure and fast), sim (the whole cluster on virtual time), integration (real etcd, real sockets)
+ * Four projects: unit (fast, without I/O), sim (a cluster in virtual time), integration (real etcd, sockets and kernel)
  * and e2e (real Docker hosts in the lab; needs root and Linux).
  */
 export default defineConfig({
@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts", "test/{harness,vm}/*.test.ts"],
-          // Loading the modules again for each of 230 files took most of the time.
+          // Share modules between files: loading them for each of 230 files took most of the time.
           isolate: false,
         },
       },

@@ -1,4 +1,4 @@
-// `npm run bench -- NAME [--json FILE] [--runs N]`: one benchmark a folder in test/bench.
+// `npm run bench -- NAME [--json FILE] [--runs N]`: runs a benchmark. Each folder of test/bench with a main.ts is one.
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { launch } from "../deploy/setup/launch.mjs";
@@ -13,7 +13,7 @@ const [name, ...args] = process.argv.slice(2);
 if (name === "--help" || name === "-h") {
   console.log(usage);
 } else if (name === undefined || !names.includes(name)) {
-  console.error(name === undefined ? usage : `bench: there is no benchmark "${name}"\n${usage}`);
+  console.error(name === undefined ? usage : `bench: unknown benchmark "${name}"\n${usage}`);
   process.exitCode = 2;
 } else {
   await launch({

@@ -1,5 +1,5 @@
-// `npm run test:node -- 22`: runs the unit and integration tests under another release of Node.js, taken from the npm
-// registry. They run twice: with the ingress process's raw transport, and (integration tests of the ingress) without it.
+// `npm run test:node -- 22`: runs the unit and integration tests under another release of Node.js from the npm registry.
+// Then runs the ingress tests again with the net transport.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ examples:
   npm run test:node -- 20 22 24 26
 `;
 
-/** Tests of the ingress process, repeated without the raw transport. */
+/** Path prefix of the tests that run again with the net transport. */
 const INGRESS_TESTS = "test/integration/ingress";
 
 /**
@@ -46,7 +46,7 @@ function installNode(version) {
   return node;
 }
 
-/** Runs vitest under `node`, with that release first in PATH for the processes that tests start. */
+/** Runs vitest under `node`. PATH starts with that release, for the processes that tests start. */
 function runVitest(node, args, env = {}) {
   const folder = mkdtempSync(join(tmpdir(), "berth-node-"));
   try {

@@ -1,6 +1,6 @@
-// `npm test`: makes a fresh clone ready, checks the code without running it, then runs every test.
-// `npm test -- --project unit` and other options go to vitest, and leave the static checks out.
-import { spawn } from "node:child_process";
+// `npm test`: installs what is missing, runs the static checks, then all tests. Arguments are passed to vitest, as in
+// `npm test -- --project unit`; the static checks are then skipped.
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,25 +8,34 @@ import { fileURLToPath } from "node:url";
 import { ensureReady, LAB_PACKAGES, SetupError } from "../deploy/setup.mjs";
 
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
+const VITEST = join(REPO_ROOT, "node_modules/vitest/vitest.mjs");
+const REMOVE_LEFTOVERS = join(REPO_ROOT, "test/harness/remove-leftovers.ts");
+const EXIT_INTERRUPTED = 130;
 
-/** npm scripts that find faults without running anything; cheap ones first. */
+/** npm scripts that check the code without running it, fastest first. */
 const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
-/** In this order, one after the other: later ones take longer and mean less when earlier ones fail. */
+/** Vitest projects in the order in which they run, fastest first. */
 const PROJECTS = ["unit", "sim", "integration", "e2e"];
 
-/** Integration tests mostly wait, each for its own servers: more of them than processors go side by side. */
+/** Integration tests mostly wait, so more of them than processors run in parallel. */
 const OPTIONS = { integration: ["--maxWorkers=3"] };
 
 let running;
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => running?.kill(signal));
+let isInterrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    isInterrupted = true;
+    running?.kill(signal);
+  });
+}
 
+/** Runs a program and returns whether it succeeded. Does nothing after an interrupt. */
 function run(command, args) {
+  if (isInterrupted) return false;
   return new Promise((resolve) => {
     running = spawn(command, args, { cwd: REPO_ROOT, stdio: ["ignore", "inherit", "inherit"] });
-    running.on("exit", (code, signal) =>
-      resolve({ ok: code === 0, interrupted: signal !== null || code === 130 }),
-    );
+    running.on("exit", (code) => resolve(code === 0));
   });
 }
 
@@ -34,7 +43,7 @@ async function runChecks() {
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const name of STATIC_CHECKS) {
     console.log(`\n── ${name}`);
-    const { ok } = await run("npm", ["run", "--silent", name]);
+    const ok = await run("npm", ["run", "--silent", name]);
     total[ok ? "passed" : "failed"] += 1;
   }
   return total;
@@ -42,8 +51,8 @@ async function runChecks() {
 
 async function runVitest(args, report) {
   console.log(`\n── vitest ${args.join(" ")}`);
-  const { ok } = await run("npx", [
-    "vitest",
+  const ok = await run(process.execPath, [
+    VITEST,
     "run",
     ...args,
     "--reporter=default",
@@ -53,7 +62,7 @@ async function runVitest(args, report) {
   return { ok, ...readReport(report, ok) };
 }
 
-/** A test file that could not even be loaded has no failed test, but the run failed: it counts as one. */
+/** Returns the counts of a run. A file that cannot be loaded has no failed test, so a failed run counts as at least one. */
 function readReport(report, ok) {
   try {
     const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, "utf8"));
@@ -77,17 +86,21 @@ async function main(extra) {
         ? [extra]
         : PROJECTS.map((project) => ["--project", project, ...(OPTIONS[project] ?? [])]);
     for (const [index, args] of runs.entries()) {
+      if (isInterrupted) break;
       const { passed, failed, skipped } = await runVitest(args, join(folder, `${index}.json`));
       total.passed += passed;
       total.failed += failed;
       total.skipped += skipped;
     }
-    console.log(
-      `\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`,
-    );
+    // Continuous integration reads the last line.
+    if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
+    console.log(`\n${total.passed} passed, ${total.failed} failed`);
+    if (isInterrupted) return EXIT_INTERRUPTED;
     return total.failed === 0 && total.passed > 0 ? 0 : 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    // A killed or interrupted test process leaves its labs and etcds running.
+    spawnSync(process.execPath, ["--import", "tsx", REMOVE_LEFTOVERS], { cwd: REPO_ROOT, stdio: "inherit" });
   }
 }
 

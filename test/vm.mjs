@@ -1,4 +1,4 @@
-// `node test/vm.mjs -- CMD`: runs a command of this checkout under Debian's own kernel, in an emulated machine.
+// `node test/vm.mjs -- COMMAND`: runs a command in this checkout under Debian's kernel, in an emulated machine.
 import { fileURLToPath } from "node:url";
 import { launch } from "../deploy/setup/launch.mjs";
 import { VM_PACKAGES } from "../deploy/setup.mjs";

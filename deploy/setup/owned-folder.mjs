@@ -3,20 +3,30 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Creates a folder named after this process. Removes the folders of processes that have ended.
+ * Creates a folder named after this process. Removes the folders of ended processes first.
  *
  * @param {string} parent created if it does not exist
  * @param {string} prefix prefix of the folders' names. No other files may use it.
  */
 export function ownedFolder(parent, prefix) {
   mkdirSync(parent, { recursive: true });
+  removeOrphanedFolders(parent, prefix);
+  return mkdtempSync(join(parent, `${prefix}${process.pid}-`));
+}
+
+/**
+ * Removes the folders of processes that have ended.
+ *
+ * @param {string} parent as for {@link ownedFolder}
+ * @param {string} prefix as for {@link ownedFolder}
+ */
+export function removeOrphanedFolders(parent, prefix) {
   for (const name of readdirSync(parent)) {
     const [owner = ""] = name.startsWith(prefix) ? name.slice(prefix.length).split("-") : [];
     if (/^\d+$/.test(owner) && !isAlive(Number(owner))) {
       rmSync(join(parent, name), { recursive: true, force: true });
     }
   }
-  return mkdtempSync(join(parent, `${prefix}${process.pid}-`));
 }
 
 /** @param {number} pid */

@@ -13,7 +13,7 @@ import { ManualClock } from "../../packages/control-plane/src/testing/manual-clo
 import { MemoryStore } from "../../packages/control-plane/src/testing/memory-store/memory-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 
-/** Revisions in a generated comparison are the last this many, so that about half of them hold. */
+/** Generated comparisons use this many recent revisions, so that about half of them succeed. */
 const RECENT = 4;
 
 interface Step {
@@ -67,7 +67,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 });
 
 describe("MemoryStore and EtcdStore", () => {
-  it("give the same answers, states and events for the same transactions", async () => {
+  it("return the same results, states and events for the same transactions", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 15 }), async (steps) => {
         const inMemory = await play(new MemoryStore({ clock: new ManualClock() }), steps);
@@ -78,10 +78,10 @@ describe("MemoryStore and EtcdStore", () => {
   });
 });
 
-/** Everything that can be seen of a run, with revisions counted from its start. */
+/** Runs the steps and returns all results and events, with revisions relative to the start. */
 async function play(store: Store, steps: readonly Step[]): Promise<unknown> {
   const root = `/berth/test/${runs++}/`;
-  // Past revision 0 by as much as comparisons look back: 0 means absent.
+  // Start above the number of revisions that comparisons look back: revision 0 means absent.
   for (let i = 0; i < RECENT; i++)
     await store.txn({ ops: [{ kind: "put", key: `${root}start`, value: "" }] }, signal);
   const start = (await readAll(store, { prefix: root }, signal)).revision;

@@ -1,5 +1,5 @@
-// A candidate in a process of its own, to be killed and stopped: stands for election and writes as fast as a leader may.
-// Arguments: endpoint, name, lease in seconds. Prints one JSON object a line.
+// Runs an election candidate in a separate process, for tests that kill or freeze it. As leader, it writes continuously.
+// Arguments: endpoint, name, lease in seconds. Prints one JSON object per line.
 import { systemClock } from "../../packages/control-plane/dist/runtime/clock.js";
 import { campaign, fence } from "../../packages/control-plane/dist/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/dist/store/etcd/etcd-store.js";
@@ -17,11 +17,11 @@ const options = { store, clock: systemClock, key: LEADER_KEY, value: name, ttlSe
 for await (const term of campaign(options, leaving.signal)) await lead(term);
 store.close();
 
-/** Says when it believes to lead, and writes whether it believes so or not: the fence alone must hold. */
+/** Reports when the term is held. Keeps writing even when it is not, because only the fence must reject the writes. */
 async function lead(term) {
   const epoch = String(term.epoch);
   const sampling = setInterval(() => {
-    // The time is taken first: a process stopped in between must not claim to have led when it woke.
+    // Take the time first: a process frozen between the two steps must not report that it led when it resumed.
     const atMs = Number(process.hrtime.bigint() / 1_000_000n);
     if (term.isHeld()) console.log(JSON.stringify({ kind: "held", name, epoch, atMs }));
   }, STEP_MS);

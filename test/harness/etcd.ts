@@ -3,91 +3,96 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { basename, join } from "node:path";
+import { scaleTimeout, waitUntil } from "../../deploy/lab/wait-until.js";
 
 const FOLDER_PREFIX = "berth-test-etcd-";
 const START_TIMEOUT_MS = 15_000;
-const STOP_TIMEOUT_MS = 5_000;
-const POLL_MS = 25;
+const FREEZE_TIMEOUT_MS = scaleTimeout(5_000);
+const CALL_TIMEOUT_MS = 1_000;
 
-/** A folder names its etcd and the test process that owns it, so that a later run can clear away what a crashed one left. */
+/**
+ * Range of the ports. Below the ports that Linux gives to outgoing connections (from 32768), so that a restarted etcd
+ * finds its ports free. Below those of the server's embedded etcd (from 20000), which other tests start.
+ */
+const FIRST_PORT = 10_000;
+const PORT_COUNT = 10_000;
+/** A start fails when another process binds a port between the check and the start. */
+const MAX_STARTS = 5;
+
+/** Names the etcd process and the test process of a folder, so that a later run can remove what a killed one left. */
 const OWNER_FILE = "owner.json";
 
 export interface TestEtcd {
   readonly endpoint: string;
-  /** Of the process that was started last. */
+  /** PID of the process that was started last. */
   readonly pid: number | undefined;
-  /** Stops the process where it is, as a machine under memory pressure or a paused VM does. */
+  /** Stops all threads of the process, like memory pressure or a paused VM. Resume it with `resume`. */
   freeze(): void;
   resume(): void;
-  /** kill -9; the data stays. */
+  /** Sends SIGKILL and waits for the end. The data stays. */
   kill(): Promise<void>;
-  /** Starts it again on the same data and ports. */
+  /** Starts etcd again with the same data and ports. */
   restart(): Promise<void>;
-  /** Forgets all revisions before this one. */
+  /** Discards all revisions before this one. */
   compact(revision: bigint): Promise<void>;
-  /** Ends it and removes its folder. */
+  /** Stops etcd and removes its folder. */
   close(): Promise<void>;
 }
 
 export interface TestEtcdOptions {
-  /** Write to the disk before it answers, as in production. Tests do without: a killed process loses nothing, and none cuts power. */
+  /** Whether etcd syncs writes to the disk, as in production. Tests need no sync: a killed process loses no data. */
   readonly fsync?: boolean;
 }
 
-/** Starts a real etcd on unused loopback ports in a temporary folder. */
-export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Promise<TestEtcd> {
-  sweepLeftovers();
-  const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX));
-  const [clientPort, peerPort] = await Promise.all([freePort(), freePort()]);
-  const endpoint = `http://127.0.0.1:${clientPort}`;
-  const peer = `http://127.0.0.1:${peerPort}`;
-  const args = [
-    [
-      "--name",
-      "test",
-      "--data-dir",
-      join(folder, "data"),
-      ...(fsync ? [] : ["--unsafe-no-fsync"]),
-      "--logger",
-      "zap",
-      "--log-level",
-      "error",
-    ],
-    ["--listen-client-urls", endpoint, "--advertise-client-urls", endpoint],
-    ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `test=${peer}`],
-  ].flat();
+interface Ports {
+  readonly client: number;
+  readonly peer: number;
+}
 
+/** Starts a real etcd on free loopback ports with a temporary folder. */
+export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Promise<TestEtcd> {
+  removeLeftoverEtcds();
+  const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX));
   let child: ChildProcess | undefined;
-  const clearAway = (): void => {
+  const cleanUp = (): void => {
     child?.kill("SIGKILL");
     rmSync(folder, { recursive: true, force: true });
   };
-  process.once("exit", clearAway);
+  process.once("exit", cleanUp);
 
-  const start = async (): Promise<void> => {
-    child = spawn("etcd", args, { stdio: "ignore" });
-    writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ owner: process.pid, etcd: child.pid }));
-    await waitUntilHealthy(endpoint);
+  /** Returns false when etcd exits while starting, which it does when a port is in use. */
+  const start = async (ports: Ports): Promise<boolean> => {
+    const started = spawn("etcd", etcdArguments(folder, ports, fsync), { stdio: "ignore" });
+    child = started;
+    writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ owner: process.pid, etcd: started.pid }));
+    const readiness = async (): Promise<"ready" | "exited" | false> => {
+      if (hasExited(started)) return "exited";
+      return (await isHealthy(folder, ports)) && "ready";
+    };
+    const what = `etcd on port ${ports.client} to become healthy`;
+    return (await waitUntil(readiness, { what, timeoutMs: START_TIMEOUT_MS })) === "ready";
   };
   const kill = async (): Promise<void> => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || hasExited(child)) return;
     const exited = once(child, "exit");
     child.kill("SIGKILL");
     await exited;
   };
 
-  await start();
+  const ports = await startOnFreePorts(start);
+  const endpoint = urlOf(ports.client);
   return {
     endpoint,
     get pid() {
       return child?.pid;
     },
-    freeze: () => child?.pid !== undefined && stopAllThreads(child.pid),
+    freeze: () => child?.pid !== undefined && freezeAllThreads(child.pid),
     resume: () => child?.kill("SIGCONT"),
     kill,
-    restart: start,
+    restart: async () => {
+      if (!(await start(ports))) throw new Error(`etcd exited while restarting on port ${ports.client}`);
+    },
     compact: async (revision) => {
       const body = JSON.stringify({ revision: String(revision), physical: true });
       const response = await fetch(`${endpoint}/v3/kv/compaction`, { method: "POST", body });
@@ -95,47 +100,84 @@ export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Pr
     },
     close: async () => {
       await kill();
-      process.off("exit", clearAway);
-      clearAway();
+      process.off("exit", cleanUp);
+      cleanUp();
     },
   };
 }
 
-/** Returns when the last thread stands still: until then etcd may answer a call that comes after the signal. */
-function stopAllThreads(pid: number): void {
+function urlOf(port: number): string {
+  return `http://127.0.0.1:${port}`;
+}
+
+function etcdArguments(folder: string, { client, peer }: Ports, fsync: boolean): string[] {
+  const name = basename(folder);
+  return [
+    ...["--name", name, "--data-dir", join(folder, "data"), ...(fsync ? [] : ["--unsafe-no-fsync"])],
+    ...["--logger", "zap", "--log-level", "error"],
+    ...["--listen-client-urls", urlOf(client), "--advertise-client-urls", urlOf(client)],
+    ...["--listen-peer-urls", urlOf(peer), "--initial-advertise-peer-urls", urlOf(peer)],
+    ...["--initial-cluster", `${name}=${urlOf(peer)}`],
+  ];
+}
+
+/** Starts etcd on free ports, and on other ones when a port has been taken in the meantime. */
+async function startOnFreePorts(start: (ports: Ports) => Promise<boolean>): Promise<Ports> {
+  for (let attempt = 0; attempt < MAX_STARTS; attempt += 1) {
+    const client = FIRST_PORT + Math.floor(Math.random() * (PORT_COUNT - 1));
+    const ports = { client, peer: client + 1 };
+    const free = await Promise.all([isFree(ports.client), isFree(ports.peer)]);
+    if (free.every(Boolean) && (await start(ports))) return ports;
+  }
+  throw new Error(`etcd did not start in ${MAX_STARTS} attempts`);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const isListening = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => resolve(true));
+  });
+  if (isListening) await new Promise((resolve) => server.close(resolve));
+  return isListening;
+}
+
+function hasExited(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+/** Returns whether the folder's etcd is healthy. Checks its name, because another etcd may listen on the port. */
+async function isHealthy(folder: string, { client }: Ports): Promise<boolean> {
+  const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  try {
+    const health = await fetch(`${urlOf(client)}/health`, { signal });
+    if (!health.ok) return false;
+    const listing = await fetch(`${urlOf(client)}/v3/cluster/member/list`, {
+      method: "POST",
+      body: "{}",
+      signal,
+    });
+    const { members } = (await listing.json()) as { readonly members: readonly { readonly name: string }[] };
+    return members.some(({ name }) => name === basename(folder));
+  } catch {
+    return false;
+  }
+}
+
+/** Stops a process and waits until all its threads stand still: until then etcd may still answer a call. */
+function freezeAllThreads(pid: number): void {
   process.kill(pid, "SIGSTOP");
-  const deadline = Date.now() + STOP_TIMEOUT_MS;
-  const stands = (thread: string): boolean =>
+  const deadlineMs = Date.now() + FREEZE_TIMEOUT_MS;
+  const isStopped = (thread: string): boolean =>
     /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8"));
-  while (!readdirSync(`/proc/${pid}/task`).every(stands)) {
-    if (Date.now() > deadline) throw new Error(`etcd ${pid} did not stop within ${STOP_TIMEOUT_MS} ms`);
+  while (!readdirSync(`/proc/${pid}/task`).every(isStopped)) {
+    if (Date.now() > deadlineMs) throw new Error(`etcd ${pid} did not stop within ${FREEZE_TIMEOUT_MS} ms`);
   }
 }
 
-async function waitUntilHealthy(endpoint: string): Promise<void> {
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    const healthy = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1_000) })
-      .then((response) => response.ok)
-      .catch(() => false);
-    if (healthy) return;
-    await delay(POLL_MS);
-  }
-  throw new Error(`etcd at ${endpoint} was not healthy within ${START_TIMEOUT_MS} ms`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
-/** Ends etcd processes of test runs that are gone, and removes their folders. */
-function sweepLeftovers(): void {
-  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER_PREFIX))) {
+/** Ends the etcd processes of test processes that have ended, and removes their folders. */
+export function removeLeftoverEtcds(): void {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(FOLDER_PREFIX))) {
     const folder = join(tmpdir(), name);
     const owned = readOwner(folder);
     if (owned === undefined || isAlive(owned.owner)) continue;

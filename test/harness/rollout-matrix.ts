@@ -6,9 +6,9 @@ import {
   Rollout_State as State,
 } from "@berth/proto";
 
-/** Long enough to hear of a crash on a busy machine, short enough to wait for in every row. */
+/** Long enough to detect a crash on a busy machine, short enough for every row of the matrix. */
 const MONITOR_MS = 1_500;
-/** A busy machine starts fake containers within it. */
+/** Fake containers start within this time even on a busy machine. */
 const PROGRESS_DEADLINE_MS = 4_000;
 
 export const REPLICAS = 2;
@@ -19,26 +19,26 @@ const ACTIONS = {
   continue: FailureAction.CONTINUE,
   rollback: FailureAction.ROLLBACK,
 } as const;
-/** What the new version turns out to be; the fake agents know the images. */
+/** Behavior of the new version. The fake agents implement it by the image's name. */
 const VERSIONS = ["good", "crashing", "never-healthy", "unplaceable", "unpullable"] as const;
 
-/** One combination: a service of its own, of which a second version is rolled out. */
+/** One combination: a service that is updated to a second version. */
 export interface MatrixRow {
   readonly name: string;
   readonly order: keyof typeof ORDERS;
   readonly action: keyof typeof ACTIONS;
   readonly version: (typeof VERSIONS)[number];
-  /** How the rollout is to end. */
+  /** Expected final state of the rollout. */
   readonly expected: State;
 }
 
-/** What became of one combination. */
+/** Result of one combination. */
 export interface MatrixOutcome {
   readonly row: MatrixRow;
   readonly isLeaderKilled: boolean;
   readonly state: State;
   readonly tookMs: number;
-  /** Tasks of the first version that ran before and run on. */
+  /** Number of tasks of the first version that kept running. */
   readonly kept: number;
   readonly failed: number;
   readonly message: string;
@@ -56,7 +56,7 @@ export const MATRIX: readonly MatrixRow[] = keysOf(ORDERS).flatMap((order) =>
   ),
 );
 
-/** `first`: what every row begins with; otherwise what it is updated to. */
+/** Returns the spec of the first or the second version of a row's service. */
 export function matrixSpec(row: MatrixRow, version: "first" | "second"): ServiceSpec {
   const isSecond = version === "second";
   const image = isSecond ? `${row.version === "unplaceable" ? "good" : row.version}:2` : "good:1";
@@ -76,14 +76,15 @@ export function matrixSpec(row: MatrixRow, version: "first" | "second"): Service
   });
 }
 
-/** The state in which a rollout came to its end; undefined while it goes on. */
+/** Returns the final state of a rollout. Undefined while it is in progress. */
 export function finalState(summary: ServiceSummary | undefined): State | undefined {
   const state = summary?.service?.rollout?.state ?? State.UNSPECIFIED;
-  const goesOn = state === State.UNSPECIFIED || state === State.UPDATING || state === State.ROLLING_BACK;
-  return goesOn ? undefined : state;
+  const isInProgress =
+    state === State.UNSPECIFIED || state === State.UPDATING || state === State.ROLLING_BACK;
+  return isInProgress ? undefined : state;
 }
 
-/** The matrix as people read it, one line for each combination. */
+/** Formats the results as a table, one line for each combination. */
 export function matrixText(outcomes: readonly MatrixOutcome[]): string {
   const head = [
     "order",
@@ -100,8 +101,8 @@ export function matrixText(outcomes: readonly MatrixOutcome[]): string {
     row.order,
     row.action,
     row.version,
-    isLeaderKilled ? "killed" : "stays",
-    STATE_WORDS[state] ?? String(state),
+    isLeaderKilled ? "killed" : "stable",
+    STATE_NAMES[state] ?? String(state),
     `${(tookMs / 1000).toFixed(1)} s`,
     `${kept}/${REPLICAS}`,
     String(failed),
@@ -118,7 +119,7 @@ export function matrixText(outcomes: readonly MatrixOutcome[]): string {
   return [head, ...lines].map(text).join("\n");
 }
 
-const STATE_WORDS: Readonly<Partial<Record<State, string>>> = {
+const STATE_NAMES: Readonly<Partial<Record<State, string>>> = {
   [State.COMPLETED]: "completed",
   [State.PAUSED]: "paused",
   [State.ROLLBACK_COMPLETED]: "rolled back",

@@ -8,11 +8,11 @@ const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
 export interface ServerProcess {
   readonly address: string;
   readonly process: ChildProcess;
-  /** kill -9. */
+  /** Sends SIGKILL and waits for the end. */
   kill(): Promise<void>;
 }
 
-/** Starts `berth server` on free ports and resolves when it is up. @throws with its last words if it ends instead */
+/** Starts `berth server` on free ports and waits until it is up. Throws with its last log line if it exits instead. */
 export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
   const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
   const child = spawn(process.execPath, [PROGRAM, ...ports, ...args], {
@@ -35,7 +35,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
     child.stderr.resume();
     return { address, process: child, kill };
   }
-  throw new Error(`the server did not come up: ${lastLine}`);
+  throw new Error(`the server exited while starting: ${lastLine}`);
 }
 
 function parseServerAddress(line: string): string | undefined {

@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { ownedFolder } from "../../deploy/setup/owned-folder.mjs";
 import { temporaryFolder } from "./temporary-folder.js";
 
-it("removes what processes left behind that are gone, and nothing else", () => {
+it("removes the folders of ended processes only", () => {
   const parent = temporaryFolder();
   onTestFinished(() => rmSync(parent, { recursive: true }));
   const gone = `of-${spawnSync("true").pid}-x`;

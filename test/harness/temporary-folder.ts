@@ -1,10 +1,17 @@
 import { tmpdir } from "node:os";
-import { ownedFolder } from "../../deploy/setup/owned-folder.mjs";
+import { ownedFolder, removeOrphanedFolders } from "../../deploy/setup/owned-folder.mjs";
+
+const PREFIX = "berth-test-of-";
 
 /**
- * A new folder of this test process: whichever test comes next removes the folders of test processes that were killed.
- * An ingress process that one of them left behind ends when its folder is gone.
+ * Creates a folder for this test process. Removes the folders of test processes that were killed. A leftover ingress
+ * process exits when its folder is gone.
  */
 export function temporaryFolder(): string {
-  return ownedFolder(tmpdir(), "berth-test-of-");
+  return ownedFolder(tmpdir(), PREFIX);
+}
+
+/** Removes the folders of test processes that have ended. */
+export function removeLeftoverFolders(): void {
+  removeOrphanedFolders(tmpdir(), PREFIX);
 }

@@ -22,24 +22,24 @@ import type { Store } from "../../packages/control-plane/src/store/store.js";
 import { eventually } from "./eventually.js";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
 
-/** Everything but leases and the layout's mark. */
+/** Keys of records. Excludes leases and the store's layout version. */
 const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips)\//;
 
 export interface TestServer {
   readonly address: string;
   readonly httpAddress: string;
   readonly calls: RpcClient<typeof ControlServiceService>;
-  /** As SIGTERM does: resigns, then ends. */
+  /** Stops the server as SIGTERM does: resigns first. */
   stop(): Promise<void>;
 }
 
-/** Servers and agents of one test, all ended by `close`. */
+/** Servers and fake agents of one test. `close` ends them all. */
 export class TestCluster {
   readonly #endpoint: string;
   readonly #cleanUps: (() => Promise<void> | void)[] = [];
   readonly servers: TestServer[] = [];
   readonly agents: FakeAgent[] = [];
-  /** Whether a host answers, seen from anywhere. A silent one takes all of the time that it is given. */
+  /** Probes a host. A host that does not answer uses up all tries, as a real one does. */
   readonly #probe: Probe = async ({ address, tries, tryMs }) => {
     const lives = this.agents.some((agent) => agent.address === address && agent.isHostUp);
     if (!lives) await delay(tries * tryMs);
@@ -50,7 +50,7 @@ export class TestCluster {
     this.#endpoint = etcdEndpoint;
   }
 
-  /** A server in this process, on an etcd connection of its own. */
+  /** Starts a server in this process, with its own etcd connection. */
   async startServer(
     wrap: (store: Store) => Store = (store) => store,
     settings: { readonly autoRebalanceMs?: number; readonly floodLimit?: number } = {},
@@ -87,13 +87,14 @@ export class TestCluster {
     return server;
   }
 
-  /** Agents that have registered by the time it resolves. */
+  /** Starts agents and waits until they have received their assignments. */
   async startAgents(
     nodeIds: readonly string[],
     options: Partial<FakeAgentOptions> = {},
   ): Promise<FakeAgent[]> {
     const agents = nodeIds.map((nodeId) => this.startAgent(nodeId, options));
-    for (const agent of agents) await eventually("the agent has its set", () => agent.completeSets > 0);
+    for (const agent of agents)
+      await eventually("the agent has its assignments", () => agent.completeSets > 0);
     return agents;
   }
 
@@ -105,7 +106,7 @@ export class TestCluster {
     return agent;
   }
 
-  /** A connection to the store, to look at and to edit by hand. */
+  /** Opens a connection to the store, for tests that read or edit records directly. */
   openStore(): { readonly store: Store; keys(): Promise<readonly string[]> } {
     const store = new EtcdStore({ endpoints: [this.#endpoint] });
     this.#cleanUps.push(() => store.close());
@@ -116,7 +117,7 @@ export class TestCluster {
     return { store, keys };
   }
 
-  /** Ends everything. Returns what agents complained of, which should be nothing. */
+  /** Ends everything. Returns the violations of the protocol that agents have seen; a test expects none. */
   async close(): Promise<readonly string[]> {
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
     return this.agents.flatMap(({ violations: complaints }) => complaints);
@@ -167,6 +168,7 @@ export function deployment(
   return { ...DeployStackRequest.fromPartial({ stack: "shop" }), services, ...options };
 }
 
+/** Waits until a service has converged and returns it. */
 export async function converged(
   calls: TestServer["calls"],
   name: string,

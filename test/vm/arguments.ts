@@ -2,39 +2,40 @@ import { parseArgs } from "node:util";
 
 export const HELP = `usage: node test/vm.mjs [--cpus N] [--memory MIB] [--timeout SECONDS] [--log FILE] -- COMMAND [WORD...]
 
-Runs a command in this checkout under Debian's own kernel, in an emulated machine: for what this machine's kernel
-lacks (WireGuard). It sees this machine's files and changes none of them. Some thirty times slower. For root.
+Runs a command in this checkout under Debian's kernel, in an emulated machine. Use it for features that this machine's
+kernel lacks, such as WireGuard. The machine reads this machine's files but cannot change them. Needs root. About 30
+times slower than this machine.
 
-The first time, apt installs QEMU and fetches that kernel (70 MB) into /var/cache/berth-vm; it is not installed.
+The first run installs QEMU and downloads the kernel (70 MB) into /var/cache/berth-vm, without installing it.
 
-  --cpus N           of the emulated machine; 2 unless given
-  --memory MIB       of the emulated machine; 6144 unless given
-  --timeout SECONDS  after which it is switched off; 1800 unless given
-  --log FILE         keeps what the kernel says
+  --cpus N           number of processors (default: 2)
+  --memory MIB       memory (default: 6144)
+  --timeout SECONDS  stop the machine after this time (default: 1800)
+  --log FILE         write the kernel's log to FILE
 
-A single word is a line for the shell. Exits with the command's exit code.`;
+A single argument is run by the shell. Exits with the command's exit code.`;
 
 export interface VmOptions {
-  /** A line for the shell, in the checkout. */
+  /** Shell command, run in the checkout. */
   readonly command: string;
   readonly cpus: number;
   readonly memoryMib: number;
   readonly timeoutMs: number;
-  /** Where the kernel's messages are kept; undefined: they are thrown away. */
+  /** File for the kernel's log. Undefined to discard it. */
   readonly log: string | undefined;
 }
 
 export type ParsedArguments =
   | { readonly kind: "help" }
-  | { readonly kind: "wrong"; readonly message: string }
+  | { readonly kind: "invalid"; readonly message: string }
   | { readonly kind: "run"; readonly options: VmOptions };
 
 const SECOND_MS = 1_000;
 
-export function parseArguments(words: readonly string[]): ParsedArguments {
+export function parseArguments(argv: readonly string[]): ParsedArguments {
   try {
     const { values, positionals } = parseArgs({
-      args: [...words],
+      args: [...argv],
       allowPositionals: true,
       options: {
         help: { type: "boolean", short: "h", default: false },
@@ -45,7 +46,7 @@ export function parseArguments(words: readonly string[]): ParsedArguments {
       },
     });
     if (values.help) return { kind: "help" };
-    if (positionals.length === 0) return { kind: "wrong", message: "no command is given" };
+    if (positionals.length === 0) return { kind: "invalid", message: "missing command" };
     const options = {
       command: positionals.length === 1 ? (positionals[0] ?? "") : positionals.map(quoted).join(" "),
       cpus: wholeNumber("--cpus", values.cpus),
@@ -55,31 +56,31 @@ export function parseArguments(words: readonly string[]): ParsedArguments {
     };
     return { kind: "run", options };
   } catch (error) {
-    return { kind: "wrong", message: error instanceof Error ? error.message : String(error) };
+    return { kind: "invalid", message: error instanceof Error ? error.message : String(error) };
   }
 }
 
 function wholeNumber(option: string, text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text))
-    throw new Error(`${option} must be a whole number of at least 1, not "${text}"`);
+    throw new Error(`invalid value "${text}" for ${option}: expected a positive whole number`);
   return Number(text);
 }
 
-/** As one word for a shell. */
+/** Quotes an argument for a shell. */
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** Why the machine cannot be given these folders; undefined when it can. */
+/** Returns why the machine cannot use these folders. Undefined when it can. */
 export function pathProblem({
   checkout,
   temporary,
 }: Record<"checkout" | "temporary", string>): string | undefined {
-  // It is a word of the kernel's command line.
+  // The path is an argument of the kernel's command line.
   if (/[\s"]/.test(checkout)) {
-    return `the checkout is in ${JSON.stringify(checkout)}: the machine takes no path with spaces or quotes; move it`;
+    return `unsupported checkout path ${JSON.stringify(checkout)}: it contains spaces or quotes; move the checkout`;
   }
-  // It is a part of an option of QEMU's.
+  // The path is part of a QEMU option.
   if (temporary.includes(",")) {
-    return `temporary files are in ${JSON.stringify(temporary)}: QEMU takes no path with a comma; set TMPDIR to another`;
+    return `unsupported temporary folder ${JSON.stringify(temporary)}: it contains a comma; set TMPDIR to another`;
   }
   return undefined;
 }

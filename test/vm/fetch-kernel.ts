@@ -4,29 +4,30 @@ import { join } from "node:path";
 import { runOrThrow } from "../../deploy/lab/run.js";
 import { ownedFolder } from "../../deploy/setup/owned-folder.mjs";
 
-/** Kernels that were fetched once, unpacked: a folder for each version. */
+/** Unpacked kernels, one folder for each version. */
 const CACHE = "/var/cache/berth-vm";
-/** Names the package of the kernel that this Debian release has now. */
+/** Package that depends on the current kernel of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
-/** 70 MB to fetch, 400 MB to unpack, perhaps on a busy machine. */
+/** Allows for 70 MB to download and 400 MB to unpack on a busy machine. */
 const FETCH_TIMEOUT_MS = 600_000;
 
-/** A kernel with its modules, as Debian's package has them. */
+/** A kernel with its modules, from Debian's package. */
 export interface Kernel {
-  /** As `uname -r` tells it. */
+  /** Release, as in `uname -r`. */
   readonly release: string;
   readonly image: string;
-  /** The modules, with what depmod has made of them. */
+  /** Folder of the modules, with the files of depmod. */
   readonly modules: string;
 }
 
-/** Debian's kernel, unpacked into a cache; nothing of it is installed on this machine. */
+/** Returns Debian's kernel from the cache. Downloads it first if needed, without installing it. */
 export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   const name = await packageName(signal);
   const folder = join(CACHE, name);
   if (!existsSync(folder)) await unpack(name, folder, signal);
   const [release] = await readdir(join(folder, "lib/modules"));
-  if (release === undefined) throw new Error(`${folder} has no modules: remove it, and it is fetched again`);
+  if (release === undefined)
+    throw new Error(`${folder} has no modules: remove the folder to download the kernel again`);
   return {
     release,
     image: join(folder, "boot", `vmlinuz-${release}`),
@@ -43,10 +44,11 @@ async function packageName(signal: AbortSignal): Promise<string> {
   if (newest !== undefined) return newest;
   const name = await dependencyOf(META_PACKAGE, signal);
   if (name !== undefined) return name;
-  console.error("vm: fetching Debian's package lists (apt-get update)");
+  console.error("vm: updating Debian's package lists (apt-get update)");
   await runOrThrow(["apt-get", "update", "--quiet"], { timeoutMs: FETCH_TIMEOUT_MS, signal });
   const again = await dependencyOf(META_PACKAGE, signal);
-  if (again === undefined) throw new Error(`apt knows no ${META_PACKAGE}: is this Debian, with its archive?`);
+  if (again === undefined)
+    throw new Error(`package ${META_PACKAGE} not found: the emulated machine needs Debian's archive`);
   return again;
 }
 
@@ -55,16 +57,16 @@ async function dependencyOf(name: string, signal: AbortSignal): Promise<string |
   return /Depends: (linux-image-\S+)/.exec(listed)?.[1];
 }
 
-/** Into a folder of its own first: what is there under its name is whole. */
+/** Unpacks into a temporary folder first, so that a folder in the cache is always complete. */
 async function unpack(name: string, folder: string, signal: AbortSignal): Promise<void> {
-  console.error(`vm: fetching ${name} (70 MB) into ${CACHE}; it is not installed on this machine`);
+  console.error(`vm: downloading ${name} (70 MB) into ${CACHE} without installing it`);
   const scratch = ownedFolder(CACHE, ".new-");
   try {
     const options = { timeoutMs: FETCH_TIMEOUT_MS, signal };
     await runOrThrow(["sh", "-c", 'cd "$0" && apt-get download --quiet "$1"', scratch, name], options);
     const files = await readdir(scratch);
     const archive = files.find((file) => file.endsWith(".deb"));
-    if (archive === undefined) throw new Error(`apt-get download brought no ${name}`);
+    if (archive === undefined) throw new Error(`apt-get download did not download ${name}`);
     const contents = join(scratch, "contents");
     await runOrThrow(["dpkg", "-x", join(scratch, archive), contents], options);
     const [release = ""] = await readdir(join(contents, "lib/modules"));

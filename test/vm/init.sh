@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# PID 1 of the emulated machine, from the initramfs: puts a layer in memory over the files of the machine that runs
-# it, and goes on there.
+# First PID 1 of the emulated machine, in the initramfs. Mounts the outer machine's files read-only, with an overlay in
+# memory, and switches to them.
 set -eu
 bb=/bin/busybox
 trap '$bb echo "init failed"; $bb poweroff -f' EXIT
@@ -10,7 +10,7 @@ $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
 while read -r module; do $bb insmod "/modules/$module"; done </modules/order
 
-# Nobody else writes what it reads while it runs, or it may see what was: it keeps what it has read in memory.
+# cache=loose: the machine may see old contents of files that change while it runs.
 $bb mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /lower
 $bb mount -t tmpfs -o size=90% tmpfs /layer
 $bb mkdir /layer/upper /layer/work

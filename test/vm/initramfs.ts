@@ -8,10 +8,10 @@ const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
 const BUSYBOX = "/bin/busybox";
 
-/** What the root file system needs: this machine's files over virtio, and a layer over them. */
-const WANTED = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
+/** Modules for the root file system: 9p over virtio for this machine's files, and an overlay over them. */
+const ROOT_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 
-/** Writes the archive from which the kernel starts: BusyBox, a few modules, two scripts, the command. */
+/** Writes the initial RAM file system: BusyBox, kernel modules, two scripts and the command. Returns its path. */
 export async function writeInitramfs(
   kernel: Kernel,
   { scratch, command }: { readonly scratch: string; readonly command: string },
@@ -27,7 +27,7 @@ export async function writeInitramfs(
   await chmod(join(root, "init"), 0o755);
   await copyFile(MACHINE, join(root, "machine.sh"));
   await writeFile(join(root, "command.sh"), command);
-  const modules = inOrder(await readFile(join(kernel.modules, "modules.dep"), "utf8"), WANTED);
+  const modules = inOrder(await readFile(join(kernel.modules, "modules.dep"), "utf8"), ROOT_MODULES);
   for (const file of modules)
     await copyFile(join(kernel.modules, file), join(root, "modules", basename(file)));
   await writeFile(join(root, "modules/order"), modules.map((file) => `${basename(file)}\n`).join(""));
@@ -36,7 +36,7 @@ export async function writeInitramfs(
   return archive;
 }
 
-/** Files of modules, each after those that it needs. What `modules.dep` does not list is part of the kernel. */
+/** Returns the files of modules, each after its dependencies. Modules missing in `modules.dep` are built in. */
 export function inOrder(modulesDep: string, wanted: readonly string[]): readonly string[] {
   const needs = new Map<string, readonly string[]>();
   for (const line of modulesDep.split("\n")) {

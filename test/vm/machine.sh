@@ -1,6 +1,6 @@
 #!/bin/sh
-# PID 1 of the emulated machine, on its root file system: mounts what Debian mounts, runs the command, writes its exit
-# code where the machine outside finds it, and switches off. The kernel's command line says where things are.
+# PID 1 of the emulated machine, in the final root file system. Mounts the usual file systems, runs the command, writes
+# its exit code to a folder of the outer machine, and powers off. Reads its settings from the kernel's command line.
 set -u
 bb=/bin/busybox
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
@@ -29,7 +29,7 @@ $bb hostname berth-vm
 
 stty -F /dev/ttyS1 raw -echo
 cd "$checkout" || exit
-# Through a pipe: to a terminal, programs draw pictures that move.
+# Use a pipe: on a terminal, programs print progress animations.
 {
   setsid sh /command.sh </dev/null 2>&1
   echo $? >/mnt/berth-vm/exit-code

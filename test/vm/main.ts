@@ -18,14 +18,14 @@ switch (parsed.kind) {
   case "help":
     console.log(HELP);
     break;
-  case "wrong":
+  case "invalid":
     console.error(`vm: ${parsed.message}\n${HELP}`);
     process.exitCode = EXIT_BAD_USAGE;
     break;
   case "run":
     try {
       if (process.getuid?.() !== 0)
-        throw new Error("run it as root: it shows the machine all files of this one");
+        throw new Error("must run as root: the machine reads all files of this one");
       const problem = pathProblem({ checkout: REPO_ROOT, temporary: tmpdir() });
       if (problem !== undefined) throw new Error(problem);
       const kernel = await fetchKernel(interrupt.signal);

@@ -8,23 +8,25 @@ import type { VmOptions } from "./arguments.js";
 import type { Kernel } from "./fetch-kernel.js";
 import { writeInitramfs } from "./initramfs.js";
 
-/** Emulation costs about so much: what waits in tests and in the lab waits so many times longer. */
+/** Factor for the timeouts of the tests and the lab. Emulation is about this much slower. */
 const TIMEOUT_SCALE = 20;
-/** Of the kernel's messages, where the machine has ended without an exit code. */
+/** Number of lines of the kernel's log in the error when the machine ends without an exit code. */
 const TAIL_LINES = 20;
 
-/** Boots the kernel on this machine's files and runs the command there; returns its exit code. */
+/** Boots the kernel with this machine's files, runs the command, and returns its exit code. */
 export async function runMachine(kernel: Kernel, options: VmOptions, signal: AbortSignal): Promise<number> {
   const scratch = temporaryFolder();
   const [out, log] = [join(scratch, "out"), join(scratch, "kernel.log")];
   try {
     await mkdir(out);
     const initramfs = await writeInitramfs(kernel, { scratch, command: options.command }, signal);
-    await emulate(machineWords(kernel, options, { initramfs, out, log }), options.timeoutMs, signal);
+    await emulate(qemuArguments(kernel, options, { initramfs, out, log }), options.timeoutMs, signal);
     const code = await readFile(join(out, "exit-code"), "utf8").catch(() => "");
     if (/^\d+\n$/.test(code)) return Number(code);
     const tail = (await readFile(log, "utf8").catch(() => "")).trimEnd().split("\n").slice(-TAIL_LINES);
-    throw new Error(`the machine ended before its command; the kernel's last words:\n${tail.join("\n")}`);
+    throw new Error(
+      `the machine stopped before the command completed; end of the kernel's log:\n${tail.join("\n")}`,
+    );
   } finally {
     if (options.log !== undefined) await copyFile(log, options.log).catch(() => {});
     await rm(scratch, { recursive: true, force: true });
@@ -33,12 +35,12 @@ export async function runMachine(kernel: Kernel, options: VmOptions, signal: Abo
 
 interface Files {
   readonly initramfs: string;
-  /** Where the machine writes what is to stay. */
+  /** Folder into which the machine writes the exit code. */
   readonly out: string;
   readonly log: string;
 }
 
-function machineWords(
+function qemuArguments(
   kernel: Kernel,
   { cpus, memoryMib }: VmOptions,
   { initramfs, out, log }: Files,
@@ -58,10 +60,10 @@ function machineWords(
   ];
 }
 
-/** The machine does not outlive this process, however that ends. */
-async function emulate(words: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
+/** Runs QEMU until it exits. The kernel kills it when this process ends for any reason. */
+async function emulate(args: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const argv = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...words];
+  const argv = ["--pdeathsig", "KILL", "qemu-system-x86_64", ...args];
   const machine = spawn("setpriv", argv, { stdio: ["ignore", "inherit", "inherit"], detached: true });
   const end = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   const switchOff = (): boolean => machine.kill("SIGKILL");
@@ -69,8 +71,8 @@ async function emulate(words: readonly string[], timeoutMs: number, signal: Abor
   try {
     const [code] = await once(machine, "exit");
     signal.throwIfAborted();
-    if (end.aborted) throw new Error(`it was switched off after ${timeoutMs / 1_000} s`);
-    if (code !== 0) throw new Error(`qemu-system-x86_64 ended with ${code}`);
+    if (end.aborted) throw new Error(`the machine was stopped after the timeout of ${timeoutMs / 1_000} s`);
+    if (code !== 0) throw new Error(`qemu-system-x86_64 failed with exit code ${code}`);
   } finally {
     end.removeEventListener("abort", switchOff);
   }

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { parseArguments, pathProblem } from "./arguments.js";
 import { inOrder } from "./initramfs.js";
 
-describe("the arguments of the emulated machine", () => {
-  it("are a command, as words or as a line for the shell, and options before it", () => {
+describe("parseArguments()", () => {
+  it("parses options followed by a command, given as arguments or as one shell command", () => {
     expect(parseArguments(["--cpus", "4", "--", "echo", "it's", "--cpus"])).toEqual({
       kind: "run",
       options: {
@@ -19,21 +19,24 @@ describe("the arguments of the emulated machine", () => {
   });
 
   it.each([
-    [[], "no command is given"],
-    [["--cpus", "0", "true"], '--cpus must be a whole number of at least 1, not "0"'],
+    [[], "missing command"],
+    [["--cpus", "0", "true"], 'invalid value "0" for --cpus: expected a positive whole number'],
     [["--nosuch", "true"], "Unknown option '--nosuch'"],
-  ])("are refused when they are %j", (words, message) => {
-    expect(parseArguments(words)).toMatchObject({ kind: "wrong", message: expect.stringContaining(message) });
+  ])("rejects %j", (argv, message) => {
+    expect(parseArguments(argv)).toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining(message),
+    });
   });
 });
 
-it("paths that the machine cannot be given are named, with what to do", () => {
+it("pathProblem() names the unsupported path and the remedy", () => {
   expect(pathProblem({ checkout: "/my,berth", temporary: "/my tmp" })).toBeUndefined();
   expect(pathProblem({ checkout: "/my berth", temporary: "/tmp" })).toContain('"/my berth"');
   expect(pathProblem({ checkout: "/berth", temporary: "/tmp,1" })).toMatch(/"\/tmp,1".*set TMPDIR/);
 });
 
-it("modules are loaded after those that they need, each once", () => {
+it("inOrder() lists each module once, after its dependencies", () => {
   const dependencies = `kernel/fs/9p/9p.ko.xz: kernel/net/9p/9pnet.ko.xz kernel/fs/netfs/netfs.ko.xz
 kernel/net/9p/9pnet_virtio.ko.xz: kernel/net/9p/9pnet.ko.xz
 kernel/net/9p/9pnet.ko.xz:

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-/** The part of Docker's create body that the fake looks at. */
+/** The fields of Docker's create body that the fake uses. */
 export interface FakeBody {
   readonly Image: string;
   readonly Labels?: Record<string, string>;
@@ -17,14 +17,14 @@ interface FakeBinding {
   readonly HostPort: string;
 }
 
-/** A container that runs nothing. */
+/** A container without a process. */
 export class FakeContainer {
   readonly id = randomBytes(32).toString("hex");
   readonly name: string;
   readonly body: FakeBody;
   state: "created" | "running" | "exited" = "created";
   exitCode = 0;
-  /** Names of networks, and its address there. */
+  /** The container's address in each network, by network name. */
   readonly networks = new Map<string, string>();
   startedAt = "0001-01-01T00:00:00Z";
   readonly log: { readonly stream: 1 | 2; readonly text: string }[] = [];
@@ -59,7 +59,7 @@ export class FakeContainer {
     return { Id: this.id, Names: [`/${this.name}`], Labels: this.labels, State: this.state, Status };
   }
 
-  /** As the daemon frames it: stream, three zeros, length, payload. */
+  /** Returns the log in Docker's framing: stream, three zeros, length, payload. */
   framedLog(): Buffer {
     const frames = this.log.map(({ stream, text }) => {
       const payload = Buffer.from(`${new Date().toISOString()} ${text}\n`);

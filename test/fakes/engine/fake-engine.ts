@@ -7,7 +7,7 @@ import { Faults, injectFault } from "./faults.js";
 
 interface Call {
   readonly method: string;
-  /** Without the version. */
+  /** Path without the API version. */
   readonly path: string;
   readonly query: URLSearchParams;
   readonly body: unknown;
@@ -16,15 +16,15 @@ interface Call {
 
 type Route = readonly [method: string, path: RegExp, handle: (call: Call, match: string) => void];
 
-/** Docker's API on a unix socket, with containers that run nothing, and with faults that no real daemon has on demand. */
+/** Docker's API on a Unix socket, with containers without processes and with faults on demand. */
 export class FakeEngine {
   readonly containers = new Map<string, FakeContainer>();
   readonly networks = new Map<string, FakeNetwork>();
   readonly images = new Set<string>(["busybox:test"]);
-  /** Names of the volumes of the local driver. */
+  /** Names of volumes of the local driver. */
   readonly volumes: string[] = [];
   readonly faults = new Faults();
-  /** Every request served, as "METHOD /path". */
+  /** All received requests, as "METHOD /path". */
   readonly requests: string[] = [];
   /** Lines of a pull's progress stream. */
   pullLines: object[] = [{ status: "Pulling from nothing" }, { error: "manifest unknown" }];
@@ -50,14 +50,14 @@ export class FakeEngine {
     await once(this.#server, "close");
   }
 
-  /** Breaks every connection, as a daemon that dies does. */
+  /** Closes all connections, as a daemon that crashes does. */
   dropConnections(): void {
     this.#server.closeAllConnections();
   }
 
-  /** Writes to everybody who listens to events, in pieces if a list is given. */
-  emit(...pieces: readonly string[]): void {
-    for (const listener of this.#listeners) for (const piece of pieces) listener.write(piece);
+  /** Writes to all clients that stream events, one chunk for each argument. */
+  emit(...chunks: readonly string[]): void {
+    for (const listener of this.#listeners) for (const chunk of chunks) listener.write(chunk);
   }
 
   readonly #routes: readonly Route[] = [
@@ -218,32 +218,32 @@ export class FakeEngine {
   }
 
   #start(container: FakeContainer, call: Call): void {
-    const isNews = container.state !== "running";
-    if (isNews) {
+    const isChange = container.state !== "running";
+    if (isChange) {
       container.state = "running";
       container.startedAt = new Date().toISOString();
-      this.#happened(container, "start");
+      this.#emitEvent(container, "start");
     }
-    send(call, isNews ? 204 : 304);
+    send(call, isChange ? 204 : 304);
   }
 
   #stop(container: FakeContainer, call: Call): void {
-    const isNews = container.state === "running";
-    if (isNews) {
+    const isChange = container.state === "running";
+    if (isChange) {
       container.state = "exited";
       container.exitCode = 143;
-      this.#happened(container, "die");
+      this.#emitEvent(container, "die");
     }
-    send(call, isNews ? 204 : 304);
+    send(call, isChange ? 204 : 304);
   }
 
   #remove(container: FakeContainer, call: Call): void {
     this.containers.delete(container.id);
-    this.#happened(container, "destroy");
+    this.#emitEvent(container, "destroy");
     send(call, 204);
   }
 
-  #happened(container: FakeContainer, Action: string): void {
+  #emitEvent(container: FakeContainer, Action: string): void {
     const Actor = { ID: container.id, Attributes: container.labels };
     this.emit(`${JSON.stringify({ Type: "container", Action, Actor })}\n`);
   }

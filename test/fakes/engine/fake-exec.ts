@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 
 const NOT_FOUND = 127;
 
-/** A command "in" a container of the fake: it runs on this machine. */
+/** A command in a fake container. It runs on this machine. */
 export class FakeExec {
   readonly id = randomBytes(32).toString("hex");
   readonly body: { readonly Cmd: readonly string[]; readonly Env?: readonly string[] };
@@ -20,12 +20,12 @@ export class FakeExec {
 
   attach(connection: Duplex): void {
     connection.write("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
-    const [program = "", ...words] = this.body.Cmd;
+    const [program = "", ...args] = this.body.Cmd;
     const env = Object.fromEntries((this.body.Env ?? []).map((pair) => pair.split("=", 2)));
-    const child = spawn(program, words, { env: { ...process.env, ...env } });
+    const child = spawn(program, args, { env: { ...process.env, ...env } });
     connection.pipe(child.stdin);
-    child.stdout.on("data", (bytes: Buffer) => connection.write(framed(1, bytes)));
-    child.stderr.on("data", (bytes: Buffer) => connection.write(framed(2, bytes)));
+    child.stdout.on("data", (bytes: Buffer) => connection.write(frame(1, bytes)));
+    child.stderr.on("data", (bytes: Buffer) => connection.write(frame(2, bytes)));
     child.stdin.on("error", () => {});
     connection.on("error", () => child.kill());
     connection.on("close", () => child.kill());
@@ -38,7 +38,7 @@ export class FakeExec {
   }
 }
 
-function framed(stream: 1 | 2, payload: Buffer): Buffer {
+function frame(stream: 1 | 2, payload: Buffer): Buffer {
   const header = Buffer.alloc(8);
   header[0] = stream;
   header.writeUInt32BE(payload.length, 4);

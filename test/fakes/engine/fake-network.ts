@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 
-/** The part of Docker's body for a new network that the fake looks at. */
+/** The fields of Docker's network create body that the fake uses. */
 export interface FakeNetworkBody {
   readonly Name: string;
   readonly Labels?: Record<string, string>;
   readonly IPAM: { readonly Config: readonly { readonly IPRange: string }[] };
 }
 
-/** A network that joins nothing. */
+/** A network without connectivity. */
 export class FakeNetwork {
   readonly id = randomBytes(32).toString("hex");
   readonly body: FakeNetworkBody;
@@ -21,7 +21,7 @@ export class FakeNetwork {
     return this.body.Name;
   }
 
-  /** The next address of its range: it is given back to nobody. */
+  /** Returns the next address of the network's range. Addresses are never reused. */
   nextAddress(): string {
     this.#lastHost += 1;
     const range = this.body.IPAM.Config[0]?.IPRange ?? "";

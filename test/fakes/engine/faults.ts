@@ -1,28 +1,29 @@
 import type { ServerResponse } from "node:http";
 
-/** What goes wrong with a request. */
+/** A failure of one request. */
 export type Fault =
-  /** No answer, ever. */
+  /** Never responds. */
   | { readonly kind: "hang" }
-  /** The head and a part of the body; then nothing, with the connection left open. */
+  /** Sends the head and a part of the body, then stalls with the connection open. */
   | { readonly kind: "stall-mid-body"; readonly body: string }
-  /** The head and a part of the body; then the connection breaks. */
+  /** Sends the head and a part of the body, then closes the connection. */
   | { readonly kind: "die-mid-body"; readonly body: string }
+  /** Closes the connection without a response. */
   | { readonly kind: "break" }
-  /** Done, but the answer is lost. */
+  /** Serves the request but closes the connection instead of responding. */
   | { readonly kind: "lose-answer" }
   | { readonly kind: "status"; readonly status: number; readonly message: string };
 
-interface Plan {
+interface PlannedFault {
   readonly method: string;
   readonly path: RegExp;
   readonly fault: Fault;
   times: number;
 }
 
-/** Faults to come: each matches some requests a number of times. */
+/** Planned faults. Each applies to a number of matching requests. */
 export class Faults {
-  readonly #plans: Plan[] = [];
+  readonly #plans: PlannedFault[] = [];
 
   add(method: string, path: RegExp, fault: Fault, times = 1): void {
     this.#plans.push({ method, path, fault, times });
@@ -40,7 +41,7 @@ export class Faults {
   }
 }
 
-/** Plays the fault; false: the request is to be served, although its answer will not arrive. */
+/** Injects a fault into a response. Returns false when the request must still be served. */
 export function injectFault(fault: Fault, response: ServerResponse): boolean {
   switch (fault.kind) {
     case "hang":

@@ -1,4 +1,4 @@
-/** An endless sequence that is pushed from outside. */
+/** Returns an unbounded queue whose items are read as an async iterator. */
 export function asyncQueue<T>(): { push(item: T): void; end(): void; items: AsyncGenerator<T> } {
   const waiting: T[] = [];
   let isEnded = false;

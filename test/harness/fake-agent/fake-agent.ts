@@ -24,11 +24,11 @@ import { ReceivedAssignments } from "./received-assignments.js";
 import { StatusReports } from "./status-reports.js";
 
 const RECONNECT_MS = 50;
-/** As the agent's own. */
+/** Same values as in the agent. */
 const PROBE = { tries: 20, tryMs: 15 };
 let hosts = 0;
 
-/** An address of this machine that no other fake host has. */
+/** Returns a loopback address that no other fake host of this process has. */
 function nextAddress(): string {
   hosts += 1;
   return `127.77.${hosts >> 8}.${hosts & 255}`;
@@ -40,32 +40,33 @@ export interface FakeAgentOptions extends ContainerBehavior {
   readonly servers: readonly string[];
   readonly hostname?: string;
   readonly memoryBytes?: number;
-  /** What this host finds when it probes another one. */
+  /** Result of this host's probes of other hosts. */
   readonly probe?: Probe;
-  /** What its data plane can do beside networks over hosts, or instead. undefined: an agent of before there were any. */
+  /** Capabilities of the data plane. Default: overlay networks. Undefined imitates an agent from before networks. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
-  /** What it tells whoever asks for all services' counters. */
+  /** Counters of listeners that the agent reports when the leader requests traffic. */
   readonly listeners?: readonly ListenerTraffic[];
-  /** What the log of each task says. */
+  /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
 
 /**
- * An agent without Docker, written against the wire contract: it connects, takes assignments, reports its tasks as
- * running (but see to it that images called `crashing…`, `never-healthy…` and `unpullable…` do so), and checks that the leader keeps to the chain. Containers survive reconnects, as real ones do.
+ * An agent without Docker that speaks the real protocol: it connects, applies assignments and reports its tasks as
+ * running, except for images named `crashing…`, `never-healthy…` and `unpullable…`. It checks that the leader sends
+ * increments in sequence. Containers survive reconnects, as real ones do.
  */
 export class FakeAgent {
   readonly options: FakeAgentOptions;
   readonly address = nextAddress();
-  /** Whether its kernel would answer. The agent may be dead all the same. */
+  /** Whether the host answers probes. The agent may be dead even if it does. */
   isHostUp = true;
-  /** Whether it says when tables are in force. */
+  /** Whether the agent acknowledges applied tables. */
   acknowledgesTables = true;
-  /** Violations of the contract by the leader. A test ends with none. */
+  /** Violations of the protocol by the leader. Tests expect none. */
   readonly violations: string[] = [];
-  /** Why sessions ended, as error codes. */
+  /** Error codes with which sessions ended, or "ended". */
   readonly sessionErrors: string[] = [];
-  /** Full names of the services whose use of resources the leader asked for. */
+  /** Full names of the services whose resource usage the leader requested. */
   usageServices: readonly string[] = [];
   servers: readonly string[] = [];
   epoch = 0;
@@ -77,14 +78,14 @@ export class FakeAgent {
   #heartbeatMs = 500;
   #nextServer = 0;
   #leader: string | undefined;
-  readonly #told = new ReceivedAssignments(this.violations);
+  readonly #assignments = new ReceivedAssignments(this.violations);
   readonly #reports = new StatusReports((request) => this.#send(request));
   readonly #containers: FakeContainers;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: FakeAgentOptions) {
     this.options = options;
-    this.#containers = new FakeContainers(options, this.#told, (report) => this.#reports.send(report));
+    this.#containers = new FakeContainers(options, this.#assignments, (report) => this.#reports.send(report));
   }
 
   get containers(): FakeContainers["all"] {
@@ -92,31 +93,31 @@ export class FakeAgent {
   }
 
   get ingress(): ReceivedAssignments["ingress"] {
-    return this.#told.ingress;
+    return this.#assignments.ingress;
   }
 
   get networks(): ReceivedAssignments["networks"] {
-    return this.#told.networks;
+    return this.#assignments.networks;
   }
 
   get names(): ReceivedAssignments["names"] {
-    return this.#told.names;
+    return this.#assignments.names;
   }
 
   get specs(): ReceivedAssignments["specs"] {
-    return this.#told.specs;
+    return this.#assignments.specs;
   }
 
   get received(): readonly Assignments[] {
-    return this.#told.received;
+    return this.#assignments.received;
   }
 
   get completeSets(): number {
-    return this.#told.completeSets;
+    return this.#assignments.completeSets;
   }
 
   get sequence(): number {
-    return this.#told.sequence;
+    return this.#assignments.sequence;
   }
 
   start(): this {
@@ -126,42 +127,42 @@ export class FakeAgent {
     return this;
   }
 
-  /** Its cable is cut, or its power: nothing there answers any more. What containers do is not known. */
+  /** The host loses its network or power: the agent ends, and probes get no answer. */
   async loseHost(): Promise<void> {
     this.isHostUp = false;
     await this.kill();
   }
 
-  /** The process is gone; its host lives, and containers go on. */
+  /** The agent process ends. Its host and containers keep running. */
   async kill(): Promise<void> {
     this.#stopping.abort();
     this.#session.abort();
     await this.#running;
   }
 
-  /** The process is started again: another boot, the same containers. */
+  /** Restarts the agent process with a new boot ID and the same containers. */
   async restart(): Promise<void> {
     await this.kill();
     this.#bootId = randomUUID();
     this.start();
   }
 
-  /** Breaks the connection once; the agent comes back by itself. */
+  /** Breaks the connection once. The agent reconnects. */
   reconnect(): void {
     this.#session.abort();
   }
 
-  /** It learns of another server, and finds it when the session that it has ends. */
+  /** Connects to this server after the current session has ended. */
   setLeader(address: string): void {
     this.#leader = address;
   }
 
-  /** An increment gets lost on its way: the next one does not fit. */
+  /** Simulates a lost increment: the next one does not apply to the agent's state. */
   skipIncrement(): void {
-    this.#told.skipIncrement();
+    this.#assignments.skipIncrement();
   }
 
-  /** The process hangs, its connection stays. */
+  /** Simulates a hanging process with an open connection. */
   stopHeartbeats(): void {
     this.#sendsHeartbeats = false;
   }
@@ -170,12 +171,12 @@ export class FakeAgent {
     this.#sendsHeartbeats = true;
   }
 
-  /** The container of a task ends by itself. */
+  /** Ends the container of a task. */
   failTask(taskId: string, exitCode = 1): void {
     this.#containers.end(taskId, exitCode);
   }
 
-  /** Whether a container exists and has not ended. */
+  /** Returns whether a task's container exists and has not ended. */
   isUp(taskId: string): boolean {
     return this.#containers.isUp(taskId);
   }
@@ -195,7 +196,7 @@ export class FakeAgent {
     this.#send({ message: { $case: "usage", value: report } });
   }
 
-  /** Sends a report as a faulty or late agent might. */
+  /** Sends an arbitrary report, as a faulty or late agent may. */
   reportRaw(report: ReportedTask): void {
     this.#reports.send(report);
   }
@@ -235,16 +236,17 @@ export class FakeAgent {
       for await (const { message } of client.calls.session(outgoing.items, { signal: session.signal })) {
         switch (message?.$case) {
           case "welcome":
-            if (message.value.epoch < this.epoch) this.violations.push("an older leader gave orders");
+            if (message.value.epoch < this.epoch)
+              this.violations.push("received assignments from an older leader");
             this.epoch = message.value.epoch;
             this.servers = message.value.servers;
             this.#heartbeatMs = message.value.heartbeatMs;
-            this.#told.sequence = 0;
+            this.#assignments.sequence = 0;
             timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
             this.#reports.resend(this.containers.values());
             break;
           case "assignments":
-            this.#take(message.value);
+            this.#apply(message.value);
             break;
           case "statusesAck":
             this.#reports.acknowledge(message.value.batch);
@@ -300,15 +302,15 @@ export class FakeAgent {
     this.#send({ message: { $case: "probeResult", value: { requestId, answered } } });
   }
 
-  #take(assignments: Assignments): void {
+  #apply(assignments: Assignments): void {
     const before = this.completeSets;
-    if (!this.#told.apply(assignments)) {
+    if (!this.#assignments.apply(assignments)) {
       this.reconnect();
       return;
     }
     if (this.completeSets > before) {
-      const named = new Set(assignments.tasks.map(({ id }) => id));
-      for (const taskId of this.containers.keys()) if (!named.has(taskId)) this.containers.delete(taskId);
+      const assigned = new Set(assignments.tasks.map(({ id }) => id));
+      for (const taskId of this.containers.keys()) if (!assigned.has(taskId)) this.containers.delete(taskId);
     }
     if (assignments.ackRequested && this.acknowledgesTables) {
       const value = { sequence: assignments.resultsIn };

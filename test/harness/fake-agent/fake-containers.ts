@@ -20,35 +20,39 @@ import { type ReceivedAssignments, specKey } from "./received-assignments.js";
 const FIRST_HOST_PORT = 40_000;
 const CRASH_AFTER_MS = 20;
 
-/** A container that exists only in a test: it runs until it is told to end. */
+/** A simulated container. It runs until a test or the leader ends it. */
 export interface FakeContainer {
   readonly assigned: AssignedTask;
   status: TaskStatus;
 }
 
 export interface ContainerBehavior {
-  /** How long a container takes to start. */
+  /** Duration of a container's start. */
   readonly startMs?: number;
-  /** How long a container takes to stop. */
+  /** Duration of a container's stop. */
   readonly stopMs?: number;
-  /** A container has been started. */
+  /** Called when a container has started. */
   readonly onStart?: (task: AssignedTask) => void;
-  /** A container is told to stop. */
+  /** Called when a container is asked to stop. */
   readonly onStop?: (task: AssignedTask) => void;
 }
 
-/** The containers of one host. Images called `crashing…`, `never-healthy…` and `unpullable…` do so. */
+/** The containers of one host. Images named `crashing…`, `never-healthy…` and `unpullable…` fail accordingly. */
 export class FakeContainers {
   readonly all = new Map<string, FakeContainer>();
-  readonly #habits: ContainerBehavior;
-  readonly #told: ReceivedAssignments;
-  readonly #say: (report: ReportedTask) => void;
+  readonly #behavior: ContainerBehavior;
+  readonly #assignments: ReceivedAssignments;
+  readonly #send: (report: ReportedTask) => void;
   #nextPort = FIRST_HOST_PORT;
 
-  constructor(habits: ContainerBehavior, told: ReceivedAssignments, say: (report: ReportedTask) => void) {
-    this.#habits = habits;
-    this.#told = told;
-    this.#say = say;
+  constructor(
+    behavior: ContainerBehavior,
+    assignments: ReceivedAssignments,
+    send: (report: ReportedTask) => void,
+  ) {
+    this.#behavior = behavior;
+    this.#assignments = assignments;
+    this.#send = send;
   }
 
   apply(task: AssignedTask, { specs }: Assignments): void {
@@ -56,7 +60,8 @@ export class FakeContainers {
     switch (task.desiredState) {
       case DesiredState.RUNNING: {
         if (container !== undefined) return;
-        if (!this.#told.specs.has(specKey(task))) this.#told.violations.push(`no spec for task ${task.id}`);
+        if (!this.#assignments.specs.has(specKey(task)))
+          this.#assignments.violations.push(`task ${task.id} was assigned without its spec`);
         const ports = specs.find(({ serviceId }) => serviceId === task.serviceId)?.ports ?? [];
         const published = ports
           .filter(({ mode }) => mode !== PortSpec_Mode.HOST)
@@ -72,29 +77,29 @@ export class FakeContainers {
       }
       case DesiredState.SHUTDOWN:
         if (container === undefined) {
-          // Called off before it was heard of.
-          const unborn = { assigned: task, status: emptyStatus() };
-          this.all.set(task.id, unborn);
-          this.#report(unborn, { state: TaskState.SHUTDOWN });
+          // The task was stopped before the agent received it.
+          const neverStarted = { assigned: task, status: emptyStatus() };
+          this.all.set(task.id, neverStarted);
+          this.#report(neverStarted, { state: TaskState.SHUTDOWN });
           return;
         }
         if (container.status.state >= TaskState.COMPLETE) return;
-        this.#habits.onStop?.(task);
+        this.#behavior.onStop?.(task);
         void this.#stop(container);
         return;
       case DesiredState.REMOVE: {
-        if (this.isUp(task.id)) this.#habits.onStop?.(task);
+        if (this.isUp(task.id)) this.#behavior.onStop?.(task);
         const status = { ...(container?.status ?? emptyStatus()), state: TaskState.SHUTDOWN, ports: [] };
-        this.#say({ taskId: task.id, serviceId: task.serviceId, status, removed: true });
+        this.#send({ taskId: task.id, serviceId: task.serviceId, status, removed: true });
         return;
       }
     }
   }
 
-  /** It ends by itself. */
+  /** Ends a container as if its process had exited. */
   end(taskId: string, exitCode: number): void {
     const container = this.all.get(taskId);
-    if (container === undefined) throw new Error(`no container of task ${taskId}`);
+    if (container === undefined) throw new Error(`task ${taskId} has no container`);
     const state = exitCode === 0 ? TaskState.COMPLETE : TaskState.FAILED;
     this.#report(container, { state, exitCode, message: `exit code ${exitCode}`, ports: [] });
   }
@@ -105,10 +110,10 @@ export class FakeContainers {
     if (removed === undefined) return;
     const key = specKey(removed);
     const isUsed = [...this.all.values()].some(({ assigned }) => specKey(assigned) === key);
-    if (!isUsed) this.#told.specs.delete(key);
+    if (!isUsed) this.#assignments.specs.delete(key);
   }
 
-  /** Whether it exists and has not ended. */
+  /** Returns whether a task's container exists and has not ended. */
   isUp(taskId: string): boolean {
     const state = this.all.get(taskId)?.status.state ?? TaskState.COMPLETE;
     return state < TaskState.COMPLETE;
@@ -117,16 +122,16 @@ export class FakeContainers {
   async #start(assigned: AssignedTask, ports: HostPort[]): Promise<void> {
     const container = { assigned, status: emptyStatus() };
     this.all.set(assigned.id, container);
-    const image = this.#told.specs.get(specKey(assigned)) ?? "";
+    const image = this.#assignments.specs.get(specKey(assigned)) ?? "";
     const isOver = (): boolean =>
       this.all.get(assigned.id) !== container || container.status.state >= TaskState.COMPLETE;
-    await delay(this.#habits.startMs ?? 2);
+    await delay(this.#behavior.startMs ?? 2);
     if (isOver()) return;
     if (image.startsWith("unpullable")) {
       this.#report(container, { state: TaskState.REJECTED, message: `no such image: ${image}` });
       return;
     }
-    this.#habits.onStart?.(assigned);
+    this.#behavior.onStart?.(assigned);
     const addresses = this.#addressesFor(assigned);
     if (image.startsWith("never-healthy")) {
       this.#report(container, { state: TaskState.STARTING, health: Health.STARTING, addresses });
@@ -139,7 +144,7 @@ export class FakeContainers {
   }
 
   async #stop(container: FakeContainer): Promise<void> {
-    if (this.#habits.stopMs !== undefined) await delay(this.#habits.stopMs);
+    if (this.#behavior.stopMs !== undefined) await delay(this.#behavior.stopMs);
     if (container.status.state < TaskState.COMPLETE) {
       this.#report(container, { state: TaskState.SHUTDOWN, ports: [] });
     }
@@ -148,15 +153,16 @@ export class FakeContainers {
   #report(container: FakeContainer, status: Partial<TaskStatus>): void {
     container.status = { ...container.status, ...status };
     const { id: taskId, serviceId } = container.assigned;
-    this.#say({ taskId, serviceId, status: container.status, removed: false });
+    this.#send({ taskId, serviceId, status: container.status, removed: false });
   }
 
-  /** As Docker gives them out: the first free ones of the host's range. */
+  /** Assigns addresses as Docker does: the first free address of the host's range in each network. */
   #addressesFor(task: AssignedTask): TaskAddress[] {
-    return this.#told.attachmentsOf(task).flatMap(({ network: name, ipv4Address, optional }) => {
-      const network = [...this.#told.networks.values()].find(({ spec }) => spec?.name === name);
+    return this.#assignments.attachmentsOf(task).flatMap(({ network: name, ipv4Address, optional }) => {
+      const network = [...this.#assignments.networks.values()].find(({ spec }) => spec?.name === name);
       if (network === undefined) {
-        if (!optional) this.#told.violations.push(`task ${task.id} is here without its network ${name}`);
+        if (!optional)
+          this.#assignments.violations.push(`task ${task.id} was assigned without its network ${name}`);
         return [];
       }
       const address = ipv4Address || this.#freeAddress(network);

@@ -8,47 +8,49 @@ import {
   type NetworkAttachment,
 } from "@berth/proto";
 
-/** All that the leader has told an agent, and whether it kept to the contract in doing so. */
+/** The assignments that an agent has received. Checks that the leader keeps to the protocol. */
 export class ReceivedAssignments {
   readonly ingress = new Map<string, IngressEntry>();
   readonly networks = new Map<string, AssignedNetwork>();
   readonly names = new Map<string, DnsEntry>();
-  /** Images of the specs that were sent, by service and version. */
+  /** Images of the received specs, by service and version. */
   readonly specs = new Map<string, string>();
   readonly received: Assignments[] = [];
   readonly violations: string[];
   completeSets = 0;
   sequence = 0;
   readonly #attachments = new Map<string, readonly NetworkAttachment[]>();
-  #mayMissOne = false;
+  #isIncrementLost = false;
 
   constructor(complaints: string[]) {
     this.violations = complaints;
   }
 
-  /** An increment gets lost on its way: the next one does not fit. */
+  /** Simulates a lost increment: the next one does not apply to the agent's state. */
   skipIncrement(): void {
     this.sequence -= 1;
-    this.#mayMissOne = true;
+    this.#isIncrementLost = true;
   }
 
-  /** Takes all but the tasks. @returns false: it is an increment to something else than what is known */
+  /** Applies everything except the tasks. Returns false for an increment that does not follow the known sequence. */
   apply(assignments: Assignments): boolean {
     this.received.push(assignments);
     const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
     if (!isComplete && assignments.appliesTo !== this.sequence) {
-      if (!this.#mayMissOne)
-        this.violations.push(`increment to ${assignments.appliesTo}, but ${this.sequence} is known`);
+      if (!this.#isIncrementLost)
+        this.violations.push(
+          `increment applies to sequence ${assignments.appliesTo}, but the agent is at ${this.sequence}`,
+        );
       return false;
     }
     this.sequence = assignments.resultsIn;
-    this.#mayMissOne = false;
-    if (isComplete) this.#beginAnew();
+    this.#isIncrementLost = false;
+    if (isComplete) this.#clear();
     for (const { serviceId, version, task } of assignments.specs) {
-      this.#takeSpec(`${serviceId}/${version}`, task?.container?.image ?? "");
+      this.#applySpec(`${serviceId}/${version}`, task?.container?.image ?? "");
       this.#attachments.set(`${serviceId}/${version}`, task?.networks ?? []);
     }
-    this.#takeNetworks(assignments);
+    this.#applyNetworks(assignments);
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     return true;
@@ -58,33 +60,34 @@ export class ReceivedAssignments {
     return this.#attachments.get(specKey(task)) ?? [];
   }
 
-  #beginAnew(): void {
+  #clear(): void {
     this.completeSets += 1;
     for (const known of [this.specs, this.ingress, this.networks, this.names]) known.clear();
   }
 
-  /** Names are only of networks that it is in, and only what it has can be taken away. */
-  #takeNetworks({ networks, removedNetworkIds, dnsEntries: names, removedDnsKeys }: Assignments): void {
+  /** DNS entries must belong to assigned networks. Only assigned networks and entries can be removed. */
+  #applyNetworks({ networks, removedNetworkIds, dnsEntries: names, removedDnsKeys }: Assignments): void {
     for (const network of networks) this.networks.set(network.id, network);
     for (const id of removedNetworkIds) {
-      if (!this.networks.delete(id)) this.violations.push(`network ${id} was never here`);
+      if (!this.networks.delete(id)) this.violations.push(`removed unknown network ${id}`);
     }
     for (const name of names) {
       this.names.set(name.key, name);
-      if (!this.networks.has(name.networkId)) this.violations.push(`${name.key} is of a foreign network`);
+      if (!this.networks.has(name.networkId))
+        this.violations.push(`DNS entry ${name.key} belongs to an unassigned network`);
     }
     for (const key of removedDnsKeys) {
-      if (!this.names.delete(key)) this.violations.push(`name ${key} was never here`);
+      if (!this.names.delete(key)) this.violations.push(`removed unknown DNS entry ${key}`);
     }
   }
 
-  #takeSpec(key: string, image: string): void {
+  #applySpec(key: string, image: string): void {
     if (this.specs.has(key)) this.violations.push(`spec ${key} was sent twice`);
     this.specs.set(key, image);
   }
 }
 
-/** Of the spec that a task runs. */
+/** Returns the key of the spec that a task runs. */
 export function specKey({ serviceId, specVersion }: AssignedTask): string {
   return `${serviceId}/${specVersion}`;
 }

@@ -2,7 +2,7 @@ import type { ReportedTask, SessionRequest } from "@berth/proto";
 import { TaskState } from "@berth/proto";
 import type { FakeContainer } from "./fake-containers.js";
 
-/** What is said of tasks, repeated in each session until the leader has acknowledged it. */
+/** Sends task statuses in numbered batches. Repeats them in each session until the leader has acknowledged them. */
 export class StatusReports {
   readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
   readonly #send: (request: SessionRequest) => void;
@@ -20,7 +20,7 @@ export class StatusReports {
     for (const [taskId, { batch }] of this.#unacked) if (batch <= upTo) this.#unacked.delete(taskId);
   }
 
-  /** A new session has a new reader: everything that may not have been written is said again. */
+  /** Sends all unacknowledged statuses and those of all started containers, at the start of a session. */
   resend(containers: Iterable<FakeContainer>): void {
     const reports = new Map([...this.#unacked].map(([taskId, { report }]) => [taskId, report]));
     for (const { status, assigned } of containers) {
