@@ -16,7 +16,8 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
   const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
   if (subprogram !== undefined) return runSubprogram(subprogram.module, argv.slice(1));
-  if (first === "__complete") return (await import("./completion/complete.js")).complete(cli, argv.slice(1));
+  if (first === "__complete")
+    return (await import("./completion/complete.js")).printCompletions(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {

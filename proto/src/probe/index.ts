@@ -1,2 +1,2 @@
 export { PROBE_PORT, type Probe, type ProbeTarget, probeHost } from "./probe-host.js";
-export { type UntilSilentOptions, untilSilent } from "./until-silent.js";
+export { type ProbeUntilSilentOptions as UntilSilentOptions, probeUntilSilent } from "./until-silent.js";

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Probe, ProbeTarget } from "./probe-host.js";
 
-export interface UntilSilentOptions extends ProbeTarget {
+export interface ProbeUntilSilentOptions extends ProbeTarget {
   readonly probe: Probe;
   /** Pause between an answer and the next probe. */
   readonly everyMs: number;
@@ -15,7 +15,10 @@ export interface UntilSilentOptions extends ProbeTarget {
  * Probes a host until a probe gets no answer. Returns true then, and false when `signal` aborts. A host that has never
  * answered is probed without end, since a firewall may drop the probes.
  */
-export async function untilSilent(options: UntilSilentOptions, signal: AbortSignal): Promise<boolean> {
+export async function probeUntilSilent(
+  options: ProbeUntilSilentOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { probe, everyMs } = options;
   let { hasAnswered = false } = options;
   while (!signal.aborted) {

@@ -16,7 +16,7 @@ export async function writeMessages<T>(
   signal: AbortSignal,
 ): Promise<void> {
   const iterator = messages[Symbol.asyncIterator]();
-  const unless = unlessAborted(signal);
+  const unless = createAbortRace(signal);
   try {
     for (;;) {
       const next = await unless.aborted(iterator.next());
@@ -34,7 +34,7 @@ export async function writeMessages<T>(
  * Waits for promises one after the other, and rejects when the signal aborts. Adds one listener for all of them:
  * `Promise.race` would add a reaction to the abort promise for every message of a stream that lives for weeks.
  */
-function unlessAborted(signal: AbortSignal): {
+function createAbortRace(signal: AbortSignal): {
   readonly aborted: <T>(promise: Promise<T>) => Promise<T>;
   readonly forget: () => void;
 } {

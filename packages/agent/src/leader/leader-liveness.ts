@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { PROBE_PORT, type Probe, untilSilent } from "@berth/proto/probe";
+import { PROBE_PORT, type Probe, probeUntilSilent } from "@berth/proto/probe";
 import type { Ticker } from "../runtime/ticker.js";
 
 /** Bounds the interval that the leader asks for: rare enough to cost little, frequent enough for the node to count as up. */
@@ -128,5 +128,5 @@ export async function waitForHostLoss(
   );
   if (!isReachable) return !signal.aborted;
   const pause = (): Promise<void> => ticker.next(WATCH.everyMs, signal);
-  return untilSilent({ ...WATCH, probe, pause, address: host, port: PROBE_PORT }, signal);
+  return probeUntilSilent({ ...WATCH, probe, pause, address: host, port: PROBE_PORT }, signal);
 }

@@ -1,6 +1,6 @@
 import { connect, isIP, type Socket } from "node:net";
 import { BerthError, ControlServiceService } from "@berth/proto";
-import { probeHost, untilSilent } from "@berth/proto/probe";
+import { probeHost, probeUntilSilent } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { isConnectionLost } from "./leader-change.js";
 
@@ -132,7 +132,7 @@ function withHostProbe(
   const lost = new AbortController();
   const probe = async (): Promise<void> => {
     const target = { ...HOST_PROBE, probe: probeHost, address: host, port };
-    const isSilent = await untilSilent(target, stopped.signal);
+    const isSilent = await probeUntilSilent(target, stopped.signal);
     if (isSilent) lost.abort(hostLostError(address));
   };
   const timer = isIP(host) === 0 ? undefined : setTimeout(() => void probe(), PROBE_AFTER_MS);

@@ -2,11 +2,11 @@ import { type ControlClient, withClient } from "../client/client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "../client/contexts.js";
 import { modeName } from "../output/modes.js";
 import { networkName } from "../output/networks.js";
-import { hostname } from "../output/nodes.js";
+import { nodeHostname } from "../output/nodes.js";
 import { serviceName } from "../output/services.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
-export interface NamesRequest {
+export interface CandidatesRequest {
   /** Name of the argument in the grammar. */
   readonly argument: string;
   readonly globals: GlobalOptions;
@@ -14,7 +14,7 @@ export interface NamesRequest {
 }
 
 /** Fetches the names that an argument of a command can have. */
-export async function fetchNames(cli: Cli, request: NamesRequest): Promise<readonly string[]> {
+export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
   if (argument === "context") {
     const { contexts } = await readContexts(configPath(cli));
@@ -56,7 +56,7 @@ async function scalePrefixes(client: ControlClient, signal: AbortSignal): Promis
 
 async function nodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { nodes } = await client.listNodes({}, { signal });
-  return nodes.map(hostname).sort();
+  return nodes.map(nodeHostname).sort();
 }
 
 async function networkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {

@@ -10,7 +10,7 @@ const SHELLS = ["bash", "fish", "zsh"];
  * `berth __complete WORD…`: prints the completions of the last word, one per line. Never fails or prints errors, since
  * it runs while the user types.
  */
-export async function complete(cli: Cli, words: readonly string[]): Promise<number> {
+export async function printCompletions(cli: Cli, words: readonly string[]): Promise<number> {
   const program = createProgram(cli);
   const context = parseContext(program, words.slice(0, -1));
   const last = words.at(-1) ?? "";
@@ -91,7 +91,7 @@ async function argumentsFor(
   const argument = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);
   if (argument === undefined) return [];
   if (argument.name() === "shell") return SHELLS;
-  const { fetchNames } = await import("./complete-names.js");
+  const { fetchCandidates } = await import("./complete-names.js");
   const request = { argument: argument.name(), globals, timeoutMs: NAMES_TIMEOUT_MS };
-  return fetchNames(cli, request).catch(() => []); // Without a server there are no names.
+  return fetchCandidates(cli, request).catch(() => []); // Without a server there are no names.
 }

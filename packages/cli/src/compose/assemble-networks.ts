@@ -1,5 +1,5 @@
 import { type NetworkAttachment, NetworkMode } from "@berth/proto";
-import { byDefaultRoute, DEFAULT_NETWORK, newJoinedNetwork } from "./keys/network-attachment-keys.js";
+import { DEFAULT_NETWORK, newJoinedNetwork, sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
 /** A hostname that DNS can resolve. A template differs from task to task, so it is not one. */
@@ -15,10 +15,12 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
   const network = context.networks.get(DEFAULT_NETWORK);
   const usesDefault = networks.length === 0 && network !== undefined;
-  const joined = usesDefault ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)] : byDefaultRoute(networks);
+  const joined = usesDefault
+    ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)]
+    : sortByDefaultRoute(networks);
   const names = containerNames(draft);
   return joined.map((each, index) => {
-    const place = draft.attachmentPlaces.get(each.network.name);
+    const place = draft.networkPlaces.get(each.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
     const aliases = [...new Set([...each.attachment.aliases, ...names])];
     return { ...each.attachment, aliases, optional: isOptional(each) };
@@ -26,7 +28,12 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
 }
 
 /** Sets the network mode for the external networks "host", "none" and "bridge", as Swarm does. */
-function applyHostNetwork({ container, networks, attachmentPlaces, context }: ServiceDraft): void {
+function applyHostNetwork({
+  container,
+  networks,
+  networkPlaces: attachmentPlaces,
+  context,
+}: ServiceDraft): void {
   for (const { key, network } of networks) {
     if (network.mode === undefined) continue;
     container.networkMode = network.mode;

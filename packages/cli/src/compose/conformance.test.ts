@@ -6,7 +6,7 @@ import { Diagnostics } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
 import { splitShellWords } from "./text/shell-words.js";
 import { parseShortPorts } from "./text/short-port.js";
-import { sourceOf } from "./text/source.js";
+import { createSource } from "./text/source.js";
 import { interpolate } from "./text/template.js";
 import { parseDurationMs } from "./text/units.js";
 
@@ -52,7 +52,11 @@ describe.skipIf(!hasFolder)("compared with Docker Compose", () => {
   test("env files", () => {
     for (const row of rows("env_file").filter(({ compose_error }) => compose_error === undefined)) {
       const diagnostics = new Diagnostics();
-      const values = parseEnvFile(sourceOf("f", row.text ?? ""), { lookup, diagnostics, format: "compose" });
+      const values = parseEnvFile(createSource("f", row.text ?? ""), {
+        lookup,
+        diagnostics,
+        format: "compose",
+      });
       expect([row.name, Object.fromEntries(values)]).toEqual([row.name, row.compose ?? {}]);
     }
   });

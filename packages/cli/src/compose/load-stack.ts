@@ -3,7 +3,7 @@ import type { NetworkSpec, ServiceSpec } from "@berth/proto";
 import type { Project } from "./keys/stack-context.js";
 import { type Diagnostic, Diagnostics } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
-import { decodeSource, type Source, sourceOf } from "./text/source.js";
+import { createSource, decodeSource, type Source } from "./text/source.js";
 import type { Lookup } from "./text/template.js";
 import { translateStack } from "./translate-stack.js";
 import { rootCursor } from "./tree/cursor.js";
@@ -82,6 +82,6 @@ function readVariables({ environment, envFiles, stack }: StackInput, diagnostics
 
 function reportEmpty(sources: readonly Source[], diagnostics: Diagnostics): void {
   if (diagnostics.hasErrors) return;
-  const source = sources[0] ?? sourceOf("compose file", "");
-  diagnostics.error({ at: { source, start: 0, end: 0 }, path: "" }, "the file is empty");
+  const source = sources[0] ?? createSource("compose file", "");
+  diagnostics.error({ position: { source, start: 0, end: 0 }, path: "" }, "the file is empty");
 }

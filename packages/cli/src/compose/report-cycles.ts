@@ -79,9 +79,9 @@ function findCycle(graph: Graph): readonly Edge[] {
 function reportCycle(cycle: readonly Edge[], diagnostics: Diagnostics): void {
   const [first] = cycle;
   if (first === undefined) return;
-  const steps = cycle.map(({ place: { at }, ...edge }) => {
-    const { line, column } = lineColumn(at);
-    return `${shortName(edge)} (${at.source.name}:${line}:${column})`;
+  const steps = cycle.map(({ place: { position }, ...edge }) => {
+    const { line, column } = lineColumn(position);
+    return `${shortName(edge)} (${position.source.name}:${line}:${column})`;
   });
   const path = [...steps, shortName(first)].join(" -> ");
   diagnostics.error(first.place, `dependency cycle: ${path}`);

@@ -41,7 +41,7 @@ function reportEmptyService(service: Cursor): void {
 function missingProfiles(service: Cursor, project: Project): readonly string[] | undefined {
   const node = service.node.kind === "map" ? service.node.entries.get("profiles")?.value : undefined;
   if (node === undefined || isNull(node)) return undefined;
-  const place = { ...service, node, at: node.at, path: `${service.path}.profiles` };
+  const place = { ...service, node, position: node.position, path: `${service.path}.profiles` };
   const profiles = readTexts(place) ?? [];
   const active = (project.lookup("COMPOSE_PROFILES") ?? "").split(",");
   const isActive =

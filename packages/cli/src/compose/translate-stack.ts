@@ -49,7 +49,7 @@ export function translateStack(root: Cursor, project: Project): TranslatedStack 
     project,
     diagnostics: root.diagnostics,
     serviceNames: new Set(active.keys()),
-    inactiveNames: inactive,
+    disabledServices: inactive,
     networks,
     volumes: readVolumes(fields.get("volumes"), project),
   };
@@ -156,7 +156,7 @@ function reportPortClashes(
     const service = services.get(unscoped(clashing.owner, stack));
     const ports = service?.node.kind === "map" ? service.node.entries.get("ports") : undefined;
     if (service === undefined || ports === undefined) continue;
-    const place = { at: ports.value.at, path: `${service.path}.ports` };
+    const place = { position: ports.value.position, path: `${service.path}.ports` };
     const port = describePublished(clashing.port);
     const message = `port ${port} is already published by the service ${unscoped(holder.owner, stack)}`;
     service.diagnostics.error(place, message);

@@ -7,7 +7,7 @@ const MONTH_MS = 30 * DAY_MS;
 const YEAR_MS = 365 * DAY_MS;
 
 /** Formats a duration as Docker does: `12 seconds`, `About a minute`, `3 weeks`. */
-function humanDuration(ms: number): string {
+function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / SECOND_MS);
   if (seconds < 1) return "Less than a second";
   if (seconds === 1) return "1 second";
@@ -26,24 +26,24 @@ function humanDuration(ms: number): string {
 
 /** Returns `5 minutes ago`. Clocks differ between hosts, so a time in the future counts as now. */
 function ago(sinceMs: number, nowMs: number): string {
-  return `${humanDuration(Math.max(0, nowMs - sinceMs))} ago`;
+  return `${formatDuration(Math.max(0, nowMs - sinceMs))} ago`;
 }
 
 /** Returns `about an hour ago`, for use within a line. */
-export function agoLowerCase(sinceMs: number, nowMs: number): string {
+export function formatTimeSince(sinceMs: number, nowMs: number): string {
   return ago(sinceMs, nowMs).toLowerCase();
 }
 
 /** Returns `in 5 minutes`, or `now` for a time in the past. */
-export function untilText(atMs: number, nowMs: number): string {
-  return atMs <= nowMs ? "now" : `in ${humanDuration(atMs - nowMs).toLowerCase()}`;
+export function formatTimeUntil(atMs: number, nowMs: number): string {
+  return atMs <= nowMs ? "now" : `in ${formatDuration(atMs - nowMs).toLowerCase()}`;
 }
 
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const SIGNIFICANT_DIGITS = 4;
 
 /** Formats a size as Docker does: `1.944GiB`. */
-export function humanBytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
   let size = bytes;
   let unit = 0;
   while (size >= 1024 && unit < BINARY_UNITS.length - 1) {
@@ -54,7 +54,7 @@ export function humanBytes(bytes: number): string {
 }
 
 /** Returns `0.5` for half a CPU. */
-export function humanCpus(nanoCpus: number): string {
+export function formatCpus(nanoCpus: number): string {
   return String(nanoCpus / 1e9);
 }
 

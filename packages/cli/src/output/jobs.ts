@@ -1,5 +1,5 @@
 import type { CronStatus, JobStatus, Service } from "@berth/proto";
-import { agoLowerCase, pluralize, untilText } from "./human.js";
+import { formatTimeSince, formatTimeUntil, pluralize } from "./human.js";
 import type { Field } from "./table.js";
 
 /** Returns the state of a job run. Scripts compare these names, so they must not change. */
@@ -29,7 +29,7 @@ export function cronFields(service: Service | undefined, nowMs: number): readonl
   if (schedule === undefined) return [];
   const zone = schedule.timeZone === "" ? "UTC" : schedule.timeZone;
   const next =
-    cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${untilText(cron.nextRunAtMs, nowMs)}`;
+    cron === undefined || cron.nextRunAtMs === 0 ? "" : `, next ${formatTimeUntil(cron.nextRunAtMs, nowMs)}`;
   return [
     ["Schedule", `${schedule.schedule} (${zone})${next}`],
     ["Runs", cron?.runs.map((run) => runText(run, nowMs)) ?? []],
@@ -41,7 +41,7 @@ export function autoscaleFields(service: Service | undefined, nowMs: number): re
   const status = service?.autoscale;
   if (status === undefined) return [];
   const { replicas, changedAtMs, message } = status;
-  const when = changedAtMs === 0 ? "" : `, changed ${agoLowerCase(changedAtMs, nowMs)}`;
+  const when = changedAtMs === 0 ? "" : `, changed ${formatTimeSince(changedAtMs, nowMs)}`;
   return [["Autoscale", `${pluralize(replicas, "replica")}${when}${message === "" ? "" : `: ${message}`}`]];
 }
 
@@ -49,7 +49,7 @@ function runText(run: JobStatus, nowMs: number): string {
   const { iteration, startedAtMs, endedAtMs, message } = run;
   const when =
     endedAtMs === 0
-      ? `started ${agoLowerCase(startedAtMs, nowMs)}`
-      : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
+      ? `started ${formatTimeSince(startedAtMs, nowMs)}`
+      : `ended ${formatTimeSince(endedAtMs, nowMs)}`;
   return `${iteration}: ${runStateName(run)}, ${when}${message === "" ? "" : `: ${message}`}`;
 }

@@ -24,7 +24,7 @@ export function modeName({ service }: Pick<ServiceSummary, "service">): ModeName
 }
 
 /** Returns how many tasks of a job must complete. For a global job: those that did, and those that still run. */
-export function jobTotal({ service, completed, desired }: ServiceSummary): number {
+export function jobTaskTotal({ service, completed, desired }: ServiceSummary): number {
   const mode = service?.spec?.mode;
   return mode?.$case === "replicatedJob" ? mode.value.totalCompletions : completed + desired;
 }
@@ -33,7 +33,7 @@ export function jobTotal({ service, completed, desired }: ServiceSummary): numbe
 export function replicasText(summary: ServiceSummary): string {
   const { service, running, desired, completed } = summary;
   const isJob = modeName(summary).endsWith("-job");
-  const count = isJob ? `${completed}/${jobTotal(summary)} completed` : `${running}/${desired}`;
+  const count = isJob ? `${completed}/${jobTaskTotal(summary)} completed` : `${running}/${desired}`;
   const max = service?.spec?.placement?.maxReplicasPerNode ?? 0;
   const autoscale = service?.spec?.autoscale;
   const notes = [

@@ -13,14 +13,14 @@ import {
 /** The columns of `docker node ls`, with address and tasks instead of the manager status. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
-    rows: rows.toSorted((a, b) => hostname(a).localeCompare(hostname(b), "en", { numeric: true })),
+    rows: rows.toSorted((a, b) => nodeHostname(a).localeCompare(nodeHostname(b), "en", { numeric: true })),
     id: ({ node }) => node?.id ?? "",
     json: nodeJson,
     columns: [
       { title: "ID", cell: ({ node }) => shortId(node?.id ?? "") },
-      { title: "HOSTNAME", cell: hostname },
-      { title: "STATUS", cell: (row) => capitalize(stateName(row)) + engineNote(row) },
-      { title: "AVAILABILITY", cell: (row) => capitalize(availabilityOf(row)) },
+      { title: "HOSTNAME", cell: nodeHostname },
+      { title: "STATUS", cell: (row) => capitalize(nodeStatus(row)) + engineNote(row) },
+      { title: "AVAILABILITY", cell: (row) => capitalize(nodeAvailability(row)) },
       { title: "ADDRESS", cell: ({ node }) => node?.description?.address ?? "" },
       { title: "TASKS", cell: ({ tasks }) => String(tasks) },
       { title: "ENGINE VERSION", cell: ({ node }) => node?.description?.engineVersion ?? "" },
@@ -30,11 +30,11 @@ export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> 
 
 export const NODE_FILTERS: FilterTable<NodeSummary> = {
   id: { matches: ({ node }, value) => (node?.id ?? "").startsWith(value) },
-  name: { matches: (row, value) => hostname(row).includes(value) },
+  name: { matches: (row, value) => nodeHostname(row).includes(value) },
   label: { matches: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value) },
   "node.label": { matches: ({ node }, value) => hasLabel(node?.labels ?? {}, value) },
-  availability: { values: AVAILABILITY_NAMES, matches: (row, value) => availabilityOf(row) === value },
-  status: { values: NODE_STATE_NAMES, matches: (row, value) => stateName(row) === value },
+  availability: { values: AVAILABILITY_NAMES, matches: (row, value) => nodeAvailability(row) === value },
+  status: { values: NODE_STATE_NAMES, matches: (row, value) => nodeStatus(row) === value },
 };
 
 export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
@@ -43,10 +43,10 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     id: node?.id ?? "",
     hostname: description?.hostname ?? "",
     address: description?.address ?? "",
-    status: stateName({ node }),
+    status: nodeStatus({ node }),
     statusMessage: node?.stateMessage ?? "",
     statusSinceMs: node?.stateSinceMs ?? 0,
-    availability: availabilityOf({ node }),
+    availability: nodeAvailability({ node }),
     labels: node?.labels ?? {},
     engineLabels: description?.engineLabels ?? {},
     engineReady: description?.engineReady ?? false,
@@ -79,9 +79,9 @@ interface HasNode {
   readonly node?: Node | undefined;
 }
 
-export const hostname = ({ node }: HasNode): string => node?.description?.hostname ?? "";
-export const stateName = ({ node }: HasNode): string => nodeStateName(node?.state ?? NodeState.UNSPECIFIED);
-export const availabilityOf = ({ node }: HasNode): string =>
+export const nodeHostname = ({ node }: HasNode): string => node?.description?.hostname ?? "";
+export const nodeStatus = ({ node }: HasNode): string => nodeStateName(node?.state ?? NodeState.UNSPECIFIED);
+export const nodeAvailability = ({ node }: HasNode): string =>
   availabilityName(node?.availability ?? Availability.UNSPECIFIED);
 
 /** Returns `zone=a` for each label. */

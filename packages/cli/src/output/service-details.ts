@@ -5,12 +5,12 @@ import {
   type Service,
   ServiceSpec,
 } from "@berth/proto";
-import { agoLowerCase, humanBytes, humanCpus } from "./human.js";
+import { formatBytes, formatCpus, formatTimeSince } from "./human.js";
 import { autoscaleFields, cronFields, cronJson, jobFields, jobJson } from "./jobs.js";
 import { modeName, replicasText } from "./modes.js";
 import { rolloutJson, rolloutStateName } from "./rollouts.js";
 import { endpointsField, type ServiceTraffic, trafficField } from "./service-traffic.js";
-import { imageOf, portText, serviceId, serviceJson, serviceName } from "./services.js";
+import { portText, serviceId, serviceImage, serviceJson, serviceName } from "./services.js";
 import { capitalize, protocolName } from "./state-names.js";
 import { formatFields } from "./table.js";
 
@@ -68,7 +68,7 @@ export function prettyService(
     ...jobFields(service, nowMs),
     ...cronFields(service, nowMs),
     ...autoscaleFields(service, nowMs),
-    ["Image", imageOf(summary)],
+    ["Image", serviceImage(summary)],
     ["Constraints", spec?.placement?.constraints ?? []],
     ["Preferences", spec?.placement?.spread.map((attribute) => `spread over ${attribute}`) ?? []],
     ["Depends on", spec?.dependsOn.map(({ service: other }) => other) ?? []],
@@ -100,8 +100,8 @@ function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
   } = rollout;
   const when =
     endedAtMs === 0
-      ? `started ${agoLowerCase(startedAtMs, nowMs)}`
-      : `ended ${agoLowerCase(endedAtMs, nowMs)}`;
+      ? `started ${formatTimeSince(startedAtMs, nowMs)}`
+      : `ended ${formatTimeSince(endedAtMs, nowMs)}`;
   const counts = `${done} updated${failed > 0 ? `, ${failed} failed` : ""}`;
   const head = `${rolloutStateName(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
   return message === "" ? [head] : [head, message];
@@ -114,8 +114,8 @@ function endpointText({ address, port }: { readonly address: string; readonly po
 function resourcesText(resources: Resources | undefined): string {
   const { nanoCpus = 0, memoryBytes = 0, pids = 0, generic = {} } = resources ?? {};
   return [
-    nanoCpus > 0 ? `${humanCpus(nanoCpus)} CPUs` : "",
-    memoryBytes > 0 ? `${humanBytes(memoryBytes)} memory` : "",
+    nanoCpus > 0 ? `${formatCpus(nanoCpus)} CPUs` : "",
+    memoryBytes > 0 ? `${formatBytes(memoryBytes)} memory` : "",
     pids > 0 ? `${pids} pids` : "",
     ...Object.entries(generic).map(([kind, count]) => `${count} ${kind}`),
   ]

@@ -22,7 +22,7 @@ export function serviceListing(rows: readonly ServiceSummary[]): Listing<Service
       { title: "NAME", cell: serviceName },
       { title: "MODE", cell: modeName },
       { title: "REPLICAS", cell: replicasText },
-      { title: "IMAGE", cell: imageOf },
+      { title: "IMAGE", cell: serviceImage },
       { title: "PORTS", cell: ({ service }) => (service?.spec?.ports ?? []).map(portText).join(", ") },
     ],
   };
@@ -43,7 +43,7 @@ export function serviceJson(summary: ServiceSummary): unknown {
     name: serviceName(summary),
     stack: service?.spec?.stack ?? "",
     mode: modeName(summary),
-    image: imageOf(summary),
+    image: serviceImage(summary),
     desired,
     running,
     converged,
@@ -59,7 +59,8 @@ export function serviceJson(summary: ServiceSummary): unknown {
 
 export const serviceId = ({ service }: ServiceSummary): string => service?.id ?? "";
 export const serviceName = ({ service }: ServiceSummary): string => service?.spec?.name ?? "";
-export const imageOf = ({ service }: ServiceSummary): string => service?.spec?.task?.container?.image ?? "";
+export const serviceImage = ({ service }: ServiceSummary): string =>
+  service?.spec?.task?.container?.image ?? "";
 
 /** Returns `*:8080->80/tcp`, marked with `(host)` in host mode, where only the nodes of the tasks listen. */
 export function portText(port: PortSpec): string {

@@ -1,5 +1,5 @@
 import type { ResourceUsage, WatchedNodeStats, WatchedTaskStats, WatchStatsResponse } from "@berth/proto";
-import { humanBytes } from "./human.js";
+import { formatBytes } from "./human.js";
 import { shortId } from "./services.js";
 import { type Column, formatTable, truncate } from "./table.js";
 
@@ -112,12 +112,12 @@ function percentText(usage: ResourceUsage | undefined): string {
 function memoryText(usage: ResourceUsage | undefined, limitBytes: number): string {
   if (usage === undefined) return "-";
   return limitBytes === 0
-    ? humanBytes(usage.memoryBytes)
-    : `${humanBytes(usage.memoryBytes)} / ${humanBytes(limitBytes)}`;
+    ? formatBytes(usage.memoryBytes)
+    : `${formatBytes(usage.memoryBytes)} / ${formatBytes(limitBytes)}`;
 }
 
 function rateText(bytesPerSecond: number | undefined): string {
-  return bytesPerSecond === undefined ? "-" : humanBytes(Math.round(bytesPerSecond));
+  return bytesPerSecond === undefined ? "-" : formatBytes(Math.round(bytesPerSecond));
 }
 
 function linesOf(table: string): readonly string[] {

@@ -14,17 +14,17 @@ export function taskName(task: TaskSlot): string {
   return `${task.serviceName}.${slotName(task)}`;
 }
 
-export function stateOf(task: Task): TaskState {
+export function taskState(task: Task): TaskState {
   return task.status?.state ?? TaskState.UNSPECIFIED;
 }
 
 export function hasEnded(task: Task): boolean {
-  return stateOf(task) >= TaskState.COMPLETE;
+  return taskState(task) >= TaskState.COMPLETE;
 }
 
 /** Whether the task failed or its node rejected it. */
 export function isFailed(task: Task): boolean {
-  return stateOf(task) === TaskState.FAILED || stateOf(task) === TaskState.REJECTED;
+  return taskState(task) === TaskState.FAILED || taskState(task) === TaskState.REJECTED;
 }
 
 /** Returns the message of a task's status, with the exit code if the message does not contain it. */
@@ -38,7 +38,7 @@ export function statusMessage({ status }: Task): string {
 /** Returns the number of tasks in each state: `preparing 2, starting 1`. */
 export function countByState(tasks: readonly Task[]): string {
   const counts = new Map<TaskState, number>();
-  for (const task of tasks) counts.set(stateOf(task), (counts.get(stateOf(task)) ?? 0) + 1);
+  for (const task of tasks) counts.set(taskState(task), (counts.get(taskState(task)) ?? 0) + 1);
   return [...counts].map(([state, count]) => `${taskStateName(state)} ${count}`).join(", ");
 }
 

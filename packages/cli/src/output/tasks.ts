@@ -8,9 +8,9 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { FilterTable } from "../options/filters.js";
-import { agoLowerCase } from "./human.js";
+import { formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
-import { imageOf, serviceId, shortId } from "./services.js";
+import { serviceId, serviceImage, shortId } from "./services.js";
 import {
   capitalize,
   DESIRED_STATE_NAMES,
@@ -20,7 +20,7 @@ import {
   taskStateName,
 } from "./state-names.js";
 import { truncate } from "./table.js";
-import { currentTaskFilter, hasEnded, slotName, stateOf, statusMessage, taskName } from "./task-text.js";
+import { currentTaskFilter, hasEnded, slotName, statusMessage, taskName, taskState } from "./task-text.js";
 
 const MAX_ERROR_WIDTH = 40;
 /** Wide enough for the reasons why no node fits, which are printed nowhere else. */
@@ -65,7 +65,7 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
     return {
       task,
       isReplaced,
-      image: service !== undefined && isCurrent ? imageOf(service) : "",
+      image: service !== undefined && isCurrent ? serviceImage(service) : "",
       node: hostnames.get(task.nodeId) || task.nodeId,
       ports: hostPorts(task, service),
     };
@@ -122,7 +122,7 @@ function taskJson(row: TaskRow): unknown {
     node,
     nodeId: task.nodeId,
     desiredState: shownDesiredState(row),
-    state: taskStateName(stateOf(task)),
+    state: taskStateName(taskState(task)),
     health: healthName(status?.health ?? Health.UNSPECIFIED),
     message: status?.message ?? "",
     sinceMs: status?.sinceMs ?? 0,
@@ -152,17 +152,18 @@ const HEALTH_NOTES: ReadonlyMap<Health, string> = new Map([
 
 function currentStateText(task: Task, nowMs: number): string {
   const { status } = task;
-  const state = stateOf(task);
+  const state = taskState(task);
   const isRunning = state === TaskState.RUNNING;
   const note = (isRunning && HEALTH_NOTES.get(status?.health ?? Health.UNSPECIFIED)) || "";
-  const when = status === undefined || status.sinceMs === 0 ? "" : ` ${agoLowerCase(status.sinceMs, nowMs)}`;
+  const when =
+    status === undefined || status.sinceMs === 0 ? "" : ` ${formatTimeSince(status.sinceMs, nowMs)}`;
   return `${capitalize(taskStateName(state))}${note}${when}`;
 }
 
 /** Returns the error of a task. Empty for a task that is healthy, or that ended as intended. */
 function errorText(task: Task): string {
   const { status } = task;
-  const state = stateOf(task);
+  const state = taskState(task);
   const isHealthy =
     state >= TaskState.ASSIGNED && state <= TaskState.RUNNING && status?.health !== Health.UNHEALTHY;
   const isIntendedEnd = state === TaskState.COMPLETE || state === TaskState.SHUTDOWN;
@@ -170,7 +171,7 @@ function errorText(task: Task): string {
 }
 
 function maxErrorWidth(task: Task): number {
-  return stateOf(task) === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
+  return taskState(task) === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
 }
 
 function hostPorts({ status }: Task, service: ServiceSummary | undefined): string {

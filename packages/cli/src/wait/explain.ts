@@ -1,9 +1,9 @@
 import type { ServiceSummary, Task } from "@berth/proto";
 import { pluralize } from "../output/human.js";
-import { jobTotal } from "../output/modes.js";
+import { jobTaskTotal } from "../output/modes.js";
 import { taskStateName } from "../output/state-names.js";
 import { oneLine } from "../output/table.js";
-import { isFailed, stateOf, statusMessage, taskName } from "../output/task-text.js";
+import { isFailed, statusMessage, taskName, taskState } from "../output/task-text.js";
 import {
   currentTasks,
   failedJob,
@@ -26,7 +26,7 @@ export interface Reason {
 }
 
 /** Returns why tasks of a service do not run, grouped by reason, the slots with most failures first. */
-export function reasonsOf(service: ServiceProgress): readonly Reason[] {
+export function pendingReasons(service: ServiceProgress): readonly Reason[] {
   const pending = currentTasks(service).filter((task) => !isDone(service, task));
   return groupByReason(
     service,
@@ -77,10 +77,10 @@ function explainService(service: ServiceProgress): readonly string[] {
   const failure = failureText(service);
   if (failure !== undefined) {
     const past = pastFailures(service);
-    const reasons = past.length > 0 ? past : reasonsOf(service);
+    const reasons = past.length > 0 ? past : pendingReasons(service);
     return [`  ${name}: ${failure}`, ...reasons.map((reason) => `    ${formatReason(reason)}`)];
   }
-  const reasons = reasonsOf(service);
+  const reasons = pendingReasons(service);
   const head = `  ${name}: ${countText(service, summary)}`;
   if (reasons.length === 0) return [`${head}, ${pendingText(service)}`];
   return [head, ...reasons.map((reason) => `    ${formatReason(reason)}`)];
@@ -94,7 +94,7 @@ function formatReason({ text, tasks, failures }: Reason): string {
 
 function countText(service: ServiceProgress, summary: ServiceSummary): string {
   const { running, desired, completed } = summary;
-  if (isJob(service)) return `${completed} of ${pluralize(jobTotal(summary), "task")} completed`;
+  if (isJob(service)) return `${completed} of ${pluralize(jobTaskTotal(summary), "task")} completed`;
   const tasks = pluralize(desired, "task");
   const status = rolloutStatus(service);
   if (status.kind !== "updating") return `${running} of ${tasks} running`;
@@ -134,5 +134,5 @@ function slotReason(service: ServiceProgress, task: Task): string {
 
 /** Returns `failed: exit code 1: no such file`. */
 function taskReason(task: Task): string {
-  return [taskStateName(stateOf(task)), statusMessage(task)].filter((part) => part !== "").join(": ");
+  return [taskStateName(taskState(task)), statusMessage(task)].filter((part) => part !== "").join(": ");
 }

@@ -8,7 +8,7 @@ import { MAX_COLUMNS, plainLine, renderProgress } from "./render-progress.js";
 export interface ProgressPrinter {
   show(progress: Progress): void;
   /** Prints that the connection to the server is lost, once until there is progress again. */
-  lost(reason: string): void;
+  reportConnectionLost(reason: string): void;
   /** Prints the final state. */
   finish(progress: Progress): void;
 }
@@ -18,7 +18,11 @@ export function createProgressPrinter(terminal: Terminal, now: () => number): Pr
   return terminal.isTty ? livePrinter(terminal, now) : plainPrinter(terminal);
 }
 
-export const SILENT_PRINTER: ProgressPrinter = { show: () => {}, lost: () => {}, finish: () => {} };
+export const SILENT_PRINTER: ProgressPrinter = {
+  show: () => {},
+  reportConnectionLost: () => {},
+  finish: () => {},
+};
 
 function livePrinter(terminal: Terminal, now: () => number): ProgressPrinter {
   const view = new LiveView(terminal, now);
@@ -28,7 +32,7 @@ function livePrinter(terminal: Terminal, now: () => number): ProgressPrinter {
       lines = renderProgress(progress, terminal.columns);
       view.draw(lines);
     },
-    lost: (reason) => {
+    reportConnectionLost: (reason) => {
       const note = truncate(lostText(reason), Math.min(terminal.columns, MAX_COLUMNS));
       view.draw([...lines, note], true);
     },
@@ -49,7 +53,7 @@ function plainPrinter(terminal: Terminal): ProgressPrinter {
   };
   return {
     show,
-    lost: (reason) => {
+    reportConnectionLost: (reason) => {
       if (!isLost) terminal.write(`${lostText(reason)}\n`);
       isLost = true;
     },

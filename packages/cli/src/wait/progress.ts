@@ -6,7 +6,7 @@ import {
   type WatchedService,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { currentTaskFilter, isFailed, slotName, stateOf } from "../output/task-text.js";
+import { currentTaskFilter, isFailed, slotName, taskState } from "../output/task-text.js";
 import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 
 /** The state of all services that a wait is for. Immutable: each message of the server creates a new one. */
@@ -104,7 +104,7 @@ function failingTasks(service: ServiceProgress): readonly Task[] {
   return currentTasks(service).filter(
     (task) =>
       hasExhaustedRestarts(service, task) ||
-      (stateOf(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES),
+      (taskState(task) !== TaskState.RUNNING && failureCount(service, task) >= MAX_SLOT_FAILURES),
   );
 }
 
@@ -140,7 +140,7 @@ export function isJob({ watched }: ServiceProgress): boolean {
 
 /** Whether a task has reached its goal: it runs, or, in a job, has completed. */
 export function isDone(service: ServiceProgress, task: Task): boolean {
-  const state = stateOf(task);
+  const state = taskState(task);
   return state === TaskState.RUNNING ? !isJob(service) : state === TaskState.COMPLETE && isJob(service);
 }
 

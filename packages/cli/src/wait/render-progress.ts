@@ -1,8 +1,8 @@
 import { type Task, TaskState } from "@berth/proto";
-import { jobTotal } from "../output/modes.js";
+import { jobTaskTotal } from "../output/modes.js";
 import { oneLine, truncate } from "../output/table.js";
-import { countByState, stateOf } from "../output/task-text.js";
-import { countUpdatedSlots, failureText, reasonsOf, rollbackText } from "./explain.js";
+import { countByState, taskState } from "../output/task-text.js";
+import { countUpdatedSlots, failureText, pendingReasons, rollbackText } from "./explain.js";
 import { currentTasks, isConverged, isDone, isJob, type Progress, type ServiceProgress } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
@@ -51,7 +51,7 @@ function countsOf(service: ServiceProgress): { readonly done: number; readonly t
   const { summary } = service.watched ?? {};
   if (summary === undefined) return { done: 0, total: 0 };
   const { running, desired, completed } = summary;
-  if (isJob(service)) return { done: completed, total: jobTotal(summary) };
+  if (isJob(service)) return { done: completed, total: jobTaskTotal(summary) };
   const status = rolloutStatus(service);
   const done = status.kind === "updating" ? countUpdatedSlots(service, status.updatedSlots) : running;
   return { done, total: desired };
@@ -83,7 +83,7 @@ function detailText(service: ServiceProgress): string {
   if (failure !== undefined) return ` ${failure}`;
   const status = rolloutStatus(service);
   if (status.kind === "rolling-back") return ` ${rollbackText(status.reason)}`;
-  const [worst] = reasonsOf(service);
+  const [worst] = pendingReasons(service);
   if (worst === undefined) return status.kind === "updating" ? "" : ` ${serverReason(service) ?? "updating"}`;
   return areStarting(service) ? ` ${countByState(unfinishedTasks(service))}` : ` ${worst.text}`;
 }
@@ -97,7 +97,7 @@ function serverReason({ watched }: ServiceProgress): string | undefined {
 /** Whether all unfinished tasks have a node and are starting there. */
 function areStarting(service: ServiceProgress): boolean {
   return unfinishedTasks(service)
-    .map(stateOf)
+    .map(taskState)
     .every((state) => state >= TaskState.ASSIGNED && state <= TaskState.STARTING);
 }
 

@@ -34,7 +34,7 @@ export async function waitForServices(
   const ended = new AbortController();
   const signal = AbortSignal.any([cli.signal, ended.signal]);
   const ids = options.services.map(({ id }) => id);
-  const messages = watchServices(client, ids, { signal, onLost: options.printer.lost });
+  const messages = watchServices(client, ids, { signal, onLost: options.printer.reportConnectionLost });
   let progress = initialProgress(options.services);
   let next = messages.next();
   try {

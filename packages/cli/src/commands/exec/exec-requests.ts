@@ -6,7 +6,7 @@ const MAX_QUEUED = 100;
 
 type InputMessage = NonNullable<ExecInput["message"]>;
 
-export interface ExecRequests {
+export interface ExecRequestStream {
   /** Queues a message. It is sent before any input that has not been read yet. */
   send(message: InputMessage): void;
   messages(): AsyncGenerator<ExecRequest>;
@@ -20,7 +20,7 @@ export interface ExecRequestsOptions {
 }
 
 /** Creates the request stream of an exec call: the start message, then standard input and queued messages. */
-export function execRequests({ start, streams, signal }: ExecRequestsOptions): ExecRequests {
+export function createExecRequests({ start, streams, signal }: ExecRequestsOptions): ExecRequestStream {
   const queue: InputMessage[] = [];
   let wake = (): void => {};
   signal.addEventListener("abort", () => wake(), { once: true });

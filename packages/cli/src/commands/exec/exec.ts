@@ -2,7 +2,7 @@ import { BerthError, type ExecOutput, type ExecStarted, isBerthError } from "@be
 import { type ControlClient, withClient } from "../../client/client.js";
 import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
-import { execRequests } from "./exec-requests.js";
+import { createExecRequests } from "./exec-requests.js";
 
 /** berth itself failed, not the command; as in `docker run`. */
 const EXIT_BERTH_FAILED = 125;
@@ -59,7 +59,7 @@ class ExecSession {
   async run(client: ControlClient, target: ExecTarget): Promise<number> {
     const { streams } = this.#cli;
     const { signal } = this.#ended;
-    const requests = execRequests({ start: this.#startMessage(target), streams, signal });
+    const requests = createExecRequests({ start: this.#startMessage(target), streams, signal });
     const removeListeners = [
       streams.onSignal((name) => this.#onSignal(() => requests.send({ $case: "signal", value: name }))),
       streams.onResize(() => {

@@ -1,7 +1,7 @@
 import type { NetworkSummary } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { networkJson, networkName } from "../../output/networks.js";
-import { formatLabels, hostname } from "../../output/nodes.js";
+import { formatLabels, nodeHostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { serviceName } from "../../output/services.js";
 import { formatFields } from "../../output/table.js";
@@ -33,7 +33,7 @@ async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<str
     client.listServices({ stack: "" }, { signal: cli.signal }),
   ]);
   return new Map([
-    ...nodes.map((summary) => [summary.node?.id ?? "", hostname(summary)] as const),
+    ...nodes.map((summary) => [summary.node?.id ?? "", nodeHostname(summary)] as const),
     ...services.map((summary) => [summary.service?.id ?? "", serviceName(summary)] as const),
   ]);
 }

@@ -1,13 +1,13 @@
 import type { DataPlane, NodeSummary } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { humanBytes, humanCpus } from "../../output/human.js";
+import { formatBytes, formatCpus } from "../../output/human.js";
 import {
-  availabilityOf,
   formatLabels,
-  hostname,
   networkCapabilities,
+  nodeAvailability,
+  nodeHostname,
   nodeJson,
-  stateName,
+  nodeStatus,
 } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import { capitalize } from "../../output/state-names.js";
@@ -35,19 +35,19 @@ function prettyNode(summary: NodeSummary): string {
   const description = node?.description;
   return formatFields([
     ["ID", node?.id ?? ""],
-    ["Hostname", hostname(summary)],
+    ["Hostname", nodeHostname(summary)],
     ["Address", description?.address ?? ""],
-    ["Status", `${capitalize(stateName(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
-    ["Availability", capitalize(availabilityOf(summary))],
+    ["Status", `${capitalize(nodeStatus(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
+    ["Availability", capitalize(nodeAvailability(summary))],
     ["Labels", formatLabels(node?.labels ?? {})],
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],
     ["Agent", description?.agentVersion ?? ""],
     ["Ingress", ingressText(description?.dataPlane)],
-    ["CPUs", `${humanCpus(description?.nanoCpus ?? 0)}, ${humanCpus(reserved?.nanoCpus ?? 0)} reserved`],
+    ["CPUs", `${formatCpus(description?.nanoCpus ?? 0)}, ${formatCpus(reserved?.nanoCpus ?? 0)} reserved`],
     [
       "Memory",
-      `${humanBytes(description?.memoryBytes ?? 0)}, ${humanBytes(reserved?.memoryBytes ?? 0)} reserved`,
+      `${formatBytes(description?.memoryBytes ?? 0)}, ${formatBytes(reserved?.memoryBytes ?? 0)} reserved`,
     ],
     ["Tasks", String(tasks)],
     ["Networks", networkCapabilities(description?.dataPlane)],

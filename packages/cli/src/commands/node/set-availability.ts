@@ -1,7 +1,7 @@
 import { Availability, type Node } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
-import { availabilityOf, hostname } from "../../output/nodes.js";
+import { nodeAvailability, nodeHostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -47,8 +47,8 @@ async function changeAvailability(
   const nodes = await withClient(cli, options, (client) => setAvailability(cli, client, change));
   const summaries = nodes.map((node) => ({
     id: node.id,
-    hostname: hostname({ node }),
-    availability: availabilityOf({ node }),
+    hostname: nodeHostname({ node }),
+    availability: nodeAvailability({ node }),
   }));
   if (options.output === "json") printJson(cli, summaries);
   else

@@ -1,7 +1,7 @@
 import { Availability } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { invalidOption, parseLabels } from "../../options/parse-options.js";
-import { availabilityOf, formatLabels, hostname } from "../../output/nodes.js";
+import { formatLabels, nodeAvailability, nodeHostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -33,7 +33,7 @@ export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: str
     client.updateNode(request, { signal: cli.signal }),
   );
   const { id = "", labels = {} } = updated.node ?? {};
-  const summary = { id, hostname: hostname(updated), availability: availabilityOf(updated), labels };
+  const summary = { id, hostname: nodeHostname(updated), availability: nodeAvailability(updated), labels };
   if (options.output === "json") printJson(cli, summary);
   else cli.stdout.write(`Updated node ${summary.hostname || node}: ${summaryText(summary)}\n`);
 }

@@ -20,7 +20,7 @@ export class LogPosition {
   }
 
   /** Returns the request for the first or the next stream. */
-  next(): StreamLogsRequest {
+  nextRequest(): StreamLogsRequest {
     if (this.#isFirst) {
       this.#isFirst = false;
       return this.#request;
@@ -31,7 +31,7 @@ export class LogPosition {
   }
 
   /** Returns false for a line that an earlier stream returned already. */
-  isNew({ taskId, entry: chunk }: LogLine): boolean {
+  recordLine({ taskId, entry: chunk }: LogLine): boolean {
     const timeNs = BigInt(/^\d+$/.test(chunk?.timeNs ?? "") ? (chunk?.timeNs ?? "0") : "0");
     if (timeNs <= (this.#overlap.get(taskId) ?? -1n)) return false;
     this.#readTo.set(taskId, timeNs);

@@ -34,11 +34,11 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     throw invalidOption("--until", "cannot be combined with --follow");
   await withClient(cli, options, async (client) => {
     const position = new LogPosition(request, cli.now());
-    const open = () => client.streamLogs(position.next(), { signal: cli.signal });
+    const open = () => client.streamLogs(position.nextRequest(), { signal: cli.signal });
     let width = 0;
     for await (const { message } of request.follow ? resumeStream(cli, open) : open()) {
       if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
-      if (message?.$case !== "line" || !position.isNew(message.value)) continue;
+      if (message?.$case !== "line" || !position.recordLine(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
       await printLine(cli, message.value, { prefix: prefix.padEnd(width), options });

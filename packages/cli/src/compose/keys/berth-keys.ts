@@ -88,10 +88,10 @@ function extensionsOf({ node, path, diagnostics }: Cursor): readonly Cursor[] {
   if (node.kind !== "map") return [];
   return [...node.entries]
     .filter(([key]) => key.startsWith(BERTH_KEY))
-    .map(([key, { keyAt, value }]) => ({
+    .map(([key, { keyPosition, value }]) => ({
       node: value,
-      at: value.at,
-      keyAt,
+      position: value.position,
+      keyPosition,
       path: `${path}.${key}`,
       diagnostics,
     }));

@@ -80,9 +80,9 @@ ${OTHERS}`);
 
   test("a long chain of services is not a cycle", () => {
     const count = 3_000;
-    const services = Array.from({ length: count }, (_, at) => {
-      const next = at + 1 < count ? `, depends_on: [s${at + 1}]` : "";
-      return `  s${at}: { image: a${next} }`;
+    const services = Array.from({ length: count }, (_, position) => {
+      const next = position + 1 < count ? `, depends_on: [s${position + 1}]` : "";
+      return `  s${position}: { image: a${next} }`;
     });
     expect(loadText(`services:\n${services.join("\n")}\n`).messages).toEqual([]);
   });

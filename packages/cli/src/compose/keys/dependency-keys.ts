@@ -44,9 +44,10 @@ function addDependency(name: string, reference: Cursor, draft: ServiceDraft): vo
   const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
   const isLong = reference.node.kind === "map";
   if (isLong) applyKeys(reference, LONG_FORM_KEYS, dependency);
-  const { project, serviceNames, inactiveNames } = draft.context;
+  const { project, serviceNames, disabledServices: inactiveNames } = draft.context;
   if (!serviceNames.has(name)) {
-    if (!dependency.optional) reportMissing(name, reference, { serviceNames, inactiveNames });
+    if (!dependency.optional)
+      reportMissing(name, reference, { serviceNames, disabledServices: inactiveNames });
     return;
   }
   const { dependsOn } = draft.spec;
@@ -59,7 +60,10 @@ function addDependency(name: string, reference: Cursor, draft: ServiceDraft): vo
 function reportMissing(
   name: string,
   reference: Cursor,
-  { serviceNames, inactiveNames }: Pick<ServiceDraft["context"], "serviceNames" | "inactiveNames">,
+  {
+    serviceNames,
+    disabledServices: inactiveNames,
+  }: Pick<ServiceDraft["context"], "serviceNames" | "disabledServices">,
 ): void {
   const profiles = inactiveNames.get(name);
   const message =

@@ -6,7 +6,7 @@ import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
 /** The order matters: `labels` overrides the files. */
-export const LABEL_KEYS: KeyTable<ServiceDraft> = {
+export const METADATA_KEYS: KeyTable<ServiceDraft> = {
   label_file: (cursor, draft) => {
     for (const item of readOneOrMore(cursor) ?? []) addLabelFile(item, draft);
   },

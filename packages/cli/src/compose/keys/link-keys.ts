@@ -9,7 +9,7 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
     const text = readText(item);
     if (text === undefined) continue;
     const [service = "", alias = service, ...rest] = text.split(":");
-    const { serviceNames, inactiveNames, project } = draft.context;
+    const { serviceNames, disabledServices: inactiveNames, project } = draft.context;
     if (inactiveNames.has(service)) continue;
     if (!serviceNames.has(service) || rest.length > 0 || alias === "") {
       const hint = serviceNames.has(service) ? "" : didYouMean(service, serviceNames);

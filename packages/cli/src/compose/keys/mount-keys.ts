@@ -17,7 +17,7 @@ import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-export const STORAGE_KEYS: KeyTable<ServiceDraft> = {
+export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
   volumes: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
       const mount = item.node.kind === "map" ? readLongMount(item) : readShortMount(item);
@@ -171,7 +171,7 @@ function readShortMount(cursor: Cursor): MountDraft | undefined {
     cursor.diagnostics.error(cursor, parsed.reason);
     return undefined;
   }
-  const { source, target, options } = parsed.value;
+  const { source, target, options } = parsed.valid;
   const type = isPath(source) ? "bind" : "volume";
   const mount: MountDraft = { ...newMountDraft(), type, source, target, createHostPath: true };
   for (const option of options) applyShortOption(cursor, mount, option);
@@ -205,7 +205,7 @@ function applyTmpfsOption(cursor: Cursor, mount: MountDraft, option: string): vo
   const [, name, value = ""] = /^(size|mode)=(.*)$/.exec(option) ?? [];
   if (name === "size") {
     const size = parseBytes(value);
-    if (size.kind === "value") mount.tmpfs.sizeBytes = size.value;
+    if (size.kind === "value") mount.tmpfs.sizeBytes = size.valid;
     else cursor.diagnostics.error(cursor, size.reason);
   } else if (name === "mode" && /^[0-7]+$/.test(value)) mount.tmpfs.mode = Number.parseInt(value, 8);
   else if (option === "ro") mount.readOnly = true;

@@ -50,7 +50,7 @@ export function readNetworks(cursor: Cursor, draft: ServiceDraft): void {
     if (reference.node.kind === "map" && !isNull(reference.node))
       applyKeys(reference, ATTACHMENT_KEYS, joined);
     draft.networks.push(joined);
-    draft.attachmentPlaces.set(network.name, keyPlace(reference));
+    draft.networkPlaces.set(network.name, keyPlace(reference));
   }
 }
 
@@ -77,7 +77,7 @@ function readAddress(cursor: Cursor, { key, network, attachment }: JoinedNetwork
  * Sorts networks in the order in which a container joins them. The first network provides the default route, so
  * internal networks come last.
  */
-export function byDefaultRoute(joined: readonly JoinedNetwork[]): readonly JoinedNetwork[] {
+export function sortByDefaultRoute(joined: readonly JoinedNetwork[]): readonly JoinedNetwork[] {
   return [...joined].sort(
     (a, b) =>
       Number(a.network.spec.internal) - Number(b.network.spec.internal) ||

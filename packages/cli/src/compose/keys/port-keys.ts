@@ -48,7 +48,7 @@ function readPorts(cursor: Cursor): readonly PortSpec[] {
     cursor.diagnostics.error(cursor, parsed.reason);
     return [];
   }
-  const { ports, choice } = parsed.value;
+  const { ports, choice } = parsed.valid;
   if (choice !== undefined) warnFirstOfRange(cursor, choice);
   return ports.map(portSpec);
 }
@@ -88,7 +88,7 @@ function readProtocol(cursor: Cursor): "tcp" | "udp" | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   const parsed = parseProtocol(text);
-  if (parsed.kind === "value") return parsed.value;
+  if (parsed.kind === "value") return parsed.valid;
   cursor.diagnostics.error(cursor, parsed.reason);
   return undefined;
 }
@@ -101,8 +101,8 @@ function readPublished(cursor: Cursor): number | undefined {
     cursor.diagnostics.error(cursor, range.reason);
     return undefined;
   }
-  if (range.value.length > 1) warnFirstOfRange(cursor, text);
-  return range.value[0];
+  if (range.valid.length > 1) warnFirstOfRange(cursor, text);
+  return range.valid[0];
 }
 
 function warnFirstOfRange(cursor: Cursor, range: string): void {

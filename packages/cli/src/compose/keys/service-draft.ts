@@ -56,7 +56,7 @@ export interface ServiceDraft {
   /** Networks that the service lists, in the order of the file. */
   readonly networks: JoinedNetwork[];
   /** Where the service lists each network, by the name of the network in the cluster. */
-  readonly attachmentPlaces: Map<string, Place>;
+  readonly networkPlaces: Map<string, Place>;
   readonly links: Link[];
   containerName: string;
 }
@@ -76,7 +76,7 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     environment: new Map(),
     origins: new Map(),
     networks: [],
-    attachmentPlaces: new Map(),
+    networkPlaces: new Map(),
     links: [],
     containerName: "",
   };

@@ -5,9 +5,9 @@ import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
-import { LABEL_KEYS } from "./label-keys.js";
+import { METADATA_KEYS } from "./label-keys.js";
 import { readLinks } from "./link-keys.js";
-import { STORAGE_KEYS } from "./mount-keys.js";
+import { MOUNT_KEYS } from "./mount-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import { PORT_KEYS } from "./port-keys.js";
@@ -47,8 +47,8 @@ export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...IMAGE_KEYS,
   ...PROCESS_KEYS,
   ...ENVIRONMENT_KEYS,
-  ...LABEL_KEYS,
-  ...STORAGE_KEYS,
+  ...METADATA_KEYS,
+  ...MOUNT_KEYS,
   ...NETWORK_KEYS,
   ...PORT_KEYS,
   ...HEALTH_KEYS,

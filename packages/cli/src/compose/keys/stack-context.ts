@@ -34,7 +34,7 @@ export interface StackContext {
   /** Services that are deployed. */
   readonly serviceNames: ReadonlySet<string>;
   /** Services that are not deployed, each with the profiles that would include it. */
-  readonly inactiveNames: ReadonlyMap<string, readonly string[]>;
+  readonly disabledServices: ReadonlyMap<string, readonly string[]>;
   /** Networks by the name that services use, including the default network. */
   readonly networks: ReadonlyMap<string, StackNetwork>;
   /** Named volumes by the name that services use. */

@@ -3,14 +3,14 @@ import type { Position } from "./source.js";
 /** A problem at a place in a Compose file. Errors prevent the deployment, warnings do not. */
 export interface Diagnostic {
   readonly severity: "error" | "warning";
-  readonly at: Position;
+  readonly position: Position;
   /** For example `services.web.ports[0]`. Empty for the whole file. */
   readonly path: string;
   readonly message: string;
 }
 
 export interface Place {
-  readonly at: Position;
+  readonly position: Position;
   readonly path: string;
 }
 
@@ -23,11 +23,11 @@ export class Diagnostics {
   readonly #counts = { error: 0, warning: 0 };
 
   error(place: Place, message: string): void {
-    this.#add({ severity: "error", at: place.at, path: place.path, message });
+    this.#add({ severity: "error", position: place.position, path: place.path, message });
   }
 
   warn(place: Place, message: string): void {
-    this.#add({ severity: "warning", at: place.at, path: place.path, message });
+    this.#add({ severity: "warning", position: place.position, path: place.path, message });
   }
 
   get hasErrors(): boolean {
@@ -36,7 +36,8 @@ export class Diagnostics {
 
   hasErrorAt(place: Place): boolean {
     return [...this.#found.values()].some(
-      ({ severity, at, path }) => severity === "error" && at.start === place.at.start && path === place.path,
+      ({ severity, position, path }) =>
+        severity === "error" && position.start === place.position.start && path === place.path,
     );
   }
 
@@ -52,17 +53,17 @@ export class Diagnostics {
   sorted(): readonly Diagnostic[] {
     const found = [...this.#found.values()];
     const fileOrder = new Map<string, number>();
-    for (const { at } of found) {
-      if (!fileOrder.has(at.source.name)) fileOrder.set(at.source.name, fileOrder.size);
+    for (const { position } of found) {
+      if (!fileOrder.has(position.source.name)) fileOrder.set(position.source.name, fileOrder.size);
     }
-    const order = ({ at }: Diagnostic): number => fileOrder.get(at.source.name) ?? 0;
-    return found.toSorted((a, b) => order(a) - order(b) || a.at.start - b.at.start);
+    const order = ({ position }: Diagnostic): number => fileOrder.get(position.source.name) ?? 0;
+    return found.toSorted((a, b) => order(a) - order(b) || a.position.start - b.position.start);
   }
 
   /** Adds a diagnostic once per place: an error in an anchor is found again in each alias. */
   #add(diagnostic: Diagnostic): void {
-    const { at, message, severity } = diagnostic;
-    const key = `${severity} ${at.source.name}:${at.start} ${message}`;
+    const { position, message, severity } = diagnostic;
+    const key = `${severity} ${position.source.name}:${position.start} ${message}`;
     if (this.#found.has(key) || this.#counts[severity] >= MAX_PER_SEVERITY) return;
     this.#counts[severity] += 1;
     this.#found.set(key, diagnostic);

@@ -38,8 +38,8 @@ function parseRaw(source: Source): ReadonlyMap<string, string> {
 
 /** Splits text at the first separator. Without a separator the second part is empty. */
 function splitOnce(text: string, separator: string): readonly [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + separator.length)];
+  const position = text.indexOf(separator);
+  return position < 0 ? [text, ""] : [text.slice(0, position), text.slice(position + separator.length)];
 }
 
 class EnvFileParser {
@@ -47,7 +47,7 @@ class EnvFileParser {
   readonly #text: string;
   readonly #options: EnvFileOptions;
   readonly #values = new Map<string, string>();
-  #at = 0;
+  #offset = 0;
 
   constructor(source: Source, options: EnvFileOptions) {
     this.#source = source;
@@ -56,46 +56,46 @@ class EnvFileParser {
   }
 
   parse(): ReadonlyMap<string, string> {
-    while (this.#at < this.#text.length) this.#parseLine();
+    while (this.#offset < this.#text.length) this.#parseLine();
     return this.#values;
   }
 
   #parseLine(): void {
-    const start = this.#at;
+    const start = this.#offset;
     const lineEnd = this.#lineEnd(start);
     const line = this.#text.slice(start, lineEnd).trim();
     if (line === "" || line.startsWith("#")) {
-      this.#at = lineEnd + 1;
+      this.#offset = lineEnd + 1;
       return;
     }
     ASSIGNMENT.lastIndex = start;
     const [matched = "", key = "", separator = ""] = ASSIGNMENT.exec(this.#text) ?? [];
-    const valueAt = start + matched.length;
-    if (!KEY.test(key) || (separator === "" && valueAt < lineEnd && this.#text[valueAt] !== "\r")) {
+    const valueStart = start + matched.length;
+    if (!KEY.test(key) || (separator === "" && valueStart < lineEnd && this.#text[valueStart] !== "\r")) {
       this.#error(start, lineEnd, `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`);
-      this.#at = lineEnd + 1;
+      this.#offset = lineEnd + 1;
       return;
     }
     if (separator === "") this.#inherit(key, lineEnd);
-    else this.#assign(key, valueAt, lineEnd);
+    else this.#assign(key, valueStart, lineEnd);
   }
 
   /** Takes the value of a name without `=` from the environment, if it is set there. */
   #inherit(key: string, lineEnd: number): void {
     const value = this.#options.lookup(key);
     if (value !== undefined) this.#values.set(key, value);
-    this.#at = lineEnd + 1;
+    this.#offset = lineEnd + 1;
   }
 
-  #assign(key: string, valueAt: number, lineEnd: number): void {
-    const quote = this.#text[valueAt];
-    if (valueAt < lineEnd && (quote === '"' || quote === "'")) this.#assignQuoted(key, valueAt, quote);
+  #assign(key: string, valueStart: number, lineEnd: number): void {
+    const quote = this.#text[valueStart];
+    if (valueStart < lineEnd && (quote === '"' || quote === "'")) this.#assignQuoted(key, valueStart, quote);
     else {
-      const value = ` ${this.#text.slice(Math.min(valueAt, lineEnd), lineEnd)}`
+      const value = ` ${this.#text.slice(Math.min(valueStart, lineEnd), lineEnd)}`
         .replace(INLINE_COMMENT, "")
         .trim();
-      this.#set(key, value, valueAt);
-      this.#at = lineEnd + 1;
+      this.#set(key, value, valueStart);
+      this.#offset = lineEnd + 1;
     }
   }
 
@@ -104,7 +104,7 @@ class EnvFileParser {
     while (close >= 0 && isEscaped(this.#text, close)) close = this.#text.indexOf(quote, close + 1);
     if (close < 0) {
       this.#error(open, this.#lineEnd(open), `unclosed quote in the value of ${key}`);
-      this.#at = this.#text.length;
+      this.#offset = this.#text.length;
       return;
     }
     const content = this.#text.slice(open + 1, close).replaceAll("\r\n", "\n");
@@ -115,19 +115,19 @@ class EnvFileParser {
         content.replace(ESCAPE, (_, letter: string) => ESCAPED[letter] ?? letter),
         open,
       );
-    this.#at = this.#lineEnd(close) + 1;
+    this.#offset = this.#lineEnd(close) + 1;
   }
 
-  #set(key: string, template: string, at: number): void {
+  #set(key: string, template: string, start: number): void {
     const { lookup, diagnostics } = this.#options;
     const result = interpolate(template, (name) => lookup(name) ?? this.#values.get(name));
     if (result.kind === "invalid") {
-      this.#error(at, at, result.message);
+      this.#error(start, start, result.message);
       return;
     }
     for (const name of result.unset) {
       const message = `variable ${name} is not set: using an empty string`;
-      diagnostics.warn({ at: this.#position(at, at), path: key }, message);
+      diagnostics.warn({ position: this.#position(start, start), path: key }, message);
     }
     this.#values.set(key, result.text);
   }
@@ -138,7 +138,7 @@ class EnvFileParser {
   }
 
   #error(start: number, end: number, message: string): void {
-    this.#options.diagnostics.error({ at: this.#position(start, end), path: "" }, message);
+    this.#options.diagnostics.error({ position: this.#position(start, end), path: "" }, message);
   }
 
   #position(start: number, end: number): Position {
@@ -146,8 +146,8 @@ class EnvFileParser {
   }
 }
 
-function isEscaped(text: string, at: number): boolean {
+function isEscaped(text: string, index: number): boolean {
   let backslashes = 0;
-  while (text[at - 1 - backslashes] === "\\") backslashes += 1;
+  while (text[index - 1 - backslashes] === "\\") backslashes += 1;
   return backslashes % 2 === 1;
 }

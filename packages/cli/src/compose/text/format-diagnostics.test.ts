@@ -1,27 +1,33 @@
 import { expect, test } from "vitest";
 import type { Diagnostic } from "./diagnostics.js";
 import { formatDiagnostic, formatDiagnostics, PLAIN_STYLE } from "./format-diagnostics.js";
-import { sourceOf } from "./source.js";
+import { createSource } from "./source.js";
 
-const source = sourceOf("c.yaml", "services:\r\n  a: { x: 1 }\r\n  b: { x: 2 }\r\n");
+const source = createSource("c.yaml", "services:\r\n  a: { x: 1 }\r\n  b: { x: 2 }\r\n");
 
-function at(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
+function position(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
   const start = source.text.indexOf(text);
   const place = { source, start, end: start + text.length };
-  return { severity: "warning", at: place, path: "services", message: "no effect", ...change };
+  return { severity: "warning", position: place, path: "services", message: "no effect", ...change };
 }
 
 test("formatDiagnostic prints the line with carets if requested", () => {
   const style = { ...PLAIN_STYLE, excerpt: true };
-  expect(formatDiagnostic(at("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
+  expect(formatDiagnostic(position("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
     "c.yaml:3:8: services: wrong\n  3 |   b: { x: 2 }\n    |        ^^^^",
   );
 });
 
 test("formatDiagnostics groups equal warnings and lists all places", () => {
-  const error = at("b:", { severity: "error" });
+  const error = position("b:", { severity: "error" });
   expect(
-    formatDiagnostics([at("a:"), at("b:"), at("x: 2", { message: "other" }), error, { ...error, path: "p" }]),
+    formatDiagnostics([
+      position("a:"),
+      position("b:"),
+      position("x: 2", { message: "other" }),
+      error,
+      { ...error, path: "p" },
+    ]),
   ).toEqual([
     "c.yaml:2:3: warning: services: no effect\n  also at c.yaml:3:3",
     "c.yaml:3:8: warning: services: other",

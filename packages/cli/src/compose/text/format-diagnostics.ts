@@ -15,9 +15,9 @@ export const PLAIN_STYLE: DiagnosticStyle = { excerpt: false, paint: (_, text) =
 
 /** Returns `compose.yaml:4:5: services.web.prots: unknown key "prots"; did you mean "ports"?`. */
 export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle = PLAIN_STYLE): string {
-  const { at, path, message, severity } = diagnostic;
-  const { line, column } = lineColumn(at);
-  const place = style.paint("place", `${at.source.name}:${line}:${column}:`);
+  const { position, path, message, severity } = diagnostic;
+  const { line, column } = lineColumn(position);
+  const place = style.paint("place", `${position.source.name}:${line}:${column}:`);
   const label = severity === "warning" ? `${style.paint("warning", "warning:")} ` : "";
   const head = `${place} ${label}${path === "" ? "" : `${path}: `}${message}`;
   const excerpt = style.excerpt ? excerptOf(diagnostic) : undefined;
@@ -34,8 +34,9 @@ export function formatDiagnostics(
 ): readonly string[] {
   const groups = new Map<string, Diagnostic[]>();
   for (const diagnostic of diagnostics) {
-    const { severity, message, path, at } = diagnostic;
-    const key = severity === "warning" ? message : `${at.source.name} ${at.start} ${path} ${message}`;
+    const { severity, message, path, position } = diagnostic;
+    const key =
+      severity === "warning" ? message : `${position.source.name} ${position.start} ${path} ${message}`;
     groups.set(key, [...(groups.get(key) ?? []), diagnostic]);
   }
   return [...groups.values()].map(([first, ...others]) =>
@@ -45,18 +46,18 @@ export function formatDiagnostics(
 
 function otherPlaces(others: readonly Diagnostic[], style: DiagnosticStyle): string {
   if (others.length === 0) return "";
-  const places = others.map(({ at }) => {
-    const { line, column } = lineColumn(at);
-    return `${at.source.name}:${line}:${column}`;
+  const places = others.map(({ position }) => {
+    const { line, column } = lineColumn(position);
+    return `${position.source.name}:${line}:${column}`;
   });
   return `\n${style.paint("excerpt", `  also at ${places.join(", ")}`)}`;
 }
 
-function excerptOf({ at }: Diagnostic): string | undefined {
-  const { line, column } = lineColumn(at);
-  const text = lineText(at.source, line).replaceAll("\t", " ");
+function excerptOf({ position }: Diagnostic): string | undefined {
+  const { line, column } = lineColumn(position);
+  const text = lineText(position.source, line).replaceAll("\t", " ");
   if (text.trim() === "" || column > MAX_EXCERPT) return undefined;
-  const width = Math.min(Math.max(1, at.end - at.start), Math.max(1, text.length - column + 1));
+  const width = Math.min(Math.max(1, position.end - position.start), Math.max(1, text.length - column + 1));
   const margin = `${line} | `;
   const caret = `${" ".repeat(margin.length - 2)}| ${" ".repeat(column - 1)}${"^".repeat(width)}`;
   const clipped = [`${margin}${text}`, caret].map((row) =>

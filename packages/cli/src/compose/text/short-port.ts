@@ -34,14 +34,14 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
   if (publishedText === "") {
-    return expand({ hostIp, protocol: protocol.value, targets: target.value, published: undefined });
+    return expand({ hostIp, protocol: protocol.valid, targets: target.valid, published: undefined });
   }
   const published = parsePortRange(publishedText);
   if (published.kind === "invalid") return invalidPort(text, `published port ${published.reason}`);
-  if (published.value.length !== target.value.length && target.value.length !== 1) {
+  if (published.valid.length !== target.valid.length && target.valid.length !== 1) {
     return invalidPort(text, "the two ranges have different lengths");
   }
-  return expand({ hostIp, protocol: protocol.value, targets: target.value, published: published.value });
+  return expand({ hostIp, protocol: protocol.valid, targets: target.valid, published: published.valid });
 }
 
 export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {

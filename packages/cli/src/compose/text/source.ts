@@ -34,21 +34,22 @@ export interface LineColumn {
 export function decodeSource(name: string, bytes: Uint8Array): Source {
   if (bytes.length > MAX_INPUT_BYTES) {
     const message = `the file is larger than ${MAX_INPUT_BYTES} bytes`;
-    throw invalidFile(sourceOf(name, ""), 0, message);
+    throw invalidFile(createSource(name, ""), 0, message);
   }
-  const source = sourceOf(name, new TextDecoder("utf-8").decode(bytes));
+  const source = createSource(name, new TextDecoder("utf-8").decode(bytes));
   if (!isUtf8(bytes)) {
-    const at = source.text.indexOf(REPLACEMENT);
-    throw invalidFile(source, at, "the file is not UTF-8: convert it to UTF-8");
+    const index = source.text.indexOf(REPLACEMENT);
+    throw invalidFile(source, index, "the file is not UTF-8: convert it to UTF-8");
   }
   const nul = source.text.indexOf("\0");
   if (nul >= 0) throw invalidFile(source, nul, "the file is not text: it contains a NUL byte");
   return source;
 }
 
-export function sourceOf(name: string, text: string): Source {
+export function createSource(name: string, text: string): Source {
   const lineStarts = [0];
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lineStarts.push(at + 1);
+  for (let index = text.indexOf("\n"); index >= 0; index = text.indexOf("\n", index + 1))
+    lineStarts.push(index + 1);
   return { name, text, lineStarts };
 }
 

@@ -1,7 +1,7 @@
 /** Returns the value of a variable, or undefined when it is not set. */
 export type Lookup = (name: string) => string | undefined;
 
-export type Interpolated =
+export type InterpolationResult =
   | { readonly kind: "text"; readonly text: string; readonly unset: readonly string[] }
   | { readonly kind: "invalid"; readonly message: string };
 
@@ -15,7 +15,7 @@ const MAX_NESTING = 50;
  * and `${VAR+other}` as Compose does. Defaults can contain variables, `$$` is a dollar sign, and a dollar sign that
  * starts no variable is kept. `unset` lists the variables that were replaced by an empty string.
  */
-export function interpolate(template: string, lookup: Lookup): Interpolated {
+export function interpolate(template: string, lookup: Lookup): InterpolationResult {
   const unset = new Set<string>();
   try {
     const text = new Interpolator(lookup, unset).interpolate(template, 0);
@@ -93,11 +93,11 @@ class Interpolator {
 /** Returns the offset of the brace that closes the one at `open`. */
 function closingBrace(text: string, open: number): number | undefined {
   let depth = 0;
-  for (let at = open; at < text.length; at += 1) {
-    if (text[at] === "{") depth += 1;
-    else if (text[at] === "}") {
+  for (let index = open; index < text.length; index += 1) {
+    if (text[index] === "{") depth += 1;
+    else if (text[index] === "}") {
       depth -= 1;
-      if (depth === 0) return at;
+      if (depth === 0) return index;
     }
   }
   return undefined;

@@ -1,5 +1,5 @@
 /** The result of parsing text: a value, or the reason why the text is invalid. */
-export type Parsed<T> = { readonly kind: "value"; readonly value: T } | InvalidText;
+export type Parsed<T> = { readonly kind: "value"; readonly valid: T } | InvalidText;
 
 export interface InvalidText {
   readonly kind: "invalid";
@@ -7,7 +7,7 @@ export interface InvalidText {
 }
 
 export function value<T>(parsed: T): Parsed<T> {
-  return { kind: "value", value: parsed };
+  return { kind: "value", valid: parsed };
 }
 
 export function invalid(reason: string): InvalidText {

@@ -119,14 +119,17 @@ class DocumentConverter {
         continue;
       }
       const name = String(key.value ?? "");
-      const keyAt = positionOf(this.#source, key.range);
+      const keyPosition = positionOf(this.#source, key.range);
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
-      const node = this.convert(value, keyPath, depth + 1) ?? nullNode(keyAt);
+      const node = this.convert(value, keyPath, depth + 1) ?? nullNode(keyPosition);
       if (isMerge) merged.push(node);
       else if (entries.has(name)) {
-        this.#diagnostics.error({ at: keyAt, path: keyPath }, `duplicate key ${JSON.stringify(name)}`);
-      } else entries.set(name, { keyAt, value: node });
+        this.#diagnostics.error(
+          { position: keyPosition, path: keyPath },
+          `duplicate key ${JSON.stringify(name)}`,
+        );
+      } else entries.set(name, { keyPosition, value: node });
     }
     for (const node of merged) this.#mergeInto(entries, node, path);
     return { kind: "map", entries, ...this.#base(yaml) };
@@ -137,17 +140,20 @@ class DocumentConverter {
     const maps = node.kind === "list" ? node.items : [node];
     for (const map of maps) {
       if (map.kind !== "map") {
-        this.#diagnostics.error({ at: map.at, path }, "<< must be a mapping or a list of mappings");
+        this.#diagnostics.error(
+          { position: map.position, path },
+          "<< must be a mapping or a list of mappings",
+        );
         continue;
       }
       for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry);
     }
   }
 
-  #base(yaml: { range?: readonly number[] | null; tag?: string }): Pick<Node, "at" | "mergeTag"> {
-    const at = positionOf(this.#source, yaml.range);
-    if (yaml.tag === "!reset") return { at, mergeTag: "reset" };
-    return yaml.tag === "!override" ? { at, mergeTag: "override" } : { at };
+  #base(yaml: { range?: readonly number[] | null; tag?: string }): Pick<Node, "position" | "mergeTag"> {
+    const position = positionOf(this.#source, yaml.range);
+    if (yaml.tag === "!reset") return { position, mergeTag: "reset" };
+    return yaml.tag === "!override" ? { position, mergeTag: "override" } : { position };
   }
 
   /** Adds to the size of the document. Reports an error and returns false when it becomes too large or too deep. */
@@ -170,10 +176,10 @@ class DocumentConverter {
   }
 
   #error(yaml: { range?: readonly number[] | null }, path: string, message: string): void {
-    this.#diagnostics.error({ at: positionOf(this.#source, yaml.range), path }, message);
+    this.#diagnostics.error({ position: positionOf(this.#source, yaml.range), path }, message);
   }
 }
 
-function nullNode(at: Position): ScalarNode {
-  return { kind: "scalar", value: null, text: "", at };
+function nullNode(position: Position): ScalarNode {
+  return { kind: "scalar", value: null, text: "", position };
 }

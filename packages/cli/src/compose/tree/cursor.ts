@@ -11,17 +11,17 @@ import { describeNode, isNull, type Node, scalarText } from "./node.js";
 export interface Cursor extends Place {
   readonly node: Node;
   /** Position of the key. Items of lists have none; for them it is the position of the value. */
-  readonly keyAt: Position;
+  readonly keyPosition: Position;
   readonly diagnostics: Diagnostics;
 }
 
 export function rootCursor(node: Node, diagnostics: Diagnostics): Cursor {
-  return { node, at: node.at, keyAt: node.at, path: "", diagnostics };
+  return { node, position: node.position, keyPosition: node.position, path: "", diagnostics };
 }
 
 /** Returns the place of the key, for problems with the key itself instead of its value. */
 export function keyPlace(cursor: Cursor): Place {
-  return { at: cursor.keyAt, path: cursor.path };
+  return { position: cursor.keyPosition, path: cursor.path };
 }
 
 /** Reads the fields of a mapping in the order of the file, without extension fields (`x-…`). */
@@ -29,12 +29,12 @@ export function readFields(cursor: Cursor): ReadonlyMap<string, Cursor> | undefi
   const { node, path, diagnostics } = cursor;
   if (node.kind !== "map") return reportWrongType(cursor, "a mapping");
   const fields = new Map<string, Cursor>();
-  for (const [key, { keyAt, value }] of node.entries) {
+  for (const [key, { keyPosition, value }] of node.entries) {
     if (key.startsWith("x-")) continue;
     fields.set(key, {
       node: value,
-      at: value.at,
-      keyAt,
+      position: value.position,
+      keyPosition,
       path: path === "" ? key : `${path}.${key}`,
       diagnostics,
     });
@@ -47,8 +47,8 @@ export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   if (node.kind !== "list") return reportWrongType(cursor, listHint(node));
   return node.items.map((item, index) => ({
     node: item,
-    at: item.at,
-    keyAt: item.at,
+    position: item.position,
+    keyPosition: item.position,
     path: `${path}[${index}]`,
     diagnostics,
   }));
@@ -209,9 +209,9 @@ function readKeyValueList(cursor: Cursor): ReadonlyMap<string, KeyValue> | undef
 function readAllFields(cursor: Cursor): readonly (readonly [string, Cursor])[] | undefined {
   const { node, path, diagnostics } = cursor;
   if (node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
-  return [...node.entries].map(([key, { keyAt, value }]) => [
+  return [...node.entries].map(([key, { keyPosition, value }]) => [
     key,
-    { node: value, at: value.at, keyAt, path: `${path}.${key}`, diagnostics },
+    { node: value, position: value.position, keyPosition, path: `${path}.${key}`, diagnostics },
   ]);
 }
 
@@ -221,7 +221,7 @@ function readParsed<T>(cursor: Cursor, parse: (text: string) => Parsed<T>): T | 
     return reportWrongType(cursor, "text");
   }
   const parsed = parse(String(node.value));
-  if (parsed.kind === "value") return parsed.value;
+  if (parsed.kind === "value") return parsed.valid;
   cursor.diagnostics.error(cursor, parsed.reason);
   return undefined;
 }

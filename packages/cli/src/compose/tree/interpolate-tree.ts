@@ -11,7 +11,10 @@ export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnos
   const interpolated = new TreeInterpolator(lookup, diagnostics, unset).interpolate(root, "");
   for (const [name, { node, path, count }] of unset) {
     const others = count > 1 ? ` (and in ${count - 1} more ${count === 2 ? "place" : "places"})` : "";
-    diagnostics.warn({ at: node.at, path }, `variable ${name} is not set: using an empty string${others}`);
+    diagnostics.warn(
+      { position: node.position, path },
+      `variable ${name} is not set: using an empty string${others}`,
+    );
   }
   return interpolated;
 }
@@ -60,7 +63,7 @@ class TreeInterpolator {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
     const result = interpolate(node.value, this.#lookup);
     if (result.kind === "invalid") {
-      this.#diagnostics.error({ at: node.at, path }, result.message);
+      this.#diagnostics.error({ position: node.position, path }, result.message);
       return node;
     }
     for (const name of result.unset) {

@@ -60,8 +60,8 @@ function mergeByDefault(merge: Merge): Node {
   if (base.kind === "map" && over.kind === "map") return mergeMaps(base, over, merge);
   if (base.kind === "list" && over.kind === "list") return mergeKeyed(base, over, scalarKey);
   if (base.kind !== over.kind) {
-    const message = `cannot merge ${describeNode(over)} with ${describeNode(base)} in ${base.at.source.name}`;
-    diagnostics.error({ at: over.at, path: path.join(".") }, message);
+    const message = `cannot merge ${describeNode(over)} with ${describeNode(base)} in ${base.position.source.name}`;
+    diagnostics.error({ position: over.position, path: path.join(".") }, message);
   }
   return over;
 }
@@ -73,7 +73,7 @@ function mergeMaps(base: MapNode, over: MapNode, { path, diagnostics }: Merge): 
     if (earlier === undefined) entries.set(key, entry);
     else {
       const value = mergeNodes({ base: earlier.value, over: entry.value, path: [...path, key], diagnostics });
-      entries.set(key, { keyAt: entry.keyAt, value });
+      entries.set(key, { keyPosition: entry.keyPosition, value });
     }
   }
   return { ...base, entries };
@@ -98,13 +98,16 @@ function asMapping(node: Node): Node {
     const equals = text.indexOf("=");
     const key = equals < 0 ? text : text.slice(0, equals);
     const value = equals < 0 ? null : text.slice(equals + 1);
-    entries.set(key, { keyAt: item.at, value: { kind: "scalar", value, text: value ?? "", at: item.at } });
+    entries.set(key, {
+      keyPosition: item.position,
+      value: { kind: "scalar", value, text: value ?? "", position: item.position },
+    });
   }
-  return { kind: "map", entries, at: node.at };
+  return { kind: "map", entries, position: node.position };
 }
 
 function asList(node: Node): Node {
-  return node.kind === "scalar" ? { kind: "list", items: [node], at: node.at } : node;
+  return node.kind === "scalar" ? { kind: "list", items: [node], position: node.position } : node;
 }
 
 function haveSameValue(base: Node, over: Node, key: string): boolean {

@@ -6,7 +6,7 @@ export type Node = ScalarNode | MapNode | ListNode;
 export type Scalar = string | number | boolean | null;
 
 interface NodeBase {
-  readonly at: Position;
+  readonly position: Position;
   /** Compose's tags `!reset` and `!override`, which apply when files are merged. */
   readonly mergeTag?: "reset" | "override";
 }
@@ -24,7 +24,7 @@ export interface MapNode extends NodeBase {
 }
 
 export interface MapEntry {
-  readonly keyAt: Position;
+  readonly keyPosition: Position;
   readonly value: Node;
 }
 

@@ -15,7 +15,7 @@ export function parseYaml(source: Source, diagnostics: Diagnostics): readonly No
   const roots: Node[] = [];
   for (const document of parseDocuments(source, diagnostics)) {
     for (const error of relevantErrors(document)) {
-      diagnostics.error({ at: positionOf(source, error.pos), path: "" }, describeError(error.message));
+      diagnostics.error({ position: positionOf(source, error.pos), path: "" }, describeError(error.message));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
     const root = convertDocument(document.contents, source, diagnostics);
@@ -36,7 +36,7 @@ function parseDocuments(source: Source, diagnostics: Diagnostics): readonly Docu
     return "empty" in parsed ? [] : parsed;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    diagnostics.error({ at: positionOf(source, [0, 0]), path: "" }, TOO_DEEP);
+    diagnostics.error({ position: positionOf(source, [0, 0]), path: "" }, TOO_DEEP);
     return [];
   }
 }

@@ -1,5 +1,5 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
-import { countByState, hasEnded, isFailed, stateOf, statusMessage } from "../../../output/task-text.js";
+import { countByState, hasEnded, isFailed, statusMessage, taskState } from "../../../output/task-text.js";
 
 /** The progress of emptying nodes. */
 export interface DrainProgress {
@@ -27,31 +27,36 @@ export interface DrainSnapshot {
   /** All tasks of all services that have, or had, a task on the nodes. */
   readonly tasks: readonly Task[];
   /** The tasks that were on the nodes so far, by ID. */
-  readonly seen: ReadonlyMap<string, Task>;
+  readonly drainedTasks: ReadonlyMap<string, Task>;
   /** IDs of tasks that had already ended when the drain began. Their failures are unrelated to it. */
-  readonly endedBefore: ReadonlySet<string>;
+  readonly endedBeforeIds: ReadonlySet<string>;
 }
 
 /** Returns the tasks on the nodes that have not ended. */
-export function tasksOn(nodeIds: ReadonlySet<string>, tasks: readonly Task[]): readonly Task[] {
+export function unfinishedTasksOn(nodeIds: ReadonlySet<string>, tasks: readonly Task[]): readonly Task[] {
   return tasks.filter((task) => nodeIds.has(task.nodeId) && !hasEnded(task));
 }
 
-export function drainProgress(snapshot: DrainSnapshot): DrainProgress {
-  const names = [...new Set([...snapshot.seen.values()].map(({ serviceName }) => serviceName))].sort();
+export function evaluateDrain(snapshot: DrainSnapshot): DrainProgress {
+  const names = [
+    ...new Set([...snapshot.drainedTasks.values()].map(({ serviceName }) => serviceName)),
+  ].sort();
   const services = names.map((name) => serviceDrain(name, snapshot));
   return { services, isDone: services.every(({ moved, total, note }) => moved === total && note === "") };
 }
 
-function serviceDrain(name: string, { nodeIds, tasks, seen, endedBefore }: DrainSnapshot): ServiceDrain {
+function serviceDrain(
+  name: string,
+  { nodeIds, tasks, drainedTasks: seen, endedBeforeIds: endedBefore }: DrainSnapshot,
+): ServiceDrain {
   const own = tasks.filter(({ serviceName }) => serviceName === name);
-  const remaining = tasksOn(nodeIds, own);
+  const remaining = unfinishedTasksOn(nodeIds, own);
   const total = [...seen.values()].filter(({ serviceName }) => serviceName === name).length;
   const elsewhere = own.filter((task) => !nodeIds.has(task.nodeId) && !hasEnded(task));
   const starting = elsewhere.filter(
-    (task) => stateOf(task) > TaskState.NEW && stateOf(task) < TaskState.RUNNING,
+    (task) => taskState(task) > TaskState.NEW && taskState(task) < TaskState.RUNNING,
   );
-  const pending = elsewhere.filter((task) => stateOf(task) === TaskState.NEW);
+  const pending = elsewhere.filter((task) => taskState(task) === TaskState.NEW);
   // While a task is still on the nodes, a failed one is most likely its replacement.
   const failed =
     remaining.length === 0 ? [] : own.filter((task) => isFailed(task) && !endedBefore.has(task.id));
@@ -72,6 +77,6 @@ function stoppingText(remaining: readonly Task[]): string {
 
 function stuckReason(task: Task): string {
   const message = statusMessage(task);
-  if (stateOf(task) === TaskState.NEW) return `no suitable node: ${message || "not placed yet"}`;
+  if (taskState(task) === TaskState.NEW) return `no suitable node: ${message || "not placed yet"}`;
   return `replacement failed: ${message || "unknown reason"}`;
 }

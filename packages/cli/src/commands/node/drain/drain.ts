@@ -2,7 +2,7 @@ import { Availability, type Node } from "@berth/proto";
 import { withClient } from "../../../client/client.js";
 import { parseTimeoutMs } from "../../../options/parse-options.js";
 import { pluralize } from "../../../output/human.js";
-import { hostname } from "../../../output/nodes.js";
+import { nodeHostname } from "../../../output/nodes.js";
 import { printJson } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
@@ -23,7 +23,7 @@ export async function drainNodes(cli: Cli, options: DrainOptions, names: readonl
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
     const nodes = await setAvailability(cli, client, { nodes: names, availability: Availability.DRAIN });
-    const shown = nodes.map((node) => hostname({ node }) || node.id).join(", ");
+    const shown = nodes.map((node) => nodeHostname({ node }) || node.id).join(", ");
     if (options.detach) {
       terminal.write(`Draining ${shown}\n`);
       if (isJson) printJson(cli, drainJson(nodes));
@@ -47,7 +47,7 @@ function printWarnings(cli: Cli, progress: DrainProgress): void {
 
 function drainJson(nodes: readonly Node[], progress?: DrainProgress): unknown {
   return {
-    nodes: nodes.map((node) => ({ id: node.id, hostname: hostname({ node }) })),
+    nodes: nodes.map((node) => ({ id: node.id, hostname: nodeHostname({ node }) })),
     ...(progress === undefined ? {} : { services: progress.services }),
   };
 }

@@ -7,12 +7,12 @@ const MAX_LINES = 20;
 export function renderDrain({ services }: DrainProgress, columns: number): readonly string[] {
   const sorted = services.toSorted((a, b) => Number(isFinished(a)) - Number(isFinished(b)));
   const shown = sorted.length <= MAX_LINES ? sorted : sorted.slice(0, MAX_LINES - 1);
-  const lines = shown.map((service) => truncate(drainLine(service), columns));
+  const lines = shown.map((service) => truncate(serviceLine(service), columns));
   const hidden = sorted.length - shown.length;
   return hidden === 0 ? lines : [...lines, `… and ${hidden} more services`];
 }
 
-export function drainLine(service: ServiceDrain): string {
+export function serviceLine(service: ServiceDrain): string {
   const [worst] = service.stuck;
   return worst === undefined ? countLine(service) : `${countLine(service)}, ${worst}`;
 }

@@ -3,11 +3,11 @@ import { BerthError, isBerthError, type Node, type Task } from "@berth/proto";
 import type { ControlClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { LiveView } from "../../../output/live-view.js";
-import { hostname } from "../../../output/nodes.js";
+import { nodeHostname } from "../../../output/nodes.js";
 import { hasEnded } from "../../../output/task-text.js";
 import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.js";
-import { type DrainProgress, drainProgress, tasksOn } from "./drain-progress.js";
-import { drainLine, remainingLines, renderDrain } from "./render-drain.js";
+import { type DrainProgress, evaluateDrain, unfinishedTasksOn } from "./drain-progress.js";
+import { remainingLines, renderDrain, serviceLine } from "./render-drain.js";
 
 /** Poll interval. Tasks take seconds to stop, so a shorter one shows nothing new. */
 const POLL_INTERVAL_MS = 300;
@@ -38,7 +38,7 @@ export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainW
       const startedMs = cli.now();
       const tasks = await retryDuringElection(cli, () => fetchTasks(cli, client, { nodeIds, seen }));
       endedBefore ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
-      const progress = drainProgress({ nodeIds, tasks, seen, endedBefore });
+      const progress = evaluateDrain({ nodeIds, tasks, drainedTasks: seen, endedBeforeIds: endedBefore });
       const isLast = progress.isDone || cli.now() >= deadlineMs;
       print(progress, isLast);
       if (progress.isDone) return progress;
@@ -48,7 +48,7 @@ export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainW
     }
   } catch (error) {
     if (!cli.signal.aborted) throw error;
-    const names = nodes.map((node) => hostname({ node })).join(", ");
+    const names = nodes.map((node) => nodeHostname({ node })).join(", ");
     throw new InterruptedError(
       `Stopped waiting. The drain of ${names} continues in the background; check it with berth node ps.`,
     );
@@ -66,7 +66,7 @@ async function fetchTasks(
     return (await client.listTasks(full, { signal: cli.signal })).tasks;
   };
   for (const node of nodeIds) {
-    for (const task of tasksOn(nodeIds, await list({ node }))) seen.set(task.id, task);
+    for (const task of unfinishedTasksOn(nodeIds, await list({ node }))) seen.set(task.id, task);
   }
   const services = [...new Set([...seen.values()].map(({ serviceId }) => serviceId))];
   const tasks: Task[] = [];
@@ -97,7 +97,7 @@ function drainPrinter(
   const printed = new Map<string, string>();
   return ({ services }) => {
     for (const service of services) {
-      const line = drainLine(service);
+      const line = serviceLine(service);
       if (printed.get(service.name) !== line) terminal.write(`${line}\n`);
       printed.set(service.name, line);
     }
@@ -105,7 +105,7 @@ function drainPrinter(
 }
 
 function drainTimeoutError(progress: DrainProgress, { nodes, timeoutMs }: DrainWait): BerthError {
-  const names = nodes.map((node) => hostname({ node })).join(", ");
+  const names = nodes.map((node) => nodeHostname({ node })).join(", ");
   const lines = remainingLines(progress).map((line) => `  ${line}`);
   const head = `${names} was not drained within ${timeoutMs / 1_000} s; the drain continues in the background:`;
   const tail =

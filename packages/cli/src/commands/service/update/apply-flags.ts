@@ -19,9 +19,9 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
 };
 
 /** The values of the flags that were given, by the property names that commander makes of the flags. */
-export type GivenFlags = Readonly<Record<string, unknown>>;
+export type UpdateFlagValues = Readonly<Record<string, unknown>>;
 
-interface GivenFlag {
+interface FlagValue {
   readonly name: UpdateFlagName;
   readonly text: string;
 }
@@ -33,14 +33,14 @@ const HEALTH = "health-";
  * Returns a copy of the spec with the flags applied, in the order of `UPDATE_FLAGS`.
  * @throws BerthError BERTH_INPUT_INVALID with all problems at once.
  */
-export function applyFlags(spec: ServiceSpec, flags: GivenFlags): ServiceSpec {
-  const given = givenFlags(flags);
+export function applyFlags(spec: ServiceSpec, flags: UpdateFlagValues): ServiceSpec {
+  const given = flagValues(flags);
   const problems = [...conflicts(given)];
   let edited = spec;
   for (const { name, text } of given) {
     const result = EDITS[name](edited, text);
     if (result.kind === "invalid") problems.push(`--${name}: ${result.reason}`);
-    else edited = result.value;
+    else edited = result.valid;
   }
   const complete = applySpecDefaults(edited);
   if (problems.length === 0) {
@@ -50,11 +50,11 @@ export function applyFlags(spec: ServiceSpec, flags: GivenFlags): ServiceSpec {
   return complete;
 }
 
-export function hasFlags(flags: GivenFlags): boolean {
-  return givenFlags(flags).length > 0;
+export function hasFlags(flags: UpdateFlagValues): boolean {
+  return flagValues(flags).length > 0;
 }
 
-function givenFlags(flags: GivenFlags): readonly GivenFlag[] {
+function flagValues(flags: UpdateFlagValues): readonly FlagValue[] {
   return flagNames().flatMap((name) =>
     valuesOf(flags[propertyName(name)], name).map((text) => ({ name, text })),
   );
@@ -77,7 +77,7 @@ function valuesOf(given: unknown, name: UpdateFlagName): readonly string[] {
   return Array.isArray(given) ? given.filter((text) => typeof text === "string") : [];
 }
 
-function conflicts(given: readonly GivenFlag[]): readonly string[] {
+function conflicts(given: readonly FlagValue[]): readonly string[] {
   const isDisabled = given.some(({ name }) => name === "no-healthcheck");
   const health = given.find(({ name }) => name.startsWith(HEALTH));
   return isDisabled && health !== undefined

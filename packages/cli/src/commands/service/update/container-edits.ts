@@ -1,48 +1,48 @@
 import { Healthcheck, LogDriver } from "@berth/proto";
 import { type Edit, edit, inContainer, inHealthcheck } from "./edit.js";
 import {
-  anyText,
-  booleanFlag,
-  commandLine,
-  count,
   durationMs,
-  fullKeyValue,
-  keyValue,
-  nonEmptyText,
-  replaced,
-  without,
-  withoutKey,
+  parseAssignment,
+  parseBoolean,
+  parseCommandLine,
+  parseCount,
+  parseKeyValue,
+  parseNonEmptyText,
+  parseText,
+  removeKey,
+  removeMatching,
+  replaceMatching,
 } from "./flag-values.js";
 import { parseMountFlag } from "./parse-mount-flag.js";
 
 /** The process of a container, and how it is stopped. */
 const PROCESS_EDITS = {
   image: edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer((_, image) => ({ image })),
   ),
   args: edit(
-    commandLine,
+    parseCommandLine,
     inContainer((_, words) => ({ command: words.length === 0 ? undefined : { values: [...words] } })),
   ),
   entrypoint: edit(
-    commandLine,
+    parseCommandLine,
     inContainer((_, words) => ({ entrypoint: words.length === 0 ? undefined : { values: [...words] } })),
   ),
   user: edit(
-    anyText,
+    parseText,
     inContainer((_, user) => ({ user })),
   ),
   workdir: edit(
-    anyText,
+    parseText,
     inContainer((_, workingDir) => ({ workingDir })),
   ),
   hostname: edit(
-    anyText,
+    parseText,
     inContainer((_, hostname) => ({ hostname })),
   ),
   "stop-signal": edit(
-    anyText,
+    parseText,
     inContainer((_, stopSignal) => ({ stopSignal })),
   ),
   "stop-grace-period": edit(
@@ -50,15 +50,15 @@ const PROCESS_EDITS = {
     inContainer((_, stopGraceMs) => ({ stopGraceMs })),
   ),
   init: edit(
-    booleanFlag,
+    parseBoolean,
     inContainer((_, init) => ({ init })),
   ),
   "read-only": edit(
-    booleanFlag,
+    parseBoolean,
     inContainer((_, readOnly) => ({ readOnly })),
   ),
   tty: edit(
-    booleanFlag,
+    parseBoolean,
     inContainer((_, tty) => ({ tty })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
@@ -66,24 +66,26 @@ const PROCESS_EDITS = {
 /** Environment variables, and labels of the service and its containers. */
 const LABEL_EDITS = {
   "env-rm": edit(
-    nonEmptyText,
-    inContainer(({ env }, name) => ({ env: without(env, hasName(name)) })),
+    parseNonEmptyText,
+    inContainer(({ env }, name) => ({ env: removeMatching(env, hasName(name)) })),
   ),
   "env-add": edit(
-    fullKeyValue,
-    inContainer(({ env }, { key, value }) => ({ env: replaced(env, hasName(key), `${key}=${value}`) })),
+    parseAssignment,
+    inContainer(({ env }, { key, value }) => ({
+      env: replaceMatching(env, hasName(key), `${key}=${value}`),
+    })),
   ),
-  "label-rm": edit(nonEmptyText, (spec, key) => ({ ...spec, labels: withoutKey(spec.labels, key) })),
-  "label-add": edit(keyValue, (spec, { key, value }) => ({
+  "label-rm": edit(parseNonEmptyText, (spec, key) => ({ ...spec, labels: removeKey(spec.labels, key) })),
+  "label-add": edit(parseKeyValue, (spec, { key, value }) => ({
     ...spec,
     labels: { ...spec.labels, [key]: value },
   })),
   "container-label-rm": edit(
-    nonEmptyText,
-    inContainer(({ labels }, key) => ({ labels: withoutKey(labels, key) })),
+    parseNonEmptyText,
+    inContainer(({ labels }, key) => ({ labels: removeKey(labels, key) })),
   ),
   "container-label-add": edit(
-    keyValue,
+    parseKeyValue,
     inContainer(({ labels }, { key, value }) => ({ labels: { ...labels, [key]: value } })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
@@ -91,18 +93,18 @@ const LABEL_EDITS = {
 /** Mounts, of which a container has one at each target path. */
 const MOUNT_EDITS = {
   "mount-rm": edit(
-    nonEmptyText,
-    inContainer(({ mounts }, target) => ({ mounts: without(mounts, hasTarget(target)) })),
+    parseNonEmptyText,
+    inContainer(({ mounts }, target) => ({ mounts: removeMatching(mounts, hasTarget(target)) })),
   ),
   "mount-add": edit(
     parseMountFlag,
-    inContainer(({ mounts }, mount) => ({ mounts: replaced(mounts, hasTarget(mount.target), mount) })),
+    inContainer(({ mounts }, mount) => ({ mounts: replaceMatching(mounts, hasTarget(mount.target), mount) })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
 const HEALTH_EDITS = {
   "health-cmd": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inHealthcheck((_, line) => ({ test: ["CMD-SHELL", line] })),
   ),
   "health-interval": edit(
@@ -114,7 +116,7 @@ const HEALTH_EDITS = {
     inHealthcheck((_, timeoutMs) => ({ timeoutMs })),
   ),
   "health-retries": edit(
-    count,
+    parseCount,
     inHealthcheck((_, retries) => ({ retries })),
   ),
   "health-start-period": edit(
@@ -126,18 +128,18 @@ const HEALTH_EDITS = {
     inHealthcheck((_, startIntervalMs) => ({ startIntervalMs })),
   ),
   "no-healthcheck": edit(
-    booleanFlag,
+    parseBoolean,
     inContainer(() => ({ healthcheck: Healthcheck.fromPartial({ test: ["NONE"] }) })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
 const LOGGING_EDITS = {
   "log-driver": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer((_, name) => ({ logDriver: { name, options: {} } })),
   ),
   "log-opt": edit(
-    fullKeyValue,
+    parseAssignment,
     inContainer(({ logDriver = LogDriver.fromPartial({}) }, { key, value }) => ({
       logDriver: { ...logDriver, options: { ...logDriver.options, [key]: value } },
     })),

@@ -23,7 +23,7 @@ export function edit<Value>(
 ): Edit {
   return (spec, text) => {
     const parsed = parse(text);
-    return parsed.kind === "invalid" ? parsed : { kind: "value", value: change(spec, parsed.value) };
+    return parsed.kind === "invalid" ? parsed : { kind: "value", valid: change(spec, parsed.valid) };
   };
 }
 

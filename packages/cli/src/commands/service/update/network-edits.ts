@@ -1,21 +1,24 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "./edit.js";
-import { nonEmptyText, replaced, without } from "./flag-values.js";
+import { parseNonEmptyText, removeMatching, replaceMatching } from "./flag-values.js";
 import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
 
 /** The flags that change published ports, DNS and extra hosts. */
 export const NETWORK_EDITS = {
   "publish-rm": edit(parsePortTarget, (spec, removed) => ({
     ...spec,
-    ports: without(
+    ports: removeMatching(
       spec.ports,
       ({ target, protocol }) => target === removed.target && protocol === removed.protocol,
     ),
   })),
   "publish-add": edit(parsePortFlag, (spec, added) => ({
     ...spec,
-    ports: [...without(spec.ports, (port) => added.some((other) => isSamePort(port, other))), ...added],
+    ports: [
+      ...removeMatching(spec.ports, (port) => added.some((other) => isSamePort(port, other))),
+      ...added,
+    ],
   })),
   "dns-rm": removal("dns"),
   "dns-add": addition("dns"),
@@ -24,15 +27,15 @@ export const NETWORK_EDITS = {
   "dns-option-rm": removal("dnsOptions"),
   "dns-option-add": addition("dnsOptions"),
   "host-rm": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer(({ extraHosts }, text) => ({
-      extraHosts: without(extraHosts, (entry) => entry === text || entry.startsWith(`${text}:`)),
+      extraHosts: removeMatching(extraHosts, (entry) => entry === text || entry.startsWith(`${text}:`)),
     })),
   ),
   "host-add": edit(
     parseHostEntry,
     inContainer(({ extraHosts }, entry) => ({
-      extraHosts: replaced(extraHosts, (other) => other === entry, entry),
+      extraHosts: replaceMatching(extraHosts, (other) => other === entry, entry),
     })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
@@ -46,16 +49,18 @@ type DnsPart = keyof Pick<ContainerSpec, "dns" | "dnsSearch" | "dnsOptions">;
 
 function removal(part: DnsPart): Edit {
   return edit(
-    nonEmptyText,
-    inContainer((container, text) => ({ [part]: without(container[part], (other) => other === text) })),
+    parseNonEmptyText,
+    inContainer((container, text) => ({
+      [part]: removeMatching(container[part], (other) => other === text),
+    })),
   );
 }
 
 function addition(part: DnsPart): Edit {
   return edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer((container, text) => ({
-      [part]: replaced(container[part], (other) => other === text, text),
+      [part]: replaceMatching(container[part], (other) => other === text, text),
     })),
   );
 }

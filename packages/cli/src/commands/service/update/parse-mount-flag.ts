@@ -9,19 +9,19 @@ import {
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Cursor, readFlag, readOneOf, readText } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
-import { readFields } from "./parse-fields.js";
+import { applyFlagFields } from "./parse-fields.js";
 
 type MountKind = NonNullable<Mount["kind"]>;
 
 /** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
   const mount: MountFlagDraft = { ...newMountDraft(), type: "volume", driver: "" };
-  const problem = readFields(text, MOUNT_FLAG_KEYS, mount) ?? optionProblem(text, mount);
+  const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? optionProblem(text, mount);
   if (problem !== undefined) return invalid(problem);
   if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
   const kind = mountKind(mount);
   if (kind.kind === "invalid") return kind;
-  return value({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.value });
+  return value({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.valid });
 }
 
 interface MountFlagDraft extends MountDraft {

@@ -4,14 +4,14 @@ import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { readInteger } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
-import { readFields } from "./parse-fields.js";
+import { applyFlagFields } from "./parse-fields.js";
 
 /** Parses the value of `--publish-add`: `8080:80/tcp` with ranges, or `published=8080,target=80,mode=host`. */
 export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {
   if (text.includes("=")) return parseLongPort(text);
   const parsed = parseShortPorts(text);
   if (parsed.kind === "invalid") return parsed;
-  const { ports, choice } = parsed.value;
+  const { ports, choice } = parsed.valid;
   if (choice !== undefined) return invalid(`${choice} is a range: choose one of its ports`);
   return value(
     ports.map((port) => ({ ...port, protocol: PROTOCOLS[port.protocol], mode: PortSpec_Mode.INGRESS })),
@@ -23,12 +23,12 @@ export function parsePortTarget(text: string): Parsed<Pick<PortSpec, "target" | 
   const [portText = "", protocolText = "tcp"] = text.split("/");
   const range = parsePortRange(portText);
   if (range.kind === "invalid") return range;
-  const [target, ...others] = range.value;
+  const [target, ...others] = range.valid;
   if (target === undefined || others.length > 0)
     return invalid(`${JSON.stringify(portText)} is not a single port`);
   const protocol = parseProtocol(protocolText);
   if (protocol.kind === "invalid") return protocol;
-  return value({ target, protocol: PROTOCOLS[protocol.value] });
+  return value({ target, protocol: PROTOCOLS[protocol.valid] });
 }
 
 const PORT_FLAG_KEYS: KeyTable<PortSpec> = {
@@ -51,7 +51,7 @@ function parseLongPort(text: string): Parsed<readonly PortSpec[]> {
     protocol: PortSpec_Protocol.TCP,
     mode: PortSpec_Mode.INGRESS,
   };
-  const problem = readFields(text, PORT_FLAG_KEYS, port);
+  const problem = applyFlagFields(text, PORT_FLAG_KEYS, port);
   if (problem !== undefined) return invalid(problem);
   return port.target === 0 ? invalid("the port has no target: set target=PORT") : value([port]);
 }

@@ -1,34 +1,38 @@
 import { assertNever, type ServiceSpec } from "@berth/proto";
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inPlacement } from "./edit.js";
-import { count, nonEmptyText, replaced, without } from "./flag-values.js";
+import { parseCount, parseNonEmptyText, removeMatching, replaceMatching } from "./flag-values.js";
 
 /** The flags that change how many tasks a service has and on which nodes they run. */
 export const PLACEMENT_EDITS = {
   replicas: (spec, text) => editCount(spec, text, withReplicas),
   "max-concurrent": (spec, text) => editCount(spec, text, withMaxConcurrent),
   "replicas-max-per-node": edit(
-    count,
+    parseCount,
     inPlacement((_, maxReplicasPerNode) => ({ maxReplicasPerNode })),
   ),
   "constraint-rm": edit(
-    nonEmptyText,
-    inPlacement(({ constraints }, text) => ({ constraints: without(constraints, isSameConstraint(text)) })),
+    parseNonEmptyText,
+    inPlacement(({ constraints }, text) => ({
+      constraints: removeMatching(constraints, isSameConstraint(text)),
+    })),
   ),
   "constraint-add": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inPlacement(({ constraints }, text) => ({
-      constraints: replaced(constraints, isSameConstraint(text), text),
+      constraints: replaceMatching(constraints, isSameConstraint(text), text),
     })),
   ),
   "placement-pref-rm": edit(
     parsePreference,
-    inPlacement(({ spread }, attribute) => ({ spread: without(spread, (other) => other === attribute) })),
+    inPlacement(({ spread }, attribute) => ({
+      spread: removeMatching(spread, (other) => other === attribute),
+    })),
   ),
   "placement-pref-add": edit(
     parsePreference,
     inPlacement(({ spread }, attribute) => ({
-      spread: replaced(spread, (other) => other === attribute, attribute),
+      spread: replaceMatching(spread, (other) => other === attribute, attribute),
     })),
   ),
 } satisfies Readonly<Record<string, Edit>>;
@@ -38,8 +42,8 @@ function editCount(
   text: string,
   change: (spec: ServiceSpec, count: number) => Parsed<ServiceSpec>,
 ): Parsed<ServiceSpec> {
-  const parsed = count(text);
-  return parsed.kind === "invalid" ? parsed : change(spec, parsed.value);
+  const parsed = parseCount(text);
+  return parsed.kind === "invalid" ? parsed : change(spec, parsed.valid);
 }
 
 function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> {

@@ -1,7 +1,14 @@
 import { RestartPolicy_Condition } from "@berth/proto";
 import { invalid, type Parsed, parseBytes, parseNanoCpus, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inResources, inRestart } from "./edit.js";
-import { choice, count, durationMs, fullKeyValue, nonEmptyText, withoutKey } from "./flag-values.js";
+import {
+  choiceParser,
+  durationMs,
+  parseAssignment,
+  parseCount,
+  parseNonEmptyText,
+  removeKey,
+} from "./flag-values.js";
 
 const CONDITIONS = {
   any: RestartPolicy_Condition.ANY,
@@ -20,7 +27,7 @@ export const RESOURCE_EDITS = {
     inResources("limits", (_, memoryBytes) => ({ memoryBytes })),
   ),
   "limit-pids": edit(
-    count,
+    parseCount,
     inResources("limits", (_, pids) => ({ pids })),
   ),
   "reserve-cpu": edit(
@@ -32,8 +39,8 @@ export const RESOURCE_EDITS = {
     inResources("reservations", (_, memoryBytes) => ({ memoryBytes })),
   ),
   "generic-resource-rm": edit(
-    nonEmptyText,
-    inResources("reservations", ({ generic }, kind) => ({ generic: withoutKey(generic, kind) })),
+    parseNonEmptyText,
+    inResources("reservations", ({ generic }, kind) => ({ generic: removeKey(generic, kind) })),
   ),
   "generic-resource-add": edit(
     parseGenericResource,
@@ -42,7 +49,7 @@ export const RESOURCE_EDITS = {
     })),
   ),
   "restart-condition": edit(
-    choice(CONDITIONS),
+    choiceParser(CONDITIONS),
     inRestart((_, condition) => ({ condition })),
   ),
   "restart-delay": edit(
@@ -50,7 +57,7 @@ export const RESOURCE_EDITS = {
     inRestart((_, delayMs) => ({ delayMs })),
   ),
   "restart-max-attempts": edit(
-    count,
+    parseCount,
     inRestart((_, maxAttempts) => ({ maxAttempts })),
   ),
   "restart-window": edit(
@@ -61,10 +68,10 @@ export const RESOURCE_EDITS = {
 
 /** Parses `gpu=1`. */
 function parseGenericResource(text: string): Parsed<{ readonly kind: string; readonly amount: number }> {
-  const pair = fullKeyValue(text);
+  const pair = parseAssignment(text);
   if (pair.kind === "invalid") return pair;
-  const amount = count(pair.value.value);
+  const amount = parseCount(pair.valid.value);
   return amount.kind === "invalid"
     ? invalid(`${JSON.stringify(text)} is not KIND=COUNT`)
-    : value({ kind: pair.value.key, amount: amount.value });
+    : value({ kind: pair.valid.key, amount: amount.valid });
 }

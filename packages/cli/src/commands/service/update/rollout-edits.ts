@@ -1,6 +1,6 @@
 import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
 import { type Edit, edit, inRollout } from "./edit.js";
-import { choice, count, durationMs, ratio } from "./flag-values.js";
+import { choiceParser, durationMs, parseCount, parseRatio } from "./flag-values.js";
 
 const ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,
@@ -36,7 +36,7 @@ function configEdits<Part extends "update" | "rollback">(part: Part): ConfigEdit
 function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>> {
   return {
     [`${part}-parallelism`]: edit(
-      count,
+      parseCount,
       inRollout(part, (_, parallelism) => ({ parallelism })),
     ),
     [`${part}-delay`]: edit(
@@ -44,11 +44,11 @@ function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>
       inRollout(part, (_, delayMs) => ({ delayMs })),
     ),
     [`${part}-order`]: edit(
-      choice(ORDERS),
+      choiceParser(ORDERS),
       inRollout(part, (_, order) => ({ order })),
     ),
     [`${part}-failure-action`]: edit(
-      choice(ACTIONS),
+      choiceParser(ACTIONS),
       inRollout(part, (_, failureAction) => ({ failureAction })),
     ),
     [`${part}-monitor`]: edit(
@@ -56,7 +56,7 @@ function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>
       inRollout(part, (_, monitorMs) => ({ monitorMs })),
     ),
     [`${part}-max-failure-ratio`]: edit(
-      ratio,
+      parseRatio,
       inRollout(part, (_, maxFailureRatio) => ({ maxFailureRatio })),
     ),
   };

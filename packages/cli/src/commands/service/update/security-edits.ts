@@ -1,49 +1,59 @@
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "./edit.js";
-import { fullKeyValue, nonEmptyText, replaced, without, withoutKey } from "./flag-values.js";
+import {
+  parseAssignment,
+  parseNonEmptyText,
+  removeKey,
+  removeMatching,
+  replaceMatching,
+} from "./flag-values.js";
 
 /** The flags that change the kernel's restrictions on a container. */
 export const SECURITY_EDITS = {
   "cap-add": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer(({ capAdd, capDrop }, name) => ({
-      capAdd: replaced(capAdd, isCapability(name), name),
-      capDrop: without(capDrop, isCapability(name)),
+      capAdd: replaceMatching(capAdd, isCapability(name), name),
+      capDrop: removeMatching(capDrop, isCapability(name)),
     })),
   ),
   "cap-drop": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer(({ capAdd, capDrop }, name) => ({
-      capAdd: without(capAdd, isCapability(name)),
-      capDrop: replaced(capDrop, isCapability(name), name),
+      capAdd: removeMatching(capAdd, isCapability(name)),
+      capDrop: replaceMatching(capDrop, isCapability(name), name),
     })),
   ),
   "sysctl-rm": edit(
-    nonEmptyText,
-    inContainer(({ sysctls }, key) => ({ sysctls: withoutKey(sysctls, key) })),
+    parseNonEmptyText,
+    inContainer(({ sysctls }, key) => ({ sysctls: removeKey(sysctls, key) })),
   ),
   "sysctl-add": edit(
-    fullKeyValue,
+    parseAssignment,
     inContainer(({ sysctls }, { key, value }) => ({ sysctls: { ...sysctls, [key]: value } })),
   ),
   "ulimit-rm": edit(
-    nonEmptyText,
-    inContainer(({ ulimits }, name) => ({ ulimits: without(ulimits, (limit) => limit.name === name) })),
+    parseNonEmptyText,
+    inContainer(({ ulimits }, name) => ({
+      ulimits: removeMatching(ulimits, (limit) => limit.name === name),
+    })),
   ),
   "ulimit-add": edit(
     parseUlimit,
     inContainer(({ ulimits }, added) => ({
-      ulimits: replaced(ulimits, (limit) => limit.name === added.name, added),
+      ulimits: replaceMatching(ulimits, (limit) => limit.name === added.name, added),
     })),
   ),
   "group-rm": edit(
-    nonEmptyText,
-    inContainer(({ groupAdd }, group) => ({ groupAdd: without(groupAdd, (other) => other === group) })),
+    parseNonEmptyText,
+    inContainer(({ groupAdd }, group) => ({
+      groupAdd: removeMatching(groupAdd, (other) => other === group),
+    })),
   ),
   "group-add": edit(
-    nonEmptyText,
+    parseNonEmptyText,
     inContainer(({ groupAdd }, group) => ({
-      groupAdd: replaced(groupAdd, (other) => other === group, group),
+      groupAdd: replaceMatching(groupAdd, (other) => other === group, group),
     })),
   ),
 } satisfies Readonly<Record<string, Edit>>;

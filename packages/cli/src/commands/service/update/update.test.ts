@@ -17,7 +17,11 @@ const accepted: FakeControlHandlers["updateService"] = async () => ({
 });
 
 /** The service at version 2, with a rollout. */
-function at(rollout: Record<string, unknown>, summary: Record<string, unknown> = {}, tasks = [webTask()]) {
+function position(
+  rollout: Record<string, unknown>,
+  summary: Record<string, unknown> = {},
+  tasks = [webTask()],
+) {
   const base = webService(summary);
   const service = { ...base.service, version: 2, templateVersion: 2, rollout };
   return {
@@ -39,8 +43,11 @@ describe("service update", () => {
           return accepted(request, context);
         },
         watchServices: watching(
-          at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 }, unconverged),
-          at({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, updatedSlots: 6 }),
+          position(
+            { state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2, updatedSlots: 3 },
+            unconverged,
+          ),
+          position({ state: Rollout_State.COMPLETED, fromVersion: 1, toVersion: 2, updatedSlots: 6 }),
         ),
       },
     );
@@ -122,12 +129,12 @@ describe("service update", () => {
       getService,
       updateService: accepted,
       watchServices: watching(
-        at({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2 }, unconverged, [failing]),
-        at(
+        position({ state: Rollout_State.UPDATING, fromVersion: 1, toVersion: 2 }, unconverged, [failing]),
+        position(
           { state: Rollout_State.ROLLING_BACK, fromVersion: 2, toVersion: 3, message: "1 of 6 failed" },
           unconverged,
         ),
-        at({
+        position({
           state: Rollout_State.ROLLBACK_COMPLETED,
           fromVersion: 2,
           toVersion: 3,
@@ -161,7 +168,7 @@ describe("service update", () => {
     const { err } = await berth("service update --image nginx:1.28 shop_web", {
       getService,
       updateService: accepted,
-      watchServices: watching(at(undone)),
+      watchServices: watching(position(undone)),
       listTasks: async () => ({ tasks: [former, late] }),
       streamLogs: async function* () {},
     });
@@ -174,7 +181,7 @@ describe("service update", () => {
       getService,
       updateService: accepted,
       watchServices: watching(
-        at(
+        position(
           { state: Rollout_State.PAUSED, fromVersion: 1, toVersion: 2, message: "2 of 6 failed" },
           unconverged,
         ),
@@ -204,7 +211,7 @@ describe("service update", () => {
     const { code } = await berth("service update --label-add a=b shop_web", {
       getService,
       updateService: accepted,
-      watchServices: watching(at(former)),
+      watchServices: watching(position(former)),
     });
     expect(code).toBe(0);
   });
@@ -221,8 +228,8 @@ describe("service rollback", () => {
     const { code, out, err } = await berth("service rollback --to 1 shop_web", {
       rollbackService,
       watchServices: watching(
-        at({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unconverged),
-        at({ ...rollingBack, state: Rollout_State.ROLLBACK_COMPLETED }),
+        position({ ...rollingBack, state: Rollout_State.ROLLING_BACK, updatedSlots: 1 }, unconverged),
+        position({ ...rollingBack, state: Rollout_State.ROLLBACK_COMPLETED }),
       ),
     });
     expect([code, out, err]).toMatchInlineSnapshot(`

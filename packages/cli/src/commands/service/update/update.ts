@@ -5,9 +5,9 @@ import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { requestRollback } from "../rollback.js";
 import { requireOutcome, waitForChange } from "../wait-for-change.js";
-import { applyFlags, type GivenFlags, hasFlags } from "./apply-flags.js";
+import { applyFlags, hasFlags, type UpdateFlagValues } from "./apply-flags.js";
 
-export interface UpdateOptions extends GlobalOptions, GivenFlags {
+export interface UpdateOptions extends GlobalOptions, UpdateFlagValues {
   readonly force?: boolean;
   readonly rollback?: boolean;
   readonly detach?: boolean;
