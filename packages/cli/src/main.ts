@@ -17,7 +17,7 @@ export async function run(argv: readonly string[], cli: Cli): Promise<number> {
   const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
   if (subprogram !== undefined) return runSubprogram(subprogram.module, argv.slice(1));
   if (first === "__complete")
-    return (await import("./completion/complete.js")).printCompletions(cli, argv.slice(1));
+    return (await import("./completion/print-completions.js")).printCompletions(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {

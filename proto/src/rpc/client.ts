@@ -6,7 +6,7 @@ import {
   type CallOptions as GrpcCallOptions,
   Metadata,
 } from "@grpc/grpc-js";
-import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel.js";
+import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel-options.js";
 import { channelCredentials } from "./credentials.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";

@@ -8,7 +8,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
-import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel.js";
+import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel-options.js";
 import { serverCredentials } from "./credentials.js";
 import { toStatus } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";

@@ -1,7 +1,7 @@
 import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
-import { ignoreWithWarning } from "./keys/not-supported.js";
 import type { Project, StackNetwork } from "./keys/stack-context.js";
+import { ignoreWithWarning } from "./keys/unsupported-keys.js";
 import {
   type Cursor,
   keyPlace,

@@ -2,7 +2,7 @@ import { BerthError, type ExecOutput, type ExecStarted, isBerthError } from "@be
 import { type ControlClient, withClient } from "../../client/client.js";
 import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
-import { createExecRequests } from "./exec-requests.js";
+import { createExecRequests } from "./exec-request-stream.js";
 
 /** berth itself failed, not the command; as in `docker run`. */
 const EXIT_BERTH_FAILED = 125;

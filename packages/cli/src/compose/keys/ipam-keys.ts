@@ -1,7 +1,7 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
 import { type Cursor, readItems, readOneOf, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable } from "../tree/key-table.js";
-import { ignoreWithWarning } from "./not-supported.js";
+import { ignoreWithWarning } from "./unsupported-keys.js";
 
 const PER_HOST = "each host gets its own gateway and range of the subnet";
 

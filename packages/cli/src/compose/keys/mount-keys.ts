@@ -14,8 +14,8 @@ import {
   readText,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
-import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 
 export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
   volumes: (cursor, draft) => {

@@ -3,9 +3,9 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, readInteger, readReferences, readText, readTexts } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
-import { ignoreWithWarning } from "./not-supported.js";
 import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
+import { ignoreWithWarning } from "./unsupported-keys.js";
 
 /** Key of the network that services without `networks:` join. */
 export const DEFAULT_NETWORK = "default";

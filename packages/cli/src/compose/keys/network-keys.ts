@@ -13,8 +13,8 @@ import {
 } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import { readNetworks } from "./network-attachment-keys.js";
-import { ignoreKey, ignoreWithWarning } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreKey, ignoreWithWarning } from "./unsupported-keys.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],

@@ -2,8 +2,8 @@ import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
 import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/short-port.js";
 import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
-import { ignoreKey } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreKey } from "./unsupported-keys.js";
 
 const PORT = { min: 1, max: 65_535 };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };

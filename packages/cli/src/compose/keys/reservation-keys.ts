@@ -9,8 +9,8 @@ import {
   readText,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
-import { rejectKey } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { rejectKey } from "./unsupported-keys.js";
 
 /** -1 means unlimited, as in Docker. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };

@@ -11,8 +11,8 @@ import {
   reportWrongType,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
-import { ignoreWithWarning } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreWithWarning } from "./unsupported-keys.js";
 
 const ANY_INT: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS: NumberRange = { min: 0, max: 100 };

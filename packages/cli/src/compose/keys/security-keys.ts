@@ -9,8 +9,8 @@ import {
   readTexts,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
-import { rejectKey } from "./not-supported.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { rejectKey } from "./unsupported-keys.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 

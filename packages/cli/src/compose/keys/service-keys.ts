@@ -5,16 +5,16 @@ import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
-import { METADATA_KEYS } from "./label-keys.js";
 import { readLinks } from "./link-keys.js";
+import { METADATA_KEYS } from "./metadata-keys.js";
 import { MOUNT_KEYS } from "./mount-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
-import { ignoreKey, ignoreWithWarning, rejectKey } from "./not-supported.js";
 import { PORT_KEYS } from "./port-keys.js";
 import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
 import { SECURITY_KEYS } from "./security-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
   attach: ignoreKey(),

@@ -12,7 +12,7 @@ import {
   removeKey,
   removeMatching,
   replaceMatching,
-} from "./flag-values.js";
+} from "./parse-flag-values.js";
 import { parseMountFlag } from "./parse-mount-flag.js";
 
 /** The process of a container, and how it is stopped. */

@@ -1,7 +1,7 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inContainer } from "./edit.js";
-import { parseNonEmptyText, removeMatching, replaceMatching } from "./flag-values.js";
+import { parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
 
 /** The flags that change published ports, DNS and extra hosts. */

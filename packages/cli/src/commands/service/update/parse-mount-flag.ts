@@ -9,7 +9,7 @@ import {
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Cursor, readFlag, readOneOf, readText } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
-import { applyFlagFields } from "./parse-fields.js";
+import { applyFlagFields } from "./flag-fields.js";
 
 type MountKind = NonNullable<Mount["kind"]>;
 

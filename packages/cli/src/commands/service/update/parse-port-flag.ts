@@ -4,7 +4,7 @@ import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { readInteger } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
-import { applyFlagFields } from "./parse-fields.js";
+import { applyFlagFields } from "./flag-fields.js";
 
 /** Parses the value of `--publish-add`: `8080:80/tcp` with ranges, or `published=8080,target=80,mode=host`. */
 export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {

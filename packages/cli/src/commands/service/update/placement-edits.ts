@@ -1,7 +1,7 @@
 import { assertNever, type ServiceSpec } from "@berth/proto";
 import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { type Edit, edit, inPlacement } from "./edit.js";
-import { parseCount, parseNonEmptyText, removeMatching, replaceMatching } from "./flag-values.js";
+import { parseCount, parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 
 /** The flags that change how many tasks a service has and on which nodes they run. */
 export const PLACEMENT_EDITS = {

@@ -8,7 +8,7 @@ import {
   parseCount,
   parseNonEmptyText,
   removeKey,
-} from "./flag-values.js";
+} from "./parse-flag-values.js";
 
 const CONDITIONS = {
   any: RestartPolicy_Condition.ANY,

@@ -1,6 +1,6 @@
 import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
 import { type Edit, edit, inRollout } from "./edit.js";
-import { choiceParser, durationMs, parseCount, parseRatio } from "./flag-values.js";
+import { choiceParser, durationMs, parseCount, parseRatio } from "./parse-flag-values.js";
 
 const ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,

@@ -6,7 +6,7 @@ import {
   removeKey,
   removeMatching,
   replaceMatching,
-} from "./flag-values.js";
+} from "./parse-flag-values.js";
 
 /** The flags that change the kernel's restrictions on a container. */
 export const SECURITY_EDITS = {

@@ -91,7 +91,7 @@ async function argumentsFor(
   const argument = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);
   if (argument === undefined) return [];
   if (argument.name() === "shell") return SHELLS;
-  const { fetchCandidates } = await import("./complete-names.js");
+  const { fetchCandidates } = await import("./fetch-candidates.js");
   const request = { argument: argument.name(), globals, timeoutMs: NAMES_TIMEOUT_MS };
   return fetchCandidates(cli, request).catch(() => []); // Without a server there are no names.
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Probe } from "./probe-host.js";
-import { probeUntilSilent } from "./until-silent.js";
+import { probeUntilSilent } from "./probe-until-silent.js";
 
 const TARGET = { address: "192.0.2.1", port: 1, tries: 1, tryMs: 1, everyMs: 1 };
 
