@@ -102,12 +102,14 @@ describe("a Docker daemon that misbehaves", () => {
     const stopping = { controller: new AbortController(), done: Promise.resolve() };
     const states = new Map<string, TaskState>();
     const messages: string[] = [];
+    const portProblems: string[] = [];
 
     const startManager = (): TaskManager => {
       states.clear();
       const manager = new TaskManager({
         checkPort: async () => "accepted",
         shareFile: async () => "",
+        onPortPublishing: (problem) => portProblems.push(problem),
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),
@@ -189,6 +191,32 @@ describe("a Docker daemon that misbehaves", () => {
       const hopeless = taskOf(spec, { slot: 2 });
       assign(manager, [task, hopeless]);
       await eventually("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
+    });
+
+    test("a host without Docker's firewall rules rejects the task and reports the problem until ports are published", async () => {
+      const message =
+        "driver failed programming external connectivity on endpoint web: (iptables failed: No chain/target/match by that name.)";
+      fake.faults.add("POST", /start/, { kind: "status", status: 500, message }, 4);
+      const manager = startManager();
+      const task = taskOf(spec);
+      assign(manager, [task]);
+      await eventually("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
+      expect(messages.at(-1)).toMatch(
+        /^Docker cannot publish ports: its firewall rules are gone; restart Docker/,
+      );
+      expect(portProblems.at(-1)).toMatch(/restart Docker/);
+    });
+
+    test("a daemon that fails starts while it shuts down rejects no task", async () => {
+      const task = taskOf(spec);
+      const manager = startManager();
+      await eventually("Docker is connected", () => fake.requests.includes("GET /containers/json"));
+      const message = "OCI runtime create failed: container init was killed";
+      fake.faults.add("POST", /start/, { kind: "status", status: 500, message });
+      fake.faults.add("GET", /_ping/, { kind: "break" }, 1);
+      assign(manager, [task]);
+      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      expect(messages.some((text) => text.startsWith("OCI"))).toBe(false);
     });
 
     test("a daemon that dies again and again in the middle of things ends up with what was asked for", async () => {

@@ -198,9 +198,9 @@ describe("an agent on a real Docker daemon", () => {
       message: "ended with exit code 3",
     });
     const { message, containerId } = await reaches(big.id, TaskState.FAILED);
-    // Docker misses the reason when the kernel's word of it comes after that of the end.
+    // Docker does not know the reason when the kernel reports it after the end.
     const dockerKnows = (await docker.docker("inspect", "-f", "{{.State.OOMKilled}}", containerId)).trim();
-    expect(message).toMatch(dockerKnows === "true" ? /more memory than its limit/ : /exit code 137/);
+    expect(message).toMatch(dockerKnows === "true" ? /memory limit exceeded/ : /exit code 137/);
   });
 
   test("stays STARTING until the healthcheck passes, and says when it fails", async () => {
@@ -247,7 +247,7 @@ describe("an agent on a real Docker daemon", () => {
     const [a, b, c, d] = tasks.map(({ id }) => id);
     leader.sendComplete([noImage, noProgram, taken], tasks);
     expect((await reaches(a ?? "", TaskState.REJECTED)).message).toMatch(
-      /127.0.0.1:1\/nothing:1 cannot be pulled/,
+      /cannot pull image 127.0.0.1:1\/nothing:1/,
     );
     expect((await reaches(b ?? "", TaskState.REJECTED)).message).toMatch(/executable file not found/);
     await eventually("one of the two has the port and the other is told so", () => {

@@ -101,6 +101,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     engine,
     checkPort: platform.checkPort,
     shareFile: (text) => disk.writeShared(text),
+    onPortPublishing: (problem) => condition.portPublishing(problem),
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),
     isFenced: () => fence.isFenced,

@@ -10,6 +10,8 @@ export type EngineErrorKind =
   | "name-taken"
   | "conflict"
   | "port-taken"
+  /** The rules in the host's firewall to which Docker adds published ports are gone. Docker restores them when it starts. */
+  | "firewall"
   /** Docker rejects the request, and would reject it again. */
   | "invalid"
   /** An error inside the daemon. A retry may succeed. */

@@ -35,6 +35,23 @@ test("HostCondition tells what is wrong, since when, and that it is over", () =>
   ]);
 });
 
+test("HostCondition reports that Docker cannot publish ports until a container has published some", () => {
+  const { condition, told } = recorded();
+  for (const problem of ["its firewall rules are gone", "its firewall rules are gone", "", ""]) {
+    condition.portPublishing(problem);
+  }
+  condition.portPublishing("its firewall rules are gone");
+  condition.engineIsUp(info);
+  condition.volumes([]);
+  expect(told.map(({ problems }) => problems)).toEqual([
+    ["its firewall rules are gone"],
+    [],
+    ["its firewall rules are gone"],
+    [],
+    [],
+  ]);
+});
+
 test("HostCondition says nothing when nothing has changed", () => {
   const { condition, told } = recorded();
   condition.engineIsUp(info);

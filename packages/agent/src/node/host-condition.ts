@@ -10,6 +10,7 @@ export class HostCondition {
   readonly #onChange: (now: Condition) => void;
   #engine: EngineInfo | undefined;
   #engineProblem: readonly string[] = [];
+  #publishingProblem: readonly string[] = [];
   #ingressProblems: readonly string[] = [];
   #networkProblems: readonly string[] = [];
   #listeners: readonly HostListener[] = [];
@@ -23,7 +24,12 @@ export class HostCondition {
   }
 
   get now(): Condition {
-    const all = [...this.#engineProblem, ...this.#ingressProblems, ...this.#networkProblems];
+    const all = [
+      ...this.#engineProblem,
+      ...this.#publishingProblem,
+      ...this.#ingressProblems,
+      ...this.#networkProblems,
+    ];
     const surplus = all.length - MAX_PROBLEMS;
     const problems = surplus > 0 ? [...all.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : all;
     return {
@@ -40,6 +46,15 @@ export class HostCondition {
     if (this.#engine === undefined) this.#volumesAreKnown = false;
     this.#engine = info;
     this.#engineProblem = [];
+    // Docker restores its firewall rules when it starts.
+    this.#publishingProblem = [];
+    this.#tell();
+  }
+
+  /** Sets why Docker cannot publish ports; "" when it can. */
+  portPublishing(problem: string): void {
+    if (problem === (this.#publishingProblem[0] ?? "")) return;
+    this.#publishingProblem = problem === "" ? [] : [problem];
     this.#tell();
   }
 

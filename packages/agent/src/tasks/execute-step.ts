@@ -18,7 +18,11 @@ export interface StepTools {
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly onPullProgress: (progress: PullProgress) => void;
+  /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
+  readonly onPortPublishing: (problem: string) => void;
 }
+
+const FIREWALL_PROBLEM = "Docker cannot publish ports: its firewall rules are gone; restart Docker";
 
 type StepOf<K extends Step["kind"]> = { [P in K]: Extract<Step, { kind: P }> }[K];
 
@@ -56,10 +60,7 @@ const EXECUTORS: Executors = {
     await engine.connectNetwork(network, { containerId, endpoint, signal });
     return { kind: "changed", containerId };
   },
-  start: async ({ containerId }, { engine }, signal) => {
-    await engine.start(containerId, { signal });
-    return { kind: "changed", containerId };
-  },
+  start,
   stop: async ({ containerId, graceMs }, { engine }, signal) => {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
@@ -93,6 +94,20 @@ export async function executeStep<K extends Step["kind"]>(
   tools: StepTools,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
+  const outcome = await attempt(step, tools, signal);
+  if (step.kind === "start" && outcome.kind === "observed" && outcome.container.ports.length > 0) {
+    tools.onPortPublishing("");
+  }
+  const mayEndTask = outcome.kind === "rejected" || outcome.kind === "failed";
+  if (!mayEndTask || step.kind === "stop" || step.kind === "remove") return outcome;
+  return (await daemonFailure(tools.engine, signal)) ?? outcome;
+}
+
+async function attempt<K extends Step["kind"]>(
+  step: StepOf<K>,
+  tools: StepTools,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
   const { engine, lanes } = tools;
   const execute: Executors[K] = EXECUTORS[step.kind];
   try {
@@ -104,6 +119,20 @@ export async function executeStep<K extends Step["kind"]>(
     return await lanes.run("inspect", () => inspect(engine, outcome.containerId, signal));
   } catch (error) {
     return errorOutcome(error, step, signal);
+  }
+}
+
+/**
+ * Returns an outcome when the daemon does not answer. While it shuts down, it first closes its socket, and then fails
+ * requests with errors that look like the task's own.
+ */
+async function daemonFailure(engine: Engine, signal: AbortSignal): Promise<StepOutcome | undefined> {
+  try {
+    await engine.ping({ signal });
+    return undefined;
+  } catch (error) {
+    if (!isEngineError(error)) return signal.aborted ? { kind: "cancelled" } : undefined;
+    return { kind: "unknown", reason: error.message };
   }
 }
 
@@ -125,6 +154,22 @@ async function pull(step: StepOf<"pull">, tools: StepTools, signal: AbortSignal)
   } catch (error) {
     if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;
     return { kind: "rejected", reason: `cannot pull image ${step.image}: ${error.message}` };
+  }
+}
+
+async function start(
+  { containerId }: StepOf<"start">,
+  { engine, onPortPublishing }: StepTools,
+  signal: AbortSignal,
+): Promise<StepOutcome | Changed> {
+  try {
+    await engine.start(containerId, { signal });
+    return { kind: "changed", containerId };
+  } catch (error) {
+    if (!isEngineError(error, "firewall")) throw error;
+    onPortPublishing(FIREWALL_PROBLEM);
+    // The rules are also gone for a moment while firewalld reloads, so the start is repeated before it is rejected.
+    return { kind: "failed", reason: `${FIREWALL_PROBLEM} (${error.message})` };
   }
 }
 

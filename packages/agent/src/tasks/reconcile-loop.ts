@@ -21,7 +21,7 @@ const INSPECT_AGAIN_MS = 1_000;
 export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
   readonly reporter: StatusReporter;
-  readonly tools: Pick<StepTools, "engine" | "checkPort" | "shareFile">;
+  readonly tools: Pick<StepTools, "engine" | "checkPort" | "shareFile" | "onPortPublishing">;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
   readonly onForgotten: (taskId: string) => void;

@@ -17,6 +17,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly checkPort: CheckPort;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
+  /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
+  readonly onPortPublishing: (problem: string) => void;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
   readonly log: Logger;
   readonly now?: () => number;
@@ -44,13 +46,14 @@ export class TaskManager {
   readonly #observer: ContainerObserver;
 
   constructor(options: TaskManagerOptions) {
-    const { engine, checkPort, shareFile, log, now = Date.now, isFenced, networks, onForgotten } = options;
+    const { engine, checkPort, shareFile, onPortPublishing } = options;
+    const { log, now = Date.now, isFenced, networks, onForgotten } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
     this.#loop = new ReconcileLoop({
       tasks: this.#tasks,
       reporter,
-      tools: { engine, checkPort: checkPort, shareFile },
+      tools: { engine, checkPort, shareFile, onPortPublishing },
       isFenced,
       networks,
       onForgotten,

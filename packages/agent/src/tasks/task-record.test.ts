@@ -15,6 +15,17 @@ test.each(["unknown", "failed"] as const)(
   },
 );
 
+test("TaskRecord does not observe the end of a container whose start the daemon cut short", () => {
+  const record = new TaskRecord("task1");
+  const created = containerWith({ state: "created" });
+  const step = { kind: "start", containerId: created.id } as const;
+  record.applyOutcome(step, { kind: "unknown", reason: "unexpected EOF" }, 0);
+  record.applyInspection({ kind: "observed", container: { ...created, state: "exited" } }, 0);
+  expect(record.memory.wasUnobserved).toBe(true);
+  record.applyInspection({ kind: "observed", container: created }, 0);
+  expect(record.memory.wasUnobserved).toBe(false);
+});
+
 test.each(["unknown", "failed"] as const)(
   "TaskRecord inspects by name after a creation with the outcome %s",
   (kind) => {

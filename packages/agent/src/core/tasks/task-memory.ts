@@ -76,8 +76,11 @@ export function applyOutcome(
       return { ...memory, retry: undefined, rejection: outcome.reason };
     case "failed":
       return afterFailure(memory, { step, reason: outcome.reason, nowMs });
-    case "unknown":
-      return { ...memory, retry: nextRetry(memory.retry, outcome.reason, nowMs) };
+    case "unknown": {
+      // The container may have started, and may have ended with the daemon.
+      const wasUnobserved = memory.wasUnobserved || step.kind === "start";
+      return { ...memory, wasUnobserved, retry: nextRetry(memory.retry, outcome.reason, nowMs) };
+    }
     case "cancelled":
       return memory;
     default:
@@ -93,7 +96,8 @@ export function applyObservation(
 ): TaskMemory {
   const isUnhealthy = container.health === "unhealthy" && container.state === "running";
   const unhealthySinceMs = isUnhealthy ? memory.unhealthySinceMs || nowMs : 0;
-  const wasUnobserved = memory.wasUnobserved && !isAlive(container);
+  const mayHaveEndedUnobserved = !isAlive(container) && container.state !== "created";
+  const wasUnobserved = memory.wasUnobserved && mayHaveEndedUnobserved;
   const endedProcessId = hasEnded(container, memory) ? memory.endedProcessId : 0;
   return { ...memory, containerId: container.id, unhealthySinceMs, wasUnobserved, endedProcessId };
 }

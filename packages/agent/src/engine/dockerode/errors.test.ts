@@ -16,6 +16,29 @@ describe("kinds of Docker's errors", () => {
     expect(kindOf(500, "open /srv/app.conf: no such file or directory")).toBe("invalid");
   });
 
+  it.each([
+    "failed to create task for container: context canceled: unknown",
+    'connection error: desc = "transport: dial unix /run/containerd/containerd.sock: connect: connection refused"',
+    "failed to start shim: ttrpc: closed: unknown",
+    "OCI runtime create failed: transport is closing: unknown",
+  ])("classifies an error of a daemon without containerd as unavailable: %s", (message) => {
+    expect(kindOf(500, message)).toBe("unavailable");
+  });
+
+  const failed = "driver failed programming external connectivity on endpoint web (5b1c): ";
+  it.each([
+    " (iptables failed: iptables --wait -t nat -A DOCKER -p tcp: iptables: No chain/target/match by that name.\n (exit status 1))",
+    "Unable to enable DNAT rule:  (iptables failed: iptables --wait -t nat -A DOCKER: iptables v1.8.9 (nf_tables): Chain 'DOCKER' does not exist\n)",
+    "nft: /dev/stdin:1:1-2: Error: Could not process rule: No such file or directory",
+  ])("classifies missing firewall rules of the host as a failure of its firewall: %s", (reason) => {
+    expect(kindOf(500, failed + reason)).toBe("firewall");
+  });
+
+  it("classifies a port in use as taken although the driver failed as well", () => {
+    expect(kindOf(500, `${failed}Bind for 0.0.0.0:80 failed: port is already allocated`)).toBe("port-taken");
+    expect(kindOf(500, `${failed}proxy did not start`)).toBe("failed");
+  });
+
   it("keeps Docker's message without dockerode's prefix", () => {
     expect(toEngineError(answer(404, "No such image: app:2"), "/docker.sock")).toMatchObject({
       kind: "no-such-image",

@@ -4,8 +4,17 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 /** Kinds by message: status codes differ between versions of Docker. */
 const KINDS_BY_MESSAGE: readonly (readonly [RegExp, EngineErrorKind])[] = [
   // A daemon that shuts down has closed its store: "… open : no such file or directory".
-  [/failed to update store for object/i, "unavailable"],
+  [/failed to update store for object|database not open/i, "unavailable"],
+  // It has also cancelled its own work and stopped its containerd. Calls that the agent cancels do not get here.
+  [/context canceled|client connection is closing|transport is closing|ttrpc: closed/i, "unavailable"],
+  [/containerd\.sock: connect: /i, "unavailable"],
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
+  // After `nft flush ruleset`. Before "no such file or directory", which nft also says of a missing chain.
+  [
+    /ip6?tables failed:[\s\S]*(no chain\/target\/match|does not exist|no such file or directory)/i,
+    "firewall",
+  ],
+  [/programming external connectivity[\s\S]*(no chain\/target\/match|could not process rule)/i, "firewall"],
   [/no such image/i, "no-such-image"],
   [/^network \S+ not found/i, "no-such-network"],
   [/container name .* is already in use/i, "name-taken"],

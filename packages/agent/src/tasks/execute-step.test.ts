@@ -1,0 +1,86 @@
+import { PortSpec_Protocol } from "@berth/proto";
+import { expect, test, vi } from "vitest";
+import { containerWith } from "../core/tasks/testing.js";
+import type { Engine } from "../engine/engine.js";
+import { EngineError, type EngineErrorKind } from "../engine/engine-error.js";
+import { executeStep, type StepTools } from "./execute-step.js";
+import { ImageCache } from "./image-cache.js";
+import { WorkLanes } from "./work-lanes.js";
+
+const { signal } = new AbortController();
+const start = { kind: "start", containerId: "c1" } as const;
+
+function toolsWith(parts: Partial<Engine>): StepTools {
+  const engine = { ping: async () => {}, ...parts } as Engine;
+  return {
+    engine,
+    lanes: new WorkLanes(),
+    images: new ImageCache(engine, Date.now),
+    checkPort: async () => "accepted",
+    shareFile: async () => "",
+    onPullProgress: () => {},
+    onPortPublishing: vi.fn(),
+  };
+}
+
+const failWith = (kind: EngineErrorKind, message: string) => async (): Promise<never> => {
+  throw new EngineError(kind, message);
+};
+
+const away = failWith("unavailable", "Docker does not answer");
+
+test.each<[string, EngineErrorKind, string]>([
+  ["would be rejected", "invalid", "rejected"],
+  ["would be repeated", "failed", "failed"],
+])(
+  "a start that %s has an unknown outcome if the daemon does not answer afterwards",
+  async (_, kind, outcome) => {
+    const failingStart = failWith(kind, "OCI runtime create failed");
+    const alive = toolsWith({ start: failingStart });
+    expect(await executeStep(start, alive, signal)).toEqual({
+      kind: outcome,
+      reason: "OCI runtime create failed",
+    });
+    const closing = toolsWith({ start: failingStart, ping: away });
+    expect(await executeStep(start, closing, signal)).toEqual({
+      kind: "unknown",
+      reason: "Docker does not answer",
+    });
+  },
+);
+
+test("a pull that a daemon cuts short while it shuts down does not reject the task", async () => {
+  const pull = { kind: "pull", image: "web:1", platform: "" } as const;
+  const failingPull = failWith("failed", "context canceled");
+  expect(await executeStep(pull, toolsWith({ pull: failingPull }), signal)).toMatchObject({
+    kind: "rejected",
+  });
+  const closing = toolsWith({ pull: failingPull, ping: away });
+  expect(await executeStep(pull, closing, signal)).toMatchObject({ kind: "unknown" });
+});
+
+test("a stop that fails is repeated without a further request to Docker", async () => {
+  const ping = vi.fn(async () => {});
+  const stop = { kind: "stop", containerId: "c1", graceMs: 1, failing: "" } as const;
+  const tools = toolsWith({ stop: failWith("invalid", "no"), ping });
+  expect(await executeStep(stop, tools, signal)).toMatchObject({ kind: "failed" });
+  expect(ping).not.toHaveBeenCalled();
+});
+
+test("missing firewall rules are a problem of the host until a container has published ports", async () => {
+  const broken = toolsWith({ start: failWith("firewall", "No chain/target/match by that name") });
+  const reason = "Docker cannot publish ports: its firewall rules are gone; restart Docker";
+  expect(await executeStep(start, broken, signal)).toEqual({
+    kind: "failed",
+    reason: `${reason} (No chain/target/match by that name)`,
+  });
+  expect(broken.onPortPublishing).toHaveBeenCalledWith(reason);
+
+  const withoutPorts = toolsWith({ start: async () => {}, inspect: async () => containerWith() });
+  await executeStep(start, withoutPorts, signal);
+  expect(withoutPorts.onPortPublishing).not.toHaveBeenCalled();
+  const ports = [{ protocol: PortSpec_Protocol.TCP, target: 80, hostPort: 32_768, hostIp: "0.0.0.0" }];
+  const withPorts = toolsWith({ start: async () => {}, inspect: async () => containerWith({ ports }) });
+  await executeStep(start, withPorts, signal);
+  expect(withPorts.onPortPublishing).toHaveBeenCalledWith("");
+});
