@@ -2,13 +2,14 @@ import { check } from "./checks/checks.js";
 import { buildCluster, type Cluster, startAll } from "./cluster/cluster.js";
 import { injectFault } from "./cluster/inject.js";
 import { World } from "./cluster/world.js";
-import { describeEvent, type History } from "./history/history.js";
+import { describeEvent, type Fault, type History } from "./history/history.js";
 import { enterVirtualTime } from "./simulator/virtual-time.js";
 
-/** After the faults everything has to be as it should be within L1's bound, with room for what was planned before. */
-const SETTLE_MS = 90_000;
-
-/** Many times what a history takes: something goes round in circles. */
+/** How long a history may last after its faults: the bound of L1, with room for rollouts that were in progress. */
+const CONVERGE_MS = 90_000;
+/** An operator has noticed by then that at-most-one tasks of a reinstalled host wait for the removal of its old node. */
+const NODE_REMOVAL_MS = 5_000;
+/** Many times what a history takes. A program that exceeds it loops. */
 const MAX_STEPS = 200_000;
 
 export interface Violation {
@@ -28,7 +29,7 @@ export interface HistoryResult {
   readonly trace: readonly string[];
 }
 
-/** Lives through one history. Nothing but the history decides what happens. */
+/** Runs one history and checks every rule. The result depends on the history alone. */
 export async function runHistory(
   history: History,
   options: { readonly keepsTrace: boolean },
@@ -41,16 +42,16 @@ export async function runHistory(
     rng: world.rng("node"),
     skewMs: (host) => world.skewMs(host),
   });
-  // A real process would die of it.
+  // An unhandled rejection ends a real process.
   const onUnhandled = (error: unknown): void => {
-    const who = world.scheduler.current?.name ?? "sim";
-    world.bug(who, `unhandled: ${error instanceof Error ? error.stack : String(error)}`);
+    const program = world.scheduler.current?.name ?? "sim";
+    world.bug(program, `unhandled: ${error instanceof Error ? error.stack : String(error)}`);
   };
   process.on("unhandledRejection", onUnhandled);
   try {
     startAll(cluster);
-    plan(cluster);
-    await world.scheduler.runUntil(history.healAtMs + SETTLE_MS, () => {
+    scheduleEvents(cluster);
+    await world.scheduler.runUntil(history.healAtMs + CONVERGE_MS, () => {
       return checks.isOver || world.scheduler.steps > MAX_STEPS;
     });
     checks.end();
@@ -69,33 +70,55 @@ export async function runHistory(
   };
 }
 
-/** Puts everything that is to happen into the time to come. */
-function plan(cluster: Cluster): void {
-  const { world, user } = cluster;
-  const { scheduler, trace, history } = world;
-  const open = new Set<() => void>();
+/** Schedules all events of the history, and the end of its faults. */
+function scheduleEvents(cluster: Cluster): void {
+  const { scheduler, trace, history } = cluster.world;
+  const activeFaults = new Set<() => void>();
   for (const event of history.events) {
     scheduler.after(event.atMs, undefined, () => {
       trace.note("sim", describeEvent(event).trim());
-      if ("action" in event) return user.perform(event.action);
-      const { fault } = event;
-      const undo = injectFault(fault, cluster);
-      const end = (): void => {
-        if (!open.delete(end)) return;
-        trace.note("sim", `${fault.kind} ends`);
-        undo();
-      };
-      open.add(end);
-      scheduler.after("forMs" in fault ? fault.forMs : 0, undefined, end);
+      if ("action" in event) cluster.user.perform(event.action);
+      else startFault(event.fault, cluster, activeFaults);
     });
   }
   scheduler.after(history.healAtMs, undefined, () => {
     trace.note("sim", "faults stop");
-    for (const end of [...open]) end();
+    for (const end of [...activeFaults]) end();
     for (const server of cluster.servers) server.start();
     for (const host of cluster.hosts) {
       host.restorePower();
       host.startAgent();
     }
   });
+  scheduler.after(history.healAtMs + NODE_REMOVAL_MS, undefined, () => removeReplacedNodes(cluster));
+}
+
+function startFault(fault: Fault, cluster: Cluster, activeFaults: Set<() => void>): void {
+  const { scheduler, trace } = cluster.world;
+  const undo = injectFault(fault, cluster);
+  const end = (): void => {
+    if (!activeFaults.delete(end)) return;
+    trace.note("sim", `${fault.kind} ends`);
+    undo();
+  };
+  activeFaults.add(end);
+  scheduler.after("forMs" in fault ? fault.forMs : 0, undefined, end);
+}
+
+/**
+ * Removes the former nodes of reinstalled hosts, as `berth node rm --force` does.
+ *
+ * An at-most-one task of a node that is down waits until the node is fenced. A reinstalled host cannot confirm that its
+ * former node runs nothing any more: its kernel answers probes, and its disk does not tell. Only an operator knows.
+ */
+function removeReplacedNodes({ world, hosts, user }: Cluster): void {
+  const hasAtMostOne = world.history.events.some(
+    (event) => "action" in event && event.action.kind === "deploy" && event.action.definition.isAtMostOne,
+  );
+  if (!hasAtMostOne) return;
+  for (const [host, { reinstallations }] of hosts.entries()) {
+    for (let install = 0; install < reinstallations; install += 1) {
+      user.perform({ kind: "remove-node", host, install, force: true });
+    }
+  }
 }

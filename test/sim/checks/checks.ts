@@ -9,10 +9,8 @@ import { Autoscaling } from "./autoscaling.js";
 import type { CheckContext } from "./check-context.js";
 import { Convergence } from "./convergence.js";
 import { Dependencies } from "./dependencies.js";
-import { Drains } from "./drains.js";
 import { checkEngineCall } from "./engine-calls.js";
 import { HostConditions } from "./host-conditions.js";
-import { Ingress } from "./ingress.js";
 import { Jobs } from "./jobs.js";
 import { NetworkAllocation } from "./network-allocation.js";
 import { NetworkMembership } from "./network-membership.js";
@@ -20,8 +18,8 @@ import { RecordChanges } from "./record-changes.js";
 import { Records, stateOf } from "./records.js";
 import { Rollbacks } from "./rollbacks.js";
 import { StatusReports } from "./status-reports.js";
-import { Tables } from "./tables.js";
 import { TaskCounts } from "./task-counts.js";
+import { Drains, StaleEndpoints } from "./traffic.js";
 import { VolumePlacement } from "./volume-placement.js";
 
 const LOOK_MS = 100;
@@ -51,7 +49,7 @@ export function check(cluster: Cluster): Checks {
   const context: CheckContext = { cluster, records, conditions: contact, report };
   const copies = new TaskCounts(context);
   const answers = new AcknowledgedChanges(context);
-  const ingress = new Ingress(context);
+  const staleEndpoints = new StaleEndpoints(context);
   const jobs = new Jobs(context);
   const dependencies = new Dependencies(context);
   const leases = new NetworkAllocation(context);
@@ -61,7 +59,6 @@ export function check(cluster: Cluster): Checks {
   const reports = new StatusReports(context);
   const drains = new Drains(context);
   const rollbacks = new Rollbacks(context);
-  const tables = new Tables(context);
   const transitions = new RecordChanges(context);
   const convergence = new Convergence(context);
   let isStopped = false;
@@ -75,7 +72,6 @@ export function check(cluster: Cluster): Checks {
         rollbacks.onChange(before, after);
       }
       drains.onCommit(change.tasks);
-      tables.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
       for (const each of [jobs, dependencies, volumes, load, leases, memberships]) each.onChange(change);
       for (const [nodeId, before] of change.nodesBefore) contact.checkNodeDown(nodeId, before, report);
@@ -97,7 +93,7 @@ export function check(cluster: Cluster): Checks {
       leases.onStarted(host, container);
       memberships.onStarted(host, container);
     },
-    onTablesChanged: (host) => tables.onTables(host),
+    onTablesChanged: (host) => drains.onTablesChanged(host),
     onEngineCall(host, kind, containerId) {
       checkEngineCall(context, host, kind, containerId);
       if (kind === "stop") drains.onStop(host, containerId);
@@ -108,7 +104,7 @@ export function check(cluster: Cluster): Checks {
     contact.update();
     copies.check();
     answers.check();
-    ingress.check();
+    staleEndpoints.check();
     reports.check();
     if (scheduler.nowMs > history.healAtMs) convergence.check();
     for (const sinceMs of cluster.user.pending.values()) {

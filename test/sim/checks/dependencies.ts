@@ -1,7 +1,7 @@
-import { Dependency_Condition, type Service, TaskState } from "@berth/proto";
+import { Dependency_Condition, DesiredState, type Service, type Task, TaskState } from "@berth/proto";
 import type { SimContainer } from "../docker/sim-container.js";
 import type { CheckContext } from "./check-context.js";
-import { isJob, type RecordChange } from "./records.js";
+import { isJob, type RecordChange, stateOf } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
 /** What was seen of a service, whoever it was by that name. */
@@ -91,4 +91,13 @@ function tasksWanted(service: Service): number {
   const { mode } = service.spec ?? {};
   if (mode?.$case === "replicatedJob") return mode.value.totalCompletions;
   return isJob(service.spec) ? 1 : replicasOf(service);
+}
+
+/** Returns true when all of the service's tasks wait for a dependency, so that none has started. */
+export function isWaitingForDependency({ id, spec }: Service, { records }: CheckContext): boolean {
+  if ((spec?.dependsOn ?? []).length === 0) return false;
+  const desired = records.tasksOf(id).filter(({ desiredState }) => desiredState < DesiredState.SHUTDOWN);
+  const waits = (task: Task): boolean =>
+    stateOf(task) === TaskState.NEW && task.status?.message.startsWith("waiting for") === true;
+  return desired.length > 0 && desired.every(waits);
 }

@@ -1,11 +1,15 @@
-import { type Network, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { type Network, type Node, parseSubnet, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import { networkIdOf } from "../docker/sim-networks.js";
 import type { CheckContext } from "./check-context.js";
 import { isFinal, type RecordChange, stateOf } from "./records.js";
 
-/** N3 and half of N4: tasks have their networks, when they get their node and when they run. */
+/**
+ * N3: a task has its networks when it gets its node and when it runs.
+ * N4: a network in use is not removed.
+ */
 export class NetworkMembership {
   readonly #context: CheckContext;
 
@@ -13,59 +17,63 @@ export class NetworkMembership {
     this.#context = context;
   }
 
-  onChange({ tasks, removedNetworks: networksGone }: RecordChange): void {
+  onChange({ tasks, removedNetworks }: RecordChange): void {
     for (const { before, after } of tasks) {
-      if (after !== undefined && after.nodeId !== "" && before?.nodeId !== after.nodeId)
-        this.#checkPlaced(after);
+      if (after !== undefined && after.nodeId !== "" && before?.nodeId !== after.nodeId) {
+        this.#checkRanges(after);
+      }
     }
-    for (const network of networksGone) this.#checkGone(network);
+    for (const network of removedNetworks) this.#checkRemoval(network);
   }
 
-  /** The host's part of a network is written no later than the task that needs it. */
-  #checkPlaced(task: Task): void {
+  /** The node's range of a network is written no later than the task that needs it. */
+  #checkRanges(task: Task): void {
     const { records, report } = this.#context;
     if (stateOf(task) === TaskState.NEW) return;
-    for (const name of neededNames(records.specOf(task.serviceId, task.specVersion))) {
+    const networks = records.specOf(task.serviceId, task.specVersion)?.task?.networks ?? [];
+    for (const { network: name, optional } of networks) {
+      if (optional) continue;
       const network = records.networkNamed(name);
       const what = `task ${task.id} (${task.serviceName}.${task.slot}) is placed on ${task.nodeId}`;
-      if (network === undefined) report("N3", `${what}, and there is no network ${name}`);
+      if (network === undefined) report("N3", `${what}, but network ${name} does not exist`);
       else if (!records.ranges.has(`${network.id}/${task.nodeId}`)) {
-        report("N3", `${what}, which has no part of network ${name}`);
+        report("N3", `${what}, which has no range of network ${name}`);
       }
     }
   }
 
-  #checkGone({ id, spec }: Network): void {
+  #checkRemoval({ id, spec }: Network): void {
     const { records, report } = this.#context;
     const name = spec?.name ?? "";
-    // Made again, and in use again, before the one that was unused had gone.
+    // A network of this name was created again before the unused one was removed.
     if (records.networkNamed(name) !== undefined) return;
     for (const task of records.tasks.values()) {
       if (isFinal(task) || task.nodeId === "") continue;
-      const isIn = networkNames(records.specOf(task.serviceId, task.specVersion)).includes(name);
-      if (isIn) report("N4", `network ${name} (${id}) is gone, and task ${task.id} is in it`);
+      const isMember = networkNames(records.specOf(task.serviceId, task.specVersion)).includes(name);
+      if (isMember) report("N4", `network ${name} (${id}) was removed while task ${task.id} is in it`);
     }
     for (const service of records.services.values()) {
-      if (networkNames(service.spec).includes(name))
-        report("N4", `network ${name} (${id}) is gone, and ${service.id} uses it`);
+      if (networkNames(service.spec).includes(name)) {
+        report("N4", `network ${name} (${id}) was removed while ${service.id} uses it`);
+      }
     }
   }
 
-  /** By Docker's word: the networks that there are now, not others of their names. */
+  /** Compares the networks that Docker connected with the current ones, by ID and not by name. */
   onStarted(hostName: string, container: SimContainer): void {
-    const { cluster, records, conditions: contact } = this.#context;
+    const { cluster, records, conditions } = this.#context;
     const host = cluster.hosts.find(({ name }) => name === hostName);
     const spec = records.specOf(container.serviceId, container.version);
     if (host === undefined || spec === undefined) return;
     for (const { network: name, optional } of spec.task?.networks ?? []) {
-      // Those that cannot have it do without; the others do when the leader knows what they can.
-      if (optional && (this.#isPlain(host) || !contact.isHealthy(hostName))) continue;
-      this.#checkIn(host, container, name);
+      // A host without overlay support may skip it, and so may a host whose support the leader does not know yet.
+      if (optional && (!this.#hasOverlay(host) || !conditions.isHealthy(hostName))) continue;
+      this.#checkEndpoint(host, container, name);
     }
   }
 
-  #checkIn(host: SimHost, container: SimContainer, name: string): void {
-    const { records, report, conditions: contact } = this.#context;
+  #checkEndpoint(host: SimHost, container: SimContainer, name: string): void {
+    const { records, report, conditions } = this.#context;
     const endpoint = host.docker.networks.endpointsOf(container).find(({ network }) => network.name === name);
     const what = `${container.name} runs on ${host.name}`;
     if (endpoint === undefined) {
@@ -73,21 +81,46 @@ export class NetworkMembership {
       return;
     }
     const id = networkIdOf(endpoint.network.body);
-    const known = records.networkNamed(name)?.id;
-    // Who is cut off may not have heard of it.
-    if (id === known || contact.isDisrupted(host.name)) return;
-    report("N3", `${what} in ${id || "a foreign network"} as ${name}, which is ${known ?? "gone"}`);
+    const currentId = records.networkNamed(name)?.id;
+    // A host that was cut off may not know the new network yet.
+    if (id === currentId || conditions.isDisrupted(host.name)) return;
+    report("N3", `${what} in ${id || "a foreign network"} as ${name}, which is ${currentId ?? "removed"}`);
   }
 
-  #isPlain({ nodeId }: SimHost): boolean {
-    return this.#context.records.nodes.get(nodeId)?.description?.dataPlane?.overlay !== true;
+  #hasOverlay({ nodeId }: SimHost): boolean {
+    return this.#context.records.nodes.get(nodeId)?.description?.dataPlane?.overlay === true;
   }
 }
 
+/** Returns the names of the overlay networks in the spec. */
 export function networkNames(spec: ServiceSpec | undefined): readonly string[] {
   return (spec?.task?.networks ?? []).map(({ network }) => network);
 }
 
-function neededNames(spec: ServiceSpec | undefined): readonly string[] {
-  return (spec?.task?.networks ?? []).filter(({ optional }) => !optional).map(({ network }) => network);
+/** Whether a node supports the networks of a spec and has free addresses in them, next to the tasks `onNode`. */
+export function hasNetworkCapacity(
+  { records }: CheckContext,
+  {
+    spec,
+    node,
+    onNode,
+  }: {
+    readonly spec: ServiceSpec | undefined;
+    readonly node: Node;
+    readonly onNode: readonly (ServiceSpec | undefined)[];
+  },
+): boolean {
+  const hasOverlay = node.description?.dataPlane?.overlay === true;
+  return (spec?.task?.networks ?? []).every(({ network: name, optional }) => {
+    if (!hasOverlay) return optional;
+    const network = records.networkNamed(name);
+    const subnet = parseSubnet(network?.subnet ?? "");
+    if (network === undefined || subnet === undefined) return false;
+    const { addressesPerRange, firstRange, endRange } = layoutOf(subnet);
+    const ranges = records.rangesOf(network.id);
+    const canHaveRange =
+      ranges.some(({ nodeId }) => nodeId === node.id) || ranges.length < endRange - firstRange;
+    const used = onNode.filter((other) => networkNames(other).includes(name)).length;
+    return used < addressesPerRange && (canHaveRange || optional);
+  });
 }

@@ -73,6 +73,11 @@ export class SimHost {
     return this.#nodeIds.at(-1) ?? "";
   }
 
+  /** How often the host was reinstalled: each time it becomes a new node. */
+  get reinstallations(): number {
+    return this.#nodeIds.length - 1;
+  }
+
   get isUp(): boolean {
     return this.agent?.isAlive === true;
   }

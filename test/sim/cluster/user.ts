@@ -135,7 +135,7 @@ async function perform(action: Asked, calls: Calls): Promise<number> {
       return 0;
     case "remove-node":
       await calls.removeNode(
-        { node: nodeIdOf(hostName(action.host), action.install), force: false },
+        { node: nodeIdOf(hostName(action.host), action.install), force: action.force },
         options,
       );
       return 0;

@@ -132,8 +132,8 @@ export type Action =
   | { readonly kind: "remove-network"; readonly network: string }
   /** All services of a stack, and its networks. */
   | { readonly kind: "remove-stack"; readonly stack: string }
-  /** Takes a node that is down out of the cluster: what the host was after so many reinstallations. */
-  | ({ readonly kind: "remove-node"; readonly install: number } & HostTarget)
+  /** Removes the node that the host was before its last reinstallations: `install` counts from 0. */
+  | ({ readonly kind: "remove-node"; readonly install: number; readonly force: boolean } & HostTarget)
   | ({ readonly kind: "availability"; readonly availability: "active" | "pause" | "drain" } & HostTarget);
 
 export type HistoryEvent = { readonly atMs: number } & (

@@ -35,7 +35,6 @@ type HistoryWithoutNetworks = Omit<History, "hostsWithoutOverlay" | "poolPrefix"
 export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History {
   if (rng.chance(0.35)) return { ...history, hostsWithoutOverlay: allHosts(history), poolPrefix: 10 };
   const lost = lostHosts(rng, history);
-  const isReinstalled = lost.some((each) => "fault" in each && each.fault.kind === "reinstalled");
   const far = rng.chance(0.4) ? farService(rng) : undefined;
   const joined = new Map<string, Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin">>();
   const networksFor = (
@@ -51,9 +50,7 @@ export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History
   const inNetworks = (action: Action): Action => {
     if (action.kind !== "deploy") return action;
     const { definition } = action;
-    // Nobody can tell what of a node that is no more still runs, until it is removed from the cluster.
-    const isAtMostOne = definition.isAtMostOne && !isReinstalled;
-    return { kind: "deploy", definition: { ...definition, isAtMostOne, ...networksFor(definition) } };
+    return { kind: "deploy", definition: { ...definition, ...networksFor(definition) } };
   };
   const before = history.events.map((each): HistoryEvent => {
     return "action" in each ? { atMs: each.atMs, action: inNetworks(each.action) } : each;
@@ -158,5 +155,5 @@ function lostHosts(rng: Rng, { healAtMs, hosts }: HistoryWithoutNetworks): reado
   const lost: HistoryEvent = { atMs, fault: { kind, host, forMs } };
   if (rng.chance(0.2)) return [lost];
   const removedMs = Math.min(atMs + rng.int(1_200, 8_000), healAtMs - 100);
-  return [lost, { atMs: removedMs, action: { kind: "remove-node", host, install: 0 } }];
+  return [lost, { atMs: removedMs, action: { kind: "remove-node", host, install: 0, force: false } }];
 }

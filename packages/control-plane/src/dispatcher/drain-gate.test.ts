@@ -80,6 +80,20 @@ class Rig {
 }
 
 describe("DrainGate", () => {
+  it("holds a task of an outdated revision that other nodes still send connections to", async () => {
+    const rig = new Rig();
+    rig.put({ kind: "put-revision", serviceId: "s1", version: 1, spec });
+    const unpublished = buildSpec();
+    rig.put({ kind: "put-revision", serviceId: "s1", version: 2, spec: unpublished });
+    rig.putService(buildService({ spec: unpublished, version: 2 }));
+    rig.putTask({ ...stopping, specVersion: 1 });
+    expect(rig.gate.holds("t1")).toBe(true);
+    rig.tablesFollow();
+    await rig.acks("n1", 2);
+    await rig.acks("n2", 2);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
   it("releases a task when every node has acknowledged the tables without it", async () => {
     const rig = new Rig();
     rig.putTask(stopping);

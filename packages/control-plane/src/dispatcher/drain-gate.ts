@@ -111,12 +111,17 @@ export class DrainGate {
     this.#reviewAt(now + DRAIN_DEADLINE_MS);
   }
 
-  /** A service that is removed as a whole is not drained: no other task could take its connections. */
+  /**
+   * A service that is removed as a whole is not drained: no other task could take its connections. The task's own
+   * revision counts, since nodes send it connections through the ports and networks that it was started with.
+   */
   #needsDrain(task: Task): boolean {
     const { services } = this.#options.state;
     const service = services.get(task.serviceId);
-    const spec = service && currentSpec(this.#options.state, service);
-    return spec !== undefined && service?.removing !== true && receivesConnections(task, spec);
+    if (service === undefined || service.removing) return false;
+    const spec =
+      services.specOf(task.serviceId, task.specVersion) ?? currentSpec(this.#options.state, service);
+    return spec !== undefined && receivesConnections(task, spec);
   }
 
   #release(task: Task): void {

@@ -1,0 +1,129 @@
+import { DesiredState } from "@berth/proto";
+import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
+import {
+  DRAIN_DEADLINE_MS,
+  receivesConnections,
+} from "../../../packages/control-plane/src/core/endpoints/drain.js";
+import type { SimHost } from "../cluster/sim-host.js";
+import { type CheckContext, runningContainers } from "./check-context.js";
+import type { TaskChange } from "./records.js";
+
+/** Longest time until every host stops using an endpoint that is gone: the report, the write and the new tables. */
+const STALE_ENDPOINT_MS = 3_000;
+/** The leader waits this long for acknowledgements. A timer may fire early relative to the time of the commit. */
+const ACK_WAIT_MS = DRAIN_DEADLINE_MS - 10;
+
+/** I9: hosts send no new connections to a task that no longer runs. */
+export class StaleEndpoints {
+  readonly #context: CheckContext;
+  readonly #staleSinceMs = new Map<string, number>();
+
+  constructor(context: CheckContext) {
+    this.#context = context;
+  }
+
+  check(): void {
+    const { cluster, conditions, report } = this.#context;
+    const { nowMs } = cluster.world.scheduler;
+    const running = new Set(runningContainers(this.#context).map(({ container }) => container.taskId));
+    const isAnyDisrupted = cluster.hosts.some(({ name }) => conditions.isDisrupted(name));
+    // The leader learns nothing while etcd does not answer.
+    const reportingForMs = Math.min(...cluster.hosts.map(({ name }) => conditions.reportingForMs(name)));
+    const stale = new Set<string>();
+    for (const host of cluster.hosts) {
+      for (const { endpoints, service } of [...(host.table?.listeners ?? []), ...host.names.services]) {
+        for (const { id } of endpoints) {
+          if (running.has(id) || isAnyDisrupted) continue;
+          const key = `${host.name} sends connections for ${service} to task ${id}`;
+          stale.add(key);
+          const sinceMs = this.#staleSinceMs.get(key) ?? nowMs;
+          this.#staleSinceMs.set(key, sinceMs);
+          if (Math.min(nowMs - sinceMs, reportingForMs) > STALE_ENDPOINT_MS) {
+            report("I9", `${key}, which does not run`);
+          }
+        }
+      }
+    }
+    for (const key of this.#staleSinceMs.keys()) if (!stale.has(key)) this.#staleSinceMs.delete(key);
+  }
+}
+
+/**
+ * I11: a task gets its stop signal only when no healthy host sends it new connections.
+ * N6: a host that has stopped sending connections to a task never starts again once the task was stopped.
+ *
+ * Before the stop, a host may start again: the leader takes the tasks of a suspect node out of the tables and puts them
+ * back when the node answers.
+ */
+export class Drains {
+  readonly #context: CheckContext;
+  /** When each task that receives connections was marked to stop. */
+  readonly #stoppingSinceMs = new Map<string, number>();
+  /** Hosts that had stopped sending connections to a task when its container got the stop signal, by task. */
+  readonly #drainedHosts = new Map<string, ReadonlySet<string>>();
+
+  constructor(context: CheckContext) {
+    this.#context = context;
+  }
+
+  onCommit(tasks: readonly TaskChange[]): void {
+    const { cluster, records } = this.#context;
+    for (const { before, after } of tasks) {
+      const isNowStopping =
+        before !== undefined &&
+        before.desiredState < DesiredState.SHUTDOWN &&
+        (after?.desiredState ?? DesiredState.UNSPECIFIED) >= DesiredState.SHUTDOWN;
+      const spec = before && records.specOf(before.serviceId, before.specVersion);
+      // The tasks of a removed service are not drained, even if the service is deployed again meanwhile.
+      const isRemoved = records.services.get(before?.serviceId ?? "")?.removing !== false;
+      if (!isNowStopping || isRemoved || spec === undefined || !receivesConnections(before, spec)) continue;
+      this.#stoppingSinceMs.set(before.id, cluster.world.scheduler.nowMs);
+    }
+  }
+
+  /** The agent of a host asks its Docker to stop a container. */
+  onStop(hostName: string, containerId: string): void {
+    const { cluster, records, conditions, report } = this.#context;
+    const host = cluster.hosts.find(({ name }) => name === hostName);
+    const { taskId = "" } = host?.docker.containers.get(containerId) ?? {};
+    const sinceMs = this.#stoppingSinceMs.get(taskId);
+    const { nowMs } = cluster.world.scheduler;
+    // After the deadline the leader waits no longer.
+    if (sinceMs === undefined || nowMs - sinceMs >= ACK_WAIT_MS) return;
+    const task = records.tasks.get(taskId);
+    if (task === undefined || records.services.get(task.serviceId)?.removing !== false) return;
+    const spec = records.specOf(task.serviceId, task.specVersion);
+    // A task that ended or became unhealthy meanwhile is not drained.
+    if (spec === undefined || !receivesConnections(task, spec)) return;
+    const drained = new Set<string>();
+    for (const other of cluster.hosts) {
+      if (!conditions.isHealthy(other.name)) continue;
+      if (!sendsTo(other, taskId)) drained.add(other.name);
+      else {
+        const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
+        report("I11", `${what} while ${other.name} still sends it connections`);
+      }
+    }
+    this.#drainedHosts.set(taskId, drained);
+  }
+
+  /** The tables of a host have changed. */
+  onTablesChanged(hostName: string): void {
+    const { cluster, report } = this.#context;
+    const host = cluster.hosts.find(({ name }) => name === hostName);
+    if (host === undefined) return;
+    for (const [taskId, drained] of this.#drainedHosts) {
+      if (drained.has(hostName) && sendsTo(host, taskId)) {
+        report("N6", `${hostName} sends connections to task ${taskId} again, which was stopped`);
+      }
+    }
+  }
+}
+
+/** Whether new connections through a published port or a name may reach the task. */
+function sendsTo({ table, names }: SimHost, taskId: string): boolean {
+  const services = names === EMPTY_DNS_TABLE ? [] : names.services;
+  return [...(table?.listeners ?? []), ...services].some(({ endpoints }) =>
+    endpoints.some(({ id }) => id === taskId),
+  );
+}
