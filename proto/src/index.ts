@@ -52,6 +52,7 @@ export { defaultNetworkName, subnetProblem, validateNetworkSpec } from "./spec/v
 export { clashingPorts, describePublished } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
+export { exitCodeText, taskStatusText } from "./task-text.js";
 export {
   ASK_PEERS_AFTER_MS,
   FENCE_AFTER_MS,

@@ -1,4 +1,4 @@
-import { type Service, type Task, TaskState } from "@berth/proto";
+import { type Service, type Task, TaskState, taskStatusText } from "@berth/proto";
 import { taskStateName } from "./state-names.js";
 import { oneLine } from "./table.js";
 
@@ -27,12 +27,9 @@ export function isFailed(task: Task): boolean {
   return taskState(task) === TaskState.FAILED || taskState(task) === TaskState.REJECTED;
 }
 
-/** Returns the message of a task's status, with the exit code if the message does not contain it. */
+/** Returns the text of a task's status in one line. */
 export function statusMessage({ status }: Task): string {
-  const message = oneLine(status?.message ?? "");
-  const exit = status?.exitCode === undefined ? "" : `exit code ${status.exitCode}`;
-  if (message.includes(exit)) return message;
-  return [exit, message].filter((part) => part !== "").join(": ");
+  return oneLine(taskStatusText(status));
 }
 
 /** Returns the number of tasks in each state: `preparing 2, starting 1`. */

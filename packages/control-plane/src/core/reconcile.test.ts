@@ -130,7 +130,7 @@ describe("reconcile() of a replicated service", () => {
     const later = planFor({ tasks: [failed(5)] });
     expect(later.actions).toEqual([]);
     expect(later.requeueAtMs).toBeGreaterThan(NOW + 10_000);
-    expect(later.problems).toEqual(["slot 1: it restarts after exit code 1"]);
+    expect(later.problems).toEqual(["slot 1: waiting to restart: exit code 1"]);
   });
 
   it("resets the restart count once a task has been ready for a minute", () => {

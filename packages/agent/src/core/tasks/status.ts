@@ -1,6 +1,7 @@
 import {
   type AssignedSpec,
   DesiredState,
+  exitCodeText,
   Health,
   type HostPort,
   NetworkMode,
@@ -13,9 +14,6 @@ import { addressesIn, networkWait } from "../networks/task-networks.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
 import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
-
-/** A program that a signal ends has this plus the signal's number as its exit code: 137 is 128 + SIGKILL. */
-const SIGNAL_EXIT_BASE = 128;
 
 const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
   none: Health.UNSPECIFIED,
@@ -107,8 +105,7 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
 }
 
 function exitMessage({ exitCode, error }: ObservedContainer): string {
-  const signal = exitCode > SIGNAL_EXIT_BASE ? ` (signal ${exitCode - SIGNAL_EXIT_BASE})` : "";
-  return `ended with exit code ${exitCode}${exitCode === 255 ? "" : signal}${error === "" ? "" : `: ${error}`}`;
+  return `ended with ${exitCodeText(exitCode)}${error === "" ? "" : `: ${error}`}`;
 }
 
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {

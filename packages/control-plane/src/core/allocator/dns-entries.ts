@@ -57,10 +57,10 @@ export function networkIdOfDnsEntry(key: string): string {
  * so that equal entries compare equal.
  */
 export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): readonly DnsEntry[] {
-  const { service, spec, tasks } = snapshot;
+  const { service, spec } = snapshot;
   const attachments = spec.task?.networks ?? [];
   if (attachments.length === 0) return [];
-  const started = tasks.filter(hasStarted).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const started = snapshot.tasks.filter(hasStarted).sort((a, b) => (a.id < b.id ? -1 : 1));
   const shortName = spec.stack === "" ? spec.name : spec.name.slice(spec.stack.length + 1);
   return attachments.flatMap(({ network, aliases }) => {
     const networkId = context.networkIdOf(network);

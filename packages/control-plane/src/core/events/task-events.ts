@@ -1,4 +1,4 @@
-import { DesiredState, Health, type Node, type Task, TaskState } from "@berth/proto";
+import { DesiredState, Health, type Node, type Task, TaskState, taskStatusText } from "@berth/proto";
 import { isEnded, shouldRun, stateOf } from "../model/task-state.js";
 import { WAITING_FOR } from "../scheduler/pending-reason.js";
 import type { EventReason, EventRecord } from "./event.js";
@@ -48,7 +48,7 @@ export function taskEvents(
     add("TASK_STOPPING", message || (after.desiredState === DesiredState.REMOVE ? "to be removed" : ""));
   }
   const end = END_REASONS.get(to);
-  if (end !== undefined && from !== to) add(end, message);
+  if (end !== undefined && from !== to) add(end, taskStatusText(after.status));
   return events;
 }
 

@@ -1,4 +1,4 @@
-import { DesiredState, Health, type Task, TaskState } from "@berth/proto";
+import { DesiredState, Health, type Task, TaskState, taskStatusText } from "@berth/proto";
 
 /** Returns the observed state. A record without a status is new. */
 export const stateOf = (task: Task): TaskState => task.status?.state ?? TaskState.NEW;
@@ -42,7 +42,5 @@ export function byAge(a: Task, b: Task): number {
 }
 
 /** Explains how a task ended. */
-export function endText({ status }: Task): string {
-  if (status?.message) return status.message;
-  return status?.exitCode === undefined ? "an unknown exit code" : `exit code ${status.exitCode}`;
-}
+export const endText = (task: Task | undefined): string =>
+  taskStatusText(task?.status) || "ended for an unknown reason";

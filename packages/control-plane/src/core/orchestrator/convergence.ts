@@ -2,7 +2,7 @@ import { type JobStatus, NodeState, type Rollout, type Task, TaskState } from "@
 import { isRollback, isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
-import { byAge, isEnded, isPending, isReady, shouldRun, stateOf } from "../model/task-state.js";
+import { byAge, endText, isEnded, isPending, isReady, shouldRun, stateOf } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
 import { requirementsOf } from "../scheduler/requirements.js";
@@ -12,7 +12,7 @@ import { isJob, isRunActive, maxConcurrent, runsOf } from "./job-schedule.js";
 import { jobSlots } from "./job-slots.js";
 import { applyNodeLoss, NOT_FENCED } from "./node-loss.js";
 import { type Problem, problemLines } from "./problems.js";
-import { lastTaskError, slotStateOf, unreadyReason } from "./slot-state.js";
+import { slotStateOf, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
 export interface Convergence {
@@ -153,7 +153,7 @@ function pendingReasons(tasks: readonly Task[]): readonly string[] {
 
 function runReasons({ slots, count, total }: OpenSlots): readonly string[] {
   const failed = slots.flatMap((slot): Problem[] =>
-    slot.active.length === 0 && slot.ended.length > 0 ? [{ reason: lastTaskError(slot), slot }] : [],
+    slot.active.length === 0 && slot.ended.length > 0 ? [{ reason: endText(slot.ended[0]), slot }] : [],
   );
   return [...problemLines(failed), `${total - count} of ${total} tasks have completed`];
 }

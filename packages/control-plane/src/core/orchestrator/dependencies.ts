@@ -59,10 +59,11 @@ export function dependencyGate(
   lookup: DependencyLookup,
   now: number,
 ): DependencyGate {
-  const { spec, service, tasks } = snapshot;
+  const { spec, service } = snapshot;
   if (spec.dependsOn.length === 0 || service.removing || hasStarted(snapshot)) return OPEN;
   const allowedMs = spec.update?.progressDeadlineMs ?? DEFAULT_DEADLINE_MS;
-  const deadlineMs = allowedMs === 0 ? Number.POSITIVE_INFINITY : waitingSinceMs(tasks, now) + allowedMs;
+  const deadlineMs =
+    allowedMs === 0 ? Number.POSITIVE_INFINITY : waitingSinceMs(snapshot.tasks, now) + allowedMs;
   const overdue = now >= deadlineMs ? durationText(allowedMs) : "";
   const unmet = spec.dependsOn.flatMap((dependency) => unmetReason(dependency, lookup, overdue));
   if (unmet.length === 0) return OPEN;
@@ -75,10 +76,13 @@ export function dependencyGate(
  * Whether the service was started before: a task has a node, a version was healthy, or a run completed. A run that only
  * began does not count, because it may have waited until the next one replaced it.
  */
-function hasStarted({ service, tasks }: ServiceSnapshot): boolean {
+function hasStarted(snapshot: ServiceSnapshot): boolean {
+  const { service } = snapshot;
   const runs = [...(service.job === undefined ? [] : [service.job]), ...runsOf(service)];
   if (service.healthyVersion > 0 || runs.some(isCompleted)) return true;
-  return tasks.some(({ nodeId, desiredState }) => nodeId !== "" && desiredState < DesiredState.REMOVE);
+  return snapshot.tasks.some(
+    ({ nodeId, desiredState }) => nodeId !== "" && desiredState < DesiredState.REMOVE,
+  );
 }
 
 const isCompleted = ({ endedAtMs, failed, templateVersion }: JobStatus): boolean =>

@@ -10,12 +10,12 @@ import {
 } from "@berth/proto";
 import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
-import { isEnded, stateOf } from "../model/task-state.js";
+import { endText, isEnded, stateOf } from "../model/task-state.js";
 import { requirementsOf } from "../scheduler/requirements.js";
 import { globalNodeTest, isUnbound, isUnpaused, nodeSlots } from "./desired-slots.js";
 import { jobRestartPolicy } from "./job-schedule.js";
 import { decideRestart } from "./restart.js";
-import { lastTaskError } from "./slot-state.js";
+import { NOT_STOPPED } from "./slot-step.js";
 
 /** The slots of one run. Each has to complete once. */
 export interface JobSlots {
@@ -131,8 +131,6 @@ export interface JobStepContext {
   readonly now: number;
 }
 
-const NOT_STOPPED = "a previous task has not stopped yet";
-
 /** Determines the state of one slot, regardless of the limit of concurrent tasks. */
 export function jobSlotState(slot: Slot, context: JobStepContext): JobSlotState {
   const step = nextStep(slot, context);
@@ -162,11 +160,15 @@ function emptyStep(slot: Slot, context: JobStepContext): JobStep {
     case "now":
       return waitForNode(slot, context) ?? { kind: "vacant", restarts: restart.restarts };
     case "at":
-      return { kind: "waiting", reason: `it restarts after ${lastTaskError(slot)}`, untilMs: restart.atMs };
+      return {
+        kind: "waiting",
+        reason: `waiting to restart: ${endText(slot.ended[0])}`,
+        untilMs: restart.atMs,
+      };
     case "completed":
       return { kind: "completed" };
     case "given-up":
-      return { kind: "failed", reason: `${restart.reason} (${lastTaskError(slot)})` };
+      return { kind: "failed", reason: `${restart.reason} (${endText(slot.ended[0])})` };
     default:
       return assertNever(restart);
   }

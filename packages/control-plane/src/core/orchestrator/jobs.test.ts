@@ -43,7 +43,7 @@ test("a job fails with a reason when a slot has used its attempts, and its other
   end(world, only(live(world)), TaskState.COMPLETE);
   expect(world.service.job).toMatchObject({ failed: true });
   expect(stateOfJob(world).reasons).toEqual([
-    "slot 1: it was restarted 1 times, as often as its policy allows (exit code 1); 1 of 2 completed",
+    "slot 1: it was restarted once, as often as its policy allows (ended with exit code 1); 1 of 2 completed",
   ]);
 });
 

@@ -69,7 +69,7 @@ function restartWithBackoff(
   if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, now) >= maxAttempts) {
     return {
       kind: "given-up",
-      reason: `it was restarted ${maxAttempts} times, as often as its policy allows`,
+      reason: `it was restarted ${maxAttempts === 1 ? "once" : `${maxAttempts} times`}, as often as its policy allows`,
     };
   }
   const restarts = last.restarts + 1;

@@ -1,14 +1,5 @@
-import {
-  Availability,
-  assertNever,
-  DesiredState,
-  NodeState,
-  type ServiceSpec,
-  type Task,
-  TaskState,
-} from "@berth/proto";
+import { assertNever, DesiredState, type Task, TaskState } from "@berth/proto";
 import type { Slot } from "../model/slots.js";
-import type { NodeSnapshot } from "../model/snapshot.js";
 import {
   endText,
   isDisconnected,
@@ -18,9 +9,8 @@ import {
   stateOf,
   successAtMs,
 } from "../model/task-state.js";
-import type { CurrentTest } from "../model/template.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
-import { decideRestart, type RestartDecision } from "./restart.js";
+import { NOT_STOPPED, type SlotStep, type SlotStepContext, slotStep } from "./slot-step.js";
 import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
 /**
@@ -51,38 +41,6 @@ export interface SlotState {
   readonly giveUpAtMs: number | undefined;
 }
 
-export type SlotStep =
-  /** A current task is ready. */
-  | { readonly kind: "running"; readonly task: Task }
-  /** The task has done its work and is not restarted. */
-  | { readonly kind: "completed" }
-  /** A current task is ready, and monitored until the outdated task beside it may stop. */
-  | { readonly kind: "monitoring"; readonly task: Task; readonly untilMs: number }
-  /** A current task is on its node and not ready yet. */
-  | { readonly kind: "starting"; readonly task: Task }
-  /** A current task waits for a node. */
-  | { readonly kind: "pending"; readonly task: Task }
-  /** Empty: a task can be created now. */
-  | { readonly kind: "vacant"; readonly restarts: number }
-  /** Empty: no task can be created before `untilMs`, or before a stopping task has ended. */
-  | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number }
-  /** Empty, until the service changes. */
-  | { readonly kind: "given-up"; readonly reason: string }
-  /** The running task is outdated, or must leave its node. */
-  | {
-      readonly kind: "replace";
-      readonly cause: "outdated" | LeavingCause;
-      readonly attempt: ReplacementAttempt;
-    };
-
-/** The state of a start-first replacement beside the old task. */
-export type ReplacementAttempt =
-  | { readonly kind: "none" }
-  /** It failed, and the next one can be created now. */
-  | { readonly kind: "retry"; readonly restarts: number }
-  /** The next one cannot be created before `untilMs`, or before another record changes. */
-  | { readonly kind: "held"; readonly reason: string; readonly untilMs?: number };
-
 /** How far a slot is in a rollout. Whether it has failed depends on the rollout: see rollout-progress.ts. */
 export type SlotProgress =
   /** Never held a task: nothing was taken from it, so no update waits for it. */
@@ -94,22 +52,15 @@ export type SlotProgress =
   | { readonly kind: "monitoring"; readonly untilMs: number }
   | { readonly kind: "updated"; readonly sinceMs: number };
 
-export interface SlotContext {
-  readonly spec: ServiceSpec;
+export interface SlotContext extends SlotStepContext {
   /** Version of new tasks. */
   readonly version: number;
-  readonly isCurrent: CurrentTest;
   /** Whether tasks restart in the version that they had, because a paused rollout must not replace anything. */
   readonly isFrozen: boolean;
-  readonly startFirst: boolean;
-  readonly monitorMs: number;
   /** Time that a slot has to get ready before others stop waiting for it. */
   readonly deadlineMs: number;
-  readonly nodes: ReadonlyMap<string, NodeSnapshot>;
-  readonly now: number;
 }
 
-const NOT_STOPPED = "a previous task has not stopped yet";
 const OLDER_RUNS = "an older version still runs";
 
 /** Restarts in a row after which others stop waiting for a slot: about two minutes, delays included. */
@@ -121,25 +72,8 @@ export function slotStateOf(slot: Slot, context: SlotContext): SlotState {
   const seen = context.isFrozen
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
-  const { step, superfluous } = nextStep(seen, version, context);
+  const { step, superfluous } = slotStep(seen, version, context);
   return { slot: seen, step, version, superfluous, ...assess(step, seen, context) };
-}
-
-type StepDecision = Pick<SlotState, "step" | "superfluous">;
-
-function nextStep(slot: Slot, version: number, context: SlotContext): StepDecision {
-  const current = slot.active.filter(
-    (task) => context.isCurrent(task) && leavingCause(task, context.nodes) === undefined,
-  );
-  const best = current.find(isReady) ?? current[0];
-  if (best !== undefined) return withCurrent(slot, best, context);
-  const pending = mayPend(slot, context)
-    ? slot.pending.find((task) => task.specVersion === version)
-    : undefined;
-  const superfluous = slot.pending.filter((task) => task !== pending);
-  if (pending !== undefined) return { step: { kind: "pending", task: pending }, superfluous };
-  const rest = withoutCurrent(slot, context);
-  return { step: rest.step, superfluous: [...superfluous, ...rest.superfluous] };
 }
 
 /**
@@ -155,89 +89,6 @@ function lastRunVersion(slot: Slot, { version }: SlotContext): number {
   if (first === undefined) return slot.pending[0]?.specVersion ?? version;
   const last = others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first);
   return last.specVersion;
-}
-
-/** A stop-first replacement waits for a node only once the slot is empty. */
-function mayPend(slot: Slot, { startFirst }: SlotContext): boolean {
-  return startFirst || (slot.active.length === 0 && slot.stopping.length === 0);
-}
-
-/** An outdated task runs until its replacement counts as a success, a drained one only until it is ready. */
-function withCurrent(slot: Slot, best: Task, { isCurrent, monitorMs, now }: SlotContext): StepDecision {
-  if (!isReady(best)) return { step: { kind: "starting", task: best }, superfluous: slot.pending };
-  const others = slot.active.filter((task) => task !== best);
-  const untilMs = successAtMs(best, monitorMs);
-  if (untilMs > now && others.some((task) => !isCurrent(task) && isReady(task))) {
-    return { step: { kind: "monitoring", task: best, untilMs }, superfluous: slot.pending };
-  }
-  return { step: { kind: "running", task: best }, superfluous: [...others, ...slot.pending] };
-}
-
-function withoutCurrent(slot: Slot, context: SlotContext): StepDecision {
-  const { spec, isCurrent, now } = context;
-  const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, isCurrent, now });
-  if (slot.active.length > 0) return withOutdated(slot, restart, context);
-  if (slot.stopping.length > 0) return { step: { kind: "waiting", reason: NOT_STOPPED }, superfluous: [] };
-  return { step: emptyStep(restart, slot), superfluous: [] };
-}
-
-function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
-  switch (restart.kind) {
-    case "now":
-      return { kind: "vacant", restarts: restart.restarts };
-    case "at":
-      return { kind: "waiting", reason: `it restarts after ${lastTaskError(slot)}`, untilMs: restart.atMs };
-    case "completed":
-      return { kind: "completed" };
-    case "given-up":
-      return { kind: "given-up", reason: `${restart.reason} (${lastTaskError(slot)})` };
-    default:
-      return assertNever(restart);
-  }
-}
-
-/** Of several outdated tasks (an update overtook another), the one that serves stays until it is replaced. */
-function withOutdated(slot: Slot, restart: RestartDecision, context: SlotContext): StepDecision {
-  const kept = slot.active.find(isReady) ?? slot.active.at(-1);
-  const superfluous = slot.active.filter((task) => task !== kept);
-  if (restart.kind === "completed" && wasAttempted(slot, kept, context)) {
-    return { step: { kind: "completed" }, superfluous: slot.active };
-  }
-  const isCurrent = kept !== undefined && context.isCurrent(kept);
-  const cause = (isCurrent && leavingCause(kept, context.nodes)) || "outdated";
-  const isCrowded = superfluous.length + slot.stopping.length > 0;
-  const attempt: ReplacementAttempt = isCrowded
-    ? { kind: "held", reason: NOT_STOPPED }
-    : attemptOf(slot, kept, restart, context);
-  return { step: { kind: "replace", cause, attempt }, superfluous };
-}
-
-function attemptOf(
-  slot: Slot,
-  kept: Task | undefined,
-  restart: RestartDecision,
-  context: SlotContext,
-): ReplacementAttempt {
-  if (!wasAttempted(slot, kept, context)) return { kind: "none" };
-  switch (restart.kind) {
-    case "now":
-      return { kind: "retry", restarts: restart.restarts };
-    case "at":
-      return { kind: "held", reason: lastTaskError(slot), untilMs: restart.atMs };
-    case "completed":
-      return { kind: "none" };
-    case "given-up":
-      return { kind: "held", reason: `${restart.reason} (${lastTaskError(slot)})` };
-    default:
-      return assertNever(restart);
-  }
-}
-
-/** Whether a start-first replacement of this task was created and has ended. */
-function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotContext): boolean {
-  const newest = slot.ended[0];
-  if (!context.startFirst || newest === undefined || kept === undefined) return false;
-  return context.isCurrent(newest) && newest.createdAtMs > kept.createdAtMs;
 }
 
 type Assessment = Omit<SlotState, "slot" | "step" | "version" | "superfluous">;
@@ -330,7 +181,7 @@ function leftoverReason({ active, stopping }: Slot, { isCurrent }: SlotContext):
 function vacantReason({ ended: [last] }: Slot): string {
   if (last === undefined) return "";
   if (last.desiredState >= DesiredState.SHUTDOWN) return "it is being replaced";
-  return last.status?.message || `it ended with ${endText(last)}`;
+  return endText(last);
 }
 
 /** Explains why a task is not ready. */
@@ -348,11 +199,6 @@ const ACTIVITIES: Readonly<Partial<Record<TaskState, string>>> = {
   [TaskState.STARTING]: "it is starting",
 };
 
-/** Explains how the newest ended task of a slot ended. */
-export function lastTaskError({ ended: [last] }: Slot): string {
-  return last === undefined ? "an unknown exit code" : endText(last);
-}
-
 const hasHistory = (slot: Slot): boolean => slot.ended.length + slot.active.length + slot.stopping.length > 0;
 
 function taskGiveUpAtMs({ restarts, createdAtMs }: Task, { deadlineMs }: SlotContext): number {
@@ -362,16 +208,4 @@ function taskGiveUpAtMs({ restarts, createdAtMs }: Task, { deadlineMs }: SlotCon
 
 function slotGiveUpAtMs({ stopping, ended: [last] }: Slot): number | undefined {
   return stopping.length === 0 && (last?.restarts ?? 0) >= GIVE_UP_RESTARTS ? 0 : undefined;
-}
-
-/** Why a current task must not stay on its node. */
-export type LeavingCause = "drained" | "moved";
-
-/** Returns undefined when the task may stay. A requested move waits while its target node accepts no tasks. */
-export function leavingCause(task: Task, nodes: ReadonlyMap<string, NodeSnapshot>): LeavingCause | undefined {
-  if (nodes.get(task.nodeId)?.node.availability === Availability.DRAIN) return "drained";
-  if (task.preferredNodeId === "" || task.preferredNodeId === task.nodeId) return undefined;
-  const target = nodes.get(task.preferredNodeId)?.node;
-  const isOpen = target?.state === NodeState.READY && target.availability === Availability.ACTIVE;
-  return isOpen ? "moved" : undefined;
 }

@@ -1,4 +1,4 @@
-import { DesiredState, NodeState, TaskState } from "@berth/proto";
+import { DesiredState, NodeState, TaskState, TaskStatus } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { reconcile } from "../reconcile.js";
@@ -15,7 +15,7 @@ import { buildNodes, World } from "../testing/world.js";
 import { reconcileService } from "./reconcile-service.js";
 import { partitionStable } from "./stable-tasks.js";
 
-describe("partitionStable()", () => {
+describe("partitionStable", () => {
   const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 3 } } });
   const tasks = [1, 2, 3].map((slot) =>
     buildTask({ id: `t${slot}`, slot, nodeId: `n${slot}`, status: { state: TaskState.RUNNING } }),
@@ -27,27 +27,27 @@ describe("partitionStable()", () => {
       world.cluster,
     ).open.map(({ id }) => id);
 
-  it("leaves no open task of a steady service", () => {
+  it("leaves no task of a steady service open", () => {
     expect(idsOf({})).toEqual([]);
   });
 
-  it("leaves the tasks of the one slot that changed", () => {
+  it("leaves only the tasks of the slot that changed open", () => {
     const [first, second, third] = tasks;
-    if (!first || !second || !third) throw new Error("three tasks were made");
+    if (!first || !second || !third) throw new Error("expected three tasks");
     const stopped = { ...second, desiredState: DesiredState.SHUTDOWN };
     expect(idsOf({ tasks: [first, stopped, third] })).toEqual(["t2"]);
-    const twin = { ...second, id: "t4" };
-    expect(idsOf({ tasks: [first, second, third, twin] })).toEqual(["t2", "t4"]);
+    const duplicate = { ...second, id: "t4" };
+    expect(idsOf({ tasks: [first, second, third, duplicate] })).toEqual(["t2", "t4"]);
   });
 
-  it("leaves all tasks open when a slot is missing or surplus", () => {
+  it("leaves all tasks open when a slot is missing or superfluous", () => {
     expect(idsOf({ tasks: tasks.slice(1) })).toEqual(["t2", "t3"]);
     expect(
       idsOf({ spec: buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } }) }),
     ).toHaveLength(3);
   });
 
-  it("gives the same plan whatever the order of the tasks, also when a node takes several with it", () => {
+  it("gives the same plan in any order of the tasks when a node with several of them is lost", () => {
     const lost = new World({ spec, nodes: buildNodes(NODES) });
     lost.setNode("n1", { state: NodeState.DOWN });
     const onOneNode = tasks.map((task) => ({ ...task, nodeId: "n1" }));
@@ -60,20 +60,20 @@ describe("partitionStable()", () => {
     expect(planOf([...onOneNode].reverse())).toEqual(planOf(onOneNode));
   });
 
-  it("never changes the plan, over random histories", { timeout: 60_000 }, () => {
-    let divisions = 0;
+  it("never changes the plan (property, random histories)", { timeout: 60_000 }, () => {
+    let partitions = 0;
     fc.assert(
       fc.property(history, ({ spec: historySpec, events }) => {
         const world = new World({ spec: historySpec, nodes: buildNodes(NODES) });
         world.settle();
         for (const event of events) {
-          // What runs well has to do so for a while before it counts as settled.
+          // A task is stable only after it has run for a while.
           world.settleOverTime();
           applyEvent(world, event);
           if (world.removed) return;
           const { snapshot, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
-          if (partitionStable(snapshot, cluster).stable !== undefined) divisions += 1;
+          if (partitionStable(snapshot, cluster).stable !== undefined) partitions += 1;
           const plan = reconcile(snapshot, cluster, context());
           if (snapshot.service.removing) continue;
           expect(plan).toEqual(reconcileService(snapshot, undefined, cluster, context()));
@@ -81,7 +81,22 @@ describe("partitionStable()", () => {
       }),
       { numRuns: 200 },
     );
-    expect(divisions).toBeGreaterThan(0);
+    expect(partitions).toBeGreaterThan(0);
+  });
+
+  it("does not list the tasks of a steady service, which costs one step per task", () => {
+    const [first, second, third] = tasks;
+    if (!first || !second || !third) throw new Error("expected three tasks");
+    const failed = { ...second, status: TaskStatus.fromPartial({ state: TaskState.FAILED }) };
+    const snapshot = buildSnapshot({ service: buildService({ spec }), spec, tasks: [first, failed, third] });
+    const unlisted = {
+      ...snapshot,
+      get tasks(): never {
+        throw new Error("the tasks were listed");
+      },
+    };
+    const { actions } = reconcile(unlisted, world.cluster, buildContext());
+    expect(actions).toMatchObject([{ kind: "create-task", task: { slot: 2 } }]);
   });
 
   it("leaves the task of a down node open", () => {

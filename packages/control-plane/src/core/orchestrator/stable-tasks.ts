@@ -1,7 +1,7 @@
 import { Availability, type Node, NodeState, type Task } from "@berth/proto";
 import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, slotsByNumber } from "../model/slots.js";
-import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
+import type { ClusterSnapshot, ServiceDefinition, ServiceSnapshot } from "../model/snapshot.js";
 import type { StableTasks, TaskIndex } from "../model/task-index.js";
 import { currentTest } from "../model/template.js";
 import { replicasOf } from "./desired-slots.js";
@@ -21,20 +21,27 @@ export interface Partition {
  * and the number of slots is right. Otherwise all tasks are open.
  */
 export function partitionStable(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): Partition {
-  const { index, spec, service, tasks } = snapshot;
-  const undivided: Partition = { stable: undefined, open: tasks };
-  if (!isSteady(snapshot) || !areStableTasksCurrent(snapshot)) return undivided;
+  return partitionSteady(snapshot, cluster) ?? { stable: undefined, open: snapshot.tasks };
+}
+
+/** Returns undefined when all tasks are open. Never reads `snapshot.tasks`, which costs one step per task. */
+function partitionSteady(
+  snapshot: Omit<ServiceSnapshot, "tasks">,
+  cluster: ClusterSnapshot,
+): Partition | undefined {
+  const { index, spec, service } = snapshot;
+  if (!isSteady(snapshot) || !areStableTasksCurrent(snapshot)) return undefined;
   const leaving = leavingTasks(index, cluster);
   const open = [...index.unstable(), ...leaving];
   const size = index.stableCount - leaving.length;
   // Not worth dividing when most tasks are open.
-  if (size < open.length) return undivided;
+  if (size < open.length) return undefined;
   const used = slotsByNumber(open).filter(isInUse).length;
-  if (size + used !== replicasOf(spec, service.autoscale)) return undivided;
+  if (size + used !== replicasOf(spec, service.autoscale)) return undefined;
   return { stable: { size, countByNode: index.stableByNode, leaving }, open };
 }
 
-function isSteady({ service, spec }: ServiceSnapshot): boolean {
+function isSteady({ service, spec }: ServiceDefinition): boolean {
   const { rollout, version, healthyVersion } = service;
   return (
     spec.mode?.$case === "replicated" &&
@@ -44,7 +51,7 @@ function isSteady({ service, spec }: ServiceSnapshot): boolean {
   );
 }
 
-function areStableTasksCurrent({ service, index }: ServiceSnapshot): boolean {
+function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "service" | "index">): boolean {
   const isCurrent = currentTest(service);
   for (const specVersion of index.stableVersions()) if (!isCurrent({ specVersion })) return false;
   return true;
