@@ -16,7 +16,7 @@ services:
     deploy: { replicas: 2 }
 `;
 
-describe("a bad file over a running stack is refused with its place", () => {
+describe("stack deploy of an invalid file over a running stack", () => {
   let lab: Lab;
   let folder: string;
   let before: unknown;
@@ -32,7 +32,7 @@ describe("a bad file over a running stack is refused with its place", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** What the control plane says of the stack, and what Docker really runs. */
+  /** Returns the control plane's view of the stack, and Docker's. */
   async function clusterNow(): Promise<unknown> {
     const [services, tasks] = await Promise.all(
       [
@@ -45,7 +45,7 @@ describe("a bad file over a running stack is refused with its place", () => {
     return { services, tasks, containers, starts };
   }
 
-  test.each(BAD_FILES)("$what", async ({ content, message }) => {
+  test.each(BAD_FILES)("rejects $what with its position", async ({ content, message }) => {
     const file = join(folder, "compose.yml");
     await writeFile(file, content);
     const { code, stdout, stderr } = await lab.berth(["stack", "deploy", "-c", file, "shop"]);
@@ -54,7 +54,7 @@ describe("a bad file over a running stack is refused with its place", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
-  test("a name of a stack that cannot be, and a file that is not there", async () => {
+  test("rejects an invalid stack name and a missing file", async () => {
     const bad = [
       ["-c", join(folder, "compose.yml"), "größe"],
       ["-c", join(folder, "compose.yml"), "s".repeat(70)],
@@ -67,7 +67,7 @@ describe("a bad file over a running stack is refused with its place", () => {
     }
   });
 
-  test("after all of them the cluster is what it was", async () => {
+  test("changes nothing in the cluster", async () => {
     expect(await clusterNow()).toEqual(before);
   });
 });

@@ -22,7 +22,7 @@ services:
     deploy: { replicas: 4, update_config: { parallelism: 2 } }
 `;
 
-describe("changes of what runs", () => {
+describe("changes of running services", () => {
   let lab: Lab;
   let deployed: RunResult;
 
@@ -36,7 +36,7 @@ describe("changes of what runs", () => {
   const berth = (...words: readonly string[]): Promise<RunResult> =>
     lab.berth([...words], { timeoutMs: 120_000 });
 
-  test("a service that depends on a job starts when that has completed", () => {
+  test("a service that depends on a job starts after the job has completed", () => {
     const lines = deployed.stdout.split("\n");
     const completed = lines.indexOf("shop_prepare: 1/1 completed");
     expect(completed).toBeGreaterThan(0);
@@ -53,7 +53,7 @@ describe("changes of what runs", () => {
     expect(after.filter((id) => before.includes(id))).toEqual([]);
   });
 
-  test("an update whose replicas crash is undone and says why", async () => {
+  test("an update whose replicas crash is rolled back, with the reason", async () => {
     const before = (await listRunning(lab, "shop_web")).map(({ id }) => id).sort();
     const crash = ["--args", "/usr/bin/busybox sh -c 'echo no such setting; exit 1'"];
     const { code, stderr } = await berth("service", "update", ...crash, "shop_web");
@@ -66,7 +66,7 @@ describe("changes of what runs", () => {
     expect(after.filter((id) => before.includes(id)).length).toBeGreaterThanOrEqual(2);
   });
 
-  test("a drained host is empty when the command ends", async () => {
+  test("node drain returns when the host runs no tasks", async () => {
     const { code, stdout, stderr } = await berth("node", "drain", "h3");
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/Drained h3: \d tasks? moved/);

@@ -55,7 +55,7 @@ describe("a cluster of three hosts", () => {
     expect(perHost).toEqual([2, 2, 2]);
   });
 
-  test("every host answers on the published port, and takes the replicas in turn", async () => {
+  test("every host answers on the published port and balances in turn", async () => {
     for (const { address } of lab.hosts) {
       const bodies = await fetchBodies(`http://${address}:8080/`, 12);
       const counts = [...new Set(bodies)].map((body) => bodies.filter((other) => other === body).length);
@@ -63,7 +63,7 @@ describe("a cluster of three hosts", () => {
     }
   });
 
-  test("service inspect shows where connections go, and what came of them on each host", async () => {
+  test("service inspect shows the endpoints and the connections of each host", async () => {
     const { code, stdout } = await lab.berth(["service", "inspect", "shop_web"]);
     expect(code).toBe(0);
     const [service] = JSON.parse(stdout);
@@ -74,7 +74,7 @@ describe("a cluster of three hosts", () => {
       ]),
     );
     expect([...hosts.keys()].sort()).toEqual(["h1", "h2", "h3"]);
-    // At least what was asked of each of them above.
+    // Each host received at least the requests of the test above.
     for (const connections of hosts.values()) expect(connections).toBeGreaterThanOrEqual(12);
     const { stdout: pretty } = await lab.berth(["service", "inspect", "--pretty", "shop_web"]);
     expect(pretty).toMatch(/Endpoints of 8080\/tcp: .*\(shop_web\.\d on h[123]\)/);
@@ -88,7 +88,7 @@ describe("a cluster of three hosts", () => {
     expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
-  test("a bad file is refused with positions, and the stack stays as it was", async () => {
+  test("an invalid file is rejected with positions, and the stack does not change", async () => {
     const before = await listRunning(lab, "shop_web");
     const bad =
       "services:\n  web:\n    imagee: hello:1\n    ports: ['80800:80']\n    deploy: { replicas: many }\n";
@@ -100,7 +100,7 @@ describe("a cluster of three hosts", () => {
     expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
-  test("service scale goes up and down, and every answer still comes", async () => {
+  test("service scale adds and removes replicas without failed requests", async () => {
     expect((await lab.berth(["service", "scale", "shop_web=9"])).code).toBe(0);
     await waitForReplicas(lab, "shop_web", 9);
     expect((await lab.berth(["service", "scale", "shop_web=3"])).code).toBe(0);
@@ -114,16 +114,16 @@ describe("a cluster of three hosts", () => {
     expect(bodies.every((body) => body.startsWith("ahoy from "))).toBe(true);
   });
 
-  test("service logs and ps name each task and its host", async () => {
+  test("service ps lists each task with its host, and service logs succeeds", async () => {
     const ps = await lab.berth(["service", "ps", "shop_web"]);
     expect(ps.stdout).toMatch(/shop_web\.1 .*hello:1.*h[123].*Running/);
     expect((await lab.berth(["service", "logs", "shop_web"])).code).toBe(0);
   });
 
-  test("a drained node is emptied, and gets tasks again when it is active", async () => {
+  test("a drained node loses its tasks, and receives tasks again once it is active", async () => {
     expect((await lab.berth(["node", "update", "--availability", "drain", "h2"])).code).toBe(0);
     await waitUntil(async () => (await listRunning(lab, "shop_web")).every(({ host }) => host !== "h2"), {
-      what: "h2 to be empty",
+      what: "h2 to run no tasks",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     await waitForReplicas(lab, "shop_web", 3);
@@ -132,7 +132,7 @@ describe("a cluster of three hosts", () => {
     expect((await listRunning(lab, "shop_web")).some(({ host }) => host === "h2")).toBe(true);
   });
 
-  test("what cannot be placed fails the deploy with its reason", async () => {
+  test("a task that cannot be placed fails the deploy, with the reason", async () => {
     const compose =
       "services:\n  big:\n    image: hello:1\n    deploy: { resources: { reservations: { memory: 900G } } }\n";
     const { code, stderr } = await deploy(lab, "huge", compose, "--timeout", "5s");
@@ -141,7 +141,7 @@ describe("a cluster of three hosts", () => {
     expect((await lab.berth(["stack", "rm", "huge"])).code).toBe(0);
   });
 
-  test("an image that nobody has fails the deploy with Docker's words", async () => {
+  test("an image that does not exist fails the deploy, with its name in the error", async () => {
     const { code, stderr } = await deploy(
       lab,
       "gone",
@@ -162,7 +162,7 @@ describe("a cluster of three hosts", () => {
     expect((await lab.berth(["stack", "rm", "each"])).code).toBe(0);
   });
 
-  test("stack rm leaves nothing of the stack, and other people's containers alone", async () => {
+  test("stack rm removes the whole stack and no other containers", async () => {
     expect((await lab.berth(["stack", "rm", "shop"])).code).toBe(0);
     const left = await listContainers(lab);
     expect(left.map(({ id, running }) => ({ id, running }))).toEqual([{ id: foreign, running: true }]);

@@ -10,7 +10,7 @@ import { docker } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";
 
-/** Says who it is once a second. */
+/** `web` prints its hostname five times a second; `huge` cannot be placed. */
 const COMPOSE = `
 services:
   web:
@@ -39,7 +39,7 @@ interface Loads {
   }[];
 }
 
-describe("two hosts that are looked after", () => {
+describe("day-two operations on two hosts", () => {
   let lab: Lab;
 
   beforeAll(async () => {
@@ -49,7 +49,7 @@ describe("two hosts that are looked after", () => {
   });
   afterAll(() => lab?.down());
 
-  /** The command line as a process, to be typed at and to be killed. */
+  /** Starts the CLI as a process that tests can write to and kill. */
   const start = (...args: string[]): ChildProcess => {
     const [program = "", ...words] = cliCommand(args);
     const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
@@ -67,7 +67,7 @@ describe("two hosts that are looked after", () => {
   };
   const shell = (script: string): string[] => [BUSYBOX, "sh", "-c", script];
 
-  test("exec runs in a task on any host: exit code, input, a terminal of the caller's size", async () => {
+  test("exec runs in a task on any host and passes the exit code, input and terminal size", async () => {
     for (const slot of [1, 2]) {
       const child = start("exec", "-i", `shop_web.${slot}`, ...shell(`${BUSYBOX} cat; exit 3${slot}`));
       child.stdin?.end(`for ${slot}`);
@@ -82,7 +82,7 @@ describe("two hosts that are looked after", () => {
     expect((await outputOf(terminal)).stdout).toContain("33 77");
   });
 
-  test("exec passes signals on, and leaves nothing running when its caller is killed", async () => {
+  test("exec forwards signals, and ends the command when its client is killed", async () => {
     const trapped = start(
       "exec",
       "shop_web.1",
@@ -97,12 +97,12 @@ describe("two hosts that are looked after", () => {
     expect(await processesOf(2)).toContain("31337");
     endless.kill("SIGKILL");
     await waitUntil(async () => !(await processesOf(2)).includes("31337"), {
-      what: "the end of a command whose caller is gone",
+      what: "the command of a killed client to end",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
   });
 
-  test("top shows a busy task first, and what its hosts use", async () => {
+  test("top lists the busiest task first, and the usage of the hosts", async () => {
     await lab.berth(["exec", "-d", "shop_web.1", ...shell("while :; do :; done")]);
     let loads: Loads = { nodes: [], tasks: [] };
     await waitUntil(
@@ -118,7 +118,7 @@ describe("two hosts that are looked after", () => {
     expect(loads.nodes.every(({ cpuPercent }) => (cpuPercent ?? 0) > 0)).toBe(true);
   });
 
-  test("events say what was placed where, what has no place and why, and what failed", async () => {
+  test("events report placements, unplaceable tasks with the reason, and failures", async () => {
     const [web] = await listRunning(lab, "shop_web");
     await docker(lab.host(web?.host ?? ""), "kill", web?.id ?? "");
     const events = async (): Promise<readonly Event[]> => {
@@ -128,15 +128,15 @@ describe("two hosts that are looked after", () => {
         .split("\n")
         .map((line) => JSON.parse(line) as Event);
     };
-    let told: readonly Event[] = [];
+    let reported: readonly Event[] = [];
     await waitUntil(
       async () => {
-        told = await events();
-        return told.filter(({ reason }) => reason === "TASK_STARTED").length >= 3;
+        reported = await events();
+        return reported.filter(({ reason }) => reason === "TASK_STARTED").length >= 3;
       },
       { what: "a third start", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
-    const of = (reason: string): readonly Event[] => told.filter((event) => event.reason === reason);
+    const of = (reason: string): readonly Event[] => reported.filter((event) => event.reason === reason);
     expect(new Set(of("TASK_PLACED").map(({ nodeHostname }) => nodeHostname)).size).toBe(2);
     expect(of("TASK_UNPLACEABLE")).toMatchObject([
       { serviceName: "shop_huge", message: expect.stringMatching(/^2 nodes lack .* memory/) },
@@ -145,7 +145,7 @@ describe("two hosts that are looked after", () => {
     expect(of("SERVICE_CREATED")).toHaveLength(2);
   });
 
-  test("logs of two hosts are merged by time; one that is dead is one line of warning", async () => {
+  test("logs are merged by time, and a dead host costs one line of warning", async () => {
     await waitForReplicas(lab, "shop_web", 2);
     const logs = (...args: string[]) => lab.berth(["logs", "-t", "--raw", ...args, "shop_web"]);
     const { stdout } = await logs();

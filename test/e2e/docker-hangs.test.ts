@@ -29,11 +29,11 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
   });
   afterAll(() => lab?.down());
 
-  /** A container that was lost or started again meanwhile has no start, or another one. */
+  /** Returns the start times of containers. A container that was restarted has another one. */
   const startsOf = (containers: readonly Container[]): Promise<readonly string[]> =>
     Promise.all(containers.map((container) => readStartedAt(lab, container)));
 
-  test("its node says so, its containers run on and answer, and what was asked for is there afterwards", async () => {
+  test("the node reports the problem, its containers keep serving, and the deploy completes after the hang", async () => {
     const before = await listRunning(lab, "shop_web");
     const startedBefore = await startsOf(before);
     const host = lab.host("h2");
@@ -44,7 +44,7 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
       const hangsUntilMs = Date.now() + HANG_MS;
       expect((await deploying).code).toBe(0);
       await waitUntil(async () => (await listProblems(lab, "h2")).length > 0, {
-        what: "the node to say that Docker hangs",
+        what: "the node to report that Docker hangs",
         timeoutMs: CONVERGE_TIMEOUT_MS,
       });
       expect(await listProblems(lab, "h2")).toEqual([
@@ -59,13 +59,13 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
     }
     await waitForReplicas(lab, "shop_web", 8);
     await waitUntil(async () => (await listProblems(lab, "h2")).length === 0, {
-      what: "the node to say that all is well",
+      what: "the node to report no problems",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     expect(await startsOf(before)).toEqual(startedBefore);
   });
 
-  test("a replica that dies meanwhile gets no more connections, and is replaced once Docker knows", async () => {
+  test("a replica that dies during the hang gets no new connections, and is replaced after the hang", async () => {
     const host = lab.host("h2");
     const [replica] = (await listRunning(lab, "shop_web")).filter(({ host }) => host === "h2");
     if (replica === undefined) throw new Error("h2 runs no replica");
@@ -78,13 +78,16 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
           ({ containerId, state, health }) =>
             containerId === replica.id && state === "running" && health === "unhealthy",
         );
-      await waitUntil(seen, { what: "its end to be seen", timeoutMs: CONVERGE_TIMEOUT_MS });
+      await waitUntil(seen, {
+        what: "the agent to detect the replica's end",
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
     } finally {
       await host.killProcess("dockerd", "SIGCONT");
     }
     const isGone = async (): Promise<boolean> =>
       (await listRunning(lab, "shop_web")).every(({ id }) => id !== replica.id);
-    await waitUntil(isGone, { what: "Docker to know of its end", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(isGone, { what: "Docker to report the replica's end", timeoutMs: CONVERGE_TIMEOUT_MS });
     await waitForReplicas(lab, "shop_web", 8);
   });
 });

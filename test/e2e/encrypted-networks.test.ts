@@ -11,9 +11,9 @@ import { CONVERGE_TIMEOUT_MS, createCluster, deploy, readyNodes } from "./suppor
 const encryption = await findEncryption();
 const isThere = encryption.kind === "kernel";
 const why = encryption.kind === "missing" ? encryption.reason : "the kernel has no wireguard";
-/** What api answers. Nothing else that goes to its host says so. */
+/** Reply of `api`. No other traffic to its host contains this text. */
 const SECRET = "hello from";
-/** As tcpdump's filters say it: what is in the network, in a tunnel or as it is. */
+/** tcpdump filter for unencrypted traffic of the network, inside a VXLAN tunnel or outside. */
 const PLAIN = "udp port 4789 or net 10.200.0.0/16";
 
 const SHOP = `
@@ -40,7 +40,7 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
 
   beforeAll(async () => {
     lab = await createCluster(2);
-    await waitUntil(canEncrypt, { what: "hosts that can encrypt", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(canEncrypt, { what: "encryption support on both hosts", timeoutMs: CONVERGE_TIMEOUT_MS });
     cable = await Capture.start(["nsenter", `--net=${labPaths(lab.name).lanNetns}`], "h2");
   });
   afterAll(async () => {
@@ -59,37 +59,37 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
   const busybox = async (...command: string[]): Promise<string> =>
     (await lab.berth(["exec", "shop_web", "/usr/bin/busybox", ...command])).stdout;
 
-  /** Waits until web gets what api has, by its name. */
-  async function webIsAnswered(): Promise<void> {
+  /** Waits until `web` gets a reply from `api` by its name. */
+  async function waitForReply(): Promise<void> {
     const answer = async (): Promise<boolean> => {
       const [, address] = /^Address: (\S+)$/m.exec(await busybox("nslookup", "api")) ?? [];
       if (address === undefined) return false;
       return (await busybox("wget", "-q", "-O", "-", `http://${address}/`)).includes(SECRET);
     };
-    await waitUntil(answer, { what: "an answer from api", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(answer, { what: "a reply from api", timeoutMs: CONVERGE_TIMEOUT_MS });
   }
 
-  test("services find each other over hosts, and nobody reads along", async () => {
+  test("services reach each other across hosts, and the cable carries no plain text", async () => {
     const { code, stdout, stderr } = await deploy(lab, "shop", SHOP);
     expect(code, stdout + stderr).toBe(0);
-    await webIsAnswered();
+    await waitForReply();
     expect(await cable.contains(SECRET)).toBe(false);
     expect(await cable.count(PLAIN)).toBe(0);
     expect(await cable.count("udp port 7403")).toBeGreaterThan(0);
   });
 
-  test("an agent that starts anew takes over what is there", async () => {
+  test("a restarted agent keeps the existing WireGuard device", async () => {
     const device = async (): Promise<string> =>
       (await lab.host("h2").exec(["ip", "-o", "link", "show", "berthwg"])).stdout;
     const before = await device();
     expect(before).toContain("berthwg");
     await lab.host("h2").killProcess("agent");
     await lab.host("h2").startAgent();
-    await webIsAnswered();
+    await waitForReply();
     expect(await device()).toBe(before);
   });
 
-  test("a host that has lost its disk and joins anew has another key, and is reached again", async () => {
+  test("a host that lost its disk gets a new key, and services reach it again", async () => {
     const h2 = lab.host("h2");
     const keyOf = async (): Promise<string> =>
       (await h2.exec(["wg", "show", "berthwg", "public-key"])).stdout;
@@ -102,7 +102,7 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
       what: "h2 to be ready",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    await webIsAnswered();
+    await waitForReply();
     expect(await keyOf()).not.toBe(before);
     expect(await cable.count(PLAIN)).toBe(0);
   });

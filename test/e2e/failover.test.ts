@@ -37,7 +37,7 @@ describe("the loss of a host", () => {
     });
   }
 
-  /** Runs `fault` under steady traffic to h1 and returns what became of the requests sent from then on. */
+  /** Runs `fault` under constant traffic to h1 and returns the summary of the requests. */
   async function underTraffic(fault: () => Promise<void>): Promise<ReturnType<typeof summarize>> {
     const traffic = new HttpTraffic({
       url: `http://${lab.host("h1").address}:8080/`,
@@ -53,18 +53,18 @@ describe("the loss of a host", () => {
     return summarize(traffic.outcomes);
   }
 
-  test("power cut: replaced elsewhere, and no new request failed beyond those under way on the dead host", async () => {
+  test("a power cut moves replicas to other hosts, and only requests in flight on the dead host fail", async () => {
     const summary = await underTraffic(async () => {
       await lab.host("h3").kill();
       await waitForReplicas(lab, "shop_web", REPLICAS);
     });
     expect(summary.sent).toBeGreaterThan(50);
-    // One request may have been inside a replica at the moment that its host went dark.
+    // A request in flight on the killed host is lost with it.
     expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(1);
     expect(await readyNodes(lab)).toEqual(["h1", "h2"]);
   });
 
-  test("the host comes back: its old containers go, nothing that runs is restarted", async () => {
+  test("a returned host removes its old containers, and no running container restarts", async () => {
     const before = await listRunning(lab, "shop_web");
     await lab.host("h3").start();
     await untilReady(3);
@@ -75,7 +75,7 @@ describe("the loss of a host", () => {
     expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
-  test("pulled cable: replaced; when it is plugged in again, every slot runs once", async () => {
+  test("after a partition of a host has healed, every slot runs once", async () => {
     expect((await lab.berth(["service", "scale", `shop_web=${REPLICAS + 3}`])).code).toBe(0);
     const summary = await underTraffic(async () => {
       await lab.host("h3").partition();
@@ -90,7 +90,7 @@ describe("the loss of a host", () => {
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
   });
 
-  test("two of three hosts lost at once: the last one carries everything", async () => {
+  test("the last host runs all replicas when two of three hosts fail at once", async () => {
     await Promise.all([lab.host("h2").kill(), lab.host("h3").kill()]);
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
     await Promise.all([lab.host("h2").start(), lab.host("h3").start()]);
@@ -98,7 +98,7 @@ describe("the loss of a host", () => {
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
   });
 
-  test("an agent that is killed and started again adopts its containers", async () => {
+  test("a restarted agent adopts its containers", async () => {
     const before = await Promise.all(
       (await listRunning(lab, "shop_web")).map((container) => readStartedAt(lab, container)),
     );

@@ -38,7 +38,7 @@ describe("a healthcheck", () => {
   });
   const nameOf = ({ id }: Container): string => id.slice(0, 12);
 
-  test("that fails takes its replica out of the load balancer, and no request fails", async () => {
+  test("takes a failing replica out of load balancing without failed requests", async () => {
     const [first, second] = await listRunning(lab, "shop_web");
     if (first === undefined || second === undefined) throw new Error("two replicas should run");
     sick = first;
@@ -63,7 +63,7 @@ describe("a healthcheck", () => {
     expect((await listRunning(lab, "shop_web")).map(({ id }) => id)).toContain(sick.id);
   });
 
-  test("that goes on failing gets its replica replaced, with the reason", async () => {
+  test("replaces a replica that stays unhealthy, with the reason", async () => {
     await waitUntil(
       async () => !(await listRunning(lab, "shop_web")).some(({ id }) => id === sick.id),
       waiting("the sick replica to be stopped"),
@@ -81,7 +81,7 @@ describe("a healthcheck", () => {
     );
   });
 
-  test("that never passes fails the deploy, with what the probe said", async () => {
+  test("fails the deploy when it never passes, with the probe's output", async () => {
     const { code, stdout, stderr } = await deploy(
       lab,
       "never",

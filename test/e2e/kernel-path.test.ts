@@ -17,7 +17,7 @@ const PORT = 8_100;
 const REPLICAS = 6;
 const ROUNDS = 5;
 
-/** Tells whoever connects which container it is and what address it sees. */
+/** Replies to each connection with the container's hostname and the peer address. */
 const WHO = `
   require("node:net").createServer((socket) => {
     socket.on("error", () => {});
@@ -38,7 +38,7 @@ services:
 const STICKY_PORT = 8_101;
 const PROXIED_PORT = 8_102;
 
-/** Tells of the PROXY header (version 2, TCP over IPv4) that came, and of what came after it. */
+/** Replies to each connection with the received PROXY header (version 2, TCP over IPv4) and the data after it. */
 const WHAT = `
   require("node:net").createServer((socket) => {
     let got = Buffer.alloc(0);
@@ -77,7 +77,7 @@ interface InspectedNode {
   readonly dataPlane: { readonly kernel: boolean; readonly kernelReason: string };
 }
 
-describe("the kernel path, over real Docker hosts", () => {
+describe("the kernel path on real Docker hosts", () => {
   let lab: Lab;
 
   beforeAll(async () => {
@@ -91,14 +91,14 @@ describe("the kernel path, over real Docker hosts", () => {
   const hasTable = async (host: string): Promise<boolean> =>
     (await run(host, "nft", "list", "tables")).includes("table ip berth");
 
-  /** Connections that the kernel of a host has balanced. */
+  /** Returns the number of connections that a host's kernel has balanced. */
   const balanced = async (host: string): Promise<number> => {
     const sets = ["remotes", "locals"].map((set) => run(host, "nft", "list", "set", "ip", "berth", set));
     const counts = (await Promise.all(sets)).join("").matchAll(/counter packets (\d+)/g);
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   };
 
-  /** Connections that have come to a port of a host that its kernel balances. */
+  /** Returns the number of connections to a port that a host's kernel has received. */
   const entered = async (host: string, port = PORT): Promise<number> => {
     const ports = await run(host, "nft", "list", "map", "ip", "berth", "ports");
     const [, count = "0"] = new RegExp(`tcp \\. ${port} counter packets (\\d+)`).exec(ports) ?? [];
@@ -108,7 +108,7 @@ describe("the kernel path, over real Docker hosts", () => {
   const askSticky = async (host: string): Promise<string> =>
     (await exchange({ host: lab.host(host).address, port: STICKY_PORT, text: "" })).split(" ")[0] ?? "";
 
-  /** Asks each replica once, if all goes as it should. */
+  /** Sends one request for each replica and returns the replicas that answered. */
   const askRound = async (host: string): Promise<ReadonlySet<string>> => {
     const replicas = new Set<string>();
     for (let request = 0; request < REPLICAS; request += 1) {
@@ -117,17 +117,17 @@ describe("the kernel path, over real Docker hosts", () => {
     return replicas;
   };
 
-  /** Asks until the kernel of a host knows all replicas: a deploy ends when they run, which hosts hear a little later. */
+  /** Waits until a host's kernel balances over all replicas. Hosts receive the table shortly after a deploy returns. */
   const kernelBalances = async (host: string): Promise<void> => {
     const isWhole = async (): Promise<boolean> => {
       const before = await balanced(host);
       const { size } = await askRound(host);
       return size === REPLICAS && (await balanced(host)) === before + REPLICAS;
     };
-    await waitUntil(isWhole, { what: `${host} balances in the kernel`, timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(isWhole, { what: `${host} to balance in the kernel`, timeoutMs: CONVERGE_TIMEOUT_MS });
   };
 
-  test("who deploys and asks at once is answered by every host", async () => {
+  test("every host answers right after the deploy", async () => {
     const { code, stdout, stderr } = await deploy(lab, "who", COMPOSE);
     expect(code, stdout + stderr).toBe(0);
     for (const answer of await Promise.all(lab.hosts.map(({ address }) => askWho(address)))) {
@@ -135,14 +135,14 @@ describe("the kernel path, over real Docker hosts", () => {
     }
   });
 
-  test("node inspect says that the kernel balances, and why", async () => {
+  test("node inspect reports the kernel path with its reason", async () => {
     const { stdout } = await lab.berth(["node", "inspect", "h1"]);
     const [node] = JSON.parse(stdout) as readonly InspectedNode[];
     expect(node?.dataPlane).toMatchObject({ kernel: true, kernelReason: "the kernel can do it" });
     expect((await lab.berth(["node", "inspect", "--pretty", "h1"])).stdout).toMatch(/Ingress: +kernel/);
   });
 
-  test("each host gives each replica its turn, and its own replicas the client's address", async () => {
+  test("each host balances in turn, and its own replicas see the client's address", async () => {
     for (const host of ["h1", "h2", "h3"]) {
       const { address } = lab.host(host);
       await kernelBalances(host);
@@ -164,19 +164,19 @@ describe("the kernel path, over real Docker hosts", () => {
     }
   });
 
-  test("the leader tells Prometheus of each service's connections on each host", async () => {
-    const told = await (await fetch(`${lab.server.httpUrl}/metrics`)).text();
+  test("the leader's metrics count each service's connections on each host", async () => {
+    const metrics = await (await fetch(`${lab.server.httpUrl}/metrics`)).text();
     for (const host of ["h1", "h2", "h3"]) {
       const labels = `stack="who",service="who_web",port="${PORT}/tcp",node="${host}"`;
       const [, count = "0"] =
-        new RegExp(`berth_service_connections_total{${labels}} (\\d+)`).exec(told) ?? [];
+        new RegExp(`berth_service_connections_total{${labels}} (\\d+)`).exec(metrics) ?? [];
       expect([host, Number(count)]).toEqual([host, await entered(host)]);
-      expect(told).toContain(`berth_service_failures_total{${labels}} 0\n`);
+      expect(metrics).toContain(`berth_service_failures_total{${labels}} 0\n`);
     }
-    expect(told).toContain('berth_traffic_nodes{answer="told"} 3\n');
+    expect(metrics).toContain('berth_traffic_nodes{result="ok"} 3\n');
   });
 
-  test("affinity source: the kernel of each host sends a client's address to one replica, the same one", async () => {
+  test("affinity source sends a client's address to the same replica from the kernel of every host", async () => {
     const { code, stdout, stderr } = await deploy(lab, "rules", RULES);
     expect(code, stdout + stderr).toBe(0);
     for (const host of ["h1", "h2", "h3"]) {
@@ -185,7 +185,7 @@ describe("the kernel path, over real Docker hosts", () => {
         await askSticky(host);
         return (await entered(host, STICKY_PORT)) > soFar;
       };
-      const what = `${host} balances ${STICKY_PORT} in the kernel`;
+      const what = `${host} to balance ${STICKY_PORT} in the kernel`;
       await waitUntil(isBalanced, { what, timeoutMs: CONVERGE_TIMEOUT_MS });
       const before = await entered(host, STICKY_PORT);
       const replicas = await Promise.all(Array.from({ length: 9 }, () => askSticky(host)));
@@ -198,7 +198,7 @@ describe("the kernel path, over real Docker hosts", () => {
     expect([...new Set(seen.map((answer) => answer.split(" ")[0]))]).toHaveLength(1);
   });
 
-  test("proxy_protocol: a container learns the client's address from the header, over whichever host", async () => {
+  test("proxy_protocol sends the client's address in the header from every host", async () => {
     for (const { name, address } of lab.hosts) {
       const answer = await exchange({ host: address, port: PROXIED_PORT, text: "hello" });
       expect(answer).toBe(`${PROXY_V2} ${clientAddress(address)} ${address} ${PROXIED_PORT} hello`);
@@ -206,7 +206,7 @@ describe("the kernel path, over real Docker hosts", () => {
     }
   });
 
-  test("a host's programs and its containers reach the port, on every address of it", async () => {
+  test("a host's programs and containers reach the port on every address of the host", async () => {
     const { address } = lab.host("h1");
     for (const target of ["127.0.0.1", address, "::1"]) {
       const answer = await run("h1", process.execPath, "-e", clientOf(target, PORT));
@@ -221,41 +221,41 @@ describe("the kernel path, over real Docker hosts", () => {
     }
   });
 
-  test("nft flush ruleset costs no connection, and the table is back", async () => {
+  test("nft flush ruleset fails no connection, and the agent restores the table", async () => {
     const { address } = lab.host("h2");
     await run("h2", "nft", "flush", "ruleset");
     const answers = await Promise.all(Array.from({ length: 30 }, () => askWho(address)));
     expect(answers).toHaveLength(30);
     await waitUntil(() => hasTable("h2"), {
-      what: "the table is back",
+      what: "the table to be restored",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     await kernelBalances("h2");
   });
 
-  test("dockerd is restarted: its rules let balanced connections through again", async () => {
+  test("a restart of dockerd restores the rules that accept balanced connections", async () => {
     await restartDockerd(lab.host("h2"));
     await waitForReplicas(lab, "who_web", REPLICAS);
     for (const host of ["h1", "h2"]) await kernelBalances(host);
     const isAllowed = async () => (await run("h2", "iptables", "-S", "DOCKER-USER")).includes("connmark");
-    await waitUntil(isAllowed, { what: "the exception in DOCKER-USER", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(isAllowed, { what: "the rule in DOCKER-USER", timeoutMs: CONVERGE_TIMEOUT_MS });
   });
 
-  test("the kernel serves on without agent and ingress process, and the next ones take over", async () => {
+  test("the kernel keeps balancing without agent and ingress process, and their successors take over", async () => {
     const { address } = lab.host("h3");
     await lab.host("h3").killProcess("agent");
     await lab.host("h3").killProcess("ingress");
     expect((await Promise.all(Array.from({ length: 12 }, () => askWho(address)))).length).toBe(12);
     await lab.host("h3").startAgent();
     await waitUntil(async () => lab.host("h3").processes("ingress").length === 1, {
-      what: "the ingress process is back",
+      what: "the ingress process to start",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     expect(await askWho(address)).toMatchObject({ replica: expect.stringMatching(/^[0-9a-f]{12}$/) });
   });
 });
 
-/** Our own address, as a host sees it: that of our end of the cable. */
+/** Returns this machine's address on the connection to a host. */
 function clientAddress(host: string): string {
   return ourAddresses.get(host) ?? "";
 }
@@ -267,7 +267,7 @@ async function askWho(host: string): Promise<{ readonly replica: string; readonl
   return { replica, seen };
 }
 
-/** Connects, says the text, and returns all that comes back. */
+/** Connects, sends the text and returns the complete reply. */
 function exchange({
   host,
   port,
@@ -287,13 +287,13 @@ function exchange({
     socket.on("data", (chunk) => {
       answer += String(chunk);
     });
-    socket.on("timeout", () => socket.destroy(new Error(`no answer from ${host}`)));
+    socket.on("timeout", () => socket.destroy(new Error(`no reply from ${host}`)));
     socket.on("error", reject);
     socket.on("end", () => resolve(answer));
   });
 }
 
-/** For Node: prints what a port answers. */
+/** Returns a Node script that prints the reply of a port. */
 function clientOf(host: string, port: number): string {
   return `require("node:net").connect(${port}, "${host}").on("data", (text) => console.log(String(text)))`;
 }

@@ -11,10 +11,10 @@ interface Kill {
   readonly restart: (lab: Lab) => Promise<void>;
 }
 
-/** Their parents start them again: berth its etcd and its ingress, dockerd its containerd. */
-async function untilThere(what: string, find: () => readonly unknown[]): Promise<void> {
+/** Waits until a process's parent has restarted it: berth its etcd and ingress process, dockerd its containerd. */
+async function waitForRestart(what: string, find: () => readonly unknown[]): Promise<void> {
   await waitUntil(() => find().length > 0, {
-    what: `${what} to be started again`,
+    what: `${what} to be restarted`,
     timeoutMs: RESTART_TIMEOUT_MS,
   });
 }
@@ -28,7 +28,7 @@ const KILLS: readonly Kill[] = [
   {
     what: "etcd",
     kill: (lab) => lab.server.killProcess("etcd"),
-    restart: (lab) => untilThere("etcd", () => lab.server.processes("etcd")),
+    restart: (lab) => waitForRestart("etcd", () => lab.server.processes("etcd")),
   },
   {
     what: "agent",
@@ -38,7 +38,7 @@ const KILLS: readonly Kill[] = [
   {
     what: "ingress",
     kill: (lab) => lab.host("h2").killProcess("ingress"),
-    restart: (lab) => untilThere("ingress", () => lab.host("h2").processes("ingress")),
+    restart: (lab) => waitForRestart("ingress", () => lab.host("h2").processes("ingress")),
   },
   {
     what: "dockerd",
@@ -48,13 +48,13 @@ const KILLS: readonly Kill[] = [
   {
     what: "containerd",
     kill: (lab) => lab.host("h2").killProcess("containerd"),
-    restart: (lab) => untilThere("containerd", () => lab.host("h2").processes("containerd")),
+    restart: (lab) => waitForRestart("containerd", () => lab.host("h2").processes("containerd")),
   },
 ];
 
 const RESTART_TIMEOUT_MS = 20_000;
 
-/** From before the first write to after the last container of a deploy. */
+/** Times between the first write and the last container of a deploy. */
 const MOMENTS_MS = [0, 150, 600];
 
 function hello(replicas: number): string {
@@ -68,7 +68,7 @@ services:
 `;
 }
 
-describe("kill -9 in the middle of a deploy", () => {
+describe("SIGKILL during a deploy", () => {
   let lab: Lab;
   let foreign: { readonly host: string; readonly id: string };
   let replicas = 3;
@@ -84,7 +84,7 @@ describe("kill -9 in the middle of a deploy", () => {
 
   for (const { what, kill, restart } of KILLS) {
     for (const moment of MOMENTS_MS) {
-      test(`${what}, ${moment} ms after its start: what was confirmed last is what runs`, async () => {
+      test(`of ${what} after ${moment} ms: the last confirmed state runs`, async () => {
         const foreignStart = await readStartedAt(lab, foreign);
         const wanted = replicas === 3 ? 6 : 3;
         const deploying = deploy(lab, "shop", hello(wanted), "--detach");
@@ -92,8 +92,8 @@ describe("kill -9 in the middle of a deploy", () => {
         await kill(lab);
         const { code } = await deploying;
         await restart(lab);
-        // A deploy that was not confirmed may or may not have been taken over: asking again settles it.
-        if (code !== 0) expect((await deployWhenBack(wanted)).code).toBe(0);
+        // An unconfirmed deploy may or may not have been stored. Deploy again for a defined state.
+        if (code !== 0) expect((await retryDeploy(wanted)).code).toBe(0);
         replicas = wanted;
         await waitForReplicas(lab, "shop_web", replicas);
         const others = (await listContainers(lab)).filter(({ taskId }) => taskId === undefined);
@@ -105,7 +105,7 @@ describe("kill -9 in the middle of a deploy", () => {
     }
   }
 
-  async function deployWhenBack(wanted: number): ReturnType<typeof deploy> {
+  async function retryDeploy(wanted: number): ReturnType<typeof deploy> {
     for (let attempt = 0; ; attempt++) {
       const result = await deploy(lab, "shop", hello(wanted), "--detach");
       if (result.code === 0 || attempt === 20) return result;

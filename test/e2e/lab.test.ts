@@ -50,7 +50,7 @@ describe("a lab of Docker hosts", () => {
     return stdout.trim();
   }
 
-  test("every host is a Docker daemon of its own, under its own name", async () => {
+  test("every host runs its own Docker daemon with its own hostname", async () => {
     expect(await docker(h1, "info", "--format", "{{.Name}}")).toBe("h1");
     expect(await docker(h2, "info", "--format", "{{.Name}}")).toBe("h2");
     const inside = await h2.exec(["hostname"]);
@@ -60,7 +60,7 @@ describe("a lab of Docker hosts", () => {
     );
   });
 
-  test("a host has its own machine id, and another boot id after a power cut", async () => {
+  test("a host has its own machine ID, and a new boot ID after a power cut", async () => {
     const ids = async (host: Lab["hosts"][number]): Promise<string[]> => {
       const { stdout } = await host.exec(["cat", "/etc/machine-id", "/proc/sys/kernel/random/boot_id"]);
       return stdout.trim().split("\n");
@@ -76,7 +76,7 @@ describe("a lab of Docker hosts", () => {
     expect(bootAfter).not.toBe(boot);
   });
 
-  test("a published port answers the other host, the server's machine and the root namespace", async () => {
+  test("a published port is reachable from the other host, the server machine and the root namespace", async () => {
     await docker(h1, "run", "-d", "--name", "web", "-e", "GREETING=ahoy", "-p", `${PORT}:80`, "hello:1");
     const url = `http://${h1.address}:${PORT}`;
     const fetched = await waitUntil(() => fetchText(url), {
@@ -90,7 +90,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h1, "rm", "-f", "web");
   });
 
-  test("kill is a power cut: an open connection hears nothing, the container is found as Exited (255) after start", async () => {
+  test("kill cuts the power: an open connection gets no reset, and the container is Exited (255) after start", async () => {
     await docker(h1, "run", "-d", "--name", "lost", "-p", `${PORT}:80`, "hello:1");
     await docker(h2, "run", "-d", "--name", "kept", "hello:1");
     const connect = ["busybox", "nc", "-w", "1", h1.address, String(PORT)];
@@ -110,7 +110,7 @@ describe("a lab of Docker hosts", () => {
     expect(h1.processes("dockerd")).toEqual([]);
     const later = await h2.exec(connect);
     expect(later.stderr).toMatch(/timed out|No route|unreachable/);
-    expect((await open).code, "ended by its own deadline, not by the host").toBe(143);
+    expect((await open).code, "ended by its own timeout, not by a reset").toBe(143);
     expect(await docker(h2, "ps", "--format", "{{.Names}}")).toBe("kept");
     await expect(h1.exec(["true"])).rejects.toMatchObject({ code: "LAB_HOST_DOWN" });
 
@@ -122,7 +122,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h2, "rm", "-f", "kept");
   });
 
-  test("partition cuts a host off while it runs on, heal brings it back", async () => {
+  test("partition disconnects a running host, and heal reconnects it", async () => {
     await docker(h1, "run", "-d", "--name", "web", "-p", `${PORT}:80`, "hello:1");
     const url = `http://${h1.address}:${PORT}`;
     await waitUntil(() => fetchText(url), { what: "the container to answer", timeoutMs: 10_000 });
@@ -137,7 +137,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h1, "rm", "-f", "web");
   });
 
-  test("an image loaded while a host is down is on it after its start", async () => {
+  test("a host that was down loads new images when it starts", async () => {
     await h2.kill();
     await lab.loadImage(HELLO, "late:1");
     await h2.start();
@@ -146,7 +146,7 @@ describe("a lab of Docker hosts", () => {
     );
   });
 
-  test("dockerd can be killed and started alone", async () => {
+  test("dockerd can be killed and started without its host", async () => {
     const [before] = h1.processes("dockerd");
     await h1.killProcess("dockerd");
     expect(h1.processes("dockerd")).toEqual([]);
@@ -156,7 +156,7 @@ describe("a lab of Docker hosts", () => {
     await expect(h1.killProcess("agent")).rejects.toMatchObject({ code: "LAB_NOT_READY" });
   });
 
-  test("orphans inside a host are reaped by its PID 1", async () => {
+  test("PID 1 of a host reaps orphans", async () => {
     await h1.exec(["sh", "-c", "(sleep 0.1 &) ; true"]);
     const zombies = "ps -eo stat= | grep -c ^Z";
     await waitUntil(
@@ -169,7 +169,7 @@ describe("a lab of Docker hosts", () => {
     expect((await h1.exec(["sh", "-c", zombies])).stdout.trim()).toBe("0");
   });
 
-  test("openLab handles the lab that createLab made", async () => {
+  test("openLab returns the lab that createLab created", async () => {
     const again = await openLab(lab.name);
     expect(again.hosts.map(({ name, address }) => ({ name, address }))).toEqual(
       lab.hosts.map(({ name, address }) => ({ name, address })),
@@ -181,7 +181,7 @@ describe("a lab of Docker hosts", () => {
     });
   });
 
-  test("a second lab lives beside it and goes without a trace", async () => {
+  test("a second lab does not interfere, and its removal leaves no trace", async () => {
     const other = await createLab({ name: newName(), hosts: 1, berth: false });
     const [host] = other.hosts;
     if (!host) throw new Error("no host");
@@ -192,7 +192,7 @@ describe("a lab of Docker hosts", () => {
     const subnet = host.address.replace(/\.\d+$/, "");
     const inits = [host, other.server].map((machine) => processRef(machine.initPid ?? 0));
     const processes = inits.filter((init) => init !== undefined).flatMap(processTree);
-    // init and its sleep on both; dockerd, containerd, a shim and the container's own on the host.
+    // Two for each machine (init and sleep), and on the host dockerd, containerd, a shim and the container's processes.
     expect(processes.length).toBeGreaterThanOrEqual(8);
     const kinds = (traces: string[]): string[] =>
       [...new Set(traces.map((line) => line.split(" ")[0] ?? ""))].sort();
@@ -213,12 +213,12 @@ describe("a lab with berth on it", () => {
     lab = await createLab({ name: newName(), hosts: 1 });
   });
 
-  test("its command line reaches the server", async () => {
+  test("the CLI reaches the server", async () => {
     const listsHost = async (): Promise<boolean> => /\bh1\b/.test((await lab.berth(["node", "ls"])).stdout);
     await waitUntil(listsHost, { what: "the agent to join", timeoutMs: 30_000 });
   });
 
-  test("the agent can be killed and started alone", async () => {
+  test("the agent can be killed and started without its host", async () => {
     const host = lab.host("h1");
     await host.killProcess("agent");
     expect(host.processes("agent")).toEqual([]);
@@ -227,7 +227,7 @@ describe("a lab with berth on it", () => {
     await expect(host.startAgent()).rejects.toMatchObject({ code: "LAB_HOST_UP" });
   });
 
-  test("the server and its etcd can be killed, and the server started again on the same data", async () => {
+  test("the server restarts with its data after it and its etcd were killed", async () => {
     await lab.server.killProcess("etcd");
     await lab.server.killProcess("server");
     expect(await lab.server.isHealthy()).toBe(false);
@@ -245,7 +245,7 @@ describe("a lab with another Docker", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  test("its hosts have what is in the folder, its server and the machine do not", async () => {
+  test("hosts see the files of the folder, and the server machine does not", async () => {
     const { stdout: dockerd } = await run(["sh", "-c", "command -v dockerd"]);
     await cp(dockerd.trim(), join(folder, "usr/sbin/dockerd"));
     await writeFile(join(folder, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
@@ -256,7 +256,7 @@ describe("a lab with another Docker", () => {
     await lab.down();
   });
 
-  test("a folder without Docker is refused, with what to do about it", async () => {
+  test("a folder without Docker is rejected, with the remedy", async () => {
     await expect(createLab({ name: newName(), hosts: 1, docker: "/nowhere" })).rejects.toMatchObject({
       code: "LAB_UNSUPPORTED",
       message: expect.stringContaining("no usr/sbin/dockerd in /nowhere"),
@@ -264,12 +264,12 @@ describe("a lab with another Docker", () => {
   });
 });
 
-describe("what is left of a lab", () => {
-  test("a lab whose processes were all killed is not found, and down removes the rest", async () => {
+describe("the removal of a lab", () => {
+  test("openLab does not find a lab without processes, and down removes its leftovers", async () => {
     const lab = await createLab({ name: newName(), hosts: 1, berth: false });
     for (const machine of [...lab.hosts, lab.server]) process.kill(machine.initPid ?? 0, "SIGKILL");
     await waitUntil(() => !lab.server.isUp && !lab.host("h1").isUp, {
-      what: "the machines to die",
+      what: "the machines to end",
       timeoutMs: 10_000,
     });
     await expect(openLab(lab.name)).rejects.toMatchObject({ code: "LAB_NOT_FOUND" });
@@ -278,7 +278,7 @@ describe("what is left of a lab", () => {
     expect(labTraces(lab.name, subnetOf(lab), [])).toEqual([]);
   });
 
-  test("of two that make one lab at once, one is refused and the other's lab is whole", async () => {
+  test("of two concurrent calls of createLab with one name, one succeeds and one is rejected", async () => {
     const options = { name: newName(), hosts: 1, berth: false };
     const results = await Promise.allSettled([createLab(options), createLab(options)]);
     expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
@@ -289,16 +289,16 @@ describe("what is left of a lab", () => {
     await removeLab(options.name);
   });
 
-  test("an aborted createLab leaves nothing", async () => {
+  test("an aborted createLab leaves nothing behind", async () => {
     const name = newName();
     const interrupt = new AbortController();
-    const abortAtFirstStep = (): void => interrupt.abort(new Error("enough"));
+    const abortAtFirstStep = (): void => interrupt.abort(new Error("aborted by the test"));
     const options = { name, hosts: 2, berth: false, signal: interrupt.signal, onProgress: abortAtFirstStep };
-    await expect(createLab(options)).rejects.toThrow("enough");
+    await expect(createLab(options)).rejects.toThrow("aborted by the test");
     expect(labTraces(name, "no subnet", [])).toEqual([]);
   });
 
-  test("a test lab whose owner was killed half way is swept by the next one; others' labs stay", async () => {
+  test("createLab removes a test lab whose creator was killed, and no other labs", async () => {
     const [orphaned, living] = [newName(), newName()];
     const mine = await createLab({ name: living, hosts: 1, berth: false });
     const owner = spawn(
@@ -334,7 +334,7 @@ describe("an image recipe", () => {
     return folder;
   }
 
-  test("collectRootfs brings a program with all the libraries that it needs to run", async () => {
+  test("collectRootfs copies a program with all its libraries", async () => {
     const rootfs = await recipeFolder("{}");
     await collectRootfs({ programs: ["redis-cli"], folders: ["/var/empty"] }, rootfs);
     const { code, stdout } = await run(["chroot", rootfs, "/usr/bin/redis-cli", "--version"]);
@@ -346,7 +346,7 @@ describe("an image recipe", () => {
     ['{"programs": "node"}', "programs must be a list of strings"],
     ['{"program": ["node"]}', "unknown key program; known keys are programs and folders"],
     ["{", "JSON"],
-  ])("%s is refused with the file's name and the reason", async (recipe, reason) => {
+  ])("readRecipe rejects %s with the file's name and the reason", async (recipe, reason) => {
     const folder = await recipeFolder(recipe);
     await expect(readRecipe(folder)).rejects.toThrow(reason);
     await expect(readRecipe(folder)).rejects.toThrow(join(folder, "image.json"));
@@ -355,13 +355,13 @@ describe("an image recipe", () => {
   test.each([
     [{ programs: ["no-such-program"], folders: [] }, "program no-such-program not found"],
     [{ programs: [], folders: ["../../outside"] }, "outside the image"],
-  ])("%j collects nothing and says why", async (recipe, reason) => {
+  ])("collectRootfs rejects %j with the reason", async (recipe, reason) => {
     const rootfs = await recipeFolder("{}");
     await expect(collectRootfs(recipe, rootfs)).rejects.toThrow(reason);
   });
 });
 
-describe("the lab's command line", () => {
+describe("the lab's CLI", () => {
   const lab = (...args: string[]): ReturnType<typeof run> =>
     run([process.execPath, "--import", "tsx", LAB_MAIN, ...args], { env: { ...process.env, NO_COLOR: "1" } });
 
@@ -376,7 +376,7 @@ describe("the lab's command line", () => {
     [["image", "somewhere"], "image needs a SOURCE and a TAG"],
     [["up", "--name", "Not a name"], 'invalid lab name "Not a name"'],
     [["down", "--name", "../x"], 'invalid lab name "../x"'],
-  ])("%j is bad usage: exit code 2 and the reason on stderr", async (args, reason) => {
+  ])("rejects %j with exit code 2 and the reason on stderr", async (args, reason) => {
     const { code, stdout, stderr } = await lab(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(reason);
@@ -388,7 +388,7 @@ describe("the lab's command line", () => {
     expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
   });
 
-  test("status of a lab that is not there says what to do", async () => {
+  test("status of a lab that is not running fails with the remedy", async () => {
     const { code, stderr } = await lab("status", "--name", newName());
     expect(code).toBe(1);
     expect(stderr).toContain("bring it up first");
@@ -399,7 +399,7 @@ function subnetOf(lab: Lab): string {
   return lab.server.address.replace(/\.\d+$/, "");
 }
 
-/** The body, or undefined when nobody answers within a second. */
+/** Returns the body. Undefined without a reply within 1 s. */
 async function fetchText(url: string): Promise<string | undefined> {
   try {
     const response = await fetch(url, {

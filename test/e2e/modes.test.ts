@@ -7,7 +7,7 @@ import { docker, listTasks } from "./support/tasks.js";
 
 const BUSYBOX = "/usr/bin/busybox";
 
-/** The database becomes healthy when somebody makes a file in it; the website runs on the other host. */
+/** The database becomes healthy when the test creates a file in it. The website runs on the other host. */
 const SHOP = `
 services:
   db:
@@ -41,7 +41,7 @@ services:
     deploy: { mode: replicated-job, restart_policy: { condition: on-failure, max_attempts: 1 } }
 `;
 
-describe("services of other kinds", () => {
+describe("jobs, dependencies and autoscaling", () => {
   let lab: Lab;
 
   beforeAll(async () => {
@@ -56,7 +56,7 @@ describe("services of other kinds", () => {
     timeoutMs: CONVERGE_TIMEOUT_MS,
   });
 
-  test("start in the order of their dependencies, over hosts, and say what they wait for", async () => {
+  test("services start in the order of their dependencies across hosts, and report what they wait for", async () => {
     const { code, stderr } = await deploy(lab, "shop", SHOP, "--detach");
     expect(code, stderr).toBe(0);
     await waitUntil(
@@ -78,18 +78,18 @@ describe("services of other kinds", () => {
     expect(await states("shop_migrate")).toEqual(["complete", "complete", "complete"]);
   });
 
-  test("fail at once when a job does, with its exit code", async () => {
+  test("a failed job fails the deploy at once, with its exit code", async () => {
     const { code, stderr } = await deploy(lab, "broken", FAILING);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/exit code 7/);
   });
 
-  test("grow with the load that their containers put on their hosts", async () => {
+  test("autoscaling adds a replica when the CPU load is above the target", async () => {
     const { code, stderr } = await deploy(lab, "load", LOAD);
     expect(code, stderr).toBe(0);
     await waitUntil(
       async () => (await listRunning(lab, "load_busy")).length === 2,
-      within("a second replica of what keeps a processor busy"),
+      within("a second replica of the busy service"),
     );
   });
 });

@@ -11,7 +11,7 @@ import {
 import { listRunning } from "./support/containers.js";
 import { docker } from "./support/tasks.js";
 
-/** A client on the first host, and a server on each of the others. */
+/** A client on the first host, and a server on each other host. */
 const PAIR = `
 services:
   client:
@@ -28,10 +28,10 @@ services:
 
 const BODY_BYTES = 65_536;
 
-describe("networks over hosts when things go wrong", () => {
+describe("overlay networks under faults", () => {
   let lab: Lab;
   let client: string;
-  /** Of the service api. */
+  /** Virtual IP of the service `api`. */
   let vip: readonly string[];
 
   beforeAll(async () => {
@@ -44,7 +44,7 @@ describe("networks over hosts when things go wrong", () => {
   });
   afterAll(() => lab?.down());
 
-  /** What the client gets; undefined: nothing. */
+  /** Returns the ID of the replica that answers the client. Undefined without a reply. */
   async function get(name: string): Promise<string | undefined> {
     const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 3 ${name} 80`;
     const answer = await inClient(`${request} || true`);
@@ -55,14 +55,14 @@ describe("networks over hosts when things go wrong", () => {
     return docker(lab.host("h1"), "exec", client, "/usr/bin/busybox", "sh", "-c", script).catch(() => "");
   }
 
-  /** Who answers to a name, by many questions. */
-  async function answering(name: string, times: number): Promise<ReadonlySet<string | undefined>> {
+  /** Returns the replicas that answer `times` requests to a name. Undefined stands for a failed request. */
+  async function repliesFrom(name: string, times: number): Promise<ReadonlySet<string | undefined>> {
     const seen = new Set<string | undefined>();
     for (let time = 0; time < times; time += 1) seen.add(await get(name));
     return seen;
   }
 
-  /** What the client is told that a name stands for. */
+  /** Returns the addresses to which a name resolves in the client. */
   async function addressesOf(name: string): Promise<readonly string[]> {
     const shown = await inClient(`busybox nslookup ${name} | busybox sed '1,/^$/d'`);
     return [...shown.matchAll(/^Address(?: \d+)?: ([\d.]+)/gm)].map(([, address = ""]) => address).sort();
@@ -71,13 +71,13 @@ describe("networks over hosts when things go wrong", () => {
   const bothAnswer = (): Promise<true> =>
     waitUntil(
       async () => {
-        const seen = await answering("api", 4);
+        const seen = await repliesFrom("api", 4);
         return seen.size === 2 && !seen.has(undefined);
       },
-      { what: "both replicas answer", timeoutMs: CONVERGE_TIMEOUT_MS },
+      { what: "replies from both replicas", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
 
-  test("what is said is not cut off at the edge: the largest packet, and 64 KiB in one piece", async () => {
+  test("a network carries packets of its full MTU, and 64 KiB over one connection", async () => {
     await bothAnswer();
     const [replica] = await listRunning(lab, "shop_api");
     const host = lab.host(replica?.host ?? "");
@@ -99,7 +99,7 @@ describe("networks over hosts when things go wrong", () => {
       "/usr/bin/busybox",
       "sh",
       "-c",
-      // Its input stays open: else it would end the connection at once.
+      // nc ends the connection at the end of its input, so sleep keeps it open.
       "busybox sleep 5 | busybox nc -l -p 9000 -w 10 | busybox wc -c",
     );
     await waitUntil(
@@ -107,13 +107,13 @@ describe("networks over hosts when things go wrong", () => {
         const holders = await docker(host, "exec", replica?.id ?? "", "/usr/bin/busybox", "netstat", "-lnt");
         return holders.includes(":9000 ");
       },
-      { what: "the port is open", timeoutMs: CONVERGE_TIMEOUT_MS },
+      { what: "the port to be open", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
     await inClient(`busybox head -c ${BODY_BYTES} /dev/zero | busybox nc -w 3 ${address} 9000`);
     expect(await listening).toBe(String(BODY_BYTES));
   });
 
-  test("a name stands for one address, tasks. before it for those of all tasks", async () => {
+  test("a service name resolves to its virtual IP, and tasks.NAME to the addresses of all tasks", async () => {
     await bothAnswer();
     const tasks = await addressesOf("tasks.api");
     expect(tasks).toHaveLength(2);
@@ -122,13 +122,13 @@ describe("networks over hosts when things go wrong", () => {
     expect(tasks).not.toContain(vip[0]);
   });
 
-  test("names and connections go on while no server is there", async () => {
+  test("names and connections keep working without a server", async () => {
     await lab.server.kill();
     try {
-      expect((await answering("api", 6)).has(undefined)).toBe(false);
-      // The name server and the kernel know it all without the agent, too.
+      expect((await repliesFrom("api", 6)).has(undefined)).toBe(false);
+      // The DNS server and the kernel need no agent either.
       await lab.host("h1").killProcess("agent");
-      expect((await answering("api", 6)).has(undefined)).toBe(false);
+      expect((await repliesFrom("api", 6)).has(undefined)).toBe(false);
       await lab.host("h1").startAgent();
     } finally {
       await lab.server.start();
@@ -136,15 +136,15 @@ describe("networks over hosts when things go wrong", () => {
     await bothAnswer();
   });
 
-  test("a host that loses its power leaves the names, and is back in the network when it returns", async () => {
+  test("names omit the tasks of a killed host until it returns", async () => {
     const lost = lab.host("h3");
     await lost.kill();
     await waitUntil(
       async () => {
-        const seen = await answering("api", 4);
+        const seen = await repliesFrom("api", 4);
         return seen.size === 1 && !seen.has(undefined);
       },
-      { what: "the replica that is left answers alone", timeoutMs: CONVERGE_TIMEOUT_MS },
+      { what: "replies from the remaining replica only", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
     expect(await addressesOf("api")).toEqual(vip);
     await lost.start();

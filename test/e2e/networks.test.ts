@@ -17,7 +17,7 @@ import {
 } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
 
-/** Each tier on another host; only api is in both networks. */
+/** Each tier runs on another host. Only `api` is in both networks. */
 const THREE_TIERS = `
 services:
   web:
@@ -42,7 +42,7 @@ networks:
   back: { internal: true }
 `;
 
-/** The default network, which nobody names. */
+/** Services in the stack's default network, with names and resolver options. */
 const pair = (nameServer: string): string => `
 services:
   web:
@@ -61,12 +61,12 @@ services:
     deploy: { placement: { constraints: [node.hostname == h2] } }
 `;
 
-/** What a name of the outside stands for. */
+/** Address to which the outside DNS server resolves every name. */
 const OUTSIDE = "192.0.2.80";
 
-describe("networks over three hosts", () => {
+describe("networks across three hosts", () => {
   let lab: Lab;
-  /** This side of the lab's cable, where somebody answers for names of the outside. */
+  /** This machine's address in the lab, where the outside DNS server listens. */
   let nameServer: string;
   const outside = createSocket("udp4");
 
@@ -83,7 +83,7 @@ describe("networks over three hosts", () => {
     outside.bind(53, nameServer);
     await once(outside, "listening");
     await waitForNetworks(lab);
-    // Three hosts are more than packets for everybody are copied to then; two, as in the last stack, are not.
+    // Networks with more than two hosts use static forwarding instead of flooding. The stack "pair" has only two.
     lab.server.berthServer.extraArgs = ["--network-flood-limit", "2"];
     await lab.server.killProcess("server", "SIGKILL");
     await lab.server.startServer();
@@ -96,13 +96,13 @@ describe("networks over three hosts", () => {
   const busybox = (service: string, ...command: string[]) =>
     lab.berth(["exec", service, "/usr/bin/busybox", ...command]);
 
-  /** What a name stands for, as a container of a service is told. */
+  /** Returns the addresses to which a name resolves in a service's container. */
   async function resolve(service: string, name: string): Promise<readonly string[]> {
     const { stdout } = await busybox(service, "nslookup", name);
     return [...stdout.matchAll(/^Address: (\S+)$/gm)].map(([, address = ""]) => address);
   }
 
-  /** What a container of a service gets from the first that a name stands for; undefined when it gets nothing. */
+  /** Fetches from the first address of a name in a service's container. Undefined without a reply. */
   async function fetchFrom(service: string, name: string): Promise<string | undefined> {
     const [address] = await resolve(service, name);
     if (address === undefined) return undefined;
@@ -110,19 +110,20 @@ describe("networks over three hosts", () => {
     return code === 0 ? stdout.trim() : undefined;
   }
 
-  async function answered(service: string, name: string): Promise<string> {
+  /** Waits until a service's container gets a reply from a name, and returns it. */
+  async function waitForReply(service: string, name: string): Promise<string> {
     let body: string | undefined;
     await waitUntil(
       async () => {
         body = await fetchFrom(service, name);
         return body !== undefined;
       },
-      { what: `${service} gets an answer from ${name}`, timeoutMs: CONVERGE_TIMEOUT_MS },
+      { what: `a reply from ${name} to ${service}`, timeoutMs: CONVERGE_TIMEOUT_MS },
     );
     return body ?? "";
   }
 
-  /** What the doctor says of a host, by what it looked at. */
+  /** Runs `berth doctor` on a host. Returns the verdicts by subject. */
   async function diagnosis(host: string): Promise<ReadonlyMap<string, string>> {
     const machine = lab.host(host);
     const servers = lab.serverAddresses.join();
@@ -140,8 +141,8 @@ describe("networks over three hosts", () => {
     return stdout.split("\n").filter((name) => name.includes("_"));
   }
 
-  test("stack deploy makes them, and says so", async () => {
-    // As a firewall that lets nothing in that nobody allowed.
+  test("stack deploy creates and lists them", async () => {
+    // Imitates a firewall that drops all traffic that is not explicitly allowed.
     await lab.host("h2").exec(["iptables", "-A", "INPUT", "-i", "bth+", "-j", "DROP"]);
     const { code, stdout, stderr } = await deploy(lab, "shop", THREE_TIERS);
     expect(stderr).toBe("");
@@ -151,29 +152,29 @@ describe("networks over three hosts", () => {
     expect(listed).toMatch(/shop_back\s+overlay\s+cluster\s+10\.\S+\s+3\s+2/);
   });
 
-  test("services find each other by their names, wherever they run", async () => {
+  test("services reach each other by name on any host", async () => {
     for (const name of ["api", "backend", "api.front", "tasks.api", "api.shop", "shop_api"]) {
-      await answered("shop_web", name);
+      await waitForReply("shop_web", name);
     }
-    await answered("shop_api.1", "db");
-    await answered("shop_api.1", "storage");
-    // In an internal network alone.
-    await answered("shop_db", "api");
+    await waitForReply("shop_api.1", "db");
+    await waitForReply("shop_api.1", "storage");
+    // `db` is in an internal network only.
+    await waitForReply("shop_db", "api");
     const bodies = new Set<string>();
-    await waitUntil(async () => bodies.add(await answered("shop_web", "api")).size === 3, {
-      what: "all three replicas answer",
+    await waitUntil(async () => bodies.add(await waitForReply("shop_web", "api")).size === 3, {
+      what: "replies from all three replicas",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
   });
 
-  test("nothing goes to every host where many take part", async () => {
+  test("networks with more hosts than the flood limit do not flood", async () => {
     const { stdout } = await lab.host("h1").exec(["bridge", "fdb", "show"]);
     const tunnels = stdout.split("\n").filter((line) => line.includes("dev btv"));
     expect(tunnels.filter((line) => line.startsWith("00:00:00:00:00:00"))).toEqual([]);
     expect(tunnels.filter((line) => line.includes("self static")).length).toBeGreaterThanOrEqual(3);
   });
 
-  test("a host's doctor asks for names as its containers do", async () => {
+  test("doctor detects that containers cannot resolve names", async () => {
     const h2 = lab.host("h2");
     const names = async (): Promise<readonly string[]> => {
       const ofNames = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("names in"));
@@ -187,26 +188,26 @@ describe("networks over three hosts", () => {
     await h2.exec(["nft", "delete table ip wall"]);
   });
 
-  test("a host's doctor looks at the way to each other host, and at the packets that it takes", async () => {
+  test("doctor checks the path to each other host and its MTU", async () => {
     const peers = async (): Promise<Readonly<Record<string, string>>> => {
       const ofPeers = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("peer "));
       return Object.fromEntries(ofPeers);
     };
-    const well = { "peer h1": "ok", "peer h1 MTU": "ok", "peer h3": "ok", "peer h3 MTU": "ok" };
-    expect(await peers()).toEqual(well);
+    const allOk = { "peer h1": "ok", "peer h1 MTU": "ok", "peer h3": "ok", "peer h3 MTU": "ok" };
+    expect(await peers()).toEqual(allOk);
     const port = ["nsenter", `--net=${labPaths(lab.name).lanNetns}`, "ip", "link", "set", "h3", "mtu"];
     await runOrThrow([...port, "1400"]);
-    const narrow = await peers();
+    const withSmallMtu = await peers();
     await runOrThrow([...port, "1500"]);
-    expect(narrow).toEqual({ ...well, "peer h3 MTU": "failed" });
+    expect(withSmallMtu).toEqual({ ...allOk, "peer h3 MTU": "failed" });
   });
 
-  test("networks keep apart what they do not join", async () => {
+  test("services without a common network cannot reach each other", async () => {
     expect(await fetchFrom("shop_web", "db")).toBeUndefined();
     expect(await fetchFrom("shop_db", "web")).toBeUndefined();
   });
 
-  test("names follow what runs", async () => {
+  test("names resolve to running tasks only", async () => {
     expect((await lab.berth(["service", "scale", "shop_api=1"])).code).toBe(0);
     await waitForReplicas(lab, "shop_api", 1);
     const bodies = new Set<string>();
@@ -215,41 +216,41 @@ describe("networks over three hosts", () => {
     expect([...bodies]).not.toContain("nothing");
   });
 
-  test("the default network needs no word", async () => {
+  test("services without a networks key join the default network", async () => {
     const { code } = await deploy(lab, "pair", pair(nameServer));
     expect(code).toBe(0);
-    await answered("pair_web", "api");
-    await answered("pair_web", "the-api");
-    await answered("pair_web", "linked");
+    await waitForReply("pair_web", "api");
+    await waitForReply("pair_web", "the-api");
+    await waitForReply("pair_web", "linked");
     expect(await fetchFrom("pair_web", "db")).toBeUndefined();
   });
 
-  test("a container has the names and the resolver that its file gives it", async () => {
-    const said = async (service: string, ...command: string[]): Promise<string> =>
+  test("a container has the hostname, hosts and resolver options of its Compose file", async () => {
+    const outputOf = async (service: string, ...command: string[]): Promise<string> =>
       (await busybox(service, ...command)).stdout;
-    expect(await said("pair_web", "hostname")).toBe("front-door\n");
-    expect(await said("pair_web", "hostname", "-f")).toBe("front-door.berth.test\n");
-    const hosts = await said("pair_web", "cat", "/etc/hosts");
+    expect(await outputOf("pair_web", "hostname")).toBe("front-door\n");
+    expect(await outputOf("pair_web", "hostname", "-f")).toBe("front-door.berth.test\n");
+    const hosts = await outputOf("pair_web", "cat", "/etc/hosts");
     expect(hosts).toMatch(/^10\.9\.8\.7\s+legacy$/m);
     expect(hosts).toMatch(/^10\.9\.8\.6\s+old$/m);
 
-    const resolver = await said("pair_api", "cat", "/etc/resolv.conf");
+    const resolver = await outputOf("pair_api", "cat", "/etc/resolv.conf");
     expect(resolver).toMatch(/^search nosuch\.test berth\.test$/m);
     expect(resolver).toMatch(/^options ndots:2 timeout:3$/m);
     expect(await resolve("pair_api", "www.example.test")).toEqual([OUTSIDE]);
-    // This nslookup asks for a plain name in the search domains alone; with a dot behind it, as it is.
+    // BusyBox's nslookup resolves a plain name in the search domains only, and a name with a final dot as it is.
     expect(await resolve("pair_api", "plain")).toContain(OUTSIDE);
     expect(await resolve("pair_api", "plain.")).toEqual([]);
-    await answered("pair_api", "front-door.");
+    await waitForReply("pair_api", "front-door.");
   });
 
-  test("dockerd is restarted: its host's part of them is there again", async () => {
+  test("a restart of dockerd restores the host's part of the networks", async () => {
     await restartDockerd(lab.host("h2"));
     await waitForReplicas(lab, "pair_api", 1);
-    await answered("pair_web", "api");
+    await waitForReply("pair_web", "api");
   });
 
-  test("none holds an address of a host", async () => {
+  test("a subnet that contains a host's address is rejected", async () => {
     const [a, b, c] = lab.host("h1").address.split(".");
     const { code, stderr } = await lab.berth([
       "network",
@@ -262,15 +263,15 @@ describe("networks over three hosts", () => {
     expect(stderr).toMatch(/the address of node h\d/);
   });
 
-  test("they go with their stack, from every host", async () => {
+  test("stack rm removes them from every host", async () => {
     for (const stack of ["shop", "pair"]) expect((await lab.berth(["stack", "rm", stack])).code).toBe(0);
     await waitUntil(async () => (await lab.berth(["network", "ls", "-q"])).stdout === "", {
-      what: "no network is left",
+      what: "all networks to be removed",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     for (const { name } of lab.hosts) {
       await waitUntil(async () => (await networksOn(name)).length === 0, {
-        what: `no network is left on ${name}`,
+        what: `all networks to be removed from ${name}`,
         timeoutMs: CONVERGE_TIMEOUT_MS,
       });
     }

@@ -18,11 +18,11 @@ services:
 `;
 const TABLE = "test-loss";
 const LOSSY_MS = 5_000;
-/** A suspicion takes less than half a second, a death one; and then something would happen. */
+/** The leader suspects a node within 0.5 s and marks it down within about 1 s, so a wrong reaction shows by then. */
 const FAULT_MS = 2_500;
 const STOPPED_MS = 2_000;
 
-describe("a cluster in a bad network", () => {
+describe("a cluster with packet loss", () => {
   let lab: Lab;
   let containers: readonly string[];
 
@@ -38,7 +38,7 @@ describe("a cluster in a bad network", () => {
   const runningIds = async (): Promise<readonly string[]> =>
     (await listRunning(lab, "shop_web")).map(({ id }) => id).sort();
 
-  /** Drops what comes in to a machine and fits the words of a rule, until it is told otherwise. */
+  /** Drops incoming packets of a machine that match an nft expression. Undefined removes the rule. */
   async function drop(machine: Pick<Lab["server"], "exec">, rule: string | undefined): Promise<void> {
     const chain = `chain in { type filter hook prerouting priority -350; policy accept; ${rule} drop\n }`;
     const table = rule === undefined ? "" : `table ip ${TABLE} { ${chain}\n }`;
@@ -47,14 +47,14 @@ describe("a cluster in a bad network", () => {
     expect(code, stderr).toBe(0);
   }
 
-  /** Of all packets between machines, this share gets lost. */
+  /** Drops this percentage of all packets between the machines. */
   async function lose(percent: number): Promise<void> {
     const addresses = [lab.server, ...lab.hosts].map(({ address }) => address).join(", ");
     const rule = `ip saddr { ${addresses} } iifname != "lo" numgen random mod 100 < ${percent}`;
     for (const machine of [lab.server, ...lab.hosts]) await drop(machine, percent > 0 ? rule : undefined);
   }
 
-  /** How often anybody took new connections from a host, by the leader's decision or an agent's own. */
+  /** Returns the number of suspicions, by the leader and by the agents. */
   async function suspicions(): Promise<number> {
     const metrics = await (await fetch(`http://${lab.server.address}:${SERVER_HTTP_PORT}/metrics`)).text();
     const [, byLeader = "none"] = /^berth_node_suspicions_total (\d+)/m.exec(metrics) ?? [];
@@ -63,36 +63,36 @@ describe("a cluster in a bad network", () => {
     return Number(byLeader) + byAgents;
   }
 
-  async function expectUnmoved(): Promise<void> {
+  async function expectUnchanged(): Promise<void> {
     expect(await runningIds()).toEqual(containers);
     expect([...(await readyNodes(lab))].sort()).toEqual(["h1", "h2", "h3"]);
   }
 
-  test("suspects nobody while one packet of twenty gets lost", async () => {
+  test("suspects no node at 5 percent loss", async () => {
     const before = await suspicions();
     await lose(5);
     await sleep(LOSSY_MS);
     expect(await suspicions()).toBe(before);
-    await expectUnmoved();
+    await expectUnchanged();
   });
 
-  test("replaces nothing while nearly one of five gets lost", async () => {
+  test("replaces no task at 19 percent loss", async () => {
     await lose(19);
     await sleep(LOSSY_MS);
     await lose(0);
-    await expectUnmoved();
+    await expectUnchanged();
   });
 
-  test("replaces nothing because one host does not hear another", async () => {
+  test("replaces no task when one host does not receive packets of another", async () => {
     await drop(lab.host("h1"), `ip saddr ${lab.host("h2").address}`);
     await sleep(FAULT_MS);
-    await expectUnmoved();
-    // The one that does not hear it sends it nothing; who asks meets the others at once.
+    await expectUnchanged();
+    // h1 sends no new connections to h2, so clients of h1 reach the other replicas without delay.
     expect(new Set(await fetchBodies(`http://${lab.host("h1").address}:${PORT}`, 6)).size).toBe(2);
     await drop(lab.host("h1"), undefined);
   });
 
-  test("suspects nobody because an agent stands still for two seconds", async () => {
+  test("suspects no node when its agent is frozen for two seconds", async () => {
     await sleep(1_000);
     const before = await suspicions();
     await lab.host("h2").killProcess("agent", "SIGSTOP");
@@ -100,6 +100,6 @@ describe("a cluster in a bad network", () => {
     await lab.host("h2").killProcess("agent", "SIGCONT");
     await sleep(1_000);
     expect(await suspicions()).toBe(before);
-    await expectUnmoved();
+    await expectUnchanged();
   });
 });

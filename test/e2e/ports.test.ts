@@ -42,7 +42,7 @@ describe("published ports", () => {
   const refused = (host: string, port: number): Promise<void> =>
     expect(fetchBody(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
 
-  test("mode host: the host with the task answers, and no other", async () => {
+  test("mode host: only the task's host answers", async () => {
     expect((await deploy(lab, "hosted", hostMode(1))).code).toBe(0);
     const [task] = await listRunning(lab, "hosted_web");
     const there = task?.host ?? "";
@@ -50,7 +50,7 @@ describe("published ports", () => {
     await refused(there === "h1" ? "h2" : "h1", 9000);
   });
 
-  test("mode host: two tasks never share a port of a host, and one that finds no host says why", async () => {
+  test("mode host: two tasks never share a host's port, and a task without a host reports why", async () => {
     const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/9000.tcp is taken by another task on 2 nodes/);
@@ -61,7 +61,7 @@ describe("published ports", () => {
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
   });
 
-  test("UDP: every host answers", async () => {
+  test("every host answers on a UDP port", async () => {
     await lab.loadImage(SHOP, "shop:1");
     const echo = `
 services:
@@ -76,7 +76,7 @@ services:
     for (const { address } of lab.hosts) expect(await requestUdp(address, 5353, "hi")).toBe("echo hi");
   });
 
-  test("a range of ports to one: the first of them is taken", async () => {
+  test("a range of published ports with one target publishes the first free port", async () => {
     const { code, stderr } = await deploy(lab, "choice", web('["8100-8102:80"]'));
     expect(code, stderr).toBe(0);
     for (const { name } of lab.hosts) {
@@ -85,7 +85,7 @@ services:
     }
   });
 
-  test("a range of ports to another: each leads to its own", async () => {
+  test("a range of published ports with a range of targets maps each port to its own target", async () => {
     const second = "mkdir -p /tmp/two && echo two >/tmp/two/index.html && busybox httpd -p 81 -h /tmp/two";
     const command = `command: ["/usr/bin/busybox", "sh", "-c", "${second} && exec /usr/bin/hello"]`;
     const { code, stderr } = await deploy(lab, "range", web('["8110-8111:80-81"]', command));
@@ -96,7 +96,7 @@ services:
     }
   });
 
-  test("on 127.0.0.1: every host answers itself alone", async () => {
+  test("a port on 127.0.0.1 answers its own host only", async () => {
     const { code, stderr } = await deploy(lab, "local", web('["127.0.0.1:8200:80"]'));
     expect(code, stderr).toBe(0);
     for (const host of lab.hosts) {
@@ -106,13 +106,13 @@ services:
     }
   });
 
-  test("a port that somebody else has on one host: the deploy goes well, and node inspect tells who", async () => {
-    const squatter = await docker(lab.host("h1"), "run", "-d", "-p", "8300:80", "hello:1");
+  test("a port that another program uses on one host is a problem of that node, not of the deploy", async () => {
+    const occupant = await docker(lab.host("h1"), "run", "-d", "-p", "8300:80", "hello:1");
     const { code, stderr } = await deploy(lab, "taken", web('["8300:80"]'));
     expect(code, stderr).toBe(0);
     const [task] = await listRunning(lab, "taken_web");
     expect(await fetchBody(url("h2", 8300))).toContain(task?.id.slice(0, 12));
-    const wait = { what: "the problem to be told", timeoutMs: CONVERGE_TIMEOUT_MS };
+    const wait = { what: "the node to report the problem", timeoutMs: CONVERGE_TIMEOUT_MS };
     await waitUntil(async () => (await listProblems(lab, "h1")).length > 0, wait);
     expect(await listProblems(lab, "h1")).toEqual([
       expect.stringMatching(
@@ -121,9 +121,9 @@ services:
     ]);
     expect(await listProblems(lab, "h2")).toEqual([]);
 
-    await docker(lab.host("h1"), "rm", "-f", squatter);
+    await docker(lab.host("h1"), "rm", "-f", occupant);
     await waitUntil(async () => (await listProblems(lab, "h1")).length === 0, {
-      what: "the problem to be over",
+      what: "the node to report no problems",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     expect(await fetchBody(url("h1", 8300))).toContain(task?.id.slice(0, 12));

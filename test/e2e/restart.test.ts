@@ -5,11 +5,11 @@ import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./s
 import { type Container, listContainers, listRunning, readLifetime } from "./support/containers.js";
 import { docker, listTasks } from "./support/tasks.js";
 
-/** The smallest delay before the second restart: 1 s, less a quarter of jitter. It doubles with each more. */
+/** Shortest delay before the second restart: 1 s minus 25 percent jitter. It doubles with each further restart. */
 const SECOND_DELAY_MS = 750;
-/** Seven seconds of pauses, and five containers one after the other on a machine that does other things, too. */
+/** Four restarts take 7 s of delays and five container starts. The rest is for a busy machine. */
 const FOUR_RESTARTS_TIMEOUT_MS = 90_000;
-/** Long enough for several restarts, if there were any. */
+/** Long enough to observe several unwanted restarts. */
 const QUIET_MS = 3_000;
 
 function service(command: string, more = ""): string {
@@ -23,7 +23,7 @@ services:
 `;
 }
 
-/** A container that is removed is killed first: which of both is seen depends on how fast it goes. */
+/** Docker kills a container before it removes it; the agent may observe either. */
 const BY_HAND = /(stopped|removed) outside berth/;
 
 const ONCE = "deploy: { restart_policy: { condition: none } }";
@@ -40,7 +40,7 @@ describe("containers that end", () => {
     return (await listContainers(lab)).filter((container) => container.service === name);
   }
 
-  /** Pauses before restarts, by the number of the restart in a row, on Docker's clock. */
+  /** Returns the delays before restarts by the number of consecutive restarts, on Docker's clock. */
   async function pausesOf(name: string): Promise<ReadonlyMap<number, number>> {
     const runs = new Map<number, { readonly beginMs: number; readonly endMs: number }>();
     for (const { containerId, restarts, node: host } of await listTasks(lab, name)) {
@@ -53,7 +53,7 @@ describe("containers that end", () => {
     return new Map(pauses.filter(([, pauseMs]) => !Number.isNaN(pauseMs)));
   }
 
-  test("a crash loop is restarted ever more slowly, and the exit code is shown", async () => {
+  test("restarts of a crash loop back off exponentially, and service ps shows the exit code", async () => {
     expect((await deploy(lab, "loop", service("exit 7"), "--detach")).code).toBe(0);
     const isSlow = async (): Promise<boolean> => (await pausesOf("loop_job")).has(4);
     await waitUntil(isSlow, { what: "four restarts", timeoutMs: FOUR_RESTARTS_TIMEOUT_MS });
@@ -66,7 +66,7 @@ describe("containers that end", () => {
     expect((await lab.berth(["stack", "rm", "loop"])).code).toBe(0);
   });
 
-  test("a one-shot that completes is a deploy that went well, and runs once", async () => {
+  test("a one-shot that completes makes the deploy succeed and runs once", async () => {
     const { code, stderr } = await deploy(lab, "once", service("exit 0", ONCE));
     expect(code, stderr).toBe(0);
     await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
@@ -74,7 +74,7 @@ describe("containers that end", () => {
     expect(await listTasks(lab, "once_job")).toMatchObject([{ state: "complete", exitCode: 0 }]);
   });
 
-  test("a one-shot that fails is a deploy that failed, with its exit code as the reason", async () => {
+  test("a one-shot that fails makes the deploy fail, with its exit code", async () => {
     const { code, stderr, stdout } = await deploy(lab, "fails", service("exit 3", ONCE));
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/exit code 3/);
@@ -85,17 +85,17 @@ describe("containers that end", () => {
     ["removed", ["rm", "-f"]],
     ["stopped", ["stop", "-t", "1"]],
     ["killed", ["kill"]],
-  ])("a container that is %s by hand is replaced, and the reason is shown", async (how, words) => {
+  ])("a container that is %s by hand is replaced, and service ps shows the reason", async (how, args) => {
     const stack = `by-hand-${how}`;
     const stays = service("exec /usr/bin/hello", "deploy: { replicas: 2 }");
     expect((await deploy(lab, stack, stays)).code).toBe(0);
     const [victim] = await listRunning(lab, `${stack}_job`);
     if (victim === undefined) throw new Error("nothing runs");
-    await docker(lab.host(victim.host), ...words, victim.id);
-    const isTold = async (): Promise<boolean> =>
+    await docker(lab.host(victim.host), ...args, victim.id);
+    const isReported = async (): Promise<boolean> =>
       (await listTasks(lab, `${stack}_job`)).some(({ message }) => BY_HAND.test(message));
-    const told = { what: "a task that says so", timeoutMs: CONVERGE_TIMEOUT_MS };
-    await waitUntil(isTold, told).catch(async (cause: unknown) => {
+    const wait = { what: "a task with the reason", timeoutMs: CONVERGE_TIMEOUT_MS };
+    await waitUntil(isReported, wait).catch(async (cause: unknown) => {
       throw new Error(JSON.stringify(await listTasks(lab, `${stack}_job`)), { cause });
     });
     await waitForReplicas(lab, `${stack}_job`, 2);

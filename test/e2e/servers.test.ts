@@ -30,17 +30,17 @@ describe("three hosts, each with a server and its etcd", () => {
   });
   afterAll(() => lab?.down());
 
-  function untilLedBy(isRight: (host: LabHost) => boolean): Promise<LabHost> {
+  function waitForLeader(matches: (host: LabHost) => boolean): Promise<LabHost> {
     return waitUntil(
       async () => {
         const host = await lab.leaderHost();
-        return host !== undefined && isRight(host) && host;
+        return host !== undefined && matches(host) && host;
       },
-      { what: "another leader", timeoutMs: CONVERGE_TIMEOUT_MS },
+      { what: "a leader", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
   }
 
-  async function untilWhole(): Promise<void> {
+  async function waitForAllServers(): Promise<void> {
     await waitUntil(async () => (await readyNodes(lab)).length === 3, {
       what: "three ready nodes",
       timeoutMs: CONVERGE_TIMEOUT_MS,
@@ -48,15 +48,15 @@ describe("three hosts, each with a server and its etcd", () => {
     await Promise.all(lab.servers.map((server) => server.waitUntilHealthy()));
   }
 
-  /** Changes the service through whichever server answers. */
+  /** Scales the service through any server that answers. */
   async function scale(replicas: number): Promise<void> {
     const { code, stderr } = await lab.berth(["service", "scale", `shop_web=${replicas}`]);
     expect(code, stderr).toBe(0);
     await waitForReplicas(lab, "shop_web", replicas);
   }
 
-  test("the leader's host loses its power: another leads, all replicas run, no new request fails", async () => {
-    const leader = await untilLedBy(() => true);
+  test("a power cut of the leader's host elects a new leader, and only requests in flight on the host fail", async () => {
+    const leader = await waitForLeader(() => true);
     const asked = lab.hosts.find((host) => host !== leader);
     const traffic = new HttpTraffic({
       url: `http://${asked?.address}:8080/`,
@@ -66,55 +66,55 @@ describe("three hosts, each with a server and its etcd", () => {
     traffic.start();
     try {
       await leader.kill();
-      await untilLedBy((host) => host !== leader);
+      await waitForLeader((host) => host !== leader);
       await waitForReplicas(lab, "shop_web", REPLICAS);
     } finally {
       await traffic.stop();
     }
     const summary = summarize(traffic.outcomes);
     expect(summary.sent).toBeGreaterThan(100);
-    // Some may have been inside a replica at the moment that its host went dark.
+    // Requests in flight on the killed host are lost with it.
     expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(3);
     await scale(REPLICAS + 1);
   });
 
-  test("the host comes back: its server and its etcd take part again", async () => {
+  test("the server and etcd of a returned host rejoin the cluster", async () => {
     const lost = lab.hosts.find((host) => !host.isUp);
     await lost?.start();
-    await untilWhole();
+    await waitForAllServers();
     expect(await lost?.server?.health()).toMatchObject({ status: "ok", role: "follower" });
     await waitForReplicas(lab, "shop_web", REPLICAS + 1);
   });
 
-  test("the leader's process is killed: another leads", async () => {
-    const leader = await untilLedBy(() => true);
+  test("a killed leader process is replaced by another leader", async () => {
+    const leader = await waitForLeader(() => true);
     await leader.server?.kill("server");
-    await untilLedBy((host) => host !== leader);
+    await waitForLeader((host) => host !== leader);
     await scale(REPLICAS);
     await leader.server?.startWithoutWaiting();
-    await untilWhole();
+    await waitForAllServers();
   });
 
-  test("the leader is told to stop: it hands over, and no call fails meanwhile", async () => {
-    const leader = await untilLedBy(() => true);
+  test("a leader that gets SIGTERM hands over without failed calls", async () => {
+    const leader = await waitForLeader(() => true);
     const asking = Array.from({ length: 5 }, () => lab.berth(["service", "ls"]));
     await leader.server?.kill("server", "SIGTERM");
     for (const { code, stderr } of await Promise.all(asking)) expect(code, stderr).toBe(0);
-    await untilLedBy((host) => host !== leader);
+    await waitForLeader((host) => host !== leader);
     await waitUntil(() => leader.server?.processes("server").length === 0, {
-      what: "the former leader to end",
+      what: "the former leader to exit",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     await leader.server?.startWithoutWaiting();
-    await untilWhole();
+    await waitForAllServers();
   });
 
-  test("the leader stands still for longer than its lease: another leads, and its return changes nothing", async () => {
-    const leader = await untilLedBy(() => true);
+  test("a leader that is frozen beyond its lease is replaced, and does not lead again when it resumes", async () => {
+    const leader = await waitForLeader(() => true);
     await leader.server?.kill("server", "SIGSTOP");
-    const next = await untilLedBy((host) => host !== leader);
+    const next = await waitForLeader((host) => host !== leader);
     await leader.server?.kill("server", "SIGCONT");
-    await untilWhole();
+    await waitForAllServers();
     expect((await lab.leaderHost())?.name).toBe(next.name);
     await scale(REPLICAS + 1);
   });

@@ -16,10 +16,10 @@ import { fetchBodies } from "./support/http.js";
 const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));
 const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.url));
 const WEB_PORT = 8000;
-/** What `web` answers when all three tiers reach each other. */
+/** Reply of `web` when all three tiers reach each other. */
 const ALL_TIERS = /^web\.(\S+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
 
-describe("three tiers that talk by name", () => {
+describe("three tiers that reach each other by name", () => {
   let lab: Lab;
 
   beforeAll(async () => {
@@ -38,7 +38,7 @@ describe("three tiers that talk by name", () => {
 
   const url = (host: string): string => `http://${lab.host(host).address}:${WEB_PORT}/`;
 
-  // This machine's own Docker may lack Compose; another release's brings it.
+  // This machine's Docker may lack Compose; the Docker of BERTH_LAB_DOCKER includes it.
   test.runIf(process.env.BERTH_LAB_DOCKER)("Docker Compose takes the file as it is", async () => {
     const compose = (...words: string[]) =>
       lab.host("h1").exec(["docker", "compose", "-f", `${STACK}compose.yml`, ...words]);
@@ -49,10 +49,10 @@ describe("three tiers that talk by name", () => {
     expect((await compose("down", "--volumes")).code).toBe(0);
   });
 
-  test("each on a host of its own: web reaches api, api reaches redis, asked from any host", async () => {
+  test("web reaches api and api reaches redis when each runs on another host, through any host", async () => {
     await deployTiers("apart.yml");
     for (const host of ["h1", "h2", "h3"]) {
-      await untilAllTiersAnswer(host);
+      await waitForAllTiers(host);
       const answers = await fetchBodies(url(host), 4);
       for (const answer of answers) {
         const [, , webHost, , apiHost] = ALL_TIERS.exec(answer) ?? [];
@@ -63,20 +63,20 @@ describe("three tiers that talk by name", () => {
     expect((await listRunning(lab, "tiers_redis")).map(({ host }) => host)).toEqual(["h3"]);
   });
 
-  test("what is not on a network does not know its names", async () => {
+  test("a container cannot resolve names of networks that it is not in", async () => {
     const lookup = async (name: string) =>
       lab.berth(["exec", "tiers_web", "/usr/bin/node", "-e", lookupOf(name)], { timeoutMs: 60_000 });
     expect((await lookup("api")).code).toBe(0);
     expect((await lookup("redis")).code).toBe(1);
   });
 
-  test("each host killed in turn under traffic: api moves, redis counts on when its host is back", async () => {
-    // Anew, since what runs stays where it is when its constraints go: both api on one host.
+  test("after each host was killed in turn under traffic, api has moved and redis has kept its data", async () => {
+    // Redeploy: tasks keep their hosts when their constraints are removed, so both api tasks would stay on one host.
     expect((await lab.berth(["stack", "rm", "tiers"])).code).toBe(0);
     await deployTiers();
     const webIsEverywhere = async () => (await listRunning(lab, "tiers_web")).length === 3;
     await waitUntil(webIsEverywhere, { what: "web on each host", timeoutMs: CONVERGE_TIMEOUT_MS });
-    await untilAllTiersAnswer("h1");
+    await waitForAllTiers("h1");
     for (const victim of ["h3", "h2", "h1"]) {
       const asked = victim === "h1" ? "h2" : "h1";
       const hitsBefore = await hits(asked);
@@ -89,11 +89,11 @@ describe("three tiers that talk by name", () => {
         await traffic.stop();
       }
       const summary = summarize(traffic.outcomes);
-      // Requests inside containers of the host at the moment that it goes dark are lost with it.
+      // Requests in flight on the killed host are lost with it.
       expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(2);
       await lab.host(victim).start();
       await untilReady();
-      await untilAllTiersAnswer(asked);
+      await waitForAllTiers(asked);
       expect(await hits(asked)).toBeGreaterThan(hitsBefore);
     }
   });
@@ -105,7 +105,7 @@ describe("three tiers that talk by name", () => {
     });
   }
 
-  async function untilAllTiersAnswer(asked: string): Promise<void> {
+  async function waitForAllTiers(asked: string): Promise<void> {
     await waitUntil(async () => (await fetchBodies(url(asked), 6)).every((text) => ALL_TIERS.test(text)), {
       what: "web, api and redis to reach each other",
       timeoutMs: CONVERGE_TIMEOUT_MS,
@@ -118,7 +118,7 @@ describe("three tiers that talk by name", () => {
   }
 });
 
-/** Ends with 0 if the name has an address. */
+/** Returns a Node script that exits with 0 when the name resolves. */
 function lookupOf(name: string): string {
   return `require("dns").lookup(${JSON.stringify(name)}, (error) => process.exit(error ? 1 : 0))`;
 }

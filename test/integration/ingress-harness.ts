@@ -23,6 +23,10 @@ import { temporaryFolder } from "../harness/temporary-folder.js";
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
 
+/** Transport of all ingress processes whose test does not choose one. `npm run test:node` sets it for a second run. */
+const TRANSPORT = process.env.BERTH_INGRESS_TRANSPORT;
+const TRANSPORT_ARGS = TRANSPORT === undefined ? [] : ["--transport", TRANSPORT];
+
 /** Returns a deadline for one call to the ingress process. */
 export function deadline(): AbortSignal {
   return AbortSignal.timeout(CALL_DEADLINE_MS);
@@ -66,6 +70,8 @@ export async function openTestIngress(
     logger: pino({ level: "silent" }),
     signal: new AbortController().signal,
     ...options,
+    // Of two --transport options, the last one counts.
+    args: [...TRANSPORT_ARGS, ...(options.args ?? [])],
   });
   return {
     isServing: ingress.isServing,

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 
-/** A file that must be refused, and the beginning of the line that says so: its place, and what is wrong there. */
+/** An invalid Compose file, with the expected error: its position and the reason. */
 export interface BadFile {
   readonly what: string;
   readonly content: string | Uint8Array;
@@ -10,7 +10,7 @@ export interface BadFile {
 const HUGE_BYTES = 6_000_000;
 const DEEP = 50_000;
 
-/** Nine times nine times nine … texts. */
+/** Returns a YAML bomb: aliases that expand to 9 to the power of `levels` strings. */
 function bomb(levels: number): string {
   const lines = Array.from({ length: levels }, (_, level) => {
     const item = level === 0 ? "lol" : `*a${level - 1}`;
@@ -19,7 +19,7 @@ function bomb(levels: number): string {
   return `${lines.join("\n")}\nservices: { web: { image: hello:1, command: *a${levels - 1} } }\n`;
 }
 
-/** A file whose service `web` has one more line. */
+/** Returns a file whose service `web` has one more line. */
 const web = (line: string): string => `services:\n  web:\n    image: hello:1\n    ${line}\n`;
 
 export const BAD_FILES: readonly BadFile[] = [
@@ -41,7 +41,7 @@ export const BAD_FILES: readonly BadFile[] = [
   { what: "a bad port", content: web('ports: ["99999:80"]'), message: /:4:13: .*99999/ },
   { what: "a duplicate port", content: web('ports: ["81:80", "81:80"]'), message: /:4:22: .*81.*already/ },
   {
-    what: "a port that another service has",
+    what: "a port that another service publishes",
     content: `${web('ports: ["81:80"]')}  other:\n    image: hello:1\n    ports: ["81:80"]\n`,
     message: /:7:12: .*81.*already published by the service web/,
   },
@@ -51,26 +51,38 @@ export const BAD_FILES: readonly BadFile[] = [
     content: web("deploy: { placement: { constraints: [x] } }"),
     message: /:4:42: /,
   },
-  { what: "what is not supported", content: web("secrets: [key]"), message: /:4:5: .*not supported yet/ },
+  { what: "an unsupported key", content: web("secrets: [key]"), message: /:4:5: .*not supported yet/ },
   { what: "a missing image", content: "services:\n  web: {}\n", message: /:2:3: .*no image/ },
   { what: "a missing variable", content: web("user: ${NOPE?say who}"), message: /:4:11: .*NOPE.*say who/ },
   { what: "a duplicate key", content: web("image: hello:2"), message: /:4:5: .*duplicate key "image"/ },
   {
-    what: "a name that is too long",
+    what: "a name of 70 characters",
     content: web("").replace("web", "w".repeat(70)),
     message: /:2:3: .*at most 63/,
   },
   { what: "a name that is not ASCII", content: web("").replace("web", "größe"), message: /:2:3: .*ASCII/ },
   { what: "a tab", content: "services:\n\tweb: {}\n", message: /:2:1: .*[Tt]ab/ },
-  { what: "no end of a list", content: web("ports: [80"), message: /:\d+:\d+: / },
+  { what: "an unterminated list", content: web("ports: [80"), message: /:\d+:\d+: / },
   { what: "a YAML bomb", content: bomb(9), message: /:\d+:\d+: .*more than 200000 values/ },
   { what: "deep nesting", content: `services: ${"[".repeat(DEEP)}`, message: /:1:\d+: .*nested too deeply/ },
   { what: "an empty file", content: "", message: /:1:1: .*empty/ },
   { what: "blank lines", content: " \n\n", message: /:1:1: .*empty/ },
   { what: "a huge file", content: new Uint8Array(HUGE_BYTES).fill(0x23), message: /:1:1: .*bytes/ },
-  { what: "CRLF line ends", content: web("prots: []").replaceAll("\n", "\r\n"), message: /:4:5: .*"prots"/ },
-  { what: "a byte order mark", content: `\ufeff${web("prots: []")}`, message: /:4:5: .*"prots"/ },
-  { what: "a byte order mark before the mistake", content: "\ufeffprots: 1\n", message: /:1:1: .*"prots"/ },
+  {
+    what: "CRLF line endings",
+    content: web("prots: []").replaceAll("\n", "\r\n"),
+    message: /:4:5: .*"prots"/,
+  },
+  {
+    what: "an unknown key after a byte order mark",
+    content: `\ufeff${web("prots: []")}`,
+    message: /:4:5: .*"prots"/,
+  },
+  {
+    what: "a mistake right after a byte order mark",
+    content: "\ufeffprots: 1\n",
+    message: /:1:1: .*"prots"/,
+  },
   { what: "UTF-16", content: Buffer.from(`\ufeff${web("")}`, "utf16le"), message: /:1:1: .*not UTF-8/ },
   { what: "a NUL byte", content: web("user: a\0b"), message: /:4:12: .*NUL/ },
 ];

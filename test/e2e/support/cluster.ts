@@ -12,10 +12,10 @@ import { listRunningSlots } from "./containers.js";
 const HELLO = fileURLToPath(new URL("../../../deploy/images/hello", import.meta.url));
 const NODES_READY_TIMEOUT_MS = 60_000;
 
-/** Faults have stopped: by then the desired state must be reached again. */
+/** berth promises to reach the desired state within 30 s after the last fault. */
 export const CONVERGE_TIMEOUT_MS = 30_000;
 
-/** A lab with berth, the image `hello:1` on every host, and every node ready. */
+/** Creates a lab with berth and the image `hello:1` on every host. Waits until all nodes are ready. */
 export async function createCluster(
   hosts: number,
   options: Pick<CreateLabOptions, "servers"> = {},
@@ -40,7 +40,7 @@ interface ListedNode {
   readonly status: string;
 }
 
-/** Host names of the nodes that the control plane calls ready; none while it cannot be asked. */
+/** Returns the hostnames of the ready nodes. Empty while the control plane does not answer. */
 export async function readyNodes(lab: Lab): Promise<readonly string[]> {
   const { code, stdout } = await lab.berth(["node", "ls", "-o", "json"]);
   if (code !== 0) return [];
@@ -48,30 +48,30 @@ export async function readyNodes(lab: Lab): Promise<readonly string[]> {
   return nodes.filter(({ status }) => status.toLowerCase() === "ready").map(({ hostname }) => hostname);
 }
 
-/** Waits until every host has said that it can have networks: without, tasks run there outside their default network. */
+/** Waits until every host reports overlay support. Until then, tasks run there without their default network. */
 export async function waitForNetworks(lab: Lab): Promise<void> {
   const names = lab.hosts.map(({ name }) => name);
-  const capable = async (): Promise<boolean> => {
+  const supportsOverlay = async (): Promise<boolean> => {
     const { stdout } = await lab.berth(["node", "inspect", ...names]);
     const nodes = JSON.parse(stdout) as readonly {
       readonly dataPlane: { readonly overlay: boolean } | null;
     }[];
     return nodes.every(({ dataPlane }) => dataPlane?.overlay);
   };
-  await waitUntil(capable, { what: "hosts that can have networks", timeoutMs: CONVERGE_TIMEOUT_MS });
+  await waitUntil(supportsOverlay, { what: "overlay support on all hosts", timeoutMs: CONVERGE_TIMEOUT_MS });
 }
 
-/** As an upgrade of Docker does: it ends by itself, with all of its containers, and starts again. */
+/** Restarts dockerd with SIGTERM, as an upgrade of Docker does. Its containers end too. */
 export async function restartDockerd(host: LabHost): Promise<void> {
   await host.killProcess("dockerd", "SIGTERM");
   await waitUntil(() => host.processes("dockerd").length === 0, {
-    what: `dockerd of ${host.name} to end`,
+    what: `dockerd of ${host.name} to exit`,
     timeoutMs: CONVERGE_TIMEOUT_MS,
   });
   await host.startDockerd();
 }
 
-/** Writes a Compose file and deploys it; extra arguments go to `berth stack deploy`. */
+/** Deploys a Compose file. Passes extra arguments to `berth stack deploy`. */
 export async function deploy(
   lab: Lab,
   stack: string,
@@ -89,8 +89,8 @@ export async function deploy(
 }
 
 /**
- * Waits until `replicas` slots run, each once, on Docker's word. Which numbers they have is nobody's promise: a slot
- * whose former task has not confirmed its stop is passed over.
+ * Waits until Docker runs `replicas` slots of a service, each once. Slot numbers may have gaps: berth skips a slot whose
+ * former task has not confirmed its stop.
  */
 export async function waitForReplicas(lab: Lab, service: string, replicas: number): Promise<void> {
   let slots: readonly number[] = [];
@@ -99,9 +99,9 @@ export async function waitForReplicas(lab: Lab, service: string, replicas: numbe
       slots = await listRunningSlots(lab, service);
       return slots.length === replicas && new Set(slots).size === replicas;
     },
-    { what: `${replicas} slots of ${service}`, timeoutMs: CONVERGE_TIMEOUT_MS },
+    { what: `${replicas} running slots of ${service}`, timeoutMs: CONVERGE_TIMEOUT_MS },
   ).catch((cause: unknown) => {
-    throw new Error(`${service} should run ${replicas} slots, and runs ${slots.join(" ") || "none"}`, {
+    throw new Error(`expected ${replicas} running slots of ${service}, got ${slots.join(" ") || "none"}`, {
       cause,
     });
   });

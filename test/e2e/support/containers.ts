@@ -4,7 +4,7 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 
 const CALL_TIMEOUT_MS = 10_000;
 
-/** A container as Docker itself tells it: promises are checked on this, not on what the control plane believes. */
+/** A container as Docker reports it. Tests check promises on this, not on the control plane's view. */
 export interface Container {
   readonly host: string;
   readonly id: string;
@@ -22,20 +22,20 @@ interface ListedContainer {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
-/** All containers of all hosts that are up. */
+/** Returns all containers of all hosts that are up. */
 export async function listContainers(lab: Lab): Promise<readonly Container[]> {
   const perHost = await Promise.all(lab.hosts.filter((host) => host.isUp).map(containersOf));
   return perHost.flat();
 }
 
-/** Running containers of one service, by its full name. */
+/** Returns the running containers of one service, by its full name. */
 export async function listRunning(lab: Lab, service: string): Promise<readonly Container[]> {
   return (await listContainers(lab)).filter(
     (container) => container.running && container.service === service,
   );
 }
 
-/** The slots of a service that have a running container, sorted; a slot that has two is there twice. */
+/** Returns the slots of a service with a running container, sorted. A slot with two containers occurs twice. */
 export async function listRunningSlots(lab: Lab, service: string): Promise<readonly number[]> {
   return (await listRunning(lab, service)).map(({ slot }) => Number(slot)).sort((a, b) => a - b);
 }
@@ -53,7 +53,7 @@ async function containersOf(host: LabHost): Promise<readonly Container[]> {
   }));
 }
 
-/** When a container's process was started, by Docker's clock: changes with every restart. */
+/** Returns the time of a container's last start, by Docker's clock. */
 export async function readStartedAt(lab: Lab, container: Pick<Container, "host" | "id">): Promise<string> {
   const inspected = (await dockerGet(lab.host(container.host), `/containers/${container.id}/json`)) as {
     readonly State: { readonly StartedAt: string };
@@ -61,7 +61,7 @@ export async function readStartedAt(lab: Lab, container: Pick<Container, "host" 
   return inspected.State.StartedAt;
 }
 
-/** When a container began and ended, by Docker's clock; undefined: it is gone, or has not ended. */
+/** Returns when a container started and ended, by Docker's clock. Undefined when it is removed or has not ended. */
 export async function readLifetime(
   lab: Lab,
   container: Pick<Container, "host" | "id">,
@@ -72,8 +72,8 @@ export async function readLifetime(
     | undefined;
   const beginMs = Date.parse(inspected?.State.StartedAt ?? "");
   const endMs = Date.parse(inspected?.State.FinishedAt ?? "");
-  // One that has not ended yet has a date in the year 1. One that ended at once may have begun "after" that: Docker
-  // notes the begin when the start has been answered.
+  // FinishedAt is in the year 1 while the container runs. StartedAt may be later than FinishedAt, because Docker records
+  // it only after the start has returned.
   return endMs > 0 ? { beginMs: Math.min(beginMs, endMs), endMs } : undefined;
 }
 
@@ -93,7 +93,7 @@ function dockerGet(host: LabHost, path: string): Promise<unknown> {
         });
       },
     );
-    req.on("timeout", () => req.destroy(new Error(`docker on ${host.name} did not answer ${path}`)));
+    req.on("timeout", () => req.destroy(new Error(`docker on ${host.name}: timeout of ${path}`)));
     req.on("error", reject);
     req.end();
   });

@@ -1,6 +1,6 @@
 import { fetchBody } from "../../../deploy/lab/http-traffic.js";
 
-/** The bodies of `times` requests, one after the other, each on a connection of its own. */
+/** Sends `times` requests in sequence, each on its own connection, and returns the trimmed bodies. */
 export async function fetchBodies(url: string, times: number): Promise<readonly string[]> {
   const bodies: string[] = [];
   for (let i = 0; i < times; i++) bodies.push((await fetchBody(url)).trim());

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { isAlive, type ProcessRef, processRef } from "../../../deploy/lab/processes.js";
 
 /**
- * Everything on this machine by which a lab could be noticed, a line each: links, routes, firewall rules, mounts in
- * any mount namespace, control groups, folders, and those of `processes` that live.
+ * Returns everything that exists of a lab on this machine, one line each: links, routes, firewall rules, mounts in any
+ * mount namespace, control groups, folders, and those of `processes` that are alive.
  */
 export function labTraces(lab: string, subnet: string, processes: readonly ProcessRef[]): string[] {
   const carriesName = (line: string): boolean => line.includes(lab) || line.includes(`${subnet}.`);
@@ -19,7 +19,7 @@ export function labTraces(lab: string, subnet: string, processes: readonly Proce
   ];
 }
 
-/** A process and all below it, through nested PID namespaces. */
+/** Returns a process and all its descendants, across nested PID namespaces. */
 export function processTree(root: ProcessRef): ProcessRef[] {
   const { pid } = root;
   const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
@@ -32,7 +32,7 @@ export function processTree(root: ProcessRef): ProcessRef[] {
   ];
 }
 
-/** What is mounted anywhere: each mount namespace once. */
+/** Returns the mounts of all mount namespaces. */
 function allMounts(): string[] {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const byNamespace = new Map(pids.map((pid) => [mountNamespaceOf(pid) ?? pid, pid]));

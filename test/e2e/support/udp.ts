@@ -4,10 +4,10 @@ import { setTimeout as delay } from "node:timers/promises";
 const ATTEMPTS = 5;
 const ANSWER_TIMEOUT_MS = 1_000;
 
-/** Sends a datagram and gives back the answer; again when none comes, for datagrams may be lost. */
+/** Sends a datagram and returns the reply. Repeats it when no reply arrives, because datagrams may get lost. */
 export async function requestUdp(address: string, port: number, text: string): Promise<string> {
   const socket = createSocket("udp4");
-  // A closed port answers with an ICMP message, which is no answer to us.
+  // Ignore the ICMP error of a closed port.
   socket.on("error", () => {});
   try {
     const answer = new Promise<string>((resolve) => {
@@ -18,7 +18,7 @@ export async function requestUdp(address: string, port: number, text: string): P
       const heard = await Promise.race([answer, delay(ANSWER_TIMEOUT_MS, undefined)]);
       if (heard !== undefined) return heard;
     }
-    throw new Error(`no answer from ${address}:${port}/udp`);
+    throw new Error(`no reply from ${address}:${port}/udp`);
   } finally {
     socket.close();
   }
