@@ -1,85 +1,66 @@
-import { rm } from "node:fs/promises";
 import { TaskState } from "@berth/proto";
 import { PROBE_PORT } from "@berth/proto/probe";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
-import { AgentProcess } from "./agent/agent-process.js";
-import { DockerHost } from "./agent/docker-host.js";
-import { FakeLeader } from "./agent/fake-leader.js";
+import { useAgent } from "./agent/agent-fixture.js";
 import { specOf, taskOf } from "./agent/specs.js";
 
-/** As process 1 of its container it takes no notice of SIGTERM, and is asked for a grace of a minute. */
-const STUBBORN = { command: ["sleep", "1000"], container: { stopGraceMs: 60_000 } };
+/** Ignores SIGTERM, as process 1 of a container does, so that stopping it takes the whole grace period. */
+const IGNORES_SIGTERM = { command: ["sleep", "1000"], container: { stopGraceMs: 60_000 } };
 
-describe("an agent whose leader falls silent", () => {
-  let docker: DockerHost;
-  let leader: FakeLeader;
-  let agent: AgentProcess;
-  let dataDir: string;
+const fixture = useAgent();
+const stateOf = (taskId: string): TaskState | undefined => fixture.status(taskId)?.state;
 
-  beforeAll(async () => {
-    docker = await DockerHost.start();
-  });
-  afterAll(() => docker?.close());
-
-  beforeEach(async () => {
-    dataDir = temporaryFolder();
-    leader = await FakeLeader.start();
-    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
-    await eventually("the agent has joined", () => leader.hasSession);
-  });
-  afterEach(async () => {
-    await agent.stopWithIngress();
-    await leader.close();
-    await docker.removeContainers();
-    await rm(dataDir, { recursive: true, force: true });
-  });
-
-  const stateOf = (taskId: string): TaskState | undefined => leader.reports.get(taskId)?.status?.state;
-
-  test("stops its at-most-one tasks by itself, whatever their grace, and no others", async () => {
-    const spec = specOf(STUBBORN);
+describe("an agent without contact to its leader", () => {
+  test("kills its at-most-one tasks regardless of their grace period, and keeps the others", async () => {
+    const { docker, leader } = fixture;
+    const spec = specOf(IGNORES_SIGTERM);
     const ordinary = taskOf(spec);
-    const single = { ...taskOf(spec), atMostOne: true };
-    leader.sendComplete([spec], [ordinary, single]);
-    await eventually("both run", () =>
-      [ordinary, single].every(({ id }) => stateOf(id) === TaskState.RUNNING),
-    );
+    const atMostOne = { ...taskOf(spec), atMostOne: true };
+    leader.sendComplete([spec], [ordinary, atMostOne]);
+    for (const { id } of [ordinary, atMostOne]) await fixture.waitForState(id, TaskState.RUNNING);
     leader.acknowledgesHeartbeats = false;
     await eventually(
       "the at-most-one task is dead",
-      async () => (await docker.runningContainers(single.id)).length === 0,
+      async () => (await docker.runningContainers(atMostOne.id)).length === 0,
     );
     expect(await docker.runningContainers(ordinary.id)).toHaveLength(1);
-    const failed = await eventually("its end is told", () =>
-      stateOf(single.id) === TaskState.FAILED ? leader.reports.get(single.id) : undefined,
-    );
-    expect(failed.status?.message).toMatch(
+    const failed = await fixture.waitForState(atMostOne.id, TaskState.FAILED);
+    expect(failed.message).toMatch(
       /no contact with the leader, and at most one instance of this task may run/,
     );
+  });
 
-    const next = { ...taskOf(spec), atMostOne: true };
-    leader.sendIncrement({ tasks: [next] });
-    await eventually("the order is taken", () => leader.appliedSequence === leader.sequence);
-    expect(await docker.runningContainers(next.id)).toEqual([]);
+  test("starts an at-most-one task only after the leader acknowledges heartbeats again", async () => {
+    const { docker, leader } = fixture;
+    const spec = specOf(IGNORES_SIGTERM);
+    const first = { ...taskOf(spec), atMostOne: true };
+    leader.sendComplete([spec], [first]);
+    await fixture.waitForState(first.id, TaskState.RUNNING);
+    leader.acknowledgesHeartbeats = false;
+    // The fence is up once the running task has been killed.
+    await fixture.waitForState(first.id, TaskState.FAILED);
+    const second = { ...taskOf(spec), atMostOne: true };
+    leader.sendIncrement({ tasks: [second] });
+    await eventually("the assignment is applied", () => leader.appliedSequence === leader.sequence);
+    expect(stateOf(second.id)).not.toBe(TaskState.RUNNING);
+    expect(await docker.runningContainers(second.id)).toEqual([]);
     leader.acknowledgesHeartbeats = true;
-    await eventually("the next one runs", () => stateOf(next.id) === TaskState.RUNNING);
+    await fixture.waitForState(second.id, TaskState.RUNNING);
   });
+});
 
-  test("answers whether it reaches another host", async () => {
-    leader.send({
-      $case: "probe",
-      value: { requestId: "lives", address: "127.0.0.1", port: PROBE_PORT },
-    });
-    leader.send({
-      $case: "probe",
-      value: { requestId: "silent", address: "255.255.255.255", port: PROBE_PORT },
-    });
-    await eventually("both are answered", () => leader.probeResults.length === 2);
-    expect(leader.probeResults).toEqual([
-      { requestId: "lives", answered: true },
-      { requestId: "silent", answered: false },
-    ]);
-  });
+test("an agent reports whether a probe of another host was answered", async () => {
+  const { leader } = fixture;
+  for (const [requestId, address] of [
+    ["up", "127.0.0.1"],
+    ["down", "255.255.255.255"],
+  ] as const) {
+    leader.send({ $case: "probe", value: { requestId, address, port: PROBE_PORT } });
+  }
+  await eventually("both results arrive", () => leader.probeResults.length === 2);
+  expect(leader.probeResults).toEqual([
+    { requestId: "up", answered: true },
+    { requestId: "down", answered: false },
+  ]);
 });

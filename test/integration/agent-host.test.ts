@@ -10,15 +10,17 @@ import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 
-describe("what an agent says of its host", () => {
-  const engine = new FakeEngine();
+describe("an agent describes its host", () => {
+  let engine: FakeEngine;
   let dataDir: string;
   let leader: FakeLeader;
   let agent: AgentProcess;
+  /** A program of the host that is not berth's. */
   let program: Server;
 
   beforeEach(async () => {
     dataDir = temporaryFolder();
+    engine = new FakeEngine();
     engine.volumes.push("shop_data", "0".repeat(64), "a_volume");
     await engine.listen(join(dataDir, "docker.sock"));
     program = createServer().listen(0, "127.0.0.1");
@@ -39,18 +41,24 @@ describe("what an agent says of its host", () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const said = (what: string, holds: (description: NodeDescription) => boolean): Promise<NodeDescription> =>
-    eventually(what, () => leader.descriptions.find(holds));
+  const waitForDescription = (
+    condition: string,
+    matches: (description: NodeDescription) => boolean,
+  ): Promise<NodeDescription> => eventually(condition, () => leader.descriptions.find(matches));
 
-  test("is its volumes before it is ready, its resources, and ports of other programs", async () => {
-    const ready = await said("the host is ready", ({ engineReady }) => engineReady);
+  test("with its resources and named volumes, before it reports itself as ready", async () => {
+    const ready = await waitForDescription("the host is ready", ({ engineReady }) => engineReady);
     expect(ready).toMatchObject({ volumes: ["a_volume", "shop_data"], generic: { gpu: 2 } });
     expect(ready.pids).toBeGreaterThan(0);
+  });
+
+  test("with the ports on which other programs listen", async () => {
     const address = program.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const listener = { protocol: PortSpec_Protocol.TCP, address: "127.0.0.1", port };
-    const isTold = ({ listeners }: NodeDescription): boolean => listeners.some((one) => one.port === port);
-    const told = await said("the program's port is told", isTold);
-    expect(told.listeners).toContainEqual(listener);
+    const description = await waitForDescription("the port is reported", ({ listeners }) =>
+      listeners.some((each) => each.port === port),
+    );
+    expect(description.listeners).toContainEqual(listener);
   });
 });

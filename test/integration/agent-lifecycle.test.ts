@@ -1,233 +1,203 @@
-import { readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { BerthError, DesiredState, TaskState, type TaskStatus } from "@berth/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type AssignedTask, BerthError, DesiredState, TaskState } from "@berth/proto";
+import { describe, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
-import { AgentProcess } from "./agent/agent-process.js";
-import { DockerHost } from "./agent/docker-host.js";
+import { useAgent } from "./agent/agent-fixture.js";
 import { FakeLeader } from "./agent/fake-leader.js";
-import { specOf, taskOf } from "./agent/specs.js";
+import { type SpecOptions, specOf, taskOf } from "./agent/specs.js";
 
-describe("an agent, its Docker daemon and its leader die and come back", () => {
-  let docker: DockerHost;
-  let leader: FakeLeader;
-  let agent: AgentProcess;
-  let dataDir: string;
+const fixture = useAgent();
 
-  beforeAll(async () => {
-    docker = await DockerHost.start();
-  });
-  afterAll(() => docker?.close());
+/** Assigns one task. Resolves when it runs. */
+async function startTask(options: SpecOptions = {}): Promise<AssignedTask> {
+  const spec = specOf(options);
+  const task = taskOf(spec);
+  fixture.leader.sendComplete([spec], [task]);
+  await fixture.waitForState(task.id, TaskState.RUNNING);
+  return task;
+}
 
-  beforeEach(async () => {
-    dataDir = temporaryFolder();
-    leader = await FakeLeader.start();
-    agent = startAgent();
-    await eventually("the agent has joined", () => leader.hasSession);
-  });
-  afterEach(async () => {
-    await agent.stopWithIngress();
-    await leader.close();
-    await docker.removeContainers();
-    await rm(dataDir, { recursive: true, force: true });
-  });
+/** Returns the ID, the status and the start time of each container. */
+async function containerStarts(): Promise<string> {
+  const ids = (await fixture.docker.docker("ps", "-aq")).split("\n");
+  const format = "{{.Id}} {{.State.Status}} {{.State.StartedAt}}";
+  return fixture.docker.docker("inspect", "--format", format, ...ids);
+}
 
-  const startAgent = (): AgentProcess =>
-    new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir });
-  const status = (taskId: string): TaskStatus | undefined => leader.reports.get(taskId)?.status;
-  const reaches = (taskId: string, state: TaskState): Promise<TaskStatus> =>
-    eventually(`task reaches state ${state}`, () => {
-      const now = status(taskId);
-      return now?.state === state ? now : undefined;
-    });
-  const startTimes = (): Promise<string> =>
-    docker
-      .docker("ps", "-aq")
-      .then((ids) =>
-        docker.docker(
-          "inspect",
-          "--format",
-          "{{.Id}} {{.State.Status}} {{.State.StartedAt}}",
-          ...ids.split("\n"),
-        ),
-      );
-  const rejoin = async (): Promise<void> => {
-    leader.endSession();
-    leader.reports.clear();
-    agent = startAgent();
-    await eventually("the agent has joined again", () => leader.hasSession);
-  };
+/** Waits until the agent has written this text to its state file. */
+async function waitForStateFile(text: string): Promise<void> {
+  await eventually(`state.json contains ${text}`, async () =>
+    (await readFile(join(fixture.dataDir, "state.json"), "utf8")).includes(text),
+  );
+}
 
-  test("killed and started again: containers are untouched and adopted", async () => {
+const engineReady = (): boolean | undefined => fixture.leader.descriptions.at(-1)?.engineReady;
+
+describe("an agent that ends", () => {
+  test("adopts its containers untouched when it starts after SIGKILL", async () => {
+    const { agent, leader } = fixture;
     const spec = specOf();
     const tasks = [taskOf(spec), taskOf(spec, { slot: 2 })];
     leader.sendComplete([spec], tasks);
-    for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
-    const before = await startTimes();
+    for (const { id } of tasks) await fixture.waitForState(id, TaskState.RUNNING);
+    const before = await containerStarts();
     await agent.kill("SIGKILL");
-    await rejoin();
+    await fixture.restartAgent();
     leader.sendComplete([spec], tasks);
-    for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
-    expect(await startTimes()).toBe(before);
+    for (const { id } of tasks) await fixture.waitForState(id, TaskState.RUNNING);
+    expect(await containerStarts()).toBe(before);
   });
 
-  test("a leader that stands still, though its host answers, is left for the next one within seconds", async () => {
+  test("exits with status 0 on SIGTERM and keeps its containers running", async () => {
+    await startTask();
+    const before = await containerStarts();
+    expect(await fixture.agent.kill("SIGTERM")).toBe(0);
+    expect(await containerStarts()).toBe(before);
+  });
+
+  test("creates one container for each task although it is killed repeatedly while it starts them", async () => {
+    const { docker, leader } = fixture;
+    const spec = specOf();
+    const tasks = Array.from({ length: 8 }, (_, index) => taskOf(spec, { slot: index + 1 }));
+    for (let round = 0; round < 4; round += 1) {
+      leader.sendComplete([spec], tasks);
+      // Any moment is correct. Different delays interrupt the agent at different steps.
+      await sleep(150 + 200 * round);
+      await fixture.agent.kill("SIGKILL");
+      await fixture.restartAgent();
+    }
+    leader.sendComplete([spec], tasks);
+    for (const { id } of tasks) await fixture.waitForState(id, TaskState.RUNNING);
+    const labels = await docker.docker("ps", "-a", "--format", '{{.Label "berth.task.id"}}');
+    expect(labels.split("\n").sort()).toEqual(tasks.map(({ id }) => id).sort());
+  });
+
+  test("does not start an ended task again after a restart, even when its container was removed", async () => {
+    const { agent, docker, leader } = fixture;
+    const spec = specOf({ command: ["sh", "-c", "exit 3"] });
+    const task = taskOf(spec);
+    leader.sendComplete([spec], [task]);
+    await fixture.waitForState(task.id, TaskState.FAILED);
+    await waitForStateFile("TASK_STATE_FAILED");
+    await agent.kill("SIGKILL");
+    await docker.removeContainers();
+    await fixture.restartAgent();
+    leader.sendComplete([spec], [task]);
+    expect(await fixture.waitForState(task.id, TaskState.FAILED)).toMatchObject({ exitCode: 3 });
+    expect(await docker.docker("ps", "-aq")).toBe("");
+  });
+
+  test("refuses to share a data directory: the second agent exits with status 1 and the first keeps its session", async () => {
+    const { agent, leader } = fixture;
+    expect(await fixture.startAgent().exited).toBe(1);
+    expect(await readFile(agent.logFile, "utf8")).toMatch(
+      /another agent uses .*: stop it, or start this one with another --data-dir/,
+    );
+    const before = leader.heartbeatCount;
+    await eventually("the first agent sends heartbeats", () => leader.heartbeatCount > before + 2);
+    expect(leader.sessionCount).toBe(1);
+  });
+});
+
+describe("an agent whose dockerd fails", () => {
+  test.each(["SIGTERM", "SIGKILL"] as const)(
+    "reports a %s of dockerd, fails the tasks that ended with it, and continues when dockerd is back",
+    async (signal) => {
+      const { docker, leader } = fixture;
+      const task = await startTask();
+      await docker.host.killProcess("dockerd", signal);
+      await eventually("the agent reports that Docker is unavailable", () => engineReady() === false);
+      await eventually("dockerd has exited", () => docker.host.processes("dockerd").length === 0);
+      await docker.host.startDockerd();
+      await eventually("the agent reports that Docker is available", engineReady);
+      await fixture.waitForState(task.id, TaskState.FAILED);
+      const next = taskOf(specOf());
+      leader.sendIncrement({ tasks: [next] });
+      await fixture.waitForState(next.id, TaskState.RUNNING);
+    },
+  );
+
+  test("keeps its session while dockerd hangs, and applies the assignments of that time afterwards", async () => {
+    const { agent, docker, leader } = fixture;
+    const task = await startTask();
+    await docker.host.killProcess("dockerd", "SIGSTOP");
+    const next = taskOf(specOf(), { slot: 2 });
+    leader.sendIncrement({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
+    await eventually("the agent reports that Docker is unavailable", () => engineReady() === false);
+    expect(leader.descriptions.at(-1)?.problems).toEqual([
+      expect.stringMatching(/^Docker does not answer, since \d{4}-.*Z: /),
+    ]);
+    const before = leader.heartbeatCount;
+    await eventually("the agent sends heartbeats", () => leader.heartbeatCount > before + 5);
+    await docker.host.killProcess("dockerd", "SIGCONT");
+    await fixture.waitForState(next.id, TaskState.RUNNING);
+    await fixture.waitForState(task.id, TaskState.SHUTDOWN);
+    expect(leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
+    const log = await readFile(agent.logFile, "utf8");
+    expect(log.match(/lost connection to Docker/g)).toHaveLength(1);
+  });
+});
+
+describe("an agent whose session ends", () => {
+  test("reports in its next session what ended in between", async () => {
+    const { docker, leader } = fixture;
+    const task = await startTask();
+    const containerId = fixture.status(task.id)?.containerId ?? "";
+    leader.endSession();
+    await docker.docker("kill", containerId);
+    await fixture.waitForState(task.id, TaskState.FAILED);
+  });
+
+  test("leaves a leader that hangs although its host answers, for another server", async () => {
+    const { leader } = fixture;
     const next = await FakeLeader.start();
     try {
       leader.servers = [next.address];
       leader.endSession();
-      await eventually("the agent has heard of the next one", () => leader.hasSession);
+      await eventually("the agent has a session again", () => leader.hasSession);
       leader.isUnresponsive = true;
-      await eventually("the agent has joined another server", () => next.hasSession);
+      await eventually("the agent has a session with the other server", () => next.hasSession);
     } finally {
       await next.close();
     }
   });
 
-  test("SIGTERM: ends with code 0, containers run on", async () => {
-    const spec = specOf();
-    const task = taskOf(spec);
-    leader.sendComplete([spec], [task]);
-    await reaches(task.id, TaskState.RUNNING);
-    const before = await startTimes();
-    expect(await agent.kill("SIGTERM")).toBe(0);
-    expect(await startTimes()).toBe(before);
-  });
-
-  test("a second agent on the same data directory ends with code 1 and says why; the first is not disturbed", async () => {
-    expect(await startAgent().exited).toBe(1);
-    const log = await readFile(agent.logFile, "utf8");
-    expect(log).toMatch(/another agent uses .*: stop it, or start this one with another --data-dir/);
-    const beats = leader.heartbeatCount;
-    await eventually("the first agent beats on", () => leader.heartbeatCount > beats + 2);
-    expect(leader.sessionCount).toBe(1);
-  });
-
-  test("killed again and again while it starts tasks: each ends up with exactly one container", async () => {
-    const spec = specOf();
-    const tasks = Array.from({ length: 8 }, (_, index) => taskOf(spec, { slot: index + 1 }));
-    for (let round = 0; round < 4; round += 1) {
-      leader.sendComplete([spec], tasks);
-      await new Promise((resolve) => setTimeout(resolve, 150 + 200 * round));
-      await agent.kill("SIGKILL");
-      await rejoin();
-    }
-    leader.sendComplete([spec], tasks);
-    for (const { id } of tasks) await reaches(id, TaskState.RUNNING);
-    const labels = await docker.docker("ps", "-a", "--format", '{{.Label "berth.task.id"}}');
-    expect(labels.split("\n").sort()).toEqual(tasks.map(({ id }) => id).sort());
-  });
-
-  test("a task that has ended does not start again after a restart of the agent, container or not", async () => {
-    const spec = specOf({ command: ["sh", "-c", "exit 3"] });
-    const task = taskOf(spec);
-    leader.sendComplete([spec], [task]);
-    await reaches(task.id, TaskState.FAILED);
-    await eventually("it is on disk", async () =>
-      (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes("TASK_STATE_FAILED"),
-    );
-    await agent.kill("SIGKILL");
-    await docker.removeContainers();
-    await rejoin();
-    leader.sendComplete([spec], [task]);
-    expect(await reaches(task.id, TaskState.FAILED)).toMatchObject({ exitCode: 3 });
-    expect(await docker.docker("ps", "-aq")).toBe("");
-  });
-
-  test.each(["SIGTERM", "SIGKILL"] as const)(
-    "dockerd ends by %s and is started again: the agent says so, and the tasks' end is a failure",
-    async (signal) => {
-      const spec = specOf();
-      const task = taskOf(spec);
-      leader.sendComplete([spec], [task]);
-      await reaches(task.id, TaskState.RUNNING);
-      await docker.host.killProcess("dockerd", signal);
-      await eventually(
-        "the leader knows that Docker is away",
-        () => leader.descriptions.at(-1)?.engineReady === false,
-      );
-      await eventually("dockerd is gone", () => docker.host.processes("dockerd").length === 0);
-      await docker.host.startDockerd();
-      await eventually("the leader knows that Docker is back", () => leader.descriptions.at(-1)?.engineReady);
-      await reaches(task.id, TaskState.FAILED);
-      const next = taskOf(spec);
-      leader.sendIncrement({ tasks: [next] });
-      await reaches(next.id, TaskState.RUNNING);
-    },
-  );
-
-  test("dockerd hangs: nothing is lost, what was ordered meanwhile is done after", async () => {
-    const spec = specOf();
-    const task = taskOf(spec);
-    leader.sendComplete([spec], [task]);
-    await reaches(task.id, TaskState.RUNNING);
-    await docker.host.killProcess("dockerd", "SIGSTOP");
-    const next = taskOf(spec, { slot: 2 });
-    leader.sendIncrement({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
-    await eventually(
-      "the leader knows that Docker is away",
-      () => leader.descriptions.at(-1)?.engineReady === false,
-    );
-    expect(leader.descriptions.at(-1)?.problems).toEqual([
-      expect.stringMatching(/^Docker does not answer, since \d{4}-.*Z: /),
-    ]);
-    const beats = leader.heartbeatCount;
-    await eventually("the agent beats on", () => leader.heartbeatCount > beats + 5);
-    await docker.host.killProcess("dockerd", "SIGCONT");
-    await reaches(next.id, TaskState.RUNNING);
-    await reaches(task.id, TaskState.SHUTDOWN);
-    expect(leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
-    const text = await readFile(agent.logFile, "utf8");
-    expect(text.match(/lost connection to Docker/g)).toHaveLength(1);
-  });
-
-  test("the session breaks off: what ended meanwhile is reported in the next one", async () => {
-    const spec = specOf();
-    const task = taskOf(spec);
-    leader.sendComplete([spec], [task]);
-    const { containerId } = await reaches(task.id, TaskState.RUNNING);
-    leader.endSession();
-    await docker.docker("kill", containerId);
-    await reaches(task.id, TaskState.FAILED);
-  });
-
-  test("follows the word of a server that is not the leader, and refuses a leader that has been deposed", async () => {
-    const other = await FakeLeader.start();
-    other.epoch = 5;
-    other.servers = [leader.address, other.address];
-    try {
-      leader.redirectTo = other.address;
-      leader.endSession(
-        new BerthError({ code: "BERTH_NOT_LEADER", message: "deposed", details: { leader: other.address } }),
-      );
-      await eventually("the agent has joined the leader", () => other.hasSession);
-      await eventually("the epoch is on disk", async () =>
-        (await readFile(join(dataDir, "state.json"), "utf8").catch(() => "")).includes('"epoch":5'),
-      );
-      leader.redirectTo = undefined;
-      leader.epoch = 4;
-      other.endSession();
-      await eventually("the agent has tried the old one", () => leader.sessionCount > 1);
-      await eventually("the agent is back with the new one", () => other.sessionCount > 1);
-      const spec = specOf();
-      const task = taskOf(spec);
-      leader.sendComplete([spec], [task]);
-      other.sendComplete([], []);
-      await eventually("orders of the new one are taken", () => other.appliedSequence === other.sequence);
-      expect(await docker.docker("ps", "-aq")).toBe("");
-    } finally {
-      await other.close();
-    }
-  });
-
-  test("a gap in the assignments ends the session; the next complete set puts it right", async () => {
+  test("requests a complete set after a gap in the assignments", async () => {
+    const { leader } = fixture;
     const spec = specOf();
     const task = taskOf(spec);
     leader.sendComplete([], []);
     leader.sendIncrement({ appliesTo: 77, specs: [spec], tasks: [task] });
-    await eventually("the agent has joined again", () => leader.sessionCount === 2);
+    await eventually("the agent starts a second session", () => leader.sessionCount === 2);
     leader.sendComplete([spec], [task]);
-    await reaches(task.id, TaskState.RUNNING);
+    await fixture.waitForState(task.id, TaskState.RUNNING);
+  });
+
+  test("follows a redirect to the leader, and ignores a deposed leader afterwards", async () => {
+    const { docker, leader: deposed } = fixture;
+    const elected = await FakeLeader.start();
+    elected.epoch = 5;
+    elected.servers = [deposed.address, elected.address];
+    try {
+      deposed.redirectTo = elected.address;
+      const details = { leader: elected.address };
+      deposed.endSession(new BerthError({ code: "BERTH_NOT_LEADER", message: "deposed", details }));
+      await eventually("the agent has a session with the leader", () => elected.hasSession);
+      await waitForStateFile('"epoch":5');
+      deposed.redirectTo = undefined;
+      deposed.epoch = 4;
+      elected.endSession();
+      await eventually("the agent tries the deposed leader", () => deposed.sessionCount > 1);
+      await eventually("the agent returns to the leader", () => elected.sessionCount > 1);
+      const spec = specOf();
+      deposed.sendComplete([spec], [taskOf(spec)]);
+      elected.sendComplete([], []);
+      await eventually("the leader's set is applied", () => elected.appliedSequence === elected.sequence);
+      expect(await docker.docker("ps", "-aq")).toBe("");
+    } finally {
+      await elected.close();
+    }
   });
 });

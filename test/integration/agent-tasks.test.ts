@@ -1,7 +1,7 @@
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   DesiredState,
   Health,
@@ -12,58 +12,31 @@ import {
   type TaskStatus,
   VolumeMount,
 } from "@berth/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
-import { AgentProcess } from "./agent/agent-process.js";
-import { DockerHost } from "./agent/docker-host.js";
-import { FakeLeader } from "./agent/fake-leader.js";
+import { reserveTcpPort } from "../harness/reserved-ports.js";
+import { useAgent } from "./agent/agent-fixture.js";
 import { specOf, taskOf } from "./agent/specs.js";
-import { reservePort } from "./ingress-harness.js";
 
 const MIB = 1024 * 1024;
 
+let metricsAddress = "";
+const fixture = useAgent(() => {
+  metricsAddress = `127.0.0.1:${reserveTcpPort()}`;
+  return ["--metrics", metricsAddress];
+});
+const waitForState = (taskId: string, state: TaskState): Promise<TaskStatus> =>
+  fixture.waitForState(taskId, state);
+
 describe("an agent on a real Docker daemon", () => {
-  let docker: DockerHost;
-  let leader: FakeLeader;
-  let agent: AgentProcess;
-  let dataDir: string;
-  let metrics: string;
-
-  beforeAll(async () => {
-    docker = await DockerHost.start();
-  });
-  afterAll(() => docker?.close());
-
-  beforeEach(async () => {
-    dataDir = temporaryFolder();
-    leader = await FakeLeader.start();
-    metrics = `127.0.0.1:${await reservePort()}`;
-    const args = ["--metrics", metrics];
-    agent = new AgentProcess({ servers: [leader.address], dockerSocket: docker.socket, dataDir, args });
-    await eventually("the agent has joined", () => leader.hasSession);
-  });
-  afterEach(async () => {
-    await agent.stopWithIngress();
-    await leader.close();
-    await docker.removeContainers();
-    await rm(dataDir, { recursive: true, force: true });
-  });
-
-  const status = (taskId: string): TaskStatus | undefined => leader.reports.get(taskId)?.status;
-  const reaches = (taskId: string, state: TaskState): Promise<TaskStatus> =>
-    eventually(`task reaches state ${state}`, () => {
-      const now = status(taskId);
-      return now?.state === state ? now : undefined;
-    });
-
-  test("runs what is assigned, publishes its port, stops it and removes it when told", async () => {
+  test("runs an assigned task, publishes its port, stops it and removes it", async () => {
+    const { docker, leader } = fixture;
     const spec = specOf({
       ports: [{ target: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.INGRESS }],
     });
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
-    const running = await reaches(task.id, TaskState.RUNNING);
+    const running = await waitForState(task.id, TaskState.RUNNING);
     expect(await docker.runningContainers(task.id)).toEqual([running.containerId]);
     const name = await docker.docker("inspect", "--format", "{{.Name}}", running.containerId);
     expect(name).toBe(`/shop_web.1.${task.id}`);
@@ -73,17 +46,18 @@ describe("an agent on a real Docker daemon", () => {
     );
 
     leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.SHUTDOWN }] });
-    expect(await reaches(task.id, TaskState.SHUTDOWN)).toMatchObject({ exitCode: 0 });
+    expect(await waitForState(task.id, TaskState.SHUTDOWN)).toMatchObject({ exitCode: 0 });
     expect(await docker.docker("ps", "-aq", "--no-trunc")).toBe(running.containerId);
 
     leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
-    await eventually("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    await eventually("the agent reports the removal", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("ps", "-aq")).toBe("");
     await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
   });
 
-  test("everything that a spec can say reaches Docker, and nothing of it stays behind", async () => {
-    const bind = { source: `${dataDir}/made`, propagation: "", createHostPath: true };
+  test("passes every field of a spec to Docker, and removes anonymous volumes with the container", async () => {
+    const { docker, leader } = fixture;
+    const bind = { source: `${fixture.dataDir}/created`, propagation: "", createHostPath: true };
     const spec = specOf({
       container: {
         env: ["WHERE={{.Node.Hostname}}", "SLOT={{.Task.Slot}}"],
@@ -135,7 +109,7 @@ describe("an agent on a real Docker daemon", () => {
     });
     const task = taskOf(spec, { slot: 3 });
     leader.sendComplete([spec], [task]);
-    const { containerId } = await reaches(task.id, TaskState.RUNNING);
+    const { containerId } = await waitForState(task.id, TaskState.RUNNING);
     const [inspected] = JSON.parse(await docker.docker("inspect", containerId));
     expect(inspected.Config).toMatchObject({
       Env: expect.arrayContaining([`WHERE=${hostname()}`, "SLOT=3"]),
@@ -178,32 +152,34 @@ describe("an agent on a real Docker daemon", () => {
     expect(Object.fromEntries(mounts)).toMatchObject({ "/bound": false, "/anonymous": true });
 
     leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
-    await eventually("the agent says that it is removed", () => leader.reports.get(task.id)?.removed);
+    await eventually("the agent reports the removal", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("volume", "ls", "-q")).toBe("");
   });
 
-  test("reports how a container ended: by itself, badly, for lack of memory", async () => {
-    const ends = specOf({ serviceId: "ends", command: ["true"] });
+  test("reports how a container ended: success, failure or out of memory", async () => {
+    const { docker, leader } = fixture;
+    const succeeds = specOf({ serviceId: "succeeds", command: ["true"] });
     const fails = specOf({ serviceId: "fails", command: ["sh", "-c", "exit 3"] });
-    const greedy = specOf({
-      serviceId: "greedy",
+    const exceeds = specOf({
+      serviceId: "exceeds",
       command: ["sh", "-c", "x=a; while :; do x=$x$x; done"],
       task: { limits: { nanoCpus: 0, memoryBytes: 8 * MIB, pids: 0, generic: {} } },
     });
-    const [good, bad, big] = [taskOf(ends), taskOf(fails), taskOf(greedy)];
-    leader.sendComplete([ends, fails, greedy], [good, bad, big]);
-    expect(await reaches(good.id, TaskState.COMPLETE)).toMatchObject({ exitCode: 0 });
-    expect(await reaches(bad.id, TaskState.FAILED)).toMatchObject({
+    const [success, failure, outOfMemory] = [taskOf(succeeds), taskOf(fails), taskOf(exceeds)];
+    leader.sendComplete([succeeds, fails, exceeds], [success, failure, outOfMemory]);
+    expect(await waitForState(success.id, TaskState.COMPLETE)).toMatchObject({ exitCode: 0 });
+    expect(await waitForState(failure.id, TaskState.FAILED)).toMatchObject({
       exitCode: 3,
       message: "ended with exit code 3",
     });
-    const { message, containerId } = await reaches(big.id, TaskState.FAILED);
-    // Docker does not know the reason when the kernel reports it after the end.
+    const { message, containerId } = await waitForState(outOfMemory.id, TaskState.FAILED);
+    // Docker misses the reason when the kernel's OOM event arrives after the exit event.
     const dockerKnows = (await docker.docker("inspect", "-f", "{{.State.OOMKilled}}", containerId)).trim();
     expect(message).toMatch(dockerKnows === "true" ? /memory limit exceeded/ : /exit code 137/);
   });
 
-  test("stays STARTING until the healthcheck passes, and says when it fails", async () => {
+  test("reports STARTING until the health check passes, and UNHEALTHY while it fails", async () => {
+    const { docker, leader } = fixture;
     const test = ["CMD-SHELL", "test -e /tmp/ok || { echo no file; exit 1; }"];
     const healthcheck = {
       test,
@@ -216,29 +192,31 @@ describe("an agent on a real Docker daemon", () => {
     const spec = specOf({ container: { healthcheck } });
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
-    expect(await reaches(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
-    const { containerId } = await eventually("it is unhealthy", () => {
-      const now = status(task.id);
+    expect(await waitForState(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
+    const { containerId } = await eventually("the task is unhealthy", () => {
+      const now = fixture.status(task.id);
       return now?.health === Health.UNHEALTHY ? now : undefined;
     });
     await docker.docker("exec", containerId, "sh", "-c", "mkdir -p /tmp; : > /tmp/ok");
-    expect(await reaches(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
+    expect(await waitForState(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
   });
 
-  test("a container that somebody stops or removes fails its task with that reason", async () => {
+  test("fails a task whose container is stopped or removed outside berth, with that reason", async () => {
+    const { docker, leader } = fixture;
     const spec = specOf();
     const [stopped, removed] = [taskOf(spec), taskOf(spec, { slot: 2 })];
     leader.sendComplete([spec], [stopped, removed]);
-    const first = await reaches(stopped.id, TaskState.RUNNING);
-    const second = await reaches(removed.id, TaskState.RUNNING);
+    const first = await waitForState(stopped.id, TaskState.RUNNING);
+    const second = await waitForState(removed.id, TaskState.RUNNING);
     await docker.docker("stop", first.containerId);
     await docker.docker("rm", "-f", second.containerId);
     const reason = /outside berth/;
-    expect((await reaches(stopped.id, TaskState.FAILED)).message).toMatch(reason);
-    expect((await reaches(removed.id, TaskState.FAILED)).message).toMatch(reason);
+    expect((await waitForState(stopped.id, TaskState.FAILED)).message).toMatch(reason);
+    expect((await waitForState(removed.id, TaskState.FAILED)).message).toMatch(reason);
   });
 
-  test("rejects what Docker cannot run, in Docker's words", async () => {
+  test("rejects a task that Docker cannot run, with Docker's error", async () => {
+    const { leader } = fixture;
     const noImage = specOf({ serviceId: "a", container: { image: "127.0.0.1:1/nothing:1" } });
     const noProgram = specOf({ serviceId: "b", command: ["no-such-program"] });
     const port = { target: 80, published: 18_080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.HOST };
@@ -246,12 +224,12 @@ describe("an agent on a real Docker daemon", () => {
     const tasks = [taskOf(noImage), taskOf(noProgram), taskOf(taken), taskOf(taken, { slot: 2 })];
     const [a, b, c, d] = tasks.map(({ id }) => id);
     leader.sendComplete([noImage, noProgram, taken], tasks);
-    expect((await reaches(a ?? "", TaskState.REJECTED)).message).toMatch(
-      /cannot pull image 127.0.0.1:1\/nothing:1/,
+    expect((await waitForState(a ?? "", TaskState.REJECTED)).message).toMatch(
+      /cannot pull image 127.0.0.1:1\/nothing:1: .*connection refused/,
     );
-    expect((await reaches(b ?? "", TaskState.REJECTED)).message).toMatch(/executable file not found/);
-    await eventually("one of the two has the port and the other is told so", () => {
-      const both = [status(c ?? ""), status(d ?? "")];
+    expect((await waitForState(b ?? "", TaskState.REJECTED)).message).toMatch(/executable file not found/);
+    await eventually("one task has the port and the other is rejected", () => {
+      const both = [fixture.status(c ?? ""), fixture.status(d ?? "")];
       const rejected = both.find((one) => one?.state === TaskState.REJECTED);
       return (
         both.some((one) => one?.state === TaskState.RUNNING) &&
@@ -260,10 +238,11 @@ describe("an agent on a real Docker daemon", () => {
     });
   });
 
-  test("removes containers of ours that are not assigned, after a complete set, and touches no others", async () => {
+  test("removes unassigned containers of berth after a complete set, and leaves all others alone", async () => {
+    const { docker, leader } = fixture;
     const run = ["run", "-d", "--stop-timeout", "1"];
     const foreign = await docker.docker(...run, "busybox:test", "sleep", "1000");
-    const ours = await docker.docker(
+    const unassigned = await docker.docker(
       ...run,
       "--label",
       "berth.task.id=gone",
@@ -271,23 +250,22 @@ describe("an agent on a real Docker daemon", () => {
       "sleep",
       "1000",
     );
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(await docker.runningContainers("gone")).toEqual([ours]);
+    // Before a complete set, the agent removes nothing, however long it waits.
+    await sleep(500);
+    expect(await docker.runningContainers("gone")).toEqual([unassigned]);
     leader.sendComplete([], []);
     await eventually(
-      "ours is gone",
+      "the unassigned container is removed",
       async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign,
     );
     expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
   });
 
-  test("serves the ingress table, and acknowledges it only then", async () => {
+  test("acknowledges assignments after it serves their published ports, and counts connections", async () => {
+    const { leader } = fixture;
     const backend = createServer((socket) => socket.end("hello"));
     await once(backend.listen(0, "127.0.0.1"), "listening");
-    const spare = createServer();
-    await once(spare.listen(0, "127.0.0.1"), "listening");
-    const published = portOf(spare);
-    await new Promise((resolve) => spare.close(resolve));
+    const published = reserveTcpPort();
     try {
       const endpoints = [{ taskId: "t", nodeId: "n", address: "127.0.0.1", port: portOf(backend) }];
       const entry = {
@@ -301,29 +279,30 @@ describe("an agent on a real Docker daemon", () => {
       await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
       const [answer] = await once(connect(published, "127.0.0.1"), "data");
       expect(String(answer)).toBe("hello");
-      const told = await (await fetch(`http://${metrics}/metrics`)).text();
-      expect(told).toContain(`{service="",port="127.0.0.1:${published}/tcp"} 1`);
-      expect(told).toContain("berth_ingress_kernel 0");
+      const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
+      expect(metrics).toContain(`{service="",port="127.0.0.1:${published}/tcp"} 1`);
+      expect(metrics).toContain("berth_ingress_kernel 0");
     } finally {
       backend.close();
     }
   });
 
-  test("follows a log to the leader line by line", async () => {
+  test("streams a followed log to the leader line by line, and refuses an unknown task", async () => {
+    const { leader } = fixture;
     const spec = specOf({ command: ["sh", "-c", "echo one; echo two >&2; sleep 1000"] });
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
-    await reaches(task.id, TaskState.RUNNING);
+    await waitForState(task.id, TaskState.RUNNING);
     const request = { requestId: "r1", taskId: task.id, follow: true, tail: -1, sinceMs: 0, untilMs: 0 };
     leader.send({ $case: "startLogs", value: request });
-    const lines = await eventually("both lines have come", () => {
-      const chunks = leader.logs.flatMap(({ entries: chunks }) => chunks);
-      return chunks.length === 2 ? chunks : undefined;
+    const lines = await eventually("both lines arrive", () => {
+      const entries = leader.logs.flatMap((push) => push.entries);
+      return entries.length === 2 && entries;
     });
     expect(lines.map(({ line }) => line.toString()).sort()).toEqual(["one", "two"]);
     for (const { timeNs } of lines) expect(Math.abs(Number(timeNs) / 1e6 - Date.now())).toBeLessThan(60_000);
-    leader.send({ $case: "startLogs", value: { ...request, requestId: "r2", taskId: "nobody" } });
-    await eventually("the other log is refused", () =>
+    leader.send({ $case: "startLogs", value: { ...request, requestId: "r2", taskId: "unknown" } });
+    await eventually("the second request is refused", () =>
       leader.logs.some(({ error }) => /no container/.test(error)),
     );
   });

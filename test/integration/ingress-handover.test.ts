@@ -10,6 +10,7 @@ import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.
 import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
 import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
+import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
 import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";
 import {
   ask,
@@ -19,7 +20,6 @@ import {
   folderFor,
   openClient,
   openTestIngress,
-  reservePort,
   startBackend,
   type TestIngress,
   tcpListener,
@@ -139,7 +139,7 @@ describe.each([
   it("hands over listening sockets: no connection is refused or cut off", async () => {
     const dataDir = folderFor(cleanup);
     const old = await openOld(dataDir);
-    const port = await reservePort();
+    const port = reserveTcpPort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const listeners = [tcpListener(port, [endpoint])];
     await old.apply({ version: 1, listeners }, deadline());
@@ -177,7 +177,7 @@ describe("an ingress process of another release", () => {
   it("hands over UDP sockets and flows: no datagram is lost and clients keep their endpoints", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
-    const port = await reservePort();
+    const port = await reserveUdpPort();
     const endpoints = await Promise.all(
       ["a", "b", "c"].map(async (id) => {
         const echo = await boundSocket(cleanup);
@@ -260,7 +260,7 @@ describe("an ingress process of another release", () => {
   it("continues when the successor does not start", async () => {
     const dataDir = folderFor(cleanup);
     const old = await open(dataDir, "old");
-    const port = await reservePort();
+    const port = reserveTcpPort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     await old.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await old.stats(deadline());
@@ -283,7 +283,7 @@ describe("an ingress process of another release", () => {
        process.send({ kind: "ready" });`,
     );
     const old = await open(dataDir, "old");
-    const port = await reservePort();
+    const port = await reserveUdpPort();
     const echo = await boundSocket(cleanup);
     echo.on("message", (bytes, from) => echo.send(`${bytes} ${from.port}`, from.port, from.address));
     const endpoint = { id: "a", address: "127.0.0.1", port: echo.address().port };

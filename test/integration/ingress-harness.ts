@@ -17,7 +17,6 @@ import {
   openIngress,
 } from "../../packages/agent/src/dataplane-client/client.js";
 import type { PublishedTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
-import { loadTcpBinding, type TcpHandle } from "../../packages/agent/src/runtime/tcp-binding.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
@@ -99,24 +98,6 @@ export async function startIngress(
   const ingress = await openTestIngress({ dataDir, entryPath: ENTRY, args });
   cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
   return { ...ingress, dataDir };
-}
-
-const reserved: TcpHandle[] = [];
-
-/**
- * Returns a port for a listener, and keeps other programs from getting it until this test file ends. A socket is bound to
- * the port but does not listen: Linux then gives the port to no socket that asks for any free port, but lets the ingress
- * process bind it as well, because both set SO_REUSEADDR.
- */
-export async function reservePort(): Promise<number> {
-  const binding = loadTcpBinding();
-  if (binding === undefined) throw new Error("this Node has no TCP binding");
-  const handle = new binding.TCP(binding.SERVER);
-  reserved.push(handle);
-  const name: { port?: number } = {};
-  if (handle.bind6("::", 0, 0) !== 0 || handle.getsockname(name) !== 0) throw new Error("cannot bind a port");
-  if (name.port === undefined) throw new Error("the socket has no port");
-  return name.port;
 }
 
 /** Starts a TCP backend on its own port that calls `serve` for every connection. */

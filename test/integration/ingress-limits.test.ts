@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { fdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   Cleanup,
   deadline,
@@ -13,7 +14,6 @@ import {
   folderFor,
   openClient,
   openTestIngress,
-  reservePort,
   startBackend,
   tcpListener,
 } from "./ingress-harness.js";
@@ -43,7 +43,7 @@ async function startLimited(transport: string) {
   while (!existsSync(join(dataDir, SOCKET_NAME))) await sleep(10);
   const ingress = await openTestIngress({ dataDir, launch: false });
   cleanup.add(() => ingress.close());
-  const port = await reservePort();
+  const port = reserveTcpPort();
   const echo = await startBackend(cleanup, "echo", (socket) => socket.pipe(socket));
   await ingress.apply({ version: 1, listeners: [tcpListener(port, [echo])] }, deadline());
   const warnings = (): readonly string[] =>

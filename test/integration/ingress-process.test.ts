@@ -10,6 +10,7 @@ import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-tabl
 import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
 import { Session } from "../../packages/agent/src/dataplane-client/session.js";
 import { DnsConfig, IngressReply, IngressRequest } from "../../proto/src/index.js";
+import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   ask,
   Cleanup,
@@ -19,7 +20,6 @@ import {
   openClient,
   openTestIngress,
   publish,
-  reservePort,
   startBackend,
   startIngress,
   type TestIngress,
@@ -39,7 +39,7 @@ describe("the ingress process", () => {
   it("keeps serving when its agent is killed, and the next agent finds it with its connections", async () => {
     const dataDir = folderFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await reservePort();
+    const port = reserveTcpPort();
     const table = { version: 7, listeners: [tcpListener(port, [endpoint])] };
     const agentScript = `import { openIngress } from ${JSON.stringify(CLIENT)};
 const logger = { info() {}, warn() {}, error() {} };
@@ -73,7 +73,7 @@ console.log("applied");`;
   it("is restarted with the configuration from the agent's disk when it dies before the leader has sent one", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const port = await reservePort();
+    const port = reserveTcpPort();
     expect(ingress.isServing).toBe(false);
     const table = { version: 2, listeners: [tcpListener(port, [endpoint])] };
     ingress.setFallback(() => ({ table, dns: EMPTY_DNS_TABLE }));
@@ -85,7 +85,7 @@ console.log("applied");`;
   it("is restarted with its last table each time it dies", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const port = await reservePort();
+    const port = reserveTcpPort();
     await ingress.apply({ version: 3, listeners: [tcpListener(port, [endpoint])] }, deadline());
     for (let round = 0; round < 3; round += 1) {
       const { processId } = await ingress.stats(deadline());
@@ -100,7 +100,7 @@ console.log("applied");`;
   it("frees its ports on a graceful shutdown, and exits when its last connection ends", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await reservePort();
+    const port = reserveTcpPort();
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());
     const client = openClient(cleanup, port);
@@ -135,7 +135,7 @@ console.log("applied");`;
   ])("shuts down when %s, and exits when its last connection ends", async (_what, after) => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
-    const port = await reservePort();
+    const port = reserveTcpPort();
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());
     ingress.close();
@@ -188,7 +188,7 @@ console.log("applied");`;
     if (address === null || typeof address === "string") throw new Error("no TCP server");
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
-    const free = await reservePort();
+    const free = reserveTcpPort();
     const listeners = [tcpListener(address.port, [endpoint]), tcpListener(free, [endpoint])];
     const { errors } = await ingress.apply({ version: 1, listeners }, deadline());
     expect(errors).toMatchObject([{ port: address.port, service: "web", code: "EADDRINUSE" }]);
@@ -201,7 +201,7 @@ console.log("applied");`;
 
   it("exits on a stop request and closes its ports", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await reservePort();
+    const port = reserveTcpPort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());

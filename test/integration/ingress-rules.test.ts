@@ -4,12 +4,12 @@ import type {
   IngressEndpoint,
   TrafficRules,
 } from "../../packages/agent/src/dataplane/table/ingress-table.js";
+import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   ask,
   Cleanup,
   deadline,
   openClient,
-  reservePort,
   startBackend,
   startIngress,
   tcpListener,
@@ -46,7 +46,7 @@ function askFrom(localAddress: string, port: number, host: string): Promise<stri
 describe.each(["raw", "net"])("a published port over the %s transport", (transport) => {
   async function publish(endpoints: readonly IngressEndpoint[], rules: Partial<TrafficRules>) {
     const ingress = await startIngress(cleanup, ["--transport", transport]);
-    const port = await reservePort();
+    const port = reserveTcpPort();
     const listeners = [{ ...tcpListener(port, endpoints), traffic: { ...PLAIN, ...rules } }];
     expect((await ingress.apply({ version: 1, listeners }, deadline())).errors).toEqual([]);
     return { ingress, port };

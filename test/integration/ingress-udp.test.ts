@@ -5,7 +5,8 @@ import type {
   IngressEndpoint,
   IngressListener,
 } from "../../packages/agent/src/dataplane/table/ingress-table.js";
-import { Cleanup, deadline, reservePort, startIngress } from "./ingress-harness.js";
+import { reserveUdpPort } from "../harness/reserved-ports.js";
+import { Cleanup, deadline, startIngress } from "./ingress-harness.js";
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -38,7 +39,7 @@ function udpListener(port: number, endpoints: readonly IngressEndpoint[]): Ingre
 describe("the UDP ingress", () => {
   it("keeps the endpoint of each client and takes turns among clients", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await reservePort();
+    const port = await reserveUdpPort();
     const endpoints = [await startEcho("a"), await startEcho("b")];
     await ingress.apply({ version: 1, listeners: [udpListener(port, endpoints)] }, deadline());
     const [first, second] = [await bound(), await bound()];
@@ -49,7 +50,7 @@ describe("the UDP ingress", () => {
 
   it("moves a client to another endpoint when its endpoint is removed", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await reservePort();
+    const port = await reserveUdpPort();
     const [a, b] = [await startEcho("a"), await startEcho("b")];
     await ingress.apply({ version: 1, listeners: [udpListener(port, [a])] }, deadline());
     const client = await bound();
@@ -61,8 +62,8 @@ describe("the UDP ingress", () => {
 
   it("moves a client to another endpoint when its endpoint refuses", async () => {
     const ingress = await startIngress(cleanup);
-    const port = await reservePort();
-    const refusing = { id: "gone", address: "127.0.0.1", port: await reservePort() };
+    const port = await reserveUdpPort();
+    const refusing = { id: "gone", address: "127.0.0.1", port: await reserveUdpPort() };
     await ingress.apply(
       { version: 1, listeners: [udpListener(port, [refusing, await startEcho("b")])] },
       deadline(),

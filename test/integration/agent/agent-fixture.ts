@@ -48,9 +48,7 @@ export class AgentFixture {
  *
  * @param args Returns more arguments of the agent of the next test.
  */
-export function useAgent(
-  args: () => readonly string[] | Promise<readonly string[]> = () => [],
-): AgentFixture {
+export function useAgent(args: () => readonly string[] = () => []): AgentFixture {
   const fixture = new AgentFixture();
   beforeAll(async () => {
     fixture.docker = await DockerHost.start();
@@ -59,7 +57,7 @@ export function useAgent(
   beforeEach(async () => {
     fixture.dataDir = temporaryFolder();
     fixture.leader = await FakeLeader.start();
-    fixture.agent = fixture.startAgent(await args());
+    fixture.agent = fixture.startAgent(args());
     await eventually("the agent has a session", () => fixture.leader.hasSession);
   });
   afterEach(async () => {
