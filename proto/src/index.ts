@@ -33,6 +33,7 @@ export {
   scopedName,
   serviceNameProblem,
   stackNameProblem,
+  unscopedName,
   volumeNameProblem,
 } from "./spec/names.js";
 export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";

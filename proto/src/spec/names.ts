@@ -11,7 +11,7 @@ const MAX_VOLUME_NAME_LENGTH = 255;
 export function stackNameProblem(name: string): string | undefined {
   return nameProblem("stack name", name, {
     pattern: STACK_NAME,
-    wanted: "lower-case letters, digits, - and _, starting with a letter or digit",
+    allowed: "lower-case letters, digits, - and _, starting with a letter or digit",
     maxLength: MAX_NAME_LENGTH,
   });
 }
@@ -20,7 +20,7 @@ export function stackNameProblem(name: string): string | undefined {
 export function serviceNameProblem(name: string): string | undefined {
   return nameProblem("service name", name, {
     pattern: SERVICE_NAME,
-    wanted: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
+    allowed: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
     maxLength: MAX_NAME_LENGTH,
   });
 }
@@ -29,7 +29,7 @@ export function serviceNameProblem(name: string): string | undefined {
 export function networkNameProblem(name: string): string | undefined {
   return nameProblem("network name", name, {
     pattern: SERVICE_NAME,
-    wanted: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
+    allowed: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
     maxLength: 2 * MAX_NAME_LENGTH,
   });
 }
@@ -38,7 +38,7 @@ export function networkNameProblem(name: string): string | undefined {
 export function volumeNameProblem(name: string): string | undefined {
   return nameProblem("volume name", name, {
     pattern: VOLUME_NAME,
-    wanted: "at least two ASCII letters, digits, -, _ and ., starting with a letter or digit",
+    allowed: "at least two ASCII letters, digits, -, _ and ., starting with a letter or digit",
     maxLength: MAX_VOLUME_NAME_LENGTH,
   });
 }
@@ -48,17 +48,26 @@ export function scopedName(stack: string, name: string): string {
   return stack === "" ? name : `${stack}_${name}`;
 }
 
+/** Returns the name without the stack prefix that `scopedName` adds. */
+export function unscopedName(stack: string, name: string): string {
+  return name.slice(scopedName(stack, "").length);
+}
+
 interface NameRule {
   readonly pattern: RegExp;
-  readonly wanted: string;
+  /** Describes the names that the pattern accepts. */
+  readonly allowed: string;
   readonly maxLength: number;
 }
 
-function nameProblem(what: string, name: string, rule: NameRule): string | undefined {
-  if (name === "") return `the ${what} is empty`;
-  if (name.length > rule.maxLength) {
-    return `${what} "${name.slice(0, 20)}…" has ${name.length} characters, at most ${rule.maxLength} are possible`;
+function nameProblem(
+  kind: string,
+  name: string,
+  { pattern, allowed, maxLength }: NameRule,
+): string | undefined {
+  if (name === "") return `the ${kind} is empty`;
+  if (name.length > maxLength) {
+    return `invalid ${kind} "${name.slice(0, 20)}…": ${name.length} characters is too long (maximum ${maxLength})`;
   }
-  if (!rule.pattern.test(name)) return `${what} ${JSON.stringify(name)} is not possible: use ${rule.wanted}`;
-  return undefined;
+  return pattern.test(name) ? undefined : `invalid ${kind} ${JSON.stringify(name)}: use ${allowed}`;
 }

@@ -37,7 +37,7 @@ describe("validateServiceSpec", () => {
     expect(violations({ dependsOn })).toEqual([
       "depends_on[1]: db is named twice",
       "depends_on[2]: a service cannot depend on itself",
-      expect.stringContaining("depends_on[3].service: service name"),
+      expect.stringContaining("depends_on[3].service: invalid service name"),
       "depends_on[3].condition: the condition is not set",
     ]);
   });

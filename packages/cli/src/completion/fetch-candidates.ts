@@ -7,59 +7,65 @@ import { serviceName } from "../output/services.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
 export interface CandidatesRequest {
-  /** Name of the argument in the grammar. */
+  /** Name of the argument in the grammar of the command line, such as `service`. */
   readonly argument: string;
+  /** The global options before the word, which select the server. */
   readonly globals: GlobalOptions;
   readonly timeoutMs: number;
 }
 
-/** Fetches the names that an argument of a command can have. */
+/**
+ * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
+ * stacks, services, nodes and networks from the server. Returns none for any other argument.
+ */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
   if (argument === "context") {
     const { contexts } = await readContexts(configPath(cli));
     return [DEFAULT_CONTEXT, ...Object.keys(contexts)];
   }
-  const fetchAll = NAME_SOURCES.get(argument);
-  if (fetchAll === undefined) return [];
+  const fetchNames = CANDIDATE_SOURCES.get(argument);
+  if (fetchNames === undefined) return [];
   const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
-  return withClient(cli, globals, (client) => fetchAll(client, signal));
+  return withClient(cli, globals, (client) => fetchNames(client, signal));
 }
 
-type NameSource = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
+/** Fetches all candidates of one kind. */
+type CandidateSource = (client: ControlClient, signal: AbortSignal) => Promise<readonly string[]>;
 
-const NAME_SOURCES: ReadonlyMap<string, NameSource> = new Map<string, NameSource>([
-  ["stack", stackNames],
-  ["service", serviceNames],
-  ["service|task", serviceNames],
-  ["service=replicas", scalePrefixes],
-  ["node", nodeNames],
-  ["network", networkNames],
+const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, CandidateSource>([
+  ["stack", fetchStackNames],
+  ["service", fetchServiceNames],
+  ["service|task", fetchServiceNames],
+  ["service=replicas", fetchScaleArguments],
+  ["node", fetchNodeNames],
+  ["network", fetchNetworkNames],
 ]);
 
-async function stackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+async function fetchStackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { services } = await client.listServices({ stack: "" }, { signal });
   const stacks = services.map(({ service }) => service?.spec?.stack ?? "");
   return [...new Set(stacks)].filter((stack) => stack !== "").sort();
 }
 
-async function serviceNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+async function fetchServiceNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { services } = await client.listServices({ stack: "" }, { signal });
   return services.map(serviceName).sort();
 }
 
-async function scalePrefixes(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+/** Returns `shop_web=` for each service that `berth service scale` accepts. */
+async function fetchScaleArguments(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { services } = await client.listServices({ stack: "" }, { signal });
   const replicated = services.filter((summary) => modeName(summary) === "replicated");
   return replicated.map((summary) => `${serviceName(summary)}=`).sort();
 }
 
-async function nodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+async function fetchNodeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { nodes } = await client.listNodes({}, { signal });
   return nodes.map(nodeHostname).sort();
 }
 
-async function networkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { networks } = await client.listNetworks({ stack: "" }, { signal });
   return networks.map(networkName).sort();
 }

@@ -33,6 +33,8 @@ test("completion uses the server of the --server option", async () => {
   const server = await startFakeControl({ listServices: async () => ({ services: [webService()] }) });
   cleanUps.push(server.close);
   expect((await berth(`__complete -s ${server.address} service ps sh`)).out).toBe("shop_web\n");
+  expect((await berth(`__complete -s${server.address} service ps sh`)).out).toBe("shop_web\n");
+  expect((await berth(`__complete --server=${server.address} service ps sh`)).out).toBe("shop_web\n");
 });
 
 test("the bash script passes on arguments that contain colons and equals signs unsplit", async () => {

@@ -2,13 +2,13 @@ import type { Command, Option } from "commander";
 import { createProgram, globalOptions } from "../grammar/program.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
-/** The user waits at a prompt, so names that take longer to fetch are not shown. */
-const NAMES_TIMEOUT_MS = 800;
+/** Limits the time to fetch candidates from a server, since the user waits at a prompt. */
+const FETCH_TIMEOUT_MS = 800;
 const SHELLS = ["bash", "fish", "zsh"];
 
 /**
- * `berth __complete WORD…`: prints the completions of the last word, one per line. Never fails or prints errors, since
- * it runs while the user types.
+ * `berth __complete WORD…`: prints the completions of the last word, one per line. The shell's completion script runs it
+ * while the user types, so it never fails or prints errors.
  */
 export async function printCompletions(cli: Cli, words: readonly string[]): Promise<number> {
   const program = createProgram(cli);
@@ -16,23 +16,23 @@ export async function printCompletions(cli: Cli, words: readonly string[]): Prom
   const last = words.at(-1) ?? "";
   const candidates = await candidatesFor(cli, program, { context, last });
   const matching = candidates.filter(
-    (candidate) => candidate.startsWith(last) && !isIncompletePair(candidate, last),
+    (candidate) => candidate.startsWith(last) && !isAssignmentPrefix(candidate, last),
   );
   cli.stdout.write(matching.map((candidate) => `${candidate}\n`).join(""));
   return 0;
 }
 
-/** Whether the word is already complete up to its `=`, after which there is nothing to suggest. */
-function isIncompletePair(candidate: string, last: string): boolean {
+/** Whether the user has already typed the whole candidate `NAME=`. The value after it cannot be completed. */
+function isAssignmentPrefix(candidate: string, last: string): boolean {
   return candidate === last && candidate.endsWith("=");
 }
 
-/** The position of a word in the grammar. */
+/** The position of the word to complete in the grammar of the command line. */
 interface CompletionContext {
   readonly command: Command;
   /** Number of arguments of the command before the word. */
   readonly position: number;
-  /** The option of which the word is the value. */
+  /** The option whose value is the word. Undefined when the word is an argument, a command or an option. */
   readonly option: Option | undefined;
   /** The global options before the word. */
   readonly globals: GlobalOptions;
@@ -50,21 +50,30 @@ function advanceContext(program: Command, context: CompletionContext, word: stri
     const isServer = option.attributeName() === "server";
     return { ...context, option: undefined, globals: isServer ? { server: word } : context.globals };
   }
-  if (word.startsWith("-")) return { ...context, option: optionWithValue(command, program, word) };
+  if (word.startsWith("-")) {
+    const server = attachedServer(word);
+    if (server !== undefined) return { ...context, globals: { server } };
+    return { ...context, option: optionWithValue(command, program, word) };
+  }
   const next = command.commands.find(
     (candidate) => candidate.name() === word || candidate.aliases().includes(word),
   );
   return next === undefined ? { ...context, position: position + 1 } : { ...context, command: next };
 }
 
+/** Returns the value of `--server=HOST:PORT` or `-sHOST:PORT`. Undefined for any other option. */
+function attachedServer(word: string): string | undefined {
+  return /^(?:--server=|-s)(.+)$/.exec(word)?.[1];
+}
+
 /** Returns the option whose value is the next word. Undefined for flags and for `--option=value`. */
 function optionWithValue(command: Command, program: Command, word: string): Option | undefined {
-  return allOptions(command, program).find(
+  return availableOptions(command, program).find(
     ({ short, long, required }) => required && (word === short || word === long),
   );
 }
 
-function allOptions(command: Command, program: Command): readonly Option[] {
+function availableOptions(command: Command, program: Command): readonly Option[] {
   return command === program ? program.options : [...command.options, ...globalOptions(program)];
 }
 
@@ -76,22 +85,24 @@ async function candidatesFor(
   const { command, option } = context;
   if (option !== undefined) return option.argChoices ?? [];
   if (last.startsWith("-")) {
-    const longs = allOptions(command, program).flatMap(({ long }) => long ?? []);
+    const longs = availableOptions(command, program).flatMap(({ long }) => long ?? []);
     return ["--help", ...longs].sort();
   }
-  return argumentsFor(cli, context);
+  return argumentCandidates(cli, context);
 }
 
-async function argumentsFor(
+async function argumentCandidates(
   cli: Cli,
   { command, position, globals }: CompletionContext,
 ): Promise<readonly string[]> {
   if (command.commands.length > 0) return command.commands.map((candidate) => candidate.name());
-  const args = command.registeredArguments;
-  const argument = args[position] ?? (args.at(-1)?.variadic ? args.at(-1) : undefined);
+  const { registeredArguments } = command;
+  const last = registeredArguments.at(-1);
+  const argument = registeredArguments[position] ?? (last?.variadic ? last : undefined);
   if (argument === undefined) return [];
   if (argument.name() === "shell") return SHELLS;
   const { fetchCandidates } = await import("./fetch-candidates.js");
-  const request = { argument: argument.name(), globals, timeoutMs: NAMES_TIMEOUT_MS };
-  return fetchCandidates(cli, request).catch(() => []); // Without a server there are no names.
+  const request = { argument: argument.name(), globals, timeoutMs: FETCH_TIMEOUT_MS };
+  // No candidates are suggested when the server cannot be reached.
+  return fetchCandidates(cli, request).catch(() => []);
 }

@@ -93,9 +93,9 @@ serivces: {}
         "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
         "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
         "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: write it like "node.labels.zone == a"",
-        "c.yaml:18:9: services.web.volumes[0]: no volume "nope" under the top-level volumes: declare it there, or use ./nope for a directory",
-        "c.yaml:20:5: services.db.build: berth does not build images: build and push the image, then set image:",
-        "c.yaml:21:3: services.Ünicode: service name "Ünicode" is not possible: use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "c.yaml:18:9: services.web.volumes[0]: undefined volume "nope": declare it under the top-level volumes, or use ./nope for a directory",
+        "c.yaml:20:5: services.db.build: berth does not build images: build and push the image, then set image",
+        "c.yaml:21:3: services.Ünicode: invalid service name "Ünicode": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "c.yaml:23:1: serivces: unknown key "serivces"; did you mean "services"?",
       ]
     `);
@@ -125,19 +125,19 @@ include: [other.yaml]
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
-        "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service",
+        "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:7:5: services.web.secrets: not supported yet: secrets; use an environment variable or bind-mount a file from each node",
-        "c.yaml:8:5: services.web.configs: not supported yet: configs; put the file into the image or bind-mount it from each node",
-        "c.yaml:9:5: services.web.extends: not supported yet: extends; use a YAML anchor or several -c files",
-        "c.yaml:12:36: services.web.deploy.resources.reservations.devices: not supported yet: device reservations; count them as generic_resources and pass them in with devices:",
+        "c.yaml:7:5: services.web.secrets: secrets are not supported yet: use an environment variable or bind-mount a file from each node",
+        "c.yaml:8:5: services.web.configs: configs are not supported yet: add the file to the image or bind-mount it from each node",
+        "c.yaml:9:5: services.web.extends: extends is not supported yet: use a YAML anchor or several -c files",
+        "c.yaml:12:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
         "c.yaml:13:34: warning: services.web.deploy.placement.constraints[0]: nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname",
-        "c.yaml:14:15: warning: services.web.volumes[0]: not supported yet: SELinux labels; z is ignored",
+        "c.yaml:14:15: warning: services.web.volumes[0]: SELinux labels are not supported yet: z is ignored",
         "c.yaml:14:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
         "c.yaml:15:62: warning: services.db.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
-        "c.yaml:17:1: warning: secrets: not supported yet: secrets are not created",
-        "c.yaml:18:1: warning: configs: not supported yet: configs are not created",
-        "c.yaml:19:1: include: not supported yet: include; pass the files with -c",
+        "c.yaml:17:1: warning: secrets: secrets are not supported yet and are not created",
+        "c.yaml:18:1: warning: configs: configs are not supported yet and are not created",
+        "c.yaml:19:1: include: include is not supported yet: pass the files with -c",
       ]
     `);
   });
@@ -164,7 +164,7 @@ services:
   b: { image: b, ports: ["8080:80", "80:80"] }
 `);
     expect(messages).toEqual([
-      "c.yaml:3:25: services.b.ports: port 80/tcp is already published by the service a",
+      "c.yaml:3:25: services.b.ports: port 80/tcp is already published by service a",
     ]);
   });
 

@@ -97,11 +97,11 @@ networks:
     expect(networks).toMatchObject([{ attachable: true, mtu: 1_400, subnet: "10.9.0.0/16" }]);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:5: warning: networks.default.enable_ipv6: not supported yet: IPv6 networks; enable_ipv6 is ignored",
-        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: not supported yet: com.docker.network.bridge.name is ignored",
-        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: not supported yet: each host gets its own gateway and range of the subnet",
-        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: not supported yet: each host gets its own gateway and range of the subnet",
-        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: not supported yet: IPv6 subnets are ignored",
+        "c.yaml:5:5: warning: networks.default.enable_ipv6: IPv6 networks are not supported yet: IPv6 stays disabled",
+        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: the option is not supported yet and is ignored",
+        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: ignored: berth assigns each host a gateway and a range of the subnet",
+        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: ignored: berth assigns each host a gateway and a range of the subnet",
+        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: IPv6 subnets are not supported yet and are ignored",
       ]
     `);
   });
@@ -121,14 +121,14 @@ networks:
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:2:31: services.web.networks[0]: no network "frnt" under the top-level networks; did you mean "front"?",
+        "c.yaml:2:31: services.web.networks[0]: undefined network "frnt"; did you mean "front"?",
         "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
         "c.yaml:4:54: services.two.networks.back.ipv4_address: 10.0.0.5 is not in 172.20.0.0/24, the subnet of back",
         "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses"; did you mean "aliases"?",
         "c.yaml:5:42: services.three.networks: network_mode and networks are mutually exclusive",
         "c.yaml:6:33: services.four.networks.back: only a service with one replica can have a static address",
         "c.yaml:7:29: services.five.links[0]: "nosuch" is not SERVICE or SERVICE:ALIAS of a service in this file",
-        "c.yaml:9:20: networks.front.driver: not supported yet: the driver macvlan; use overlay or bridge, which have the same effect",
+        "c.yaml:9:20: networks.front.driver: the network driver macvlan is not supported yet: use overlay or bridge, which have the same effect",
         "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: the prefix length /29 is out of range (/8 to /26), since each host gets a range of the subnet",
       ]
     `);
@@ -161,7 +161,7 @@ networks: { front: , back: , other: }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:2:20: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service",
+        "c.yaml:2:20: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
       ]
     `);
     expect(services.t_web?.map(({ aliases }) => aliases)).toEqual([

@@ -1,4 +1,4 @@
-import { scopedName } from "@berth/proto";
+import { unscopedName } from "@berth/proto";
 import type { Diagnostics, Place } from "./text/diagnostics.js";
 import { lineColumn } from "./text/source.js";
 import type { TranslatedService } from "./translate-service.js";
@@ -12,15 +12,17 @@ interface Edge {
 }
 
 /**
- * Reports dependency cycles, whose services would wait for each other forever. Each cycle is one error at its first
- * dependency, with the places of all of them.
+ * Reports the dependency cycles between the services of a stack, which would wait for each other forever. Reports one
+ * error for each cycle, with the positions of all dependencies in it.
  */
 export function reportCycles(services: readonly TranslatedService[], diagnostics: Diagnostics): void {
   const graph = new Map(services.map((service) => [service.spec.name, edgesOf(service)]));
-  for (let left = withoutLeaves(graph); left.size > 0; left = withoutLeaves(left)) {
-    const cycle = findCycle(left);
+  let remaining = removeLeaves(graph);
+  while (remaining.size > 0) {
+    const cycle = findCycle(remaining);
     reportCycle(cycle, diagnostics);
-    left = new Map([...left].filter(([name]) => !cycle.some(({ from }) => from === name)));
+    const reported = new Set(cycle.map(({ from }) => from));
+    remaining = removeLeaves(new Map([...remaining].filter(([name]) => !reported.has(name))));
   }
 }
 
@@ -29,34 +31,34 @@ type Graph = ReadonlyMap<string, readonly Edge[]>;
 function edgesOf({ spec, origins }: TranslatedService): readonly Edge[] {
   return spec.dependsOn.flatMap(({ service }, index) => {
     const place = origins.get(`depends_on[${index}]`);
-    // The validation of the service reports a dependency on itself.
+    // `validateServiceSpec` reports a dependency of a service on itself.
     return place === undefined || service === spec.name
       ? []
       : [{ stack: spec.stack, from: spec.name, to: service, place }];
   });
 }
 
-/** Returns the graph without services that have no dependencies in it, removed repeatedly. */
-function withoutLeaves(graph: Graph): Graph {
-  const rest = new Map(graph);
+/** Removes the services without dependencies in the graph, repeatedly. Every service that is left can reach a cycle. */
+function removeLeaves(graph: Graph): Graph {
+  const remaining = new Map(graph);
   const dependents = new Map<string, string[]>();
-  const open = new Map<string, number>();
+  const dependencyCounts = new Map<string, number>();
   const leaves: string[] = [];
   for (const [name, edges] of graph) {
     const inside = edges.filter(({ to }) => graph.has(to));
     for (const { to } of inside) dependents.set(to, [...(dependents.get(to) ?? []), name]);
-    open.set(name, inside.length);
+    dependencyCounts.set(name, inside.length);
     if (inside.length === 0) leaves.push(name);
   }
   for (let name = leaves.pop(); name !== undefined; name = leaves.pop()) {
-    rest.delete(name);
+    remaining.delete(name);
     for (const dependent of dependents.get(name) ?? []) {
-      const count = (open.get(dependent) ?? 0) - 1;
-      open.set(dependent, count);
+      const count = (dependencyCounts.get(dependent) ?? 0) - 1;
+      dependencyCounts.set(dependent, count);
       if (count === 0) leaves.push(dependent);
     }
   }
-  return rest;
+  return remaining;
 }
 
 /** Follows the edges of a graph without leaves until a service repeats, and returns the edges of that cycle. */
@@ -79,15 +81,10 @@ function findCycle(graph: Graph): readonly Edge[] {
 function reportCycle(cycle: readonly Edge[], diagnostics: Diagnostics): void {
   const [first] = cycle;
   if (first === undefined) return;
-  const steps = cycle.map(({ place: { position }, ...edge }) => {
+  const steps = cycle.map(({ stack, from, place: { position } }) => {
     const { line, column } = lineColumn(position);
-    return `${shortName(edge)} (${position.source.name}:${line}:${column})`;
+    return `${unscopedName(stack, from)} (${position.source.name}:${line}:${column})`;
   });
-  const path = [...steps, shortName(first)].join(" -> ");
+  const path = [...steps, unscopedName(first.stack, first.from)].join(" -> ");
   diagnostics.error(first.place, `dependency cycle: ${path}`);
-}
-
-/** Returns the name of the service in the file. */
-function shortName({ stack, from }: Pick<Edge, "stack" | "from">): string {
-  return from.slice(scopedName(stack, "").length);
 }

@@ -1,53 +1,67 @@
 import { scopedName, serviceNameProblem } from "@berth/proto";
 import type { Project } from "./keys/stack-context.js";
-import { type Cursor, keyPlace, readFields, readTexts } from "./tree/cursor.js";
+import { type Cursor, fieldsOf, keyPlace, readFields, readTexts } from "./tree/cursor.js";
 import { isNull } from "./tree/node.js";
 
-/** The services of a file, split by whether they are deployed. */
+/** The services of a file, split by whether their profiles enable them. */
 export interface SelectedServices {
-  readonly active: ReadonlyMap<string, Cursor>;
-  /** Disabled services, each with the profiles that would include it. */
-  readonly inactive: ReadonlyMap<string, readonly string[]>;
+  readonly enabled: ReadonlyMap<string, Cursor>;
+  /** Disabled services, each with the profiles that would enable it. */
+  readonly disabled: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Selects the services to deploy: those without profiles, and those of which a profile is active. */
-export function selectServices(cursor: Cursor, project: Project): SelectedServices {
-  const active = new Map<string, Cursor>();
-  const inactive = new Map<string, readonly string[]>();
-  const { diagnostics } = cursor;
-  for (const [name, service] of readFields(cursor) ?? []) {
-    const problem = serviceNameProblem(name) ?? serviceNameProblem(scopedName(project.stack, name));
-    if (problem !== undefined) diagnostics.error(keyPlace(service), problem);
-    else if (isNull(service.node)) reportEmptyService(service);
-    else {
-      const profiles = missingProfiles(service, project);
-      if (profiles === undefined) active.set(name, service);
-      else inactive.set(name, profiles);
+/**
+ * Selects the services to deploy: those without profiles, and those with a profile in `COMPOSE_PROFILES`. Reports
+ * invalid names and empty services as errors, and each disabled service as a warning.
+ */
+export function selectServices(services: Cursor, project: Project): SelectedServices {
+  const enabled = new Map<string, Cursor>();
+  const disabled = new Map<string, readonly string[]>();
+  const { diagnostics } = services;
+  for (const [name, service] of readFields(services) ?? []) {
+    const problem = serviceProblem(name, service, project);
+    if (problem !== undefined) {
+      // An undefined alias has already been reported as the reason why the service is empty.
+      if (!diagnostics.hasErrorUnder(service.path)) diagnostics.error(keyPlace(service), problem);
+      continue;
+    }
+    const profiles = readProfiles(service);
+    if (isEnabled(profiles, project)) {
+      enabled.set(name, service);
+    } else {
+      disabled.set(name, profiles);
+      warnDisabled(service, profiles);
     }
   }
-  if (active.size === 0 && !diagnostics.hasErrors) {
-    diagnostics.error(keyPlace(cursor), "no service is enabled: all of them need a profile");
+  if (enabled.size === 0 && !diagnostics.hasErrors) {
+    diagnostics.error(keyPlace(services), "no service is enabled: all of them need a profile");
   }
-  return { active, inactive };
+  return { enabled, disabled };
 }
 
-/** Reports a service without keys, unless its alias has already been reported as undefined. */
-function reportEmptyService(service: Cursor): void {
-  if (service.diagnostics.hasErrorUnder(service.path)) return;
-  service.diagnostics.error(keyPlace(service), "the service has no image");
+/** Returns why a service cannot be deployed, regardless of its profiles. */
+function serviceProblem(name: string, service: Cursor, { stack }: Project): string | undefined {
+  const nameProblem = serviceNameProblem(name) ?? serviceNameProblem(scopedName(stack, name));
+  if (nameProblem !== undefined) return nameProblem;
+  return isNull(service.node) ? "the service has no image" : undefined;
 }
 
-/** Returns the profiles of a service when COMPOSE_PROFILES activates none of them, otherwise undefined. */
-function missingProfiles(service: Cursor, project: Project): readonly string[] | undefined {
-  const node = service.node.kind === "map" ? service.node.entries.get("profiles")?.value : undefined;
-  if (node === undefined || isNull(node)) return undefined;
-  const place = { ...service, node, position: node.position, path: `${service.path}.profiles` };
-  const profiles = readTexts(place) ?? [];
-  const active = (project.lookup("COMPOSE_PROFILES") ?? "").split(",");
-  const isActive =
-    profiles.length === 0 || active.includes("*") || profiles.some((profile) => active.includes(profile));
-  if (isActive) return undefined;
-  const message = `the service is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")} to enable it`;
-  service.diagnostics.warn(place, message);
-  return profiles;
+function readProfiles(service: Cursor): readonly string[] {
+  const profiles = fieldsOf(service).get("profiles");
+  return profiles === undefined || isNull(profiles.node) ? [] : (readTexts(profiles) ?? []);
+}
+
+function isEnabled(profiles: readonly string[], { lookup }: Project): boolean {
+  const active = (lookup("COMPOSE_PROFILES") ?? "").split(",");
+  return (
+    profiles.length === 0 || active.includes("*") || profiles.some((profile) => active.includes(profile))
+  );
+}
+
+function warnDisabled(service: Cursor, profiles: readonly string[]): void {
+  const place = fieldsOf(service).get("profiles") ?? service;
+  service.diagnostics.warn(
+    place,
+    `the service is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")} to enable it`,
+  );
 }

@@ -1,7 +1,6 @@
 import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
 import type { Project, StackNetwork } from "./keys/stack-context.js";
-import { ignoreWithWarning } from "./keys/unsupported-keys.js";
 import {
   type Cursor,
   keyPlace,
@@ -41,7 +40,7 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   ...NAME_KEY,
   external: readExternal,
   driver: checkDriver,
-  driver_opts: readOptions,
+  driver_opts: readDriverOptions,
   internal: rule(readFlag, ({ spec }, internal) => {
     spec.internal = internal;
   }),
@@ -53,16 +52,19 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   }),
   ipam: (cursor, { spec }) => readIpam(cursor, spec),
   enable_ipv4: (cursor) => {
-    if (readFlag(cursor) === false)
-      ignoreWithWarning("networks without IPv4; enable_ipv4 is ignored")(cursor, undefined);
+    if (readFlag(cursor) !== false) return;
+    cursor.diagnostics.warn(
+      keyPlace(cursor),
+      "networks without IPv4 are not supported yet: IPv4 stays enabled",
+    );
   },
   enable_ipv6: (cursor) => {
-    if (readFlag(cursor) === true)
-      ignoreWithWarning("IPv6 networks; enable_ipv6 is ignored")(cursor, undefined);
+    if (readFlag(cursor) !== true) return;
+    cursor.diagnostics.warn(keyPlace(cursor), "IPv6 networks are not supported yet: IPv6 stays disabled");
   },
 };
 
-/** Translates the top-level `networks:`. */
+/** Translates the top-level `networks:` of a Compose file. Returns the networks by the keys that services use. */
 export function translateNetworks(cursor: Cursor, project: Project): ReadonlyMap<string, StackNetwork> {
   const networks = new Map<string, StackNetwork>();
   for (const [key, field] of readFields(cursor) ?? [])
@@ -85,7 +87,7 @@ function translateNetwork(key: string, cursor: Cursor, { stack }: Project): Stac
   return { name, isExternal, spec, mode };
 }
 
-/** Reports violations, unless a reader has already reported an error at the network. */
+/** Reports violations of the spec, unless the network already has an error. */
 function reportViolations(
   violations: readonly { readonly path: string; readonly message: string }[],
   cursor: Cursor,
@@ -108,15 +110,15 @@ function readExternal(cursor: Cursor, network: NetworkDraft): void {
 function checkDriver(cursor: Cursor): void {
   const driver = readText(cursor);
   if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
-  const message = `not supported yet: the driver ${driver}; use overlay or bridge, which have the same effect`;
+  const message = `the network driver ${driver} is not supported yet: use overlay or bridge, which have the same effect`;
   cursor.diagnostics.error(cursor, message);
 }
 
-function readOptions(cursor: Cursor, { spec }: NetworkDraft): void {
+function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
     if (key === "encrypted") spec.encrypted = readEncrypted(value, field);
     else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else ignoreWithWarning(`${key} is ignored`)(field, undefined);
+    else field.diagnostics.warn(keyPlace(field), "the option is not supported yet and is ignored");
   }
 }
 

@@ -5,6 +5,7 @@ import {
   NetworkSpec,
   type ServiceSpec,
   scopedName,
+  unscopedName,
 } from "@berth/proto";
 import { DEFAULT_NETWORK } from "./keys/network-attachment-keys.js";
 import type { Project, StackContext, StackNetwork } from "./keys/stack-context.js";
@@ -28,10 +29,17 @@ const TOP_LEVEL_KEYS = [
   "name",
   "version",
 ];
+/** Top-level keys that Compose defines and berth does not support. */
+const UNSUPPORTED_KEYS = {
+  include: { severity: "error", message: "include is not supported yet: pass the files with -c" },
+  models: { severity: "error", message: "models are not supported yet" },
+  secrets: { severity: "warn", message: "secrets are not supported yet and are not created" },
+  configs: { severity: "warn", message: "configs are not supported yet and are not created" },
+} as const;
 /** Keys of a service. At the top level they indicate the Compose v1 format. */
 const V1_KEYS = ["image", "build", "command"];
 
-/** The services and networks of a Compose file. */
+/** The specs that a Compose file translates to. */
 export interface TranslatedStack {
   readonly specs: readonly ServiceSpec[];
   /** Networks that the stack owns and a service uses. */
@@ -42,21 +50,21 @@ export interface TranslatedStack {
 export function translateStack(root: Cursor, project: Project): TranslatedStack {
   const fields = readFields(root);
   if (fields === undefined) return { specs: [], networks: [] };
-  reportTopLevel(fields, root);
-  const { active, inactive } = readServices(fields, root, project);
+  reportTopLevelKeys(fields, root);
+  const { enabled, disabled } = readServices(fields, root, project);
   const networks = readNetworks(fields.get("networks"), project);
   const context: StackContext = {
     project,
     diagnostics: root.diagnostics,
-    serviceNames: new Set(active.keys()),
-    disabledServices: inactive,
+    serviceNames: new Set(enabled.keys()),
+    disabledServices: disabled,
     networks,
     volumes: readVolumes(fields.get("volumes"), project),
   };
-  const translated = [...active].map(([name, cursor]) => translateService(name, cursor, context));
+  const translated = [...enabled].map(([name, cursor]) => translateService(name, cursor, context));
   reportCycles(translated, root.diagnostics);
-  const specs = withLinks(translated, project.stack);
-  reportPortClashes(specs, active, project.stack);
+  const specs = addLinkAliases(translated, project.stack);
+  reportPortConflicts(specs, enabled, project.stack);
   return { specs, networks: usedNetworks(specs, networks) };
 }
 
@@ -79,17 +87,17 @@ function usedNetworks(
   networks: ReadonlyMap<string, StackNetwork>,
 ): readonly NetworkSpec[] {
   const used = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
-  const own = [...networks.values()].filter(({ name, isExternal }) => !isExternal && used.has(name));
-  return [...new Map(own.map(({ name, spec }) => [name, spec])).values()];
+  const owned = [...networks.values()].filter(({ name, isExternal }) => !isExternal && used.has(name));
+  return [...new Map(owned.map(({ name, spec }) => [name, spec])).values()];
 }
 
 /** Adds the aliases from `links` to the linked services, in the networks that both services join. */
-function withLinks(translated: readonly TranslatedService[], stack: string): readonly ServiceSpec[] {
+function addLinkAliases(translated: readonly TranslatedService[], stack: string): readonly ServiceSpec[] {
   const aliases = new Map<string, string[]>();
   for (const { spec, links } of translated) {
     for (const { service, alias } of links) {
       for (const { network } of spec.task?.networks ?? []) {
-        const key = `${scopedName(stack, service)} ${network}`;
+        const key = attachmentKey(scopedName(stack, service), network);
         aliases.set(key, [...(aliases.get(key) ?? []), alias]);
       }
     }
@@ -97,30 +105,28 @@ function withLinks(translated: readonly TranslatedService[], stack: string): rea
   return translated.map(({ spec }) => {
     if (aliases.size === 0 || spec.task === undefined) return spec;
     const networks = spec.task.networks.map((attachment) => {
-      const linked = aliases.get(`${spec.name} ${attachment.network}`) ?? [];
+      const linked = aliases.get(attachmentKey(spec.name, attachment.network)) ?? [];
       return { ...attachment, aliases: [...new Set([...attachment.aliases, ...linked])] };
     });
     return { ...spec, task: { ...spec.task, networks } };
   });
 }
 
-function reportTopLevel(fields: ReadonlyMap<string, Cursor>, root: Cursor): void {
+function attachmentKey(service: string, network: string): string {
+  return `${service} ${network}`;
+}
+
+/** Reports unknown and unsupported keys at the top level. */
+function reportTopLevelKeys(fields: ReadonlyMap<string, Cursor>, root: Cursor): void {
   for (const [key, field] of fields) {
     if (TOP_LEVEL_KEYS.includes(key)) continue;
     const isV1 = !fields.has("services") && keysOf(field.node).some((name) => V1_KEYS.includes(name));
     const hint = isV1 ? "; is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
     root.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(key)}${hint}`);
   }
-  const rejected = { include: "include; pass the files with -c", models: "models" };
-  for (const [key, feature] of Object.entries(rejected)) {
+  for (const [key, { severity, message }] of Object.entries(UNSUPPORTED_KEYS)) {
     const field = fields.get(key);
-    if (field && !isNull(field.node))
-      root.diagnostics.error(keyPlace(field), `not supported yet: ${feature}`);
-  }
-  for (const key of ["secrets", "configs"]) {
-    const field = fields.get(key);
-    if (field && !isNull(field.node))
-      root.diagnostics.warn(keyPlace(field), `not supported yet: ${key} are not created`);
+    if (field !== undefined && !isNull(field.node)) root.diagnostics[severity](keyPlace(field), message);
   }
 }
 
@@ -136,7 +142,7 @@ function readServices(fields: ReadonlyMap<string, Cursor>, root: Cursor, project
     const message = "no services: add at least one service under services:";
     root.diagnostics.error(cursor ?? root, message);
   }
-  return { active: new Map(), inactive: new Map() };
+  return { enabled: new Map(), disabled: new Map() };
 }
 
 function keysOf(node: Node | undefined): readonly string[] {
@@ -144,25 +150,21 @@ function keysOf(node: Node | undefined): readonly string[] {
 }
 
 /** Reports ports that two services publish. Every host listens on a published port, so only one service can have it. */
-function reportPortClashes(
+function reportPortConflicts(
   specs: readonly ServiceSpec[],
   services: ReadonlyMap<string, Cursor>,
   stack: string,
 ): void {
   const owned = specs.flatMap((spec) => spec.ports.map((port) => ({ port, owner: spec.name })));
   for (const [first, second] of clashingPorts(owned.map(({ port }) => port))) {
-    const [holder, clashing] = [owned[first], owned[second]];
-    if (holder === undefined || clashing === undefined || holder.owner === clashing.owner) continue;
-    const service = services.get(unscoped(clashing.owner, stack));
+    const [holder, conflicting] = [owned[first], owned[second]];
+    if (holder === undefined || conflicting === undefined || holder.owner === conflicting.owner) continue;
+    const service = services.get(unscopedName(stack, conflicting.owner));
     const ports = service?.node.kind === "map" ? service.node.entries.get("ports") : undefined;
     if (service === undefined || ports === undefined) continue;
     const place = { position: ports.value.position, path: `${service.path}.ports` };
-    const port = describePublished(clashing.port);
-    const message = `port ${port} is already published by the service ${unscoped(holder.owner, stack)}`;
+    const port = describePublished(conflicting.port);
+    const message = `port ${port} is already published by service ${unscopedName(stack, holder.owner)}`;
     service.diagnostics.error(place, message);
   }
-}
-
-function unscoped(name: string, stack: string): string {
-  return name.slice(scopedName(stack, "").length);
 }

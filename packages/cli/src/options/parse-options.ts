@@ -5,8 +5,8 @@ import { parseDurationMs } from "../compose/text/units.js";
 export function parseTimeoutMs(text: string): number {
   const parsed = parseDurationMs(text);
   if (parsed.kind === "invalid") throw invalidOption("--timeout", parsed.reason);
-  if (parsed.valid === 0) throw invalidOption("--timeout", "must be greater than 0");
-  return parsed.valid;
+  if (parsed.value === 0) throw invalidOption("--timeout", "must be greater than 0");
+  return parsed.value;
 }
 
 const LABEL = /^([a-zA-Z0-9_][a-zA-Z0-9_./-]*)(?:=(.*))?$/s;
@@ -39,7 +39,7 @@ const TIMESTAMP = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z
 export function parseTimeMs(text: string, { option, nowMs }: { option: string; nowMs: number }): number {
   if (/^\d+(?:\.\d+)?$/.test(text)) return Math.round(Number(text) * 1_000);
   const duration = parseDurationMs(text);
-  if (duration.kind === "value") return nowMs - duration.valid;
+  if (duration.kind === "value") return nowMs - duration.value;
   const timeMs = TIMESTAMP.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(timeMs)) return timeMs;
   throw invalidOption(

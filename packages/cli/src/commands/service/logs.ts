@@ -18,7 +18,10 @@ export interface LogsOptions extends GlobalOptions {
   readonly taskIds?: boolean;
 }
 
-/** Without red, which marks errors. */
+const NS_PER_MS = 1_000_000n;
+const NS_PER_SECOND = 1_000_000_000n;
+
+/** Colors of the line prefixes. Red is left out, since it marks errors. */
 const PREFIX_STYLES: readonly Style[] = ["cyan", "yellow", "green", "magenta", "blue"];
 
 /** `berth logs SERVICE|TASK`, `berth service logs SERVICE|TASK` */
@@ -27,8 +30,8 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     target,
     follow: options.follow ?? false,
     tail: parseTail(options.tail),
-    sinceMs: timeOption(cli, "--since", options.since),
-    untilMs: timeOption(cli, "--until", options.until),
+    sinceMs: parseTimeOption(cli, "--since", options.since),
+    untilMs: parseTimeOption(cli, "--until", options.until),
   };
   if (request.follow && request.untilMs !== 0)
     throw invalidOption("--until", "cannot be combined with --follow");
@@ -47,7 +50,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
 }
 
 /** Returns ms since the epoch, or 0 if the option is not given. */
-function timeOption(cli: Cli, option: string, text: string | undefined): number {
+function parseTimeOption(cli: Cli, option: string, text: string | undefined): number {
   return text === undefined ? 0 : parseTimeMs(text, { option, nowMs: cli.now() });
 }
 
@@ -58,39 +61,35 @@ function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, option
   return `${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`;
 }
 
-/** Prints a line, with backpressure from a slow reader. */
+/** Prints a line. Waits while the reader of the output is slow. */
 async function printLine(
   cli: Cli,
   line: LogLine,
   { prefix, options }: { prefix: string; options: LogsOptions },
 ): Promise<void> {
   const text = Buffer.from(line.entry?.line ?? []).toString("utf8");
-  const time = isoTime(line.entry?.timeNs ?? "");
-  const isError = line.entry?.stream === LogEntry_Stream.STDERR;
+  const time = formatTime(line.entry?.timeNs ?? "");
+  const stream = line.entry?.stream === LogEntry_Stream.STDERR ? "stderr" : "stdout";
   if (options.output === "json") {
     const { taskId, serviceName, slot, nodeHostname } = line;
-    const stream = isError ? "stderr" : "stdout";
     const entry = { time, taskId, service: serviceName, slot, node: nodeHostname, stream, text };
     return cli.streams.write("stdout", Buffer.from(`${JSON.stringify(entry)}\n`));
   }
   const stamp = options.timestamps && time !== "" ? `${time} ` : "";
-  const stream = isError ? "stderr" : "stdout";
-  const margin = prefix === "" ? "" : styled(cli, cli[stream], styleOf(line), `${prefix}    | `);
+  const margin = prefix === "" ? "" : styled(cli, cli[stream], slotStyle(line), `${prefix}    | `);
   await cli.streams.write(stream, Buffer.from(`${stamp}${margin}${text}\n`));
 }
 
-/** Returns the color of a slot, which all tasks of the slot share. */
-function styleOf({ slot, nodeHostname }: LogLine): Style {
-  const number = slot === 0 ? [...nodeHostname].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) : slot;
-  return PREFIX_STYLES[number % PREFIX_STYLES.length] ?? "cyan";
+/** Returns the color for the tasks of a slot. Global services have one slot per node. */
+function slotStyle({ slot, nodeHostname }: LogLine): Style {
+  const index = slot === 0 ? [...nodeHostname].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) : slot;
+  return PREFIX_STYLES[index % PREFIX_STYLES.length] ?? "cyan";
 }
 
-const NS_PER_MS = 1_000_000n;
-
-/** Formats as RFC 3339 with nanoseconds. Empty for an invalid time. */
-function isoTime(timeNs: string): string {
+/** Formats a time as RFC 3339 with nanoseconds. Returns an empty string for an invalid time. */
+function formatTime(timeNs: string): string {
   if (!/^\d{1,19}$/.test(timeNs)) return "";
   const ns = BigInt(timeNs);
   const seconds = new Date(Number(ns / NS_PER_MS)).toISOString().slice(0, -5);
-  return `${seconds}.${(ns % 1_000_000_000n).toString().padStart(9, "0")}Z`;
+  return `${seconds}.${(ns % NS_PER_SECOND).toString().padStart(9, "0")}Z`;
 }

@@ -79,7 +79,7 @@ describe("stack deploy", () => {
       shop_web: 2/2 running
       Deployed shop: 1 service, 2 tasks running
       ",
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead
       ",
       ]
     `);
@@ -181,7 +181,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead
       error: tasks keep failing; berth continues to restart them, but they are not expected to recover:
         shop_web: 0 of 2 tasks running
           shop_web.1: failed: exit code 1: no such file: app.js (failed 3 times)
@@ -207,7 +207,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead
       error: the deployment of shop did not converge within 0.2 s; it continues in the background:
         shop_web: 1 of 2 tasks running
           shop_web.2: pending: 2 nodes lack 1.5 GiB memory
@@ -234,7 +234,7 @@ describe("stack deploy", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         130,
-        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot; the name becomes a network alias of the service
+        "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead
       Stopped waiting. The deployment of shop continues in the background; check it with berth stack ps or berth service ps.
       ",
       ]

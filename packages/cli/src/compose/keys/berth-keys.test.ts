@@ -105,8 +105,15 @@ x-berth.cron: "@hourly"`);
       ]
     `);
     expect(loadService("x-berth:").messages).toEqual([]);
+    expect(loadText("services: { my-x-berth: { image: a, x-berth-cron: daily } }").messages).toEqual([
+      'c.yaml:1:37: services.my-x-berth.x-berth-cron: unknown key "x-berth-cron": use x-berth: { cron: … }',
+    ]);
     expect(loadService("x-berth: [cron]").messages).toEqual([
       "c.yaml:4:14: services.s.x-berth: must be a mapping, not a list",
     ]);
+  });
+
+  test("ignores extensions of other tools whose names start with x-berth", () => {
+    expect(loadService("x-berthold: { cron: daily }\ndeploy: { x-berthold: 1 }").messages).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import { TrafficSpec, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
-import { type Cursor, keyPlace, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
+import { type Cursor, fieldsOf, keyPlace, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
 import { readAutoscale } from "./autoscale-keys.js";
@@ -7,8 +7,10 @@ import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** The mapping of a service for settings that Compose does not have. */
+/** The key of a service under which its settings that Compose does not define are. */
 const BERTH_KEY = "x-berth";
+/** Matches `x-berth` and misspellings such as `x-berth.cron`, but not the extension `x-berthold` of another tool. */
+const BERTH_KEY_PATTERN = /^x-berth(?![a-z0-9])/i;
 
 const VOLUME_POLICIES = { sticky: VolumePolicy.STICKY, any: VolumePolicy.ANY };
 
@@ -31,19 +33,19 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
     if (spec.rollback !== undefined) spec.rollback.progressDeadlineMs = ms;
   }),
   proxy_protocol: rule(readFlag, (draft, proxyProtocol) => {
-    trafficOf(draft).proxyProtocol = proxyProtocol;
+    ensureTraffic(draft).proxyProtocol = proxyProtocol;
   }),
   affinity: rule(
     (cursor) => readChoice(cursor, AFFINITIES),
     (draft, affinity) => {
-      trafficOf(draft).affinity = affinity;
+      ensureTraffic(draft).affinity = affinity;
     },
   ),
   balance: rule(
     (cursor) => readChoice(cursor, BALANCES),
     (draft, balance, cursor) => {
       draft.origins.set("traffic.balance", cursor);
-      trafficOf(draft).balance = balance;
+      ensureTraffic(draft).balance = balance;
     },
   ),
   volumes: rule(
@@ -54,45 +56,36 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
   ),
 };
 
-function trafficOf({ spec }: ServiceDraft): TrafficSpec {
+/** Returns the traffic settings of the draft, which are created by the first key that sets one of them. */
+function ensureTraffic({ spec }: ServiceDraft): TrafficSpec {
   spec.traffic ??= TrafficSpec.fromPartial({});
   return spec.traffic;
 }
 
 /** Reads the `x-berth` mapping of a service. Must run after the Compose keys, which it extends. */
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
-  for (const field of extensionsOf(service)) {
+  for (const [key, field] of berthFields(service)) {
     if (isNull(field.node)) continue;
-    if (field.path.endsWith(`.${BERTH_KEY}`)) applyKeys(field, BERTH_KEYS, draft);
-    else reportFlatKey(field);
+    if (key === BERTH_KEY) applyKeys(field, BERTH_KEYS, draft);
+    else reportFlatKey(key, field);
   }
 }
 
-/** Rejects `x-berth` in other mappings, where it would be skipped like any unknown extension. */
+/** Rejects `x-berth` in other mappings, which Compose would ignore like any unknown extension. */
 export function rejectBerthKeys(cursor: Cursor): void {
-  for (const field of extensionsOf(cursor)) {
+  for (const [, field] of berthFields(cursor)) {
     field.diagnostics.error(keyPlace(field), `${BERTH_KEY} must be a key of the service, next to image`);
   }
 }
 
-/** Rejects keys such as `x-berth.cron: …`, which would be skipped like any unknown extension. */
-function reportFlatKey(field: Cursor): void {
-  const key = field.path.slice(field.path.indexOf(BERTH_KEY));
+/** Rejects keys such as `x-berth.cron: …`, which Compose would ignore like any unknown extension. */
+function reportFlatKey(key: string, field: Cursor): void {
   const setting = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
   const known = Object.keys(BERTH_KEYS).find((name) => name === setting) ?? "KEY";
   field.diagnostics.error(keyPlace(field), `unknown key "${key}": use ${BERTH_KEY}: { ${known}: … }`);
 }
 
-/** Returns the fields of a mapping whose key starts with `x-berth`. */
-function extensionsOf({ node, path, diagnostics }: Cursor): readonly Cursor[] {
-  if (node.kind !== "map") return [];
-  return [...node.entries]
-    .filter(([key]) => key.startsWith(BERTH_KEY))
-    .map(([key, { keyPosition, value }]) => ({
-      node: value,
-      position: value.position,
-      keyPosition,
-      path: `${path}.${key}`,
-      diagnostics,
-    }));
+/** Returns the fields of a mapping that are or look like `x-berth`. */
+function berthFields(cursor: Cursor): readonly (readonly [key: string, field: Cursor])[] {
+  return [...fieldsOf(cursor)].filter(([key]) => BERTH_KEY_PATTERN.test(key));
 }

@@ -45,8 +45,8 @@ ${OTHERS}`);
 ${OTHERS}`);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:7: services.web.depends_on.bd: no service "bd"; did you mean "db"?",
-        "c.yaml:7:7: services.web.depends_on.tool: the service "tool" is disabled: set COMPOSE_PROFILES=debug, or set required: false",
+        "c.yaml:5:7: services.web.depends_on.bd: undefined service "bd"; did you mean "db"?",
+        "c.yaml:7:7: services.web.depends_on.tool: service "tool" is disabled: set COMPOSE_PROFILES=debug, or set required: false",
         "c.yaml:8:24: services.web.depends_on.db.condition: "service_ready" is invalid: use service_started, service_healthy, service_completed_successfully",
         "c.yaml:12:31: warning: services.tool.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
       ]

@@ -10,6 +10,7 @@ const CONDITIONS = {
   service_completed_successfully: Dependency_Condition.COMPLETED,
 };
 
+/** Reads `depends_on` of a service. */
 export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
   depends_on: (cursor, draft) => {
     draft.origins.set("depends_on", cursor);
@@ -34,16 +35,16 @@ const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
   }),
   restart: (cursor) => {
     if (readFlag(cursor) !== true) return;
-    const message = "not supported yet: an update of the dependency does not restart this service";
+    const message =
+      "restarting with a dependency is not supported yet: updates of the dependency do not restart this service";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   },
 };
 
-/** Adds a dependency. Without a condition the service waits until the other one has started, as in Compose. */
+/** Adds a dependency. The default condition is that the dependency has started, as in Compose. */
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
-  const isLong = reference.node.kind === "map";
-  if (isLong) applyKeys(reference, LONG_FORM_KEYS, dependency);
+  if (reference.node.kind === "map") applyKeys(reference, LONG_FORM_KEYS, dependency);
   const { project, serviceNames, disabledServices: inactiveNames } = draft.context;
   if (!serviceNames.has(name)) {
     if (!dependency.optional)
@@ -52,7 +53,7 @@ function addDependency(name: string, reference: Cursor, draft: ServiceDraft): vo
   }
   const { dependsOn } = draft.spec;
   const service = scopedName(project.stack, name);
-  if (dependsOn.some((earlier) => earlier.service === service)) return;
+  if (dependsOn.some((existing) => existing.service === service)) return;
   draft.origins.set(`depends_on[${dependsOn.length}]`, keyPlace(reference));
   dependsOn.push({ service, ...dependency });
 }
@@ -68,7 +69,7 @@ function reportMissing(
   const profiles = inactiveNames.get(name);
   const message =
     profiles === undefined
-      ? `no service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
-      : `the service ${JSON.stringify(name)} is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")}, or set required: false`;
+      ? `undefined service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
+      : `service ${JSON.stringify(name)} is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")}, or set required: false`;
   reference.diagnostics.error(keyPlace(reference), message);
 }

@@ -9,8 +9,10 @@ const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["if_not_present", PullPolicy.MISSING],
   ["never", PullPolicy.NEVER],
 ]);
-const REFRESH_POLICY = /^(?:build|refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
+/** Pull policies of Compose that berth does not implement. */
+const UNSUPPORTED_POLICY = /^(?:build|refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
 
+/** Reads the image of a service, its pull policy and its platform. */
 export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
   image: rule(readText, (draft, image, cursor) => {
     draft.container.image = image;
@@ -18,7 +20,7 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
   }),
   build: (cursor, { container }) => {
     if (container.image === "") {
-      const message = "berth does not build images: build and push the image, then set image:";
+      const message = "berth does not build images: build and push the image, then set image";
       cursor.diagnostics.error(keyPlace(cursor), message);
       return;
     }
@@ -38,11 +40,11 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
   if (text === undefined) return undefined;
   const policy = PULL_POLICIES.get(text);
   if (policy !== undefined) return policy;
-  if (!REFRESH_POLICY.test(text)) {
+  if (!UNSUPPORTED_POLICY.test(text)) {
     const known = [...PULL_POLICIES.keys()].join(", ");
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
     return undefined;
   }
-  cursor.diagnostics.warn(cursor, `not supported yet: ${text} is treated as "missing"`);
+  cursor.diagnostics.warn(cursor, `the pull policy ${text} is not supported yet: missing is used instead`);
   return PullPolicy.MISSING;
 }

@@ -1,11 +1,11 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
-import { type Cursor, readItems, readOneOf, readText } from "../tree/cursor.js";
+import { type Cursor, keyPlace, readItems, readOneOf, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable } from "../tree/key-table.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-const PER_HOST = "each host gets its own gateway and range of the subnet";
+const PER_HOST = "ignored: berth assigns each host a gateway and a range of the subnet";
 
-/** Reads `ipam: { config: [{ subnet: … }] }`. */
+/** Reads `ipam: { config: [{ subnet: … }] }` of a top-level network. */
 export function readIpam(cursor: Cursor, spec: NetworkSpec): void {
   applyKeys(cursor, IPAM_KEYS, spec);
 }
@@ -15,7 +15,7 @@ const IPAM_KEYS: KeyTable<NetworkSpec> = {
   config: (cursor, spec) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, CONFIG_KEYS, spec);
   },
-  options: ignoreWithWarning("the options are ignored"),
+  options: ignoreWithWarning("IPAM driver options are not supported yet and are ignored"),
 };
 
 const CONFIG_KEYS: KeyTable<NetworkSpec> = {
@@ -28,19 +28,26 @@ const CONFIG_KEYS: KeyTable<NetworkSpec> = {
 function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   const text = readText(cursor);
   if (text === undefined) return;
-  if (text.includes(":")) ignoreWithWarning("IPv6 subnets are ignored")(cursor, undefined);
-  else if (spec.subnet !== "")
-    ignoreWithWarning(`a network has one subnet; ${spec.subnet} is used`)(cursor, undefined);
-  else {
-    const subnet = withoutHostBits(text);
-    const problem = subnetProblem(subnet);
-    if (problem === undefined) spec.subnet = subnet;
-    else cursor.diagnostics.error(cursor, problem);
+  const { diagnostics } = cursor;
+  if (text.includes(":")) {
+    diagnostics.warn(keyPlace(cursor), "IPv6 subnets are not supported yet and are ignored");
+    return;
   }
+  if (spec.subnet !== "") {
+    diagnostics.warn(
+      keyPlace(cursor),
+      `ignored: a network can have only one subnet, which is ${spec.subnet}`,
+    );
+    return;
+  }
+  const subnet = clearHostBits(text);
+  const problem = subnetProblem(subnet);
+  if (problem === undefined) spec.subnet = subnet;
+  else diagnostics.error(cursor, problem);
 }
 
 /** Clears the host bits as Docker does: "10.0.0.1/24" means 10.0.0.0/24. */
-function withoutHostBits(text: string): string {
+function clearHostBits(text: string): string {
   const [address = "", prefix = "", ...rest] = text.split("/");
   const number = parseIpv4(address);
   if (number === undefined || rest.length > 0 || !/^(?:[0-9]|[12][0-9]|3[0-2])$/.test(prefix)) return text;

@@ -2,10 +2,10 @@ import { resolve } from "node:path";
 import { parseEnvFile } from "../text/env-file.js";
 import { decodeSource } from "../text/source.js";
 import { type Cursor, keyPlace, readOneOrMore, readText, readTextMap } from "../tree/cursor.js";
-import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** The order matters: `labels` overrides the files. */
+/** Reads the labels and annotations of a service's containers. The order matters: `labels` overrides the files. */
 export const METADATA_KEYS: KeyTable<ServiceDraft> = {
   label_file: (cursor, draft) => {
     for (const item of readOneOrMore(cursor) ?? []) addLabelFile(item, draft);
@@ -15,25 +15,6 @@ export const METADATA_KEYS: KeyTable<ServiceDraft> = {
   }),
   annotations: rule(readTextMap, (draft, annotations) => {
     draft.container.annotations = annotations;
-  }),
-  logging: (cursor, draft) => {
-    const logging: LoggingDraft = { name: "", options: {} };
-    applyKeys(cursor, LOGGING_KEYS, logging);
-    draft.container.logDriver = logging;
-  },
-};
-
-interface LoggingDraft {
-  name: string;
-  options: { [key: string]: string };
-}
-
-const LOGGING_KEYS: KeyTable<LoggingDraft> = {
-  driver: rule(readText, (logging, driver) => {
-    logging.name = driver;
-  }),
-  options: rule(readTextMap, (logging, options) => {
-    logging.options = options;
   }),
 };
 

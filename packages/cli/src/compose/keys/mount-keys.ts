@@ -1,22 +1,14 @@
-import { posix } from "node:path";
-import { TmpfsMount, VolumeMount } from "@berth/proto";
+import { VolumeMount } from "@berth/proto";
 import { isPath, parseShortMount, resolveBindSource } from "../text/short-mount.js";
 import { didYouMean } from "../text/suggest.js";
 import { parseBytes } from "../text/units.js";
-import {
-  type Cursor,
-  readBytes,
-  readFlag,
-  readInteger,
-  readItems,
-  readOneOf,
-  readOneOrMore,
-  readText,
-} from "../tree/cursor.js";
+import { type Cursor, readFlag, readInteger, readItems, readOneOrMore, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import { type MountDraft, mountRules, newMountDraft, normalizeTarget, PROPAGATIONS } from "./mount-draft.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 
+/** Reads the mounts of a service: `volumes` in the short and the long form, and `tmpfs`. */
 export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
   volumes: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
@@ -30,74 +22,12 @@ export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
       if (mount !== undefined) addMount(item, mount, draft);
     }
   },
-  volumes_from: rejectKey("sharing the mounts of another container"),
-  volume_driver: rejectKey("volume_driver; set the driver under the top-level volumes:"),
+  volumes_from: rejectKey("sharing the mounts of another container is not supported yet"),
+  volume_driver: rejectKey(
+    "volume_driver is not supported yet: set the driver of the volume at the top level",
+  ),
 };
 
-export type MountType = "bind" | "volume" | "tmpfs";
-
-/** A mount while its keys are read. */
-export interface MountDraft {
-  type: MountType | undefined;
-  source: string;
-  target: string;
-  readOnly: boolean;
-  propagation: string;
-  createHostPath: boolean;
-  noCopy: boolean;
-  readonly tmpfs: TmpfsMount;
-}
-
-export function newMountDraft(): MountDraft {
-  return {
-    type: undefined,
-    source: "",
-    target: "",
-    readOnly: false,
-    propagation: "",
-    createHostPath: false,
-    noCopy: false,
-    tmpfs: TmpfsMount.fromPartial({}),
-  };
-}
-
-/** The rules of all properties of a mount, for the long form in Compose files and for `--mount-add`. */
-export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined) {
-  return {
-    type: rule(readMountType, (mount: MountDraft, type) => {
-      mount.type = type;
-    }),
-    source: rule(readText, (mount: MountDraft, source) => {
-      mount.source = source;
-    }),
-    target: rule(readText, (mount: MountDraft, target) => {
-      mount.target = target;
-    }),
-    readOnly: rule(readBoolean, (mount: MountDraft, readOnly) => {
-      mount.readOnly = readOnly;
-    }),
-    propagation: rule(readPropagation, (mount: MountDraft, propagation) => {
-      mount.propagation = propagation;
-    }),
-    createHostPath: rule(readBoolean, (mount: MountDraft, create) => {
-      mount.createHostPath = create;
-    }),
-    noCopy: rule(readBoolean, (mount: MountDraft, noCopy) => {
-      mount.noCopy = noCopy;
-    }),
-    tmpfsSize: rule(readBytes, (mount: MountDraft, bytes) => {
-      mount.tmpfs.sizeBytes = bytes;
-    }),
-  };
-}
-
-/** Normalizes a target path as Compose does: `/data/../x/` is `/x`, so that no path is mounted twice. */
-export function normalizeTarget(target: string): string {
-  const path = posix.normalize(target).replace(/^\/\//, "/");
-  return path.length > 1 ? path.replace(/\/$/, "") : path;
-}
-
-const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 const RULES = mountRules(readFlag);
 
 const LONG_FORM_KEYS: KeyTable<MountDraft> = {
@@ -115,14 +45,16 @@ const LONG_FORM_KEYS: KeyTable<MountDraft> = {
 const BIND_KEYS: KeyTable<MountDraft> = {
   propagation: RULES.propagation,
   create_host_path: RULES.createHostPath,
-  selinux: ignoreWithWarning("SELinux labels are ignored"),
-  recursive: ignoreWithWarning("recursive is ignored"),
+  selinux: ignoreWithWarning("SELinux labels are not supported yet and are ignored"),
+  recursive: ignoreWithWarning("recursive is not supported yet and is ignored"),
 };
 
 const VOLUME_KEYS: KeyTable<MountDraft> = {
   nocopy: RULES.noCopy,
-  labels: ignoreWithWarning("the labels are ignored; set them under the top-level volumes:"),
-  subpath: rejectKey("mounting a subdirectory of a volume"),
+  labels: ignoreWithWarning(
+    "labels are not supported here and are ignored: set them on the volume at the top level",
+  ),
+  subpath: rejectKey("mounting a subdirectory of a volume is not supported yet"),
 };
 
 const TMPFS_KEYS: KeyTable<MountDraft> = {
@@ -146,18 +78,7 @@ function readLongMount(cursor: Cursor): MountDraft | undefined {
   return undefined;
 }
 
-function readMountType(cursor: Cursor): MountType | undefined {
-  const type = readOneOf(cursor, ["bind", "volume", "tmpfs", "npipe", "cluster", "image"]);
-  if (type === undefined || type === "bind" || type === "volume" || type === "tmpfs") return type;
-  cursor.diagnostics.error(cursor, `not supported yet: volumes of type ${type}`);
-  return undefined;
-}
-
-function readPropagation(cursor: Cursor): string | undefined {
-  return readOneOf(cursor, PROPAGATIONS);
-}
-
-/** Options for Docker Desktop. They have no effect on Linux. */
+/** Options of Docker Desktop, which have no effect on Linux. */
 const CONSISTENCIES = ["cached", "delegated", "consistent"];
 const SELINUX_LABELS = ["z", "Z"];
 const SHORT_OPTIONS = ["ro", "rw", "nocopy", ...PROPAGATIONS];
@@ -171,7 +92,7 @@ function readShortMount(cursor: Cursor): MountDraft | undefined {
     cursor.diagnostics.error(cursor, parsed.reason);
     return undefined;
   }
-  const { source, target, options } = parsed.valid;
+  const { source, target, options } = parsed.value;
   const type = isPath(source) ? "bind" : "volume";
   const mount: MountDraft = { ...newMountDraft(), type, source, target, createHostPath: true };
   for (const option of options) applyShortOption(cursor, mount, option);
@@ -183,10 +104,10 @@ function applyShortOption(cursor: Cursor, mount: MountDraft, option: string): vo
   else if (option === "nocopy") mount.noCopy = true;
   else if (PROPAGATIONS.includes(option)) mount.propagation = option;
   else if (SELINUX_LABELS.includes(option)) {
-    cursor.diagnostics.warn(cursor, `not supported yet: SELinux labels; ${option} is ignored`);
+    cursor.diagnostics.warn(cursor, `SELinux labels are not supported yet: ${option} is ignored`);
   } else if (option !== "rw" && option !== "" && !CONSISTENCIES.includes(option)) {
     const hint = didYouMean(option, SHORT_OPTIONS);
-    cursor.diagnostics.warn(cursor, `the unknown volume option ${JSON.stringify(option)} is ignored${hint}`);
+    cursor.diagnostics.warn(cursor, `unknown volume option ${JSON.stringify(option)} is ignored${hint}`);
   }
 }
 
@@ -205,18 +126,18 @@ function applyTmpfsOption(cursor: Cursor, mount: MountDraft, option: string): vo
   const [, name, value = ""] = /^(size|mode)=(.*)$/.exec(option) ?? [];
   if (name === "size") {
     const size = parseBytes(value);
-    if (size.kind === "value") mount.tmpfs.sizeBytes = size.valid;
+    if (size.kind === "value") mount.tmpfs.sizeBytes = size.value;
     else cursor.diagnostics.error(cursor, size.reason);
   } else if (name === "mode" && /^[0-7]+$/.test(value)) mount.tmpfs.mode = Number.parseInt(value, 8);
   else if (option === "ro") mount.readOnly = true;
   else
     cursor.diagnostics.warn(
       cursor,
-      `not supported yet: the tmpfs option ${JSON.stringify(option)} is ignored`,
+      `the tmpfs option ${JSON.stringify(option)} is not supported yet and is ignored`,
     );
 }
 
-/** Adds the mount to the service, or reports that the source it refers to does not exist. */
+/** Adds the mount to the service. Reports an error when its source does not exist. */
 function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void {
   const kind = mountKind(cursor, mount, draft);
   if (kind === undefined) return;
@@ -254,8 +175,8 @@ function volumeMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): Mo
   if (volume !== undefined) return { $case: "volume", value: { ...volume, noCopy: mount.noCopy } };
   const hint =
     didYouMean(mount.source, volumes.keys()) ||
-    `: declare it there, or use ./${mount.source} for a directory`;
-  const message = `no volume ${JSON.stringify(mount.source)} under the top-level volumes`;
+    `: declare it under the top-level volumes, or use ./${mount.source} for a directory`;
+  const message = `undefined volume ${JSON.stringify(mount.source)}`;
   cursor.diagnostics.error(cursor, `${message}${hint}`);
   return undefined;
 }

@@ -7,7 +7,7 @@ import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-/** Key of the network that services without `networks:` join. */
+/** Key of the network that services without `networks:` join, as in Compose. */
 export const DEFAULT_NETWORK = "default";
 const PRIORITY = { min: -1_000_000, max: 1_000_000 };
 
@@ -28,24 +28,28 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
       joined.gatewayPriority = priority;
     },
   ),
-  ipv6_address: ignoreWithWarning("IPv6 addresses are ignored"),
-  link_local_ips: ignoreWithWarning("link_local_ips is ignored"),
-  mac_address: ignoreWithWarning("mac_address is ignored; Docker chooses the address"),
-  driver_opts: ignoreWithWarning("driver_opts is ignored"),
-  interface_name: ignoreWithWarning("interface_name is ignored; Docker names the interface"),
+  ipv6_address: ignoreWithWarning("IPv6 addresses are not supported yet and are ignored"),
+  link_local_ips: ignoreWithWarning("link_local_ips is not supported yet and is ignored"),
+  mac_address: ignoreWithWarning(
+    "mac_address is not supported yet and is ignored: Docker chooses the address",
+  ),
+  driver_opts: ignoreWithWarning("driver_opts is not supported yet and is ignored"),
+  interface_name: ignoreWithWarning(
+    "interface_name is not supported yet and is ignored: Docker names the interface",
+  ),
 };
 
-/** Reads `networks:` of a service: a list of names, or a mapping of names to settings. */
+/** Reads the `networks` of a service: a list of names, or a mapping of names to settings. */
 export function readNetworks(cursor: Cursor, draft: ServiceDraft): void {
   for (const [key, reference] of readReferences(cursor)) {
     const network = draft.context.networks.get(key);
     if (network === undefined) {
       const hint = didYouMean(key, draft.context.networks.keys());
-      const message = `no network ${JSON.stringify(key)} under the top-level networks${hint}`;
+      const message = `undefined network ${JSON.stringify(key)}${hint}`;
       reference.diagnostics.error(keyPlace(reference), message);
       continue;
     }
-    if (draft.networks.some((other) => other.key === key)) continue;
+    if (draft.networks.some((joined) => joined.key === key)) continue;
     const joined = newJoinedNetwork(key, network, true);
     if (reference.node.kind === "map" && !isNull(reference.node))
       applyKeys(reference, ATTACHMENT_KEYS, joined);
@@ -54,6 +58,7 @@ export function readNetworks(cursor: Cursor, draft: ServiceDraft): void {
   }
 }
 
+/** Creates the draft of an attachment with default settings. */
 export function newJoinedNetwork(key: string, network: StackNetwork, isExplicit: boolean): JoinedNetwork {
   const attachment = NetworkAttachment.fromPartial({ network: network.name });
   return { key, network, attachment, isExplicit, gatewayPriority: 0, priority: 0 };

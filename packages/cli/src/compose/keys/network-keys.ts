@@ -23,6 +23,7 @@ const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["none", NetworkMode.NONE],
 ]);
 
+/** Reads the networks of a service, its DNS settings and its extra hosts. */
 export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   network_mode: rule(readNetworkMode, (draft, mode) => {
     draft.container.networkMode = mode;
@@ -48,9 +49,11 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   }),
   expose: ignoreKey(),
   external_links: ignoreWithWarning(
-    "external_links is ignored; use an external network to reach services of other stacks by name",
+    "external_links is not supported yet and is ignored: use an external network to reach other stacks",
   ),
-  mac_address: ignoreWithWarning("mac_address is ignored; Docker chooses the address"),
+  mac_address: ignoreWithWarning(
+    "mac_address is not supported yet and is ignored: Docker chooses the address",
+  ),
 };
 
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
@@ -60,7 +63,7 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   if (mode === undefined) {
     const isShared = /^(?:service|container):/.test(text);
     const message = isShared
-      ? "not supported yet: sharing the network of another container"
+      ? "sharing the network of another container is not supported yet"
       : `${JSON.stringify(text)} is invalid: use bridge, host or none${didYouMean(text, MODES.keys())}`;
     cursor.diagnostics.error(cursor, message);
   }

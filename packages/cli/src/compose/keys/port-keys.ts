@@ -9,7 +9,7 @@ const PORT = { min: 1, max: 65_535 };
 const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
 export const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
 
-/** The rules that the long form in Compose files shares with `--publish-add`. */
+/** The rules for properties of a port, shared by the long form in Compose files and the `--publish-add` flag. */
 export const PORT_RULES = {
   target: rule(
     (cursor) => readInteger(cursor, PORT),
@@ -28,6 +28,7 @@ export const PORT_RULES = {
   ),
 };
 
+/** Reads the `ports` of a service in the short and the long form. */
 export const PORT_KEYS: KeyTable<ServiceDraft> = {
   ports: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
@@ -48,8 +49,8 @@ function readPorts(cursor: Cursor): readonly PortSpec[] {
     cursor.diagnostics.error(cursor, parsed.reason);
     return [];
   }
-  const { ports, choice } = parsed.valid;
-  if (choice !== undefined) warnFirstOfRange(cursor, choice);
+  const { ports, choice } = parsed.value;
+  if (choice !== undefined) warnAboutRange(cursor, choice);
   return ports.map(portSpec);
 }
 
@@ -88,7 +89,7 @@ function readProtocol(cursor: Cursor): "tcp" | "udp" | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   const parsed = parseProtocol(text);
-  if (parsed.kind === "value") return parsed.valid;
+  if (parsed.kind === "value") return parsed.value;
   cursor.diagnostics.error(cursor, parsed.reason);
   return undefined;
 }
@@ -101,11 +102,11 @@ function readPublished(cursor: Cursor): number | undefined {
     cursor.diagnostics.error(cursor, range.reason);
     return undefined;
   }
-  if (range.valid.length > 1) warnFirstOfRange(cursor, text);
-  return range.valid[0];
+  if (range.value.length > 1) warnAboutRange(cursor, text);
+  return range.value[0];
 }
 
-function warnFirstOfRange(cursor: Cursor, range: string): void {
-  const message = `not supported yet: a range of published ports; the first port of ${range} is used`;
+function warnAboutRange(cursor: Cursor, range: string): void {
+  const message = `a range of published ports is not supported yet: the first port of ${range} is used`;
   cursor.diagnostics.warn(cursor, message);
 }

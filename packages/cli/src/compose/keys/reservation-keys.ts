@@ -16,7 +16,7 @@ import { rejectKey } from "./unsupported-keys.js";
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
 const COUNT = { min: 0, max: 2 ** 31 - 1 };
 
-/** Keys of `deploy.resources`. */
+/** Reads `deploy.resources`: the limits and reservations of each task. */
 export const DEPLOY_RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   limits: (cursor, draft) => {
     draft.origins.set("task.limits", cursor);
@@ -29,8 +29,8 @@ export const DEPLOY_RESOURCE_KEYS: KeyTable<ServiceDraft> = {
 };
 
 const CPU_AND_MEMORY_KEYS: KeyTable<Resources> = {
-  cpus: rule(readNanoCpus, (resources, nano) => {
-    resources.nanoCpus = nano;
+  cpus: rule(readNanoCpus, (resources, nanoCpus) => {
+    resources.nanoCpus = nanoCpus;
   }),
   memory: rule(readBytes, (resources, bytes) => {
     resources.memoryBytes = bytes;
@@ -45,7 +45,9 @@ const RESERVATION_KEYS: KeyTable<Resources> = {
   generic_resources: (cursor, resources) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, GENERIC_RESOURCE_KEYS, resources);
   },
-  devices: rejectKey("device reservations; count them as generic_resources and pass them in with devices:"),
+  devices: rejectKey(
+    "device reservations are not supported yet: count them as generic_resources and pass them with devices",
+  ),
 };
 
 const GENERIC_RESOURCE_KEYS: KeyTable<Resources> = { discrete_resource_spec: addGenericResource };

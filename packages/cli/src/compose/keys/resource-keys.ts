@@ -1,3 +1,4 @@
+import type { Ulimit } from "@berth/proto";
 import {
   type Cursor,
   type NumberRange,
@@ -14,13 +15,13 @@ import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-const ANY_INT: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
+const INT32: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS: NumberRange = { min: 0, max: 100 };
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
 /** -1 means unlimited. */
 const ULIMIT: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 
-/** Compose's older keys for limits. `deploy.resources` runs later and overrides them. */
+/** Reads Compose's older keys for resources. `deploy.resources` is read later and overrides them. */
 export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   cpus: rule(readNanoCpus, (draft, nano) => {
     draft.limits.nanoCpus = nano;
@@ -31,7 +32,7 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   mem_reservation: rule(readBytes, (draft, bytes) => {
     draft.reservations.memoryBytes = bytes;
   }),
-  pids_limit: integerRule(ANY_INT, (draft, pids) => {
+  pids_limit: integerRule(INT32, (draft, pids) => {
     draft.limits.pids = pids;
   }),
   memswap_limit: rule(readSwapBytes, (draft, bytes) => {
@@ -40,7 +41,7 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   mem_swappiness: integerRule(SWAPPINESS, (draft, swappiness) => {
     draft.container.memorySwappiness = swappiness;
   }),
-  cpu_shares: integerRule(ANY_INT, (draft, shares) => {
+  cpu_shares: integerRule(INT32, (draft, shares) => {
     draft.container.cpuShares = shares;
   }),
   cpuset: rule(readText, (draft, cpuset) => {
@@ -61,13 +62,15 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   ulimits: rule(readUlimits, (draft, ulimits) => {
     draft.container.ulimits = ulimits;
   }),
-  blkio_config: ignoreWithWarning("blkio_config is ignored; disk bandwidth is unlimited"),
-  cpu_count: ignoreWithWarning("Windows only; use cpus"),
-  cpu_percent: ignoreWithWarning("Windows only; use cpus"),
-  cpu_period: ignoreWithWarning("it does not limit CPU; use cpus"),
-  cpu_quota: ignoreWithWarning("it does not limit CPU; use cpus"),
-  cpu_rt_period: ignoreWithWarning("real-time scheduling is ignored"),
-  cpu_rt_runtime: ignoreWithWarning("real-time scheduling is ignored"),
+  blkio_config: ignoreWithWarning(
+    "blkio_config is not supported yet and is ignored: disk bandwidth stays unlimited",
+  ),
+  cpu_count: ignoreWithWarning("only supported on Windows and ignored: use cpus"),
+  cpu_percent: ignoreWithWarning("only supported on Windows and ignored: use cpus"),
+  cpu_period: ignoreWithWarning("cpu_period is not supported yet and is ignored: use cpus"),
+  cpu_quota: ignoreWithWarning("cpu_quota is not supported yet and is ignored: use cpus"),
+  cpu_rt_period: ignoreWithWarning("real-time scheduling is not supported yet and is ignored"),
+  cpu_rt_runtime: ignoreWithWarning("real-time scheduling is not supported yet and is ignored"),
 };
 
 function integerRule(
@@ -79,17 +82,16 @@ function integerRule(
 
 /** Reads a size in bytes, or -1 for unlimited swap. */
 function readSwapBytes(cursor: Cursor): number | undefined {
-  const unlimited = cursor.node.kind === "scalar" && String(cursor.node.value) === "-1";
-  return unlimited ? -1 : readBytes(cursor);
+  const isUnlimited = cursor.node.kind === "scalar" && String(cursor.node.value) === "-1";
+  return isUnlimited ? -1 : readBytes(cursor);
 }
 
 interface UlimitDraft {
-  readonly name: string;
-  soft: number;
-  hard: number;
+  soft: number | undefined;
+  hard: number | undefined;
 }
 
-function readUlimits(cursor: Cursor): UlimitDraft[] | undefined {
+function readUlimits(cursor: Cursor): Ulimit[] | undefined {
   const fields = readFields(cursor);
   return (
     fields &&
@@ -97,15 +99,15 @@ function readUlimits(cursor: Cursor): UlimitDraft[] | undefined {
   );
 }
 
-function readUlimit(name: string, cursor: Cursor): UlimitDraft | undefined {
+function readUlimit(name: string, cursor: Cursor): Ulimit | undefined {
   if (cursor.node.kind === "scalar") {
     const both = readInteger(cursor, ULIMIT);
     return both === undefined ? undefined : { name, soft: both, hard: both };
   }
-  const unset = Number.NaN;
-  const limit: UlimitDraft = { name, soft: unset, hard: unset };
+  const limit: UlimitDraft = { soft: undefined, hard: undefined };
   applyKeys(cursor, ULIMIT_KEYS, limit);
-  if (!Number.isNaN(limit.soft) && !Number.isNaN(limit.hard)) return limit;
+  const { soft, hard } = limit;
+  if (soft !== undefined && hard !== undefined) return { name, soft, hard };
   return cursor.node.kind === "map" ? reportWrongType(cursor, "a number, or soft and hard") : undefined;
 }
 

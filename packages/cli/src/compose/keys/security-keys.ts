@@ -14,7 +14,7 @@ import { rejectKey } from "./unsupported-keys.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 
-/** Privileges of the container, its devices, and the namespaces it shares with the host. */
+/** Reads the privileges of a container, its devices, and the namespaces that it shares with the host. */
 export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cap_add: rule(readTexts, (draft, capabilities) => {
     draft.container.capAdd = [...capabilities];
@@ -40,7 +40,9 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   device_cgroup_rules: rule(readTexts, (draft, rules) => {
     draft.container.deviceCgroupRules = [...rules];
   }),
-  gpus: rejectKey("gpus; remove the key, or pin the service to a node and use devices"),
+  gpus: rejectKey(
+    "gpus is not supported yet: remove the key, or constrain the service to a node and use devices",
+  ),
   runtime: rule(readText, (draft, runtime) => {
     draft.container.runtime = runtime;
   }),
@@ -75,7 +77,7 @@ function namespaceRule(
     const { node, diagnostics } = cursor;
     const isShared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
     if (!isShared) return readOneOf(cursor, choices);
-    diagnostics.error(cursor, "not supported yet: sharing the namespace of another container");
+    diagnostics.error(cursor, "sharing the namespace of another container is not supported yet");
     return undefined;
   }, write);
 }
@@ -96,7 +98,7 @@ function readDevice(cursor: Cursor): Device | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   if (!text.startsWith("/")) {
-    const message = `not supported yet: ${JSON.stringify(text)} is not a device path`;
+    const message = `${JSON.stringify(text)} is not a device path: CDI devices are not supported yet`;
     cursor.diagnostics.error(cursor, message);
     return undefined;
   }

@@ -6,6 +6,7 @@ import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { readLinks } from "./link-keys.js";
+import { LOGGING_KEYS } from "./logging-keys.js";
 import { METADATA_KEYS } from "./metadata-keys.js";
 import { MOUNT_KEYS } from "./mount-keys.js";
 import { NETWORK_KEYS } from "./network-keys.js";
@@ -16,6 +17,7 @@ import { SECURITY_KEYS } from "./security-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 
+/** Keys that do not belong to any of the groups below, and keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
   attach: ignoreKey(),
   develop: ignoreKey(),
@@ -24,30 +26,38 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   container_name: rule(readText, (draft, name, cursor) => {
     draft.containerName = name;
     const message =
-      "containers are named after their service and slot; the name becomes a network alias of the service";
+      "containers are named after their service and slot: the name is used as a network alias instead";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   }),
-  // After depends_on, whose conditions have precedence.
+  // Runs after depends_on, whose conditions have precedence.
   links: readLinks,
-  credential_spec: ignoreWithWarning("Windows only"),
-  isolation: ignoreWithWarning("Windows only"),
-  configs: rejectKey("configs; put the file into the image or bind-mount it from each node"),
-  secrets: rejectKey("secrets; use an environment variable or bind-mount a file from each node"),
-  extends: rejectKey("extends; use a YAML anchor or several -c files"),
-  post_start: rejectKey("post_start commands"),
-  pre_start: rejectKey("pre_start commands"),
-  pre_stop: rejectKey("pre_stop commands"),
-  provider: rejectKey("provider services"),
-  models: rejectKey("models"),
-  use_api_socket: rejectKey("use_api_socket; bind-mount /var/run/docker.sock instead"),
+  credential_spec: ignoreWithWarning("only supported on Windows: ignored"),
+  isolation: ignoreWithWarning("only supported on Windows: ignored"),
+  configs: rejectKey(
+    "configs are not supported yet: add the file to the image or bind-mount it from each node",
+  ),
+  secrets: rejectKey(
+    "secrets are not supported yet: use an environment variable or bind-mount a file from each node",
+  ),
+  extends: rejectKey("extends is not supported yet: use a YAML anchor or several -c files"),
+  post_start: rejectKey("lifecycle hooks are not supported yet"),
+  pre_start: rejectKey("lifecycle hooks are not supported yet"),
+  pre_stop: rejectKey("lifecycle hooks are not supported yet"),
+  provider: rejectKey("provider services are not supported yet"),
+  models: rejectKey("models are not supported yet"),
+  use_api_socket: rejectKey("use_api_socket is not supported yet: bind-mount /var/run/docker.sock instead"),
 };
 
-/** All keys of a service. The order matters: later rules see what earlier ones wrote. */
+/**
+ * The rules for all keys of a service in a Compose file. They run in this order, since some rules depend on the values
+ * that earlier rules wrote to the draft.
+ */
 export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...IMAGE_KEYS,
   ...PROCESS_KEYS,
   ...ENVIRONMENT_KEYS,
   ...METADATA_KEYS,
+  ...LOGGING_KEYS,
   ...MOUNT_KEYS,
   ...NETWORK_KEYS,
   ...PORT_KEYS,

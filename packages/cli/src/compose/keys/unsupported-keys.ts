@@ -1,17 +1,17 @@
 import { keyPlace } from "../tree/cursor.js";
 import type { KeyRule } from "../tree/key-table.js";
 
-/** Rejects a key that berth does not support and without which the service would not work. */
-export function rejectKey<Draft>(feature: string): KeyRule<Draft> {
-  return (cursor) => cursor.diagnostics.error(keyPlace(cursor), `not supported yet: ${feature}`);
+/** Creates the rule for an unsupported key without which the service would not work. Setting the key is an error. */
+export function rejectKey<Draft>(message: string): KeyRule<Draft> {
+  return (cursor) => cursor.diagnostics.error(keyPlace(cursor), message);
 }
 
-/** Ignores a key that berth does not support, with a warning. The service works without it. */
-export function ignoreWithWarning<Draft>(consequence: string): KeyRule<Draft> {
-  return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), `not supported yet: ${consequence}`);
+/** Creates the rule for an unsupported key that the service works without. Setting the key prints a warning. */
+export function ignoreWithWarning<Draft>(message: string): KeyRule<Draft> {
+  return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), message);
 }
 
-/** Ignores a key that has no meaning in a cluster, for example one about building or about the terminal. */
+/** Creates the rule for a key that has no meaning in a cluster, such as a key about building images. */
 export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};
 }

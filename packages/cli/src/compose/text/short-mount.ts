@@ -1,5 +1,5 @@
 import { isAbsolute, resolve } from "node:path";
-import { invalid, type Parsed, value } from "./units.js";
+import { invalid, type Parsed, valid } from "./parsed.js";
 
 /** The short form of a mount, `[source:]target[:options]`. */
 export interface ShortMount {
@@ -19,7 +19,7 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
     const forms = '"data:/var/lib/data", "/etc/app:/etc/app:ro" or "/cache"';
     return invalid(`${JSON.stringify(text)} is not a volume: use a form such as ${forms}`);
   }
-  return value({ source: source ?? "", target, options: options?.split(",") ?? [] });
+  return valid({ source: source ?? "", target, options: options?.split(",") ?? [] });
 }
 
 /** Whether a source is a path instead of the name of a volume. */

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { type InvalidText, invalid, type Parsed, value } from "./units.js";
+import { type InvalidText, invalid, type Parsed, valid } from "./parsed.js";
 
 /** One port of the short form `[ip:][published:]target[/protocol]`, with its ranges expanded. */
 export interface ShortPort {
@@ -34,19 +34,19 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
   if (publishedText === "") {
-    return expand({ hostIp, protocol: protocol.valid, targets: target.valid, published: undefined });
+    return expand({ hostIp, protocol: protocol.value, targets: target.value, published: undefined });
   }
   const published = parsePortRange(publishedText);
   if (published.kind === "invalid") return invalidPort(text, `published port ${published.reason}`);
-  if (published.valid.length !== target.valid.length && target.valid.length !== 1) {
+  if (published.value.length !== target.value.length && target.value.length !== 1) {
     return invalidPort(text, "the two ranges have different lengths");
   }
-  return expand({ hostIp, protocol: protocol.valid, targets: target.valid, published: published.valid });
+  return expand({ hostIp, protocol: protocol.value, targets: target.value, published: published.value });
 }
 
 export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
   const protocol = text.toLowerCase();
-  if (protocol === "tcp" || protocol === "udp") return value(protocol);
+  if (protocol === "tcp" || protocol === "udp") return valid(protocol);
   return invalid(`${JSON.stringify(text)} is not a supported protocol: use tcp or udp`);
 }
 
@@ -59,7 +59,7 @@ export function parsePortRange(text: string): Parsed<readonly number[]> {
   if (Number.isNaN(first)) return invalid(`${quoted} is not a port or a range of ports`);
   if (first < 1 || last > MAX_PORT || last < first)
     return invalid(`${quoted} is not within 1 to ${MAX_PORT}`);
-  return value(Array.from({ length: last - first + 1 }, (_, index) => first + index));
+  return valid(Array.from({ length: last - first + 1 }, (_, index) => first + index));
 }
 
 interface PortRanges {
@@ -78,7 +78,7 @@ function expand({ hostIp, protocol, targets, published }: PortRanges): Parsed<Sh
   }));
   const isChoice = published !== undefined && published.length > targets.length;
   const choice = isChoice ? `${published[0]}-${published.at(-1)}` : undefined;
-  return value({ ports, choice });
+  return valid({ ports, choice });
 }
 
 function invalidPort(text: string, reason: string): InvalidText {

@@ -1,18 +1,4 @@
-/** The result of parsing text: a value, or the reason why the text is invalid. */
-export type Parsed<T> = { readonly kind: "value"; readonly valid: T } | InvalidText;
-
-export interface InvalidText {
-  readonly kind: "invalid";
-  readonly reason: string;
-}
-
-export function value<T>(parsed: T): Parsed<T> {
-  return { kind: "value", valid: parsed };
-}
-
-export function invalid(reason: string): InvalidText {
-  return { kind: "invalid", reason };
-}
+import { invalid, type Parsed, valid } from "./parsed.js";
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = {
   ns: 1e-6,
@@ -35,14 +21,14 @@ const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhdw])/g;
  * above zero is at least 1 ms.
  */
 export function parseDurationMs(text: string): Parsed<number> {
-  if (text === "0") return value(0);
+  if (text === "0") return valid(0);
   if (!DURATION.test(text)) return invalid(durationProblem(text));
   if (text.startsWith("-")) return invalid(`the duration ${text} is negative`);
   let ms = 0;
   for (const [, amount, unit] of text.matchAll(DURATION_PART))
     ms += Number(amount) * (MS_PER_UNIT[unit ?? ""] ?? 0);
   if (!Number.isSafeInteger(Math.round(ms))) return invalid(`the duration ${text} is too long`);
-  return value(ms > 0 ? Math.max(1, Math.round(ms)) : 0);
+  return valid(ms > 0 ? Math.max(1, Math.round(ms)) : 0);
 }
 
 function durationProblem(text: string): string {
@@ -74,7 +60,7 @@ export function parseBytes(text: string): Parsed<number> {
   const [, amount, unit = ""] = SIZE.exec(text) ?? [];
   if (amount === undefined) return invalid(sizeProblem(text));
   const bytes = Math.floor(Number(amount) * (BYTES_PER_UNIT[unit.toLowerCase()] ?? 1));
-  return Number.isSafeInteger(bytes) ? value(bytes) : invalid(`the size ${text} is too large`);
+  return Number.isSafeInteger(bytes) ? valid(bytes) : invalid(`the size ${text} is too large`);
 }
 
 function sizeProblem(text: string): string {
@@ -95,5 +81,5 @@ export function parseNanoCpus(text: string): Parsed<number> {
   if (!/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text))
     return invalid(`${quoted} is not a number of CPUs: use a number such as 0.5 or 2`);
   const nano = Math.round(Number(text) * NANO);
-  return Number.isSafeInteger(nano) ? value(nano) : invalid(`${text} is too many CPUs`);
+  return Number.isSafeInteger(nano) ? valid(nano) : invalid(`${text} is too many CPUs`);
 }

@@ -1,20 +1,22 @@
 import type { Diagnostics, Place } from "../text/diagnostics.js";
+import type { Parsed } from "../text/parsed.js";
 import type { Position } from "../text/source.js";
 import { didYouMean } from "../text/suggest.js";
-import { type Parsed, parseBytes, parseDurationMs, parseNanoCpus } from "../text/units.js";
+import { parseBytes, parseDurationMs, parseNanoCpus } from "../text/units.js";
 import { describeNode, isNull, type Node, scalarText } from "./node.js";
 
 /**
- * A node with its path from the root, and the diagnostics to report to. The readers below return a value of the type
- * they are named after. For any other node they report an error and return undefined.
+ * A node of a Compose file with its path from the root, and the diagnostics to report to. Each `read…` function below
+ * returns a value of the type that it is named after. For any other node it reports an error and returns undefined.
  */
 export interface Cursor extends Place {
   readonly node: Node;
-  /** Position of the key. Items of lists have none; for them it is the position of the value. */
+  /** Position of the key, or of the value for an item of a list, which has no key. */
   readonly keyPosition: Position;
   readonly diagnostics: Diagnostics;
 }
 
+/** Returns the cursor of the whole file. */
 export function rootCursor(node: Node, diagnostics: Diagnostics): Cursor {
   return { node, position: node.position, keyPosition: node.position, path: "", diagnostics };
 }
@@ -26,22 +28,22 @@ export function keyPlace(cursor: Cursor): Place {
 
 /** Reads the fields of a mapping in the order of the file, without extension fields (`x-…`). */
 export function readFields(cursor: Cursor): ReadonlyMap<string, Cursor> | undefined {
-  const { node, path, diagnostics } = cursor;
-  if (node.kind !== "map") return reportWrongType(cursor, "a mapping");
+  if (cursor.node.kind !== "map") return reportWrongType(cursor, "a mapping");
+  return new Map([...fieldsOf(cursor)].filter(([key]) => !key.startsWith("x-")));
+}
+
+/** Returns all fields of a mapping, including extension fields. Empty for any other node, which is not reported. */
+export function fieldsOf({ node, path, diagnostics }: Cursor): ReadonlyMap<string, Cursor> {
   const fields = new Map<string, Cursor>();
+  if (node.kind !== "map") return fields;
   for (const [key, { keyPosition, value }] of node.entries) {
-    if (key.startsWith("x-")) continue;
-    fields.set(key, {
-      node: value,
-      position: value.position,
-      keyPosition,
-      path: path === "" ? key : `${path}.${key}`,
-      diagnostics,
-    });
+    const keyPath = path === "" ? key : `${path}.${key}`;
+    fields.set(key, { node: value, position: value.position, keyPosition, path: keyPath, diagnostics });
   }
   return fields;
 }
 
+/** Reads the items of a list. */
 export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   const { node, path, diagnostics } = cursor;
   if (node.kind !== "list") return reportWrongType(cursor, listHint(node));
@@ -63,12 +65,12 @@ export function readReferences(cursor: Cursor): readonly (readonly [name: string
   });
 }
 
-/** Reads a list. Any other node counts as a list with that one item. */
+/** Reads the items of a list. Any other node is read as the only item. */
 export function readOneOrMore(cursor: Cursor): readonly Cursor[] | undefined {
   return cursor.node.kind === "list" ? readItems(cursor) : [cursor];
 }
 
-/** Reads text. A number keeps the form in which it is written: `user: 1000`, `version: 3.8`. */
+/** Reads text. A number is returned as it is written in the file, for example `1000` for `user: 1000`. */
 export function readText(cursor: Cursor): string | undefined {
   const { node } = cursor;
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
@@ -119,7 +121,7 @@ function readNumberAs(
 const TRUE_TEXTS = ["true", "yes", "y", "on"];
 const FALSE_TEXTS = ["false", "no", "n", "off"];
 
-/** Reads a boolean. The words of YAML 1.1 (`yes`, `off`, …) are accepted. */
+/** Reads a boolean, including the forms of YAML 1.1 such as `yes` and `off`. */
 export function readFlag(cursor: Cursor): boolean | undefined {
   const { node } = cursor;
   const text = node.kind === "scalar" ? String(node.value ?? "").toLowerCase() : "";
@@ -133,22 +135,25 @@ export function readDurationMs(cursor: Cursor): number | undefined {
   return readParsed(cursor, parseDurationMs);
 }
 
+/** Reads a size such as `64M` in bytes. */
 export function readBytes(cursor: Cursor): number | undefined {
   return readParsed(cursor, parseBytes);
 }
 
+/** Reads a number of CPUs in billionths. */
 export function readNanoCpus(cursor: Cursor): number | undefined {
   return readParsed(cursor, parseNanoCpus);
 }
 
+/** Reads text that must be one of `choices`. */
 export function readOneOf<T extends string>(cursor: Cursor, choices: readonly T[]): T | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
-  const found = choices.find((choice) => choice === text);
-  if (found === undefined) {
+  const match = choices.find((choice) => choice === text);
+  if (match === undefined) {
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices.join(", ")}`);
   }
-  return found;
+  return match;
 }
 
 /** Reads a key of `choices` and returns its value. */
@@ -157,37 +162,39 @@ export function readChoice<T>(cursor: Cursor, choices: Readonly<Record<string, T
   return key === undefined ? undefined : choices[key];
 }
 
+/** Reads a list of text. */
 export function readTexts(cursor: Cursor): readonly string[] | undefined {
   return readItems(cursor)
     ?.map(readText)
     .filter((text) => text !== undefined);
 }
 
-/** Reads a mapping of scalars, or a list of `KEY=VALUE`. A null value, and a list item without `=`, is null. */
+/** Reads a mapping of scalars, or a list of `KEY=VALUE`. A key without a value has the value null. */
 export function readKeyValues(cursor: Cursor): ReadonlyMap<string, KeyValue> | undefined {
   if (cursor.node.kind === "list") return readKeyValueList(cursor);
-  const fields = readAllFields(cursor);
-  if (fields === undefined) return undefined;
+  if (cursor.node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
   const values = new Map<string, KeyValue>();
-  for (const [key, field] of fields) {
+  // A variable or label can be called `x-frame`, so extension fields are included.
+  for (const [key, field] of fieldsOf(cursor)) {
     const value = isNull(field.node) ? null : readScalarText(field);
     if (value !== undefined) values.set(key, { value, cursor: field });
   }
   return values;
 }
 
+/** A value with its place. */
 export interface KeyValue {
   readonly value: string | null;
   readonly cursor: Cursor;
 }
 
-/** Like `readKeyValues`, with null as empty text: labels and options. */
+/** Reads labels or options like `readKeyValues`, with empty text instead of null. */
 export function readTextMap(cursor: Cursor): { [key: string]: string } | undefined {
   const values = readKeyValues(cursor);
   return values && Object.fromEntries([...values].map(([key, { value }]) => [key, value ?? ""]));
 }
 
-/** Reports that the node has another type than `expected`. */
+/** Reports that the node does not have the expected type. */
 export function reportWrongType(cursor: Cursor, expected: string, hint = ""): undefined {
   cursor.diagnostics.error(cursor, `must be ${expected}, not ${describeNode(cursor.node)}${hint}`);
   return undefined;
@@ -205,28 +212,18 @@ function readKeyValueList(cursor: Cursor): ReadonlyMap<string, KeyValue> | undef
   return values;
 }
 
-/** Reads all fields of a mapping of variables or labels, where `x-frame` is an ordinary name. */
-function readAllFields(cursor: Cursor): readonly (readonly [string, Cursor])[] | undefined {
-  const { node, path, diagnostics } = cursor;
-  if (node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
-  return [...node.entries].map(([key, { keyPosition, value }]) => [
-    key,
-    { node: value, position: value.position, keyPosition, path: `${path}.${key}`, diagnostics },
-  ]);
-}
-
 function readParsed<T>(cursor: Cursor, parse: (text: string) => Parsed<T>): T | undefined {
   const { node } = cursor;
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
     return reportWrongType(cursor, "text");
   }
   const parsed = parse(String(node.value));
-  if (parsed.kind === "value") return parsed.valid;
+  if (parsed.kind === "value") return parsed.value;
   cursor.diagnostics.error(cursor, parsed.reason);
   return undefined;
 }
 
-/** Returns what a list is called in an error. A scalar in its place is a common mistake, so its list form is shown. */
+/** Describes the expected list for an error. For a scalar, a common mistake, the text shows its list form. */
 function listHint(node: Node): string {
   return node.kind === "scalar" && node.value !== null
     ? `a list such as [${JSON.stringify(node.text)}]`

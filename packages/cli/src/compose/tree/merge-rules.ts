@@ -72,7 +72,7 @@ function field(node: Node, name: string): string | undefined {
 function mountTarget(item: Node): string {
   if (item.kind !== "scalar") return field(item, "target") ?? "";
   const parsed = parseShortMount(scalarText(item));
-  return parsed.kind === "value" ? parsed.valid.target : scalarText(item);
+  return parsed.kind === "value" ? parsed.value.target : scalarText(item);
 }
 
 function fileTarget(item: Node): string {
@@ -92,7 +92,7 @@ function portKey(item: Node): string {
   }
   const text = scalarText(item);
   const parsed = parseShortPorts(text);
-  if (parsed.kind === "invalid" || parsed.valid.ports.length !== 1) return text;
-  const [port] = parsed.valid.ports;
+  if (parsed.kind === "invalid" || parsed.value.ports.length !== 1) return text;
+  const [port] = parsed.value.ports;
   return `${port?.hostIp}|${port?.target}|${port?.published || ""}|${port?.protocol}`;
 }

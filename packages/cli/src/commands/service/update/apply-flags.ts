@@ -40,7 +40,7 @@ export function applyFlags(spec: ServiceSpec, flags: UpdateFlagValues): ServiceS
   for (const { name, text } of given) {
     const result = EDITS[name](edited, text);
     if (result.kind === "invalid") problems.push(`--${name}: ${result.reason}`);
-    else edited = result.valid;
+    else edited = result.value;
   }
   const complete = applySpecDefaults(edited);
   if (problems.length === 0) {

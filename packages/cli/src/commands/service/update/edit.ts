@@ -8,7 +8,7 @@ import {
   type TaskSpec,
   UpdateConfig,
 } from "@berth/proto";
-import type { Parsed } from "../../../compose/text/units.js";
+import type { Parsed } from "../../../compose/text/parsed.js";
 
 /** Applies one value of a flag to a copy of the spec, or returns why the value is invalid. */
 export type Edit = (spec: ServiceSpec, text: string) => Parsed<ServiceSpec>;
@@ -23,7 +23,7 @@ export function edit<Value>(
 ): Edit {
   return (spec, text) => {
     const parsed = parse(text);
-    return parsed.kind === "invalid" ? parsed : { kind: "value", valid: change(spec, parsed.valid) };
+    return parsed.kind === "invalid" ? parsed : { kind: "value", value: change(spec, parsed.value) };
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ContainerSpec, PortSpec } from "@berth/proto";
-import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { type Edit, edit, inContainer } from "./edit.js";
 import { parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
@@ -67,5 +67,5 @@ function addition(part: DnsPart): Edit {
 
 /** Accepts `db:10.0.0.5`, as in a Compose file. IPv6 addresses contain colons of their own. */
 function parseHostEntry(text: string): Parsed<string> {
-  return /^[^:\s]+:\S+$/.test(text) ? value(text) : invalid(`${JSON.stringify(text)} is not HOST:ADDRESS`);
+  return /^[^:\s]+:\S+$/.test(text) ? valid(text) : invalid(`${JSON.stringify(text)} is not HOST:ADDRESS`);
 }

@@ -1,5 +1,6 @@
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { splitShellWords } from "../../../compose/text/shell-words.js";
-import { invalid, type Parsed, parseDurationMs, value } from "../../../compose/text/units.js";
+import { parseDurationMs } from "../../../compose/text/units.js";
 
 /** Docker's maximum for counts (int32). */
 const MAX_COUNT = 2 ** 31 - 1;
@@ -9,27 +10,27 @@ export interface KeyValue {
   readonly value: string;
 }
 
-export const parseText = (text: string): Parsed<string> => value(text);
+export const parseText = (text: string): Parsed<string> => valid(text);
 
 export function parseNonEmptyText(text: string): Parsed<string> {
-  return text.trim() === "" ? invalid("must not be empty") : value(text.trim());
+  return text.trim() === "" ? invalid("must not be empty") : valid(text.trim());
 }
 
-export const parseBoolean = (text: string): Parsed<boolean> => value(text === "true");
+export const parseBoolean = (text: string): Parsed<boolean> => valid(text === "true");
 
 export const durationMs = parseDurationMs;
 
 export function parseCount(text: string): Parsed<number> {
   const number = Number(text);
   return /^\d+$/.test(text) && number <= MAX_COUNT
-    ? value(number)
+    ? valid(number)
     : invalid(`${JSON.stringify(text)} is not a whole number from 0 to ${MAX_COUNT}`);
 }
 
 export function parseRatio(text: string): Parsed<number> {
   const number = Number(text);
   return /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) && number <= 1
-    ? value(number)
+    ? valid(number)
     : invalid(`${JSON.stringify(text)} is not a number from 0 to 1`);
 }
 
@@ -39,7 +40,7 @@ export function choiceParser<T>(choices: Readonly<Record<string, T>>): (text: st
     const found = Object.hasOwn(choices, text) ? choices[text] : undefined;
     return found === undefined
       ? invalid(`${JSON.stringify(text)} is invalid: use ${Object.keys(choices).join(", ")}`)
-      : value(found);
+      : valid(found);
   };
 }
 
@@ -48,7 +49,7 @@ export function parseKeyValue(text: string): Parsed<KeyValue> {
   const equals = text.indexOf("=");
   const key = equals < 0 ? text : text.slice(0, equals);
   if (key.trim() === "") return invalid(`${JSON.stringify(text)} is not KEY=VALUE`);
-  return value({ key, value: equals < 0 ? "" : text.slice(equals + 1) });
+  return valid({ key, value: equals < 0 ? "" : text.slice(equals + 1) });
 }
 
 /** Parses `KEY=VALUE`. The `=` is required. */
@@ -61,7 +62,7 @@ export function parseCommandLine(text: string): Parsed<readonly string[]> {
   const split = splitShellWords(text);
   if (split.kind === "invalid") return split;
   return split.ignored === ""
-    ? value(split.words)
+    ? valid(split.words)
     : invalid(`${JSON.stringify(split.ignored)} needs a shell`);
 }
 

@@ -5,8 +5,8 @@ import {
   mountRules,
   newMountDraft,
   normalizeTarget,
-} from "../../../compose/keys/mount-keys.js";
-import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+} from "../../../compose/keys/mount-draft.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { type Cursor, readFlag, readOneOf, readText } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
 import { applyFlagFields } from "./flag-fields.js";
@@ -21,7 +21,7 @@ export function parseMountFlag(text: string): Parsed<Mount> {
   if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
   const kind = mountKind(mount);
   if (kind.kind === "invalid") return kind;
-  return value({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.valid });
+  return valid({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.value });
 }
 
 interface MountFlagDraft extends MountDraft {
@@ -85,12 +85,12 @@ function mountKind(mount: MountFlagDraft): Parsed<MountKind> {
   if (type === "bind") {
     return source === ""
       ? invalid("the bind mount has no source: set source=/PATH, a path on the node")
-      : value({ $case: "bind", value: { source, propagation, createHostPath } });
+      : valid({ $case: "bind", value: { source, propagation, createHostPath } });
   }
   if (type === "tmpfs") {
     return source === ""
-      ? value({ $case: "tmpfs", value: tmpfs })
+      ? valid({ $case: "tmpfs", value: tmpfs })
       : invalid("a tmpfs mount cannot have a source");
   }
-  return value({ $case: "volume", value: VolumeMount.fromPartial({ name: source, driver, noCopy }) });
+  return valid({ $case: "volume", value: VolumeMount.fromPartial({ name: source, driver, noCopy }) });
 }

@@ -1,7 +1,7 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
 import { PORT_RULES, PROTOCOLS } from "../../../compose/keys/port-keys.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { parsePortRange, parseProtocol, parseShortPorts } from "../../../compose/text/short-port.js";
-import { invalid, type Parsed, value } from "../../../compose/text/units.js";
 import { readInteger } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
 import { applyFlagFields } from "./flag-fields.js";
@@ -11,9 +11,9 @@ export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {
   if (text.includes("=")) return parseLongPort(text);
   const parsed = parseShortPorts(text);
   if (parsed.kind === "invalid") return parsed;
-  const { ports, choice } = parsed.valid;
+  const { ports, choice } = parsed.value;
   if (choice !== undefined) return invalid(`${choice} is a range: choose one of its ports`);
-  return value(
+  return valid(
     ports.map((port) => ({ ...port, protocol: PROTOCOLS[port.protocol], mode: PortSpec_Mode.INGRESS })),
   );
 }
@@ -23,12 +23,12 @@ export function parsePortTarget(text: string): Parsed<Pick<PortSpec, "target" | 
   const [portText = "", protocolText = "tcp"] = text.split("/");
   const range = parsePortRange(portText);
   if (range.kind === "invalid") return range;
-  const [target, ...others] = range.valid;
+  const [target, ...others] = range.value;
   if (target === undefined || others.length > 0)
     return invalid(`${JSON.stringify(portText)} is not a single port`);
   const protocol = parseProtocol(protocolText);
   if (protocol.kind === "invalid") return protocol;
-  return value({ target, protocol: PROTOCOLS[protocol.valid] });
+  return valid({ target, protocol: PROTOCOLS[protocol.value] });
 }
 
 const PORT_FLAG_KEYS: KeyTable<PortSpec> = {
@@ -53,5 +53,5 @@ function parseLongPort(text: string): Parsed<readonly PortSpec[]> {
   };
   const problem = applyFlagFields(text, PORT_FLAG_KEYS, port);
   if (problem !== undefined) return invalid(problem);
-  return port.target === 0 ? invalid("the port has no target: set target=PORT") : value([port]);
+  return port.target === 0 ? invalid("the port has no target: set target=PORT") : valid([port]);
 }

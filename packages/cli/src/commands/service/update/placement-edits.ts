@@ -1,5 +1,5 @@
 import { assertNever, type ServiceSpec } from "@berth/proto";
-import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { type Edit, edit, inPlacement } from "./edit.js";
 import { parseCount, parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 
@@ -43,7 +43,7 @@ function editCount(
   change: (spec: ServiceSpec, count: number) => Parsed<ServiceSpec>,
 ): Parsed<ServiceSpec> {
   const parsed = parseCount(text);
-  return parsed.kind === "invalid" ? parsed : change(spec, parsed.valid);
+  return parsed.kind === "invalid" ? parsed : change(spec, parsed.value);
 }
 
 function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> {
@@ -55,9 +55,9 @@ function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> 
           `the service is autoscaled between ${autoscale.min} and ${autoscale.max} replicas: change x-berth.autoscale in its Compose file instead`,
         );
       }
-      return value({ ...spec, mode: { $case: "replicated", value: { replicas } } });
+      return valid({ ...spec, mode: { $case: "replicated", value: { replicas } } });
     case "replicatedJob":
-      return value({
+      return valid({
         ...spec,
         mode: { $case: "replicatedJob", value: { ...mode.value, totalCompletions: replicas } },
       });
@@ -72,7 +72,7 @@ function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> 
 
 function withMaxConcurrent(spec: ServiceSpec, maxConcurrent: number): Parsed<ServiceSpec> {
   if (spec.mode?.$case !== "replicatedJob") return invalid("the service is not a replicated job");
-  return value({ ...spec, mode: { $case: "replicatedJob", value: { ...spec.mode.value, maxConcurrent } } });
+  return valid({ ...spec, mode: { $case: "replicatedJob", value: { ...spec.mode.value, maxConcurrent } } });
 }
 
 /** Compares constraints without their spaces. */
@@ -85,5 +85,5 @@ function parsePreference(text: string): Parsed<string> {
   const [, attribute] = /^spread=(\S+)$/.exec(text.trim()) ?? [];
   return attribute === undefined
     ? invalid(`${JSON.stringify(text)} is not a placement preference: use the form spread=node.labels.zone`)
-    : value(attribute);
+    : valid(attribute);
 }

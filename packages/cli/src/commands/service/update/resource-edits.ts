@@ -1,5 +1,6 @@
 import { RestartPolicy_Condition } from "@berth/proto";
-import { invalid, type Parsed, parseBytes, parseNanoCpus, value } from "../../../compose/text/units.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
+import { parseBytes, parseNanoCpus } from "../../../compose/text/units.js";
 import { type Edit, edit, inResources, inRestart } from "./edit.js";
 import {
   choiceParser,
@@ -70,8 +71,8 @@ export const RESOURCE_EDITS = {
 function parseGenericResource(text: string): Parsed<{ readonly kind: string; readonly amount: number }> {
   const pair = parseAssignment(text);
   if (pair.kind === "invalid") return pair;
-  const amount = parseCount(pair.valid.value);
+  const amount = parseCount(pair.value.value);
   return amount.kind === "invalid"
     ? invalid(`${JSON.stringify(text)} is not KIND=COUNT`)
-    : value({ kind: pair.valid.key, amount: amount.valid });
+    : valid({ kind: pair.value.key, amount: amount.value });
 }

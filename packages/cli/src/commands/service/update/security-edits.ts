@@ -1,4 +1,4 @@
-import { invalid, type Parsed, value } from "../../../compose/text/units.js";
+import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { type Edit, edit, inContainer } from "./edit.js";
 import {
   parseAssignment,
@@ -76,5 +76,5 @@ function parseUlimit(text: string): Parsed<Ulimit> {
   if (name === undefined || soft === undefined || hard === undefined) {
     return invalid(`${JSON.stringify(text)} is not a ulimit: use the form nofile=1024:2048`);
   }
-  return value({ name, soft: Number(soft), hard: Number(hard) });
+  return valid({ name, soft: Number(soft), hard: Number(hard) });
 }

@@ -1,0 +1,84 @@
+import { posix } from "node:path";
+import { TmpfsMount } from "@berth/proto";
+import { type Cursor, readBytes, readOneOf, readText } from "../tree/cursor.js";
+import { rule } from "../tree/key-table.js";
+
+export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
+
+export type MountType = "bind" | "volume" | "tmpfs";
+
+/** A mount while its properties are read, from a Compose file or from the `--mount-add` flag. */
+export interface MountDraft {
+  type: MountType | undefined;
+  source: string;
+  target: string;
+  readOnly: boolean;
+  propagation: string;
+  createHostPath: boolean;
+  noCopy: boolean;
+  readonly tmpfs: TmpfsMount;
+}
+
+/** Creates a mount with default properties. */
+export function newMountDraft(): MountDraft {
+  return {
+    type: undefined,
+    source: "",
+    target: "",
+    readOnly: false,
+    propagation: "",
+    createHostPath: false,
+    noCopy: false,
+    tmpfs: TmpfsMount.fromPartial({}),
+  };
+}
+
+/**
+ * Returns the rules for all properties of a mount. Compose files and the `--mount-add` flag use different keys for them,
+ * and accept different forms of booleans.
+ */
+export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined) {
+  return {
+    type: rule(readMountType, (mount: MountDraft, type) => {
+      mount.type = type;
+    }),
+    source: rule(readText, (mount: MountDraft, source) => {
+      mount.source = source;
+    }),
+    target: rule(readText, (mount: MountDraft, target) => {
+      mount.target = target;
+    }),
+    readOnly: rule(readBoolean, (mount: MountDraft, readOnly) => {
+      mount.readOnly = readOnly;
+    }),
+    propagation: rule(readPropagation, (mount: MountDraft, propagation) => {
+      mount.propagation = propagation;
+    }),
+    createHostPath: rule(readBoolean, (mount: MountDraft, create) => {
+      mount.createHostPath = create;
+    }),
+    noCopy: rule(readBoolean, (mount: MountDraft, noCopy) => {
+      mount.noCopy = noCopy;
+    }),
+    tmpfsSize: rule(readBytes, (mount: MountDraft, bytes) => {
+      mount.tmpfs.sizeBytes = bytes;
+    }),
+  };
+}
+
+/** Normalizes a target path as Compose does, so that no path is mounted twice: `/data/../x/` becomes `/x`. */
+export function normalizeTarget(target: string): string {
+  const path = posix.normalize(target).replace(/^\/\//, "/");
+  return path.length > 1 ? path.replace(/\/$/, "") : path;
+}
+
+function readMountType(cursor: Cursor): MountType | undefined {
+  const type = readOneOf(cursor, ["bind", "volume", "tmpfs", "npipe", "cluster", "image"]);
+  if (type === undefined || type === "bind" || type === "volume" || type === "tmpfs") return type;
+  cursor.diagnostics.error(cursor, `mounts of type ${type} are not supported yet`);
+  return undefined;
+}
+
+function readPropagation(cursor: Cursor): string | undefined {
+  return readOneOf(cursor, PROPAGATIONS);
+}
