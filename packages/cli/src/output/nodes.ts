@@ -37,7 +37,8 @@ export const NODE_FILTERS: FilterTable<NodeSummary> = {
   status: { values: NODE_STATE_NAMES, matches: (row, value) => nodeStatus(row) === value },
 };
 
-export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
+export function nodeJson(summary: NodeSummary): unknown {
+  const { node, tasks, reserved } = summary;
   const description = node?.description;
   return {
     id: node?.id ?? "",
@@ -50,7 +51,7 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     labels: node?.labels ?? {},
     engineLabels: description?.engineLabels ?? {},
     engineReady: description?.engineReady ?? false,
-    problems: description?.problems ?? [],
+    problems: nodeProblems(summary),
     dataPlane: DataPlane.fromPartial(description?.dataPlane ?? {}),
     engineVersion: description?.engineVersion ?? "",
     agentVersion: description?.agentVersion ?? "",
@@ -64,6 +65,12 @@ export function nodeJson({ node, tasks, reserved }: NodeSummary): unknown {
     createdAtMs: node?.createdAtMs ?? 0,
   };
 }
+
+/** Returns the problems of a node: those that its agent reports, then those that the leader found. */
+export const nodeProblems = ({ node, problems }: NodeSummary): readonly string[] => [
+  ...(node?.description?.problems ?? []),
+  ...problems,
+];
 
 /** Returns the network features of a host, one per line. Empty for agents from before networks were supported. */
 export function networkCapabilities(plane: DataPlane | undefined): readonly string[] {

@@ -36,7 +36,7 @@ export function findNode(state: ClusterState, reference: string): Node {
   return named.length === 0 ? findByPrefix(state.nodes.values(), query) : onlyMatch(named, query);
 }
 
-/** The tasks that a reference on the command line stands for. */
+/** The tasks that a reference on the command line names. */
 export type LookupTarget =
   | { readonly kind: "task"; readonly task: Task }
   | {
@@ -50,7 +50,7 @@ export type LookupTarget =
     };
 
 /**
- * Finds what a reference stands for: SERVICE, SERVICE.SLOT (SERVICE.NODE for a global service), a task's id or a unique
+ * Finds the target of a reference: SERVICE, SERVICE.SLOT (SERVICE.NODE for a global service), a task's id or a unique
  * prefix of it, or a container name (SERVICE.SLOT.TASK). A service's full name or id takes precedence.
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
@@ -67,7 +67,7 @@ export function findTarget(state: ClusterState, reference: string): LookupTarget
   );
 }
 
-/** Finds the only running task that a reference stands for. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/** Finds the only running task that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findRunningTask(state: ClusterState, reference: string): Task {
   const target = findTarget(state, reference);
   const tasks = target.kind === "task" ? [target.task] : target.tasks;

@@ -4,23 +4,37 @@ import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/r
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { nodeRemoval } from "./nodes.js";
+import { nodeSummary } from "./summaries.js";
 
 const NOW = { now: 5_000, force: false };
 const DOWN = buildNode({ id: "n1", state: NodeState.DOWN });
 
 let state: ClusterState;
 
-function have(...changes: readonly Change[]): void {
+function put(...changes: readonly Change[]): void {
   state.apply(changes.map((change) => ({ change, revision: 1n })));
 }
 
 beforeEach(() => {
   state = new ClusterState();
-  have({ kind: "put-node", node: DOWN });
+  put({ kind: "put-node", node: DOWN });
 });
 
-describe("nodeRemoval()", () => {
-  test("is refused while the node is up, unless forced", () => {
+test("the summary of a node shows a task that only this node rejected", () => {
+  const message = "driver failed programming external connectivity";
+  const rejected = { state: TaskState.REJECTED, message, sinceMs: 1_000 };
+  put(
+    { kind: "put-service", service: buildService() },
+    { kind: "put-task", task: buildTask({ id: "t1", nodeId: "n1", status: rejected }) },
+  );
+  expect(nodeSummary(state, DOWN).problems).toEqual([]);
+  const running = { state: TaskState.RUNNING, sinceMs: 2_000, runningSinceMs: 2_000 };
+  put({ kind: "put-task", task: buildTask({ id: "t2", nodeId: "n2", status: running }) });
+  expect(nodeSummary(state, DOWN).problems).toEqual([expect.stringContaining(message)]);
+});
+
+describe("nodeRemoval", () => {
+  test("refuses a node that is up, unless forced", () => {
     const up = { ...DOWN, state: NodeState.READY };
     expect(() => nodeRemoval(up, state, NOW)).toThrow(/^node n1 is up:/);
     expect(nodeRemoval(up, state, { ...NOW, force: true })).toEqual([{ kind: "delete-node", nodeId: "n1" }]);
@@ -29,7 +43,7 @@ describe("nodeRemoval()", () => {
   test("marks running tasks as lost, deletes ended tasks, and releases the ranges of networks", () => {
     const range = { networkId: "net", nodeId: "n1", range: "10.64.8.0/25", gateway: "10.64.8.1" };
     const ended = { state: TaskState.FAILED };
-    have(
+    put(
       { kind: "put-task", task: buildTask({ id: "runs" }) },
       { kind: "put-task", task: buildTask({ id: "ended", status: ended }) },
       { kind: "put-range", range },
@@ -42,15 +56,15 @@ describe("nodeRemoval()", () => {
     ]);
   });
 
-  test("keeps the completed tasks of a job, which would run again otherwise", () => {
+  test("keeps the completed tasks of a job, so that they do not run again", () => {
     const done = { state: TaskState.COMPLETE };
-    have({ kind: "put-task", task: buildTask({ id: "done", jobIteration: 1, status: done }) });
+    put({ kind: "put-task", task: buildTask({ id: "done", jobIteration: 1, status: done }) });
     expect(nodeRemoval(DOWN, state, NOW)).toEqual([{ kind: "delete-node", nodeId: "n1" }]);
   });
 
-  test("is refused while at-most-one tasks may still run, unless forced", () => {
+  test("refuses a node that may still run at-most-one tasks, unless forced", () => {
     const spec = buildSpec({ atMostOne: true });
-    have(
+    put(
       { kind: "put-service", service: buildService({ spec }) },
       { kind: "put-revision", serviceId: "s1", version: 1, spec },
       { kind: "put-task", task: buildTask() },

@@ -9,6 +9,7 @@ import {
 } from "@berth/proto";
 import type { ServiceSnapshot } from "../core/model/snapshot.js";
 import { isEnded, shouldRun, stateOf } from "../core/model/task-state.js";
+import { hostRejections } from "../core/node-health/host-rejections.js";
 import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
@@ -42,10 +43,17 @@ export function serviceRevisions(state: ClusterState, serviceId: string): readon
     .sort((a, b) => b.version - a.version);
 }
 
-/** Returns a node with the tasks and resources that are assigned to it. */
+/** Returns a node with the tasks and resources that are assigned to it, and its problems that the leader found. */
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
+  const onNode = state.tasks.ofNode(node.id);
   let tasks = 0;
-  for (const task of state.tasks.ofNode(node.id).values()) if (shouldRun(task) && !isEnded(task)) tasks += 1;
+  for (const task of onNode.values()) if (shouldRun(task) && !isEnded(task)) tasks += 1;
+  const problems = hostRejections({
+    nodeId: node.id,
+    tasks: onNode.values(),
+    serviceOf: (serviceId) => state.services.get(serviceId),
+    tasksOf: (serviceId) => state.tasks.ofService(serviceId).values(),
+  });
   const { nanoCpus = 0, memoryBytes = 0 } = state.nodes.nodes.get(node.id)?.reserved ?? {};
-  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} } };
+  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} }, problems: [...problems] };
 }

@@ -13,7 +13,7 @@ import { goneTest, removeTask } from "./orchestrator/task-removal.js";
  * Terms: a service has **slots** (numbers 1 to n, or one per node in a global service). A **task** is one attempt to
  * fill a slot. Only one task of a slot should run, except during a start-first replacement. A task **should run**
  * until its desired state changes, has **ended** when nothing of it can run any more, and is **outdated** when it was
- * created from another template than the service has. A task that was told to stop occupies its slot and its node
+ * created from another template than the service has. A task that is to stop occupies its slot and its node
  * until its agent reports that it ended.
  *
  * Guarantees: the same input gives the same plan, whatever the order of tasks and nodes. A plan holds each task once.

@@ -134,10 +134,10 @@ describe("Session.messages()", () => {
     session.backlogWritten();
     await clock.advance(0);
     expect(messages).toHaveLength(sent + 1);
-    const told = messages.flatMap((message) =>
+    const sentIds = messages.flatMap((message) =>
       message?.$case === "assignments" ? message.value.tasks.map(({ id }) => id) : [],
     );
-    expect(told).toEqual([...tasks.keys()]);
+    expect(sentIds).toEqual([...tasks.keys()]);
     session.end();
   });
 

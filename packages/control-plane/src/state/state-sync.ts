@@ -145,7 +145,7 @@ export function applyEvents(
   return unreadable;
 }
 
-/** Applies single keys as they were read at `revision`. Undefined stands for a key that does not exist. */
+/** Applies single keys as they were read at `revision`. Undefined means that the key does not exist. */
 export function applyEntries(
   state: ClusterState,
   read: ReadonlyMap<string, Entry | undefined>,

@@ -489,7 +489,14 @@ export interface NodeSummary {
     | undefined;
   /** Number of tasks that should run on the node. */
   tasks: number;
-  reserved?: Resources | undefined;
+  reserved?:
+    | Resources
+    | undefined;
+  /**
+   * Problems of the host that the leader found, such as tasks that only this node rejects. Shown to users, after the
+   * problems that its agent reports (see NodeDescription).
+   */
+  problems: string[];
 }
 
 export interface GetNodeRequest {
@@ -4887,7 +4894,7 @@ export const ListNodesResponse: MessageFns<ListNodesResponse> = {
 };
 
 function createBaseNodeSummary(): NodeSummary {
-  return { node: undefined, tasks: 0, reserved: undefined };
+  return { node: undefined, tasks: 0, reserved: undefined, problems: [] };
 }
 
 export const NodeSummary: MessageFns<NodeSummary> = {
@@ -4900,6 +4907,9 @@ export const NodeSummary: MessageFns<NodeSummary> = {
     }
     if (message.reserved !== undefined) {
       Resources.encode(message.reserved, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.problems) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -4941,6 +4951,14 @@ export const NodeSummary: MessageFns<NodeSummary> = {
             message.reserved = Resources.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4958,6 +4976,7 @@ export const NodeSummary: MessageFns<NodeSummary> = {
       node: isSet(object.node) ? Node.fromJSON(object.node) : undefined,
       tasks: isSet(object.tasks) ? globalThis.Number(object.tasks) : 0,
       reserved: isSet(object.reserved) ? Resources.fromJSON(object.reserved) : undefined,
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -4972,6 +4991,9 @@ export const NodeSummary: MessageFns<NodeSummary> = {
     if (message.reserved !== undefined) {
       obj.reserved = Resources.toJSON(message.reserved);
     }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
     return obj;
   },
 
@@ -4985,6 +5007,7 @@ export const NodeSummary: MessageFns<NodeSummary> = {
     message.reserved = (object.reserved !== undefined && object.reserved !== null)
       ? Resources.fromPartial(object.reserved)
       : undefined;
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };

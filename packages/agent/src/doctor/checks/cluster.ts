@@ -1,4 +1,4 @@
-import { ControlServiceService, type Node, NodeState } from "@berth/proto";
+import { ControlServiceService, type Node, NodeState, type NodeSummary } from "@berth/proto";
 import { PROBE_PORT, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcConnection } from "@berth/proto/rpc";
 import { runProgram } from "../../runtime/run-program.js";
@@ -23,7 +23,7 @@ type Control = RpcConnection<typeof ControlServiceService>;
 /** The servers, their clock, and the other hosts as this one reaches them. */
 export const checkCluster: Check = async (context) => {
   const findings: Finding[] = [];
-  let nodes: readonly Node[] | undefined;
+  let nodes: readonly NodeSummary[] | undefined;
   let networks: readonly Finding[] | undefined;
   for (const server of context.servers) {
     const control = grpcTransport.connect(ControlServiceService, { address: server });
@@ -37,9 +37,11 @@ export const checkCluster: Check = async (context) => {
       control.close();
     }
   }
-  const peers = (nodes ?? []).filter((node) => node.description?.address !== context.advertiseAddress);
+  const isOwn = ({ node }: NodeSummary): boolean => node?.description?.address === context.advertiseAddress;
+  const own = (nodes ?? []).filter(isOwn);
+  const peers = (nodes ?? []).filter((each) => !isOwn(each)).flatMap(({ node }) => node ?? []);
   const looked = await mapAtMost(MAX_PEERS_AT_ONCE, peers, (node) => checkPeer(node, context));
-  return [...findings, ...looked.flat(), ...(networks ?? [])];
+  return [...findings, ...own.flatMap(leaderFindings), ...looked.flat(), ...(networks ?? [])];
 };
 
 async function checkServer(
@@ -64,10 +66,14 @@ export function judgeClock(aheadMs: number): Finding {
   return offMs >= CLOCK_WARNING_MS ? warning("clock", message, advice) : ok("clock", message);
 }
 
-async function nodesOf({ calls }: Control, { signal }: CheckContext): Promise<readonly Node[]> {
+async function nodesOf({ calls }: Control, { signal }: CheckContext): Promise<readonly NodeSummary[]> {
   const { nodes } = await calls.listNodes({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
-  return nodes.map(({ node }) => node).filter((node) => node !== undefined);
+  return nodes;
 }
+
+/** Problems of this host that the leader found, such as tasks that only this node rejects. */
+const leaderFindings = ({ problems }: Pick<NodeSummary, "problems">): readonly Finding[] =>
+  problems.map((problem) => warning("node", problem, ""));
 
 /** What the servers say of networks: hosts of one whose uplinks differ. */
 async function networkFindings({ calls }: Control, { signal }: CheckContext): Promise<readonly Finding[]> {

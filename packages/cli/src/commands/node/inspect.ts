@@ -7,6 +7,7 @@ import {
   nodeAvailability,
   nodeHostname,
   nodeJson,
+  nodeProblems,
   nodeStatus,
 } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
@@ -51,7 +52,7 @@ function prettyNode(summary: NodeSummary): string {
     ],
     ["Tasks", String(tasks)],
     ["Networks", networkCapabilities(description?.dataPlane)],
-    ["Problems", description?.problems ?? []],
+    ["Problems", nodeProblems(summary)],
   ]);
 }
 

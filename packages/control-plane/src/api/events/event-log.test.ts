@@ -37,18 +37,18 @@ function newLog(): EventLog {
 }
 
 async function read(
-  events: EventLog,
+  log: EventLog,
   request: Parameters<typeof StreamEventsRequest.fromPartial>[0] = {},
-): Promise<{ told: readonly ClusterEvent[]; warnings: readonly string[] }> {
+): Promise<{ events: readonly ClusterEvent[]; warnings: readonly string[] }> {
   const { signal } = ended;
-  const told: ClusterEvent[] = [];
+  const events: ClusterEvent[] = [];
   const warnings: string[] = [];
-  const scope = { events, state, signal };
+  const scope = { events: log, state, signal };
   for await (const { message } of streamEvents(StreamEventsRequest.fromPartial(request), scope, signal)) {
-    if (message?.$case === "event") told.push(message.value);
+    if (message?.$case === "event") events.push(message.value);
     if (message?.$case === "warning") warnings.push(message.value);
   }
-  return { told, warnings };
+  return { events, warnings };
 }
 
 test("EventLog starts with events reconstructed from the records and appends new events", async () => {
@@ -59,9 +59,9 @@ test("EventLog starts with events reconstructed from the records and appends new
   const log = newLog();
   apply({ kind: "put-service", service: buildService() });
   log.suspicion("n1", true);
-  const { told } = await read(log);
+  const { events } = await read(log);
   expect(
-    told.map(({ reason, isReconstructed }) => `${reason}${isReconstructed ? " (rebuilt)" : ""}`),
+    events.map(({ reason, isReconstructed }) => `${reason}${isReconstructed ? " (rebuilt)" : ""}`),
   ).toEqual([
     "NODE_READY (rebuilt)",
     "TASK_FAILED (rebuilt)",
@@ -69,8 +69,8 @@ test("EventLog starts with events reconstructed from the records and appends new
     "SERVICE_CREATED",
     "NODE_SUSPECT",
   ]);
-  expect(told.map(({ sequence }) => sequence)).toEqual([0, 0, 1, 2, 3]);
-  expect(told[1]).toMatchObject({ timeMs: 9, message: "exit code 1", epoch: 7 });
+  expect(events.map(({ sequence }) => sequence)).toEqual([0, 0, 1, 2, 3]);
+  expect(events[1]).toMatchObject({ timeMs: 9, message: "exit code 1", epoch: 7 });
 });
 
 test("EventLog keeps the newest events and tells a slow reader how many it missed", async () => {
@@ -79,11 +79,11 @@ test("EventLog keeps the newest events and tells a slow reader how many it misse
     putTask(buildTask({ nodeId: "", status: { state: TaskState.NEW, message } }));
   for (let i = 0; i < 12_000; i++) apply(task(`no room ${i}`));
   expect(log.last - log.first + 1).toBe(10_000);
-  const { told, warnings } = await read(log, { afterEpoch: 7, afterSequence: 1 });
+  const { events, warnings } = await read(log, { afterEpoch: 7, afterSequence: 1 });
   expect(warnings).toEqual([expect.stringMatching(/^2000 events are missing/)]);
-  expect(told).toHaveLength(10_000);
-  expect(told.at(-1)?.message).toBe("no room 11999");
-  expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).told).toEqual([]);
+  expect(events).toHaveLength(10_000);
+  expect(events.at(-1)?.message).toBe("no room 11999");
+  expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).events).toEqual([]);
 });
 
 test("streamEvents() warns about a service or node that does not exist", async () => {
@@ -95,6 +95,6 @@ test("EventLog adds no service event when only the service's tasks changed", asy
   apply({ kind: "put-service", service: buildService() });
   const log = newLog();
   apply(putTask(buildTask({ status: { state: TaskState.ASSIGNED } })));
-  const { told } = await read(log);
-  expect(told.map(({ reason }) => reason)).toEqual(["LEADER_ELECTED", "TASK_PLACED"]);
+  const { events } = await read(log);
+  expect(events.map(({ reason }) => reason)).toEqual(["LEADER_ELECTED", "TASK_PLACED"]);
 });

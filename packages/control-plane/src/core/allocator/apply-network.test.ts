@@ -76,7 +76,7 @@ describe("applyNetwork()", () => {
     expect(apply(made(), changed)).toMatchObject({ kind: "updated", network: { spec: changed } });
   });
 
-  it("refuses what hosts would have to build anew, and what others have", () => {
+  it("refuses changes for which hosts would have to recreate the network, and subnets of other networks", () => {
     expect(messageOf(apply(made(), spec({ internal: true })))).toMatchInlineSnapshot(
       `"internal: cannot change from false to true while the network exists: remove the stack first, or choose another network name"`,
     );

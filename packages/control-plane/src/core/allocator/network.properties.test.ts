@@ -125,7 +125,7 @@ describe("addresses of services", () => {
     });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
-        // Eight addresses, of which two are never given out, and one is chosen by somebody.
+        // Eight addresses: two are reserved, and a service has chosen one.
         const network = { id: "n", subnet: "10.64.0.0/26", staticAddresses: ["10.64.0.5"] };
         const vips = new Map<string, VirtualIp>();
         const lastHad = new Map<string, { readonly serviceId: string; readonly untilMs: number }>();

@@ -4,7 +4,7 @@ import { isReady } from "../model/task-state.js";
 /** Longest time to wait for acknowledgements before a task is stopped. Most agents answer within 50 ms. */
 export const DRAIN_DEADLINE_MS = 1_000;
 
-/** A task that is to stop. Its agent is not told yet, because other nodes may still send it connections. */
+/** A task that is to stop. Its agent does not get the request yet, because other nodes may still send it connections. */
 export interface Drain {
   readonly sinceMs: number;
   /** First version of the tables without the task. Undefined until these tables have been computed. */

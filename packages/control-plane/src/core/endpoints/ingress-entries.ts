@@ -22,7 +22,7 @@ export interface EndpointContext {
 /**
  * Returns one entry per published ingress port of a service, including ports without endpoints.
  *
- * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections: tasks that were told to stop and
+ * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections: tasks that are asked to stop and
  * still run, and tasks on suspect nodes. When all nodes are suspect, their tasks stay endpoints, since some may still
  * answer. UDP flows move away from suspect nodes at once. Endpoints are sorted by task id, so that equal tables compare
  * equal.

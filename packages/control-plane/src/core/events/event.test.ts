@@ -21,7 +21,7 @@ import { taskEvents } from "./task-events.js";
 const nodeOf = (nodeId: string) =>
   nodeId === "" ? undefined : buildNode({ id: nodeId, description: { hostname: `host-${nodeId}` } });
 
-function told(...tasks: readonly Task[]): readonly string[] {
+function eventTexts(...tasks: readonly Task[]): readonly string[] {
   return tasks.flatMap((after, index) =>
     taskEvents({ before: tasks[index - 1], after }, { timeMs: 1, nodeOf }).map(({ reason, message }) =>
       `${reason} ${message}`.trim(),
@@ -32,10 +32,10 @@ function told(...tasks: readonly Task[]): readonly string[] {
 const inState = (state: TaskState, more: Partial<TaskStatus> = {}, nodeId = "n1"): Task =>
   buildTask({ nodeId, status: TaskStatus.fromPartial({ state, ...more }) });
 
-describe("taskEvents()", () => {
+describe("taskEvents", () => {
   test("returns the events of a task's life in order", () => {
     expect(
-      told(
+      eventTexts(
         inState(TaskState.NEW, { message: "1 node lacks 1 GiB memory" }, ""),
         inState(TaskState.NEW, { message: "1 node lacks 1 GiB memory" }, ""),
         inState(TaskState.NEW, { message: "waiting for db: healthy" }, ""),
@@ -61,7 +61,7 @@ describe("taskEvents()", () => {
     const running = inState(TaskState.RUNNING);
     const stopping = { ...running, desiredState: DesiredState.SHUTDOWN };
     expect(
-      told(running, stopping, { ...inState(TaskState.SHUTDOWN), desiredState: DesiredState.SHUTDOWN }),
+      eventTexts(running, stopping, { ...inState(TaskState.SHUTDOWN), desiredState: DesiredState.SHUTDOWN }),
     ).toEqual(["TASK_PLACED on host-n1", "TASK_STARTED", "TASK_STOPPING", "TASK_STOPPED"]);
   });
 
@@ -70,10 +70,10 @@ describe("taskEvents()", () => {
       minLength: 1,
     });
     fc.assert(
-      fc.property(states, (seen) => {
-        const ended = seen.filter((state) => state >= TaskState.COMPLETE).slice(0, 1);
-        const alive = seen.filter((state) => state < TaskState.COMPLETE).sort();
-        const events = told(...[...alive, ...ended].map((state) => inState(state as TaskState)));
+      fc.property(states, (reported) => {
+        const ended = reported.filter((state) => state >= TaskState.COMPLETE).slice(0, 1);
+        const alive = reported.filter((state) => state < TaskState.COMPLETE).sort();
+        const events = eventTexts(...[...alive, ...ended].map((state) => inState(state as TaskState)));
         const count = (prefix: RegExp): number => events.filter((event) => prefix.test(event)).length;
         const ran = alive.some((state) => state >= TaskState.STARTING);
         expect(count(/^TASK_(COMPLETED|FAILED|STOPPED|REJECTED|LOST)/)).toBe(ended.length);
@@ -93,14 +93,14 @@ test("nodeEvents reports joins, losses, drains and problems", () => {
   expect(reasons(ready, { ...ready, state: NodeState.DOWN })).toEqual(["NODE_DOWN!"]);
   expect(reasons(ready, { ...ready, agentUnreachable: true })).toEqual(["NODE_AGENT_AWAY!"]);
   expect(reasons(ready, { ...ready, availability: Availability.DRAIN })).toEqual(["NODE_AVAILABILITY"]);
-  const sick = buildNode({ id: "n1", state: NodeState.READY, description: { problems: ["no Docker"] } });
-  expect(reasons(ready, sick)).toEqual(["NODE_PROBLEM!"]);
-  expect(reasons(sick, sick)).toEqual([]);
+  const troubled = buildNode({ id: "n1", state: NodeState.READY, description: { problems: ["no Docker"] } });
+  expect(reasons(ready, troubled)).toEqual(["NODE_PROBLEM!"]);
+  expect(reasons(troubled, troubled)).toEqual([]);
   expect(reasons(ready, undefined)).toEqual(["NODE_REMOVED"]);
 });
 
-describe("serviceEvents()", () => {
-  const told = (before = buildService(), after = buildService()): readonly string[] =>
+describe("serviceEvents", () => {
+  const eventTexts = (before = buildService(), after = buildService()): readonly string[] =>
     serviceEvents({ before, after }, 1).map(({ reason, message }) => `${reason} ${message}`.trim());
   const replicas = (count: number) =>
     buildSpec({ mode: { $case: "replicated", value: { replicas: count } } });
@@ -108,22 +108,22 @@ describe("serviceEvents()", () => {
     Rollout.fromPartial({ state, message, fromVersion: 1, toVersion: 2, startedAtMs: 5 });
 
   test("distinguishes a change of scale from a change of the template", () => {
-    expect(told(buildService(), buildService({ version: 2, spec: replicas(3) }))).toEqual([
+    expect(eventTexts(buildService(), buildService({ version: 2, spec: replicas(3) }))).toEqual([
       "SCALED 1 → 3 replicas",
     ]);
-    expect(told(buildService(), buildService({ version: 2, templateVersion: 2 }))).toEqual([
+    expect(eventTexts(buildService(), buildService({ version: 2, templateVersion: 2 }))).toEqual([
       "SERVICE_UPDATED version 2",
     ]);
   });
 
   test("reports each step of a rollout once", () => {
     const at = (state: Rollout_State, message?: string) => buildService({ rollout: rollout(state, message) });
-    expect(told(buildService(), at(Rollout_State.UPDATING))).toEqual(["ROLLOUT_STARTED version 1 → 2"]);
-    expect(told(at(Rollout_State.UPDATING), at(Rollout_State.UPDATING))).toEqual([]);
-    expect(told(at(Rollout_State.UPDATING), at(Rollout_State.ROLLING_BACK, "2 of 3 failed"))).toEqual([
+    expect(eventTexts(buildService(), at(Rollout_State.UPDATING))).toEqual(["ROLLOUT_STARTED version 1 → 2"]);
+    expect(eventTexts(at(Rollout_State.UPDATING), at(Rollout_State.UPDATING))).toEqual([]);
+    expect(eventTexts(at(Rollout_State.UPDATING), at(Rollout_State.ROLLING_BACK, "2 of 3 failed"))).toEqual([
       "ROLLBACK_STARTED 2 of 3 failed",
     ]);
-    expect(told(at(Rollout_State.ROLLING_BACK), at(Rollout_State.ROLLBACK_COMPLETED))).toEqual([
+    expect(eventTexts(at(Rollout_State.ROLLING_BACK), at(Rollout_State.ROLLBACK_COMPLETED))).toEqual([
       "ROLLED_BACK version 1 → 2",
     ]);
   });

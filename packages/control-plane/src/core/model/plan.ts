@@ -108,7 +108,7 @@ export function taskAfter(action: Action, now: number): Task | undefined {
   }
 }
 
-/** Records why a task was told to stop. The end of a task, or the loss of its node, explains more. */
+/** Records why a task is to stop. The end of a task, or the loss of its node, explains more. */
 function withStopReason(task: Task, reason: string): Task {
   const { status } = task;
   if (status === undefined || isEnded(task) || isDisconnected(task)) return task;

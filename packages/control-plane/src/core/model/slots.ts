@@ -15,7 +15,7 @@ export interface Slot extends SlotRef {
   readonly pending: readonly Task[];
   /** Tasks that should run, have a node and have not ended. Two during a start-first replacement. */
   readonly active: readonly Task[];
-  /** Tasks that were told to stop and have not ended. */
+  /** Tasks that are to stop and have not ended. */
   readonly stopping: readonly Task[];
   /** Ended tasks, kept as history. */
   readonly ended: readonly Task[];

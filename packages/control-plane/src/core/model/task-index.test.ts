@@ -19,7 +19,7 @@ const wordsOf = (index: TaskIndex): unknown => ({
   levels: new Map([...index.stableByNode.levels].sort()),
   versions: [...index.stableVersions()].sort(),
   restless: byId(index.unstable()),
-  calm: NODE_IDS.map((id) => byId(index.stableOn(id))),
+  stable: NODE_IDS.map((id) => byId(index.stableOn(id))),
 });
 
 describe("TaskIndex", () => {

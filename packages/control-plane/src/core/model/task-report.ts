@@ -42,7 +42,7 @@ function applyStatus(task: Task, reported: TaskStatus, now: number): TaskTransit
   if (to !== from && isEnded(task)) return ignored("the task has ended");
   const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
   const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
-  // A task that was told to stop keeps the reason, unless the agent has a better one.
+  // A task that is to stop keeps the reason, unless the agent has a better one.
   const message = reported.message || (shouldRun(task) ? "" : (task.status?.message ?? ""));
   const status = { ...reported, message, sinceMs, runningSinceMs };
   if (task.status !== undefined && isSameStatus(task.status, status)) return { kind: "unchanged" };

@@ -144,7 +144,7 @@ describe("failover: never", () => {
   });
 });
 
-/** What may run where nobody can see it keeps its record, and so its slot. */
+/** A task that may still run on an unreachable node keeps its record, and so its slot. */
 function forgetsNoneThatMayRun(action: Action, world: World): void {
   if (action.kind !== "delete-task" || !occupiesNode(action.task)) return;
   const node = world.nodes.get(action.task.nodeId);

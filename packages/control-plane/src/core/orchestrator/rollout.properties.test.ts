@@ -176,7 +176,7 @@ const NEXT: Readonly<Partial<Record<State, readonly State[]>>> = {
   [State.ROLLBACK_PAUSED]: [State.ROLLBACK_COMPLETED],
 };
 
-/** Of two tasks of a slot one takes the other's place: for its template, for its node, or it is told to stop already. */
+/** When a slot has two tasks, one replaces the other: its template is newer, its node is to be left, or it is already stopping. */
 function isReplacement(tasks: readonly Task[], world: World): boolean {
   const templates = new Set(tasks.map(({ specVersion }) => templateOf(world.service, specVersion)));
   const isStopping = tasks.some(({ desiredState }) => desiredState > DesiredState.RUNNING);

@@ -88,7 +88,7 @@ const inState = (state: TaskState, sinceMs = NOW): Parameters<typeof buildTask>[
 const ENDED = { desiredState: DesiredState.SHUTDOWN, ...inState(TaskState.SHUTDOWN) };
 
 describe("rolling update", () => {
-  it("replaces one slot at a time unless told otherwise", () => {
+  it("replaces one slot at a time by default", () => {
     expect(stopped(planFor({ tasks: [old(1), old(2), old(3)] }))).toEqual(["v1-1"]);
   });
 

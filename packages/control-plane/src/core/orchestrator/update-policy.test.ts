@@ -49,15 +49,19 @@ describe("updatePolicy()", () => {
   });
 
   it.each<[string, SpecPart, boolean]>([
-    ["starts first when nobody said otherwise", {}, true],
+    ["starts first by default", {}, true],
     ["stops first with a host-mode port", HOST_PORT, false],
     ["stops first with a volume that it writes to", volume({ name: "data" }), false],
     ["starts first with a volume that it only reads", volume({ name: "data", readOnly: true }), true],
     ["starts first with an anonymous volume", volume({ name: "" }), true],
     ["stops first where a node takes only so many", { placement: { maxReplicasPerNode: 1 } }, false],
     ["stops first when there may only be one", { atMostOne: true }, false],
-    ["starts first as told, volume or not", withOrder(Order.START_FIRST, volume({ name: "data" })), true],
-    ["stops first as told", withOrder(Order.STOP_FIRST), false],
+    [
+      "starts first when the order says so, even with a volume",
+      withOrder(Order.START_FIRST, volume({ name: "data" })),
+      true,
+    ],
+    ["stops first when the order says so", withOrder(Order.STOP_FIRST), false],
     [
       "cannot start first with a host port on each node",
       withOrder(Order.START_FIRST, { ...HOST_PORT, ...GLOBAL }),

@@ -62,7 +62,7 @@ export function end(world: World, task: Task, state: TaskState): void {
   world.settle();
 }
 
-/** Ends every task that was told to stop. */
+/** Ends every task that is to stop. */
 export function stopAll(world: World): void {
   for (const task of world.tasks.values()) {
     if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task)) end(world, task, TaskState.SHUTDOWN);

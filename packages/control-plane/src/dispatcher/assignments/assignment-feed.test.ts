@@ -91,9 +91,9 @@ describe("AssignmentFeed", () => {
         );
         expect([...follower.tasks.keys()].sort()).toEqual(assigned.map(({ id }) => id).sort());
         for (const one of assigned) {
-          const told = follower.tasks.get(one.id)?.desiredState;
-          if (one.status?.state !== TaskState.FAILED) expect(told).toBe(one.desiredState);
-          else expect(told).toBeGreaterThanOrEqual(DesiredState.SHUTDOWN);
+          const received = follower.tasks.get(one.id)?.desiredState;
+          if (one.status?.state !== TaskState.FAILED) expect(received).toBe(one.desiredState);
+          else expect(received).toBeGreaterThanOrEqual(DesiredState.SHUTDOWN);
         }
         expect(chain.isStale).toBe(false);
       }),

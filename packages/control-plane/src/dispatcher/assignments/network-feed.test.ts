@@ -37,7 +37,7 @@ class Truth implements NetworkSource {
   }
 }
 
-function told(sent: NetworkFeed) {
+function takenChanges(sent: NetworkFeed) {
   const { networks, removedNetworkIds, dnsEntries: names, removedDnsKeys } = sent.takeChanges();
   return {
     networks: networks.map(({ id }) => id),
@@ -54,13 +54,13 @@ describe("NetworkFeed", () => {
     const truth = new Truth("ida", "idb").name("ida/s1").name("ida/s2").name("idb/s3");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));
-    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1", "ida/s2"] });
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1", "ida/s2"] });
     sent.taskAdded("t2", using("a", "b"));
-    expect(told(sent)).toEqual({ ...NOTHING, networks: ["idb"], names: ["idb/s3"] });
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["idb"], names: ["idb/s3"] });
     sent.taskRemoved("t1");
     expect(sent.isStale).toBe(false);
     sent.taskRemoved("t2");
-    expect(told(sent)).toEqual({
+    expect(takenChanges(sent)).toEqual({
       ...NOTHING,
       gone: ["ida", "idb"],
       goneNames: ["ida/s1", "ida/s2", "idb/s3"],
@@ -71,31 +71,31 @@ describe("NetworkFeed", () => {
     const truth = new Truth("ida", "idb").name("ida/s1");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));
-    told(sent);
+    takenChanges(sent);
     sent.dnsEntryChanged("idb/s3");
     sent.networkChanged("idb");
     expect(sent.isStale).toBe(false);
     truth.name("ida/s2");
     sent.dnsEntryChanged("ida/s2");
     expect(sent.isTrafficStale).toBe(true);
-    expect(told(sent)).toEqual({ ...NOTHING, names: ["ida/s2"] });
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, names: ["ida/s2"] });
     truth.names.delete("ida/s1");
     sent.dnsEntryChanged("ida/s1");
     sent.networkChanged("ida");
-    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], goneNames: ["ida/s1"] });
-    expect(told(sent)).toEqual(NOTHING);
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], goneNames: ["ida/s1"] });
+    expect(takenChanges(sent)).toEqual(NOTHING);
   });
 
   it("sends a network once the node has a range of it", () => {
     const truth = new Truth().name("ida/s1");
     const sent = new NetworkFeed(truth);
     sent.taskAdded("t1", using("a"));
-    expect(told(sent)).toEqual(NOTHING);
+    expect(takenChanges(sent)).toEqual(NOTHING);
     truth.networks.set("ida", AssignedNetwork.fromPartial({ id: "ida" }));
     sent.networkChanged("ida");
-    expect(told(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1"] });
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1"] });
     truth.networks.delete("ida");
     sent.networkChanged("ida");
-    expect(told(sent)).toEqual({ ...NOTHING, gone: ["ida"], goneNames: ["ida/s1"] });
+    expect(takenChanges(sent)).toEqual({ ...NOTHING, gone: ["ida"], goneNames: ["ida/s1"] });
   });
 });

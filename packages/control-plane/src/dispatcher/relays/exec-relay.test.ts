@@ -76,7 +76,7 @@ test("ExecRelay fails a command whose exit code is missing", async () => {
 
 test("ExecRelay fails a command on a node that is not connected, does not answer, or is down", async () => {
   const { clock, relay, open } = connected();
-  await expect(open("nobody").output.take()).rejects.toThrow(/not connected/);
+  await expect(open("unknown-node").output.take()).rejects.toThrow(/not connected/);
   const silent = open();
   await clock.advance(5_000);
   await expect(silent.output.take()).rejects.toThrow(/does not answer/);

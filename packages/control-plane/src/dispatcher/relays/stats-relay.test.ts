@@ -53,7 +53,7 @@ function connected() {
 
 test("StatsRelay lets a node measure once for all readers and returns the latest sample", async () => {
   const { session, relay, says, requestId } = connected();
-  expect([relay.latest("n1"), relay.latest("n1"), relay.latest("nobody")]).toEqual([
+  expect([relay.latest("n1"), relay.latest("n1"), relay.latest("unknown-node")]).toEqual([
     undefined,
     undefined,
     undefined,

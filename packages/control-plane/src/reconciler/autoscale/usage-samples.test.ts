@@ -30,7 +30,7 @@ class Setup {
   }
 }
 
-test("UsageBoard averages what was told of a task in the last seconds", () => {
+test("UsageBoard averages the reports about a task of the last seconds", () => {
   const setup = new Setup();
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 10 }] });
   setup.nowMs = 5_000;
