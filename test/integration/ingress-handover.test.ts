@@ -8,7 +8,7 @@ import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
-import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn.js";
+import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn-ingress.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
 import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";

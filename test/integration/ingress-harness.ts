@@ -12,10 +12,10 @@ import type {
   IngressTable,
 } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import {
-  type Ingress,
-  type IngressOptions,
+  type IngressClient,
+  type IngressClientOptions,
   openIngress,
-} from "../../packages/agent/src/dataplane-client/client.js";
+} from "../../packages/agent/src/dataplane-client/ingress-client.js";
 import type { PublishedTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
@@ -51,7 +51,7 @@ export function folderFor(cleanup: Cleanup): string {
 }
 
 /** The agent's client, with tables as the ingress process has them instead of the leader's messages. */
-export interface TestIngress extends Omit<Ingress, "apply" | "updateDns" | "setFallback"> {
+export interface TestIngress extends Omit<IngressClient, "apply" | "updateDns" | "setFallback"> {
   apply(table: IngressTable, signal: AbortSignal): Promise<ApplyResult>;
   updateDns(table: DnsTable, signal: AbortSignal): Promise<void>;
   setFallback(fallback: () => { readonly table: IngressTable; readonly dns: DnsTable }): void;
@@ -63,7 +63,7 @@ export function publish({ version, listeners }: IngressTable): PublishedTable {
 
 /** Opens the agent's client without logs. */
 export async function openTestIngress(
-  options: Omit<IngressOptions, "logger" | "signal">,
+  options: Omit<IngressClientOptions, "logger" | "signal">,
 ): Promise<TestIngress> {
   const ingress = await openIngress({
     logger: pino({ level: "silent" }),
@@ -80,7 +80,7 @@ export async function openTestIngress(
         return { table: publish(table), dns: formatDnsConfig(dns) };
       }),
     apply: (table, signal) => ingress.apply(publish(table), signal),
-    suspect: (nodes, signal) => ingress.suspect(nodes, signal),
+    setSuspectNodes: (nodes, signal) => ingress.setSuspectNodes(nodes, signal),
     updateDns: (table, signal) => ingress.updateDns(formatDnsConfig(table), signal),
     stats: (signal) => ingress.stats(signal),
     status: (signal) => ingress.status(signal),

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { readFrames, writeFrame } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
-import { Session } from "../../packages/agent/src/dataplane-client/session.js";
+import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
 import { DnsConfig, IngressReply, IngressRequest } from "../../proto/src/index.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
@@ -29,7 +29,7 @@ import {
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const CLIENT = new URL("../../packages/agent/dist/dataplane-client/client.js", import.meta.url).href;
+const CLIENT = new URL("../../packages/agent/dist/dataplane-client/ingress-client.js", import.meta.url).href;
 
 function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
   return openTestIngress({ dataDir, entryPath: ENTRY, ...(mode === undefined ? {} : { mode }) });
@@ -107,7 +107,7 @@ console.log("applied");`;
     client.socket.write("old ");
     await vi.waitFor(() => expect(client.read()).toBe("old "));
 
-    const session = await Session.open(join(ingress.dataDir, "ingress.sock"));
+    const session = await IngressSession.open(join(ingress.dataDir, "ingress.sock"));
     await session.request({ $case: "shutDown", value: {} }, "done");
     await vi.waitFor(async () => expect(await ask(port, "new")).toBe("new"), { timeout: 10_000 });
     expect((await ingress.stats(deadline())).processId).not.toBe(processId);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
-import { Session } from "../../packages/agent/src/dataplane-client/session.js";
+import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
 import { Cleanup, deadline, ENTRY, folderFor, openTestIngress } from "./ingress-harness.js";
 import { startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
@@ -81,7 +81,7 @@ it("a name resolves to its virtual IP throughout a handover, and the kernel bala
   old.close();
 
   // Requests the handover as an agent does. An agent could start another process in this test's own network instead.
-  const session = await Session.open(join(old.dataDir, SOCKET_NAME));
+  const session = await IngressSession.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "kernel", "--release", "next"];
   const program = { executable: process.execPath, entryPath: ENTRY, args };
   await session.request({ $case: "handOver", value: program }, "done");
@@ -104,7 +104,7 @@ it("a successor in userspace mode removes the kernel rules of its predecessor", 
   const addresses = (): string => network.run("a", "ip", "address", "show", "dev", BRIDGE);
   expect(addresses()).toContain(VIP);
   old.close();
-  const session = await Session.open(join(old.dataDir, SOCKET_NAME));
+  const session = await IngressSession.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "userspace", "--release", "next"];
   const program = { executable: process.execPath, entryPath: ENTRY, args };
   await session.request({ $case: "handOver", value: program }, "done");

@@ -162,7 +162,7 @@ describe("the kernel path", () => {
     cleanup.add(() => network.reconnect("b"));
     const leave = (): Promise<void> => apply(ingress, publishedListener(8_080, [C]));
     const drain = (): Promise<void> => apply(ingress, publishedListener(8_080, [C], { draining: [B] }));
-    const fallSilent = (): Promise<void> => ingress.suspect(["b"], deadline());
+    const fallSilent = (): Promise<void> => ingress.setSuspectNodes(["b"], deadline());
     for (const [change, place] of [
       [leave, "client"],
       [drain, "client"],
@@ -172,7 +172,7 @@ describe("the kernel path", () => {
     ] as const) {
       await vi.waitFor(async () => {
         await apply(ingress, publishedListener(8_080, [B, C]));
-        await ingress.suspect([], deadline());
+        await ingress.setSuspectNodes([], deadline());
         const asked = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
         await vi.waitFor(() => expect(unanswered()).toBe(4), PATIENCE_MS);
         await change();
@@ -235,13 +235,13 @@ describe("the kernel path", () => {
   it("takes the endpoints of suspect nodes out at once, unless there are no others, and brings them back", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B, C, C1]), publishedListener(8_081, [B]));
-    await ingress.suspect(["b"], deadline());
+    await ingress.setSuspectNodes(["b"], deadline());
     const answers = countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 40 }));
     expect(answers).toEqual({ [`c ${ADDRESS.a}`]: 20, [`c1 ${CLIENT}`]: 20 });
     expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_081, { count: 2 }))).toEqual({
       [`b ${ADDRESS.a}`]: 2,
     });
-    await ingress.suspect([], deadline());
+    await ingress.setSuspectNodes([], deadline());
     expect(
       Object.keys(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 30 }))),
     ).toHaveLength(3);

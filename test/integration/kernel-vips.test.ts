@@ -84,10 +84,10 @@ describe("a virtual IP", () => {
       network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
     // A busy machine may take longer than a second between two steps.
     await vi.waitFor(async () => {
-      await ingress.suspect([], deadline());
+      await ingress.setSuspectNodes([], deadline());
       const asked = network.connectRepeatedly("a", VIP, 8_001, { count: 8, parallel: 8, from: GATEWAY });
       await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
-      await ingress.suspect(["b"], deadline());
+      await ingress.setSuspectNodes(["b"], deadline());
       const answers = await asked;
       expect(countAnswers(answers)).toEqual({ [`c ${GATEWAY}`]: 8 });
       expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);

@@ -87,10 +87,10 @@ async function measureLoads(network: TestNetwork): Promise<Loads> {
         await secondsOf(() => ingress.apply({ version: 3 + change, listeners: listenersNow }, deadline())),
       );
     }
-    const deadHostS = await secondsOf(() => ingress.suspect(["n1"], deadline()));
+    const deadHostS = await secondsOf(() => ingress.setSuspectNodes(["n1"], deadline()));
     await settled(network);
     const hostBackS = await secondsOf(async () => {
-      await ingress.suspect([], deadline());
+      await ingress.setSuspectNodes([], deadline());
       await until(() => lastChain(network).includes(`mod ${ENDPOINTS} `));
     });
     const residentMb = residentBytes(ingress.process) / 1e6;

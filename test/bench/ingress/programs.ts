@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { pino } from "pino";
 import { formatListener } from "../../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type { KernelRoute } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
-import { openIngress } from "../../../packages/agent/src/dataplane-client/client.js";
+import { openIngress } from "../../../packages/agent/src/dataplane-client/ingress-client.js";
 import type { BenchNetwork } from "./bench-network.js";
 
 const run = promisify(execFile);

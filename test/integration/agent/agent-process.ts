@@ -65,7 +65,7 @@ export class AgentProcess {
   /** Stops the agent and the ingress process that it leaves running. */
   async stopWithIngress(): Promise<void> {
     await this.kill("SIGKILL");
-    const { openIngress } = await import("../../../packages/agent/src/dataplane-client/client.js");
+    const { openIngress } = await import("../../../packages/agent/src/dataplane-client/ingress-client.js");
     const signal = AbortSignal.timeout(5_000);
     const entryPath = fileURLToPath(
       new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url),

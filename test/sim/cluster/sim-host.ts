@@ -280,7 +280,7 @@ export class SimHost {
           });
           return { version: table.version, errors: [] };
         },
-        suspect: async () => {},
+        setSuspectNodes: async () => {},
         stats: async () => ({
           ...IDLE_INGRESS,
           version: this.table?.version ?? 0,

@@ -252,7 +252,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "names-not-waited-for",
     what: "a host does not wait for its names before it says that its tables are in force",
     file: "packages/agent/src/dataplane-client/data-plane-client.ts",
-    search: "await Promise.all([this.#ports.applied(sequence), this.#dns.applied()]);",
+    search: "await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);",
     replace: "[await this.#ports.applied(sequence), this.#dns !== undefined];",
   },
   {

@@ -118,8 +118,8 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     new ProcessWatch({
       processes: platform.processes,
       ticker: ticker,
-      running: () => tasks.running(),
-      onExited: (container) => taskManager.processEnded(container),
+      running: () => tasks.runningContainers(),
+      onExited: (container) => taskManager.onProcessEnded(container),
     });
   }
 
@@ -152,9 +152,9 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     tasks: taskManager,
     dataPlane,
     fence,
-    known: { epoch: state.epoch, servers: state.servers },
-    persist: () => stateFile.flush(),
-    persistSoon: () => stateFile.changed(),
+    knownLeader: { epoch: state.epoch, servers: state.servers },
+    flushState: () => stateFile.flush(),
+    scheduleStateWrite: () => stateFile.scheduleWrite(),
     log: logOf("session"),
   });
   const logs = new LogRelay({ engine, containerOf, log: logOf("logs") });
@@ -201,7 +201,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   stateFile.setSource((): AgentState => {
     const { table, networks, names } = dataPlane.tables;
     return {
-      ...assignments.known,
+      ...assignments.knownLeader,
       ingress: table,
       networks,
       dnsEntries: names,
@@ -213,14 +213,14 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     queue.reportStatus(report);
     hostWatch.volumesMayHaveChanged();
     overlay.taskReported(report);
-    dataPlane.taskReported();
-    stateFile.changed();
+    dataPlane.onTaskReported();
+    stateFile.scheduleWrite();
   });
   taskForgotten.subscribe((taskId) => {
     queue.forgetTask(taskId);
     overlay.taskForgotten(taskId);
-    dataPlane.taskForgotten();
-    stateFile.changed();
+    dataPlane.onTaskForgotten();
+    stateFile.scheduleWrite();
   });
   engineUp.subscribe((info) => {
     condition.engineIsUp(info);
@@ -232,13 +232,13 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     overlay.engineIsAway();
   });
   networksChanged.subscribe(() => {
-    taskManager.networksChanged();
-    dataPlane.networksChanged();
+    taskManager.onNetworksChanged();
+    dataPlane.onNetworksChanged();
   });
-  fenceChanged.subscribe(() => taskManager.fenceChanged());
+  fenceChanged.subscribe(() => taskManager.onFenceChanged());
   conditionChanged.subscribe((now) => {
-    queue.describe(describeNode(identity, now));
-    stateFile.changed();
+    queue.setDescription(describeNode(identity, now));
+    stateFile.scheduleWrite();
   });
 
   try {

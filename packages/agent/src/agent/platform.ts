@@ -7,7 +7,7 @@ import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
-import { type Ingress, openIngress } from "../dataplane-client/client.js";
+import { type IngressClient, openIngress } from "../dataplane-client/ingress-client.js";
 import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
 import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
@@ -44,7 +44,7 @@ export interface AgentPlatform {
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** Reads the usage counters of the host. */
   readHostUsage(): Promise<HostUsage>;
-  openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<Ingress, "stop">>;
+  openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<IngressClient, "stop">>;
   /** Serves the ingress process's counters to Prometheus. Returns a function that stops it. Undefined without --metrics. */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Releases the lock of the data directory. */

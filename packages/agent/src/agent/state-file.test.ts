@@ -42,7 +42,7 @@ test("readState returns the state that StateFile wrote, and a blank state before
   });
   const file = new StateFile({ disk: directoryDisk(dataDir), log });
   file.setSource(() => state);
-  file.changed();
+  file.scheduleWrite();
   await file.flush();
   expect(await readState(directoryDisk(dataDir), log)).toEqual(state);
   expect(await readdir(dataDir)).toEqual(["state.json"]);

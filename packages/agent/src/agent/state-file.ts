@@ -63,7 +63,7 @@ export class StateFile {
   }
 
   /** Writes the state soon, together with other changes until then. */
-  changed(): void {
+  scheduleWrite(): void {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }
 

@@ -15,9 +15,9 @@ import { PeerWatch } from "../node/peers/peer-watch.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import type { Ticker } from "../runtime/ticker.js";
 import type { KnownTasks } from "../tasks/task-records.js";
-import type { Ingress } from "./client.js";
 import { DnsSync } from "./dns-sync.js";
 import { dnsConfigOf } from "./dns-table.js";
+import type { IngressClient } from "./ingress-client.js";
 import { IngressSync } from "./ingress-sync.js";
 import { containerAddress } from "./ingress-table.js";
 import { watchIngress } from "./ingress-watch.js";
@@ -26,7 +26,7 @@ import { type TrafficTables, watchedPeers } from "./watched-peers.js";
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 30_000;
 
-type OpenedIngress = Omit<Ingress, "stop">;
+type OpenedIngress = Omit<IngressClient, "stop">;
 
 /** The tables of one message of the leader. A table is undefined when the message did not change it. */
 export interface TablesUpdate {
@@ -135,8 +135,8 @@ export class DataPlaneClient {
   }
 
   /** A new leader counts its sequences from the start. */
-  restart(): void {
-    this.#ports.restart();
+  resetSequence(): void {
+    this.#ports.resetSequence();
   }
 
   /** Applies the networks of a message. Called before its tasks are assigned. */
@@ -160,24 +160,24 @@ export class DataPlaneClient {
   }
 
   /** Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied. */
-  async applied(sequence: number): Promise<boolean> {
-    const [ports, dns] = await Promise.all([this.#ports.applied(sequence), this.#dns.applied()]);
+  async whenApplied(sequence: number): Promise<boolean> {
+    const [ports, dns] = await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);
     return ports && dns;
   }
 
   /** A task's status changed, and with it perhaps the route to its container or the containers that use DNS. */
-  taskReported(): void {
-    this.taskForgotten();
-    this.#ports.localTasksChanged();
+  onTaskReported(): void {
+    this.onTaskForgotten();
+    this.#ports.refreshLocalTasks();
   }
 
-  taskForgotten(): void {
-    if (this.#options.overlay.networks.length > 0 || this.#dns.hasClients) this.#dns.changed();
+  onTaskForgotten(): void {
+    if (this.#options.overlay.networks.length > 0 || this.#dns.hasClients) this.#dns.scheduleUpdate();
   }
 
   /** The state of a network changed. */
-  networksChanged(): void {
-    this.#dns.changed();
+  onNetworksChanged(): void {
+    this.#dns.scheduleUpdate();
   }
 
   /** Reads the ingress process's counters. Rejects while there is no process. */
@@ -203,8 +203,8 @@ export class DataPlaneClient {
     if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();
     this.#markOpened(ingress);
     // Applies again what timed out while there was no process.
-    this.#ports.localTasksChanged();
-    this.#dns.changed();
+    this.#ports.refreshLocalTasks();
+    this.#dns.scheduleUpdate();
     await watchIngress({
       status: (inner) => ingress.status(inner),
       onProblems: (problems) => condition.ingressProblems(problems),
@@ -235,7 +235,7 @@ export class DataPlaneClient {
     return dnsConfigOf({
       networks: overlay.established,
       entries: this.#tables.names,
-      tasks: tasks.inNetworks(),
+      tasks: tasks.networkedTasks(),
     });
   }
 
@@ -244,7 +244,7 @@ export class DataPlaneClient {
     const { log, signal } = this.#options;
     try {
       const ingress = await raceSignal(this.#opened, signal);
-      await ingress.suspect(nodeIds, signal);
+      await ingress.setSuspectNodes(nodeIds, signal);
     } catch (error) {
       if (!signal.aborted)
         log.warn({ err: error, nodeIds }, "cannot report suspect nodes to ingress process");

@@ -18,14 +18,14 @@ describe("DnsSync", () => {
     let now = withClient("10.64.1.2");
     const apply = async (config: DnsConfig): Promise<void> => void applied.push(config);
     const sync = new DnsSync({ apply, collect: () => now, log, signal });
-    sync.changed();
-    sync.changed();
+    sync.scheduleUpdate();
+    sync.scheduleUpdate();
     now = withClient("10.64.1.3");
-    expect(await sync.applied()).toBe(true);
+    expect(await sync.whenApplied()).toBe(true);
     expect(applied).toEqual([withClient("10.64.1.3")]);
     now = withClient("10.64.1.3");
-    sync.changed();
-    await sync.applied();
+    sync.scheduleUpdate();
+    await sync.whenApplied();
     expect(applied).toHaveLength(1);
   });
 
@@ -35,12 +35,12 @@ describe("DnsSync", () => {
       if (fails) throw new Error("gone");
     };
     const sync = new DnsSync({ apply, collect: () => EMPTY, log, signal });
-    sync.changed();
-    expect(await sync.applied()).toBe(false);
-    expect(await sync.applied()).toBe(false);
+    sync.scheduleUpdate();
+    expect(await sync.whenApplied()).toBe(false);
+    expect(await sync.whenApplied()).toBe(false);
     fails = false;
-    sync.changed();
-    expect(await sync.applied()).toBe(true);
+    sync.scheduleUpdate();
+    expect(await sync.whenApplied()).toBe(true);
   });
 
   test("retries a failed apply with back-off, without another change", async () => {
@@ -54,21 +54,21 @@ describe("DnsSync", () => {
       if (failures >= 0) throw new Error("gone");
     };
     const sync = new DnsSync({ apply, collect: () => EMPTY, log, signal });
-    sync.changed();
+    sync.scheduleUpdate();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(triedMs.map((ms) => Math.floor(ms / 1_000))).toEqual([0, 1, 3]);
-    expect(await sync.applied()).toBe(true);
+    expect(await sync.whenApplied()).toBe(true);
   });
 
   test("leaves a process with a newer configuration alone until the leader has sent one", async () => {
     const applied: DnsConfig[] = [];
     const apply = async (config: DnsConfig): Promise<void> => void applied.push(config);
     const sync = new DnsSync({ apply, collect: () => withClient("10.64.1.2"), isPaused: true, log, signal });
-    sync.changed();
-    await sync.applied();
+    sync.scheduleUpdate();
+    await sync.whenApplied();
     expect(applied).toEqual([]);
     sync.resume();
-    expect(await sync.applied()).toBe(true);
+    expect(await sync.whenApplied()).toBe(true);
     expect(applied).toHaveLength(1);
   });
 
@@ -76,12 +76,12 @@ describe("DnsSync", () => {
     let now = withClient("10.64.1.2");
     const sync = new DnsSync({ apply: async () => {}, collect: () => now, log, signal });
     expect(sync.hasClients).toBe(false);
-    sync.changed();
-    await sync.applied();
+    sync.scheduleUpdate();
+    await sync.whenApplied();
     expect(sync.hasClients).toBe(true);
     now = EMPTY;
-    sync.changed();
-    await sync.applied();
+    sync.scheduleUpdate();
+    await sync.whenApplied();
     expect(sync.hasClients).toBe(false);
   });
 });

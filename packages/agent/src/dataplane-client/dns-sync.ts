@@ -32,17 +32,17 @@ export class DnsSync {
   constructor(options: DnsSyncOptions) {
     this.#options = options;
     this.#isPaused = options.isPaused ?? false;
-    this.#retry = new RetryTimer(() => this.changed(), options.signal);
+    this.#retry = new RetryTimer(() => this.scheduleUpdate(), options.signal);
   }
 
   /** Called when the leader has sent the DNS entries. */
   resume(): void {
     this.#isPaused = false;
-    this.changed();
+    this.scheduleUpdate();
   }
 
   /** Called when something has changed that `collect` depends on. */
-  changed(): void {
+  scheduleUpdate(): void {
     if (this.#isPaused) return;
     this.#hasChanged = true;
     this.#work ??= this.#applyAll();
@@ -54,7 +54,7 @@ export class DnsSync {
   }
 
   /** Resolves when the changes made before this call are applied. False when the process did not accept them. */
-  applied(): Promise<boolean> {
+  whenApplied(): Promise<boolean> {
     return this.#work ?? Promise.resolve(!this.#hasFailed);
   }
 

@@ -64,7 +64,7 @@ test("IngressSync does not count a sequence of the previous leader for the new l
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(50, [entry(1)]);
-  sync.restart();
+  sync.resetSequence();
   await process.complete();
   expect(sync.appliedSequence).toBe(0);
   sync.update(1, [entry(2)]);
@@ -86,28 +86,28 @@ test("IngressSync.applied() resolves when the table of the sequence is in use, a
   sync.update(1, [entry(1)]);
   sync.update(2, [entry(2)]);
   const results: string[] = [];
-  void sync.applied(1).then((isApplied) => results.push(`1 ${isApplied}`));
-  void sync.applied(2).then((isApplied) => results.push(`2 ${isApplied}`));
+  void sync.whenApplied(1).then((isApplied) => results.push(`1 ${isApplied}`));
+  void sync.whenApplied(2).then((isApplied) => results.push(`2 ${isApplied}`));
   await turn();
   expect(results).toEqual([]);
   await process.complete();
   expect(results).toEqual(["1 true"]);
   await process.complete();
   expect(results).toEqual(["1 true", "2 true"]);
-  expect(await sync.applied(2)).toBe(true);
+  expect(await sync.whenApplied(2)).toBe(true);
 });
 
 test("IngressSync.applied() is false when the process fails and when the leader is replaced", async () => {
   const failing = new IngressSync({ apply: () => Promise.reject(new Error("gone")), log, signal });
   failing.update(1, [entry(1)]);
-  const refused = failing.applied(1);
+  const refused = failing.whenApplied(1);
   expect(await refused).toBe(false);
-  expect(await failing.applied(1)).toBe(false);
+  expect(await failing.whenApplied(1)).toBe(false);
   const process = new SlowProcess();
   const sync = new IngressSync({ apply: process.apply, log, signal });
   sync.update(1, [entry(1)]);
-  const asked = sync.applied(1);
-  sync.restart();
+  const asked = sync.whenApplied(1);
+  sync.resetSequence();
   expect(await asked).toBe(false);
 });
 
@@ -126,5 +126,5 @@ test("IngressSync retries a failed apply with back-off, without another change",
   sync.update(1, [entry(1)]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(triedMs).toEqual([0, 1_000, 3_000]);
-  expect(await sync.applied(1)).toBe(true);
+  expect(await sync.whenApplied(1)).toBe(true);
 });

@@ -56,7 +56,7 @@ export class IngressSync {
   }
 
   /** Called when the leader changed: sequences start again. The table stays in use. */
-  restart(): void {
+  resetSequence(): void {
     this.#leaderChanges += 1;
     this.#settle(Number.POSITIVE_INFINITY, false);
     this.#latestSequence = 0;
@@ -76,13 +76,13 @@ export class IngressSync {
 
   /** Returns the table for these entries, without applying it. */
   tableOf(entries: readonly IngressEntry[]): PublishedTable {
-    return { version: this.#version, listeners: this.#listeners.of(entries) };
+    return { version: this.#version, listeners: this.#listeners.listenersFor(entries) };
   }
 
   /** Called when containers on this node have changed, which may change how the kernel reaches them. */
-  localTasksChanged(): void {
+  refreshLocalTasks(): void {
     if (this.#entries === undefined) return;
-    const listeners = this.#listeners.of(this.#entries);
+    const listeners = this.#listeners.listenersFor(this.#entries);
     const isApplied =
       listeners.length === this.#applied.length &&
       listeners.every((listener, index) => listener === this.#applied[index]);
@@ -93,7 +93,7 @@ export class IngressSync {
    * Resolves when the table of this sequence is in use. False when the process did not accept it, or when the leader
    * was replaced.
    */
-  applied(sequence: number): Promise<boolean> {
+  whenApplied(sequence: number): Promise<boolean> {
     if (!this.#isApplying) return Promise.resolve(!this.#hasFailed);
     return new Promise((resolve) => {
       this.#waiters = [...this.#waiters, { sequence, resolve }];

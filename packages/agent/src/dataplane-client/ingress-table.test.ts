@@ -21,7 +21,7 @@ describe("PublishedListeners", () => {
       hasEnded: ({ taskId }) => ended.has(taskId),
     });
     const taskIds = (of: IngressEntry): unknown =>
-      listeners.of([of])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
+      listeners.listenersFor([of])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
     expect(taskIds(entry)).toEqual(["t-1", "t-2", "t-3"]);
     ended.add("t-1");
     expect(taskIds(entry)).toEqual(["t-2", "t-3"]);
@@ -38,7 +38,9 @@ describe("PublishedListeners", () => {
       hasEnded: () => false,
     });
     const routes = (): unknown =>
-      listeners.of([entry]).flatMap((each) => parseListener(each).endpoints.map(({ route }) => route?.kind));
+      listeners
+        .listenersFor([entry])
+        .flatMap((each) => parseListener(each).endpoints.map(({ route }) => route?.kind));
     expect(routes()).toEqual([undefined, "forward", "forward"]);
     container = { address: "172.17.0.2", port: 8080, subnet: "172.17.0.0/16" };
     expect(routes()).toEqual(["direct", "forward", "forward"]);
@@ -51,10 +53,10 @@ describe("PublishedListeners", () => {
       addressOf: () => ({ ...container }),
       hasEnded: () => false,
     });
-    const [first] = listeners.of([entry]);
-    expect(listeners.of([entry])[0]).toBe(first);
+    const [first] = listeners.listenersFor([entry]);
+    expect(listeners.listenersFor([entry])[0]).toBe(first);
     container.port = 9090;
-    expect(listeners.of([entry])[0]).not.toBe(first);
+    expect(listeners.listenersFor([entry])[0]).not.toBe(first);
   });
 });
 

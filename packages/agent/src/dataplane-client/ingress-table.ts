@@ -39,7 +39,7 @@ export class PublishedListeners {
     this.#local = local;
   }
 
-  of(entries: readonly IngressEntry[]): readonly PublishedListener[] {
+  listenersFor(entries: readonly IngressEntry[]): readonly PublishedListener[] {
     return entries.map((entry) => this.#listener(entry));
   }
 

@@ -11,14 +11,14 @@ import { type ControlServer, createControlServer, watchSocketFile } from "./cont
 import { SOCKET_NAME } from "./control/protocol.js";
 import { createDnsServer } from "./dns/dns-server.js";
 import { DnsFirewallRules } from "./dns/firewall-rules.js";
+import { GracefulShutdown } from "./graceful-shutdown.js";
 import { type HandoverSource, handOver, releaseTo } from "./handover/source.js";
 import { type Handover, receiveHandover } from "./handover/successor.js";
 import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
 import { type OpenedPath, openKernelPath } from "./kernel/open-kernel-path.js";
 import { ListenerManager } from "./listeners/listener-manager.js";
-import { GracefulShutdown } from "./shutdown.js";
-import { type IngressProgram, spawnIngressProcess } from "./spawn.js";
+import { type IngressProgram, spawnIngressProcess } from "./spawn-ingress.js";
 import { createNetTransport } from "./transport/net-transport.js";
 import { openTransport } from "./transport/open-transport.js";
 import type { Transport } from "./transport/transport.js";
@@ -124,10 +124,10 @@ function createServices({
 
 /** Serves on the sockets of the predecessor. Returns when the predecessor has released everything else. */
 async function takeOver({ listeners, discovery }: Services, handover: Handover): Promise<void> {
-  await listeners.suspect(handover.suspects);
+  await listeners.setSuspectNodes(handover.suspects);
   await listeners.apply(handover.table);
   await discovery.inherit(handover);
-  listeners.resumeWith(await handover.prepared());
+  listeners.resumeWithFlows(await handover.prepared());
   await handover.serving();
 }
 

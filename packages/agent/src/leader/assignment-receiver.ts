@@ -15,12 +15,15 @@ export interface KnownLeader {
 
 export interface AssignmentReceiverOptions {
   readonly tasks: Pick<TaskManager, "assign">;
-  readonly dataPlane: Pick<DataPlaneClient, "restart" | "updateNetworks" | "updateTables" | "applied">;
-  readonly fence: Pick<Fence, "guard">;
-  readonly known: KnownLeader;
+  readonly dataPlane: Pick<
+    DataPlaneClient,
+    "resetSequence" | "updateNetworks" | "updateTables" | "whenApplied"
+  >;
+  readonly fence: Pick<Fence, "requestAcks">;
+  readonly knownLeader: KnownLeader;
   /** Writes the agent's state to disk and resolves when it is there. */
-  readonly persist: () => Promise<void>;
-  readonly persistSoon: () => void;
+  readonly flushState: () => Promise<void>;
+  readonly scheduleStateWrite: () => void;
   readonly log: Logger;
 }
 
@@ -32,16 +35,16 @@ export class AssignmentReceiver {
 
   constructor(options: AssignmentReceiverOptions) {
     this.#options = options;
-    this.#known = options.known;
+    this.#known = options.knownLeader;
   }
 
-  get known(): KnownLeader {
+  get knownLeader(): KnownLeader {
     return this.#known;
   }
 
   /** @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more */
   async onWelcome({ epoch, servers }: Welcome): Promise<void> {
-    const { dataPlane, persist, persistSoon, log } = this.#options;
+    const { dataPlane, flushState: persist, scheduleStateWrite: persistSoon, log } = this.#options;
     const knownEpoch = this.#known.epoch;
     if (epoch < knownEpoch) {
       throw new BerthError({
@@ -50,7 +53,7 @@ export class AssignmentReceiver {
       });
     }
     this.#assignments = new AssignmentSet();
-    dataPlane.restart();
+    dataPlane.resetSequence();
     this.#known = { epoch, servers };
     // Before any assignment is applied: after a restart, the agent must not obey an older leader.
     if (epoch > knownEpoch) await persist();
@@ -60,10 +63,10 @@ export class AssignmentReceiver {
 
   /** @throws BerthError BERTH_PROTOCOL when the message does not follow the one before it */
   onAssignments(message: Assignments): void {
-    const { tasks, dataPlane, fence, persistSoon } = this.#options;
+    const { tasks, dataPlane, fence, scheduleStateWrite: persistSoon } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
-    if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.guard();
+    if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
     // Networks first: a task that arrives with its network would otherwise wait for an unknown network.
     dataPlane.updateNetworks(result);
     tasks.assign(result.change);
@@ -72,8 +75,8 @@ export class AssignmentReceiver {
   }
 
   /** Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied. */
-  tablesApplied(sequence: number): Promise<boolean> {
-    return this.#options.dataPlane.applied(sequence);
+  whenTablesApplied(sequence: number): Promise<boolean> {
+    return this.#options.dataPlane.whenApplied(sequence);
   }
 
   /** Returns the ids of this node's tasks of these services. */

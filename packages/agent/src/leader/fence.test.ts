@@ -20,25 +20,25 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 describe("Fence", () => {
   it("fences the node when nothing sent within its timeout was acknowledged", async () => {
-    fence.guard();
+    fence.requestAcks();
     await pass(1_000);
     const sentMs = fence.heartbeatNumber();
     await pass(1_500);
-    fence.acknowledged(sentMs);
+    fence.recordAck(sentMs);
     await pass(FENCE_AFTER_MS - 1_501);
     expect(changes).toEqual([]);
     await pass(2);
     expect(changes).toEqual([true]);
-    expect(fence.needsContact).toBe(true);
+    expect(fence.needsAck).toBe(true);
   });
 
   it("ends with the next acknowledgement, but not with one of an old heartbeat", async () => {
-    fence.guard();
+    fence.requestAcks();
     const oldMs = fence.heartbeatNumber();
     await pass(FENCE_AFTER_MS + 10);
-    fence.acknowledged(oldMs);
+    fence.recordAck(oldMs);
     expect(changes).toEqual([true]);
-    fence.acknowledged(fence.heartbeatNumber());
+    fence.recordAck(fence.heartbeatNumber());
     expect(changes).toEqual([true, false]);
     await pass(FENCE_AFTER_MS + 1);
     expect(changes).toEqual([true, false, true]);
@@ -46,13 +46,13 @@ describe("Fence", () => {
 
   it("requests acknowledgements only once there is an at-most-one task", () => {
     expect(fence.heartbeatNumber()).toBe(0);
-    fence.guard();
+    fence.requestAcks();
     expect(fence.heartbeatNumber()).toBeGreaterThan(0);
   });
 
   it("ignores an acknowledgement of a heartbeat from the future", async () => {
-    fence.guard();
-    fence.acknowledged(performance.now() + 60_000);
+    fence.requestAcks();
+    fence.recordAck(performance.now() + 60_000);
     await pass(FENCE_AFTER_MS + 1);
     expect(changes).toEqual([true]);
   });

@@ -33,12 +33,12 @@ export class Fence {
   }
 
   /** True while at-most-one tasks wait for the leader's acknowledgement. */
-  get needsContact(): boolean {
+  get needsAck(): boolean {
     return this.#isGuarding && this.isFenced;
   }
 
   /** This node has at-most-one tasks: from now on, each heartbeat requests an acknowledgement. */
-  guard(): void {
+  requestAcks(): void {
     this.#isGuarding = true;
   }
 
@@ -48,7 +48,7 @@ export class Fence {
   }
 
   /** The leader has acknowledged a message that was sent at `sentMs`. */
-  acknowledged(sentMs: number): void {
+  recordAck(sentMs: number): void {
     if (sentMs <= this.#contactMs || sentMs > performance.now()) return;
     this.#contactMs = sentMs;
     if (this.#wasFenced) this.#evaluate();

@@ -53,7 +53,7 @@ describe("LeaderSilence", () => {
   it("counts a leader as silent after 3 s without a message", () => {
     expect(silentAfterMs(new LeaderSilence(0), {})).toBe(3_000);
     const silence = new LeaderSilence(0);
-    silence.heard(2_000);
+    silence.recordMessage(2_000);
     expect(silentAfterMs(silence, { fromMs: 2_000 })).toBe(3_000);
   });
 

@@ -90,7 +90,7 @@ export class LeaderSilence {
   }
 
   /** Records a message of the leader, of whatever kind. */
-  heard(nowMs: number): void {
+  recordMessage(nowMs: number): void {
     this.#heardMs = nowMs;
   }
 

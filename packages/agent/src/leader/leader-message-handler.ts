@@ -35,19 +35,19 @@ export class LeaderMessageHandler implements SessionHandler {
     switch (message.$case) {
       case "welcome":
         return assignments.onWelcome(message.value).then(() => {
-          fence.acknowledged(session.startedMs);
+          fence.recordAck(session.startedMs);
           session.join(message.value);
         });
       case "assignments":
         session.requireWelcome();
         assignments.onAssignments(message.value);
         if (message.value.ackRequested) session.reply(this.#tablesApplied(message.value.resultsIn));
-        if (fence.needsContact) session.sendHeartbeat();
+        if (fence.needsAck) session.sendHeartbeat();
         return;
       case "statusesAck":
         return queue.acknowledgeStatuses(message.value.batch);
       case "heartbeatAck":
-        return fence.acknowledged(message.value.number);
+        return fence.recordAck(message.value.number);
       case "heartbeatInterval":
         return session.setHeartbeatInterval(message.value.heartbeatMs);
       case "startLogs":
@@ -86,7 +86,7 @@ export class LeaderMessageHandler implements SessionHandler {
   }
 
   async #tablesApplied(sequence: number): Promise<Reply | undefined> {
-    const areApplied = await this.#options.assignments.tablesApplied(sequence);
+    const areApplied = await this.#options.assignments.whenTablesApplied(sequence);
     return areApplied ? { $case: "tablesApplied", value: { sequence } } : undefined;
   }
 }

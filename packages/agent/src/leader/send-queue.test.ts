@@ -15,12 +15,12 @@ test("SendQueue sends the hello, waits for the welcome, and then the latest of e
   const next = open(queue);
   expect(await next()).toEqual({ $case: "hello", value: hello });
   queue.reportStatus(report);
-  queue.describe(NodeDescription.fromPartial({ hostname: "old" }));
-  queue.describe(NodeDescription.fromPartial({ hostname: "new" }));
+  queue.setDescription(NodeDescription.fromPartial({ hostname: "old" }));
+  queue.setDescription(NodeDescription.fromPartial({ hostname: "new" }));
   queue.sendHeartbeat({ appliedSequence: 1, lagMs: 0, number: 0 });
   queue.sendHeartbeat({ appliedSequence: 2, lagMs: 0, number: 0 });
   queue.reply({ $case: "tablesApplied", value: { sequence: 2 } });
-  queue.welcomed();
+  queue.onWelcome();
   expect([await next(), await next(), await next(), await next()]).toMatchObject([
     { $case: "heartbeat", value: { appliedSequence: 2 } },
     { $case: "tablesApplied", value: { sequence: 2 } },
@@ -33,7 +33,7 @@ test("SendQueue sends what is pending when the session closes, and ends", async 
   const queue = new SendQueue(NodeDescription.create());
   const next = open(queue);
   await next();
-  queue.welcomed();
+  queue.onWelcome();
   const pending = next();
   queue.reportStatus(report);
   queue.closeSession();
@@ -48,10 +48,10 @@ test("SendQueue keeps statuses and the description for the next session, and dro
   queue.reply({ $case: "tablesApplied", value: { sequence: 7 } });
   queue.closeSession();
   queue.reportStatus(report);
-  queue.describe(NodeDescription.fromPartial({ hostname: "new" }));
+  queue.setDescription(NodeDescription.fromPartial({ hostname: "new" }));
   expect(queue.description.hostname).toBe("new");
   const second = open(queue);
   await second();
-  queue.welcomed();
+  queue.onWelcome();
   expect(await second()).toMatchObject({ $case: "statuses", value: { tasks: [{ taskId: "t" }] } });
 });

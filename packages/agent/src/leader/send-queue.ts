@@ -52,7 +52,7 @@ export class SendQueue {
   }
 
   /** Replaces the node's description. */
-  describe(description: NodeDescription): void {
+  setDescription(description: NodeDescription): void {
     this.#description = description;
     this.#update((pending) => {
       pending.isDescriptionDue = true;
@@ -115,7 +115,7 @@ export class SendQueue {
   }
 
   /** The leader has welcomed this node. It may not have the statuses that an earlier leader acknowledged. */
-  welcomed(): void {
+  onWelcome(): void {
     this.#statuses.resendAll();
     this.#update((pending) => {
       pending.isWelcomed = true;
@@ -173,7 +173,7 @@ export class SendQueue {
       pending.isDescriptionDue = false;
       return { $case: "description", value: this.#description };
     }
-    const statuses = pending.areStatusesDue ? this.#statuses.take() : undefined;
+    const statuses = pending.areStatusesDue ? this.#statuses.takeBatch() : undefined;
     if (statuses !== undefined) return { $case: "statuses", value: statuses };
     pending.areStatusesDue = false;
     pending.usage = undefined;

@@ -97,7 +97,7 @@ export class Session {
       const session = this.#active(calls);
       const responses = calls.session(queue.openSession(hello), { signal: this.#abort.signal });
       for await (const { message } of responses) {
-        this.#silence?.heard(performance.now());
+        this.#silence?.recordMessage(performance.now());
         // Undefined when a newer leader sends a message that this agent does not know.
         if (message !== undefined) await handler.handle(message, session);
         if (this.#welcome !== undefined) clearTimeout(welcomeTimer);
@@ -133,7 +133,7 @@ export class Session {
   #join(welcome: Welcome): void {
     const { queue, ticker } = this.#options;
     this.#welcome = welcome;
-    queue.welcomed();
+    queue.onWelcome();
     this.#silence = new LeaderSilence(performance.now());
     this.#heartbeats = new HeartbeatTimer({
       intervalMs: welcome.heartbeatMs,

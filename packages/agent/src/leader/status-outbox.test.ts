@@ -6,24 +6,24 @@ function report(taskId: string, state: TaskState = TaskState.RUNNING): ReportedT
   return { taskId, serviceId: "s", status: TaskStatus.fromPartial({ state }), removed: false };
 }
 const idsOf = (outbox: StatusOutbox): string[] | undefined =>
-  outbox.take()?.tasks.map(({ taskId }) => taskId);
+  outbox.takeBatch()?.tasks.map(({ taskId }) => taskId);
 
 test("StatusOutbox sends the latest status of each task once", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
   outbox.put(report("b"));
   outbox.put(report("a", TaskState.RUNNING));
-  const batch = outbox.take();
+  const batch = outbox.takeBatch();
   expect(batch?.tasks.map(({ status }) => status?.state)).toEqual([TaskState.RUNNING, TaskState.RUNNING]);
-  expect(outbox.take()).toBeUndefined();
+  expect(outbox.takeBatch()).toBeUndefined();
 });
 
 test("StatusOutbox resends only what was not acknowledged", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a"));
-  const first = outbox.take()?.batch ?? 0;
+  const first = outbox.takeBatch()?.batch ?? 0;
   outbox.put(report("b"));
-  outbox.take();
+  outbox.takeBatch();
   outbox.acknowledge(first);
   outbox.resendUnacknowledged();
   expect(idsOf(outbox)).toEqual(["b"]);
@@ -32,10 +32,10 @@ test("StatusOutbox resends only what was not acknowledged", () => {
 test("StatusOutbox does not apply the acknowledgement of an older status to a newer one", () => {
   const outbox = new StatusOutbox();
   outbox.put(report("a", TaskState.STARTING));
-  const batch = outbox.take()?.batch ?? 0;
+  const batch = outbox.takeBatch()?.batch ?? 0;
   outbox.put(report("a", TaskState.RUNNING));
   outbox.acknowledge(batch);
-  expect(outbox.take()?.tasks[0]?.status?.state).toBe(TaskState.RUNNING);
+  expect(outbox.takeBatch()?.tasks[0]?.status?.state).toBe(TaskState.RUNNING);
   outbox.resendUnacknowledged();
   expect(idsOf(outbox)).toEqual(["a"]);
 });
@@ -44,7 +44,7 @@ test("StatusOutbox sends a new leader everything except forgotten tasks", () => 
   const outbox = new StatusOutbox();
   outbox.put(report("a"));
   outbox.put(report("b"));
-  outbox.acknowledge(outbox.take()?.batch ?? 0);
+  outbox.acknowledge(outbox.takeBatch()?.batch ?? 0);
   outbox.forget("b");
   outbox.resendAll();
   expect(idsOf(outbox)).toEqual(["a"]);
@@ -53,7 +53,9 @@ test("StatusOutbox sends a new leader everything except forgotten tasks", () => 
 test("StatusOutbox splits statuses into bounded batches", () => {
   const outbox = new StatusOutbox();
   for (let index = 0; index < 1_200; index += 1) outbox.put(report(`t${index}`));
-  const sizes = [outbox.take(), outbox.take(), outbox.take()].map((batch) => batch?.tasks.length);
+  const sizes = [outbox.takeBatch(), outbox.takeBatch(), outbox.takeBatch()].map(
+    (batch) => batch?.tasks.length,
+  );
   expect(sizes).toEqual([500, 500, 200]);
   expect(outbox.hasUnsent).toBe(false);
 });

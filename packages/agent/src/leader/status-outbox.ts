@@ -34,7 +34,7 @@ export class StatusOutbox {
   }
 
   /** Returns the next batch, or undefined when every status was sent. */
-  take(): TaskStatuses | undefined {
+  takeBatch(): TaskStatuses | undefined {
     if (this.#unsent.size === 0) return undefined;
     this.#lastBatch += 1;
     const tasks: ReportedTask[] = [];

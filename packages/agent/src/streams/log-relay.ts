@@ -9,7 +9,7 @@ import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
-import { inBatches } from "./in-batches.js";
+import { groupIntoBatches } from "./batches.js";
 import { StreamRelay } from "./stream-relay.js";
 
 /** As many logs as one reader may request. Each holds a connection to Docker and a stream to the leader. */
@@ -52,7 +52,7 @@ export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
     }
     try {
       const records = engine.logs(container, { follow, tail, sinceMs, untilMs, signal });
-      for await (const batch of inBatches(records, (record) => record.line.length)) {
+      for await (const batch of groupIntoBatches(records, (record) => record.line.length)) {
         yield { requestId, entries: batch.map(toEntry), error: "" };
       }
     } catch (error) {

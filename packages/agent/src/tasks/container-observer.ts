@@ -15,7 +15,7 @@ import type { TaskRecords } from "./task-records.js";
 
 export interface ContainerObserverOptions {
   readonly tasks: TaskRecords;
-  readonly loop: Pick<ReconcileLoop, "wake" | "engineConnected" | "engineLost">;
+  readonly loop: Pick<ReconcileLoop, "wake" | "onEngineConnected" | "onEngineLost">;
   readonly reporter: Pick<StatusReporter, "report">;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
   readonly onEngineUp: (info: EngineInfo) => void;
@@ -37,7 +37,7 @@ export class ContainerObserver implements EngineListener {
       { version: info.version, apiVersion: info.apiVersion, containers: containers.length },
       "connected to Docker",
     );
-    loop.engineConnected({ ...node, engineApiVersion: info.apiVersion });
+    loop.onEngineConnected({ ...node, engineApiVersion: info.apiVersion });
     onEngineUp(info);
     this.onListed(containers);
   }
@@ -48,7 +48,7 @@ export class ContainerObserver implements EngineListener {
     for (const summary of containers) tasks.getOrCreate(summary.taskId).applySummary(summary);
     for (const record of tasks) {
       // A container that was created during the listing is missing in it. An inspection finds it.
-      for (const id of record.containers.keys()) if (!listedIds.has(id)) record.stale.add(id);
+      for (const id of record.containers.keys()) if (!listedIds.has(id)) record.staleContainers.add(id);
       loop.wake(record.taskId);
     }
   }
@@ -58,7 +58,7 @@ export class ContainerObserver implements EngineListener {
     log.warn({ reason: reason.message }, "lost connection to Docker; running containers are not affected");
     for (const record of tasks) record.markUnobserved();
     onEngineAway(reason.message);
-    loop.engineLost(new EngineError("unavailable", reason.message, reason));
+    loop.onEngineLost(new EngineError("unavailable", reason.message, reason));
   }
 
   onEvent(event: ContainerEvent): void {
@@ -72,7 +72,7 @@ export class ContainerObserver implements EngineListener {
     if (effect === "remember-signal") record.memory = { ...record.memory, externalSignal: event.unixSignal };
     if (effect !== "inspect") return;
     if (event.kind === "ended") this.#markProcessEnded(record, event.containerId);
-    record.stale.add(event.containerId);
+    record.staleContainers.add(event.containerId);
     loop.wake(event.taskId);
   }
 
@@ -81,7 +81,7 @@ export class ContainerObserver implements EngineListener {
     const record = this.#options.tasks.get(taskId);
     if (record === undefined) return;
     this.#markProcessEnded(record, containerId);
-    record.stale.add(containerId);
+    record.staleContainers.add(containerId);
     this.#options.loop.wake(taskId);
   }
 

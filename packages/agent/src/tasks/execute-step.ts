@@ -51,7 +51,7 @@ const PERMANENT: readonly EngineErrorKind[] = [
 
 const EXECUTORS: Executors = {
   "check-image": async ({ image }, { images }, signal) => {
-    await images.check(image, signal);
+    await images.ensureKnown(image, signal);
     return { kind: "image-known" };
   },
   pull,

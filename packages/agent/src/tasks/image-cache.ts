@@ -32,7 +32,7 @@ export class ImageCache {
   }
 
   /** Finds out whether the image is present. Concurrent callers share one request. */
-  async check(image: string, signal: AbortSignal): Promise<void> {
+  async ensureKnown(image: string, signal: AbortSignal): Promise<void> {
     if (this.factsOf(image).state !== "unknown") return;
     const running = this.#checks.get(image);
     if (running !== undefined) return running;

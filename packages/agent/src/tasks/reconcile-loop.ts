@@ -48,14 +48,14 @@ export class ReconcileLoop {
   }
 
   /** Docker is available. It may have lost images, and a step that failed may work now. */
-  engineConnected(node: NodeFacts): void {
+  onEngineConnected(node: NodeFacts): void {
     this.#node = node;
     this.#images.clear();
     for (const record of this.#options.tasks) record.memory = { ...record.memory, retry: undefined };
   }
 
   /** Docker is unavailable: cancels steps in flight with this reason. */
-  engineLost(reason: unknown): void {
+  onEngineLost(reason: unknown): void {
     this.#node = undefined;
     for (const { inFlight } of this.#options.tasks) inFlight?.controller.abort(reason);
   }
@@ -67,7 +67,7 @@ export class ReconcileLoop {
 
   close(reason: unknown): void {
     this.#timers.close();
-    this.engineLost(reason);
+    this.onEngineLost(reason);
   }
 
   /** Advances the task in a later microtask. */
@@ -101,7 +101,7 @@ export class ReconcileLoop {
   #advance(record: TaskRecord): void {
     const node = this.#node;
     if (node === undefined || record.inFlight !== undefined) return;
-    const [stale] = record.stale;
+    const [stale] = record.staleContainers;
     if (stale !== undefined) this.#inspect(record, stale);
     else if (this.#mayRemove || record.assignment !== undefined) this.#decide(record, node);
     else if (record.isAtMostOne && this.#options.isFenced()) this.#decide(record, node);
@@ -124,7 +124,7 @@ export class ReconcileLoop {
 
   #inspect(record: TaskRecord, containerId: string): void {
     const { tools, now } = this.#options;
-    record.stale.delete(containerId);
+    record.staleContainers.delete(containerId);
     this.#begin(record, "inspect", async (signal) => {
       const outcome = await this.#lanes
         .run("inspect", () => inspect(tools.engine, containerId, signal))
@@ -133,7 +133,7 @@ export class ReconcileLoop {
         record.applyInspection(outcome, now());
         return true;
       }
-      record.stale.add(containerId);
+      record.staleContainers.add(containerId);
       this.#timers.set(record.taskId, now() + INSPECT_AGAIN_MS);
       return false;
     });
@@ -142,9 +142,9 @@ export class ReconcileLoop {
   #execute(record: TaskRecord, step: Step, reason: string): void {
     const { tools, reporter, log, now } = this.#options;
     log.debug({ task: record.taskId, step: step.kind, reason }, "executing step");
-    if (step.kind === "stop" && step.failing !== "") {
-      log.info({ task: record.taskId, reason: step.failing }, "stopping failed task");
-      record.memory = { ...record.memory, failing: step.failing };
+    if (step.kind === "stop" && step.failure !== "") {
+      log.info({ task: record.taskId, reason: step.failure }, "stopping failed task");
+      record.memory = { ...record.memory, failure: step.failure };
     }
     const stepTools = {
       ...tools,

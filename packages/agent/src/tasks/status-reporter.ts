@@ -23,14 +23,14 @@ export class StatusReporter {
 
   /** Stores the new status and reports it unless the leader knows it already. */
   report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
-    const { taskId, assignment, reported } = record;
+    const { taskId, assignment, lastReport: reported } = record;
     if (status !== undefined && !sameStatus(record.status, status)) this.#logStatus(record, status);
     record.status = status;
     if (assignment === undefined) return;
     const isKnown = sameStatus(reported?.status, status) && isGone === (reported?.removed ?? false);
     if (isKnown) return;
-    record.reported = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
-    this.#options.onReport(record.reported);
+    record.lastReport = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
+    this.#options.onReport(record.lastReport);
   }
 
   /** Logs a failed step. Success shows in the task's state. */

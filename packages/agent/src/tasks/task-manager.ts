@@ -94,7 +94,7 @@ export class TaskManager {
   }
 
   /** The node was fenced, or is in contact with the leader again. A stop with a long grace period is shortened. */
-  fenceChanged(): void {
+  onFenceChanged(): void {
     for (const record of this.#tasks) {
       if (!record.isAtMostOne) continue;
       this.#loop.wake(record.taskId);
@@ -103,12 +103,12 @@ export class TaskManager {
   }
 
   /** The state of a network changed: wakes the tasks that may be waiting for it. */
-  networksChanged(): void {
-    for (const taskId of this.#tasks.needingNetworks()) this.#loop.wake(taskId);
+  onNetworksChanged(): void {
+    for (const taskId of this.#tasks.taskIdsWithNetworks()) this.#loop.wake(taskId);
   }
 
   /** This host has seen a container's process end, whether or not Docker reports it. */
-  processEnded(container: RunningContainer): void {
+  onProcessEnded(container: RunningContainer): void {
     this.#observer.onProcessEnded(container);
   }
 

@@ -11,7 +11,7 @@ test.each(["unknown", "failed"] as const)(
     record.containers.set(container.id, container);
     const step = { kind: "start", containerId: container.id } as const;
     record.applyOutcome(step, { kind, reason: "unexpected EOF" }, 0);
-    expect([...record.stale]).toEqual([container.id]);
+    expect([...record.staleContainers]).toEqual([container.id]);
   },
 );
 
@@ -33,7 +33,7 @@ test.each(["unknown", "failed"] as const)(
     const config = { name: "shop_web.2.task1" } as ContainerConfig;
     const step = { kind: "create", taskId: "task1", config } as const;
     record.applyOutcome(step, { kind, reason: "unexpected EOF" }, 0);
-    expect([...record.stale]).toEqual([config.name]);
+    expect([...record.staleContainers]).toEqual([config.name]);
     record.applyInspection({ kind: "observed", container: containerWith({ id: "c8", taskId: "" }) }, 0);
     expect([...record.containers.keys()]).toEqual([]);
     record.applyInspection({ kind: "observed", container: containerWith({ id: "c9", state: "created" }) }, 0);
@@ -47,11 +47,11 @@ test("TaskRecord records the end of a process once, and inspects until Docker re
   const summary = { id: container.id, taskId: "task1", state: "running", health: "none" } as const;
   record.applyInspection({ kind: "observed", container }, 0);
   record.applySummary(summary);
-  expect([record.hasEnded, record.stale.size]).toEqual([false, 0]);
+  expect([record.hasEnded, record.staleContainers.size]).toEqual([false, 0]);
   expect([record.markProcessEnded("c1"), record.markProcessEnded("c1")]).toEqual([true, false]);
   record.applyInspection({ kind: "observed", container }, 0);
   record.applySummary(summary);
-  expect([record.hasEnded, record.stale.size]).toEqual([true, 1]);
+  expect([record.hasEnded, record.staleContainers.size]).toEqual([true, 1]);
   record.applyInspection({ kind: "observed", container: { ...container, processId: 8 } }, 0);
   expect(record.hasEnded).toBe(false);
 });

@@ -23,13 +23,13 @@ export class TaskRecord {
   readonly taskId: string;
   readonly containers = new Map<string, ObservedContainer>();
   /** Ids or names of containers that may have changed since their last inspection. */
-  readonly stale = new Set<string>();
+  readonly staleContainers = new Set<string>();
   assignment: Assignment | undefined;
   status: TaskStatus | undefined;
   memory: TaskMemory = BLANK_MEMORY;
   inFlight: InFlight | undefined;
   /** The last report to the leader. */
-  reported: ReportedTask | undefined;
+  lastReport: ReportedTask | undefined;
 
   constructor(taskId: string) {
     this.taskId = taskId;
@@ -86,7 +86,7 @@ export class TaskRecord {
   applySummary({ id, state, health }: ContainerSummary): void {
     const known = this.containers.get(id);
     const isAsKnown = known !== undefined && known.state === state && known.health === health;
-    if (!isAsKnown || this.memory.endedProcessId !== 0) this.stale.add(id);
+    if (!isAsKnown || this.memory.endedProcessId !== 0) this.staleContainers.add(id);
   }
 
   /** Records the result of a step. */
@@ -95,9 +95,9 @@ export class TaskRecord {
     this.#storeContainer(outcome);
     // The step may have taken effect. A running container that counts as dead would never be stopped.
     const isUncertain = outcome.kind === "unknown" || outcome.kind === "failed";
-    if (isUncertain && "containerId" in step) this.stale.add(step.containerId);
+    if (isUncertain && "containerId" in step) this.staleContainers.add(step.containerId);
     // The container may exist. It is found by its name, and would be left behind otherwise.
-    if (isUncertain && step.kind === "create") this.stale.add(step.config.name);
+    if (isUncertain && step.kind === "create") this.staleContainers.add(step.config.name);
   }
 
   /** Records the result of an inspection. */

@@ -12,7 +12,7 @@ export interface NetworkedTask {
 /** Read access to the tasks of this node. */
 export type KnownTasks = Pick<
   TaskRecords,
-  "statuses" | "containerOf" | "running" | "hasEnded" | "inNetworks"
+  "statuses" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
 >;
 
 /** Bounds the memory of ended tasks that tables may still name, because the leader cannot be reached. */
@@ -61,7 +61,7 @@ export class TaskRecords {
   }
 
   /** Yields the containers that run as far as is known. */
-  *running(): Generator<RunningContainer> {
+  *runningContainers(): Generator<RunningContainer> {
     for (const { taskId, containers } of this) {
       for (const container of containers.values()) {
         const { id: containerId, processId } = container;
@@ -76,7 +76,7 @@ export class TaskRecords {
   }
 
   /** Yields the tasks that have addresses in networks. */
-  *inNetworks(): Generator<NetworkedTask> {
+  *networkedTasks(): Generator<NetworkedTask> {
     for (const { status, assignment } of this) {
       if (status === undefined || status.addresses.length === 0) continue;
       yield { status, dns: assignment?.spec.task?.container?.dns ?? [] };
@@ -84,7 +84,7 @@ export class TaskRecords {
   }
 
   /** Yields the tasks whose specs name networks. While a network is not ready, only its change gives them a next step. */
-  *needingNetworks(): Generator<string> {
+  *taskIdsWithNetworks(): Generator<string> {
     for (const { taskId, assignment } of this) {
       if ((assignment?.spec.task?.networks.length ?? 0) > 0) yield taskId;
     }

@@ -88,7 +88,7 @@ export function parseInspect(json: unknown): ObservedContainer {
     health: parseHealth(fieldOf(health, "Status")),
     healthOutput: textOf(fieldOf(listOf(fieldOf(health, "Log")).at(-1), "Output")).trim(),
     ports: parsePorts(fieldOf(fieldOf(json, "NetworkSettings"), "Ports")),
-    networks: parseJoined(fieldOf(fieldOf(json, "NetworkSettings"), "Networks")),
+    networks: parseNetworks(fieldOf(fieldOf(json, "NetworkSettings"), "Networks")),
     tty: fieldOf(config, "Tty") === true,
     processId: numberOf(fieldOf(state, "Pid")),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
@@ -138,7 +138,7 @@ function parsePorts(json: unknown): PublishedPort[] {
 }
 
 /** `{"shop_default": {"IPAddress": "10.64.1.2", …}}` */
-function parseJoined(json: unknown): ContainerNetwork[] {
+function parseNetworks(json: unknown): ContainerNetwork[] {
   return entriesOf(json).map(([name, endpoint]) => ({
     name,
     address: textOf(fieldOf(endpoint, "IPAddress")),

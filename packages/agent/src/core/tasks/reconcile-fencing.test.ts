@@ -18,7 +18,7 @@ describe("reconcile on a fenced node", () => {
     const view = viewWith({ assignment: assigned(true), containers: [container], isFenced: true });
     const { step } = reconcile(view, 2_000);
     expect(step).toMatchObject({ kind: "stop", containerId: "c1", graceMs: FENCE_GRACE_MS });
-    expect(step?.kind === "stop" && step.failing).toMatch(/at most one instance/);
+    expect(step?.kind === "stop" && step.failure).toMatch(/at most one instance/);
   });
 
   it("recognizes an at-most-one container by its label after a restart of the agent", () => {

@@ -145,7 +145,7 @@ class SimulatedAgent {
         this.nowMs = requeueAtMs;
         continue;
       }
-      if (step.kind === "stop" && step.failing !== "") this.#remember({ failing: step.failing });
+      if (step.kind === "stop" && step.failure !== "") this.#remember({ failure: step.failure });
       const outcome = this.docker.run(step, steps < MAX_STEPS / 2 ? luck() : "fine");
       this.view = {
         ...this.view,

@@ -137,8 +137,8 @@ describe("reconcile with a healthcheck", () => {
     const view = viewWith({ containers: [container], memory });
     expect(reconcile(view, NOW_MS + 1).requeueAtMs).toBe(NOW_MS + UNHEALTHY_GRACE_MS);
     const { step } = reconcile(view, NOW_MS + UNHEALTHY_GRACE_MS);
-    expect(step).toMatchObject({ kind: "stop", failing: "stayed unhealthy: 503 for 30 s" });
-    const failing = step?.kind === "stop" ? step.failing : "";
+    expect(step).toMatchObject({ kind: "stop", failure: "stayed unhealthy: 503 for 30 s" });
+    const failing = step?.kind === "stop" ? step.failure : "";
     const ended = {
       ...view,
       memory: { ...memory, failing },
@@ -152,7 +152,7 @@ describe("reconcile of a task that should not run", () => {
   test("shutdown stops and keeps the container, remove removes it and reports it gone", () => {
     const stop = assignmentWith(DesiredState.SHUTDOWN);
     const running = viewWith({ assignment: stop, containers: [containerWith()] });
-    expect(reconcile(running, NOW_MS).step).toMatchObject({ kind: "stop", graceMs: 10_000, failing: "" });
+    expect(reconcile(running, NOW_MS).step).toMatchObject({ kind: "stop", graceMs: 10_000, failure: "" });
     const ended = reconcile(
       { ...running, containers: [containerWith({ state: "exited", exitCode: 143 })] },
       NOW_MS,

@@ -4,7 +4,7 @@ import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../ne
 import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
 import { readinessTargets } from "./readiness.js";
-import { isFinal, isWanted, statusOf, unhealthyMessage } from "./status.js";
+import { isFinal, shouldRun, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
 import { containerName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
@@ -24,7 +24,7 @@ export interface Reconciled extends Decision {
  * the function may be called at any time except while a step of the task is in flight.
  */
 export function reconcile(observed: TaskView, nowMs: number): Reconciled {
-  const [container, surplus] = ownContainer(observed);
+  const [container, surplus] = selectContainer(observed);
   const view = container === undefined ? withRejection(observed) : observed;
   const status = statusOf(view, container);
   if (surplus !== undefined)
@@ -51,7 +51,7 @@ function imageMissing({ assignment, image }: TaskView): string | undefined {
 }
 
 /** Returns the task's container and, if there are several, one to remove. The container with the right name is kept. */
-function ownContainer(
+function selectContainer(
   view: TaskView,
 ): readonly [ObservedContainer | undefined, ObservedContainer | undefined] {
   const [first, ...others] = view.containers;
@@ -75,7 +75,7 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (desiredState === DesiredState.REMOVE) {
     return container === undefined ? { isGone: true } : removal(container, "desired state is remove");
   }
-  if (!isWanted(desiredState)) return stopIfAlive(container, "desired state is shutdown");
+  if (!shouldRun(desiredState)) return stopIfAlive(container, "desired state is shutdown");
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
   if (container === undefined) return nextTowardContainer(view, assignment);
   if (container.state === "created") return nextTowardStart(view, assignment, container);
@@ -90,7 +90,7 @@ function fencingDecision(view: TaskView, container: ObservedContainer | undefine
   if (!view.isFenced || !(view.assignment?.task.atMostOne || container?.atMostOne)) return undefined;
   if (container === undefined || !isAlive(container)) return {};
   return {
-    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failing: FENCED },
+    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failure: FENCED },
     reason: FENCED,
   };
 }
@@ -115,7 +115,7 @@ function removal(container: ObservedContainer, reason: string): Decision {
 function stopIfAlive(container: ObservedContainer | undefined, reason: string): Decision {
   if (container === undefined || !isAlive(container)) return {};
   const { id, stopGraceMs } = container;
-  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failing: "" }, reason };
+  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: "" }, reason };
 }
 
 /** The image first, then the container. */
@@ -161,5 +161,5 @@ function checkHealth(view: TaskView, container: ObservedContainer, nowMs: number
   if (nowMs < graceEndsMs) return { requeueAtMs: graceEndsMs };
   const failing = `stayed ${unhealthyMessage(container)} for ${UNHEALTHY_GRACE_MS / 1_000} s`;
   const { id, stopGraceMs } = container;
-  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failing }, reason: failing };
+  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: failing }, reason: failing };
 }

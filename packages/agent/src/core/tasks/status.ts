@@ -73,14 +73,14 @@ const REMOVED_OUTSIDE: Verdict = {
 
 function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
   if (memory.rejection !== "") return { state: TaskState.REJECTED, message: memory.rejection };
-  if (isWanted(assignment?.task.desiredState)) return undefined;
+  if (shouldRun(assignment?.task.desiredState)) return undefined;
   return { state: TaskState.SHUTDOWN, message: "stopped before it started" };
 }
 
 function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict {
   const { memory, assignment } = view;
-  if (!isWanted(assignment?.task.desiredState)) return { state: TaskState.SHUTDOWN, message: "stopped" };
-  if (memory.failing !== "") return { state: TaskState.FAILED, message: memory.failing };
+  if (!shouldRun(assignment?.task.desiredState)) return { state: TaskState.SHUTDOWN, message: "stopped" };
+  if (memory.failure !== "") return { state: TaskState.FAILED, message: memory.failure };
   if (memory.externalSignal !== "") {
     return {
       state: TaskState.FAILED,
@@ -136,7 +136,7 @@ export function processEndedStatus(running: TaskStatus): TaskStatus {
 
 function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (container.state === "paused") return "paused outside berth";
-  if (view.memory.failing !== "") return `stopping: ${view.memory.failing}`;
+  if (view.memory.failure !== "") return `stopping: ${view.memory.failure}`;
   if (container.health === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
   return portMessage(view.memory);
@@ -177,7 +177,7 @@ function hostPorts(container: ObservedContainer, spec: AssignedSpec, advertise: 
 }
 
 /** Returns true while the task should run. */
-export function isWanted(desired: DesiredState | undefined): boolean {
+export function shouldRun(desired: DesiredState | undefined): boolean {
   return desired !== undefined && desired < DesiredState.SHUTDOWN;
 }
 

@@ -21,7 +21,7 @@ export type Step =
       readonly containerId: string;
       readonly graceMs: number;
       /** Why the agent stops a task that should run. Empty for a task that should not. */
-      readonly failing: string;
+      readonly failure: string;
     }
   /** Tries whether the container's ports accept connections. */
   | {

@@ -10,7 +10,7 @@ export interface TaskMemory {
   /** Since when the container is unhealthy, or 0. */
   readonly unhealthySinceMs: number;
   /** Why the agent stops the task although it should run. Empty when it does not. */
-  readonly failing: string;
+  readonly failure: string;
   /** A terminating signal that was sent to the container outside berth. Empty when there was none. */
   readonly externalSignal: string;
   /** True when Docker was unavailable since the container was last seen alive: how it ended was not observed. */
@@ -39,7 +39,7 @@ export interface Retry {
 export const BLANK_MEMORY: TaskMemory = {
   containerId: "",
   unhealthySinceMs: 0,
-  failing: "",
+  failure: "",
   externalSignal: "",
   wasUnobserved: false,
   endedProcessId: 0,

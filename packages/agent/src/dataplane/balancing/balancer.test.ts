@@ -34,10 +34,10 @@ function connect(
     if (upstream === undefined) return { attempts: tried.length };
     tried.push(upstream);
     if (!dead.has(upstream.endpoint.id)) {
-      balancer.recovered(upstream);
+      balancer.recordSuccess(upstream);
       return { taken: upstream.endpoint.id, attempts: tried.length };
     }
-    balancer.failed(upstream, nowMs);
+    balancer.recordFailure(upstream, nowMs);
   }
 }
 
@@ -149,7 +149,7 @@ describe("Balancer", () => {
     const upstream = balancer.pick(0, [], noAddress);
     if (upstream === undefined) throw new Error("one is picked");
     upstream.total += 3;
-    balancer.failed(upstream, 0);
+    balancer.recordFailure(upstream, 0);
     balancer.update([second], []);
     const { nodes } = balancer.stats(0);
     expect(nodes).toContainEqual({ node: "n1", total: 3, failed: 1 });
@@ -161,10 +161,10 @@ describe("Balancer", () => {
     balancer.update([{ id: "t0", address: "10.0.0.1", port: 80, node: "n1" }], []);
     const upstream = balancer.pick(0, [], noAddress);
     if (upstream === undefined) throw new Error("one is picked");
-    for (const nowMs of [0, 10, 1_000]) balancer.failed(upstream, nowMs);
+    for (const nowMs of [0, 10, 1_000]) balancer.recordFailure(upstream, nowMs);
     expect(balancer.stats(0).ejections).toBe(1);
-    balancer.recovered(upstream);
-    balancer.failed(upstream, 2_000);
+    balancer.recordSuccess(upstream);
+    balancer.recordFailure(upstream, 2_000);
     balancer.countSuspects(new Set(["n1", "n2"]));
     expect(balancer.stats(0).ejections).toBe(3);
   });

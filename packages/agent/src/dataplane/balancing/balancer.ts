@@ -104,12 +104,12 @@ export class Balancer {
   }
 
   /** Records that the endpoint accepted a connection. */
-  recovered(upstream: Upstream): void {
+  recordSuccess(upstream: Upstream): void {
     upstream.health = HEALTHY;
   }
 
   /** Records a failed attempt and ejects the endpoint. */
-  failed(upstream: Upstream, nowMs: number): void {
+  recordFailure(upstream: Upstream, nowMs: number): void {
     upstream.failed += 1;
     if (upstream.health.failures === 0) this.#ejections += 1;
     upstream.health = afterFailure(upstream.health, nowMs);

@@ -27,7 +27,7 @@ const DONE: Reply = { $case: "done", value: {} };
 
 export interface ControlServerOptions {
   readonly listeners: ListenerManager;
-  readonly discovery: Pick<ServiceDiscovery, "update" | "suspect" | "problems" | "vipStats">;
+  readonly discovery: Pick<ServiceDiscovery, "update" | "setSuspectNodes" | "problems" | "vipStats">;
   readonly mode: IngressMode;
   readonly release: string;
   path(): DataPath;
@@ -96,12 +96,12 @@ async function handle({ request }: IngressRequest, options: ControlServerOptions
       const { listeners, invalid } = parseListeners(set);
       return {
         $case: "applied",
-        value: await manager.change({ base, version, set: listeners, removed }, invalid),
+        value: await manager.applyChange({ base, version, set: listeners, removed }, invalid),
       };
     }
     case "suspectNodes": {
       const { nodeIds } = request.value;
-      await Promise.all([manager.suspect(nodeIds), discovery.suspect(nodeIds)]);
+      await Promise.all([manager.setSuspectNodes(nodeIds), discovery.setSuspectNodes(nodeIds)]);
       return DONE;
     }
     case "applyDns":

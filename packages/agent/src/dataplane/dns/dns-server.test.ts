@@ -223,11 +223,11 @@ describe("NameServer", () => {
     const [first, second] = tasks(2).map((task, at) => ({ ...task, nodeId: at === 0 ? "good" : "bad" }));
     const service = { ...named("dnsrr", "", 0), endpoints: [first, second].flatMap((one) => one ?? []) };
     await server.update({ ...TABLE, services: [service] });
-    server.suspect(["bad"]);
+    server.setSuspectNodes(["bad"]);
     expect(await resolver().resolve4("dnsrr")).toEqual(["10.64.8.2"]);
-    server.suspect(["bad", "good"]);
+    server.setSuspectNodes(["bad", "good"]);
     expect(await resolver().resolve4("dnsrr")).toHaveLength(2);
-    server.suspect([]);
+    server.setSuspectNodes([]);
     expect(await resolver().resolve4("dnsrr")).toHaveLength(2);
   });
 

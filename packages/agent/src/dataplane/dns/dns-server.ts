@@ -69,7 +69,7 @@ export class DnsServer {
   }
 
   /** Leaves out tasks on these nodes where a service has others. Replaces the previous set. */
-  suspect(nodes: readonly string[]): void {
+  setSuspectNodes(nodes: readonly string[]): void {
     this.#suspects = new Set(nodes);
     this.#rebuildIndex();
   }

@@ -27,7 +27,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
     const run = await createNamespace();
     await run("iptables", { args: ["-P", "INPUT", "DROP"], signal });
     const rules = new DnsFirewallRules(run);
-    await rules.open(true);
+    await rules.setEnabled(true);
     const opened = [
       "-P INPUT DROP",
       "-A INPUT -i bth+ -p tcp -m tcp --dport 53 -j ACCEPT",
@@ -36,7 +36,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
     expect(await inputRules(run)).toEqual(opened);
     await rules.close({ isLast: false });
     const successor = new DnsFirewallRules(run);
-    await successor.open(true);
+    await successor.setEnabled(true);
     expect(await inputRules(run)).toEqual(opened);
     await successor.close({ isLast: true });
     expect(await inputRules(run)).toEqual(["-P INPUT DROP"]);
@@ -45,7 +45,7 @@ describe.skipIf(!isRoot || !hasIptables)("Door", () => {
   it("adds no rules when the INPUT chain accepts everything", async () => {
     const run = await createNamespace();
     const rules = new DnsFirewallRules(run);
-    await rules.open(true);
+    await rules.setEnabled(true);
     expect(await inputRules(run)).toEqual(["-P INPUT ACCEPT"]);
     await rules.close({ isLast: true });
   });

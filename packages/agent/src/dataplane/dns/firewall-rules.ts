@@ -25,7 +25,7 @@ export class DnsFirewallRules {
   }
 
   /** Adds the rules, or removes them when `isOpen` is false. Resolves when that is done or has failed. Never rejects. */
-  open(isOpen: boolean): Promise<void> {
+  setEnabled(isOpen: boolean): Promise<void> {
     if (isOpen === this.#isOpen) return this.#work;
     this.#isOpen = isOpen;
     return this.#scheduleApply();
@@ -33,7 +33,7 @@ export class DnsFirewallRules {
 
   /** Stops. @param isLast whether no successor takes over: then the rules are removed */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
-    if (isLast) await this.open(false);
+    if (isLast) await this.setEnabled(false);
     clearTimeout(this.#timer);
     await this.#work;
     clearTimeout(this.#timer);

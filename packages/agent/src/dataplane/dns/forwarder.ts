@@ -55,8 +55,8 @@ export class Forwarder {
     const send = viaTcp ? sendOverTcp : sendOverUdp;
     // A truncated answer is passed on. The client then retries over TCP.
     const reply = await send(withId(query, id), { id, server, port });
-    if (reply === "timeout") this.#health.timedOut(server);
-    else this.#health.answered(server);
+    if (reply === "timeout") this.#health.recordTimeout(server);
+    else this.#health.recordAnswer(server);
     return reply instanceof Buffer ? reply : undefined;
   }
 }
@@ -140,11 +140,11 @@ export class UpstreamHealth {
     return timeouts !== undefined && timeouts.count >= MAX_TIMEOUTS && this.#now() < timeouts.downUntilMs;
   }
 
-  answered(server: string): void {
+  recordAnswer(server: string): void {
     this.#timeouts.delete(server);
   }
 
-  timedOut(server: string): void {
+  recordTimeout(server: string): void {
     const count = (this.#timeouts.get(server)?.count ?? 0) + 1;
     this.#timeouts.set(server, { count, downUntilMs: this.#now() + DOWN_MS });
   }

@@ -39,7 +39,7 @@ export class ForwardingRules {
   }
 
   /** Restores the rules when they are missing. Checks do not overlap: two of them would add each rule twice. */
-  check(): void {
+  restore(): void {
     this.#isDue = true;
     this.#check ??= this.#runChecks().finally(() => {
       this.#check = undefined;

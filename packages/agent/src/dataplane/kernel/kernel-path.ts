@@ -61,7 +61,7 @@ export class KernelPath implements KernelBalancer {
     });
     this.#forwarding = new ForwardingRules(log, signal);
     const checkTable = (): void => void this.#sync.verify().catch(() => {});
-    const checkForwarding = (): void => this.#forwarding.check();
+    const checkForwarding = (): void => this.#forwarding.restore();
     this.#watch = new TableWatch({ log, onTableChanged: checkTable, onOtherTableChanged: checkForwarding });
     this.#checkTimer = setInterval(() => {
       checkTable();
@@ -98,7 +98,7 @@ export class KernelPath implements KernelBalancer {
   }
 
   /** Takes the endpoints on these nodes out of the services that have others. Replaces the previous set. */
-  suspect(nodes: ReadonlySet<string>): Promise<void> {
+  setSuspectNodes(nodes: ReadonlySet<string>): Promise<void> {
     const affected = new Set(
       [...nodes, ...this.#suspects].filter((node) => nodes.has(node) !== this.#suspects.has(node)),
     );

@@ -23,7 +23,7 @@ const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
   chainOf: (key) => key,
   mapOf: (key, { frontend }) => memberMap(frontend.protocol, key),
   membersOf,
-  keeps: ({ endpoints }) => {
+  memberFilter: ({ endpoints }) => {
     const byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
     return (member) => isSameEndpoint(member, byId.get(member.id));
   },

@@ -21,7 +21,7 @@ export interface ServiceSchema<Service, Member> {
   /** Members in the order in which they are picked. @param previous the members before the change */
   membersOf(service: Service, previous: readonly Member[]): readonly Member[];
   /** Returns a predicate: whether a loaded member may still be picked. */
-  keeps(service: Service): (member: Member) => boolean;
+  memberFilter(service: Service): (member: Member) => boolean;
   isSame(one: Service, other: Service): boolean;
   /** A member as the value of a map element. */
   memberElement(member: Member): string;
@@ -168,7 +168,7 @@ export class NumberedTable<Service, Member> {
     desired: Service,
     script: NftScript,
   ): boolean {
-    const isKept = this.#schema.keeps(desired);
+    const isKept = this.#schema.memberFilter(desired);
     const holes = new Set(loaded.holes);
     for (const [index, member] of loaded.members.entries()) {
       const number = loaded.base + index;

@@ -69,7 +69,7 @@ function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBala
       await removeLeftovers();
       lock.close();
     },
-    suspect: () => Promise.resolve(),
+    setSuspectNodes: () => Promise.resolve(),
     addStatistics: (stats) => Promise.resolve(stats),
   };
 }

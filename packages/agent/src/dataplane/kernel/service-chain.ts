@@ -50,7 +50,7 @@ export function membersOf<Endpoint extends { readonly id: string }>(
 ): readonly Endpoint[] {
   switch (balance) {
     case "round-robin":
-      return inTurn(endpoints, previous);
+      return rotateMembers(endpoints, previous);
     case "source-hash": {
       const buckets = Array.from({ length: BUCKETS }, (_, bucket) => rendezvous(bucket, endpoints));
       return buckets.filter((endpoint) => endpoint !== undefined);
@@ -64,7 +64,7 @@ export function membersOf<Endpoint extends { readonly id: string }>(
  * The kernel restarts at the first member after every change. The previous first member therefore moves to the end, so
  * that a series of quick changes does not send every connection to the same one. New members come last.
  */
-function inTurn<Endpoint extends { readonly id: string }>(
+function rotateMembers<Endpoint extends { readonly id: string }>(
   endpoints: readonly Endpoint[],
   previous: readonly Endpoint[],
 ): readonly Endpoint[] {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Admission } from "./admission.js";
-import { Deadlines } from "./deadlines.js";
+import { DeadlineTimer } from "./deadline-timer.js";
 import { Quota } from "./fd-limits.js";
 
 beforeEach(() => {
@@ -16,7 +16,7 @@ function rig(served: number, waiting: number) {
   const admission = new Admission({
     served: new Quota(() => served),
     waiting: new Quota(() => waiting),
-    deadlines: new Deadlines(now),
+    deadlines: new DeadlineTimer(now),
     now,
     onLimitReached,
   });

@@ -1,4 +1,4 @@
-import type { Deadline, Deadlines } from "./deadlines.js";
+import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./fd-limits.js";
 
 /** The same as the time to connect to an endpoint: a client that waits for both gives up a few seconds later at most. */
@@ -9,7 +9,7 @@ export interface AdmissionOptions {
   readonly served: Quota;
   /** Clients in the queue. */
   readonly waiting: Quota;
-  readonly deadlines: Deadlines;
+  readonly deadlines: DeadlineTimer;
   now(): number;
   /** Called for each client that cannot be served at once. */
   onLimitReached(): void;

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Balancer } from "../balancing/balancer.js";
 import type { ByteStream, ConnectOptions, Transport } from "../transport/transport.js";
-import { Deadlines } from "./deadlines.js";
+import { DeadlineTimer } from "./deadline-timer.js";
 import { Dial } from "./dial.js";
 
 interface Connection {
@@ -51,7 +51,7 @@ function dial(): Dial {
   return new Dial({
     transport,
     balancer,
-    deadlines: new Deadlines(() => nowMs),
+    deadlines: new DeadlineTimer(() => nowMs),
     now: () => nowMs,
     clientAddress: () => "",
     onRetry: () => {},

@@ -1,6 +1,6 @@
 import type { Balancer, Upstream } from "../balancing/balancer.js";
 import type { ByteStream, Transport } from "../transport/transport.js";
-import type { Deadline, Deadlines } from "./deadlines.js";
+import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import { isResourceError } from "./fd-limits.js";
 
 /** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
@@ -11,7 +11,7 @@ const TOTAL_MS = 3_000;
 export interface DialOptions {
   readonly transport: Transport;
   readonly balancer: Balancer;
-  readonly deadlines: Deadlines;
+  readonly deadlines: DeadlineTimer;
   now(): number;
   /** Called only when the affinity depends on the address. */
   clientAddress(): string;
@@ -57,7 +57,7 @@ export class Dial implements Deadline {
   expire(): void {
     const nowMs = this.#options.now();
     const newest = this.#attempts.at(-1);
-    if (newest !== undefined) this.#options.balancer.failed(newest.upstream, nowMs);
+    if (newest !== undefined) this.#options.balancer.recordFailure(newest.upstream, nowMs);
     if (nowMs >= this.#endMs) this.#giveUp();
     else this.#tryNext();
   }
@@ -89,13 +89,13 @@ export class Dial implements Deadline {
     this.#attempts = this.#attempts.filter((other) => other !== attempt);
     if (code === undefined && upstream.state === "serving") {
       this.cancel();
-      balancer.recovered(upstream);
+      balancer.recordSuccess(upstream);
       upstream.total += 1;
       this.#options.onDone({ upstream, stream });
       return;
     }
     stream.close();
-    if (code !== undefined && !isResourceError(code)) balancer.failed(upstream, this.#options.now());
+    if (code !== undefined && !isResourceError(code)) balancer.recordFailure(upstream, this.#options.now());
     if (wasNewest) this.#tryNext();
   }
 

@@ -105,7 +105,7 @@ export class FdExhaustion {
   }
 
   /** Records that a connection had to wait because the limit is reached. */
-  limitReached(connections: number, limit: number): void {
+  recordLimitReached(connections: number, limit: number): void {
     this.#record(
       () =>
         `published ports on this host have ${connections} open connections, the most that the limit of ${limit} open files allows; new connections wait up to 3 s and are then refused: ${ADVICE}`,
@@ -113,7 +113,7 @@ export class FdExhaustion {
   }
 
   /** Records that the kernel could not hand over a connection. */
-  acceptFailed(code: string): void {
+  recordAcceptFailure(code: string): void {
     this.#record(
       () =>
         `connections to published ports on this host are lost: the ingress process has no free file descriptors (${code}): ${ADVICE}`,

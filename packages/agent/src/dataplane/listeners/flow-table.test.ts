@@ -6,7 +6,7 @@ describe("FlowTable", () => {
     const flows = new FlowTable<string>(10);
     flows.add("c1", "asked", 0);
     flows.add("c2", "answered", 0);
-    flows.answered("c2", 1_000);
+    flows.recordReply("c2", 1_000);
     expect(flows.expire(29_999)).toEqual([]);
     expect(flows.expire(30_000)).toEqual(["asked"]);
     expect(flows.expire(180_999)).toEqual([]);
@@ -25,10 +25,10 @@ describe("FlowTable", () => {
   it("evicts the oldest unanswered flow when full, or an answered one if there is no other", () => {
     const flows = new FlowTable<string>(2);
     flows.add("c1", "answered", 0);
-    flows.answered("c1", 0);
+    flows.recordReply("c1", 0);
     flows.add("c2", "asked", 1);
     expect(flows.add("c3", "new", 2)).toBe("asked");
-    flows.answered("c3", 3);
+    flows.recordReply("c3", 3);
     expect(flows.add("c4", "newer", 4)).toBe("answered");
     expect(flows.size).toBe(2);
   });

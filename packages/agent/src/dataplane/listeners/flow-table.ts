@@ -8,7 +8,7 @@ interface Entry<Flow> {
 }
 
 /** A flow and its state at one moment. */
-export interface KnownFlow<Flow> {
+export interface FlowState<Flow> {
   readonly client: string;
   readonly flow: Flow;
   readonly isAnswered: boolean;
@@ -38,7 +38,7 @@ export class FlowTable<Flow> {
   }
 
   /** Records a reply from the endpoint: the flow gets the longer timeout. */
-  answered(client: string, nowMs: number): void {
+  recordReply(client: string, nowMs: number): void {
     if (touch(this.#answered, client, nowMs) !== undefined) return;
     const entry = this.#unanswered.get(client);
     if (entry === undefined) return;
@@ -55,13 +55,13 @@ export class FlowTable<Flow> {
   }
 
   /** Adds a flow of another process. Call it in the order of last use, the oldest first. */
-  restore({ client, flow, isAnswered, idleMs }: KnownFlow<Flow>, nowMs: number): void {
+  restore({ client, flow, isAnswered, idleMs }: FlowState<Flow>, nowMs: number): void {
     const queue = isAnswered ? this.#answered : this.#unanswered;
     queue.set(client, { flow, lastMs: nowMs - idleMs });
   }
 
   /** Returns all flows: answered before unanswered ones, each group with the most recently used first. */
-  known(nowMs: number): readonly KnownFlow<Flow>[] {
+  snapshot(nowMs: number): readonly FlowState<Flow>[] {
     return [...newestFirst(this.#answered, true, nowMs), ...newestFirst(this.#unanswered, false, nowMs)];
   }
 
@@ -96,7 +96,7 @@ function newestFirst<Flow>(
   queue: ReadonlyMap<string, Entry<Flow>>,
   isAnswered: boolean,
   nowMs: number,
-): readonly KnownFlow<Flow>[] {
+): readonly FlowState<Flow>[] {
   const flows = [...queue].map(([client, { flow, lastMs }]) => ({
     client,
     flow,

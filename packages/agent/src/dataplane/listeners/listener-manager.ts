@@ -14,7 +14,7 @@ import { applyChange, diffListeners, type TableChange } from "../table/table-cha
 import { closeHandle } from "../transport/socket-handles.js";
 import type { Transport } from "../transport/transport.js";
 import { Admission } from "./admission.js";
-import { Deadlines } from "./deadlines.js";
+import { DeadlineTimer } from "./deadline-timer.js";
 import {
   type FdBudget,
   FdExhaustion,
@@ -37,7 +37,7 @@ type OpenListener = TcpListener | UdpListener;
 export interface KernelBalancer {
   /** Resolves when the kernel sends no new connection to an endpoint that is not in these listeners. */
   apply(listeners: Iterable<IngressListener>): Promise<void>;
-  suspect(nodes: ReadonlySet<string>): Promise<void>;
+  setSuspectNodes(nodes: ReadonlySet<string>): Promise<void>;
   /** Returns the counters of this process plus those of the kernel. */
   addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]>;
 }
@@ -77,17 +77,17 @@ export class ListenerManager {
     const fdExhaustion = new FdExhaustion(now, onFdProblem);
     this.#fdExhaustion = fdExhaustion;
     const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
-    const deadlines = new Deadlines(now);
+    const deadlines = new DeadlineTimer(now);
     const admission = new Admission({
       served: new Quota(() => budget().connections),
       waiting: new Quota(() => budget().waiting),
       deadlines,
       now,
-      onLimitReached: () => fdExhaustion.limitReached(budget().connections, limit),
+      onLimitReached: () => fdExhaustion.recordLimitReached(budget().connections, limit),
     });
     const onAcceptError = (code: string): void => {
       this.#acceptErrors += 1;
-      if (isResourceError(code)) fdExhaustion.acceptFailed(code);
+      if (isResourceError(code)) fdExhaustion.recordAcceptFailure(code);
     };
     this.#tcp = { transport, now, isSuspect, deadlines, admission, onAcceptError };
     const quota = new Quota(() => budget().flows);
@@ -122,7 +122,7 @@ export class ListenerManager {
   }
 
   /** Applies a change to the table. Rejects when the change belongs to another version of the table. */
-  change(change: TableChange, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
+  applyChange(change: TableChange, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
     return this.#applyNext(() => applyChange(this.#table, change), invalid);
   }
 
@@ -130,17 +130,17 @@ export class ListenerManager {
    * Replaces the set of suspect nodes. Their endpoints get no new connections as long as the listener has others.
    * Resolves when the kernel applies it as well.
    */
-  async suspect(nodes: readonly string[]): Promise<void> {
+  async setSuspectNodes(nodes: readonly string[]): Promise<void> {
     const added = new Set(nodes.filter((node) => !this.#suspects.has(node)));
     this.#suspects = new Set(nodes);
     if (added.size > 0) for (const listener of this.#open.values()) listener.countSuspects(added);
-    await this.#kernel?.suspect(this.#suspects);
+    await this.#kernel?.setSuspectNodes(this.#suspects);
   }
 
   /** Lets the kernel balance the open listeners from now on. */
   async useKernel(kernel: KernelBalancer): Promise<void> {
     this.#kernel = kernel;
-    if (this.#suspects.size > 0) await kernel.suspect(this.#suspects);
+    if (this.#suspects.size > 0) await kernel.setSuspectNodes(this.#suspects);
     if (this.#open.size > 0) await kernel.apply(this.#openListeners());
   }
 
@@ -178,7 +178,7 @@ export class ListenerManager {
   }
 
   /** Starts reading from inherited UDP sockets. @param flows flows that started since the others were handed over */
-  resumeWith(flows: readonly UdpFlowHandle[]): void {
+  resumeWithFlows(flows: readonly UdpFlowHandle[]): void {
     for (const flow of flows) {
       const listener = this.#open.get(flow.record.listener);
       if (listener instanceof UdpListener) listener.restore(flow);

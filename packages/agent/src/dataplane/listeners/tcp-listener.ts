@@ -3,7 +3,7 @@ import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { proxyHeader } from "../transport/proxy-header.js";
 import type { ByteStream, Listening, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
-import type { Deadlines } from "./deadlines.js";
+import type { DeadlineTimer } from "./deadline-timer.js";
 import { Dial } from "./dial.js";
 import { listenerStats, newCounters } from "./listener-stats.js";
 import { Relay } from "./relay.js";
@@ -11,7 +11,7 @@ import { Relay } from "./relay.js";
 /** Shared by all TCP listeners of the process. */
 export interface TcpContext {
   readonly transport: Transport;
-  readonly deadlines: Deadlines;
+  readonly deadlines: DeadlineTimer;
   readonly admission: Admission;
   now(): number;
   isSuspect(node: string | undefined): boolean;

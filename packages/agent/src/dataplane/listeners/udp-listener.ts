@@ -88,7 +88,7 @@ export class UdpListener {
 
   /** Flows to be sent to another process, so that clients keep their endpoints. The most recently used flow is first. */
   flows(): readonly UdpFlowHandle[] {
-    return this.#flows.known(this.#context.now()).flatMap(({ flow, ...known }) => {
+    return this.#flows.snapshot(this.#context.now()).flatMap(({ flow, ...known }) => {
       const { handle, client, upstream } = flow;
       const [listener, endpoint] = [listenerKey(this.#listener), endpointKey(upstream.endpoint)];
       return handle === undefined ? [] : [{ record: { ...known, client, listener, endpoint }, handle }];
@@ -170,8 +170,8 @@ export class UdpListener {
       upstream,
       inherited,
       onReply: (reply) => {
-        this.#flows.answered(client, this.#context.now());
-        this.#balancer.recovered(upstream);
+        this.#flows.recordReply(client, this.#context.now());
+        this.#balancer.recordSuccess(upstream);
         this.#socket.send(reply, port, address);
       },
       onClosed: (code) => this.#closed(flow, code),
@@ -197,7 +197,7 @@ export class UdpListener {
     flow.upstream.connections.delete(flow);
     if (code === undefined || isResourceError(code)) return;
     this.#counters.retried += 1;
-    this.#balancer.failed(flow.upstream, this.#context.now());
+    this.#balancer.recordFailure(flow.upstream, this.#context.now());
   }
 
   #expire(): void {

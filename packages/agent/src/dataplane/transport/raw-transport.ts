@@ -40,7 +40,7 @@ class RawTransport implements Transport {
   readonly name = "raw";
   readonly #binding: TcpBinding;
   readonly #buffers: SharedBuffers;
-  readonly #keepalive = new LateKeepalive();
+  readonly #keepalive = new DeferredKeepalive();
 
   constructor(binding: TcpBinding) {
     this.#binding = binding;
@@ -89,13 +89,13 @@ class RawTransport implements Transport {
 class RawStream implements ByteStream {
   readonly #handle: TcpHandle;
   readonly #buffers: SharedBuffers;
-  readonly #keepalive: LateKeepalive | undefined;
+  readonly #keepalive: DeferredKeepalive | undefined;
   #isEnding = false;
   #resetAfterEnd = false;
   handler: StreamHandler | undefined;
   isOpen = true;
 
-  constructor(handle: TcpHandle, buffers: SharedBuffers, keepalive: LateKeepalive | undefined) {
+  constructor(handle: TcpHandle, buffers: SharedBuffers, keepalive: DeferredKeepalive | undefined) {
     this.#handle = handle;
     this.#buffers = buffers;
     this.#keepalive = keepalive;
@@ -150,7 +150,7 @@ class RawStream implements ByteStream {
     return { remoteAddress, remotePort, localAddress, localPort };
   }
 
-  onReadable(result: number, windows: Windows): void {
+  onReadable(result: number, windows: BufferViews): void {
     const handler = this.handler;
     if (!this.isOpen || handler === undefined) return;
     if (result > 0) handler.onData(windows.get(result));
@@ -168,9 +168,9 @@ class RawStream implements ByteStream {
 /** Read and write buffers shared by all streams: only one callback runs at a time. */
 class SharedBuffers {
   readonly #binding: TcpBinding;
-  readonly #readWindows = new Windows(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
+  readonly #readWindows = new BufferViews(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  #free = new Windows(this.#slab, 0);
+  #free = new BufferViews(this.#slab, 0);
   #spareRequest: LibuvWriteRequest;
 
   constructor(binding: TcpBinding) {
@@ -200,7 +200,7 @@ class SharedBuffers {
     const request = this.#spareRequest;
     if (handle.writeBuffer(request, copy) !== 0) return "failed";
     if (!this.#binding.lastWriteWasQueued()) return "written";
-    this.#free = new Windows(this.#slab, this.#free.offset + length);
+    this.#free = new BufferViews(this.#slab, this.#free.offset + length);
     request.buffer = copy;
     request.oncomplete = (status) => stream.onWriteComplete(status);
     this.#spareRequest = new this.#binding.WriteWrap();
@@ -209,7 +209,7 @@ class SharedBuffers {
 
   #newSlab(length: number): void {
     this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
-    this.#free = new Windows(this.#slab, 0);
+    this.#free = new BufferViews(this.#slab, 0);
   }
 }
 
@@ -217,7 +217,7 @@ class SharedBuffers {
  * Views of a buffer, starting at one offset. The chunks of a service tend to have few lengths, and creating a view costs
  * more than all other work on a small chunk: views of small chunks are cached.
  */
-class Windows {
+class BufferViews {
   readonly buffer: Buffer;
   readonly offset: number;
   readonly #byLength: (Buffer | undefined)[] = [];
@@ -240,7 +240,7 @@ class Windows {
  * Enables keepalive on connections that have existed for half the keepalive time. Enabling it takes four system calls,
  * and most connections end long before the first probe.
  */
-class LateKeepalive {
+class DeferredKeepalive {
   #young = new Set<TcpHandle>();
   #older = new Set<TcpHandle>();
   #timer: NodeJS.Timeout | undefined;

@@ -64,13 +64,13 @@ export class ServiceDiscovery {
     // A name resolves to its virtual IP only after the kernel balances it.
     await this.#updateVips();
     await this.#server.update(table);
-    await this.#kernel?.firewall.open(table.networks.length > 0);
+    await this.#kernel?.firewall.setEnabled(table.networks.length > 0);
   }
 
   /** Replaces the set of suspect nodes. Their tasks get no new connections as long as a service has others. */
-  async suspect(nodes: readonly string[]): Promise<void> {
+  async setSuspectNodes(nodes: readonly string[]): Promise<void> {
     this.#suspects = new Set(nodes);
-    this.#server.suspect(nodes);
+    this.#server.setSuspectNodes(nodes);
     await this.#updateVips();
   }
 
@@ -89,7 +89,7 @@ export class ServiceDiscovery {
   /** Answers queries on the sockets of the predecessor, which still owns the kernel's tables. */
   async inherit({ dns, suspects }: Pick<HandoverState, "dns" | "suspects">): Promise<void> {
     this.#suspects = new Set(suspects);
-    this.#server.suspect(suspects);
+    this.#server.setSuspectNodes(suspects);
     await this.#server.update(dns);
   }
 

@@ -111,7 +111,7 @@ const SCHEMA: ServiceSchema<Vip, Member> = {
     const endpoints = tasks.map((id) => ({ id }));
     return membersOf({ balance: hasSourceAffinity ? "source-hash" : "round-robin", endpoints }, previous);
   },
-  keeps: ({ tasks }) => {
+  memberFilter: ({ tasks }) => {
     const desired = new Set(tasks);
     return ({ id }) => desired.has(id);
   },

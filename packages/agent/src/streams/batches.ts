@@ -6,7 +6,7 @@ const MAX_BYTES = 256 * 1024;
 const TIMEOUT = Symbol("the window has ended");
 
 /** Groups values that arrive within a short time. Reads on only after the last batch was consumed. */
-export async function* inBatches<T>(
+export async function* groupIntoBatches<T>(
   source: AsyncIterable<T>,
   sizeOf: (value: T) => number,
 ): AsyncGenerator<readonly T[]> {

@@ -4,16 +4,16 @@ import { isDeepStrictEqual } from "node:util";
 import type { ChangeListeners, DnsConfig, IngressStatusMessage, PublishedListener } from "@berth/proto";
 import type { ApplyResult, IngressStats, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { raceSignal } from "../runtime/race-signal.js";
-import { Connector, type ConnectorOptions } from "./connector.js";
+import { IngressConnector, type IngressConnectorOptions } from "./ingress-connector.js";
+import type { IngressSession } from "./ingress-session.js";
 import type { PublishedTable } from "./ingress-table.js";
-import type { Session } from "./session.js";
 
 /** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
 const STABLE_AFTER_MS = 5_000;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
 
-export interface IngressOptions extends ConnectorOptions {
+export interface IngressClientOptions extends IngressConnectorOptions {
   /** Aborts the start, and later closes the client. */
   readonly signal: AbortSignal;
 }
@@ -25,7 +25,7 @@ export interface FallbackConfig {
 }
 
 /** The agent's connection to the ingress process. */
-export interface Ingress {
+export interface IngressClient {
   /** The process was running already, with a configuration that is newer than the one on disk. */
   readonly isServing: boolean;
   /** Sets where the configuration comes from when the process restarts before the first `apply`. */
@@ -33,7 +33,7 @@ export interface Ingress {
   /** Makes the process serve the table. Resolves when it does, or when it serves a newer one. */
   apply(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
-  suspect(nodeIds: readonly string[], signal: AbortSignal): Promise<void>;
+  setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Replaces the DNS configuration. Resolves when the process uses it. */
   updateDns(config: DnsConfig, signal: AbortSignal): Promise<void>;
   /** Returns all counters. Reads those of the kernel, which takes a few milliseconds. */
@@ -50,30 +50,30 @@ export interface Ingress {
  * exits, the client starts it again and restores its configuration.
  * @throws BerthError BERTH_INGRESS_FAILED when the process does not answer within 10 s
  */
-export async function openIngress(options: IngressOptions): Promise<Ingress> {
+export async function openIngress(options: IngressClientOptions): Promise<IngressClient> {
   const { dataDir, signal } = options;
   signal.throwIfAborted();
-  const connector = new Connector(options);
+  const connector = new IngressConnector(options);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  return new IngressClient(options, connector, await connector.connect(signal));
+  return new ReconnectingIngressClient(options, connector, await connector.connect(signal));
 }
 
-class IngressClient implements Ingress {
-  readonly #options: IngressOptions;
-  readonly #connector: Connector;
+class ReconnectingIngressClient implements IngressClient {
+  readonly #options: IngressClientOptions;
+  readonly #connector: IngressConnector;
   readonly #lifetime = new AbortController();
   readonly #onAbort = (): void => this.close();
   readonly isServing: boolean;
   /** Pending while the client reconnects. */
-  #session: Promise<Session>;
+  #session: Promise<IngressSession>;
   #fallback: (() => FallbackConfig) | undefined;
   #table: PublishedTable | undefined;
   #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
   /** The table that was last sent in a session, so that only changes have to be sent. */
-  readonly #sent = new WeakMap<Session, PublishedTable>();
+  readonly #sent = new WeakMap<IngressSession, PublishedTable>();
 
-  constructor(options: IngressOptions, connector: Connector, session: Session) {
+  constructor(options: IngressClientOptions, connector: IngressConnector, session: IngressSession) {
     this.#options = options;
     this.#connector = connector;
     this.#session = Promise.resolve(session);
@@ -91,7 +91,7 @@ class IngressClient implements Ingress {
     return this.#call((session) => this.#sendTable(session, this.#table ?? table), signal);
   }
 
-  async suspect(nodeIds: readonly string[], signal: AbortSignal): Promise<void> {
+  async setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void> {
     this.#suspects = nodeIds;
     await this.#call((session) => this.#sendSuspects(session), signal);
   }
@@ -141,7 +141,7 @@ class IngressClient implements Ingress {
   }
 
   /** Sends a request, and repeats it once when the process exits meanwhile. All requests are idempotent. */
-  async #call<Reply>(send: (session: Session) => Promise<Reply>, signal: AbortSignal): Promise<Reply> {
+  async #call<Reply>(send: (session: IngressSession) => Promise<Reply>, signal: AbortSignal): Promise<Reply> {
     const current = this.#session;
     const session = await raceSignal(current, signal);
     try {
@@ -154,7 +154,7 @@ class IngressClient implements Ingress {
     }
   }
 
-  async #watch(first: Session): Promise<void> {
+  async #watch(first: IngressSession): Promise<void> {
     let session = first;
     let backoffMs = 0;
     for (;;) {
@@ -178,7 +178,7 @@ class IngressClient implements Ingress {
   }
 
   /** Retries until a process has the current configuration. Rejects when the client is closed. */
-  async #reconnect(backoffMs: number): Promise<Session> {
+  async #reconnect(backoffMs: number): Promise<IngressSession> {
     const { logger } = this.#options;
     const { signal } = this.#lifetime;
     for (let waitMs = backoffMs; ; waitMs = longerBackoff(waitMs)) {
@@ -198,7 +198,7 @@ class IngressClient implements Ingress {
   }
 
   /** Brings a process that was started again to the current configuration. */
-  async #restore(session: Session): Promise<void> {
+  async #restore(session: IngressSession): Promise<void> {
     const fallback = session.hello.version === 0 ? this.#fallback?.() : undefined;
     const table = this.#table ?? fallback?.table;
     const dns = this.#dns ?? fallback?.dns;
@@ -212,12 +212,12 @@ class IngressClient implements Ingress {
     }
   }
 
-  #sendSuspects(session: Session): Promise<unknown> {
+  #sendSuspects(session: IngressSession): Promise<unknown> {
     return session.request({ $case: "suspectNodes", value: { nodeIds: [...this.#suspects] } }, "done");
   }
 
   /** Sends the changes since the last table, or all of the table when the process has another one in use. */
-  async #sendTable(session: Session, table: PublishedTable): Promise<ApplyResult> {
+  async #sendTable(session: IngressSession, table: PublishedTable): Promise<ApplyResult> {
     const sent = this.#sent.get(session);
     this.#sent.delete(session);
     const changed =
@@ -230,7 +230,7 @@ class IngressClient implements Ingress {
     return result;
   }
 
-  #sendWholeTable(session: Session, { version, listeners }: PublishedTable): Promise<ApplyResult> {
+  #sendWholeTable(session: IngressSession, { version, listeners }: PublishedTable): Promise<ApplyResult> {
     const value = { version, listeners: [...listeners] };
     return session.request({ $case: "applyListeners", value }, "applied");
   }

@@ -17,7 +17,7 @@ interface PendingReply {
 }
 
 /** One connection to the ingress process. A session that is closed stays closed. */
-export class Session {
+export class IngressSession {
   readonly hello: IngressHello;
   /** Resolves when the connection is closed by either side. */
   readonly closed: Promise<void>;
@@ -40,11 +40,11 @@ export class Session {
    * Connects and waits for `hello`.
    * @throws system error, or BERTH_INGRESS_FAILED when the process does not answer
    */
-  static async open(socketPath: string): Promise<Session> {
+  static async open(socketPath: string): Promise<IngressSession> {
     const socket = connect(socketPath);
-    let session: Session | undefined;
+    let session: IngressSession | undefined;
     try {
-      return await new Promise<Session>((resolve, reject) => {
+      return await new Promise<IngressSession>((resolve, reject) => {
         const timer = setTimeout(
           () => reject(timedOut("did not answer", HELLO_TIMEOUT_MS)),
           HELLO_TIMEOUT_MS,
@@ -60,7 +60,7 @@ export class Session {
           else if (session !== undefined) session.#pending.get(id)?.resolve(reply);
           else if (reply.$case === "hello") {
             clearTimeout(timer);
-            session = new Session(socket, reply.value);
+            session = new IngressSession(socket, reply.value);
             resolve(session);
           }
         });

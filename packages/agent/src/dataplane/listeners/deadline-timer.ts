@@ -13,7 +13,7 @@ export interface Deadline {
  * Calls `expire` on deadlines that passed. Finished deadlines stay in the list until the next tick, which costs less
  * than removing each from a set.
  */
-export class Deadlines {
+export class DeadlineTimer {
   readonly #now: () => number;
   #pending: Deadline[] = [];
   #timer: NodeJS.Timeout | undefined;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { inBatches } from "./in-batches.js";
+import { groupIntoBatches } from "./batches.js";
 
 async function* numbers(count: number): AsyncGenerator<number> {
   for (let value = 0; value < count; value += 1) yield value;
@@ -7,7 +7,7 @@ async function* numbers(count: number): AsyncGenerator<number> {
 
 test("inBatches groups values and loses none", async () => {
   const batches: (readonly number[])[] = [];
-  for await (const batch of inBatches(numbers(1_234), () => 1)) batches.push(batch);
+  for await (const batch of groupIntoBatches(numbers(1_234), () => 1)) batches.push(batch);
   expect(batches.flat()).toEqual(Array.from({ length: 1_234 }, (_, value) => value));
   expect(batches.map(({ length }) => length)).toEqual([500, 500, 234]);
 });
@@ -20,7 +20,7 @@ test("inBatches reads no further than one value ahead of its consumer", async ()
       yield value;
     }
   };
-  const batches = inBatches(counted(), () => 1);
+  const batches = groupIntoBatches(counted(), () => 1);
   await batches.next();
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(read).toBeLessThanOrEqual(501);
@@ -34,7 +34,7 @@ test("inBatches throws the source's error after the values before it", async () 
   };
   const seen: number[] = [];
   const reading = (async () => {
-    for await (const batch of inBatches(failing(), () => 1)) seen.push(...batch);
+    for await (const batch of groupIntoBatches(failing(), () => 1)) seen.push(...batch);
   })();
   await expect(reading).rejects.toThrow("broken");
   expect(seen).toEqual([1]);

@@ -4,8 +4,8 @@ import { BERTH_VERSION, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/protocol.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
-import { ENTRY_PATH, type IngressProgram, spawnIngressProcess } from "../dataplane/spawn.js";
-import { Session } from "./session.js";
+import { ENTRY_PATH, type IngressProgram, spawnIngressProcess } from "../dataplane/spawn-ingress.js";
+import { IngressSession } from "./ingress-session.js";
 
 /** A start takes about 100 ms; on an overloaded host much longer. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -15,7 +15,7 @@ const START_GRACE_MS = 2_000;
 /** Linux limits the path of a unix socket to this many bytes. */
 const MAX_SOCKET_PATH = 107;
 
-export interface ConnectorOptions {
+export interface IngressConnectorOptions {
   /** Directory of the control socket and the log. */
   readonly dataDir: string;
   readonly logger: Logger;
@@ -32,14 +32,14 @@ export interface ConnectorOptions {
 }
 
 /** Connects to the ingress process of a data directory, and starts the process when there is none. */
-export class Connector {
-  readonly #options: ConnectorOptions;
+export class IngressConnector {
+  readonly #options: IngressConnectorOptions;
   readonly #socketPath: string;
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lastExit = "";
 
   /** @throws BerthError BERTH_INGRESS_FAILED when the path of the data directory is too long for a socket */
-  constructor(options: ConnectorOptions) {
+  constructor(options: IngressConnectorOptions) {
     this.#options = options;
     this.#socketPath = join(options.dataDir, SOCKET_NAME);
     if (Buffer.byteLength(this.#socketPath) > MAX_SOCKET_PATH) {
@@ -59,14 +59,14 @@ export class Connector {
    * sockets to a new one; a process with another protocol or mode is shut down gracefully and replaced.
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
-  async connect(signal: AbortSignal): Promise<Session> {
+  async connect(signal: AbortSignal): Promise<IngressSession> {
     let mayHandOver = this.#options.launch !== false;
     const deadlineMs = performance.now() + CONNECT_TIMEOUT_MS;
     let failure: unknown;
     while (performance.now() < deadlineMs) {
       signal.throwIfAborted();
       try {
-        const session = await Session.open(this.#socketPath);
+        const session = await IngressSession.open(this.#socketPath);
         signal.throwIfAborted();
         if (mayHandOver && session.hello.release !== this.#release) {
           mayHandOver = false;
@@ -86,7 +86,7 @@ export class Connector {
     );
   }
 
-  #isCompatible({ hello }: Session): boolean {
+  #isCompatible({ hello }: IngressSession): boolean {
     const { mode = hello.mode } = this.#options;
     return hello.protocol === PROTOCOL_VERSION && hello.mode === mode;
   }
@@ -105,7 +105,7 @@ export class Connector {
   }
 
   /** Makes a process of another release start one of this release and hand over its sockets. */
-  async #requestHandover(session: Session): Promise<void> {
+  async #requestHandover(session: IngressSession): Promise<void> {
     const { logger, mode } = this.#options;
     const { processId, release, mode: currentMode } = session.hello;
     logger.info({ processId, release }, "ingress process of another release; requesting handover");
@@ -123,7 +123,7 @@ export class Connector {
     }
   }
 
-  async #shutDown(session: Session): Promise<void> {
+  async #shutDown(session: IngressSession): Promise<void> {
     const { protocol, processId, mode } = session.hello;
     this.#options.logger.info(
       { processId, protocol, mode },
