@@ -61,7 +61,7 @@ test("a pull that a daemon cuts short while it shuts down does not reject the ta
 
 test("a stop that fails is repeated without a further request to Docker", async () => {
   const ping = vi.fn(async () => {});
-  const stop = { kind: "stop", containerId: "c1", graceMs: 1, failing: "" } as const;
+  const stop = { kind: "stop", containerId: "c1", graceMs: 1, failure: "" } as const;
   const tools = toolsWith({ stop: failWith("invalid", "no"), ping });
   expect(await executeStep(stop, tools, signal)).toMatchObject({ kind: "failed" });
   expect(ping).not.toHaveBeenCalled();

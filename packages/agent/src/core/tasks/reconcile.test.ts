@@ -138,10 +138,10 @@ describe("reconcile with a healthcheck", () => {
     expect(reconcile(view, NOW_MS + 1).requeueAtMs).toBe(NOW_MS + UNHEALTHY_GRACE_MS);
     const { step } = reconcile(view, NOW_MS + UNHEALTHY_GRACE_MS);
     expect(step).toMatchObject({ kind: "stop", failure: "stayed unhealthy: 503 for 30 s" });
-    const failing = step?.kind === "stop" ? step.failure : "";
+    const failure = step?.kind === "stop" ? step.failure : "";
     const ended = {
       ...view,
-      memory: { ...memory, failing },
+      memory: { ...memory, failure },
       containers: [containerWith({ state: "exited" })],
     };
     expect(reconcile(ended, NOW_MS).status).toMatchObject({ state: TaskState.FAILED, message: failing });
