@@ -144,7 +144,7 @@ describe("reconcile with a healthcheck", () => {
       memory: { ...memory, failure },
       containers: [containerWith({ state: "exited" })],
     };
-    expect(reconcile(ended, NOW_MS).status).toMatchObject({ state: TaskState.FAILED, message: failing });
+    expect(reconcile(ended, NOW_MS).status).toMatchObject({ state: TaskState.FAILED, message: failure });
   });
 });
 
