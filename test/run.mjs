@@ -1,6 +1,7 @@
 // `npm test`: installs what is missing, runs the static checks, then all tests. Arguments are passed to vitest, as in
 // `npm test -- --project unit`; the static checks are then skipped.
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,28 +16,46 @@ const EXIT_INTERRUPTED = 130;
 /** npm scripts that check the code without running it, fastest first. */
 const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
-/** Vitest projects in the order in which they run, fastest first. */
-const PROJECTS = ["unit", "sim", "integration", "e2e"];
-
-/** Integration tests mostly wait, so more of them than processors run in parallel. */
-const OPTIONS = { integration: ["--maxWorkers=3"] };
+/**
+ * Runs of vitest, fastest first. The simulation is one file, so it shares a run with the unit tests. Integration tests
+ * mostly wait, so more of them than processors run in parallel. The e2e tests run one file at a time.
+ */
+const RUNS = [
+  ["--project", "unit", "--project", "sim"],
+  ["--project", "integration", "--maxWorkers=3"],
+  ["--project", "e2e"],
+];
 
 let running;
 let isInterrupted = false;
-for (const signal of ["SIGINT", "SIGTERM"]) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     isInterrupted = true;
-    running?.kill(signal);
+    signalGroup(signal);
   });
 }
 
-/** Runs a program and returns whether it succeeded. Does nothing after an interrupt. */
-function run(command, args) {
+/** Signals the running program and its descendants: vitest does not forward a signal to its workers. */
+function signalGroup(signal) {
+  try {
+    if (running?.pid !== undefined) process.kill(-running.pid, signal);
+  } catch {
+    // All processes of the group have ended.
+  }
+}
+
+/** Runs a program in its own process group and returns whether it succeeded. Does nothing after an interrupt. */
+async function run(command, args) {
   if (isInterrupted) return false;
-  return new Promise((resolve) => {
-    running = spawn(command, args, { cwd: REPO_ROOT, stdio: ["ignore", "inherit", "inherit"] });
-    running.on("exit", (code) => resolve(code === 0));
+  running = spawn(command, args, {
+    cwd: REPO_ROOT,
+    stdio: ["ignore", "inherit", "inherit"],
+    detached: true,
   });
+  const [code] = await once(running, "exit");
+  // Workers that are still alive would create more labs and processes.
+  signalGroup("SIGKILL");
+  return code === 0;
 }
 
 async function runChecks() {
@@ -81,10 +100,7 @@ async function main(extra) {
   const folder = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
     const total = extra.length > 0 ? { passed: 0, failed: 0, skipped: 0 } : await runChecks();
-    const runs =
-      extra.length > 0
-        ? [extra]
-        : PROJECTS.map((project) => ["--project", project, ...(OPTIONS[project] ?? [])]);
+    const runs = extra.length > 0 ? [extra] : RUNS;
     for (const [index, args] of runs.entries()) {
       if (isInterrupted) break;
       const { passed, failed, skipped } = await runVitest(args, join(folder, `${index}.json`));

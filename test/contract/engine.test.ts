@@ -18,9 +18,9 @@ import { IMAGE, RUN_UNTIL_STOPPED } from "../integration/agent/specs.js";
 
 interface Daemon {
   readonly socket: string;
-  /** The newest that it speaks. */
+  /** Newest API version that the daemon supports. */
   readonly apiVersion: string;
-  /** Makes the container's log hold "out" and "err". */
+  /** Writes "out" and "err" to the container's log, where its process cannot. */
   readonly prepareLog: (id: string) => void;
   readonly clean: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -57,7 +57,7 @@ async function fakeDaemon(): Promise<Daemon> {
 
 const { signal } = new AbortController();
 
-/** The container's address in its networks, by their names. */
+/** Returns the container's address in each of its networks, by network name. */
 function addressesIn({ networks }: ObservedContainer): Record<string, string> {
   return Object.fromEntries(networks.map(({ name, address }) => [name, address]));
 }
@@ -83,7 +83,7 @@ function configOf(taskId: string | undefined, command = RUN_UNTIL_STOPPED): Cont
 
 describe.each([
   ["a real Docker daemon", realDaemon],
-  ["the fake of tests", fakeDaemon],
+  ["the fake daemon", fakeDaemon],
 ])("Engine on %s", (_, start) => {
   let daemon: Daemon;
   let engine: Engine;
@@ -102,13 +102,13 @@ describe.each([
     return container;
   };
 
-  test("connect agrees on a version that the daemon speaks", async () => {
+  test("connect negotiates an API version that the daemon supports", async () => {
     const { apiVersion } = daemon;
     expect(await engine.connect({ signal })).toMatchObject({ apiVersion, os: "linux" });
     await engine.ping({ signal });
   });
 
-  test("a container's life: created, running with its port, exited, gone", async () => {
+  test("a container is created, runs with its port, exits and is removed", async () => {
     const id = await engine.create(configOf("t1"), { signal });
     expect(await inspected("n-t1")).toMatchObject({ id, state: "created", taskId: "t1", stopGraceMs: 3_000 });
     await engine.start(id, { signal });
@@ -124,13 +124,13 @@ describe.each([
     expect(await engine.inspect(id, { signal })).toBeUndefined();
   });
 
-  test("list knows our containers alone", async () => {
+  test("list returns berth's containers only", async () => {
     const id = await engine.create(configOf("t2"), { signal });
     await engine.create(configOf(undefined), { signal });
     expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);
   });
 
-  test("a network's life: made once, joined by containers, kept while they run, gone", async () => {
+  test("a network is created once, joined by containers, kept while they run, and removed", async () => {
     const front = networkBody(networkWith({ id: "front", spec: { name: "front" } }), 1_450);
     const back = networkBody(
       networkWith({
@@ -166,7 +166,7 @@ describe.each([
     await engine.connectNetwork("back", { containerId: id, endpoint: {}, signal });
     expect(addressesIn(await inspected(id))).toEqual({ front: "", back: "" });
     await engine.start(id, { signal });
-    // The gateways have .1, and nobody gets .0.
+    // Gateways have .1, and .0 is not assigned.
     expect(addressesIn(await inspected(id))).toEqual({ front: "10.64.1.2", back: "10.65.1.2" });
 
     await expect(engine.removeNetwork(frontId, { signal })).rejects.toMatchObject({ kind: "conflict" });
@@ -176,7 +176,7 @@ describe.each([
     expect(left).toEqual([]);
   });
 
-  test("failures say what they mean: name taken, no such image, not found", async () => {
+  test("errors distinguish a taken name, a missing image and a missing container", async () => {
     await engine.create(configOf("t3"), { signal });
     await expect(engine.create(configOf("t3"), { signal })).rejects.toMatchObject({ kind: "name-taken" });
     const config = configOf("t4");
@@ -187,12 +187,12 @@ describe.each([
     expect(await engine.imageExists(IMAGE, { signal })).toBe(true);
   });
 
-  test("pull rejects with the words of the progress stream", async () => {
+  test("pull rejects with the error of the progress stream", async () => {
     const pull = engine.pull("127.0.0.1:1/nothing:1", { signal, platform: "" });
     await expect(pull).rejects.toMatchObject({ message: expect.stringMatching(/refused|unknown/) });
   });
 
-  test("events tell of starts and ends of our containers, and end with their signal", async () => {
+  test("events report starts and exits of berth's containers until the signal aborts", async () => {
     const listening = new AbortController();
     const events: ContainerEvent[] = [];
     const sinceNs = `${Date.now()}000000`;
@@ -204,7 +204,7 @@ describe.each([
     const id = await engine.create(configOf("t5"), { signal });
     await engine.start(id, { signal });
     await engine.kill(id, { signal, unixSignal: "SIGKILL" });
-    await eventually("the end was told", () => events.some(({ kind }) => kind === "ended"));
+    await eventually("an ended event", () => events.some(({ kind }) => kind === "ended"));
     expect(events[0]).toMatchObject({ kind: "started", containerId: id, taskId: "t5" });
     listening.abort();
     expect(await ended).toBeInstanceOf(Error);
@@ -227,7 +227,7 @@ describe.each([
     };
   };
 
-  test("exec gives both outputs apart and the exit code", async () => {
+  test("exec returns stdout, stderr and the exit code", async () => {
     const { exitCode, stdout, stderr } = await execIn([
       "sh",
       "-c",
@@ -236,18 +236,18 @@ describe.each([
     expect([exitCode, String(stdout), stderr]).toEqual([7, "hello world\n", "err\n"]);
   });
 
-  test("exec passes input of any bytes on, and its end", async () => {
+  test("exec forwards binary input and its end", async () => {
     const input = randomBytes(3_000_000);
     const { exitCode, stdout } = await execIn(["cat"], input);
     expect(exitCode).toBe(0);
     expect(input.equals(stdout as Buffer)).toBe(true);
   });
 
-  test("exec of what is not there is exit code 127, as a shell says it", async () => {
+  test("exec of a missing program returns exit code 127, as a shell does", async () => {
     expect(await execIn(["no-such-program"])).toMatchObject({ exitCode: 127 });
   });
 
-  test("exec in a container that does not run says so", async () => {
+  test("exec in a stopped container rejects with the reason", async () => {
     const id = await engine.create(configOf("t7"), { signal });
     const options = {
       command: ["true"],
@@ -261,7 +261,7 @@ describe.each([
     await expect(engine.exec(id, options)).rejects.toMatchObject({ kind: "conflict" });
   });
 
-  test("logs come line by line, each with its stream and time", async () => {
+  test("logs yield lines with their stream and time", async () => {
     const id = await engine.create(configOf("t6", ["sh", "-c", "echo out; echo err >&2"]), { signal });
     daemon.prepareLog(id);
     await engine.start(id, { signal });

@@ -9,6 +9,7 @@ import { Forwarder } from "./forwarder.js";
 
 const GATEWAY = "127.0.0.53";
 const MANY = 200;
+const MAX_PORTS = 10;
 /** Announces that the resolver accepts longer replies over UDP. */
 const EDNS: Answer = {
   type: "OPT",
@@ -52,16 +53,19 @@ const TABLE: DnsTable = {
   clients: [],
 };
 
-/** Returns a free port. The tests use it at several loopback addresses. */
-async function freePort(): Promise<number> {
+/** Starts an upstream resolver that answers every query with one address. */
+async function startUpstream(): Promise<Socket> {
   const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, GATEWAY, resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return port;
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.54", resolve));
+  socket.on("message", (bytes, from) => {
+    const { id, questions = [] } = decode(bytes);
+    const answers = [{ type: "A" as const, name: questions[0]?.name ?? "", ttl: 60, data: "192.0.2.80" }];
+    socket.send(encode({ type: "response", id: id ?? 0, questions, answers }), from.port, from.address);
+  });
+  return socket;
 }
 
-describe("NameServer", () => {
+describe("DnsServer", () => {
   let port = 0;
   let upstream: Socket;
   let server: DnsServer;
@@ -74,25 +78,27 @@ describe("NameServer", () => {
   };
 
   beforeEach(async () => {
-    port = await freePort();
     problems.length = 0;
     resolvers = ["127.0.0.54"];
-    upstream = createSocket("udp4");
-    await new Promise<void>((resolve) => upstream.bind(port, "127.0.0.54", resolve));
-    upstream.on("message", (bytes, from) => {
-      const { id, questions = [] } = decode(bytes);
-      const answers = [{ type: "A" as const, name: questions[0]?.name ?? "", ttl: 60, data: "192.0.2.80" }];
-      upstream.send(encode({ type: "response", id: id ?? 0, questions, answers }), from.port, from.address);
-    });
-    server = new DnsServer({
-      forwarder: new Forwarder({ random: Math.random, port, now: () => performance.now() }),
-      hostResolvers: async () => resolvers,
-      random: Math.random,
-      isVipActive: () => true,
-      port,
-      onProblem: (problem) => problems.push(problem),
-    });
-    await server.update(TABLE);
+    // The server needs the port of the upstream at another address. Take another port when that is in use there.
+    for (let attempt = 0; attempt < MAX_PORTS; attempt += 1) {
+      upstream = await startUpstream();
+      port = upstream.address().port;
+      server = new DnsServer({
+        forwarder: new Forwarder({ random: Math.random, port, now: () => performance.now() }),
+        hostResolvers: async () => resolvers,
+        random: Math.random,
+        isVipActive: () => true,
+        port,
+        onProblem: (problem) => problems.push(problem),
+      });
+      await server.update(TABLE);
+      if (server.problems.length === 0) return;
+      await server.close();
+      upstream.close();
+      problems.length = 0;
+    }
+    throw new Error(`none of ${MAX_PORTS} ports is free at ${GATEWAY}`);
   });
   afterEach(async () => {
     await server.close();
