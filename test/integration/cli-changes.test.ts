@@ -19,14 +19,14 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Runs a command line, its words apart by spaces, as a person would. */
+/** Runs a command line, which is split at spaces. */
 async function berth(line: string): Promise<{ code: number; out: string; err: string }> {
   const cli = fakeCli({ env: { BERTH_SERVER: address }, cwd: folder });
   const code = await run(line.split(" "), cli);
   return { code, out: cli.out(), err: cli.err() };
 }
 
-async function deploys(image: string): Promise<void> {
+async function writeComposeFile(image: string): Promise<void> {
   const file = `
 services:
   db: { image: "db:1" }
@@ -40,57 +40,57 @@ services:
   await writeFile(join(folder, "c.yaml"), file);
 }
 
-function revIn(plan: string): string {
+function planRevOf(plan: string): string {
   return /--plan-rev (\S+)/.exec(plan)?.[1] ?? "";
 }
 
-it("a plan says what a deploy then does, and only that plan is carried out", async () => {
-  await deploys("web:1");
+it("stack deploy --plan-rev applies the plan of a dry run, and fails when the plan has changed", async () => {
+  await writeComposeFile("web:1");
   const first = await berth("stack deploy -c c.yaml --dry-run shop");
   expect(first.out).toContain("+ shop_web  new");
   expect(first.out).toContain("2 services to create; 5 tasks to create.");
   expect((await berth("service ls -q")).out).toBe("");
 
-  const deployed = await berth(`stack deploy -c c.yaml --plan-rev ${revIn(first.out)} shop`);
+  const deployed = await berth(`stack deploy -c c.yaml --plan-rev ${planRevOf(first.out)} shop`);
   expect(deployed).toMatchObject({ code: 0, err: "" });
   expect(deployed.out).toContain("waiting for shop_db: started");
   expect(deployed.out).toContain("Deployed shop: 2 services, 5 tasks running");
 
-  await deploys("web:2");
+  await writeComposeFile("web:2");
   const second = await berth("stack deploy -c c.yaml --dry-run shop");
   expect(second.out).toContain("task.container.image: web:1 → web:2");
   expect(second.out).toContain("1 service to update; 4 tasks to replace.");
   await berth("service scale shop_web=3");
-  const late = await berth(`stack deploy -c c.yaml --plan-rev ${revIn(second.out)} shop`);
+  const late = await berth(`stack deploy -c c.yaml --plan-rev ${planRevOf(second.out)} shop`);
   expect(late.code).toBe(1);
   expect(late.err).toContain("the plan has changed for shop_web");
 });
 
-it("an update is followed to its end, whatever that is, and can be undone", async () => {
-  await deploys("web:1");
+it("service update exits with an error after a rollback or a pause, and service rollback restores the last version", async () => {
+  await writeComposeFile("web:1");
   await berth("stack deploy -c c.yaml shop");
   const good = await berth("service update --image web:2 shop_web");
   expect(good).toMatchObject({ code: 0, err: "" });
   expect(good.out).toContain("shop_web: 4/4 running");
 
-  const undone = await berth("service update --image crashing:1 shop_web");
-  expect(undone.code).toBe(1);
-  expect(undone.err).toContain("rolled back to version 2");
-  expect(undone.err).toContain("failed: exit code 1");
-  expect(undone.err).toContain("(BERTH_ROLLED_BACK)");
+  const rolledBack = await berth("service update --image crashing:1 shop_web");
+  expect(rolledBack.code).toBe(1);
+  expect(rolledBack.err).toContain("rolled back to version 2");
+  expect(rolledBack.err).toContain("failed: exit code 1");
+  expect(rolledBack.err).toContain("(BERTH_ROLLED_BACK)");
 
   const paused = await berth("service update --image crashing:1 --update-failure-action pause shop_web");
   expect(paused.code).toBe(1);
   expect(paused.err).toContain("(BERTH_ROLLOUT_PAUSED)");
   expect((await berth("service ls")).out).toContain("4/4 (update paused)");
 
-  const back = await berth("service rollback shop_web");
-  expect(back.code).toBe(0);
+  const restored = await berth("service rollback shop_web");
+  expect(restored.code).toBe(0);
   expect((await berth("service inspect --pretty shop_web")).out).toContain("Image:       web:2");
 });
 
-it("a drained node is empty when the command ends, and what finds no room is told", async () => {
-  await deploys("web:1");
+it("node drain waits until the node is empty, and at its timeout reports the tasks that cannot move", async () => {
+  await writeComposeFile("web:1");
   await berth("stack deploy -c c.yaml shop");
   const drained = await berth("node drain n1");
   expect(drained).toMatchObject({ code: 0, err: "" });

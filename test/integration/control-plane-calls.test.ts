@@ -16,14 +16,14 @@ beforeEach(async () => {
 async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
   return promise.then(
     () => {
-      throw new Error("it did not fail");
+      throw new Error("the call did not fail");
     },
     (error: Error) => error,
   );
 }
 
 describe("deployStack()", () => {
-  it("names everything that is wrong at once and changes nothing", async () => {
+  it("reports all errors of an invalid stack at once, and changes nothing", async () => {
     await calls.deployStack(deployment([service("web")]));
     const bad = [
       service("web", { image: "", ports: [{ target: 0, published: 80 }] }),
@@ -39,7 +39,7 @@ describe("deployStack()", () => {
     expect(services.map(({ service: one }) => [one?.spec?.name, one?.version])).toEqual([["shop_web", 1]]);
   });
 
-  it("refuses a port that another service has, and gives it up with that service", async () => {
+  it("refuses a published port that another service has, until that service is removed", async () => {
     const ports = [{ target: 80, published: 8080 }];
     await calls.deployStack(deployment([service("web", { ports })]));
     const other = deployment([service("web", { stack: "blog", ports })], { stack: "blog" });
@@ -55,44 +55,44 @@ describe("deployStack()", () => {
 
     await calls.removeServices({ services: ["shop_web"], stack: "" });
     await eventually(
-      "it is gone",
+      "the service is gone",
       async () => (await calls.listServices({ stack: "shop" })).services.length === 0,
     );
     await calls.deployStack(other);
   });
 
-  it("moves a port from one service of the stack to another in one go", async () => {
+  it("moves a published port from one service of the stack to another in one call", async () => {
     const ports = [{ target: 80, published: 8080 }];
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("old", { ports })]));
     await converged(calls, "shop_old");
     await calls.deployStack(deployment([service("new", { ports })], { prune: true }));
     await converged(calls, "shop_new");
-    await eventually("the old one is gone", async () => {
+    await eventually("the old service is gone", async () => {
       const { services } = await calls.listServices({ stack: "shop" });
       return services.length === 1;
     });
-    await eventually("the port leads to the new one", () => {
+    await eventually("the port belongs to the new service", () => {
       const entry = agent?.ingress.get("tcp//8080");
       return entry?.serviceName === "shop_new" && entry.endpoints.length === 1;
     });
   });
 
-  it("picks a published port and keeps it", async () => {
+  it("assigns a published port, and keeps it when the stack is deployed again", async () => {
     const web = service("web", { ports: [{ target: 80 }] });
     const published = async (): Promise<number | undefined> => {
       const { service: summary } = await calls.getService({ service: "shop_web" });
       return summary?.service?.spec?.ports[0]?.published;
     };
     await calls.deployStack(deployment([web, service("api", { ports: [{ target: 80 }] })]));
-    const picked = await published();
-    expect(picked).toBeGreaterThanOrEqual(30_000);
+    const assigned = await published();
+    expect(assigned).toBeGreaterThanOrEqual(30_000);
     const again = await calls.deployStack(deployment([web]));
     expect(again.services[0]?.kind).toBe(ServiceOutcome_Kind.UNCHANGED);
-    expect(await published()).toBe(picked);
+    expect(await published()).toBe(assigned);
   });
 
-  it("removes what the stack no longer names, if asked to", async () => {
+  it("removes services that are no longer in the stack only with prune", async () => {
     await calls.deployStack(deployment([service("web"), service("db")]));
     const kept = await calls.deployStack(deployment([service("web")]));
     expect(kept.services).toHaveLength(1);
@@ -102,12 +102,12 @@ describe("deployStack()", () => {
       ["shop_db", ServiceOutcome_Kind.REMOVED],
     ]);
     await eventually(
-      "it is gone",
+      "the pruned service is gone",
       async () => (await calls.listServices({ stack: "" })).services.length === 1,
     );
   });
 
-  it("takes a stack whose records are more than one transaction holds", async () => {
+  it("deploys a stack with more records than one etcd transaction holds", async () => {
     const services = Array.from({ length: 120 }, (_, i) => service(`s${i}`, { replicas: 0 }));
     const first = await calls.deployStack(deployment(services));
     expect(first.services).toHaveLength(120);
@@ -116,8 +116,8 @@ describe("deployStack()", () => {
   });
 });
 
-describe("references", () => {
-  it("are ids, names or unique beginnings of ids, and the error names candidates", async () => {
+describe("a reference to a service", () => {
+  it("is an ID, a name or a unique prefix of an ID, and an error lists similar names", async () => {
     const services = Array.from({ length: 40 }, (_, i) => service(`s${i}`, { replicas: 0 }));
     const deployed = await calls.deployStack(deployment(services));
     const ids = deployed.services.map(({ serviceId }) => serviceId);
@@ -138,7 +138,7 @@ describe("references", () => {
 });
 
 describe("scaleServices()", () => {
-  it("refuses what has no replicas and what is too many, and changes nothing then", async () => {
+  it("refuses a service without replicas, and then scales none of the services", async () => {
     await calls.deployStack(deployment([service("all", { global: true }), service("web")]));
     const error = await failure(
       calls.scaleServices({
@@ -156,7 +156,7 @@ describe("scaleServices()", () => {
 });
 
 describe("updateNode()", () => {
-  it("sets and removes labels and leaves the rest alone", async () => {
+  it("adds and removes labels, and keeps the other labels and the availability", async () => {
     await context.cluster.startAgents(["a"]);
     const update = { node: "a", availability: Availability.UNSPECIFIED, addLabels: {}, removeLabels: [] };
     await calls.updateNode({ ...update, addLabels: { zone: "x", disk: "ssd" } });
@@ -183,7 +183,7 @@ describe("streamLogs()", () => {
     return Buffer.from(message?.value.entry?.line ?? []).toString();
   }
 
-  it("merges the logs of all tasks in the order of their times", async () => {
+  it("merges the logs of all tasks in order of time", async () => {
     await context.cluster.startAgents(["a"], {
       log: () => [
         { timeNs: "1000000000000000001", text: "a1" },
@@ -202,7 +202,7 @@ describe("streamLogs()", () => {
     expect([...(await logOf("shop_web", true))].sort()).toEqual(["a1", "a5", "b0", "b3"]);
   });
 
-  it("warns of a node that is away and shows the rest", async () => {
+  it("warns about a disconnected node, and sends the logs of the others", async () => {
     const [a] = await context.cluster.startAgents(["a"], { log: () => [{ timeNs: "1", text: "a1" }] });
     const [b] = await context.cluster.startAgents(["b"], { log: () => [{ timeNs: "2", text: "b2" }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -221,7 +221,7 @@ describe("streamLogs()", () => {
     ]);
   });
 
-  it("gives the log of one task, and ends with it", async () => {
+  it("sends the log of one task, and ends when the task's log ends", async () => {
     const [a] = await context.cluster.startAgents(["a"], { log: (id) => [{ timeNs: "1", text: id }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
@@ -241,8 +241,8 @@ describe("streamLogs()", () => {
   });
 });
 
-describe("what a caller leaves behind", () => {
-  it("is nothing, when it cancels", async () => {
+describe("a cancelled call", () => {
+  it("fails with the caller's reason, and leaves no records", async () => {
     const [deployed] = (await calls.deployStack(deployment([service("web")]))).services;
     for (let i = 0; i < 20; i++) {
       for await (const _ of calls.watchServices({ serviceIds: [deployed?.serviceId ?? ""] })) break;
@@ -253,17 +253,17 @@ describe("what a caller leaves behind", () => {
     }
     await calls.removeServices({ services: [], stack: "shop" });
     await eventually(
-      "it is gone",
+      "the service is gone",
       async () => (await calls.listServices({ stack: "" })).services.length === 0,
     );
     expect(await context.cluster.openStore().keys()).toEqual([]);
   });
 });
 
-describe("/healthz and /metrics", () => {
-  it("tell the role, count what is there, and ask hosts for what they have counted", async () => {
-    const door = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
-    await context.cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(door)] });
+describe("the HTTP listener", () => {
+  it("serves the role at /healthz, and the counters of the leader and of all nodes at /metrics", async () => {
+    const traffic = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
+    await context.cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(traffic)] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     expect(await runningTasks(calls, "shop_web")).toHaveLength(2);

@@ -20,12 +20,12 @@ function idsOf(tasks: readonly Task[]): readonly string[] {
 }
 
 describe("a follower", () => {
-  it("answers every call through the leader, streams too, and sends agents there", async () => {
+  it("forwards calls and streams to the leader, and redirects agents to it", async () => {
     const leader = await context.cluster.startServer();
     await leader.calls.getCluster({});
     const follower = await context.cluster.startServer();
     const agent = context.cluster.startAgent("a", { servers: [follower.address] });
-    await eventually("the agent is at the leader", () => agent.completeSets > 0);
+    await eventually("the agent has a session with the leader", () => agent.completeSets > 0);
     expect(agent.sessionErrors).toContain("BERTH_NOT_LEADER");
 
     const deployed = await follower.calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -45,7 +45,7 @@ describe("a follower", () => {
     });
   });
 
-  it("takes over when the leader stops, and running tasks do not notice", async () => {
+  it("takes over when the leader stops, and keeps the running tasks", async () => {
     const first = await context.cluster.startServer();
     await first.calls.getCluster({});
     const second = await context.cluster.startServer();
@@ -65,7 +65,7 @@ describe("a follower", () => {
     expect(agents.flatMap(({ runningTaskIds }) => runningTaskIds).sort()).toEqual(after);
   });
 
-  it("takes over from a leader that is killed, with everything that was confirmed", async () => {
+  it("takes over from a killed leader with every confirmed change", async () => {
     const first = await startServerProcess(["--etcd", context.etcd.endpoint]);
     processes.push(first);
     const client = createRpcClient(ControlServiceService, { address: first.address });
@@ -78,16 +78,16 @@ describe("a follower", () => {
     await first.kill();
     client.close();
     await converged(second.calls, "shop_web");
-    await eventually("the agent has found the new leader", () => agent.completeSets === 2);
+    await eventually("the agent has a session with the new leader", () => agent.completeSets === 2);
     expect(agent.runningTaskIds).toEqual(before);
     const nodes = await second.calls.listNodes({});
     expect(nodes.nodes).toHaveLength(1);
   });
 });
 
-describe("a leader that was away", () => {
-  /** Holds back whatever the server sends, as a long pause of its process or network does. */
-  function gated(store: Store): { store: Store; close(): void; open(): void; outcomes: TxnOutcome[] } {
+describe("a paused leader", () => {
+  /** Returns a store that holds back transactions and lease calls while it is closed, like a long network pause. */
+  function pausable(store: Store): { store: Store; close(): void; open(): void; outcomes: TxnOutcome[] } {
     let isOpen = true;
     let release = (): void => {};
     let opened = Promise.resolve();
@@ -113,7 +113,7 @@ describe("a leader that was away", () => {
         watch: (query, signal) => store.watch(query, signal),
         txn: async (request, signal) => {
           const wasHeld = !isOpen;
-          // The held request goes out in the end, even though nobody waits for it any more.
+          // A held request is sent in the end, although its caller has given up by then.
           const outcome = await pass(() =>
             store.txn(request, wasHeld ? new AbortController().signal : signal),
           );
@@ -129,10 +129,10 @@ describe("a leader that was away", () => {
     };
   }
 
-  it("can write nothing once another leads", async () => {
-    let gate: ReturnType<typeof gated> | undefined;
+  it("cannot write after another server was elected", async () => {
+    let gate: ReturnType<typeof pausable> | undefined;
     const first = await context.cluster.startServer((store) => {
-      gate = gated(store);
+      gate = pausable(store);
       return gate.store;
     });
     await first.calls.deployStack(deployment([service("web", { image: "web:confirmed" })]));
@@ -145,10 +145,11 @@ describe("a leader that was away", () => {
     const late = first.calls
       .deployStack(deployment([service("web", { image: "web:late" })]), { signal: abort.signal })
       .catch((error: unknown) => error);
+    // Enough for the call to reach the closed gate, where it stays in any case.
     await delay(200);
     abort.abort(new Error("gave up"));
     await late;
-    await eventually("the second leads", async () => {
+    await eventually("the second server leads", async () => {
       const { leaderAddress } = await second.calls.getCluster({});
       return leaderAddress === second.address;
     });
@@ -162,7 +163,7 @@ describe("a leader that was away", () => {
     await converged(second.calls, "shop_web");
   });
 
-  it("is started again with its tasks running, and changes nothing", async () => {
+  it("writes no task record when it restarts while all tasks run", async () => {
     const first = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await first.calls.deployStack(
@@ -188,7 +189,7 @@ describe("a leader that was away", () => {
     await agent?.loseHost();
     const back = context.cluster.startAgent("a", { servers: [again.address] });
     for (const [id, container] of agent?.containers ?? []) back.containers.set(id, container);
-    await eventually("the agent is back", () => back.completeSets === 1);
+    await eventually("the agent has a session", () => back.completeSets === 1);
     await converged(again.calls, "shop_web");
     expect(back.runningTaskIds).toEqual(before);
     expect(await revisionOf()).toBe(written);
@@ -196,7 +197,7 @@ describe("a leader that was away", () => {
 });
 
 describe("etcd", () => {
-  it("is killed and started again under load: what was confirmed is kept, and all converges", async () => {
+  it("keeps every confirmed change while it is killed and restarted under load, and the cluster converges", async () => {
     const { calls, httpAddress } = await context.cluster.startServer();
     const agents = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 }), service("db")]));
@@ -229,7 +230,7 @@ describe("etcd", () => {
       const { mode } = summary.service?.spec ?? {};
       const replicas = mode?.$case === "replicated" ? mode.value.replicas : -1;
       if (confirmed.has(name)) expect(replicas).toBe(confirmed.get(name));
-      // What a smaller number made superfluous may still be on its way out.
+      // Surplus tasks may still be stopping after convergence.
       await eventually(
         `${replicas} tasks of ${name} run`,
         async () => (await runningTasks(calls, name)).length === replicas,
@@ -243,7 +244,7 @@ describe("etcd", () => {
     });
   });
 
-  it("is edited by hand: the cluster follows, and ignores what it cannot read", async () => {
+  it("can be edited by hand: the cluster applies the change, and ignores unreadable records", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -255,7 +256,7 @@ describe("etcd", () => {
 
     await store.txn({ ops: [{ kind: "put", key: "/berth/v1/nodes/strange", value: "{oops" }] }, signal);
     await store.txn({ ops: [{ kind: "delete", key }] }, signal);
-    await eventually("another takes its place", async () => {
+    await eventually("another task replaces the deleted one", async () => {
       const ids = idsOf(await runningTasks(calls, "shop_web"));
       return ids.length === 2 && !ids.includes(task?.id ?? "");
     });

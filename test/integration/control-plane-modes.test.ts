@@ -24,13 +24,16 @@ beforeEach(async () => {
   agents = await context.cluster.startAgents(["a", "b"]);
 });
 
-function job(name: string, run: { total: number; atOnce?: number; maxAttempts?: number }): ServiceSpec {
-  const { total, atOnce = 0, maxAttempts = 0 } = run;
+function job(
+  name: string,
+  run: { total: number; maxConcurrent?: number; maxAttempts?: number },
+): ServiceSpec {
+  const { total, maxConcurrent = 0, maxAttempts = 0 } = run;
   const spec = service(name);
   const restart = RestartPolicy.fromPartial({ maxAttempts });
   return {
     ...spec,
-    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent: atOnce } },
+    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent } },
     task: spec.task && { ...spec.task, restart },
   };
 }
@@ -49,23 +52,23 @@ async function tasksOf(name: string): Promise<readonly Task[]> {
   return tasks;
 }
 
-/** Ends a running task of a service wherever it runs. */
-async function end(name: string, exitCode = 0): Promise<void> {
+/** Ends the container of one running task of a service. Resolves when the leader knows. */
+async function endTask(name: string, exitCode = 0): Promise<void> {
   const task = await eventually(`a task of ${name} runs`, async () => (await runningTasks(calls, name))[0]);
   agents.find(({ containers }) => containers.has(task.id))?.failTask(task.id, exitCode);
-  await eventually("its end is known", async () => {
+  await eventually("the leader knows that the task has ended", async () => {
     const tasks = await runningTasks(calls, name);
     return !tasks.some(({ id }) => id === task.id);
   });
 }
 
 describe("a job", () => {
-  it("runs to its end, as many tasks at a time as it may, and again when it is changed", async () => {
-    await calls.deployStack(deployment([job("import", { total: 3, atOnce: 2 })]));
+  it("runs until it has completed, with at most maxConcurrent tasks at a time", async () => {
+    await calls.deployStack(deployment([job("import", { total: 3, maxConcurrent: 2 })]));
     for (let left = 3; left > 0; left -= 1) {
-      await eventually("its tasks run", async () => (await runningTasks(calls, "shop_import")).length > 0);
+      await eventually("a task runs", async () => (await runningTasks(calls, "shop_import")).length > 0);
       expect((await runningTasks(calls, "shop_import")).length).toBeLessThanOrEqual(2);
-      await end("shop_import");
+      await endTask("shop_import");
     }
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job).toMatchObject({ iteration: 1, failed: false });
@@ -74,13 +77,20 @@ describe("a job", () => {
       TaskState.COMPLETE,
       TaskState.COMPLETE,
     ]);
+  });
+
+  it("runs again when it is forced, and not when its completions change", async () => {
+    await calls.deployStack(deployment([job("import", { total: 2, maxConcurrent: 1 })]));
+    await endTask("shop_import");
+    await endTask("shop_import");
+    await converged(calls, "shop_import");
 
     await calls.deployStack(deployment([job("import", { total: 1 })]));
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job?.iteration).toBe(1);
 
     await calls.updateService({ service: "shop_import", spec: undefined, expectedVersion: 0, force: true });
-    await end("shop_import");
+    await endTask("shop_import");
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job).toMatchObject({ iteration: 2, failed: false });
 
@@ -88,30 +98,30 @@ describe("a job", () => {
     expect(again.services[0]?.kind).toBe(ServiceOutcome_Kind.UNCHANGED);
   });
 
-  it("that has used up its attempts has failed, and says why", async () => {
+  it("fails after its last attempt, and reports the exit code", async () => {
     await calls.deployStack(deployment([job("import", { total: 1, maxAttempts: 1 })]));
-    await end("shop_import", 3);
-    await end("shop_import", 3);
-    await eventually("it has failed", async () => (await record("shop_import"))?.job?.failed);
+    await endTask("shop_import", 3);
+    await endTask("shop_import", 3);
+    await eventually("the job has failed", async () => (await record("shop_import"))?.job?.failed);
     const { service: summary } = await calls.getService({ service: "shop_import" });
     expect(summary?.converged).toBe(false);
     expect(summary?.reasons.join()).toMatch(/slot 1: .*\(exit code 3\); 0 of 1 completed/);
   });
 });
 
-describe("a run", () => {
-  it("goes on under another leader, and what has completed does not run again", async () => {
+describe("a run of a job", () => {
+  it("continues under another leader without repeating completed tasks", async () => {
     const second = await context.cluster.startServer();
     agents = await context.cluster.startAgents(["c"]);
     const onC = service("import", { constraints: ["node.id == c"] });
     await calls.deployStack(
-      deployment([{ ...job("import", { total: 3, atOnce: 1 }), placement: onC.placement }]),
+      deployment([{ ...job("import", { total: 3, maxConcurrent: 1 }), placement: onC.placement }]),
     );
-    await end("shop_import");
+    await endTask("shop_import");
     await context.cluster.servers[0]?.stop();
     ({ calls } = second);
-    await end("shop_import");
-    await end("shop_import");
+    await endTask("shop_import");
+    await endTask("shop_import");
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job).toMatchObject({ iteration: 1, message: "3 of 3 completed" });
     expect((await tasksOf("shop_import")).map(({ slot }) => slot).sort()).toEqual([1, 2, 3]);
@@ -119,7 +129,7 @@ describe("a run", () => {
 });
 
 describe("a cron job", () => {
-  it("runs every second, is in order between its runs, and keeps no more than its history", async () => {
+  it("runs on its schedule, and keeps no more runs than its history", async () => {
     const cron = CronSpec.fromPartial({
       schedule: "@every 1s",
       concurrency: CronSpec_Concurrency.FORBID,
@@ -127,7 +137,7 @@ describe("a cron job", () => {
     });
     await calls.deployStack(deployment([{ ...job("report", { total: 1 }), cron }]));
     await converged(calls, "shop_report");
-    for (let run = 0; run < 3; run += 1) await end("shop_report");
+    for (let run = 0; run < 3; run += 1) await endTask("shop_report");
     await eventually("three runs have ended", async () => {
       const { cron: status } = (await record("shop_report")) ?? {};
       return status?.runs.some(({ iteration, endedAtMs }) => iteration >= 3 && endedAtMs > 0);
@@ -141,11 +151,11 @@ describe("a cron job", () => {
 });
 
 describe("a service that depends on another", () => {
-  it("waits until that is healthy, says so, and does not wait again when it is restarted", async () => {
+  it("waits until the dependency is healthy, and reports what it waits for", async () => {
     const web = dependsOn(service("web"), "db", Dependency_Condition.HEALTHY);
     await calls.deployStack(deployment([web]));
-    const held = await eventually("its task waits", async () => (await tasksOf("shop_web"))[0]);
-    expect(held).toMatchObject({
+    const waiting = await eventually("the task exists", async () => (await tasksOf("shop_web"))[0]);
+    expect(waiting).toMatchObject({
       nodeId: "",
       status: { state: TaskState.NEW, message: "waiting for shop_db: there is no such service" },
     });
@@ -157,15 +167,23 @@ describe("a service that depends on another", () => {
     });
     await calls.deployStack(deployment([service("db", { image: "db:2" })]));
     await converged(calls, "shop_web");
+  });
 
+  it("does not wait again when its task restarts", async () => {
+    const web = dependsOn(service("web"), "db", Dependency_Condition.HEALTHY);
+    await calls.deployStack(deployment([web, service("db")]));
+    await converged(calls, "shop_web");
     await calls.removeServices({ services: ["shop_db"], stack: "" });
-    await eventually("the database is gone", async () => {
+    await eventually("the dependency is gone", async () => {
       const { services } = await calls.listServices({ stack: "shop" });
       return services.length === 1;
     });
     const [before] = await runningTasks(calls, "shop_web");
-    await end("shop_web", 1);
-    const after = await eventually("it runs again", async () => (await runningTasks(calls, "shop_web"))[0]);
+    await endTask("shop_web", 1);
+    const after = await eventually(
+      "another task runs",
+      async () => (await runningTasks(calls, "shop_web"))[0],
+    );
     expect(after.id).not.toBe(before?.id);
   });
 
@@ -176,7 +194,7 @@ describe("a service that depends on another", () => {
     expect((await tasksOf("shop_web")).map(({ status }) => status?.message)).toEqual([
       "waiting for shop_migrate: completed",
     ]);
-    await end("shop_migrate");
+    await endTask("shop_migrate");
     await converged(calls, "shop_web");
   });
 });
@@ -187,11 +205,11 @@ describe("an autoscaled service", () => {
     autoscale: { min: 1, max: 4, targetCpuPercent: 0, targetConnections: 10 },
   });
 
-  it("grows with its connections, and is not scaled by hand", async () => {
+  it("gets more replicas when its connections exceed the target", async () => {
     await calls.deployStack(deployment([web()]));
     await converged(calls, "shop_web");
     for (const agent of agents) {
-      await eventually("the agent measures", () => agent.usageServices.includes("shop_web"));
+      await eventually("the agent measures the service", () => agent.usageServices.includes("shop_web"));
     }
     const [task] = await runningTasks(calls, "shop_web");
     const report = setInterval(() => {
@@ -211,12 +229,22 @@ describe("an autoscaled service", () => {
       replicas: 3,
       message: "from 1 to 3: 30 connections per replica, the target is 10",
     });
+  });
+
+  it("cannot be scaled by hand", async () => {
+    await calls.deployStack(deployment([web()]));
     const scaling = calls.scaleServices({ services: [{ service: "shop_web", replicas: 1 }] });
     await expect(scaling).rejects.toThrow(/scales itself between 1 and 4/);
+  });
 
+  it("is no longer measured after autoscaling was removed from it", async () => {
+    await calls.deployStack(deployment([web()]));
+    for (const agent of agents) {
+      await eventually("the agent measures the service", () => agent.usageServices.includes("shop_web"));
+    }
     await calls.deployStack(deployment([service("web")]));
     for (const agent of agents) {
-      await eventually("the agent measures no more", () => agent.usageServices.length === 0);
+      await eventually("the agent measures no service", () => agent.usageServices.length === 0);
     }
   });
 });

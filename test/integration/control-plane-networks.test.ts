@@ -22,8 +22,8 @@ const network = (name: string, parts: Partial<NetworkSpec> = {}): NetworkSpec =>
 const BACK = { network: "shop_back" };
 const OPTIONAL = { network: "shop_default", optional: true };
 
-/** What a host has been told of a service in a network, by full names. */
-function nameOn(agent: FakeAgent | undefined, serviceName: string, networkName: string) {
+/** Returns the DNS entry that an agent has for a service in a network. Both are full names. */
+function dnsEntryOn(agent: FakeAgent | undefined, serviceName: string, networkName: string) {
   const [found] = [...(agent?.networks.values() ?? [])].filter(({ spec }) => spec?.name === networkName);
   return [...(agent?.names.values() ?? [])].find(
     (entry) => entry.serviceName === serviceName && entry.networkId === found?.id,
@@ -36,7 +36,7 @@ async function networkNames(calls: TestServer["calls"]): Promise<readonly (strin
 }
 
 describe("the networks of a stack", () => {
-  it("reach every host with tasks in them, each with a part of its own, and go with the stack", async () => {
+  it("have a disjoint range on each node with tasks, and are removed with the stack", async () => {
     const { calls } = await context.cluster.startServer();
     const agents = await context.cluster.startAgents(["a", "b", "c"]);
     const request: DeployStackRequest = deployment(
@@ -54,9 +54,9 @@ describe("the networks of a stack", () => {
     await converged(calls, "shop_web");
     await converged(calls, "shop_db");
     for (const agent of agents) {
-      await eventually("all names are known", () => {
-        const web = nameOn(agent, "shop_web", "shop_back");
-        const db = nameOn(agent, "shop_db", "shop_back");
+      await eventually("all DNS entries are complete", () => {
+        const web = dnsEntryOn(agent, "shop_web", "shop_back");
+        const db = dnsEntryOn(agent, "shop_db", "shop_back");
         const [assigned] = [...agent.networks.values()];
         const isWhole = web?.endpoints.length === 3 && db?.endpoints.length === 1;
         return isWhole && web.vip !== "" && db.vip !== "" && assigned?.peers.length === 2;
@@ -75,7 +75,7 @@ describe("the networks of a stack", () => {
         if (other !== undefined) expect(subnetsOverlap(range, other)).toBe(false);
       }
     });
-    const web = nameOn(agents[0], "shop_web", "shop_back");
+    const web = dnsEntryOn(agents[0], "shop_web", "shop_back");
     expect(web).toMatchObject({ stack: "shop", names: ["web"] });
     const addresses = [...(web?.endpoints.map(({ address }) => address) ?? []), web?.vip ?? ""];
     expect(new Set(addresses).size).toBe(4);
@@ -89,13 +89,13 @@ describe("the networks of a stack", () => {
     expect(removed.networks.map(({ name }) => name)).toEqual(["shop_back"]);
     await eventually("no network is left", async () => (await networkNames(calls)).length === 0);
     for (const agent of agents) {
-      await eventually("the host forgets it", () => agent.networks.size === 0 && agent.names.size === 0);
+      await eventually("the node has no network", () => agent.networks.size === 0 && agent.names.size === 0);
     }
     const store = context.cluster.openStore();
     expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
   });
 
-  it("tell each host only of networks that its tasks are in, and of changes in them", async () => {
+  it("are assigned only to nodes with tasks in them, with their changes", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
@@ -107,25 +107,34 @@ describe("the networks of a stack", () => {
         { networks: [network("shop_front"), network("shop_back")] },
       ),
     );
-    await eventually("a knows web", () => nameOn(a, "shop_web", "shop_front")?.endpoints.length === 1);
-    await eventually("b knows db", () => nameOn(b, "shop_db", "shop_back")?.endpoints.length === 1);
+    await eventually(
+      "node a has the entry of web",
+      () => dnsEntryOn(a, "shop_web", "shop_front")?.endpoints.length === 1,
+    );
+    await eventually(
+      "node b has the entry of db",
+      () => dnsEntryOn(b, "shop_db", "shop_back")?.endpoints.length === 1,
+    );
     expect([a?.networks.size, b?.networks.size]).toEqual([1, 1]);
     expect([a?.names.size, b?.names.size]).toEqual([1, 1]);
     expect([...(a?.networks.values() ?? [])][0]?.peers).toEqual([]);
 
     const messages = b?.received.length ?? 0;
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 3 }] });
-    await eventually("a knows three", () => nameOn(a, "shop_web", "shop_front")?.endpoints.length === 3);
+    await eventually(
+      "node a has three endpoints of web",
+      () => dnsEntryOn(a, "shop_web", "shop_front")?.endpoints.length === 3,
+    );
     expect(b?.received.length).toBe(messages);
 
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 0 }] });
-    await eventually("a needs it no more", () => a?.networks.size === 0 && a.names.size === 0);
-    // Leased until the node goes: an address that was given back could be given out twice.
+    await eventually("node a has no network", () => a?.networks.size === 0 && a.names.size === 0);
+    // A node keeps its range until it is removed, because reusing the range could assign an address twice.
     const { network: front } = await calls.getNetwork({ network: "shop_front" });
     expect(front?.ranges.map(({ nodeId }) => nodeId)).toEqual(["a"]);
   });
 
-  it("keep only what answers under their names", async () => {
+  it("have DNS entries without the tasks of down nodes", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
@@ -133,57 +142,63 @@ describe("the networks of a stack", () => {
         networks: [network("shop_back")],
       }),
     );
-    await eventually("both answer", () => nameOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
-    expect(nameOn(a, "shop_web", "shop_back")?.names).toEqual(["web", "www"]);
+    await eventually("both answer", () => dnsEntryOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
+    expect(dnsEntryOn(a, "shop_web", "shop_back")?.names).toEqual(["web", "www"]);
     await b?.loseHost();
-    await eventually("the dead host's task is gone", () => {
-      const endpoints = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
+    await eventually("the task of the down node is gone", () => {
+      const endpoints = dnsEntryOn(a, "shop_web", "shop_back")?.endpoints ?? [];
       return endpoints.length > 0 && endpoints.every(({ nodeId }) => nodeId === "a");
     });
   });
 
-  it("have an address that stays with a service, and comes back with it", async () => {
+  it("keep the virtual IP of a service reserved while it uses DNS round robin", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
     const web = service("web", { networks: [BACK] });
     const db = service("db", { networks: [BACK] });
     await calls.deployStack(deployment([web, db], { networks }));
-    const vipOf = (name: string) => nameOn(a, name, "shop_back")?.vip ?? "";
-    await eventually("both have one", () => vipOf("shop_web") !== "" && vipOf("shop_db") !== "");
+    const vipOf = (name: string) => dnsEntryOn(a, name, "shop_back")?.vip ?? "";
+    await eventually(
+      "both services have a virtual IP",
+      () => vipOf("shop_web") !== "" && vipOf("shop_db") !== "",
+    );
     const before = vipOf("shop_web");
 
     await calls.deployStack(deployment([{ ...web, endpointMode: EndpointMode.DNSRR }, db], { networks }));
-    await eventually("it is given back", () => vipOf("shop_web") === "");
+    await eventually("the service has no virtual IP", () => vipOf("shop_web") === "");
     const other = service("other", { networks: [BACK] });
     await calls.deployStack(
       deployment([{ ...web, endpointMode: EndpointMode.DNSRR }, db, other], { networks }),
     );
-    await eventually("another service has another", () => vipOf("shop_other") !== "");
+    await eventually("the third service has a virtual IP", () => vipOf("shop_other") !== "");
     expect(vipOf("shop_other")).not.toBe(before);
     await calls.deployStack(deployment([web, db, other], { networks }));
-    await eventually("it comes back", () => vipOf("shop_web") === before);
+    await eventually("the service has its first virtual IP again", () => vipOf("shop_web") === before);
   });
 
-  it("are the same to the next leader", async () => {
+  it("stay the same under the next leader", async () => {
     const first = await context.cluster.startServer();
     const second = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await first.calls.deployStack(
       deployment([service("web", { replicas: 2, networks: [BACK] })], { networks: [network("shop_back")] }),
     );
-    await eventually("both answer", () => nameOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
-    await eventually("it has its address", () => nameOn(a, "shop_web", "shop_back")?.vip !== "");
+    await eventually("both answer", () => dnsEntryOn(a, "shop_web", "shop_back")?.endpoints.length === 2);
+    await eventually(
+      "the service has a virtual IP",
+      () => dnsEntryOn(a, "shop_web", "shop_back")?.vip !== "",
+    );
     const before = await first.calls.getNetwork({ network: "shop_back" });
     await first.stop();
     const after = await second.calls.getNetwork({ network: "shop_back" });
     expect(after).toEqual(before);
-    await eventually("agents hear the same again", () =>
-      [a, b].every((agent) => nameOn(agent, "shop_web", "shop_back")?.endpoints.length === 2),
+    await eventually("the agents have the same entries", () =>
+      [a, b].every((agent) => dnsEntryOn(agent, "shop_web", "shop_back")?.endpoints.length === 2),
     );
   });
 
-  it("give the part of a node that was removed to others", async () => {
+  it("assign the range of a removed node to another node", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
@@ -192,17 +207,17 @@ describe("the networks of a stack", () => {
     const before = await calls.getNetwork({ network: "shop_back" });
     await a?.loseHost();
     await calls.removeNode({ node: "a", force: true });
-    await context.cluster.startAgents(["b"]);
-    await converged(calls, "shop_web");
+    const [b] = await context.cluster.startAgents(["b"]);
+    await eventually("the task runs on the other node", () => b?.runningTaskIds.length === 1);
     const after = await calls.getNetwork({ network: "shop_back" });
     expect(after.network?.ranges).toEqual([{ ...before.network?.ranges[0], nodeId: "b" }]);
   });
 });
 
-describe("hosts without networks over hosts", () => {
+describe("nodes without overlay networks", () => {
   const cannot = { dataPlane: { overlay: false, overlayReason: "rootless" } };
 
-  it("take no tasks that need one, and the deployment says so where no host can", async () => {
+  it("get no task of a service with a network, and a deployment fails when no node supports it", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"], cannot);
     const request = deployment([service("web", { replicas: 2, networks: [BACK] })], {
@@ -220,7 +235,7 @@ describe("hosts without networks over hosts", () => {
     expect(tasks.map(({ nodeId }) => nodeId)).toEqual(["b", "b"]);
     const pinned = service("pinned", { networks: [BACK], constraints: ["node.id == a"] });
     await calls.deployStack({ ...request, services: [...request.services, pinned] });
-    await eventually("it says why", async () => {
+    await eventually("the service reports the reason", async () => {
       const { service: summary } = await calls.getService({ service: "shop_pinned" });
       return summary?.reasons.some((reason) =>
         reason.includes("1 node cannot have networks that span hosts"),
@@ -228,7 +243,7 @@ describe("hosts without networks over hosts", () => {
     });
   });
 
-  it("run tasks whose network nobody asked for, as before there were any", async () => {
+  it("run tasks whose only network is optional, outside of that network", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"], { dataPlane: undefined });
     const [b] = await context.cluster.startAgents(["b"]);
@@ -241,12 +256,15 @@ describe("hosts without networks over hosts", () => {
       "some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (a: its agent is of a release without them)",
     ]);
     await converged(calls, "shop_web");
-    await eventually("b is in it", () => nameOn(b, "shop_web", "shop_default")?.endpoints.length === 1);
+    await eventually(
+      "the task on b is in the network",
+      () => dnsEntryOn(b, "shop_web", "shop_default")?.endpoints.length === 1,
+    );
     expect(a?.runningTaskIds).toHaveLength(1);
     expect([a?.networks.size, a?.names.size]).toEqual([0, 0]);
   });
 
-  it("take no tasks of encrypted networks without a key", async () => {
+  it("get no task of a service with an encrypted network when they have no WireGuard key", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"], {
       dataPlane: { overlay: true, wireguardReason: "no WireGuard in this kernel" },
@@ -265,11 +283,11 @@ describe("hosts without networks over hosts", () => {
   });
 });
 
-describe("a network that is full", () => {
-  /** Fourteen hosts can have a part of it, with two addresses each. */
+describe("a full network", () => {
+  /** Large enough for the ranges of 14 nodes with two addresses each. */
   const SMALL = network("shop_back", { subnet: "172.30.0.0/26" });
 
-  it("keeps tasks from hosts without a part of it, and from hosts without an address", async () => {
+  it("gets no more tasks on nodes without a range or without a free address", async () => {
     const { calls } = await context.cluster.startServer();
     const nodeIds = Array.from({ length: 16 }, (_, index) => `n${String(index).padStart(2, "0")}`);
     const agents = await context.cluster.startAgents(nodeIds);
@@ -281,8 +299,8 @@ describe("a network that is full", () => {
     expect(agents.filter(({ runningTaskIds }) => runningTaskIds.length === 0)).toHaveLength(2);
 
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 30 }] });
-    await eventually("28 run", async () => (await runningTasks(calls, "shop_web")).length === 28);
-    await eventually("it says why no more do", async () => {
+    await eventually("28 tasks run", async () => (await runningTasks(calls, "shop_web")).length === 28);
+    await eventually("the service reports why no more tasks run", async () => {
       const { service: full } = await calls.getService({ service: "shop_web" });
       return full?.reasons.some(
         (reason) =>
@@ -292,7 +310,7 @@ describe("a network that is full", () => {
     });
   });
 
-  it("is done without where nobody asked for it", async () => {
+  it("is left out of tasks for which it is optional", async () => {
     const { calls } = await context.cluster.startServer();
     const nodeIds = Array.from({ length: 15 }, (_, index) => `n${String(index).padStart(2, "0")}`);
     await context.cluster.startAgents(nodeIds);
@@ -305,8 +323,8 @@ describe("a network that is full", () => {
   });
 });
 
-describe("networks of no stack", () => {
-  it("are made and removed by hand, and joined by stacks", async () => {
+describe("networks", () => {
+  it("that were created without a stack can be used by stacks, and are removed by hand", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const joining = deployment([service("web", { networks: [{ network: "proxy" }] })]);
@@ -331,10 +349,10 @@ describe("networks of no stack", () => {
     });
     expect(await networkNames(calls)).toEqual(["proxy"]);
     await calls.removeNetworks({ networks: [made?.id.slice(0, 6) ?? ""] });
-    await eventually("it is gone", async () => (await networkNames(calls)).length === 0);
+    await eventually("the network is gone", async () => (await networkNames(calls)).length === 0);
   });
 
-  it("are kept by prune while another stack uses a network, and removed once nobody does", async () => {
+  it("of a stack are kept by prune while another stack uses them", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back"), network("shop_front")];
@@ -346,19 +364,19 @@ describe("networks of no stack", () => {
       ["shop_front", NetworkOutcome_Kind.REMOVED],
     ]);
     await eventually(
-      "the unused one is gone",
+      "the unused network is gone",
       async () => (await networkNames(calls)).join() === "shop_back",
     );
     await calls.removeServices({ services: [], stack: "blog" });
-    await eventually("blog is gone", async () => {
+    await eventually("stack blog is gone", async () => {
       const { services } = await calls.listServices({ stack: "blog" });
       return services.length === 0;
     });
     await calls.removeServices({ services: [], stack: "shop" });
-    await eventually("all is gone", async () => (await networkNames(calls)).length === 0);
+    await eventually("no network is left", async () => (await networkNames(calls)).length === 0);
   });
 
-  it("are planned without being made", async () => {
+  it("are not created by a dry run", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const request = deployment([service("web", { networks: [BACK] })], { networks: [network("shop_back")] });
@@ -369,7 +387,7 @@ describe("networks of no stack", () => {
     expect(await networkNames(calls)).toEqual(["shop_back"]);
   });
 
-  it("let services choose addresses that nobody else has", async () => {
+  it("accept static addresses that no service or range uses", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back", { subnet: "172.30.0.0/24" })];
@@ -382,8 +400,8 @@ describe("networks of no stack", () => {
       /172\.31\.0\.9: not in the network.s subnet 172\.30\.0\.0\/24[\s\S]*another service has this static address/,
     );
     await calls.deployStack(deployment([at("web", "172.30.0.40")], { networks }));
-    await eventually("it answers there", () => {
-      const [endpoint] = nameOn(a, "shop_web", "shop_back")?.endpoints ?? [];
+    await eventually("the endpoint has the static address", () => {
+      const [endpoint] = dnsEntryOn(a, "shop_web", "shop_back")?.endpoints ?? [];
       return endpoint?.address === "172.30.0.40";
     });
     const { network: summary } = await calls.getNetwork({ network: "shop_back" });
@@ -394,7 +412,7 @@ describe("networks of no stack", () => {
   });
 });
 
-it("a record that cannot be read is left alone", async () => {
+it("the leader ignores an unreadable network record", async () => {
   const { store } = context.cluster.openStore();
   const value = JSON.stringify(Network.toJSON(Network.fromPartial({ id: "another" })));
   await store.txn(
@@ -405,8 +423,8 @@ it("a record that cannot be read is left alone", async () => {
   expect(await networkNames(calls)).toEqual([]);
 });
 
-describe("a network of more hosts than packets are copied to", () => {
-  it("is listed once it has them: names tell of every container, also of one that is not healthy", async () => {
+describe("a network with more nodes than the flood limit", () => {
+  it("uses static forwarding entries, which include unhealthy containers", async () => {
     const { calls } = await context.cluster.startServer(undefined, { floodLimit: 1 });
     const [first] = await context.cluster.startAgents(["a", "b"]);
     const db = service("db", { networks: [BACK], constraints: ["node.id == a"] });
@@ -418,14 +436,14 @@ describe("a network of more hosts than packets are copied to", () => {
     const networks = { networks: [network("shop_back")] };
     await calls.deployStack(deployment([db], networks));
     await converged(calls, "shop_db");
-    const isListed = (): readonly boolean[] =>
+    const hasStaticFdb = (): readonly boolean[] =>
       [...(first?.networks.values() ?? [])].map((one) => one.staticFdb);
-    expect(isListed()).toEqual([false]);
+    expect(hasStaticFdb()).toEqual([false]);
     await calls.deployStack(deployment([db, sick], networks));
-    await eventually("the other host's container is known", () => {
-      const entry = nameOn(first, "shop_sick", "shop_back");
+    await eventually("the container of the other node is in the entry", () => {
+      const entry = dnsEntryOn(first, "shop_sick", "shop_back");
       return entry?.endpoints.length === 0 && entry.inactive.length === 1;
     });
-    expect(isListed()).toEqual([true]);
+    expect(hasStaticFdb()).toEqual([true]);
   });
 });

@@ -32,7 +32,7 @@ async function start(args: readonly string[]): Promise<ServerProcess> {
   return server;
 }
 
-/** SIGTERM, so that an embedded etcd is ended too. */
+/** Sends SIGTERM, on which the server stops its embedded etcd as well. Returns the exit code. */
 async function stop({ process: child }: ServerProcess): Promise<number | null> {
   if (child.exitCode === null && child.signalCode === null) {
     const exited = once(child, "exit");
@@ -55,7 +55,7 @@ async function run(
 }
 
 describe("berth server", () => {
-  it("keeps everything in its own etcd over SIGTERM and over kill -9", async () => {
+  it("keeps all records in its embedded etcd when it restarts after SIGTERM or SIGKILL", async () => {
     const args = ["--data-dir", dataDir()];
     const first = await start(args);
     const client = createRpcClient(ControlServiceService, { address: first.address });
@@ -66,7 +66,7 @@ describe("berth server", () => {
     for (const end of ["kill", "stop"] as const) {
       const next = await start(args);
       const again = createRpcClient(ControlServiceService, { address: next.address });
-      const summaries = await eventually("it leads", async () => {
+      const summaries = await eventually("the server leads", async () => {
         const { services } = await again.calls.listServices({ stack: "shop" });
         return services;
       });
@@ -76,24 +76,27 @@ describe("berth server", () => {
     }
   });
 
-  it("says everything that is wrong with its settings and exits with 2", async () => {
+  it("reports all invalid flags at once and exits with status 2", async () => {
     const { code, stderr } = await run(["--listen", "nowhere", "--log-level", "loud"]);
     expect(code).toBe(2);
     expect(stderr).toContain("--listen");
     expect(stderr).toContain("--log-level");
   });
 
-  it.each(["--listen", "--http"])("names the address of %s that is taken", async (flag) => {
-    const taken = createServer().listen(0, "127.0.0.1");
-    await once(taken, "listening");
-    cleanUps.push(() => {
-      taken.close();
-    });
-    const bound = taken.address();
-    const address = `127.0.0.1:${typeof bound === "object" ? bound?.port : 0}`;
-    const other = flag === "--listen" ? "--http" : "--listen";
-    const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", "--data-dir", dataDir()]);
-    expect(code).toBe(1);
-    expect(stderr).toContain(address);
-  });
+  it.each(["--listen", "--http"])(
+    "exits with status 1 and names the address when the address of %s is in use",
+    async (flag) => {
+      const taken = createServer().listen(0, "127.0.0.1");
+      await once(taken, "listening");
+      cleanUps.push(() => {
+        taken.close();
+      });
+      const bound = taken.address();
+      const address = `127.0.0.1:${typeof bound === "object" ? bound?.port : 0}`;
+      const other = flag === "--listen" ? "--http" : "--listen";
+      const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", "--data-dir", dataDir()]);
+      expect(code).toBe(1);
+      expect(stderr).toContain(address);
+    },
+  );
 });

@@ -6,7 +6,7 @@ import { useTestCluster } from "./cluster-fixture.js";
 const context = useTestCluster();
 
 describe("rebalancing", () => {
-  it("says what it would move, and moves it onto a node that came later", async () => {
+  it("moves the planned tasks to a node that joined later, at most maxMoves per call", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 4 })]));
@@ -23,24 +23,30 @@ describe("rebalancing", () => {
     const { moves } = await calls.rebalance({ dryRun: false, maxMoves: 1 });
     expect(moves).toHaveLength(1);
     await eventually(
-      "one task has moved",
+      "one task is moved",
       () => b?.runningTaskIds.length === 1 && a?.runningTaskIds.length === 3,
     );
     await converged(calls, "shop_web");
 
     await calls.rebalance({ dryRun: false, maxMoves: 0 });
-    await eventually("both have two", () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2);
+    await eventually(
+      "each node runs two tasks",
+      () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2,
+    );
     await converged(calls, "shop_web");
     expect((await calls.rebalance({ dryRun: true, maxMoves: 0 })).moves).toEqual([]);
   });
 
-  it("happens by itself once a node that came later has been up for long enough, if the server is told to", async () => {
+  it("starts automatically when a new node has been up for the configured time", async () => {
     const { calls } = await context.cluster.startServer(undefined, { autoRebalanceMs: 500 });
     const [a] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 4 })]));
     await converged(calls, "shop_web");
     const [b] = await context.cluster.startAgents(["b"]);
-    await eventually("both have two", () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2);
+    await eventually(
+      "each node runs two tasks",
+      () => b?.runningTaskIds.length === 2 && a?.runningTaskIds.length === 2,
+    );
     await converged(calls, "shop_web");
   });
 });

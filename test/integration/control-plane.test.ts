@@ -15,7 +15,7 @@ import { useTestCluster } from "./cluster-fixture.js";
 const context = useTestCluster();
 
 describe("a stack", () => {
-  it("is deployed, runs, is scaled and removed without a trace", async () => {
+  it("leaves nothing in etcd or on the nodes after it was deployed, scaled and removed", async () => {
     const { calls } = await context.cluster.startServer();
     const agents = await context.cluster.startAgents(["a", "b", "c"]);
     const ports = [{ target: 80, published: 8080 }];
@@ -50,7 +50,7 @@ describe("a stack", () => {
     expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
   });
 
-  it("gets a new task in the slot of one that failed", async () => {
+  it("gets a new task in the slot of a failed one", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web")]));
@@ -69,51 +69,49 @@ describe("a stack", () => {
     });
   });
 
-  it("replaces its tasks when what they run changes, and only then", async () => {
+  it("replaces its tasks when their template changes, and only then", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
     const before = agent?.runningTaskIds;
 
-    await calls.deployStack(
-      deployment([{ ...service("web", { replicas: 2 }), labels: { owner: "someone" } }]),
-    );
+    await calls.deployStack(deployment([{ ...service("web", { replicas: 2 }), labels: { owner: "alice" } }]));
     await converged(calls, "shop_web");
     expect(agent?.runningTaskIds).toEqual(before);
 
     await calls.deployStack(
-      deployment([{ ...service("web", { replicas: 2, image: "web:2" }), labels: { owner: "someone" } }]),
+      deployment([{ ...service("web", { replicas: 2, image: "web:2" }), labels: { owner: "alice" } }]),
     );
     await converged(calls, "shop_web");
     expect(agent?.runningTaskIds).toHaveLength(2);
     expect(agent?.runningTaskIds.some((id) => before?.includes(id))).toBe(false);
   });
 
-  it("is watched until it is gone", async () => {
+  it("is reported as removed at the end of a watch", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const deployed = await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     const serviceId = deployed.services[0]?.serviceId ?? "";
     const seen: WatchServicesResponse[] = [];
-    let hasAskedForRemoval = false;
+    let isRemovalRequested = false;
     for await (const response of calls.watchServices({ serviceIds: [serviceId] })) {
       seen.push(response);
       const [watched] = response.services;
       if (watched?.removed) break;
-      if (!watched?.summary?.converged || hasAskedForRemoval) continue;
-      hasAskedForRemoval = true;
+      if (!watched?.summary?.converged || isRemovalRequested) continue;
+      isRemovalRequested = true;
       expect(watched.tasks).toHaveLength(2);
       await calls.removeServices({ services: ["shop_web"], stack: "" });
     }
     expect(seen[0]?.services[0]?.serviceId).toBe(serviceId);
-    expect(hasAskedForRemoval).toBe(true);
+    expect(isRemovalRequested).toBe(true);
   });
 
-  it("is deployed by ten people at once, each change counted once", async () => {
+  it("gets one version for each of ten concurrent deployments", async () => {
     const { calls, address } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
-    // The last of them would be watched for five seconds before its predecessor stops.
+    // Monitored only briefly, because each version waits for the one before it.
     const web = (image: string): ServiceSpec => ({
       ...service("web", { image }),
       update: UpdateConfig.fromPartial({ monitorMs: 100 }),

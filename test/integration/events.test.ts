@@ -18,7 +18,7 @@ async function events(
 
 const reasonsOf = (all: readonly ClusterEvent[]): readonly string[] => all.map(({ reason }) => reason);
 
-test("events tell a service's life from its deploy to its end, with reasons", async () => {
+test("events record the deployment, failures, scaling and removal of a service, with reasons", async () => {
   const server = await context.cluster.startServer();
   const [agent] = await context.cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web")]));
@@ -33,34 +33,34 @@ test("events tell a service's life from its deploy to its end, with reasons", as
   await converged(server.calls, "shop_web");
   await server.calls.removeServices({ services: ["shop_web"], stack: "" });
   await eventually(
-    "it is gone",
+    "the service is gone",
     async () => (await server.calls.listServices({ stack: "" })).services.length === 0,
   );
 
-  const told = await events(server, { service: "shop_web" });
-  const ofTask = told.filter(({ taskId }) => taskId === task?.id);
+  const recorded = await events(server, { service: "shop_web" });
+  const ofTask = recorded.filter(({ taskId }) => taskId === task?.id);
   expect(reasonsOf(ofTask)).toEqual(["TASK_PLACED", "TASK_STARTED", "TASK_FAILED"]);
   expect(ofTask.at(-1)).toMatchObject({ message: "exit code 7", nodeHostname: "a", isWarning: true });
-  const ofService = told.filter(({ taskId }) => taskId === "");
+  const ofService = recorded.filter(({ taskId }) => taskId === "");
   expect(reasonsOf(ofService)).toEqual(["SERVICE_CREATED", "SCALED", "SERVICE_REMOVING", "SERVICE_REMOVED"]);
-  expect(await events(server, { node: "a", stack: "nobody" })).toEqual([]);
+  expect(await events(server, { node: "a", stack: "unknown" })).toEqual([]);
 });
 
-test("events say why a task has no node, and that a node is lost", async () => {
+test("events record why a task has no node, and that a node is unreachable", async () => {
   const server = await context.cluster.startServer();
   const [agent] = await context.cluster.startAgents(["a"]);
-  await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == nobody"] })]));
+  await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == unknown"] })]));
   await agent?.loseHost();
-  const told = await eventually("the node is lost", async () => {
+  const recorded = await eventually("the node is unreachable", async () => {
     const all = await events(server);
     return all.some(({ reason }) => reason === "NODE_AGENT_AWAY" || reason === "NODE_DOWN") && all;
   });
-  expect(told).toContainEqual(
+  expect(recorded).toContainEqual(
     expect.objectContaining({ reason: "TASK_UNPLACEABLE", message: expect.stringContaining("1 node") }),
   );
 });
 
-test("a follower gets what it has not seen yet, and from another leader what the records tell", async () => {
+test("a resumed stream continues after its last event, and another leader reconstructs events from the records", async () => {
   const first = await context.cluster.startServer();
   await context.cluster.startAgents(["a"]);
   await first.calls.deployStack(deployment([service("web")]));
@@ -77,7 +77,7 @@ test("a follower gets what it has not seen yet, and from another leader what the
 
   const second = await context.cluster.startServer();
   await first.stop();
-  await eventually("another leader", async () => (await second.calls.getCluster({})).epoch > epoch);
+  await eventually("the second server leads", async () => (await second.calls.getCluster({})).epoch > epoch);
   const rebuilt = (await events(second)).filter(({ isReconstructed }) => isReconstructed);
   expect(reasonsOf(rebuilt)).toEqual(
     expect.arrayContaining(["NODE_READY", "SERVICE_CREATED", "TASK_STARTED"]),

@@ -16,21 +16,24 @@ import { IMAGE, RUN_UNTIL_STOPPED } from "./agent/specs.js";
 const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
 const MIB = 1024 * 1024;
 
-interface Ended {
+interface CommandResult {
   readonly code: number | null;
   readonly stdout: Buffer;
   readonly stderr: string;
 }
 
-/** The command line as people start it, with input if there is some. */
-function berth(server: string, args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+/** Starts the built CLI. */
+function berth(
+  server: string,
+  args: readonly string[],
+): { child: ChildProcess; exited: Promise<CommandResult> } {
   const child = spawn(process.execPath, [BERTH, "--server", server, ...args], {
     stdio: ["pipe", "pipe", "pipe"],
   });
-  return { child, ended: collected(child) };
+  return { child, exited: collectOutput(child) };
 }
 
-async function collected(child: ChildProcess): Promise<Ended> {
+async function collectOutput(child: ChildProcess): Promise<CommandResult> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   child.stdout?.on("data", (bytes: Buffer) => out.push(bytes));
@@ -53,7 +56,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);
     cluster = new TestCluster(etcd.endpoint);
     leader = await cluster.startServer();
-    await eventually("a leader", async () => (await leader.calls.getCluster({})).epoch > 0);
+    await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
     follower = await cluster.startServer();
     const servers = [leader.address, follower.address];
     agent = new AgentProcess({ servers, dockerSocket: docker.socket, dataDir });
@@ -72,14 +75,14 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
   });
 
   const exec = (...args: string[]) => berth(follower.address, ["exec", ...args]);
-  const run = (...args: string[]): Promise<Ended> => exec(...args).ended;
-  /** The command lines of all that runs in a slot's container. */
+  const run = (...args: string[]): Promise<CommandResult> => exec(...args).exited;
+  /** Returns the command lines of all processes in the container of a slot. */
   const processes = async (slot: number): Promise<string> => {
     const { stdout } = await run(`shop_web.${slot}`, "sh", "-c", "cat /proc/[0-9]*/cmdline");
     return stdout.toString().replaceAll("\0", " ");
   };
 
-  test("keeps outputs apart and the exit code", async () => {
+  test("forwards stdout, stderr and the exit code", async () => {
     const ended = await run(
       "-e",
       "WHO=you",
@@ -92,41 +95,41 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     expect((await run("shop_web.1", "no-such-program")).code).toBe(127);
   });
 
-  test("passes input of any bytes through, and its end", async () => {
+  test("forwards binary input and its end", async () => {
     const bytes = randomBytes(8 * MIB);
-    const { child, ended } = exec("-i", "shop_web.2", "cat");
+    const { child, exited } = exec("-i", "shop_web.2", "cat");
     child.stdin?.end(bytes);
-    const { code, stdout } = await ended;
+    const { code, stdout } = await exited;
     expect(code).toBe(0);
     expect(stdout.equals(bytes)).toBe(true);
   });
 
-  test("names what is wrong with its target, and exits with 125", async () => {
+  test("exits with status 125 when its target is ambiguous or unknown", async () => {
     const several = await run("shop_web", "true");
     expect(several.stderr).toMatch(
       /shop_web has 2 running tasks: choose one of shop_web\.1 \(on .+\), shop_web\.2/,
     );
     expect(several.code).toBe(125);
-    expect(await run("nobody", "true")).toMatchObject({ code: 125 });
+    expect(await run("unknown", "true")).toMatchObject({ code: 125 });
   });
 
-  test("gives a terminal of the caller's size, which follows it", async () => {
+  test("allocates a terminal whose size follows the caller's", async () => {
     const becomes = (size: string): string =>
       `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo is ${size}`;
     const inside = `${becomes("33 77")}; ${becomes("44 88")}`;
     const command = `${process.execPath} ${BERTH} --server ${follower.address} exec -it shop_web.1 sh -c`;
     const words = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
     const child = spawn("script", ["-qec", words, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
-    const ended = collected(child);
+    const exited = collectOutput(child);
     let seen = "";
     child.stdout.on("data", (bytes) => (seen += bytes));
-    await eventually("the first size", () => seen.includes("is 33 77"));
+    await eventually("the terminal has the first size", () => seen.includes("is 33 77"));
     const [terminal = ""] = /\/dev\S+/.exec(seen) ?? [];
     spawn("stty", ["-F", terminal, "rows", "44", "cols", "88"]);
-    expect((await ended).stdout.toString()).toMatch(/is 33 77\s+is 44 88/);
+    expect((await exited).stdout.toString()).toMatch(/is 33 77\s+is 44 88/);
   });
 
-  test("ends the input of a command whose caller is killed", async () => {
+  test("closes the input of a command whose caller is killed", async () => {
     const { child } = exec("-i", "shop_web.2", "sh", "-c", "echo ready; cat; : 31337");
     await once(child.stdout ?? child, "data");
     expect(await processes(2)).toContain("31337");
@@ -134,7 +137,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     await eventually("the command has ended", async () => !(await processes(2)).includes("31337"));
   });
 
-  test("holds a command back whose output nobody reads", async () => {
+  test("blocks a command whose output is not read", async () => {
     const everything = 1_000;
     const script = `for i in $(seq 1 ${everything}); do seq 1 20000; echo $i > /progress; done`;
     const { child } = exec("shop_web.2", "sh", "-c", script);
@@ -142,7 +145,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     const progress = async (): Promise<number> =>
       Number((await run("shop_web.2", "cat", "/progress")).stdout);
     let before = -1;
-    const stalled = await eventually("it is held back", async () => {
+    const stalled = await eventually("the command is blocked", async () => {
       const now = await progress();
       const isStalled = now > 0 && now === before;
       before = now;
@@ -152,14 +155,17 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     child.kill("SIGKILL");
   });
 
-  test("says that it lost the command when its leader goes, with an exit code of berth's own", async () => {
-    const { child, ended } = exec("-i", "shop_web.1", "sh", "-c", "echo ready; cat");
+  test("exits with status 125 when the leader of its command stops", async () => {
+    const { child, exited } = exec("-i", "shop_web.1", "sh", "-c", "echo ready; cat");
     await once(child.stdout ?? child, "data");
     await leader.stop();
-    const { code, stderr } = await ended;
+    const { code, stderr } = await exited;
     expect(stderr).toMatch(/lost connection to the command in task \w+ on .+; it was sent SIGHUP/);
     expect(code).toBe(125);
-    await eventually("another leader", async () => (await follower.calls.getCluster({})).epoch > 1);
-    await eventually("its agent is with it", async () => (await run("shop_web.1", "true")).code === 0);
+    await eventually("the follower leads", async () => (await follower.calls.getCluster({})).epoch > 1);
+    await eventually(
+      "the agent has a session with it",
+      async () => (await run("shop_web.1", "true")).code === 0,
+    );
   });
 });

@@ -13,10 +13,11 @@ import { IMAGE } from "./agent/specs.js";
 
 const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
 
-/** A line each tenth of a second, no two alike in the whole cluster. */
+/** Prints a line every 100 ms: the ID of its container and a number. No line occurs twice in the cluster. */
 const TICK = 'trap "exit 0" TERM; n=0; while :; do n=$((n+1)); echo "$(hostname) $n"; sleep 0.1; done';
 
-class Follower {
+/** A `berth logs -f` process. */
+class LogFollower {
   readonly #child: ChildProcess;
   stdout = "";
   stderr = "";
@@ -32,6 +33,7 @@ class Follower {
     return this.stdout.split("\n").slice(0, -1);
   }
 
+  /** The IDs of the containers whose lines arrived. */
   get writers(): ReadonlySet<string> {
     return new Set(this.lines.map((line) => line.split(" ")[0] ?? ""));
   }
@@ -41,20 +43,20 @@ class Follower {
   }
 }
 
-describe("a log that is followed", () => {
+describe("a followed log", () => {
   let docker: DockerHost;
   let etcd: TestEtcd;
   let cluster: TestCluster;
   let agent: AgentProcess;
   let servers: TestServer[];
-  let follower: Follower;
+  let follower: LogFollower;
   const dataDir = temporaryFolder();
 
   beforeAll(async () => {
     [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);
     cluster = new TestCluster(etcd.endpoint);
     const leader = await cluster.startServer();
-    await eventually("a leader", async () => (await leader.calls.getCluster({})).epoch > 0);
+    await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
     servers = [leader, await cluster.startServer()];
     const addresses = servers.map(({ address }) => address);
     agent = new AgentProcess({ servers: addresses, dockerSocket: docker.socket, dataDir });
@@ -63,8 +65,8 @@ describe("a log that is followed", () => {
     const mode = { $case: "replicated", value: { replicas: 2 } } as const;
     await leader.calls.deployStack(deployment([{ ...spec, mode }]));
     await converged(leader.calls, "shop_web");
-    follower = new Follower(servers, "-f", "shop_web");
-    await eventually("lines of both", () => follower.writers.size === 2);
+    follower = new LogFollower(servers, "-f", "shop_web");
+    await eventually("lines of both tasks arrive", () => follower.writers.size === 2);
   });
   afterAll(async () => {
     follower?.stop();
@@ -77,33 +79,33 @@ describe("a log that is followed", () => {
 
   const moreLines = (): Promise<boolean> => {
     const before = follower.lines.length;
-    return eventually("more lines", () => follower.lines.length > before + 10);
+    return eventually("more lines arrive", () => follower.lines.length > before + 10);
   };
 
-  test("goes on with the task that replaces one that died", async () => {
+  test("continues with the replacement of a failed task", async () => {
     const [first] = (await docker.docker("ps", "-q")).split("\n");
     await docker.docker("kill", first ?? "");
-    await eventually("lines of a third", () => follower.writers.size === 3);
+    await eventually("lines of the replacement arrive", () => follower.writers.size === 3);
   });
 
-  test("goes on after its agent was started again, and after its leader was lost", async () => {
+  test("continues after a restart of the agent and a change of the leader", async () => {
     await agent.kill("SIGKILL");
     const addresses = servers.map(({ address }) => address);
     agent = new AgentProcess({ servers: addresses, dockerSocket: docker.socket, dataDir });
-    await eventually("the agent is back", async () => {
+    await eventually("the agent is registered", async () => {
       const { nodes } = (await (servers[1] ?? servers[0])?.calls.listNodes({})) ?? { nodes: [] };
       return nodes.length === 1;
     });
     await moreLines();
     await servers[0]?.stop();
     await eventually(
-      "another leader",
+      "the second server leads",
       async () => ((await servers[1]?.calls.getCluster({}))?.epoch ?? 0) > 1,
     );
     await moreLines();
   });
 
-  test("has told every line once, and each container's lines in order", () => {
+  test("contains each line once, and the lines of each container in order", () => {
     const { lines } = follower;
     expect(new Set(lines).size).toBe(lines.length);
     for (const writer of follower.writers) {

@@ -1,40 +1,25 @@
 import { ServiceOutcome_Kind as Kind, type Service, ServiceSpec, Rollout_State as State } from "@berth/proto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import {
   deployment,
   runningTasks,
   type ServiceOptions,
   service,
-  TestCluster,
   type TestServer,
 } from "../harness/test-cluster.js";
+import { useTestCluster } from "./cluster-fixture.js";
 
-let etcd: TestEtcd;
-let cluster: TestCluster;
+const context = useTestCluster();
 let calls: TestServer["calls"];
 
-beforeAll(async () => {
-  etcd = await startTestEtcd();
-});
-afterAll(() => etcd.close());
 beforeEach(async () => {
-  cluster = new TestCluster(etcd.endpoint);
-  ({ calls } = await cluster.startServer());
-  await cluster.startAgents(["a", "b"]);
-});
-afterEach(async () => {
-  await calls.removeServices({ services: [], stack: "shop" }).catch(() => undefined);
-  await eventually(
-    "nothing is left",
-    async () => (await calls.listServices({ stack: "" })).services.length === 0,
-  );
-  expect(await cluster.close()).toEqual([]);
+  ({ calls } = await context.cluster.startServer());
+  await context.cluster.startAgents(["a", "b"]);
 });
 
-/** Quick to watch, so that a test waits for what it is about. */
-function quick(options: ServiceOptions = {}): ServiceSpec {
+/** A service with short times for monitoring and progress. */
+function webService(options: ServiceOptions = {}): ServiceSpec {
   const spec = service("web", options);
   return ServiceSpec.fromPartial({ ...spec, update: { monitorMs: 100, progressDeadlineMs: 2_000 } });
 }
@@ -45,9 +30,9 @@ async function current(name = "shop_web"): Promise<Service> {
   return summary.service;
 }
 
-/** Waits until a version runs well on all slots. */
+/** Waits until a version is healthy on all slots. */
 const healthy = (version: number): Promise<Service> =>
-  eventually(`version ${version} runs well`, async () => {
+  eventually(`version ${version} is healthy`, async () => {
     const known = await current();
     return known.healthyVersion === version ? known : undefined;
   });
@@ -62,8 +47,8 @@ async function update(image: string, expectedVersion = 0) {
 }
 
 describe("updateService()", () => {
-  it("replaces the spec, refuses one made from an older version, and one that is invalid", async () => {
-    await calls.deployStack(deployment([quick({ replicas: 2 })]));
+  it("replaces the spec, and refuses a spec that is invalid or based on an older version", async () => {
+    await calls.deployStack(deployment([webService({ replicas: 2 })]));
     await healthy(1);
     expect(await update("web:2", 1)).toMatchObject({ service: { kind: Kind.UPDATED, version: 2 } });
     await expect(update("web:3", 1)).rejects.toMatchObject({
@@ -82,8 +67,8 @@ describe("updateService()", () => {
     expect(await healthy(2)).toMatchObject({ rollout: { state: State.COMPLETED, updatedSlots: 2 } });
   });
 
-  it("replaces tasks when forced, though nothing changed", async () => {
-    await calls.deployStack(deployment([quick()]));
+  it("replaces the tasks of an unchanged spec only when forced", async () => {
+    await calls.deployStack(deployment([webService()]));
     await healthy(1);
     const [before] = await runningTasks(calls, "shop_web");
     const request = { service: "shop_web", spec: undefined, expectedVersion: 0 };
@@ -99,8 +84,8 @@ describe("updateService()", () => {
 });
 
 describe("rollbackService()", () => {
-  it("goes to the newest other version that ran well, or to the one asked for", async () => {
-    await calls.deployStack(deployment([quick({ image: "web:1" })]));
+  it("restores the newest other healthy version, or the requested version", async () => {
+    await calls.deployStack(deployment([webService({ image: "web:1" })]));
     await healthy(1);
     await update("web:2");
     await healthy(2);
@@ -120,37 +105,37 @@ describe("rollbackService()", () => {
     await healthy(4);
   });
 
-  it("has nowhere to go when nothing else ran well", async () => {
-    await calls.deployStack(deployment([quick()]));
+  it("fails when no other version was healthy", async () => {
+    await calls.deployStack(deployment([webService()]));
     await healthy(1);
     await expect(calls.rollbackService({ service: "shop_web", toVersion: 0 })).rejects.toMatchObject({
       code: "BERTH_NOT_FOUND",
     });
   });
 
-  it("by itself finds the healthy version kept, however many bad ones came after it", async () => {
-    await calls.deployStack(deployment([quick({ image: "web:1" })]));
+  it("restores the last healthy version after any number of failed versions", async () => {
+    await calls.deployStack(deployment([webService({ image: "web:1" })]));
     await healthy(1);
     for (let attempt = 0; attempt < 12; attempt += 1) await update(`never-healthy:${attempt}`);
     await update("crashing:1");
-    await eventually("it went back", async () => {
+    await eventually("the rollback is completed", async () => {
       const { rollout } = await current();
       return rollout?.state === State.ROLLBACK_COMPLETED;
     });
     expect(imageOf(await current())).toBe("web:1");
   });
 
-  it("by itself does not take a port back that another service has by now", async () => {
+  it("pauses instead of restoring a published port that another service has by now", async () => {
     const ports = [{ target: 80, published: 8080 }];
-    await calls.deployStack(deployment([quick({ ports })]));
+    await calls.deployStack(deployment([webService({ ports })]));
     await healthy(1);
-    await calls.deployStack(deployment([quick({ image: "never-healthy:2" })]));
-    await calls.deployStack(deployment([service("thief", { ports })]));
-    const paused = await eventually("it gives up", async () => {
+    await calls.deployStack(deployment([webService({ image: "never-healthy:2" })]));
+    await calls.deployStack(deployment([service("other", { ports })]));
+    const paused = await eventually("the rollout is paused", async () => {
       const known = await current();
       return known.rollout?.state === State.PAUSED ? known : undefined;
     });
-    expect(paused.rollout?.message).toContain("is published by service shop_thief");
+    expect(paused.rollout?.message).toContain("is published by service shop_other");
     expect(imageOf(paused)).toBe("never-healthy:2");
   });
 });
