@@ -161,7 +161,7 @@ test("containerConfig maps every field of a container's spec", () => {
 });
 
 test("containerConfig uses every field that a container's spec has", () => {
-  // Whoever adds a field to the spec is reminded here: a spec that answers every read must be read in full.
+  // Fails when a new field of the spec is not mapped: every field has to be read.
   const read = new Set<string>();
   const watched = new Proxy(ContainerSpec.create({ image: "i" }), {
     get: (target, key, receiver) => {

@@ -6,7 +6,7 @@ import { DnsFirewallRules, mayReject } from "./firewall-rules.js";
 const isRoot = process.getuid?.() === 0;
 const hasIptables = spawnSync("iptables", ["--version"]).status === 0;
 
-describe.skipIf(!isRoot || !hasIptables)("Door", () => {
+describe.skipIf(!isRoot || !hasIptables)("DnsFirewallRules", () => {
   let namespace: ReturnType<typeof spawn>;
   afterEach(() => void namespace.kill());
 

@@ -46,7 +46,7 @@ describe("KernelCounters", () => {
     expect(second).toMatchObject({ total: 5, active: 1, retried: 0 });
   });
 
-  it("goes on when endpoints go, and when the table is loaded anew", () => {
+  it("continues to count when endpoints are removed and when the table is reloaded", () => {
     const counters = new KernelCounters();
     const look = (endpoints: readonly (typeof ONE)[], door: number, sent: Record<string, number>) => {
       counters.update(listeners(endpoints), counted({ frontends: { "tcp . 80": door }, sent }));

@@ -33,7 +33,7 @@ it("only complains where a program cannot even be started", async () => {
 });
 
 it("tells of what others change, not of berth's own chains", async () => {
-  const told: string[] = [];
+  const notified: string[] = [];
   const lines = [
     "add chain ip berth-vips vip-10.64.0.2",
     "delete chain ip berth tcp/80",
@@ -43,15 +43,15 @@ it("tells of what others change, not of berth's own chains", async () => {
     new TableWatch({
       log: { warn: () => {} },
       command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...shown],
-      onTableChanged: () => told.push("table"),
-      onOtherTableChanged: () => told.push("docker"),
+      onTableChanged: () => notified.push("table"),
+      onOtherTableChanged: () => notified.push("docker"),
     });
   const own = watchOf(...lines);
-  await expect.poll(() => told).toEqual(["table"]);
+  await expect.poll(() => notified).toEqual(["table"]);
   await sleep(50);
-  expect(told).toEqual(["table"]);
+  expect(notified).toEqual(["table"]);
   own.close();
   const docker = watchOf("delete chain ip filter DOCKER");
-  await expect.poll(() => told).toEqual(["table", "docker"]);
+  await expect.poll(() => notified).toEqual(["table", "docker"]);
   docker.close();
 });

@@ -177,7 +177,7 @@ describe("virtual IPs", () => {
 });
 
 describe("addressChanges", () => {
-  it("gives bridges what they lack and takes what nobody wants, and nothing else", () => {
+  it("adds missing addresses to bridges and deletes undesired ones, and changes nothing else", () => {
     const present = assignedVips([
       { ifname: "eth0", addr_info: [{ local: "192.0.2.1", prefixlen: 32 }] },
       {
