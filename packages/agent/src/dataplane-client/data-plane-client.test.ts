@@ -7,7 +7,7 @@ import type { Overlay } from "../networks/overlay.js";
 import { HostCondition } from "../node/host-condition.js";
 import { Ticker } from "../runtime/ticker.js";
 import { TaskRecords } from "../tasks/task-records.js";
-import type { Ingress } from "./client.js";
+import type { IngressClient } from "./ingress-client.js";
 import { DataPlaneClient, type DataPlaneClientOptions } from "./data-plane-client.js";
 import type { PublishedTable } from "./ingress-table.js";
 
@@ -36,14 +36,14 @@ class AcceptingProcess {
     this.isServing = isServing;
   }
 
-  readonly apply: Ingress["apply"] = async (table) => {
+  readonly apply: IngressClient["apply"] = async (table) => {
     this.tables.push(table);
     return { version: table.version, errors: [] };
   };
-  readonly updateDns: Ingress["updateDns"] = async (config) => void this.dns.push(config);
-  readonly suspect: Ingress["suspect"] = async (nodeIds) => void this.suspects.push(nodeIds);
-  readonly status: Ingress["status"] = async () => STATUS;
-  readonly stats: Ingress["stats"] = async () => ({ listeners: [] }) as never;
+  readonly updateDns: IngressClient["updateDns"] = async (config) => void this.dns.push(config);
+  readonly setSuspectNodes: IngressClient["setSuspectNodes"] = async (nodeIds) => void this.suspects.push(nodeIds);
+  readonly status: IngressClient["status"] = async () => STATUS;
+  readonly stats: IngressClient["stats"] = async () => ({ listeners: [] }) as never;
 
   /** Published ports of the tables that were applied. */
   ports(): number[][] {
@@ -127,7 +127,7 @@ test("DataPlaneClient applies the leader's tables once an ingress process that d
 
   client.updateTables(tables(3, 80));
   expect(client.appliedSequence).toBe(0);
-  const applied = client.applied(3);
+  const applied = client.whenApplied(3);
   await advance(600);
   expect(await applied).toBe(true);
   expect(process.ports()[0]).toEqual([80]);
