@@ -7,8 +7,8 @@ import type { Overlay } from "../networks/overlay.js";
 import { HostCondition } from "../node/host-condition.js";
 import { Ticker } from "../runtime/ticker.js";
 import { TaskRecords } from "../tasks/task-records.js";
-import type { IngressClient } from "./ingress-client.js";
 import { DataPlaneClient, type DataPlaneClientOptions } from "./data-plane-client.js";
+import type { IngressClient } from "./ingress-client.js";
 import type { PublishedTable } from "./ingress-table.js";
 
 const endpoint = { taskId: "t2", nodeId: "node2", address: "10.0.0.2", port: 32_768 };
@@ -41,7 +41,8 @@ class AcceptingProcess {
     return { version: table.version, errors: [] };
   };
   readonly updateDns: IngressClient["updateDns"] = async (config) => void this.dns.push(config);
-  readonly setSuspectNodes: IngressClient["setSuspectNodes"] = async (nodeIds) => void this.suspects.push(nodeIds);
+  readonly setSuspectNodes: IngressClient["setSuspectNodes"] = async (nodeIds) =>
+    void this.suspects.push(nodeIds);
   readonly status: IngressClient["status"] = async () => STATUS;
   readonly stats: IngressClient["stats"] = async () => ({ listeners: [] }) as never;
 
