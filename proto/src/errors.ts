@@ -1,4 +1,4 @@
-/** gRPC status numbers. Copied, since the pure core imports this file and must not load grpc-js. */
+/** gRPC status numbers. Defined here, since the pure core imports this file and must not load grpc-js. */
 const status = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
@@ -64,7 +64,7 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 export interface BerthErrorOptions {
   readonly code: ErrorCode;
-  /** What failed: why: what to do. In lower case and without a full stop, as Docker writes errors. */
+  /** States the failure, the reason and the remedy, separated by colons. Lower case and without a full stop. */
   readonly message: string;
   readonly cause?: unknown;
   /** Short machine-readable values for `-o json` and logs. */
@@ -94,6 +94,7 @@ export function isAbortError(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }
 
+/** Whether text that another process sent is a known error code. */
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text);
 }

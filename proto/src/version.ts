@@ -1,5 +1,5 @@
-/** Version of this build of berth, as `berth version` prints it. */
+/** The version of berth that `berth version` prints. */
 export const BERTH_VERSION = "0.1.0";
 
-/** Raised when an agent, a server or a command line of the old version could misunderstand the new one. */
+/** Incremented by each change to the protocol that an older agent, server or CLI could misinterpret. */
 export const PROTOCOL_VERSION = 1;

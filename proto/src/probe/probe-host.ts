@@ -1,8 +1,8 @@
 import { connect, isIP, type Socket } from "node:net";
 
 /**
- * The port at which hosts are probed. Nothing listens on it: the kernel answers with a reset, however busy the host's
- * processes are, and a port without a listener cannot be overloaded.
+ * The TCP port for probes of a host. No process listens on it, so the kernel answers with a reset. A port without a
+ * listener answers even when the processes on the host are overloaded.
  */
 export const PROBE_PORT = 7402;
 
@@ -10,7 +10,7 @@ export interface ProbeTarget {
   /** An IP address. */
   readonly address: string;
   readonly port: number;
-  /** Number of connection attempts, one every `tryMs`. Any of them can be answered until the last one times out. */
+  /** Number of connection attempts, one every `tryMs`. All of them stay open until the last one times out. */
   readonly tries: number;
   readonly tryMs: number;
 }
@@ -26,24 +26,24 @@ const MAX_PORT = 65_535;
 /** Answers of the probed kernel. "Unreachable" errors come from this host's kernel, or from a router. */
 const ANSWERS: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
-/** Probes a host by TCP. */
+/** Probes a host with TCP connection attempts. */
 export const probeHost: Probe = ({ address, port, tries, tryMs }, signal) =>
   new Promise((resolve) => {
     const sockets: Socket[] = [];
     let timer: NodeJS.Timeout | undefined;
-    const end = (answered: boolean): void => {
+    const finish = (answered: boolean): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
       for (const socket of sockets) socket.destroy();
       resolve(answered);
     };
-    const onAbort = (): void => end(false);
+    const onAbort = (): void => finish(false);
     const tryNext = (): void => {
       if (sockets.length < tries) {
-        sockets.push(attempt({ host: address, port }, () => end(true)));
+        sockets.push(startAttempt({ host: address, port }, () => finish(true)));
         timer = setTimeout(tryNext, tryMs);
       } else {
-        end(false);
+        finish(false);
       }
     };
     if (signal.aborted || isIP(address) === 0 || port > MAX_PORT) {
@@ -54,8 +54,11 @@ export const probeHost: Probe = ({ address, port, tries, tryMs }, signal) =>
     tryNext();
   });
 
-function attempt(to: { readonly host: string; readonly port: number }, onAnswer: () => void): Socket {
-  const socket = connect(to);
+function startAttempt(
+  target: { readonly host: string; readonly port: number },
+  onAnswer: () => void,
+): Socket {
+  const socket = connect(target);
   socket.once("connect", onAnswer);
   socket.on("error", (error) => {
     if ("code" in error && ANSWERS.has(error.code)) onAnswer();

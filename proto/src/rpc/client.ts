@@ -25,7 +25,7 @@ export interface RpcClientOptions {
 export interface RpcConnection<D extends RpcDefinition> {
   readonly address: string;
   readonly calls: RpcClient<D>;
-  /** Closes the connection. Running calls fail. */
+  /** Closes the connection. Calls in progress fail. */
   close(): void;
 }
 
@@ -50,12 +50,12 @@ export function createRpcClient<D extends RpcDefinition>(
   if (options.forwarded) metadata.set(FORWARDED_KEY, "1");
   const caller: Caller = { client, address: options.address, metadata };
   const calls = Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [name, callOf(caller, method)]),
+    Object.entries(definition).map(([name, method]) => [name, createCall(caller, method)]),
   );
   return { address: options.address, calls: calls as RpcClient<D>, close: () => client.close() };
 }
 
-function callOf(caller: Caller, method: RpcMethod): (input: never, options?: CallOptions) => unknown {
+function createCall(caller: Caller, method: RpcMethod): (input: never, options?: CallOptions) => unknown {
   if (method.responseStream) return (input, options = {}) => callForStream(caller, method, input, options);
   return (input, options = {}) => callOnce(caller, method, input, options);
 }
@@ -146,7 +146,7 @@ function startStream(
   return call;
 }
 
-/** Sends messages in the background until the call ends. A failing producer cancels the call. */
+/** Sends messages in the background until the call ends. Cancels the call when the producer fails. */
 function sendAll(
   call: Exclude<AnyClientStream, ClientReadableStream<unknown>>,
   messages: AsyncIterable<unknown>,

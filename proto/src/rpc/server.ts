@@ -54,14 +54,17 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
   for (const service of options.services) {
-    server.addService(service.definition as never, implement(service, closing.signal, onInternalError));
+    server.addService(
+      service.definition as never,
+      implementService(service, closing.signal, onInternalError),
+    );
   }
   const port = await bind(server, options.listen);
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
   return { address: `${host}:${port}`, close: (graceMs) => shutDown(server, closing, graceMs) };
 }
 
-function implement(
+function implementService(
   service: RpcService,
   closing: AbortSignal,
   onInternalError: (path: string, error: unknown) => void,
@@ -69,24 +72,24 @@ function implement(
   const entries = Object.entries(service.definition).map(([name, method]) => {
     const handler = service.handlers[name];
     if (handler === undefined) throw new Error(`no handler for ${method.path}`);
-    return [name, adapt(method, handler, closing, onInternalError)] as const;
+    return [name, adaptHandler(method, handler, closing, onInternalError)] as const;
   });
   return Object.fromEntries(entries);
 }
 
 /** Adapts an async handler for grpc-js: waits for its result, and maps errors that it throws to a gRPC status. */
-function adapt(
+function adaptHandler(
   method: RpcMethod,
   handler: AnyHandler,
   closing: AbortSignal,
   onInternalError: (path: string, error: unknown) => void,
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
-    const { context, dispose } = contextOf(call, closing);
-    const answer = method.responseStream
-      ? answerStream(call, handler, method, context)
-      : answerOnce(call, handler, method, context, callback);
-    answer
+    const { context, dispose } = createContext(call, closing);
+    const response = method.responseStream
+      ? respondWithStream(call, handler, method, context)
+      : respondOnce(call, handler, method, context, callback);
+    response
       .catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
         const failure = toStatus(error);
@@ -97,7 +100,7 @@ function adapt(
   };
 }
 
-async function answerOnce(
+async function respondOnce(
   call: AnyCall,
   handler: AnyHandler,
   method: RpcMethod,
@@ -108,7 +111,7 @@ async function answerOnce(
   callback?.(null, response);
 }
 
-async function answerStream(
+async function respondWithStream(
   call: AnyCall,
   handler: AnyHandler,
   method: RpcMethod,
@@ -123,7 +126,8 @@ function inputOf(call: AnyCall, method: RpcMethod): unknown {
   return method.requestStream ? readMessages(call) : call.request;
 }
 
-function contextOf(call: AnyCall, closing: AbortSignal): { context: CallContext; dispose: () => void } {
+/** Creates the context of a call, whose signal aborts when the caller disconnects or the server closes. */
+function createContext(call: AnyCall, closing: AbortSignal): { context: CallContext; dispose: () => void } {
   const controller = new AbortController();
   const cancel = (): void =>
     controller.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" }));
@@ -157,14 +161,14 @@ function bind(server: Server, listen: string): Promise<number> {
   });
 }
 
-/** Returns the system's error, which grpc-js appends in brackets. */
+/** Extracts the system's error from a grpc-js message, which has it at the end in brackets. */
 function systemError(message: string): string {
   return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
 function shutDown(server: Server, closing: AbortController, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    // tryShutdown waits for open streams without a limit: they are asked to end, and aborted after `graceMs`.
+    // tryShutdown waits for open streams without a limit, so they are aborted after `graceMs`.
     const timer = setTimeout(() => {
       server.forceShutdown();
       resolve();

@@ -12,12 +12,12 @@ const CODE_KEY = "berth-code";
 const DETAILS_KEY = "berth-details-bin";
 const MESSAGE_KEY = "berth-message-bin";
 
-/** gRPC sends messages and metadata as HTTP/2 headers, of which peers accept 16 KiB in all by default. */
+/** gRPC sends messages and metadata as HTTP/2 headers. By default, peers accept 16 KiB of headers in total. */
 const MAX_MESSAGE_CHARS = 6_000;
 
 /** Returns the gRPC status for an error that a handler threw. */
 export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
-  const known = isBerthError(error) ? error : unexpected(error);
+  const known = isBerthError(error) ? error : toBerthError(error);
   const message = truncate(known.message);
   const metadata = new Metadata();
   metadata.set(CODE_KEY, known.code);
@@ -41,10 +41,10 @@ export function fromServiceError(error: unknown, address: string): Error {
       cause: error,
     });
   }
-  return new BerthError({ ...describe(error, address), cause: error });
+  return new BerthError({ ...describeServiceError(error, address), cause: error });
 }
 
-function describe(error: ServiceError, address: string): { code: ErrorCode; message: string } {
+function describeServiceError(error: ServiceError, address: string): { code: ErrorCode; message: string } {
   switch (error.code) {
     case status.UNAVAILABLE:
       return {
@@ -52,7 +52,7 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
         message: `cannot connect to the berth server at ${address}: ${reasonIn(error.details)}; is it running, and is the address correct?`,
       };
     case status.DEADLINE_EXCEEDED:
-      return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not answer in time` };
+      return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not respond in time` };
     case status.CANCELLED:
       return { code: "BERTH_CANCELLED", message: `the call to ${address} was cancelled` };
     case status.UNIMPLEMENTED:
@@ -65,12 +65,13 @@ function describe(error: ServiceError, address: string): { code: ErrorCode; mess
   }
 }
 
-/** Returns the system's error within grpc-js's text about a failed connection. */
+/** Extracts the system's error from grpc-js's text about a failed connection. */
 function reasonIn(details: string): string {
   return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
 }
 
-function unexpected(error: unknown): BerthError {
+/** Converts an error that is not a BerthError: an aborted call, or a bug. */
+function toBerthError(error: unknown): BerthError {
   if (isAbortError(error))
     return new BerthError({ code: "BERTH_CANCELLED", message: "the call was cancelled" });
   const text = error instanceof Error ? error.message : String(error);
@@ -96,7 +97,7 @@ function remoteDetails(error: ServiceError): Record<string, string> {
     if (typeof parsed !== "object" || parsed === null) return {};
     return Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, String(value)]));
   } catch {
-    return {}; // The details were truncated; the message still says what happened.
+    return {}; // The details were truncated. The message is complete enough without them.
   }
 }
 

@@ -16,38 +16,39 @@ export async function writeMessages<T>(
   signal: AbortSignal,
 ): Promise<void> {
   const iterator = messages[Symbol.asyncIterator]();
-  const unless = createAbortRace(signal);
+  const abortRace = createAbortRace(signal);
   try {
     for (;;) {
-      const next = await unless.aborted(iterator.next());
+      const next = await abortRace.race(iterator.next());
       if (next.done) return;
       if (!stream.write(next.value)) await once(stream, "drain", { signal });
     }
   } finally {
-    unless.forget();
-    // The producer is not waited for: it may wait until its own signal aborts.
+    abortRace.dispose();
+    // Does not wait for the producer, which may be blocked until its own signal aborts.
     void iterator.return?.()?.catch(() => {});
   }
 }
 
 /**
- * Waits for promises one after the other, and rejects when the signal aborts. Adds one listener for all of them:
- * `Promise.race` would add a reaction to the abort promise for every message of a stream that lives for weeks.
+ * Races promises, one after the other, against the abort of a signal. Uses one listener for all of them: `Promise.race`
+ * would add a reaction to the abort promise for each message of a stream that stays open for weeks.
  */
 function createAbortRace(signal: AbortSignal): {
-  readonly aborted: <T>(promise: Promise<T>) => Promise<T>;
-  readonly forget: () => void;
+  /** Settles like the promise, or rejects with the signal's reason when it aborts first. */
+  readonly race: <T>(promise: Promise<T>) => Promise<T>;
+  readonly dispose: () => void;
 } {
-  let reject: (reason: unknown) => void = () => {};
-  const onAbort = (): void => reject(signal.reason);
+  let rejectPending: (reason: unknown) => void = () => {};
+  const onAbort = (): void => rejectPending(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   return {
-    aborted: (promise) =>
-      new Promise((resolve, rejectThis) => {
-        if (signal.aborted) return rejectThis(signal.reason);
-        reject = rejectThis;
-        promise.then(resolve, rejectThis);
+    race: (promise) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason);
+        rejectPending = reject;
+        promise.then(resolve, reject);
       }),
-    forget: () => signal.removeEventListener("abort", onAbort),
+    dispose: () => signal.removeEventListener("abort", onAbort),
   };
 }

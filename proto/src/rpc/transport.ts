@@ -2,7 +2,7 @@ import { createRpcClient, type RpcClientOptions, type RpcConnection } from "./cl
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "./server.js";
 import type { RpcDefinition } from "./types.js";
 
-/** Transports calls: over gRPC, or over a simulated network in the simulation. */
+/** Creates servers and clients: over gRPC, or over a simulated network in tests. */
 export interface RpcTransport {
   /** Starts a server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
   serve(options: RpcServerOptions): Promise<RpcServer>;

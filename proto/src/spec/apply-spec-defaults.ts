@@ -17,16 +17,16 @@ import {
   UpdateConfig,
 } from "../../gen/berth/v1/spec.js";
 
-/** Docker's own default between the stop signal and the kill. */
+/** Docker's default for the time between the stop signal and SIGKILL. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 const DEFAULT_REPLICAS = 1;
 const DEFAULT_UPDATE_PARALLELISM = 1;
-/** Ended runs of a cron job that are kept when its spec does not say. */
+/** Default for the number of ended runs of a cron job that are kept. */
 export const DEFAULT_CRON_HISTORY = 3;
 
 /**
- * Fills in what a spec leaves open, so that nobody downstream asks twice and two specs that mean the same are equal.
- * Idempotent; the argument is not changed.
+ * Returns a copy of the spec with the defaults for all fields that are not set. Specs with the same meaning become equal,
+ * and readers of a spec need no defaults of their own. Idempotent.
  */
 export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
   return {
@@ -68,7 +68,7 @@ function restartDefaults(restart: RestartPolicy | undefined, isJob: boolean): Re
   return { ...policy, condition: policy.condition || (isJob ? ON_FAILURE : ANY) };
 }
 
-/** Two runs side by side are for jobs that say they can bear it. */
+/** Runs of a cron job do not overlap unless its spec allows it. */
 function cronDefaults(cron: CronSpec): CronSpec {
   return {
     ...cron,
@@ -77,7 +77,7 @@ function cronDefaults(cron: CronSpec): CronSpec {
   };
 }
 
-/** The order stays open: it depends on the rest of the spec, which may change while nobody says another order. */
+/** The update order has no fixed default: it depends on other fields, which a later update can change. */
 function updateDefaults(update: UpdateConfig | undefined): UpdateConfig {
   const config = update ?? UpdateConfig.fromPartial({});
   return { ...config, parallelism: config.parallelism ?? DEFAULT_UPDATE_PARALLELISM };

@@ -1,14 +1,14 @@
 import { parseAddressRange } from "./address-range.js";
 
-/** A placement constraint: what a node's attribute must be, or must not be. */
+/** A placement constraint: a condition on an attribute of a node. */
 export interface Constraint {
   readonly kind: "constraint";
-  /** See `ATTRIBUTES`; `node.labels.KEY` and `engine.labels.KEY` besides. */
+  /** One of `ATTRIBUTES`, `node.labels.KEY` or `engine.labels.KEY`. */
   readonly attribute: string;
   readonly operator: ConstraintOperator;
   /**
-   * One for `==` and `!=`, none for the last two. `*` in a value stands for any letters and `?` for one, except for
-   * `node.ip`, whose values are addresses or networks.
+   * One value for `==` and `!=`, one or more for `in` and `not in`, none for `exists` and `not exists`. In a value, `*`
+   * matches any characters and `?` matches one. The values of `node.ip` are addresses or networks.
    */
   readonly values: readonly string[];
 }
@@ -27,14 +27,16 @@ const MAX_LENGTH = 512;
 const VALUE = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
 
 /**
- * Parses Swarm's syntax (`node.labels.zone == a`, spaces optional) and three forms more: `node.labels.zone in (a, b)`,
- * `node.labels.zone not in (a, b)`, and `node.labels.ssd` or `!node.labels.ssd` for whether there is such a label.
+ * Parses a placement constraint in Swarm's syntax (`node.labels.zone == a`), or in one of these extensions:
+ * `node.labels.zone in (a, b)`, `node.labels.zone not in (a, b)`, and `node.labels.ssd` or `!node.labels.ssd`, which
+ * require that the label exists or does not exist.
  */
 export function parseConstraint(text: string): ParsedConstraint {
-  if (text.length > MAX_LENGTH) return invalid(`a constraint has at most ${MAX_LENGTH} characters`);
-  const raw = split(text.trim());
+  if (text.length > MAX_LENGTH)
+    return invalid(`the constraint is too long (${text.length} characters, maximum ${MAX_LENGTH})`);
+  const raw = splitConstraint(text.trim());
   if (raw === undefined) {
-    return invalid(`${JSON.stringify(text)} is not a constraint: write it like "node.labels.zone == a"`);
+    return invalid(`${JSON.stringify(text)} is not a constraint: use a form such as "node.labels.zone == a"`);
   }
   const attribute = canonicalAttribute(raw.attribute);
   const values = raw.values.map((value) => value.trim());
@@ -44,27 +46,32 @@ export function parseConstraint(text: string): ParsedConstraint {
     : invalid(reason);
 }
 
-/** As in Swarm, letter case matters in the keys of labels alone. */
+/** Converts an attribute to lower case, except for the key of a label. As in Swarm, only label keys are case-sensitive. */
 export function canonicalAttribute(text: string): string {
   const lower = text.toLowerCase();
   const prefix = LABEL_PREFIXES.find((candidate) => lower.startsWith(candidate));
   return prefix === undefined ? lower : prefix + text.slice(prefix.length);
 }
 
-type Raw = Omit<Constraint, "kind">;
+/** The parts of a constraint as written. */
+type RawConstraint = Omit<Constraint, "kind">;
 
-function split(text: string): Raw | undefined {
-  const [, compared, sign, value] = COMPARISON.exec(text) ?? [];
-  if (compared !== undefined && value !== undefined) {
-    return { attribute: compared, operator: sign === "!=" ? "!=" : "==", values: [value] };
+function splitConstraint(text: string): RawConstraint | undefined {
+  const [, attribute, sign, value] = COMPARISON.exec(text) ?? [];
+  if (attribute !== undefined && value !== undefined) {
+    return { attribute, operator: sign === "!=" ? "!=" : "==", values: [value] };
   }
-  const [, member, not, list] = MEMBERSHIP.exec(text) ?? [];
-  if (member !== undefined && list !== undefined) {
-    return { attribute: member, operator: not === undefined ? "in" : "not in", values: list.split(",") };
+  const [, listAttribute, not, list] = MEMBERSHIP.exec(text) ?? [];
+  if (listAttribute !== undefined && list !== undefined) {
+    return {
+      attribute: listAttribute,
+      operator: not === undefined ? "in" : "not in",
+      values: list.split(","),
+    };
   }
-  const [, bang, label] = EXISTENCE.exec(text) ?? [];
+  const [, negation, label] = EXISTENCE.exec(text) ?? [];
   if (label === undefined || !isLabel(canonicalAttribute(label))) return undefined;
-  return { attribute: label, operator: bang === "!" ? "not exists" : "exists", values: [] };
+  return { attribute: label, operator: negation === "!" ? "not exists" : "exists", values: [] };
 }
 
 const isLabel = (attribute: string): boolean => LABEL_PREFIXES.some((prefix) => attribute.startsWith(prefix));
@@ -76,17 +83,17 @@ function attributeProblem(attribute: string): string | undefined {
     const key = attribute.slice(prefix.length);
     return LABEL_KEY.test(key) ? undefined : `${JSON.stringify(key)} is not a label key`;
   }
-  return `nodes have no attribute ${JSON.stringify(attribute)}: there are ${ATTRIBUTES.join(", ")}, node.labels.KEY and engine.labels.KEY`;
+  return `unknown node attribute ${JSON.stringify(attribute)}: use ${ATTRIBUTES.join(", ")}, node.labels.KEY or engine.labels.KEY`;
 }
 
 function valuesProblem(attribute: string, values: readonly string[]): string | undefined {
   for (const value of values) {
     if (value === "") return "the constraint has no value";
     if (!VALUE.test(value)) {
-      return `${JSON.stringify(value)} has characters that a constraint cannot hold`;
+      return `${JSON.stringify(value)} contains invalid characters`;
     }
     if (attribute === "node.ip" && parseAddressRange(value) === undefined) {
-      return `${JSON.stringify(value)} is neither an IP address nor a network such as 192.0.2.0/24`;
+      return `${JSON.stringify(value)} is not an IP address or a network such as 192.0.2.0/24`;
     }
   }
   return undefined;

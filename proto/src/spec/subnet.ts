@@ -1,4 +1,4 @@
-/** A block of IPv4 addresses: the first one as a number, and how many leading bits they share. */
+/** A block of IPv4 addresses: its first address as a number, and the length of the prefix that all of them share. */
 export interface Subnet {
   readonly base: number;
   readonly prefix: number;
@@ -7,7 +7,10 @@ export interface Subnet {
 const ADDRESS_BITS = 32;
 const OCTET = /^(?:0|[1-9][0-9]{0,2})$/;
 
-/** "10.64.0.1" as a number; undefined for anything else. Leading zeros are refused: some read them as octal. */
+/**
+ * Parses an address such as "10.64.0.1" to a number. Returns undefined for any other text, including octets with leading
+ * zeros, which some programs read as octal.
+ */
 export function parseIpv4(text: string): number | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;
@@ -19,11 +22,12 @@ export function parseIpv4(text: string): number | undefined {
   return address;
 }
 
+/** Formats an address: the inverse of `parseIpv4`. */
 export function ipv4Text(address: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join(".");
 }
 
-/** "10.64.0.0/18"; undefined for what is no subnet, also for one with bits set behind its prefix ("10.64.0.1/18"). */
+/** Parses a subnet such as "10.64.0.0/18". Returns undefined for any other text, including one with host bits set. */
 export function parseSubnet(text: string): Subnet | undefined {
   const [address = "", length = "", ...rest] = text.split("/");
   const base = parseIpv4(address);
@@ -33,19 +37,22 @@ export function parseSubnet(text: string): Subnet | undefined {
   return { base, prefix };
 }
 
+/** Formats a subnet: the inverse of `parseSubnet`. */
 export function subnetText({ base, prefix }: Subnet): string {
   return `${ipv4Text(base)}/${prefix}`;
 }
 
-/** How many addresses it has. */
+/** Returns the number of addresses in a subnet. */
 export function subnetSize({ prefix }: Pick<Subnet, "prefix">): number {
   return 2 ** (ADDRESS_BITS - prefix);
 }
 
+/** Whether an address is in a subnet. */
 export function subnetHas(subnet: Subnet, address: number): boolean {
   return address >= subnet.base && address < subnet.base + subnetSize(subnet);
 }
 
+/** Whether two subnets have an address in common. */
 export function subnetsOverlap(a: Subnet, b: Subnet): boolean {
   return subnetHas(a, b.base) || subnetHas(b, a.base);
 }

@@ -7,6 +7,7 @@ import {
 import { parseSchedule } from "./schedule.js";
 import type { Report } from "./violation.js";
 
+/** Maximum number of tasks of a service. */
 export const MAX_REPLICAS = 100_000;
 /** Each finished run keeps its tasks, and their containers on the nodes. */
 const MAX_HISTORY = 1_000;
@@ -14,11 +15,12 @@ const MAX_HISTORY = 1_000;
 /** Checks the mode of a service, its schedule, and its autoscaling. */
 export function validateModes(spec: ServiceSpec, report: Report): void {
   const { mode, cron, autoscale } = spec;
-  if (mode?.$case === "replicated") count(mode.value.replicas, "replicated.replicas", "replicas", report);
+  if (mode?.$case === "replicated")
+    validateCount(mode.value.replicas, "replicated.replicas", "replicas", report);
   if (mode?.$case === "replicatedJob") {
     const { totalCompletions, maxConcurrent } = mode.value;
-    count(totalCompletions, "replicated_job.total_completions", "completions", report);
-    count(maxConcurrent, "replicated_job.max_concurrent", "tasks at a time", report);
+    validateCount(totalCompletions, "replicated_job.total_completions", "completions", report);
+    validateCount(maxConcurrent, "replicated_job.max_concurrent", "tasks at a time", report);
   }
   const isJob = mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
   if (isJob) validateJob(spec, report);
@@ -26,9 +28,9 @@ export function validateModes(spec: ServiceSpec, report: Report): void {
   if (autoscale !== undefined) validateAutoscale(autoscale, mode?.$case === "replicated", report);
 }
 
-function count(value: number, path: string, what: string, report: Report): void {
+function validateCount(value: number, path: string, noun: string, report: Report): void {
   if (Number.isInteger(value) && value >= 0 && value <= MAX_REPLICAS) return;
-  report(path, `${value} ${what} is out of range (0 to ${MAX_REPLICAS})`);
+  report(path, `${value} ${noun} is out of range (0 to ${MAX_REPLICAS})`);
 }
 
 function validateJob({ task, ports, rollback }: ServiceSpec, report: Report): void {
@@ -50,7 +52,7 @@ function validateCron(cron: CronSpec, isJob: boolean, report: Report): void {
 }
 
 function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, report: Report): void {
-  const { min, max, targetCpuPercent, targetConnections } = autoscale;
+  const { min, max, targetCpuPercent, targetConnections, scaleUpWindowMs, scaleDownWindowMs } = autoscale;
   if (!isReplicated) report("autoscale", "only a replicated service can be autoscaled");
   // Without a running replica there is no usage to scale by.
   if (min < 1)
@@ -58,7 +60,7 @@ function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, repo
       "autoscale.min",
       "the minimum must be at least 1, since usage can only be measured on running replicas",
     );
-  count(max, "autoscale.max", "replicas", report);
+  validateCount(max, "autoscale.max", "replicas", report);
   if (min > max) report("autoscale.max", `the maximum (${max}) is below the minimum (${min})`);
   const targets = { target_cpu_percent: targetCpuPercent, target_connections: targetConnections };
   for (const [name, target] of Object.entries(targets)) {
@@ -68,8 +70,8 @@ function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, repo
   if (targetCpuPercent === 0 && targetConnections === 0) {
     report("autoscale", "no target is set; set a CPU percentage, connections per replica, or both");
   }
-  for (const name of ["scale_up_window_ms", "scale_down_window_ms"] as const) {
-    const windowMs = name === "scale_up_window_ms" ? autoscale.scaleUpWindowMs : autoscale.scaleDownWindowMs;
-    if ((windowMs ?? 0) < 0) report(`autoscale.${name}`, "the window is negative");
+  const windows = { scale_up_window_ms: scaleUpWindowMs, scale_down_window_ms: scaleDownWindowMs };
+  for (const [name, windowMs = 0] of Object.entries(windows)) {
+    if (windowMs < 0) report(`autoscale.${name}`, "the window is negative");
   }
 }

@@ -7,12 +7,12 @@ import type { Report } from "./violation.js";
 export function validateMounts(mounts: readonly Mount[], path: string, report: Report): void {
   const targets = new Map<string, number>();
   mounts.forEach((mount, index) => {
-    const here = `${path}[${index}]`;
-    validateMount(mount, here, report);
+    const mountPath = `${path}[${index}]`;
+    validateMount(mount, mountPath, report);
     const target = mount.target.replace(/\/+$/, "");
     const first = targets.get(target);
     if (first !== undefined)
-      report(`${here}.target`, `${path}[${first}] has the same target ${mount.target}`);
+      report(`${mountPath}.target`, `${path}[${first}] has the same target ${mount.target}`);
     else targets.set(target, index);
   });
 }

@@ -16,8 +16,8 @@ const MAX_SPEC_BYTES = 512 * 1024;
 const MIN_MEMORY_LIMIT_BYTES = 6 * 1024 * 1024;
 
 /**
- * Returns the violations of a spec, in the order of its fields; empty when it is valid. Expects that defaults are
- * applied. Does not check what depends on the cluster, such as ports of other services and free resources.
+ * Returns the violations of a spec, in the order of its fields; empty when it is valid. The CLI and the leader call it
+ * after `applySpecDefaults`. Does not check rules that depend on the cluster, such as ports of other services.
  */
 export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   const violations: Violation[] = [];

@@ -1,10 +1,10 @@
-/** A violation of a spec's rules. */
+/** A violation of the rules for service specs and network specs. */
 export interface Violation {
   /** Path of the field in the spec: `task.container.mounts[0].target`. */
   readonly path: string;
-  /** What is wrong, and what would be valid. Shown to users. */
+  /** The problem and how to fix it, for users. */
   readonly message: string;
 }
 
-/** Reports a violation. */
+/** Adds a violation to the result of a validation. */
 export type Report = (path: string, message: string) => void;

@@ -4,12 +4,13 @@ import type { Cli, GlobalOptions } from "../process/cli.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "./contexts.js";
 import { createFailoverClient } from "./failover-client.js";
 
-/** Address of a server on this machine with the default `--listen`. */
+/** Address of a server that runs on this machine with the default `--listen`. */
 export const DEFAULT_SERVER = "127.0.0.1:7400";
 
+/** The typed calls of the control service. */
 export type ControlClient = RpcClient<typeof ControlServiceService>;
 
-/** Runs a function with a connection to the servers, then closes the connection. */
+/** Connects a command to the servers of the cluster, runs it, then closes the connection. */
 export async function withClient<T>(
   cli: Cli,
   options: GlobalOptions,
@@ -29,27 +30,27 @@ export async function withClient<T>(
 
 /** Returns the server addresses, `HOST:PORT,…`, of `--server`, else `BERTH_SERVER`, else the current context. */
 export async function resolveServerAddresses(cli: Cli, options: GlobalOptions): Promise<string> {
-  const given = options.server ?? cli.env.BERTH_SERVER;
-  if (given !== undefined && given !== "") return parseServerAddresses(given);
+  const explicit = options.server ?? cli.env.BERTH_SERVER;
+  if (explicit !== undefined && explicit !== "") return parseServerAddresses(explicit);
   const { current, contexts } = await readContexts(configPath(cli));
   const saved = contexts[current]?.server;
   if (saved !== undefined) return parseServerAddresses(saved);
   if (current === DEFAULT_CONTEXT) return DEFAULT_SERVER;
-  const message = `the current context ${JSON.stringify(current)} does not exist: select another one with berth context use NAME`;
+  const message = `no such context: ${current}: select another one with berth context use NAME`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
 /** Normalizes a list of addresses. @throws BerthError BERTH_INPUT_INVALID unless it is `HOST:PORT,…`. */
 export function parseServerAddresses(list: string): string {
   const addresses = list.split(",").map((part) => part.trim());
-  for (const address of addresses) checkAddress(address);
+  for (const address of addresses) requireValidAddress(address);
   return addresses.join(",");
 }
 
 const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
 const MAX_PORT = 65_535;
 
-function checkAddress(text: string): void {
+function requireValidAddress(text: string): void {
   const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
   if (port >= 1 && port <= MAX_PORT) return;
   const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as ${DEFAULT_SERVER}`;

@@ -2,9 +2,10 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BerthError } from "@berth/proto";
 
+/** Name of the context that is used when none is selected. */
 export const DEFAULT_CONTEXT = "default";
 
-/** The saved contexts by name, and the current one. */
+/** The content of the configuration file: the saved contexts by name, and the current one. */
 export interface ContextConfig {
   readonly current: string;
   readonly contexts: Readonly<Record<string, SavedContext>>;
@@ -28,7 +29,10 @@ export function configPath({ env, homeDirectory }: ConfigLocation): string {
   return join(base, "berth", "config.json");
 }
 
-/** Reads the saved contexts. Without a file there are none. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Reads the saved contexts. Returns no contexts when the file does not exist.
+ * @throws BerthError BERTH_INPUT_INVALID when the file cannot be read or is invalid.
+ */
 export async function readContexts(path: string): Promise<ContextConfig> {
   try {
     return parseConfig(JSON.parse(await readFile(path, "utf8")));
@@ -39,7 +43,7 @@ export async function readContexts(path: string): Promise<ContextConfig> {
   }
 }
 
-/** Replaces the file atomically. */
+/** Saves contexts by replacing the file atomically. */
 export async function writeContexts(path: string, config: ContextConfig): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -53,6 +57,7 @@ export async function writeContexts(path: string, config: ContextConfig): Promis
   }
 }
 
+/** @throws Error when the value is not a configuration. The caller adds the path of the file. */
 function parseConfig(value: unknown): ContextConfig {
   if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {
     throw new Error("current or contexts is missing");
@@ -60,7 +65,7 @@ function parseConfig(value: unknown): ContextConfig {
   const contexts: Record<string, SavedContext> = {};
   for (const [name, saved] of Object.entries(value.contexts)) {
     if (!isRecord(saved) || typeof saved.server !== "string")
-      throw new Error(`the context ${name} has no server`);
+      throw new Error(`context ${name} has no server`);
     contexts[name] = { server: saved.server };
   }
   return { current: value.current, contexts };

@@ -11,16 +11,16 @@ interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Delay between connection attempts to two servers. A server on the same network accepts in a fraction of it. */
+/** Delay before the next server is tried in parallel. A server on the same network accepts much sooner. */
 const STAGGER_MS = 150;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /**
- * Probes of a server's host during a call. A host without power does not reset its connections, so without probes a
- * call would wait until its deadline. The host counts as alive at first, since it accepted a connection.
+ * Settings for probing a server's host during a call. A host that loses power does not reset its connections, so
+ * without probes the call would wait until its deadline. The host has accepted a connection, so it is known to answer.
  */
 const HOST_PROBE = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
-/** Shorter calls are not probed. */
+/** Time after which a call starts to probe the host. */
 const PROBE_AFTER_MS = 500;
 
 export interface FailoverClient {
@@ -29,9 +29,9 @@ export interface FailoverClient {
 }
 
 /**
- * Creates a client of several servers, any of which can answer for the cluster. It connects to the first server that
- * accepts. When that server is lost, the call is repeated on another one, unless the call sends a stream or its
- * response has started: all other calls of the control service can be repeated.
+ * Creates a client for several servers, any of which can answer for the cluster. It connects to the first server that
+ * accepts. When that server is lost, the client repeats the call on another one. It does not repeat a call that sends a
+ * stream, or whose response has started. All other calls of the control service are safe to repeat.
  */
 export function createFailoverClient(addresses: readonly [string, ...string[]]): FailoverClient {
   const pool = new ServerPool(addresses);
@@ -51,7 +51,7 @@ async function callWithFailover(
   options: CallOptions = {},
 ): Promise<unknown> {
   for (let attempt = 1; ; attempt++) {
-    const server = await pool.current(options.signal);
+    const server = await pool.connect(options.signal);
     const probed = withHostProbe(server.address, options);
     try {
       return await (server.calls[name] as Method)(input, probed.options);
@@ -72,7 +72,7 @@ async function* streamWithFailover(
 ): AsyncGenerator<unknown> {
   const isRepeatable = !ControlServiceService[name].requestStream;
   for (let attempt = 1, hasStarted = false; ; attempt++) {
-    const server = await pool.current(options.signal);
+    const server = await pool.connect(options.signal);
     const probed = withHostProbe(server.address, options);
     try {
       const messages = (server.calls[name] as Method)(input, probed.options) as AsyncIterable<unknown>;
@@ -91,6 +91,7 @@ async function* streamWithFailover(
   }
 }
 
+/** Holds the connection to one of several servers. */
 class ServerPool {
   readonly #addresses: readonly [string, ...string[]];
   #connection: RpcConnection<Control> | undefined;
@@ -103,15 +104,15 @@ class ServerPool {
     return this.#addresses.length;
   }
 
-  /** Returns the connection in use, or connects to the first server that accepts. */
-  async current(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
+  /** Returns the open connection, or connects to the first server that accepts. */
+  async connect(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
     if (this.#connection !== undefined) return this.#connection;
     const address = (await firstReachable(this.#addresses, signal)) ?? this.#addresses[0];
     this.#connection ??= createRpcClient(ControlServiceService, { address });
     return this.#connection;
   }
 
-  /** Closes a lost connection. Other calls in progress on it fail, too, and move to another server. */
+  /** Closes a lost connection. Other calls in progress on it fail and are repeated on another server. */
   disconnect(server: RpcConnection<Control>): void {
     if (this.#connection === server) this.#connection = undefined;
     server.close();
@@ -151,23 +152,27 @@ function firstReachable(
 ): Promise<string | undefined> {
   const sockets: Socket[] = [];
   const timers: NodeJS.Timeout[] = [];
+  let onAbort = (): void => {};
   return new Promise<string | undefined>((resolve) => {
-    let pending = addresses.length;
-    signal?.addEventListener("abort", () => resolve(undefined), { once: true });
+    onAbort = () => resolve(undefined);
+    let pendingCount = addresses.length;
+    if (signal?.aborted) resolve(undefined);
+    signal?.addEventListener("abort", onAbort, { once: true });
     timers.push(setTimeout(() => resolve(undefined), CONNECT_TIMEOUT_MS));
     const tryConnect = (address: string): void => {
       const socket = connect(splitAddress(address));
       sockets.push(socket);
       socket.once("connect", () => resolve(address));
       socket.on("error", () => {
-        pending -= 1;
-        if (pending === 0) resolve(undefined);
+        pendingCount -= 1;
+        if (pendingCount === 0) resolve(undefined);
       });
     };
     for (const [index, address] of addresses.entries()) {
       timers.push(setTimeout(() => tryConnect(address), index * STAGGER_MS));
     }
   }).finally(() => {
+    signal?.removeEventListener("abort", onAbort);
     for (const timer of timers) clearTimeout(timer);
     for (const socket of sockets) socket.destroy();
   });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isBerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** An election takes a few seconds. After this time the error is shown to the user. */
+/** How long calls are retried without a leader. An election takes a few seconds. */
 const GIVE_UP_AFTER_MS = 15_000;
 
 /** Pause before a failed call is retried. */
@@ -14,17 +14,17 @@ const REOPEN_DELAY_MS = 1_000;
 /** A stream that fails within this time and without a message was never established. */
 const ESTABLISHED_AFTER_MS = 1_000;
 
-/** Whether the servers are electing a leader. The same server can answer again within seconds. */
+/** Whether a call failed because the servers are electing a leader. The same call can succeed within seconds. */
 export function isElection(error: unknown): boolean {
   return isBerthError(error, "BERTH_NO_LEADER") || isBerthError(error, "BERTH_NOT_LEADER");
 }
 
-/** Whether the connection to the server is lost. A server that shuts down cancels the calls in progress. */
+/** Whether a call failed because the connection was lost. A server that shuts down cancels its calls in progress. */
 export function isConnectionLost(error: unknown): boolean {
   return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
 }
 
-/** Whether an open stream can fail like this when the leader changes, so that it is worth opening it again. */
+/** Whether a stream may have failed because of a leader change, so that it should be opened again. */
 export function isLeaderChange(error: unknown): boolean {
   return isElection(error) || isConnectionLost(error) || isBerthError(error, "BERTH_ETCD_UNAVAILABLE");
 }
@@ -43,8 +43,8 @@ export async function retryDuringElection<T>(cli: Cli, call: () => Promise<T>): 
 }
 
 /**
- * Reads an endless stream and opens it again after a leader change. `open` must skip what was already read. Fails at
- * once when the first attempt cannot connect, and when the servers have no leader for 15 s.
+ * Reads an endless stream, and opens it again after a leader change. `open` must skip messages that were already read.
+ * Fails when the first attempt cannot connect, or when the servers have no leader for 15 s.
  */
 export async function* resumeStream<T>(
   cli: Cli,
@@ -52,10 +52,10 @@ export async function* resumeStream<T>(
   signal: AbortSignal = cli.signal,
 ): AsyncGenerator<T> {
   let isEstablished = false;
-  let openedMs = 0;
+  let openedAtMs = 0;
   let failingSinceMs: number | undefined;
-  const opened = async function* (): AsyncGenerator<T> {
-    openedMs = cli.now();
+  const openAndTrack = async function* (): AsyncGenerator<T> {
+    openedAtMs = cli.now();
     for await (const message of open()) {
       isEstablished = true;
       failingSinceMs = undefined;
@@ -64,11 +64,11 @@ export async function* resumeStream<T>(
   };
   const shouldReopen = (error: unknown): boolean => {
     const nowMs = cli.now();
-    isEstablished ||= nowMs - openedMs > ESTABLISHED_AFTER_MS;
+    isEstablished ||= nowMs - openedAtMs > ESTABLISHED_AFTER_MS;
     failingSinceMs ??= nowMs;
     return isEstablished && isLeaderChange(error) && nowMs - failingSinceMs <= GIVE_UP_AFTER_MS;
   };
-  yield* reopenStream(opened, { signal, delayMs: REOPEN_DELAY_MS, shouldReopen });
+  yield* reopenStream(openAndTrack, { signal, delayMs: REOPEN_DELAY_MS, shouldReopen });
 }
 
 export interface ReopenOptions {

@@ -28,16 +28,11 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
 }
 
 /** Sets the network mode for the external networks "host", "none" and "bridge", as Swarm does. */
-function applyHostNetwork({
-  container,
-  networks,
-  networkPlaces: attachmentPlaces,
-  context,
-}: ServiceDraft): void {
+function applyHostNetwork({ container, networks, networkPlaces, context }: ServiceDraft): void {
   for (const { key, network } of networks) {
     if (network.mode === undefined) continue;
     container.networkMode = network.mode;
-    const place = attachmentPlaces.get(network.name);
+    const place = networkPlaces.get(network.name);
     if (networks.length === 1 || place === undefined) continue;
     context.diagnostics.error(place, `${key} is a network of the host and cannot be combined with others`);
   }

@@ -1,15 +1,16 @@
-import type { ResourceUsage, WatchedNodeStats, WatchedTaskStats, WatchStatsResponse } from "@berth/proto";
+import {
+  assertNever,
+  type ResourceUsage,
+  type WatchedNodeStats,
+  type WatchedTaskStats,
+  type WatchStatsResponse,
+} from "@berth/proto";
 import { formatBytes } from "./human.js";
 import { shortId } from "./services.js";
 import { type Column, formatTable, truncate } from "./table.js";
 
-const SORTS = ["cpu", "mem", "net"] as const;
-
-export type StatsSort = (typeof SORTS)[number];
-
-export function isStatsSort(text: string): text is StatsSort {
-  return SORTS.some((sort) => sort === text);
-}
+/** The column by which tasks are sorted. */
+export type StatsSort = "cpu" | "mem" | "net";
 
 export interface StatsLinesOptions {
   readonly sort: StatsSort;
@@ -23,11 +24,11 @@ export function statsLines(
   { nodes, tasks, omittedTasks }: WatchStatsResponse,
   { sort, rows = Number.POSITIVE_INFINITY, columns = Number.POSITIVE_INFINITY }: StatsLinesOptions,
 ): readonly string[] {
-  const nodeLines = [...linesOf(formatTable(NODE_COLUMNS, nodes)), ""];
-  const taskLines = linesOf(formatTable(TASK_COLUMNS, sorted(tasks, sort)));
+  const nodeLines = [...splitLines(formatTable(NODE_COLUMNS, nodes)), ""];
+  const taskLines = splitLines(formatTable(TASK_COLUMNS, sortTasks(tasks, sort)));
   const all = [...nodeLines, ...taskLines];
   const hidden = Math.max(0, all.length - rows) + omittedTasks;
-  // The last line counts the hidden ones.
+  // The last line shows the number of hidden lines.
   const shown = hidden === 0 ? all : all.slice(0, Math.max(0, rows - 1));
   const lines = hidden === 0 ? shown : [...shown, `… ${hidden + Number(all.length > rows)} more`];
   return lines.map((line) => truncate(line, columns));
@@ -44,7 +45,7 @@ export function statsJson({ nodes, tasks }: WatchStatsResponse, sort: StatsSort)
       tasks: count,
       ...usageJson(stats?.usage),
     })),
-    tasks: sorted(tasks, sort).map(
+    tasks: sortTasks(tasks, sort).map(
       ({ taskId, serviceName, slot, nodeHostname, usage, memoryLimitBytes }) => ({
         id: taskId,
         service: serviceName,
@@ -66,7 +67,7 @@ function usageJson(usage: ResourceUsage | undefined) {
   };
 }
 
-function sorted(tasks: readonly WatchedTaskStats[], sort: StatsSort): readonly WatchedTaskStats[] {
+function sortTasks(tasks: readonly WatchedTaskStats[], sort: StatsSort): readonly WatchedTaskStats[] {
   return [...tasks].sort((a, b) => sortValue(b.usage, sort) - sortValue(a.usage, sort));
 }
 
@@ -79,6 +80,8 @@ function sortValue(usage: ResourceUsage | undefined, sort: StatsSort): number {
       return usage.memoryBytes;
     case "net":
       return usage.receivedBytesPerSecond + usage.sentBytesPerSecond;
+    default:
+      return assertNever(sort);
   }
 }
 
@@ -120,6 +123,6 @@ function rateText(bytesPerSecond: number | undefined): string {
   return bytesPerSecond === undefined ? "-" : formatBytes(Math.round(bytesPerSecond));
 }
 
-function linesOf(table: string): readonly string[] {
+function splitLines(table: string): readonly string[] {
   return table.trimEnd().split("\n");
 }

@@ -7,7 +7,7 @@ import { styled } from "../../output/style.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Width of the longest reason. */
+/** Number of characters of the longest reason. */
 const REASON_WIDTH = 17;
 
 export interface EventsOptions extends GlobalOptions {
@@ -18,15 +18,15 @@ export interface EventsOptions extends GlobalOptions {
   readonly node?: string;
 }
 
-/** `berth events` */
+/** `berth events`: prints events, and with `--follow` continues across leader changes. */
 export async function showEvents(cli: Cli, options: EventsOptions): Promise<void> {
   const { follow = false, service = "", stack = "", node = "" } = options;
   const nowMs = cli.now();
   let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
-  let last: ClusterEvent | undefined;
+  let lastEvent: ClusterEvent | undefined;
   await withClient(cli, options, async (client) => {
     const open = () => {
-      const resume = { afterEpoch: last?.epoch ?? 0, afterSequence: last?.sequence ?? 0 };
+      const resume = { afterEpoch: lastEvent?.epoch ?? 0, afterSequence: lastEvent?.sequence ?? 0 };
       return client.streamEvents(
         { follow, sinceMs, service, stack, node, ...resume },
         { signal: cli.signal },
@@ -35,19 +35,20 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
     for await (const { message } of follow ? resumeStream(cli, open) : open()) {
       if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
       if (message?.$case !== "event") continue;
-      last = message.value;
-      sinceMs = Math.max(sinceMs, last.timeMs + 1);
-      cli.stdout.write(options.output === "json" ? eventJson(last) : eventLine(cli, last));
+      const event = message.value;
+      lastEvent = event;
+      sinceMs = Math.max(sinceMs, event.timeMs + 1);
+      cli.stdout.write(options.output === "json" ? eventJson(event) : eventLine(cli, event));
     }
   });
 }
 
 function eventLine(cli: Cli, event: ClusterEvent): string {
   const { timeMs, reason, message, isWarning, isReconstructed } = event;
-  const code = reason.padEnd(REASON_WIDTH);
+  const paddedReason = reason.padEnd(REASON_WIDTH);
   const cells = [
     styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
-    isWarning ? styled(cli, cli.stdout, "yellow", code) : code,
+    isWarning ? styled(cli, cli.stdout, "yellow", paddedReason) : paddedReason,
     subjectOf(event),
     oneLine(message),
     isReconstructed ? styled(cli, cli.stdout, "dim", "(reconstructed)") : "",
@@ -55,7 +56,7 @@ function eventLine(cli: Cli, event: ClusterEvent): string {
   return `${cells.filter((cell) => cell !== "").join("  ")}\n`;
 }
 
-/** Returns what the event is about: `shop_web.1.k2j3h4@host-2`, `shop_web` or `host-2`. */
+/** Returns the subject of the event: `shop_web.1.k2j3h4@host-2`, `shop_web` or `host-2`. */
 function subjectOf({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
   const task = taskId === "" ? "" : `${slot === 0 ? "" : `.${slot}`}.${shortId(taskId)}`;
   const node = serviceName !== "" && nodeHostname !== "" ? `@${nodeHostname}` : nodeHostname;

@@ -9,7 +9,7 @@ export interface RebalanceOptions extends GlobalOptions {
   readonly maxMoves?: string;
 }
 
-/** `berth rebalance` */
+/** `berth rebalance`: asks the leader to move tasks to less loaded nodes, and prints the moves. */
 export async function rebalance(cli: Cli, options: RebalanceOptions): Promise<void> {
   const request = { dryRun: options.dryRun ?? false, maxMoves: parseMaxMoves(options.maxMoves) };
   const { moves } = await withClient(cli, options, (client) =>

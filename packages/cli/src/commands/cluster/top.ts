@@ -2,12 +2,12 @@ import type { WatchStatsResponse } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { resumeStream } from "../../client/leader-change.js";
 import { FullScreen } from "../../output/full-screen.js";
-import { isStatsSort, type StatsSort, statsJson, statsLines } from "../../output/stats-table.js";
+import { type StatsSort, statsJson, statsLines } from "../../output/stats-table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 const INTERVAL_MS = 2_000;
 
-/** Height of a terminal without a known size. */
+/** Height that is assumed for a terminal whose size is unknown. */
 const DEFAULT_ROWS = 24;
 
 const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([
@@ -22,10 +22,10 @@ export interface TopOptions extends GlobalOptions {
   readonly service?: string;
   readonly node?: string;
   readonly once?: boolean;
-  readonly sort: string;
+  readonly sort: StatsSort;
 }
 
-/** `berth top` */
+/** `berth top`: redraws the usage of nodes and tasks on a terminal, otherwise prints one table per sample. */
 export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   const { service = "", node = "", once = false } = options;
   const quit = new AbortController();
@@ -47,18 +47,19 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   });
 }
 
+/** Displays samples until the command ends. */
 interface View {
   show(stats: WatchStatsResponse): void;
   close(): void;
 }
 
 function plainView(cli: Cli, options: TopOptions): View {
-  const sort = sortOf(options);
+  const { sort } = options;
   return {
     show: (stats) => {
       const isJson = options.output === "json";
-      const text = isJson ? [JSON.stringify(statsJson(stats, sort))] : statsLines(stats, { sort });
-      cli.stdout.write(`${text.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
+      const lines = isJson ? [JSON.stringify(statsJson(stats, sort))] : statsLines(stats, { sort });
+      cli.stdout.write(`${lines.join("\n")}\n${isJson || options.once ? "" : "\n"}`);
     },
     close: () => {},
   };
@@ -69,11 +70,11 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
   const { streams } = cli;
   const screen = new FullScreen(cli.stdout);
   const closed = new AbortController();
-  let sort = sortOf(options);
-  let last: WatchStatsResponse | undefined;
+  let { sort } = options;
+  let latest: WatchStatsResponse | undefined;
   const draw = (): void => {
     const rows = streams.size()?.rows ?? DEFAULT_ROWS;
-    if (last !== undefined) screen.draw(statsLines(last, { sort, rows, columns: cli.stdout.columns }));
+    if (latest !== undefined) screen.draw(statsLines(latest, { sort, rows, columns: cli.stdout.columns }));
   };
   const onKey = (key: string): void => {
     if (key === "q" || key === CTRL_C) quit();
@@ -86,7 +87,7 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
   if (streams.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
     show: (stats) => {
-      last = stats;
+      latest = stats;
       draw();
     },
     close: () => {
@@ -101,8 +102,4 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
 async function readKeys({ streams }: Cli, onKey: (key: string) => void, signal: AbortSignal): Promise<void> {
   for await (const bytes of streams.input(signal))
     for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
-}
-
-function sortOf({ sort }: TopOptions): StatsSort {
-  return isStatsSort(sort) ? sort : "cpu";
 }

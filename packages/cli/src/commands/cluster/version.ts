@@ -3,7 +3,7 @@ import { resolveServerAddresses, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Limits the wait for a server that does not respond, since its version is optional. */
+/** Limits the wait for a server. The command succeeds without its version. */
 const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */
@@ -16,9 +16,9 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
       throw error;
     },
   );
-  const isReached = !isBerthError(server);
+  const isReachable = !isBerthError(server);
   if (options.output === "json") {
-    const details = isReached ? { address, ...server } : { address, error: server.message };
+    const details = isReachable ? { address, ...server } : { address, error: server.message };
     printJson(cli, {
       client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION },
       server: details,
@@ -26,7 +26,7 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
     return;
   }
   cli.stdout.write(`Client: ${BERTH_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
-  if (!isReached) cli.stdout.write(`Server: cannot connect to ${address}\n`);
+  if (!isReachable) cli.stdout.write(`Server: cannot connect to ${address}\n`);
   else {
     const { serverVersion, protocolVersion, leaderAddress } = server;
     cli.stdout.write(

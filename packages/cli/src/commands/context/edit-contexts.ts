@@ -12,14 +12,14 @@ interface ContextRow {
   readonly current: boolean;
 }
 
-/** `berth context create NAME --server HOST:PORT`: saves an address, and replaces an existing one. */
+/** `berth context create NAME --server HOST:PORT`: saves an address, or replaces the saved one. */
 export async function createContext(cli: Cli, options: GlobalOptions, name: string): Promise<void> {
   if (!CONTEXT_NAME.test(name))
-    throw invalidContext(
-      `invalid context name ${JSON.stringify(name)}: use letters, digits, -, _ and ., at most 63`,
+    throw invalidContextError(
+      `invalid context name ${JSON.stringify(name)}: use up to 63 letters, digits, -, _ and .`,
     );
   if (options.server === undefined)
-    throw invalidContext("no server address: use berth context create NAME --server HOST:PORT");
+    throw invalidContextError("no server address: use berth context create NAME --server HOST:PORT");
   const path = configPath(cli);
   const config = await readContexts(path);
   const saved = { server: parseServerAddresses(options.server) };
@@ -70,9 +70,9 @@ function requireContext(contexts: Readonly<Record<string, unknown>>, name: strin
   if (Object.hasOwn(contexts, name)) return;
   const known = Object.keys(contexts);
   const hint = known.length === 0 ? "no contexts are saved" : `saved contexts: ${known.join(", ")}`;
-  throw invalidContext(`no such context: ${name} (${hint})`);
+  throw invalidContextError(`no such context: ${name} (${hint})`);
 }
 
-function invalidContext(message: string): BerthError {
+function invalidContextError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

@@ -6,20 +6,22 @@ const MAX_QUEUED = 100;
 
 type InputMessage = NonNullable<ExecInput["message"]>;
 
+/** The request stream of an exec call, into which resizes and signals can be inserted. */
 export interface ExecRequestStream {
-  /** Queues a message. It is sent before any input that has not been read yet. */
+  /** Queues a message, which is sent before any input that has not been read yet. Drops it when the queue is full. */
   send(message: InputMessage): void;
+  /** Yields the start message, then standard input and queued messages. Can be called once. */
   messages(): AsyncGenerator<ExecRequest>;
 }
 
 export interface ExecRequestsOptions {
   readonly start: ExecStart;
   readonly streams: Pick<StandardStreams, "input">;
-  /** Ends the messages. */
+  /** Ends the stream when it aborts. */
   readonly signal: AbortSignal;
 }
 
-/** Creates the request stream of an exec call: the start message, then standard input and queued messages. */
+/** Creates the request stream for one `berth exec`. */
 export function createExecRequests({ start, streams, signal }: ExecRequestsOptions): ExecRequestStream {
   const queue: InputMessage[] = [];
   let wake = (): void => {};
@@ -28,16 +30,17 @@ export function createExecRequests({ start, streams, signal }: ExecRequestsOptio
   async function* messages(): AsyncGenerator<ExecRequest> {
     yield { message: { $case: "start", value: start } };
     const input = streams.input(signal)[Symbol.asyncIterator]();
-    let chunk = start.command?.stdin ? read(input) : undefined;
+    let nextChunk = start.command?.stdin ? readInput(input) : undefined;
     while (!signal.aborted) {
       const woken = new Promise<undefined>((resolve) => {
         wake = () => resolve(undefined);
       });
-      const message = queue.shift() ?? (await (chunk === undefined ? woken : Promise.race([woken, chunk])));
+      const message =
+        queue.shift() ?? (await (nextChunk === undefined ? woken : Promise.race([woken, nextChunk])));
       if (message === undefined) continue;
       yield { message: { $case: "input", value: { message } } };
-      if (message.$case === "stdin") chunk = read(input);
-      if (message.$case === "stdinEnd") chunk = undefined;
+      if (message.$case === "stdin") nextChunk = readInput(input);
+      if (message.$case === "stdinEnd") nextChunk = undefined;
     }
   }
 
@@ -50,7 +53,7 @@ export function createExecRequests({ start, streams, signal }: ExecRequestsOptio
   };
 }
 
-async function read(input: AsyncIterator<Uint8Array>): Promise<InputMessage> {
+async function readInput(input: AsyncIterator<Uint8Array>): Promise<InputMessage> {
   const next = await input.next();
   return next.done ? { $case: "stdinEnd", value: {} } : { $case: "stdin", value: Buffer.from(next.value) };
 }

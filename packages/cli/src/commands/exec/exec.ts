@@ -4,7 +4,7 @@ import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { createExecRequests } from "./exec-request-stream.js";
 
-/** berth itself failed, not the command; as in `docker run`. */
+/** Exit code when berth failed instead of the command, as in `docker run`. */
 const EXIT_BERTH_FAILED = 125;
 const EXIT_INTERRUPTED = 130;
 
@@ -39,7 +39,7 @@ interface ExecTarget {
   readonly command: readonly string[];
 }
 
-/** Connects the standard streams to one command. Restores the terminal however the command ends. */
+/** Connects the standard streams to one command in a container. Always restores the terminal at the end. */
 class ExecSession {
   readonly #cli: Cli;
   readonly #options: ExecOptions;
@@ -68,8 +68,9 @@ class ExecSession {
       }),
     ];
     try {
-      for await (const { output } of client.exec(requests.messages(), { signal })) await this.#handle(output);
-      if (this.#exitCode === undefined) throw connectionLost("the server closed the connection");
+      for await (const { output } of client.exec(requests.messages(), { signal }))
+        await this.#handleOutput(output);
+      if (this.#exitCode === undefined) throw connectionLostError("the server closed the connection");
       return this.#exitCode;
     } finally {
       streams.setRaw(false);
@@ -78,7 +79,7 @@ class ExecSession {
     }
   }
 
-  /** Adds the task to an error after the command has started: its exit code is then unknown. */
+  /** Returns the error for the user. After the command has started, the error names its task, since no exit code is known. */
   describeError(error: unknown): unknown {
     const started = this.#started;
     if (started === undefined || !isBerthError(error)) return error;
@@ -117,7 +118,7 @@ class ExecSession {
     };
   }
 
-  async #handle(output: ExecOutput | undefined): Promise<void> {
+  async #handleOutput(output: ExecOutput | undefined): Promise<void> {
     const message = output?.message;
     switch (message?.$case) {
       case "started":
@@ -131,11 +132,11 @@ class ExecSession {
         this.#exitCode = message.value.exitCode;
         return;
       case undefined:
-        return; // A message that only a newer server sends.
+        return; // Sent by a newer server.
     }
   }
 
-  /** Forwards the first signal to the command, which may handle it. The second one stops waiting for the command. */
+  /** Forwards the first signal to the command, which may handle it. Stops waiting for the command at the second one. */
   #onSignal(forward: () => void): void {
     this.#signalCount += 1;
     if (this.#started !== undefined && this.#signalCount === 1) forward();
@@ -143,7 +144,7 @@ class ExecSession {
   }
 }
 
-/** Takes the value of `-e NAME` from the environment. If it is not set there, it is not passed on, as with Docker. */
+/** Takes the value of `-e NAME` from the environment. An unset variable is not passed to the command, as in Docker. */
 function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
   if (/^[^=]+=/.test(variable)) return [variable];
   if (variable === "" || variable.startsWith("="))
@@ -152,6 +153,6 @@ function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
   return value === undefined ? [] : [`${variable}=${value}`];
 }
 
-function connectionLost(message: string): BerthError {
+function connectionLostError(message: string): BerthError {
   return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

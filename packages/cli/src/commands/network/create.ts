@@ -17,9 +17,9 @@ export interface NetworkCreateOptions extends GlobalOptions {
 const DRIVERS = ["overlay", "bridge"];
 const MTU_OPTION = "com.docker.network.driver.mtu";
 
-/** `berth network create NETWORK` */
+/** `berth network create NETWORK`: creates a network that does not belong to a stack. */
 export async function createNetwork(cli: Cli, options: NetworkCreateOptions, name: string): Promise<void> {
-  const spec = specOf(options, name);
+  const spec = networkSpecFrom(options, name);
   const [violation] = validateNetworkSpec(spec);
   if (violation !== undefined) {
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: violation.message });
@@ -32,7 +32,7 @@ export async function createNetwork(cli: Cli, options: NetworkCreateOptions, nam
   else cli.stdout.write(`${id}\n`);
 }
 
-function specOf(options: NetworkCreateOptions, name: string): NetworkSpec {
+function networkSpecFrom(options: NetworkCreateOptions, name: string): NetworkSpec {
   if (!DRIVERS.includes(options.driver)) {
     throw invalidOption(
       "--driver",
@@ -59,7 +59,7 @@ function applyDriverOption(spec: NetworkSpec, text: string): void {
   else throw invalidOption("--opt", `${JSON.stringify(text)} is not encrypted=true or ${MTU_OPTION}=BYTES`);
 }
 
-/** An option without a value enables encryption, as in Docker's overlay driver. */
+/** Parses `encrypted=BOOLEAN`. Without a value it is true, as in Docker's overlay driver. */
 function parseEncrypted(text: string, value: string): boolean {
   if (value === "" || value === "true") return true;
   if (value === "false") return false;

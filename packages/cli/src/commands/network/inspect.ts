@@ -21,13 +21,13 @@ export async function inspectNetworks(
     );
     const summaries = found.map(({ network }) => network).filter((network) => network !== undefined);
     if (!isPretty) return printJson(cli, summaries.map(networkJson));
-    const names = await namesOf(cli, client);
+    const names = await fetchNames(cli, client);
     cli.stdout.write(summaries.map((summary) => prettyNetwork(summary, names)).join("\n"));
   });
 }
 
 /** Returns the names of all nodes and services by ID. */
-async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<string, string>> {
+async function fetchNames(cli: Cli, client: ControlClient): Promise<ReadonlyMap<string, string>> {
   const [{ nodes }, { services }] = await Promise.all([
     client.listNodes({}, { signal: cli.signal }),
     client.listServices({ stack: "" }, { signal: cli.signal }),
@@ -41,9 +41,9 @@ async function namesOf(cli: Cli, client: ControlClient): Promise<ReadonlyMap<str
 function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
   const { network, services, ranges, vips, problems } = summary;
   const spec = network?.spec;
-  const flags = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
+  const options = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
   const nameOf = (id: string): string => names.get(id) ?? id;
-  const inUse = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
+  const activeVips = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
   return formatFields([
     ["ID", network?.id ?? ""],
     ["Name", networkName(summary)],
@@ -53,10 +53,10 @@ function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, strin
     ["VNI", String(network?.vni ?? "")],
     ["MTU", String(network?.mtu || spec?.mtu || "")],
     ["Problems", problems],
-    ["Flags", Object.keys(flags).filter((name) => flags[name as keyof typeof flags])],
+    ["Flags", Object.entries(options).flatMap(([name, isSet]) => (isSet ? [name] : []))],
     ["Labels", formatLabels(spec?.labels ?? {})],
     ["Nodes", ranges.map(({ nodeId, range }) => `${nameOf(nodeId)}  ${range}`).sort()],
     ["Services", services],
-    ["Virtual IPs", inUse.map(({ serviceId, address }) => `${nameOf(serviceId)}  ${address}`).sort()],
+    ["Virtual IPs", activeVips.map(({ serviceId, address }) => `${nameOf(serviceId)}  ${address}`).sort()],
   ]);
 }

@@ -45,10 +45,9 @@ const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
   if (reference.node.kind === "map") applyKeys(reference, LONG_FORM_KEYS, dependency);
-  const { project, serviceNames, disabledServices: inactiveNames } = draft.context;
+  const { project, serviceNames, disabledServices } = draft.context;
   if (!serviceNames.has(name)) {
-    if (!dependency.optional)
-      reportMissing(name, reference, { serviceNames, disabledServices: inactiveNames });
+    if (!dependency.optional) reportMissing(name, reference, { serviceNames, disabledServices });
     return;
   }
   const { dependsOn } = draft.spec;
@@ -61,12 +60,9 @@ function addDependency(name: string, reference: Cursor, draft: ServiceDraft): vo
 function reportMissing(
   name: string,
   reference: Cursor,
-  {
-    serviceNames,
-    disabledServices: inactiveNames,
-  }: Pick<ServiceDraft["context"], "serviceNames" | "disabledServices">,
+  { serviceNames, disabledServices }: Pick<ServiceDraft["context"], "serviceNames" | "disabledServices">,
 ): void {
-  const profiles = inactiveNames.get(name);
+  const profiles = disabledServices.get(name);
   const message =
     profiles === undefined
       ? `undefined service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`

@@ -9,8 +9,8 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
     const text = readText(item);
     if (text === undefined) continue;
     const [service = "", alias = service, ...rest] = text.split(":");
-    const { serviceNames, disabledServices: inactiveNames, project } = draft.context;
-    if (inactiveNames.has(service)) continue;
+    const { serviceNames, disabledServices, project } = draft.context;
+    if (disabledServices.has(service)) continue;
     if (!serviceNames.has(service) || rest.length > 0 || alias === "") {
       const hint = serviceNames.has(service) ? "" : didYouMean(service, serviceNames);
       item.diagnostics.error(

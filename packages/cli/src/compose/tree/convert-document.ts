@@ -10,7 +10,14 @@ import {
 } from "yaml";
 import type { Diagnostics } from "../text/diagnostics.js";
 import type { Position, Source } from "../text/source.js";
-import type { ListNode, MapEntry, MapNode, Node, ScalarNode } from "./node.js";
+import {
+  type ListNode,
+  type MapEntry,
+  type MapNode,
+  type Node,
+  type ScalarNode,
+  scalarNode,
+} from "./node.js";
 import { resolvePlainScalar } from "./resolve-scalar.js";
 
 /** Maximum number of values with all aliases expanded. A stack of a thousand services has about 50,000. */
@@ -29,7 +36,7 @@ export function convertDocument(
   return converter.exceedsSize ? undefined : root;
 }
 
-/** The position of a range of the YAML library. */
+/** Converts a range of the YAML library to a position. */
 export function positionOf(source: Source, range: readonly number[] | null | undefined): Position {
   const start = Math.min(range?.[0] ?? 0, source.text.length);
   return { source, start, end: Math.max(start, range?.[1] ?? start) };
@@ -42,14 +49,14 @@ interface Anchor {
   readonly height: number;
 }
 
-/** Lives for one document, since anchors are local to a document. */
+/** Converts one document: anchors are local to a document. */
 class DocumentConverter {
   readonly #source: Source;
   readonly #diagnostics: Diagnostics;
   readonly #anchors = new Map<string, Anchor>();
   /** Number of values so far, with all aliases expanded. */
   #size = 0;
-  /** Deepest level of the part that is being converted, with all aliases expanded. */
+  /** Deepest level within the node that is being converted, with all aliases expanded. */
   #deepest = 0;
   #exceedsSize = false;
 
@@ -58,7 +65,7 @@ class DocumentConverter {
     this.#diagnostics = diagnostics;
   }
 
-  /** Whether values were dropped. Further errors about the document would mislead. */
+  /** Whether values were dropped, so that further errors about the document would be misleading. */
   get exceedsSize(): boolean {
     return this.#exceedsSize;
   }
@@ -122,7 +129,7 @@ class DocumentConverter {
       const keyPosition = positionOf(this.#source, key.range);
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
-      const node = this.convert(value, keyPath, depth + 1) ?? nullNode(keyPosition);
+      const node = this.convert(value, keyPath, depth + 1) ?? scalarNode(null, keyPosition);
       if (isMerge) merged.push(node);
       else if (entries.has(name)) {
         this.#diagnostics.error(
@@ -178,8 +185,4 @@ class DocumentConverter {
   #error(yaml: { range?: readonly number[] | null }, path: string, message: string): void {
     this.#diagnostics.error({ position: positionOf(this.#source, yaml.range), path }, message);
   }
-}
-
-function nullNode(position: Position): ScalarNode {
-  return { kind: "scalar", value: null, text: "", position };
 }

@@ -4,8 +4,8 @@ import type { Node } from "./node.js";
 import { scalarText } from "./node.js";
 
 /**
- * How a value of a later file combines with that of an earlier file. Without a rule, mappings are merged, lists are
- * appended without duplicates, and scalars are replaced.
+ * Determines how `mergeTrees` combines a value of a later file with the value of an earlier file. By default it merges
+ * mappings, appends lists without duplicates, and replaces scalars.
  */
 export type MergeRule =
   /** The later value replaces the earlier one. */
@@ -16,14 +16,14 @@ export type MergeRule =
   | { readonly kind: "list" }
   /** Lists are appended; of items with the same key, the later one wins. */
   | { readonly kind: "keyed"; readonly keyOf: (item: Node) => string }
-  /** Mappings are merged if both have the same value under this key; otherwise the later one replaces the earlier. */
-  | { readonly kind: "same"; readonly key: string };
+  /** Mappings with the same value under this key are merged. Otherwise, the later one replaces the earlier one. */
+  | { readonly kind: "discriminated"; readonly key: string };
 
 const REPLACE: MergeRule = { kind: "replace" };
 const MAPPING: MergeRule = { kind: "mapping" };
 const LIST: MergeRule = { kind: "list" };
 
-/** By the path of the value. `*` matches any name. */
+/** The rules by the path of the value. `*` matches any name. */
 const RULES: Readonly<Record<string, MergeRule>> = {
   "services.*.command": REPLACE,
   "services.*.entrypoint": REPLACE,
@@ -41,7 +41,7 @@ const RULES: Readonly<Record<string, MergeRule>> = {
   "volumes.*.labels": MAPPING,
   "networks.*.labels": MAPPING,
   "networks.*.driver_opts": MAPPING,
-  "services.*.logging": { kind: "same", key: "driver" },
+  "services.*.logging": { kind: "discriminated", key: "driver" },
   "services.*.volumes": { kind: "keyed", keyOf: mountTarget },
   "services.*.devices": { kind: "keyed", keyOf: mountTarget },
   "services.*.secrets": { kind: "keyed", keyOf: fileTarget },
@@ -64,31 +64,30 @@ export function mergeRuleOf(path: readonly string[]): MergeRule | undefined {
   )?.rule;
 }
 
-function field(node: Node, name: string): string | undefined {
+function fieldText(node: Node, name: string): string | undefined {
   const value = node.kind === "map" ? node.entries.get(name)?.value : undefined;
   return value?.kind === "scalar" ? scalarText(value) : undefined;
 }
 
 function mountTarget(item: Node): string {
-  if (item.kind !== "scalar") return field(item, "target") ?? "";
+  if (item.kind !== "scalar") return fieldText(item, "target") ?? "";
   const parsed = parseShortMount(scalarText(item));
   return parsed.kind === "value" ? parsed.value.target : scalarText(item);
 }
 
 function fileTarget(item: Node): string {
   if (item.kind === "scalar") return scalarText(item);
-  return field(item, "target") ?? field(item, "source") ?? "";
+  return fieldText(item, "target") ?? fieldText(item, "source") ?? "";
 }
 
+/** Returns the same key for the short and the long form of a port. */
 function portKey(item: Node): string {
   if (item.kind !== "scalar") {
-    const [ip = "", target = "", published = "", protocol = "tcp"] = [
-      field(item, "host_ip"),
-      field(item, "target"),
-      field(item, "published"),
-      field(item, "protocol"),
-    ];
-    return `${ip}|${target}|${published}|${protocol}`;
+    const protocol = fieldText(item, "protocol") ?? "tcp";
+    const [address, target, published] = ["host_ip", "target", "published"].map(
+      (name) => fieldText(item, name) ?? "",
+    );
+    return `${address}|${target}|${published}|${protocol}`;
   }
   const text = scalarText(item);
   const parsed = parseShortPorts(text);

@@ -8,46 +8,51 @@ import {
   type MapEntry,
   type MapNode,
   type Node,
+  scalarNode,
   scalarText,
 } from "./node.js";
 
-/** Merges files as Compose does. Later files override earlier ones. */
+/** Merges the parsed files of a stack as Compose does. Later files override earlier ones. */
 export function mergeTrees(roots: readonly Node[], diagnostics: Diagnostics): Node | undefined {
   const [first, ...others] = roots;
   if (first === undefined) return undefined;
-  const merged = others.reduce((base, over) => mergeNodes({ base, over, path: [], diagnostics }), first);
+  const merged = others.reduce(
+    (earlier, later) => mergeNodes({ earlier, later, path: [], diagnostics }),
+    first,
+  );
   return withoutResets(merged);
 }
 
+/** A merge of two values at the same path. */
 interface Merge {
-  readonly base: Node;
-  readonly over: Node;
+  readonly earlier: Node;
+  readonly later: Node;
   readonly path: readonly string[];
   readonly diagnostics: Diagnostics;
 }
 
 function mergeNodes(merge: Merge): Node {
-  const { base, over, path } = merge;
-  if (over.mergeTag !== undefined || isNull(base)) return over;
+  const { earlier, later, path } = merge;
+  if (later.mergeTag !== undefined || isNull(earlier)) return later;
   // An empty `key:` in a later file keeps the earlier list or mapping.
-  if (isNull(over) && base.kind !== "scalar") return base;
+  if (isNull(later) && earlier.kind !== "scalar") return earlier;
   return mergeByRule(merge, mergeRuleOf(path));
 }
 
 function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
-  const { base, over } = merge;
+  const { earlier, later } = merge;
   switch (rule?.kind) {
     case "replace":
-      return over;
+      return later;
     case "mapping":
-      return mergeByDefault({ ...merge, base: asMapping(base), over: asMapping(over) });
+      return mergeByDefault({ ...merge, earlier: asMapping(earlier), later: asMapping(later) });
     case "list":
-      return mergeByDefault({ ...merge, base: asList(base), over: asList(over) });
+      return mergeByDefault({ ...merge, earlier: asList(earlier), later: asList(later) });
     case "keyed":
-      if (base.kind !== "list" || over.kind !== "list") return mergeByDefault(merge);
-      return mergeKeyed(base, over, rule.keyOf);
-    case "same":
-      return haveSameValue(base, over, rule.key) ? mergeByDefault(merge) : over;
+      if (earlier.kind !== "list" || later.kind !== "list") return mergeByDefault(merge);
+      return mergeKeyed(earlier, later, rule.keyOf);
+    case "discriminated":
+      return haveSameValue(earlier, later, rule.key) ? mergeByDefault(merge) : later;
     case undefined:
       return mergeByDefault(merge);
     default:
@@ -56,33 +61,40 @@ function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
 }
 
 function mergeByDefault(merge: Merge): Node {
-  const { base, over, path, diagnostics } = merge;
-  if (base.kind === "map" && over.kind === "map") return mergeMaps(base, over, merge);
-  if (base.kind === "list" && over.kind === "list") return mergeKeyed(base, over, scalarKey);
-  if (base.kind !== over.kind) {
-    const message = `cannot merge ${describeNode(over)} with ${describeNode(base)} in ${base.position.source.name}`;
-    diagnostics.error({ position: over.position, path: path.join(".") }, message);
+  const { earlier, later, path, diagnostics } = merge;
+  if (earlier.kind === "map" && later.kind === "map") return mergeMaps(earlier, later, merge);
+  if (earlier.kind === "list" && later.kind === "list") return mergeKeyed(earlier, later, scalarKey);
+  if (earlier.kind !== later.kind) {
+    const message = `cannot merge ${describeNode(later)} with ${describeNode(earlier)} in ${earlier.position.source.name}`;
+    diagnostics.error({ position: later.position, path: path.join(".") }, message);
   }
-  return over;
+  return later;
 }
 
-function mergeMaps(base: MapNode, over: MapNode, { path, diagnostics }: Merge): MapNode {
-  const entries = new Map<string, MapEntry>(base.entries);
-  for (const [key, entry] of over.entries) {
-    const earlier = entries.get(key);
-    if (earlier === undefined) entries.set(key, entry);
-    else {
-      const value = mergeNodes({ base: earlier.value, over: entry.value, path: [...path, key], diagnostics });
-      entries.set(key, { keyPosition: entry.keyPosition, value });
+function mergeMaps(earlier: MapNode, later: MapNode, { path, diagnostics }: Merge): MapNode {
+  const entries = new Map<string, MapEntry>(earlier.entries);
+  for (const [key, entry] of later.entries) {
+    const existing = entries.get(key);
+    if (existing === undefined) {
+      entries.set(key, entry);
+      continue;
     }
+    const value = mergeNodes({
+      earlier: existing.value,
+      later: entry.value,
+      path: [...path, key],
+      diagnostics,
+    });
+    entries.set(key, { keyPosition: entry.keyPosition, value });
   }
-  return { ...base, entries };
+  return { ...earlier, entries };
 }
 
-function mergeKeyed(base: ListNode, over: ListNode, keyOf: (item: Node) => string): ListNode {
+/** Appends lists. An item replaces an earlier one with the same key; items without a key are all kept. */
+function mergeKeyed(earlier: ListNode, later: ListNode, keyOf: (item: Node) => string): ListNode {
   const items = new Map<string, Node>();
-  for (const item of [...base.items, ...over.items]) items.set(keyOf(item) || `#${items.size}`, item);
-  return { ...base, items: [...items.values()] };
+  for (const item of [...earlier.items, ...later.items]) items.set(keyOf(item) || `#${items.size}`, item);
+  return { ...earlier, items: [...items.values()] };
 }
 
 /** Returns a key by which equal scalars are duplicates. Other nodes have no key. */
@@ -90,6 +102,7 @@ function scalarKey(item: Node): string {
   return item.kind === "scalar" ? `=${scalarText(item)}` : "";
 }
 
+/** Converts a list of `KEY=VALUE` or of names to a mapping. */
 function asMapping(node: Node): Node {
   if (node.kind !== "list" || node.items.some(({ kind }) => kind !== "scalar")) return node;
   const entries = new Map<string, MapEntry>();
@@ -98,10 +111,7 @@ function asMapping(node: Node): Node {
     const equals = text.indexOf("=");
     const key = equals < 0 ? text : text.slice(0, equals);
     const value = equals < 0 ? null : text.slice(equals + 1);
-    entries.set(key, {
-      keyPosition: item.position,
-      value: { kind: "scalar", value, text: value ?? "", position: item.position },
-    });
+    entries.set(key, { keyPosition: item.position, value: scalarNode(value, item.position) });
   }
   return { kind: "map", entries, position: node.position };
 }
@@ -110,9 +120,9 @@ function asList(node: Node): Node {
   return node.kind === "scalar" ? { kind: "list", items: [node], position: node.position } : node;
 }
 
-function haveSameValue(base: Node, over: Node, key: string): boolean {
-  if (base.kind !== "map" || over.kind !== "map") return true;
-  const [before, after] = [base.entries.get(key)?.value, over.entries.get(key)?.value];
+function haveSameValue(earlier: Node, later: Node, key: string): boolean {
+  if (earlier.kind !== "map" || later.kind !== "map") return true;
+  const [before, after] = [earlier.entries.get(key)?.value, later.entries.get(key)?.value];
   if (before?.kind !== "scalar" || after?.kind !== "scalar") return true;
   return scalarText(before) === scalarText(after);
 }

@@ -1,5 +1,8 @@
 import type { Position } from "../text/source.js";
 
+/** Maximum number of characters of a value that an error quotes. */
+const MAX_QUOTED = 60;
+
 /** A YAML value with its position. Immutable: aliases share nodes, and merging creates new ones. */
 export type Node = ScalarNode | MapNode | ListNode;
 
@@ -7,7 +10,7 @@ export type Scalar = string | number | boolean | null;
 
 interface NodeBase {
   readonly position: Position;
-  /** Compose's tags `!reset` and `!override`, which apply when files are merged. */
+  /** Compose's tag `!reset` or `!override`, which `mergeTrees` applies. */
   readonly mergeTag?: "reset" | "override";
 }
 
@@ -33,6 +36,11 @@ export interface ListNode extends NodeBase {
   readonly items: readonly Node[];
 }
 
+/** Creates a text node that is not written in a YAML file in this form. */
+export function scalarNode(value: string | null, position: Position): ScalarNode {
+  return { kind: "scalar", value, text: value ?? "", position };
+}
+
 /** Describes a node for an error message: `a list`, `the number 3`. */
 export function describeNode(node: Node): string {
   if (node.kind === "map") return "a mapping";
@@ -46,12 +54,10 @@ export function isNull(node: Node): boolean {
   return node.kind === "scalar" && node.value === null;
 }
 
-/** Returns a scalar as text, as environment variables, labels and options take numbers and booleans. */
+/** Returns a scalar as text. Variables, labels and options can be written as numbers and booleans. */
 export function scalarText(node: ScalarNode): string {
   return node.value === null ? "" : String(node.value);
 }
-
-const MAX_QUOTED = 60;
 
 function clip(text: string): string {
   return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;

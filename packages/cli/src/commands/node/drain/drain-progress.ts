@@ -1,7 +1,7 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { countByState, hasEnded, isFailed, statusMessage, taskState } from "../../../output/task-text.js";
 
-/** The progress of emptying nodes. */
+/** The progress of `berth node drain`, derived from the tasks of the cluster. */
 export interface DrainProgress {
   readonly services: readonly ServiceDrain[];
   /** Whether no task is left on the nodes and no moved task is still starting. */
@@ -12,21 +12,21 @@ export interface ServiceDrain {
   readonly name: string;
   /** Tasks that were on the nodes at any time during the drain. */
   readonly total: number;
-  /** Those of them that have left the nodes. */
+  /** The number of these tasks that are no longer on the nodes. */
   readonly moved: number;
   /** The state of tasks in transition, for display. Empty if there are none. */
   readonly note: string;
-  /** The distinct reasons why tasks cannot run on other nodes. */
+  /** The distinct reasons why tasks do not run on other nodes. */
   readonly stuck: readonly string[];
 }
 
-/** The tasks at one moment of the drain. */
+/** The tasks at one point in time during the drain. */
 export interface DrainSnapshot {
   /** IDs of the drained nodes. */
   readonly nodeIds: ReadonlySet<string>;
   /** All tasks of all services that have, or had, a task on the nodes. */
   readonly tasks: readonly Task[];
-  /** The tasks that were on the nodes so far, by ID. */
+  /** All tasks that have been on the nodes since the drain began, by ID. */
   readonly drainedTasks: ReadonlyMap<string, Task>;
   /** IDs of tasks that had already ended when the drain began. Their failures are unrelated to it. */
   readonly endedBeforeIds: ReadonlySet<string>;
@@ -37,29 +37,32 @@ export function unfinishedTasksOn(nodeIds: ReadonlySet<string>, tasks: readonly 
   return tasks.filter((task) => nodeIds.has(task.nodeId) && !hasEnded(task));
 }
 
+/** Computes the progress of each service from a snapshot. */
 export function evaluateDrain(snapshot: DrainSnapshot): DrainProgress {
   const names = [
     ...new Set([...snapshot.drainedTasks.values()].map(({ serviceName }) => serviceName)),
   ].sort();
-  const services = names.map((name) => serviceDrain(name, snapshot));
+  const services = names.map((name) => evaluateService(name, snapshot));
   return { services, isDone: services.every(({ moved, total, note }) => moved === total && note === "") };
 }
 
-function serviceDrain(
+function evaluateService(
   name: string,
-  { nodeIds, tasks, drainedTasks: seen, endedBeforeIds: endedBefore }: DrainSnapshot,
+  { nodeIds, tasks, drainedTasks, endedBeforeIds }: DrainSnapshot,
 ): ServiceDrain {
-  const own = tasks.filter(({ serviceName }) => serviceName === name);
-  const remaining = unfinishedTasksOn(nodeIds, own);
-  const total = [...seen.values()].filter(({ serviceName }) => serviceName === name).length;
-  const elsewhere = own.filter((task) => !nodeIds.has(task.nodeId) && !hasEnded(task));
+  const serviceTasks = tasks.filter(({ serviceName }) => serviceName === name);
+  const remaining = unfinishedTasksOn(nodeIds, serviceTasks);
+  const total = [...drainedTasks.values()].filter(({ serviceName }) => serviceName === name).length;
+  const elsewhere = serviceTasks.filter((task) => !nodeIds.has(task.nodeId) && !hasEnded(task));
   const starting = elsewhere.filter(
     (task) => taskState(task) > TaskState.NEW && taskState(task) < TaskState.RUNNING,
   );
   const pending = elsewhere.filter((task) => taskState(task) === TaskState.NEW);
   // While a task is still on the nodes, a failed one is most likely its replacement.
   const failed =
-    remaining.length === 0 ? [] : own.filter((task) => isFailed(task) && !endedBefore.has(task.id));
+    remaining.length === 0
+      ? []
+      : serviceTasks.filter((task) => isFailed(task) && !endedBeforeIds.has(task.id));
   const note = starting.length > 0 ? countByState(starting) : stoppingText(remaining);
   return {
     name,

@@ -16,7 +16,7 @@ export interface DrainOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** `berth node drain NODE…` */
+/** `berth node drain NODE…`: sets the availability of nodes to drain, and waits until their tasks have moved. */
 export async function drainNodes(cli: Cli, options: DrainOptions, names: readonly string[]): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
@@ -39,7 +39,7 @@ export async function drainNodes(cli: Cli, options: DrainOptions, names: readonl
   });
 }
 
-/** Prints why moved tasks do not run on other nodes, even though the drained nodes are empty. */
+/** Prints the reasons why moved tasks do not run on other nodes yet. */
 function printWarnings(cli: Cli, progress: DrainProgress): void {
   const label = styled(cli, cli.stderr, "yellow", "warning:");
   for (const line of stuckLines(progress)) cli.stderr.write(`${label} ${line}\n`);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError, isBerthError, type Node, type Task } from "@berth/proto";
+import { BerthError, isBerthError, type ListTasksRequest, type Node, type Task } from "@berth/proto";
 import type { ControlClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { LiveView } from "../../../output/live-view.js";
@@ -11,10 +11,10 @@ import { remainingLines, renderDrain, serviceLine } from "./render-drain.js";
 
 /** Poll interval. Tasks take seconds to stop, so a shorter one shows nothing new. */
 const POLL_INTERVAL_MS = 300;
-/** Minimum pause, as a multiple of the time that the last poll took. Limits the load of services with many tasks. */
+/** Minimum pause as a multiple of the duration of the last poll. Limits the load when services have many tasks. */
 const PAUSE_PER_POLL = 4;
 /** Maximum number of concurrent requests. */
-const MAX_CALLS = 8;
+const MAX_CONCURRENT_CALLS = 8;
 
 export interface DrainWait {
   readonly nodes: readonly Node[];
@@ -30,15 +30,18 @@ export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainW
   const { nodes, timeoutMs, terminal } = wait;
   const deadlineMs = cli.now() + timeoutMs;
   const nodeIds = new Set(nodes.map(({ id }) => id));
-  const seen = new Map<string, Task>();
-  let endedBefore: ReadonlySet<string> | undefined;
+  const drainedTasks = new Map<string, Task>();
+  let endedBeforeIds: ReadonlySet<string> | undefined;
   const print = drainPrinter(terminal, cli.now);
   try {
     for (;;) {
       const startedMs = cli.now();
-      const tasks = await retryDuringElection(cli, () => fetchTasks(cli, client, { nodeIds, seen }));
-      endedBefore ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
-      const progress = evaluateDrain({ nodeIds, tasks, drainedTasks: seen, endedBeforeIds: endedBefore });
+      const nodeTasks = await retryDuringElection(cli, () => fetchNodeTasks(cli, client, nodeIds));
+      for (const task of nodeTasks) drainedTasks.set(task.id, task);
+      const serviceIds = new Set([...drainedTasks.values()].map(({ serviceId }) => serviceId));
+      const tasks = await retryDuringElection(cli, () => fetchServiceTasks(cli, client, [...serviceIds]));
+      endedBeforeIds ??= new Set(tasks.filter(hasEnded).map(({ id }) => id));
+      const progress = evaluateDrain({ nodeIds, tasks, drainedTasks, endedBeforeIds });
       const isLast = progress.isDone || cli.now() >= deadlineMs;
       print(progress, isLast);
       if (progress.isDone) return progress;
@@ -55,31 +58,43 @@ export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainW
   }
 }
 
-/** Returns all tasks of the services that have, or had, a task on the nodes. Adds the tasks on the nodes to `seen`. */
-async function fetchTasks(
+/** Returns the unfinished tasks on the nodes. */
+async function fetchNodeTasks(
   cli: Cli,
   client: ControlClient,
-  { nodeIds, seen }: { readonly nodeIds: ReadonlySet<string>; readonly seen: Map<string, Task> },
+  nodeIds: ReadonlySet<string>,
 ): Promise<readonly Task[]> {
-  const list = async (request: { service?: string; node?: string }): Promise<readonly Task[]> => {
-    const full = { service: "", stack: "", node: "", ...request };
-    return (await client.listTasks(full, { signal: cli.signal })).tasks;
-  };
-  for (const node of nodeIds) {
-    for (const task of unfinishedTasksOn(nodeIds, await list({ node }))) seen.set(task.id, task);
-  }
-  const services = [...new Set([...seen.values()].map(({ serviceId }) => serviceId))];
   const tasks: Task[] = [];
-  for (let at = 0; at < services.length; at += MAX_CALLS) {
-    const lists = services
-      .slice(at, at + MAX_CALLS)
-      .map((service) => list({ service }).catch(emptyIfNotFound));
+  for (const node of nodeIds) tasks.push(...(await listTasks(cli, client, { node })));
+  return unfinishedTasksOn(nodeIds, tasks);
+}
+
+/** Returns all tasks of the services. */
+async function fetchServiceTasks(
+  cli: Cli,
+  client: ControlClient,
+  serviceIds: readonly string[],
+): Promise<readonly Task[]> {
+  const tasks: Task[] = [];
+  for (let start = 0; start < serviceIds.length; start += MAX_CONCURRENT_CALLS) {
+    const lists = serviceIds
+      .slice(start, start + MAX_CONCURRENT_CALLS)
+      .map((service) => listTasks(cli, client, { service }).catch(emptyIfNotFound));
     tasks.push(...(await Promise.all(lists)).flat());
   }
   return tasks;
 }
 
-/** A service that was removed in the meantime has no tasks left. */
+async function listTasks(
+  cli: Cli,
+  client: ControlClient,
+  filter: Partial<ListTasksRequest>,
+): Promise<readonly Task[]> {
+  const request = { service: "", stack: "", node: "", ...filter };
+  return (await client.listTasks(request, { signal: cli.signal })).tasks;
+}
+
+/** Returns no tasks for a service that was removed during the drain. */
 function emptyIfNotFound(error: unknown): readonly Task[] {
   if (isBerthError(error, "BERTH_NOT_FOUND")) return [];
   throw error;
@@ -107,8 +122,8 @@ function drainPrinter(
 function drainTimeoutError(progress: DrainProgress, { nodes, timeoutMs }: DrainWait): BerthError {
   const names = nodes.map((node) => nodeHostname({ node })).join(", ");
   const lines = remainingLines(progress).map((line) => `  ${line}`);
-  const head = `${names} was not drained within ${timeoutMs / 1_000} s; the drain continues in the background:`;
-  const tail =
+  const heading = `${names} was not drained within ${timeoutMs / 1_000} s; the drain continues in the background:`;
+  const advice =
     "Free up resources on other nodes, relax the constraints, or cancel the drain: berth node activate NODE";
-  return new BerthError({ code: "BERTH_NOT_CONVERGED", message: [head, ...lines, tail].join("\n") });
+  return new BerthError({ code: "BERTH_NOT_CONVERGED", message: [heading, ...lines, advice].join("\n") });
 }

@@ -233,7 +233,7 @@ describe("applyFlags", () => {
         --env-add: "A" is not KEY=VALUE
         --mount-add: type: "blob" is invalid: use volume, bind, tmpfs
         --mount-add: the mount has no target: set target=/PATH
-        --mount-add: unknown key "soruce"; did you mean "source"?
+        --mount-add: soruce: unknown key "soruce"; did you mean "source"?
         --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?
         --mount-add: ro: must be true or false, not the text ""
         --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate
@@ -254,7 +254,7 @@ describe("applyFlags", () => {
     expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
       "service shop_web was not updated:
         task.container.image: "Nginx" is not an image name: repository names must be lower case
-        placement.constraints[1]: "zone = a" is not a constraint: write it like "node.labels.zone == a""
+        placement.constraints[1]: "zone = a" is not a constraint: use a form such as "node.labels.zone == a""
     `);
   });
 });

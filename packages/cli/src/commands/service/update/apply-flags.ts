@@ -8,7 +8,7 @@ import { RESOURCE_EDITS } from "./resource-edits.js";
 import { ROLLOUT_EDITS } from "./rollout-edits.js";
 import { SECURITY_EDITS } from "./security-edits.js";
 
-/** The effect of each flag of `berth service update` on a spec. */
+/** The edits of all flags of `berth service update`. Each one applies one value of its flag to a spec. */
 export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...CONTAINER_EDITS,
   ...NETWORK_EDITS,
@@ -18,26 +18,27 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...SECURITY_EDITS,
 };
 
-/** The values of the flags that were given, by the property names that commander makes of the flags. */
+/** The values of the flags on the command line, by the property names that commander derives from the flags. */
 export type UpdateFlagValues = Readonly<Record<string, unknown>>;
 
+/** One value of a flag. A repeatable flag has several of them. */
 interface FlagValue {
   readonly name: UpdateFlagName;
   readonly text: string;
 }
 
-const NEGATION = "no-";
-const HEALTH = "health-";
+const NEGATION_PREFIX = "no-";
+const HEALTH_PREFIX = "health-";
 
 /**
  * Returns a copy of the spec with the flags applied, in the order of `UPDATE_FLAGS`.
  * @throws BerthError BERTH_INPUT_INVALID with all problems at once.
  */
 export function applyFlags(spec: ServiceSpec, flags: UpdateFlagValues): ServiceSpec {
-  const given = flagValues(flags);
-  const problems = [...conflicts(given)];
+  const values = flagValues(flags);
+  const problems = [...findConflicts(values)];
   let edited = spec;
-  for (const { name, text } of given) {
+  for (const { name, text } of values) {
     const result = EDITS[name](edited, text);
     if (result.kind === "invalid") problems.push(`--${name}: ${result.reason}`);
     else edited = result.value;
@@ -50,13 +51,14 @@ export function applyFlags(spec: ServiceSpec, flags: UpdateFlagValues): ServiceS
   return complete;
 }
 
+/** Whether the command line has at least one of the flags. */
 export function hasFlags(flags: UpdateFlagValues): boolean {
   return flagValues(flags).length > 0;
 }
 
 function flagValues(flags: UpdateFlagValues): readonly FlagValue[] {
   return flagNames().flatMap((name) =>
-    valuesOf(flags[propertyName(name)], name).map((text) => ({ name, text })),
+    textsOf(flags[propertyName(name)], name).map((text) => ({ name, text })),
   );
 }
 
@@ -66,30 +68,30 @@ function flagNames(): readonly UpdateFlagName[] {
 
 /** Returns `envAdd` for `env-add`, and `healthcheck` for `no-healthcheck`, which commander sets to false. */
 function propertyName(name: UpdateFlagName): string {
-  const positive = name.startsWith(NEGATION) ? name.slice(NEGATION.length) : name;
+  const positive = name.startsWith(NEGATION_PREFIX) ? name.slice(NEGATION_PREFIX.length) : name;
   return positive.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function valuesOf(given: unknown, name: UpdateFlagName): readonly string[] {
-  if (name.startsWith(NEGATION)) return given === false ? ["true"] : [];
-  if (typeof given === "boolean") return [String(given)];
-  if (typeof given === "string") return [given];
-  return Array.isArray(given) ? given.filter((text) => typeof text === "string") : [];
+function textsOf(value: unknown, name: UpdateFlagName): readonly string[] {
+  if (name.startsWith(NEGATION_PREFIX)) return value === false ? ["true"] : [];
+  if (typeof value === "boolean") return [String(value)];
+  if (typeof value === "string") return [value];
+  return Array.isArray(value) ? value.filter((text) => typeof text === "string") : [];
 }
 
-function conflicts(given: readonly FlagValue[]): readonly string[] {
-  const isDisabled = given.some(({ name }) => name === "no-healthcheck");
-  const health = given.find(({ name }) => name.startsWith(HEALTH));
+function findConflicts(values: readonly FlagValue[]): readonly string[] {
+  const isDisabled = values.some(({ name }) => name === "no-healthcheck");
+  const health = values.find(({ name }) => name.startsWith(HEALTH_PREFIX));
   return isDisabled && health !== undefined
     ? [`--no-healthcheck and --${health.name} are mutually exclusive`]
     : [];
 }
 
 function notUpdatedError(name: string, problems: readonly string[]): BerthError {
-  const intro = `service ${name} was not updated`;
+  const heading = `service ${name} was not updated`;
   const message =
     problems.length === 1
-      ? `${intro}: ${problems[0]}`
-      : [`${intro}:`, ...problems.map((text) => `  ${text}`)].join("\n");
+      ? `${heading}: ${problems[0]}`
+      : [`${heading}:`, ...problems.map((text) => `  ${text}`)].join("\n");
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

@@ -15,7 +15,7 @@ import {
 } from "./parse-flag-values.js";
 import { parseMountFlag } from "./parse-mount-flag.js";
 
-/** The process of a container, and how it is stopped. */
+/** The flags for the process of a container. */
 const PROCESS_EDITS = {
   image: edit(
     parseNonEmptyText,
@@ -63,8 +63,8 @@ const PROCESS_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** Environment variables, and labels of the service and its containers. */
-const LABEL_EDITS = {
+/** The flags for environment variables, and for labels of the service and its containers. */
+const METADATA_EDITS = {
   "env-rm": edit(
     parseNonEmptyText,
     inContainer(({ env }, name) => ({ env: removeMatching(env, hasName(name)) })),
@@ -90,7 +90,7 @@ const LABEL_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** Mounts, of which a container has one at each target path. */
+/** The flags for mounts. A container has at most one mount at each target path. */
 const MOUNT_EDITS = {
   "mount-rm": edit(
     parseNonEmptyText,
@@ -149,7 +149,7 @@ const LOGGING_EDITS = {
 /** The flags that change the container of a task, except its networking and security. */
 export const CONTAINER_EDITS = {
   ...PROCESS_EDITS,
-  ...LABEL_EDITS,
+  ...METADATA_EDITS,
   ...MOUNT_EDITS,
   ...HEALTH_EDITS,
   ...LOGGING_EDITS,
@@ -159,8 +159,8 @@ function hasName(name: string): (variable: string) => boolean {
   return (variable) => variable.startsWith(`${name}=`);
 }
 
-/** Matches the mount at a path, with or without a slash at its end. */
+/** Matches the mount at a path, with or without trailing slashes. */
 function hasTarget(path: string): (mount: { readonly target: string }) => boolean {
-  const withoutSlash = (target: string): string => target.replace(/\/+$/, "");
-  return ({ target }) => withoutSlash(target) === withoutSlash(path);
+  const trimSlashes = (target: string): string => target.replace(/\/+$/, "");
+  return ({ target }) => trimSlashes(target) === trimSlashes(path);
 }

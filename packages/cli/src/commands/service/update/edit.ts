@@ -10,10 +10,10 @@ import {
 } from "@berth/proto";
 import type { Parsed } from "../../../compose/text/parsed.js";
 
-/** Applies one value of a flag to a copy of the spec, or returns why the value is invalid. */
+/** Applies one value of a `berth service update` flag to a copy of the spec, or returns why the value is invalid. */
 export type Edit = (spec: ServiceSpec, text: string) => Parsed<ServiceSpec>;
 
-/** Returns the fields of one part of a spec that a value changes. */
+/** Returns the new values of the fields that a flag's value changes in one part of a spec. */
 type Change<Part, Value> = (part: Part, value: Value) => Partial<Part>;
 
 /** Creates an edit from a parser of the flag's value and the change that the parsed value makes. */
@@ -27,12 +27,13 @@ export function edit<Value>(
   };
 }
 
-/** Applies the change to the task. A spec without a task, which no server sends, stays as it is. */
+/** Applies a change to the task template. Returns a spec without a task, which no server sends, unchanged. */
 export function inTask<Value>(change: Change<TaskSpec, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec =>
     spec.task === undefined ? spec : { ...spec, task: { ...spec.task, ...change(spec.task, value) } };
 }
 
+/** Applies a change to the container of the task template. */
 export function inContainer<Value>(change: Change<ContainerSpec, Value>) {
   return inTask<Value>((task, value) =>
     task.container === undefined
@@ -41,18 +42,21 @@ export function inContainer<Value>(change: Change<ContainerSpec, Value>) {
   );
 }
 
+/** Applies a change to the health check, which is created if the spec has none. */
 export function inHealthcheck<Value>(change: Change<Healthcheck, Value>) {
   return inContainer<Value>(({ healthcheck = Healthcheck.fromPartial({}) }, value) => ({
     healthcheck: { ...healthcheck, ...change(healthcheck, value) },
   }));
 }
 
+/** Applies a change to the restart policy. */
 export function inRestart<Value>(change: Change<RestartPolicy, Value>) {
   return inTask<Value>(({ restart }, value) =>
     restart === undefined ? {} : { restart: { ...restart, ...change(restart, value) } },
   );
 }
 
+/** Applies a change to the limits or the reservations. */
 export function inResources<Value>(part: "limits" | "reservations", change: Change<Resources, Value>) {
   return inTask<Value>((task, value) => {
     const resources = task[part];
@@ -60,6 +64,7 @@ export function inResources<Value>(part: "limits" | "reservations", change: Chan
   });
 }
 
+/** Applies a change to the placement. */
 export function inPlacement<Value>(change: Change<Placement, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec =>
     spec.placement === undefined
@@ -67,7 +72,7 @@ export function inPlacement<Value>(change: Change<Placement, Value>) {
       : { ...spec, placement: { ...spec.placement, ...change(spec.placement, value) } };
 }
 
-/** Applies the change to the update policy or the rollback policy. */
+/** Applies a change to the update policy or the rollback policy. */
 export function inRollout<Value>(part: "update" | "rollback", change: Change<UpdateConfig, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec => {
     const config = spec[part] ?? UpdateConfig.fromPartial({});

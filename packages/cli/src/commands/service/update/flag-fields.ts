@@ -2,11 +2,12 @@ import { Diagnostics } from "../../../compose/text/diagnostics.js";
 import { createSource } from "../../../compose/text/source.js";
 import { rootCursor } from "../../../compose/tree/cursor.js";
 import { applyKeys, type KeyTable } from "../../../compose/tree/key-table.js";
-import type { MapEntry } from "../../../compose/tree/node.js";
+import { type MapEntry, scalarNode } from "../../../compose/tree/node.js";
 
 /**
- * Reads a flag value such as `type=bind,source=/a,readonly` with the key rules that also read Compose files. A key
- * without a value is "true"; the last one of equal keys wins. Returns the first problem, if there is one.
+ * Reads a flag value such as `type=bind,source=/a,readonly` into a draft, by the same kind of key rules as Compose files.
+ * A key without a value has the value "true". If a key is repeated, the last value wins. Returns the first problem, or
+ * undefined when the value is valid.
  */
 export function applyFlagFields<Draft>(
   text: string,
@@ -17,19 +18,17 @@ export function applyFlagFields<Draft>(
   const entries = new Map<string, MapEntry>();
   let start = 0;
   for (const field of text.split(",")) {
-    const position = { source, start, end: start + field.length };
+    const fieldPosition = { source, start, end: start + field.length };
     const equals = field.indexOf("=");
     const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase();
     const value = equals < 0 ? "true" : field.slice(equals + 1);
-    entries.set(key, { keyPosition: position, value: { kind: "scalar", value, text: value, position } });
-    start = position.end + 1;
+    entries.set(key, { keyPosition: fieldPosition, value: scalarNode(value, fieldPosition) });
+    start = fieldPosition.end + 1;
   }
   const diagnostics = new Diagnostics();
-  const whole = { source, start: 0, end: text.length };
-  applyKeys(rootCursor({ kind: "map", entries, position: whole }, diagnostics), table, draft);
+  const position = { source, start: 0, end: text.length };
+  applyKeys(rootCursor({ kind: "map", entries, position }, diagnostics), table, draft);
   const [first] = diagnostics.sorted();
   if (first === undefined) return undefined;
-  // "unknown key" names the key already.
-  const { path, message } = first;
-  return path === "" || message.startsWith("unknown key") ? message : `${path}: ${message}`;
+  return first.path === "" ? first.message : `${first.path}: ${first.message}`;
 }

@@ -1,4 +1,4 @@
-/** A flag of `berth service update`, as help and shell completion show it. `EDITS` defines its effect. */
+/** A flag of `berth service update`, for parsing, help and shell completion. `EDITS` defines its effect. */
 export interface UpdateFlag {
   /** Placeholder of the value. Undefined for boolean flags, which `--no-NAME` disables. */
   readonly value?: string;
@@ -11,8 +11,8 @@ export interface UpdateFlag {
 const ORDERS = ["start-first", "stop-first"] as const;
 
 /**
- * All flags, in the order in which their edits are applied: removals come before additions. This file imports nothing,
- * so that the grammar of the command line loads fast.
+ * All flags that change a spec, in the order in which their edits are applied: removals before additions. This file has
+ * no imports, so that the command line starts fast.
  */
 export const UPDATE_FLAGS = {
   image: single("image", "image of the service"),

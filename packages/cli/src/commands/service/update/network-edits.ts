@@ -20,12 +20,12 @@ export const NETWORK_EDITS = {
       ...added,
     ],
   })),
-  "dns-rm": removal("dns"),
-  "dns-add": addition("dns"),
-  "dns-search-rm": removal("dnsSearch"),
-  "dns-search-add": addition("dnsSearch"),
-  "dns-option-rm": removal("dnsOptions"),
-  "dns-option-add": addition("dnsOptions"),
+  "dns-rm": removeEdit("dns"),
+  "dns-add": addEdit("dns"),
+  "dns-search-rm": removeEdit("dnsSearch"),
+  "dns-search-add": addEdit("dnsSearch"),
+  "dns-option-rm": removeEdit("dnsOptions"),
+  "dns-option-add": addEdit("dnsOptions"),
   "host-rm": edit(
     parseNonEmptyText,
     inContainer(({ extraHosts }, text) => ({
@@ -40,14 +40,14 @@ export const NETWORK_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** Whether two ports are the same one, perhaps with another mode. */
+/** Whether two ports differ at most in their mode and address. */
 function isSamePort(a: PortSpec, b: PortSpec): boolean {
   return a.target === b.target && a.protocol === b.protocol && a.published === b.published;
 }
 
 type DnsPart = keyof Pick<ContainerSpec, "dns" | "dnsSearch" | "dnsOptions">;
 
-function removal(part: DnsPart): Edit {
+function removeEdit(part: DnsPart): Edit {
   return edit(
     parseNonEmptyText,
     inContainer((container, text) => ({
@@ -56,7 +56,7 @@ function removal(part: DnsPart): Edit {
   );
 }
 
-function addition(part: DnsPart): Edit {
+function addEdit(part: DnsPart): Edit {
   return edit(
     parseNonEmptyText,
     inContainer((container, text) => ({
@@ -65,7 +65,7 @@ function addition(part: DnsPart): Edit {
   );
 }
 
-/** Accepts `db:10.0.0.5`, as in a Compose file. IPv6 addresses contain colons of their own. */
+/** Accepts `db:10.0.0.5` and `db:::1`, as in a Compose file. */
 function parseHostEntry(text: string): Parsed<string> {
   return /^[^:\s]+:\S+$/.test(text) ? valid(text) : invalid(`${JSON.stringify(text)} is not HOST:ADDRESS`);
 }

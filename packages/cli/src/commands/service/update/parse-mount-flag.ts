@@ -16,7 +16,7 @@ type MountKind = NonNullable<Mount["kind"]>;
 /** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
   const mount: MountFlagDraft = { ...newMountDraft(), type: "volume", driver: "" };
-  const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? optionProblem(text, mount);
+  const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? typeProblem(text, mount);
   if (problem !== undefined) return invalid(problem);
   if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
   const kind = mountKind(mount);
@@ -57,7 +57,7 @@ function readType(cursor: Cursor): MountType | undefined {
   return readOneOf(cursor, ["volume", "bind", "tmpfs"]);
 }
 
-/** Reads a boolean in the forms that Docker's flags accept: also `1` and `0`. */
+/** Reads a boolean, including `1` and `0`, which Docker accepts in flags. */
 function readFlagBoolean(cursor: Cursor): boolean | undefined {
   const text = cursor.node.kind === "scalar" ? cursor.node.text : "";
   return text === "1" || text === "0" ? text === "1" : readFlag(cursor);
@@ -71,7 +71,7 @@ function readOctal(cursor: Cursor): number | undefined {
 }
 
 /** Returns why an option cannot be combined with the type of the mount. */
-function optionProblem(text: string, { type }: MountFlagDraft): string | undefined {
+function typeProblem(text: string, { type }: MountFlagDraft): string | undefined {
   for (const field of text.split(",")) {
     const [key = ""] = field.trim().toLowerCase().split("=");
     const [, prefix] = /^(bind|volume|tmpfs)-/.exec(key) ?? [];

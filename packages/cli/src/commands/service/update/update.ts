@@ -15,13 +15,13 @@ export interface UpdateOptions extends GlobalOptions, UpdateFlagValues {
   readonly timeout: string;
 }
 
-/** How often the update is retried when the service changes between the read and the write. */
+/** Maximum number of attempts when another update changes the service between the read and the write. */
 const MAX_ATTEMPTS = 5;
 
 /** `berth service update SERVICE` */
 export async function updateService(cli: Cli, options: UpdateOptions, service: string): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
-  checkOptions(options);
+  validateOptions(options);
   await withClient(cli, options, async (client) => {
     const outcome = options.rollback
       ? await requestRollback(cli, client, { service, toVersion: 0 })
@@ -30,7 +30,7 @@ export async function updateService(cli: Cli, options: UpdateOptions, service: s
   });
 }
 
-function checkOptions(options: UpdateOptions): void {
+function validateOptions(options: UpdateOptions): void {
   const hasChanges = hasFlags(options) || options.force === true;
   if (options.rollback && hasChanges)
     throw invalidOption("--rollback", "cannot be combined with other changes");
@@ -44,7 +44,7 @@ interface UpdateRequest {
   readonly options: UpdateOptions;
 }
 
-/** Reads the spec, applies the flags and writes it back. Starts over if the service changed in the meantime. */
+/** Reads the spec, applies the flags and writes it back. Retries when another update was faster. */
 async function requestUpdate(
   cli: Cli,
   client: ControlClient,
