@@ -188,7 +188,7 @@ export class NodeHealthMonitor {
       [...state.nodes.values()].filter((node) => node.state === NodeState.READY).length;
     if (!this.#suspects.updateFreeze(countUpNodes, this.#nowMs())) return;
     const { freeze } = this.#suspects;
-    logger.warn(freeze === undefined ? "node failure detection resumed" : freeze.why);
+    logger.warn(freeze === undefined ? "node failure detection resumed" : freeze.reason);
     for (const nodeId of this.#suspects.nodeIds) this.#checks.add(nodeId, 0);
   }
 

@@ -144,7 +144,7 @@ function createLeader(
   const tables = new TrafficTables({ state, clock, logger, signal, ...entries });
   suspicionChanged.on((nodeId) => {
     tables.nodeChanged(nodeId);
-    events.suspicion(nodeId, isSuspect(nodeId));
+    events.recordSuspicion(nodeId, isSuspect(nodeId));
   });
 
   // Serving agents.

@@ -58,7 +58,7 @@ test("EventLog starts with events reconstructed from the records and appends new
   );
   const log = newLog();
   apply({ kind: "put-service", service: buildService() });
-  log.suspicion("n1", true);
+  log.recordSuspicion("n1", true);
   const { events } = await read(log);
   expect(
     events.map(({ reason, isReconstructed }) => `${reason}${isReconstructed ? " (rebuilt)" : ""}`),

@@ -9,7 +9,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 
-/** A few megabytes. In a healthy cluster, this covers days. */
+/** Events that are kept: a few megabytes. In a healthy cluster, they cover days. */
 const CAPACITY = 10_000;
 
 /** Events that are reconstructed from the time before this leader's term. */
@@ -29,8 +29,8 @@ export interface EventLogOptions {
 }
 
 /**
- * The events of the cluster, in the leader's memory: the newest ones of its term, and those that the records show of
- * the time before. The cost of a change does not depend on the size of the cluster.
+ * Keeps recent cluster events in the leader's memory: the newest events of its term, and older ones that are
+ * reconstructed from the records. The cost of a change does not depend on the size of the cluster.
  */
 export class EventLog {
   readonly #options: EventLogOptions;
@@ -43,7 +43,7 @@ export class EventLog {
   #past: readonly ClusterEvent[] | undefined;
   #last = 0;
 
-  /** Records all changes from now on. `state` holds the records that the leader has loaded. */
+  /** Starts to record changes. `state` must hold all records. */
   constructor(options: EventLogOptions) {
     this.#options = options;
     const { state, runtime, address, epoch, signal } = options;
@@ -85,14 +85,14 @@ export class EventLog {
     return event && clusterEvent(event, { epoch: this.epoch, sequence });
   }
 
-  /** Calls `listener` whenever there are new events. The returned function ends that. */
+  /** Calls `listener` after new events were added. Returns a function that removes the listener. */
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Records that a node has become suspect, or is no longer. Suspicions are not part of any record. */
-  suspicion(nodeId: string, isSuspect: boolean): void {
+  /** Records that a node became suspect or ceased to be. No record holds suspicions, so no change reports them. */
+  recordSuspicion(nodeId: string, isSuspect: boolean): void {
     const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
     const timeMs = this.#options.runtime.now();

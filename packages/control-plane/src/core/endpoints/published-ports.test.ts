@@ -34,7 +34,7 @@ const conflicts = (mine: PortSpec, theirs: PortSpec, serviceId = "mine"): readon
 describe("portConflicts()", () => {
   it("names the service that has the port", () => {
     expect(conflicts(port(), port())).toEqual([
-      { path: "ports[0]", message: "port tcp 8080 is published by service shop_api" },
+      { path: "ports[0]", message: "port 8080/tcp is published by service shop_api" },
     ]);
   });
 

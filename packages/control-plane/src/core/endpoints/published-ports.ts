@@ -1,4 +1,10 @@
-import type { PortSpec, PortSpec_Protocol, ServiceSpec, Violation } from "@berth/proto";
+import {
+  describePublished,
+  type PortSpec,
+  type PortSpec_Protocol,
+  type ServiceSpec,
+  type Violation,
+} from "@berth/proto";
 import { hostPortKey, isHostMode, portsClash } from "../scheduler/resource-request.js";
 
 /** Range of the ports that are picked automatically. Docker Swarm uses the same. */
@@ -31,7 +37,7 @@ export function portConflicts(
       (claim) => claim.serviceId !== serviceId && conflict(claim.port, port),
     );
     if (holder === undefined) return [];
-    const message = `port ${hostPortKey(port).split("/").filter(Boolean).join(" ")} is published by service ${holder.serviceName}`;
+    const message = `port ${describePublished(port)} is published by service ${holder.serviceName}`;
     return [{ path: `ports[${index}]`, message }];
   });
 }

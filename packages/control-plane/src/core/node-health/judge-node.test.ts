@@ -24,7 +24,7 @@ const SILENT: ProbeVotes = { asked: 3, silent: 2, alive: 0 };
 const PROVEN = { votes: { asked: 3, silent: 3, alive: 0 }, failedRounds: 2 };
 const PROVEN_DOWN_AFTER_MS = 1_000;
 const LIVES: ProbeVotes = { asked: 3, silent: 1, alive: 2 };
-const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, why: "most nodes fell silent" };
+const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, reason: "most nodes fell silent" };
 
 /** Judges a node that was last heard `silentMs` ago. */
 function after(
@@ -145,7 +145,7 @@ describe("judgeNode() of a node that is up", () => {
   it("declares no node down during a freeze, records why, and requires confirmation afterwards", () => {
     const context = { freeze: FREEZE };
     const frozen = after(FREEZE_MS, { input: { votes: SILENT }, context });
-    expect(frozen.condition).toMatchObject({ state: NodeState.READY, stateMessage: FREEZE.why });
+    expect(frozen.condition).toMatchObject({ state: NodeState.READY, stateMessage: FREEZE.reason });
     const overMs = 400 + FREEZE_MS;
     expect(isDown(after(overMs, { input: { votes: SILENT }, context }))).toBe(true);
     expect(isDown(after(overMs, { context }))).toBe(false);

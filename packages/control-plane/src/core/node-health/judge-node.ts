@@ -227,7 +227,7 @@ function downReasonDuringFreeze(
 function frozenCondition(node: NodeCondition, freeze: Freeze | undefined): NodeCondition | undefined {
   if (freeze === undefined) return undefined;
   const { agentUnreachable } = node;
-  return unlessEqual(node, { ...READY, agentUnreachable, stateMessage: freeze.why });
+  return unlessEqual(node, { ...READY, agentUnreachable, stateMessage: freeze.reason });
 }
 
 function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): NodeCondition | undefined {

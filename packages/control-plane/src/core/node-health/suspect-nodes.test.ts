@@ -6,7 +6,7 @@ const NOW = 100_000;
 describe("nextFreeze()", () => {
   it("starts when more than half of the nodes become suspect within one window", () => {
     const two = [NOW - 250, NOW];
-    expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 3, now: NOW })?.why).toMatch(/2 of 3 nodes/);
+    expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 3, now: NOW })?.reason).toMatch(/2 of 3 nodes/);
     expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 4, now: NOW })).toBeUndefined();
     expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 2, now: NOW })).toBeDefined();
   });
@@ -23,7 +23,7 @@ describe("nextFreeze()", () => {
   });
 
   it("lasts while more than half are suspect and keeps its start time", () => {
-    const freeze = { sinceMs: NOW - 30_000, why: "" };
+    const freeze = { sinceMs: NOW - 30_000, reason: "" };
     const onsetsMs = [NOW - 30_500, NOW - 30_000];
     expect(nextFreeze(freeze, { onsetsMs, upNodes: 3, now: NOW })).toBe(freeze);
     expect(nextFreeze(freeze, { onsetsMs: onsetsMs.slice(1), upNodes: 3, now: NOW })).toBeUndefined();

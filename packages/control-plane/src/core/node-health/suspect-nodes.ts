@@ -1,13 +1,16 @@
-/** A broken switch or cable of the leader silences all nodes within one or two heartbeats. */
+/** A freeze starts when nodes become suspect within this time. A broken switch silences all within two heartbeats. */
 const WINDOW_MS = 2_000;
 
-/** How long no node is declared down. A restarted switch or a moved route is back within this time. */
+/** During a freeze, no node is declared down for this long. A restarted switch is back within this time. */
 export const FREEZE_MS = 15_000;
 
-/** Most nodes fell silent at once, so the leader itself may be cut off. No node is declared down for `FREEZE_MS`. */
+/**
+ * Most nodes became suspect at once, so the leader itself may be cut off. For the first `FREEZE_MS` of a freeze, the
+ * leader declares no node down. After that, each node needs confirmation of its own until the freeze ends.
+ */
 export interface Freeze {
   readonly sinceMs: number;
-  readonly why: string;
+  readonly reason: string;
 }
 
 export interface Suspicions {
@@ -21,9 +24,9 @@ export interface Suspicions {
 /**
  * Starts, keeps or ends a freeze.
  *
- * A freeze starts when more than half of the nodes became suspect within one window, and lasts while more than half are
- * suspect. Nodes that are lost one after the other do not start one. A single node is never more than half: its tasks
- * could not go anywhere else anyway.
+ * A freeze starts when more than half of the nodes became suspect within one window, and ends when no more than half are
+ * suspect. Nodes that are lost one after the other do not start one. A single suspect node never does: in a cluster of
+ * one node, its tasks could not move anyway.
  */
 export function nextFreeze(
   current: Freeze | undefined,
@@ -35,13 +38,13 @@ export function nextFreeze(
   if (!isMajority(recent, upNodes)) return undefined;
   return {
     sinceMs: now,
-    why: `${recent} of ${upNodes} nodes fell silent at once: this server may be cut off, so no task is replaced for ${FREEZE_MS / 1_000} s`,
+    reason: `${recent} of ${upNodes} nodes fell silent at once: this server may be cut off, so no task is replaced for ${FREEZE_MS / 1_000} s`,
   };
 }
 
 const isMajority = (some: number, all: number): boolean => some >= 2 && some > all / 2;
 
-/** The nodes that get no new connections for now, and the freeze that they cause. Kept by the leader, not stored. */
+/** The suspect nodes, which get no new connections, and the freeze that they cause. In the leader's memory only. */
 export class SuspectNodes {
   readonly #onsetMs = new Map<string, number>();
   #freeze: Freeze | undefined;

@@ -50,7 +50,7 @@ export function rolloutProgress(states: readonly SlotState[], context: ProgressC
   let hasNew = false;
   for (const state of states) {
     const { progress } = state;
-    const hasFailed = failures.check(state);
+    const hasFailed = failures.recordIfFailed(state);
     switch (progress.kind) {
       case "new":
         hasNew = true;
@@ -81,7 +81,7 @@ export function rolloutProgress(states: readonly SlotState[], context: ProgressC
     updating,
     updatedCount,
     failed: failures.keys,
-    // The record does not name all of them.
+    // The record counts all failed slots but names only some.
     failedCount: Math.max(failures.keys.size, rollout?.failedCount ?? 0),
     failure: failures.text,
     monitoredUntilMs,
@@ -141,15 +141,15 @@ class SlotFailures {
     return this.#text;
   }
 
-  /** Whether a slot has failed, now or before. */
-  check(state: SlotState): boolean {
+  /** Records the slot if it has failed. Returns whether it has, now or before. */
+  recordIfFailed(state: SlotState): boolean {
     const { rollout } = this.#context;
     const { slot } = state;
     if (rollout === undefined || (this.keys.size === 0 && slot.ended.length === 0)) return false;
     const key = slotKey(slot);
     if (this.keys.has(key)) return true;
     const task = slot.ended.find(
-      (each) => each.specVersion > rollout.fromVersion && this.#isFailure(each, state),
+      (each) => each.specVersion > rollout.fromVersion && this.#endCountsAsFailure(each, state),
     );
     if (task === undefined) return false;
     this.#add(key, `${slotName(slot)}: ${endText(task)}`);
@@ -170,12 +170,12 @@ class SlotFailures {
   }
 
   /** Whether the end of a task counts against its version. Tasks that were stopped or died with their node do not. */
-  #isFailure(task: Task, state: SlotState): boolean {
+  #endCountsAsFailure(task: Task, state: SlotState): boolean {
     const { monitorMs, mayComplete } = this.#context.policy;
     const taskState = stateOf(task);
     if (task.desiredState >= DesiredState.SHUTDOWN || taskState === TaskState.LOST) return false;
     if (taskState === TaskState.COMPLETE && mayComplete) return false;
-    if (taskState === TaskState.REJECTED) return this.#countsAsFailure(state);
+    if (taskState === TaskState.REJECTED) return this.#rejectionCountsAsFailure(state);
     const { runningSinceMs, sinceMs = 0 } = task.status ?? {};
     return runningSinceMs === undefined || sinceMs - runningSinceMs < monitorMs;
   }
@@ -184,7 +184,7 @@ class SlotFailures {
    * Whether a rejection counts against the version rather than the node. It does when a second node rejects the
    * version too, or when no other node gets to try the slot. It does not once the slot runs on another node.
    */
-  #countsAsFailure({ slot, step }: SlotState): boolean {
+  #rejectionCountsAsFailure({ slot, step }: SlotState): boolean {
     if (step.kind === "running" || step.kind === "monitoring") return false;
     const isFinal =
       step.kind === "given-up" ||

@@ -47,7 +47,7 @@ export class Autoscaler {
     this.#options = options;
     this.#samples = new UsageSamples({
       taskOf: (taskId) => state.tasks.get(taskId),
-      nowMs: () => runtime.clock.nowMs(),
+      monotonicMs: () => runtime.clock.nowMs(),
     });
     this.#watch = watchOf(state);
     onAbort(
@@ -102,7 +102,7 @@ export class Autoscaler {
     const usage = this.#samples.usageOf(tasks, {
       cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,
       nodeIds: readyNodes(state),
-      now,
+      wallClockMs: now,
     });
     const history = this.#history.get(id) ?? [{ atMs: now, replicas: current }];
     const decision = decideScale({ spec: spec.autoscale, current, usage, history, now });

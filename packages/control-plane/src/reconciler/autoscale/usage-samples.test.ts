@@ -15,10 +15,10 @@ const tasks: readonly Task[] = ["1", "2"].map((number) =>
 const NOW = 1_000_000;
 
 class Setup {
-  nowMs = 0;
+  monotonicMs = 0;
   readonly board = new UsageSamples({
     taskOf: (taskId) => tasks.find(({ id }) => id === taskId),
-    nowMs: () => this.nowMs,
+    monotonicMs: () => this.monotonicMs,
   });
 
   report(nodeId: string, report: Parameters<typeof UsageReport.fromPartial>[0]): void {
@@ -26,27 +26,27 @@ class Setup {
   }
 
   usage(over: Partial<Parameters<UsageSamples["usageOf"]>[1]> = {}): Usage {
-    return this.board.usageOf(tasks, { cpuShare: 1, nodeIds: ["n1", "n2"], now: NOW, ...over });
+    return this.board.usageOf(tasks, { cpuShare: 1, nodeIds: ["n1", "n2"], wallClockMs: NOW, ...over });
   }
 }
 
 test("UsageBoard averages the reports about a task of the last seconds", () => {
   const setup = new Setup();
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 10 }] });
-  setup.nowMs = 5_000;
+  setup.monotonicMs = 5_000;
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 30 }] });
   expect(setup.usage().cpuPercents).toEqual([20]);
   expect(setup.usage({ cpuShare: 0.5 }).cpuPercents).toEqual([40]);
-  setup.nowMs = 16_000;
+  setup.monotonicMs = 16_000;
   expect(setup.usage().cpuPercents).toEqual([30]);
-  setup.nowMs = 21_000;
+  setup.monotonicMs = 21_000;
   expect(setup.usage().cpuPercents).toEqual([]);
 });
 
 test("UsageBoard leaves out tasks that have just started", () => {
   const setup = new Setup();
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 90 }] });
-  expect(setup.usage({ now: 949_000 }).cpuPercents).toEqual([]);
+  expect(setup.usage({ wallClockMs: 949_000 }).cpuPercents).toEqual([]);
 });
 
 test("UsageBoard adds up the connections that all nodes carry, and knows whether one is missing", () => {

@@ -19,11 +19,11 @@ interface NodeConnections {
 export interface UsageSamplesOptions {
   /** Returns a known task. Samples of unknown tasks are dropped, which bounds the memory. */
   readonly taskOf: (taskId: string) => Task | undefined;
-  /** The monotonic clock, in ms. */
-  readonly nowMs: () => number;
+  /** Returns the time of the monotonic clock, in ms. */
+  readonly monotonicMs: () => number;
 }
 
-/** The usage that agents reported in the last seconds. Kept in memory only. */
+/** Keeps the usage that agents reported within the averaging window, for the autoscaler. In memory only. */
 export class UsageSamples {
   readonly #options: UsageSamplesOptions;
   readonly #samples = new Map<string, readonly Sample[]>();
@@ -33,9 +33,10 @@ export class UsageSamples {
     this.#options = options;
   }
 
+  /** Adds the report of a node's agent. Ignores tasks that are unknown or on another node. */
   report(nodeId: string, { tasks, connections }: UsageReport): void {
     const { taskOf } = this.#options;
-    const atMs = this.#options.nowMs();
+    const atMs = this.#options.monotonicMs();
     for (const { taskId, cpuPercent } of tasks) {
       if (taskOf(taskId)?.nodeId !== nodeId || !(cpuPercent >= 0)) continue;
       const recent = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
@@ -49,14 +50,14 @@ export class UsageSamples {
   /**
    * Returns the present usage of the tasks of one service.
    *
-   * `cpuShare` is the number of CPUs that count as 100 %. `now` is the wall clock, in ms since the epoch.
+   * `cpuShare` is the number of CPUs that count as 100 %. `wallClockMs` is in ms since the epoch.
    */
   usageOf(
     tasks: readonly Task[],
-    context: { readonly cpuShare: number; readonly nodeIds: Iterable<string>; readonly now: number },
+    context: { readonly cpuShare: number; readonly nodeIds: Iterable<string>; readonly wallClockMs: number },
   ): Usage {
     const started = tasks.filter(
-      ({ status }) => (status?.sinceMs ?? context.now) <= context.now - STARTING_MS,
+      ({ status }) => (status?.sinceMs ?? context.wallClockMs) <= context.wallClockMs - STARTING_MS,
     );
     const reports = [...context.nodeIds].map((nodeId) => this.#connections.get(nodeId));
     const fresh = reports.flatMap((report) =>
@@ -88,7 +89,7 @@ export class UsageSamples {
   }
 
   #isFresh({ atMs }: { readonly atMs: number }): boolean {
-    return atMs > this.#options.nowMs() - WINDOW_MS;
+    return atMs > this.#options.monotonicMs() - WINDOW_MS;
   }
 }
 
