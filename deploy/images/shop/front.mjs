@@ -1,16 +1,16 @@
-// The outermost of three tiers: asks the api by its name, and says both who asked and who answered.
+// The outermost of three tiers: calls the API by its name, and replies with the names of both replicas.
 import { createServer, get } from "node:http";
 import { identity } from "./identity.mjs";
 
 const { API_URL = "http://api:8080/", PORT = "8000" } = process.env;
-/** An api that has not answered by then is asked once more: its name leads to another replica meanwhile. */
+/** Timeout after which a call is repeated once. The name then resolves to another replica. */
 const ANSWER_TIMEOUT_MS = 1_500;
 const ATTEMPTS = 2;
 
 const self = identity("web");
 let isStopping = false;
 
-/** A connection of its own for each question, so that each may reach another replica. */
+/** Uses a new connection for each call, so that each may reach another replica. */
 function askOnce() {
   return new Promise((resolve, reject) => {
     const request = get(API_URL, { agent: false, timeout: ANSWER_TIMEOUT_MS }, (response) => {
@@ -52,7 +52,7 @@ const server = createServer(async (request, response) => {
   }
 });
 
-/** Requests under way are answered; the process ends with the last connection. */
+/** Completes the requests in flight. The process ends with the last connection. */
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;

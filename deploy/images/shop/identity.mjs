@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * Who answers, such as `web.3 on h2`: the stack names each container SERVICE.SLOT.HOST. Where nobody fills in that
- * template (plain Docker Compose), the container's id has to do.
+ * Name of this replica, such as `web.3 on h2`. The stack sets each hostname to SERVICE.SLOT.HOST. Docker Compose does
+ * not fill in that template; the name then contains the container's ID.
  */
 export function identity(service) {
   const [name, slot, ...host] = hostname().split(".");

@@ -1,12 +1,12 @@
 import { connect } from "node:net";
 
-/** A command that got no answer by then has met a dead host: nothing else will tell. */
+/** Timeout of a command. A host without power does not close connections. */
 const ANSWER_TIMEOUT_MS = 500;
 const RECONNECT_MS = 500;
-/** Requests that wait for a slow redis; more are refused at once instead of piling up. */
+/** Maximum number of pending commands. More are rejected at once. */
 const MAX_PENDING = 1_000;
 
-/** As much of a redis client as the shop needs: integers and strings, one connection, made anew whenever it breaks. */
+/** A minimal Redis client: integers and strings over one connection, which it reopens after an error. */
 export class RedisClient {
   #address;
   #socket;
@@ -20,7 +20,7 @@ export class RedisClient {
     this.#connect();
   }
 
-  /** Resolves with redis's answer; rejects at once while redis is away. */
+  /** Resolves with Redis's reply. Rejects at once while there is no connection. */
   command(...words) {
     if (!this.#isConnected) return Promise.reject(new Error("redis is away"));
     if (this.#pending.length >= MAX_PENDING) return Promise.reject(new Error("redis is slow"));
@@ -43,7 +43,7 @@ export class RedisClient {
   #connect() {
     this.#received = "";
     this.#socket = connect(this.#address);
-    // Until the name resolves and somebody accepts, the same deadline holds as for answers.
+    // The timeout of commands also applies to name resolution and connecting.
     this.#socket.setTimeout(ANSWER_TIMEOUT_MS, () => this.#isConnected || this.#socket.destroy());
     this.#socket.setEncoding("utf8");
     this.#socket.on("connect", () => {
@@ -74,13 +74,13 @@ export class RedisClient {
   }
 }
 
-/** RESP: an array of strings, each with its length in bytes. */
+/** Encodes a command in RESP: an array of strings, each with its length in bytes. */
 function encode(words) {
   const parts = words.map((word) => `$${Buffer.byteLength(String(word))}\r\n${word}\r\n`);
   return `*${words.length}\r\n${parts.join("")}`;
 }
 
-/** The first whole reply in `text`, or undefined while it is not all there. The shop's strings are ASCII. */
+/** Returns the first reply in `text`. Undefined while it is incomplete. The shop's strings are ASCII. */
 function decode(text) {
   const lineEnd = text.indexOf("\r\n");
   if (lineEnd < 0) return undefined;

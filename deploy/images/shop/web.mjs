@@ -1,4 +1,4 @@
-// The shop's front: says which replica on which host answered, and how often anybody was asked.
+// The shop's web front: replies with the name of its replica and host, and with the total number of requests.
 import { createServer } from "node:http";
 import { identity } from "./identity.mjs";
 import { RedisClient } from "./redis-client.mjs";
@@ -17,12 +17,12 @@ const server = createServer(async (request, response) => {
     return;
   }
   const news = await newsFromRedis();
-  // Tells clients that keep their connection to come back on another one, to another replica.
+  // Makes clients with keep-alive open a new connection, which may reach another replica.
   if (isStopping) response.setHeader("connection", "close");
   response.end(`${self}: ${news}\n`);
 });
 
-/** The front serves on without its database; it only knows less. */
+/** Returns the count, or a placeholder without Redis: the front must keep serving. */
 async function newsFromRedis() {
   try {
     const [hits, beats] = await Promise.all([
@@ -35,7 +35,7 @@ async function newsFromRedis() {
   }
 }
 
-/** Requests under way are answered; the process ends with the last connection. */
+/** Completes the requests in flight. The process ends with the last connection. */
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;

@@ -1,10 +1,10 @@
-// The shop's worker: leaves a heartbeat in redis every second, and goes on when redis comes back.
+// The shop's worker: writes a heartbeat to Redis every second, and resumes when Redis returns.
 import { identity } from "./identity.mjs";
 import { RedisClient } from "./redis-client.mjs";
 
 const { REDIS_HOST = "redis", REDIS_PORT = "6379" } = process.env;
 const BEAT_MS = 1_000;
-/** One line in the log for so many beats. */
+/** Number of heartbeats for each log line. */
 const BEATS_PER_LINE = 10;
 
 const self = identity("worker");
