@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { TASK_LABEL } from "../../packages/agent/src/core/docker/labels.js";
 import type { ObservedContainer } from "../../packages/agent/src/core/docker/observed-container.js";
-import { networkBody } from "../../packages/agent/src/core/networks/network-body.js";
+import { networkBody } from "../../packages/agent/src/core/networks/docker-network.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import type { ContainerConfig } from "../../packages/agent/src/core/tasks/container-config.js";
 import type { ContainerEvent } from "../../packages/agent/src/core/tasks/container-event.js";

@@ -72,7 +72,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
 
   const assign = async (): Promise<void> => {
     for (const host of [first, second]) {
-      host.keeper.assign([host.assignmentOf(SEALED, [first, second])], { isComplete: true });
+      host.keeper.setNetworks([host.assignmentOf(SEALED, [first, second])], { isComplete: true });
     }
     for (const host of [first, second]) await host.waitUntilReady("sealed");
   };
@@ -201,13 +201,13 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   });
 
   test("the device goes with the last encrypted network, and not before its containers", async () => {
-    first.keeper.assign([], { isComplete: true });
+    first.keeper.setNetworks([], { isComplete: true });
     await eventually("it has been looked at", () => first.keeper.states.size === 0);
     expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
     for (const host of [first, second]) {
-      host.keeper.assign([], { isComplete: true });
+      host.keeper.setNetworks([], { isComplete: true });
       await host.docker("rm", "-f", `web-${host.name}`);
-      host.keeper.look();
+      host.keeper.requestReconcile();
       const links = (): Promise<string> => host.run("ip", "link");
       await eventually("nothing of ours is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
     }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { NO_NETWORKS } from "../../packages/agent/src/core/networks/networks-view.js";
+import { NO_NETWORKS } from "../../packages/agent/src/core/networks/task-networks.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { TaskManager } from "../../packages/agent/src/tasks/task-manager.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";

@@ -47,7 +47,7 @@ describe("networks over three hosts", () => {
         ...(inShop.includes(host) ? [host.assignmentOf(SHOP, inShop)] : []),
         ...(inBlog.includes(host) ? [host.assignmentOf(BLOG, inBlog)] : []),
       ];
-      host.keeper.assign(networks, { isComplete: true });
+      host.keeper.setNetworks(networks, { isComplete: true });
     }
     for (const host of inShop) await host.waitUntilReady("shop");
     for (const host of inBlog) await host.waitUntilReady("blog");
@@ -83,13 +83,16 @@ describe("networks over three hosts", () => {
     const successor = new NetworkHost(lab, 0);
     await successor.start();
     try {
-      successor.keeper.assign([first.assignmentOf(SHOP, hosts), first.assignmentOf(BLOG, [first, second])], {
-        isComplete: true,
-      });
+      successor.keeper.setNetworks(
+        [first.assignmentOf(SHOP, hosts), first.assignmentOf(BLOG, [first, second])],
+        {
+          isComplete: true,
+        },
+      );
       await successor.waitUntilReady("shop");
       expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
       await first.run("ip", "link", "delete", "btv4097");
-      successor.keeper.look();
+      successor.keeper.requestReconcile();
       expect(await reaches(first, "web-h1", "10.64.2.2")).toBe(true);
     } finally {
       await successor.close();
@@ -109,7 +112,7 @@ describe("networks over three hosts", () => {
     await assign(hosts, [first, second]);
     await third.powerCycle();
     await third.docker("start", "web-h3");
-    third.keeper.look();
+    third.keeper.requestReconcile();
     expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
   });
 
@@ -118,12 +121,12 @@ describe("networks over three hosts", () => {
     const known = await Promise.all(hosts.map((host) => host.endpointOf(`web-${host.name}`)));
     const tell = (endpoints: typeof known): void => {
       const entry = DnsEntry.fromPartial({ key: "shop/web", networkId: "shop", endpoints });
-      for (const host of hosts) host.keeper.named([entry]);
+      for (const host of hosts) host.keeper.setDnsEntries([entry]);
     };
     tell(known);
     for (const host of hosts) {
       const parts = [host.assignmentOf(listed, hosts), host.assignmentOf(BLOG, [first, second])];
-      host.keeper.assign(parts, { isComplete: true });
+      host.keeper.setNetworks(parts, { isComplete: true });
     }
     const isFlooding = async (host: NetworkHost): Promise<boolean> =>
       (await host.run("bridge", "fdb", "show", "dev", "btv4097")).includes("00:00:00:00:00:00");
@@ -154,14 +157,14 @@ describe("networks over three hosts", () => {
     await eventually("the daemon has ended", () => h2.processes("dockerd").length === 0);
     await h2.startDockerd();
     await second.docker("start", "web-h2");
-    second.keeper.look();
+    second.keeper.requestReconcile();
     expect(await reaches(second, "web-h2", "10.64.1.2")).toBe(true);
   });
 
   test("a network goes when nobody uses it any more, and not before", async () => {
     await assign([], []);
     for (const name of ["web-h2", "blog-h2"]) await second.docker("rm", "-f", name);
-    second.keeper.look();
+    second.keeper.requestReconcile();
     await eventually("nothing of ours is left", async () => !/bt[hv]\d/.test(await second.run("ip", "link")));
     expect(await second.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("default");
     // The others' containers still run, and talk to each other.
@@ -169,7 +172,7 @@ describe("networks over three hosts", () => {
     for (const host of [first, third]) await host.docker("rm", "-f", `web-${host.name}`);
     await first.docker("rm", "-f", "blog-h1");
     for (const host of [first, third]) {
-      host.keeper.look();
+      host.keeper.requestReconcile();
       await eventually("nothing of ours is left", async () => !/bt[hv]\d/.test(await host.run("ip", "link")));
     }
   });
@@ -179,27 +182,27 @@ describe("networks over three hosts", () => {
     await first.run("ip", "address", "add", "10.66.3.1/24", "dev", "near0");
     await first.run("ip", "link", "set", "near0", "up");
     const near = networkWith({ id: "near", vni: 4099, subnet: "10.66.0.0/16", spec: { name: "near" } });
-    first.keeper.assign([first.assignmentOf(near, [first])], { isComplete: true });
+    first.keeper.setNetworks([first.assignmentOf(near, [first])], { isComplete: true });
     await eventually("it is refused", () => first.keeper.states.get("near")?.kind === "refused");
     const state = first.keeper.states.get("near");
     expect(state?.kind === "refused" && state.reason).toMatch(
-      /^BERTH_NETWORK_OVERLAP: its subnet 10\.66\.0\.0\/16 overlaps 10\.66\.3\.\S+, which this host reaches by near0/,
+      /^BERTH_NETWORK_OVERLAP: subnet 10\.66\.0\.0\/16 overlaps 10\.66\.3\.\S+, which this host reaches through near0/,
     );
     await first.run("ip", "link", "delete", "near0");
-    first.keeper.look();
+    first.keeper.requestReconcile();
     await first.waitUntilReady("near");
-    first.keeper.assign([], { isComplete: true });
+    first.keeper.setNetworks([], { isComplete: true });
   });
 
   test("a network of that name that is somebody else's stays, and the reason says so", async () => {
     await first.docker("network", "create", "shop_default");
-    first.keeper.assign([first.assignmentOf(SHOP, hosts)], { isComplete: true });
+    first.keeper.setNetworks([first.assignmentOf(SHOP, hosts)], { isComplete: true });
     await eventually("the reason is told", () => {
       const state = first.keeper.states.get("shop");
-      return state?.kind === "waiting" && state.reason.includes("that is not this one");
+      return state?.kind === "waiting" && state.reason.includes("that berth did not create");
     });
     await first.docker("network", "rm", "shop_default");
-    first.keeper.look();
+    first.keeper.requestReconcile();
     await first.waitUntilReady("shop");
   });
 });

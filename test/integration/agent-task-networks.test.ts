@@ -199,7 +199,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     const task = taskOf(spec);
     leader.sendComplete([spec], [task], { networks: [sealed] });
     const rejected = await statusWith(task.id, ({ state }) => state === TaskState.REJECTED);
-    expect(rejected.message).toContain("network shop_sealed: it is encrypted, which this host cannot do");
+    expect(rejected.message).toContain("network shop_sealed: this host does not support encrypted networks");
     expect(await docker.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("shop_sealed");
   });
 });

@@ -38,7 +38,7 @@ describe("a virtual IP over two hosts", () => {
     hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
     for (const host of hosts) {
       await host.start();
-      host.keeper.assign([host.assignmentOf(SHOP, hosts)], { isComplete: true });
+      host.keeper.setNetworks([host.assignmentOf(SHOP, hosts)], { isComplete: true });
     }
     for (const host of hosts) await host.waitUntilReady("shop");
     [first] = hosts as [NetworkHost];

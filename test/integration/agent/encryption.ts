@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { examineKernel } from "../../../packages/agent/src/networks/examine-kernel.js";
+import { detectKernelSupport } from "../../../packages/agent/src/networks/host-networking.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
 
 /** By what a test's hosts can encrypt. */
@@ -15,11 +15,14 @@ const NO_WIREGUARD = "the kernel has no wireguard";
 /** What encrypted networks can be tried with on this machine. */
 export async function findEncryption(): Promise<Encryption> {
   if (process.getuid?.() !== 0) return { kind: "missing", reason: "only root can try it" };
-  const { refusal, encryptionRefusal } = await examineKernel(AbortSignal.timeout(EXAMINE_TIMEOUT_MS));
+  const { overlayProblem, encryptionProblem } = await detectKernelSupport(
+    AbortSignal.timeout(EXAMINE_TIMEOUT_MS),
+  );
   const absent = ["tcpdump", "wg"].find((program) => spawnSync(program, ["--version"]).error);
-  if (refusal || absent) return { kind: "missing", reason: refusal || `${absent} is not installed` };
-  if (encryptionRefusal === "") return { kind: "kernel" };
-  if (encryptionRefusal !== NO_WIREGUARD) return { kind: "missing", reason: encryptionRefusal };
+  if (overlayProblem || absent)
+    return { kind: "missing", reason: overlayProblem || `${absent} is not installed` };
+  if (encryptionProblem === "") return { kind: "kernel" };
+  if (encryptionProblem !== NO_WIREGUARD) return { kind: "missing", reason: encryptionProblem };
   if (spawnSync("wireguard-go", ["--version"]).error === undefined) return { kind: "program" };
   return { kind: "missing", reason: `${NO_WIREGUARD}, and wireguard-go is not installed` };
 }

@@ -7,8 +7,8 @@ import type { Lab } from "../../../deploy/lab/lab.js";
 import { run } from "../../../deploy/lab/run.js";
 import { networkWith } from "../../../packages/agent/src/core/networks/testing.js";
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
-import { linuxHostNetwork } from "../../../packages/agent/src/networks/host-network.js";
-import { NetworkKeeper } from "../../../packages/agent/src/networks/network-keeper.js";
+import { linuxNetworkDevices } from "../../../packages/agent/src/networks/host-networking.js";
+import { NetworkReconciler } from "../../../packages/agent/src/networks/network-reconciler.js";
 import { keyFrom, type WireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
 import { eventually } from "../../harness/eventually.js";
@@ -30,7 +30,7 @@ const newKey = (): WireguardKey => keyFrom(randomBytes(32).toString("base64"));
 export class NetworkHost {
   readonly name: string;
   readonly address: string;
-  readonly keeper: NetworkKeeper;
+  readonly keeper: NetworkReconciler;
   readonly wireguardKey: WireguardKey;
   readonly #host: Lab["hosts"][number];
   readonly #index: number;
@@ -49,16 +49,16 @@ export class NetworkHost {
     this.name = this.#host.name;
     this.address = this.#host.address;
     this.#engine = new DockerodeEngine(this.#host.dockerSocket);
-    this.keeper = new NetworkKeeper({
+    this.keeper = new NetworkReconciler({
       engine: this.#engine,
-      devices: linuxHostNetwork({
+      devices: linuxNetworkDevices({
         run: hasWireguard ? this.runProgram : withUserspaceWireguard(this.runProgram),
         wireguardPrivateKey: wireguardKey.privateKey,
       }),
       host: {
         address: this.address,
-        refusal: "",
-        encryptionRefusal: "",
+        overlayProblem: "",
+        encryptionProblem: "",
         wireguardPublicKey: wireguardKey.publicKey,
       },
       log: pino({ level: "silent" }),
@@ -68,7 +68,7 @@ export class NetworkHost {
 
   async start(): Promise<void> {
     await this.#engine.connect({ signal: this.#stopping.signal });
-    this.keeper.engineIsUp();
+    this.keeper.engineConnected();
     this.#running = this.keeper.run(this.#stopping.signal);
   }
 
@@ -79,10 +79,10 @@ export class NetworkHost {
 
   /** The power fails and comes back. */
   async powerCycle(): Promise<void> {
-    this.keeper.engineIsAway();
+    this.keeper.engineDisconnected();
     await this.#host.kill();
     await this.#host.start();
-    this.keeper.engineIsUp();
+    this.keeper.engineConnected();
   }
 
   /** As this host sees the network that it shares with others. */

@@ -8,7 +8,7 @@ import type {
   IngressTable,
   ListenerStats,
 } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
-import type { OverlayKernel } from "../../../packages/agent/src/networks/examine-kernel.js";
+import type { KernelSupport } from "../../../packages/agent/src/networks/host-networking.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
 import { nodeIdOf } from "../history/history.js";
@@ -183,9 +183,9 @@ export class SimHost {
   }
 
   /** What this host can do does not change. */
-  #kernel(): OverlayKernel {
+  #kernel(): KernelSupport {
     const isPlain = this.#world.history.hostsWithoutOverlay.includes(this.#number - 1);
-    return { refusal: isPlain ? "the kernel has no vxlan" : "", encryptionRefusal: "not simulated" };
+    return { overlayProblem: isPlain ? "the kernel has no vxlan" : "", encryptionProblem: "not simulated" };
   }
 
   /** A program that fails may have done its work. */
@@ -242,18 +242,18 @@ export class SimHost {
           for (const observer of world.observers) observer.onEngineCall?.(this.name, kind, containerId);
         },
       }),
-      overlay: {
+      networking: {
         wireguardPublicKey: "",
         devices: {
           observe: () => soon(() => devices.observe()),
           run: (step) => soon(() => this.#change(step)),
         },
-        examineKernel: () => soon(() => this.#kernel()),
+        detectKernelSupport: () => soon(() => this.#kernel()),
       },
       transport: world.transport(actor),
       readUsage: async () => undefined,
       readHostUsage: async () => ({
-        atMs: scheduler.nowMs,
+        monotonicMs: scheduler.nowMs,
         cpus: MACHINE_CPUS,
         cpuNs: 0,
         memoryBytes: 0,

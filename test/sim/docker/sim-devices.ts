@@ -3,7 +3,7 @@ import type { LinkStep } from "../../../packages/agent/src/core/networks/network
 import type {
   ObservedLink,
   ObservedLinks,
-} from "../../../packages/agent/src/core/networks/observed-links.js";
+} from "../../../packages/agent/src/core/networks/observed-state.js";
 import { linkWith } from "../../../packages/agent/src/core/networks/testing.js";
 
 const UPLINK_MTU = 1_500;
@@ -100,9 +100,9 @@ export class SimDevices {
         return;
       }
       case "add-wireguard":
-      case "set-wireguard":
+      case "set-wireguard-peers":
       case "set-static-fdb":
-      case "list-containers":
+      case "update-static-entries":
         throw new Error(`${step.kind} is not simulated`);
     }
   }

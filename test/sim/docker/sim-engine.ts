@@ -39,7 +39,7 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
         version: "20.10.24",
         apiVersion: "1.41",
         labels: {},
-        enclosure: "",
+        isolation: "",
       }));
     },
     ping: (call) => ask(call, 1, () => {}, PING_TIMEOUT_MS),

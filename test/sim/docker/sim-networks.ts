@@ -3,11 +3,11 @@ import type { EndpointBody } from "../../../packages/agent/src/core/docker/creat
 import { NETWORK_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
 import type { ContainerNetwork } from "../../../packages/agent/src/core/docker/observed-container.js";
 import { isBridgeName } from "../../../packages/agent/src/core/networks/devices.js";
-import type { NetworkBody } from "../../../packages/agent/src/core/networks/network-body.js";
+import type { NetworkBody } from "../../../packages/agent/src/core/networks/docker-network.js";
 import {
   type ObservedNetwork,
   parseNetworks,
-} from "../../../packages/agent/src/core/networks/observed-network.js";
+} from "../../../packages/agent/src/core/networks/docker-network.js";
 import { linkWith } from "../../../packages/agent/src/core/networks/testing.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
 import type { SimContainer } from "./sim-container.js";

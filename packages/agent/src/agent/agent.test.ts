@@ -20,10 +20,10 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     hostname: "host1",
     host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
     engine: engine as Engine,
-    overlay: {
+    networking: {
       wireguardPublicKey: "",
       devices: { observe: () => Promise.reject(new Error("no ip")), run: async () => {} },
-      examineKernel: (signal) => never(signal),
+      detectKernelSupport: (signal) => never(signal),
     },
     transport: {
       connect: () => {

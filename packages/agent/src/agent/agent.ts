@@ -8,12 +8,12 @@ import { Fence } from "../leader/fence.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
 import { SendQueue } from "../leader/send-queue.js";
-import { Overlay } from "../networks/overlay.js";
-import { type Condition, describeNode } from "../node/describe-node.js";
+import { OverlayNetworks } from "../networks/overlay-networks.js";
+import { type ConditionSnapshot, describeNode } from "../node/describe-node.js";
 import { berthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
-import { HostCondition } from "../node/host-condition.js";
+import { HostCondition } from "../node/node-description.js";
 import { ProbeResponder } from "../node/probe/probe-responder.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
 import { Notifier } from "../runtime/notifier.js";
@@ -78,22 +78,22 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   const engineAway = new Notifier<string>();
   const networksChanged = new Notifier<void>();
   const fenceChanged = new Notifier<void>();
-  const conditionChanged = new Notifier<Condition>();
+  const conditionChanged = new Notifier<ConditionSnapshot>();
 
   // What all parts share.
   const ticker = new Ticker({ signal });
   const condition = new HostCondition(conditionChanged.notify);
-  condition.dataPlaneIs(state.dataPlane);
-  const queue = new SendQueue(describeNode(identity, condition.now));
+  condition.updateDataPlane(state.dataPlane);
+  const queue = new SendQueue(describeNode(identity, condition.snapshot));
   const fence = new Fence({ onChange: fenceChanged.notify, log: logOf("fence") });
-  const overlay = new Overlay({
-    edge: platform.overlay,
+  const overlay = new OverlayNetworks({
+    networking: platform.networking,
     engine,
     address: identity.address,
     log: logOf("networks"),
     onChange: networksChanged.notify,
-    onAbility: (ability) => condition.dataPlaneIs(ability),
-    onProblems: (problems) => condition.networkProblems(problems),
+    onCapabilities: (ability) => condition.updateDataPlane(ability),
+    onProblems: (problems) => condition.setNetworkProblems(problems),
   });
 
   // Part 1: the task manager, with the watches of this host.
@@ -141,9 +141,9 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     host: platform.host,
     engine,
     ownPorts: () => berthPorts(dataPlane.tables.table, tasks.statuses().values()),
-    onListeners: (listeners) => condition.foreignListeners(listeners),
-    onVolumes: (volumes) => condition.volumes(volumes),
-    onVolumesUnknown: () => condition.volumesUnknown(),
+    onListeners: (listeners) => condition.setForeignListeners(listeners),
+    onVolumes: (volumes) => condition.setVolumes(volumes),
+    onVolumesUnknown: () => condition.setVolumesUnknown(),
   });
 
   // Part 3: the leader session.
@@ -205,7 +205,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
       ingress: table,
       networks,
       dnsEntries: names,
-      dataPlane: condition.now.dataPlane,
+      dataPlane: condition.snapshot.dataPlane,
       statuses: tasks.statuses(),
     };
   });
@@ -223,13 +223,13 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     stateFile.scheduleWrite();
   });
   engineUp.subscribe((info) => {
-    condition.engineIsUp(info);
-    overlay.engineIsUp(info);
+    condition.engineConnected(info);
+    overlay.engineConnected(info);
     hostWatch.engineConnected();
   });
   engineAway.subscribe((reason) => {
-    condition.engineIsAway(reason, new Date());
-    overlay.engineIsAway();
+    condition.engineDisconnected(reason, new Date());
+    overlay.engineDisconnected();
   });
   networksChanged.subscribe(() => {
     taskManager.onNetworksChanged();

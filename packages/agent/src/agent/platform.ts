@@ -12,16 +12,15 @@ import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
 import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
-import { examineKernel } from "../networks/examine-kernel.js";
-import { linuxHostNetwork } from "../networks/host-network.js";
-import type { OverlayEdge } from "../networks/overlay.js";
+import type { HostNetworking } from "../networks/host-networking.js";
+import { detectKernelSupport, linuxNetworkDevices } from "../networks/host-networking.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
 import { type Host, linuxHost } from "../node/host/host.js";
 import { type ContainerProcesses, containerProcesses } from "../node/host/process-watch.js";
 import { type CheckPort, checkPort } from "../node/probe/check-port.js";
 import { createProbe } from "../node/probe/tcp-probe.js";
+import { UsageReader, type UsageSample } from "../node/usage/container-usage.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
-import { UsageReader, type UsageSample } from "../node/usage/sample.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
 
@@ -30,7 +29,7 @@ export interface AgentPlatform {
   readonly hostname: string;
   readonly host: Host;
   readonly engine: Engine;
-  readonly overlay: OverlayEdge;
+  readonly networking: HostNetworking;
   readonly transport: RpcTransport;
   readonly probe: Probe;
   /** For the peers, which are probed continuously. */
@@ -74,10 +73,10 @@ export async function hostPlatform({
     hostname: hostname(),
     host: linuxHost(resources),
     engine: new DockerodeEngine(dockerSocket),
-    overlay: {
+    networking: {
       wireguardPublicKey: wireguard.publicKey,
-      devices: linuxHostNetwork({ wireguardPrivateKey: wireguard.privateKey }),
-      examineKernel: (signal) => examineKernel(signal),
+      devices: linuxNetworkDevices({ wireguardPrivateKey: wireguard.privateKey }),
+      detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
     transport: grpcTransport,
     probe,

@@ -9,8 +9,8 @@ import {
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
-import type { Overlay } from "../networks/overlay.js";
-import type { HostCondition } from "../node/host-condition.js";
+import type { OverlayNetworks } from "../networks/overlay-networks.js";
+import type { HostCondition } from "../node/node-description.js";
 import { PeerWatch } from "../node/peers/peer-watch.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import type { Ticker } from "../runtime/ticker.js";
@@ -46,7 +46,7 @@ export interface DataPlaneClientOptions {
     | undefined;
   readonly peerProbe: Probe;
   readonly ticker: Ticker;
-  readonly overlay: Overlay;
+  readonly overlay: OverlayNetworks;
   readonly tasks: KnownTasks;
   readonly condition: HostCondition;
   /** The tables that an earlier run of the agent received last. */
@@ -105,8 +105,8 @@ export class DataPlaneClient {
       signal,
     });
     this.#peers.watch(watchedPeers(saved, nodeId));
-    overlay.named(saved.names);
-    if (saved.networks.length > 0) overlay.restore(saved.networks);
+    overlay.setDnsEntries(saved.names);
+    if (saved.networks.length > 0) overlay.restoreNetworks(saved.networks);
   }
 
   /** The tables that the leader sent last, for the state file. */
@@ -143,9 +143,9 @@ export class DataPlaneClient {
   updateNetworks({ networks, dnsEntries }: Pick<TablesUpdate, "networks" | "dnsEntries">): void {
     if (networks !== undefined) {
       this.#tables = { ...this.#tables, networks };
-      this.#options.overlay.assign(networks);
+      this.#options.overlay.setNetworks(networks);
     }
-    if (dnsEntries !== undefined) this.#options.overlay.named(dnsEntries);
+    if (dnsEntries !== undefined) this.#options.overlay.setDnsEntries(dnsEntries);
   }
 
   /** Applies the published ports and DNS entries of a message. */
@@ -192,7 +192,7 @@ export class DataPlaneClient {
     const ingress = await retryUntilDone(() => openIngress(ingressLog, signal), {
       onFailure: (reason) => {
         log.error({ reason }, "cannot start ingress process; retrying");
-        condition.ingressProblems([`published ports do not work on this host: ${reason}`]);
+        condition.setIngressProblems([`published ports do not work on this host: ${reason}`]);
       },
       signal,
     });
@@ -207,8 +207,8 @@ export class DataPlaneClient {
     this.#dns.scheduleUpdate();
     await watchIngress({
       status: (inner) => ingress.status(inner),
-      onProblems: (problems) => condition.ingressProblems(problems),
-      onPath: ({ kernel, reason }) => condition.dataPlaneIs({ kernel, kernelReason: reason }),
+      onProblems: (problems) => condition.setIngressProblems(problems),
+      onPath: ({ kernel, reason }) => condition.updateDataPlane({ kernel, kernelReason: reason }),
       signal,
     });
   }
@@ -220,10 +220,10 @@ export class DataPlaneClient {
 
   async #runNetworks(signal: AbortSignal): Promise<void> {
     const { overlay, condition, log } = this.#options;
-    await retryUntilDone(() => overlay.examine(signal), {
+    await retryUntilDone(() => overlay.detectCapabilities(signal), {
       onFailure: (reason) => {
         log.error({ reason }, "cannot examine the kernel; retrying");
-        condition.networkProblems([`networks do not work on this host: ${reason}`]);
+        condition.setNetworkProblems([`networks do not work on this host: ${reason}`]);
       },
       signal,
     });

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { judgeMtu } from "./checks/address.js";
 import { judgeClock } from "./checks/cluster.js";
 import { judgeDisk } from "./checks/disk.js";
+import { judgeAnswer } from "./checks/dns.js";
 import { judgeDocker, judgeForward } from "./checks/docker.js";
 import { problemOf } from "./checks/kernel-paths.js";
-import { judgeAnswer } from "./checks/names.js";
-import { examine } from "./examine.js";
 import { failed, ok, warning } from "./finding.js";
 import { exitCodeOf, formatFindings } from "./report.js";
+import { runChecks } from "./run-checks.js";
 
 const GIB = 1024 ** 3;
 const DOCKER = { version: "20.10.24", apiVersion: "1.41", isRootless: false, isDesktop: false };
@@ -90,7 +90,7 @@ describe("what the checks make of what they see", () => {
 
 describe("examine()", () => {
   it("tells what cannot be reached, and the rest all the same", async () => {
-    const findings = await examine({
+    const findings = await runChecks({
       servers: ["127.0.0.1:1"],
       advertiseAddress: "192.0.2.1",
       dataDir: "/nowhere/berth/agent",

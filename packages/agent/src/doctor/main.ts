@@ -1,7 +1,7 @@
 import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { examine } from "./examine.js";
 import { exitCodeOf, formatFindings } from "./report.js";
+import { runChecks } from "./run-checks.js";
 
 const EXAMPLES = `
 Exit codes: 0 all is well, or could only be better; 1 something does not work; 2 bad input.
@@ -25,7 +25,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const interrupt = (): void => interrupted.abort();
   process.once("SIGINT", interrupt);
   try {
-    const findings = await examine({
+    const findings = await runChecks({
       servers: (options.server ?? "").split(",").filter((one) => one !== ""),
       advertiseAddress: options.advertise ?? "",
       dataDir: options.dataDir ?? "",

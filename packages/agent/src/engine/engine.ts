@@ -1,7 +1,6 @@
 import type { EndpointBody } from "../core/docker/create-body.js";
 import type { ContainerSummary, ObservedContainer } from "../core/docker/observed-container.js";
-import type { NetworkBody } from "../core/networks/network-body.js";
-import type { ObservedNetwork } from "../core/networks/observed-network.js";
+import type { NetworkBody, ObservedNetwork } from "../core/networks/docker-network.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { ContainerEvent } from "../core/tasks/container-event.js";
 
@@ -74,7 +73,7 @@ export interface EngineInfo {
   readonly apiVersion: string;
   readonly labels: Readonly<Record<string, string>>;
   /** "rootless Docker" or "Docker Desktop" when containers have other network devices than the host. Empty otherwise. */
-  readonly enclosure: string;
+  readonly isolation: string;
 }
 
 export interface StopOptions extends EngineCall {

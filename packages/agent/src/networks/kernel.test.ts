@@ -3,20 +3,20 @@ import { existsSync } from "node:fs";
 import { DnsEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { linkCommands } from "../core/networks/link-commands.js";
-import { parseLinks } from "../core/networks/observed-links.js";
+import { parseLinks } from "../core/networks/observed-state.js";
 import { planNetwork } from "../core/networks/plan-network.js";
 import { dockerNetworkOf, HOST, networkWith } from "../core/networks/testing.js";
-import { examineKernel } from "./examine-kernel.js";
+import { detectKernelSupport } from "./host-networking.js";
 
 const isRoot = process.getuid?.() === 0;
 const { signal } = new AbortController();
-const NAMES = [
+const DNS_ENTRIES = [
   DnsEntry.fromPartial({ networkId: "net1", endpoints: [{ nodeId: "node2", address: "10.64.2.2" }] }),
 ];
 const KEY = `${"2".repeat(43)}=`;
 const PEER = { nodeId: "node2", address: "10.0.0.2", wireguardPublicKey: KEY };
 
-/** A host with the devices that a network finds: any device stands in for WireGuard's, which not every kernel has. */
+/** The devices that a network needs. A veth device replaces WireGuard's, which not every kernel supports. */
 const DEVICES = `
   ip link add up0 type veth peer name up1
   ip address add 10.0.0.1/24 dev up0
@@ -30,37 +30,37 @@ const DEVICES = `
 
 describe.skipIf(!isRoot)("the kernel", () => {
   it.each([
-    { encrypted: false, listed: false },
-    { encrypted: true, listed: false },
-    { encrypted: false, listed: true },
-    { encrypted: true, listed: true },
-  ])("takes what a network needs, and shows it as it was asked for: %o", ({ encrypted, listed }) => {
-    const network = networkWith({ peers: [PEER], staticFdb: listed, spec: { encrypted } });
-    const made = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
+    { encrypted: false, staticFdb: false },
+    { encrypted: true, staticFdb: false },
+    { encrypted: false, staticFdb: true },
+    { encrypted: true, staticFdb: true },
+  ])("accepts the steps of a network and then lists its desired state: %o", ({ encrypted, staticFdb }) => {
+    const network = networkWith({ peers: [PEER], staticFdb, spec: { encrypted } });
+    const dockerNetwork = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
     const before = observe("");
-    const { steps } = planNetwork(network, { ...before, networks: [made] }, HOST, NAMES);
+    const { steps } = planNetwork(network, { ...before, networks: [dockerNetwork] }, HOST, DNS_ENTRIES);
     const commands = steps.flatMap((step) => {
       if (step.kind === "create-network" || step.kind === "remove-network") throw new Error(step.kind);
-      return linkCommands(step, "").map(({ program, args: words, input }) => {
-        return `${[program, ...words].join(" ")} <<'END'\n${input}END`;
+      return linkCommands(step, "").map(({ program, args, input }) => {
+        return `${[program, ...args].join(" ")} <<'END'\n${input}END`;
       });
     });
     const after = observe(commands.join("\n"));
-    const settled = planNetwork(network, { ...after, networks: [made] }, HOST, NAMES);
-    expect(settled).toMatchObject({ state: { kind: "ready" }, steps: [] });
+    const converged = planNetwork(network, { ...after, networks: [dockerNetwork] }, HOST, DNS_ENTRIES);
+    expect(converged).toMatchObject({ state: { kind: "ready" }, steps: [] });
   });
 
-  it("is examined without a trace", async () => {
-    const { refusal, encryptionRefusal } = await examineKernel(signal);
-    expect(refusal).toBe("");
+  it("detectKernelSupport leaves no device behind", async () => {
+    const { overlayProblem, encryptionProblem } = await detectKernelSupport(signal);
+    expect(overlayProblem).toBe("");
     const hasWireguard =
       spawnSync("unshare", ["--net", "ip", "link", "add", "wg", "type", "wireguard"]).status === 0;
-    if (!hasWireguard) expect(encryptionRefusal).toBe("the kernel has no wireguard");
+    if (!hasWireguard) expect(encryptionProblem).toBe("the kernel has no wireguard");
     expect(existsSync("/sys/class/net/bt")).toBe(false);
   });
 });
 
-/** The devices of a network namespace of its own after some commands. */
+/** Returns the devices of a new network namespace after running commands in it. */
 function observe(script: string): ReturnType<typeof parseLinks> {
   const show = [
     "ip -json -details address show",

@@ -5,19 +5,19 @@ import { expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
 import { hostWireguardKey, keyFrom } from "./wireguard-key.js";
 
-test("keyFrom works out the public key as RFC 7748 §6.1 does", () => {
+test("keyFrom derives the public key of RFC 7748 §6.1", () => {
   const base64 = (hex: string): string => Buffer.from(hex, "hex").toString("base64");
   const alice = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a";
   const { publicKey } = keyFrom(base64(alice));
   expect(publicKey).toBe(base64("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"));
 });
 
-test("a host keeps its key, where its owner alone can read it", async () => {
+test("hostWireguardKey stores the key so that only its owner can read it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
   try {
-    const made = await hostWireguardKey(directoryDisk(folder));
-    expect(Buffer.from(made.publicKey, "base64")).toHaveLength(32);
-    expect(await hostWireguardKey(directoryDisk(folder))).toEqual(made);
+    const generated = await hostWireguardKey(directoryDisk(folder));
+    expect(Buffer.from(generated.publicKey, "base64")).toHaveLength(32);
+    expect(await hostWireguardKey(directoryDisk(folder))).toEqual(generated);
     expect(statSync(join(folder, "wireguard.key")).mode & 0o077).toBe(0);
   } finally {
     rmSync(folder, { recursive: true });

@@ -15,7 +15,7 @@ export interface NodeIdentity {
 }
 
 /** What is known of this host and what is wrong with it. */
-export interface Condition {
+export interface ConditionSnapshot {
   /** Undefined while Docker is away. */
   readonly engine: EngineInfo | undefined;
   readonly problems: readonly string[];
@@ -27,7 +27,7 @@ export interface Condition {
 }
 
 /** What the leader is told of this host. While Docker is away: as the operating system sees it, and not ready. */
-export function describeNode(identity: NodeIdentity, condition: Condition): NodeDescription {
+export function describeNode(identity: NodeIdentity, condition: ConditionSnapshot): NodeDescription {
   const { engine } = condition;
   return {
     ...identity,

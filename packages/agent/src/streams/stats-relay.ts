@@ -3,9 +3,9 @@ import type { DispatcherServiceService, PushStatsRequest, StartStats, TaskStats 
 import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
+import type { UsageSample } from "../node/usage/container-usage.js";
 import type { HostUsage } from "../node/usage/host-usage.js";
-import { hostLoadBetween, loadBetween } from "../node/usage/node-stats.js";
-import type { UsageSample } from "../node/usage/sample.js";
+import { nodeStatsBetween, usageBetween } from "../node/usage/usage-rates.js";
 import { StreamRelay } from "./stream-relay.js";
 
 /** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
@@ -58,7 +58,7 @@ export class StatsRelay extends StreamRelay<StartStats, "pushStats"> {
     for (let waitMs = FIRST_INTERVAL_MS; ; waitMs = everyMs) {
       await sleep(waitMs, undefined, { signal });
       const after = await this.#measure();
-      yield { requestId, node: hostLoadBetween(before.host, after.host), tasks: taskStats(before, after) };
+      yield { requestId, node: nodeStatsBetween(before.host, after.host), tasks: taskStats(before, after) };
       before = after;
     }
   }
@@ -80,7 +80,7 @@ function taskStats(before: Samples, after: Samples): TaskStats[] {
   const stats: TaskStats[] = [];
   for (const [taskId, sample] of after.tasks) {
     const earlier = before.tasks.get(taskId);
-    const usage = earlier && loadBetween(earlier, sample);
+    const usage = earlier && usageBetween(earlier, sample);
     if (usage !== undefined) stats.push({ taskId, usage });
   }
   return stats;

@@ -1,6 +1,6 @@
 import { AT_MOST_ONE_LABEL } from "../core/docker/labels.js";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
-import { RESOLV_CONF } from "../core/networks/resolv-conf.js";
+import { RESOLV_CONF } from "../core/networks/task-networks.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";

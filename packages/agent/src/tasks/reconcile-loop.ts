@@ -1,6 +1,6 @@
 import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import type { Logger } from "pino";
-import type { NetworksView } from "../core/networks/networks-view.js";
+import type { NetworksView } from "../core/networks/task-networks.js";
 import type { WorkKind } from "../core/tasks/container-event.js";
 import { reconcile } from "../core/tasks/reconcile.js";
 import { statusOf } from "../core/tasks/status.js";

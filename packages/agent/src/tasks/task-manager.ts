@@ -1,6 +1,6 @@
 import type { TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
-import type { NetworksView } from "../core/networks/networks-view.js";
+import type { NetworksView } from "../core/networks/task-networks.js";
 import { restoredMemory } from "../core/tasks/task-memory.js";
 import type { Assignment, AssignmentChange, NodeFacts } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";

@@ -1,10 +1,10 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { neighbourhoods, parseRoutes, routeInTheWay } from "./host-routes.js";
+import { conflictingRoute, directSubnets, parseRoutes } from "./host-routes.js";
 import { planNetwork } from "./plan-network.js";
 import { HOST, networkWith, observedWith } from "./testing.js";
 
-/** As iproute2 6.1 prints them, without what is not read. */
+/** Output of iproute2 6.1, without the fields that are not read. */
 const ROUTES = parseRoutes(
   [
     { dst: "default", gateway: "10.0.0.254", dev: "eth0" },
@@ -25,40 +25,40 @@ const ROUTES = parseRoutes(
   ],
 );
 
-function inTheWayOf(text: string): string | undefined {
+function conflictingDevice(text: string): string | undefined {
   const subnet = parseSubnet(text);
-  return subnet && routeInTheWay(subnet, ROUTES)?.device;
+  return subnet && conflictingRoute(subnet, ROUTES)?.device;
 }
 
 describe("routeInTheWay", () => {
-  it("is a neighbourhood that overlaps, or a route that would win", () => {
-    expect(inTheWayOf("10.0.0.128/25")).toBe("eth0");
-    expect(inTheWayOf("10.0.0.0/16")).toBe("eth0");
-    expect(inTheWayOf("10.70.0.0/18")).toBe("eth0");
-    expect(inTheWayOf("10.71.0.0/16")).toBe("");
-    expect(inTheWayOf("172.17.5.0/24")).toBe("docker0");
-    expect(inTheWayOf("100.100.1.0/24")).toBe("tailscale0");
-    expect(inTheWayOf("10.75.0.0/18")).toBe("lo");
+  it("returns directly connected subnets that overlap, and more specific routes", () => {
+    expect(conflictingDevice("10.0.0.128/25")).toBe("eth0");
+    expect(conflictingDevice("10.0.0.0/16")).toBe("eth0");
+    expect(conflictingDevice("10.70.0.0/18")).toBe("eth0");
+    expect(conflictingDevice("10.71.0.0/16")).toBe("");
+    expect(conflictingDevice("172.17.5.0/24")).toBe("docker0");
+    expect(conflictingDevice("100.100.1.0/24")).toBe("tailscale0");
+    expect(conflictingDevice("10.75.0.0/18")).toBe("lo");
   });
 
-  it("is neither a default route nor a wide one through a gateway, nor a network of ours", () => {
-    expect(inTheWayOf("10.64.0.0/18")).toBeUndefined();
-    expect(inTheWayOf("10.71.4.0/24")).toBeUndefined();
-    expect(inTheWayOf("192.168.0.0/16")).toBeUndefined();
+  it("ignores default routes, less specific routes through a gateway, and berth's own networks", () => {
+    expect(conflictingDevice("10.64.0.0/18")).toBeUndefined();
+    expect(conflictingDevice("10.71.4.0/24")).toBeUndefined();
+    expect(conflictingDevice("192.168.0.0/16")).toBeUndefined();
   });
 });
 
-it("the leader is told of neighbourhoods", () => {
-  expect(neighbourhoods(ROUTES)).toEqual(["10.0.0.0/24", "100.100.0.0/16", "172.17.0.0/16"]);
+it("directSubnets returns the directly connected subnets", () => {
+  expect(directSubnets(ROUTES)).toEqual(["10.0.0.0/24", "100.100.0.0/16", "172.17.0.0/16"]);
 });
 
-it("a network is refused that something is in the way of, but not one that is there", () => {
+it("planNetwork refuses a network whose subnet conflicts with a route of the host", () => {
   const routes = parseRoutes([{ dst: "10.64.5.0/24", dev: "eth1", scope: "link" }], []);
   expect(planNetwork(networkWith(), { ...observedWith(), routes }, HOST)).toEqual({
     state: {
       kind: "refused",
       reason:
-        "BERTH_NETWORK_OVERLAP: its subnet 10.64.0.0/18 overlaps 10.64.5.0/24, which this host reaches by eth1: give the network another subnet (ipam), or the servers another --network-pool",
+        "BERTH_NETWORK_OVERLAP: subnet 10.64.0.0/18 overlaps 10.64.5.0/24, which this host reaches through eth1: choose another subnet for the network (ipam), or another --network-pool for the servers",
     },
     steps: [],
   });

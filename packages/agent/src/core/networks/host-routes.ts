@@ -2,65 +2,67 @@ import { parseSubnet, type Subnet, subnetsOverlap, subnetText } from "@berth/pro
 import { fieldOf, listOf, textOf } from "../docker/json.js";
 import { isBridgeName } from "./devices.js";
 
-/** What this host reaches by one of its devices. */
+/** A subnet that this host reaches through one of its devices. */
 export interface HostRoute {
   readonly subnet: Subnet;
+  /** "" for a route through several gateways. */
   readonly device: string;
-  /** What is there are neighbours: no gateway is between. */
+  /** Whether the subnet is directly connected, without a gateway in between. */
   readonly isDirect: boolean;
 }
 
-const SINGLE = 32;
-/** The default route, or halves of it, as tunnels set them to be asked first. */
+const HOST_PREFIX = 32;
+/** VPNs replace the default route by two routes with this prefix, which take precedence over it. */
 const MAX_DEFAULT_PREFIX = 1;
-/** Local networks of Docker count, too; a host has a handful. */
-const MAX_TOLD = 64;
+/** Limits the node description. A host with many Docker bridges has a few dozen subnets. */
+const MAX_REPORTED_SUBNETS = 64;
 
 /**
- * Parses `ip -json -4 route show table all` and the addresses of `ip -json address show`. Devices of networks that
- * span hosts are left out: they are what is compared with the rest.
+ * Parses `ip -json -4 route show table all` and the addresses of `ip -json address show`. Routes of overlay networks are left
+ * out, because new networks are checked against the others.
  */
 export function parseRoutes(routes: unknown, addresses: unknown): readonly HostRoute[] {
-  return [...listOf(routes).flatMap(routeOf), ...listOf(addresses).flatMap(addressesOf)];
+  return [...listOf(routes).flatMap(parseRoute), ...listOf(addresses).flatMap(parseAddresses)];
 }
 
-function routeOf(json: unknown): readonly HostRoute[] {
+function parseRoute(json: unknown): readonly HostRoute[] {
   const type = textOf(fieldOf(json, "type"));
   const device = textOf(fieldOf(json, "dev"));
-  const subnet = blockOf(textOf(fieldOf(json, "dst")));
-  const isUsual = type === "" || type === "unicast";
-  if (!isUsual || isBridgeName(device) || subnet === undefined || subnet.prefix <= MAX_DEFAULT_PREFIX) {
+  const subnet = parseDestination(textOf(fieldOf(json, "dst")));
+  const isUnicast = type === "" || type === "unicast";
+  if (!isUnicast || isBridgeName(device) || subnet === undefined || subnet.prefix <= MAX_DEFAULT_PREFIX) {
     return [];
   }
-  const ways = ["gateway", "via", "nexthops"].map((key) => fieldOf(json, key));
-  return [{ subnet, device, isDirect: ways.every((way) => way === undefined) }];
+  const gateways = ["gateway", "via", "nexthops"].map((key) => fieldOf(json, key));
+  return [{ subnet, device, isDirect: gateways.every((gateway) => gateway === undefined) }];
 }
 
-function addressesOf(link: unknown): readonly HostRoute[] {
+function parseAddresses(link: unknown): readonly HostRoute[] {
   const device = textOf(fieldOf(link, "ifname"));
   if (isBridgeName(device)) return [];
   return listOf(fieldOf(link, "addr_info")).flatMap((info) => {
-    const subnet = blockOf(textOf(fieldOf(info, "local")));
+    const subnet = parseDestination(textOf(fieldOf(info, "local")));
     return subnet === undefined ? [] : [{ subnet, device, isDirect: true }];
   });
 }
 
-const blockOf = (text: string): Subnet | undefined =>
-  parseSubnet(text.includes("/") ? text : `${text}/${SINGLE}`);
+/** Parses a subnet, or an address as a subnet of one host. Returns undefined for "default" and for IPv6. */
+const parseDestination = (text: string): Subnet | undefined =>
+  parseSubnet(text.includes("/") ? text : `${text}/${HOST_PREFIX}`);
 
 /**
- * What of a host is in the way of a network: a neighbourhood that overlaps it, or any route into it, which would win
- * over the network's own. A wider route through a gateway is not: it is as the default route, and loses.
+ * Returns a route that conflicts with a network: a directly connected subnet that overlaps it, or any route to a part of it,
+ * which would take precedence. A less specific route through a gateway does not conflict, as the default route does not.
  */
-export function routeInTheWay(subnet: Subnet, routes: readonly HostRoute[]): HostRoute | undefined {
+export function conflictingRoute(subnet: Subnet, routes: readonly HostRoute[]): HostRoute | undefined {
   return routes.find(
     (route) =>
       subnetsOverlap(route.subnet, subnet) && (route.isDirect || route.subnet.prefix >= subnet.prefix),
   );
 }
 
-/** The subnets that a host is in, for the leader. */
-export function neighbourhoods(routes: readonly HostRoute[]): string[] {
-  const direct = routes.filter(({ isDirect, subnet }) => isDirect && subnet.prefix < SINGLE);
-  return [...new Set(direct.map(({ subnet }) => subnetText(subnet)))].sort().slice(0, MAX_TOLD);
+/** Returns the directly connected subnets, which the leader does not allocate to networks. Sorted, at most 64. */
+export function directSubnets(routes: readonly HostRoute[]): string[] {
+  const direct = routes.filter(({ isDirect, subnet }) => isDirect && subnet.prefix < HOST_PREFIX);
+  return [...new Set(direct.map(({ subnet }) => subnetText(subnet)))].sort().slice(0, MAX_REPORTED_SUBNETS);
 }

@@ -1,15 +1,17 @@
-import type { NetworkBody } from "./network-body.js";
-import type { RemoteContainer } from "./remote-containers.js";
+import type { NetworkBody } from "./docker-network.js";
+import type { RemoteContainer } from "./plan-tunnel.js";
 import type { WireguardPeer } from "./wireguard.js";
 
-/** One step towards the desired state of a network. The host is observed again after each step. */
+/** One step towards the desired state of a network. The host is observed again after a plan's steps have run. */
 export type NetworkStep = DockerNetworkStep | LinkStep;
 
+/** A step that dockerd executes. */
 export type DockerNetworkStep =
   | { readonly kind: "create-network"; readonly body: NetworkBody }
-  /** Docker refuses while containers are connected; the network is kept then. */
+  /** dockerd refuses while containers are connected; the network then stays. */
   | { readonly kind: "remove-network"; readonly dockerId: string };
 
+/** A step that changes the kernel's network devices. */
 export type LinkStep =
   | {
       readonly kind: "add-tunnel";
@@ -26,22 +28,24 @@ export type LinkStep =
   /** Creates the WireGuard device that encrypted networks use. */
   | { readonly kind: "add-wireguard" }
   /** Sets the WireGuard device's address and MTU and brings it up. */
-  | { readonly kind: "raise-wireguard"; readonly inner: string; readonly mtu: number }
+  | { readonly kind: "bring-up-wireguard"; readonly inner: string; readonly mtu: number }
   /** Replaces the WireGuard peers. */
-  | { readonly kind: "set-wireguard"; readonly peers: readonly WireguardPeer[] }
+  | { readonly kind: "set-wireguard-peers"; readonly peers: readonly WireguardPeer[] }
   /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }
-  /** Lets a container receive its own packets: it may be picked for its own connection. */
+  /** Lets a container receive its own packets: a virtual IP may route a container's connection back to it. */
   | { readonly kind: "set-hairpin"; readonly device: string }
   | { readonly kind: "delete-link"; readonly device: string }
   /** Switches between static entries with neighbour suppression, and learning from packets. */
   | { readonly kind: "set-static-fdb"; readonly device: string; readonly isStatic: boolean }
+  /** Updates the static entries of a network with a static forwarding database. */
   | {
-      readonly kind: "list-containers";
+      readonly kind: "update-static-entries";
       readonly vni: number;
-      readonly put: readonly RemoteContainer[];
+      readonly upserts: readonly RemoteContainer[];
       /** Entries to delete: MAC addresses in the two forwarding databases, and IP addresses of neighbours. */
-      readonly gone: Readonly<Record<"vxlanFdb" | "bridgeFdb" | "neighbours", readonly string[]>>;
+      readonly stale: Readonly<Record<"vxlanFdb" | "bridgeFdb" | "neighbours", readonly string[]>>;
     }
+  /** Floods broadcast and unknown frames to a peer. */
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
   | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };

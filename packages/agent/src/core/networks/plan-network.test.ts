@@ -1,29 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { mtuProblems, planNetwork, planPorts, planRemovals } from "./plan-network.js";
+import { mtuProblems, planHairpins, planNetwork, planRemovals } from "./plan-network.js";
 import {
   bridgeOf,
+  convergedHost,
   dockerNetworkOf,
   HOST,
   linkWith,
   networkWith,
   observedWith,
-  settled,
   tunnelOf,
 } from "./testing.js";
 
 const NETWORK = networkWith();
 
 describe("planNetwork", () => {
-  it("makes Docker's network first: it brings the bridge", () => {
+  it("creates the Docker network first, which creates the bridge", () => {
     const { state, steps } = planNetwork(NETWORK, observedWith(), HOST);
-    expect(state).toEqual({ kind: "waiting", reason: "it is being made" });
+    expect(state).toEqual({ kind: "waiting", reason: "creating the network" });
     expect(steps).toMatchObject([{ kind: "create-network", body: { Name: "shop_default" } }]);
   });
 
-  it("joins the bridge to the other hosts", () => {
+  it("connects the bridge to the other hosts", () => {
     const observed = observedWith({ networks: [dockerNetworkOf(NETWORK)], links: [bridgeOf(NETWORK)] });
     expect(planNetwork(NETWORK, observed, HOST)).toEqual({
-      state: { kind: "waiting", reason: "it is being joined to the other hosts" },
+      state: { kind: "waiting", reason: "connecting to the other hosts" },
       steps: [
         {
           kind: "add-tunnel",
@@ -40,18 +40,18 @@ describe("planNetwork", () => {
     });
   });
 
-  it("is ready and does nothing when all is as it shall be", () => {
-    expect(planNetwork(NETWORK, settled(NETWORK), HOST)).toEqual({
+  it("returns ready and no steps when the network has converged", () => {
+    expect(planNetwork(NETWORK, convergedHost(NETWORK), HOST)).toEqual({
       state: { kind: "ready", dockerId: "docker-net1" },
       steps: [],
     });
   });
 
-  it("is ready while hosts come and go", () => {
+  it("keeps a network ready while hosts join and leave", () => {
     const changed = networkWith({
       peers: [{ nodeId: "node4", address: "10.0.0.4", wireguardPublicKey: "" }],
     });
-    const { state, steps } = planNetwork(changed, settled(NETWORK), HOST);
+    const { state, steps } = planNetwork(changed, convergedHost(NETWORK), HOST);
     expect(state.kind).toBe("ready");
     expect(steps).toEqual([
       { kind: "add-peer", device: "btv4097", peer: "10.0.0.4" },
@@ -60,26 +60,26 @@ describe("planNetwork", () => {
     ]);
   });
 
-  it("makes a device anew that is of another network or address, and puts back one that was taken away", () => {
+  it("recreates a device with another VNI or address, and repairs one that was detached or is down", () => {
     const planWith = (tunnel: Parameters<typeof tunnelOf>[1]) => {
-      const { floodPeers, networks } = settled(NETWORK);
+      const { floodPeers, networks } = convergedHost(NETWORK);
       const links = [bridgeOf(NETWORK), tunnelOf(NETWORK, tunnel)];
       return planNetwork(NETWORK, { ...observedWith({ networks, links }), floodPeers }, HOST).steps;
     };
-    // The new one knows none of the hosts that the old one knew.
-    const anew = ["delete-link", "add-tunnel", "add-peer", "add-peer"].map((kind) => ({ kind }));
-    expect(planWith({ vni: 7 })).toMatchObject(anew);
-    expect(planWith({ local: "10.0.0.9" })).toMatchObject(anew);
+    // The new device has no forwarding entries.
+    const recreated = ["delete-link", "add-tunnel", "add-peer", "add-peer"].map((kind) => ({ kind }));
+    expect(planWith({ vni: 7 })).toMatchObject(recreated);
+    expect(planWith({ local: "10.0.0.9" })).toMatchObject(recreated);
     expect(planWith({ master: "" })).toMatchObject([{ kind: "set-tunnel", bridge: "bth4097" }]);
     expect(planWith({ isUp: false })).toMatchObject([{ kind: "set-tunnel" }]);
   });
 
-  it("keeps the MTU that the network was made with: its containers have it", () => {
-    const observed = { ...settled(NETWORK), uplinkMtu: 9_000 };
+  it("keeps the MTU that the network was created with, which its containers use", () => {
+    const observed = { ...convergedHost(NETWORK), uplinkMtu: 9_000 };
     expect(planNetwork(NETWORK, observed, HOST)).toMatchObject({ state: { kind: "ready" }, steps: [] });
   });
 
-  it("takes the MTU from the uplink, and less when the network or its encryption says so", () => {
+  it("derives the MTU from the uplink, and lowers it for a configured MTU or encryption", () => {
     const mtuWith = (network: typeof NETWORK, uplinkMtu: number, address = HOST.address) => {
       const [step] = planNetwork(network, observedWith({ uplinkMtu }), { ...HOST, address }).steps;
       return step?.kind === "create-network" ? step.body.Options["com.docker.network.driver.mtu"] : undefined;
@@ -94,18 +94,18 @@ describe("planNetwork", () => {
     expect(mtuWith(networkWith({ spec: { encrypted: true } }), 1_500)).toBe("1370");
   });
 
-  it("says when others send more than the uplink takes", () => {
+  it("mtuProblems reports networks whose MTU exceeds what the uplink allows", () => {
     const host = { uplinkMtu: 1_400, address: HOST.address };
     expect(mtuProblems([networkWith({ mtu: 1_350 }), networkWith()], host)).toEqual([]);
     expect(mtuProblems([networkWith({ mtu: 1_450 })], host)).toEqual([
-      expect.stringMatching(/^network shop_default: its packets have up to 1450 bytes, .* leaves 1350/),
+      expect.stringMatching(/^network shop_default: its MTU is 1450, but .* allows 1350/),
     ]);
     expect(mtuProblems([networkWith({ mtu: 1_450 })], { ...host, uplinkMtu: 0 })).toEqual([]);
   });
 
-  it("makes a network anew whose settings changed, once Docker lets it go", () => {
+  it("removes a network whose settings changed, so that it is created again", () => {
     const changed = networkWith({ range: "10.64.2.0/25", gateway: "10.64.2.1" });
-    const { state, steps } = planNetwork(changed, settled(NETWORK), HOST);
+    const { state, steps } = planNetwork(changed, convergedHost(NETWORK), HOST);
     expect(state).toMatchObject({
       kind: "waiting",
       reason: expect.stringContaining("settings have changed"),
@@ -113,21 +113,21 @@ describe("planNetwork", () => {
     expect(steps).toEqual([{ kind: "remove-network", dockerId: "docker-net1" }]);
   });
 
-  it("leaves somebody else's network of the name alone, and says so", () => {
+  it("does not touch a foreign Docker network of the same name, and reports it", () => {
     const foreign = dockerNetworkOf(NETWORK, { id: "0123456789abcdef", networkId: "", config: "" });
     const { state, steps } = planNetwork(NETWORK, observedWith({ networks: [foreign] }), HOST);
     expect(steps).toEqual([]);
     expect(state).toEqual({
       kind: "waiting",
       reason:
-        "this host's Docker has a network shop_default (0123456789ab) that is not this one: remove that",
+        "this host already has a Docker network named shop_default (0123456789ab) that berth did not create: remove it",
     });
   });
 
-  it("waits when Docker's bridge is not on this host, or the host's address is on no device", () => {
+  it("waits when the bridge does not exist on this host, or no device has the host's address", () => {
     const elsewhere = observedWith({ networks: [dockerNetworkOf(NETWORK)] });
     expect(planNetwork(NETWORK, elsewhere, HOST)).toMatchObject({
-      state: { kind: "waiting", reason: expect.stringContaining("does Docker run elsewhere") },
+      state: { kind: "waiting", reason: expect.stringContaining("does dockerd run elsewhere") },
       steps: [],
     });
     expect(planNetwork(NETWORK, observedWith({ uplinkMtu: 0 }), HOST)).toMatchObject({
@@ -136,30 +136,30 @@ describe("planNetwork", () => {
     });
   });
 
-  it("refuses for good what the host cannot do: never a plain network instead of an encrypted one", () => {
-    const rootless = { ...HOST, refusal: "Docker is rootless here" };
-    expect(planNetwork(NETWORK, settled(NETWORK), rootless)).toEqual({
+  it("refuses networks that the host does not support, and never replaces an encrypted one by a plain one", () => {
+    const rootless = { ...HOST, overlayProblem: "Docker is rootless here" };
+    expect(planNetwork(NETWORK, convergedHost(NETWORK), rootless)).toEqual({
       state: {
         kind: "refused",
-        reason: "this host cannot have networks that span hosts: Docker is rootless here",
+        reason: "this host does not support overlay networks: Docker is rootless here",
       },
       steps: [],
     });
     const encrypted = networkWith({ spec: { encrypted: true } });
-    const without = { ...HOST, encryptionRefusal: "its kernel has no WireGuard" };
+    const without = { ...HOST, encryptionProblem: "its kernel has no WireGuard" };
     expect(planNetwork(encrypted, observedWith(), without)).toEqual({
       state: {
         kind: "refused",
-        reason: "it is encrypted, which this host cannot do: its kernel has no WireGuard",
+        reason: "this host does not support encrypted networks: its kernel has no WireGuard",
       },
       steps: [],
     });
   });
 });
 
-describe("what virtual IPs need", () => {
-  it("is a bridge that the kernel's tables see", () => {
-    const { networks, links, ...rest } = settled(NETWORK);
+describe("virtual IPs", () => {
+  it("planNetwork passes the packets of the bridge to nftables", () => {
+    const { networks, links, ...rest } = convergedHost(NETWORK);
     const plain = new Map(links).set("bth4097", { ...bridgeOf(NETWORK), callsIptables: false });
     expect(planNetwork(NETWORK, { ...rest, networks, links: plain }, HOST)).toMatchObject({
       state: { kind: "ready" },
@@ -167,7 +167,7 @@ describe("what virtual IPs need", () => {
     });
   });
 
-  it("is that containers' ports give back what is for themselves; others' ports are left alone", () => {
+  it("planHairpins enables hairpin mode on the ports of berth's bridges only", () => {
     const port = (name: string, fields: Parameters<typeof linkWith>[0] | object) =>
       linkWith({ name, kind: "veth", ...fields });
     const links = [
@@ -176,24 +176,26 @@ describe("what virtual IPs need", () => {
       port("veth3", { master: "docker0" }),
       tunnelOf(NETWORK),
     ];
-    expect(planPorts(observedWith({ links }))).toEqual([{ kind: "set-hairpin", device: "veth1" }]);
+    expect(planHairpins(observedWith({ links }))).toEqual([{ kind: "set-hairpin", device: "veth1" }]);
   });
 });
 
 describe("planRemovals", () => {
-  it("leaves alone what is wanted and what is not ours", () => {
+  it("keeps assigned networks and networks that berth did not create", () => {
     const foreign = dockerNetworkOf(NETWORK, { id: "bridge", name: "bridge", networkId: "" });
-    const { networks, ...rest } = settled(NETWORK);
+    const { networks, ...rest } = convergedHost(NETWORK);
     expect(planRemovals([NETWORK], { ...rest, networks: [...networks, foreign] })).toEqual([]);
   });
 
-  it("asks Docker first, and takes the device when the bridge is gone", () => {
-    expect(planRemovals([], settled(NETWORK))).toEqual([{ kind: "remove-network", dockerId: "docker-net1" }]);
+  it("removes the Docker network first, and the tunnel device once the bridge is gone", () => {
+    expect(planRemovals([], convergedHost(NETWORK))).toEqual([
+      { kind: "remove-network", dockerId: "docker-net1" },
+    ]);
     const bridgeless = observedWith({ links: [tunnelOf(NETWORK, { master: "" })] });
     expect(planRemovals([], bridgeless)).toEqual([{ kind: "delete-link", device: "btv4097" }]);
   });
 
-  it("never takes another program's VXLAN device", () => {
+  it("never removes another program's VXLAN device", () => {
     const flannel = tunnelOf(NETWORK, { name: "flannel.1", master: "" });
     expect(planRemovals([], observedWith({ links: [flannel] }))).toEqual([]);
   });

@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 import { reconcile } from "../tasks/reconcile.js";
 import type { TaskView } from "../tasks/task-view.js";
 import { containerWith, specWith, taskWith, viewWith } from "../tasks/testing.js";
-import { type NetworksView, networksView } from "./networks-view.js";
 import type { NetworkState } from "./plan-network.js";
-import { dnsServers } from "./task-networks.js";
+import { dnsServers, type NetworksView, networksView } from "./task-networks.js";
 import { networkWith } from "./testing.js";
 
 const NOW_MS = 100_000;
@@ -35,8 +34,8 @@ function viewOf(fields: Partial<TaskView> = {}, specOf = spec()): TaskView {
   return viewWith({ assignment, networks: networks(), ...fields });
 }
 
-describe("a task in networks over hosts", () => {
-  it("is made in its first one, asking its host for names and then the host's own servers", () => {
+describe("a task in overlay networks", () => {
+  it("is created in its first network, with this host's DNS server", () => {
     const { step } = reconcile(viewOf(), NOW_MS);
     expect(step).toMatchObject({
       kind: "create",
@@ -49,7 +48,7 @@ describe("a task in networks over hosts", () => {
     });
   });
 
-  it("asks its host for names by itself where Docker would not pass them on: in internal networks, and with ndots", () => {
+  it("queries this host's DNS server directly in internal networks and with ndots above 0", () => {
     const inBack = (parts: Parameters<typeof specWith>[0] = {}, internal = true) => {
       const back = NetworkAttachment.fromPartial({ network: "shop_back" });
       const states = new Map([["back", READY]]);
@@ -59,13 +58,13 @@ describe("a task in networks over hosts", () => {
       return step?.kind === "create" ? step.config.resolvConf : undefined;
     };
     expect(inBack()).toBe("nameserver 10.65.1.1\noptions ndots:0\n");
-    const asked = { dnsSearch: ["a.example", "b.example"], dnsOptions: ["timeout:1", "rotate"] };
-    expect(inBack({ container: asked })).toBe(
+    const container = { dnsSearch: ["a.example", "b.example"], dnsOptions: ["timeout:1", "rotate"] };
+    expect(inBack({ container })).toBe(
       "nameserver 10.65.1.1\nsearch a.example b.example\noptions timeout:1 rotate\n",
     );
     expect(inBack({}, false)).toBeUndefined();
     expect(inBack({ container: { dnsOptions: ["ndots:0", "timeout:1"] } }, false)).toBeUndefined();
-    // Docker passes no plain name on then.
+    // With ndots above 0, Docker's resolver does not forward names without a dot.
     expect(inBack({ container: { dnsSearch: ["a.example"], dnsOptions: ["ndots:2"] } }, false)).toBe(
       "nameserver 10.65.1.1\nsearch a.example\noptions ndots:2\n",
     );
@@ -74,7 +73,7 @@ describe("a task in networks over hosts", () => {
     ).toBeUndefined();
   });
 
-  it("joins the others before it starts", () => {
+  it("joins its other networks before it starts", () => {
     const created = (names: readonly string[]): TaskView => {
       const joined = names.map((name) => ({ name, address: "", subnet: "", gateway: "" }));
       return viewOf({ containers: [containerWith({ state: "created", networks: joined })] });
@@ -88,35 +87,35 @@ describe("a task in networks over hosts", () => {
     expect(reconcile(created(["shop_front", "shop_back"]), NOW_MS).step).toMatchObject({ kind: "start" });
   });
 
-  it("waits for them, and says for which and why", () => {
-    const waiting = { kind: "waiting", reason: "it is being made" } as const;
+  it("waits for its networks, and reports which one and why", () => {
+    const waiting = { kind: "waiting", reason: "creating the network" } as const;
     for (const containers of [[], [containerWith({ state: "created" })]]) {
       const { step, status } = reconcile(viewOf({ containers, networks: networks(READY, waiting) }), NOW_MS);
       expect(step).toBeUndefined();
       expect(status).toMatchObject({
         state: TaskState.PREPARING,
-        message: "waiting for network shop_back: it is being made",
+        message: "waiting for network shop_back: creating the network",
       });
     }
-    const unheard = { byName: new Map() };
-    expect(reconcile(viewOf({ networks: unheard }), NOW_MS).status?.message).toContain("shop_front");
+    const unassigned = { byName: new Map() };
+    expect(reconcile(viewOf({ networks: unassigned }), NOW_MS).status?.message).toContain("shop_front");
   });
 
-  it("is rejected where one of them can never be, so that another node is tried", () => {
-    const refused = { kind: "refused", reason: "it is encrypted, which this host cannot do" } as const;
+  it("is rejected when this host refuses one of its networks, so that another node is tried", () => {
+    const refused = { kind: "refused", reason: "no encryption" } as const;
     const { step, status } = reconcile(viewOf({ networks: networks(READY, refused) }), NOW_MS);
     expect(step).toBeUndefined();
     expect(status).toMatchObject({
       state: TaskState.REJECTED,
-      message: "network shop_back: it is encrypted, which this host cannot do",
+      message: "network shop_back: no encryption",
     });
   });
 
-  it("tells its addresses, and keeps them while the leader has not named its networks", () => {
+  it("reports its addresses, and keeps them while the leader has not assigned its networks", () => {
     const joined = [
       { name: "shop_back", address: "10.65.1.2", mac: "02:42:0a:41:01:02", subnet: "", gateway: "" },
       { name: "shop_front", address: "10.64.1.2", subnet: "", gateway: "" },
-      { name: "somebody's", address: "172.17.0.2", subnet: "", gateway: "" },
+      { name: "foreign", address: "172.17.0.2", subnet: "", gateway: "" },
     ];
     const running = viewOf({ containers: [containerWith({ networks: joined })] });
     const { status } = reconcile(running, NOW_MS);
@@ -125,11 +124,11 @@ describe("a task in networks over hosts", () => {
       { networkId: "front", address: "10.64.1.2", macAddress: "" },
     ];
     expect(status?.addresses).toEqual(addresses);
-    const unheard = { ...running, status, networks: { byName: new Map() } };
-    expect(reconcile(unheard, NOW_MS).status?.addresses).toEqual(addresses);
+    const unassigned = { ...running, status, networks: { byName: new Map() } };
+    expect(reconcile(unassigned, NOW_MS).status?.addresses).toEqual(addresses);
   });
 
-  it("has the fixed address that its service asks for, and the default route of its first network", () => {
+  it("gets the fixed address of its service, and the default route of its first network", () => {
     const fixed = NetworkAttachment.fromPartial({ network: "shop_front", ipv4Address: "10.64.0.9" });
     const other = NetworkAttachment.fromPartial({ network: "shop_back" });
     const view = viewOf({}, spec({ task: { networks: [fixed, other] } }));
@@ -145,7 +144,7 @@ describe("a task in networks over hosts", () => {
     });
   });
 
-  it("goes without one that it does not need and that its host has no part of", () => {
+  it("skips an optional network that is not assigned to its host", () => {
     const optional = NetworkAttachment.fromPartial({ network: "shop_default", optional: true });
     const view = viewOf({}, spec({ task: { networks: [optional] } }));
     const { step } = reconcile(view, NOW_MS);
@@ -157,7 +156,7 @@ describe("a task in networks over hosts", () => {
     expect(joining).toMatchObject({ config: { body: { HostConfig: { NetworkMode: "shop_front" } } } });
   });
 
-  it("is in none on the host's own network", () => {
+  it("joins no overlay network in host network mode", () => {
     const hostMode = spec({ container: { networkMode: NetworkMode.HOST } });
     const { step } = reconcile(
       viewOf({ networks: networks({ kind: "waiting", reason: "" }) }, hostMode),
@@ -169,7 +168,7 @@ describe("a task in networks over hosts", () => {
 });
 
 describe("dnsServers", () => {
-  it("is the host's name server alone, who knows whom to ask, and nothing is changed without networks", () => {
+  it("returns only this host's DNS server, and the servers of the service without overlay networks", () => {
     const own = ["198.51.100.1"];
     expect(dnsServers(spec(), own, networks())).toEqual(["10.64.1.1"]);
     expect(dnsServers(specWith(), own, networks())).toEqual(own);

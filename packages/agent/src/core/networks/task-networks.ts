@@ -1,15 +1,52 @@
-import { type AssignedSpec, type NetworkAttachment, NetworkMode, type TaskAddress } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  type AssignedSpec,
+  type ContainerSpec,
+  type NetworkAttachment,
+  NetworkMode,
+  type TaskAddress,
+} from "@berth/proto";
 import { compareVersions } from "../docker/api-version.js";
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ContainerNetwork, ObservedContainer } from "../docker/observed-container.js";
-import type { NetworksView } from "./networks-view.js";
+import type { NetworkState } from "./plan-network.js";
 
-/** Since then a container's networks can be told which of them has the default route. */
-const GATEWAY_PRIORITY_SINCE = "1.48";
+// Decides which overlay networks a task's container joins, whether it has to wait for them, and how it resolves names.
+
+/** An overlay network that tasks on this host can join. */
+export interface TaskNetwork {
+  readonly id: string;
+  /** This host's address in the network. Its DNS server listens there. */
+  readonly gateway: string;
+  /** Whether the network has no connection to the outside (`internal: true`). */
+  readonly isInternal: boolean;
+  readonly state: NetworkState;
+}
+
+/** The overlay networks that the leader has assigned to this host. */
+export interface NetworksView {
+  /** By full name, which is also the name of the Docker network. */
+  readonly byName: ReadonlyMap<string, TaskNetwork>;
+}
+
+export const NO_NETWORKS: NetworksView = { byName: new Map() };
+
+/** Combines assigned networks with their state on this host. @param states by network ID */
+export function networksView(
+  networks: readonly AssignedNetwork[],
+  states: ReadonlyMap<string, NetworkState>,
+): NetworksView {
+  const byName = new Map<string, TaskNetwork>();
+  for (const { id, spec, gateway } of networks) {
+    const state = states.get(id) ?? { kind: "waiting", reason: "not checked yet" };
+    byName.set(spec?.name ?? "", { id, gateway, isInternal: spec?.internal ?? false, state });
+  }
+  return { byName };
+}
 
 /**
- * The networks over hosts that a container is to be in, the first one first. Those that it can do without count where
- * this host has a part of them: the leader says so no later than it assigns the task.
+ * Returns the overlay networks that a container joins, in the order of its service. Optional networks are left out when
+ * the leader has not assigned them to this host; it assigns them no later than the task.
  */
 export function attachmentsOf(spec: AssignedSpec, { byName }: NetworksView): readonly NetworkAttachment[] {
   const mode = spec.task?.container?.networkMode;
@@ -17,18 +54,18 @@ export function attachmentsOf(spec: AssignedSpec, { byName }: NetworksView): rea
   return (spec.task?.networks ?? []).filter(({ network, optional }) => !optional || byName.has(network));
 }
 
-/** Why its container cannot be made or started now; "": its networks are there. */
+/** Returns why a container cannot be created or started yet; "" when its networks are ready. */
 export function networkWait(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;
     if (state === undefined)
-      return `waiting for network ${network}: the leader has not said yet how it is here`;
+      return `waiting for network ${network}: the leader has not assigned it to this host yet`;
     if (state.kind === "waiting") return `waiting for network ${network}: ${state.reason}`;
   }
   return "";
 }
 
-/** Why this host can never run it; "": nothing is against it. */
+/** Returns why this host can never run the task; "" when it can. */
 export function networkRefusal(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;
@@ -37,7 +74,7 @@ export function networkRefusal(spec: AssignedSpec, networks: NetworksView): stri
   return "";
 }
 
-/** The next network that a container, which has not been started, is not in yet. */
+/** Returns the next network that a created container has not joined; undefined when it has joined all. */
 export function missingNetwork(
   spec: AssignedSpec,
   container: ObservedContainer,
@@ -47,9 +84,12 @@ export function missingNetwork(
   return attachmentsOf(spec, networks).find(({ network }) => !joined.has(network));
 }
 
+/** The first API version in which a container's networks have a priority for the default route (`GwPriority`). */
+const GATEWAY_PRIORITY_SINCE = "1.48";
+
 /**
- * A container's place in one of its networks. Never the service's name among its aliases: Docker's own resolver would
- * answer it with the containers of this host alone.
+ * Returns the endpoint settings of a container in one of its networks. The service's name is never an alias: Docker's
+ * resolver would answer it with the containers on this host only.
  */
 export function endpointBody(
   spec: AssignedSpec,
@@ -57,39 +97,71 @@ export function endpointBody(
   { networks, engineApiVersion }: { readonly networks: NetworksView; readonly engineApiVersion: string },
 ): EndpointBody {
   const attachments = attachmentsOf(spec, networks);
-  const knowsPriority = compareVersions(engineApiVersion, GATEWAY_PRIORITY_SINCE) >= 0;
+  const supportsPriority = compareVersions(engineApiVersion, GATEWAY_PRIORITY_SINCE) >= 0;
   return {
     ...(attachment.ipv4Address === "" ? {} : { IPAMConfig: { IPv4Address: attachment.ipv4Address } }),
-    ...(knowsPriority && attachments.length > 1
+    ...(supportsPriority && attachments.length > 1
       ? { GwPriority: attachments.length - attachments.indexOf(attachment) }
       : {}),
   };
 }
 
 /**
- * The servers that a container asks for names: this host's name server, which asks the service's own ones, or the
- * host's, for other names. None behind it: Docker goes on to the next at once when one refuses, as for a moment at a
- * hand-over, and somebody outside would say of our own names that there are none.
+ * Returns the DNS servers of a container: this host's DNS server when the container joins an overlay network, else those
+ * of the service. No other server follows as a fallback: when the first one refuses a query, as it may during a handover,
+ * Docker asks the next one, which would answer that the names of services do not exist.
  */
 export function dnsServers(
   spec: AssignedSpec,
-  own: readonly string[],
-  { byName }: NetworksView,
+  serviceServers: readonly string[],
+  networks: NetworksView,
 ): readonly string[] {
-  const [first] = attachmentsOf(spec, { byName });
-  const gateway = first && byName.get(first.network)?.gateway;
-  return gateway === undefined ? own : [gateway];
+  const [first] = attachmentsOf(spec, networks);
+  const gateway = first && networks.byName.get(first.network)?.gateway;
+  return gateway === undefined ? serviceServers : [gateway];
 }
 
-/** Where a container answers; `known`: what was said before, for networks that the leader has not named (yet). */
+export const RESOLV_CONF = "/etc/resolv.conf";
+/** Docker's default: resolves a name as it is before it tries the search domains. */
+const DEFAULT_OPTIONS = ["ndots:0"];
+const NDOTS_ABOVE_0 = /^ndots:0*[1-9]\d*$/;
+
+/**
+ * Returns the /etc/resolv.conf of a container that must query this host's DNS server directly. Returns undefined when
+ * Docker's resolver forwards the queries, which it does not do in two cases:
+ * - in containers that join internal networks only, since Docker 23.0.11, 25.0.5 and 26.0;
+ * - for names without a dot, such as those of services, when the service sets `ndots` above 0.
+ *
+ * The search domains are those of the service. Those of the host are not included.
+ */
+export function ownResolvConf(
+  spec: AssignedSpec,
+  { mounts, dnsSearch, dnsOptions }: ContainerSpec,
+  networks: NetworksView,
+): string | undefined {
+  const joined = attachmentsOf(spec, networks).map(({ network }) => networks.byName.get(network));
+  const gateway = joined[0]?.gateway;
+  const isInternal = joined.every((network) => network?.isInternal);
+  const isNeeded = isInternal || dnsOptions.some((option) => NDOTS_ABOVE_0.test(option));
+  const isMounted = mounts.some(({ target }) => target === RESOLV_CONF);
+  if (gateway === undefined || !isNeeded || isMounted) return undefined;
+  const search = dnsSearch.length === 0 ? [] : [`search ${dnsSearch.join(" ")}`];
+  const options = `options ${(dnsOptions.length === 0 ? DEFAULT_OPTIONS : dnsOptions).join(" ")}`;
+  return [`nameserver ${gateway}`, ...search, options, ""].join("\n");
+}
+
+/**
+ * Returns the addresses of a container in its overlay networks.
+ * @param previous returned as long as the leader has not assigned all networks of the task
+ */
 export function addressesIn(
   spec: AssignedSpec,
   joined: readonly ContainerNetwork[],
   { byName }: NetworksView,
-  known: readonly TaskAddress[],
+  previous: readonly TaskAddress[],
 ): TaskAddress[] {
-  const isKnown = (spec.task?.networks ?? []).every(({ network }) => byName.has(network));
-  if (!isKnown) return [...known];
+  const areAllAssigned = (spec.task?.networks ?? []).every(({ network }) => byName.has(network));
+  if (!areAllAssigned) return [...previous];
   return joined.flatMap(({ name, address, mac = "" }) => {
     const networkId = byName.get(name)?.id;
     return networkId === undefined || address === "" ? [] : [{ networkId, address, macAddress: mac }];

@@ -1,16 +1,16 @@
 import { AssignedNetwork, NetworkSpec } from "@berth/proto";
 import { bridgeName, tunnelName } from "./devices.js";
-import { networkConfig } from "./network-body.js";
-import type { ObservedLink, ObservedLinks } from "./observed-links.js";
-import type { ObservedNetwork } from "./observed-network.js";
-import type { NetworkHost, ObservedHostNetworks } from "./plan-network.js";
+import type { ObservedNetwork } from "./docker-network.js";
+import { networkConfig } from "./docker-network.js";
+import type { ObservedHostNetworks, ObservedLink, ObservedLinks } from "./observed-state.js";
+import type { NetworkHost } from "./plan-network.js";
 
-// Values for tests of networks, with everything set that a test does not care about.
+// Builders for tests of networks. They fill in the fields that a test does not set.
 
 export const HOST: NetworkHost = {
   address: "10.0.0.1",
-  refusal: "",
-  encryptionRefusal: "",
+  overlayProblem: "",
+  encryptionProblem: "",
   wireguardPublicKey: "own=",
 };
 
@@ -33,7 +33,7 @@ export function networkWith(
   });
 }
 
-/** Docker's network of it, as it is when all is well. */
+/** Returns the Docker network of an assigned network in its desired state. */
 export function dockerNetworkOf(
   network: AssignedNetwork,
   fields: Partial<ObservedNetwork> = {},
@@ -115,8 +115,8 @@ export function observedWith({
   };
 }
 
-/** A host on which the network is as it shall be. */
-export function settled(network: AssignedNetwork): ObservedHostNetworks {
+/** Returns the state of a host on which the network has converged. */
+export function convergedHost(network: AssignedNetwork): ObservedHostNetworks {
   return observedWith({
     networks: [dockerNetworkOf(network)],
     links: [bridgeOf(network), tunnelOf(network)],

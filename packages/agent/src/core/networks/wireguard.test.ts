@@ -9,7 +9,7 @@ const PEERS = [
   { nodeId: "node3", address: "10.0.0.3", wireguardPublicKey: "" },
   { nodeId: "node4", address: "10.0.0.4", wireguardPublicKey: `${KEY_2.slice(2)}\n=` },
 ];
-const SEALED = networkWith({ peers: PEERS, spec: { encrypted: true } });
+const ENCRYPTED = networkWith({ peers: PEERS, spec: { encrypted: true } });
 const DEVICE = linkWith({
   name: WIREGUARD_DEVICE,
   kind: "wireguard",
@@ -18,21 +18,21 @@ const DEVICE = linkWith({
 });
 const PEER = { endpoint: "10.0.0.2:7403", allowedIps: "fe80::a00:2/128" };
 const KNOWN = { publicKey: "own=", port: 7_403, peers: new Map([[KEY_2, PEER]]) };
-const SET = { kind: "set-wireguard", peers: [{ publicKey: KEY_2, address: "10.0.0.2" }] };
-const RAISE = { kind: "raise-wireguard", inner: "fe80::a00:1", mtu: 1_440 };
+const SET = { kind: "set-wireguard-peers", peers: [{ publicKey: KEY_2, address: "10.0.0.2" }] };
+const RAISE = { kind: "bring-up-wireguard", inner: "fe80::a00:1", mtu: 1_440 };
 
 describe("an encrypted network", () => {
   const plan = (link: Partial<typeof DEVICE> = {}, wireguard: Partial<typeof KNOWN> = {}) => {
     const observed = observedWith({ links: [{ ...DEVICE, ...link }] });
-    return planWireguard([SEALED], { ...observed, wireguard: { ...KNOWN, ...wireguard } }, HOST);
+    return planWireguard([ENCRYPTED], { ...observed, wireguard: { ...KNOWN, ...wireguard } }, HOST);
   };
 
-  it("goes through WireGuard, to hosts that have a key alone", () => {
-    expect(planWireguard([SEALED], observedWith(), HOST)).toEqual([{ kind: "add-wireguard" }, SET, RAISE]);
+  it("uses WireGuard, with the hosts that have a valid key as peers", () => {
+    expect(planWireguard([ENCRYPTED], observedWith(), HOST)).toEqual([{ kind: "add-wireguard" }, SET, RAISE]);
     expect(plan()).toEqual([]);
   });
 
-  it("gets its device back as it was, whatever of it was changed", () => {
+  it("repairs a WireGuard device that another program changed", () => {
     for (const link of [{ isUp: false }, { mtu: 1_300 }, { addresses: [] }])
       expect(plan(link)).toEqual([RAISE]);
     const peers = (peer: Partial<typeof PEER>) => ({ peers: new Map([[KEY_2, { ...PEER, ...peer }]]) });
@@ -49,7 +49,7 @@ describe("an encrypted network", () => {
     expect(plan({}, peers({ endpoint: "192.0.2.1:1024" }))).toEqual([]);
   });
 
-  it("has one host at an address, and one of a key", () => {
+  it("has one peer for each address and each key", () => {
     const twice = [
       { nodeId: "old", address: "10.0.0.9", wireguardPublicKey: KEY_2 },
       { nodeId: "older", address: "10.0.0.2", wireguardPublicKey: KEY_1 },
@@ -60,12 +60,12 @@ describe("an encrypted network", () => {
     expect(step).toEqual(SET);
   });
 
-  it("has its tunnel inside, bound to that device: nothing plain comes in by it", () => {
+  it("binds its tunnel to the WireGuard device, so that it accepts no unencrypted packets", () => {
     const observed = observedWith({
-      networks: [dockerNetworkOf(SEALED, { mtu: 1_370 })],
-      links: [bridgeOf(SEALED), DEVICE],
+      networks: [dockerNetworkOf(ENCRYPTED, { mtu: 1_370 })],
+      links: [bridgeOf(ENCRYPTED), DEVICE],
     });
-    expect(planNetwork(SEALED, observed, HOST).steps).toEqual([
+    expect(planNetwork(ENCRYPTED, observed, HOST).steps).toEqual([
       {
         kind: "add-tunnel",
         device: "btv4097",
@@ -79,16 +79,16 @@ describe("an encrypted network", () => {
     ]);
   });
 
-  it("waits for the device, and has none where the kernel cannot encrypt", () => {
-    const observed = observedWith({ networks: [dockerNetworkOf(SEALED)], links: [bridgeOf(SEALED)] });
-    const { state, steps } = planNetwork(SEALED, observed, HOST);
+  it("waits for the WireGuard device, and gets none when the host cannot encrypt", () => {
+    const observed = observedWith({ networks: [dockerNetworkOf(ENCRYPTED)], links: [bridgeOf(ENCRYPTED)] });
+    const { state, steps } = planNetwork(ENCRYPTED, observed, HOST);
     expect([state.kind, steps]).toEqual(["waiting", []]);
-    const without = { ...HOST, encryptionRefusal: "no WireGuard" };
-    expect(planWireguard([SEALED], observedWith(), without)).toEqual([]);
-    expect(planWireguard([SEALED], observedWith({ links: [DEVICE] }), without)).toEqual([]);
+    const without = { ...HOST, encryptionProblem: "no WireGuard" };
+    expect(planWireguard([ENCRYPTED], observedWith(), without)).toEqual([]);
+    expect(planWireguard([ENCRYPTED], observedWith({ links: [DEVICE] }), without)).toEqual([]);
   });
 
-  it("keeps the device while a tunnel goes through it", () => {
+  it("keeps the WireGuard device while a tunnel uses it", () => {
     const tunnel = linkWith({ name: "btv4097", kind: "vxlan", boundDevice: WIREGUARD_DEVICE });
     expect(planWireguard([], observedWith({ links: [DEVICE, tunnel] }), HOST)).toEqual([]);
     expect(planWireguard([], observedWith({ links: [DEVICE] }), HOST)).toEqual([
@@ -97,7 +97,7 @@ describe("an encrypted network", () => {
   });
 });
 
-it("wireguardConfig lets each host send from its own address alone", () => {
+it("wireguardConfig lets each host send from its own address only", () => {
   expect(wireguardConfig("own=", [{ publicKey: KEY_2, address: "10.0.0.2" }])).toBe(`[Interface]
 PrivateKey = own=
 ListenPort = 7403
@@ -109,7 +109,7 @@ AllowedIPs = fe80::a00:2/128
 `);
 });
 
-it("innerAddress tells hosts apart", () => {
+it("innerAddress returns a distinct address for each host", () => {
   expect(innerAddress("192.168.200.17")).toBe("fe80::c0a8:c811");
   expect(innerAddress("10.0.0.0")).toBe("fe80::a00:0");
 });

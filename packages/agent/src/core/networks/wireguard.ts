@@ -1,49 +1,47 @@
 import type { AssignedNetwork } from "@berth/proto";
 import { WIREGUARD_OVERHEAD_BYTES } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
-import type { ObservedLinks } from "./observed-links.js";
-import type { ObservedWireguard } from "./observed-wireguard.js";
+import type { ObservedLinks, ObservedWireguard } from "./observed-state.js";
 import type { NetworkHost } from "./plan-network.js";
 
-/** The one device through which all encrypted networks of a host go. */
+/** The WireGuard device of a host. All encrypted networks share it. */
 export const WIREGUARD_DEVICE = "berthwg";
-/** UDP, on every host. */
+/** The UDP port on every host. */
 export const WIREGUARD_PORT = 7_403;
 /**
- * Inside WireGuard, with a host's IPv4 address as its end. Only of addresses of a link (RFC 4291 §2.5.6) does the kernel
- * hold to a VXLAN device's link, in both directions: packets to others leave by whatever route there is when WireGuard's
- * is gone, and are taken from whatever device they come by.
+ * Prefix of the hosts' addresses inside WireGuard; the host's IPv4 address follows. The kernel binds a VXLAN device to its
+ * underlay device only for link-local addresses (RFC 4291 §2.5.6). With other addresses, packets would leave through any
+ * other route when that of WireGuard is gone, and would be accepted from any device.
  */
 const INNER_PREFIX = "fe80::";
 export const INNER_PREFIX_BITS = 64;
 
-/** 32 bytes in base64. `wg` takes a whole configuration or, for one wrong key in it, nothing. */
+/** 32 bytes in Base64. A single invalid key makes `wg` reject a whole configuration. */
 const KEY = /^[A-Za-z0-9+/]{43}=$/;
 
-/** False of what a host says that has none, too. */
+/** Whether the text is a WireGuard key. False for "", which hosts without a key report. */
 export function isWireguardKey(text: string): boolean {
   return KEY.test(text);
 }
 
-/** Another host, as WireGuard knows it. */
 export interface WireguardPeer {
   readonly publicKey: string;
-  /** Its IPv4 address outside. */
+  /** The host's IPv4 address in the underlay network. */
   readonly address: string;
 }
 
-/** Where a host answers inside WireGuard: what comes from there was encrypted, and by that host. */
+/** Returns a host's address inside WireGuard. Only that host can send packets from it. */
 export function innerAddress(address: string): string {
   const [a = 0, b = 0, c = 0, d = 0] = address.split(".").map(Number);
   return `${INNER_PREFIX}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
 }
 
-/** True for what {@link innerAddress} makes: an address of the WireGuard device's link, and of no other. */
+/** Whether an address is one that {@link innerAddress} returns. */
 export function isInnerAddress(address: string): boolean {
   return address.startsWith(INNER_PREFIX);
 }
 
-/** What `wg syncconf` reads. Each peer may send from its own address alone. */
+/** Returns the input of `wg syncconf`. Each peer can send only from its own inner address. */
 export function wireguardConfig(privateKey: string, peers: readonly WireguardPeer[]): string {
   const sections = peers.map(
     (peer) => `
@@ -59,43 +57,49 @@ ListenPort = ${WIREGUARD_PORT}
 ${sections.join("")}`;
 }
 
-/** What to do so that this host can send to the other hosts of its encrypted networks; nothing where it cannot. */
+/**
+ * Plans the WireGuard device and its peers, which are the hosts of all encrypted networks. Returns no steps when this host
+ * cannot encrypt.
+ */
 export function planWireguard(
   networks: readonly AssignedNetwork[],
   { links, wireguard, uplinkMtu }: ObservedLinks,
-  { address, encryptionRefusal, wireguardPublicKey }: NetworkHost,
+  { address, encryptionProblem, wireguardPublicKey }: NetworkHost,
 ): readonly LinkStep[] {
   const encrypted = networks.filter(({ spec }) => spec?.encrypted);
-  if (encryptionRefusal !== "" || uplinkMtu === 0) return [];
+  if (encryptionProblem !== "" || uplinkMtu === 0) return [];
   const link = links.get(WIREGUARD_DEVICE);
   if (encrypted.length === 0) {
-    // Containers may still be in a network that is to go: its tunnel ends with the device.
+    // Containers may still use a network that is about to be removed. Its tunnel depends on the device.
     const isInUse = [...links.values()].some(({ boundDevice }) => boundDevice === WIREGUARD_DEVICE);
     return link === undefined || isInUse ? [] : [{ kind: "delete-link", device: WIREGUARD_DEVICE }];
   }
   const [inner, mtu] = [innerAddress(address), uplinkMtu - WIREGUARD_OVERHEAD_BYTES];
-  const isRaised = link?.isUp && link.mtu === mtu && link.addresses.includes(inner);
+  const isUp = link?.isUp && link.mtu === mtu && link.addresses.includes(inner);
   const peers = peersOf(encrypted);
-  const isKnown = wireguard !== undefined && knows(wireguard, wireguardPublicKey, peers);
+  const isConfigured = wireguard !== undefined && hasPeers(wireguard, wireguardPublicKey, peers);
   return [
     ...(link === undefined ? [{ kind: "add-wireguard" } as const] : []),
-    ...(isKnown ? [] : [{ kind: "set-wireguard", peers } as const]),
-    ...(isRaised ? [] : [{ kind: "raise-wireguard", inner, mtu } as const]),
+    ...(isConfigured ? [] : [{ kind: "set-wireguard-peers", peers } as const]),
+    ...(isUp ? [] : [{ kind: "bring-up-wireguard", inner, mtu } as const]),
   ];
 }
 
-/** Where a host is heard from is its own affair: behind some routers that is not the address it answers at. */
-function knows(
-  { publicKey, port, peers: known }: ObservedWireguard,
-  own: string,
-  peers: readonly WireguardPeer[],
+/**
+ * Whether the device has this key and exactly these peers. Endpoints are not compared: WireGuard updates the endpoint of a
+ * peer behind NAT itself.
+ */
+function hasPeers(
+  { publicKey, port, peers: currentPeers }: ObservedWireguard,
+  desiredPublicKey: string,
+  desiredPeers: readonly WireguardPeer[],
 ): boolean {
   return (
-    publicKey === own &&
+    publicKey === desiredPublicKey &&
     port === WIREGUARD_PORT &&
-    known.size === peers.length &&
-    peers.every((peer) => {
-      const { allowedIps, endpoint } = known.get(peer.publicKey) ?? { allowedIps: "", endpoint: "" };
+    currentPeers.size === desiredPeers.length &&
+    desiredPeers.every((peer) => {
+      const { allowedIps, endpoint } = currentPeers.get(peer.publicKey) ?? { allowedIps: "", endpoint: "" };
       return allowedIps === allowedIpsOf(peer) && endpoint !== "(none)";
     })
   );
@@ -104,13 +108,14 @@ function knows(
 const allowedIpsOf = ({ address }: WireguardPeer): string => `${innerAddress(address)}/128`;
 
 /**
- * Each host once, in a fixed order: WireGuard has one peer of a key, and one to whom an address belongs. A host without
- * a key, or with what is none, cannot take part, whatever it is said to be: it must not keep the others from it.
+ * Returns the peers with valid keys, in a fixed order. WireGuard accepts one peer for each key and for each address; the
+ * last one wins. Peers with an invalid key are left out, so that they do not prevent encryption between the other hosts.
  */
 function peersOf(networks: readonly AssignedNetwork[]): readonly WireguardPeer[] {
   const byKey = new Map<string, WireguardPeer>();
   for (const { wireguardPublicKey: publicKey, address } of networks.flatMap(({ peers }) => peers)) {
-    byKey.delete(publicKey); // what is told last counts, and comes last
+    // A later entry for the same key also takes the later position, which decides between equal addresses below.
+    byKey.delete(publicKey);
     if (isWireguardKey(publicKey)) byKey.set(publicKey, { publicKey, address });
   }
   const byAddress = new Map([...byKey.values()].map((peer) => [peer.address, peer]));

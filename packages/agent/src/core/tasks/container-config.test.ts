@@ -1,7 +1,7 @@
 import { ContainerSpec, NetworkMode, PortSpec_Mode, PortSpec_Protocol, TaskSpec } from "@berth/proto";
 import { expect, test } from "vitest";
 import type { CreateBody } from "../docker/create-body.js";
-import { NO_NETWORKS } from "../networks/networks-view.js";
+import { NO_NETWORKS } from "../networks/task-networks.js";
 import { type ContainerConfig, containerConfig } from "./container-config.js";
 import { NODE, type SpecParts, specWith, taskWith } from "./testing.js";
 

@@ -12,9 +12,8 @@ import {
 } from "@berth/proto";
 import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";
-import type { NetworksView } from "../networks/networks-view.js";
-import { ownResolvConf } from "../networks/resolv-conf.js";
-import { attachmentsOf, dnsServers, endpointBody } from "../networks/task-networks.js";
+import type { NetworksView } from "../networks/task-networks.js";
+import { attachmentsOf, dnsServers, endpointBody, ownResolvConf } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";

@@ -1,6 +1,6 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
-import type { NetworksView } from "../networks/networks-view.js";
+import type { NetworksView } from "../networks/task-networks.js";
 import type { TaskMemory } from "./task-memory.js";
 
 /** A task that the leader has assigned to this node, with its spec. */

@@ -7,7 +7,7 @@ import {
   type TaskSpec,
 } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
-import { NO_NETWORKS } from "../networks/networks-view.js";
+import { NO_NETWORKS } from "../networks/task-networks.js";
 import { BLANK_MEMORY } from "./task-memory.js";
 import type { NodeFacts, TaskView } from "./task-view.js";
 

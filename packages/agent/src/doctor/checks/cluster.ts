@@ -2,9 +2,9 @@ import { ControlServiceService, type Node, NodeState, type NodeSummary } from "@
 import { PROBE_PORT, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcConnection } from "@berth/proto/rpc";
 import { runProgram } from "../../runtime/run-program.js";
-import { mapAtMost } from "../at-most.js";
 import type { Check, CheckContext } from "../check.js";
 import { type Finding, failed, ok, warning } from "../finding.js";
+import { mapConcurrently } from "../map-concurrently.js";
 import { interfaceOf, mtuOf } from "./address.js";
 
 const CALL_TIMEOUT_MS = 5_000;
@@ -40,7 +40,7 @@ export const checkCluster: Check = async (context) => {
   const isOwn = ({ node }: NodeSummary): boolean => node?.description?.address === context.advertiseAddress;
   const own = (nodes ?? []).filter(isOwn);
   const peers = (nodes ?? []).filter((each) => !isOwn(each)).flatMap(({ node }) => node ?? []);
-  const looked = await mapAtMost(MAX_PEERS_AT_ONCE, peers, (node) => checkPeer(node, context));
+  const looked = await mapConcurrently(MAX_PEERS_AT_ONCE, peers, (node) => checkPeer(node, context));
   return [...findings, ...own.flatMap(leaderFindings), ...looked.flat(), ...(networks ?? [])];
 };
 

@@ -50,13 +50,13 @@ export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
     memoryBytes: numberOf(fieldOf(json, "MemTotal")),
     version: daemon.version,
     apiVersion: daemon.apiVersion,
-    enclosure: enclosureOf(json),
+    isolation: isolationOf(json),
     labels: Object.fromEntries(listOf(fieldOf(json, "Labels")).map((label) => splitLabel(textOf(label)))),
   };
 }
 
 /** Returns the environment in which containers have other network devices than the host, or "". */
-function enclosureOf(json: unknown): string {
+function isolationOf(json: unknown): string {
   const isRootless = listOf(fieldOf(json, "SecurityOptions")).some(
     (option) => textOf(option) === "name=rootless",
   );

@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { PROBE_PORT, type Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
+import type { Ticker } from "../../runtime/ticker.js";
 import {
   afterAnswer,
   afterMiss,
@@ -11,8 +12,7 @@ import {
   silentPeers,
   UNKNOWN_PEER,
   withSilence,
-} from "../../core/peers/peer-health.js";
-import type { Ticker } from "../../runtime/ticker.js";
+} from "./peer-health.js";
 
 /** Slower answers count as lost. */
 const ANSWER_TIMEOUT_MS = 300;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { readHostUsage } from "./host-usage.js";
-import { hostLoadBetween } from "./node-stats.js";
+import { nodeStatsBetween } from "./usage-rates.js";
 
 let proc: string;
 beforeEach(async () => {
@@ -40,10 +40,10 @@ test("readHostUsage reads processors, memory that is taken, and the network with
 
 test("hostLoadBetween gives rates per second", async () => {
   await host(100, 500);
-  const before = { ...(await readHostUsage(proc)), atMs: 1_000 };
+  const before = { ...(await readHostUsage(proc)), monotonicMs: 1_000 };
   await host(200, 2_500);
-  const after = { ...(await readHostUsage(proc)), atMs: 3_000 };
-  expect(hostLoadBetween(before, after)).toMatchObject({
+  const after = { ...(await readHostUsage(proc)), monotonicMs: 3_000 };
+  expect(nodeStatsBetween(before, after)).toMatchObject({
     cpus: 2,
     usage: { cpuPercent: 50, receivedBytesPerSecond: 1_000, sentBytesPerSecond: 0 },
   });

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseNetwork } from "./sample.js";
+import { parseNetwork } from "./container-usage.js";
 
 /** Linux counts processor time in hundredths of a second for programs, whatever it uses inside. */
 const NS_PER_TICK = 1e7;
@@ -9,7 +9,7 @@ const BYTES_PER_KIB = 1024;
 /** What a whole host has used, at one moment. Totals only grow. */
 export interface HostUsage {
   /** By a clock that never jumps: `performance.now()`. */
-  readonly atMs: number;
+  readonly monotonicMs: number;
   readonly cpus: number;
   /** Processor time that was not idle, of all processors. */
   readonly cpuNs: number;
@@ -27,7 +27,7 @@ export async function readHostUsage(procDir = "/proc"): Promise<HostUsage> {
   const [stat, memory, network] = await Promise.all([read("stat"), read("meminfo"), read("net/dev")]);
   const memoryTotalBytes = memoryValue(memory, "MemTotal");
   return {
-    atMs: performance.now(),
+    monotonicMs: performance.now(),
     cpus: stat.match(/^cpu\d+ /gm)?.length ?? 1,
     cpuNs: busyTicks(stat) * NS_PER_TICK,
     memoryBytes: memoryTotalBytes - memoryValue(memory, "MemAvailable"),

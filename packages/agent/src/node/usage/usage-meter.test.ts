@@ -2,7 +2,7 @@ import { type MeasuredService, MeasureUsage, type UsageReport } from "@berth/pro
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ListenerStats } from "../../dataplane/table/ingress-table.js";
-import type { UsageSample } from "./sample.js";
+import type { UsageSample } from "./container-usage.js";
 import { UsageMeter } from "./usage-meter.js";
 
 let reports: UsageReport[];
@@ -23,7 +23,7 @@ beforeEach(() => {
     containerOf: (taskId) => ({ processId: taskId === "t1" ? 42 : 0 }),
     read: async (processId): Promise<UsageSample | undefined> => {
       reads += 1;
-      const known = { atMs: performance.now(), cpuNs, memoryBytes: 0, receivedBytes: 0, sentBytes: 0 };
+      const known = { monotonicMs: performance.now(), cpuNs, memoryBytes: 0, receivedBytes: 0, sentBytes: 0 };
       return processId === 0 ? undefined : known;
     },
     stats: async () => ({ listeners }),

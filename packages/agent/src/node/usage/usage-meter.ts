@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { ObservedContainer } from "../../core/docker/observed-container.js";
 import type { IngressStats } from "../../dataplane/table/ingress-table.js";
 import { withDeadline } from "../../runtime/with-deadline.js";
-import { cpuPercent, type UsageSample } from "./sample.js";
+import { cpuPercent, type UsageSample } from "./container-usage.js";
 
 /** Whatever a leader says: not so often that measuring is what is measured, not so rarely that it is of no use. */
 const MIN_INTERVAL_MS = 1_000;

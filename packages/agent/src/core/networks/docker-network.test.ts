@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { networkBody } from "./network-body.js";
+import { networkBody } from "./docker-network.js";
 import { networkWith } from "./testing.js";
 
-it("tells Docker everything about this host's part of a network", () => {
+it("networkBody sets all options and labels of the Docker network", () => {
   const network = networkWith({ spec: { internal: true, attachable: true, labels: { team: "a" } } });
   expect(networkBody(network, 1_450)).toEqual({
     Name: "shop_default",
@@ -37,7 +37,7 @@ it("tells Docker everything about this host's part of a network", () => {
   });
 });
 
-it("reserves no address twice", () => {
+it("networkBody does not reserve the gateway's address", () => {
   const [config] = networkBody(networkWith({ gateway: "10.64.1.0" }), 1_450).IPAM.Config;
   expect(config?.AuxiliaryAddresses).toEqual({});
 });

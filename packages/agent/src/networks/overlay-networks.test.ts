@@ -3,21 +3,21 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { parseRoutes } from "../core/networks/host-routes.js";
 import { networkWith, observedWith } from "../core/networks/testing.js";
-import { Overlay } from "./overlay.js";
+import { OverlayNetworks } from "./overlay-networks.js";
 
-const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-test("Overlay looks at the host when a container begins or ends, not when its health is told", async () => {
-  let looks = 0;
-  const overlay = new Overlay({
-    edge: {
+test("OverlayNetworks observes the host when a container starts or ends, not when its health changes", async () => {
+  let observations = 0;
+  const overlay = new OverlayNetworks({
+    networking: {
       wireguardPublicKey: "",
       devices: { observe: async () => observedWith({ uplinkMtu: 0 }), run: async () => {} },
-      examineKernel: async () => ({ refusal: "", encryptionRefusal: "" }),
+      detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
     engine: {
       networks: async () => {
-        looks += 1;
+        observations += 1;
         return [];
       },
       createNetwork: async () => "",
@@ -26,21 +26,21 @@ test("Overlay looks at the host when a container begins or ends, not when its he
     address: "10.0.0.1",
     log: pino({ level: "silent" }),
     onChange: () => {},
-    onAbility: () => {},
+    onCapabilities: () => {},
     onProblems: () => {},
   });
   const stopping = new AbortController();
   const running = overlay.run(stopping.signal);
-  overlay.assign([networkWith()]);
-  overlay.engineIsUp({ enclosure: "" } as Parameters<Overlay["engineIsUp"]>[0]);
-  await turn();
+  overlay.setNetworks([networkWith()]);
+  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  await nextTurn();
   const report = async (state: TaskState, message: string): Promise<number> => {
-    const before = looks;
+    const before = observations;
     const status = TaskStatus.fromPartial({ state, message });
     const reported: ReportedTask = { taskId: "t", serviceId: "s", status, removed: false };
     overlay.taskReported(reported);
-    await turn();
-    return looks - before;
+    await nextTurn();
+    return observations - before;
   };
   expect(await report(TaskState.RUNNING, "")).toBe(1);
   expect(await report(TaskState.RUNNING, "unhealthy: 503")).toBe(0);
@@ -49,34 +49,34 @@ test("Overlay looks at the host when a container begins or ends, not when its he
   await running;
 });
 
-test("Overlay takes nothing away from a host whose programs were too slow once", async () => {
-  const told: Partial<DataPlane>[] = [];
-  let isSlow = false;
-  const overlay = new Overlay({
-    edge: {
+test("OverlayNetworks reports the previous capabilities when an observation fails", async () => {
+  const reports: Partial<DataPlane>[] = [];
+  let isFailing = false;
+  const overlay = new OverlayNetworks({
+    networking: {
       wireguardPublicKey: "",
       devices: {
         observe: async () => {
-          if (isSlow) throw new Error("ip: no answer");
+          if (isFailing) throw new Error("ip: no answer");
           return { ...observedWith(), routes: parseRoutes([{ dst: "10.0.0.0/24", dev: "eth0" }], []) };
         },
         run: async () => {},
       },
-      examineKernel: async () => ({ refusal: "", encryptionRefusal: "" }),
+      detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
     engine: { networks: async () => [], createNetwork: async () => "", removeNetwork: async () => {} },
     address: "10.0.0.1",
     log: pino({ level: "silent" }),
     onChange: () => {},
-    onAbility: (ability) => told.push(ability),
+    onCapabilities: (capabilities) => reports.push(capabilities),
     onProblems: () => {},
   });
-  await overlay.examine(new AbortController().signal);
-  isSlow = true;
-  overlay.engineIsUp({ enclosure: "" } as Parameters<Overlay["engineIsUp"]>[0]);
-  await turn();
-  expect(told).toHaveLength(2);
-  for (const ability of told) {
-    expect(ability).toMatchObject({ overlay: true, overlayMtu: 1_450, subnets: ["10.0.0.0/24"] });
+  await overlay.detectCapabilities(new AbortController().signal);
+  isFailing = true;
+  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  await nextTurn();
+  expect(reports).toHaveLength(2);
+  for (const capabilities of reports) {
+    expect(capabilities).toMatchObject({ overlay: true, overlayMtu: 1_450, subnets: ["10.0.0.0/24"] });
   }
 });

@@ -5,7 +5,7 @@ import { type CgroupMount, cgroupFolder, parseCgroupMounts } from "./cgroup.js";
 /** What the cgroup and the network namespace of a container have used, at one moment. Totals only grow. */
 export interface UsageSample {
   /** When it was read, by a clock that never jumps: `performance.now()`. */
-  readonly atMs: number;
+  readonly monotonicMs: number;
   /** Processor time of all its processes since it started. */
   readonly cpuNs: number;
   /** In use now, without the part of the file cache that the kernel would give back at once: as `docker stats` has it. */
@@ -41,7 +41,7 @@ export class UsageReader {
         readMemoryBytes(memory),
         text(folder, "net/dev"),
       ]);
-      return { atMs: performance.now(), cpuNs, memoryBytes, ...parseNetwork(network) };
+      return { monotonicMs: performance.now(), cpuNs, memoryBytes, ...parseNetwork(network) };
     } catch (error) {
       if (isGone(error)) return undefined;
       throw error;
@@ -56,7 +56,7 @@ export class UsageReader {
 
 /** Processor time between two samples of one container in percent of one processor; undefined when they say nothing. */
 export function cpuPercent(before: UsageSample, after: UsageSample): number | undefined {
-  const elapsedNs = (after.atMs - before.atMs) * 1e6;
+  const elapsedNs = (after.monotonicMs - before.monotonicMs) * 1e6;
   const usedNs = after.cpuNs - before.cpuNs;
   // A total that fell is that of another container.
   return elapsedNs <= 0 || usedNs < 0 ? undefined : (100 * usedNs) / elapsedNs;

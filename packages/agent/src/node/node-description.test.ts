@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Condition } from "./describe-node.js";
-import { HostCondition } from "./host-condition.js";
+import type { ConditionSnapshot } from "./describe-node.js";
+import { HostCondition } from "./node-description.js";
 
 const info = {
   hostname: "h1",
@@ -11,20 +11,20 @@ const info = {
   version: "20.10",
   apiVersion: "1.41",
   labels: {},
-  enclosure: "",
+  isolation: "",
 };
 
-function recorded(): { readonly condition: HostCondition; readonly told: readonly Condition[] } {
-  const told: Condition[] = [];
+function recorded(): { readonly condition: HostCondition; readonly told: readonly ConditionSnapshot[] } {
+  const told: ConditionSnapshot[] = [];
   return { condition: new HostCondition((now) => told.push(now)), told };
 }
 
 test("HostCondition tells what is wrong, since when, and that it is over", () => {
   const { condition, told } = recorded();
   for (const engineIs of ["up", "away", "up"]) {
-    if (engineIs === "away") condition.engineIsAway("connect ENOENT", new Date(0));
-    else condition.engineIsUp(info);
-    condition.volumes([]);
+    if (engineIs === "away") condition.engineDisconnected("connect ENOENT", new Date(0));
+    else condition.engineConnected(info);
+    condition.setVolumes([]);
   }
   expect(told.map(({ engine, problems }) => [engine?.version, problems])).toEqual([
     [undefined, []],
@@ -54,28 +54,28 @@ test("HostCondition reports that Docker cannot publish ports until a container h
 
 test("HostCondition says nothing when nothing has changed", () => {
   const { condition, told } = recorded();
-  condition.engineIsUp(info);
-  condition.volumes([]);
-  condition.ingressProblems(["8080/tcp is taken"]);
-  condition.ingressProblems(["8080/tcp is taken"]);
-  condition.engineIsUp({ ...info });
+  condition.engineConnected(info);
+  condition.setVolumes([]);
+  condition.setIngressProblems(["8080/tcp is taken"]);
+  condition.setIngressProblems(["8080/tcp is taken"]);
+  condition.engineConnected({ ...info });
   expect(told.map(({ problems }) => problems)).toEqual([[], [], ["8080/tcp is taken"]]);
 });
 
 test("HostCondition counts problems beyond what a description holds", () => {
   const { condition } = recorded();
-  condition.ingressProblems(Array.from({ length: 60 }, (_, port) => `port ${port}`));
-  expect(condition.now.problems).toHaveLength(51);
-  expect(condition.now.problems.at(-1)).toBe("and 10 more");
+  condition.setIngressProblems(Array.from({ length: 60 }, (_, port) => `port ${port}`));
+  expect(condition.snapshot.problems).toHaveLength(51);
+  expect(condition.snapshot.problems.at(-1)).toBe("and 10 more");
 });
 
 test("HostCondition calls Docker ready once it is known which volumes are here", () => {
-  const told: Condition[] = [];
+  const told: ConditionSnapshot[] = [];
   const condition = new HostCondition((now) => told.push(now));
-  condition.volumesUnknown();
-  condition.engineIsUp(info);
-  condition.volumes(["shop_data"]);
-  condition.volumesUnknown();
+  condition.setVolumesUnknown();
+  condition.engineConnected(info);
+  condition.setVolumes(["shop_data"]);
+  condition.setVolumesUnknown();
   expect(told.map(({ engine, volumes }) => [engine?.version, volumes])).toEqual([
     [undefined, []],
     ["20.10", ["shop_data"]],

@@ -1,7 +1,7 @@
 import { fieldOf, listOf, numberOf, textOf } from "../docker/json.js";
 import { FLOOD_MAC, vniOfBridge, vniOfTunnel } from "./devices.js";
+import type { ObservedNetwork } from "./docker-network.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
-import { type ObservedWireguard, parseWireguard } from "./observed-wireguard.js";
 
 /** A network device of this host. */
 export interface ObservedLink {
@@ -12,11 +12,13 @@ export interface ObservedLink {
   readonly mtu: number;
   /** The bridge that the device is attached to; "" for none. */
   readonly master: string;
-  /** The next three are set for VXLAN devices only. */
+  /** VXLAN devices: the VNI; 0 for other devices. */
   readonly vni: number;
+  /** VXLAN devices: the local tunnel address. */
   readonly local: string;
   /** The underlay device that the tunnel is bound to; "" for none. */
   readonly boundDevice: string;
+  /** VXLAN devices: the UDP port. */
   readonly port: number;
   /** VXLAN devices: learns from packets which host a MAC address is on. */
   readonly isLearning: boolean;
@@ -30,7 +32,16 @@ export interface ObservedLink {
   readonly isHairpin: boolean;
 }
 
-/** The network configuration of this host that planning depends on. */
+/** The state of this host's WireGuard device. */
+export interface ObservedWireguard {
+  /** The device's own public key; "(none)" when no key is set. */
+  readonly publicKey: string;
+  readonly port: number;
+  /** Peers by public key. `endpoint` is "(none)" until the address of a peer is known. */
+  readonly peers: ReadonlyMap<string, { readonly allowedIps: string; readonly endpoint: string }>;
+}
+
+/** The kernel's network configuration on this host, as far as planning depends on it. */
 export interface ObservedLinks {
   readonly links: ReadonlyMap<string, ObservedLink>;
   /** The MTU of the device with the node's address; 0 when there is none. */
@@ -49,6 +60,12 @@ export interface ObservedLinks {
   readonly wireguard: ObservedWireguard | undefined;
 }
 
+/** The networks and network devices of this host. */
+export interface ObservedHostNetworks extends ObservedLinks {
+  readonly networks: readonly ObservedNetwork[];
+}
+
+/** The output of the commands that list a host's network configuration. */
 export interface LinkListings {
   /** `ip -json -details address show` */
   readonly addresses: unknown;
@@ -62,7 +79,7 @@ export interface LinkListings {
   readonly wireguard: string;
 }
 
-/** Parses the listings of a host. */
+/** Parses the listings of a host. Unexpected JSON is treated as an empty list. @param nodeAddress selects the uplink */
 export function parseLinks(
   { addresses, routes, fdb, neighbours, wireguard }: LinkListings,
   nodeAddress: string,
@@ -102,7 +119,7 @@ function parseLink(json: unknown): ObservedLink {
 }
 
 function addressesOf(link: unknown): readonly string[] {
-  return listOf(fieldOf(link, "addr_info")).map((one) => textOf(fieldOf(one, "local")));
+  return listOf(fieldOf(link, "addr_info")).map((info) => textOf(fieldOf(info, "local")));
 }
 
 function parseFloodPeers(fdb: unknown): ReadonlyMap<string, readonly string[]> {
@@ -141,4 +158,23 @@ function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<stri
     neighbours.set(vni, (neighbours.get(vni) ?? new Map<string, string>()).set(address, mac));
   }
   return neighbours;
+}
+
+/**
+ * Parses `wg show DEVICE dump`: one line for the device (private key, public key, port, mark), and one line for each peer
+ * (public key, preshared key, endpoint, allowed IPs, ...).
+ */
+function parseWireguard(dump: string): ObservedWireguard {
+  const [device = [], ...peers] = dump
+    .trim()
+    .split("\n")
+    .map((line) => line.split("\t"));
+  const [, publicKey = "", port = ""] = device;
+  return {
+    publicKey,
+    port: Number(port),
+    peers: new Map(
+      peers.map(([key = "", , endpoint = "", allowedIps = ""]) => [key, { endpoint, allowedIps }]),
+    ),
+  };
 }

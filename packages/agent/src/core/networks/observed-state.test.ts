@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { parseLinks } from "./observed-links.js";
+import { parseLinks } from "./observed-state.js";
 
-/** As iproute2 6.1 prints them, without what is not read. */
+/** Output of iproute2 6.1, without the fields that are not read. */
 const ADDRESSES = [
   {
     ifname: "lo",
@@ -49,7 +49,7 @@ const NEIGHBOURS = [
   { dst: "10.0.0.9", dev: "eth0", lladdr: "02:42:0a:00:00:09", state: ["PERMANENT"] },
 ];
 
-/** As wg 1.0 prints it. */
+/** Output of wg 1.0. */
 const DUMP = [
   ["secret=", "own=", "7403", "off"],
   ["key2=", "(none)", "10.0.0.2:7403", "fe80::a00:2/128", "1700000000", "148", "92", "off"],
@@ -59,7 +59,7 @@ const DUMP = [
   .join("");
 
 describe("parseLinks", () => {
-  it("finds devices, the uplink's MTU and where packets go", () => {
+  it("parses devices, the uplink's MTU, forwarding entries and WireGuard peers", () => {
     const { links, uplinkMtu, floodPeers, wireguard, vxlanFdb, bridgeFdb, neighbours } = parseLinks(
       { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, wireguard: DUMP },
       "10.0.0.1",
@@ -97,7 +97,7 @@ describe("parseLinks", () => {
     expect([...floodPeers]).toEqual([["btv4097", ["10.0.0.2", "10.0.0.3"]]]);
   });
 
-  it("makes nothing of what is no list", () => {
+  it("returns an empty state for listings that are not lists", () => {
     expect(
       parseLinks({ addresses: {}, routes: {}, fdb: "x", neighbours: 7, wireguard: "" }, "10.0.0.1"),
     ).toEqual({

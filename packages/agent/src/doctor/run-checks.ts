@@ -2,9 +2,9 @@ import type { Check, CheckContext } from "./check.js";
 import { checkAddress } from "./checks/address.js";
 import { checkCluster } from "./checks/cluster.js";
 import { checkDataDisk } from "./checks/disk.js";
+import { checkNames } from "./checks/dns.js";
 import { checkDocker } from "./checks/docker.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
-import { checkNames } from "./checks/names.js";
 import { type Finding, failed } from "./finding.js";
 
 /** In the order in which they are told. */
@@ -18,7 +18,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
 };
 
 /** Makes all checks side by side. Rejects only when the signal fires. */
-export async function examine(context: CheckContext): Promise<readonly Finding[]> {
+export async function runChecks(context: CheckContext): Promise<readonly Finding[]> {
   const all = await Promise.all(
     Object.entries(CHECKS).map(async ([subject, check]) => {
       try {

@@ -1,10 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { mapAtMost } from "./at-most.js";
+import { mapConcurrently } from "./map-concurrently.js";
 
 test("mapAtMost() keeps the order, and has no more at work than it may", async () => {
   const [atWork, most] = [new Set<number>(), new Set<number>()];
-  const doubled = await mapAtMost(3, [5, 4, 3, 2, 1, 0], async (turns) => {
+  const doubled = await mapConcurrently(3, [5, 4, 3, 2, 1, 0], async (turns) => {
     atWork.add(turns);
     most.add(atWork.size);
     for (let turn = 0; turn < turns; turn += 1) await setImmediate();
@@ -13,7 +13,7 @@ test("mapAtMost() keeps the order, and has no more at work than it may", async (
   });
   expect(doubled).toEqual([10, 8, 6, 4, 2, 0]);
   expect(Math.max(...most)).toBe(3);
-  expect(await mapAtMost(3, [], async () => 1)).toEqual([]);
+  expect(await mapConcurrently(3, [], async () => 1)).toEqual([]);
 });
 
 test("mapAtMost() fails with the first failure, and begins nothing after it", async () => {
@@ -23,7 +23,7 @@ test("mapAtMost() fails with the first failure, and begins nothing after it", as
     await setImmediate();
     if (item === 1) throw new Error("no");
   };
-  await expect(mapAtMost(2, [0, 1, 2, 3, 4, 5], work)).rejects.toThrow("no");
+  await expect(mapConcurrently(2, [0, 1, 2, 3, 4, 5], work)).rejects.toThrow("no");
   await setImmediate();
   await setImmediate();
   expect(begun).not.toContain(5);

@@ -1,13 +1,13 @@
 import { DataPlane, type HostListener } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
-import type { Condition } from "./describe-node.js";
+import type { ConditionSnapshot } from "./describe-node.js";
 
 /** The description of a node travels, and is stored, as a whole. */
 const MAX_PROBLEMS = 50;
 
 /** What this host is at the moment. Tells of every change, and of nothing else. */
 export class HostCondition {
-  readonly #onChange: (now: Condition) => void;
+  readonly #onChange: (now: ConditionSnapshot) => void;
   #engine: EngineInfo | undefined;
   #engineProblem: readonly string[] = [];
   #publishingProblem: readonly string[] = [];
@@ -19,11 +19,11 @@ export class HostCondition {
   #dataPlane = DataPlane.fromPartial({ overlayReason: "not known yet", wireguardReason: "not known yet" });
   #told = "";
 
-  constructor(onChange: (now: Condition) => void) {
+  constructor(onChange: (now: ConditionSnapshot) => void) {
     this.#onChange = onChange;
   }
 
-  get now(): Condition {
+  get snapshot(): ConditionSnapshot {
     const all = [
       ...this.#engineProblem,
       ...this.#publishingProblem,
@@ -42,7 +42,7 @@ export class HostCondition {
     };
   }
 
-  engineIsUp(info: EngineInfo): void {
+  engineConnected(info: EngineInfo): void {
     if (this.#engine === undefined) this.#volumesAreKnown = false;
     this.#engine = info;
     this.#engineProblem = [];
@@ -58,46 +58,46 @@ export class HostCondition {
     this.#tell();
   }
 
-  engineIsAway(reason: string, since: Date): void {
+  engineDisconnected(reason: string, since: Date): void {
     this.#engine = undefined;
     this.#engineProblem = [`Docker does not answer, since ${since.toISOString()}: ${reason}`];
     this.#tell();
   }
 
-  ingressProblems(problems: readonly string[]): void {
+  setIngressProblems(problems: readonly string[]): void {
     this.#ingressProblems = problems;
     this.#tell();
   }
 
-  networkProblems(problems: readonly string[]): void {
+  setNetworkProblems(problems: readonly string[]): void {
     this.#networkProblems = problems;
     this.#tell();
   }
 
-  foreignListeners(listeners: readonly HostListener[]): void {
+  setForeignListeners(listeners: readonly HostListener[]): void {
     this.#listeners = listeners;
     this.#tell();
   }
 
-  volumes(volumes: readonly string[]): void {
+  setVolumes(volumes: readonly string[]): void {
     this.#volumes = volumes;
     this.#volumesAreKnown = true;
     this.#tell();
   }
 
   /** What of the data plane has been found out, or has changed. */
-  dataPlaneIs(found: Partial<DataPlane>): void {
+  updateDataPlane(found: Partial<DataPlane>): void {
     this.#dataPlane = { ...this.#dataPlane, ...found };
     this.#tell();
   }
 
   /** Docker does not list them: what was known stays, and the host is not kept waiting. */
-  volumesUnknown(): void {
-    if (this.#engine !== undefined) this.volumes(this.#volumes);
+  setVolumesUnknown(): void {
+    if (this.#engine !== undefined) this.setVolumes(this.#volumes);
   }
 
   #tell(): void {
-    const { now } = this;
+    const { snapshot: now } = this;
     const text = JSON.stringify(now);
     if (text === this.#told) return;
     this.#told = text;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupFolder, parseCgroupMounts } from "./cgroup.js";
-import { cpuPercent, UsageReader, type UsageSample } from "./sample.js";
+import { cpuPercent, UsageReader, type UsageSample } from "./container-usage.js";
 
 const NET_DEV = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -78,7 +78,7 @@ test("cgroupFolder takes the part of the tree into account that a mount shows", 
 
 test("cpuPercent is of one processor, and says nothing across a restart of the container", () => {
   const sample = (atMs: number, cpuNs: number): UsageSample => ({
-    atMs,
+    monotonicMs: atMs,
     cpuNs,
     memoryBytes: 0,
     receivedBytes: 0,

@@ -1,6 +1,6 @@
 import type { NodeStats, ResourceUsage } from "@berth/proto";
+import { cpuPercent, type UsageSample } from "./container-usage.js";
 import type { HostUsage } from "./host-usage.js";
-import { cpuPercent, type UsageSample } from "./sample.js";
 
 const MS_PER_S = 1_000;
 
@@ -8,10 +8,10 @@ const MS_PER_S = 1_000;
 type Counters = Pick<UsageSample, keyof UsageSample>;
 
 /** What was used between two samples of one container; undefined when they say nothing. */
-export function loadBetween(before: Counters, after: Counters): ResourceUsage | undefined {
+export function usageBetween(before: Counters, after: Counters): ResourceUsage | undefined {
   const percent = cpuPercent(before, after);
   if (percent === undefined) return undefined;
-  const seconds = (after.atMs - before.atMs) / MS_PER_S;
+  const seconds = (after.monotonicMs - before.monotonicMs) / MS_PER_S;
   return {
     cpuPercent: percent,
     memoryBytes: after.memoryBytes,
@@ -21,7 +21,7 @@ export function loadBetween(before: Counters, after: Counters): ResourceUsage | 
 }
 
 /** The same of a host, which is never another one. */
-export function hostLoadBetween(before: HostUsage, after: HostUsage): NodeStats {
+export function nodeStatsBetween(before: HostUsage, after: HostUsage): NodeStats {
   const { cpus, memoryTotalBytes } = after;
-  return { usage: loadBetween(before, after), cpus, memoryTotalBytes };
+  return { usage: usageBetween(before, after), cpus, memoryTotalBytes };
 }

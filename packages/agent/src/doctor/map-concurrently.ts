@@ -1,5 +1,5 @@
 /** The same as `Promise.all(items.map(work))`, with so many at work at once. The first failure begins nothing more. */
-export async function mapAtMost<T, R>(
+export async function mapConcurrently<T, R>(
   count: number,
   items: readonly T[],
   work: (item: T) => Promise<R>,

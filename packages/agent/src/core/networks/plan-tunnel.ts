@@ -1,0 +1,205 @@
+import {
+  type AssignedNetwork,
+  type DnsEndpoint,
+  type DnsEntry,
+  type NetworkPeer,
+  parseIpv4,
+} from "@berth/proto";
+import { bridgeName, tunnelName, VXLAN_PORT } from "./devices.js";
+import type { LinkStep } from "./network-step.js";
+import type { ObservedLink, ObservedLinks } from "./observed-state.js";
+import { innerAddress, isWireguardKey, WIREGUARD_DEVICE } from "./wireguard.js";
+
+// Plans the VXLAN device of an overlay network, and the forwarding entries that route frames to other hosts. A network
+// floods unknown frames to all its peers, unless the leader assigned it a static forwarding database (`staticFdb`).
+
+export interface TunnelPlan {
+  /** Whether the tunnel device already exists with the desired configuration. */
+  readonly isEstablished: boolean;
+  readonly steps: readonly LinkStep[];
+}
+
+/** Plans the tunnel device of a network first, then its forwarding entries. @param mtu of the Docker network */
+export function planTunnel(
+  network: AssignedNetwork,
+  observed: ObservedLinks,
+  dnsEntries: readonly DnsEntry[],
+  { address, mtu }: { readonly address: string; readonly mtu: number },
+): TunnelPlan {
+  const device = tunnelName(network.vni);
+  const deviceSteps = planDevice(network, observed.links.get(device), address, mtu);
+  const isNew = deviceSteps.some(({ kind }) => kind === "add-tunnel");
+  const forwarding = planForwarding(network, isNew ? withoutDevice(observed, device) : observed, dnsEntries);
+  return { isEstablished: deviceSteps.length === 0, steps: [...deviceSteps, ...forwarding] };
+}
+
+function planDevice(
+  { vni, spec }: AssignedNetwork,
+  tunnel: ObservedLink | undefined,
+  address: string,
+  mtu: number,
+): readonly LinkStep[] {
+  const [device, bridge] = [tunnelName(vni), bridgeName(vni)];
+  const { local, boundDevice } = spec?.encrypted
+    ? { local: innerAddress(address), boundDevice: WIREGUARD_DEVICE }
+    : { local: address, boundDevice: "" };
+  const add: LinkStep = { kind: "add-tunnel", device, bridge, vni, local, boundDevice, mtu };
+  if (tunnel === undefined) return [add];
+  const isReusable =
+    tunnel.kind === "vxlan" &&
+    tunnel.vni === vni &&
+    tunnel.local === local &&
+    tunnel.boundDevice === boundDevice &&
+    tunnel.port === VXLAN_PORT;
+  if (!isReusable) return [{ kind: "delete-link", device }, add];
+  const isAttached = tunnel.master === bridge && tunnel.isUp && tunnel.mtu === mtu;
+  return isAttached ? [] : [{ kind: "set-tunnel", device, bridge, mtu }];
+}
+
+/** Returns the state after a device was deleted: a new device of the same name has no forwarding entries. */
+function withoutDevice(observed: ObservedLinks, device: string): ObservedLinks {
+  const without = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
+    new Map([...map].filter(([name]) => name !== device));
+  const { links, floodPeers, vxlanFdb, bridgeFdb } = observed;
+  return {
+    ...observed,
+    links: without(links),
+    floodPeers: without(floodPeers),
+    vxlanFdb: without(vxlanFdb),
+    bridgeFdb: without(bridgeFdb),
+  };
+}
+
+/**
+ * Plans the forwarding entries without a gap in between. A switch to static entries adds them before flooding stops, and
+ * a switch back to flooding starts it before the static entries are removed.
+ */
+function planForwarding(
+  network: AssignedNetwork,
+  observed: ObservedLinks,
+  dnsEntries: readonly DnsEntry[],
+): readonly LinkStep[] {
+  const { vni, staticFdb: isStatic } = network;
+  const device = tunnelName(vni);
+  const tunnel = observed.links.get(device);
+  // A new device learns.
+  const hasMode = tunnel === undefined ? !isStatic : hasStaticFdb(tunnel, isStatic);
+  const modeSteps: LinkStep[] = hasMode ? [] : [{ kind: "set-static-fdb", device, isStatic }];
+  const addressOf = (peer: NetworkPeer): string | undefined => tunnelAddress(network, peer);
+  const containers = isStatic ? remoteContainers(network, dnsEntries, addressOf) : [];
+  const entrySteps = planStaticEntries(vni, observed, containers);
+  const floodSteps = planFlooding(network, observed);
+  return isStatic
+    ? [...modeSteps, ...entrySteps, ...floodSteps]
+    : [...floodSteps, ...modeSteps, ...entrySteps];
+}
+
+function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStatic: boolean): boolean {
+  return isLearning === !isStatic && suppressesNeighbours === isStatic;
+}
+
+/** Returns the address of a peer's tunnel endpoint; undefined when the network is encrypted and the peer has no key. */
+function tunnelAddress(
+  { spec }: AssignedNetwork,
+  { address, wireguardPublicKey }: NetworkPeer,
+): string | undefined {
+  if (!spec?.encrypted) return address;
+  return isWireguardKey(wireguardPublicKey) ? innerAddress(address) : undefined;
+}
+
+function planFlooding(network: AssignedNetwork, { floodPeers }: ObservedLinks): readonly LinkStep[] {
+  const device = tunnelName(network.vni);
+  const current = new Set(floodPeers.get(device));
+  const peers = network.staticFdb ? [] : network.peers;
+  const desired = new Set(peers.flatMap((peer) => tunnelAddress(network, peer) ?? []));
+  const added = [...desired].filter((peer) => !current.has(peer));
+  const removed = [...current].filter((peer) => !desired.has(peer));
+  return [
+    ...added.map((peer) => ({ kind: "add-peer", device, peer }) as const),
+    ...removed.map((peer) => ({ kind: "remove-peer", device, peer }) as const),
+  ];
+}
+
+/** A container on another host in a network with a static forwarding database. */
+export interface RemoteContainer {
+  readonly address: string;
+  readonly macAddress: string;
+  /** The address of the host's tunnel endpoint. */
+  readonly tunnelAddress: string;
+}
+
+const MAC_ADDRESS = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
+
+/**
+ * Returns the containers on other hosts, from the DNS entries. When two containers have the same address, a serving
+ * endpoint takes precedence over a draining one, and a draining one over an inactive one.
+ */
+export function remoteContainers(
+  { id, peers }: AssignedNetwork,
+  dnsEntries: readonly DnsEntry[],
+  addressOf: (peer: NetworkPeer) => string | undefined,
+): readonly RemoteContainer[] {
+  const tunnelAddresses = new Map(peers.map((peer) => [peer.nodeId, addressOf(peer)]));
+  const entries = dnsEntries.filter(({ networkId }) => networkId === id);
+  const endpoints = [
+    ...entries.flatMap((entry) => entry.endpoints),
+    ...entries.flatMap((entry) => entry.draining),
+    ...entries.flatMap((entry) => entry.inactive),
+  ];
+  const containers: RemoteContainer[] = [];
+  const seen = new Set<string>();
+  for (const endpoint of endpoints) {
+    const { address } = endpoint;
+    const tunnelAddress = tunnelAddresses.get(endpoint.nodeId);
+    const macAddress = macAddressOf(endpoint);
+    if (tunnelAddress === undefined || macAddress === undefined) continue;
+    if (seen.has(macAddress) || seen.has(address)) continue;
+    seen.add(macAddress).add(address);
+    containers.push({ address, macAddress, tunnelAddress });
+  }
+  return containers;
+}
+
+/**
+ * Returns the MAC address of an endpoint; undefined when its IP address is invalid. Both become arguments of commands, so
+ * neither may be arbitrary text. Agents of older releases report no MAC address: dockerd derives it from the IP address.
+ */
+function macAddressOf({
+  address,
+  macAddress,
+}: Pick<DnsEndpoint, "address" | "macAddress">): string | undefined {
+  if (parseIpv4(address) === undefined) return undefined;
+  if (MAC_ADDRESS.test(macAddress)) return macAddress;
+  const bytes = address.split(".").map((byte) => Number(byte).toString(16).padStart(2, "0"));
+  return ["02", "42", ...bytes].join(":");
+}
+
+/**
+ * Plans the static entries of remote containers: the host of each MAC address (VXLAN forwarding database), the tunnel as
+ * its bridge port (bridge forwarding database), and the MAC address of each IP address, with which the bridge answers ARP.
+ */
+export function planStaticEntries(
+  vni: number,
+  { vxlanFdb, bridgeFdb, neighbours }: ObservedLinks,
+  containers: readonly RemoteContainer[],
+): readonly LinkStep[] {
+  const device = tunnelName(vni);
+  const hostByMac = vxlanFdb.get(device) ?? new Map<string, string>();
+  const tunnelMacs = bridgeFdb.get(device) ?? new Set<string>();
+  const macByAddress = neighbours.get(vni) ?? new Map<string, string>();
+  const macs = new Set(containers.map(({ macAddress }) => macAddress));
+  const addresses = new Set(containers.map(({ address }) => address));
+  const upserts = containers.filter(
+    (container) =>
+      hostByMac.get(container.macAddress) !== container.tunnelAddress ||
+      !tunnelMacs.has(container.macAddress) ||
+      macByAddress.get(container.address) !== container.macAddress,
+  );
+  const stale = {
+    vxlanFdb: [...hostByMac.keys()].filter((mac) => !macs.has(mac)),
+    bridgeFdb: [...tunnelMacs].filter((mac) => !macs.has(mac)),
+    neighbours: [...macByAddress.keys()].filter((address) => !addresses.has(address)),
+  };
+  const staleCount = stale.vxlanFdb.length + stale.bridgeFdb.length + stale.neighbours.length;
+  return upserts.length + staleCount === 0 ? [] : [{ kind: "update-static-entries", vni, upserts, stale }];
+}

@@ -1,0 +1,125 @@
+import { assertNever } from "@berth/proto";
+import { VXLAN_PORT } from "../core/networks/devices.js";
+import { linkCommands } from "../core/networks/link-commands.js";
+import type { LinkStep } from "../core/networks/network-step.js";
+import { type ObservedLinks, parseLinks } from "../core/networks/observed-state.js";
+import { WIREGUARD_DEVICE } from "../core/networks/wireguard.js";
+import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../runtime/run-program.js";
+
+/** The agent's access to the host's network configuration. Part of the platform: the simulation replaces it. */
+export interface HostNetworking {
+  readonly wireguardPublicKey: string;
+  readonly devices: NetworkDevices;
+  detectKernelSupport(signal: AbortSignal): Promise<KernelSupport>;
+}
+
+/** Reads and changes the network devices of a host. */
+export interface NetworkDevices {
+  /** @throws Error when the devices cannot be read, as when iproute2 is missing or too old */
+  observe(nodeAddress: string, signal: AbortSignal): Promise<ObservedLinks>;
+  /** @throws Error with the command that failed and its error message */
+  run(step: LinkStep, signal: AbortSignal): Promise<void>;
+}
+
+export interface LinuxNetworkDevicesOptions {
+  /** This host's private key; "" when it has none. */
+  readonly wireguardPrivateKey: string;
+  readonly run?: RunProgram;
+}
+
+/** Returns the devices of the network namespace that `run` starts programs in. Uses iproute2 and wireguard-tools. */
+export function linuxNetworkDevices({
+  run = runProgram,
+  wireguardPrivateKey,
+}: LinuxNetworkDevicesOptions): NetworkDevices {
+  const execute = async (
+    [program = "", ...args]: readonly string[],
+    signal: AbortSignal,
+    input = "",
+  ): Promise<string> => {
+    const result = await run(program, { args, signal, input });
+    if (result.kind === "done") return result.stdout;
+    throw new Error(`${[program, ...args].join(" ")}: ${failureOf(program, result)}`);
+  };
+  const readJson = async (command: readonly string[], signal: AbortSignal): Promise<unknown> => {
+    const stdout = await execute(command, signal);
+    return stdout.trim() === "" ? [] : JSON.parse(stdout);
+  };
+  return {
+    async observe(nodeAddress, signal) {
+      const [addresses, routes, fdb, neighbours] = await Promise.all([
+        readJson(["ip", "-json", "-details", "address", "show"], signal),
+        readJson(["ip", "-json", "-4", "route", "show", "table", "all"], signal),
+        readJson(["bridge", "-json", "fdb", "show"], signal),
+        readJson(["ip", "-json", "neigh", "show", "nud", "permanent"], signal),
+      ]);
+      const listings = { addresses, routes, fdb, neighbours, wireguard: "" };
+      const observed = parseLinks(listings, nodeAddress);
+      if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
+      // Other networks must work without wg, and when the device of this name is not a WireGuard device.
+      const wireguard = await execute(["wg", "show", WIREGUARD_DEVICE, "dump"], signal).catch(() => "");
+      signal.throwIfAborted();
+      return parseLinks({ ...listings, wireguard }, nodeAddress);
+    },
+    async run(step, signal) {
+      for (const { program, args, input } of linkCommands(step, wireguardPrivateKey)) {
+        await execute([program, ...args], signal, input);
+      }
+    },
+  };
+}
+
+/** The kernel features that overlay networks need. */
+export interface KernelSupport {
+  /** Why this host cannot have overlay networks; "" when it can. */
+  readonly overlayProblem: string;
+  /** Why this host cannot have encrypted networks; "" when it can. */
+  readonly encryptionProblem: string;
+}
+
+const ADD_VXLAN = ["ip", "link", "add", "bt", "type", "vxlan", "id", "1", "dstport", String(VXLAN_PORT)];
+const ADD_BRIDGE = ["ip", "link", "add", "bt", "type", "bridge"];
+const ADD_WIREGUARD = ["ip", "link", "add", "bt", "type", "wireguard"];
+
+/** Tests which network devices the kernel supports. Creates each in its own temporary network namespace. */
+export async function detectKernelSupport(
+  signal: AbortSignal,
+  run: RunProgram = runProgram,
+): Promise<KernelSupport> {
+  const problemWith = async (command: readonly string[]): Promise<string> => {
+    return describeFailure(await run("unshare", { args: ["--net", ...command], signal }), command);
+  };
+  const [vxlanProblem, bridgeProblem, wireguardProblem] = await Promise.all([
+    problemWith(ADD_VXLAN),
+    problemWith(ADD_BRIDGE),
+    problemWith(ADD_WIREGUARD),
+  ]);
+  const wg = await run("wg", { args: ["--version"], signal });
+  const wgProblem = wg.kind === "missing" ? "wg is not installed (wireguard-tools)" : "";
+  return {
+    overlayProblem: vxlanProblem || bridgeProblem,
+    encryptionProblem: wireguardProblem || wgProblem,
+  };
+}
+
+/** Returns why `unshare` failed to run a command; "" when it succeeded. */
+function describeFailure(result: ProgramResult, command: readonly string[]): string {
+  switch (result.kind) {
+    case "done":
+      return "";
+    case "missing":
+      return "unshare is not installed (util-linux)";
+    case "failed": {
+      const { reason } = result;
+      if (/failed to execute/.test(reason)) return `${command[0]} is not installed (iproute2)`;
+      if (/Unknown device type/.test(reason)) {
+        return `the kernel has no ${command[command.indexOf("type") + 1]}`;
+      }
+      return /not permitted/.test(reason)
+        ? `the agent is not allowed to create network devices: ${reason}`
+        : reason;
+    }
+    default:
+      return assertNever(result);
+  }
+}
