@@ -9,11 +9,10 @@ import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
 import { SendQueue } from "../leader/send-queue.js";
 import { OverlayNetworks } from "../networks/overlay-networks.js";
-import { type ConditionSnapshot, describeNode } from "../node/describe-node.js";
 import { berthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
-import { HostCondition } from "../node/node-description.js";
+import { type ConditionSnapshot, describeNode, HostCondition } from "../node/node-description.js";
 import { ProbeResponder } from "../node/probe/probe-responder.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
 import { Notifier } from "../runtime/notifier.js";
@@ -101,7 +100,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     engine,
     checkPort: platform.checkPort,
     shareFile: (text) => disk.writeShared(text),
-    onPortPublishing: (problem) => condition.portPublishing(problem),
+    onPortPublishing: (problem) => condition.setPublishingProblem(problem),
     node: { nodeId: id, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),
     isFenced: () => fence.isFenced,

@@ -1,41 +1,63 @@
-import { DataPlane, type HostListener } from "@berth/proto";
+import { arch, cpus, totalmem } from "node:os";
+import { BERTH_VERSION, DataPlane, type HostListener, type NodeDescription } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
-import type { ConditionSnapshot } from "./describe-node.js";
 
-/** The description of a node travels, and is stored, as a whole. */
+/** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_PROBLEMS = 50;
+const NANO_CPUS_PER_CPU = 1_000_000_000;
 
-/** What this host is at the moment. Tells of every change, and of nothing else. */
+/** The properties of this host that do not change while the agent runs. */
+export interface NodeIdentity {
+  readonly hostname: string;
+  /** The address at which the other hosts reach the published ports of this host's containers. */
+  readonly address: string;
+  /** The number of processes and threads that the host allows; 0 when unknown. */
+  readonly pids: number;
+  /** Countable resources that the administrator declared, by kind. */
+  readonly generic: Readonly<Record<string, number>>;
+}
+
+/** The state of this host at one moment. */
+export interface ConditionSnapshot {
+  /** Undefined while dockerd is unavailable, and until its volumes are known. */
+  readonly engine: EngineInfo | undefined;
+  /** Messages for the user. */
+  readonly problems: readonly string[];
+  /** Ports that programs other than berth's tasks listen on, lowest port first. */
+  readonly listeners: readonly HostListener[];
+  /** Docker's named volumes, sorted. */
+  readonly volumes: readonly string[];
+  readonly dataPlane: DataPlane;
+}
+
+/** Collects the state of this host from the parts of the agent, and reports a snapshot after each change. */
 export class HostCondition {
-  readonly #onChange: (now: ConditionSnapshot) => void;
+  readonly #onChange: (snapshot: ConditionSnapshot) => void;
   #engine: EngineInfo | undefined;
-  #engineProblem: readonly string[] = [];
-  #publishingProblem: readonly string[] = [];
+  #engineProblem = "";
+  #publishingProblem = "";
   #ingressProblems: readonly string[] = [];
   #networkProblems: readonly string[] = [];
   #listeners: readonly HostListener[] = [];
   #volumes: readonly string[] = [];
-  #volumesAreKnown = false;
+  #areVolumesKnown = false;
   #dataPlane = DataPlane.fromPartial({ overlayReason: "not known yet", wireguardReason: "not known yet" });
-  #told = "";
+  /** The last reported snapshot, as JSON. */
+  #reported = "";
 
-  constructor(onChange: (now: ConditionSnapshot) => void) {
+  constructor(onChange: (snapshot: ConditionSnapshot) => void) {
     this.#onChange = onChange;
   }
 
   get snapshot(): ConditionSnapshot {
-    const all = [
-      ...this.#engineProblem,
-      ...this.#publishingProblem,
-      ...this.#ingressProblems,
-      ...this.#networkProblems,
-    ];
-    const surplus = all.length - MAX_PROBLEMS;
-    const problems = surplus > 0 ? [...all.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : all;
     return {
-      // A task must not be sent here, nor away from here, before it is known which volumes are here.
-      engine: this.#volumesAreKnown ? this.#engine : undefined,
-      problems,
+      // The leader must not place tasks by their volumes, here or elsewhere, before it knows the volumes of this host.
+      engine: this.#areVolumesKnown ? this.#engine : undefined,
+      problems: limitProblems([
+        ...[this.#engineProblem, this.#publishingProblem].filter((problem) => problem !== ""),
+        ...this.#ingressProblems,
+        ...this.#networkProblems,
+      ]),
       listeners: this.#listeners,
       volumes: this.#volumes,
       dataPlane: this.#dataPlane,
@@ -43,64 +65,93 @@ export class HostCondition {
   }
 
   engineConnected(info: EngineInfo): void {
-    if (this.#engine === undefined) this.#volumesAreKnown = false;
+    if (this.#engine === undefined) this.#areVolumesKnown = false;
     this.#engine = info;
-    this.#engineProblem = [];
+    this.#engineProblem = "";
     // Docker restores its firewall rules when it starts.
-    this.#publishingProblem = [];
-    this.#tell();
-  }
-
-  /** Sets why Docker cannot publish ports; "" when it can. */
-  portPublishing(problem: string): void {
-    if (problem === (this.#publishingProblem[0] ?? "")) return;
-    this.#publishingProblem = problem === "" ? [] : [problem];
-    this.#tell();
+    this.#publishingProblem = "";
+    this.#reportChange();
   }
 
   engineDisconnected(reason: string, since: Date): void {
     this.#engine = undefined;
-    this.#engineProblem = [`Docker does not answer, since ${since.toISOString()}: ${reason}`];
-    this.#tell();
+    this.#engineProblem = `Docker has not answered since ${since.toISOString()}: ${reason}`;
+    this.#reportChange();
+  }
+
+  /** Sets why Docker cannot publish ports; "" when it can. */
+  setPublishingProblem(problem: string): void {
+    this.#publishingProblem = problem;
+    this.#reportChange();
   }
 
   setIngressProblems(problems: readonly string[]): void {
     this.#ingressProblems = problems;
-    this.#tell();
+    this.#reportChange();
   }
 
   setNetworkProblems(problems: readonly string[]): void {
     this.#networkProblems = problems;
-    this.#tell();
+    this.#reportChange();
   }
 
   setForeignListeners(listeners: readonly HostListener[]): void {
     this.#listeners = listeners;
-    this.#tell();
+    this.#reportChange();
   }
 
   setVolumes(volumes: readonly string[]): void {
     this.#volumes = volumes;
-    this.#volumesAreKnown = true;
-    this.#tell();
+    this.#areVolumesKnown = true;
+    this.#reportChange();
   }
 
-  /** What of the data plane has been found out, or has changed. */
-  updateDataPlane(found: Partial<DataPlane>): void {
-    this.#dataPlane = { ...this.#dataPlane, ...found };
-    this.#tell();
-  }
-
-  /** Docker does not list them: what was known stays, and the host is not kept waiting. */
+  /** Keeps the last known volumes when dockerd does not list them, so that the host becomes ready nevertheless. */
   setVolumesUnknown(): void {
     if (this.#engine !== undefined) this.setVolumes(this.#volumes);
   }
 
-  #tell(): void {
-    const { snapshot: now } = this;
-    const text = JSON.stringify(now);
-    if (text === this.#told) return;
-    this.#told = text;
-    this.#onChange(now);
+  /** Updates the given fields only. */
+  updateDataPlane(fields: Partial<DataPlane>): void {
+    this.#dataPlane = { ...this.#dataPlane, ...fields };
+    this.#reportChange();
   }
+
+  #reportChange(): void {
+    const { snapshot } = this;
+    const json = JSON.stringify(snapshot);
+    if (json === this.#reported) return;
+    this.#reported = json;
+    this.#onChange(snapshot);
+  }
+}
+
+function limitProblems(problems: readonly string[]): readonly string[] {
+  const surplus = problems.length - MAX_PROBLEMS;
+  return surplus > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : problems;
+}
+
+/**
+ * Returns the description of this host for the leader. While dockerd is unavailable, the node is not ready, and its
+ * resources are those that the operating system reports.
+ */
+export function describeNode(identity: NodeIdentity, condition: ConditionSnapshot): NodeDescription {
+  const { engine } = condition;
+  return {
+    ...identity,
+    os: engine?.os ?? process.platform,
+    architecture: engine?.architecture ?? (arch() === "x64" ? "x86_64" : arch()),
+    nanoCpus: (engine?.cpus ?? cpus().length) * NANO_CPUS_PER_CPU,
+    memoryBytes: engine?.memoryBytes ?? totalmem(),
+    engineVersion: engine?.version ?? "",
+    engineApiVersion: engine?.apiVersion ?? "",
+    agentVersion: BERTH_VERSION,
+    engineLabels: { ...engine?.labels },
+    engineReady: engine !== undefined,
+    problems: [...condition.problems],
+    generic: { ...identity.generic },
+    listeners: [...condition.listeners],
+    volumes: [...condition.volumes],
+    dataPlane: { ...condition.dataPlane },
+  };
 }
