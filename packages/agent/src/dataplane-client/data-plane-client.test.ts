@@ -3,8 +3,8 @@ import { AssignedNetwork, type DnsConfig, DnsEntry, IngressEntry } from "@berth/
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { IngressStatus } from "../dataplane/table/ingress-table.js";
-import type { Overlay } from "../networks/overlay.js";
-import { HostCondition } from "../node/host-condition.js";
+import type { OverlayNetworks } from "../networks/overlay-networks.js";
+import { HostCondition } from "../node/node-description.js";
 import { Ticker } from "../runtime/ticker.js";
 import { TaskRecords } from "../tasks/task-records.js";
 import { DataPlaneClient, type DataPlaneClientOptions } from "./data-plane-client.js";
@@ -73,10 +73,10 @@ function clientWith(parts: Partial<DataPlaneClientOptions>) {
   const overlay = {
     networks: [],
     established: [],
-    named: vi.fn(),
-    restore: vi.fn(),
-    assign: vi.fn(),
-    examine: async () => {},
+    setDnsEntries: vi.fn(),
+    restoreNetworks: vi.fn(),
+    setNetworks: vi.fn(),
+    detectCapabilities: async () => {},
     run: never,
   };
   const { signal } = stopping;
@@ -87,7 +87,7 @@ function clientWith(parts: Partial<DataPlaneClientOptions>) {
     serveMetrics: undefined,
     peerProbe: async () => true,
     ticker: new Ticker({ signal }),
-    overlay: overlay as unknown as Overlay,
+    overlay: overlay as unknown as OverlayNetworks,
     tasks: new TaskRecords(),
     condition,
     saved: NOTHING_SAVED,
@@ -123,7 +123,7 @@ test("DataPlaneClient applies the leader's tables once an ingress process that d
   openIngress.mockRejectedValueOnce(new Error("no memory"));
   const { client, condition } = clientWith({ openIngress });
   await start(client);
-  expect(condition.now.problems).toEqual(["published ports do not work on this host: no memory"]);
+  expect(condition.snapshot.problems).toEqual(["published ports do not work on this host: no memory"]);
   await expect(client.stats(stopping.signal)).rejects.toMatchObject({ code: "BERTH_INGRESS_FAILED" });
 
   client.updateTables(tables(3, 80));
@@ -133,7 +133,7 @@ test("DataPlaneClient applies the leader's tables once an ingress process that d
   expect(await applied).toBe(true);
   expect(process.ports()[0]).toEqual([80]);
   expect(process.dns).toHaveLength(1);
-  expect([client.appliedSequence, condition.now.problems]).toEqual([3, []]);
+  expect([client.appliedSequence, condition.snapshot.problems]).toEqual([3, []]);
   expect(await client.stats(stopping.signal)).toBeDefined();
 });
 
@@ -145,7 +145,7 @@ test.each([
   const saved = { table: [entry(80)], networks: [network], names: [dnsEntry] };
   const { client, overlay } = clientWith({ saved, openIngress: async () => process });
   await start(client);
-  expect(overlay.restore).toHaveBeenCalledWith([network]);
+  expect(overlay.restoreNetworks).toHaveBeenCalledWith([network]);
   expect(process.ports().at(-1)).toEqual(ports);
   expect(process.dns).toHaveLength(ports === undefined ? 0 : 1);
 
@@ -162,7 +162,7 @@ test("DataPlaneClient keeps the tables that a message does not change", async ()
   client.updateTables(tables(1, 80));
   client.updateTables({ sequence: 2, ingress: undefined, networks: undefined, dnsEntries: undefined });
   await advance(10);
-  expect(overlay.assign).toHaveBeenCalledWith([network]);
+  expect(overlay.setNetworks).toHaveBeenCalledWith([network]);
   expect(client.tables).toMatchObject({ table: [{ published: 80 }], networks: [network], names: [dnsEntry] });
   expect(client.appliedSequence).toBe(2);
 });
