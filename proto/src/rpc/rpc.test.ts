@@ -84,18 +84,18 @@ describe("unary calls", () => {
     await expect(calls.getNode({ node: "ok" })).resolves.toEqual({ node: undefined });
   });
 
-  it("end at their deadline and tell the handler", async () => {
-    let told: Promise<void> | undefined;
+  it("end at their deadline and abort the signal of the handler", async () => {
+    let aborted: Promise<void> | undefined;
     const calls = await connect({
       getNode: (_, { signal }: CallContext) => {
-        told = new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+        aborted = new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
         return new Promise(() => {});
       },
     });
     await expect(calls.getNode({ node: "" }, { timeoutMs: 50 })).rejects.toMatchObject({
       code: "BERTH_DEADLINE",
     });
-    await told;
+    await aborted;
   });
 
   it("reject with the reason of their signal", async () => {

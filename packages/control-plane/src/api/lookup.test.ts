@@ -48,7 +48,7 @@ test.each([
   expect(findRunningTask(state, reference).id).toBe(id);
 });
 
-describe("findRunningTask()", () => {
+describe("findRunningTask", () => {
   test("lists the running tasks to choose from", () => {
     expect(() => findRunningTask(state, "shop_web")).toThrow(
       /^service shop_web has 2 running tasks: choose one of shop_web\.1 \(on host\.one\), shop_web\.2 \(on host\.one\)$/,

@@ -22,7 +22,7 @@ function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<st
   return counts;
 }
 
-describe("reconcile() over random histories", { timeout: 60_000 }, () => {
+describe("reconcile over random histories", { timeout: 60_000 }, () => {
   it("settles with every task that fits running once faults stop", () => {
     fc.assert(
       fc.property(historyWithReorders, (input) => {

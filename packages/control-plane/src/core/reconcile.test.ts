@@ -35,7 +35,7 @@ function planFor(snapshot: Partial<ServiceSnapshot>, nodes = NODES): Plan {
 const lines = (plan: Plan): readonly string[] => plan.actions.map(lineFor);
 const replicas = (count: number) => ({ $case: "replicated", value: { replicas: count } }) as const;
 
-describe("reconcile() of a replicated service", () => {
+describe("reconcile of a replicated service", () => {
   it("spreads new tasks over the nodes", () => {
     expect(lines(planFor({ spec: buildSpec({ mode: replicas(4) }) }))).toEqual([
       "create task a1 (shop_web.1) on node n1",
@@ -176,14 +176,14 @@ describe("reconcile() of a replicated service", () => {
     ]);
   });
 
-  it("keeps a completed one-shot", () => {
+  it("keeps a completed one-shot task", () => {
     const spec = buildSpec({ task: { restart: { condition: RestartPolicy_Condition.NONE } } });
     const tasks = [buildTask({ status: { state: TaskState.COMPLETE } })];
     expect(planFor({ spec, tasks })).toEqual({ actions: [], problems: [] });
   });
 });
 
-describe("reconcile() of a global service", () => {
+describe("reconcile of a global service", () => {
   const global = buildSpec({ mode: { $case: "global", value: {} } });
   const on = (nodeId: string, over = {}): Task => buildTask({ id: `t-${nodeId}`, slot: 0, nodeId, ...over });
 
@@ -238,7 +238,7 @@ describe("reconcile() of a global service", () => {
   });
 });
 
-describe("reconcile() of a service that is being removed", () => {
+describe("reconcile of a service that is being removed", () => {
   const service = buildService({ removing: true });
 
   it("removes tasks through their agents, and deletes those that no agent can remove", () => {

@@ -6,7 +6,7 @@ import { WorkQueue } from "./work-queue.js";
 const never = new AbortController().signal;
 
 describe("WorkQueue", () => {
-  it("gives a key once however often it was added, and again when it is added while worked on", async () => {
+  it("returns a key once however often it is added, and again when it is added while in work", async () => {
     const queue = new WorkQueue(new ManualClock());
     queue.add("a");
     queue.add("a");
@@ -37,7 +37,7 @@ describe("WorkQueue", () => {
     expect(queue.depth).toBe(0);
   });
 
-  it("lets a waiting taker go when its signal aborts, without losing the next key", async () => {
+  it("stops waiting when the signal aborts, without losing the next key", async () => {
     const queue = new WorkQueue(new ManualClock());
     const leaving = new AbortController();
     const left = queue.take(leaving.signal);
@@ -48,7 +48,7 @@ describe("WorkQueue", () => {
     expect(await staying).toBe("a");
   });
 
-  it("never works on a key twice at once and never forgets one (property)", async () => {
+  it("never hands out a key twice at a time, and never loses one (property)", async () => {
     const key = fc.constantFrom("a", "b", "c", "d");
     const step = fc.oneof(
       fc.record({ kind: fc.constant("add" as const), key }),

@@ -4,7 +4,7 @@ import { ManualClock } from "../testing/manual-clock.js";
 import { DelayQueue } from "./delay-queue.js";
 
 describe("DelayQueue", () => {
-  it("gives each key once, at the earliest of its times, in order (property)", async () => {
+  it("emits each key once, at the earliest of its times, in order (property)", async () => {
     const items = fc.array(fc.tuple(fc.constantFrom("a", "b", "c", "d", "e"), fc.nat(1_000)), {
       maxLength: 50,
     });

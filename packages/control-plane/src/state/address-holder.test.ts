@@ -9,7 +9,7 @@ const having = (ipv4Address: string) =>
   buildSpec({ task: { container: { image: "db:1" }, networks: [{ network: "shop_back", ipv4Address }] } });
 const asking = { serviceId: "s9", network: "shop_back", address: "10.64.0.5" };
 
-test("addressHolder() finds a task by the spec that it runs, also of a service that is gone", () => {
+test("findAddressHolder finds a task by the spec that it runs, also of a removed service", () => {
   const state = new ClusterState();
   const holder = (): string | undefined => findAddressHolder(asking, state)?.id;
   const put = (revision: bigint, ...changes: readonly Change[]): void =>
@@ -35,7 +35,7 @@ test("addressHolder() finds a task by the spec that it runs, also of a service t
   expect(holder()).toBeUndefined();
 });
 
-test("addressHolder() knows no version whose spec has been deleted", () => {
+test("findAddressHolder ignores versions whose spec has been deleted", () => {
   const state = new ClusterState();
   const spec = having("10.64.0.5");
   state.apply([{ change: { kind: "put-revision", serviceId: "s1", version: 1, spec }, revision: 1n }]);

@@ -104,7 +104,7 @@ function expectConsistent(state: ClusterState): void {
 }
 
 describe("ClusterState", () => {
-  it("keeps its indexes and the nodes' usage right through any changes (property)", () => {
+  it("keeps its indexes and the nodes' usage consistent through any changes (property)", () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
         const state = withSpecs();
@@ -116,7 +116,7 @@ describe("ClusterState", () => {
     );
   });
 
-  it("forgets everything that a draft wrote, in any order (property)", () => {
+  it("undoes everything that a draft wrote, in any order (property)", () => {
     fc.assert(
       fc.property(
         fc.array(change, { maxLength: 30 }),
@@ -138,7 +138,7 @@ describe("ClusterState", () => {
     );
   });
 
-  it("ignores what is older than what it knows, deletions too", () => {
+  it("ignores changes that are older than the known record, deletions too", () => {
     const state = new ClusterState();
     const put = (revision: bigint, message: string): Committed => ({
       change: { kind: "put-task", task: buildTask({ status: { message } }) },
@@ -153,7 +153,7 @@ describe("ClusterState", () => {
     expect(state.tasks.get("t1")).toBeUndefined();
   });
 
-  it("tells what changed once per batch, with the first before and the last after", () => {
+  it("emits one delta per batch, with the first old and the last new record", () => {
     const state = new ClusterState();
     const node: Node = buildNode();
     const service: Service = buildService();

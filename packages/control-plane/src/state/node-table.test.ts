@@ -38,7 +38,7 @@ const step = fc.oneof(
 const acceptingIn = (table: NodeTable): number => table.orders.by([]).acceptingCount;
 
 describe("the order of load that a NodeTable keeps", () => {
-  it("leads to the placement that sorting the nodes afresh leads to, whatever happened before", () => {
+  it("gives the same placement as sorting all nodes (property, random histories)", () => {
     let quick = 0;
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -104,7 +104,7 @@ describe("the order of load that a NodeTable keeps", () => {
 });
 
 describe("the closed nodes that a NodeTable keeps", () => {
-  it("are those that take no tasks, and those without a record that tasks are on", () => {
+  it("contains the nodes that accept no tasks, and removed nodes that tasks refer to (property)", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const table = new NodeTable(UNLIMITED_RANGES);

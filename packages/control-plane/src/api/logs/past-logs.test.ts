@@ -20,7 +20,7 @@ function logOf(pieces: readonly (readonly string[])[], error?: Error): TaskLog {
   return log;
 }
 
-describe("mergePastLogs()", () => {
+describe("mergePastLogs", () => {
   it("yields every line of every log by time (property)", async () => {
     const piece = fc.array(fc.bigInt({ min: 1n, max: 2_000_000_000_000_000_000n }), { maxLength: 4 });
     await fc.assert(

@@ -224,7 +224,7 @@ describe("planDeployment", () => {
   });
 });
 
-describe("planRevision()", () => {
+describe("planRevision", () => {
   const changed = specOf({ image: "web:2" });
   const parts = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
     planDeployment(deployment(...specs), state, NOW);

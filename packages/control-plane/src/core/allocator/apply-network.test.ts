@@ -31,14 +31,14 @@ function made(wanted = spec(), others: readonly Network[] = []): Network {
 const messageOf = (outcome: NetworkOutcome): string =>
   outcome.kind === "refused" ? `${outcome.violation.path}: ${outcome.violation.message}` : outcome.kind;
 
-describe("applyNetwork()", () => {
-  it("makes a network, with a subnet of the pool or its own", () => {
+describe("applyNetwork", () => {
+  it("creates a network with a subnet of the pool or with its own", () => {
     expect(made()).toMatchObject({ id: "n1", subnet: "10.64.0.0/18", vni: 4_096, createdAtMs: 5 });
     expect(made(spec({ subnet: "172.20.0.0/16" })).subnet).toBe("172.20.0.0/16");
     expect(made(spec(), [made()])).toMatchObject({ subnet: "10.64.64.0/18", vni: 4_097 });
   });
 
-  it("keeps away from the addresses of nodes", () => {
+  it("avoids subnets that contain addresses of nodes", () => {
     const node = (address: string): Node =>
       Node.fromPartial({ id: "x", description: { hostname: "h1", address } });
     const nodes = [node("10.64.0.7"), node("10.64.127.255"), node("fd00::7"), node("")];
@@ -50,7 +50,7 @@ describe("applyNetwork()", () => {
     expect(apply(network, spec({ subnet: "10.64.0.0/24" }), [], nodes).kind).toBe("unchanged");
   });
 
-  it("keeps away from the subnets that nodes are in, and takes the smallest MTU", () => {
+  it("avoids subnets that nodes are in, and uses the smallest MTU", () => {
     const node = (hostname: string, overlayMtu: number, subnets: string[]): Node =>
       Node.fromPartial({
         id: "x",
@@ -65,13 +65,13 @@ describe("applyNetwork()", () => {
     );
   });
 
-  it("leaves one alone that is just so, and brings back one that was to go", () => {
+  it("changes nothing for the same spec, and cancels a removal", () => {
     const network = made();
     expect(apply(network, spec())).toEqual({ kind: "unchanged", network });
     expect(apply({ ...network, removing: true }, spec())).toEqual({ kind: "updated", network });
   });
 
-  it("changes who may join, and labels", () => {
+  it("changes attachable and labels in place", () => {
     const changed = spec({ attachable: true, labels: { tier: "back" } });
     expect(apply(made(), changed)).toMatchObject({ kind: "updated", network: { spec: changed } });
   });

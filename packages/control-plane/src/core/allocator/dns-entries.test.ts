@@ -59,8 +59,8 @@ function entries(
 const answering = (tasks: readonly Task[], suspects: readonly string[] = []): readonly string[] =>
   (entries(tasks, { suspects })[0]?.endpoints ?? []).map(({ taskId }) => taskId);
 
-describe("dnsEntries()", () => {
-  it("has one entry for each network that is there, with the names of the service in it", () => {
+describe("dnsEntries", () => {
+  it("returns one entry per existing network, with the names of the service in it", () => {
     expect(entries([task("t2", "n2"), task("t1", "n1")])).toEqual([
       {
         key: "net1/s1",
@@ -82,11 +82,11 @@ describe("dnsEntries()", () => {
     ]);
   });
 
-  it("has no address for a service whose names stand for its tasks", () => {
+  it("returns no virtual IP for a service with endpoint mode dnsrr", () => {
     expect(entries([], { endpointMode: EndpointMode.DNSRR }).map(({ vip }) => vip)).toEqual(["", ""]);
   });
 
-  it("names only tasks that run well on live nodes, and those that are to stop as draining", () => {
+  it("lists ready tasks on ready nodes as endpoints, and stopping ones as draining", () => {
     const stopping = task("t4", "n1", { desiredState: DesiredState.SHUTDOWN });
     const tasks = [
       task("t1", "n1"),
@@ -100,7 +100,7 @@ describe("dnsEntries()", () => {
     expect(entries(tasks)[0]?.draining.map(({ taskId }) => taskId)).toEqual(["t4"]);
   });
 
-  it("tells of all other tasks that have an address, too, in a listed network", () => {
+  it("lists all other tasks with an address as inactive in a network with static forwarding entries", () => {
     const tasks = [
       task("t1", "n1"),
       task("t2", "n2"),
@@ -114,7 +114,7 @@ describe("dnsEntries()", () => {
     expect(entries(tasks, { suspects: ["n2"] })[0]?.inactive).toEqual([]);
   });
 
-  it("leaves suspect nodes out, unless there are no others", () => {
+  it("leaves out suspect nodes unless there are no others", () => {
     const tasks = [task("t1", "n1"), task("t2", "n2")];
     expect(answering(tasks, ["n1"])).toEqual(["t2"]);
     expect(answering(tasks, ["n1", "n2"])).toEqual(["t1", "t2"]);

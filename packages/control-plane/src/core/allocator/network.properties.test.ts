@@ -26,7 +26,7 @@ function parsed(text: string): Subnet {
 }
 
 describe("networks", () => {
-  it("never share a subnet or a number, whatever comes and goes (property)", () => {
+  it("never assigns a subnet or a number to two networks (property, random histories)", () => {
     const step = fc.record({
       name: fc.constantFrom(
         "a",
@@ -84,7 +84,7 @@ describe("networks", () => {
     );
   });
 
-  it("give every host a part of its own, apart from services' addresses and chosen ones (property)", () => {
+  it("gives every host a range of its own, without virtual IPs and static addresses (property)", () => {
     const prefix = fc.integer({ min: 16, max: 26 });
     const hosts = fc.array(fc.tuple(fc.integer({ min: 0, max: 40 }), fc.boolean()), { maxLength: 80 });
     fc.assert(
@@ -117,7 +117,7 @@ describe("networks", () => {
 });
 
 describe("addresses of services", () => {
-  it("are never given to two, nor to another within an hour (property)", () => {
+  it("never assigns an address to two services, nor to another one within an hour (property)", () => {
     const step = fc.record({
       service: fc.constantFrom("s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"),
       joins: fc.boolean(),
@@ -164,7 +164,7 @@ describe("addresses of services", () => {
     );
   });
 
-  it("come back with their service, and go when it leaves", () => {
+  it("returns an address to its service within the hour, and gives other services another one", () => {
     const network = { id: "n", subnet: "10.64.0.0/18", staticAddresses: [], vips: [] };
     const [vip] = updateVirtualIps("s1", { attached: [network], held: [], now: 5 }).put;
     expect(vip).toEqual({ networkId: "n", serviceId: "s1", address: "10.64.7.255", releasedAtMs: 0 });
@@ -186,7 +186,7 @@ describe("addresses of services", () => {
   });
 });
 
-describe("layoutOf()", () => {
+describe("layoutOf", () => {
   it.each([
     ["10.64.0.0/18", { vips: 21, range: 25, first: 16, end: 128, room: 126 }],
     ["172.20.0.0/16", { vips: 19, range: 25, first: 64, end: 512, room: 126 }],

@@ -13,7 +13,7 @@ import {
 const drains = (entries: Readonly<Record<string, Drain>>): ReadonlyMap<string, Drain> =>
   new Map(Object.entries(entries));
 
-describe("completedDrains()", () => {
+describe("completedDrains", () => {
   const two = drains({ a: { sinceMs: 0, version: 3 }, b: { sinceMs: 400, version: undefined } });
 
   it("releases a task once the tables without it are in force on all nodes", () => {
@@ -33,7 +33,7 @@ describe("completedDrains()", () => {
   });
 });
 
-describe("nodesToAwait()", () => {
+describe("nodesToAwait", () => {
   it("leaves out nodes that cannot answer", () => {
     const nodes = [
       buildNode({ id: "ready" }),
@@ -45,7 +45,7 @@ describe("nodesToAwait()", () => {
   });
 });
 
-describe("receivesConnections()", () => {
+describe("receivesConnections", () => {
   const published = buildSpec({ ports: [{ target: 80, published: 8080, mode: 1 }] });
   const stopping = { desiredState: DesiredState.SHUTDOWN } as const;
 

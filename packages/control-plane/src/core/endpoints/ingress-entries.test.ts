@@ -36,7 +36,7 @@ function entries(
 const running = (over: Parameters<typeof buildTask>[0] = {}): Task =>
   buildTask({ specVersion: 2, status: { state: TaskState.RUNNING, ports: [...OPEN] }, ...over });
 
-describe("ingressEntries()", () => {
+describe("ingressEntries", () => {
   it("lists ready tasks on ready nodes in order of task id", () => {
     const [entry] = entries([running({ id: "b" }), running({ id: "a" })]);
     expect(entry).toMatchObject({ key: "tcp//8080", serviceName: "shop_web", published: 8080, draining: [] });

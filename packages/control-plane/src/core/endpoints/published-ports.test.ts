@@ -31,7 +31,7 @@ const claimed =
 const conflicts = (mine: PortSpec, theirs: PortSpec, serviceId = "mine"): readonly unknown[] =>
   portConflicts(buildSpec({ ports: [mine] }), { serviceId, claimsOn: claimed(theirs) });
 
-describe("portConflicts()", () => {
+describe("portConflicts", () => {
   it("names the service that has the port", () => {
     expect(conflicts(port(), port())).toEqual([
       { path: "ports[0]", message: "port 8080/tcp is published by service shop_api" },
@@ -54,7 +54,7 @@ describe("portConflicts()", () => {
   });
 });
 
-describe("pickPorts()", () => {
+describe("pickPorts", () => {
   const open = buildSpec({ ports: [port({ published: 0 }), port({ published: 0, target: 81 })] });
   const numbers = (result: ReturnType<typeof pickPorts>): readonly number[] =>
     result.kind === "picked" ? result.spec.ports.map(({ published }) => published) : [];

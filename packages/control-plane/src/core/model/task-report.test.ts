@@ -14,7 +14,7 @@ const anyState = fc
   .integer({ min: TaskState.UNSPECIFIED, max: TaskState.LOST })
   .map((state) => TaskStatus.fromJSON({ state }).state);
 
-describe("applyReport()", () => {
+describe("applyReport", () => {
   it("never moves a task back, nor out of a final state", () => {
     fc.assert(
       fc.property(anyState, anyState, (from, to) => {

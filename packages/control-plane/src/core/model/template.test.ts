@@ -11,7 +11,7 @@ const returned = buildService({
 });
 const ofVersion = (specVersion: number) => buildTask({ specVersion });
 
-describe("templateOf()", () => {
+describe("templateOf", () => {
   it.each([
     [1, 1],
     [3, 1],
@@ -29,7 +29,7 @@ describe("templateOf()", () => {
   });
 });
 
-describe("currentTest()", () => {
+describe("currentTest", () => {
   it("treats tasks of an older version with the same template as current, and those between as outdated", () => {
     const isCurrent = currentTest(returned);
     expect([1, 3, 4, 5, 6, 7].filter((version) => isCurrent(ofVersion(version)))).toEqual([1, 3, 6, 7]);
@@ -38,7 +38,7 @@ describe("currentTest()", () => {
   });
 });
 
-describe("addTemplateChange()", () => {
+describe("addTemplateChange", () => {
   it("keeps earlier changes up to the limit", () => {
     const first = buildService({ version: 3, templateVersion: 2 });
     expect(addTemplateChange(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
@@ -52,7 +52,7 @@ describe("addTemplateChange()", () => {
   });
 });
 
-describe("templateText()", () => {
+describe("templateText", () => {
   it("differs for forced updates, and not for parts that a container does not see", () => {
     const forced = buildSpec({ task: { container: { image: "web:1" }, forceUpdate: 1 } });
     expect(templateText(forced)).not.toBe(templateText(buildSpec()));

@@ -52,7 +52,7 @@ function after(
 
 const isDown = ({ condition }: NodeHealthVerdict): boolean => condition?.state === NodeState.DOWN;
 
-describe("judgeNode() of a node that is up", () => {
+describe("judgeNode of a node that is up", () => {
   it("changes nothing while heartbeats are on time", () => {
     const verdict = after(HEARTBEAT_MS);
     expect(verdict).toMatchObject({ condition: undefined, isSuspect: false, isLate: false });
@@ -160,7 +160,7 @@ describe("judgeNode() of a node that is up", () => {
   });
 });
 
-describe("judgeNode() of a node that is down", () => {
+describe("judgeNode of a node that is down", () => {
   const down = buildNode({ state: NodeState.DOWN, stateMessage: "silent" });
 
   it("becomes ready with the next heartbeat only", () => {
@@ -200,7 +200,7 @@ describe("judgeNode() of a node that is down", () => {
   });
 });
 
-describe("judgeNode()", () => {
+describe("judgeNode", () => {
   const votes = fc.record({ asked: fc.nat(5), silent: fc.nat(5), alive: fc.nat(5) });
   const input = fc.record({
     lastHeartbeatMs: fc.option(fc.constant(HEARD_MS), { nil: undefined }),

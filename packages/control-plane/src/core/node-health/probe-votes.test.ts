@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chooseVoters, evidenceOf, isUnanimous } from "./probe-votes.js";
 
-describe("chooseVoters()", () => {
+describe("chooseVoters", () => {
   it("chooses five or three peers, or all of fewer peers and the leader", () => {
     const peers = fc.uniqueArray(fc.string({ minLength: 1 }), { maxLength: 12 });
     fc.assert(
@@ -17,7 +17,7 @@ describe("chooseVoters()", () => {
   });
 });
 
-describe("evidenceOf()", () => {
+describe("evidenceOf", () => {
   it.each([
     [{ asked: 1, silent: 1, alive: 0 }, "silent"],
     [{ asked: 2, silent: 1, alive: 0 }, "unknown"],
@@ -32,7 +32,7 @@ describe("evidenceOf()", () => {
   });
 });
 
-describe("isUnanimous()", () => {
+describe("isUnanimous", () => {
   it.each([
     [{ asked: 1, silent: 1, alive: 0 }, false],
     [{ asked: 2, silent: 2, alive: 0 }, true],

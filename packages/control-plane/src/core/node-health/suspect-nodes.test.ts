@@ -3,7 +3,7 @@ import { nextFreeze } from "./suspect-nodes.js";
 
 const NOW = 100_000;
 
-describe("nextFreeze()", () => {
+describe("nextFreeze", () => {
   it("starts when more than half of the nodes become suspect within one window", () => {
     const two = [NOW - 250, NOW];
     expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 3, now: NOW })?.reason).toMatch(/2 of 3 nodes/);

@@ -27,7 +27,7 @@ const existing = buildService({
 });
 const apply = (next: ServiceSpec): SpecOutcome => applySpec(existing, next, { id: "unused", now: NOW });
 
-describe("applySpec()", () => {
+describe("applySpec", () => {
   it("creates version 1 of a service that does not exist", () => {
     const outcome = applySpec(undefined, spec(), { id: "s9", now: NOW });
     expect(outcome).toMatchObject({

@@ -36,7 +36,7 @@ test("decideScale follows the connections per replica, and the metric that asks 
   expect(scale({ spec: both, usage: { ...cpu(75, 75, 75, 75), connections: 10 } })).toBe(6);
 });
 
-test("decideScale is cautious about replicas that were not measured", () => {
+test("decideScale counts unmeasured replicas as idle to scale up, and as on target to scale down", () => {
   // Three at double the target: 8 if the fourth were as busy, 6 as it counts as idle.
   expect(scale({ usage: cpu(100, 100, 100) })).toBe(6);
   // The two that were not measured count as being on target.

@@ -35,12 +35,12 @@ function converge(tasks: readonly Task[], over: Parameters<typeof buildSpec>[0] 
 const task = (over: Parameters<typeof buildTask>[0] = {}): Task => buildTask({ specVersion: 2, ...over });
 const DONE = { desired: 1, running: 1, converged: true, reasons: [] };
 
-describe("convergence()", () => {
-  it("is reached when every replica runs", () => {
+describe("convergence", () => {
+  it("has converged when every replica runs", () => {
     expect(converge([task()])).toEqual(DONE);
   });
 
-  it("is reached by a service with 0 replicas and no task", () => {
+  it("has converged with 0 replicas and no task", () => {
     const none = { mode: { $case: "replicated", value: { replicas: 0 } } } as const;
     expect(converge([], none)).toEqual({ desired: 0, running: 0, converged: true, reasons: [] });
   });
@@ -58,7 +58,7 @@ describe("convergence()", () => {
     expect(convergence(snapshot, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
   });
 
-  it("is reached by tasks of an older version whose template is current again", () => {
+  it("has converged with tasks of an older version whose template is current again", () => {
     const templates = [1, 2, 3].map((version) => ({ version, templateVersion: version === 2 ? 2 : 1 }));
     const back = buildService({ version: 3, templateVersion: 1, templates });
     const of = (specVersion: number) =>
@@ -122,13 +122,13 @@ describe("convergence()", () => {
     expect(converge(tasks, { mode }).reasons).toEqual(["2 tasks: it is starting"]);
   });
 
-  it("is not reached while a service is being removed", () => {
+  it("has not converged while the service is being removed", () => {
     const snapshot = buildSnapshot({ service: { ...service, removing: true }, spec: buildSpec(), tasks: [] });
     expect(convergence(snapshot, cluster, NOW)).toMatchObject({ desired: 0, converged: false });
   });
 });
 
-describe("newestTasks()", () => {
+describe("newestTasks", () => {
   it("returns the newest task of each slot and every task that has yet to stop", () => {
     const old = task({ id: "old", createdAtMs: 1, desiredState: DesiredState.SHUTDOWN });
     const older = task({ id: "older", createdAtMs: 0, status: { state: TaskState.FAILED } });

@@ -36,7 +36,7 @@ const shapeOf = (world: World) => ({
   racks: counts(world, (node) => `${node.labels.zone}/${node.labels.rack}`),
 });
 
-describe("replicatedSlots()", () => {
+describe("replicatedSlots", () => {
   it("keeps the service evenly spread when it scales up and down again (property)", () => {
     fc.assert(
       fc.property(nodes, spread, replicas, replicas, (all, levels, before, more) => {

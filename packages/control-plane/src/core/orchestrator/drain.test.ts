@@ -80,7 +80,7 @@ describe("draining a node", () => {
     expect(versions.filter((version) => version === 1)).toHaveLength(5);
   });
 
-  it("waits for a moved slot that never becomes ready, reports it, and stops waiting at the deadline", () => {
+  it("waits for a moved slot that never becomes ready, reports it, and stops at the deadline", () => {
     const world = settledWorld();
     world.revisions.set(1, spec({ image: "never:1" }));
     drain(world, (now) => now.plan().problems.some((line) => line.includes("the drain waits for")));

@@ -204,7 +204,7 @@ describe("at-most-one", () => {
     expect(world.removed).toBe(true);
   });
 
-  it("is replaced once the node is fenced, and has a reason until then", () => {
+  it("replaces the task once the node is fenced, and gives a reason until then", () => {
     const world = running({}, true);
     power(world, "n1", NodeState.DOWN);
     world.now += 3_600_000;

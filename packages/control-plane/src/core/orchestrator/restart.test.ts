@@ -19,7 +19,7 @@ function decide(task: Task | undefined, policy: Partial<RestartPolicy> = {}): Re
   });
 }
 
-describe("restartDelayMs()", () => {
+describe("restartDelayMs", () => {
   it("is 0 for the first restart, then doubles from a second to a minute, with a jitter of a quarter", () => {
     expect(restartDelayMs(1, undefined, "t")).toBe(0);
     for (const [restarts, seconds] of [
@@ -61,7 +61,7 @@ describe("restartDelayMs()", () => {
   });
 });
 
-describe("decideRestart()", () => {
+describe("decideRestart", () => {
   it("fills a slot that never had a task", () => {
     expect(decide(undefined)).toEqual({ kind: "now", restarts: 0 });
   });

@@ -12,7 +12,7 @@ const service = buildService({
   earlierHealthyVersions: [2, 1],
 });
 
-describe("rollbackTarget()", () => {
+describe("rollbackTarget", () => {
   it("is the newest healthy version with a different spec", () => {
     expect(rollbackTarget(service, 0, kept)).toMatchObject({ kind: "found", version: 2 });
     const failing = buildService({

@@ -99,7 +99,7 @@ describe("rolling update", () => {
     expect(stopped(planFor({ tasks: [old(1), old(2), old(3)], update: { parallelism } }))).toEqual(ids);
   });
 
-  it("starts with slots that do not serve", () => {
+  it("updates slots without a ready task first", () => {
     const tasks = [old(1), old(2), old(3, inState(TaskState.STARTING))];
     expect(stopped(planFor({ tasks }))).toEqual(["v1-3"]);
   });
@@ -129,7 +129,7 @@ describe("rolling update", () => {
     expect(stopped(planFor({ tasks, update: { delayMs: 4_000 } }))).toEqual(["v1-2"]);
   });
 
-  it("gives a broken slot the new version at once", () => {
+  it("updates a slot without a ready task at once", () => {
     const plan = planFor({ tasks: [old(1, { restarts: 9, ...inState(TaskState.FAILED) }), old(2), old(3)] });
     expect(made(plan)).toEqual([1]);
     expect(stopped(plan)).toEqual([]);

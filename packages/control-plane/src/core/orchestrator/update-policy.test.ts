@@ -31,7 +31,7 @@ const HOST_PORT: SpecPart = { ports: [{ target: 80, published: 80, protocol: 1, 
 const GLOBAL: SpecPart = { mode: { $case: "global", value: {} } };
 const withOrder = (order: Order, over: SpecPart = {}): SpecPart => ({ ...over, update: { order } });
 
-describe("updatePolicy()", () => {
+describe("updatePolicy", () => {
   it("fills in the defaults", () => {
     expect(policy()).toEqual({
       parallelism: 1,

@@ -14,7 +14,7 @@ const avoided = (tasks: Parameters<typeof nodesToAvoid>[0]) => [
   ...nodesToAvoid(tasks, { isCurrent: (task) => task.specVersion === 1, now: NOW }),
 ];
 
-describe("nodesToAvoid()", () => {
+describe("nodesToAvoid", () => {
   it("avoids a node after five recent failures", () => {
     expect(avoided(failures(4))).toEqual([]);
     expect(avoided(failures(5))).toEqual([["n1", 5]]);

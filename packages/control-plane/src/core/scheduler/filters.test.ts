@@ -28,7 +28,7 @@ function reasonFor(
 }
 
 describe("networks and placement", () => {
-  it("keeps tasks from hosts that cannot have what they need, and says so", () => {
+  it("excludes nodes without a feature that the network needs, and explains why", () => {
     const nodes = [{}, { description: { dataPlane: { overlay: false } } }];
     expect(reasonFor([{ network: "shop_back" }], nodes)).toBe(
       "2 nodes cannot have networks that span hosts (berth node inspect says why)",
@@ -36,7 +36,7 @@ describe("networks and placement", () => {
     expect(reasonFor([{ network: "shop_back", optional: true }], nodes)).toBe("");
   });
 
-  it("keeps tasks from hosts that are in a subnet which overlaps the network's", () => {
+  it("excludes nodes in a subnet that overlaps the network's", () => {
     const near = { dataPlane: { overlay: true, subnets: ["192.168.0.0/24", "10.64.5.0/24"] } };
     expect(reasonFor([{ network: "shop_back" }], [{ description: near }])).toBe(
       "1 node is in subnets that overlap network shop_back (10.64.0.0/18): give it another subnet",
@@ -45,7 +45,7 @@ describe("networks and placement", () => {
     expect(reasonFor([{ network: "shop_back" }], [{ description: near }, { description: ABLE }])).toBe("");
   });
 
-  it("gives a host no more tasks than it has addresses, where it has any", () => {
+  it("places no more tasks on a node than its range has addresses", () => {
     const nodes = [
       { description: ABLE, addresses: 120 },
       { description: ABLE, addresses: 124 },

@@ -17,8 +17,8 @@ function matchesSlowly(glob: string, text: string): boolean {
   return text !== "" && (first === "?" || first === text[0]) && matchesSlowly(tail, text.slice(1));
 }
 
-describe("matchesGlob()", () => {
-  it("agrees with trying every way to match", () => {
+describe("matchesGlob", () => {
+  it("matches like a search over all ways to match (property)", () => {
     fc.assert(
       fc.property(letters("ab*?"), letters("ab"), (glob, text) => {
         expect(matchesGlob(glob, text)).toBe(matchesSlowly(glob, text));

@@ -12,7 +12,7 @@ const items = fc.array(
 );
 
 describe("a heap", () => {
-  it("gives its items in order", () => {
+  it("returns its items in order (property)", () => {
     fc.assert(
       fc.property(items, (all) => {
         const sorted = all.map(({ value }) => value).sort((a, b) => a - b);
@@ -27,7 +27,7 @@ describe("a heap", () => {
     );
   });
 
-  it("keeps the best first while the first ones become worse", () => {
+  it("keeps the best item first when the first item becomes worse (property)", () => {
     fc.assert(
       fc.property(items, fc.array(fc.nat(20), { maxLength: 40 }), (all, losses) => {
         heapify(all, before);

@@ -32,7 +32,7 @@ function snapshotOf(number: number): NodeSnapshot & Mutable {
 }
 
 describe("LoadOrder", () => {
-  it("gives the nodes as sorting them afresh would, whatever changed since it was last asked", () => {
+  it("returns the nodes as a new sort would, after any changes (property)", () => {
     fc.assert(
       fc.property(batches, (all) => {
         const order = new LoadOrder();
@@ -63,7 +63,7 @@ describe("LoadOrder", () => {
     );
   });
 
-  it("knows nothing of nodes that it was not given", () => {
+  it("ignores nodes that were not added", () => {
     const order = new LoadOrder();
     order.touch("n1");
     order.delete("n1");

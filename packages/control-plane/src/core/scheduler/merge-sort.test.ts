@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { mergeSort } from "./merge-sort.js";
 
-describe("mergeSort()", () => {
-  it("gives what the built-in sort gives, equal ones in the order in which they were", () => {
+describe("mergeSort", () => {
+  it("sorts like the built-in sort, which is stable (property)", () => {
     const item = fc.record({ key: fc.nat(9), place: fc.nat() });
     fc.assert(
       fc.property(fc.array(item, { maxLength: 70 }), (items) => {

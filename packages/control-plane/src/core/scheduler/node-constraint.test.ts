@@ -9,7 +9,7 @@ const node = buildNode({
   description: { hostname: "web-1", address: "192.0.2.7", engineLabels: { disk: "ssd" } },
 });
 
-describe("parseNodeConstraint()", () => {
+describe("parseNodeConstraint", () => {
   it.each([
     ["node.id == n1", true],
     ["node.id != n1", false],
@@ -49,7 +49,7 @@ describe("parseNodeConstraint()", () => {
     expect(parseNodeConstraint(text).meets(node)).toBe(met);
   });
 
-  it("is met by no node when it is malformed, and says why", () => {
+  it("matches no node when it is malformed, and explains why", () => {
     const broken = parseNodeConstraint("zone is a");
     expect(broken.meets(node)).toBe(false);
     expect(broken.impossible).toContain("zone is a");

@@ -223,8 +223,8 @@ const situation = fc
     return { cluster: clusterWith(snapshots), requirements: requirementsOf(spec), count: made.count, load };
   });
 
-describe("place()", () => {
-  it("chooses exactly what looking at every node for every task would choose", () => {
+describe("place", () => {
+  it("chooses the same nodes as a search of all nodes for each task (property)", () => {
     fc.assert(
       fc.property(situation, ({ cluster, requirements, count, load }) => {
         const { nodeIds } = place({ count, requirements, load }, cluster);
@@ -234,7 +234,7 @@ describe("place()", () => {
     );
   });
 
-  it("does so when some tasks prefer a node", () => {
+  it("chooses the same nodes as that search when some tasks prefer a node (property)", () => {
     const preferred = fc.nat(13).map((index) => `n${index}`);
     fc.assert(
       fc.property(
@@ -270,7 +270,7 @@ describe("place()", () => {
     expect(reason).toBe("there are no nodes");
   });
 
-  it("explains every obstacle in words", () => {
+  it("explains every obstacle", () => {
     const spec = buildSpec({
       task: {
         container: { platform: "linux/amd64" },
@@ -325,7 +325,7 @@ describe("place()", () => {
     ]);
   });
 
-  it("takes a task to where its volume is, and says which host that is when it cannot", () => {
+  it("places a task on the node of its volume, and names that node when it cannot", () => {
     const spec = buildSpec({
       task: {
         container: { mounts: [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }] },
@@ -355,7 +355,7 @@ describe("place()", () => {
     expect([...nodeIds].sort()).toEqual(["n0", "n1", "n2", "n2", "n3", "n3"]);
   });
 
-  it("does not stop at the first service: a busy node is used less", () => {
+  it("prefers the node with fewer tasks of all services", () => {
     const busy = buildNodeSnapshot({ node: buildNode({ id: "a" }), taskCount: 9 });
     const idle = buildNodeSnapshot({ node: buildNode({ id: "b" }) });
     const { nodeIds } = place(
@@ -366,8 +366,8 @@ describe("place()", () => {
   });
 });
 
-describe("fitsOn()", () => {
-  it("looks at the one node alone", () => {
+describe("fitsOn", () => {
+  it("checks only the given node", () => {
     const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
     const fits = fitTest({ requirements, load: NO_LOAD }, clusterWith([]));
     expect(fits(buildNodeSnapshot())).toBe(true);

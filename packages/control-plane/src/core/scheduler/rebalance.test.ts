@@ -55,8 +55,8 @@ function after(
 const placesOf = (moves: readonly RebalanceMove[]): readonly string[] =>
   moves.map(({ task, to }) => `${task.id} ${task.nodeId}>${to}`);
 
-describe("rebalance()", () => {
-  it("brings tasks back to a node that has come back, of services with many tasks and with one", () => {
+describe("rebalance", () => {
+  it("moves tasks to a node that returned, of services with many tasks and with one", () => {
     const nodes = nodesOf(3);
     const services = [
       serviceOn("web", ["n1", "n1", "n1", "n2", "n2", "n2"]),
@@ -73,7 +73,7 @@ describe("rebalance()", () => {
     expect(moves[0]?.why).toBe("web is uneven over nodes: 3 tasks against 0");
   });
 
-  it("moves no more tasks than allowed, and none when all is even", () => {
+  it("moves no more tasks than allowed, and none when the cluster is balanced", () => {
     const nodes = nodesOf(2);
     const uneven = [serviceOn("web", ["n1", "n1", "n1", "n1"])];
     expect(rebalance(buildCluster(nodes, uneven), uneven, { ...OPTIONS, maxMoves: 1 })).toHaveLength(1);
@@ -81,7 +81,7 @@ describe("rebalance()", () => {
     expect(rebalance(buildCluster(nodes, even), even, OPTIONS)).toEqual([]);
   });
 
-  it("leaves alone what is bound to its node, or not at rest", () => {
+  it("moves no task that is bound to its node or whose service is not stable", () => {
     const nodes = nodesOf(2);
     const crowd = ["n1", "n1", "n1"];
     const mounts = [

@@ -29,8 +29,8 @@ const snapshots = fc.array(
 
 const spreads = fc.constantFrom(...SPREADS);
 
-describe("fullestFirst()", () => {
-  it("gives up exactly what placement made last (property)", () => {
+describe("selectSlotsToRemove", () => {
+  it("removes the slots that placement filled last (property)", () => {
     fc.assert(
       fc.property(snapshots, spreads, fc.nat(30), fc.nat(30), (made, spread, before, more) => {
         const nodes = nodesOf(made);

@@ -63,7 +63,7 @@ describe("AssignmentFeed", () => {
       desiredState: fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE),
       state: fc.constantFrom(TaskState.ASSIGNED, TaskState.RUNNING, TaskState.FAILED, TaskState.LOST),
       isGone: fc.boolean(),
-      isTold: fc.boolean(),
+      isFlushed: fc.boolean(),
     });
     fc.assert(
       fc.property(fc.array(task, { maxLength: 40 }), (steps) => {
@@ -71,7 +71,7 @@ describe("AssignmentFeed", () => {
         const versions = new Map<string, number>();
         const chain = chainOver(tasks);
         const follower = new Follower();
-        for (const { id, version, nodeId, desiredState, state, isGone, isTold } of steps) {
+        for (const { id, version, nodeId, desiredState, state, isGone, isFlushed } of steps) {
           // A task never changes its version: the same id with another one is another task.
           const taskId = `${id}${version}`;
           versions.set(taskId, version);
@@ -81,7 +81,7 @@ describe("AssignmentFeed", () => {
             tasks.set(taskId, buildTask({ id: taskId, specVersion: version, nodeId, desiredState, status }));
           }
           chain.taskChanged(taskId);
-          const message = isTold ? chain.next() : undefined;
+          const message = isFlushed ? chain.next() : undefined;
           if (message !== undefined) follower.take(message);
         }
         const last = chain.next();

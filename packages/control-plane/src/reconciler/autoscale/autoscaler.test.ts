@@ -71,7 +71,7 @@ afterEach(async () => {
   await running.catch(() => undefined);
 });
 
-test("Autoscaler grows a service at once, and writes nothing while its load is as it should be", async () => {
+test("Autoscaler scales up at once, and writes nothing while the load is on target", async () => {
   await pass(10_000, 50);
   expect(scaledTo()).toBeUndefined();
   await pass(20_000, 100);
@@ -85,7 +85,7 @@ test("Autoscaler of a new leader removes nothing before it has seen five minutes
   expect(scaledTo()).toBe(1);
 });
 
-test("Autoscaler tells agents what to measure when that changes, and only then", () => {
+test("Autoscaler requests measurements from agents only when the measured services change", () => {
   expect(autoscaler.watch?.services).toEqual([
     { serviceId: "s1", serviceName: "shop_web", cpu: true, connections: false },
   ]);

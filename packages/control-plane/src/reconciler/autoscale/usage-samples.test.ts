@@ -30,7 +30,7 @@ class Setup {
   }
 }
 
-test("UsageBoard averages the reports about a task of the last seconds", () => {
+test("UsageSamples averages the reports about a task of the last seconds", () => {
   const setup = new Setup();
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 10 }] });
   setup.monotonicMs = 5_000;
@@ -43,13 +43,13 @@ test("UsageBoard averages the reports about a task of the last seconds", () => {
   expect(setup.usage().cpuPercents).toEqual([]);
 });
 
-test("UsageBoard leaves out tasks that have just started", () => {
+test("UsageSamples leaves out tasks that have just started", () => {
   const setup = new Setup();
   setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: 90 }] });
   expect(setup.usage({ wallClockMs: 949_000 }).cpuPercents).toEqual([]);
 });
 
-test("UsageBoard adds up the connections that all nodes carry, and knows whether one is missing", () => {
+test("UsageSamples sums the connections of all nodes, and shows whether a node is missing", () => {
   const setup = new Setup();
   expect(setup.usage()).toMatchObject({ connections: undefined, connectionsComplete: false });
   setup.report("n1", {
@@ -63,7 +63,7 @@ test("UsageBoard adds up the connections that all nodes carry, and knows whether
   expect(setup.usage()).toMatchObject({ connections: 6, connectionsComplete: true });
 });
 
-test("UsageBoard ignores what it cannot have from that node, and tasks that are unknown", () => {
+test("UsageSamples ignores unknown tasks and reports about tasks of other nodes", () => {
   const setup = new Setup();
   setup.report("n2", {
     tasks: [
