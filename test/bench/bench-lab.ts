@@ -60,7 +60,7 @@ export async function withBerthLab<T>(
     const stacks = new BerthStacks(lab);
     const apis = lab.hosts.map((host) => new DockerApi(host.dockerSocket));
     try {
-      await stacks.untilReady(signal);
+      await stacks.waitUntilReady(signal);
       return await use({ ...context, lab, apis, image, stacks });
     } finally {
       for (const connection of [stacks, ...apis]) connection.close();

@@ -9,7 +9,7 @@ import { createFailoverClient } from "../../packages/cli/src/client/failover-cli
 
 const READY_TIMEOUT_MS = 60_000;
 
-/** What identifies the containers of one stack, or of one service, that berth runs. */
+/** Returns the label of the containers of one stack. */
 export const berthLabel = (stack: string): string => `berth.stack=${stack}`;
 
 export interface BenchService {
@@ -19,7 +19,7 @@ export interface BenchService {
   readonly ports?: readonly string[];
 }
 
-/** Stacks on the berth of a lab: changed with the command line as a person does, watched over its API. */
+/** Stacks on a lab: deployed with the command line, as a user does, and observed over the API. */
 export class BerthStacks {
   readonly #lab: Lab;
   readonly #control: Pick<RpcConnection<typeof ControlServiceService>, "calls" | "close">;
@@ -30,7 +30,7 @@ export class BerthStacks {
     this.#control = createFailoverClient([first, ...others]);
   }
 
-  /** `berth stack deploy --detach`: returns when the control plane has taken the stack in. */
+  /** `berth stack deploy --detach`: resolves when the control plane has accepted the stack. */
   async deploy(
     stack: string,
     services: Readonly<Record<string, BenchService>>,
@@ -46,28 +46,24 @@ export class BerthStacks {
     }
   }
 
-  async scale(service: string, replicas: number, signal: AbortSignal): Promise<void> {
-    await this.#berth(["service", "scale", "--detach", `${service}=${replicas}`], signal);
-  }
-
   async remove(stack: string, signal: AbortSignal): Promise<void> {
     await this.#berth(["stack", "rm", stack], signal);
   }
 
-  /** Whether anything of the stack is known. */
+  /** Returns whether the stack has any service. */
   async exists(stack: string, signal: AbortSignal): Promise<boolean> {
     const { services } = await this.#control.calls.listServices({ stack }, { signal });
     return services.length > 0;
   }
 
-  /** Tasks that the control plane itself says are running. */
+  /** Returns how many tasks the control plane reports as running. */
   async runningTasks(stack: string, signal: AbortSignal): Promise<number> {
     const { services } = await this.#control.calls.listServices({ stack }, { signal });
     return services.reduce((sum, service) => sum + service.running, 0);
   }
 
-  /** Waits until every host of the lab is a node that can take tasks. */
-  async untilReady(signal: AbortSignal): Promise<void> {
+  /** Waits until every host of the lab is a ready node. */
+  async waitUntilReady(signal: AbortSignal): Promise<void> {
     const ready = async (): Promise<boolean> => {
       const { nodes } = await this.#control.calls.listNodes({}, { signal });
       const up = nodes.filter(({ node }) => node?.state === NodeState.READY);
@@ -86,7 +82,7 @@ export class BerthStacks {
   }
 }
 
-/** JSON is YAML. */
+/** Returns a Compose file as JSON, which is YAML too. */
 function composeOf(services: Readonly<Record<string, BenchService>>): string {
   const entries = Object.entries(services).map(([name, { image, replicas, ports }]) => [
     name,

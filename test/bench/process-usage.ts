@@ -1,31 +1,32 @@
+import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { namespaceOf, type ProcessRef, processesIn } from "../../deploy/lab/processes.js";
 
-/** The kernel counts in these to user space, whatever its own tick is. */
+/** The unit in which the kernel reports CPU times, independent of its own tick. */
 const TICKS_PER_SECOND = 100;
 const KIB = 1_024;
 
-/** What starts containers: shims, runc, hooks. Most of them live for milliseconds. */
+/** Programs that start containers: shims, runc, hooks. Most of them run for milliseconds. */
 const STARTERS = "starters";
 
 interface CpuTimes {
   readonly own: number;
-  /** Of the children that ended, and theirs. */
+  /** Time of the children that have exited, and of theirs. */
   readonly endedChildren: number;
 }
 
 export interface ProcessUsage {
   /** User and system time since the start of the process. */
   readonly cpuSeconds: number;
-  /** All of its pages that are in memory. */
+  /** Pages of the process that are in memory. */
   readonly rssBytes: number;
-  /** The same, with pages that several processes map (such as node's own code) divided among them. */
+  /** The same, with shared pages, such as the code of Node.js, divided among the processes that map them. */
   readonly pssBytes: number;
 }
 
-/** @throws when the process has ended: a benchmark that loses one has nothing to say about it. */
+/** Returns the memory and CPU time of a process. @throws when it has exited */
 export function usageOf({ pid }: ProcessRef): ProcessUsage {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -37,8 +38,8 @@ export function usageOf({ pid }: ProcessRef): ProcessUsage {
 }
 
 /**
- * Processor time that each kind of program of a lab has used so far, all its hosts together. Measures work done, even
- * when others keep the processors busy and make all times long.
+ * Returns the CPU time that each kind of program has used so far, on all hosts of a lab. Unlike wall time, it hardly
+ * depends on what else the machine does.
  */
 export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
   const used = new Map<string, number>();
@@ -62,7 +63,7 @@ export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
   return used;
 }
 
-/** What was used between two answers of {@link cpuByProgram}, in seconds. */
+/** Returns the seconds used between two results of {@link cpuByProgram}. */
 export function cpuSince(
   before: ReadonlyMap<string, number>,
   after: ReadonlyMap<string, number>,
@@ -70,14 +71,14 @@ export function cpuSince(
   return new Map([...after].map(([program, seconds]) => [program, seconds - (before.get(program) ?? 0)]));
 }
 
-/** All that share Docker's PID namespace: everything but what is in containers. */
+/** Returns the processes in Docker's PID namespace: all of the host except those in containers. */
 function allProcesses(host: LabHost): readonly ProcessRef[] {
   const [dockerd] = host.processes("dockerd");
   const namespace = dockerd && namespaceOf(dockerd.pid, "pid");
   return namespace === undefined ? [] : processesIn("pid", namespace);
 }
 
-/** Nothing for a process that has ended meanwhile. */
+/** Returns zeros for a process that has exited meanwhile. */
 function timesNowOf({ pid }: ProcessRef): CpuTimes {
   try {
     return cpuTimesOf(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -87,7 +88,7 @@ function timesNowOf({ pid }: ProcessRef): CpuTimes {
 }
 
 function cpuTimesOf(stat: string): CpuTimes {
-  // The command, in brackets, may itself contain blanks and brackets: fields count from the last one.
+  // The command, in parentheses, may contain spaces and parentheses: fields are counted from the last one.
   const ticks = stat
     .slice(stat.lastIndexOf(")") + 2)
     .split(" ")
@@ -102,6 +103,11 @@ function cpuTimesOf(stat: string): CpuTimes {
 
 function kibOf(rollup: string, key: string): number {
   const value = new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(rollup)?.[1];
-  if (value === undefined) throw new Error(`the kernel gave no ${key}`);
+  if (value === undefined) throw new Error(`the kernel reports no ${key}`);
   return Number(value);
+}
+
+/** Returns the resident memory of a child process. `ip netns exec` becomes the program that it runs. */
+export function residentBytes({ pid }: ChildProcess): number {
+  return kibOf(readFileSync(`/proc/${pid}/status`, "utf8"), "VmRSS") * KIB;
 }

@@ -1,21 +1,22 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem, type } from "node:os";
+import { REPO_ROOT } from "../../deploy/lab/paths.js";
 
-/** What a figure has to reach; `at-least` for throughput and ratios, `at-most` for times, memory and failures. */
+/** The value that a figure has to reach: `at-least` for throughput and ratios, `at-most` for times, memory and failures. */
 export interface Goal {
   readonly kind: "at-least" | "at-most";
   readonly value: number;
 }
 
-/** One number that a benchmark stands for: the median of its runs, with the runs and the peers' numbers beside it. */
+/** One result of a benchmark: the median of its runs, the runs themselves, and the results of the peers. */
 export interface Figure {
   /** Dotted and stable, e.g. `ingress.userspace_vs_haproxy.close_1`. */
   readonly name: string;
   readonly value: number;
   readonly unit: string;
   readonly goal?: Goal;
-  /** What others reached in the same run, by name, in the unit that the key says or the figure's own. */
+  /** Results of other programs in the same run, by name and in the unit of the figure. */
   readonly peer?: Readonly<Record<string, number>>;
   readonly runs: readonly number[];
 }
@@ -27,17 +28,19 @@ export interface Machine {
   readonly kernel: string;
   readonly arch: string;
   readonly node: string;
-  /** Versions of the programs that a benchmark ran beside berth. */
+  /** Versions of the other programs that the benchmark ran. */
   readonly programs: Readonly<Record<string, string>>;
 }
 
 export interface Report {
   readonly bench: string;
   readonly machine: Machine;
+  /** The commit that was measured; ends in "-dirty" when the work tree had changes. */
+  readonly commit: string;
   readonly figures: readonly Figure[];
 }
 
-/** The middle value, or the mean of the two middle ones. Throws on an empty list: a figure needs runs. */
+/** Returns the middle value, or the mean of the two middle ones. @throws RangeError on an empty list */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];
@@ -46,12 +49,17 @@ export function median(values: readonly number[]): number {
   return (lower + upper) / 2;
 }
 
-/** A figure whose value is the median of its runs. */
+/** Returns a figure whose value is the median of its runs. */
 export function figureOf(figure: Omit<Figure, "value">): Figure {
   return { ...figure, value: median(figure.runs) };
 }
 
-/** This machine; `programs` maps a name to the command line that prints its version. */
+/** Returns the figure with its worst run as the value: a median would hide what must never happen. */
+export function worstOf(figure: Omit<Figure, "value">): Figure {
+  return { ...figure, value: Math.max(...figure.runs) };
+}
+
+/** Describes this machine. `programs` maps a name to the command line that prints its version. */
 export function describeMachine(programs: Readonly<Record<string, readonly string[]>> = {}): Machine {
   return {
     cpu: cpus()[0]?.model ?? "unknown",
@@ -64,6 +72,14 @@ export function describeMachine(programs: Readonly<Record<string, readonly strin
   };
 }
 
+/** Returns the abbreviated commit of the work tree, or "unknown" outside a repository. */
+export function currentCommit(): string {
+  const argv = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"];
+  const { stdout, status } = spawnSync("git", argv, { encoding: "utf8", cwd: REPO_ROOT });
+  return status === 0 ? stdout.trim() : "unknown";
+}
+
+/** Returns whether the figure reaches its goal; undefined without a goal. */
 export function meetsGoal(figure: Figure): boolean | undefined {
   if (figure.goal === undefined) return undefined;
   return figure.goal.kind === "at-least"
@@ -71,23 +87,12 @@ export function meetsGoal(figure: Figure): boolean | undefined {
     : figure.value <= figure.goal.value;
 }
 
-/** Writes the report as JSON; a goal becomes text such as `>= 0.9`. */
+/** Writes the report as JSON. */
 export function writeReport(path: string, report: Report): void {
-  const figures = report.figures.map((figure) => ({
-    name: figure.name,
-    value: figure.value,
-    unit: figure.unit,
-    ...(figure.goal === undefined ? {} : { goal: goalText(figure.goal) }),
-    peer: figure.peer ?? {},
-    runs: figure.runs,
-  }));
-  writeFileSync(
-    path,
-    `${JSON.stringify({ bench: report.bench, machine: report.machine, figures }, null, 2)}\n`,
-  );
+  writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
 }
 
-/** The report as an aligned table for people. */
+/** Prints the report as an aligned table. */
 export function printTable(
   report: Report,
   write: (text: string) => void = (text) => process.stdout.write(text),
@@ -121,7 +126,7 @@ export function printTable(
   }
 }
 
-function goalText(goal: Goal): string {
+export function goalText(goal: Goal): string {
   return `${goal.kind === "at-least" ? ">=" : "<="} ${goal.value}`;
 }
 
@@ -131,12 +136,12 @@ function verdictOf(figure: Figure): string {
   return met ? "met" : "missed";
 }
 
-/** Three significant digits below 100, whole numbers above: enough to compare, short enough to read. */
-function numberText(value: number): string {
+/** Returns three significant digits below 100, and whole numbers above. */
+export function numberText(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }
 
-/** Some programs print their version on stderr, and some call that a failure. */
+/** Some programs print their version on stderr, or exit with an error after it. */
 function firstLineOf([program = "", ...args]: readonly string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
   return `${stdout ?? ""}${stderr ?? ""}`.split("\n")[0]?.trim() || `${program} (version unknown)`;

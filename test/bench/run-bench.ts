@@ -1,37 +1,47 @@
 import { parseArgs } from "node:util";
-import { describeMachine, type Figure, printTable, type Report, writeReport } from "./report.js";
+import {
+  currentCommit,
+  describeMachine,
+  type Figure,
+  printTable,
+  type Report,
+  writeReport,
+} from "./report.js";
 
 const DEFAULT_RUNS = 3;
 const MAX_RUNS = 100;
-/** What a shell reports for a program that Ctrl-C ended. */
+/** The exit code that shells report for a program that Ctrl-C ended. */
 const INTERRUPTED_EXIT_CODE = 130;
 
 export interface BenchContext {
-  /** How often each thing is to be measured. */
+  /** How often to measure each figure. */
   readonly runs: number;
-  /** What was given for the benchmark's own options. */
+  /** Whether to use the smallest size, which shows that the benchmark works; its figures mean nothing. */
+  readonly isSmoke: boolean;
+  /** The values of the benchmark's own options. */
   readonly options: Readonly<Record<string, string | undefined>>;
-  /** Aborted by Ctrl-C: stop measuring, clean up, leave. */
+  /** Fires on Ctrl-C: the benchmark then stops and cleans up. */
   readonly signal: AbortSignal;
-  /** One line for people who wait. Goes to stderr: stdout holds the table alone. */
+  /** Prints one line to stderr: stdout has only the table. */
   readonly progress: (line: string) => void;
 }
 
 export interface Bench {
   readonly name: string;
-  /** Program name to the command line that prints its version. */
+  /** Maps the name of a program to the command line that prints its version. */
   readonly programs: Readonly<Record<string, readonly string[]>>;
-  /** Options of this benchmark alone: name to what its value is, in capitals. */
+  /** Options of this benchmark only: maps the name to a placeholder for the usage line. */
   readonly options?: Readonly<Record<string, string>>;
+  readonly defaultRuns?: number;
   readonly measure: (context: BenchContext) => Promise<readonly Figure[]>;
 }
 
-/** The frame of every benchmark: options, Ctrl-C, progress, table and JSON. Returns the exit code. */
+/** Runs a benchmark: parses its options, handles Ctrl-C, and prints the table and JSON. Returns the exit code. */
 export async function runBench(bench: Bench, argv: readonly string[]): Promise<number> {
   const options = parseOptions(bench, argv);
   if (typeof options === "string") {
     const own = Object.entries(bench.options ?? {}).map(([option, value]) => ` [--${option} ${value}]`);
-    const usage = `npm run bench -- ${bench.name} [--json FILE] [--runs N]${own.join("")}`;
+    const usage = `npm run bench -- ${bench.name} [--json FILE] [--runs N] [--smoke]${own.join("")}`;
     console.error(`${bench.name}: ${options}\nusage: ${usage}`);
     return 2;
   }
@@ -39,12 +49,12 @@ export async function runBench(bench: Bench, argv: readonly string[]): Promise<n
   const interrupt = (): void => interrupted.abort(new Error("interrupted"));
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, interrupt);
   try {
-    const { runs, own } = options;
+    const { json, ...context } = options;
+    const commit = currentCommit();
     const progress = progressOf(bench.name);
-    const context = { runs, options: own, signal: interrupted.signal, progress };
-    const figures = await bench.measure(context);
-    const report: Report = { bench: bench.name, machine: describeMachine(bench.programs), figures };
-    if (options.json !== undefined) writeReport(options.json, report);
+    const figures = await bench.measure({ ...context, signal: interrupted.signal, progress });
+    const report: Report = { bench: bench.name, commit, machine: describeMachine(bench.programs), figures };
+    if (json !== undefined) writeReport(json, report);
     printTable(report);
     return 0;
   } catch (error) {
@@ -55,25 +65,32 @@ export async function runBench(bench: Bench, argv: readonly string[]): Promise<n
   }
 }
 
-interface Options {
-  readonly runs: number;
+interface Options extends Pick<BenchContext, "runs" | "isSmoke" | "options"> {
   readonly json: string | undefined;
-  readonly own: Readonly<Record<string, string | undefined>>;
 }
 
-function parseOptions(bench: Bench, argv: readonly string[]): Options | string {
+/** Returns the error message when an option is invalid. */
+function parseOptions(
+  { options = {}, defaultRuns = DEFAULT_RUNS }: Bench,
+  argv: readonly string[],
+): Options | string {
   try {
-    const names = ["json", "runs", ...Object.keys(bench.options ?? {})];
-    const options = Object.fromEntries(names.map((name) => [name, { type: "string" } as const]));
-    const { json, ...values }: Record<string, string | undefined> = parseArgs({
+    const text = { type: "string" } as const;
+    const { values } = parseArgs({
       args: [...argv],
-      options,
-    }).values;
-    const runs = Number(values.runs ?? DEFAULT_RUNS);
+      options: {
+        ...Object.fromEntries(Object.keys(options).map((name) => [name, text])),
+        json: text,
+        runs: text,
+        smoke: { type: "boolean", default: false },
+      },
+    });
+    const { json, runs: runsText, smoke: isSmoke, ...own } = values;
+    const runs = runsText === undefined ? (isSmoke ? 1 : defaultRuns) : Number(runsText);
     if (!Number.isInteger(runs) || runs < 1 || runs > MAX_RUNS) {
-      return `--runs takes 1 to ${MAX_RUNS}, not "${values.runs}"`;
+      return `invalid --runs "${runsText}": use 1 to ${MAX_RUNS}`;
     }
-    return { runs, json, own: values };
+    return { runs, isSmoke, json, options: own as BenchContext["options"] };
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

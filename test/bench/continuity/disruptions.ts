@@ -24,6 +24,9 @@ const DOCKER_AWAY_MS = 2_000;
 
 const SMALL = 2;
 
+/** A disruption that kills something, and the one that uses the control protocol of the ingress process. */
+export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
+
 /** In this order: what costs a host most comes last. */
 export const DISRUPTIONS: readonly Disruption[] = [
   {

@@ -1,76 +1,95 @@
-// A stack serves new connections and kept ones while one thing after the other happens to it: which requests failed,
-// and how long the slowest connection took. The goal is that none fails but those that were inside what died.
+// Requests that fail, and the slowest new connection, while a stack serves and one disruption after the other happens.
+// Only requests in flight on what is killed may fail.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { REPO_ROOT } from "../../../deploy/lab/paths.js";
 import { type BerthLab, withBerthLab } from "../bench-lab.js";
+import { startLoad } from "../load-generator.js";
+import { describeLoad } from "../load-report.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
-import { DISRUPTIONS, type Disruption, parseDisruptions } from "./disruptions.js";
-import { describeRun, figuresOf, type Run } from "./figures.js";
+import { DISRUPTIONS, type Disruption, parseDisruptions, SMOKE_DISRUPTIONS } from "./disruptions.js";
+import { figuresOf, type Run } from "./figures.js";
 import { type Path, parsePaths } from "./paths.js";
 import { PORT, ServingStack } from "./serving-stack.js";
-import { underTraffic } from "./traffic.js";
 
 const IMAGE_SOURCE = join(REPO_ROOT, "test/bench/continuity/image");
 const IMAGE = "continuity:bench";
 const REPLICAS = 6;
 const SERVER_GONE_S = 60;
-/** Traffic before anything happens and after all of it has. */
+const SMOKE_SERVER_GONE_S = 5;
+/** Load before the disruption begins and after its effects are over. */
 const MARGIN_MS = 1_000;
-const QUIET_TIMEOUT_MS = 3_000;
+const IDLE_TIMEOUT_MS = 3_000;
+const LOAD = {
+  port: PORT,
+  perSecond: 500,
+  kept: { clients: 32, everyMs: 100 },
+  /** Longer than any reply may take, shorter than a person waits. */
+  timeoutMs: 5_000,
+};
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const events = parseDisruptions(context.options.events);
-  const paths = parsePaths(context.options.paths);
-  const serverGoneMs = Number(context.options["server-gone-s"] ?? SERVER_GONE_S) * 1_000;
+  const { isSmoke, options } = context;
+  const disruptions = parseDisruptions(options.events ?? (isSmoke ? SMOKE_DISRUPTIONS : undefined));
+  const paths = parsePaths(options.paths);
+  const serverGoneS = Number(options["server-gone-s"] ?? (isSmoke ? SMOKE_SERVER_GONE_S : SERVER_GONE_S));
   const runs: Run[] = [];
   for (const path of paths) {
-    await withBerthLab({ tag: "k" }, context, async (stage) => {
-      await takePath(stage, path);
-      const stack = new ServingStack(stage, { image: IMAGE, replicas: REPLICAS, serverGoneMs });
-      await stage.lab.loadImage(IMAGE_SOURCE, IMAGE);
+    await withBerthLab({ tag: "k" }, context, async (berthLab) => {
+      await usePath(berthLab, path);
+      const stack = new ServingStack(berthLab, {
+        image: IMAGE,
+        replicas: REPLICAS,
+        serverGoneMs: serverGoneS * 1_000,
+      });
+      await berthLab.lab.loadImage(IMAGE_SOURCE, IMAGE);
       await stack.deploy();
-      for (let run = 1; run <= stage.runs; run += 1) {
-        for (const event of events) runs.push(await runEvent(stage, stack, { path, event }));
+      for (let run = 1; run <= berthLab.runs; run += 1) {
+        for (const disruption of disruptions) {
+          runs.push(await runDisruption(berthLab, stack, { path, disruption }));
+        }
       }
     });
   }
-  return figuresOf(runs, events, paths);
+  return figuresOf(runs, disruptions, paths);
 }
 
-/** Agents of a lab choose by themselves. Theirs are started anew, to do as they are told. */
-async function takePath({ lab, stacks, signal }: BerthLab, path: Path): Promise<void> {
+/** Restarts the agents of the lab, which choose a path themselves, with a fixed path. */
+async function usePath({ lab, stacks, signal }: BerthLab, path: Path): Promise<void> {
   for (const host of lab.hosts) {
     host.extraAgentArgs = ["--ingress", path];
     await host.killProcess("agent");
     await host.startAgent();
   }
-  await stacks.untilReady(signal);
+  await stacks.waitUntilReady(signal);
 }
 
-async function runEvent(
-  stage: BerthLab,
+async function runDisruption(
+  { signal, stacks, progress }: BerthLab,
   stack: ServingStack,
-  { path, event }: { readonly path: Path; readonly event: Disruption },
+  { path, disruption }: { readonly path: Path; readonly disruption: Disruption },
 ): Promise<Run> {
-  const { signal, stacks, progress } = stage;
-  await stacks.untilReady(signal);
+  await stacks.waitUntilReady(signal);
   await stack.spreadReplicas();
-  await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
+  await waitUntilIdle(signal, IDLE_TIMEOUT_MS);
   stack.begin();
-  let beganAtMs = 0;
-  const { results, resent } = await underTraffic({ addresses: stack.addresses, port: PORT }, async () => {
+  const load = startLoad({ ...LOAD, addresses: stack.addresses });
+  try {
     await sleep(MARGIN_MS, undefined, { signal });
-    beganAtMs = Date.now();
-    await event.happen(stack);
+    const originMs = Date.now();
+    await disruption.happen(stack);
     await sleep(MARGIN_MS, undefined, { signal });
-  });
-  const run: Run = { path, event: event.name, results, resent, severedAtMs: stack.severedAtMs };
-  progress(`${path}, ${event.name}: ${describeRun(run, beganAtMs)}`);
-  await event.restore?.(stack);
-  return run;
+    const { results, resent } = await load.stop();
+    const { severedAtMs } = stack;
+    const summary = describeLoad(results, { severedAtMs, originMs });
+    progress(`${path}, ${disruption.name}: ${summary}, ${resent} sent again`);
+    await disruption.restore?.(stack);
+    return { path, disruption: disruption.name, results, severedAtMs };
+  } finally {
+    await load.stop();
+  }
 }
 
 process.exitCode = await runBench(

@@ -1,29 +1,27 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
+import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/protocol.js";
+import { Session } from "../../../packages/agent/src/dataplane-client/session.js";
 
-/** Says to the ingress process what an agent of another release would; ends when it has been done. */
-const ASK = `
-const [path, program] = process.argv.slice(1);
-const socket = require("node:net").connect(path);
-let text = "";
-socket.setEncoding("utf8").on("data", (chunk) => {
-  text += chunk;
-  if (text.includes('"kind":"done"')) process.exit(0);
-  if (text.includes('"kind":"refused"')) process.exit(1);
-});
-socket.on("close", () => process.exit(2));
-socket.write(JSON.stringify({ kind: "hand-over", id: 1, program: JSON.parse(program) }) + "\\n");
-`;
+/** Options that the ingress process adds for its successor itself. */
+const OWN_OPTIONS = ["--data-dir", "--release"];
 
-/** Has a host's ingress process replaced by one of another release. @throws Error when it does not do so */
+/**
+ * Has a host's ingress process hand over to a process of another release, as an agent of that release does.
+ * @throws BerthError BERTH_INGRESS_FAILED when the process does not hand over
+ */
 export async function replaceIngress(host: LabHost, release: string): Promise<void> {
-  const [exec = "", entry = "", ...args] = host.processes("ingress")[0]?.argv ?? [];
+  const [executable = "", entryPath = "", ...args] = host.processes("ingress")[0]?.argv ?? [];
   const dataDir = args[args.indexOf("--data-dir") + 1] ?? "";
-  const own = args.filter((_, index) => {
-    const isOf = (name: string): boolean => args[index] === name || args[index - 1] === name;
-    return !isOf("--data-dir") && !isOf("--release") && args[index] !== "--inherit";
+  const kept = args.filter((arg, index) => {
+    const isOwn = OWN_OPTIONS.includes(arg) || OWN_OPTIONS.includes(args[index - 1] ?? "");
+    return !isOwn && arg !== "--inherit";
   });
-  const program = { exec, entry, args: [...own, "--release", release] };
-  const asked = [process.execPath, "-e", ASK, `${dataDir}/ingress.sock`, JSON.stringify(program)];
-  const { code, stderr } = await host.exec(asked);
-  if (code !== 0) throw new Error(`the ingress process of ${host.name} did not hand over: ${code} ${stderr}`);
+  const program = { executable, entryPath, args: [...kept, "--release", release] };
+  // Sockets in the file system are shared by all hosts of a lab.
+  const session = await Session.open(`${dataDir}/${SOCKET_NAME}`);
+  try {
+    await session.request({ $case: "handOver", value: program }, "done");
+  } finally {
+    session.close();
+  }
 }

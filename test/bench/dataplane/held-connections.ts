@@ -9,35 +9,42 @@ import {
   startKernelIngress,
 } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, type TestNetwork } from "../../integration/kernel/test-network.js";
-import { residentBytes } from "./resident.js";
+import { residentBytes } from "../process-usage.js";
 
-const IDLE = 10_000;
-const ACTIVE = 1_000;
 const TALK_MS = 3_000;
-const ROUNDS = 4;
 const PORT = 8_081;
 const BACKEND_PORT = 8_011;
-/** Garbage of the connections that have gone is collected when there is new work, or after a while. */
+/** Node.js collects the garbage of closed connections after a while. */
 const SETTLE_MS = 2_000;
 
+export interface HeldSize {
+  readonly idle: number;
+  readonly active: number;
+  /** At least 2. */
+  readonly rounds: number;
+}
+
 export interface HeldConnections {
-  /** As many as the limit of open files allows, 11,000 at most. */
+  /** As many as asked for, or as the limit of open files allows. */
   readonly count: number;
-  /** What one costs, in each round: idle, and while some of them talk. */
+  /** Memory of one connection in each round: while all are idle, and while some are active. */
   readonly idleKb: readonly number[];
   readonly activeKb: readonly number[];
-  /** How much more is resident after the later rounds than after the first ones, at the least: garbage comes and goes. */
+  /** Growth of the resident memory from the earlier to the later rounds. Minima are compared, since garbage varies. */
   readonly leakMb: number;
-  /** How many more descriptors are open after the last round than before the first one. */
+  /** Growth of the number of open descriptors from before the first round to after the last. */
   readonly leakedFiles: number;
 }
 
-/** Connections through the process that stay, a part of which talks: what they cost, and whether all of it comes back. */
-export async function measureHeld(network: TestNetwork): Promise<HeldConnections> {
+/** Measures the cost of open connections through the user-space proxy, and whether all of it is released. */
+export async function measureHeld(
+  network: TestNetwork,
+  { idle, active: talkers, rounds }: HeldSize,
+): Promise<HeldConnections> {
   const cleanup = new Cleanup();
   try {
-    const count = Math.min(IDLE + ACTIVE, fdBudget(ownFileLimit(), 1).connections);
-    const talking = Math.round((count * ACTIVE) / (IDLE + ACTIVE));
+    const count = Math.min(idle + talkers, fdBudget(ownFileLimit(), 1).connections);
+    const talking = Math.round((count * talkers) / (idle + talkers));
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
     await network.startServer("b", BACKEND_PORT);
     cleanup.add(() => network.closeServer("b", BACKEND_PORT));
@@ -49,7 +56,7 @@ export async function measureHeld(network: TestNetwork): Promise<HeldConnections
     await active();
     const [residentBefore, filesBefore] = [resident(), files()];
     const [idleKb, activeKb, residentAfter]: [number[], number[], number[]] = [[], [], []];
-    for (let round = 0; round < ROUNDS; round += 1) {
+    for (let round = 0; round < rounds; round += 1) {
       await network.call("client", "hold", { host: ADDRESS.a, port: PORT, count });
       if ((await active()) !== count) throw new Error(`${await active()} of ${count} connections are served`);
       idleKb.push((resident() - residentBefore) / count / 1_024);
@@ -61,14 +68,14 @@ export async function measureHeld(network: TestNetwork): Promise<HeldConnections
       residentAfter.push(resident());
     }
     const least = (from: number, to: number): number => Math.min(...residentAfter.slice(from, to));
-    const leakMb = (least(ROUNDS / 2, ROUNDS) - least(0, ROUNDS / 2)) / 1e6;
+    const leakMb = (least(rounds / 2, rounds) - least(0, rounds / 2)) / 1e6;
     return { count, idleKb, activeKb, leakMb, leakedFiles: files() - filesBefore };
   } finally {
     await cleanup.run();
   }
 }
 
-/** The ingress process gets the same as this one. */
+/** The ingress process inherits this limit. */
 function ownFileLimit(): number {
   return Number(
     /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? 1_024,

@@ -1,4 +1,5 @@
-import { parseArgs } from "node:util";
+// How long the ingress process takes to apply tables of 1,000 ports with 10 endpoints each on the kernel path, how evenly
+// the kernel balances connections, and what open connections through the user-space proxy cost.
 import type {
   IngressEndpoint,
   IngressListener,
@@ -6,9 +7,10 @@ import type {
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
 import { countAnswers, startKernelIngress } from "../../integration/kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "../../integration/kernel/test-network.js";
-import { describeMachine, type Figure, figureOf, median, printTable, writeReport } from "../report.js";
-import { measureHeld } from "./held-connections.js";
-import { residentBytes } from "./resident.js";
+import { residentBytes } from "../process-usage.js";
+import { type Figure, figureOf, median } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type HeldSize, measureHeld } from "./held-connections.js";
 
 const SERVICES = 1_000;
 const ENDPOINTS = 10;
@@ -21,26 +23,38 @@ const PUBLISHED = 8_080;
 /** A client repeats its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may meet the dead replica each time. */
 const PATIENCE_MS = 15_000;
 
-const { values } = parseArgs({
-  options: { json: { type: "string" }, runs: { type: "string", default: "3" } },
-});
+interface Size {
+  readonly services: number;
+  readonly connections: number;
+  readonly held: HeldSize;
+}
 
-/**
- * How long the ingress process takes over tables of 1,000 ports with 10 endpoints each, by the kernel's path, from the
- * order until it is in force; how evenly the kernel gives connections to replicas; and what connections through the
- * process cost while they are open.
- */
-async function main(): Promise<void> {
+const FULL: Size = {
+  services: SERVICES,
+  connections: CONNECTIONS,
+  held: { idle: 10_000, active: 1_000, rounds: 4 },
+};
+const SMOKE: Size = { services: 20, connections: 140, held: { idle: 100, active: 10, rounds: 2 } };
+
+async function measure({ runs: count, isSmoke, signal, progress }: BenchContext): Promise<readonly Figure[]> {
+  const size = isSmoke ? SMOKE : FULL;
   const cleanup = new Cleanup();
   const network = await TestNetwork.create();
   cleanup.add(() => network.dispose());
   try {
     const runs: Loads[] = [];
-    for (let run = 0; run < Number(values.runs); run += 1) runs.push(await measureLoads(network));
-    const balance = await measureBalance(network, cleanup);
-    const held = await measureHeld(network);
+    for (let run = 1; run <= count; run += 1) {
+      progress(`tables, run ${run} of ${count}`);
+      runs.push(await measureLoads(network, size.services));
+      signal.throwIfAborted();
+    }
+    progress("balance");
+    const balance = await measureBalance(network, size.connections, cleanup);
+    signal.throwIfAborted();
+    progress("held connections");
+    const held = await measureHeld(network, size.held);
     const of = (name: keyof Loads): readonly number[] => runs.map((each) => each[name]);
-    const figures: readonly Figure[] = [
+    return [
       figure("ingress.load_1000x10_s", "s", of("loadS"), 0.5),
       figure("ingress.one_change_s", "s", of("changeS"), 0.06),
       figure("ingress.dead_host_s", "s", of("deadHostS"), 0.1),
@@ -54,9 +68,6 @@ async function main(): Promise<void> {
       figure("ingress.held_leak_mb", "MB", [held.leakMb], 5),
       figure("ingress.held_leaked_files", "", [held.leakedFiles], 0),
     ];
-    const report = { bench: "dataplane", machine: describeMachine({ nft: ["nft", "--version"] }), figures };
-    printTable(report);
-    if (values.json !== undefined) writeReport(values.json, report);
   } finally {
     await cleanup.run();
   }
@@ -70,12 +81,12 @@ interface Loads {
   readonly residentMb: number;
 }
 
-async function measureLoads(network: TestNetwork): Promise<Loads> {
+async function measureLoads(network: TestNetwork, services: number): Promise<Loads> {
   const cleanup = new Cleanup();
   try {
     const ingress = await startKernelIngress(network, cleanup);
-    const listeners = Array.from({ length: SERVICES }, (_, service) => listenerOf(service));
-    // The first table, as after a start: 1,000 ports are opened, and the kernel gets all of it in one transaction.
+    const listeners = Array.from({ length: services }, (_, service) => listenerOf(service));
+    // The first table after a start: all ports are opened, and the kernel gets the rules in one transaction.
     const loadS = await secondsOf(() => ingress.apply({ version: 2, listeners }, deadline()));
     const changes: number[] = [];
     let current = listeners;
@@ -88,10 +99,11 @@ async function measureLoads(network: TestNetwork): Promise<Loads> {
       );
     }
     const deadHostS = await secondsOf(() => ingress.setSuspectNodes(["n1"], deadline()));
-    await settled(network);
+    const lastPort = FIRST_PORT + services - 1;
+    await waitUntilSettled(network, lastPort);
     const hostBackS = await secondsOf(async () => {
       await ingress.setSuspectNodes([], deadline());
-      await until(() => lastChain(network).includes(`mod ${ENDPOINTS} `));
+      await until(() => chainOf(network, lastPort).includes(`mod ${ENDPOINTS} `));
     });
     const residentMb = residentBytes(ingress.process) / 1e6;
     return { loadS, changeS: median(changes), deadHostS, hostBackS, residentMb };
@@ -102,6 +114,7 @@ async function measureLoads(network: TestNetwork): Promise<Loads> {
 
 async function measureBalance(
   network: TestNetwork,
+  connections: number,
   cleanup: Cleanup,
 ): Promise<{ readonly all: number; readonly oneDead: number }> {
   const hosts = ["b", "c", "a"] as const;
@@ -124,7 +137,7 @@ async function measureBalance(
   const apply = (version: number): Promise<unknown> =>
     ingress.apply({ version, listeners: [{ ...listenerOf(0), port: PUBLISHED, endpoints }] }, deadline());
   const spread = async (parallel: number): Promise<number> => {
-    const options = { count: CONNECTIONS, parallel, timeoutMs: PATIENCE_MS };
+    const options = { count: connections, parallel, timeoutMs: PATIENCE_MS };
     const answers = await network.connectRepeatedly("client", ADDRESS.a, PUBLISHED, options);
     const byReplica = countAnswers(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
     if (Object.keys(byReplica).some((name) => !name.startsWith("r")))
@@ -134,7 +147,7 @@ async function measureBalance(
   };
   await apply(1);
   const all = await spread(32);
-  // Refused, and found out by each client's own repetition: nothing tells the kernel.
+  // The kernel does not know that this endpoint refuses connections: each client finds out when it sends its SYN again.
   await network.closeServer("b", 9_001);
   await apply(2);
   return { all, oneDead: await spread(128) };
@@ -162,14 +175,13 @@ function listenerOf(service: number): IngressListener {
   };
 }
 
-/** What is rewritten after the answer must not be part of the next measurement. */
-function settled(network: TestNetwork): Promise<void> {
-  return until(() => !lastChain(network).includes(`mod ${ENDPOINTS} `));
+/** Waits until the chains were rewritten, which happens after the reply and in the order of the ports. */
+function waitUntilSettled(network: TestNetwork, lastPort: number): Promise<void> {
+  return until(() => !chainOf(network, lastPort).includes(`mod ${ENDPOINTS} `));
 }
 
-/** Chains are rewritten in the order of the ports. */
-function lastChain(network: TestNetwork): string {
-  return network.run("a", "nft", "list", "chain", "ip", "berth", `port-tcp-${FIRST_PORT + SERVICES - 1}`);
+function chainOf(network: TestNetwork, port: number): string {
+  return network.run("a", "nft", "list", "chain", "ip", "berth", `port-tcp-${port}`);
 }
 
 async function until(check: () => boolean): Promise<void> {
@@ -187,4 +199,7 @@ function figure(name: string, unit: string, runs: readonly number[], atMost?: nu
   return figureOf({ name, unit, ...goal, runs });
 }
 
-await main();
+process.exitCode = await runBench(
+  { name: "dataplane", programs: { nft: ["nft", "--version"] }, measure },
+  process.argv.slice(2),
+);

@@ -1,16 +1,19 @@
 import type { BerthAndSwarmLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
-import { type DockerApi, filters } from "../docker-api.js";
-import { BASELINE_LABEL, type ContainerBody, startBaseline } from "../peer/docker-baseline.js";
+import { removeAll } from "../container-watch.js";
+import {
+  BASELINE_LABEL,
+  type BaselineNetwork,
+  type ContainerBody,
+  startBaseline,
+} from "../peer/docker-baseline.js";
 import { swarmLabel } from "../peer/swarm.js";
 import type { Deployer } from "./measure-deploy.js";
 
-/** The name of the stack, and of the Swarm's service. */
+/** The name of the stack, and of the Swarm service. */
 const NAME = "bench";
-/** Removing is not measured; this is fast enough and lets a busy daemon breathe. */
-const REMOVERS_PER_HOST = 4;
 
-/** A new stack with one service, as `berth stack deploy` makes it. */
+/** Deploys a new stack with one service, as `berth stack deploy` does. The stack gets a network of its own. */
 export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "berth",
@@ -21,41 +24,43 @@ export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Depl
   };
 }
 
-/** A new service, as `docker service create` makes it. */
+/** Creates an overlay network and a service in it, as `docker stack deploy` does. */
 export function swarmDeployer({ swarm, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "swarm",
     label: swarmLabel(NAME),
-    start: (replicas) => swarm.createService({ name: NAME, image, replicas, signal }),
+    start: async (replicas) => {
+      await swarm.createNetwork(NAME, signal);
+      await swarm.createService({ name: NAME, image, replicas, network: NAME, signal });
+    },
     runningTasks: () => swarm.runningTasks(NAME, signal),
     remove: () => swarm.removeService(NAME, signal),
+    cleanUp: () => swarm.removeNetwork(NAME, signal),
   };
 }
 
-/** The Docker API alone, with `concurrency` containers in the making at once on each host. */
-export function baselineDeployer(
-  arena: BerthAndSwarmLab,
-  body: ContainerBody,
-  concurrency: number,
+/**
+ * Creates a bridge network on each host and starts containers in it with the bare Docker API, at most `concurrency` at a
+ * time on each host. The network has the options of a stack's network, so that Docker does the same work.
+ */
+export function dockerDeployer(
+  { apis, signal }: BerthAndSwarmLab,
+  baseline: { readonly body: ContainerBody; readonly network: BaselineNetwork; readonly concurrency: number },
 ): Deployer {
-  const { apis, signal } = arena;
   return {
-    name: "floor",
+    name: "docker",
     label: BASELINE_LABEL,
-    start: (count) => startBaseline(apis, { count, body, concurrency, signal }),
-    remove: async () => {
-      await Promise.all(apis.map((api) => removeAll(api, BASELINE_LABEL, signal)));
+    start: async (count) => {
+      await Promise.all(
+        apis.map((api) => api.call("POST", "/networks/create", { body: baseline.network, signal })),
+      );
+      await startBaseline(apis, { count, ...baseline, signal });
+    },
+    remove: () => removeAll(apis, BASELINE_LABEL, signal),
+    cleanUp: async () => {
+      await Promise.all(
+        apis.map((api) => api.call("DELETE", `/networks/${baseline.network.Name}`, { signal })),
+      );
     },
   };
-}
-
-async function removeAll(api: DockerApi, label: string, signal: AbortSignal): Promise<void> {
-  const query = filters({ label: [label] });
-  const left = await api.get<{ Id: string }[]>(`/containers/json?all=1&${query}`, signal);
-  const work = async (): Promise<void> => {
-    for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      await api.call("DELETE", `/containers/${next.Id}?force=1`, { signal });
-    }
-  };
-  await Promise.all(Array.from({ length: REMOVERS_PER_HOST }, work));
 }

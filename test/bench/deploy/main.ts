@@ -1,109 +1,111 @@
-// 60 replicas over three Docker hosts: from the order to all of them running, and known to be running.
-// berth (`stack deploy` of a new stack), Docker Swarm (`service create` of a new service) and the Docker API alone
-// (the floor) take turns on the same daemons, with the same image and settings.
+// 60 replicas on three Docker hosts: from the order until all of them run and are reported as running.
+// berth (`stack deploy` of a new stack), Docker Swarm (`service create` in a new overlay network) and the bare Docker API
+// (in a new bridge network) take turns on the same daemons, with the same image and settings.
 import { type BerthAndSwarmLab, withBerthAndSwarmLab } from "../bench-lab.js";
-import { filters } from "../docker-api.js";
-import { bodyLike, type ContainerBody } from "../peer/docker-baseline.js";
+import { type Baseline, baselineLike } from "../peer/docker-baseline.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
-import { baselineDeployer, berthDeployer, swarmDeployer } from "./deployers.js";
+import { berthDeployer, dockerDeployer, swarmDeployer } from "./deployers.js";
 import { type Deployer, type DeployResult, type DeployTime, measureDeploy } from "./measure-deploy.js";
 
-const REPLICAS = 60;
-/** Enough for every host to have started a few: caches, compiled code and connections are warm afterwards. */
-const WARM_UP_REPLICAS = 12;
-/** The last: all of them at once, as Swarm does it. */
-const FLOOR_CONCURRENCIES = [1, 2, 4, 8, 20];
-/** Swarm at its fastest: one manager needs no one's agreement. berth has one server here, too. */
-const SWARM_MANAGERS = 1;
-const RATIO_TO_FLOOR_GOAL = 1.1;
+interface Size {
+  readonly replicas: number;
+  /** Enough for each host to start a few: caches, compiled code and connections are warm afterwards. */
+  readonly warmUpReplicas: number;
+  /** Containers that the bare API starts at the same time on each host. The fastest becomes the baseline. */
+  readonly concurrencies: readonly number[];
+}
 
-type Who = "floor" | "berth" | "swarm";
-type Contenders = Readonly<Record<Who, Deployer>>;
-type Round = Readonly<Record<Who, DeployResult>>;
+/** Swarm starts all containers of a host at once, as the last concurrency does. */
+const FULL: Size = { replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
+const SMOKE: Size = { replicas: 6, warmUpReplicas: 3, concurrencies: [2] };
+/** Swarm is fastest with one manager, which needs no quorum. berth has one server here too. */
+const SWARM_MANAGERS = 1;
+const RATIO_TO_DOCKER_GOAL = 1.1;
+
+type DeployerName = "docker" | "berth" | "swarm";
+type Deployers = Readonly<Record<DeployerName, Deployer>>;
+type Round = Readonly<Record<DeployerName, DeployResult>>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  return withBerthAndSwarmLab({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (arena) => {
-    const contenders = await prepare(arena);
+  const size = context.isSmoke ? SMOKE : FULL;
+  return withBerthAndSwarmLab({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (lab) => {
+    const deployers = await prepare(lab, size);
     const rounds: Round[] = [];
-    for (let run = 1; run <= arena.runs; run += 1) {
-      const floor = await measureOne(arena, contenders.floor, run);
-      const berth = await measureOne(arena, contenders.berth, run);
-      const swarm = await measureOne(arena, contenders.swarm, run);
-      rounds.push({ floor, berth, swarm });
+    for (let run = 1; run <= lab.runs; run += 1) {
+      const measureOne = (deployer: Deployer): Promise<DeployResult> =>
+        measureAndReport(lab, deployer, { run, count: size.replicas });
+      const docker = await measureOne(deployers.docker);
+      const berth = await measureOne(deployers.berth);
+      const swarm = await measureOne(deployers.swarm);
+      rounds.push({ docker, berth, swarm });
     }
     return figuresOf(rounds);
   });
 }
 
-/** Warms everybody up. The floor then starts what berth starts, at the pace that suits this machine best. */
-async function prepare(arena: BerthAndSwarmLab): Promise<Contenders> {
-  const berth = berthDeployer(arena);
-  const swarm = swarmDeployer(arena);
-  const body: ContainerBody[] = [];
-  const copyOne = async (): Promise<void> => {
-    body.push(await bodyOfFirst(arena, berth.label));
+/** Warms up berth and Swarm, copies one of berth's containers, and finds the concurrency that suits this machine. */
+async function prepare(lab: BerthAndSwarmLab, size: Size): Promise<Deployers> {
+  const berth = berthDeployer(lab);
+  const swarm = swarmDeployer(lab);
+  const baselines: Baseline[] = [];
+  const copyFirst = async (): Promise<void> => {
+    baselines.push(await baselineLike(lab.apis, berth.label));
   };
-  arena.progress("warming up");
-  await measureDeploy(arena, berth, { count: WARM_UP_REPLICAS, whileRunning: copyOne });
-  await measureDeploy(arena, swarm, { count: WARM_UP_REPLICAS });
-  return { floor: await bestFloor(arena, body[0] ?? {}), berth, swarm };
+  lab.progress("warming up");
+  await measureDeploy(lab, berth, { count: size.warmUpReplicas, whileRunning: copyFirst });
+  await measureDeploy(lab, swarm, { count: size.warmUpReplicas });
+  const [baseline] = baselines;
+  if (baseline === undefined) throw new Error("no container to copy");
+  return { docker: await fastestBaseline(lab, baseline, size), berth, swarm };
 }
 
-async function bodyOfFirst({ apis, signal }: BerthAndSwarmLab, label: string): Promise<ContainerBody> {
-  for (const api of apis) {
-    const [first] = await api.get<{ Id: string }[]>(
-      `/containers/json?${filters({ label: [label] })}`,
-      signal,
-    );
-    if (first !== undefined) return bodyLike(api, first.Id);
+async function fastestBaseline(lab: BerthAndSwarmLab, baseline: Baseline, size: Size): Promise<Deployer> {
+  const tried: { deployer: Deployer; seconds: number }[] = [];
+  for (const concurrency of size.concurrencies) {
+    const deployer = dockerDeployer(lab, { ...baseline, concurrency });
+    const { confirmedS: seconds } = await measureDeploy(lab, deployer, { count: size.replicas });
+    lab.progress(`Docker API, ${concurrency} at a time on each host: ${seconds.toFixed(2)} s`);
+    tried.push({ deployer, seconds });
   }
-  throw new Error(`no container carries ${label}`);
+  return tried.reduce((best, next) => (next.seconds < best.seconds ? next : best)).deployer;
 }
 
-async function bestFloor(arena: BerthAndSwarmLab, body: ContainerBody): Promise<Deployer> {
-  const tried: { contender: Deployer; seconds: number }[] = [];
-  for (const concurrency of FLOOR_CONCURRENCIES) {
-    const contender = baselineDeployer(arena, body, concurrency);
-    const { confirmedS: seconds } = await measureDeploy(arena, contender, { count: REPLICAS });
-    arena.progress(`floor with ${concurrency} at once on each host: ${seconds.toFixed(2)} s`);
-    tried.push({ contender, seconds });
-  }
-  return tried.reduce((best, next) => (next.seconds < best.seconds ? next : best)).contender;
-}
-
-async function measureOne(arena: BerthAndSwarmLab, contender: Deployer, run: number): Promise<DeployResult> {
-  const result = await measureDeploy(arena, contender, { count: REPLICAS });
+async function measureAndReport(
+  lab: BerthAndSwarmLab,
+  deployer: Deployer,
+  { run, count }: { readonly run: number; readonly count: number },
+): Promise<DeployResult> {
+  const result = await measureDeploy(lab, deployer, { count });
   const { acceptedS, firstStartS, lastStartS, confirmedS, cpuSeconds } = result;
-  const steps = `taken ${acceptedS.toFixed(2)}, starts ${firstStartS.toFixed(2)} to ${lastStartS.toFixed(2)}`;
+  const steps = `accepted ${acceptedS.toFixed(2)}, starts ${firstStartS.toFixed(2)} to ${lastStartS.toFixed(2)}`;
   const cpu = [...cpuSeconds].map(([program, seconds]) => `${program} ${seconds.toFixed(2)}`).join(", ");
-  arena.progress(
-    `run ${run} ${contender.name.padEnd(5)} ${confirmedS.toFixed(2)} s (${steps}; cpu s: ${cpu})`,
-  );
+  lab.progress(`run ${run} ${deployer.name.padEnd(6)} ${confirmedS.toFixed(2)} s (${steps}; CPU s: ${cpu})`);
   return result;
 }
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
-  const runsOf = (who: Who, what: keyof DeployTime): number[] => rounds.map((round) => round[who][what]);
-  // Within a round, so that a machine that gets slower over time is slower for both.
-  const ratio = (who: Who, to: Who): number[] =>
-    rounds.map((round) => round[who].confirmedS / round[to].confirmedS);
-  const seconds = (name: string, what: keyof DeployTime): Figure =>
+  const runsOf = (name: DeployerName, time: keyof DeployTime): number[] =>
+    rounds.map((round) => round[name][time]);
+  // Ratios are formed within a round: a machine that becomes slower affects both.
+  const ratio = (name: DeployerName, to: DeployerName): number[] =>
+    rounds.map((round) => round[name].confirmedS / round[to].confirmedS);
+  const seconds = (name: string, time: keyof DeployTime): Figure =>
     figureOf({
       name,
       unit: "s",
-      peer: { floor: median(runsOf("floor", what)), swarm: median(runsOf("swarm", what)) },
-      runs: runsOf("berth", what),
+      peer: { docker: median(runsOf("docker", time)), swarm: median(runsOf("swarm", time)) },
+      runs: runsOf("berth", time),
     });
-  const cpuOf = (who: Who): number[] =>
-    rounds.map((round) => [...round[who].cpuSeconds.values()].reduce((sum, seconds) => sum + seconds, 0));
+  const cpuOf = (name: DeployerName): number[] =>
+    rounds.map((round) => [...round[name].cpuSeconds.values()].reduce((sum, used) => sum + used, 0));
   return [
     figureOf({
-      name: "deploy.ratio_to_floor",
+      name: "deploy.ratio_to_docker",
       unit: "x",
-      goal: { kind: "at-most", value: RATIO_TO_FLOOR_GOAL },
-      peer: { swarm: median(ratio("swarm", "floor")) },
-      runs: ratio("berth", "floor"),
+      goal: { kind: "at-most", value: RATIO_TO_DOCKER_GOAL },
+      peer: { swarm: median(ratio("swarm", "docker")) },
+      runs: ratio("berth", "docker"),
     }),
     figureOf({ name: "deploy.ratio_to_swarm", unit: "x", runs: ratio("berth", "swarm") }),
     seconds("deploy.all_running_s", "confirmedS"),
@@ -111,7 +113,7 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     figureOf({
       name: "deploy.cpu_s",
       unit: "s",
-      peer: { floor: median(cpuOf("floor")), swarm: median(cpuOf("swarm")) },
+      peer: { docker: median(cpuOf("docker")), swarm: median(cpuOf("swarm")) },
       runs: cpuOf("berth"),
     }),
   ];

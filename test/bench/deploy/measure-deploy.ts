@@ -4,72 +4,79 @@ import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { cpuByProgram, cpuSince } from "../process-usage.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
 
-/** Twenty times what a healthy run takes. */
+/** Twenty times what a deployment takes. */
 const RUNNING_TIMEOUT_MS = 120_000;
 /** Sixty containers with their grace periods. */
 const GONE_TIMEOUT_MS = 120_000;
 
-/** Somebody who starts replicas over the hosts: berth, Swarm, or nobody but Docker itself. */
+/** A program that starts replicas on the hosts of a lab: berth, Docker Swarm, or a client of the bare Docker API. */
 export interface Deployer {
   readonly name: string;
-  /** Carried by its containers alone. */
+  /** A label that only its containers have. */
   readonly label: string;
-  /** Returns when the order has been taken. */
+  /** Resolves when the order is accepted. */
   readonly start: (count: number) => Promise<void>;
-  /** Containers that it says are running. The floor has no word of its own: it is done when its calls have returned. */
+  /** Returns how many containers it reports as running. Undefined for the bare API, which reports nothing later. */
   readonly runningTasks?: () => Promise<number>;
   readonly remove: () => Promise<void>;
+  /** Removes what is left when all containers are gone. */
+  readonly cleanUp?: () => Promise<void>;
 }
 
-/** All in seconds from the order. */
+/** Times in seconds since the order. */
 export interface DeployTime {
-  /** The order was taken: the command line returned. */
+  /** The order was accepted: the command line returned. */
   readonly acceptedS: number;
   /** Docker started the first and the last container. */
   readonly firstStartS: number;
   readonly lastStartS: number;
-  /** The contender itself knew that all of them ran. */
+  /** The deployer reported that all containers run. */
   readonly confirmedS: number;
 }
 
 export interface DeployResult extends DeployTime {
-  /** Processor seconds of each kind of program, the containers' own apart. */
+  /** CPU seconds of each kind of program, without those of the containers. */
   readonly cpuSeconds: ReadonlyMap<string, number>;
 }
 
 export interface MeasureOptions {
   readonly count: number;
-  /** Called when all run, before they are removed again. */
+  /** Called when all containers run, before they are removed. */
   readonly whileRunning?: () => Promise<void>;
 }
 
-/** Lets a contender start `count` containers on a quiet machine, and has them removed again. */
+/** Waits until the machine is idle, measures a deployment of `count` containers, and removes them again. */
 export async function measureDeploy(
-  arena: BerthAndSwarmLab,
-  contender: Deployer,
+  berthLab: BerthAndSwarmLab,
+  deployer: Deployer,
   options: MeasureOptions,
 ): Promise<DeployResult> {
-  const { lab, apis, signal } = arena;
+  const { lab, apis, signal } = berthLab;
   await waitUntilIdle(signal);
   const before = cpuByProgram(lab);
-  const time = await timeStart(arena, contender, options.count);
+  const time = await timeStart(berthLab, deployer, options.count);
   const cpuSeconds = cpuSince(before, cpuByProgram(lab));
   await options.whileRunning?.();
-  await contender.remove();
-  await waitUntilGone(apis, contender.label, { timeoutMs: GONE_TIMEOUT_MS, signal });
+  await deployer.remove();
+  await waitUntilGone(apis, deployer.label, { timeoutMs: GONE_TIMEOUT_MS, signal });
+  await deployer.cleanUp?.();
   return { ...time, cpuSeconds };
 }
 
-async function timeStart(arena: BerthAndSwarmLab, contender: Deployer, count: number): Promise<DeployTime> {
-  const { apis, signal } = arena;
-  const watch = await watchContainers(apis, contender.label);
+async function timeStart(
+  { apis, signal }: BerthAndSwarmLab,
+  deployer: Deployer,
+  count: number,
+): Promise<DeployTime> {
+  const watch = await watchContainers(apis, deployer.label);
   try {
     const orderedAtMs = Date.now();
     const since = (atMs: number): number => (atMs - orderedAtMs) / 1_000;
-    await contender.start(count);
+    await deployer.start(count);
     const acceptedAtMs = Date.now();
     const lastStartMs = await watch.reach(count, { timeoutMs: RUNNING_TIMEOUT_MS, signal });
-    const confirmedAtMs = await confirmedAt(contender, { count, signal, acceptedAtMs });
+    const confirmedAtMs =
+      deployer.runningTasks === undefined ? acceptedAtMs : await confirm(deployer, count, signal);
     return {
       acceptedS: since(acceptedAtMs),
       firstStartS: since(watch.startsMs()[0] ?? lastStartMs),
@@ -81,18 +88,14 @@ async function timeStart(arena: BerthAndSwarmLab, contender: Deployer, count: nu
   }
 }
 
-/** Asks only once Docker runs everything: being asked must not slow anybody down. */
-async function confirmedAt(
-  { name, runningTasks: runningByItsWord }: Deployer,
-  {
-    count,
-    signal,
-    acceptedAtMs,
-  }: { readonly count: number; readonly signal: AbortSignal; readonly acceptedAtMs: number },
+/** Waits for the deployer's own report. Called when all containers run, so that queries do not slow the deployment. */
+async function confirm(
+  { name, runningTasks }: Deployer,
+  count: number,
+  signal: AbortSignal,
 ): Promise<number> {
-  if (runningByItsWord === undefined) return acceptedAtMs;
-  await waitUntil(async () => (await runningByItsWord()) >= count, {
-    what: `${name} to know that all ${count} run`,
+  await waitUntil(async () => ((await runningTasks?.()) ?? 0) >= count, {
+    what: `${name} to report ${count} running tasks`,
     timeoutMs: RUNNING_TIMEOUT_MS,
     signal,
   });

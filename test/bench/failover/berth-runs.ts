@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { BerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { waitUntilRunning, watchContainers } from "../container-watch.js";
 import { DockerApi } from "../docker-api.js";
-import { type RequestResult, startLoad } from "../load.js";
+import { type RequestResult, requestOnce, startLoad, type Target } from "../load-generator.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { FalseAlarm, HostLoss, Scenario } from "./scenarios.js";
-import { untilAllAnswer } from "./traffic.js";
 
 /** The name of the stack, and of the Swarm's service. */
 export const STACK = "bench";
@@ -21,6 +21,7 @@ const REQUEST_TIMEOUT_MS = 2_000;
 /** Traffic before the fault and after the last replacement: both must be without failures, too. */
 const MARGIN_MS = 1_000;
 const RUNNING_TIMEOUT_MS = 120_000;
+const REPLY_TIMEOUT_MS = 30_000;
 /** For what the machine still does of its own after a deployment. */
 export const QUIET_TIMEOUT_MS = 3_000;
 
@@ -34,7 +35,7 @@ export interface BerthRun {
   /** Everything asked of the published port, from before the fault until after it. */
   readonly requests: readonly RequestResult[];
   /** Requests sent later must all be answered: the time of the cut, or 0. */
-  readonly excusedUntilMs: number;
+  readonly severedAtMs: number;
 }
 
 /** Does to a stack what the scenario says while it serves. Stack and hosts stay as the fault left them. */
@@ -46,15 +47,15 @@ export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<B
   // In a scare the host itself is asked: what serves there must go on.
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
-  await untilAllAnswer(target, REPLICAS, signal);
+  await waitUntilAllAnswer(target, signal);
   await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
-  const load = startLoad({ ...target, perSecond: REQUESTS_PER_SECOND });
+  const load = startLoad({ ...target, addresses: [target.address], perSecond: REQUESTS_PER_SECOND });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const outcome =
       scenario.kind === "loss" ? await lose(stage, scenario, victim) : await scare(stage, scenario, victim);
     await sleep(MARGIN_MS, undefined, { signal });
-    return { scenario: scenario.name, ...outcome, requests: await load.stop() };
+    return { scenario: scenario.name, ...outcome, requests: (await load.stop()).results };
   } finally {
     await load.stop();
   }
@@ -97,7 +98,7 @@ function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost
   return victim;
 }
 
-type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "excusedUntilMs">;
+type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "severedAtMs">;
 
 async function lose({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost): Promise<Outcome> {
   const survivors = lab.hosts
@@ -109,7 +110,7 @@ async function lose({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost):
     const options = { loss, victim, survivors, label: berthLabel(STACK), replicas: REPLICAS, signal };
     const times = await loseHost(options);
     const starts = watch.startsMs().length;
-    return { times, wrongStarts: starts - (REPLICAS - staying), excusedUntilMs: times.cutByMs };
+    return { times, wrongStarts: starts - (REPLICAS - staying), severedAtMs: times.cutByMs };
   } finally {
     watch.close();
     for (const api of survivors) api.close();
@@ -123,8 +124,19 @@ async function scare({ apis, signal }: BerthLab, fault: FalseAlarm, host: LabHos
     await sleep(fault.lastsMs, undefined, { signal });
     await fault.end(host);
     await sleep(fault.aftermathMs, undefined, { signal });
-    return { times: undefined, wrongStarts: watch.startsMs().length, excusedUntilMs: 0 };
+    return { times: undefined, wrongStarts: watch.startsMs().length, severedAtMs: 0 };
   } finally {
     watch.close();
   }
+}
+
+/** Waits until every replica has answered at the published port, so that the host's table is complete. */
+async function waitUntilAllAnswer(target: Target, signal: AbortSignal): Promise<void> {
+  const replicas = new Set<string>();
+  const allAnswered = async (): Promise<boolean> => {
+    const { failure, body } = await requestOnce(target);
+    if (failure === "") replicas.add(body);
+    return replicas.size >= REPLICAS;
+  };
+  await waitUntil(allAnswered, { what: "every replica to answer", timeoutMs: REPLY_TIMEOUT_MS, signal });
 }

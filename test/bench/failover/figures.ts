@@ -1,8 +1,8 @@
-import { type Figure, figureOf, median } from "../report.js";
+import { failuresOf } from "../load-report.js";
+import { type Figure, figureOf, median, worstOf } from "../report.js";
 import type { BerthRun } from "./berth-runs.js";
 import type { LossTimes } from "./lose-host.js";
 import type { HostLoss, Scenario } from "./scenarios.js";
-import { failuresOf } from "./traffic.js";
 
 /** Seconds until everything runs again: what the project promises. */
 const GOALS_S: Readonly<Record<HostLoss["name"], number | undefined>> = { worker: 2, cable: 2, leader: 5 };
@@ -73,21 +73,19 @@ function falseDeaths({ berth, scenarios }: Results): Figure {
 
 function requestsOf({ berth }: Results, { kind, name }: Scenario): Figure[] {
   const runs = berth.filter(({ scenario }) => scenario === name);
-  const failures = runs.map(({ requests, excusedUntilMs }) => failuresOf(requests, excusedUntilMs));
-  const failed = worstOf({
+  const failures = runs.map(({ requests, severedAtMs }) => failuresOf(requests, severedAtMs));
+  const failedFigure = worstOf({
     name: `failover.${name}_failed_requests`,
     unit: "requests",
     goal: { kind: "at-most", value: 0 },
-    runs: failures.map(({ afterCut }) => afterCut.length),
+    runs: failures.map(({ failed }) => failed.length),
   });
-  if (kind === "scare") return [failed];
+  if (kind === "scare") return [failedFigure];
   const severed = failures.map((each) => each.severed.length);
-  return [failed, worstOf({ name: `failover.${name}_severed_requests`, unit: "requests", runs: severed })];
-}
-
-/** A median would hide what must never happen. */
-function worstOf(figure: Omit<Figure, "value">): Figure {
-  return { ...figure, value: Math.max(...figure.runs) };
+  return [
+    failedFigure,
+    worstOf({ name: `failover.${name}_severed_requests`, unit: "requests", runs: severed }),
+  ];
 }
 
 function timesIn(runs: readonly BerthRun[], name: HostLoss["name"]): readonly LossTimes[] {

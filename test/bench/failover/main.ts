@@ -1,10 +1,10 @@
-// A stack loses a host in several ways while it serves, and is scared in others that cost it nothing: how long until
-// its replicas run elsewhere, how many are started for no reason, and how many requests fail. Docker Swarm loses hosts
-// of the same lab in turn. Its routing mesh needs IPVS, which such a lab cannot promise, so that its requests are not
-// counted.
+// How long it takes until the replicas of a lost host run on other hosts, how many replicas are replaced although no host
+// was lost, and how many requests fail. Docker Swarm loses hosts of the same lab in turn. Requests to Swarm are not
+// counted: its routing mesh needs IPVS, which a lab may not have.
 import { type BerthLab, withBerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { removeAll, waitUntilGone } from "../container-watch.js";
+import { describeLoad } from "../load-report.js";
 import { swarmLabel } from "../peer/swarm.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
@@ -13,17 +13,19 @@ import { figuresOf } from "./figures.js";
 import type { LossTimes } from "./lose-host.js";
 import { type HostLoss, parseScenarios, SCENARIOS } from "./scenarios.js";
 import { loseOnSwarm } from "./swarm-runs.js";
-import { describeTraffic } from "./traffic.js";
 
-/** Each takes Swarm two minutes, and comes out much the same. */
+/** A loss on Swarm takes two minutes, and the times hardly differ. */
 const DEFAULT_PEER_RUNS = 2;
+const SMOKE_SCENARIOS = "worker,agent_killed";
 const GONE_TIMEOUT_MS = 120_000;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const scenarios = parseScenarios(context.options.scenario);
-  const peerRuns = Number(context.options["peer-runs"] ?? Math.min(DEFAULT_PEER_RUNS, context.runs));
+  const { isSmoke, options } = context;
+  const scenarios = parseScenarios(options.scenario ?? (isSmoke ? SMOKE_SCENARIOS : undefined));
+  const defaultPeerRuns = isSmoke ? 0 : Math.min(DEFAULT_PEER_RUNS, context.runs);
+  const peerRuns = Number(options["peer-runs"] ?? defaultPeerRuns);
   if (!(Number.isInteger(peerRuns) && peerRuns >= 0 && peerRuns <= context.runs)) {
-    throw new Error(`--peer-runs takes 0 to --runs, not "${context.options["peer-runs"]}"`);
+    throw new Error(`invalid --peer-runs "${options["peer-runs"]}": use 0 to the value of --runs`);
   }
   const losses = scenarios.filter((scenario) => scenario.kind === "loss");
   return withBerthLab({ tag: "f", servers: SERVERS }, context, async (stage) => {
@@ -63,14 +65,14 @@ async function restore({ lab, stacks, signal }: BerthLab): Promise<void> {
     }),
   );
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
-  await stacks.untilReady(signal);
+  await stacks.waitUntilReady(signal);
 }
 
-function describe({ times, wrongStarts, requests, excusedUntilMs }: BerthRun): string {
+function describe({ times, wrongStarts, requests, severedAtMs }: BerthRun): string {
   const parts = [
     ...(times === undefined ? [] : [describeTimes(times)]),
     `${wrongStarts} wrong replacements`,
-    describeTraffic(requests, excusedUntilMs),
+    describeLoad(requests, { severedAtMs, originMs: severedAtMs || (requests[0]?.sentAtMs ?? 0) }),
   ];
   return parts.join("; ");
 }

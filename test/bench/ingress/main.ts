@@ -1,17 +1,11 @@
+// berth's ingress, through its user-space proxy and on the kernel path, next to HAProxy (tcp mode, one thread), nginx
+// (stream, one worker) and the backend itself.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import {
-  describeMachine,
-  type Figure,
-  figureOf,
-  median,
-  printTable,
-  type Report,
-  writeReport,
-} from "../report.js";
-import { createNetwork } from "./bench-network.js";
+import { type Figure, figureOf, median } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { type BenchNetwork, createNetwork } from "./bench-network.js";
 import {
   BERTH_PORT,
   BIG_PATH,
@@ -33,9 +27,11 @@ const SCENARIOS = [
   { name: "big_32", connection: "keep-alive", connections: 32, path: BIG_PATH },
 ] as const;
 
+const SMOKE_SCENARIOS: readonly string[] = ["keepalive_32", "close_1"];
+
 interface Measured {
   readonly rate: number;
-  /** CPU time of the proxy's process for one request, in microseconds. */
+  /** CPU time of the proxy process per request, in microseconds. */
   readonly cpuUs: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -49,73 +45,61 @@ interface Slice {
 }
 type Results = Readonly<Record<Target, Measured>>;
 
-/** The least that counts as being as good as HAProxy, with one core each; and what the kernel has to be better. */
+/** The user-space proxy should come close to HAProxy with one core each; the kernel path should beat it. */
 const USERSPACE_GOAL = { kind: "at-least", value: 0.9 } as const;
 const KERNEL_GOAL = { kind: "at-least", value: 1.25 } as const;
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "string" },
-    runs: { type: "string", default: "5" },
-    seconds: { type: "string", default: "3" },
-    /** `net`: berth's transport for a Node without the raw handles. */
-    transport: { type: "string", default: "raw" },
-  },
-});
-
-/** A target is measured in slices that take turns with the other targets', so that a disturbance hits them all. */
+/** A target is measured in slices that alternate with those of the other targets, so that a disturbance affects all. */
 const SLICE_SECONDS = 1;
+const SECONDS = 3;
+const DEFAULT_RUNS = 5;
+const TRANSPORTS = ["raw", "net"];
 
 /**
- * berth's ingress, by its process and by the kernel, beside HAProxy (tcp mode, one thread, round robin), nginx (stream,
- * one worker) and the backend itself.
- * A run is one measurement of every target in every scenario, in an order that moves on from run to run:
- * what disturbs the machine disturbs them alike, and only ratios within one run are formed.
+ * Measures each target in each scenario once per run, in an order that rotates. What disturbs the machine affects all
+ * targets alike, and ratios are formed within one run only.
  */
-async function main(signal: AbortSignal): Promise<void> {
+async function measure({
+  runs: count,
+  isSmoke,
+  options,
+  signal,
+  progress,
+}: BenchContext): Promise<readonly Figure[]> {
+  const seconds = Number(options.seconds ?? (isSmoke ? SLICE_SECONDS : SECONDS));
+  const { transport = "raw" } = options;
+  if (!TRANSPORTS.includes(transport)) {
+    throw new Error(`invalid --transport "${transport}": use ${TRANSPORTS.join(" or ")}`);
+  }
+  const scenarios = isSmoke ? SCENARIOS.filter(({ name }) => SMOKE_SCENARIOS.includes(name)) : SCENARIOS;
   const folder = mkdtempSync(join(tmpdir(), "berth-bench-"));
   const network = createNetwork();
   const programs = new Programs(network, folder);
   try {
-    await programs.startBackends();
-    await programs.startHaproxy();
-    await programs.startNginxStream();
-    await programs.startBerth(["--transport", values.transport], signal);
-    await programs.startKernel(signal);
-    const bases: Record<Target, string> = {
-      kernel: `http://${network.address("router", "client")}:${BERTH_PORT}`,
-      berth: `http://${network.address("proxy", "client")}:${BERTH_PORT}`,
-      haproxy: `http://${network.address("proxy", "client")}:${HAPROXY_PORT}`,
-      nginx: `http://${network.address("proxy", "client")}:${NGINX_PORT}`,
-      direct: `http://${network.address("backend", "client")}:8001`,
-    };
-    const measure = async (target: Target, load: Omit<Load, "url"> & { path: string }): Promise<Slice> => {
-      const beforeMs = programs.cpuMs(target);
-      const url = `${bases[target]}${load.path}`;
-      const result = await measureLoad(network, { ...load, url }, signal);
-      return { ...result, cpuMs: programs.cpuMs(target) - beforeMs };
-    };
-
+    await startPrograms(programs, transport, signal);
+    const measureTarget = targetMeter(network, programs, signal);
     const [warmUp] = SCENARIOS;
-    for (const target of TARGETS) await measure(target, { ...warmUp, seconds: 1 });
+    for (const target of TARGETS) await measureTarget(target, { ...warmUp, seconds: SLICE_SECONDS });
     const runs: Record<string, Results>[] = [];
-    for (let run = 0; run < Number(values.runs); run += 1) {
+    for (let run = 0; run < count; run += 1) {
       const results: Record<string, Results> = {};
-      for (const scenario of SCENARIOS) {
+      for (const scenario of scenarios) {
         const slices = perTarget((): Slice[] => []);
-        for (let slice = 0; slice < Number(values.seconds); slice += SLICE_SECONDS) {
+        for (let slice = 0; slice < seconds; slice += SLICE_SECONDS) {
           for (const target of rotate(TARGETS, run + slice)) {
-            slices[target].push(await measure(target, { ...scenario, seconds: SLICE_SECONDS }));
+            slices[target].push(await measureTarget(target, { ...scenario, seconds: SLICE_SECONDS }));
           }
         }
         const result = perTarget((target) => summarize(slices[target]));
         results[scenario.name] = result;
         const rates = TARGETS.map((target) => `${target} ${Math.round(result[target].rate)}`);
-        progress(`run ${run + 1}/${values.runs} ${scenario.name}: ${rates.join(", ")} requests/s`);
+        progress(`run ${run + 1}/${count} ${scenario.name}: ${rates.join(", ")} requests/s`);
       }
       runs.push(results);
     }
-    publish(runs);
+    return scenarios.flatMap(({ name }) =>
+      figuresOf(name, runs.map((results) => results[name]).filter(isPresent)),
+    );
   } finally {
     await programs.stop();
     network.dispose();
@@ -123,17 +107,29 @@ async function main(signal: AbortSignal): Promise<void> {
   }
 }
 
-function publish(runs: readonly Record<string, Results>[]): void {
-  const figures = SCENARIOS.flatMap(({ name }) =>
-    figuresOf(name, runs.map((results) => results[name]).filter(isPresent)),
-  );
-  const report: Report = {
-    bench: "ingress",
-    machine: describeMachine({ haproxy: ["haproxy", "-v"], nginx: ["nginx", "-v"], wrk: ["wrk", "-v"] }),
-    figures,
+async function startPrograms(programs: Programs, transport: string, signal: AbortSignal): Promise<void> {
+  await programs.startBackends();
+  await programs.startHaproxy();
+  await programs.startNginxStream();
+  await programs.startBerth(["--transport", transport], signal);
+  await programs.startKernel(signal);
+}
+
+type MeasureTarget = (target: Target, load: Omit<Load, "url"> & { path: string }) => Promise<Slice>;
+
+function targetMeter(network: BenchNetwork, programs: Programs, signal: AbortSignal): MeasureTarget {
+  const bases: Record<Target, string> = {
+    kernel: `http://${network.address("router", "client")}:${BERTH_PORT}`,
+    berth: `http://${network.address("proxy", "client")}:${BERTH_PORT}`,
+    haproxy: `http://${network.address("proxy", "client")}:${HAPROXY_PORT}`,
+    nginx: `http://${network.address("proxy", "client")}:${NGINX_PORT}`,
+    direct: `http://${network.address("backend", "client")}:8001`,
   };
-  printTable(report);
-  if (values.json !== undefined) writeReport(values.json, report);
+  return async (target, load) => {
+    const beforeMs = programs.cpuMs(target);
+    const result = await measureLoad(network, { ...load, url: `${bases[target]}${load.path}` }, signal);
+    return { ...result, cpuMs: programs.cpuMs(target) - beforeMs };
+  };
 }
 
 function figuresOf(name: string, results: readonly Results[]): readonly Figure[] {
@@ -211,15 +207,13 @@ function isPresent<Value>(value: Value | undefined): value is Value {
   return value !== undefined;
 }
 
-function progress(line: string): void {
-  process.stderr.write(`${line}\n`);
-}
-
-const interrupted = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
-try {
-  await main(interrupted.signal);
-} catch (error) {
-  process.exitCode = interrupted.signal.aborted ? 130 : 1;
-  if (!interrupted.signal.aborted) throw error;
-}
+process.exitCode = await runBench(
+  {
+    name: "ingress",
+    programs: { haproxy: ["haproxy", "-v"], nginx: ["nginx", "-v"], wrk: ["wrk", "-v"] },
+    options: { seconds: "N", transport: TRANSPORTS.join("|") },
+    defaultRuns: DEFAULT_RUNS,
+    measure,
+  },
+  process.argv.slice(2),
+);

@@ -1,39 +1,92 @@
-import type { DockerApi } from "../docker-api.js";
+import { type DockerApi, filters } from "../docker-api.js";
 
-/** What identifies the floor's containers. */
-export const BASELINE_LABEL = "bench.floor";
-/** Labels by which an orchestrator knows its containers: with them, it would take the floor's for its own. */
-const FOREIGN_LABEL = /^(berth\.|com\.docker\.)/;
+/** The label of the baseline's containers. */
+export const BASELINE_LABEL = "bench.baseline";
+/** Labels by which orchestrators find their containers: with them, they would adopt those of the baseline. */
+const ORCHESTRATOR_LABEL = /^(berth\.|com\.docker\.)/;
+const NETWORK_NAME = "bench-baseline";
+/** Inside 10.0.0.0/8 every address may belong to the lab. */
+const NETWORK_SUBNET = "172.31.128.0/18";
+const BRIDGE_NAME_OPTION = "com.docker.network.bridge.name";
 
 /** The body of `POST /containers/create`. */
 export type ContainerBody = Readonly<Record<string, unknown>>;
+
+/** The body of `POST /networks/create`. */
+export interface BaselineNetwork {
+  readonly Name: string;
+  readonly Driver: string;
+  readonly Options: Readonly<Record<string, string>>;
+  readonly IPAM: { readonly Config: readonly { readonly Subnet: string }[] };
+}
 
 interface InspectedContainer {
   readonly Id: string;
   readonly Config: Readonly<Record<string, unknown>> & { readonly Labels: Readonly<Record<string, string>> };
   readonly HostConfig: Readonly<Record<string, unknown>>;
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, { readonly NetworkID: string }>> };
+}
+
+interface InspectedNetwork {
+  readonly Driver: string;
+  readonly Options: Readonly<Record<string, string>>;
+}
+
+export interface Baseline {
+  readonly body: ContainerBody;
+  readonly network: BaselineNetwork;
 }
 
 export interface BaselineOptions {
   readonly count: number;
   readonly body: ContainerBody;
-  /** Containers in the making at once on each host. */
+  /** Containers to start at the same time on each host. */
   readonly concurrency: number;
   readonly signal: AbortSignal;
 }
 
-/** What to send to Docker to get a container like this one, without the labels of the one who made it. */
-export async function bodyLike(api: DockerApi, id: string): Promise<ContainerBody> {
-  const { Id, Config, HostConfig } = await api.get<InspectedContainer>(`/containers/${id}/json`);
+/**
+ * Returns what Docker has to create for a container like the first one with this label: the container without its
+ * orchestrator's labels, and a network of the same kind as the one it is in.
+ */
+export async function baselineLike(apis: readonly DockerApi[], label: string): Promise<Baseline> {
+  for (const api of apis) {
+    const [first] = await api.get<{ Id: string }[]>(`/containers/json?${filters({ label: [label] })}`);
+    if (first !== undefined) return await copyOf(api, first.Id);
+  }
+  throw new Error(`no container has the label ${label}`);
+}
+
+async function copyOf(api: DockerApi, id: string): Promise<Baseline> {
+  const { Id, Config, HostConfig, NetworkSettings } = await api.get<InspectedContainer>(
+    `/containers/${id}/json`,
+  );
   const { Hostname, Labels, ...config } = Config;
-  const labels = Object.fromEntries(Object.entries(Labels).filter(([key]) => !FOREIGN_LABEL.test(key)));
+  const labels = Object.fromEntries(Object.entries(Labels).filter(([key]) => !ORCHESTRATOR_LABEL.test(key)));
   const ownHostname = Hostname === Id.slice(0, 12) ? {} : { Hostname };
-  return { ...config, ...ownHostname, Labels: { ...labels, [BASELINE_LABEL]: "1" }, HostConfig };
+  const [network] = Object.values(NetworkSettings.Networks);
+  if (network === undefined) throw new Error(`container ${id} is in no network`);
+  const { Driver, Options } = await api.get<InspectedNetwork>(`/networks/${network.NetworkID}`);
+  const { [BRIDGE_NAME_OPTION]: _, ...options } = Options;
+  return {
+    body: {
+      ...config,
+      ...ownHostname,
+      Labels: { ...labels, [BASELINE_LABEL]: "1" },
+      HostConfig: { ...HostConfig, NetworkMode: NETWORK_NAME },
+    },
+    network: {
+      Name: NETWORK_NAME,
+      Driver,
+      Options: options,
+      IPAM: { Config: [{ Subnet: NETWORK_SUBNET }] },
+    },
+  };
 }
 
 /**
- * The least that it takes to start containers: create and start, one call each, over the sockets of all hosts at once,
- * spread evenly, by somebody who knows everything beforehand.
+ * Starts containers with the fewest calls possible: create and start, over the sockets of all hosts at once, evenly
+ * spread. No orchestrator can be faster.
  */
 export async function startBaseline(apis: readonly DockerApi[], options: BaselineOptions): Promise<void> {
   const share = Math.ceil(options.count / apis.length);

@@ -8,8 +8,10 @@ import { DockerApi, filters } from "../docker-api.js";
 
 const SWARM_PORT = 2377;
 const READY_TIMEOUT_MS = 60_000;
+/** Swarm's own pool, 10.0.0.0/8, overlaps with the addresses of a lab. */
+const OVERLAY_SUBNET = "172.30.0.0/18";
 
-/** What identifies the containers of one service of the Swarm. */
+/** Returns the label of the containers of one Swarm service. */
 export const swarmLabel = (service: string): string => `com.docker.swarm.service.name=${service}`;
 
 interface SwarmNode {
@@ -26,46 +28,48 @@ export interface SwarmService {
   readonly name: string;
   readonly image: string;
   readonly replicas: number;
+  /** An overlay network to connect the containers to. */
+  readonly network?: string;
   readonly signal: AbortSignal;
 }
 
-/** Docker Swarm on the hosts of a lab: the first `managers` of them manage, all of them work. */
+/** Docker Swarm on the hosts of a lab: the first `managers` hosts are managers, all are workers. */
 export class Swarm {
   readonly #lab: Lab;
   readonly #apis: ReadonlyMap<string, DockerApi>;
-  #asked: string;
+  #askedHost: string;
 
   private constructor(lab: Lab) {
     this.#lab = lab;
-    this.#asked = lab.hosts[0]?.name ?? "";
+    this.#askedHost = lab.hosts[0]?.name ?? "";
     this.#apis = new Map(lab.hosts.map((host) => [host.name, new DockerApi(host.dockerSocket)]));
   }
 
   static async create(lab: Lab, managers: number, signal: AbortSignal): Promise<Swarm> {
     const swarm = new Swarm(lab);
     const [first, ...others] = lab.hosts;
-    if (first === undefined) throw new RangeError("a lab without hosts");
+    if (first === undefined) throw new RangeError("the lab has no hosts");
     const api = swarm.#api(first.name);
-    await api.call("POST", "/swarm/init", { body: whereAt(first.address), signal });
+    await api.call("POST", "/swarm/init", { body: swarmAddress(first.address), signal });
     const { JoinTokens } = await api.get<{ JoinTokens: { Manager: string; Worker: string } }>(
       "/swarm",
       signal,
     );
     for (const [index, host] of others.entries()) {
       const body = {
-        ...whereAt(host.address),
+        ...swarmAddress(host.address),
         RemoteAddrs: [`${first.address}:${SWARM_PORT}`],
         JoinToken: index + 1 < managers ? JoinTokens.Manager : JoinTokens.Worker,
       };
       await swarm.#api(host.name).call("POST", "/swarm/join", { body, signal });
     }
-    await swarm.untilReady(signal);
+    await swarm.waitUntilReady(signal);
     return swarm;
   }
 
   /**
-   * Disbands it: no host's Docker knows of a swarm afterwards, a host that is off will not either. Docker is killed for
-   * that, as a manager that is asked to leave takes ten seconds. Containers stay, stopped.
+   * Removes the swarm's state from all hosts, including those without power. The daemons are killed first: a manager
+   * takes ten seconds to leave in an orderly way. Stopped containers are left behind.
    */
   async disband(signal: AbortSignal): Promise<void> {
     this.close();
@@ -79,13 +83,13 @@ export class Swarm {
     );
   }
 
-  /** From now on this host's manager is asked: one that is not about to be lost. */
+  /** Selects the host whose manager answers further calls. */
   ask(host: string): void {
-    this.#asked = host;
+    this.#askedHost = host;
   }
 
-  /** Waits until every host of the lab is a working member, and every manager can vote. */
-  async untilReady(signal: AbortSignal): Promise<void> {
+  /** Waits until every host of the lab is ready and every manager is reachable. */
+  async waitUntilReady(signal: AbortSignal): Promise<void> {
     const ready = async (): Promise<boolean> => {
       const nodes = await this.#nodes(signal).catch(() => []);
       const working = nodes.filter(
@@ -97,7 +101,7 @@ export class Swarm {
     await waitUntil(ready, { what: "all hosts to be in the swarm", timeoutMs: READY_TIMEOUT_MS, signal });
   }
 
-  /** Name of the host whose manager leads. */
+  /** Returns the name of the host whose manager is the leader. */
   async leader(signal: AbortSignal): Promise<string> {
     const nodes = await this.#nodes(signal);
     const leader = nodes.find((node) => node.ManagerStatus?.Leader === true);
@@ -105,24 +109,43 @@ export class Swarm {
     return leader.Description.Hostname;
   }
 
-  /** `docker service create --detach`: returns when the swarm has taken the service in. */
-  async createService({ name, image, replicas, signal }: SwarmService): Promise<void> {
+  /** `docker service create --detach`: resolves when the manager has accepted the service. */
+  async createService({ name, image, replicas, network, signal }: SwarmService): Promise<void> {
     const flags = ["--detach", "--quiet", "--name", name, "--replicas", String(replicas)];
+    if (network !== undefined) flags.push("--network", network);
     await docker(this.#managerSocket(), ["service", "create", ...flags, image], signal);
   }
 
-  async scaleService(name: string, replicas: number, signal: AbortSignal): Promise<void> {
-    await docker(this.#managerSocket(), ["service", "scale", "--detach", `${name}=${replicas}`], signal);
+  /** `docker network create --driver overlay`. */
+  async createNetwork(name: string, signal: AbortSignal): Promise<void> {
+    await docker(
+      this.#managerSocket(),
+      ["network", "create", "--driver", "overlay", "--subnet", OVERLAY_SUBNET, name],
+      signal,
+    );
   }
 
-  /** Tasks that the swarm itself says are running. */
+  /** Retries while managers still count the tasks of a removed service as users of the network. */
+  async removeNetwork(name: string, signal: AbortSignal): Promise<void> {
+    const remove = async (): Promise<boolean> => {
+      try {
+        await this.#manager().call("DELETE", `/networks/${name}`, { signal });
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    await waitUntil(remove, { what: `network ${name} to be removed`, timeoutMs: READY_TIMEOUT_MS, signal });
+  }
+
+  /** Returns how many tasks the swarm reports as running. */
   async runningTasks(service: string, signal: AbortSignal): Promise<number> {
     const query = filters({ service: [service], "desired-state": ["running"] });
     const tasks = await this.#manager().get<SwarmTask[]>(`/tasks?${query}`, signal);
     return tasks.filter((task) => task.Status.State === "running").length;
   }
 
-  /** Asks for its removal; its containers go some time later. */
+  /** Requests the removal of a service. Its containers are removed later. */
   async removeService(name: string, signal: AbortSignal): Promise<void> {
     await this.#manager().call("DELETE", `/services/${name}`, { signal });
   }
@@ -135,9 +158,9 @@ export class Swarm {
     return this.#manager().get<SwarmNode[]>("/nodes", signal);
   }
 
-  /** The first host manages; who takes it away names another one to ask. */
+  /** The first host's manager, unless `ask` selected another. */
   #manager(): DockerApi {
-    return this.#api(this.#asked);
+    return this.#api(this.#askedHost);
   }
 
   #managerSocket(): string {
@@ -151,12 +174,12 @@ export class Swarm {
   }
 }
 
-/** Where a host's Docker keeps what it knows of the swarm. */
+/** Returns the directory in which a host's daemon stores the swarm's state. */
 function swarmDirOf(lab: Lab, host: string): string {
   return join(machinePaths(lab.name, host).dataDir, "docker", "swarm");
 }
 
-function whereAt(address: string): { ListenAddr: string; AdvertiseAddr: string } {
+function swarmAddress(address: string): { ListenAddr: string; AdvertiseAddr: string } {
   const at = `${address}:${SWARM_PORT}`;
   return { ListenAddr: at, AdvertiseAddr: at };
 }

@@ -6,12 +6,17 @@ import { type ScaleRun, type ScaleSize, scaleRun } from "./scale-run.js";
 const NODES = 1_000;
 const TASKS = 100_000;
 const SERVICES = 100;
+const SMOKE_NODES = 20;
+const SMOKE_TASKS = 200;
+/** A host pulls the image before its first container starts: reports follow the wave of assignments. */
+const FULL_TIMING = { startMs: 10_000, settleMs: 5_000, idleWindowMs: 10_000 };
+const SMOKE_TIMING = { startMs: 500, settleMs: 500, idleWindowMs: 1_000 };
 
 const ASSIGNED_PER_S_GOAL = 10_000;
 const NODE_LOSS_GOAL_MS = 100;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const size = sizeOf(context.options);
+  const size = sizeOf(context);
   const runs: ScaleRun[] = [];
   for (let run = 1; run <= context.runs; run += 1) {
     context.progress(`run ${run} of ${context.runs}`);
@@ -20,12 +25,15 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   return figuresOf(runs);
 }
 
-/** @throws what is wrong with an option */
-function sizeOf({ nodes = String(NODES), tasks = String(TASKS) }: BenchContext["options"]): ScaleSize {
-  const size = { nodes: Number(nodes), services: SERVICES, replicas: Number(tasks) / SERVICES };
-  if (!Number.isInteger(size.nodes) || size.nodes < 2) throw new Error("--nodes takes a number from 2");
+/** @throws Error when an option is invalid */
+function sizeOf({ options, isSmoke }: BenchContext): ScaleSize {
+  const { nodes = isSmoke ? SMOKE_NODES : NODES, tasks = isSmoke ? SMOKE_TASKS : TASKS } = options;
+  const timing = isSmoke ? SMOKE_TIMING : FULL_TIMING;
+  const size = { nodes: Number(nodes), services: SERVICES, replicas: Number(tasks) / SERVICES, ...timing };
+  if (!Number.isInteger(size.nodes) || size.nodes < 2)
+    throw new Error(`invalid --nodes "${nodes}": use 2 or more`);
   if (!Number.isInteger(size.replicas) || size.replicas < 1) {
-    throw new Error(`--tasks takes a multiple of ${SERVICES}: there are ${SERVICES} services`);
+    throw new Error(`invalid --tasks "${tasks}": use a multiple of ${SERVICES}, the number of services`);
   }
   return size;
 }

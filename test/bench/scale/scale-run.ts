@@ -19,6 +19,10 @@ export interface ScaleSize {
   readonly nodes: number;
   readonly services: number;
   readonly replicas: number;
+  /** How long a simulated host takes to report that a task runs. */
+  readonly startMs: number;
+  readonly settleMs: number;
+  readonly idleWindowMs: number;
 }
 
 export interface ScaleRun {
@@ -51,12 +55,8 @@ export interface CpuUse {
   readonly agents: number;
 }
 
-/** A host pulls the image before its first container starts: reports come after the wave of assignments. */
-const START_MS = 10_000;
 const PHASE_TIMEOUT_MS = 180_000;
 const DEPLOY_TIMEOUT_MS = 60_000;
-const SETTLE_MS = 5_000;
-const IDLE_WINDOW_MS = 10_000;
 const POLL_MS = 20;
 const PUBLISHED = "edge_web";
 const PUBLISHED_REPLICAS = 10;
@@ -95,7 +95,7 @@ async function measurePhases(
   const tally = new AgentCounters();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
   const tasks = size.services * size.replicas;
-  const agents = startAgents(size.nodes, { servers, tally, hosts });
+  const agents = startAgents(size, { servers, tally, hosts });
   await tally.waitUntil("all agents have their set", () => setsNow(tally) >= size.nodes, wait);
   progress(`${size.nodes} agents are connected`);
 
@@ -117,7 +117,7 @@ async function measurePhases(
     const runningAt = await tally.waitUntil("all tasks run", () => tally.stored >= tasks, wait);
     progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
     await tally.waitUntil("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
-    const idle = await idleUsage(leader, signal);
+    const idle = await idleUsage(leader, size, signal);
     const drainMs = await drainPublished({ calls: client.calls, tally, signal });
     progress(`tasks that every host sends connections to were told to stop after ${drainMs.toFixed(0)} ms`);
     const loss = await loseNode(agents, { calls: client.calls, tally, signal });
@@ -151,7 +151,7 @@ interface SimHost {
 const NOWHERE = "255.255.255.255";
 
 function startAgents(
-  count: number,
+  { nodes: count, startMs }: ScaleSize,
   {
     servers,
     tally,
@@ -167,7 +167,7 @@ function startAgents(
     const power = new AbortController();
     const addresses = servers.map(({ address }) => address);
     const address = index === 0 ? NOWHERE : "127.0.0.1";
-    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs: START_MS, observer: tally });
+    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs, observer: tally });
     void agent.run(AbortSignal.any([hosts, power.signal]));
     return { nodeId, power };
   });
@@ -241,16 +241,17 @@ const cpuSecondsOf = (pid = 0): number => usageOf({ pid, startTime: "" }).cpuSec
 
 async function idleUsage(
   { process }: ServerProcess,
+  { settleMs, idleWindowMs }: ScaleSize,
   signal: AbortSignal,
 ): Promise<{ readonly serverMb: number; readonly idleCpuPercent: number }> {
   const ref = { pid: process.pid ?? 0, startTime: "" };
-  await sleep(SETTLE_MS, undefined, { signal });
+  await sleep(settleMs, undefined, { signal });
   const before = usageOf(ref);
-  await sleep(IDLE_WINDOW_MS, undefined, { signal });
+  await sleep(idleWindowMs, undefined, { signal });
   const after = usageOf(ref);
   return {
     serverMb: after.rssBytes / 1e6,
-    idleCpuPercent: ((after.cpuSeconds - before.cpuSeconds) / (IDLE_WINDOW_MS / 1_000)) * 100,
+    idleCpuPercent: ((after.cpuSeconds - before.cpuSeconds) / (idleWindowMs / 1_000)) * 100,
   };
 }
 

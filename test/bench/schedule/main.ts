@@ -1,15 +1,15 @@
-// What deciding costs: the tasks of new services, each made and given its node, as plans. Nothing is written.
+// The time that the scheduler takes to plan the tasks of new services, with a node for each. Nothing is written.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type Shape, timePlacement } from "./time-placement.js";
-import { type SingleShape, timeReplacement } from "./time-replacement.js";
+import { type ReplacementShape, timeReplacement } from "./time-replacement.js";
 
 interface Measured extends Shape {
   readonly name: string;
   readonly goalMs?: number;
-  /** What SwarmKit's own benchmark of its scheduler says (its pull request 1550), in milliseconds. */
+  /** The published result of SwarmKit's scheduler benchmark (its pull request 1550), in milliseconds. */
   readonly swarmKitMs?: number;
 }
 
@@ -22,34 +22,35 @@ const SHAPES: readonly Measured[] = [
   { name: "1m_5k", tasks: 1_000_000, nodes: 5_000 },
 ];
 
-interface MeasuredSingle extends SingleShape {
+interface MeasuredReplacement extends ReplacementShape {
   readonly name: string;
   readonly goalUs?: number;
 }
 
-/** One task each: what is to be done many times at once when a node dies. */
-const SINGLES: readonly MeasuredSingle[] = [
+/** One lost task: the decision that is made many times at once when a node dies. */
+const REPLACEMENTS: readonly MeasuredReplacement[] = [
   { name: "single_1k", nodes: 1_000, replicas: 100, goalUs: 200 },
   { name: "single_10k", nodes: 10_000, replicas: 100 },
   { name: "single_everywhere_1k", nodes: 1_000, replicas: 1_000 },
 ];
 
-/** Their cost per task is to be the same. */
+/** Shapes that should cost the same per task. */
 const FLAT: readonly string[] = ["1k_1k", "10k_1k", "100k_1k", "1m_5k"];
 const FLATNESS_GOAL: Goal = { kind: "at-most", value: 1.5 };
-/** The engine compiles what it sees often. */
+/** V8 compiles hot code first. */
 const WARM_UPS = 2;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const { shapes, replacements } = context.isSmoke ? smoke() : { shapes: SHAPES, replacements: REPLACEMENTS };
   const runsByShape = new Map<string, readonly number[]>();
-  for (const shape of SHAPES)
+  for (const shape of shapes)
     runsByShape.set(shape.name, await repeat(shape.name, () => timePlacement(shape), context));
-  const singles: Figure[] = [];
-  for (const shape of SINGLES) {
+  const replacementFigures: Figure[] = [];
+  for (const shape of replacements) {
     const runs = await repeat(shape.name, () => timeReplacement(shape), { ...context, unit: "µs" });
     const goal: Goal | undefined =
       shape.goalUs === undefined ? undefined : { kind: "at-most", value: shape.goalUs };
-    singles.push(
+    replacementFigures.push(
       figureOf({
         name: `schedule.${shape.name}_us`,
         unit: "µs",
@@ -59,21 +60,32 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
     );
   }
   return [
-    ...SHAPES.flatMap((shape) => figuresOf(shape, runsByShape.get(shape.name) ?? [])),
-    ...singles,
-    flatness(runsByShape),
+    ...shapes.flatMap((shape) => figuresOf(shape, runsByShape.get(shape.name) ?? [])),
+    ...replacementFigures,
+    flatness(shapes, runsByShape),
   ];
 }
 
-/** What each run took, in the unit that `time` gives. */
+/** Returns the same benchmark in its smallest size. */
+function smoke(): {
+  readonly shapes: readonly Measured[];
+  readonly replacements: readonly MeasuredReplacement[];
+} {
+  return {
+    shapes: SHAPES.map((shape) => ({ ...shape, tasks: 100, nodes: 10 })),
+    replacements: REPLACEMENTS.map((shape) => ({ ...shape, nodes: 10, replicas: 20 })),
+  };
+}
+
+/** Returns the duration of each run, in the unit of `time`. */
 async function repeat(
   name: string,
   time: () => number,
-  { runs, signal, progress, unit = "ms" }: BenchContext & { readonly unit?: string },
+  { runs, isSmoke, signal, progress, unit = "ms" }: BenchContext & { readonly unit?: string },
 ): Promise<readonly number[]> {
   const took: number[] = [];
-  for (let run = -WARM_UPS; run < runs; run += 1) {
-    // Lets Ctrl-C be heard.
+  for (let run = isSmoke ? 0 : -WARM_UPS; run < runs; run += 1) {
+    // Lets the signal handler run.
     await new Promise((resolve) => setImmediate(resolve));
     signal.throwIfAborted();
     collectGarbage();
@@ -104,15 +116,15 @@ function figuresOf(
   ];
 }
 
-function flatness(runsByShape: ReadonlyMap<string, readonly number[]>): Figure {
-  const perTask = SHAPES.filter(({ name }) => FLAT.includes(name)).map(
-    ({ name, tasks }) => median(runsByShape.get(name) ?? []) / tasks,
-  );
+function flatness(shapes: readonly Measured[], runsByShape: ReadonlyMap<string, readonly number[]>): Figure {
+  const perTask = shapes
+    .filter(({ name }) => FLAT.includes(name))
+    .map(({ name, tasks }) => median(runsByShape.get(name) ?? []) / tasks);
   const value = Math.max(...perTask) / Math.min(...perTask);
   return { name: "schedule.flatness", value, unit: "x", goal: FLATNESS_GOAL, runs: [value] };
 }
 
-/** Each run starts with a clean heap: what another one left behind is not its cost. */
+/** Each run starts with a clean heap, so that it does not pay for the garbage of another. */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");

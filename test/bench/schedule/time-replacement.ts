@@ -7,49 +7,51 @@ import type { NodeTable } from "../../../packages/control-plane/src/state/node-t
 import { buildNodes, buildService } from "./fixtures.js";
 
 const SERVICES = 100;
-/** A service loses one task after the other, and gets another each time. */
-const LOSSES_PER_SERVICE = 20;
+/** Tasks that each service loses, one after the other. */
+const MAX_LOSSES = 20;
 
-export interface SingleShape {
+export interface ReplacementShape {
   readonly nodes: number;
   /** Of each service. */
   readonly replicas: number;
 }
 
-/** Microseconds that it takes to decide about a service which lost one of its tasks, the new task's node included. */
-export function timeReplacement({ nodes: count, replicas }: SingleShape): number {
+/** Returns the microseconds that a decision about a service with one lost task takes, with a node for the new task. */
+export function timeReplacement({ nodes: count, replicas }: ReplacementShape): number {
   const nodes = buildNodes(count);
+  const losses = Math.min(MAX_LOSSES, replicas);
   const services = Array.from({ length: SERVICES }, (_, index) =>
-    settledService(`bench-${index}`, replicas, nodes),
+    buildRunningService(`bench-${index}`, replicas, nodes),
   );
   let totalMs = 0;
-  for (let loss = 0; loss < LOSSES_PER_SERVICE; loss += 1) {
+  for (let loss = 0; loss < losses; loss += 1) {
     for (const service of services) totalMs += loseOne(service, loss, nodes);
   }
-  return (totalMs * 1_000) / (SERVICES * LOSSES_PER_SERVICE);
+  return (totalMs * 1_000) / (SERVICES * losses);
 }
 
-/** A service all of whose tasks run well, where placement put them. */
-function settledService(name: string, replicas: number, nodes: NodeTable): ServiceSnapshot {
+/** Builds a service whose tasks all run on the nodes that placement chose. */
+function buildRunningService(name: string, replicas: number, nodes: NodeTable): ServiceSnapshot {
   const made = buildService(name, replicas, false);
-  const tasks = created(made, nodes).map(runningWell);
+  const tasks = created(made, nodes).map(runningTask);
   for (const task of tasks) nodes.occupy(task, made.spec);
   const service = Service.fromPartial({ ...made.service, healthyVersion: 1 });
   return buildSnapshot({ ...made, service, tasks });
 }
 
-/** Each loss is decided upon from the records that a server would have then; what is made stays on its node. */
+/** Times one decision, made from the records that a server has at that point. The new task stays on its node. */
 function loseOne(view: ServiceSnapshot, index: number, nodes: NodeTable): number {
   const lost = view.tasks[index];
   if (lost === undefined) throw new Error(`${view.spec.name} has no task ${index}`);
   nodes.release(lost.id);
   const tasks = view.tasks.map((task) => (task === lost ? ended(task) : task));
-  // A server keeps the index up to date, so building it is not part of the decision.
+  // A server keeps the index current, so building it is not part of the decision.
   const after = buildSnapshot({ ...view, tasks });
   const startedAt = performance.now();
   const [replacement] = created(after, nodes);
   const tookMs = performance.now() - startedAt;
-  if (replacement === undefined || replacement.nodeId === "") throw new Error("no task took its place");
+  if (replacement === undefined || replacement.nodeId === "")
+    throw new Error("the lost task was not replaced");
   nodes.occupy(replacement, view.spec);
   return tookMs;
 }
@@ -61,10 +63,10 @@ function created(view: ServiceSnapshot, nodes: NodeTable): readonly Task[] {
   return actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));
 }
 
-/** For as long as it takes to be forgiven its start. */
+/** Long enough for the restart delay to be reset. */
 const RUNNING_MS = 3_600_000;
 
-function runningWell(task: Task): Task {
+function runningTask(task: Task): Task {
   const sinceMs = Date.now() - RUNNING_MS;
   return Task.fromPartial({
     ...task,

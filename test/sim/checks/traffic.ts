@@ -60,7 +60,7 @@ export class Drains {
   /** When each task that receives connections was marked to stop. */
   readonly #stoppingSinceMs = new Map<string, number>();
   /** Hosts that had stopped sending connections to a task when its container got the stop signal, by task. */
-  readonly #drainedHosts = new Map<string, ReadonlySet<string>>();
+  readonly #drainedHosts = new Map<string, Set<string>>();
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -112,7 +112,10 @@ export class Drains {
     const { cluster, report } = this.#context;
     const host = cluster.hosts.find(({ name }) => name === hostName);
     if (host === undefined) return;
+    const hasLostTables = host.table === undefined && host.names === EMPTY_DNS_TABLE;
     for (const [taskId, drained] of this.#drainedHosts) {
+      // After a power cut, the agent starts with the tables on its disk, which may be older.
+      if (hasLostTables) drained.delete(hostName);
       if (drained.has(hostName) && sendsTo(host, taskId)) {
         report("N6", `${hostName} sends connections to task ${taskId} again, which was stopped`);
       }

@@ -1,4 +1,4 @@
-import { describeMachine, type Figure, figureOf, writeReport } from "../../bench/report.js";
+import { currentCommit, describeMachine, type Figure, figureOf, writeReport } from "../../bench/report.js";
 import { generateHistory } from "../history/generate.js";
 import { MUTANTS, type Mutant } from "../mutants/mutants.js";
 import { runHistory } from "../run-history.js";
@@ -36,7 +36,12 @@ export async function runMutants(options: RunMutantsOptions): Promise<number> {
   const caught = findings.filter((finding) => finding.caught !== undefined).length;
   console.log(`\n${caught} of ${findings.length} planted bugs were caught`);
   if (options.json !== undefined) {
-    writeReport(options.json, { bench: "sim", machine: describeMachine(), figures: figuresOf(findings) });
+    writeReport(options.json, {
+      bench: "sim",
+      commit: currentCommit(),
+      machine: describeMachine(),
+      figures: figuresOf(findings),
+    });
   }
   return caught === findings.length ? 0 : 1;
 }

@@ -1,4 +1,11 @@
-import { describeMachine, type Figure, figureOf, printTable, writeReport } from "../../bench/report.js";
+import {
+  currentCommit,
+  describeMachine,
+  type Figure,
+  figureOf,
+  printTable,
+  writeReport,
+} from "../../bench/report.js";
 import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
@@ -48,7 +55,12 @@ export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptio
   });
   worker.remove();
   const wallMs = performance.now() - startedMs;
-  const report = { bench: "sim", machine: describeMachine(), figures: figuresOf(sum, wallMs) };
+  const report = {
+    bench: "sim",
+    commit: currentCommit(),
+    machine: describeMachine(),
+    figures: figuresOf(sum, wallMs),
+  };
   printTable(report);
   if (json !== undefined) writeReport(json, report);
   return sum.violations === 0 ? 0 : 1;
