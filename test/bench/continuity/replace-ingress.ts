@@ -1,6 +1,6 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/protocol.js";
-import { Session } from "../../../packages/agent/src/dataplane-client/session.js";
+import { IngressSession } from "../../../packages/agent/src/dataplane-client/ingress-session.js";
 
 /** Options that the ingress process adds for its successor itself. */
 const OWN_OPTIONS = ["--data-dir", "--release"];
@@ -18,7 +18,7 @@ export async function replaceIngress(host: LabHost, release: string): Promise<vo
   });
   const program = { executable, entryPath, args: [...kept, "--release", release] };
   // Sockets in the file system are shared by all hosts of a lab.
-  const session = await Session.open(`${dataDir}/${SOCKET_NAME}`);
+  const session = await IngressSession.open(`${dataDir}/${SOCKET_NAME}`);
   try {
     await session.request({ $case: "handOver", value: program }, "done");
   } finally {
