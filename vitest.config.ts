@@ -13,7 +13,11 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["proto/src/**/*.test.ts", "packages/*/src/**/*.test.ts", "test/{bench,harness,vm}/*.test.ts"],
+          include: [
+            "proto/src/**/*.test.ts",
+            "packages/*/src/**/*.test.ts",
+            "test/{bench,harness,vm}/*.test.ts",
+          ],
           // Share modules between files: loading them for each of 230 files took most of the time.
           isolate: false,
         },
