@@ -37,7 +37,7 @@ function errorJson({ code, message, details }: BerthError): string {
   return `${JSON.stringify({ error: { code, message, details } })}\n`;
 }
 
-/** Formats an error that is not a BerthError, which is a bug, with its stack. */
+/** Formats an error that is not a BerthError with its stack. Such an error is a bug. */
 function bugReportText(error: unknown): string {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return `error: unexpected failure; please report this bug:\n${text}`;

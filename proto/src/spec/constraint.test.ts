@@ -45,7 +45,7 @@ describe("parseConstraint", () => {
     if (parsed.kind === "invalid") expect(parsed.reason).not.toBe("");
   });
 
-  test("never throws, and what it takes keeps its meaning when written again", () => {
+  test("never throws, and parses a formatted constraint to the same constraint", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (text) => {
         const parsed = parseConstraint(`node.labels.a == ${text}`);

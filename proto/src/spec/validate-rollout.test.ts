@@ -10,7 +10,7 @@ function violations(change: Parameters<typeof ServiceSpec.fromPartial>[0]): read
 }
 
 describe("validateServiceSpec", () => {
-  test("a share of failures may be a fraction, between 0 and 1", () => {
+  test("accepts a failure ratio from 0 to 1", () => {
     expect(violations({ update: { maxFailureRatio: 0.25 }, rollback: { maxFailureRatio: 1 } })).toEqual([]);
     expect(violations({ update: { maxFailureRatio: 1.5 } })).toEqual([
       "update.max_failure_ratio: 1.5 is not between 0 and 1",
@@ -18,7 +18,7 @@ describe("validateServiceSpec", () => {
     expect(violations({ update: { maxFailureRatio: Number.NaN } })).toHaveLength(1);
   });
 
-  test("a rollback cannot be rolled back, and no time of it is negative", () => {
+  test("rejects a rollback of a rollback and negative durations", () => {
     const rollback = { failureAction: UpdateConfig_FailureAction.ROLLBACK, monitorMs: -1 };
     expect(violations({ rollback })).toEqual([
       "rollback.monitor_ms: the duration is negative",
@@ -26,7 +26,7 @@ describe("validateServiceSpec", () => {
     ]);
   });
 
-  test("dependencies are other services, each named once with its condition", () => {
+  test("rejects dependencies on itself, duplicate dependencies and missing conditions", () => {
     const { STARTED, UNSPECIFIED } = Dependency_Condition;
     const dependsOn = [
       { service: "db", condition: STARTED },
@@ -42,14 +42,14 @@ describe("validateServiceSpec", () => {
     ]);
   });
 
-  test("tasks are spread over attributes that nodes have", () => {
+  test("rejects spread preferences with unknown attributes", () => {
     expect(violations({ placement: { spread: ["node.labels.zone", "node.hostname"] } })).toEqual([]);
     const wrong = violations({ placement: { spread: ["zone", "node.labels.a == b"] } });
     expect(wrong).toHaveLength(2);
     expect(wrong[1]).toContain("is not a node attribute");
   });
 
-  test("what is reserved is not negative, and within the limit", () => {
+  test("rejects negative reservations and reservations above the limit", () => {
     expect(
       violations({ task: { container: { image: "a" }, reservations: { generic: { gpu: -1 } } } }),
     ).toEqual(["task.reservations.generic.gpu: -1 is negative"]);

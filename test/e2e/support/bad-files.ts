@@ -43,9 +43,13 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "a port that another service publishes",
     content: `${web('ports: ["81:80"]')}  other:\n    image: hello:1\n    ports: ["81:80"]\n`,
-    message: /:7:12: .*81.*already published by the service web/,
+    message: /:7:12: .*81.*already published by service web/,
   },
-  { what: "an unknown volume", content: web('volumes: ["data:/x"]'), message: /:4:15: .*no volume "data"/ },
+  {
+    what: "an unknown volume",
+    content: web('volumes: ["data:/x"]'),
+    message: /:4:15: .*undefined volume "data"/,
+  },
   {
     what: "a bad constraint",
     content: web("deploy: { placement: { constraints: [x] } }"),
@@ -58,7 +62,7 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "a name of 70 characters",
     content: web("").replace("web", "w".repeat(70)),
-    message: /:2:3: .*at most 63/,
+    message: /:2:3: .*maximum 63/,
   },
   { what: "a name that is not ASCII", content: web("").replace("web", "größe"), message: /:2:3: .*ASCII/ },
   { what: "a tab", content: "services:\n\tweb: {}\n", message: /:2:1: .*[Tt]ab/ },

@@ -2,7 +2,7 @@ import { type NetworkAttachment, NetworkMode } from "@berth/proto";
 import { DEFAULT_NETWORK, newJoinedNetwork, sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
-/** A hostname that DNS can resolve. A template differs from task to task, so it is not one. */
+/** Matches a hostname that can be an alias. A template such as `{{.Task.Slot}}` differs for each task, so it cannot. */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**
@@ -11,7 +11,7 @@ const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
  */
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   const { container, context, networks } = draft;
-  applyHostNetwork(draft);
+  setHostNetworkMode(draft);
   if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
   const network = context.networks.get(DEFAULT_NETWORK);
   const usesDefault = networks.length === 0 && network !== undefined;
@@ -19,32 +19,35 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
     ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)]
     : sortByDefaultRoute(networks);
   const names = containerNames(draft);
-  return joined.map((each, index) => {
-    const place = draft.networkPlaces.get(each.network.name);
+  return joined.map((joinedNetwork, index) => {
+    const place = draft.networkPlaces.get(joinedNetwork.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
-    const aliases = [...new Set([...each.attachment.aliases, ...names])];
-    return { ...each.attachment, aliases, optional: isOptional(each) };
+    const aliases = [...new Set([...joinedNetwork.attachment.aliases, ...names])];
+    return { ...joinedNetwork.attachment, aliases, optional: isOptional(joinedNetwork) };
   });
 }
 
 /** Sets the network mode for the external networks "host", "none" and "bridge", as Swarm does. */
-function applyHostNetwork({ container, networks, networkPlaces, context }: ServiceDraft): void {
+function setHostNetworkMode({ container, networks, networkPlaces, context }: ServiceDraft): void {
   for (const { key, network } of networks) {
     if (network.mode === undefined) continue;
     container.networkMode = network.mode;
     const place = networkPlaces.get(network.name);
     if (networks.length === 1 || place === undefined) continue;
-    context.diagnostics.error(place, `${key} is a network of the host and cannot be combined with others`);
+    context.diagnostics.error(
+      place,
+      `network ${key} cannot be combined with other networks: it is a network of the host`,
+    );
   }
 }
 
-/** Whether the service also works without the network: it is implicit, and promises no isolation or encryption. */
+/** Whether tasks may run on nodes without the network: it is implicit, and provides no isolation or encryption. */
 function isOptional({ isExplicit, network }: JoinedNetwork): boolean {
   const { internal, encrypted } = network.spec;
   return !isExplicit && !network.isExternal && !internal && !encrypted;
 }
 
-/** Returns the names of the container. A hostname that is also the name of a service stays with that service. */
+/** Returns the aliases from `container_name` and `hostname`. A hostname that is the name of a service is left out. */
 function containerNames({ containerName, container, context }: ServiceDraft): readonly string[] {
   const { hostname } = container;
   const isUsable = PLAIN_NAME.test(hostname) && !context.serviceNames.has(hostname);

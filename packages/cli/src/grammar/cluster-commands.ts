@@ -28,10 +28,10 @@ function addExec(program: Command, cli: Cli): void {
     .addHelpText(
       "after",
       `
-Exit status: that of the command; 126 if the container cannot invoke it, 127 if it is not found, and 125 if berth
-itself fails (no such task, or the connection to the command is lost).
-The first Ctrl-C is sent to the command, the second one stops waiting for it. When the caller is gone, the command
-gets end of input and SIGHUP, and SIGKILL 5 seconds later.`,
+Exit status: the exit status of the command; 126 if the command cannot be invoked, 127 if it is not found, and 125 if
+berth itself fails (no such task, or lost connection to the command).
+The first Ctrl-C is sent to the command; the second one stops waiting for it. When the connection is lost, the command
+receives end of input and SIGHUP, and SIGKILL 5 seconds later.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/exec/exec.js")).execInTask));
   addExamples(exec, [
@@ -41,7 +41,7 @@ gets end of input and SIGHUP, and SIGKILL 5 seconds later.`,
   ]);
 }
 
-/** Adds `logs` to `parent`. `commandLine` is what users type to get there; the examples start with it. */
+/** Adds `logs` to `parent`. The examples start with `commandLine`. */
 export function addLogs(parent: Command, cli: Cli, commandLine: string): void {
   const logs = parent
     .command("logs")
@@ -90,7 +90,7 @@ function addTop(program: Command, cli: Cli): void {
     .option("--node <node>", "only show one node")
     .option("--once", "print the first result and exit")
     .addOption(
-      new Option("--sort <column>", "sort tasks in descending order of")
+      new Option("--sort <column>", "column to sort tasks by, in descending order")
         .choices(["cpu", "mem", "net"])
         .default("cpu"),
     )
@@ -112,8 +112,8 @@ function addRebalance(program: Command, cli: Cli): void {
     .addHelpText(
       "after",
       `
-Replicated services without an update in progress take part. Tasks that are bound to their node by a constraint, a
-host port or a volume stay. The moves continue in the background; "berth service ps" shows them.`,
+Only tasks of replicated services without an update in progress are moved. Tasks that a constraint, a host port or a
+volume binds to their node are not moved. The moves continue in the background; "berth service ps" shows them.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/cluster/rebalance.js")).rebalance));
   addExamples(rebalance, ["berth rebalance --dry-run", "berth rebalance --max-moves 10"]);

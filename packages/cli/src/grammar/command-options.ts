@@ -1,12 +1,12 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 
-/** Runs a command: takes its options merged with the global ones, then its arguments. */
+/** Runs a command. Takes the options, including the global ones, then the arguments. */
 export type CommandHandler = (cli: Cli, options: never, ...args: never[]) => Promise<void>;
 
 /**
- * Returns the action of a command. The handler's module is loaded when the command runs, so help and shell completion
- * load nothing but the grammar.
+ * Returns the action of a command. The action imports the handler's module when the command runs, so that help and
+ * shell completion load only the grammar.
  */
 export function lazyAction(
   cli: Cli,
@@ -25,7 +25,7 @@ export function addExamples(command: Command, lines: readonly string[]): Command
   return command.addHelpText("after", `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`);
 }
 
-/** An option that can be given several times. Its value is the list of all values. */
+/** Creates an option that can be repeated. Its value is the list of all values. */
 export function repeatableOption(flags: string, description: string): Option {
   return new Option(flags, description).argParser((value: string, earlier: readonly string[] | undefined) => [
     ...(earlier ?? []),
@@ -35,12 +35,14 @@ export function repeatableOption(flags: string, description: string): Option {
 
 const DEFAULT_TIMEOUT = "5m";
 
+/** Adds `--detach` and `--timeout`, for commands that wait for convergence. */
 export function addWaitOptions(command: Command): Command {
   return command
     .option("-d, --detach", "exit immediately instead of waiting for convergence")
     .option("--timeout <duration>", "maximum time to wait", DEFAULT_TIMEOUT);
 }
 
+/** Adds the options of commands that list tasks. */
 export function addTaskListOptions(command: Command): Command {
   return command
     .addOption(filterOption(["id", "name", "node", "desired-state"]))
@@ -49,13 +51,14 @@ export function addTaskListOptions(command: Command): Command {
     .option("-q, --quiet", "only display task IDs");
 }
 
+/** Adds the options of commands that list services. */
 export function addServiceListOptions(command: Command): Command {
   return command
     .addOption(filterOption(["id", "name", "mode", "label", "stack"]))
     .option("-q, --quiet", "only display service IDs");
 }
 
-/** `--filter NAME=VALUE` with one of these names. */
+/** Creates the option `--filter NAME=VALUE` for these names. */
 export function filterOption(names: readonly string[]): Option {
   const keys = names.map((name) => `${name}=`).join(", ");
   return repeatableOption("-f, --filter <filter>", `filter output based on conditions: ${keys}`);

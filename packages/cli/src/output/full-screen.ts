@@ -1,8 +1,8 @@
 import type { Terminal } from "../process/cli.js";
 
-const ENTER = "\x1b[?1049h\x1b[?25l";
-const LEAVE = "\x1b[?25h\x1b[?1049l";
-const HOME = "\x1b[H";
+const ENTER_ALTERNATE_SCREEN = "\x1b[?1049h\x1b[?25l";
+const LEAVE_ALTERNATE_SCREEN = "\x1b[?25h\x1b[?1049l";
+const MOVE_TO_TOP = "\x1b[H";
 const CLEAR_TO_LINE_END = "\x1b[K";
 const CLEAR_BELOW = "\x1b[J";
 
@@ -17,18 +17,18 @@ export class FullScreen {
 
   open(): void {
     this.#isOpen = true;
-    this.#terminal.write(ENTER);
+    this.#terminal.write(ENTER_ALTERNATE_SCREEN);
   }
 
   /** Replaces the previous lines one by one, without flicker. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
     const text = lines.map((line) => `${line}${CLEAR_TO_LINE_END}`).join("\r\n");
-    this.#terminal.write(`${HOME}${text}${CLEAR_BELOW}`);
+    this.#terminal.write(`${MOVE_TO_TOP}${text}${CLEAR_BELOW}`);
   }
 
   close(): void {
-    if (this.#isOpen) this.#terminal.write(LEAVE);
+    if (this.#isOpen) this.#terminal.write(LEAVE_ALTERNATE_SCREEN);
     this.#isOpen = false;
   }
 }

@@ -24,19 +24,14 @@ function formatDuration(ms: number): string {
   return `${Math.floor(ms / YEAR_MS)} years`;
 }
 
-/** Returns `5 minutes ago`. Clocks differ between hosts, so a time in the future counts as now. */
-function ago(sinceMs: number, nowMs: number): string {
-  return `${formatDuration(Math.max(0, nowMs - sinceMs))} ago`;
-}
-
-/** Returns `about an hour ago`, for use within a line. */
+/** Returns `about an hour ago`. Clocks differ between hosts, so a time in the future counts as now. */
 export function formatTimeSince(sinceMs: number, nowMs: number): string {
-  return ago(sinceMs, nowMs).toLowerCase();
+  return `${formatDuration(Math.max(0, nowMs - sinceMs)).toLowerCase()} ago`;
 }
 
 /** Returns `in 5 minutes`, or `now` for a time in the past. */
-export function formatTimeUntil(atMs: number, nowMs: number): string {
-  return atMs <= nowMs ? "now" : `in ${formatDuration(atMs - nowMs).toLowerCase()}`;
+export function formatTimeUntil(timeMs: number, nowMs: number): string {
+  return timeMs <= nowMs ? "now" : `in ${formatDuration(timeMs - nowMs).toLowerCase()}`;
 }
 
 const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];

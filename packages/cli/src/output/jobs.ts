@@ -8,21 +8,24 @@ function runStateName({ endedAtMs, failed }: JobStatus): "running" | "failed" | 
   return failed ? "failed" : "completed";
 }
 
+/** Returns the JSON form of a job run. */
 export function jobJson(run: JobStatus): unknown {
   const { iteration, startedAtMs, endedAtMs, message } = run;
   return { iteration, state: runStateName(run), startedAtMs, endedAtMs, message };
 }
 
+/** Returns the JSON form of a cron status. */
 export function cronJson({ nextRunAtMs, runs, message }: CronStatus): unknown {
   return { nextRunAtMs, runs: runs.map(jobJson), message };
 }
 
-/** Returns the run of a job without a schedule. */
+/** Returns the run of a job without a cron schedule. Empty for other services. */
 export function jobFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { job, cron } = service ?? {};
   return job === undefined || cron !== undefined ? [] : [["Run", runText(job, nowMs)]];
 }
 
+/** Returns the schedule of a cron job and its runs. Empty for other services. */
 export function cronFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { cron, spec } = service ?? {};
   const schedule = spec?.cron;
@@ -37,6 +40,7 @@ export function cronFields(service: Service | undefined, nowMs: number): readonl
   ];
 }
 
+/** Returns the autoscaling status. Empty for a service that is not autoscaled. */
 export function autoscaleFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const status = service?.autoscale;
   if (status === undefined) return [];

@@ -23,7 +23,7 @@ export function modeName({ service }: Pick<ServiceSummary, "service">): ModeName
   }
 }
 
-/** Returns how many tasks of a job must complete. For a global job: those that did, and those that still run. */
+/** Returns the number of tasks of a job that must complete. For a global job, counts completed and unfinished tasks. */
 export function jobTaskTotal({ service, completed, desired }: ServiceSummary): number {
   const mode = service?.spec?.mode;
   return mode?.$case === "replicatedJob" ? mode.value.totalCompletions : completed + desired;

@@ -15,12 +15,12 @@ export function rolloutStateName(state: Rollout_State): string {
 }
 
 /** Returns `updating 3/6` or `update paused`. Empty for a rollout that has ended. */
-export function rolloutText({ state, updatedSlots: done }: Rollout, desired: number): string {
+export function rolloutText({ state, updatedSlots }: Rollout, desired: number): string {
   switch (state) {
     case Rollout_State.UPDATING:
-      return `updating ${done}/${desired}`;
+      return `updating ${updatedSlots}/${desired}`;
     case Rollout_State.ROLLING_BACK:
-      return `rolling back ${done}/${desired}`;
+      return `rolling back ${updatedSlots}/${desired}`;
     case Rollout_State.PAUSED:
       return "update paused";
     case Rollout_State.ROLLBACK_PAUSED:
@@ -30,26 +30,18 @@ export function rolloutText({ state, updatedSlots: done }: Rollout, desired: num
   }
 }
 
+/** Returns the JSON form of a rollout. */
 export function rolloutJson(rollout: Rollout): unknown {
-  const {
-    state,
-    fromVersion,
-    toVersion,
-    startedAtMs,
-    endedAtMs,
-    updatedSlots: done,
-    failedCount: failed,
-    failedSlots,
-    message,
-  } = rollout;
+  const { state, updatedSlots, failedCount, ...details } = rollout;
+  const { fromVersion, toVersion, startedAtMs, endedAtMs, failedSlots, message } = details;
   return {
     state: rolloutStateName(state),
     fromVersion,
     toVersion,
     startedAtMs,
     endedAtMs,
-    done,
-    failed,
+    done: updatedSlots,
+    failed: failedCount,
     failedSlots,
     message,
   };

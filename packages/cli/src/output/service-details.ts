@@ -88,21 +88,13 @@ function versionText(service: Service | undefined): string {
 
 function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {
   if (rollout === undefined) return [];
-  const {
-    state,
-    fromVersion,
-    toVersion,
-    startedAtMs,
-    endedAtMs,
-    updatedSlots: done,
-    failedCount: failed,
-    message,
-  } = rollout;
+  const { state, fromVersion, toVersion, startedAtMs, endedAtMs, message } = rollout;
   const when =
     endedAtMs === 0
       ? `started ${formatTimeSince(startedAtMs, nowMs)}`
       : `ended ${formatTimeSince(endedAtMs, nowMs)}`;
-  const counts = `${done} updated${failed > 0 ? `, ${failed} failed` : ""}`;
+  const failures = rollout.failedCount > 0 ? `, ${rollout.failedCount} failed` : "";
+  const counts = `${rollout.updatedSlots} updated${failures}`;
   const head = `${rolloutStateName(state)}, version ${fromVersion} to ${toVersion}, ${counts}, ${when}`;
   return message === "" ? [head] : [head, message];
 }

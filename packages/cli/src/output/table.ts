@@ -23,7 +23,7 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
     .join("");
 }
 
-/** A name and its value. Several values are printed on lines of their own; a field without values is left out. */
+/** A name and its value. Multiple values are printed one per line. A field without values is not printed. */
 export type Field = readonly [name: string, value: string | readonly string[]];
 
 /** Formats fields as `Hostname:  host-1` with aligned values. Ends with a newline. */

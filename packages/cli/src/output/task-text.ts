@@ -14,10 +14,12 @@ export function taskName(task: TaskSlot): string {
   return `${task.serviceName}.${slotName(task)}`;
 }
 
+/** Returns the state that the agent reported last. */
 export function taskState(task: Task): TaskState {
   return task.status?.state ?? TaskState.UNSPECIFIED;
 }
 
+/** Whether the task is in a terminal state. */
 export function hasEnded(task: Task): boolean {
   return taskState(task) >= TaskState.COMPLETE;
 }

@@ -46,7 +46,7 @@ export interface GlobalOptions {
 
 export type OutputFormat = "table" | "json";
 
-/** Ends a command with an exit code of its own. `cause` is an error that has not been printed yet. */
+/** Thrown to end a command with a specific exit code. `cause` is an error that has not been printed yet. */
 export class ExitStatus extends Error {
   override readonly name = "ExitStatus";
   readonly exitCode: number;
@@ -57,7 +57,7 @@ export class ExitStatus extends Error {
   }
 }
 
-/** Thrown when the user interrupts a command. A message is printed without the prefix of errors. */
+/** Thrown when the user interrupts a command. Its message is printed without the prefix `error:`. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }

@@ -1,5 +1,6 @@
 import { currentTasks, hasFailed, isConverged, type Progress, type ServiceProgress } from "./progress.js";
 
+/** The result of evaluating a wait. */
 export type WaitVerdict =
   | { readonly kind: "converged" }
   /** A service has failed, or some slots keep failing. */
@@ -7,13 +8,14 @@ export type WaitVerdict =
   /** Evaluate again at `untilMs`, or with the next message. */
   | { readonly kind: "wait"; readonly untilMs: number | undefined };
 
-/** How long tasks must run. A program with invalid settings exits within this time. */
+/** How long tasks must run to count as stable. A program with invalid settings exits within this time. */
 const STABLE_AFTER_MS = 500;
-/** How long tasks must run if one failed during the wait. */
+/** How long tasks must run to count as stable if one of them failed during the wait. */
 const STABLE_AFTER_FAILURE_MS = 5_000;
 /** How long a failed wait continues, to collect the reasons of other slots and print all of them at once. */
 const COLLECT_FAILURES_MS = 3_000;
 
+/** Decides whether a wait has succeeded, has failed or continues. Called for each message of the server and each timer. */
 export function evaluateWait(progress: Progress, nowMs: number): WaitVerdict {
   const { convergedSinceMs, failedSinceMs } = progress;
   const services = [...progress.services.values()];

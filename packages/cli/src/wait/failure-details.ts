@@ -5,15 +5,15 @@ import { isFailed } from "../output/task-text.js";
 import type { Cli } from "../process/cli.js";
 import { hasFailed, isConverged, type Progress, type ServiceProgress, withFailures } from "./progress.js";
 
-/** Limit for each request. The details are optional and must not delay the error message for long. */
+/** Deadline of each request. The details are optional and must not delay the error message for long. */
 const TIMEOUT_MS = 2_000;
 const MAX_SERVICES = 20;
 const MAX_LOGS = 5;
 const MAX_WIDTH = 160;
 
 /**
- * Adds the failed tasks that the watch did not report. An update that is rolled back at once leaves no trace in the
- * stream, but the server keeps its tasks for a while.
+ * Adds failed tasks that the watch did not report. The tasks of an update that is rolled back immediately may not appear
+ * in the stream, but the server keeps them for a while.
  */
 export async function addMissedFailures(
   cli: Cli,

@@ -7,7 +7,7 @@ import { MAX_COLUMNS, plainLine, renderProgress } from "./render-progress.js";
 /** Prints the progress of a wait. */
 export interface ProgressPrinter {
   show(progress: Progress): void;
-  /** Prints that the connection to the server is lost, once until there is progress again. */
+  /** Prints that the connection to the server is lost. Repeated calls print nothing until there is progress again. */
   reportConnectionLost(reason: string): void;
   /** Prints the final state. */
   finish(progress: Progress): void;
@@ -18,6 +18,7 @@ export function createProgressPrinter(terminal: Terminal, now: () => number): Pr
   return terminal.isTty ? livePrinter(terminal, now) : plainPrinter(terminal);
 }
 
+/** Prints nothing, for `--quiet`. */
 export const SILENT_PRINTER: ProgressPrinter = {
   show: () => {},
   reportConnectionLost: () => {},

@@ -9,19 +9,19 @@ import {
 import { currentTaskFilter, isFailed, slotName, taskState } from "../output/task-text.js";
 import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 
-/** The state of all services that a wait is for. Immutable: each message of the server creates a new one. */
+/** The state of the services that a command waits for. Immutable: each message of the server creates a new one. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
-  /** Since when all services have converged. Undefined while one has not. */
+  /** When all services were first seen converged. Undefined while one of them has not converged. */
   readonly convergedSinceMs: number | undefined;
-  /** Since when a service has failed, or a slot keeps failing. Undefined while neither is the case. */
+  /** When a service was first seen failed, or a slot repeatedly failing. Undefined otherwise. */
   readonly failedSinceMs: number | undefined;
 }
 
 export interface ServiceProgress {
   readonly id: string;
   readonly name: string;
-  /** The awaited version. Undefined when any version will do. */
+  /** The awaited version. Undefined for a removal. */
   readonly version: number | undefined;
   /** The last state that the server sent. Undefined until its first message about the service. */
   readonly watched: WatchedService | undefined;
@@ -29,11 +29,13 @@ export interface ServiceProgress {
   readonly failures: ReadonlyMap<string, SlotFailures>;
 }
 
+/** The distinct failed tasks of a slot during the wait. */
 interface SlotFailures {
   readonly taskIds: ReadonlySet<string>;
   readonly latest: Task;
 }
 
+/** A service to wait for. */
 export interface AwaitedService {
   readonly id: string;
   readonly name: string;
@@ -41,7 +43,7 @@ export interface AwaitedService {
   readonly version?: number;
 }
 
-/** After this many failures a slot is not expected to recover on its own. */
+/** After this many failures, a slot is not expected to recover without a change. */
 const MAX_SLOT_FAILURES = 3;
 
 export function initialProgress(services: readonly AwaitedService[]): Progress {
@@ -65,11 +67,11 @@ export function applyUpdate(progress: Progress, message: WatchServicesResponse, 
     if (service !== undefined) services.set(service.id, applyServiceUpdate(service, watched));
   }
   const all = [...services.values()];
-  const areConverged = all.every(isConverged);
+  const isAllConverged = all.every(isConverged);
   const isAnyFailed = all.some((service) => hasFailed(service) || hasFailingSlots(service));
   return {
     services,
-    convergedSinceMs: areConverged ? (progress.convergedSinceMs ?? nowMs) : undefined,
+    convergedSinceMs: isAllConverged ? (progress.convergedSinceMs ?? nowMs) : undefined,
     failedSinceMs: isAnyFailed ? (progress.failedSinceMs ?? nowMs) : undefined,
   };
 }

@@ -2,14 +2,14 @@ import { type Rollout, Rollout_State } from "@berth/proto";
 import { oneLine } from "../output/table.js";
 import type { ServiceProgress } from "./progress.js";
 
-/** The rollout of the version that a wait is for. */
+/** The rollout of the version that a command waits for. */
 export type RolloutStatus =
   /** There is no rollout, or it has completed. */
   | { readonly kind: "none" }
   | { readonly kind: "updating"; readonly updatedSlots: number }
   /** The update failed and is being rolled back. */
   | { readonly kind: "rolling-back"; readonly reason: string }
-  /** The update failed and does not continue on its own. */
+  /** The update failed and is paused until the user acts. */
   | { readonly kind: "paused"; readonly reason: string }
   /** The update failed and was rolled back. */
   | { readonly kind: "rolled-back"; readonly reason: string };

@@ -3,10 +3,11 @@ import { explainUnconverged } from "./explain.js";
 import { hasFailed, type Progress, type ServiceProgress } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
+/** The first and last line of an error, between which the reasons are listed. */
 interface FailureText {
   readonly code: ErrorCode;
-  readonly head: string;
-  readonly tail: string;
+  readonly heading: string;
+  readonly advice: string;
 }
 
 const SEE_LOGS = "For more output, run: berth service logs SERVICE";
@@ -14,37 +15,37 @@ const SEE_LOGS = "For more output, run: berth service logs SERVICE";
 const FAILURES = {
   rolledBack: {
     code: "BERTH_ROLLED_BACK",
-    head: "the update failed and was rolled back:",
-    tail: SEE_LOGS,
+    heading: "the update failed and was rolled back:",
+    advice: SEE_LOGS,
   },
   paused: {
     code: "BERTH_ROLLOUT_PAUSED",
-    head: "the update failed and is paused; it does not continue on its own:",
-    tail: "Update the service again, or run: berth service rollback SERVICE",
+    heading: "the update failed and is paused; it does not resume automatically:",
+    advice: "Update the service again, or run: berth service rollback SERVICE",
   },
-  job: { code: "BERTH_TASK_FAILED", head: "a job failed:", tail: SEE_LOGS },
+  job: { code: "BERTH_TASK_FAILED", heading: "a job failed:", advice: SEE_LOGS },
   tasks: {
     code: "BERTH_TASK_FAILED",
-    head: "tasks keep failing; berth continues to restart them, but they are not expected to recover:",
-    tail: SEE_LOGS,
+    heading: "tasks keep failing; berth continues to restart them, but they are not expected to recover:",
+    advice: SEE_LOGS,
   },
 } as const satisfies Readonly<Record<string, FailureText>>;
 
 /** Creates the error for a wait that failed, with the reasons of all failed tasks and their last output. */
 export function waitFailedError(progress: Progress, outputs: readonly string[]): BerthError {
-  const { code, head, tail } = failureOf([...progress.services.values()]);
+  const { code, heading, advice } = failureOf([...progress.services.values()]);
   return new BerthError({
     code,
-    message: [head, ...explainUnconverged(progress), ...outputs, tail].join("\n"),
+    message: [heading, ...explainUnconverged(progress), ...outputs, advice].join("\n"),
   });
 }
 
 /** Creates the error for a wait that timed out. `operation` is for example "deployment of shop". */
 export function timeoutError(progress: Progress, timeoutMs: number, operation: string): BerthError {
-  const head = `the ${operation} did not converge within ${timeoutMs / 1_000} s; it continues in the background:`;
+  const heading = `the ${operation} did not converge within ${timeoutMs / 1_000} s; it continues in the background:`;
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",
-    message: [head, ...explainUnconverged(progress)].join("\n"),
+    message: [heading, ...explainUnconverged(progress)].join("\n"),
   });
 }
 

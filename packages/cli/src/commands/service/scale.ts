@@ -17,9 +17,9 @@ export interface ScaleOptions extends GlobalOptions {
 export async function scaleServices(
   cli: Cli,
   options: ScaleOptions,
-  texts: readonly string[],
+  scales: readonly string[],
 ): Promise<void> {
-  const services = texts.map(parseScale);
+  const services = scales.map(parseScale);
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
@@ -46,6 +46,7 @@ function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknow
   return { id: serviceId, name, outcome: outcomeName(kind), version };
 }
 
+/** Parses `shop_web=3`. */
 function parseScale(text: string): ServiceScale {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
   const replicas = Number(count);

@@ -6,6 +6,7 @@ import type { Cli, OutputFormat } from "../../process/cli.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 
+/** The options of commands that change one service. */
 export interface ChangeOptions {
   readonly output?: OutputFormat;
   readonly detach?: boolean;
@@ -38,6 +39,7 @@ export async function waitForChange(
   if (isJson) printJson(cli, { id: serviceId, name, outcome: outcomeName(kind), version });
 }
 
+/** @throws BerthError BERTH_PROTOCOL when the server returned no outcome. */
 export function requireOutcome(outcome: ServiceOutcome | undefined, service: string): ServiceOutcome {
   if (outcome !== undefined) return outcome;
   const message = `the server returned no outcome for ${service}: check it with berth service inspect`;

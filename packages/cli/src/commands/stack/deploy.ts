@@ -27,7 +27,7 @@ export interface DeployOptions extends GlobalOptions, StackFiles {
   readonly timeout: string;
 }
 
-/** The server processes all services before it responds. */
+/** Deadline of the deploy call. The leader processes all services before it responds. */
 const DEPLOY_TIMEOUT_MS = 60_000;
 
 /** `berth stack deploy -c FILE… NAME` */
@@ -93,16 +93,16 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait):
   const services = response.services.map(awaitedService);
   const operation = `deployment of ${stack}`;
   const progress = await waitForServices(cli, client, { services, timeoutMs, printer, operation });
-  const alive = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
-  const tasks = alive.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
+  const present = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
+  const tasks = present.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
   const done = styled(cli, terminal, "green", "Deployed");
   if (!options.quiet)
     terminal.write(
-      `${done} ${stack}: ${pluralize(alive.length, "service")}, ${pluralize(tasks, "task")} running\n`,
+      `${done} ${stack}: ${pluralize(present.length, "service")}, ${pluralize(tasks, "task")} running\n`,
     );
 }
 
-/** A removal creates no version of a service. */
+/** Returns the service to wait for. A removal does not create a version. */
 function awaitedService({ serviceId, name, version, kind }: ServiceOutcome): AwaitedService {
   const id = serviceId;
   return kind === ServiceOutcome_Kind.REMOVED ? { id, name } : { id, name, version };

@@ -10,7 +10,7 @@ import type { Cli } from "../../process/cli.js";
 import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 
 /** Maximum number of printed diagnostics of each severity. */
-const MAX_SHOWN = 100;
+const MAX_PRINTED = 100;
 const STDIN = "-";
 const DEFAULT_ENV_FILE = ".env";
 
@@ -39,7 +39,7 @@ export async function readSpecs(
     envFiles: await readEnvFiles(cli, options, files),
     environment: cli.env,
     homeDirectory: cli.homeDirectory,
-    readFile: readIfPresent,
+    readFile: readFileIfPresent,
   });
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
@@ -50,7 +50,7 @@ export async function readSpecs(
     code: "BERTH_COMPOSE_INVALID",
     message: `${pluralize(errors.length, "error")} in ${files.map(({ name }) => name).join(", ")}; nothing was deployed`,
     details: Object.fromEntries(
-      errors.slice(0, MAX_SHOWN).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
+      errors.slice(0, MAX_PRINTED).map((error, index) => [String(index + 1), formatDiagnostic(error)]),
     ),
   });
 }
@@ -62,7 +62,7 @@ async function readInput(cli: Cli, name: string): Promise<InputFile> {
   try {
     return { name, path, bytes: await readBounded(createReadStream(path)) };
   } catch (cause) {
-    throw readError(name, cause);
+    throw createReadError(name, cause);
   }
 }
 
@@ -74,18 +74,18 @@ async function readEnvFiles(
 ): Promise<readonly InputFile[]> {
   if (envFile !== undefined) return Promise.all(envFile.map((name) => readInput(cli, name)));
   const path = resolve(files[0]?.path ?? cli.cwd, "..", DEFAULT_ENV_FILE);
-  const bytes = readIfPresent(path);
+  const bytes = readFileIfPresent(path);
   return bytes === undefined ? [] : [{ name: DEFAULT_ENV_FILE, path, bytes }];
 }
 
-function readIfPresent(path: string): Uint8Array | undefined {
+function readFileIfPresent(path: string): Uint8Array | undefined {
   try {
     const { size } = statSync(path);
     if (size > MAX_INPUT_BYTES) throw new Error(`the file is larger than ${MAX_INPUT_BYTES} bytes`);
     return readFileSync(path);
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw readError(path, cause);
+    throw createReadError(path, cause);
   }
 }
 
@@ -95,7 +95,7 @@ const READ_ERRORS: ReadonlyMap<string, string> = new Map([
   ["EACCES", "permission denied"],
 ]);
 
-function readError(name: string, cause: unknown): BerthError {
+function createReadError(name: string, cause: unknown): BerthError {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const reason = READ_ERRORS.get(code) ?? (cause instanceof Error ? cause.message : String(cause));
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${name}: ${reason}`, cause });
@@ -110,7 +110,7 @@ function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): void {
       }
     : PLAIN_STYLE;
   const messages = formatDiagnostics(diagnostics, style);
-  for (const message of messages.slice(0, MAX_SHOWN)) cli.stderr.write(`${message}\n`);
-  const hidden = messages.length - MAX_SHOWN;
+  for (const message of messages.slice(0, MAX_PRINTED)) cli.stderr.write(`${message}\n`);
+  const hidden = messages.length - MAX_PRINTED;
   if (hidden > 0) cli.stderr.write(`… and ${hidden} more\n`);
 }

@@ -5,23 +5,24 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const REPLICAS = { min: 0, max: MAX_REPLICAS };
 const CONNECTIONS = { min: 0, max: 1_000_000 };
-/** Percent of the CPU limit or reservation of a replica. Above 100 means that it bursts. */
+/** Percent of the CPU limit or reservation of a replica. A replica that bursts uses more than 100 %. */
 const PERCENT = { min: 0, max: 10_000 };
 
 /** Reads `autoscale: { min, max, target_cpu | target_connections }`. */
 export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("autoscale", cursor);
-  const autoscale: AutoscaleDraft = { spec: AutoscaleSpec.fromPartial({}), given: new Set() };
+  const autoscale: AutoscaleDraft = { spec: AutoscaleSpec.fromPartial({}), boundsSet: new Set() };
   applyKeys(cursor, AUTOSCALE_KEYS, autoscale);
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
-  const missing = ["min", "max"].filter((key) => !autoscale.given.has(key));
+  const missing = ["min", "max"].filter((key) => !autoscale.boundsSet.has(key));
   if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `${missing.join(" and ")} must be set`);
   else draft.spec.autoscale = autoscale.spec;
 }
 
 interface AutoscaleDraft {
   readonly spec: AutoscaleSpec;
-  readonly given: Set<string>;
+  /** The bounds that the file sets. Zero is a valid bound, so the spec alone does not show it. */
+  readonly boundsSet: Set<string>;
 }
 
 const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
@@ -47,9 +48,9 @@ const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
 function boundRule(key: "min" | "max"): KeyRule<AutoscaleDraft> {
   return rule(
     (cursor) => readInteger(cursor, REPLICAS),
-    ({ spec, given }, replicas) => {
+    ({ spec, boundsSet }, replicas) => {
       spec[key] = replicas;
-      given.add(key);
+      boundsSet.add(key);
     },
   );
 }

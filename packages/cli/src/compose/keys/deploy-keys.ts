@@ -11,7 +11,7 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
 
-/** The order matters: `deploy` overrides the older keys for the same settings. */
+/** Reads `deploy` and the older keys for its settings. The order matters: `deploy` overrides the older keys. */
 export const DEPLOY_KEYS: KeyTable<ServiceDraft> = {
   restart: readRestart,
   scale: readReplicas,

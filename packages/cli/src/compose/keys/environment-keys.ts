@@ -14,7 +14,7 @@ import type { KeyTable } from "../tree/key-table.js";
 import { applyKeys, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** The order matters: `environment` overrides the files. */
+/** Reads the environment variables of a service. The order matters: `environment` overrides the files. */
 export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
   env_file: (cursor, draft) => {
     for (const item of readOneOrMore(cursor) ?? []) {
@@ -58,7 +58,7 @@ function readEnvFileEntry(cursor: Cursor): EnvFileEntry | undefined {
   if (cursor.node.kind === "map") applyKeys(cursor, ENV_FILE_KEYS, entry);
   else entry.path = readText(cursor) ?? "";
   if (entry.path !== "") return entry;
-  if (!cursor.diagnostics.hasErrorAt(cursor)) cursor.diagnostics.error(cursor, "no path is set");
+  if (!cursor.diagnostics.hasErrorAt(cursor)) cursor.diagnostics.error(cursor, "the env file has no path");
   return undefined;
 }
 

@@ -5,6 +5,7 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const RETRIES = { min: 0, max: 1_000_000 };
 
+/** Reads the health check of a service. */
 export const HEALTH_KEYS: KeyTable<ServiceDraft> = {
   healthcheck: (cursor, draft) => {
     const check = Healthcheck.fromPartial({});
@@ -41,7 +42,7 @@ const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
   }),
 };
 
-/** Reads Docker's list form as it is. A string is a command line for a shell. */
+/** Reads a list in Docker's form, or a string, which a shell in the container runs. */
 function readTest(cursor: Cursor): readonly string[] | undefined {
   if (cursor.node.kind === "list") return readTexts(cursor);
   const line = readText(cursor);

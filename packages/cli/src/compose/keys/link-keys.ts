@@ -3,7 +3,7 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** Reads `links: [db, "db:database"]`. A link also starts the service after the linked one. */
+/** Reads `links: [db, "db:database"]`. As in Compose, a link is also a dependency on the linked service. */
 export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
   for (const item of readItems(cursor) ?? []) {
     const text = readText(item);
@@ -21,7 +21,7 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
     }
     if (alias !== service) draft.links.push({ service, alias });
     const name = scopedName(project.stack, service);
-    if (draft.spec.dependsOn.some((earlier) => earlier.service === name)) continue;
+    if (draft.spec.dependsOn.some((dependency) => dependency.service === name)) continue;
     draft.origins.set(`depends_on[${draft.spec.dependsOn.length}]`, item);
     draft.spec.dependsOn.push({ service: name, condition: Dependency_Condition.STARTED, optional: false });
   }

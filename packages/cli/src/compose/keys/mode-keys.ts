@@ -1,13 +1,15 @@
+import { MAX_REPLICAS } from "@berth/proto";
 import { type Cursor, readInteger, readOneOf } from "../tree/cursor.js";
 import type { ModeKey, ServiceDraft } from "./service-draft.js";
 
-const REPLICAS = { min: 0, max: 100_000 };
+const REPLICAS = { min: 0, max: MAX_REPLICAS };
 const MODES: readonly ModeKey[] = ["replicated", "global", "replicated-job", "global-job"];
 
 /** Reads `scale` or `deploy.replicas`. If both are set, they must be equal. */
 export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): void {
   const replicas = readInteger(cursor, REPLICAS);
   if (replicas === undefined) return;
+  // The rule for `scale` runs first.
   const scale = mode.replicas ?? replicas;
   if (scale !== replicas)
     cursor.diagnostics.error(cursor, `${replicas} replicas conflict with scale: ${scale}`);

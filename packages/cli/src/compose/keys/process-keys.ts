@@ -4,6 +4,7 @@ import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../t
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
+/** Reads the settings of the process in a container: its command, user, hostname and stop signal. */
 export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   entrypoint: rule(readCommandLine, (draft, words) => {
     draft.container.entrypoint = words;
@@ -45,7 +46,7 @@ export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** Reads a list as it is, and splits a string into words. An empty value clears that of the image. */
+/** Reads a list of words, or a string, which is split into words. An empty value clears the image's default. */
 function readCommandLine(cursor: Cursor): StringList | undefined {
   if (cursor.node.kind === "list") {
     const words = readTexts(cursor);

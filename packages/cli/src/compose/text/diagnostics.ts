@@ -9,17 +9,18 @@ export interface Diagnostic {
   readonly message: string;
 }
 
+/** Where a diagnostic is reported: a position in a file, and a path in its YAML tree. */
 export interface Place {
   readonly position: Position;
   readonly path: string;
 }
 
-/** Limits memory. Counted per severity, so that warnings never displace errors. */
+/** Maximum number of diagnostics of each severity, to limit memory. Warnings never displace errors. */
 const MAX_PER_SEVERITY = 1_000;
 
-/** Collects the problems of a file, so that all of them are reported at once. */
+/** Collects the problems of all Compose files of a stack, so that they are reported at once. */
 export class Diagnostics {
-  readonly #found = new Map<string, Diagnostic>();
+  readonly #diagnostics = new Map<string, Diagnostic>();
   readonly #counts = { error: 0, warning: 0 };
 
   error(place: Place, message: string): void {
@@ -34,8 +35,9 @@ export class Diagnostics {
     return this.#counts.error > 0;
   }
 
+  /** Whether there is an error at exactly this place. */
   hasErrorAt(place: Place): boolean {
-    return [...this.#found.values()].some(
+    return [...this.#diagnostics.values()].some(
       ({ severity, position, path }) =>
         severity === "error" && position.start === place.position.start && path === place.path,
     );
@@ -43,34 +45,34 @@ export class Diagnostics {
 
   /** Whether there is an error at a path or below it. */
   hasErrorUnder(path: string): boolean {
-    return [...this.#found.values()].some(
+    return [...this.#diagnostics.values()].some(
       (found) =>
         found.severity === "error" && (found.path === path || /^[.[]/.test(tailAfter(path, found.path))),
     );
   }
 
-  /** Returns the problems in the order of the files, and in each file by position. */
+  /** Returns the diagnostics in the order of the files, and in each file by position. */
   sorted(): readonly Diagnostic[] {
-    const found = [...this.#found.values()];
+    const diagnostics = [...this.#diagnostics.values()];
     const fileOrder = new Map<string, number>();
-    for (const { position } of found) {
+    for (const { position } of diagnostics) {
       if (!fileOrder.has(position.source.name)) fileOrder.set(position.source.name, fileOrder.size);
     }
     const order = ({ position }: Diagnostic): number => fileOrder.get(position.source.name) ?? 0;
-    return found.toSorted((a, b) => order(a) - order(b) || a.position.start - b.position.start);
+    return diagnostics.toSorted((a, b) => order(a) - order(b) || a.position.start - b.position.start);
   }
 
-  /** Adds a diagnostic once per place: an error in an anchor is found again in each alias. */
+  /** Adds a diagnostic unless it exists: a problem in an anchor is found again in each alias. */
   #add(diagnostic: Diagnostic): void {
     const { position, message, severity } = diagnostic;
     const key = `${severity} ${position.source.name}:${position.start} ${message}`;
-    if (this.#found.has(key) || this.#counts[severity] >= MAX_PER_SEVERITY) return;
+    if (this.#diagnostics.has(key) || this.#counts[severity] >= MAX_PER_SEVERITY) return;
     this.#counts[severity] += 1;
-    this.#found.set(key, diagnostic);
+    this.#diagnostics.set(key, diagnostic);
   }
 }
 
-/** Returns the part of a path after a prefix, or an empty string when it has another prefix. */
+/** Returns the part of a path after a prefix, or an empty string when the path does not start with it. */
 function tailAfter(prefix: string, path: string): string {
   return path.startsWith(prefix) ? path.slice(prefix.length) : "";
 }

@@ -3,7 +3,7 @@ import type { Position, Source } from "./source.js";
 import { interpolate, type Lookup } from "./template.js";
 
 export interface EnvFileOptions {
-  /** Looks up variables in values, and the values of keys without `=`. Has precedence over the file. */
+  /** Looks up variables in values, and the values of keys without `=`. Takes precedence over the file. */
   readonly lookup: Lookup;
   readonly diagnostics: Diagnostics;
   /** `raw` does not interpret quotes, variables or comments in values. */
@@ -22,11 +22,11 @@ const ESCAPED: Readonly<Record<string, string>> = {
   r: "\r",
   t: "\t",
   v: "\v",
-  // `interpolate` reduces it to one dollar sign.
+  // `interpolate` converts it to one dollar sign.
   $: "$$",
 };
 
-/** Parses `.env` and `env_file` files as Compose does. Invalid lines are reported and skipped. */
+/** Parses a `.env`, `env_file` or `label_file` file as Compose does. Reports invalid lines and skips them. */
 export function parseEnvFile(source: Source, options: EnvFileOptions): ReadonlyMap<string, string> {
   return options.format === "raw" ? parseRaw(source) : new EnvFileParser(source, options).parse();
 }
@@ -42,6 +42,7 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
   return position < 0 ? [text, ""] : [text.slice(0, position), text.slice(position + separator.length)];
 }
 
+/** Parses one file in Compose's format. `#offset` is the start of the next line. */
 class EnvFileParser {
   readonly #source: Source;
   readonly #text: string;
@@ -76,12 +77,12 @@ class EnvFileParser {
       this.#offset = lineEnd + 1;
       return;
     }
-    if (separator === "") this.#inherit(key, lineEnd);
+    if (separator === "") this.#assignInherited(key, lineEnd);
     else this.#assign(key, valueStart, lineEnd);
   }
 
-  /** Takes the value of a name without `=` from the environment, if it is set there. */
-  #inherit(key: string, lineEnd: number): void {
+  /** Sets a key without `=` to its value in the environment, if there is one. */
+  #assignInherited(key: string, lineEnd: number): void {
     const value = this.#options.lookup(key);
     if (value !== undefined) this.#values.set(key, value);
     this.#offset = lineEnd + 1;

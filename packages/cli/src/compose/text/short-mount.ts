@@ -10,6 +10,7 @@ export interface ShortMount {
 
 const WINDOWS_DRIVE = /^[a-zA-Z]:[\\/]/;
 
+/** Parses the short form of a mount. Windows paths such as `C:\\data:/data` are accepted. */
 export function parseShortMount(text: string): Parsed<ShortMount> {
   const drive = WINDOWS_DRIVE.exec(text)?.[0] ?? "";
   const parts = text.slice(drive.length).split(":");
@@ -27,6 +28,7 @@ export function isPath(source: string): boolean {
   return /^[./~]/.test(source) || WINDOWS_DRIVE.test(source);
 }
 
+/** The directories that relative bind sources start at. */
 export interface BaseDirectories {
   readonly directory: string;
   readonly homeDirectory: string;

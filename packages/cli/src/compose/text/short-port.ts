@@ -4,21 +4,23 @@ import { type InvalidText, invalid, type Parsed, valid } from "./parsed.js";
 /** One port of the short form `[ip:][published:]target[/protocol]`, with its ranges expanded. */
 export interface ShortPort {
   readonly hostIp: string;
-  /** 0 when the control plane picks the port. */
+  /** 0 when the leader assigns the port. */
   readonly published: number;
   readonly target: number;
   readonly protocol: "tcp" | "udp";
 }
 
+/** All ports of one short form. */
 export interface ShortPorts {
   readonly ports: readonly ShortPort[];
-  /** The range of `8000-9000:80`, of which any port may be published and the first one was taken. */
+  /** Set for `8000-9000:80`, where Docker may publish any port of the range. `ports` contains the first one. */
   readonly choice: string | undefined;
 }
 
 const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+))?$/i;
 const MAX_PORT = 65_535;
 
+/** Parses the short form of a port, which can contain ranges. */
 export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const match = SHORT.exec(text);
   if (match === null)
@@ -34,16 +36,22 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
   if (publishedText === "") {
-    return expand({ hostIp, protocol: protocol.value, targets: target.value, published: undefined });
+    return expandRanges({ hostIp, protocol: protocol.value, targets: target.value, published: undefined });
   }
   const published = parsePortRange(publishedText);
   if (published.kind === "invalid") return invalidPort(text, `published port ${published.reason}`);
   if (published.value.length !== target.value.length && target.value.length !== 1) {
     return invalidPort(text, "the two ranges have different lengths");
   }
-  return expand({ hostIp, protocol: protocol.value, targets: target.value, published: published.value });
+  return expandRanges({
+    hostIp,
+    protocol: protocol.value,
+    targets: target.value,
+    published: published.value,
+  });
 }
 
+/** Parses `tcp` or `udp` in any case. */
 export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
   const protocol = text.toLowerCase();
   if (protocol === "tcp" || protocol === "udp") return valid(protocol);
@@ -69,7 +77,7 @@ interface PortRanges {
   readonly published: readonly number[] | undefined;
 }
 
-function expand({ hostIp, protocol, targets, published }: PortRanges): Parsed<ShortPorts> {
+function expandRanges({ hostIp, protocol, targets, published }: PortRanges): Parsed<ShortPorts> {
   const ports = targets.map((target, index) => ({
     hostIp,
     protocol,

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { BerthError } from "@berth/proto";
 import { MAX_INPUT_BYTES } from "../../process/read-bounded.js";
 
-/** The character that stands in for an invalid UTF-8 sequence. */
+/** The character that TextDecoder inserts for an invalid UTF-8 sequence. */
 const REPLACEMENT = "\ufffd";
 
 /** The text of one file, with an index of its lines. */
@@ -21,7 +21,7 @@ export interface Position {
   readonly end: number;
 }
 
-/** Both start at 1. Columns count UTF-16 code units, as editors do. */
+/** A line and a column, both from 1. Columns count UTF-16 code units, as editors do. */
 export interface LineColumn {
   readonly line: number;
   readonly column: number;
@@ -29,23 +29,24 @@ export interface LineColumn {
 
 /**
  * Decodes the bytes of a file as UTF-8, with or without a byte order mark, with any line endings.
- * @throws BerthError BERTH_COMPOSE_INVALID with the position when the file is not text, or is too large.
+ * @throws BerthError BERTH_COMPOSE_INVALID with the position when the file is too large or not text.
  */
 export function decodeSource(name: string, bytes: Uint8Array): Source {
   if (bytes.length > MAX_INPUT_BYTES) {
     const message = `the file is larger than ${MAX_INPUT_BYTES} bytes`;
-    throw invalidFile(createSource(name, ""), 0, message);
+    throw invalidFileError(createSource(name, ""), 0, message);
   }
   const source = createSource(name, new TextDecoder("utf-8").decode(bytes));
   if (!isUtf8(bytes)) {
     const index = source.text.indexOf(REPLACEMENT);
-    throw invalidFile(source, index, "the file is not UTF-8: convert it to UTF-8");
+    throw invalidFileError(source, index, "the file is not UTF-8: convert it to UTF-8");
   }
   const nul = source.text.indexOf("\0");
-  if (nul >= 0) throw invalidFile(source, nul, "the file is not text: it contains a NUL byte");
+  if (nul >= 0) throw invalidFileError(source, nul, "the file is not text: it contains a NUL byte");
   return source;
 }
 
+/** Creates a source from text that is already decoded. */
 export function createSource(name: string, text: string): Source {
   const lineStarts = [0];
   for (let index = text.indexOf("\n"); index >= 0; index = text.indexOf("\n", index + 1))
@@ -72,7 +73,7 @@ export function lineText(source: Source, line: number): string {
   return source.text.slice(start, end - 1).replace(/\r$/, "");
 }
 
-function invalidFile(source: Source, start: number, reason: string): BerthError {
+function invalidFileError(source: Source, start: number, reason: string): BerthError {
   const { line, column } = lineColumn({ source, start, end: start });
   const message = `${source.name}:${line}:${column}: ${reason}`;
   return new BerthError({ code: "BERTH_COMPOSE_INVALID", message });

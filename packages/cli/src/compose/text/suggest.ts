@@ -1,13 +1,13 @@
-/** Maximum edit distance: a word that differs in more letters is another word. */
+/** Maximum edit distance between a word and its suggestion. */
 const MAX_DISTANCE = 3;
 
-/** Returns `; did you mean "ports"?` for a probable typo of a candidate, otherwise an empty string. */
+/** Returns `; did you mean "ports"?` if the word is probably a misspelled candidate, otherwise an empty string. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
-  const found = closest(word, candidates);
-  return found === undefined ? "" : `; did you mean ${JSON.stringify(found)}?`;
+  const suggestion = closestCandidate(word, candidates);
+  return suggestion === undefined ? "" : `; did you mean ${JSON.stringify(suggestion)}?`;
 }
 
-function closest(word: string, candidates: Iterable<string>): string | undefined {
+function closestCandidate(word: string, candidates: Iterable<string>): string | undefined {
   const limit = Math.min(MAX_DISTANCE, Math.max(1, Math.floor(word.length / 3)));
   let best: string | undefined;
   let bestDistance = limit + 1;

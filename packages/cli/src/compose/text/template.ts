@@ -7,7 +7,7 @@ export type InterpolationResult =
 
 const NAME_AT = /[_a-zA-Z][_a-zA-Z0-9]*/y;
 const OPERATOR = /^(:?)([-+?])(.*)$/s;
-/** Bounds the recursion. Real files do not nest defaults this deep. */
+/** Maximum nesting of defaults, to bound the recursion. */
 const MAX_NESTING = 50;
 
 /**
@@ -40,38 +40,38 @@ class Interpolator {
   interpolate(template: string, nesting: number): string {
     if (nesting > MAX_NESTING) throw new TemplateError("variables are nested too deeply");
     let result = "";
-    let from = 0;
-    for (let dollar = template.indexOf("$"); dollar >= 0; dollar = template.indexOf("$", from)) {
-      result += template.slice(from, dollar);
-      const [value, end] = this.#variable(template, dollar, nesting);
+    let offset = 0;
+    for (let dollar = template.indexOf("$"); dollar >= 0; dollar = template.indexOf("$", offset)) {
+      result += template.slice(offset, dollar);
+      const [value, end] = this.#replaceVariable(template, dollar, nesting);
       result += value;
-      from = end;
+      offset = end;
     }
-    return result + template.slice(from);
+    return result + template.slice(offset);
   }
 
   /** Returns the value of the variable that starts at the dollar sign, and the offset after it. */
-  #variable(template: string, dollar: number, nesting: number): readonly [string, number] {
+  #replaceVariable(template: string, dollar: number, nesting: number): readonly [string, number] {
     const next = template[dollar + 1];
     if (next === "$") return ["$", dollar + 2];
     if (next === "{") {
       const close = closingBrace(template, dollar + 1);
-      if (close === undefined) throw invalidFormat(template.slice(dollar));
-      return [this.#braced(template.slice(dollar + 2, close), nesting), close + 1];
+      if (close === undefined) throw invalidVariableError(template.slice(dollar));
+      return [this.#replaceBraced(template.slice(dollar + 2, close), nesting), close + 1];
     }
     NAME_AT.lastIndex = dollar + 1;
     const name = NAME_AT.exec(template)?.[0];
-    return name === undefined ? ["$", dollar + 1] : [this.#value(name), dollar + 1 + name.length];
+    return name === undefined ? ["$", dollar + 1] : [this.#valueOf(name), dollar + 1 + name.length];
   }
 
-  #braced(content: string, nesting: number): string {
+  #replaceBraced(content: string, nesting: number): string {
     NAME_AT.lastIndex = 0;
     const name = NAME_AT.exec(content)?.[0];
-    if (name === undefined) throw invalidFormat(`\${${content}}`);
+    if (name === undefined) throw invalidVariableError(`\${${content}}`);
     const rest = content.slice(name.length);
-    if (rest === "") return this.#value(name);
+    if (rest === "") return this.#valueOf(name);
     const [, colon, operator, operand = ""] = OPERATOR.exec(rest) ?? [];
-    if (operator === undefined) throw invalidFormat(`\${${content}}`);
+    if (operator === undefined) throw invalidVariableError(`\${${content}}`);
     const value = this.#lookup(name);
     const isPresent = value !== undefined && (colon === "" || value !== "");
     if (operator === "+") return isPresent ? this.interpolate(operand, nesting + 1) : "";
@@ -83,7 +83,7 @@ class Interpolator {
     );
   }
 
-  #value(name: string): string {
+  #valueOf(name: string): string {
     const value = this.#lookup(name);
     if (value === undefined) this.#unset.add(name);
     return value ?? "";
@@ -103,7 +103,7 @@ function closingBrace(text: string, open: number): number | undefined {
   return undefined;
 }
 
-function invalidFormat(text: string): TemplateError {
+function invalidVariableError(text: string): TemplateError {
   const clipped = text.length > 40 ? `${text.slice(0, 40)}…` : text;
   return new TemplateError(
     `${JSON.stringify(clipped)} is not a valid variable: use $$ for a literal dollar sign`,

@@ -192,7 +192,7 @@ describe("service update", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
-        "error: the update failed and is paused; it does not continue on its own:
+        "error: the update failed and is paused; it does not resume automatically:
         shop_web: paused: 2 of 6 failed
       Update the service again, or run: berth service rollback SERVICE
       (BERTH_ROLLOUT_PAUSED)

@@ -8,7 +8,7 @@ const STEP_NAMES = new Map<PlannedStep_Kind, string>([
   [PlannedStep_Kind.STOP, "stop"],
 ]);
 
-/** Returns the complete plan as JSON. */
+/** Returns the JSON form of a plan, for `berth stack deploy --dry-run -o json`. */
 export function planJson(stack: string, { rev, services, networks }: DeployPlan): unknown {
   return {
     stack,

@@ -1,22 +1,22 @@
 import { type DeployPlan, PlannedStep_Kind, ServiceOutcome_Kind } from "@berth/proto";
 import { pluralize } from "../../../output/human.js";
 
-/** Returns `1 service to create, 2 to update; 3 tasks to create, 6 to replace; 1 task without a node.` */
+/** Returns the last line of a plan, such as `1 service to create, 2 to update; 3 tasks to create, 6 to replace; 1 task without a node.` */
 export function planSummary({ services }: DeployPlan): string {
-  const ofKind = (kind: ServiceOutcome_Kind): number =>
+  const countServices = (kind: ServiceOutcome_Kind): number =>
     services.filter((service) => service.kind === kind).length;
   const steps = services.flatMap((service) => service.steps);
-  const ofStep = (kind: PlannedStep_Kind): number => steps.filter((step) => step.kind === kind).length;
+  const countSteps = (kind: PlannedStep_Kind): number => steps.filter((step) => step.kind === kind).length;
   const omitted = services.reduce((sum, { omittedSteps }) => sum + omittedSteps, 0);
   const serviceCounts = formatCounts("service", [
-    [ofKind(ServiceOutcome_Kind.CREATED), "to create"],
-    [ofKind(ServiceOutcome_Kind.UPDATED), "to update"],
-    [ofKind(ServiceOutcome_Kind.REMOVED), "to remove"],
+    [countServices(ServiceOutcome_Kind.CREATED), "to create"],
+    [countServices(ServiceOutcome_Kind.UPDATED), "to update"],
+    [countServices(ServiceOutcome_Kind.REMOVED), "to remove"],
   ]);
   const taskCounts = formatCounts("task", [
-    [ofStep(PlannedStep_Kind.CREATE), "to create"],
-    [ofStep(PlannedStep_Kind.REPLACE) + omitted, "to replace"],
-    [ofStep(PlannedStep_Kind.STOP), "to stop"],
+    [countSteps(PlannedStep_Kind.CREATE), "to create"],
+    [countSteps(PlannedStep_Kind.REPLACE) + omitted, "to replace"],
+    [countSteps(PlannedStep_Kind.STOP), "to stop"],
   ]);
   const unplaced = steps.filter(({ isUnplaced }) => isUnplaced).length;
   const parts = [serviceCounts, taskCounts].filter((part) => part !== "");
@@ -24,9 +24,9 @@ export function planSummary({ services }: DeployPlan): string {
   return `${parts.join("; ")}${unplaced > 0 ? `; ${pluralize(unplaced, "task")} without a node` : ""}.`;
 }
 
-function formatCounts(noun: string, counts: readonly (readonly [count: number, what: string])[]): string {
+function formatCounts(noun: string, counts: readonly (readonly [count: number, label: string])[]): string {
   const shown = counts.filter(([count]) => count > 0);
   return shown
-    .map(([count, what], index) => `${index === 0 ? pluralize(count, noun) : count} ${what}`)
+    .map(([count, label], index) => `${index === 0 ? pluralize(count, noun) : count} ${label}`)
     .join(", ");
 }

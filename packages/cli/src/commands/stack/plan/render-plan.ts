@@ -41,7 +41,7 @@ const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
 const UNPLACED: Mark = { sign: "!", style: "red" };
 const NOTHING: Mark = { sign: "=", style: "dim" };
 
-/** Formats a plan: each service with its changes and its steps by round, then the summary. */
+/** Formats the plan of `berth stack deploy --dry-run`: each service with its changes and steps, then a summary. */
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
   const changed = plan.services.filter((service) => !isUnchanged(service));
   const unchanged = plan.services.filter(isUnchanged).map(({ name }) => name);
@@ -71,17 +71,17 @@ function isUnchanged({ kind, steps, problems }: ServicePlan): boolean {
 function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
   const mark = SERVICE_MARKS.get(service.kind) ?? NOTHING;
   const steps = service.steps.slice(0, MAX_STEPS);
-  const more = service.steps.length - steps.length + service.omittedSteps;
+  const hiddenCount = service.steps.length - steps.length + service.omittedSteps;
   return [
-    withMark(mark, `${paint("bold", service.name)}${headNote(service)}`, paint),
+    withMark(mark, `${paint("bold", service.name)}${versionNote(service)}`, paint),
     ...service.changes.map((change) => `    ${changeText(change, paint)}`),
-    ...steps.map((step, index) => `  ${stepLine(service, step, { before: steps[index - 1], paint })}`),
-    ...(more > 0 ? [`      … and ${more} more`] : []),
+    ...steps.map((step, index) => `  ${stepLine(service, step, { previous: steps[index - 1], paint })}`),
+    ...(hiddenCount > 0 ? [`      … and ${hiddenCount} more`] : []),
     ...service.problems.map((problem) => `    ${withMark(UNPLACED, oneLine(problem), paint)}`),
   ];
 }
 
-function headNote({ kind, fromVersion, toVersion, replacesTasks, rollout }: ServicePlan): string {
+function versionNote({ kind, fromVersion, toVersion, replacesTasks, rollout }: ServicePlan): string {
   switch (kind) {
     case ServiceOutcome_Kind.UPDATED: {
       const method = replacesTasks ? `replaces tasks, ${rollout}` : "in place, no tasks are replaced";
@@ -105,11 +105,11 @@ function changeText({ path, before, after }: FieldChange, paint: Paint): string 
 function stepLine(
   { name, steps }: ServicePlan,
   step: PlannedStep,
-  { before, paint }: { readonly before: PlannedStep | undefined; readonly paint: Paint },
+  { previous, paint }: { readonly previous: PlannedStep | undefined; readonly paint: Paint },
 ): string {
   const hasRounds = steps.some(({ round }) => round > 1);
-  const isFirst = before?.round !== step.round;
-  const round = !hasRounds ? "  " : (isFirst ? `  ${step.round}.` : "").padEnd(6);
+  const isFirstOfRound = previous?.round !== step.round;
+  const round = !hasRounds ? "  " : (isFirstOfRound ? `  ${step.round}.` : "").padEnd(6);
   const mark = step.isUnplaced ? UNPLACED : (STEP_MARKS.get(step.kind) ?? NOTHING);
   return `${round}${withMark(mark, `${stepTaskName(name, step)}  ${stepText(step)}`, paint)}`;
 }
