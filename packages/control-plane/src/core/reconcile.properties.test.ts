@@ -1,16 +1,24 @@
-import { Availability, DesiredState, NodeState, type Task, UpdateConfig_Order } from "@berth/proto";
+import {
+  Availability,
+  DesiredState,
+  NodeState,
+  type Task,
+  TaskState,
+  UpdateConfig_Order,
+} from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Action } from "./model/plan.js";
-import { isEnded, isPending, isReady, shouldRun } from "./model/task-state.js";
+import { endText, isEnded, isPending, isReady, shouldRun, stateOf } from "./model/task-state.js";
 import { convergence } from "./orchestrator/convergence.js";
 import { replicasOf } from "./orchestrator/desired-slots.js";
+import { unreadyReason } from "./orchestrator/slot-state.js";
 import { reconcile } from "./reconcile.js";
 import { buildContext, buildSnapshot, buildSpec, CPU, clusterOf, GIB } from "./testing/records.js";
 import { applyEvent, history, historyWithReorders, NODES, play } from "./testing/service-histories.js";
 import { buildNodes, World } from "./testing/world.js";
 
-/** A fault that a hundred histories miss is found by raising this for one run. */
+/** Raise it for one run to look for rare faults. */
 const RUNS = { numRuns: 100 };
 const { STOP_FIRST, START_FIRST } = UpdateConfig_Order;
 
@@ -21,6 +29,9 @@ function count<T>(items: readonly T[], key: (item: T) => string): ReadonlyMap<st
   for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
   return counts;
 }
+
+/** Words, and nothing that a missing value leaves in a text. */
+const READABLE = /^(?!.*(?:undefined|NaN|\[object|\(\)|: $))\S+ \S+/;
 
 describe("reconcile over random histories", { timeout: 60_000 }, () => {
   it("settles with every task that fits running once faults stop", () => {
@@ -113,13 +124,28 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
     );
   });
 
-  it("gives every task without a node a reason", () => {
+  it("gives every task that does not run a readable reason", () => {
     fc.assert(
       fc.property(history, (input) => {
         play(input, (world) => {
           for (const task of world.tasks.values()) {
-            if (isPending(task)) expect(task.status?.message).not.toBe("");
+            const message = task.status?.message ?? "";
+            if (isPending(task) || stateOf(task) === TaskState.LOST) expect(message).toMatch(READABLE);
+            else if (isEnded(task)) expect(endText(task)).toMatch(READABLE);
+            else if (!isReady(task)) expect(unreadyReason(task)).toMatch(READABLE);
           }
+        });
+      }),
+    );
+  });
+
+  it("gives every service that has not converged readable reasons", () => {
+    fc.assert(
+      fc.property(history, (input) => {
+        play(input, (world) => {
+          const { converged, reasons } = convergence(world.snapshot, world.cluster, world.now);
+          expect(reasons.length === 0).toBe(converged);
+          for (const reason of reasons) expect(reason).toMatch(READABLE);
         });
       }),
     );
