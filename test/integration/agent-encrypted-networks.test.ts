@@ -14,29 +14,29 @@ import { findEncryption } from "./agent/encryption.js";
 import { type HostOptions, NetworkHost } from "./agent/network-host.js";
 
 const encryption = await findEncryption();
-const by = encryption.kind === "missing" ? encryption.reason : `encrypted by the ${encryption.kind}`;
-const SEALED = networkWith({
+const method = encryption.kind === "missing" ? encryption.reason : `${encryption.kind} WireGuard`;
+const ENCRYPTED_NETWORK = networkWith({
   id: "sealed",
   vni: 4097,
   subnet: "10.64.0.0/16",
   spec: { name: "shop_sealed", encrypted: true },
 });
-/** What a cable that takes packets of 1500 bytes leaves, less 20 for IP and 8 for ICMP. */
+/** The MTU of the network, 1370, without 20 bytes of IP header and 8 of ICMP header. */
 const LARGEST_PAYLOAD = 1_342;
-const SECRET = "nobody-else-may-read-this";
+const SECRET = "confidential-page-content";
 const PAGE_BYTES = 65_536;
 const SERVE = `busybox mkdir /www; busybox yes ${SECRET} | busybox head -c ${PAGE_BYTES} >/www/page; busybox httpd -f -p 80 -h /www`;
-/** As tcpdump's filters say it: in the open, in a tunnel or as it is; encrypted; cut into pieces; as large as may be. */
+/** Filters of tcpdump: unencrypted (inside VXLAN or not), encrypted, fragmented, and of full size. */
 const PLAIN = "udp port 4789 or net 10.64.0.0/16";
 const ENCRYPTED = "udp port 7403";
-const PIECES = "ip[6:2] & 0x3fff != 0 or (ip6 and ip6[6] == 44)";
+const FRAGMENTS = "ip[6:2] & 0x3fff != 0 or (ip6 and ip6[6] == 44)";
 const FULL = "udp port 7403 and ip[2:2] == 1500";
 const DISCARD_PORT = 9;
-/** Hardware addresses of frames: one that comes in the open, one that comes by the other host. */
-const MALLORY = "02:00:00:00:00:99";
-const FRIEND = "02:00:00:00:00:98";
+/** Source addresses of a forged unencrypted frame and of an encrypted frame from the other host. */
+const FORGED_MAC = "02:00:00:00:00:99";
+const PEER_MAC = "02:00:00:00:00:98";
 
-describe.skipIf(encryption.kind === "missing")(`encrypted networks over two hosts (${by})`, () => {
+describe.skipIf(encryption.kind === "missing")(`encrypted networks over two hosts (${method})`, () => {
   let lab: Lab;
   let first: NetworkHost;
   let second: NetworkHost;
@@ -49,7 +49,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     await importBusybox(lab.hosts.map(({ dockerSocket }) => dockerSocket));
     [first, second] = [hostWith(0), hostWith(1)];
     for (const host of [first, second]) await host.start();
-    await routeEverywhere();
+    await addDefaultRoutes();
     cable = await Capture.start(inLan(), "h1");
   });
   afterAll(async () => {
@@ -61,8 +61,8 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   const hostWith = (index: number, options: HostOptions = {}): NetworkHost =>
     new NetworkHost(lab, index, { ...options, hasKernelWireguard: encryption.kind === "kernel" });
 
-  /** A way for IPv6 packets to anywhere, by the cable: what is not held back goes there. */
-  async function routeEverywhere(): Promise<void> {
+  /** Adds IPv6 default routes over the cable, so that a packet that is not blocked appears there. */
+  async function addDefaultRoutes(): Promise<void> {
     await runOrThrow([...inLan(), "ip", "address", "add", "fd00:77::1/64", "dev", "lan", "nodad"]);
     for (const [index, host] of [first, second].entries()) {
       await host.run("ip", "address", "add", `fd00:77::${index + 2}/64`, "dev", "eth0", "nodad");
@@ -72,13 +72,15 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
 
   const assign = async (): Promise<void> => {
     for (const host of [first, second]) {
-      host.keeper.setNetworks([host.assignmentOf(SEALED, [first, second])], { isComplete: true });
+      host.reconciler.setNetworks([host.assignmentOf(ENCRYPTED_NETWORK, [first, second])], {
+        isComplete: true,
+      });
     }
     for (const host of [first, second]) await host.waitUntilReady("sealed");
   };
 
-  /** An agent that starts anew, with the host's key. */
-  const firstAgain = async (): Promise<void> => {
+  /** Replaces the first host's network reconciler, as a restart of its agent does. The key stays the same. */
+  const restartFirst = async (): Promise<void> => {
     first = hostWith(0, { wireguardKey: first.wireguardKey });
     await first.start();
     await assign();
@@ -92,20 +94,20 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     await Promise.all([reaches(first, "10.64.2.2"), reaches(second, "10.64.1.2")]);
   };
 
-  /** Returns when tcpdump has seen all that has gone over the cable until now. */
-  async function sawEverything(): Promise<void> {
+  /** Sends a marker over the cable and waits until tcpdump has captured it, and so everything before it. */
+  async function captureCatchesUp(): Promise<void> {
     const mark = randomUUID();
     const socket = createSocket("udp4");
     socket.send(mark, DISCARD_PORT, first.address, () => socket.close());
-    await eventually("tcpdump has seen everything", () => cable.contains(mark));
+    await eventually("tcpdump has captured the marker", () => cable.contains(mark));
   }
 
-  async function plainOnCable(): Promise<number> {
-    await sawEverything();
+  async function countPlainPackets(): Promise<number> {
+    await captureCatchesUp();
     return cable.count(PLAIN);
   }
 
-  test("containers talk over hosts, and on the cable is nothing that anybody could read", async () => {
+  test("containers on different hosts reach each other, and the cable carries no plain text", async () => {
     await assign();
     const addresses = [];
     for (const host of [first, second]) {
@@ -123,29 +125,29 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
       const page = await eventually("the page", () => fetch(host, address).catch(() => undefined));
       expect(page).toBe(`${SECRET}\n`.repeat(PAGE_BYTES).slice(0, PAGE_BYTES).trim());
     }
-    await eventually("somebody on the host reads it", () => inside.contains(SECRET));
+    await eventually("the capture inside the host contains the page", () => inside.contains(SECRET));
     await inside.close();
-    expect(await plainOnCable()).toBe(0);
+    expect(await countPlainPackets()).toBe(0);
     expect(await cable.contains(SECRET)).toBe(false);
     expect(await cable.count(ENCRYPTED)).toBeGreaterThan(0);
   });
 
-  test("packets as large as they may be go in one piece", async () => {
+  test("packets of the full MTU are not fragmented", async () => {
     expect(await first.docker("exec", "web-h1", "cat", "/sys/class/net/eth0/mtu")).toBe("1370");
-    await sawEverything();
+    await captureCatchesUp();
     const before = await cable.count(FULL);
     expect(await first.canPing("web-h1", "10.64.2.2", LARGEST_PAYLOAD)).toBe(true);
     expect(await second.canPing("web-h2", "10.64.1.2", LARGEST_PAYLOAD)).toBe(true);
-    await sawEverything();
+    await captureCatchesUp();
     expect(await cable.count(FULL)).toBeGreaterThanOrEqual(before + 4);
-    expect(await cable.count(PIECES)).toBe(0);
+    expect(await cable.count(FRAGMENTS)).toBe(0);
   });
 
-  test("a host that looks again changes nothing", async () => {
+  test("a restarted agent leaves the device unchanged", async () => {
     const device = (): Promise<string> => first.run("ip", "-o", "link", "show", "berthwg");
     const before = await device();
     await first.close();
-    await firstAgain();
+    await restartFirst();
     expect(await device()).toBe(before);
     expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
   });
@@ -157,7 +159,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     ["its own address", ["ip", "address", "flush", "dev", "berthwg"]],
     ["its device for a while", ["ip", "link", "set", "berthwg", "down"]],
     ["its device", ["ip", "link", "delete", "berthwg"]],
-  ])("a host that has lost %s sends nothing in the open, and is put right", async (_, command) => {
+  ])("a host that lost %s sends nothing unencrypted, and its next agent repairs it", async (_, command) => {
     await first.close();
     await first.run(...command.map((word) => (word === "KEY" ? second.wireguardKey.publicKey : word)));
     const answered = await Promise.all([
@@ -165,13 +167,13 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
       second.canPing("web-h2", "10.64.1.2"),
     ]);
     expect(answered).toEqual([false, false]);
-    expect(await plainOnCable()).toBe(0);
-    await firstAgain();
+    expect(await countPlainPackets()).toBe(0);
+    await restartFirst();
     await bothReach();
-    expect(await plainOnCable()).toBe(0);
+    expect(await countPlainPackets()).toBe(0);
   });
 
-  test("what comes in the open is not taken", async () => {
+  test("unencrypted packets from outside are dropped", async () => {
     const inner = innerAddress(first.address);
     const own = await first.run("ip", "-json", "address", "show", "dev", "eth0");
     const [eth0] = JSON.parse(own) as readonly { address: string; addr_info: readonly { local: string }[] }[];
@@ -180,17 +182,17 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     const addresses = (eth0?.addr_info ?? []).map(({ local }) => local).filter((each) => each.includes(":"));
     expect(addresses).toHaveLength(2);
     for (const address of [...addresses, inner]) {
-      await runOrThrow([...inLan(), ...frameFrom(MALLORY, "::", `${address}%lan`)]);
+      await runOrThrow([...inLan(), ...frameFrom(FORGED_MAC, "::", `${address}%lan`)]);
     }
     const learned = (): Promise<string> => first.run("bridge", "fdb", "show", "dev", "btv4097");
     const friend = `${innerAddress(second.address)}%berthwg`;
-    const [command = "", ...words] = frameFrom(FRIEND, friend, `${inner}%berthwg`);
+    const [command = "", ...words] = frameFrom(PEER_MAC, friend, `${inner}%berthwg`);
     await second.run(command, ...words);
-    await eventually("what came encrypted is taken", async () => (await learned()).includes(FRIEND));
-    expect(await learned()).not.toContain(MALLORY);
+    await eventually("the encrypted frame is accepted", async () => (await learned()).includes(PEER_MAC));
+    expect(await learned()).not.toContain(FORGED_MAC);
   });
 
-  test("a host with another key is known by it, and its old one no longer", async () => {
+  test("a new key of a host replaces its old one", async () => {
     const { publicKey } = second.wireguardKey;
     await second.close();
     second = hostWith(1);
@@ -200,23 +202,23 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     expect(await first.run("wg", "show", "berthwg", "peers")).not.toContain(publicKey);
   });
 
-  test("the device goes with the last encrypted network, and not before its containers", async () => {
-    first.keeper.setNetworks([], { isComplete: true });
-    await eventually("it has been looked at", () => first.keeper.states.size === 0);
+  test("the device is removed after the last container in an encrypted network", async () => {
+    first.reconciler.setNetworks([], { isComplete: true });
+    await eventually("the reconciler has applied the assignment", () => first.reconciler.states.size === 0);
     expect(await first.canPing("web-h1", "10.64.2.2")).toBe(true);
     for (const host of [first, second]) {
-      host.keeper.setNetworks([], { isComplete: true });
+      host.reconciler.setNetworks([], { isComplete: true });
       await host.docker("rm", "-f", `web-${host.name}`);
-      host.keeper.requestReconcile();
+      host.reconciler.requestReconcile();
       const links = (): Promise<string> => host.run("ip", "link");
-      await eventually("nothing of ours is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
+      await eventually("no device of berth is left", async () => !/bt[hv]\d|berthwg/.test(await links()));
     }
   });
 });
 
-/** A program that sends a frame from a hardware address into the network, in a tunnel's packet between IPv6 addresses. */
+/** Returns a command that sends a VXLAN packet between two IPv6 addresses, with a frame from this MAC address inside. */
 function frameFrom(mac: string, from: string, to: string): readonly string[] {
-  const header = Buffer.from([0x08, 0, 0, 0, 0, SEALED.vni >> 8, SEALED.vni & 0xff, 0]);
+  const header = Buffer.from([0x08, 0, 0, 0, 0, ENCRYPTED_NETWORK.vni >> 8, ENCRYPTED_NETWORK.vni & 0xff, 0]);
   const ethernet = Buffer.from(`ffffffffffff${mac.replaceAll(":", "")}88b5`, "hex");
   const packet = Buffer.concat([header, ethernet, Buffer.alloc(46)]).toString("hex");
   const script = `const socket = require("node:dgram").createSocket("udp6");

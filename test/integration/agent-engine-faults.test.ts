@@ -11,7 +11,7 @@ import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { eventually } from "../harness/eventually.js";
 import { specOf, taskOf } from "./agent/specs.js";
 
-describe("a Docker daemon that misbehaves", () => {
+describe("the Docker client with a faulty daemon", () => {
   let folder: string;
   let fake: FakeEngine;
   let engine: DockerodeEngine;
@@ -28,21 +28,21 @@ describe("a Docker daemon that misbehaves", () => {
     await rm(folder, { recursive: true });
   });
 
-  test("an answer that breaks off is an error, not an eternity", async () => {
+  test("a truncated response fails the call as unavailable", async () => {
     fake.faults.add("GET", /containers\/json/, { kind: "die-mid-body", body: '[{"Id":"x"' });
     await expect(engine.list({ signal })).rejects.toMatchObject({ kind: "unavailable" });
   });
 
-  test("a call ends with its signal also when the daemon stalls in the middle of its answer", async () => {
+  test("a call fails with the reason of its signal when the daemon stalls within a response", async () => {
     fake.faults.add("GET", /containers\/json/, { kind: "stall-mid-body", body: "[" });
     const reason = new Error("enough");
-    const patience = new AbortController();
-    const listing = engine.list({ signal: patience.signal });
-    setTimeout(() => patience.abort(reason), 50);
+    const cancelled = new AbortController();
+    const listing = engine.list({ signal: cancelled.signal });
+    setTimeout(() => cancelled.abort(reason), 50);
     await expect(listing).rejects.toBe(reason);
   });
 
-  test("Docker's own words reach whoever asked, and a daemon's trouble is told from a wrong request", async () => {
+  test("an error keeps Docker's message, and distinguishes a used port, a failed request and an unavailable daemon", async () => {
     const message = "driver failed: Bind for 0.0.0.0:80 failed: port is already allocated";
     fake.faults.add("POST", /start/, { kind: "status", status: 500, message });
     await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "port-taken", message });
@@ -52,7 +52,7 @@ describe("a Docker daemon that misbehaves", () => {
     await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "unavailable" });
   });
 
-  test("versions: the daemon's when it is the older one, ours when it is newer, neither when there is none in common", async () => {
+  test("uses the highest API version that both support, and fails when there is none", async () => {
     fake.version = { Version: "29.0", ApiVersion: "1.52", MinAPIVersion: "1.44" };
     expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.51" });
     fake.version = { Version: "19.03", ApiVersion: "1.40", MinAPIVersion: "1.12" };
@@ -63,17 +63,17 @@ describe("a Docker daemon that misbehaves", () => {
     await expect(engine.connect({ signal })).rejects.toThrow(/upgrade berth/);
   });
 
-  test("events arrive although the stream splits and glues them", async () => {
+  test("receives events that the stream splits or joins", async () => {
     const listening = new AbortController();
     const seen: string[] = [];
     const reading = (async () => {
       for await (const { containerId } of engine.events({ sinceNs: "", signal: listening.signal }))
         seen.push(containerId);
     })().catch(() => {});
-    await eventually("somebody listens", () => fake.requests.includes("GET /events"));
+    await eventually("the client listens", () => fake.requests.includes("GET /events"));
     const line = (id: string): string =>
       JSON.stringify({ Action: "die", Actor: { ID: id, Attributes: { "berth.task.id": "t" } } });
-    await eventually("it is split and glued", () => {
+    await eventually("three events arrive", () => {
       fake.emit(line("a").slice(0, 20), `${line("a").slice(20)}\n${line("b")}\n{"broken\n`, `${line("c")}\n`);
       return seen.length >= 3;
     });
@@ -82,23 +82,23 @@ describe("a Docker daemon that misbehaves", () => {
     await reading;
   });
 
-  test("callers that want the same image share one pull, and leave it one by one", async () => {
+  test("callers share one pull of an image, and each can cancel its own wait", async () => {
     fake.faults.add("POST", /images\/create/, { kind: "hang" });
     const [one, two] = [new AbortController(), new AbortController()];
     const pulls = [one, two].map((controller) =>
       engine.pull("web:1", { signal: controller.signal, platform: "" }).catch((error: unknown) => error),
     );
-    await eventually("the pull has begun", () => fake.requests.includes("POST /images/create"));
-    one.abort(new Error("one leaves"));
-    expect(await pulls[0]).toMatchObject({ message: "one leaves" });
-    two.abort(new Error("two leaves"));
-    expect(await pulls[1]).toMatchObject({ message: "two leaves" });
+    await eventually("the pull starts", () => fake.requests.includes("POST /images/create"));
+    one.abort(new Error("first cancelled"));
+    expect(await pulls[0]).toMatchObject({ message: "first cancelled" });
+    two.abort(new Error("second cancelled"));
+    expect(await pulls[1]).toMatchObject({ message: "second cancelled" });
     expect(fake.requests.filter((request) => request === "POST /images/create")).toHaveLength(1);
     fake.pullLines = [{ status: "done" }];
     await engine.pull("web:1", { signal, platform: "" });
   });
 
-  describe("a worker", () => {
+  describe("the task manager with a faulty daemon", () => {
     const stopping = { controller: new AbortController(), done: Promise.resolve() };
     const states = new Map<string, TaskState>();
     const messages: string[] = [];
@@ -137,24 +137,24 @@ describe("a Docker daemon that misbehaves", () => {
       manager.assign({ isComplete: true, assigned, removedTaskIds: [] });
     };
 
-    test("starts a container with three requests, and asks for the image once for all", async () => {
+    test("starts each container with three requests, and looks up a shared image once", async () => {
       const tasks = Array.from({ length: 5 }, (_, index) => taskOf(spec, { slot: index + 1 }));
       assign(startManager(), tasks);
-      await eventually("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      await eventually("all tasks run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
       const about = fake.requests.filter((request) => /containers\/(?!json)/.test(request));
       expect(about).toHaveLength(3 * tasks.length);
       expect(fake.requests.filter((request) => request.includes("/images/"))).toHaveLength(1);
     });
 
-    test("a create whose answer was lost does not make a second container", async () => {
+    test("creates no second container when the response to a create is lost", async () => {
       fake.faults.add("POST", /containers\/create/, { kind: "lose-answer" });
       const task = taskOf(spec);
       assign(startManager(), [task]);
-      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("the task runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(fake.containers.size).toBe(1);
     });
 
-    test("a name taken by somebody else's container rejects the task and leaves that container alone", async () => {
+    test("rejects a task whose container name is in use, and leaves that container alone", async () => {
       const task = taskOf(spec);
       const name = `shop_web.1.${task.id}`;
       const body = { Image: "busybox:test", Labels: {}, StopTimeout: 1 };
@@ -164,11 +164,11 @@ describe("a Docker daemon that misbehaves", () => {
         { signal },
       );
       assign(startManager(), [task]);
-      await eventually("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
+      await eventually("the task is rejected", () => states.get(task.id) === TaskState.REJECTED);
       expect([...fake.containers.keys()]).toEqual([id]);
     });
 
-    test("a pull's progress is told, and its end starts the task", async () => {
+    test("reports the progress of a pull, and starts the task after it", async () => {
       fake.images.clear();
       fake.pullLines = [
         { status: "Downloading", id: "layer", progressDetail: { current: 30, total: 60 } },
@@ -176,21 +176,21 @@ describe("a Docker daemon that misbehaves", () => {
       ];
       const task = taskOf(spec);
       assign(startManager(), [task]);
-      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("the task runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(messages).toContain("pulling image busybox:test (50 %)");
     });
 
-    test("trouble of the daemon is tried again, and given up when it does not pass", async () => {
-      const fault = { kind: "status", status: 500, message: "out of luck" } as const;
+    test("retries a failed start, and rejects the task when the failures continue", async () => {
+      const fault = { kind: "status", status: 500, message: "injected failure" } as const;
       fake.faults.add("POST", /start/, fault, 2);
       const task = taskOf(spec);
       const manager = startManager();
       assign(manager, [task]);
-      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("the task runs", () => states.get(task.id) === TaskState.RUNNING);
       fake.faults.add("POST", /start/, fault, 100);
-      const hopeless = taskOf(spec, { slot: 2 });
-      assign(manager, [task, hopeless]);
-      await eventually("it is rejected", () => states.get(hopeless.id) === TaskState.REJECTED);
+      const failing = taskOf(spec, { slot: 2 });
+      assign(manager, [task, failing]);
+      await eventually("the task is rejected", () => states.get(failing.id) === TaskState.REJECTED);
     });
 
     test("a host without Docker's firewall rules rejects the task and reports the problem until ports are published", async () => {
@@ -200,7 +200,7 @@ describe("a Docker daemon that misbehaves", () => {
       const manager = startManager();
       const task = taskOf(spec);
       assign(manager, [task]);
-      await eventually("it is rejected", () => states.get(task.id) === TaskState.REJECTED);
+      await eventually("the task is rejected", () => states.get(task.id) === TaskState.REJECTED);
       expect(messages.at(-1)).toMatch(
         /^Docker cannot publish ports: its firewall rules are gone; restart Docker/,
       );
@@ -215,18 +215,18 @@ describe("a Docker daemon that misbehaves", () => {
       fake.faults.add("POST", /start/, { kind: "status", status: 500, message });
       fake.faults.add("GET", /_ping/, { kind: "break" }, 1);
       assign(manager, [task]);
-      await eventually("it runs", () => states.get(task.id) === TaskState.RUNNING);
+      await eventually("the task runs", () => states.get(task.id) === TaskState.RUNNING);
       expect(messages.some((text) => text.startsWith("OCI"))).toBe(false);
     });
 
-    test("a daemon that dies again and again in the middle of things ends up with what was asked for", async () => {
+    test("creates one container for each task while the daemon drops connections repeatedly", async () => {
       const tasks = Array.from({ length: 6 }, (_, index) => taskOf(spec, { slot: index + 1 }));
       assign(startManager(), tasks);
       for (let round = 0; round < 5; round += 1) {
         await new Promise((resolve) => setTimeout(resolve, 15));
         fake.dropConnections();
       }
-      await eventually("all run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
+      await eventually("all tasks run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
       expect(fake.containers.size).toBe(tasks.length);
     });
   });

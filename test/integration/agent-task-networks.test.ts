@@ -29,7 +29,7 @@ const BACK = networkWith({
   spec: { name: "shop_back", stack: "shop", internal: true },
 });
 
-describe("an agent whose tasks are in networks over hosts", () => {
+describe("an agent with tasks in overlay networks", () => {
   let docker: DockerHost;
   let leader: FakeLeader;
   let agent: LabAgent;
@@ -38,7 +38,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
   beforeAll(async () => {
     docker = await DockerHost.start();
     folder = temporaryFolder();
-    // The address of this side of the lab's cable.
+    // Listens on the test's address in the lab's network.
     leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
     agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
     agent.start();
@@ -53,7 +53,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
   const specIn = (...networks: string[]): AssignedSpec =>
     specOf({ task: { networks: networks.map((network) => NetworkAttachment.fromPartial({ network })) } });
   const statusWith = (taskId: string, holds: (status: TaskStatus) => boolean): Promise<TaskStatus> =>
-    eventually(`task ${taskId} is as it should be`, () => {
+    eventually(`task ${taskId} has the expected status`, () => {
       const status = leader.reports.get(taskId)?.status;
       return status !== undefined && holds(status) && status;
     });
@@ -63,8 +63,8 @@ describe("an agent whose tasks are in networks over hosts", () => {
     return docker.docker("inspect", "--format", format, id);
   };
 
-  test("says that its host can have them, and how large their packets are", async () => {
-    const described = await eventually("the agent says so", () =>
+  test("reports that its host supports overlay networks, with their MTU", async () => {
+    const described = await eventually("the agent reports overlay support", () =>
       leader.descriptions.find(({ dataPlane, engineReady }) => engineReady && dataPlane?.overlay),
     );
     expect(described.dataPlane).toMatchObject({
@@ -75,7 +75,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(described.dataPlane?.wireguardReason).not.toBe("");
   });
 
-  test("makes its part of them, puts tasks into all of theirs, and tells their addresses", async () => {
+  test("creates assigned networks, connects the tasks to them, and reports their addresses", async () => {
     const spec = specIn("shop_front", "shop_back");
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
@@ -108,14 +108,14 @@ describe("an agent whose tasks are in networks over hosts", () => {
       names: [service],
       endpoints: [{ taskId: "t", nodeId: "n", address, slot: 1 }],
     });
-  /** What a container of a task gets for a name; "": no such name. */
+  /** Resolves a name inside the container of a task. Returns "" when the name does not exist. */
   const lookUp = async (taskId: string, name: string): Promise<string> => {
     const [id = ""] = await docker.runningContainers(taskId);
     const asked = await docker.docker("exec", id, "busybox", "nslookup", name).catch(() => "");
     return /Name:.*\nAddress(?: 1)?: ([\d.]+)/.exec(asked)?.[1] ?? "";
   };
 
-  test("answers its containers the names of their networks, and no others", async () => {
+  test("resolves names only in the networks of the container", async () => {
     const [both = ""] = [...leader.reports.keys()];
     const frontOnly = specOf({
       serviceId: "s2",
@@ -128,7 +128,7 @@ describe("an agent whose tasks are in networks over hosts", () => {
       dnsEntries: [names("front", "api", "10.64.1.77"), names("back", "db", "10.65.1.77")],
     });
     await statusWith(other.id, runs);
-    await eventually("the name is known", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
+    await eventually("the name resolves", async () => (await lookUp(other.id, "api")) === "10.64.1.77");
     expect(await lookUp(both, "db")).toBe("10.65.1.77");
     for (const name of ["api.shop_front", "tasks.api", "1.api", "api.shop"]) {
       expect(await lookUp(other.id, name)).toBe("10.64.1.77");
@@ -137,49 +137,52 @@ describe("an agent whose tasks are in networks over hosts", () => {
     expect(await lookUp(other.id, "db.shop_back")).toBe("");
 
     leader.sendIncrement({ dnsEntries: [names("front", "api", "10.64.1.78")] });
-    await eventually("the name has moved", async () => (await lookUp(other.id, "api")) === "10.64.1.78");
+    await eventually(
+      "the name resolves to the new address",
+      async () => (await lookUp(other.id, "api")) === "10.64.1.78",
+    );
     leader.sendIncrement({ removedDnsKeys: ["front/api"] });
-    await eventually("the name is gone", async () => (await lookUp(other.id, "api")) === "");
+    await eventually("the name does not resolve", async () => (await lookUp(other.id, "api")) === "");
   });
 
-  test("names are answered while the agent is away, and what the container is in alone has names too", async () => {
+  test("resolves names in an internal network, also while the agent is down", async () => {
     const [both = ""] = [...leader.reports.keys()];
-    const sealedIn = specIn("shop_back");
-    const inner = taskOf({ ...sealedIn, serviceId: "s3" });
-    leader.sendIncrement({ specs: [{ ...sealedIn, serviceId: "s3" }], tasks: [inner] });
+    const internalSpec = specIn("shop_back");
+    const inner = taskOf({ ...internalSpec, serviceId: "s3" });
+    leader.sendIncrement({ specs: [{ ...internalSpec, serviceId: "s3" }], tasks: [inner] });
     await statusWith(inner.id, runs);
     await eventually(
-      "the inner network has names",
+      "the name resolves in the internal network",
       async () => (await lookUp(inner.id, "db")) === "10.65.1.77",
     );
     await agent.kill();
     expect(await lookUp(both, "db")).toBe("10.65.1.77");
     agent.start();
-    await eventually("the agent is back", () => leader.sessionCount > 1);
+    await eventually("the agent has a session again", () => leader.sessionCount > 1);
   });
 
-  test("starts anew and keeps them, also while there is no leader", async () => {
+  test("restores a deleted device after a restart without a leader", async () => {
     const [before] = [...leader.reports.keys()];
     await agent.kill();
     await docker.host.exec(["ip", "link", "delete", "btv4097"]);
     leader.redirectTo = "127.0.0.1:1";
     agent.start();
-    await eventually("the agent has put the device back by what it remembers", async () => {
+    await eventually("the agent has restored the device from its state file", async () => {
       const { code } = await docker.host.exec(["ip", "link", "show", "btv4097"]);
       return code === 0;
     });
     expect(await docker.runningContainers(before ?? "")).toHaveLength(1);
     leader.redirectTo = undefined;
-    await eventually("the agent is back", () => leader.hasSession);
+    await eventually("the agent has a session again", () => leader.hasSession);
   });
 
-  test("leaves a network that is still in use, and removes it with its last task", async () => {
+  test("removes a network together with its last task", async () => {
     await eventually("the agent has joined again", () => leader.sessionCount > 2);
     const spec = specIn("shop_front");
     const task = taskOf(spec);
     leader.sendComplete([spec], [task], { networks: [FRONT] });
     await statusWith(task.id, runs);
-    await eventually("the other network is gone", async () => {
+    await eventually("the unused network is removed", async () => {
       const names = await docker.docker("network", "ls", "--format", "{{.Name}}");
       return !names.includes("shop_back") && names.includes("shop_front");
     });
@@ -187,19 +190,25 @@ describe("an agent whose tasks are in networks over hosts", () => {
       removedNetworkIds: ["front"],
       tasks: [{ ...task, desiredState: DesiredState.REMOVE }],
     });
-    await eventually("nothing of it is left", async () => {
+    await eventually("no device of berth is left", async () => {
       const { stdout } = await docker.host.exec(["ip", "link", "show"]);
       return !/bt[hv]\d/.test(stdout);
     });
   });
 
-  test("refuses a task of an encrypted network where the kernel cannot encrypt, and never makes a plain one", async () => {
-    const sealed = networkWith({ ...FRONT, id: "sealed", spec: { name: "shop_sealed", encrypted: true } });
-    const spec = specIn("shop_sealed");
+  test("rejects a task of an encrypted network when the kernel has no WireGuard, and creates no network", async () => {
+    const encrypted = networkWith({
+      ...FRONT,
+      id: "encrypted",
+      spec: { name: "shop_encrypted", encrypted: true },
+    });
+    const spec = specIn("shop_encrypted");
     const task = taskOf(spec);
-    leader.sendComplete([spec], [task], { networks: [sealed] });
+    leader.sendComplete([spec], [task], { networks: [encrypted] });
     const rejected = await statusWith(task.id, ({ state }) => state === TaskState.REJECTED);
-    expect(rejected.message).toContain("network shop_sealed: this host does not support encrypted networks");
-    expect(await docker.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("shop_sealed");
+    expect(rejected.message).toContain(
+      "network shop_encrypted: this host does not support encrypted networks",
+    );
+    expect(await docker.docker("network", "ls", "--format", "{{.Name}}")).not.toContain("shop_encrypted");
   });
 });

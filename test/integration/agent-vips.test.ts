@@ -15,7 +15,7 @@ import { NetworkHost } from "./agent/network-host.js";
 const SHOP = networkWith({ id: "shop", vni: 4097, subnet: "10.64.0.0/16", spec: { name: "shop_default" } });
 const VIP = "10.64.200.1";
 const PORT = "8080";
-/** Answers with the name of its container and the address that it was asked from. */
+/** Serves the name of its container and the client's address. */
 const SERVE = [
   "sh",
   "-c",
@@ -25,7 +25,7 @@ const SERVE = [
    exec busybox httpd -f -p ${PORT} -h /www`,
 ];
 
-describe("a virtual IP over two hosts", () => {
+describe("a virtual IP on two hosts", () => {
   let lab: Lab;
   let hosts: NetworkHost[];
   let first: NetworkHost;
@@ -38,7 +38,7 @@ describe("a virtual IP over two hosts", () => {
     hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
     for (const host of hosts) {
       await host.start();
-      host.keeper.setNetworks([host.assignmentOf(SHOP, hosts)], { isComplete: true });
+      host.reconciler.setNetworks([host.assignmentOf(SHOP, hosts)], { isComplete: true });
     }
     for (const host of hosts) await host.waitUntilReady("shop");
     [first] = hosts as [NetworkHost];
@@ -51,7 +51,7 @@ describe("a virtual IP over two hosts", () => {
       const address = await host.startContainer("shop_default", name, SERVE);
       const id = (await host.docker("inspect", "-f", "{{.Config.Hostname}}", name)).trim();
       tasks.push({ id, address, host });
-      host.keeper.containerChanged();
+      host.reconciler.containerChanged();
     }
   });
   afterAll(async () => {
@@ -83,7 +83,7 @@ describe("a virtual IP over two hosts", () => {
       expect(balancers[at]?.isActive(VIP)).toBe(true);
     }
   };
-  /** "container address": who answered, and where it saw the question come from. */
+  /** Returns "CONTAINER ADDRESS": the container that answered and the client address that it saw. */
   const ask = async (container: string): Promise<string> => {
     const request = `busybox printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 4 ${VIP} ${PORT} 2>&1 || true`;
     const answer = await first.docker("exec", container, "sh", "-c", request).catch(String);
@@ -97,9 +97,9 @@ describe("a virtual IP over two hosts", () => {
     return answers;
   };
 
-  test("leads to all tasks in turn, also to the one that asks, with the asker's address", async () => {
+  test("balances over all tasks, including the client itself, and keeps the client's address", async () => {
     await serve(tasks);
-    await eventually("all answer", async () =>
+    await eventually("the virtual IP answers", async () =>
       (await askTimes("a-h1", 1)).every((one) => !one.startsWith("failed")),
     );
     const answers = await askTimes("a-h1", 2 * tasks.length);
@@ -108,7 +108,7 @@ describe("a virtual IP over two hosts", () => {
     expect(answers.toSorted()).toEqual([...expected, ...expected].toSorted());
   });
 
-  test("leaves out a task as soon as the table does, and counts on over it", async () => {
+  test("sends no connection to a removed task, and keeps its connection count", async () => {
     const others = tasks.slice(1);
     const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP) ?? 0;
     const before = await counted();
@@ -121,27 +121,27 @@ describe("a virtual IP over two hosts", () => {
     expect(await counted()).toBe(before + answers.length);
   });
 
-  test("leads all connections of an address to the task that every host works out, where it shall", async () => {
+  test("source affinity: sends all connections of a client to the task that each host computes", async () => {
     await serve(tasks, [], TrafficSpec_Affinity.SOURCE);
-    const [asker] = tasks;
+    const [client] = tasks;
     const members = tasks.map((task) => ({ id: task.address, name: task.id }));
-    const expected = rendezvous(bucketOf(asker?.address ?? ""), members)?.name;
+    const expected = rendezvous(bucketOf(client?.address ?? ""), members)?.name;
     const answers = await askTimes("a-h1", 6);
     expect(new Set(answers.map((answer) => answer.split(" ")[0]))).toEqual(new Set([expected]));
   });
 
-  test("refuses at once while nobody is there, and never leads to programs of the host", async () => {
+  test("refuses connections at once while the service has no task", async () => {
     await serve([]);
     expect(await ask("a-h1")).toBe("refused");
     await serve(tasks);
     expect(await ask("a-h1")).not.toBe("refused");
   });
 
-  test("keeps what a draining task has, and resets what a vanished one had", async () => {
+  test("keeps the connections of a draining task, and resets those of a removed one", async () => {
     const last = tasks.at(-1);
     if (last === undefined) throw new Error("no task");
     await last.host.docker("exec", "-d", last.id, "sh", "-c", "busybox sleep 60 | busybox nc -l -p 9001");
-    await eventually("the port is open", async () =>
+    await eventually("the task listens", async () =>
       (await last.host.docker("exec", last.id, "busybox", "netstat", "-lnt")).includes(":9001 "),
     );
     await serve([last]);
@@ -152,7 +152,7 @@ describe("a virtual IP over two hosts", () => {
       .catch(() => "")
       .then(() => (isOver = true));
     const flows = (): Promise<string> => first.run("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
-    await eventually("they talk", async () => (await flows()).includes("ESTABLISHED"));
+    await eventually("the connection is established", async () => (await flows()).includes("ESTABLISHED"));
     await serve(tasks.slice(0, 1), [last]);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     expect(isOver).toBe(false);
@@ -160,7 +160,7 @@ describe("a virtual IP over two hosts", () => {
     await talking;
   });
 
-  test("is asked for on the own host alone: its hardware address is the own bridge's", async () => {
+  test("resolves to the MAC address of the bridge on the client's host", async () => {
     await ask("b-h1");
     const neighbours = await first.docker("exec", "b-h1", "busybox", "ip", "neigh", "show", VIP);
     const bridge = await first.run("cat", "/proc/net/arp");
@@ -169,9 +169,9 @@ describe("a virtual IP over two hosts", () => {
     expect(own, bridge).toContain(hardware);
   });
 
-  test("is back within seconds when somebody flushes all rules, and leaves nothing at its end", async () => {
+  test("is restored after its nftables table was deleted, and removed when the balancer closes", async () => {
     await first.run("nft", "delete", "table", "ip", "berth-vips");
-    await eventually("it is back", async () =>
+    await eventually("the table is restored", async () =>
       (await first.run("nft", "list", "tables")).includes("ip berth-vips"),
     );
     await balancers[0]?.close({ isLast: true });

@@ -22,9 +22,9 @@ let cleanUps: (() => Promise<void> | void)[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "berth-cluster-"));
-  // The ports of a cluster are fixed, so each run has loopback addresses of its own.
-  const [a, b] = [1, 2].map(() => 1 + Math.floor(Math.random() * 250));
-  members = [1, 2, 3].map((host) => `127.${a}.${b}.${host}`);
+  // The ports of a cluster are fixed, so each process has its own loopback addresses.
+  const [a, b] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
+  members = [58, 59, 60].map((host) => `127.${host}.${a}.${b}`);
   cleanUps = [() => rmSync(folder, { recursive: true, force: true })];
 });
 afterEach(async () => {
@@ -40,7 +40,7 @@ async function start(self: string): Promise<EmbeddedEtcd> {
   return etcd;
 }
 
-/** A store whose calls go to this member alone. */
+/** Returns a store that calls only this member. */
 function storeOf({ endpoints: [own] }: EmbeddedEtcd): EtcdStore {
   const store = new EtcdStore({ endpoints: [own] });
   cleanUps.push(() => store.close());
@@ -63,9 +63,9 @@ function etcdctl(host: string, ...args: string[]): string {
 }
 
 describe("startEmbeddedEtcd() as a member of a cluster", () => {
-  it("keeps what was written when any one member goes, and brings a returning member up to date", async () => {
+  it("keeps its data while any one member is down, and replicates it to a returning member", async () => {
     const [first, second, third] = await Promise.all(members.map(start));
-    if (!first || !second || !third) throw new Error("three were started");
+    if (!first || !second || !third) throw new Error("a member is missing");
     await write(storeOf(first), "one");
     await first.stop();
     const survivor = storeOf(second);
@@ -74,12 +74,12 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     const back = await start(members[0] ?? "");
     await third.stop();
     const again = storeOf(back);
-    await eventually("the returned member serves", async () => {
+    await eventually("the returning member has the data", async () => {
       return (await readOne(again, KEY, signal))?.value === "two";
     });
   });
 
-  it("says what to do about lost data, and that helps", async () => {
+  it("explains how to replace a member that has lost its data, and the replacement works", async () => {
     const [self = "", other = ""] = members;
     const [first] = await Promise.all(members.map(start));
     await first?.stop();
@@ -90,8 +90,8 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     });
     const id = new RegExp(`^(\\w+), \\w+, berth-${self},`, "m").exec(etcdctl(other, "member", "list"))?.[1];
     etcdctl(other, "member", "remove", id ?? "");
-    // Not before etcd has seen its other members healthy for some seconds.
-    await eventually("etcd takes the new member", () =>
+    // etcd refuses a new member until it has seen the other members healthy for some seconds.
+    await eventually("etcd accepts the new member", () =>
       etcdctl(other, "member", "add", `berth-${self}`, `--peer-urls=http://${self}:7403`),
     );
     rmSync(join(folder, self), { recursive: true, force: true });
@@ -99,25 +99,25 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     await write(storeOf(replaced), "three");
   });
 
-  it("moves its lead to the member that a store is at home with, and goes on from there", async () => {
+  it("moves its leadership to the first endpoint of a store, and keeps accepting writes", async () => {
     const etcds = await Promise.all(members.map(start));
     const endpoints = etcds.map(({ endpoints: [own] }) => own);
-    for (const home of [0, 1, 2]) {
-      const [first = "", ...others] = [...endpoints.slice(home), ...endpoints.slice(0, home)];
+    for (const index of [0, 1, 2]) {
+      const [first = "", ...others] = [...endpoints.slice(index), ...endpoints.slice(0, index)];
       const store = new EtcdStore({ endpoints: [first, ...others] });
       cleanUps.push(() => store.close());
-      await write(store, `before ${home}`);
+      await write(store, `before ${index}`);
       const moves = [await store.moveLeader(signal), await store.moveLeader(signal)];
       expect(moves[1]).toBe(false);
-      await write(store, `after ${home}`);
-      const status = etcdctl(members[home] ?? "", "endpoint", "status", "-w", "json");
+      await write(store, `after ${index}`);
+      const status = etcdctl(members[index] ?? "", "endpoint", "status", "-w", "json");
       const [{ Status }] = JSON.parse(status);
       expect(Status.leader).toBe(Status.header.member_id);
-      if (home > 0) expect(moves[0]).toBe(true);
+      if (index > 0) expect(moves[0]).toBe(true);
     }
   });
 
-  it("refuses the data of another cluster", async () => {
+  it("refuses the data of a single server", async () => {
     const [self = ""] = members;
     const dataDir = join(folder, "alone");
     const alone = await startEmbeddedEtcd({ dataDir, logger }, signal);

@@ -13,8 +13,8 @@ import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 const WRITE_KEY = "/berth/v1/written";
 const WAIT = { timeout: 25_000, interval: 20 };
 
-/** A moment at which a candidate held its own term to be good. Times of all processes of one machine compare. */
-interface Held {
+/** A time at which a candidate considered itself leader. All processes of the machine use the same clock. */
+interface LeaderSample {
   readonly name: string;
   readonly epoch: string;
   readonly atMs: number;
@@ -24,7 +24,7 @@ let etcd: TestEtcd;
 let store: EtcdStore;
 let abort: AbortController;
 let candidates: Map<string, ChildProcess>;
-let held: Held[];
+let held: LeaderSample[];
 let leader: LeaderRecord | undefined;
 
 beforeEach(async () => {
@@ -54,13 +54,12 @@ function launch(name: string, ttlSeconds: number): void {
   candidates.set(name, child);
 }
 
-/** Waits for somebody whose epoch is later to lead, and to have written. */
+/** Waits until a candidate with a later epoch leads and has written. */
 async function nextLeader(after = 0n): Promise<LeaderRecord> {
   return vi.waitFor(async () => {
     if (leader === undefined || leader.epoch <= after) throw new Error("no new leader");
     const { epoch } = leader;
-    if (!held.some((each) => each.epoch === String(epoch)))
-      throw new Error("the new leader has done nothing");
+    if (!held.some((each) => each.epoch === String(epoch))) throw new Error("the new leader has not written");
     return leader;
   }, WAIT);
 }
@@ -69,7 +68,7 @@ const signalTo = (name: string, what: NodeJS.Signals): void => {
   candidates.get(name)?.kill(what);
 };
 
-/** The epochs that wrote, in the order in which their writes were committed. */
+/** Returns the epochs of all writes in the order of commits. */
 async function writtenEpochs(): Promise<readonly bigint[]> {
   const epochs: bigint[] = [];
   const newest = await store.txn(
@@ -88,11 +87,11 @@ async function writtenEpochs(): Promise<readonly bigint[]> {
 }
 
 describe("campaign on a real etcd", () => {
-  it("never lets two terms write past each other or be held at once, whatever is killed or frozen", async () => {
+  it("never has two leaders at once or interleaved writes while leaders and etcd are killed or frozen", async () => {
     for (const name of ["a", "b", "c"]) launch(name, 2);
     let current = await nextLeader();
 
-    // The leader stands still for longer than its lease, and wakes up believing to lead.
+    // The leader hangs for longer than its lease, and considers itself leader when it continues.
     signalTo(current.value, "SIGSTOP");
     const frozen = current.value;
     current = await nextLeader(current.epoch);
@@ -100,11 +99,11 @@ describe("campaign on a real etcd", () => {
     signalTo(frozen, "SIGCONT");
     await delay(300);
 
-    // etcd dies for a moment: the lease outlives it.
+    // etcd is down for a moment: the lease outlives it.
     await etcd.kill();
     await etcd.restart();
 
-    // etcd stands still for longer than the lease: nobody may lead meanwhile.
+    // etcd hangs for longer than the lease: every term ends by then, and none begins.
     etcd.freeze();
     await delay(3_000);
     const whileFrozen = held.length;
@@ -114,7 +113,7 @@ describe("campaign on a real etcd", () => {
     await vi.waitFor(() => expect(held.length).toBeGreaterThan(whileFrozen), WAIT);
     current = await nextLeader(current.epoch - 1n);
 
-    // The leader is gone for good.
+    // The leader is killed.
     signalTo(current.value, "SIGKILL");
     current = await nextLeader(current.epoch);
     await delay(300);
@@ -125,7 +124,7 @@ describe("campaign on a real etcd", () => {
     expect(overlaps(held)).toEqual([]);
   });
 
-  it("passes on at SIGTERM without waiting for the lease, and when the key is removed", async () => {
+  it("elects another leader at once after SIGTERM or the removal of the leader key", async () => {
     const leaseSeconds = 600;
     for (const name of ["a", "b", "c"]) launch(name, leaseSeconds);
     const first = await nextLeader();
@@ -148,8 +147,8 @@ describe("campaign on a real etcd", () => {
   });
 });
 
-/** Pairs of terms that were held at the same time. */
-function overlaps(samples: readonly Held[]): readonly string[] {
+/** Returns the pairs of consecutive terms that overlap in time. */
+function overlaps(samples: readonly LeaderSample[]): readonly string[] {
   const spans = new Map<string, { from: number; to: number }>();
   for (const { epoch, atMs } of samples) {
     const span = spans.get(epoch);

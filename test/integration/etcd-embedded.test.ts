@@ -58,7 +58,7 @@ const write = async (store: EtcdStore, value: string): Promise<void> => {
 };
 
 describe("startEmbeddedEtcd", () => {
-  it("serves on loopback, leaves nothing running after stop, and comes back on the same ports", async () => {
+  it("listens on loopback, exits on stop, and uses the same ports when it starts again", async () => {
     const etcd = await start();
     expect(etcd.endpoints[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     await write(storeOn(etcd), "1");
@@ -70,7 +70,7 @@ describe("startEmbeddedEtcd", () => {
     expect((await start()).endpoints).toEqual(etcd.endpoints);
   });
 
-  it("starts etcd again after kill -9, on the same ports and with its data", async () => {
+  it("restarts etcd after kill -9 on the same ports with its data", async () => {
     const etcd = await start();
     const store = storeOn(etcd);
     for (const round of ["1", "2", "3"]) {
@@ -82,12 +82,12 @@ describe("startEmbeddedEtcd", () => {
     }
   });
 
-  it("refuses a folder that a live server uses", async () => {
+  it("refuses the data directory of a running server", async () => {
     await start();
     await expect(start()).rejects.toMatchObject({ code: "BERTH_ETCD_DATA_LOCKED" });
   });
 
-  it("says how to install a missing etcd", async () => {
+  it("explains how to install etcd when it is missing", async () => {
     await expect(start({ program: "no-such-etcd" })).rejects.toMatchObject({
       code: "BERTH_ETCD_MISSING",
       message: expect.stringContaining("apt-get install etcd-server"),
@@ -95,7 +95,7 @@ describe("startEmbeddedEtcd", () => {
     expect(existsSync(join(folder, "data"))).toBe(false);
   });
 
-  it("does not take another etcd on its port for its own, and then frees the folder", async () => {
+  it("fails when another etcd uses its port, and unlocks its data directory", async () => {
     const occupant = await start({ dataDir: join(folder, "other") });
     const port = Number(new URL(occupant.endpoints[0]).port);
     const ports = { client: port, peer: port + 1 };
@@ -103,17 +103,17 @@ describe("startEmbeddedEtcd", () => {
     await start();
   });
 
-  it("says why etcd did not come up", async () => {
+  it("reports why etcd did not start", async () => {
     const wal = join(folder, "data", "member", "wal");
     mkdirSync(wal, { recursive: true });
-    writeFileSync(join(wal, "0000000000000000-0000000000000000.wal"), "no log of etcd's");
+    writeFileSync(join(wal, "0000000000000000-0000000000000000.wal"), "not a WAL file");
     await expect(start()).rejects.toMatchObject({
       code: "BERTH_ETCD_FAILED",
       message: expect.stringMatching(/wal/),
     });
   });
 
-  it("comes back with its data after its server was killed with -9, whatever became of etcd", async () => {
+  it("starts with its data after kill -9 of its server, whether or not etcd survived", async () => {
     const dataDir = join(folder, "data");
     for (const env of [{}, { PATH: withoutSetpriv() }]) {
       const server = startInChild(dataDir, env);
@@ -132,14 +132,14 @@ describe("startEmbeddedEtcd", () => {
   });
 });
 
-/** A PATH with etcd on it and no setpriv: there, etcd outlives a server that is killed. */
+/** Returns a PATH with etcd and without setpriv. Without it, etcd outlives a killed server. */
 function withoutSetpriv(): string {
   const programs = mkdtempSync(join(folder, "bin-"));
   symlinkSync(findProgram("etcd") ?? "", join(programs, "etcd"));
   return programs;
 }
 
-/** A process that starts an embedded etcd and prints its endpoint. */
+/** Starts a process that runs an embedded etcd and prints its endpoint. */
 function startInChild(dataDir: string, env: NodeJS.ProcessEnv): ChildProcess {
   const module = new URL(
     "../../packages/control-plane/dist/store/embedded/embedded-etcd.js",

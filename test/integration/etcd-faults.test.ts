@@ -20,7 +20,7 @@ beforeEach(async () => {
   etcd = await startTestEtcd();
   store = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
   abort = new AbortController();
-  // The first call loads the client's protocol, which can take longer than a call may on a busy machine.
+  // The first call loads the client's protocol, which can exceed the call timeout on a busy machine.
   await vi.waitFor(() => readAll(store, { prefix: "/warm-up/" }, signal()), WAIT);
 });
 afterEach(async () => {
@@ -35,7 +35,7 @@ async function put(key: string, value: string): Promise<bigint> {
   return outcome.revision;
 }
 
-/** Puts until it is committed; safe here because the same value is put again. */
+/** Repeats a put until it is committed. A put with an unknown outcome can be repeated because the value is the same. */
 async function putThrough(key: string, value: string): Promise<void> {
   await vi.waitFor(() => put(key, value), WAIT);
 }
@@ -57,7 +57,7 @@ const valuesIn = (messages: readonly WatchMessage[]): readonly string[] =>
   );
 
 describe("EtcdStore on a frozen etcd", () => {
-  it("ends every call by its deadline and works again after the thaw", async () => {
+  it("fails every call at its deadline, and works again when etcd continues", async () => {
     const revision = await put("a", "1");
     const { leaseId } = await store.leases.grant(60, signal());
     etcd.freeze();
@@ -85,7 +85,7 @@ describe("EtcdStore on a frozen etcd", () => {
     expect((await readOne(store, `${PREFIX}a`, signal()))?.value).toBe("2");
   });
 
-  it("leaves a call at once when its signal aborts", async () => {
+  it("fails a call at once when its signal aborts", async () => {
     const patient = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: 60_000 });
     await readAll(patient, { prefix: PREFIX }, signal());
     etcd.freeze();
@@ -103,7 +103,7 @@ describe("EtcdStore on a frozen etcd", () => {
     patient.close();
   });
 
-  it("a call that times out cuts no watch", async () => {
+  it("keeps its watches when a call times out", async () => {
     const revision = await put("a", "0");
     const messages = record(revision + 1n);
     await put("a", "1");
@@ -120,7 +120,7 @@ describe("EtcdStore on a frozen etcd", () => {
 });
 
 describe("EtcdStore.watch", () => {
-  it("goes on when another watch is cancelled", async () => {
+  it("continues when another watch is cancelled", async () => {
     const revision = await put("a", "0");
     const own = new AbortController();
     const cancelled = record(revision + 1n, own.signal);
@@ -135,7 +135,7 @@ describe("EtcdStore.watch", () => {
     expect(valuesIn(cancelled)).toEqual(["1"]);
   });
 
-  it("resumed from nextRevision misses and repeats nothing while etcd is killed and started again", async () => {
+  it("delivers every event in order when it is resumed from nextRevision after etcd restarts", async () => {
     let next = (await put("n", "-1")) + 1n;
     const seen: string[] = [];
     void (async () => {
@@ -158,14 +158,14 @@ describe("EtcdStore.watch", () => {
     await etcd.restart();
     await writing;
     await vi.waitFor(() => expect(seen.at(-1)).toBe("79"), WAIT);
-    // A put with an unknown outcome was put again, so a value may be in the history twice; none may be missing or out of order.
+    // A put with an unknown outcome was repeated, so the history may contain a value twice.
     expect([...new Set(seen)]).toEqual(Array.from({ length: 80 }, (_, i) => String(i)));
     expect([...seen].sort((a, b) => Number(a) - Number(b))).toEqual(seen);
   });
 });
 
-describe("follow", () => {
-  it("ends up with the truth through kill -9, restart and compaction, and says when the store is gone", async () => {
+describe("listAndWatch", () => {
+  it("converges to the stored records after kill -9, restart and compaction, and reports an unreachable etcd", async () => {
     const known = new Map<string, Entry>();
     const kinds: string[] = [];
     void (async () => {
@@ -200,7 +200,7 @@ describe("follow", () => {
 });
 
 describe("EtcdStore.txn", () => {
-  it("with unknown outcomes read again, counts exactly while etcd is killed under it", async () => {
+  it("loses and repeats no increment when unknown outcomes are read back while etcd is killed", async () => {
     const key = `${PREFIX}counter`;
     await put("counter", "0:none");
     let done = false;
@@ -218,7 +218,7 @@ describe("EtcdStore.txn", () => {
     expect(increments.flat()).toHaveLength(120);
   });
 
-  /** Adds one, `count` times. Each write carries an id, so that a reader knows whether it was the last to be committed. */
+  /** Increments the counter `count` times. Each write stores an ID, which shows later whether it was committed. */
   async function countTo(count: number, key: string, writer: string): Promise<readonly string[]> {
     const written: string[] = [];
     while (written.length < count) {
@@ -236,7 +236,7 @@ describe("EtcdStore.txn", () => {
         },
         signal(),
       );
-      // Also after a refusal: what was unknown before may have been committed since.
+      // Also read after a refusal: an earlier write with an unknown outcome may have been committed since.
       const committed =
         outcome.kind === "committed" || (await readThrough(store, `${PREFIX}ids/${id}`)) !== undefined;
       if (committed) written.push(id);
@@ -246,7 +246,7 @@ describe("EtcdStore.txn", () => {
 });
 
 describe("EtcdStore with several endpoints", () => {
-  it("turns to the next when one is down, and reads notice nothing", async () => {
+  it("uses the next endpoint when one is down", async () => {
     const other = await startTestEtcd();
     await other.kill();
     const both = new EtcdStore({
@@ -265,8 +265,8 @@ describe("EtcdStore with several endpoints", () => {
 });
 
 describe("EtcdStore whose first endpoint is its own member", () => {
-  it("comes back to it when it answers again", async () => {
-    // Two that know nothing of each other, so that an answer tells whose it is.
+  it("returns to its own member when that answers again", async () => {
+    // Two separate etcds, so that a value shows which of them answered.
     const own = await startTestEtcd();
     const both = new EtcdStore({ endpoints: [own.endpoint, etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
     const read = async (): Promise<string | undefined> =>
@@ -276,10 +276,10 @@ describe("EtcdStore whose first endpoint is its own member", () => {
         const op = { kind: "put", key: `${PREFIX}a`, value: "own" } as const;
         expect(await both.txn({ ops: [op] }, signal())).toMatchObject({ kind: "committed" });
       }, WAIT);
-      await put("a", "other's");
+      await put("a", "other");
       expect(await read()).toBe("own");
       await own.kill();
-      expect(await read()).toBe("other's");
+      expect(await read()).toBe("other");
       await own.restart();
       await vi.waitFor(async () => expect(await read()).toBe("own"), WAIT);
     } finally {
@@ -290,7 +290,7 @@ describe("EtcdStore whose first endpoint is its own member", () => {
 });
 
 describe("readAll", () => {
-  it("lists more than gRPC's default message size in one page and in many", async () => {
+  it("reads more than gRPC's default message size, in one page or in several", async () => {
     const value = "x".repeat(1_000);
     for (let i = 0; i < 100; i++) {
       const ops = Array.from(

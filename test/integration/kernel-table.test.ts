@@ -29,7 +29,7 @@ function run(namespace: string, script: string): void {
   execFileSync("ip", ["netns", "exec", namespace, "nft", "-f", "-"], { input: script });
 }
 
-/** Numbers that are the same for the same seed (Mulberry32). */
+/** Returns a generator of pseudo-random numbers (Mulberry32). */
 function generator(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -73,18 +73,18 @@ function randomLayout(random: (below: number) => number): DesiredServices {
       () => random(3) > 0,
     );
     if (endpoints.length === 0) continue;
-    const door =
+    const frontend =
       index % 3 === 2
         ? ({ kind: "bound", protocol, address: `10.96.0.${index}`, port: 80 } as const)
         : ({ kind: "port", protocol, port: 8_000 + index } as const);
-    services.push({ frontend: door, balance: index === 1 ? "source-hash" : "round-robin", endpoints });
+    services.push({ frontend, balance: index === 1 ? "source-hash" : "round-robin", endpoints });
   }
   return servicesByFrontend(services);
 }
 
-describe("the kernel's table", () => {
+describe("the nftables table", () => {
   it.each(Array.from({ length: HISTORIES }, (_, index) => SEED + index))(
-    "is the same by changes as by a full load (seed %i)",
+    "is the same after incremental changes as after a full load (seed %i)",
     (seed) => {
       const random = generator(seed);
       const table = new KernelTable(2);
@@ -95,7 +95,7 @@ describe("the kernel's table", () => {
           const { script, isComplete: isDone } = table.change(wanted);
           run(changed, script);
           if (isDone) break;
-          expectNothingUnwanted(wanted);
+          expectNoRemovedEndpoints(wanted);
         }
         run(loaded, new KernelTable().load(wanted));
         const result = readTable(changed);
@@ -106,7 +106,7 @@ describe("the kernel's table", () => {
     },
   );
 
-  it("says nothing when nothing changes", () => {
+  it("produces no script when nothing changes", () => {
     const wanted = randomLayout(generator(1));
     const table = new KernelTable();
     table.load(wanted);
@@ -118,25 +118,23 @@ describe("the kernel's table", () => {
     });
   });
 
-  it("gives each member its turn first as it changes, so that quick changes do not favour one", () => {
-    const door = { kind: "port", protocol: "tcp", port: 80 } as const;
+  it("starts with another member after each change, so that frequent changes favour none", () => {
+    const frontend = { kind: "port", protocol: "tcp", port: 80 } as const;
     const table = new KernelTable();
     const all = [endpoint(1), endpoint(2), endpoint(4)];
-    table.load(servicesByFrontend([{ frontend: door, balance: "round-robin", endpoints: all }]));
+    table.load(servicesByFrontend([{ frontend, balance: "round-robin", endpoints: all }]));
     const first = new Set<string | undefined>();
     for (let change = 0; change < 6; change += 1) {
       const endpoints = change % 2 === 0 ? [...all, endpoint(5)] : all;
-      const { script } = table.change(
-        servicesByFrontend([{ frontend: door, balance: "round-robin", endpoints }]),
-      );
+      const { script } = table.change(servicesByFrontend([{ frontend, balance: "round-robin", endpoints }]));
       first.add(/add element ip berth tcp-members\d+ \{ \d+ : ([\d.]+ \. \d+)/.exec(script)?.[1]);
     }
     expect(first.size).toBeGreaterThan(2);
   });
 });
 
-/** After the first of several transactions nothing is picked that shall not be. */
-function expectNothingUnwanted(wanted: DesiredServices): void {
+/** Checks that no removed endpoint is picked between the transactions of one change. */
+function expectNoRemovedEndpoints(wanted: DesiredServices): void {
   const allowed = new Set<string>(["hole", "source"]);
   for (const { endpoints } of wanted.values()) {
     for (const { address, port } of endpoints) allowed.add(`${address}:${port}`);

@@ -11,7 +11,7 @@ import { Forwarder } from "../../packages/agent/src/dataplane/dns/forwarder.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));
-/** Addresses of the loopback that no other run of this file uses: resolvers know no other port. */
+/** Loopback addresses that no other run of this file uses: resolvers always ask port 53. */
 const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
 const GATEWAY = `127.55.${high}.${low}`;
 const UPSTREAM = `127.56.${high}.${low}`;
@@ -42,7 +42,7 @@ const TABLE: DnsTable = {
   clients: [],
 };
 
-/** A C library; its resolver is in each program that is made with it. */
+/** C libraries, each with its own resolver in the programs that are compiled with it. */
 const LIBRARIES = [
   { name: "musl", compile: ["musl-gcc", "-static"] },
   { name: "glibc", compile: ["gcc"] },
@@ -50,100 +50,106 @@ const LIBRARIES = [
 const isRoot = process.getuid?.() === 0;
 const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 
-describe.each(LIBRARIES)("names, as programs with $name see them", ({ compile: [compiler, ...options] }) => {
-  const canRun = isRoot && has(compiler) && has("unshare");
-  let folder: string;
-  let server: DnsServer;
-  let isUpstreamThere = true;
-  const upstream = createSocket("udp4");
+describe.each(LIBRARIES)(
+  "the DNS server, asked by a program with $name",
+  ({ compile: [compiler, ...options] }) => {
+    const canRun = isRoot && has(compiler) && has("unshare");
+    let folder: string;
+    let server: DnsServer;
+    let isUpstreamUp = true;
+    const upstream = createSocket("udp4");
 
-  beforeAll(async () => {
-    if (!canRun) return;
-    folder = temporaryFolder();
-    execFileSync(compiler, ["-O1", ...options, "-o", join(folder, "resolve"), SOURCE]);
-    await new Promise<void>((resolve) => upstream.bind(PORT, UPSTREAM, resolve));
-    // An unknown name, for everything that is asked.
-    upstream.on("message", (bytes, { address, port }) => {
-      const reply = Buffer.from(bytes);
-      reply.writeUInt16BE(0x81_83, 2);
-      if (isUpstreamThere) upstream.send(reply, port, address);
+    beforeAll(async () => {
+      if (!canRun) return;
+      folder = temporaryFolder();
+      execFileSync(compiler, ["-O1", ...options, "-o", join(folder, "resolve"), SOURCE]);
+      await new Promise<void>((resolve) => upstream.bind(PORT, UPSTREAM, resolve));
+      // Answers NXDOMAIN to every query.
+      upstream.on("message", (bytes, { address, port }) => {
+        const reply = Buffer.from(bytes);
+        reply.writeUInt16BE(0x81_83, 2);
+        if (isUpstreamUp) upstream.send(reply, port, address);
+      });
+      server = new DnsServer({
+        forwarder: new Forwarder({ random: Math.random, now: () => performance.now(), port: PORT }),
+        hostResolvers: async () => [UPSTREAM],
+        random: Math.random,
+        isVipActive: () => true,
+        port: PORT,
+        onProblem: ({ address, code }) => {
+          throw new Error(`cannot answer at ${address}: ${code}`);
+        },
+      });
+      await server.update(TABLE);
     });
-    server = new DnsServer({
-      forwarder: new Forwarder({ random: Math.random, now: () => performance.now(), port: PORT }),
-      hostResolvers: async () => [UPSTREAM],
-      random: Math.random,
-      isVipActive: () => true,
-      port: PORT,
-      onProblem: ({ address, code }) => {
-        throw new Error(`cannot answer at ${address}: ${code}`);
-      },
+    afterAll(async () => {
+      upstream.close();
+      if (!canRun) return;
+      await server.close();
+      rmSync(folder, { recursive: true, force: true });
     });
-    await server.update(TABLE);
-  });
-  afterAll(async () => {
-    upstream.close();
-    if (!canRun) return;
-    await server.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
 
-  /** What `getaddrinfo` says of each name (`NAME:4`, `NAME:6`: of one family), without the time that it took. */
-  async function resolve(names: readonly string[], resolverOptions = ""): Promise<readonly string[]> {
-    const config = join(folder, "resolv.conf");
-    writeFileSync(config, `nameserver ${GATEWAY}\n${resolverOptions}\n`);
-    const script = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"';
-    const program = [join(folder, "resolve"), ...names];
-    const { stdout } = await promisify(execFile)("unshare", [
-      "-m",
-      "sh",
-      "-ec",
-      script,
-      "sh",
-      config,
-      ...program,
-    ]);
-    return stdout
-      .trimEnd()
-      .split("\n")
-      .map((line) => line.replace(/ \d+\.\d /, " "));
-  }
-
-  it.runIf(canRun)("gives the address of a service, and none of the family that it has not", async () => {
-    expect(await resolve(["api", "api:4", "api.shop", "API.shop_default.", "2.api"])).toEqual([
-      `api any ${VIP}`,
-      `api 4 ${VIP}`,
-      `api.shop any ${VIP}`,
-      `API.shop_default. any ${VIP}`,
-      "2.api any 10.64.8.3",
-    ]);
-    for (const line of await resolve(["api:6", "nosuch", "nosuch.example", "idle"])) {
-      expect(line).toMatch(/error: -(2|5) /);
-    }
-  });
-
-  it.runIf(canRun)("finds it whatever domains are searched first", async () => {
-    for (const options of ["options ndots:5", "search example.com shop.internal\noptions ndots:5"]) {
-      expect(await resolve(["api", "api.shop", "tasks.api.shop:4"], options)).toEqual([
-        `api any ${VIP}`,
-        `api.shop any ${VIP}`,
-        expect.stringMatching(/^tasks\.api\.shop 4 10\.64\.8\.[23] 10\.64\.8\.[23]$/),
+    /** Returns the result of `getaddrinfo` for each name, without its duration. `NAME:4` and `NAME:6` ask for one family. */
+    async function resolve(names: readonly string[], resolverOptions = ""): Promise<readonly string[]> {
+      const config = join(folder, "resolv.conf");
+      writeFileSync(config, `nameserver ${GATEWAY}\n${resolverOptions}\n`);
+      const script = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"';
+      const program = [join(folder, "resolve"), ...names];
+      const { stdout } = await promisify(execFile)("unshare", [
+        "-m",
+        "sh",
+        "-ec",
+        script,
+        "sh",
+        config,
+        ...program,
       ]);
+      return stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.replace(/ \d+\.\d /, " "));
     }
-  });
 
-  it.runIf(canRun)("gives addresses of more tasks than fit into a datagram", async () => {
-    const [line = ""] = await resolve(["tasks.many:4"]);
-    const addresses = line.split(" ").slice(2);
-    expect(addresses.length).toBeGreaterThan(15);
-    for (const address of addresses) expect(address).toMatch(/^10\.64\.8\.\d+$/);
-  });
+    it.runIf(canRun)("answers with the IPv4 address of a service, and without an IPv6 address", async () => {
+      expect(await resolve(["api", "api:4", "api.shop", "API.shop_default.", "2.api"])).toEqual([
+        `api any ${VIP}`,
+        `api 4 ${VIP}`,
+        `api.shop any ${VIP}`,
+        `API.shop_default. any ${VIP}`,
+        "2.api any 10.64.8.3",
+      ]);
+      for (const line of await resolve(["api:6", "nosuch", "nosuch.example", "idle"])) {
+        expect(line).toMatch(/error: -(2|5) /);
+      }
+    });
 
-  it.runIf(canRun)("says of our own names what is true while nobody else answers", async () => {
-    isUpstreamThere = false;
-    expect(await resolve(["api", "nosuch"])).toEqual([
-      `api any ${VIP}`,
-      expect.stringMatching(/^nosuch any error: -2 /),
-    ]);
-    isUpstreamThere = true;
-  });
-});
+    it.runIf(canRun)("resolves a service behind any search domains", async () => {
+      for (const options of ["options ndots:5", "search example.com shop.internal\noptions ndots:5"]) {
+        expect(await resolve(["api", "api.shop", "tasks.api.shop:4"], options)).toEqual([
+          `api any ${VIP}`,
+          `api.shop any ${VIP}`,
+          expect.stringMatching(/^tasks\.api\.shop 4 10\.64\.8\.[23] 10\.64\.8\.[23]$/),
+        ]);
+      }
+    });
+
+    it.runIf(canRun)("answers with more task addresses than fit into a datagram", async () => {
+      const [line = ""] = await resolve(["tasks.many:4"]);
+      const addresses = line.split(" ").slice(2);
+      expect(addresses.length).toBeGreaterThan(15);
+      for (const address of addresses) expect(address).toMatch(/^10\.64\.8\.\d+$/);
+    });
+
+    it.runIf(canRun)(
+      "resolves services, and denies unknown names, while the upstream server is down",
+      async () => {
+        isUpstreamUp = false;
+        expect(await resolve(["api", "nosuch"])).toEqual([
+          `api any ${VIP}`,
+          expect.stringMatching(/^nosuch any error: -2 /),
+        ]);
+        isUpstreamUp = true;
+      },
+    );
+  },
+);

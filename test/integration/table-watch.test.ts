@@ -16,7 +16,7 @@ const PROGRAM = `
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-/** "" when there is no such process. */
+/** Returns the contents of a file of /proc, or "" when the process does not exist. */
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -25,7 +25,7 @@ function read(path: string): string {
   }
 }
 
-it("the watch of the kernel's rules ends with its process, also when that is killed", async () => {
+it("nft monitor exits when the ingress process is killed", async () => {
   const parent = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], {
     stdio: ["pipe", "inherit", "inherit"],
   });

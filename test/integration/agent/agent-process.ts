@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 
 const MAIN = new URL("../../../packages/agent/dist/main.js", import.meta.url).href;
-/** Ends with its parent, also when that is killed: a test process that is gone cannot end it. */
+/** Runs the agent, and exits when the test process is gone: a killed test process cannot stop the agent. */
 const RUN_MAIN = `import { main } from ${JSON.stringify(MAIN)};
 const parent = process.ppid;
 setInterval(() => { if (process.ppid !== parent) process.exit(1); }, 1000).unref();
@@ -19,30 +19,30 @@ export interface AgentProcessOptions {
   readonly args?: readonly string[];
 }
 
-/** The built agent as a process of its own, so that it can be killed at any moment. */
+/** The built agent in a process of its own, which a test can kill at any time. */
 export class AgentProcess {
   readonly #child: ChildProcess;
   readonly logFile: string;
   readonly #ingressDir: string;
-  /** The exit code; null after a signal that it did not handle. */
+  /** Resolves with the exit code, or null when a signal ended the process. */
   readonly exited: Promise<number | null>;
 
   constructor({ servers, dockerSocket, dataDir, args = [] }: AgentProcessOptions) {
     this.#ingressDir = join(dataDir, "ingress");
     this.logFile = join(dataDir, "agent.log");
-    const words = [
+    const flags = [
       "--server",
       servers.join(","),
       "--docker-socket",
       dockerSocket,
       "--data-dir",
       dataDir,
-      // The kernel's table is the machine's, which tests only borrow.
+      // The kernel path would change the nftables ruleset of the machine that runs the tests.
       "--ingress",
       "userspace",
       ...args,
     ];
-    this.#child = spawn(process.execPath, ["--input-type=module", "--eval", RUN_MAIN, "--", ...words], {
+    this.#child = spawn(process.execPath, ["--input-type=module", "--eval", RUN_MAIN, "--", ...flags], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: fileURLToPath(new URL("../../..", import.meta.url)),
     });
@@ -56,13 +56,13 @@ export class AgentProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Returns the exit code; null after a signal that it did not handle. */
+  /** Sends a signal and waits for the exit. Returns the exit code, or null when the signal ended the process. */
   async kill(signal: NodeJS.Signals): Promise<number | null> {
     this.#child.kill(signal);
     return this.exited;
   }
 
-  /** Stops the agent and the ingress process that it leaves running. */
+  /** Kills the agent, and stops the ingress process, which outlives it. */
   async stopWithIngress(): Promise<void> {
     await this.kill("SIGKILL");
     const { openIngress } = await import("../../../packages/agent/src/dataplane-client/ingress-client.js");

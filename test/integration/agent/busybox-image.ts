@@ -22,7 +22,7 @@ const APPLETS = [
   "stty",
 ];
 
-/** Imports the tests' only image into the daemons behind these sockets. */
+/** Creates an image from the machine's BusyBox, and imports it into the daemons at these sockets. */
 export async function importBusybox(sockets: readonly string[]): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "berth-image-"));
   try {

@@ -5,12 +5,14 @@ import { join } from "node:path";
 import { runOrThrow } from "../../../deploy/lab/run.js";
 import { temporaryFolder } from "../../harness/temporary-folder.js";
 
-/** It does not outlive the test, however that ends. */
-const TIED = ["setpriv", "--pdeathsig", "KILL"];
+/** Kills tcpdump when the test process ends. */
+const KILL_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
 /**
- * What tcpdump has seen on a device of a network namespace. It is told of packets a little later than they go by: before
- * anybody says that it has not seen something, it must have seen what was sent after that.
+ * The packets that tcpdump has captured on a device of a network namespace.
+ *
+ * tcpdump receives packets with a delay. Before a test asserts that a packet was not sent, it must send another packet
+ * and wait until that is captured.
  */
 export class Capture {
   readonly #file: string;
@@ -23,11 +25,15 @@ export class Capture {
     this.#file = file;
   }
 
-  /** Returns when it sees everything. `enter`: the words that run a program in the namespace. */
+  /**
+   * Starts a capture. Resolves when tcpdump captures packets.
+   *
+   * @param enter Prefix of a command line that runs a program in the namespace.
+   */
   static async start(enter: readonly string[], device: string): Promise<Capture> {
     const folder = temporaryFolder();
     const file = join(folder, "packets");
-    const words = [
+    const command = [
       "tcpdump",
       "-i",
       device,
@@ -41,11 +47,11 @@ export class Capture {
       "-w",
       file,
     ];
-    const [command = "", ...args] = [...TIED, ...enter, ...words];
-    const program = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
-    const capture = new Capture(folder, program, file);
+    const [program = "", ...args] = [...KILL_WITH_PARENT, ...enter, ...command];
+    const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const capture = new Capture(folder, child, file);
     try {
-      await hears(program, "listening on");
+      await waitForOutput(child, "listening on");
       return capture;
     } catch (error) {
       await capture.close();
@@ -53,13 +59,13 @@ export class Capture {
     }
   }
 
-  /** How many packets of those seen until now a filter of tcpdump's takes. */
+  /** Returns the number of captured packets that match a tcpdump filter. */
   async count(filter: string): Promise<number> {
     const listed = await runOrThrow(["tcpdump", "-n", "-r", this.#file, filter]);
     return listed.split("\n").filter((line) => line !== "").length;
   }
 
-  /** Whether these bytes went by, as they are. */
+  /** Returns whether a captured packet contains this text. */
   async contains(text: string): Promise<boolean> {
     return (await readFile(this.#file)).includes(text);
   }
@@ -73,15 +79,15 @@ export class Capture {
   }
 }
 
-/** Waits until a program has said something, and goes on reading: one that nobody listens to is ended by the kernel. */
-function hears(program: ChildProcess, text: string): Promise<void> {
-  let said = "";
+/** Waits until a program prints this text to stderr. Keeps reading, because SIGPIPE would end the program otherwise. */
+function waitForOutput(program: ChildProcess, text: string): Promise<void> {
+  let output = "";
   return new Promise((resolve, reject) => {
     program.stderr?.on("data", (chunk) => {
-      said += String(chunk);
-      if (said.includes(text)) resolve();
+      output += String(chunk);
+      if (output.includes(text)) resolve();
     });
     program.once("error", reject);
-    program.once("exit", () => reject(new Error(`tcpdump ended: ${said}`)));
+    program.once("exit", () => reject(new Error(`tcpdump exited: ${output}`)));
   });
 }

@@ -7,7 +7,8 @@ import { eventually } from "../../harness/eventually.js";
 import { importBusybox } from "./busybox-image.js";
 
 const exec = promisify(execFile);
-/** A Docker daemon that is the test's own, with one small image. */
+
+/** A Docker daemon of the test's own, with one small image. */
 export class DockerHost {
   readonly lab: Lab;
 
@@ -36,14 +37,14 @@ export class DockerHost {
     return stdout.trim();
   }
 
-  /** Ids of the running containers of a task. */
+  /** Returns the IDs of the running containers of a task. */
   async runningContainers(taskId: string): Promise<string[]> {
     const ids = await this.docker("ps", "-q", "--no-trunc", "--filter", `label=berth.task.id=${taskId}`);
     return ids === "" ? [] : ids.split("\n");
   }
 
   async removeContainers(): Promise<void> {
-    // Again when a removal by somebody else is under way.
+    // Repeated, because a removal fails while the agent removes the same container.
     await eventually("no container is left", async () => {
       const ids = await this.docker("ps", "-aq");
       if (ids !== "") await this.docker("rm", "-fv", ...ids.split("\n")).catch(() => {});

@@ -2,32 +2,32 @@ import { spawnSync } from "node:child_process";
 import { detectKernelSupport } from "../../../packages/agent/src/networks/host-networking.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
 
-/** By what a test's hosts can encrypt. */
+/** The WireGuard implementation that the hosts of a test use. */
 export type Encryption =
   | { readonly kind: "kernel" }
-  /** WireGuard's own program for kernels without: the same protocol, configured in the same way. */
-  | { readonly kind: "program" }
+  /** wireguard-go, for kernels without WireGuard: the same protocol and configuration. */
+  | { readonly kind: "userspace" }
   | { readonly kind: "missing"; readonly reason: string };
 
-const EXAMINE_TIMEOUT_MS = 60_000;
+const DETECT_TIMEOUT_MS = 60_000;
 const NO_WIREGUARD = "the kernel has no wireguard";
 
-/** What encrypted networks can be tried with on this machine. */
+/** Returns the WireGuard implementation that is available on this machine. */
 export async function findEncryption(): Promise<Encryption> {
-  if (process.getuid?.() !== 0) return { kind: "missing", reason: "only root can try it" };
+  if (process.getuid?.() !== 0) return { kind: "missing", reason: "needs root" };
   const { overlayProblem, encryptionProblem } = await detectKernelSupport(
-    AbortSignal.timeout(EXAMINE_TIMEOUT_MS),
+    AbortSignal.timeout(DETECT_TIMEOUT_MS),
   );
-  const absent = ["tcpdump", "wg"].find((program) => spawnSync(program, ["--version"]).error);
-  if (overlayProblem || absent)
-    return { kind: "missing", reason: overlayProblem || `${absent} is not installed` };
+  const missing = ["tcpdump", "wg"].find((program) => spawnSync(program, ["--version"]).error);
+  if (overlayProblem || missing)
+    return { kind: "missing", reason: overlayProblem || `${missing} is not installed` };
   if (encryptionProblem === "") return { kind: "kernel" };
   if (encryptionProblem !== NO_WIREGUARD) return { kind: "missing", reason: encryptionProblem };
-  if (spawnSync("wireguard-go", ["--version"]).error === undefined) return { kind: "program" };
+  if (spawnSync("wireguard-go", ["--version"]).error === undefined) return { kind: "userspace" };
   return { kind: "missing", reason: `${NO_WIREGUARD}, and wireguard-go is not installed` };
 }
 
-/** Runs programs, and WireGuard's own one where the kernel is asked for such a device. */
+/** Wraps `run` so that WireGuard devices are created by wireguard-go instead of the kernel. */
 export function withUserspaceWireguard(run: RunProgram): RunProgram {
   return (program, call) => {
     const [link, add, device = "", ...rest] = call.args;

@@ -20,33 +20,33 @@ import { type RpcServer, rpcService, startRpcServer } from "@berth/proto/rpc";
 
 const HEARTBEAT_MS = 100;
 
-/** One session of an agent, as the leader sees it. */
+/** The leader's side of a session. */
 interface FakeSession {
   readonly hello: Hello;
   readonly send: (message: SessionResponse["message"]) => void;
   readonly end: (error?: Error) => void;
 }
 
-/** A server that says what a test tells it to say, and remembers what agents said. */
+/** A leader that sends what a test specifies, and records what the agent sends. */
 export class FakeLeader {
   readonly reports = new Map<string, ReportedTask>();
   readonly history: ReportedTask[] = [];
   readonly logs: PushLogsRequest[] = [];
-  /** What commands said, by request. */
+  /** Messages of exec commands by request ID. */
   readonly execRequests = new Map<string, PushExecRequest[]>();
-  /** What is typed for a command; the leader ends its side with the last. */
+  /** Input of exec commands by request ID. The leader closes the input after the last message. */
   readonly execInputs = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
   readonly probeResults: ProbeResult[] = [];
-  /** False: heartbeats arrive, and nobody says so. */
+  /** False while the leader receives heartbeats without acknowledging them. */
   acknowledgesHeartbeats = true;
-  /** True: it says nothing at all from now on, as a process that was stopped. */
+  /** True while the leader neither handles nor sends messages, like a stopped process. */
   isUnresponsive = false;
   sessionCount = 0;
   heartbeatCount = 0;
   appliedSequence = -1;
   epoch = 1;
-  /** Set: the server refuses sessions and names this leader. */
+  /** When set, the server refuses sessions and redirects agents to this address. */
   redirectTo: string | undefined;
   servers: string[] = [];
   #session: FakeSession | undefined;
@@ -85,7 +85,7 @@ export class FakeLeader {
     await this.#server?.close(0);
   }
 
-  /** Breaks the session off, as a crash would. */
+  /** Ends the session, with an error if given, as a crash of the leader does. */
   endSession(error?: Error): void {
     this.#session?.end(error);
     this.#session = undefined;
@@ -119,22 +119,22 @@ export class FakeLeader {
     this.#session.send(message);
   }
 
-  /** What a command printed so far, and its end. */
+  /** Returns the output of a command so far and its exit code. */
   commandOutput(requestId: string): {
     stdout: string;
     stderr: string;
     exitCode: number | undefined;
     error: string;
   } {
-    const heard = { stdout: "", stderr: "", exitCode: undefined as number | undefined, error: "" };
+    const result = { stdout: "", stderr: "", exitCode: undefined as number | undefined, error: "" };
     for (const { output, error } of this.execRequests.get(requestId) ?? []) {
-      heard.error += error;
+      result.error += error;
       const message = output?.message;
       if (message?.$case === "stdout" || message?.$case === "stderr")
-        heard[message.$case] += Buffer.from(message.value).toString();
-      if (message?.$case === "exited") heard.exitCode = message.value.exitCode;
+        result[message.$case] += Buffer.from(message.value).toString();
+      if (message?.$case === "exited") result.exitCode = message.value.exitCode;
     }
-    return heard;
+    return result;
   }
 
   async *#exec(requests: AsyncIterable<PushExecRequest>): AsyncGenerator<PushExecResponse> {
@@ -142,10 +142,11 @@ export class FakeLeader {
     const first = await incoming.next();
     if (first.done) return;
     const { requestId } = first.value;
-    const heard = [first.value];
-    this.execRequests.set(requestId, heard);
+    const result = [first.value];
+    this.execRequests.set(requestId, result);
     const ended = (async () => {
-      for (let next = await incoming.next(); !next.done; next = await incoming.next()) heard.push(next.value);
+      for (let next = await incoming.next(); !next.done; next = await incoming.next())
+        result.push(next.value);
     })();
     for await (const input of this.execInputs.get(requestId) ?? []) yield { input };
     await ended;
@@ -181,7 +182,7 @@ export class FakeLeader {
     };
     void (async () => {
       try {
-        for await (const request of requests) this.#hear(request, open, queue, () => wake());
+        for await (const request of requests) this.#receive(request, open, queue, () => wake());
       } catch {}
       end ??= {};
       wake();
@@ -195,7 +196,7 @@ export class FakeLeader {
     }
   }
 
-  #hear(
+  #receive(
     { message }: SessionRequest,
     open: (hello: Hello) => void,
     queue: SessionResponse["message"][],
@@ -208,10 +209,10 @@ export class FakeLeader {
       this.heartbeatCount += 1;
       this.appliedSequence = message.value.appliedSequence;
       const { number } = message.value;
-      // A leader that says nothing at all would be left for another one.
-      const other = { $case: "heartbeatInterval", value: { heartbeatMs: HEARTBEAT_MS } } as const;
+      // The agent would leave a leader that sends nothing at all.
+      const unrelated = { $case: "heartbeatInterval", value: { heartbeatMs: HEARTBEAT_MS } } as const;
       if (number > 0)
-        queue.push(this.acknowledgesHeartbeats ? { $case: "heartbeatAck", value: { number } } : other);
+        queue.push(this.acknowledgesHeartbeats ? { $case: "heartbeatAck", value: { number } } : unrelated);
       wake();
     }
     if (message?.$case === "probeResult") this.probeResults.push(message.value);

@@ -4,7 +4,7 @@ import { agentCommand } from "../../../deploy/lab/berth-commands.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { eventually } from "../../harness/eventually.js";
 
-/** The built agent inside a host of a lab, where it sees the host's devices; it ends with the lab. */
+/** The built agent inside a lab host, where it sees the host's network devices. It ends with the lab. */
 export class LabAgent {
   readonly #host: LabHost;
   readonly #server: string;
@@ -33,6 +33,6 @@ export class LabAgent {
 
   async kill(): Promise<void> {
     await this.#host.killProcess("agent", "SIGKILL");
-    await eventually("the agent has ended", () => this.#host.processes("agent").length === 0);
+    await eventually("the agent has exited", () => this.#host.processes("agent").length === 0);
   }
 }

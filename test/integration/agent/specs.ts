@@ -8,10 +8,10 @@ import {
   type TaskSpec,
 } from "@berth/proto";
 
-/** The only image of these tests: BusyBox, made on the spot. */
+/** The BusyBox image that `importBusybox` creates. */
 export const IMAGE = "busybox:test";
 
-/** Ends at once on SIGTERM, unlike `sleep` as PID 1. */
+/** Exits at once on SIGTERM, unlike `sleep` as process 1. */
 export const RUN_UNTIL_STOPPED = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"];
 
 export interface SpecOptions {

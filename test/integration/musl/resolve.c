@@ -1,4 +1,4 @@
-/* resolve NAME[:4|:6]...: one line each: "NAME FAMILY MS ADDRESSES" or "NAME FAMILY MS error: WHY" */
+/* resolve NAME[:4|:6]... prints a line for each name: "NAME FAMILY MS ADDRESSES" or "NAME FAMILY MS error: REASON". */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
