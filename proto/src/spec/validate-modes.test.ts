@@ -18,7 +18,7 @@ test("a job restarts on failure unless it says otherwise, and two runs of a sche
   expect(wrong({ mode: job, cron: { schedule: "@daily" } })).toEqual([]);
 });
 
-test("what does not suit a job is refused", () => {
+test("rejects settings that a job cannot have", () => {
   const { ANY } = RestartPolicy_Condition;
   const task = { container: { image: "web:1" }, restart: { condition: ANY } };
   expect(wrong({ mode: job, task })).toEqual(["task.restart.condition"]);
