@@ -138,7 +138,7 @@ describe("the kernel path on real Docker hosts", () => {
   test("node inspect reports the kernel path with its reason", async () => {
     const { stdout } = await lab.berth(["node", "inspect", "h1"]);
     const [node] = JSON.parse(stdout) as readonly InspectedNode[];
-    expect(node?.dataPlane).toMatchObject({ kernel: true, kernelReason: "the kernel can do it" });
+    expect(node?.dataPlane).toMatchObject({ kernel: true, kernelReason: "supported by the kernel" });
     expect((await lab.berth(["node", "inspect", "--pretty", "h1"])).stdout).toMatch(/Ingress: +kernel/);
   });
 

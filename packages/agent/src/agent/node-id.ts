@@ -2,27 +2,27 @@ import { randomBytes } from "node:crypto";
 import { BerthError } from "@berth/proto";
 import type { Disk } from "../runtime/disk.js";
 
-/** 25 digits in base 36 (129 bits), the format of Swarm's ids. */
+/** 25 digits in base 36 (129 bits), the format of Swarm's IDs. */
 const ID_LENGTH = 25;
 const ID_BYTES = 17;
 const FILE = "node-id";
 const ID_PATTERN = /^[0-9a-z]{25}$/;
 
 /**
- * Reads the node's id. Generates and stores one at the first start.
- * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a node id
+ * Returns the ID of this node from the data directory. Generates and stores one at the first start.
+ * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a node ID
  */
 export async function nodeId(disk: Disk): Promise<string> {
-  const known = await disk.read(FILE);
-  if (known === undefined) {
+  const stored = await disk.read(FILE);
+  if (stored === undefined) {
     const id = newId();
     await disk.write(FILE, `${id}\n`);
     return id;
   }
-  if (ID_PATTERN.test(known.trim())) return known.trim();
+  if (ID_PATTERN.test(stored.trim())) return stored.trim();
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${disk.pathOf(FILE)} does not contain a node id: restore the file, or remove it to join as a new node`,
+    message: `${disk.pathOf(FILE)} does not contain a node ID: restore the file, or remove it to join as a new node`,
   });
 }
 

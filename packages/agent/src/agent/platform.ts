@@ -32,19 +32,21 @@ export interface AgentPlatform {
   readonly networking: HostNetworking;
   readonly transport: RpcTransport;
   readonly probe: Probe;
-  /** For the peers, which are probed continuously. */
+  /** Probes other nodes, which happens continuously. */
   readonly peerProbe: Probe;
-  /** Tries whether a port of a local container refuses connections. */
+  /** Returns whether a port of a local container refuses connections. */
   readonly checkPort: CheckPort;
   readonly disk: Disk;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
-  /** Reads the usage counters of the container with this first process. Returns undefined when it cannot. */
+  /** Reads the usage counters of the container with this first process. Returns undefined when they cannot be read. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** Reads the usage counters of the host. */
   readHostUsage(): Promise<HostUsage>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<IngressClient, "stop">>;
-  /** Serves the ingress process's counters to Prometheus. Returns a function that stops it. Undefined without --metrics. */
+  /**
+   * Serves the ingress process's counters to Prometheus. Returns a function that stops it. Undefined without --metrics.
+   */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Releases the lock of the data directory. */
   release(): void;
@@ -104,14 +106,14 @@ async function serveIngressMetrics(
 /** Locks the data directory: two agents with one identity would stop each other's containers. */
 async function lock(dataDir: string): Promise<() => void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const held = await lockDataDir(dataDir, "agent");
-  if (held === undefined) {
+  const heldLock = await lockDataDir(dataDir, "agent");
+  if (heldLock === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
       message: `another agent uses ${dataDir}: stop it, or start this one with another --data-dir`,
       details: { dataDir },
     });
   }
-  held.unref();
-  return () => held.close();
+  heldLock.unref();
+  return () => heldLock.close();
 }

@@ -62,7 +62,7 @@ test("nodeId is generated once, and an invalid file is an error that says what t
   expect(await nodeId(directoryDisk(other))).not.toBe(first);
   await writeFile(join(dataDir, "node-id"), "x");
   await expect(nodeId(directoryDisk(dataDir))).rejects.toThrow(
-    /node-id does not contain a node id: restore the file, or remove it/,
+    /node-id does not contain a node ID: restore the file, or remove it/,
   );
   expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");
 });

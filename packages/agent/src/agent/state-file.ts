@@ -15,7 +15,7 @@ const FILE = "state.json";
 /** Changes within this time are written together. */
 const WRITE_DELAY_MS = 250;
 
-/** What an agent has to know after a restart, in addition to what Docker reports. */
+/** The state that an agent needs after a restart, in addition to what Docker reports. */
 export interface AgentState {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
@@ -25,7 +25,7 @@ export interface AgentState {
   readonly ingress: readonly IngressEntry[];
   readonly networks: readonly AssignedNetwork[];
   readonly dnsEntries: readonly DnsEntry[];
-  /** What the host was last able to do, so that a restart does not take it away until the host is examined again. */
+  /** The last known capabilities of the host. They stay in force after a restart until the host is examined again. */
   readonly dataPlane: DataPlane;
   /** The last status of each task: a task that has ended does not start again. */
   readonly statuses: ReadonlyMap<string, TaskStatus>;
@@ -44,12 +44,13 @@ const BLANK: AgentState = {
   statuses: new Map(),
 };
 
-/** The agent's state on disk. If it is lost, a complete set of assignments restores all of it. */
+/** Writes the agent's state to disk. If the file is lost, a complete set of assignments restores all of it. */
 export class StateFile {
   readonly #disk: Disk;
   readonly #log: Logger;
   #source: (() => AgentState) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** Resolves when all writes that were started are done. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor({ disk, log }: { readonly disk: Disk; readonly log: Logger }) {
@@ -57,12 +58,12 @@ export class StateFile {
     this.#log = log;
   }
 
-  /** Sets the function that returns the state to write. Nothing is written before. */
+  /** Sets the function that returns the state to write. Nothing is written before this call. */
   setSource(source: () => AgentState): void {
     this.#source = source;
   }
 
-  /** Writes the state soon, together with other changes until then. */
+  /** Writes the state within 250 ms. Combines calls. */
   scheduleWrite(): void {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }

@@ -1,32 +1,19 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type AssignedNetwork,
-  BerthError,
-  type DnsConfig,
-  type DnsEntry,
-  type IngressEntry,
-} from "@berth/proto";
+import type { AssignedNetwork, DnsConfig, DnsEntry, IngressEntry } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
 import type { OverlayNetworks } from "../networks/overlay-networks.js";
 import type { HostCondition } from "../node/node-description.js";
 import { PeerWatch } from "../node/peers/peer-watch.js";
-import { raceSignal } from "../runtime/race-signal.js";
 import type { Ticker } from "../runtime/ticker.js";
 import type { KnownTasks } from "../tasks/task-records.js";
 import { DnsSync } from "./dns-sync.js";
 import { dnsConfigOf } from "./dns-table.js";
-import type { IngressClient } from "./ingress-client.js";
+import { IngressConnection, type OpenedIngress, type OpenIngress } from "./ingress-connection.js";
 import { IngressSync } from "./ingress-sync.js";
-import { containerAddress } from "./ingress-table.js";
-import { watchIngress } from "./ingress-watch.js";
+import { containerAddress, type LocalTasks } from "./ingress-table.js";
+import { retryUntilDone } from "./retry-until-done.js";
 import { type TrafficTables, watchedPeers } from "./watched-peers.js";
-
-const RETRY_MIN_MS = 500;
-const RETRY_MAX_MS = 30_000;
-
-type OpenedIngress = Omit<IngressClient, "stop">;
 
 /** The tables of one message of the leader. A table is undefined when the message did not change it. */
 export interface TablesUpdate {
@@ -38,8 +25,7 @@ export interface TablesUpdate {
 
 export interface DataPlaneClientOptions {
   readonly nodeId: string;
-  /** Finds or starts the ingress process. */
-  readonly openIngress: (log: Logger, signal: AbortSignal) => Promise<OpenedIngress>;
+  readonly openIngress: OpenIngress;
   /** Serves the ingress process's counters to Prometheus. Undefined without a listen address. */
   readonly serveMetrics:
     | ((stats: (signal: AbortSignal) => Promise<IngressStats>) => Promise<() => void>)
@@ -49,7 +35,7 @@ export interface DataPlaneClientOptions {
   readonly overlay: OverlayNetworks;
   readonly tasks: KnownTasks;
   readonly condition: HostCondition;
-  /** The tables that an earlier run of the agent received last. */
+  /** The last tables that an earlier run of the agent received. */
   readonly saved: TrafficTables;
   readonly log: Logger;
   /** Ends all work, including that outside `run`. */
@@ -57,41 +43,38 @@ export interface DataPlaneClientOptions {
 }
 
 /**
- * Brings the leader's tables to the ingress process and the host's networks, and watches the hosts that traffic goes to.
+ * Distributes the leader's tables on this node: published ports and DNS entries to the ingress process, networks to the
+ * kernel, and the nodes that traffic goes to to the peer watch.
  *
- * Tables are accepted from the start. They are applied once the ingress process has been found or started, which is
- * retried for as long as it fails: nothing else on the node waits for it.
+ * Accepts tables from the start, and applies them once the ingress process is open.
  */
 export class DataPlaneClient {
   readonly #options: DataPlaneClientOptions;
-  #markOpened: (ingress: OpenedIngress) => void = () => {};
-  readonly #opened = new Promise<OpenedIngress>((resolve) => {
-    this.#markOpened = resolve;
-  });
+  readonly #ingress: IngressConnection;
   readonly #ports: IngressSync;
   readonly #dns: DnsSync;
   readonly #peers: PeerWatch;
-  #ingress: OpenedIngress | undefined;
   #tables: TrafficTables;
   #hasLeaderTables = false;
 
   constructor(options: DataPlaneClientOptions) {
-    const { nodeId, overlay, tasks, saved, peerProbe, ticker, log, signal } = options;
+    const { nodeId, openIngress, overlay, tasks, condition, saved, peerProbe, ticker, log, signal } = options;
     this.#options = options;
     this.#tables = saved;
+    this.#ingress = new IngressConnection({
+      openIngress,
+      condition,
+      onOpened: (ingress) => this.#onIngressOpened(ingress),
+      log,
+    });
     this.#ports = new IngressSync({
-      apply: async (table, inner) => (await raceSignal(this.#opened, inner)).apply(table, inner),
-      local: {
-        nodeId,
-        addressOf: (endpoint, protocol) =>
-          containerAddress(endpoint, protocol, tasks.containerOf(endpoint.taskId)),
-        hasEnded: ({ taskId }) => tasks.hasEnded(taskId),
-      },
+      apply: (table, inner) => this.#ingress.applyTable(table, inner),
+      local: localTasks(nodeId, tasks),
       log: log.child({ part: "ingress" }),
       signal,
     });
     this.#dns = new DnsSync({
-      apply: async (table, inner) => (await raceSignal(this.#opened, inner)).updateDns(table, inner),
+      apply: (config, inner) => this.#ingress.updateDns(config, inner),
       collect: () => this.#dnsConfig(),
       isPaused: true,
       log: log.child({ part: "dns" }),
@@ -99,8 +82,8 @@ export class DataPlaneClient {
     });
     this.#peers = new PeerWatch({
       probe: peerProbe,
-      ticker: ticker,
-      onChange: (silent) => void this.#suspect([...silent]),
+      ticker,
+      onChange: (silent) => void this.#setSuspectNodes([...silent]),
       log: log.child({ part: "peers" }),
       signal,
     });
@@ -123,7 +106,7 @@ export class DataPlaneClient {
   async run(signal: AbortSignal): Promise<void> {
     const stopMetrics = await this.#options.serveMetrics?.((inner) => this.stats(inner));
     try {
-      await Promise.all([this.#runIngress(signal), this.#runNetworks(signal)]);
+      await Promise.all([this.#ingress.run(signal), this.#runNetworks(signal)]);
     } finally {
       stopMetrics?.();
     }
@@ -131,86 +114,69 @@ export class DataPlaneClient {
 
   /** Disconnects from the ingress process, which continues to serve its tables. */
   close(): void {
-    this.#ingress?.close();
+    this.#ingress.close();
   }
 
-  /** A new leader counts its sequences from the start. */
+  /** Resets the sequence of assignments, because each leader counts from the start. */
   resetSequence(): void {
     this.#ports.resetSequence();
   }
 
-  /** Applies the networks of a message. Called before its tasks are assigned. */
+  /** Applies the networks of a message. Called before the message's tasks are assigned. */
   updateNetworks({ networks, dnsEntries }: Pick<TablesUpdate, "networks" | "dnsEntries">): void {
+    const { overlay } = this.#options;
     if (networks !== undefined) {
       this.#tables = { ...this.#tables, networks };
-      this.#options.overlay.setNetworks(networks);
+      overlay.setNetworks(networks);
     }
-    if (dnsEntries !== undefined) this.#options.overlay.setDnsEntries(dnsEntries);
+    if (dnsEntries !== undefined) overlay.setDnsEntries(dnsEntries);
   }
 
-  /** Applies the published ports and DNS entries of a message. */
+  /** Applies the published ports and DNS entries of a message. Called after `updateNetworks`. */
   updateTables({ sequence, ingress, networks, dnsEntries }: TablesUpdate): void {
-    this.#hasLeaderTables = true;
-    this.#ports.update(sequence, ingress);
     const { table, names } = this.#tables;
+    this.#hasLeaderTables = true;
     this.#tables = { ...this.#tables, table: ingress ?? table, names: dnsEntries ?? names };
+    this.#ports.update(sequence, ingress);
     if (dnsEntries !== undefined) this.#dns.resume();
     if ((ingress ?? networks ?? dnsEntries) === undefined) return;
     this.#peers.watch(watchedPeers(this.#tables, this.#options.nodeId));
   }
 
-  /** Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied. */
+  /** Resolves when traffic follows the tables of this sequence. False when the ingress process did not accept them. */
   async whenApplied(sequence: number): Promise<boolean> {
     const [ports, dns] = await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);
     return ports && dns;
   }
 
-  /** A task's status changed, and with it perhaps the route to its container or the containers that use DNS. */
+  /** Called when a task's status changed: the route to its container and its DNS queries depend on it. */
   onTaskReported(): void {
-    this.onTaskForgotten();
+    this.#updateDnsClients();
     this.#ports.refreshLocalTasks();
   }
 
+  /** Called when nothing is left of a task. */
   onTaskForgotten(): void {
-    if (this.#options.overlay.networks.length > 0 || this.#dns.hasClients) this.#dns.scheduleUpdate();
+    this.#updateDnsClients();
   }
 
-  /** The state of a network changed. */
+  /** Called when the state of a network changed. */
   onNetworksChanged(): void {
     this.#dns.scheduleUpdate();
   }
 
-  /** Reads the ingress process's counters. Rejects while there is no process. */
-  async stats(signal: AbortSignal): Promise<IngressStats> {
-    if (this.#ingress !== undefined) return this.#ingress.stats(signal);
-    throw new BerthError({ code: "BERTH_INGRESS_FAILED", message: "the ingress process is not running yet" });
+  /** Reads the counters of the ingress process. Rejects before the process is open. */
+  stats(signal: AbortSignal): Promise<IngressStats> {
+    return this.#ingress.stats(signal);
   }
 
-  async #runIngress(signal: AbortSignal): Promise<void> {
-    const { openIngress, condition, log } = this.#options;
-    const ingressLog = log.child({ part: "ingress" });
-    const ingress = await retryUntilDone(() => openIngress(ingressLog, signal), {
-      onFailure: (reason) => {
-        log.error({ reason }, "cannot start ingress process; retrying");
-        condition.setIngressProblems([`published ports do not work on this host: ${reason}`]);
-      },
-      signal,
-    });
-    if (ingress === undefined) return;
-    this.#ingress = ingress;
+  #onIngressOpened(ingress: OpenedIngress): void {
     ingress.setFallback(() => ({ table: this.#ports.tableOf(this.#tables.table), dns: this.#dnsConfig() }));
     // A process that was serving before this agent started has newer tables than the disk. It keeps them.
     if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();
-    this.#markOpened(ingress);
-    // Applies again what timed out while there was no process.
+    // Applies again what timed out before the process was open.
     this.#ports.refreshLocalTasks();
     this.#dns.scheduleUpdate();
-    await watchIngress({
-      status: (inner) => ingress.status(inner),
-      onProblems: (problems) => condition.setIngressProblems(problems),
-      onPath: ({ kernel, reason }) => condition.updateDataPlane({ kernel, kernelReason: reason }),
-      signal,
-    });
   }
 
   #restoreTables(): void {
@@ -230,6 +196,13 @@ export class DataPlaneClient {
     await overlay.run(signal);
   }
 
+  /**
+   * Updates the containers that may send DNS queries. A node without networks and without such containers needs none.
+   */
+  #updateDnsClients(): void {
+    if (this.#options.overlay.networks.length > 0 || this.#dns.hasClients) this.#dns.scheduleUpdate();
+  }
+
   #dnsConfig(): DnsConfig {
     const { overlay, tasks } = this.#options;
     return dnsConfigOf({
@@ -239,12 +212,11 @@ export class DataPlaneClient {
     });
   }
 
-  /** Moves new connections away from these nodes. The client repeats it to a process that is restarted later. */
-  async #suspect(nodeIds: readonly string[]): Promise<void> {
+  /** Moves new connections away from these nodes. */
+  async #setSuspectNodes(nodeIds: readonly string[]): Promise<void> {
     const { log, signal } = this.#options;
     try {
-      const ingress = await raceSignal(this.#opened, signal);
-      await ingress.setSuspectNodes(nodeIds, signal);
+      await this.#ingress.setSuspectNodes(nodeIds, signal);
     } catch (error) {
       if (!signal.aborted)
         log.warn({ err: error, nodeIds }, "cannot report suspect nodes to ingress process");
@@ -252,19 +224,11 @@ export class DataPlaneClient {
   }
 }
 
-/** Retries with exponential back-off until the effect succeeds. Returns undefined when the signal fires before. */
-async function retryUntilDone<T>(
-  effect: () => Promise<T>,
-  { onFailure, signal }: { readonly onFailure: (reason: string) => void; readonly signal: AbortSignal },
-): Promise<T | undefined> {
-  for (let delayMs = RETRY_MIN_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, RETRY_MAX_MS)) {
-    try {
-      return await effect();
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      onFailure(error instanceof Error ? error.message : String(error));
-      await sleep(delayMs, undefined, { signal }).catch(() => {});
-    }
-  }
-  return undefined;
+function localTasks(nodeId: string, tasks: KnownTasks): LocalTasks {
+  return {
+    nodeId,
+    addressOf: (endpoint, protocol) =>
+      containerAddress(endpoint, protocol, tasks.containerOf(endpoint.taskId)),
+    hasEnded: ({ taskId }) => tasks.hasEnded(taskId),
+  };
 }

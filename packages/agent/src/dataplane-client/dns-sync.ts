@@ -35,25 +35,25 @@ export class DnsSync {
     this.#retry = new RetryTimer(() => this.scheduleUpdate(), options.signal);
   }
 
-  /** Called when the leader has sent the DNS entries. */
+  /** Starts to apply changes. Called when the leader has sent the DNS entries. */
   resume(): void {
     this.#isPaused = false;
     this.scheduleUpdate();
   }
 
-  /** Called when something has changed that `collect` depends on. */
+  /** Collects the configuration again and applies it if it changed. Combines calls of the same turn. */
   scheduleUpdate(): void {
     if (this.#isPaused) return;
     this.#hasChanged = true;
     this.#work ??= this.#applyAll();
   }
 
-  /** Whether the last configuration has clients. May be true without networks, until the last container is gone. */
+  /** True when the last configuration has clients. Stays true without networks until the last container is gone. */
   get hasClients(): boolean {
     return this.#hasClients;
   }
 
-  /** Resolves when the changes made before this call are applied. False when the process did not accept them. */
+  /** Resolves when the changes scheduled before this call are applied. False when the process did not accept them. */
   whenApplied(): Promise<boolean> {
     return this.#work ?? Promise.resolve(!this.#hasFailed);
   }

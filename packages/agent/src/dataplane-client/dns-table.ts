@@ -8,7 +8,7 @@ import {
 } from "@berth/proto";
 import { bridgeName } from "../core/networks/devices.js";
 
-/** A task on this node, as far as its DNS queries are concerned. */
+/** The fields of a task on this node that decide how its DNS queries are answered. */
 export interface DnsClientTask {
   readonly status: TaskStatus;
   /** DNS servers for external names, from the service's spec. */
@@ -16,7 +16,7 @@ export interface DnsClientTask {
 }
 
 export interface DnsSources {
-  /** Networks that this node has a part of. */
+  /** Networks that exist on this node. */
   readonly networks: readonly AssignedNetwork[];
   readonly entries: readonly DnsEntry[];
   readonly tasks: Iterable<DnsClientTask>;

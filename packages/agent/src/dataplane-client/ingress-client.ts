@@ -24,9 +24,9 @@ export interface FallbackConfig {
   readonly dns: DnsConfig;
 }
 
-/** The agent's connection to the ingress process. */
+/** The agent's client of the ingress process of this host. */
 export interface IngressClient {
-  /** The process was running already, with a configuration that is newer than the one on disk. */
+  /** True when the process was running already, with a configuration newer than the one on the agent's disk. */
   readonly isServing: boolean;
   /** Sets where the configuration comes from when the process restarts before the first `apply`. */
   setFallback(fallback: () => FallbackConfig): void;
@@ -70,8 +70,8 @@ class ReconnectingIngressClient implements IngressClient {
   #table: PublishedTable | undefined;
   #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
-  /** The table that was last sent in a session, so that only changes have to be sent. */
-  readonly #sent = new WeakMap<IngressSession, PublishedTable>();
+  /** The last table sent in each session, so that only changes have to be sent. */
+  readonly #sentTables = new WeakMap<IngressSession, PublishedTable>();
 
   constructor(options: IngressClientOptions, connector: IngressConnector, session: IngressSession) {
     this.#options = options;
@@ -158,14 +158,14 @@ class ReconnectingIngressClient implements IngressClient {
     let session = first;
     let backoffMs = 0;
     for (;;) {
-      const sinceMs = performance.now();
+      const startedMs = performance.now();
       await session.closed;
       if (this.#lifetime.signal.aborted) return;
       this.#options.logger.warn(
         { processId: session.hello.processId },
         "lost connection to ingress process; reconnecting",
       );
-      backoffMs = performance.now() - sinceMs > STABLE_AFTER_MS ? 0 : longerBackoff(backoffMs);
+      backoffMs = performance.now() - startedMs > STABLE_AFTER_MS ? 0 : longerBackoff(backoffMs);
       const next = this.#reconnect(backoffMs);
       next.catch(() => {});
       this.#session = next;
@@ -218,15 +218,15 @@ class ReconnectingIngressClient implements IngressClient {
 
   /** Sends the changes since the last table, or all of the table when the process has another one in use. */
   async #sendTable(session: IngressSession, table: PublishedTable): Promise<ApplyResult> {
-    const sent = this.#sent.get(session);
-    this.#sent.delete(session);
+    const lastTable = this.#sentTables.get(session);
+    this.#sentTables.delete(session);
     const changed =
-      sent &&
+      lastTable &&
       (await session
-        .request({ $case: "changeListeners", value: changesBetween(sent, table) }, "applied")
+        .request({ $case: "changeListeners", value: changesBetween(lastTable, table) }, "applied")
         .catch(() => undefined));
     const result = changed ?? (await this.#sendWholeTable(session, table));
-    this.#sent.set(session, table);
+    this.#sentTables.set(session, table);
     return result;
   }
 
@@ -236,15 +236,18 @@ class ReconnectingIngressClient implements IngressClient {
   }
 }
 
-/** Unchanged listeners usually are the same objects, which makes the comparison of a large table cheap. */
+/**
+ * Returns the listeners that differ between two tables. Unchanged listeners usually are the same objects, so the
+ * comparison of a large table is cheap.
+ */
 function changesBetween(from: PublishedTable, to: PublishedTable): ChangeListeners {
   const removed = new Map(from.listeners.map((listener) => [keyOf(listener), listener]));
   const set: PublishedListener[] = [];
   for (const listener of to.listeners) {
     const key = keyOf(listener);
-    const before = removed.get(key);
+    const previous = removed.get(key);
     removed.delete(key);
-    if (before !== listener && !isDeepStrictEqual(before, listener)) set.push(listener);
+    if (previous !== listener && !isDeepStrictEqual(previous, listener)) set.push(listener);
   }
   return { base: from.version, version: to.version, set, removedKeys: [...removed.keys()] };
 }

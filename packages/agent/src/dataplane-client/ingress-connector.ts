@@ -27,7 +27,7 @@ export interface IngressConnectorOptions {
   readonly args?: readonly string[];
   /** Release of the agent; a running process of another release is replaced. */
   readonly release?: string;
-  /** False to use only a running process. */
+  /** Whether to start a process when none is running. Defaults to true. */
   readonly launch?: boolean;
 }
 
@@ -49,7 +49,7 @@ export class IngressConnector {
     }
   }
 
-  /** How the last process that this agent started has ended, such as `signal SIGKILL` or `exit code 1`. */
+  /** How the last process that this agent started ended, such as `signal SIGKILL` or `exit code 1`. */
   get lastExit(): string {
     return this.#lastExit;
   }

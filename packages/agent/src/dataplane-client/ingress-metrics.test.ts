@@ -12,7 +12,7 @@ const STATS: IngressStats = {
   acceptErrors: 0,
   errors: [],
   dnsProblems: [],
-  path: { kernel: true, reason: "the kernel can do it" },
+  path: { kernel: true, reason: "supported by the kernel" },
   listeners: [
     {
       ...{

@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { BerthError, type IngressHello, IngressReply, IngressRequest } from "@berth/proto";
 import { readFrames, writeFrame } from "../dataplane/control/protocol.js";
 
-/** The process sends `hello` at once. A process that does not is stopped or overloaded. */
+/** The process sends `hello` at once unless it is stopped or overloaded. */
 const HELLO_TIMEOUT_MS = 2_000;
 /** A table of thousands of ports is applied in well under a second. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -16,7 +16,7 @@ interface PendingReply {
   reject(error: Error): void;
 }
 
-/** One connection to the ingress process. A session that is closed stays closed. */
+/** One connection to the control socket of the ingress process. It is not reopened after it is closed. */
 export class IngressSession {
   readonly hello: IngressHello;
   /** Resolves when the connection is closed by either side. */
@@ -123,9 +123,9 @@ function connectionLost(): BerthError {
   return failed("lost connection to the ingress process; the agent restarts it");
 }
 
-function timedOut(what: string, afterMs: number): BerthError {
+function timedOut(problem: string, afterMs: number): BerthError {
   return failed(
-    `ingress process ${what} within ${afterMs / 1_000} s: it is stopped or this host is overloaded`,
+    `ingress process ${problem} within ${afterMs / 1_000} s: it is stopped or this host is overloaded`,
   );
 }
 

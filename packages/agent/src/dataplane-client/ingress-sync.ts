@@ -55,15 +55,18 @@ export class IngressSync {
     return this.#appliedSequence;
   }
 
-  /** Called when the leader changed: sequences start again. The table stays in use. */
+  /** Resets the sequence to 0, because a new leader counts from the start. The table stays in use. */
   resetSequence(): void {
     this.#leaderChanges += 1;
-    this.#settle(Number.POSITIVE_INFINITY, false);
+    this.#resolveWaiters(Number.POSITIVE_INFINITY, false);
     this.#latestSequence = 0;
     this.#appliedSequence = 0;
   }
 
-  /** @param entries undefined when the sequence does not change the table */
+  /**
+   * Applies the ingress entries of an assignment.
+   * @param entries undefined when the assignment does not change them
+   */
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
     this.#latestSequence = sequence;
     if (entries === undefined) {
@@ -79,7 +82,7 @@ export class IngressSync {
     return { version: this.#version, listeners: this.#listeners.listenersFor(entries) };
   }
 
-  /** Called when containers on this node have changed, which may change how the kernel reaches them. */
+  /** Applies the table again if containers on this node changed in a way that changes how the kernel reaches them. */
   refreshLocalTasks(): void {
     if (this.#entries === undefined) return;
     const listeners = this.#listeners.listenersFor(this.#entries);
@@ -113,12 +116,12 @@ export class IngressSync {
       this.#hasFailed = !(await this.#apply(this.#entries ?? []));
       if (leaderChanges !== this.#leaderChanges) continue;
       this.#appliedSequence = sequence;
-      this.#settle(sequence, !this.#hasFailed);
+      this.#resolveWaiters(sequence, !this.#hasFailed);
     }
-    // Sequences that came meanwhile and did not change the table are applied as well.
+    // Assignments that arrived meanwhile and did not change the table are applied as well.
     this.#appliedSequence = this.#latestSequence;
     this.#isApplying = false;
-    this.#settle(this.#appliedSequence, !this.#hasFailed);
+    this.#resolveWaiters(this.#appliedSequence, !this.#hasFailed);
     if (this.#hasFailed) this.#retry.schedule();
     else this.#retry.reset();
   }
@@ -141,13 +144,13 @@ export class IngressSync {
     }
   }
 
-  #settle(upTo: number, isApplied: boolean): void {
+  #resolveWaiters(upTo: number, isApplied: boolean): void {
     const waiters = this.#waiters;
     this.#waiters = waiters.filter(({ sequence }) => sequence > upTo);
     for (const { sequence, resolve } of waiters) if (sequence <= upTo) resolve(isApplied);
   }
 
-  /** Logs errors when they change, not with every table: a port may stay taken for long. */
+  /** Logs errors when they change, not with every table: a port may stay in use for hours. */
   #logErrors(errors: readonly string[]): void {
     const text = errors.join("; ");
     if (text !== this.#lastErrors && text !== "")

@@ -77,12 +77,12 @@ export class PublishedListeners {
   }
 }
 
-function isSame(one: PublishedListener, other: PublishedListener): boolean {
-  const [endpoints, others] = [one.entry?.endpoints ?? [], other.entry?.endpoints ?? []];
+function isSame(left: PublishedListener, right: PublishedListener): boolean {
+  const [endpoints, others] = [left.entry?.endpoints ?? [], right.entry?.endpoints ?? []];
   return (
     endpoints.length === others.length &&
-    (one.entry === other.entry || endpoints.every((endpoint, index) => endpoint === others[index])) &&
-    isDeepStrictEqual(one.local, other.local)
+    (left.entry === right.entry || endpoints.every((endpoint, index) => endpoint === others[index])) &&
+    isDeepStrictEqual(left.local, right.local)
   );
 }
 
@@ -99,7 +99,7 @@ export function containerAddress(
   if (container.networks.some(({ name }) => name === HOST_NETWORK)) return { address, port, subnet: "" };
   const isUdp = protocol === PortSpec_Protocol.UDP;
   const published = container.ports.find(
-    (each) => each.hostPort === port && (each.protocol === PortSpec_Protocol.UDP) === isUdp,
+    (candidate) => candidate.hostPort === port && (candidate.protocol === PortSpec_Protocol.UDP) === isUdp,
   );
   const network = defaultNetwork(container.networks);
   if (published === undefined || network === undefined) return undefined;

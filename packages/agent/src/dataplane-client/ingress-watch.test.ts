@@ -12,7 +12,7 @@ const taken: ListenerError = {
 };
 
 const paths: DataPath[] = [];
-const path: DataPath = { kernel: true, reason: "the kernel can do it" };
+const path: DataPath = { kernel: true, reason: "supported by the kernel" };
 
 /** Returns the problems that the watch reports first. */
 function firstProblems(status: () => Promise<IngressStatus>): Promise<readonly string[]> {

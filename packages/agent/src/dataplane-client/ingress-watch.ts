@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPath, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
 
-/** Ports become free and processes restart within seconds: a shorter interval would report passing states. */
+/** Ports become free and processes restart within seconds: a shorter interval would report transient problems. */
 const CHECK_MS = 3_000;
 /** The process answers within milliseconds, and restarts within a second. */
 const ANSWER_TIMEOUT_MS = 5_000;
@@ -15,7 +15,7 @@ export interface IngressWatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** Polls the ingress process for its data path and for problems with published ports and DNS. */
+/** Polls the status of the ingress process, and reports its data path and its problems with published ports and DNS. */
 export async function watchIngress(options: IngressWatchOptions): Promise<void> {
   const { onProblems, onPath, signal } = options;
   while (!signal.aborted) {

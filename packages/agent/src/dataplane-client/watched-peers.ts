@@ -1,5 +1,6 @@
 import type { AssignedNetwork, DnsEntry, IngressEntry } from "@berth/proto";
 
+/** The tables that direct traffic from this node. */
 export interface TrafficTables {
   readonly table: readonly IngressEntry[];
   readonly networks: readonly AssignedNetwork[];

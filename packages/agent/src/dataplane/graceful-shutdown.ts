@@ -8,8 +8,9 @@ const MAX_DRAIN_MS = 60 * 60 * 1_000;
 const CHECK_MS = 250;
 
 /**
- * What replaces the process. none: the kernel's rules are removed. restart: another process starts with its own sockets,
- * and the kernel's rules stay. handover: a successor serves already, on the same sockets.
+ * The process that replaces this one. `none`: no process, so the kernel's rules are removed. `restart`: a process that
+ * starts later with its own sockets; the kernel's rules stay. `handover`: a successor that already serves on the same
+ * sockets.
  */
 export type SuccessorKind = "none" | "restart" | "handover";
 

@@ -10,7 +10,7 @@ const MAX_LOG_BYTES = 4 * 1024 * 1024;
 /** The compiled entry point of this release. */
 export const ENTRY_PATH = fileURLToPath(new URL("./entry.js", import.meta.url));
 
-/** How to start the ingress process of one release. */
+/** The command line of the ingress process of one release. */
 export interface IngressProgram {
   readonly executable: string;
   readonly entryPath: string;

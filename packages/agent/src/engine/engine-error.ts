@@ -1,6 +1,6 @@
 import { BerthError, type ErrorCode } from "@berth/proto";
 
-/** The kind of a failure, which decides whether to wait, to give up or to retry. */
+/** The kind of a failure. It decides whether the caller waits, gives up or retries. */
 export type EngineErrorKind =
   /** The daemon does not answer, or the connection broke: the outcome is unknown. */
   | "unavailable"
@@ -10,7 +10,10 @@ export type EngineErrorKind =
   | "name-taken"
   | "conflict"
   | "port-taken"
-  /** The rules in the host's firewall to which Docker adds published ports are gone. Docker restores them when it starts. */
+  /**
+   * The rules in the host's firewall to which Docker adds published ports are gone. Docker restores them when it
+   * starts.
+   */
   | "firewall"
   /** Docker rejects the request, and would reject it again. */
   | "invalid"
@@ -24,7 +27,7 @@ const CODES: Partial<Record<EngineErrorKind, ErrorCode>> = {
   "api-version": "BERTH_ENGINE_API_VERSION",
 };
 
-/** A failed request to the Docker daemon. The message is Docker's own, if there is one. */
+/** A failed request to the Docker daemon, with Docker's message if it sent one. */
 export class EngineError extends BerthError {
   readonly kind: EngineErrorKind;
 

@@ -8,9 +8,9 @@ import type { ContainerEvent } from "../core/tasks/container-event.js";
  * The part of Docker's Engine API that the agent uses, on the daemon of this host.
  *
  * This is not an abstraction over container runtimes: configurations are bodies of the Engine API (`CreateBody`,
- * `NetworkBody`), which `core/tasks/container-config.ts` maps from the spec. A neutral spec in between would copy each of
- * Docker's seventy options without a second runtime that needs it. The interface exists so that tests and the simulation
- * can replace the daemon.
+ * `NetworkBody`), which `core/tasks/container-config.ts` maps from the spec. A neutral spec in between would copy each
+ * of Docker's seventy options without a second runtime that needs it. The interface exists so that tests and the
+ * simulation can replace the daemon.
  *
  * Each method has its own deadline, even while the daemon hangs, and rejects with the signal's reason when the signal
  * fires. Failures are EngineErrors.
@@ -39,7 +39,9 @@ export interface Engine {
   networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
   /** Returns the id of the new network. Rejects with `name-taken` when a network has that name. */
   createNetwork(body: NetworkBody, options: EngineCall): Promise<string>;
-  /** Removes a network by id. A missing network counts as removed. Rejects with `conflict` while containers are in it. */
+  /**
+   * Removes a network by id. A missing network counts as removed. Rejects with `conflict` while containers are in it.
+   */
   removeNetwork(networkId: string, options: EngineCall): Promise<void>;
   /** Connects a container that has not been started to one more network. */
   connectNetwork(network: string, options: ConnectOptions): Promise<void>;
@@ -77,7 +79,7 @@ export interface EngineInfo {
 }
 
 export interface StopOptions extends EngineCall {
-  /** Time between the stop signal and SIGKILL. Docker takes whole seconds: it is rounded up. */
+  /** Time between the stop signal and SIGKILL. Rounded up to whole seconds for Docker. */
   readonly graceMs: number;
 }
 
@@ -93,7 +95,7 @@ export interface PullOptions extends EngineCall {
   readonly onProgress?: (progress: PullProgress) => void;
 }
 
-/** Progress of the layers that have begun. */
+/** Progress of the layers whose download has begun. */
 export interface PullProgress {
   readonly receivedBytes: number;
   readonly totalBytes: number;
@@ -134,9 +136,12 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
-/** A command that runs in a container. */
+/** A running command in a container. */
 export interface EngineExec {
-  /** The command's output until it ends. The command blocks while the output is not read. With a terminal, all is stdout. */
+  /**
+   * Yields the command's output until it ends. The command blocks while the output is not read. With a terminal, all is
+   * stdout.
+   */
   readonly output: AsyncIterable<OutputChunk>;
   /** Resolves when more input can be written, or when the command reads no more. */
   write(bytes: Uint8Array): Promise<void>;

@@ -5,7 +5,7 @@ import type { TaskManager } from "../tasks/task-manager.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { Fence } from "./fence.js";
 
-/** The leader that this node obeys, as stored on disk. */
+/** The last leader that this node joined, as stored on disk. */
 export interface KnownLeader {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
@@ -55,7 +55,7 @@ export class AssignmentReceiver {
     this.#assignments = new AssignmentSet();
     dataPlane.resetSequence();
     this.#known = { epoch, servers };
-    // Before any assignment is applied: after a restart, the agent must not obey an older leader.
+    // Stored before any assignment is applied: after a restart, the agent must not obey an older leader.
     if (epoch > knownEpoch) await persist();
     else persistSoon();
     log.info({ epoch }, "joined the cluster");
@@ -74,7 +74,9 @@ export class AssignmentReceiver {
     if ((result.ingress ?? result.networks ?? result.dnsEntries) !== undefined) persistSoon();
   }
 
-  /** Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied. */
+  /**
+   * Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied.
+   */
   whenTablesApplied(sequence: number): Promise<boolean> {
     return this.#options.dataPlane.whenApplied(sequence);
   }

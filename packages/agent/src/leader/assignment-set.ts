@@ -9,12 +9,15 @@ import {
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
 
-/** The message does not follow the one before it. Only a new session, which starts with a complete set, repairs this. */
+/**
+ * A message that does not follow the previous one. Only a new session, which starts with a complete set, repairs this.
+ */
 export interface Gap {
   readonly kind: "gap";
   readonly reason: string;
 }
 
+/** The changes that a message caused. */
 export interface Applied {
   readonly kind: "applied";
   readonly sequence: number;
@@ -27,7 +30,7 @@ export interface Applied {
   readonly dnsEntries: readonly DnsEntry[] | undefined;
 }
 
-/** The leader's assignments to this node: a complete set with the increments that followed it. */
+/** The current assignments of this node, built from the leader's complete set and the increments that followed it. */
 export class AssignmentSet {
   readonly #specs = new Map<string, AssignedSpec>();
   readonly #tasks = new Map<string, AssignedTask>();

@@ -8,18 +8,19 @@ export interface FenceOptions {
 }
 
 /**
- * Decides whether the leader may consider this node dead. At-most-one tasks must not run while it may.
+ * Decides whether the leader may have declared this node dead. While that is possible, the node is fenced: its
+ * at-most-one tasks must not run.
  *
- * Time counts from when the agent sent the last heartbeat that the leader acknowledged, by the agent's own clock. The
- * leader received the heartbeat later, so it starts no replacement before this node has stopped its task. This holds
- * while the agent runs. An agent that was killed, or suspended by its kernel, stops nothing: the leader then waits until
- * other nodes report that this host is silent. Two instances can run only if the host was cut off from those nodes, too,
- * and its agent was dead already.
+ * The time counts from when the agent sent the last acknowledged heartbeat, by the agent's own clock. The leader
+ * received the heartbeat later, so it starts no replacement before this node has stopped its task. This holds while the
+ * agent runs. An agent that was killed, or suspended by its kernel, stops nothing: the leader then waits until other
+ * nodes report that this host is silent. Two instances can run only if the host was also cut off from those nodes and
+ * its agent was dead already.
  */
 export class Fence {
   readonly #options: FenceOptions;
-  #contactMs = performance.now();
-  #isGuarding = false;
+  #lastContactMs = performance.now();
+  #needsAcks = false;
   #wasFenced = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -29,28 +30,28 @@ export class Fence {
   }
 
   get isFenced(): boolean {
-    return performance.now() - this.#contactMs >= FENCE_AFTER_MS;
+    return performance.now() - this.#lastContactMs >= FENCE_AFTER_MS;
   }
 
   /** True while at-most-one tasks wait for the leader's acknowledgement. */
   get needsAck(): boolean {
-    return this.#isGuarding && this.isFenced;
+    return this.#needsAcks && this.isFenced;
   }
 
-  /** This node has at-most-one tasks: from now on, each heartbeat requests an acknowledgement. */
+  /** Requests an acknowledgement with each heartbeat from now on. Called once the node has at-most-one tasks. */
   requestAcks(): void {
-    this.#isGuarding = true;
+    this.#needsAcks = true;
   }
 
   /** Returns the number of the heartbeat that is sent now (its time in ms), or 0 when it needs no acknowledgement. */
   heartbeatNumber(): number {
-    return this.#isGuarding ? Math.max(1, Math.floor(performance.now())) : 0;
+    return this.#needsAcks ? Math.max(1, Math.floor(performance.now())) : 0;
   }
 
-  /** The leader has acknowledged a message that was sent at `sentMs`. */
+  /** Records that the leader acknowledged a message that was sent at `sentMs`. */
   recordAck(sentMs: number): void {
-    if (sentMs <= this.#contactMs || sentMs > performance.now()) return;
-    this.#contactMs = sentMs;
+    if (sentMs <= this.#lastContactMs || sentMs > performance.now()) return;
+    this.#lastContactMs = sentMs;
     if (this.#wasFenced) this.#evaluate();
   }
 
@@ -63,14 +64,14 @@ export class Fence {
     clearTimeout(this.#timer);
     const { isFenced } = this;
     if (!isFenced) {
-      const leftMs = this.#contactMs + FENCE_AFTER_MS - performance.now();
+      const leftMs = this.#lastContactMs + FENCE_AFTER_MS - performance.now();
       this.#timer = setTimeout(() => this.#evaluate(), Math.ceil(leftMs));
     }
     if (isFenced === this.#wasFenced) return;
     this.#wasFenced = isFenced;
-    if (this.#isGuarding && isFenced)
+    if (this.#needsAcks && isFenced)
       log.warn({ timeoutMs: FENCE_AFTER_MS }, "no acknowledgement from leader; stopping at-most-one tasks");
-    else if (this.#isGuarding) log.info("in contact with leader; at-most-one tasks may run");
+    else if (this.#needsAcks) log.info("in contact with leader; at-most-one tasks may run");
     onChange();
   }
 }

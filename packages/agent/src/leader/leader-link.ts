@@ -46,7 +46,7 @@ export class LeaderLink {
     return nextAttempt(attempt, end, Math.random);
   }
 
-  /** Logs each new reason once, not once an attempt. */
+  /** Logs each new reason once, not once for each attempt. */
   #logLoss(server: string, reason: string, hadJoined: boolean): void {
     if (!hadJoined && reason === this.#lastReason) return;
     this.#lastReason = reason;

@@ -2,7 +2,9 @@ import { isIP } from "node:net";
 import { PROBE_PORT, type Probe, probeUntilSilent } from "@berth/proto/probe";
 import type { Ticker } from "../runtime/ticker.js";
 
-/** Bounds the interval that the leader asks for: rare enough to cost little, frequent enough for the node to count as up. */
+/**
+ * Bounds of the interval that the leader sets: long enough to cost little, short enough for the node to count as up.
+ */
 const MIN_INTERVAL_MS = 50;
 const MAX_INTERVAL_MS = 10_000;
 
@@ -15,10 +17,12 @@ const HEARTBEATS_PER_REQUEST = 4;
 const SILENT_MS = 3_000;
 /** Tolerates one lost acknowledgement where heartbeats are rare. */
 const SILENT_HEARTBEATS = 2 * HEARTBEATS_PER_REQUEST;
-/** With a timer this late, the agent itself was stuck, and messages may wait to be read. */
+/** A timer this late means that the agent itself was stuck, and that messages may wait to be read. */
 const MAX_LAG_MS = 500;
 
-/** A live server accepts or refuses a connection at once; a dead host does neither. Eight tries tolerate packet loss. */
+/**
+ * A live server accepts or refuses a connection at once; a dead host does neither. Eight tries tolerate packet loss.
+ */
 const CONNECT = { tries: 8, tryMs: 50 };
 /**
  * Finds a dead leader host within 1.1 s, about when the next leader is elected. The kernel answers the probes, so a
@@ -33,7 +37,7 @@ export interface HeartbeatTimerOptions {
   readonly onHeartbeat: (lagMs: number, intervalMs: number) => void;
 }
 
-/** Calls `onHeartbeat` at once and then at the leader's interval, whatever Docker does. */
+/** Calls `onHeartbeat` at once and then at the interval that the leader sets. Does not depend on Docker. */
 export class HeartbeatTimer {
   readonly #options: HeartbeatTimerOptions;
   #cancel: () => void = () => {};
@@ -82,25 +86,25 @@ export interface SilenceVerdict {
 
 /** Detects a leader that is connected but sends nothing. Reads no clock. */
 export class LeaderSilence {
-  #heardMs: number;
+  #lastMessageMs: number;
   #heartbeats = 0;
 
   constructor(nowMs: number) {
-    this.#heardMs = nowMs;
+    this.#lastMessageMs = nowMs;
   }
 
-  /** Records a message of the leader, of whatever kind. */
+  /** Records that the leader sent a message. */
   recordMessage(nowMs: number): void {
-    this.#heardMs = nowMs;
+    this.#lastMessageMs = nowMs;
   }
 
   /** Evaluates the silence. Called once for each heartbeat. */
   onHeartbeat({ nowMs, lagMs, intervalMs }: HeartbeatTiming): SilenceVerdict {
-    if (lagMs > MAX_LAG_MS) this.#heardMs = nowMs;
+    if (lagMs > MAX_LAG_MS) this.#lastMessageMs = nowMs;
     const requestsAck = this.#heartbeats % HEARTBEATS_PER_REQUEST === 0;
     this.#heartbeats += 1;
     const limitMs = Math.max(SILENT_MS, SILENT_HEARTBEATS * intervalMs);
-    return { requestsAck, isSilent: nowMs - this.#heardMs >= limitMs };
+    return { requestsAck, isSilent: nowMs - this.#lastMessageMs >= limitMs };
   }
 }
 

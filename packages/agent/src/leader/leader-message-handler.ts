@@ -22,7 +22,7 @@ export interface LeaderMessageHandlerOptions {
   readonly traffic: TrafficReporter;
 }
 
-/** Passes each message of the leader to the part of the agent that handles it. */
+/** Dispatches each message of the leader session to the part of the agent that handles it. */
 export class LeaderMessageHandler implements SessionHandler {
   readonly #options: LeaderMessageHandlerOptions;
 
@@ -77,7 +77,7 @@ export class LeaderMessageHandler implements SessionHandler {
     }
   }
 
-  /** Log streams go on: a reader that reconnects continues them over the next leader. */
+  /** Stops the streams of the leader, except logs: a reader that reconnects continues them through the next leader. */
   onSessionEnd(): void {
     const { execs, stats, usage } = this.#options;
     execs.stopAll();

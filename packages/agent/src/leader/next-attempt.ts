@@ -7,14 +7,16 @@ const BACKOFF_MAX_MS = 2_000;
 const RECONNECT_SPREAD = 0.2;
 /** Up to this spread, the cluster is so small that all agents may follow a redirect at once. */
 const NEGLIGIBLE_SPREAD_MS = 100;
-/** A server that takes this long to answer that it knows no leader has waited for one, so no further pause is needed. */
+/**
+ * A server that takes this long to answer that it knows no leader has waited for one, so no further pause is needed.
+ */
 const WAITED_MS = 1_000;
 /** Bounds how long an agent follows servers that point at each other during an election. */
 const MAX_REDIRECTS = 3;
 /** More servers than a cluster has. */
 const MAX_SERVERS = 32;
 
-/** Why a session ended, as far as the choice of the next server depends on it. */
+/** Why a session ended, with the facts that decide which server is next. */
 export type SessionEnd = { readonly servers: readonly string[] } & (
   | {
       readonly kind: "not-leader";

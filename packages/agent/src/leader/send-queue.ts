@@ -11,7 +11,7 @@ import { StatusOutbox } from "./status-outbox.js";
 /** Statuses that change within this time share one message. Short compared with the start of a container. */
 const BATCH_WINDOW_MS = 20;
 
-/** An answer to a message of the leader. It is sent on the session on which the leader asked, or not at all. */
+/** A reply to a message of the leader. It is sent in the session in which the message arrived, or not at all. */
 export type Reply = Extract<
   SessionRequest["message"],
   { readonly $case: "tablesApplied" | "probeResult" | "traffic" }
@@ -31,10 +31,10 @@ interface Pending {
 }
 
 /**
- * Messages to the leader, most urgent first. Outlives sessions: task statuses and the node's description are kept until
- * a session can send them, everything else belongs to the session that is open.
+ * Queues the agent's messages to the leader, most urgent first. Outlives sessions: task statuses and the node's
+ * description are kept until a session can send them. All other messages belong to the open session.
  *
- * Only the latest message of each kind is kept, so a slow leader costs no memory.
+ * Keeps only the latest message of each kind, so a slow leader costs no memory.
  */
 export class SendQueue {
   readonly #statuses = new StatusOutbox();
@@ -80,14 +80,14 @@ export class SendQueue {
     if (this.#statuses.hasUnsent) this.#scheduleStatuses();
   }
 
-  /** Dropped while no session is open: the next report has newer figures. */
+  /** Queues a usage report. Drops it while no session is open, because the next report has newer figures. */
   reportUsage(report: UsageReport): void {
     this.#update((pending) => {
       pending.usage = report;
     });
   }
 
-  /** Replaces a heartbeat that was not sent in time. */
+  /** Queues a heartbeat. Replaces one that was not sent in time. */
   sendHeartbeat(heartbeat: Heartbeat): void {
     this.#update((pending) => {
       pending.heartbeat = heartbeat;
@@ -114,7 +114,7 @@ export class SendQueue {
     return this.#messages(hello, pending);
   }
 
-  /** The leader has welcomed this node. It may not have the statuses that an earlier leader acknowledged. */
+  /** Sends all statuses again: a new leader may not have those that an earlier leader acknowledged. */
   onWelcome(): void {
     this.#statuses.resendAll();
     this.#update((pending) => {

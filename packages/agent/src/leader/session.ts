@@ -15,11 +15,11 @@ import { HeartbeatTimer, LeaderSilence, waitForHostLoss } from "./leader-livenes
 import type { SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
 
-/** Longer than a server that does not lead waits for a leader before it answers. */
+/** A server that is not the leader waits for one before it answers. This time is longer than that wait. */
 const WELCOME_TIMEOUT_MS = 3_000;
 /** Time for the leader to read the last statuses of an agent that stops. */
 const CLOSE_GRACE_MS = 500;
-/** The leader acknowledges statuses within milliseconds, or after it has lost etcd and found it again. */
+/** The leader acknowledges statuses within milliseconds unless it has lost its connection to etcd. */
 const RESEND_AFTER_MS = 5_000;
 
 export type DispatcherCalls = RpcClient<typeof DispatcherServiceService>;
@@ -29,11 +29,11 @@ export type LeaderMessage = NonNullable<SessionResponse["message"]>;
 /** Handles the leader's messages. Errors end the session. */
 export interface SessionHandler {
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void>;
-  /** The session has ended, and with it the streams that its leader asked for. */
+  /** Called when the session has ended, and with it the streams that its leader opened. */
   onSessionEnd(): void;
 }
 
-/** What a handler may do with the session on which a message arrived. */
+/** The operations that a handler may use on the session on which a message arrived. */
 export interface ActiveSession {
   /** For streams beside the session, to the same server. */
   readonly calls: DispatcherCalls;
@@ -66,12 +66,14 @@ export interface SessionOptions {
   readonly signal: AbortSignal;
 }
 
-/** One stream to one server, from the hello to its end. */
+/**
+ * One session with one server: sends the hello, dispatches the server's messages, and detects when the leader is lost.
+ */
 export class Session {
   readonly startedMs = performance.now();
   readonly #options: SessionOptions;
   readonly #abort = new AbortController();
-  #isOver = false;
+  #hasEnded = false;
   #welcome: Welcome | undefined;
   #heartbeats: HeartbeatTimer | undefined;
   #silence: LeaderSilence | undefined;
@@ -106,7 +108,7 @@ export class Session {
     } catch (error) {
       return this.#end(error);
     } finally {
-      this.#isOver = true;
+      this.#hasEnded = true;
       hostWatch.abort();
       clearTimeout(welcomeTimer);
       clearInterval(this.#resendTimer);
@@ -162,7 +164,7 @@ export class Session {
 
   async #reply(pending: Promise<Reply | undefined>): Promise<void> {
     const reply = await pending;
-    if (reply !== undefined && !this.#isOver) this.#options.queue.reply(reply);
+    if (reply !== undefined && !this.#hasEnded) this.#options.queue.reply(reply);
   }
 
   async #close(): Promise<void> {

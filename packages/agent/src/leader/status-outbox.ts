@@ -11,8 +11,8 @@ interface Entry {
 }
 
 /**
- * The latest status of each task, until the leader acknowledges it. Bounded by the number of tasks: a newer status
- * replaces an older one, sent or not.
+ * Keeps the latest status of each task for the leader, and tracks which ones the leader has acknowledged. Its size is
+ * bounded by the number of tasks: a newer status replaces an older one, sent or not.
  */
 export class StatusOutbox {
   readonly #entries = new Map<string, Entry>();

@@ -1,5 +1,5 @@
 /**
- * Passes values to listeners that subscribe after the sender was constructed. Parts that need each other can so be
+ * Passes values from a part of the agent to parts that are constructed later. Parts that need each other can so be
  * constructed in dependency order.
  */
 export class Notifier<T> {

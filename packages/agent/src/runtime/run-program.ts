@@ -25,7 +25,7 @@ export interface ProgramCall {
 
 export type RunProgram = typeof runProgram;
 
-/** Runs a program of the host. Rejects only when the signal fires. */
+/** Runs a program of the host, such as `nft`, and returns its output. Rejects only when the signal fires. */
 export function runProgram(
   program: string,
   { args, input = "", timeoutMs = TIMEOUT_MS, signal }: ProgramCall,
@@ -45,7 +45,7 @@ export function runProgram(
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     } catch (error) {
-      // Unlike other failures, a lack of memory for the process is thrown.
+      // execFile throws when there is no memory for the process; other failures reach the callback.
       resolve({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
     }
   });
@@ -65,7 +65,7 @@ export function failureOf(program: string, result: ProgramResult): string | unde
   }
 }
 
-/** Returns the first line that mentions an error: programs quote their input after the message. */
+/** Returns the first line that mentions an error. Programs quote their input after that line. */
 function reasonIn(output: string): string {
   const lines = output.trim().split("\n");
   const message = lines.find((line) => /error|denied|not permitted/i.test(line)) ?? lines.at(-1) ?? "";

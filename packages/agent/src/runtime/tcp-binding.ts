@@ -1,7 +1,7 @@
 /**
- * Node's own TCP handles, as far as berth needs them. `process.binding` is not documented: Node 20 to 24 offer it and
- * mark it as deprecated. Only this file knows its shape. Callers use `node:net` when {@link loadTcpBinding} returns
- * undefined; the ingress process also tests the binding over loopback before it relies on it.
+ * The methods of Node's internal TCP handles that berth uses. `process.binding` is not documented: Node 20 to 24 offer
+ * it and mark it as deprecated. Only this file knows its shape. Callers use `node:net` when {@link loadTcpBinding}
+ * returns undefined; the ingress process also tests the binding over loopback before it relies on it.
  */
 export interface TcpHandle {
   onread: (() => void) | undefined;
@@ -46,9 +46,9 @@ export interface TcpBinding {
   readonly TCPConnectWrap: new () => LibuvRequest;
   readonly WriteWrap: new () => LibuvWriteRequest;
   readonly ShutdownWrap: new () => LibuvRequest;
-  /** Within `onread`: the number of bytes read, or a negative error number. */
+  /** Valid within `onread`: returns the number of bytes read, or a negative error number. */
   bytesReadOrError(): number;
-  /** Right after `writeBuffer`: whether a part of the chunk is queued. */
+  /** Valid right after `writeBuffer`: returns whether a part of the chunk is queued. */
   lastWriteWasQueued(): boolean;
 }
 

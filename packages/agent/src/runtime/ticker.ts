@@ -8,26 +8,26 @@ interface Schedule {
 }
 
 export interface TickerOptions {
-  /** Stops all callbacks. */
+  /** Ends all callbacks. */
   readonly signal: AbortSignal;
   readonly now?: () => number;
 }
 
 /**
- * Runs periodic callbacks at common times: a callback with a period of 150 ms is due whenever the clock shows a multiple
- * of 150 ms. Most of the cost of an idle agent is waking up, and three callbacks in one wake-up cost little more than
- * one.
+ * Runs periodic callbacks at aligned times: a callback with a period of 150 ms is due whenever the clock shows a
+ * multiple of 150 ms. An idle agent spends most of its CPU time on waking up, and three callbacks in one wake-up cost
+ * little more than one.
  */
 export class Ticker {
   readonly #now: () => number;
   readonly #schedules = new Set<Schedule>();
   #timer: NodeJS.Timeout | undefined;
-  #isOver = false;
+  #isStopped = false;
 
   constructor({ signal, now = () => performance.now() }: TickerOptions) {
     this.#now = now;
     const end = (): void => {
-      this.#isOver = true;
+      this.#isStopped = true;
       clearTimeout(this.#timer);
     };
     if (signal.aborted) end();
@@ -61,7 +61,7 @@ export class Ticker {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    if (this.#isOver || this.#schedules.size === 0) return;
+    if (this.#isStopped || this.#schedules.size === 0) return;
     let dueMs = Number.POSITIVE_INFINITY;
     for (const schedule of this.#schedules) dueMs = Math.min(dueMs, schedule.dueMs);
     this.#timer = setTimeout(() => this.#fire(), Math.max(0, dueMs - this.#now()));

@@ -1,12 +1,13 @@
 /** The longest delay that a Node timer supports. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** Calls back for each key at its time, with one timer for all keys. */
+/** Calls `onDue` with each key at the time set for it. Uses one timer for all keys. */
 export class TimerQueue {
   readonly #dueAtMs = new Map<string, number>();
   readonly #onDue: (key: string) => void;
   readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires. */
   #timerAtMs = Number.POSITIVE_INFINITY;
 
   constructor({ onDue, now }: { onDue: (key: string) => void; now: () => number }) {

@@ -1,11 +1,11 @@
-/** Not noticeable when following a log. A log of a million lines becomes a few thousand messages. */
+/** A delay that a reader of a log does not notice. A log of a million lines becomes a few thousand messages. */
 const WINDOW_MS = 30;
 const MAX_COUNT = 500;
 const MAX_BYTES = 256 * 1024;
 
 const TIMEOUT = Symbol("the window has ended");
 
-/** Groups values that arrive within a short time. Reads on only after the last batch was consumed. */
+/** Groups values that arrive within 30 ms of each other. Reads further only after the last batch was consumed. */
 export async function* groupIntoBatches<T>(
   source: AsyncIterable<T>,
   sizeOf: (value: T) => number,

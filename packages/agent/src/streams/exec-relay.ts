@@ -6,7 +6,7 @@ import type { Engine } from "../engine/engine.js";
 import { ExecSession } from "./exec-session.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** Each holds a process in a container, a connection to Docker and a stream to the leader. */
+/** Each exec holds a process in a container, a connection to Docker and a stream to the leader. */
 const MAX_EXECS = 32;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushExec">;
@@ -17,7 +17,7 @@ export interface ExecRelayOptions {
   readonly containerOf: (taskId: string) => ObservedContainer | undefined;
 }
 
-/** Runs commands in containers for the leader, each on its own stream. */
+/** Runs the commands of `berth exec` in this node's containers. Each command has its own stream to the leader. */
 export class ExecRelay extends StreamRelay<StartExec, "pushExec"> {
   readonly #options: ExecRelayOptions;
 

@@ -21,7 +21,7 @@ export interface ExecSessionOptions {
   readonly signal: AbortSignal;
 }
 
-/** One command from its start to its end: its output as messages, and its input. */
+/** Runs one command in a container: yields its output as messages to the leader and passes input to it. */
 export class ExecSession {
   readonly #options: ExecSessionOptions;
   #exec: EngineExec | undefined;
@@ -75,7 +75,7 @@ export class ExecSession {
     }
   }
 
-  /** Ends a command whose reader has disconnected, as a terminal that is closed: with SIGHUP, and later SIGKILL. */
+  /** Ends a command whose reader has disconnected: sends SIGHUP, as a closed terminal does, and later SIGKILL. */
   async hangUp(): Promise<void> {
     const exec = this.#exec;
     if (exec === undefined || this.#hasExited) return;

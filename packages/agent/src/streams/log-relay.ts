@@ -12,7 +12,7 @@ import type { Engine, LogRecord } from "../engine/engine.js";
 import { groupIntoBatches } from "./batches.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** As many logs as one reader may request. Each holds a connection to Docker and a stream to the leader. */
+/** One reader may request this many logs. Each log holds a connection to Docker and a stream to the leader. */
 const MAX_STREAMS = 200;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushLogs">;
@@ -23,7 +23,7 @@ export interface LogRelayOptions {
   readonly containerOf: (taskId: string) => ObservedContainer | undefined;
 }
 
-/** Reads the logs of tasks for the leader, each on its own stream and no faster than the leader reads. */
+/** Streams the logs of this node's tasks to the leader, each on its own stream and no faster than the leader reads. */
 export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
   readonly #options: LogRelayOptions;
 
@@ -43,7 +43,7 @@ export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {
     const { requestId, taskId, follow, tail, sinceMs, untilMs } = request;
     const { engine, containerOf } = this.#options;
-    // Tells the leader at once that the node responds: an empty log has no other message.
+    // Shows the leader at once that the node responds: an empty log has no other message.
     yield { requestId, entries: [], error: "" };
     const container = containerOf(taskId);
     if (container === undefined) {

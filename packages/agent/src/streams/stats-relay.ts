@@ -11,9 +11,9 @@ import { StreamRelay } from "./stream-relay.js";
 /** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
-/** The first figures come soon, whatever the interval. */
+/** The first figures are sent after this time, however long the interval is. */
 const FIRST_INTERVAL_MS = 500;
-/** A leader has one request at a time; leaders may overlap during a change. */
+/** A leader has one request at a time. During a change of leader, two may overlap. */
 const MAX_STREAMS = 4;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;
@@ -32,7 +32,7 @@ interface Samples {
   readonly tasks: ReadonlyMap<string, UsageSample>;
 }
 
-/** Measures the host and its tasks while the leader asks for it. */
+/** Streams CPU, memory and network usage of the host and its tasks to the leader, for `berth top`. */
 export class StatsRelay extends StreamRelay<StartStats, "pushStats"> {
   readonly #options: StatsRelayOptions;
 

@@ -4,18 +4,19 @@ import type { Logger } from "pino";
 
 type Calls = RpcClient<DispatcherServiceService>;
 
-/** A request of the leader for a stream. */
+/** A request from the leader to open a stream. */
 interface StreamRequest {
   readonly requestId: string;
 }
 
 /**
- * Streams that the leader asks for, each a call of its own beside the session. A stream ends by itself, by `stop`, or
- * when the leader hangs up.
+ * Opens a stream to the leader for each request that arrives in the session, such as for a task's log. Each stream is a
+ * separate call to the leader. It ends when its source ends, when the leader sends a stop or closes the call.
  */
 export abstract class StreamRelay<Request extends StreamRequest, Call extends keyof Calls> {
   readonly #log: Logger;
   readonly #maxStreams: number;
+  /** One controller for each open stream, by request ID. */
   readonly #running = new Map<string, AbortController>();
 
   constructor(log: Logger, maxStreams: number) {
@@ -41,6 +42,7 @@ export abstract class StreamRelay<Request extends StreamRequest, Call extends ke
       });
   }
 
+  /** Ends the stream of this request, if it is still open. */
   stop(requestId: string): void {
     this.#running.get(requestId)?.abort();
   }
@@ -52,6 +54,6 @@ export abstract class StreamRelay<Request extends StreamRequest, Call extends ke
   /** Relays until the stream ends or the signal fires. */
   protected abstract relay(calls: Pick<Calls, Call>, request: Request, signal: AbortSignal): Promise<void>;
 
-  /** Tells the leader that `maxStreams` streams are running. */
+  /** Reports to the leader that `maxStreams` streams are running already. */
   protected abstract refuse(calls: Pick<Calls, Call>, request: Request, maxStreams: number): Promise<void>;
 }

@@ -7,7 +7,7 @@ import type {
 } from "@berth/proto";
 import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table/ingress-table.js";
 
-/** Requests that are answered at a time: each makes the ingress process read the kernel's counters. */
+/** Limit of concurrent requests: each makes the ingress process read the kernel's counters. */
 const MAX_CONCURRENT_REQUESTS = 8;
 /** Bounds the size of one report. */
 const MAX_LISTENERS = 5_000;
@@ -46,13 +46,13 @@ export function trafficReport(
     const traffic = serviceTraffic(stats, serviceName);
     return { requestId, traffic, listeners: [], tableVersion: 0, partial: false };
   }
-  const used = listenerTraffic(stats);
+  const active = listenerTraffic(stats);
   return {
     requestId,
     traffic: undefined,
-    listeners: used.slice(0, MAX_LISTENERS),
+    listeners: active.slice(0, MAX_LISTENERS),
     tableVersion: stats.version,
-    partial: used.length > MAX_LISTENERS,
+    partial: active.length > MAX_LISTENERS,
   };
 }
 
@@ -61,16 +61,16 @@ export function serviceTraffic(
   { listeners }: Pick<IngressStats, "listeners">,
   serviceName: string,
 ): ServiceTraffic | undefined {
-  const own = listeners.filter(({ service }) => service === serviceName);
-  if (own.length === 0) return undefined;
-  const sum = (of: (listener: ListenerStats) => number): number =>
-    own.reduce((total, listener) => total + of(listener), 0);
+  const published = listeners.filter(({ service }) => service === serviceName);
+  if (published.length === 0) return undefined;
+  const sum = (counterOf: (listener: ListenerStats) => number): number =>
+    published.reduce((total, listener) => total + counterOf(listener), 0);
   return {
     connections: sum(({ total }) => total),
     active: sum(({ active }) => active),
     failed: sum(({ failed }) => failed),
     retried: sum(({ retried }) => retried),
-    tasks: tasksOf(own),
+    tasks: tasksOf(published),
   };
 }
 

@@ -23,7 +23,7 @@ export interface ContainerObserverOptions {
   readonly log: Logger;
 }
 
-/** Records what Docker and the host report about containers, and wakes the tasks concerned. */
+/** Updates task records from the reports of Docker and of the host, and wakes the affected tasks. */
 export class ContainerObserver implements EngineListener {
   readonly #options: ContainerObserverOptions;
 
@@ -76,7 +76,7 @@ export class ContainerObserver implements EngineListener {
     loop.wake(event.taskId);
   }
 
-  /** The host has seen a container's process end, whether or not Docker reports it. */
+  /** Called when the host has seen a container's process end, whether or not Docker reports it. */
   onProcessEnded({ taskId, containerId }: RunningContainer): void {
     const record = this.#options.tasks.get(taskId);
     if (record === undefined) return;

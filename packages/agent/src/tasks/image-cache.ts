@@ -6,7 +6,7 @@ const MAX_IMAGES = 1_000;
 
 const UNKNOWN: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
 
-/** Remembers which images the host has, so that a hundred tasks of one image need one request. */
+/** Caches which images the host has, so that a hundred tasks of one image need one request. */
 export class ImageCache {
   readonly #engine: Engine;
   readonly #now: () => number;
@@ -22,7 +22,9 @@ export class ImageCache {
     return this.#facts.get(image) ?? UNKNOWN;
   }
 
-  /** Docker reports that the image is missing: it was removed outside berth. */
+  /**
+   * Marks the image as unknown. Called when Docker reports that it is missing, because it was removed outside berth.
+   */
   forget(image: string): void {
     this.#facts.delete(image);
   }
@@ -31,7 +33,7 @@ export class ImageCache {
     this.#facts.clear();
   }
 
-  /** Finds out whether the image is present. Concurrent callers share one request. */
+  /** Requests from Docker whether the image is present, unless it is known. Concurrent callers share one request. */
   async ensureKnown(image: string, signal: AbortSignal): Promise<void> {
     if (this.factsOf(image).state !== "unknown") return;
     const running = this.#checks.get(image);

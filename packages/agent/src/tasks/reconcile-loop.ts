@@ -29,7 +29,9 @@ export interface ReconcileLoopOptions {
   readonly now: () => number;
 }
 
-/** Brings each woken task one step further: inspects containers that may have changed, otherwise decides and executes. */
+/**
+ * Advances each woken task by one step: inspects its changed containers first, else decides and executes the next step.
+ */
 export class ReconcileLoop {
   readonly #options: ReconcileLoopOptions;
   readonly #images: ImageCache;
@@ -47,20 +49,20 @@ export class ReconcileLoop {
     this.#timers = new TimerQueue({ onDue: (taskId) => this.wake(taskId), now });
   }
 
-  /** Docker is available. It may have lost images, and a step that failed may work now. */
+  /** Called when Docker is available. It may have lost images, and a step that failed may work now. */
   onEngineConnected(node: NodeFacts): void {
     this.#node = node;
     this.#images.clear();
     for (const record of this.#options.tasks) record.memory = { ...record.memory, retry: undefined };
   }
 
-  /** Docker is unavailable: cancels steps in flight with this reason. */
+  /** Called when Docker is unavailable. Cancels steps in flight with this reason. */
   onEngineLost(reason: unknown): void {
     this.#node = undefined;
     for (const { inFlight } of this.#options.tasks) inFlight?.controller.abort(reason);
   }
 
-  /** A complete set of assignments has arrived: containers without an assignment may be removed. */
+  /** Permits the removal of containers without an assignment. Called once a complete set of assignments has arrived. */
   allowRemovals(): void {
     this.#mayRemove = true;
   }
@@ -76,7 +78,7 @@ export class ReconcileLoop {
     this.#woken.add(taskId);
   }
 
-  /** Cancels a pull whose task is no longer to run. Steps that change a container are not cancelled. */
+  /** Cancels a pull whose task should no longer run. Steps that change a container are not cancelled. */
   cancelUnneededPull({ inFlight, assignment }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
     if (inFlight?.kind === "pull" && !shouldRun) inFlight.controller.abort();

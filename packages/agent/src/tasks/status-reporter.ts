@@ -33,7 +33,7 @@ export class StatusReporter {
     this.#options.onReport(record.lastReport);
   }
 
-  /** Logs a failed step. Success shows in the task's state. */
+  /** Logs a failed step. The task's state shows a successful one. */
   logOutcome(taskId: string, step: Step, outcome: StepOutcome): void {
     if (outcome.kind !== "failed" && outcome.kind !== "rejected") return;
     this.#options.log.warn({ task: taskId, step: step.kind, reason: outcome.reason }, `step ${outcome.kind}`);

@@ -84,6 +84,7 @@ export class TaskManager {
     record.memory = restoredMemory(status.containerId);
   }
 
+  /** Applies a change of the assignments. A complete set also unassigns all tasks that it does not contain. */
   assign({ isComplete, assigned, removedTaskIds }: AssignmentChange): void {
     for (const assignment of assigned) this.#assignTask(assignment);
     for (const taskId of removedTaskIds) this.#unassign(taskId);
@@ -93,7 +94,7 @@ export class TaskManager {
     for (const { taskId } of this.#tasks) if (!assignedIds.has(taskId)) this.#unassign(taskId);
   }
 
-  /** The node was fenced, or is in contact with the leader again. A stop with a long grace period is shortened. */
+  /** Called when the node is fenced or in contact with the leader again. A fence shortens long grace periods. */
   onFenceChanged(): void {
     for (const record of this.#tasks) {
       if (!record.isAtMostOne) continue;
@@ -102,12 +103,12 @@ export class TaskManager {
     }
   }
 
-  /** The state of a network changed: wakes the tasks that may be waiting for it. */
+  /** Called when the state of a network changed. Wakes the tasks that may be waiting for it. */
   onNetworksChanged(): void {
     for (const taskId of this.#tasks.taskIdsWithNetworks()) this.#loop.wake(taskId);
   }
 
-  /** This host has seen a container's process end, whether or not Docker reports it. */
+  /** Called when this host has seen a container's process end, whether or not Docker reports it. */
   onProcessEnded(container: RunningContainer): void {
     this.#observer.onProcessEnded(container);
   }

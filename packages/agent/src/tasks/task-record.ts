@@ -18,7 +18,7 @@ export interface InFlight {
   readonly controller: AbortController;
 }
 
-/** The observed state of one task. Decisions are made elsewhere. */
+/** The observed state of one task. `reconcile` decides about it. */
 export class TaskRecord {
   readonly taskId: string;
   readonly containers = new Map<string, ObservedContainer>();
@@ -61,7 +61,7 @@ export class TaskRecord {
     this.assignment = { ...assignment, task: { ...task, desiredState }, receivedAtMs };
   }
 
-  /** Docker is unavailable: if a container ends from now on, nothing observes how. */
+  /** Called when Docker is unavailable: how a container ends from now on is not observed. */
   markUnobserved(): void {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, wasUnobserved: true };
   }

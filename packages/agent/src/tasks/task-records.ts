@@ -15,14 +15,14 @@ export type KnownTasks = Pick<
   "statuses" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
 >;
 
-/** Bounds the memory of ended tasks that tables may still name, because the leader cannot be reached. */
-const MAX_GONE = 1_000;
+/** Limit of remembered ended tasks. Tables may still name them while the leader cannot be reached. */
+const MAX_ENDED = 1_000;
 
-/** The tasks of this node. */
+/** The records of this node's tasks, by task ID. */
 export class TaskRecords {
   readonly #records = new Map<string, TaskRecord>();
-  /** Ids of tasks that ended last and of which nothing is left. */
-  readonly #gone = new Set<string>();
+  /** IDs of the tasks that ended last and whose records are deleted. */
+  readonly #endedIds = new Set<string>();
 
   [Symbol.iterator](): Iterator<TaskRecord> {
     return this.#records.values();
@@ -41,10 +41,10 @@ export class TaskRecords {
   }
 
   delete(taskId: string): void {
-    if (this.hasEnded(taskId)) this.#gone.add(taskId);
+    if (this.hasEnded(taskId)) this.#endedIds.add(taskId);
     this.#records.delete(taskId);
-    const [oldest] = this.#gone;
-    if (this.#gone.size > MAX_GONE && oldest !== undefined) this.#gone.delete(oldest);
+    const [oldest] = this.#endedIds;
+    if (this.#endedIds.size > MAX_ENDED && oldest !== undefined) this.#endedIds.delete(oldest);
   }
 
   /** Returns the status of each task, for the state file. */
@@ -60,7 +60,7 @@ export class TaskRecords {
     return containers?.next().value;
   }
 
-  /** Yields the containers that run as far as is known. */
+  /** Yields the containers that were running when they were last observed. */
   *runningContainers(): Generator<RunningContainer> {
     for (const { taskId, containers } of this) {
       for (const container of containers.values()) {
@@ -72,7 +72,7 @@ export class TaskRecords {
 
   /** Returns true when the task had a container here in which nothing runs any more. A task does not start again. */
   hasEnded(taskId: string): boolean {
-    return this.#records.get(taskId)?.hasEnded ?? this.#gone.has(taskId);
+    return this.#records.get(taskId)?.hasEnded ?? this.#endedIds.has(taskId);
   }
 
   /** Yields the tasks that have addresses in networks. */
@@ -83,7 +83,9 @@ export class TaskRecords {
     }
   }
 
-  /** Yields the tasks whose specs name networks. While a network is not ready, only its change gives them a next step. */
+  /**
+   * Yields the tasks whose specs name networks. While a network is not ready, only its change gives them a next step.
+   */
   *taskIdsWithNetworks(): Generator<string> {
     for (const { taskId, assignment } of this) {
       if ((assignment?.spec.task?.networks.length ?? 0) > 0) yield taskId;

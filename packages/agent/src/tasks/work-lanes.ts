@@ -3,9 +3,9 @@ import type { WorkKind } from "../core/tasks/container-event.js";
 type LaneName = "change" | "inspect" | "stop" | "pull" | "probe";
 
 /**
- * Work in flight for each lane. `change`: a daemon starts containers fastest with four to eight requests at a time.
- * `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the bandwidth well, and
- * Docker loads several layers of each. `probe`: does not involve Docker.
+ * Maximum number of effects in flight for each lane. `change`: a daemon starts containers fastest with four to eight
+ * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
+ * bandwidth well, and Docker loads several layers of each. `probe`: does not involve Docker.
  */
 const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, inspect: 4, stop: 128, pull: 2, probe: 32 };
 
@@ -37,7 +37,7 @@ export class WorkLanes {
   }
 }
 
-/** Runs at most `width` effects at a time. The queue is bounded by the tasks: each has one effect at most. */
+/** Runs at most `width` effects at a time. The queue is bounded by the number of tasks: each has at most one effect. */
 export class Lane {
   readonly #width: number;
   readonly #waiting: (() => Promise<void>)[] = [];
@@ -47,7 +47,9 @@ export class Lane {
     this.#width = width;
   }
 
-  /** Settles as `effect` does. An urgent effect goes before all that wait. */
+  /**
+   * Runs the effect once the lane has room, and settles as it does. An urgent effect goes to the front of the queue.
+   */
   run<T>(effect: () => Promise<T>, { isUrgent }: { readonly isUrgent: boolean }): Promise<T> {
     return new Promise((resolve, reject) => {
       const entry = (): Promise<void> => effect().then(resolve, reject);

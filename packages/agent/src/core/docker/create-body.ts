@@ -1,4 +1,6 @@
-/** The part of the body of Docker's `POST /containers/create` that berth sets, with the field names of the Engine API. */
+/**
+ * The part of the body of Docker's `POST /containers/create` that berth sets, with the field names of the Engine API.
+ */
 export interface CreateBody {
   readonly Image: string;
   readonly Labels: Readonly<Record<string, string>>;
@@ -28,7 +30,7 @@ export interface EndpointBody {
   readonly GwPriority?: number;
 }
 
-/** Durations are in nanoseconds. */
+/** A healthcheck. Durations are in nanoseconds. */
 export interface HealthcheckBody {
   readonly Test?: readonly string[];
   readonly Interval?: number;
@@ -85,7 +87,7 @@ export interface HostConfigBody {
 
 export interface PortBindingBody {
   readonly HostIp: string;
-  /** Empty when Docker is to pick a free port. */
+  /** Empty to let Docker pick a free port. */
   readonly HostPort: string;
 }
 

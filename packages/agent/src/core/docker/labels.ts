@@ -3,7 +3,7 @@ import type { AssignedNetwork, AssignedTask } from "@berth/proto";
 /** The label of a container that berth manages. Containers without it are never touched. */
 export const TASK_LABEL = "berth.task.id";
 
-/** Swarm's label for a stack. Tools that group containers by it work with berth, too. */
+/** Swarm's label for a stack. Tools that group containers by this label also work with berth. */
 const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 
 /** Marks an at-most-one container, so that a restarted agent can stop it even without contact to the leader. */

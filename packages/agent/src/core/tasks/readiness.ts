@@ -2,13 +2,13 @@ import { NetworkMode, PortSpec_Protocol } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import type { TaskView } from "./task-view.js";
 
-/** A task counts as running after this time even if a port refuses: some programs listen only when there is work. */
+/** A task counts as running after this time even if a port refuses: some programs listen only when they have work. */
 export const PORT_TIMEOUT_MS = 10_000;
 const FIRST_DELAY_MS = 20;
 const MAX_DELAY_MS = 250;
 /**
- * Attempts in a row without an answer after which a port that refuses nothing counts as ready. A busy host answers late,
- * so one timeout proves nothing; a container that drops packets from its host never answers.
+ * Attempts in a row without an answer after which a port that refuses nothing counts as ready. A busy host answers
+ * late, so one timeout proves nothing; a container that drops packets from its host never answers.
  */
 export const MAX_UNANSWERED = 5;
 

@@ -9,7 +9,7 @@ import type { Decision } from "./step.js";
 import { containerName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-/** Time for an unhealthy container to recover. Short enough that a stuck replica is replaced soon. */
+/** An unhealthy container may recover for this long. Short enough that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
 
 const FENCED = "no contact with the leader, and at most one instance of this task may run";
@@ -32,7 +32,7 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
-/** Adds rejections that need no request to Docker. */
+/** Returns the view with the rejections added that are known without a request to Docker. */
 function withRejection(view: TaskView): TaskView {
   const { assignment, memory } = view;
   if (assignment === undefined || memory.rejection !== "") return view;
@@ -95,7 +95,9 @@ function fencingDecision(view: TaskView, container: ObservedContainer | undefine
   };
 }
 
-/** Returns undefined unless the task waits for its ports. A task that runs is not probed again. */
+/**
+ * Returns the next probe of the task's ports. Undefined unless the task waits for them: a running task is not probed.
+ */
 function probePorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
   const targets = readinessTargets(view, container);
   if (view.status?.state !== TaskState.STARTING || targets === undefined) return undefined;
@@ -118,7 +120,7 @@ function stopIfAlive(container: ObservedContainer | undefined, reason: string): 
   return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: "" }, reason };
 }
 
-/** The image first, then the container. */
+/** Returns the next step toward a container: first the image, then the container. */
 function nextTowardContainer(view: TaskView, { task, spec, receivedAtMs }: Assignment): Decision {
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
@@ -136,7 +138,7 @@ function nextTowardContainer(view: TaskView, { task, spec, receivedAtMs }: Assig
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 
-/** Joins all networks before the start: the program must not see a network appear later. */
+/** Returns the next step toward a start. All networks are joined first: none must appear while the program runs. */
 function nextTowardStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
   if (networkWait(spec, view.networks) !== "") return {};
   const missing = missingNetwork(spec, container, view.networks);

@@ -125,7 +125,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
   return hasEnded(container, view.memory) ? processEndedStatus(running) : running;
 }
 
-/** Returns the status of a running task whose process has ended: it gets no connections. Docker will report how it ended. */
+/** Returns an unhealthy status for a running task whose process has ended. Docker reports the exit code later. */
 export function processEndedStatus(running: TaskStatus): TaskStatus {
   return {
     ...running,
@@ -147,7 +147,7 @@ export function unhealthyMessage(container: ObservedContainer): string {
   return container.healthOutput === "" ? "unhealthy" : `unhealthy: ${container.healthOutput}`;
 }
 
-/** Returns the status of a task without a running container: what it waits for. */
+/** Returns the status of a task without a running container, with a message about what it waits for. */
 function preparing(view: TaskView): TaskStatus | undefined {
   const message = preparingMessage(view);
   return message === "" ? view.status : status({ state: TaskState.PREPARING, message });
@@ -176,7 +176,7 @@ function hostPorts(container: ObservedContainer, spec: AssignedSpec, advertise: 
   return [...ports.values()];
 }
 
-/** Returns true while the task should run. */
+/** Returns whether the leader wants the task to run. */
 export function shouldRun(desired: DesiredState | undefined): boolean {
   return desired !== undefined && desired < DesiredState.SHUTDOWN;
 }

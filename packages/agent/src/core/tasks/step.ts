@@ -3,7 +3,7 @@ import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
 import type { ProbedPorts } from "./readiness.js";
 
-/** One action on one task. Its container is observed again after it. */
+/** One action on one task. The agent inspects the task's container after it. */
 export type Step =
   | { readonly kind: "check-image"; readonly image: string }
   | { readonly kind: "pull"; readonly image: string; readonly platform: string }
@@ -23,7 +23,7 @@ export type Step =
       /** Why the agent stops a task that should run. Empty for a task that should not. */
       readonly failure: string;
     }
-  /** Tries whether the container's ports accept connections. */
+  /** Probes whether the container's ports accept connections. */
   | {
       readonly kind: "probe-ports";
       readonly containerId: string;
@@ -49,12 +49,12 @@ export type StepOutcome =
   /** Cancelled before it took effect. */
   | { readonly kind: "cancelled" };
 
-/** What to do next about a task. */
+/** The next step of a task, or when to decide again. */
 export interface Decision {
   readonly step?: Step;
-  /** Why the step, for the log. */
+  /** Reason for the step, for the log. */
   readonly reason?: string;
-  /** When to decide again if nothing happens before. */
+  /** When to decide again unless an event occurs first. */
   readonly requeueAtMs?: number;
   /** True when nothing of the task is left on this node. */
   readonly isGone?: boolean;

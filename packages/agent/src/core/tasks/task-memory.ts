@@ -7,7 +7,7 @@ import type { Step, StepOutcome } from "./step.js";
 export interface TaskMemory {
   /** The container that the task has or had. Empty before the first. */
   readonly containerId: string;
-  /** Since when the container is unhealthy, or 0. */
+  /** When the container became unhealthy, or 0 while it is healthy. */
   readonly unhealthySinceMs: number;
   /** Why the agent stops the task although it should run. Empty when it does not. */
   readonly failure: string;
@@ -29,7 +29,7 @@ export interface TaskMemory {
   readonly portProbe: PortProbe | undefined;
 }
 
-/** A step failed for a reason that may pass. */
+/** The retry of a step that failed for a transient reason. */
 export interface Retry {
   readonly attempts: number;
   readonly notBeforeMs: number;
@@ -107,7 +107,7 @@ export function hasEnded(container: ObservedContainer, { endedProcessId }: TaskM
   return endedProcessId !== 0 && isAlive(container) && container.processId === endedProcessId;
 }
 
-/** Stops and removals are retried without limit. A container that does not start is given up. */
+/** Schedules a retry. Stops and removals are retried without limit; a container that does not start is rejected. */
 function afterFailure(
   memory: TaskMemory,
   { step, reason, nowMs }: { step: Step; reason: string; nowMs: number },

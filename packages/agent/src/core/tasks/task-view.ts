@@ -17,7 +17,7 @@ export interface AssignmentChange {
   readonly removedTaskIds: readonly string[];
 }
 
-/** What is known about an image on this host. */
+/** The known state of an image on this host. */
 export interface ImageFacts {
   readonly state: "unknown" | "absent" | "present";
   /** When the agent's last successful pull of the image began, or 0. */
@@ -34,10 +34,10 @@ export interface NodeFacts {
   readonly engineApiVersion: string;
 }
 
-/** Everything that a decision about one task depends on. */
+/** All inputs of a decision about one task. */
 export interface TaskView {
   readonly taskId: string;
-  /** Undefined when the task is not assigned to this node (any more). */
+  /** Undefined when the task is not, or no longer, assigned to this node. */
   readonly assignment: Assignment | undefined;
   /** All containers with the task's label. More than one only when the label was copied. */
   readonly containers: readonly ObservedContainer[];
@@ -47,6 +47,6 @@ export interface TaskView {
   readonly image: ImageFacts;
   readonly node: NodeFacts;
   readonly networks: NetworksView;
-  /** True when the node was without contact to the leader for so long that at-most-one tasks must not run. */
+  /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;
 }

@@ -44,7 +44,7 @@ export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
   readonly #upstreams = new Map<string, Upstream>();
   /** Counters of removed endpoints, by node. Bounded by the number of nodes. */
-  readonly #past = new Map<string, NodeCounts>();
+  readonly #removedCounts = new Map<string, NodeCounts>();
   #ejections = 0;
   #traffic: TrafficRules | undefined;
   readonly #isSuspect: (node: string | undefined) => boolean;
@@ -69,7 +69,7 @@ export class Balancer {
     for (const [key, upstream] of removed) {
       upstream.state = "removed";
       this.#upstreams.delete(key);
-      addTo(this.#past, upstream);
+      addTo(this.#removedCounts, upstream);
     }
     this.#rotation.replace(serving);
     return [...removed.values()];
@@ -132,7 +132,7 @@ export class Balancer {
         failed: upstream.failed,
       }),
     );
-    const nodes = new Map(this.#past);
+    const nodes = new Map(this.#removedCounts);
     for (const upstream of this.#upstreams.values()) addTo(nodes, upstream);
     return { endpoints, nodes: [...nodes.values()], ejections: this.#ejections };
   }
@@ -181,6 +181,6 @@ function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upst
   nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });
 }
 
-function haveSameNode(one: IngressEndpoint, other: IngressEndpoint): boolean {
-  return one.node !== undefined && one.node === other.node;
+function haveSameNode(left: IngressEndpoint, right: IngressEndpoint): boolean {
+  return left.node !== undefined && left.node === right.node;
 }

@@ -1,6 +1,6 @@
 /**
- * Round robin over members that change. Every member is picked once before any is picked twice. A change keeps the
- * order of the members that stay; new members are added at the end of the round.
+ * Picks members in round-robin order while the set of members changes. Every member is picked once before any is picked
+ * twice. A change keeps the order of the members that stay; new members are added at the end of the round.
  */
 export class Rotation<Member> {
   #members: readonly Member[] = [];
@@ -13,10 +13,10 @@ export class Rotation<Member> {
 
   /** Replaces the members. */
   replace(members: readonly Member[]): void {
-    const wanted = new Set(members);
+    const added = new Set(members);
     const inOrder = [...this.#members.slice(this.#next), ...this.#members.slice(0, this.#next)];
-    const staying = inOrder.filter((member) => wanted.delete(member));
-    this.#members = [...staying, ...wanted];
+    const staying = inOrder.filter((member) => added.delete(member));
+    this.#members = [...staying, ...added];
     this.#next = 0;
   }
 

@@ -16,7 +16,7 @@ import type { DataPath } from "../table/ingress-table.js";
 import type { ServiceDiscovery } from "../vips/service-discovery.js";
 import { PROTOCOL_VERSION, readFrames, writeFrame } from "./protocol.js";
 
-/** The agent and a few tools. More connections at once are a mistake. */
+/** Limit of connections: those of the agent and a few tools. */
 const MAX_CLIENTS = 16;
 const SOCKET_CHECK_MS = 2_000;
 /** A data directory that is moved or restored is missing for a moment; one that stays missing was deleted. */
@@ -44,7 +44,7 @@ export interface ControlServer {
   closeConnections(): void;
 }
 
-/** Serves the requests of agents. No state is kept for a connection: agents may come and go. */
+/** Creates the server of the control socket, which handles the agent's requests. Keeps no state for a connection. */
 export function createControlServer(options: ControlServerOptions): ControlServer {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -55,7 +55,7 @@ export function createControlServer(options: ControlServerOptions): ControlServe
   server.maxConnections = MAX_CLIENTS;
   const closeConnections = (): void => {
     setImmediate(() => {
-      for (const each of sockets) each.end();
+      for (const socket of sockets) socket.end();
     });
   };
   return { server, closeConnections };
@@ -143,17 +143,19 @@ function statusOf({ listeners, discovery, path }: ControlServerOptions): Ingress
  * it when the file exists.
  */
 export function watchSocketFile(path: string, onLost: () => void): void {
-  const own = fileIdentity(path);
+  const identity = fileIdentity(path);
   let misses = 0;
   const timer = setInterval(() => {
-    misses = fileIdentity(path) === own ? 0 : misses + 1;
+    misses = fileIdentity(path) === identity ? 0 : misses + 1;
     if (misses < MAX_MISSES) return;
     clearInterval(timer);
     onLost();
   }, SOCKET_CHECK_MS);
 }
 
-/** Includes the time of creation, because inode numbers are reused. Empty when the file does not exist. */
+/**
+ * Identifies a file, including its time of creation, because inode numbers are reused. Empty when it does not exist.
+ */
 function fileIdentity(path: string): string {
   try {
     const { dev, ino, birthtimeNs }: BigIntStats = statSync(path, { bigint: true });

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 
-/** Raised when a message of ingress.proto changes its meaning. */
+/** Version of the control protocol. Increased when a message of ingress.proto changes its meaning. */
 export const PROTOCOL_VERSION = 1;
 
 /** Name of the control socket in the data directory. */

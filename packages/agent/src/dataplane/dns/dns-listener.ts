@@ -38,13 +38,14 @@ export interface DnsListenerOptions {
   readonly answer: (request: DnsRequest) => Promise<Buffer | undefined>;
 }
 
-/** Receives queries at one address, over UDP and TCP. */
+/** Receives DNS queries at one address, over UDP and TCP, and sends the replies. */
 export class DnsListener {
   readonly #options: DnsListenerOptions;
   readonly #udp: UdpSocket;
   readonly #isBound: boolean;
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();
+  /** Number of queries that are being answered. */
   #pending = 0;
 
   private constructor(options: DnsListenerOptions) {
@@ -56,7 +57,10 @@ export class DnsListener {
     this.#tcp.maxConnections = MAX_TCP_CONNECTIONS;
   }
 
-  /** Rejects with a system error, which has a `code`, when the address or port is not available. */
+  /**
+   * Opens both sockets, or continues on inherited ones.
+   * @throws system error (`code`) when the address or port is not available
+   */
   static async open(options: DnsListenerOptions): Promise<DnsListener> {
     const listener = new DnsListener(options);
     try {

@@ -4,15 +4,15 @@ import { DnsIndex } from "./dns-index.js";
 import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
 import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "./dns-table.js";
 import { Forwarder, HostResolvers } from "./forwarder.js";
-import { type Answer, lookup } from "./lookup.js";
+import { lookup } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
 
 export const DNS_PORT = 53;
 /** A bridge that is being created has no address yet, and a port in use may be released. */
 const REOPEN_MS = 500;
-/** How long to wait for the networks of a new container. Its first query may arrive before they are known here. */
+/** How long a query of an unknown container waits. The agent may not have sent the networks of a new container yet. */
 const NEW_CLIENT_TIMEOUT_MS = 500;
-/** Queries that wait for the networks of their client. More are answered at once. */
+/** Limit of queries that wait for the networks of their client. Further queries are answered at once. */
 const MAX_NEW_CLIENTS = 1_000;
 const RANDOM_STEPS = 2 ** 32;
 
@@ -38,8 +38,8 @@ export interface DnsServerProblem {
 }
 
 /**
- * The DNS server of this host: resolves service names for containers, at the host's address in each network, and forwards
- * queries for external names. Keeps answering from the last table when the agent is gone.
+ * The DNS server of this host: resolves service names for containers, at the host's address in each network, and
+ * forwards queries for external names. Keeps answering from the last table when the agent is gone.
  */
 export class DnsServer {
   readonly #options: DnsServerOptions;
@@ -68,7 +68,7 @@ export class DnsServer {
     return this.#scheduleReconcile();
   }
 
-  /** Leaves out tasks on these nodes where a service has others. Replaces the previous set. */
+  /** Replaces the set of suspect nodes. Their tasks are left out of answers as long as a service has others. */
   setSuspectNodes(nodes: readonly string[]): void {
     this.#suspects = new Set(nodes);
     this.#rebuildIndex();
@@ -147,11 +147,11 @@ export class DnsServer {
     const { request } = parsed;
     const { name, type } = request.question;
     const { random, isVipActive, forwarder, hostResolvers } = this.#options;
-    const look = (): Answer => lookup(this.#index, { name, type, from, gateway }, { random, isVipActive });
-    let answer = look();
+    const query = { name, type, from, gateway };
+    let answer = lookup(this.#index, query, { random, isVipActive });
     if (answer.kind === "unknown" && this.#index.client(from) === undefined) {
-      await this.#clientKnown(from);
-      answer = look();
+      await this.#waitForClient(from);
+      answer = lookup(this.#index, query, { random, isVipActive });
     }
     if (answer.kind === "forward") {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
@@ -161,7 +161,7 @@ export class DnsServer {
   }
 
   /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */
-  #clientKnown(address: string): Promise<void> {
+  #waitForClient(address: string): Promise<void> {
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -200,15 +200,15 @@ export function createDnsServer(
 
 /** Returns a message that says what failed, why, and what to do. */
 export function describeDnsProblem({ address, code }: DnsServerProblem): string {
-  const what = `cannot serve DNS at ${address}:${DNS_PORT}`;
+  const problem = `cannot serve DNS at ${address}:${DNS_PORT}`;
   switch (code) {
     case "EADDRINUSE":
-      return `${what}: another name server listens on port ${DNS_PORT} of all addresses; bind it to its own addresses`;
+      return `${problem}: another name server listens on port ${DNS_PORT} of all addresses; bind it to its own addresses`;
     case "EACCES":
-      return `${what}: ports below 1024 require root or CAP_NET_BIND_SERVICE`;
+      return `${problem}: ports below 1024 require root or CAP_NET_BIND_SERVICE`;
     case "EADDRNOTAVAIL":
-      return `${what}: the network's bridge does not exist`;
+      return `${problem}: the network's bridge does not exist`;
     default:
-      return `${what}: ${code}`;
+      return `${problem}: ${code}`;
   }
 }

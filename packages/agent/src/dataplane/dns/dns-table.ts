@@ -10,7 +10,7 @@ export interface DnsNetwork {
   readonly gateway: string;
   /** The network's bridge device on this host. */
   readonly bridge: string;
-  /** Containers have no access to the outside through the network, so no external names either. */
+  /** True when the network has no route to the outside. Its containers cannot resolve external names either. */
   readonly isInternal?: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface DnsService {
   /** "NETWORK_ID/SERVICE_ID" */
   readonly key: string;
   readonly networkId: string;
-  /** With the stack: "shop_api" */
+  /** Full name, with the stack: "shop_api" */
   readonly service: string;
   readonly stack: string;
   /** The service's name in its stack and its aliases. */
@@ -35,7 +35,7 @@ export interface DnsService {
   /** "" when the names resolve to the addresses of tasks. */
   readonly vip: string;
   readonly endpoints: readonly DnsTask[];
-  /** Whether all connections of a client address go to one task; by default tasks take turns. */
+  /** True when all connections of a client address go to the same task. By default, tasks take turns. */
   readonly hasSourceAffinity?: boolean;
   /** Tasks that keep their connections and get no new ones. */
   readonly draining: readonly DnsTask[];
@@ -50,7 +50,7 @@ export interface DnsClient {
   readonly dns: readonly string[];
 }
 
-/** Everything that the DNS server of this host answers from. */
+/** The complete data from which the DNS server of this host answers. */
 export interface DnsTable {
   readonly networks: readonly DnsNetwork[];
   readonly services: readonly DnsService[];

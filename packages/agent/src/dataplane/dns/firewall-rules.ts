@@ -16,7 +16,7 @@ const CHECK_MS = 30_000;
 export class DnsFirewallRules {
   readonly #run: RunProgram;
   readonly #stopped = new AbortController();
-  #isOpen = false;
+  #isEnabled = false;
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
@@ -24,10 +24,12 @@ export class DnsFirewallRules {
     this.#run = run;
   }
 
-  /** Adds the rules, or removes them when `isOpen` is false. Resolves when that is done or has failed. Never rejects. */
-  setEnabled(isOpen: boolean): Promise<void> {
-    if (isOpen === this.#isOpen) return this.#work;
-    this.#isOpen = isOpen;
+  /**
+   * Adds the rules, or removes them when `isEnabled` is false. Resolves when that is done or has failed. Never rejects.
+   */
+  setEnabled(isEnabled: boolean): Promise<void> {
+    if (isEnabled === this.#isEnabled) return this.#work;
+    this.#isEnabled = isEnabled;
     return this.#scheduleApply();
   }
 
@@ -49,10 +51,10 @@ export class DnsFirewallRules {
   async #apply(): Promise<void> {
     const listed = await this.#iptables("-S", "INPUT");
     if (listed !== undefined) {
-      if (!this.#isOpen) await this.#removeRules(listed);
+      if (!this.#isEnabled) await this.#removeRules(listed);
       else if (mayReject(listed)) await this.#addRules(listed);
     }
-    if (!this.#isOpen || this.#stopped.signal.aborted) return;
+    if (!this.#isEnabled || this.#stopped.signal.aborted) return;
     this.#timer = setTimeout(() => void this.#scheduleApply(), CHECK_MS);
     this.#timer.unref();
   }
@@ -73,7 +75,7 @@ export class DnsFirewallRules {
   }
 }
 
-/** Whether the INPUT chain may reject packets: by its policy, or by rules other than berth's. */
+/** Returns whether the INPUT chain may reject packets: by its policy, or by rules other than berth's. */
 export function mayReject(listed: string): boolean {
   const others = listed
     .split("\n")
@@ -81,7 +83,7 @@ export function mayReject(listed: string): boolean {
   return others.some((line) => line !== "-P INPUT ACCEPT");
 }
 
-/** Searches the output of `iptables -S`, which shows the match of the protocol as well. */
+/** Returns whether the output of `iptables -S` contains the rule. iptables adds `-m PROTOCOL` to the rule as given. */
 function hasRule(listed: string, [, bridges, , protocol, , port]: readonly string[]): boolean {
   const shown = `-A INPUT -i ${bridges} -p ${protocol} -m ${protocol} --dport ${port} -j ACCEPT`;
   return listed.split("\n").includes(shown);

@@ -1,12 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
 import { readFile, stat } from "node:fs/promises";
 import { connect, isIP, isIPv6 } from "node:net";
-import { isResponseTo, isTruncated, readMessages, withId, writeMessage } from "./message.js";
+import { isResponseTo, isTruncatedReply, readMessages, withId, writeMessage } from "./message.js";
 
 /** Docker's resolver waits 4 s: two attempts fit, with time left for a failure reply. */
 const ATTEMPT_TIMEOUT_MS = 1_500;
 const MAX_ATTEMPTS = 2;
-/** Queries that are forwarded at a time. More are answered with a failure at once. */
+/** Limit of concurrent queries. Further queries are answered with a failure at once. */
 const MAX_PENDING = 1_000;
 const MAX_ID = 65_536;
 
@@ -30,17 +30,17 @@ export class Forwarder {
   }
 
   /**
-   * Asks the servers one after the other and returns the first answer. Undefined when none answered in time, all are
-   * down, or too many queries are pending. Never rejects.
+   * Queries the servers one after the other and returns the first answer. Returns undefined when none answered in time,
+   * all are down, or too many queries are pending. Never rejects.
    */
   async forward(query: Buffer, servers: readonly string[], viaTcp: boolean): Promise<Buffer | undefined> {
     if (this.#pending >= MAX_PENDING) return undefined;
     this.#pending += 1;
     try {
       const up = servers.filter((server) => !this.#health.isDown(server));
-      // A datagram may be lost: a single server is asked twice.
+      // A datagram may be lost: a single server is queried twice.
       for (const server of [...up, ...up].slice(0, MAX_ATTEMPTS)) {
-        const answer = await this.#ask(query, server, viaTcp);
+        const answer = await this.#queryServer(query, server, viaTcp);
         if (answer !== undefined) return withId(answer, query.readUInt16BE(0));
       }
       return undefined;
@@ -49,7 +49,7 @@ export class Forwarder {
     }
   }
 
-  async #ask(query: Buffer, server: string, viaTcp: boolean): Promise<Buffer | undefined> {
+  async #queryServer(query: Buffer, server: string, viaTcp: boolean): Promise<Buffer | undefined> {
     const { random, port } = this.#options;
     const id = Math.floor(random() * MAX_ID);
     const send = viaTcp ? sendOverTcp : sendOverUdp;
@@ -68,13 +68,14 @@ function replyOfError(error: Error): Reply {
   return "code" in error && error.code === "ECONNREFUSED" ? "refused" : "timeout";
 }
 
+/** A name server and the message ID of the query. */
 interface Upstream {
   readonly id: number;
   readonly server: string;
   readonly port: number;
 }
 
-/** Uses a socket of its own for each query: with a random port and a random ID, an answer is hard to forge. */
+/** Uses a new socket for each query: with a random port and a random ID, an answer is hard to forge. */
 function sendOverUdp(query: Buffer, { id, server, port }: Upstream): Promise<Reply> {
   return new Promise((resolve) => {
     const socket: Socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
@@ -109,7 +110,7 @@ function sendOverTcp(query: Buffer, { id, server, port }: Upstream): Promise<Rep
     socket.once("error", (error) => finish(replyOfError(error)));
     socket.once("close", () => finish("refused"));
     readMessages(socket, (bytes) => {
-      if (isResponseTo(bytes, id) && !isTruncated(bytes)) finish(bytes);
+      if (isResponseTo(bytes, id) && !isTruncatedReply(bytes)) finish(bytes);
     });
     writeMessage(socket, query);
   });
@@ -125,7 +126,7 @@ interface Timeouts {
   readonly downUntilMs: number;
 }
 
-/** Remembers which servers have not answered recently. */
+/** Tracks which name servers have not answered recently. */
 export class UpstreamHealth {
   readonly #timeouts = new Map<string, Timeouts>();
   readonly #now: () => number;
@@ -153,7 +154,7 @@ export class UpstreamHealth {
 /** How often `/etc/resolv.conf` is checked: it changes with the host's network. */
 const RESOLV_CONF_CHECK_MS = 5_000;
 
-/** The name servers that this host itself uses, from resolv.conf(5). */
+/** Reads the name servers that this host itself uses from resolv.conf(5). */
 export class HostResolvers {
   readonly #path: string;
   readonly #now: () => number;
@@ -167,7 +168,9 @@ export class HostResolvers {
     this.#now = now;
   }
 
-  /** Keeps the last servers when the file cannot be read. Never rejects. */
+  /**
+   * Returns the addresses of the name servers. Returns the last known ones when the file cannot be read. Never rejects.
+   */
   async servers(): Promise<readonly string[]> {
     if (this.#now() - this.#checkedAtMs >= RESOLV_CONF_CHECK_MS) {
       this.#checkedAtMs = this.#now();
@@ -184,7 +187,7 @@ export class HostResolvers {
       if (mtimeMs !== this.#modifiedMs) this.#servers = parseResolvConf(await readFile(this.#path, "utf8"));
       this.#modifiedMs = mtimeMs;
     } catch {
-      // The host has no resolv.conf: external names cannot be resolved.
+      // Without a resolv.conf, external names cannot be resolved.
     }
   }
 }

@@ -67,7 +67,10 @@ export function lookup(index: DnsIndex, query: Query, options: LookupOptions): A
     : { kind: "empty" };
 }
 
-/** A container that berth did not create is taken to be in the network whose gateway it asks. */
+/**
+ * Returns the client's networks. A container that berth did not create counts as in the network whose gateway it
+ * queries.
+ */
 function networksOf(
   index: DnsIndex,
   networkIds: readonly string[] | undefined,
@@ -77,21 +80,21 @@ function networksOf(
   return ids.map((id) => index.network(id)).filter((network) => network !== undefined);
 }
 
-/** What a name refers to: services as such, all of their tasks, or the task of one slot. */
+/** The target of a name: services by virtual IP, all of their tasks, or the task of one slot. */
 interface Target {
   readonly services: readonly DnsService[];
-  readonly of: "service" | "tasks" | { readonly slot: number };
+  readonly scope: "service" | "tasks" | { readonly slot: number };
 }
 
 function findTarget(index: DnsIndex, name: string, networks: readonly DnsNetwork[]): Target | undefined {
   const named = findServices(index, name, networks);
-  if (named.length > 0) return { services: named, of: "service" };
+  if (named.length > 0) return { services: named, scope: "service" };
   const [, prefix = "", rest = ""] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
-  const of =
+  const scope =
     prefix === ALL_TASKS ? "tasks" : /^[1-9]\d{0,8}$/.test(prefix) ? { slot: Number(prefix) } : undefined;
-  if (of === undefined) return undefined;
+  if (scope === undefined) return undefined;
   const services = findServices(index, rest, networks);
-  return services.length > 0 ? { services, of } : undefined;
+  return services.length > 0 ? { services, scope } : undefined;
 }
 
 /** Searches the networks in the client's order of preference, as Docker does. The first network with the name wins. */
@@ -118,7 +121,7 @@ function findQualified(index: DnsIndex, name: string, network: DnsNetwork): read
   const dot = local.lastIndexOf(".");
   if (dot < 0) return [];
   const [service, stack] = [local.slice(0, dot), local.slice(dot + 1)];
-  return index.find(network.id, service).filter((each) => each.stack.toLowerCase() === stack);
+  return index.find(network.id, service).filter((candidate) => candidate.stack.toLowerCase() === stack);
 }
 
 /** Returns the network's full name, and its name within the stack. */
@@ -128,14 +131,19 @@ function networkSuffixes({ name, stack }: DnsNetwork): readonly string[] {
   return stack !== "" && full.startsWith(prefix) ? [full, full.slice(prefix.length)] : [full];
 }
 
-function addressesOf({ services, of }: Target, from: string, { random, isVipActive }: LookupOptions): Answer {
+function addressesOf(
+  { services, scope }: Target,
+  from: string,
+  { random, isVipActive }: LookupOptions,
+): Answer {
   const vips = services.map(({ vip }) => vip).filter((vip) => vip !== "" && isVipActive(vip));
-  if (of === "service" && vips.length === services.length) {
+  if (scope === "service" && vips.length === services.length) {
     return { kind: "addresses", ttlS: VIP_TTL_S, addresses: vips };
   }
   const endpoints = services.flatMap((service) => service.endpoints);
-  const selected = typeof of === "object" ? endpoints.filter(({ slot }) => slot === of.slot) : endpoints;
-  if (selected.length === 0) return typeof of === "object" ? { kind: "unknown" } : { kind: "empty" };
+  const selected =
+    typeof scope === "object" ? endpoints.filter(({ slot }) => slot === scope.slot) : endpoints;
+  if (selected.length === 0) return typeof scope === "object" ? { kind: "unknown" } : { kind: "empty" };
   // With source affinity, the client's own task comes first.
   const preferred = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true)
     ? rendezvous(
@@ -148,7 +156,9 @@ function addressesOf({ services, of }: Target, from: string, { random, isVipActi
   return { kind: "addresses", ttlS: TASK_TTL_S, addresses };
 }
 
-/** Fisher-Yates. Most clients use the first address, so the order spreads the load. */
+/**
+ * Returns the items in random order (Fisher-Yates). Most clients use the first address, so the order spreads the load.
+ */
 function shuffled(items: readonly string[], random: () => number): readonly string[] {
   const result = [...items];
   for (let last = result.length - 1; last > 0; last -= 1) {

@@ -19,6 +19,8 @@ const PLAIN_UDP_BYTES = 512;
 /** Larger answers would be fragmented on many networks (DNS Flag Day 2020). */
 const MAX_UDP_BYTES = 1_232;
 const HEADER_BYTES = 12;
+/** Over TCP, each message is preceded by its length (RFC 1035 section 4.2.2). */
+const LENGTH_BYTES = 2;
 const RESPONSE_FLAG = 0x80_00;
 const OPCODE_MASK = 0x78_00;
 
@@ -51,6 +53,7 @@ export type ParsedRequest =
 /** An answer from the DNS table, in contrast to one of another server. */
 export type LocalAnswer = Exclude<Answer, { kind: "forward" }>;
 
+/** Parses a message from a resolver. */
 export function parseRequest(bytes: Buffer): ParsedRequest {
   if (bytes.length < HEADER_BYTES || isResponse(bytes)) return { kind: "ignore" };
   try {
@@ -102,7 +105,7 @@ export function isResponseTo(bytes: Buffer, id: number): boolean {
   return bytes.length >= HEADER_BYTES && isResponse(bytes) && bytes.readUInt16BE(0) === id;
 }
 
-export function isTruncated(bytes: Buffer): boolean {
+export function isTruncatedReply(bytes: Buffer): boolean {
   return (flagsOf(bytes) & TRUNCATED_RESPONSE) !== 0;
 }
 
@@ -152,7 +155,7 @@ interface ReplyContent {
 }
 
 /** Replies are always authoritative: otherwise some versions of Docker ask the next server. */
-function encodeReply(request: Request, { records, rcode, isTruncated: isCut }: ReplyContent): Buffer {
+function encodeReply(request: Request, { records, rcode, isTruncated }: ReplyContent): Buffer {
   return encode({
     type: "response",
     id: request.id,
@@ -160,7 +163,7 @@ function encodeReply(request: Request, { records, rcode, isTruncated: isCut }: R
       AUTHORITATIVE_ANSWER |
       RECURSION_AVAILABLE |
       (request.flags & RECURSION_DESIRED) |
-      (isCut ? TRUNCATED_RESPONSE : 0) |
+      (isTruncated ? TRUNCATED_RESPONSE : 0) |
       rcode,
     questions: [request.question],
     answers: [...records],
@@ -179,9 +182,6 @@ function reject(bytes: Buffer, rcode: Rcode): ParsedRequest {
 const flagsOf = (bytes: Buffer): number => bytes.readUInt16BE(2);
 const isResponse = (bytes: Buffer): boolean => (flagsOf(bytes) & RESPONSE_FLAG) !== 0;
 
-/** Over TCP, each message is preceded by its length (RFC 1035 section 4.2.2). */
-const LENGTH_BYTES = 2;
-
 /** Splits a TCP stream into messages. */
 export function readMessages(socket: Socket, onMessage: (message: Buffer) => void): void {
   let pending: Buffer = Buffer.alloc(0);
@@ -197,6 +197,7 @@ export function readMessages(socket: Socket, onMessage: (message: Buffer) => voi
   });
 }
 
+/** Writes one message to a TCP stream. */
 export function writeMessage(socket: Socket, message: Buffer): void {
   const framed = Buffer.alloc(LENGTH_BYTES + message.length);
   framed.writeUInt16BE(message.length, 0);

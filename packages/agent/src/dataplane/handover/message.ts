@@ -3,7 +3,7 @@ import { formatDnsConfig, parseDnsConfig } from "../messages/dns-messages.js";
 import { formatListener, parseListeners } from "../messages/listener-messages.js";
 import type { HandoverState, UdpFlowRecord } from "./state.js";
 
-/** How long both sides wait. A process starts within 100 ms; on a busy host, within a few seconds. */
+/** How long each side waits for the other. A process starts within 100 ms, or a few seconds on a busy host. */
 export const HANDOVER_TIMEOUT_MS = 8_000;
 
 /**
@@ -21,6 +21,7 @@ export type SourceMessage =
   /** The source has released the lock, the control socket and the kernel's table. */
   | { readonly kind: "released" };
 
+/** Messages from the successor to the process that hands over. */
 export type SuccessorMessage =
   | { readonly kind: "ready" }
   /** All listeners are open: the successor accepts connections and DNS queries. */

@@ -5,14 +5,17 @@ import { raceSignal } from "../../runtime/race-signal.js";
 import { encodeSnapshot, HANDOVER_TIMEOUT_MS, type SourceMessage, type SuccessorMessage } from "./message.js";
 import type { HandoverState, UdpFlowHandle } from "./state.js";
 
-/** A flow takes about 0.1 ms. Flows that do not fit, the longest idle ones, start again in the successor. */
+/**
+ * Time limit for the first flows, at about 0.1 ms each. The remaining ones, idle the longest, start again in the
+ * successor.
+ */
 const FLOWS_MS = 2_000;
-/** For flows that started while the successor opened its listeners. */
+/** Time limit for flows that started while the successor opened its listeners. */
 const LATER_FLOWS_MS = 500;
-/** For the last flows. Meanwhile datagrams wait in the kernel. */
+/** Time limit for the last flows. Meanwhile, datagrams wait in the kernel. */
 const LAST_FLOWS_MS = 50;
 
-/** The running process, as far as a handover reads or pauses it. */
+/** The operations on the running process that a handover uses. */
 export interface HandoverSource {
   state(): Omit<HandoverState, "flows">;
   flows(): Iterable<UdpFlowHandle>;
@@ -42,17 +45,17 @@ export async function handOver(
   successor.once("error", onExit);
   try {
     await messageFrom(successor, "ready", signal);
-    const sent = new Set<string>();
-    await sendFlows({ successor, sent, signal, withinMs: FLOWS_MS }, source.flows());
+    const sentKeys = new Set<string>();
+    await sendFlows({ successor, sentKeys, signal, withinMs: FLOWS_MS }, source.flows());
     const { sockets, ...snapshot } = source.state();
     for (const [key, handle] of sockets) void send(successor, { kind: "socket", key }, handle);
     void send(successor, { kind: "snapshot", bytes: encodeSnapshot(snapshot) });
     await messageFrom(successor, "prepared", signal);
-    await sendFlows({ successor, sent, signal, withinMs: LATER_FLOWS_MS }, source.flows());
+    await sendFlows({ successor, sentKeys, signal, withinMs: LATER_FLOWS_MS }, source.flows());
     source.pause();
     // A flow that has just started is connected after this turn.
     await nextTurn();
-    await sendFlows({ successor, sent, signal, withinMs: LAST_FLOWS_MS }, source.flows());
+    await sendFlows({ successor, sentKeys, signal, withinMs: LAST_FLOWS_MS }, source.flows());
     void send(successor, { kind: "receive" });
     await messageFrom(successor, "serving", signal);
   } catch (error) {
@@ -73,19 +76,19 @@ export function releaseTo(successor: ChildProcess): void {
 
 interface FlowTransfer {
   readonly successor: ChildProcess;
-  /** Flows that were sent before. */
-  readonly sent: Set<string>;
+  /** Keys of flows that were sent before. */
+  readonly sentKeys: Set<string>;
   readonly signal: AbortSignal;
   readonly withinMs: number;
 }
 
 /** Sends flows one by one, so that this process keeps serving. Rejects on abort when the successor reads none. */
 async function sendFlows(
-  { successor, sent, signal, withinMs }: FlowTransfer,
+  { successor, sentKeys, signal, withinMs }: FlowTransfer,
   flows: Iterable<UdpFlowHandle>,
 ): Promise<void> {
-  const unsent = [...flows].filter(({ record }) => !sent.has(flowKey(record)));
-  for (const { record } of unsent) sent.add(flowKey(record));
+  const unsent = [...flows].filter(({ record }) => !sentKeys.has(flowKey(record)));
+  for (const { record } of unsent) sentKeys.add(flowKey(record));
   const endMs = performance.now() + withinMs;
   for (const { record, handle } of unsent) {
     if (performance.now() > endMs) return;

@@ -1,7 +1,7 @@
 import type { DnsTable } from "../dns/dns-table.js";
 import type { IngressTable } from "../table/ingress-table.js";
 
-/** Everything that an ingress process needs to continue in place of another one. */
+/** The complete state that an ingress process needs to replace its predecessor. */
 export interface HandoverState {
   readonly table: IngressTable;
   /** IDs of suspect nodes. */

@@ -12,8 +12,8 @@ const FALLBACK_CHAIN = "FORWARD";
 const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
 
 /**
- * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass its
- * own published ports. Without Docker's user chain nothing is added. Returns the reason of a failure, else undefined.
+ * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass
+ * its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
  */
 async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
   if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;
@@ -29,8 +29,8 @@ export async function removeForwardingRules(signal: AbortSignal): Promise<void> 
 export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;
-  #check: Promise<void> | undefined;
-  #isDue = false;
+  #restoring: Promise<void> | undefined;
+  #isRestoreDue = false;
   #isClosed = false;
 
   constructor(log: Pick<Logger, "warn">, signal: AbortSignal) {
@@ -38,23 +38,23 @@ export class ForwardingRules {
     this.#signal = signal;
   }
 
-  /** Restores the rules when they are missing. Checks do not overlap: two of them would add each rule twice. */
+  /** Restores missing rules in the background. Calls do not overlap, because two would add each rule twice. */
   restore(): void {
-    this.#isDue = true;
-    this.#check ??= this.#runChecks().finally(() => {
-      this.#check = undefined;
+    this.#isRestoreDue = true;
+    this.#restoring ??= this.#restoreWhileDue().finally(() => {
+      this.#restoring = undefined;
     });
   }
 
-  /** Resolves when no check runs any more. The rules stay. */
+  /** Stops. Resolves when no iptables runs any more. The rules stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#check;
+    await this.#restoring;
   }
 
-  async #runChecks(): Promise<void> {
-    while (this.#isDue && !this.#isClosed) {
-      this.#isDue = false;
+  async #restoreWhileDue(): Promise<void> {
+    while (this.#isRestoreDue && !this.#isClosed) {
+      this.#isRestoreDue = false;
       const reason = await acceptForwarding(this.#signal);
       if (reason !== undefined && !this.#isClosed) {
         this.#log.warn({ reason }, "cannot add the iptables rules that accept balanced connections");

@@ -1,6 +1,6 @@
 import type { DataPath } from "../table/ingress-table.js";
 
-/** How new connections to published ports are balanced. `auto` means in the kernel where it can. */
+/** How new connections to published ports are balanced. `auto` selects the kernel where it can balance. */
 export const INGRESS_MODES = ["auto", "kernel", "userspace"] as const;
 export type IngressMode = (typeof INGRESS_MODES)[number];
 
@@ -12,5 +12,8 @@ export function isIngressMode(text: string): text is IngressMode {
 export function selectPath(mode: IngressMode, problem: string | undefined): DataPath {
   if (mode === "userspace") return { kernel: false, reason: "forced by --ingress userspace" };
   if (problem !== undefined) return { kernel: false, reason: problem };
-  return { kernel: true, reason: mode === "kernel" ? "forced by --ingress kernel" : "the kernel can do it" };
+  return {
+    kernel: true,
+    reason: mode === "kernel" ? "forced by --ingress kernel" : "supported by the kernel",
+  };
 }

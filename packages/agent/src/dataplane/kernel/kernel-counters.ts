@@ -39,7 +39,7 @@ export class KernelCounters {
     active: new Map(),
   };
 
-  /** Adds what the kernel has counted since the last update. */
+  /** Adds the counts since the last update. */
   update(listeners: Iterable<IngressListener>, statistics: KernelStatistics): void {
     const listenerOfFrontend = new Map<string, string>();
     const owners = new Map<string, Owner>();
@@ -81,7 +81,7 @@ export class KernelCounters {
     }
   }
 
-  /** Returns the user-space proxy's statistics with the kernel's added. */
+  /** Returns the sum of the user-space proxy's statistics and the kernel's. */
   addTo(stats: readonly ListenerStats[], listeners: Iterable<IngressListener>): readonly ListenerStats[] {
     const listenerOf = new Map([...listeners].map((listener) => [listenerKey(listener), listener]));
     const counted = new Set<string>();
@@ -167,5 +167,5 @@ function* elementsOf({
   }
 }
 
-const sumOf = <Item>(items: readonly Item[], of: (item: Item) => number): number =>
-  items.reduce((sum, item) => sum + of(item), 0);
+const sumOf = <Item>(items: readonly Item[], countOf: (item: Item) => number): number =>
+  items.reduce((sum, item) => sum + countOf(item), 0);

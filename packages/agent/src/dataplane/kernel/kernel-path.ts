@@ -15,7 +15,7 @@ import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connectio
 import { promptClients, type UnansweredClient } from "./syn-retransmit.js";
 import { TableWatch } from "./table-watch.js";
 
-/** Some ways to remove a rule cause no event. */
+/** How often the rules are checked: some ways to remove a rule cause no event. */
 const CHECK_MS = 10_000;
 
 export interface KernelPathOptions {
@@ -76,8 +76,8 @@ export class KernelPath implements KernelBalancer {
   }
 
   /**
-   * Makes the kernel balance these listeners, whose sockets are open. Resolves when the kernel picks no endpoint that is
-   * not in them, or when nft failed and the user-space proxy serves everything.
+   * Makes the kernel balance these listeners, whose sockets are open. Resolves when the kernel picks no endpoint that
+   * is not in them, or when nft failed and the user-space proxy serves everything.
    */
   apply(listeners: Iterable<IngressListener>): Promise<void> {
     const removed = new Map(this.#listeners);
@@ -164,7 +164,7 @@ export class KernelPath implements KernelBalancer {
     this.#listeners.delete(key);
   }
 
-  /** Has clients that wait for an endpoint on one of these nodes try another endpoint after the next change. */
+  /** Makes clients that wait for an endpoint on one of these nodes try another endpoint after the next change. */
   #retryUnanswered(nodes: ReadonlySet<string>): void {
     if (nodes.size === 0) return;
     for (const target of targetsOnNodes(this.#allListeners, nodes)) {
@@ -172,7 +172,7 @@ export class KernelPath implements KernelBalancer {
     }
   }
 
-  /** Determines stale connections before a change; deletes them after it, so that none follow. */
+  /** Collects stale connections before a change. The returned function deletes them after it, when none can follow. */
   #collectStaleConnections(): () => void {
     const deletions = [
       ...this.#staleDeletions.splice(0),

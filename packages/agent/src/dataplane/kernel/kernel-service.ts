@@ -14,7 +14,7 @@ export type Frontend =
 /** How the kernel picks an endpoint for a new connection. */
 export type KernelBalancing = "round-robin" | "source-hash";
 
-/** An endpoint as the kernel reaches it. */
+/** An endpoint with the address at which the kernel reaches it. */
 export interface KernelEndpoint {
   /** The task ID. */
   readonly id: string;
@@ -56,8 +56,8 @@ export function desiredService(
   const balance = kernelBalancing(listener.traffic);
   if (frontend === undefined || balance === undefined || listener.endpoints.length === 0) return undefined;
   const endpoints: KernelEndpoint[] = [];
-  for (const each of listener.endpoints) {
-    const endpoint = kernelEndpoint(each);
+  for (const listed of listener.endpoints) {
+    const endpoint = kernelEndpoint(listed);
     if (endpoint === undefined) return undefined;
     endpoints.push(endpoint);
   }
@@ -88,7 +88,7 @@ function kernelBalancing(traffic: TrafficRules | undefined): KernelBalancing | u
   }
 }
 
-/** Makes a new member of the union a compile error; returns undefined for a value that arrives at run time. */
+/** Returns undefined for a policy of a newer release. A new member of the union is a compile error. */
 function unsupported(_policy: never): undefined {
   return undefined;
 }

@@ -18,7 +18,7 @@ export interface KernelStatistics {
 /** Conntrack states of connections that are closed or not yet established. */
 const INACTIVE_STATES = new Set(["TIME_WAIT", "CLOSE", "SYN_SENT", "LAST_ACK"]);
 
-/** Reads the counters: some ms, more with many thousands of connections. Undefined when nft fails. */
+/** Reads the counters, which takes a few ms, or longer with many thousands of connections. Undefined when nft fails. */
 export async function readStatistics(signal: AbortSignal): Promise<KernelStatistics | undefined> {
   const read = (kind: "set" | "map", name: string): Promise<ReadonlyMap<string, number> | undefined> =>
     readCounters(kind, name, signal);

@@ -5,7 +5,7 @@ const TIMEOUT_MS = 10_000;
 
 export interface NftOptions {
   readonly signal: AbortSignal;
-  /** Has the kernel validate the script without applying it. */
+  /** True to let the kernel validate the script without applying it. */
   readonly isDryRun?: boolean;
   readonly run?: RunProgram;
 }
@@ -25,8 +25,8 @@ export function deleteTable(table: string): string {
 }
 
 /**
- * Whether the output of `nft list chains ip` contains a chain. Listing all chains is cheap; `nft list chain` reads the
- * elements of every map in the table as well.
+ * Returns whether the output of `nft list chains ip` contains a chain. Listing all chains is cheap; `nft list chain`
+ * reads the elements of every map in the table as well.
  */
 export function hasChain(chains: string, table: string, chain: string): boolean {
   const [, ours = ""] = chains.split(`table ip ${table} {`);

@@ -2,8 +2,8 @@ import { NftScript } from "./nft.js";
 import { type MemberRange, memberKey } from "./service-chain.js";
 
 /**
- * How many services one transaction may rewrite, which takes about 50 ms. When more have changed, a transaction in front
- * only deletes the members that must not be picked any more, for all services at once.
+ * How many services one transaction may rewrite, which takes about 50 ms. When more have changed, a transaction in
+ * front only deletes the members that must not be picked any more, for all services at once.
  */
 const MAX_REWRITES = 100;
 /** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */
@@ -22,7 +22,7 @@ export interface ServiceSchema<Service, Member> {
   membersOf(service: Service, previous: readonly Member[]): readonly Member[];
   /** Returns a predicate: whether a loaded member may still be picked. */
   memberFilter(service: Service): (member: Member) => boolean;
-  isSame(one: Service, other: Service): boolean;
+  isSame(left: Service, right: Service): boolean;
   /** A member as the value of a map element. */
   memberElement(member: Member): string;
   /** The verdict map that dispatches packets to the service's chain, and the element to match. */
@@ -32,6 +32,7 @@ export interface ServiceSchema<Service, Member> {
   elementsOf(service: Service): Iterable<SetElement>;
 }
 
+/** An element of a set that services share. */
 export interface SetElement {
   readonly set: string;
   readonly element: string;
@@ -39,6 +40,7 @@ export interface SetElement {
   readonly table?: string;
 }
 
+/** The script of one nft transaction. */
 export interface Change {
   /** For nft; "" when there is nothing to do. */
   readonly script: string;
@@ -50,7 +52,7 @@ interface LoadedService<Service, Member> extends MemberRange {
   readonly service: Service;
   readonly members: readonly Member[];
   /** Member numbers deleted since the chain was written. */
-  readonly holes: ReadonlySet<number>;
+  readonly deletedNumbers: ReadonlySet<number>;
 }
 
 /**
@@ -95,8 +97,8 @@ export class NumberedTable<Service, Member> {
     for (const key of this.#services.keys()) if (!desired.has(key)) this.#remove(key, script);
     const outdated = [...desired].filter(([key, service]) => !this.#isUpToDate(key, service));
     const isSplit = outdated.length > this.#maxRewrites;
-    const hasUrgent = isSplit && this.#deleteUndesiredMembers(outdated, script);
-    const rewritten = hasUrgent ? [] : outdated.slice(0, this.#maxRewrites);
+    const hasDeletions = isSplit && this.#deleteUndesiredMembers(outdated, script);
+    const rewritten = hasDeletions ? [] : outdated.slice(0, this.#maxRewrites);
     for (const [key, service] of rewritten) this.#write(key, service, script);
     this.#flushSharedSets(script);
     return { script: script.text(), isComplete: !isSplit && this.#unlinkedChains.size === 0 };
@@ -109,15 +111,17 @@ export class NumberedTable<Service, Member> {
 
   #isUpToDate(key: string, service: Service): boolean {
     const loaded = this.#services.get(key);
-    return loaded !== undefined && loaded.holes.size === 0 && this.#schema.isSame(loaded.service, service);
+    return (
+      loaded !== undefined && loaded.deletedNumbers.size === 0 && this.#schema.isSame(loaded.service, service)
+    );
   }
 
-  /** Returns whether there was any member to delete. */
+  /** Deletes members that must not be picked any more. Returns whether there were any. */
   #deleteUndesiredMembers(outdated: Iterable<readonly [string, Service]>, script: NftScript): boolean {
     let hasDeleted = false;
     for (const [key, service] of outdated) {
       const loaded = this.#services.get(key);
-      if (loaded !== undefined && this.#punchHoles(key, loaded, service, script)) hasDeleted = true;
+      if (loaded !== undefined && this.#deleteStaleMembers(key, loaded, service, script)) hasDeleted = true;
     }
     return hasDeleted;
   }
@@ -129,7 +133,7 @@ export class NumberedTable<Service, Member> {
     const map = schema.mapOf(key, service);
     const range = { map, base: this.#nextNumber, size: members.length };
     this.#nextNumber += members.length;
-    this.#services.set(key, { ...range, service, members, holes: new Set() });
+    this.#services.set(key, { ...range, service, members, deletedNumbers: new Set() });
     for (const [index, member] of members.entries()) {
       script.addElement(map, `${memberKey(range.base + index)} : ${schema.memberElement(member)}`);
     }
@@ -161,23 +165,25 @@ export class NumberedTable<Service, Member> {
     this.#unlinkedChains.add(chain);
   }
 
-  /** Deletes members that are not desired any more. A rule that picks a hole falls through to the next rule. */
-  #punchHoles(
+  /**
+   * Deletes members that are not desired any more. A rule that picks a deleted number falls through to the next rule.
+   */
+  #deleteStaleMembers(
     key: string,
     loaded: LoadedService<Service, Member>,
     desired: Service,
     script: NftScript,
   ): boolean {
     const isKept = this.#schema.memberFilter(desired);
-    const holes = new Set(loaded.holes);
+    const deletedNumbers = new Set(loaded.deletedNumbers);
     for (const [index, member] of loaded.members.entries()) {
       const number = loaded.base + index;
-      if (holes.has(number) || isKept(member)) continue;
-      holes.add(number);
+      if (deletedNumbers.has(number) || isKept(member)) continue;
+      deletedNumbers.add(number);
       script.deleteElement(loaded.map, String(memberKey(number)));
     }
-    if (holes.size === loaded.holes.size) return false;
-    this.#services.set(key, { ...loaded, holes });
+    if (deletedNumbers.size === loaded.deletedNumbers.size) return false;
+    this.#services.set(key, { ...loaded, deletedNumbers });
     return true;
   }
 
@@ -207,11 +213,11 @@ interface SharedSet {
 }
 
 function deleteMembers<Service, Member>(
-  { map, base, members, holes }: LoadedService<Service, Member>,
+  { map, base, members, deletedNumbers }: LoadedService<Service, Member>,
   script: NftScript,
 ): void {
   for (const index of members.keys()) {
-    if (!holes.has(base + index)) script.deleteElement(map, String(memberKey(base + index)));
+    if (!deletedNumbers.has(base + index)) script.deleteElement(map, String(memberKey(base + index)));
   }
 }
 

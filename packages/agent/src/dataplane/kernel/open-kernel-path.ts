@@ -13,16 +13,18 @@ const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 /** Locks, like nftables, are per network namespace. */
 const TABLE_LOCK = "berth-kernel-table";
 
+/** The selected data path of this process. */
 export interface OpenedPath {
   readonly balancer: KernelBalancer;
-  /** Whether this process holds the lock, so that it may change the kernel's tables. */
+  /** True when this process holds the table lock and may change the kernel's tables. */
   readonly ownsTable: boolean;
-  /** The data path of new connections at the moment, and why. */
+  /** Returns the current data path of new connections, and why it was selected. */
   current(): DataPath;
   /** @param isLast whether no successor takes over: then the kernel's table is removed, else it keeps balancing */
   close(options: { readonly isLast: boolean }): Promise<void>;
 }
 
+/** The inputs of {@link openKernelPath}. */
 export interface KernelPathChoice {
   readonly mode: IngressMode;
   readonly log: Logger;
@@ -102,7 +104,7 @@ const SELF_TEST_SERVICES: readonly KernelService[] = [
   },
 ];
 
-/** A ruleset with every feature that a real one may use. */
+/** A ruleset that uses every feature of nftables that berth needs. */
 export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_TEST_SERVICES));
 
 /** Returns why this process cannot use the kernel path, or undefined when it can. */

@@ -2,7 +2,7 @@ import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js
 import { endpointElement, kernelEndpoint, type Protocol } from "./kernel-service.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
-/** The far end of balanced connections, as conntrack sees it. */
+/** The endpoint side of balanced connections, as conntrack records it. */
 export interface ConnectionTarget {
   readonly protocol: Protocol;
   readonly address: string;

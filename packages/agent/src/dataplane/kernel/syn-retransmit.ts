@@ -11,10 +11,10 @@ export interface UnansweredClient {
   readonly port: number;
 }
 
-/** Clients prompted at a time. Under a SYN flood the others retransmit after 1 s, as TCP does anyway. */
+/** Limit of clients prompted at a time. Under a SYN flood, further clients retransmit after 1 s, as TCP does anyway. */
 const MAX_CLIENTS = 512;
 /** When to send a prompt, in ms from the first one: a packet may be lost. */
-const PROMPTS_AT_MS = [0, 40, 160] as const;
+const PROMPT_TIMES_MS = [0, 40, 160] as const;
 /** The kernel sends the first packet of a connection at once; the socket is not needed after that. */
 const SOCKET_LIFETIME_MS = 50;
 
@@ -29,8 +29,8 @@ const PORTS = "prompt-ports";
  * to. Linux (since 5.6) then retransmits its SYN at once, the first time that it happens on a connection. Other
  * systems ignore it. RFC 9293 makes the client reply with a reset, which no socket receives.
  *
- * Prompts bypass conntrack: an entry for them would collide with that of the retransmitted SYN. Prompts to a client that
- * has retransmitted its SYN are dropped.
+ * Prompts bypass conntrack: an entry for them would collide with that of the retransmitted SYN. Prompts to a client
+ * that has retransmitted its SYN are dropped.
  */
 export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_service : ipv4_addr; flags timeout; timeout 1s; size 4096; }
   map ${PORTS} { type ipv4_addr . inet_service : inet_service; flags timeout; timeout 1s; size 4096; }
@@ -64,7 +64,7 @@ export interface PromptOptions {
 }
 
 /**
- * Has clients retransmit their SYN now instead of after a second. Delete their conntrack entries first, or the
+ * Makes clients retransmit their SYN now instead of after a second. Delete their conntrack entries first, or the
  * retransmission goes to the same endpoint again. Repeats each prompt until the client retransmits, at most 3 times.
  */
 export async function promptClients(
@@ -73,7 +73,7 @@ export async function promptClients(
 ): Promise<void> {
   if (clients.length === 0) return;
   const elements = (value: (client: UnansweredClient) => string | number): string =>
-    clients.map((each) => `${each.client} . ${each.clientPort} : ${value(each)}`).join(", ");
+    clients.map((entry) => `${entry.client} . ${entry.clientPort} : ${value(entry)}`).join(", ");
   const script = [
     `add element ${table} ${ADDRESSES} { ${elements(({ address }) => address)} }`,
     `add element ${table} ${PORTS} { ${elements(({ port }) => port)} }`,
@@ -81,7 +81,7 @@ export async function promptClients(
   ].join("\n");
   if ((await runNft(script, { signal, run })) !== undefined) return;
   let elapsedMs = 0;
-  for (const atMs of PROMPTS_AT_MS) {
+  for (const atMs of PROMPT_TIMES_MS) {
     if (atMs > elapsedMs) await sleep(atMs - elapsedMs, undefined, { signal });
     elapsedMs = atMs;
     for (const { client, clientPort } of clients) sendSyn(client, clientPort);

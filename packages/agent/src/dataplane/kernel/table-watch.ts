@@ -7,7 +7,7 @@ import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-p
 /** Changes within this time are reported once. */
 const DEBOUNCE_MS = 20;
 
-/** Only chains: with other events, nft 1.0.6 crashes. */
+/** Monitors only chains: with other events, nft 1.0.6 crashes. */
 const MONITOR: Command = ["nft", "monitor", "chains"];
 /** The kernel kills the monitor when this process ends, even by SIGKILL. */
 const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR];
@@ -16,9 +16,9 @@ export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
   /** The command that prints changes; by default `nft monitor`. */
   readonly command?: Command;
-  /** A chain of berth's table was deleted, by berth or from outside. */
+  /** Called when a chain of berth's table was deleted, by berth or from outside. */
   readonly onTableChanged: () => void;
-  /** Chains outside berth's tables changed, such as Docker's. */
+  /** Called when chains outside berth's tables changed, such as Docker's. */
   readonly onOtherTableChanged: () => void;
 }
 

@@ -1,7 +1,7 @@
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./fd-limits.js";
 
-/** The same as the time to connect to an endpoint: a client that waits for both gives up a few seconds later at most. */
+/** As long as the dial timeout, so that a client that waits for both is refused within 6 s. */
 const WAIT_MS = 3_000;
 
 export interface AdmissionOptions {
@@ -45,8 +45,8 @@ export class Admission {
   }
 
   /**
-   * Queues a client that `take` rejected. Calls `onAdmitted` (as if `take` had returned true) or `onRefused` within 3 s.
-   * Returns a function that leaves the queue, or undefined when the queue is full.
+   * Queues a client that `take` rejected. Calls `onAdmitted` (as if `take` had returned true) or `onRefused` within 3
+   * s. Returns a function that leaves the queue, or undefined when the queue is full.
    */
   wait(onAdmitted: () => void, onRefused: () => void): (() => void) | undefined {
     const { waiting, deadlines, now, onLimitReached } = this.#options;
@@ -66,6 +66,7 @@ export class Admission {
     return () => this.#leave(waiter);
   }
 
+  /** Ends a served connection and admits waiting clients. */
   release(): void {
     const { served } = this.#options;
     served.release();

@@ -1,6 +1,7 @@
-/** Deadlines are checked this often. One timer serves all: there are thousands, and most are met within 1 ms. */
+/** How often deadlines are checked. One timer serves thousands of them, and most are met within 1 ms. */
 const TICK_MS = 25;
 
+/** A deadline of a connection attempt or of a waiting client. */
 export interface Deadline {
   /** May change while the deadline is pending. */
   readonly deadlineMs: number;
@@ -10,8 +11,8 @@ export interface Deadline {
 }
 
 /**
- * Calls `expire` on deadlines that passed. Finished deadlines stay in the list until the next tick, which costs less
- * than removing each from a set.
+ * Calls `expire` on deadlines that have passed. Finished deadlines stay in the list until the next tick, which costs
+ * less than removing each from a set.
  */
 export class DeadlineTimer {
   readonly #now: () => number;

@@ -33,7 +33,7 @@ interface Attempt {
  */
 export class Dial implements Deadline {
   readonly #options: DialOptions;
-  readonly #tried: Upstream[] = [];
+  readonly #triedUpstreams: Upstream[] = [];
   readonly #endMs: number;
   /** Pending attempts, the newest last. */
   #attempts: Attempt[] = [];
@@ -66,22 +66,28 @@ export class Dial implements Deadline {
     const { balancer, transport } = this.#options;
     const nowMs = this.#options.now();
     const upstream =
-      nowMs < this.#endMs ? balancer.pick(nowMs, this.#tried, this.#options.clientAddress) : undefined;
+      nowMs < this.#endMs
+        ? balancer.pick(nowMs, this.#triedUpstreams, this.#options.clientAddress)
+        : undefined;
     if (upstream === undefined) {
       if (this.#attempts.length === 0) this.#giveUp();
       this.deadlineMs = this.#endMs;
       return;
     }
-    if (this.#tried.length > 0) this.#options.onRetry();
-    this.#tried.push(upstream);
+    if (this.#triedUpstreams.length > 0) this.#options.onRetry();
+    this.#triedUpstreams.push(upstream);
     this.deadlineMs = Math.min(this.#endMs, nowMs + ATTEMPT_MS);
     const attempt: Attempt = { upstream, stream: undefined };
     this.#attempts.push(attempt);
     const { address, port } = upstream.endpoint;
-    attempt.stream = transport.connect({ address, port, onConnect: (code) => this.#settle(attempt, code) });
+    attempt.stream = transport.connect({
+      address,
+      port,
+      onConnect: (code) => this.#onAttemptDone(attempt, code),
+    });
   }
 
-  #settle(attempt: Attempt, code: string | undefined): void {
+  #onAttemptDone(attempt: Attempt, code: string | undefined): void {
     const { balancer } = this.#options;
     const { upstream, stream } = attempt;
     if (!this.isWaiting || stream === undefined) return;

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 /** Descriptors for everything but connections and listeners: the control socket, child processes, files. */
 const RESERVED_FDS = 512;
-/** Upper bound of the reserve where the limit is low. */
+/** Upper bound of the reserve on hosts with a low limit. */
 const RESERVED_SHARE = 0.25;
 const TCP_SHARE = 0.7;
 const WAITING_SHARE = 0.05;
@@ -45,7 +45,7 @@ export function openFileLimit(): number {
   }
 }
 
-/** Limits how many of something are in use. */
+/** Counts resources in use, such as connections, against a limit that may change. */
 export class Quota {
   readonly #limit: () => number;
   #used = 0;

@@ -7,7 +7,7 @@ interface Entry<Flow> {
   lastMs: number;
 }
 
-/** A flow and its state at one moment. */
+/** A client's flow and its state when the snapshot was taken. */
 export interface FlowState<Flow> {
   readonly client: string;
   readonly flow: Flow;
@@ -16,8 +16,9 @@ export interface FlowState<Flow> {
 }
 
 /**
- * UDP flows by client: bounded, with idle expiry. Unanswered and answered flows are kept in two maps, each with one
- * timeout and ordered by last use. The first entry of a map is its oldest, so expiry and eviction visit nothing else.
+ * Tracks UDP flows by client, up to a limit, and expires idle flows. Unanswered and answered flows are kept in two
+ * maps, each with one timeout and ordered by last use. The first entry of a map is its oldest, so expiry and eviction
+ * visit nothing else.
  */
 export class FlowTable<Flow> {
   readonly #unanswered = new Map<string, Entry<Flow>>();

@@ -5,7 +5,7 @@ import { type IngressListener, type ListenerError, listenerName } from "../table
 const TCP_LISTEN = "0A";
 const UDP_UNCONNECTED = "07";
 
-/** Explains why a listener could not be opened and how to fix it. */
+/** Returns the error of a listener that could not be opened, with a message that says why and how to fix it. */
 export async function describeListenerError(
   listener: IngressListener,
   error: unknown,

@@ -108,14 +108,14 @@ export class ListenerManager {
     return [...this.#invalid, ...this.#errors.values()];
   }
 
-  /** Message for users while connections wait for file descriptors. */
+  /** A message for users while connections wait for file descriptors. Undefined otherwise. */
   get fdProblem(): string | undefined {
     return this.#fdExhaustion.problem;
   }
 
   /**
    * Replaces the table. Changes are applied one after the other; a port that cannot be opened affects no other port.
-   * @param invalid errors of listeners that were rejected before
+   * @param invalid errors of listeners whose messages were invalid
    */
   apply(table: IngressTable, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
     return this.#applyNext(() => table, invalid);
@@ -141,7 +141,7 @@ export class ListenerManager {
   async useKernel(kernel: KernelBalancer): Promise<void> {
     this.#kernel = kernel;
     if (this.#suspects.size > 0) await kernel.setSuspectNodes(this.#suspects);
-    if (this.#open.size > 0) await kernel.apply(this.#openListeners());
+    if (this.#open.size > 0) await kernel.apply(this.#openedListeners());
   }
 
   async stats(): Promise<Omit<IngressStats, keyof IngressStatus | "vips">> {
@@ -177,7 +177,10 @@ export class ListenerManager {
     for (const listener of this.#udpListeners()) listener.resume();
   }
 
-  /** Starts reading from inherited UDP sockets. @param flows flows that started since the others were handed over */
+  /**
+   * Starts reading from inherited UDP sockets.
+   * @param flows flows that started after the first ones were handed over
+   */
   resumeWithFlows(flows: readonly UdpFlowHandle[]): void {
     for (const flow of flows) {
       const listener = this.#open.get(flow.record.listener);
@@ -207,7 +210,7 @@ export class ListenerManager {
     for (const key of close) this.#closeListener(key);
     for (const listener of update) this.#open.get(listenerKey(listener))?.update(listener);
     for (const listener of open) await this.#openListener(listener);
-    await this.#kernel?.apply(this.#openListeners());
+    await this.#kernel?.apply(this.#openedListeners());
     if (this.#errors.size > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
   }
 
@@ -248,7 +251,7 @@ export class ListenerManager {
     return port ?? { socket: undefined, flows: [] };
   }
 
-  #openListeners(): readonly IngressListener[] {
+  #openedListeners(): readonly IngressListener[] {
     return [...this.#open.values()].map(({ listener }) => listener);
   }
 

@@ -9,14 +9,16 @@ export interface ListenerCounters {
   retried: number;
 }
 
+/** Returns counters that start at 0. */
 export function newCounters(): ListenerCounters {
   return { total: 0, active: 0, failed: 0, retried: 0 };
 }
 
+/** Combines the counters of a listener with those of its balancer. */
 export function listenerStats(
   { protocol, address, port, service, stack = "" }: IngressListener,
   counters: Readonly<ListenerCounters>,
-  balanced: ReturnType<Balancer["stats"]>,
+  balancerStats: ReturnType<Balancer["stats"]>,
 ): ListenerStats {
-  return { protocol, address, port, service, stack, ...counters, ...balanced };
+  return { protocol, address, port, service, stack, ...counters, ...balancerStats };
 }

@@ -17,7 +17,7 @@ export class Relay implements ActiveConnection {
   readonly #onClosed: () => void;
   readonly #fromClient: Direction;
   #endpoint: ByteStream | undefined;
-  #open = true;
+  #isOpen = true;
 
   constructor(client: ByteStream, onClosed: () => void) {
     this.#client = client;
@@ -27,7 +27,7 @@ export class Relay implements ActiveConnection {
   }
 
   get isOpen(): boolean {
-    return this.#open;
+    return this.#isOpen;
   }
 
   /** Starts the copy to and from the endpoint. The preface is sent first, followed by the bytes read so far. */
@@ -38,13 +38,13 @@ export class Relay implements ActiveConnection {
     this.#fromClient.connect(endpoint, fromEndpoint);
     if (preface !== undefined) this.#fromClient.prefix(preface);
     this.#fromClient.flush();
-    if (this.#open) endpoint.read(fromEndpoint);
+    if (this.#isOpen) endpoint.read(fromEndpoint);
   }
 
   /** Resets both connections, so that neither side mistakes the failure for an orderly end. */
   abort(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#client.reset();
     this.#endpoint?.reset();
     this.#onClosed();
@@ -52,8 +52,8 @@ export class Relay implements ActiveConnection {
 
   /** Closes both connections after both have sent FIN and all bytes were written. */
   finish(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#client.close();
     this.#endpoint?.close();
     this.#onClosed();

@@ -18,7 +18,7 @@ export interface TcpContext {
   onAcceptError(code: string): void;
 }
 
-/** A published TCP port. */
+/** Serves a published TCP port: connects each client to an endpoint and relays between them. */
 export class TcpListener {
   readonly #context: TcpContext;
   readonly #balancer: Balancer;

@@ -16,7 +16,7 @@ export interface UdpFlowOptions {
   onClosed(code: string | undefined): void;
 }
 
-/** The datagrams of one client to one endpoint. The flow has its own source port, so that replies find the client. */
+/** Relays the datagrams of one client to one endpoint. Each flow has its own source port, which identifies replies. */
 export class UdpFlow implements ActiveConnection {
   readonly client: string;
   readonly upstream: Upstream;
@@ -45,7 +45,7 @@ export class UdpFlow implements ActiveConnection {
 
   send(datagram: Buffer): void {
     if (!this.#isOpen) return;
-    if (this.#early === undefined) this.#socket.send(datagram, (error) => this.#sent(error));
+    if (this.#early === undefined) this.#socket.send(datagram, (error) => this.#onSent(error));
     else if (this.#early.length < MAX_EARLY) this.#early.push(datagram);
   }
 
@@ -66,7 +66,7 @@ export class UdpFlow implements ActiveConnection {
     for (const datagram of early) this.send(datagram);
   }
 
-  #sent(error: Error | null): void {
+  #onSent(error: Error | null): void {
     if (error !== null && "code" in error && error.code === "ECONNREFUSED") this.close("ECONNREFUSED");
   }
 }

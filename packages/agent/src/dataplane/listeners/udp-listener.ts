@@ -38,7 +38,7 @@ export interface InheritedPort {
   readonly flows: readonly UdpFlowHandle[];
 }
 
-/** A published UDP port. A client keeps its endpoint until its flow is idle or the endpoint is removed. */
+/** Serves a published UDP port. A client keeps its endpoint until its flow is idle or the endpoint is removed. */
 export class UdpListener {
   readonly #context: UdpContext;
   readonly #socket: Socket;
@@ -61,8 +61,8 @@ export class UdpListener {
   }
 
   /**
-   * Opens the port, or continues on an inherited socket. An inherited socket is paused until `resume`, because the other
-   * process still reads from it.
+   * Opens the port, or continues on an inherited socket. An inherited socket is paused until `resume`, because the
+   * other process still reads from it.
    * @throws system error (`code`) when the port cannot be opened
    */
   static async open(
@@ -86,12 +86,12 @@ export class UdpListener {
     return datagramHandle(this.#socket);
   }
 
-  /** Flows to be sent to another process, so that clients keep their endpoints. The most recently used flow is first. */
+  /** Returns the flows for a successor, so that clients keep their endpoints. The most recently used flow is first. */
   flows(): readonly UdpFlowHandle[] {
-    return this.#flows.snapshot(this.#context.now()).flatMap(({ flow, ...known }) => {
+    return this.#flows.snapshot(this.#context.now()).flatMap(({ flow, ...state }) => {
       const { handle, client, upstream } = flow;
       const [listener, endpoint] = [listenerKey(this.#listener), endpointKey(upstream.endpoint)];
-      return handle === undefined ? [] : [{ record: { ...known, client, listener, endpoint }, handle }];
+      return handle === undefined ? [] : [{ record: { ...state, client, listener, endpoint }, handle }];
     });
   }
 
@@ -109,7 +109,7 @@ export class UdpListener {
     const upstream = this.#balancer.find(record.endpoint);
     if (upstream === undefined || !this.#context.quota.take()) closeHandle(handle);
     else {
-      // An older flow of the same client was to another endpoint: the later one replaces it.
+      // An older flow of the same client went to another endpoint. The later flow replaces it.
       this.#flows.use(record.client, this.#context.now())?.abort();
       const flow = this.#newFlow(record.client, upstream, handle);
       this.#flows.restore({ ...record, flow }, this.#context.now());
@@ -174,7 +174,7 @@ export class UdpListener {
         this.#balancer.recordSuccess(upstream);
         this.#socket.send(reply, port, address);
       },
-      onClosed: (code) => this.#closed(flow, code),
+      onClosed: (code) => this.#onFlowClosed(flow, code),
     });
     this.#counters.total += 1;
     this.#counters.active += 1;
@@ -190,7 +190,7 @@ export class UdpListener {
     return this.#context.quota.take();
   }
 
-  #closed(flow: UdpFlow, code: string | undefined): void {
+  #onFlowClosed(flow: UdpFlow, code: string | undefined): void {
     this.#counters.active -= 1;
     this.#context.quota.release();
     this.#flows.delete(flow.client);

@@ -16,7 +16,7 @@ const SUBNET = /^[\d.]{7,15}\/\d{1,2}$/;
 
 /**
  * Converts a DNS configuration to the table of the DNS server. Networks are validated, since they open sockets and
- * become part of nft scripts. Other addresses come from users and hosts; those that are no addresses are left out.
+ * become part of nft scripts. Other addresses come from users and hosts; invalid ones are left out.
  * @throws Error when a network is invalid
  */
 export function parseDnsConfig({ networks, entries, clients }: DnsConfig): DnsTable {

@@ -122,7 +122,7 @@ function parseDirectRoute(container: ContainerAddress | undefined): KernelRoute 
   return { kind: "direct", address, port, subnet };
 }
 
-/** Throws for a policy of a newer release: serving it with another policy would be wrong without anyone noticing. */
+/** Throws for a policy of a newer release instead of silently applying another policy. */
 function parseTraffic({ proxyProtocol, affinity, balance }: TrafficSpec): TrafficRules {
   return { proxyProtocol, affinity: parseAffinity(affinity), balance: parseBalance(balance) };
 }
@@ -151,8 +151,8 @@ function parseBalance(balance: TrafficSpec_Balance): TrafficRules["balance"] {
   }
 }
 
-function unsupported(what: string): never {
-  throw new Error(`${what} is not supported by this release; update berth on this node`);
+function unsupported(setting: string): never {
+  throw new Error(`${setting} is not supported by this release; update berth on this node`);
 }
 
 function formatEndpoint({ id, address, port, node = "" }: IngressEndpoint): EndpointMessage {

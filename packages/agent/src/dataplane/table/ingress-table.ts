@@ -10,7 +10,7 @@ export type {
   VipStats,
 } from "@berth/proto";
 
-/** A task that accepts connections, by the address at which this host reaches it. */
+/** A task that accepts connections, with the address at which this host reaches it. */
 export interface IngressEndpoint {
   /** Task ID. */
   readonly id: string;
@@ -75,6 +75,7 @@ export interface IngressStatus extends Omit<IngressStatusMessage, "path"> {
   readonly path: DataPath;
 }
 
+/** All counters of the ingress process. */
 export interface IngressStats extends IngressStatus, Omit<IngressStatsMessage, "status"> {}
 
 /** Identifies the socket of a listener. */

@@ -19,7 +19,7 @@ export interface TableChange {
 export function applyChange(table: IngressTable, { base, version, set, removed }: TableChange): IngressTable {
   if (table.version !== base)
     throw new Error(`change applies to table ${base}, but table ${table.version} is in use`);
-  const listeners = new Map(table.listeners.map((each) => [listenerKey(each), each]));
+  const listeners = new Map(table.listeners.map((listener) => [listenerKey(listener), listener]));
   for (const key of removed) listeners.delete(key);
   for (const listener of set) listeners.set(listenerKey(listener), listener);
   return { version, listeners: [...listeners.values()] };
@@ -34,24 +34,24 @@ export interface SocketChanges {
 }
 
 /**
- * Compares the open listeners, by {@link listenerKey}, with the wanted ones. Unchanged listeners are in no list. When
- * two wanted listeners have the same key, the first one is used.
+ * Compares the open listeners, by {@link listenerKey}, with the desired ones. Unchanged listeners are in no list. When
+ * two desired listeners have the same key, the first one is used.
  */
 export function diffListeners(
   open: ReadonlyMap<string, IngressListener>,
-  wanted: readonly IngressListener[],
+  desired: readonly IngressListener[],
 ): SocketChanges {
-  const wantedByKey = new Map<string, IngressListener>();
-  for (const listener of wanted) {
+  const desiredByKey = new Map<string, IngressListener>();
+  for (const listener of desired) {
     const key = listenerKey(listener);
-    if (!wantedByKey.has(key)) wantedByKey.set(key, listener);
+    if (!desiredByKey.has(key)) desiredByKey.set(key, listener);
   }
   const toOpen: IngressListener[] = [];
   const toUpdate: IngressListener[] = [];
-  for (const [key, listener] of wantedByKey) {
+  for (const [key, listener] of desiredByKey) {
     const current = open.get(key);
     if (current === undefined) toOpen.push(listener);
     else if (current !== listener && !isDeepStrictEqual(current, listener)) toUpdate.push(listener);
   }
-  return { close: [...open.keys()].filter((key) => !wantedByKey.has(key)), open: toOpen, update: toUpdate };
+  return { close: [...open.keys()].filter((key) => !desiredByKey.has(key)), open: toOpen, update: toUpdate };
 }

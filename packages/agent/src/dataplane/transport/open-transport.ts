@@ -90,7 +90,7 @@ export async function testTransport(transport: Transport): Promise<void> {
   }
 }
 
-/** A stream that keeps what it reads. */
+/** A stream that stores the data it reads, for the test. */
 class TestStream implements StreamHandler {
   readonly stream: ByteStream;
   readonly ended = new Queue<undefined>();

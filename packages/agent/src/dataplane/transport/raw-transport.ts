@@ -26,7 +26,7 @@ const READ_BUFFER_BYTES = 65_536;
 /** Queued chunks are copied into slabs of this size, so that a slow reader of small chunks retains little memory. */
 const SLAB_BYTES = 65_536;
 /** Limits the memory of cached views to about 200 kB. */
-const MAX_KEPT_WINDOW_BYTES = 2_048;
+const MAX_CACHED_VIEW_BYTES = 2_048;
 
 /**
  * TCP on libuv's handles, without `net.Socket` and streams: about half the CPU time per connection and two thirds per
@@ -150,10 +150,10 @@ class RawStream implements ByteStream {
     return { remoteAddress, remotePort, localAddress, localPort };
   }
 
-  onReadable(result: number, windows: BufferViews): void {
+  onReadable(result: number, views: BufferViews): void {
     const handler = this.handler;
     if (!this.isOpen || handler === undefined) return;
-    if (result > 0) handler.onData(windows.get(result));
+    if (result > 0) handler.onData(views.get(result));
     else if (result === END_OF_STREAM) handler.onEnd();
     else if (result < 0) handler.onError(errorName(result));
   }
@@ -168,7 +168,7 @@ class RawStream implements ByteStream {
 /** Read and write buffers shared by all streams: only one callback runs at a time. */
 class SharedBuffers {
   readonly #binding: TcpBinding;
-  readonly #readWindows = new BufferViews(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
+  readonly #readViews = new BufferViews(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   #free = new BufferViews(this.#slab, 0);
   #spareRequest: LibuvWriteRequest;
@@ -184,8 +184,8 @@ class SharedBuffers {
 
   /** Makes the handle read into the shared buffer and notify the stream. */
   attach(handle: TcpHandle, stream: RawStream): void {
-    handle.useUserBuffer(this.#readWindows.buffer);
-    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readWindows);
+    handle.useUserBuffer(this.#readViews.buffer);
+    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readViews);
   }
 
   /**
@@ -214,8 +214,8 @@ class SharedBuffers {
 }
 
 /**
- * Views of a buffer, starting at one offset. The chunks of a service tend to have few lengths, and creating a view costs
- * more than all other work on a small chunk: views of small chunks are cached.
+ * Creates views of a buffer that start at one offset. The chunks of a service tend to have few lengths, and creating a
+ * view costs more than all other work on a small chunk: views of small chunks are cached.
  */
 class BufferViews {
   readonly buffer: Buffer;
@@ -228,11 +228,11 @@ class BufferViews {
   }
 
   get(length: number): Buffer {
-    const kept = this.#byLength[length];
-    if (kept !== undefined) return kept;
-    const window = this.buffer.subarray(this.offset, this.offset + length);
-    if (length < MAX_KEPT_WINDOW_BYTES) this.#byLength[length] = window;
-    return window;
+    const cached = this.#byLength[length];
+    if (cached !== undefined) return cached;
+    const view = this.buffer.subarray(this.offset, this.offset + length);
+    if (length < MAX_CACHED_VIEW_BYTES) this.#byLength[length] = view;
+    return view;
   }
 }
 

@@ -2,9 +2,10 @@ import { createSocket, type Socket } from "node:dgram";
 import type { Server } from "node:net";
 
 /**
- * Access to the libuv handles inside Node's sockets, which Node sends between processes. A whole `dgram.Socket` that is
- * sent starts to read on arrival, before the receiver is ready; a handle does not. This is the only file that knows
- * where Node keeps the handles. On a Node version with another layout, there is no handle to send.
+ * The libuv handle of a datagram socket. This file accesses the libuv handles inside Node's sockets, which Node sends
+ * between processes. A whole `dgram.Socket` that is sent starts to read on arrival, before the receiver is ready; a
+ * handle does not. This is the only file that knows where Node keeps the handles. On a Node version with another
+ * layout, there is no handle to send.
  */
 interface DatagramHandle {
   recvStart(): number;

@@ -10,9 +10,10 @@ export interface StreamHandler {
   onError(code: string): void;
 }
 
-/** written: done. queued: one chunk waits, and nothing may be written before `onWritten`. */
+/** `queued`: the chunk waits, and nothing may be written before `onWritten`. */
 export type WriteOutcome = "written" | "queued" | "failed";
 
+/** Both ends of a connection, as the local socket sees them. */
 export interface ConnectionAddresses {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -53,6 +54,7 @@ export interface ConnectOptions {
   onConnect(code: string | undefined): void;
 }
 
+/** A listening socket. */
 export interface Listening {
   close(): void;
   /** Handle of the socket, to be sent to another process. Undefined when it cannot be sent. */

@@ -6,13 +6,13 @@ import type { HandoverState } from "../handover/state.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
 
-/** The parts that change the kernel's tables. Only the process that holds the table lock has them. */
+/** The parts that change the kernel's tables. Only the process that holds the table lock uses them. */
 export interface DiscoveryKernel {
   readonly vips: VipBalancer;
   readonly firewall: DnsFirewallRules;
 }
 
-/** DNS for containers: service names, and the virtual IPs behind them that the kernel balances. */
+/** Provides DNS for containers: the DNS server, and the virtual IPs that the kernel balances. */
 export class ServiceDiscovery {
   readonly #server: DnsServer;
   #kernel: DiscoveryKernel | undefined;

@@ -2,10 +2,10 @@ import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vip, Vips } from "./vip.js";
 
-/** Virtual IPs have this prefix length, which tells them from the bridge's own address. */
+/** Prefix length of virtual IPs. The bridge's own address has a shorter one. */
 const PREFIX_LENGTH = 32;
 
-/** Parses `ip -json -4 address show`: the virtual IPs that the host has, as "ADDRESS BRIDGE". */
+/** Parses the output of `ip -json -4 address show`. Returns the host's virtual IPs as "ADDRESS BRIDGE". */
 export function assignedVips(json: unknown): ReadonlySet<string> {
   const assigned = new Set<string>();
   for (const link of listOf(json)) {

@@ -13,7 +13,7 @@ import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } fr
 
 /** Without it, packets between ports of a bridge bypass nftables, and replies would not be translated. */
 const BRIDGE_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-/** Rules may be flushed and bridges recreated from outside. */
+/** How often rules and addresses are checked: rules may be flushed and bridges recreated from outside. */
 const CHECK_MS = 2_000;
 
 const NO_VIPS: Vips = new Map();
@@ -34,7 +34,7 @@ export class VipBalancer {
   #assigned: ReadonlySet<string> | undefined;
   #active: ReadonlySet<string>;
   #problem = "";
-  /** Ends when all work that has been requested is done. */
+  /** Resolves when all requested work is done. */
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
@@ -50,7 +50,7 @@ export class VipBalancer {
     });
   }
 
-  /** Whether connections to this virtual IP are balanced. */
+  /** Returns whether connections to this virtual IP are balanced. */
   isActive(vip: string): boolean {
     return this.#active.has(vip);
   }
@@ -102,7 +102,7 @@ export class VipBalancer {
     const vips = this.#vips;
     if (this.#mustReload) await this.#readCounters();
     try {
-      // Rules first: an address without rules would lead to programs of this host.
+      // Rules first: connections to an address without rules would reach programs of this host.
       await this.#applyRules(vips);
       const assigned = await this.#applyAddresses(vips);
       const reachable = [...vips.values()].filter((vip) => assigned.has(addressEntry(vip)));
@@ -154,7 +154,7 @@ export class VipBalancer {
     return this.#assigned;
   }
 
-  /** Logs a problem once, however often the attempt is repeated. */
+  /** Logs a problem once, not for each attempt. */
   #report(problem: string): void {
     if (problem !== "" && problem !== this.#problem) {
       this.#log.warn(
@@ -198,13 +198,13 @@ export class VipBalancer {
 }
 
 /**
- * Removes the virtual IPs that an earlier process left on a host that no longer balances any. Otherwise their rules would
- * lead to the tasks of that time forever. Ignores failures; rejects when the signal is aborted.
+ * Removes the virtual IPs that an earlier process left on a host that no longer balances any. Otherwise their rules
+ * would direct connections to outdated tasks forever. Ignores failures; rejects when the signal is aborted.
  */
 export async function removeVips(signal: AbortSignal): Promise<void> {
   const assigned = await listAssignedVips(runProgram, signal).catch(() => new Set<string>());
   signal.throwIfAborted();
-  // Addresses first: an address without rules would lead to programs of this host.
+  // Addresses first: connections to an address without rules would reach programs of this host.
   await changeAddresses(addressChanges(assigned, NO_VIPS), runProgram, signal);
   await runNft(DELETE_VIP_TABLES, { signal });
 }

@@ -9,11 +9,11 @@ export interface Vip {
   readonly tasks: readonly string[];
   /** Addresses of tasks that keep their connections and get no new ones. */
   readonly draining: readonly string[];
-  /** Whether all connections of a client address go to one task, on whichever host they are balanced. */
+  /** True when all connections of a client address go to the same task, on every host. */
   readonly hasSourceAffinity: boolean;
 }
 
-/** By address. */
+/** Virtual IPs by address. */
 export type Vips = ReadonlyMap<string, Vip>;
 
 /** Returns the virtual IPs of the networks on this host. The first of two services with the same address wins. */
@@ -48,8 +48,8 @@ export function areSameVips(some: Vips, others: Vips): boolean {
   );
 }
 
-export function isSameList(one: readonly string[], other: readonly string[]): boolean {
-  return one.length === other.length && one.every((item, at) => item === other[at]);
+export function isSameList(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((item, index) => item === right[index]);
 }
 
 /**

@@ -13,7 +13,7 @@ const SUCCESS = { 200: true, 201: true, 204: true, 304: true } as const;
 
 export interface EngineRequest {
   readonly method: "GET" | "POST" | "DELETE";
-  /** Without version and query: "/containers/json". */
+  /** The path without version and query, such as "/containers/json". */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
@@ -22,7 +22,10 @@ export interface EngineRequest {
   readonly timeoutMs?: number;
 }
 
-/** The part of dockerode's transport that is used. dockerode's own methods also put request bodies into the URL. */
+/**
+ * The part of dockerode's transport that berth uses. dockerode's higher-level methods also put request bodies into the
+ * URL.
+ */
 interface Dialer {
   version?: string;
   dial(

@@ -31,7 +31,7 @@ import { DockerExec, startDetached } from "./exec.js";
 import { readLogs } from "./logs.js";
 import { pullImage, SharedPulls } from "./pull.js";
 
-/** Short, because these requests find out whether the daemon answers. */
+/** Short, because these requests check whether the daemon answers. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A start under load takes tens of seconds. */
 const START_TIMEOUT_MS = 120_000;
@@ -42,7 +42,7 @@ const MS_PER_S = 1_000;
 const LOCAL_VOLUMES = JSON.stringify({ driver: ["local"] });
 const LABELED_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
 
-/** The Docker daemon behind a unix socket. */
+/** Implements {@link Engine} for the Docker daemon behind a Unix socket. */
 export class DockerodeEngine implements Engine {
   readonly #client: EngineClient;
   readonly #pulls: SharedPulls;

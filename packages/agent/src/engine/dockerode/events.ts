@@ -20,6 +20,7 @@ const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event
 
 const NS_DIGITS = 9;
 
+/** Yields the events of containers with berth's label from the daemon's event stream. */
 export async function* readEvents(
   client: EngineClient,
   options: EventsOptions,

@@ -19,7 +19,7 @@ const NO_SUCH_PROGRAM = /^OCI runtime exec failed: .*(?:executable file not foun
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 
-/** A command in a container, over the connection that Docker hijacks for it. */
+/** Runs a command in a container over a hijacked HTTP connection to Docker. */
 export class DockerExec implements EngineExec {
   readonly output: AsyncIterable<OutputChunk>;
   readonly #client: EngineClient;

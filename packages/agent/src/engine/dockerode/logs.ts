@@ -13,7 +13,7 @@ const RFC3339_NANO = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d
 const NS_DIGITS = 9;
 const MS_PER_S = 1_000;
 
-/** Reads a container's log. */
+/** Yields the lines of a container's log, oldest first. */
 export async function* readLogs(
   client: EngineClient,
   container: ObservedContainer,
@@ -38,28 +38,28 @@ export async function* readLogs(
 
 /** Joins the chunks of each stream to lines, and parses the timestamp that Docker puts before each line. */
 export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<LogRecord> {
-  const rests = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
-  const times = { stdout: "0", stderr: "0" };
+  const partialLines = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const lastTimes = { stdout: "0", stderr: "0" };
   const toRecord = (stream: LogRecord["stream"], line: Buffer): LogRecord => {
-    const record = parseLine(stream, line, times[stream]);
-    times[stream] = record.timeNs;
+    const record = parseLine(stream, line, lastTimes[stream]);
+    lastTimes[stream] = record.timeNs;
     return record;
   };
   for await (const { stream, bytes } of chunks) {
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-      yield toRecord(stream, Buffer.concat([rests[stream], bytes.subarray(start, end)]));
-      rests[stream] = Buffer.alloc(0);
+      yield toRecord(stream, Buffer.concat([partialLines[stream], bytes.subarray(start, end)]));
+      partialLines[stream] = Buffer.alloc(0);
       start = end + 1;
     }
-    rests[stream] = Buffer.concat([rests[stream], bytes.subarray(start)]);
-    if (rests[stream].length > MAX_LINE_BYTES) {
-      yield toRecord(stream, rests[stream]);
-      rests[stream] = Buffer.alloc(0);
+    partialLines[stream] = Buffer.concat([partialLines[stream], bytes.subarray(start)]);
+    if (partialLines[stream].length > MAX_LINE_BYTES) {
+      yield toRecord(stream, partialLines[stream]);
+      partialLines[stream] = Buffer.alloc(0);
     }
   }
   for (const stream of ["stdout", "stderr"] as const) {
-    if (rests[stream].length > 0) yield toRecord(stream, rests[stream]);
+    if (partialLines[stream].length > 0) yield toRecord(stream, partialLines[stream]);
   }
 }
 

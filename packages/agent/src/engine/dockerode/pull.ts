@@ -4,7 +4,10 @@ import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";
 
-/** The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not answer. */
+/**
+ * The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not
+ * answer.
+ */
 const SILENCE_TIMEOUT_MS = 120_000;
 /** Each report is sent to the leader and to all clients that watch. */
 const PROGRESS_INTERVAL_MS = 1_000;
@@ -30,10 +33,10 @@ export async function pullImage(client: EngineClient, image: string, options: Pu
       silence.reset();
       const error = textOf(fieldOf(line, "error"));
       if (error !== "") throw new EngineError("failed", error);
-      noteLayer(layers, line);
+      recordLayer(layers, line);
       if (onProgress !== undefined && Date.now() - reportedAtMs >= PROGRESS_INTERVAL_MS) {
         reportedAtMs = Date.now();
-        onProgress(sum(layers));
+        onProgress(totalProgress(layers));
       }
     }
   } catch (error) {
@@ -55,7 +58,7 @@ function imageQuery(image: string): { fromImage: string; tag: string } {
   return { fromImage: name.slice(0, colon), tag: name.slice(colon + 1) };
 }
 
-function noteLayer(layers: Map<string, PullProgress>, line: unknown): void {
+function recordLayer(layers: Map<string, PullProgress>, line: unknown): void {
   const detail = fieldOf(line, "progressDetail");
   const totalBytes = numberOf(fieldOf(detail, "total"));
   if (textOf(fieldOf(line, "status")) !== "Downloading" || totalBytes === 0) return;
@@ -65,7 +68,7 @@ function noteLayer(layers: Map<string, PullProgress>, line: unknown): void {
   });
 }
 
-function sum(layers: ReadonlyMap<string, PullProgress>): PullProgress {
+function totalProgress(layers: ReadonlyMap<string, PullProgress>): PullProgress {
   let receivedBytes = 0;
   let totalBytes = 0;
   for (const layer of layers.values()) {
@@ -75,7 +78,7 @@ function sum(layers: ReadonlyMap<string, PullProgress>): PullProgress {
   return { receivedBytes, totalBytes };
 }
 
-/** A signal that also fires after too long a time without progress. */
+/** Provides a signal that fires with the outer signal, or after 120 s without a call of `reset`. */
 class SilenceTimer {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal;

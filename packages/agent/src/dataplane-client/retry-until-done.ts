@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 30_000;
+
+export interface RetryOptions {
+  /** Called after each failure. Another attempt follows. */
+  readonly onFailure: (reason: string) => void;
+  /** Ends the attempts. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Calls the effect until it succeeds, with exponential back-off from 0.5 s to 30 s, and returns its result. Returns
+ * undefined when the signal fires first.
+ */
+export async function retryUntilDone<Result>(
+  effect: () => Promise<Result>,
+  { onFailure, signal }: RetryOptions,
+): Promise<Result | undefined> {
+  for (let delayMs = FIRST_DELAY_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, LONGEST_DELAY_MS)) {
+    try {
+      return await effect();
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      onFailure(error instanceof Error ? error.message : String(error));
+      await sleep(delayMs, undefined, { signal }).catch(() => {});
+    }
+  }
+  return undefined;
+}
