@@ -1,0 +1,98 @@
+import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import { AssignmentReceiver } from "../leader/assignment-receiver.js";
+import { LeaderLink } from "../leader/leader-link.js";
+import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
+import { ProbeResponder } from "../node/probe/probe-responder.js";
+import { UsageMeter } from "../node/usage/usage-meter.js";
+import { ExecRelay } from "../streams/exec-relay.js";
+import { LogRelay } from "../streams/log-relay.js";
+import { StatsRelay } from "../streams/stats-relay.js";
+import { TrafficReporter } from "../streams/traffic-report.js";
+import type { TaskManager } from "../tasks/task-manager.js";
+import type { AgentContext } from "./agent-context.js";
+import type { StateFile } from "./state-file.js";
+
+export interface LeaderSessionParts {
+  /** Addresses of servers from the command line. */
+  readonly servers: readonly string[];
+  readonly taskManager: TaskManager;
+  readonly dataPlane: DataPlaneClient;
+  readonly stateFile: StateFile;
+}
+
+/** The agent's session with the leader, and all work that the leader requests in it. */
+export interface LeaderSession {
+  readonly assignments: AssignmentReceiver;
+  /** Keeps a session open until the signal fires. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Ends the streams to the leader. */
+  stopStreams(): void;
+}
+
+/** Constructs the leader session and the handlers of the leader's messages. */
+export function createLeaderSession(
+  { platform, nodeId, savedState, ticker, queue, fence, logOf, signal }: AgentContext,
+  { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
+): LeaderSession {
+  const { engine } = platform;
+  const { tasks } = taskManager;
+  const containerOf = tasks.containerOf.bind(tasks);
+  const assignments = new AssignmentReceiver({
+    tasks: taskManager,
+    dataPlane,
+    fence,
+    knownLeader: { epoch: savedState.epoch, servers: savedState.servers },
+    flushState: () => stateFile.flush(),
+    scheduleStateWrite: () => stateFile.scheduleWrite(),
+    log: logOf("session"),
+  });
+  const logs = new LogRelay({ engine, containerOf, log: logOf("logs") });
+  const execs = new ExecRelay({ engine, containerOf, log: logOf("exec") });
+  const stats = new StatsRelay({
+    taskIds: () => tasks.statuses().keys(),
+    containerOf,
+    readTask: platform.readUsage,
+    readHost: platform.readHostUsage,
+    log: logOf("stats"),
+  });
+  const usage = new UsageMeter({
+    tasksOf: (serviceIds) => assignments.tasksOf(serviceIds),
+    containerOf,
+    read: platform.readUsage,
+    stats: (inner) => dataPlane.stats(inner),
+    onReport: (report) => queue.reportUsage(report),
+    log: logOf("usage"),
+  });
+  const link = new LeaderLink({
+    servers: [...new Set([...servers, ...savedState.servers])],
+    nodeId,
+    transport: platform.transport,
+    probe: platform.probe,
+    ticker,
+    queue,
+    fence,
+    appliedSequence: () => dataPlane.appliedSequence,
+    handler: new LeaderMessageHandler({
+      assignments,
+      queue,
+      fence,
+      logs,
+      execs,
+      stats,
+      usage,
+      probing: new ProbeResponder(platform.probe, signal),
+      traffic: new TrafficReporter(() => dataPlane.stats(signal)),
+    }),
+    log: logOf("session"),
+  });
+  return {
+    assignments,
+    run: (inner) => link.run(inner),
+    stopStreams: () => {
+      usage.stop();
+      logs.stopAll();
+      execs.stopAll();
+      stats.stopAll();
+    },
+  };
+}
