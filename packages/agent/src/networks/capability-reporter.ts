@@ -28,6 +28,7 @@ export class CapabilityReporter {
   #isolation = "";
   /** The last successful observation. */
   #links: ObservedLinks | undefined;
+  #observedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: CapabilityReporterOptions) {
     this.#options = options;
@@ -44,6 +45,21 @@ export class CapabilityReporter {
       overlayProblem: isolationProblem || overlayProblem,
       encryptionProblem,
       wireguardPublicKey: networking.wireguardPublicKey,
+    };
+  }
+
+  /** The host's devices. Each observation through them is also reported, so that the host is not observed twice. */
+  get devices(): HostNetworking["devices"] {
+    const { devices } = this.#options.networking;
+    return {
+      run: (step, signal) => devices.run(step, signal),
+      observe: async (address, signal) => {
+        const links = await devices.observe(address, signal);
+        this.#links = links;
+        this.#observedAtMs = performance.now();
+        this.#reportLinks();
+        return links;
+      },
     };
   }
 
@@ -71,8 +87,14 @@ export class CapabilityReporter {
   async report(signal: AbortSignal): Promise<void> {
     // The node description of the previous run of the agent holds until the kernel has been examined.
     if (this.#kernel === undefined) return;
-    const { networking, address, onReport } = this.#options;
+    const { networking, address } = this.#options;
     this.#links = await networking.devices.observe(address, signal).catch(() => this.#links);
+    this.#reportLinks();
+  }
+
+  #reportLinks(): void {
+    if (this.#kernel === undefined) return;
+    const { address, onReport } = this.#options;
     const { uplinkMtu, host } = this;
     const addressProblem = uplinkMtu === 0 ? `no network device of this host has the address ${address}` : "";
     const overlayReason = host.overlayProblem || addressProblem;
@@ -87,11 +109,12 @@ export class CapabilityReporter {
     });
   }
 
-  /** Reports every minute until the signal fires. */
+  /** Observes and reports every minute until the signal fires, unless the host is observed anyway. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(REPORT_INTERVAL_MS, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) await this.report(signal);
+      const isObserved = performance.now() - this.#observedAtMs < REPORT_INTERVAL_MS;
+      if (!signal.aborted && !isObserved) await this.report(signal);
     }
   }
 }

@@ -1,9 +1,22 @@
 import { type DataPlane, type ReportedTask, TaskState, TaskStatus } from "@berth/proto";
 import { pino } from "pino";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { parseRoutes } from "../core/networks/host-routes.js";
 import { networkWith, observedWith } from "../core/networks/testing.js";
 import { OverlayNetworks } from "./overlay-networks.js";
+
+// Vitest replaces the global timers only.
+vi.mock("node:timers/promises", () => ({
+  setTimeout: (delayMs: number, value: unknown, { signal }: { signal: AbortSignal }) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(() => resolve(value), delayMs);
+      const onAbort = (): void => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+    }),
+}));
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
@@ -79,4 +92,39 @@ test("OverlayNetworks reports the previous capabilities when an observation fail
   for (const capabilities of reports) {
     expect(capabilities).toMatchObject({ overlay: true, overlayMtu: 1_450, subnets: ["10.0.0.0/24"] });
   }
+});
+
+test("OverlayNetworks observes the host once every 30 s, and reports new subnets with each observation", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const reports: Partial<DataPlane>[] = [];
+  let dst = "10.0.0.0/24";
+  const observe = vi.fn(async () => ({ ...observedWith(), routes: parseRoutes([{ dst, dev: "eth0" }], []) }));
+  const overlay = new OverlayNetworks({
+    networking: {
+      wireguardPublicKey: "",
+      devices: { observe, run: async () => {} },
+      detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
+    },
+    engine: { networks: async () => [], createNetwork: async () => "", removeNetwork: async () => {} },
+    address: "10.0.0.1",
+    log: pino({ level: "silent" }),
+    onChange: () => {},
+    onCapabilities: (capabilities) => reports.push(capabilities),
+    onProblems: () => {},
+  });
+  const stopping = new AbortController();
+  await overlay.detectCapabilities(stopping.signal);
+  const running = overlay.run(stopping.signal);
+  overlay.setNetworks([]);
+  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  observe.mockClear();
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(observe).toHaveBeenCalledTimes(10);
+  dst = "10.9.0.0/24";
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(reports.at(-1)).toMatchObject({ subnets: ["10.9.0.0/24"] });
+  stopping.abort();
+  await running;
 });

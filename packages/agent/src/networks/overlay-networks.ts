@@ -50,7 +50,7 @@ export class OverlayNetworks {
     });
     this.#reconciler = new NetworkReconciler({
       engine,
-      devices: networking.devices,
+      devices: this.#capabilities.devices,
       host: this.#capabilities.host,
       log,
       onChange: () => this.#updateView(),
