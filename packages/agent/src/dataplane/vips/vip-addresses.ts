@@ -1,3 +1,4 @@
+import type { networkInterfaces } from "node:os";
 import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vip, Vips } from "./vip.js";
@@ -18,6 +19,21 @@ export function assignedVips(json: unknown): ReadonlySet<string> {
     }
   }
   return assigned;
+}
+
+/**
+ * Returns the virtual IPs that `networkInterfaces()` lists, in the form of {@link assignedVips}. Without a program, but
+ * incomplete: a bridge without a running container has no carrier and is not listed.
+ */
+export function listedVips(interfaces: ReturnType<typeof networkInterfaces>): ReadonlySet<string> {
+  const listed = new Set<string>();
+  for (const [bridge, infos = []] of Object.entries(interfaces)) {
+    if (!isBridgeName(bridge)) continue;
+    for (const { cidr, address } of infos) {
+      if (cidr === `${address}/${PREFIX_LENGTH}`) listed.add(`${address} ${bridge}`);
+    }
+  }
+  return listed;
 }
 
 /** Returns lines for `ip -force -batch -` that turn the assigned virtual IPs into the desired ones. */

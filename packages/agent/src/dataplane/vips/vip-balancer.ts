@@ -1,4 +1,5 @@
 import { access } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { DnsTable } from "../dns/dns-table.js";
@@ -8,7 +9,7 @@ import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { promptClients } from "../kernel/syn-retransmit.js";
 import { areSameVips, staleConnections, type Vips, vipsOf } from "./vip.js";
-import { addressChanges, addressEntry, assignedVips, desiredAddresses } from "./vip-addresses.js";
+import { addressChanges, addressEntry, assignedVips, desiredAddresses, listedVips } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
 /** Without it, packets between ports of a bridge bypass nftables, and replies would not be translated. */
@@ -183,7 +184,9 @@ export class VipBalancer {
   async #isIntact(): Promise<boolean> {
     const chains = await this.#execute("nft", ["list", "chains", "ip"]);
     this.#mustReload ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
-    this.#assigned = await listAssignedVips(this.#run, this.#stopped.signal);
+    const listed = listedVips(networkInterfaces());
+    const isListComplete = addressChanges(listed, this.#vips).length === 0;
+    this.#assigned = isListComplete ? listed : await listAssignedVips(this.#run, this.#stopped.signal);
     return !this.#mustReload && addressChanges(this.#assigned, this.#vips).length === 0;
   }
 

@@ -4,7 +4,7 @@ import { rendezvous } from "../balancing/rendezvous.js";
 import type { DnsTable } from "../dns/dns-table.js";
 import { memberKey } from "../kernel/service-chain.js";
 import { type Vips, vipsOf } from "./vip.js";
-import { addressChanges, assignedVips } from "./vip-addresses.js";
+import { addressChanges, assignedVips, listedVips } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VipRuleset } from "./vip-ruleset.js";
 
 const NETWORK = {
@@ -196,5 +196,16 @@ describe("addressChanges", () => {
     ]);
     const all = ["10.64.0.2 bth4097", "10.64.0.3 bth4097", "10.64.0.4 bth4097"];
     expect(addressChanges(new Set(all), VIPS)).toEqual([]);
+  });
+});
+
+describe("listedVips", () => {
+  it("returns the addresses of bridges with a prefix length of 32", () => {
+    const info = (cidr: string) => ({ address: cidr.split("/")[0], cidr });
+    const interfaces = {
+      eth0: [info("192.0.2.1/32")],
+      bth4097: [info("10.64.1.1/18"), info("10.64.0.2/32"), info("10.64.0.3/32")],
+    } as unknown as Parameters<typeof listedVips>[0];
+    expect([...listedVips(interfaces)]).toEqual(["10.64.0.2 bth4097", "10.64.0.3 bth4097"]);
   });
 });
