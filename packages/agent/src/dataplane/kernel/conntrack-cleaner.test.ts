@@ -3,7 +3,7 @@ import type { RunProgram } from "../../runtime/run-program.js";
 import { ConntrackCleaner } from "./conntrack-cleaner.js";
 
 const { signal } = new AbortController();
-const deletion = (host: number): readonly string[] => ["--delete", "--reply-src", `10.0.0.${host}`];
+const deletion = (host: number) => ({ args: ["--delete", "--reply-src", `10.0.0.${host}`] });
 
 /** A `conntrack` that takes 1 s on the test's clock and deletes nothing. */
 function slowConntrack(): { run: RunProgram; now: () => number; runs: () => number; most: () => number } {
@@ -44,6 +44,22 @@ it("runs a deletion once that is queued several times", async () => {
   for (let times = 0; times < 10; times += 1) cleaner.delete([deletion(3)]);
   await cleaner.close();
   expect(runs()).toBeLessThanOrEqual(3);
+});
+
+it("skips a deletion whose address belongs to another task when its turn comes", async () => {
+  const reused = new Set<number>();
+  const deleted: (string | undefined)[] = [];
+  const run: RunProgram = async (_program, { args }) => {
+    deleted.push(args?.at(-1));
+    await new Promise((resolve) => setImmediate(resolve));
+    return { kind: "done", stdout: "" };
+  };
+  const cleaner = new ConntrackCleaner({
+    ...{ log: { warn: () => {} }, signal, onUnanswered: async () => {}, run },
+  });
+  cleaner.delete([1, 2, 3, 4].map((host) => ({ ...deletion(host), isNeeded: () => !reused.has(host) })));
+  reused.add(3);
+  await vi.waitFor(() => expect(deleted).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.4"]));
 });
 
 it("reports the clients whose unanswered connections were deleted", async () => {

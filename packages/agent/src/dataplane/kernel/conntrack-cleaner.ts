@@ -19,22 +19,31 @@ export interface ConntrackCleanerOptions {
   readonly now?: () => number;
 }
 
-interface Deletion {
+export interface ConntrackDeletion {
+  /** Arguments for `conntrack`. */
   readonly args: readonly string[];
+  /** Called when the deletion's turn comes. By default it always runs. */
+  readonly isNeeded?: () => boolean;
+}
+
+interface QueuedDeletion extends ConntrackDeletion {
   readonly dueMs: number;
 }
 
 /**
- * Deletes conntrack entries in the background, with at most 2 programs at a time. A deletion that is queued already is
- * not queued twice, and one that does not start within 20 s is skipped, so that the work is bounded however many
- * endpoints go away. Where `conntrack` is not installed, clients wait for their own timeouts.
+ * Deletes conntrack entries in the background, with at most 2 programs at a time. Where `conntrack` is not installed,
+ * clients wait for their own timeouts.
+ *
+ * A deletion that is queued already is not queued twice, and one that does not start within 20 s is skipped, so that the
+ * work is bounded however many endpoints go away. A deletion is also skipped when another task has its address by then:
+ * Docker reuses addresses within seconds, and the new task's connections would be reset.
  */
 export class ConntrackCleaner {
   readonly #options: ConntrackCleanerOptions;
   readonly #run: RunProgram;
   readonly #now: () => number;
   /** By the arguments, in the order in which they were queued. */
-  readonly #queue = new Map<string, Deletion>();
+  readonly #queue = new Map<string, QueuedDeletion>();
   readonly #running = new Set<Promise<void>>();
   #skipped = 0;
   #isClosed = false;
@@ -45,12 +54,12 @@ export class ConntrackCleaner {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Queues deletions. @param deletions arguments for `conntrack`, one list for each run */
-  delete(deletions: Iterable<readonly string[]>): void {
+  /** Queues deletions. */
+  delete(deletions: Iterable<ConntrackDeletion>): void {
     const dueMs = this.#now() + DEADLINE_MS;
-    for (const args of deletions) {
-      const key = args.join(" ");
-      if (!this.#queue.has(key)) this.#queue.set(key, { args, dueMs });
+    for (const deletion of deletions) {
+      const key = deletion.args.join(" ");
+      if (!this.#queue.has(key)) this.#queue.set(key, { ...deletion, dueMs });
     }
     while (this.#running.size < MAX_CONCURRENT && this.#queue.size > 0) this.#startWorker();
   }
@@ -78,16 +87,17 @@ export class ConntrackCleaner {
     }
   }
 
-  #take(): Deletion | undefined {
+  #take(): ConntrackDeletion | undefined {
     for (const [key, deletion] of this.#queue) {
       this.#queue.delete(key);
+      if (deletion.isNeeded?.() === false) continue;
       if (this.#now() < deletion.dueMs) return deletion;
       this.#skipped += 1;
     }
     return undefined;
   }
 
-  async #execute({ args }: Deletion): Promise<void> {
+  async #execute({ args }: ConntrackDeletion): Promise<void> {
     const { signal, onUnanswered } = this.#options;
     const deleted = await this.#run("conntrack", { args, timeoutMs: PROGRAM_TIMEOUT_MS, signal });
     // conntrack also fails when no connection matched.

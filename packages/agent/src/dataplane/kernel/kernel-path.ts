@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import { type IngressListener, type ListenerStats, listenerKey } from "../table/ingress-table.js";
 import { DELETE_TABLE, TABLE } from "./base-ruleset.js";
-import { ConntrackCleaner } from "./conntrack-cleaner.js";
+import { ConntrackCleaner, type ConntrackDeletion } from "./conntrack-cleaner.js";
 import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { desiredService, frontendKey, type KernelService } from "./kernel-service.js";
@@ -47,7 +47,7 @@ export class KernelPath implements KernelBalancer {
   readonly #servingNodes = new ReferenceCountedSet();
   #suspects: ReadonlySet<string> = new Set();
   /** Arguments of conntrack deletions that are due after the next change. */
-  #staleDeletions: (readonly string[])[] = [];
+  #staleDeletions: ConntrackDeletion[] = [];
   #reading: Promise<KernelStatistics | undefined> | undefined;
   #isClosed = false;
   readonly #stopped = new AbortController();
@@ -168,7 +168,7 @@ export class KernelPath implements KernelBalancer {
   #retryUnanswered(nodes: ReadonlySet<string>): void {
     if (nodes.size === 0) return;
     for (const target of targetsOnNodes(this.#allListeners, nodes)) {
-      this.#staleDeletions.push(deletionArgs(target, { isUnansweredOnly: true }));
+      this.#staleDeletions.push({ args: deletionArgs(target, { isUnansweredOnly: true }) });
     }
   }
 
@@ -176,7 +176,9 @@ export class KernelPath implements KernelBalancer {
   #collectStaleConnections(): () => void {
     const deletions = [
       ...this.#staleDeletions.splice(0),
-      ...this.#vanished.drain().map((target) => deletionArgs(target)),
+      ...this.#vanished
+        .drain()
+        .map((target) => ({ args: deletionArgs(target), isNeeded: () => !target.isReused() })),
     ];
     return () => this.#cleaner.delete(deletions);
   }

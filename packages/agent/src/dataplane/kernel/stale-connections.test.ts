@@ -16,10 +16,14 @@ describe("VanishedTargets", () => {
     const one = listenerWith({ endpoints: [localEndpoint, other] });
     vanished.add(one);
     vanished.remove(draining);
-    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: 32_768 }]);
+    expect(vanished.drain()).toEqual([
+      { protocol: "tcp", address: "10.0.0.1", port: 32_768, isReused: expect.any(Function) },
+    ]);
     vanished.remove(one);
     vanished.add(listenerWith({ endpoints: [localEndpoint] }));
-    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
+    expect(vanished.drain()).toEqual([
+      { protocol: "tcp", address: "10.0.0.1", port: undefined, isReused: expect.any(Function) },
+    ]);
   });
 
   it("keeps the connections of a task that got the address of its predecessor", () => {
@@ -29,6 +33,17 @@ describe("VanishedTargets", () => {
     vanished.add(listenerWith({ endpoints: [{ ...localEndpoint, id: "next" }] }));
     vanished.remove(before);
     expect(vanished.drain()).toEqual([]);
+  });
+
+  it("reports a vanished address as reused once another task has it", () => {
+    const vanished = new VanishedTargets();
+    const before = listenerWith({ endpoints: [localEndpoint] });
+    vanished.add(before);
+    vanished.remove(before);
+    const [target] = vanished.drain();
+    expect(target?.isReused()).toBe(false);
+    vanished.add(listenerWith({ endpoints: [{ ...localEndpoint, id: "next" }] }));
+    expect(target?.isReused()).toBe(true);
   });
 
   it("counts a task without a route as present", () => {
@@ -43,7 +58,9 @@ describe("VanishedTargets", () => {
     vanished.remove(before);
     expect([route?.kind, vanished.drain()]).toEqual(["direct", []]);
     vanished.remove(after);
-    expect(vanished.drain()).toEqual([{ protocol: "tcp", address: "172.17.0.2", port: undefined }]);
+    expect(vanished.drain()).toEqual([
+      { protocol: "tcp", address: "172.17.0.2", port: undefined, isReused: expect.any(Function) },
+    ]);
   });
 });
 

@@ -16,6 +16,12 @@ interface TrackedTask {
   readonly targets: TrackedTarget[];
 }
 
+/** A target of tasks that are gone. */
+export interface VanishedTarget extends ConnectionTarget {
+  /** Returns whether a task that was added since has the target's address. */
+  readonly isReused: () => boolean;
+}
+
 interface TrackedTarget extends ConnectionTarget {
   readonly element: string;
 }
@@ -59,7 +65,7 @@ export class VanishedTargets {
   }
 
   /** Returns the targets that vanished since the last call. All targets of an address are merged into one. */
-  drain(): readonly ConnectionTarget[] {
+  drain(): readonly VanishedTarget[] {
     const vanished: TrackedTarget[] = [];
     for (const id of this.#removedTasks) {
       const task = this.#tasks.get(id);
@@ -72,7 +78,7 @@ export class VanishedTargets {
       this.#count(address, -1);
       this.#count(element, -1);
     }
-    const targets = new Map<string, ConnectionTarget>();
+    const targets = new Map<string, VanishedTarget>();
     for (const { element, protocol, address, port } of vanished) {
       // Docker reuses addresses: the connections may already belong to the next task.
       if (this.#present.has(element)) continue;
@@ -81,6 +87,7 @@ export class VanishedTargets {
         protocol,
         address,
         port: isWholeAddress ? undefined : port,
+        isReused: () => this.#present.has(isWholeAddress ? address : element),
       });
     }
     return [...targets.values()];

@@ -109,7 +109,14 @@ export class VipBalancer {
       const reachable = [...vips.values()].filter((vip) => assigned.has(addressEntry(vip)));
       const balanced = reachable.filter(({ address }) => this.#ruleset.services.has(address));
       this.#active = new Set(balanced.map(({ address }) => address));
-      this.#cleaner.delete(staleConnections(this.#applied, vips));
+      const stale = staleConnections(this.#applied, vips);
+      this.#cleaner.delete(
+        stale.map(({ args, vip, task }) => ({
+          args,
+          // Docker may have given the address to another task of the service.
+          isNeeded: () => !this.#vips.get(vip)?.tasks.includes(task),
+        })),
+      );
       this.#applied = vips;
       this.#report(reachable.length < vips.size ? "the bridge of a network is missing" : "");
     } catch (error) {

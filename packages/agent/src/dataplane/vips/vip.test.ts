@@ -7,7 +7,7 @@ const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip =>
 });
 const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [each.address, each]));
 const deletions = (before: Vips, now: Vips): readonly string[] =>
-  staleConnections(before, now).map((args) => args.join(" "));
+  staleConnections(before, now).map(({ args }) => args.join(" "));
 
 describe("staleConnections()", () => {
   const to = "--orig-dst 10.64.0.2 --reply-src";

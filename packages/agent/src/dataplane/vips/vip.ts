@@ -52,15 +52,23 @@ export function isSameList(left: readonly string[], right: readonly string[]): b
   return left.length === right.length && left.every((item, index) => item === right[index]);
 }
 
+/** Connections to one task of a virtual IP. */
+export interface StaleConnections {
+  readonly vip: string;
+  readonly task: string;
+  /** Arguments for `conntrack` that delete them. */
+  readonly args: readonly string[];
+}
+
 /**
- * Returns the connections that the kernel has to stop tracking after a change, as arguments for `conntrack`.
+ * Returns the connections that the kernel has to stop tracking after a change.
  *
  * The next packet of a connection to a task that is gone goes to another task, which resets it; that is how clients
  * learn of a dead host. A draining task keeps its TCP connections, except those that it has not answered: it may be
  * draining because its host is silent. Its UDP flows continue with another task.
  */
-export function staleConnections(before: Vips, now: Vips): readonly (readonly string[])[] {
-  const stale: (readonly string[])[] = [];
+export function staleConnections(before: Vips, now: Vips): readonly StaleConnections[] {
+  const stale: StaleConnections[] = [];
   for (const vip of before.values()) {
     const current = now.get(vip.address);
     if (!isSameVip(vip, current)) stale.push(...staleConnectionsOf(vip, current));
@@ -68,13 +76,15 @@ export function staleConnections(before: Vips, now: Vips): readonly (readonly st
   return stale;
 }
 
-function staleConnectionsOf(before: Vip, now: Vip | undefined): readonly (readonly string[])[] {
+function staleConnectionsOf(before: Vip, now: Vip | undefined): readonly StaleConnections[] {
   const serving = new Set(now?.tasks);
   const draining = new Set(now?.draining);
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
   return removed.flatMap((task) => {
-    const toTask = (...filter: readonly string[]): readonly string[] => {
-      return ["--delete", "--family", "ipv4", ...filter, "--orig-dst", before.address, "--reply-src", task];
+    const vip = before.address;
+    const toTask = (...filter: readonly string[]): StaleConnections => {
+      const args = ["--delete", "--family", "ipv4", ...filter, "--orig-dst", vip, "--reply-src", task];
+      return { vip, task, args };
     };
     if (!draining.has(task)) return [toTask()];
     return [toTask("--proto", "tcp", "--state", "SYN_SENT"), toTask("--proto", "udp")];
