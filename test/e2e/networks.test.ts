@@ -177,14 +177,14 @@ describe("networks across three hosts", () => {
   test("doctor detects that containers cannot resolve names", async () => {
     const h2 = lab.host("h2");
     const names = async (): Promise<readonly string[]> => {
-      const ofNames = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("names in"));
+      const ofNames = [...(await diagnosis("h2"))].filter(([subject]) => subject.startsWith("DNS in"));
       return ofNames.map(([subject, verdict]) => `${subject}: ${verdict}`).sort();
     };
-    expect(await names()).toEqual(["names in shop_back: ok", "names in shop_front: ok"]);
+    expect(await names()).toEqual(["DNS in shop_back: ok", "DNS in shop_front: ok"]);
     const chain = "{ type filter hook input priority 0; }";
     await h2.exec(["nft", `add table ip wall; add chain ip wall in ${chain}`]);
     await h2.exec(["nft", "add rule ip wall in udp dport 53 drop"]);
-    expect(await names()).toEqual(["names in shop_back: failed", "names in shop_front: failed"]);
+    expect(await names()).toEqual(["DNS in shop_back: failed", "DNS in shop_front: failed"]);
     await h2.exec(["nft", "delete table ip wall"]);
   });
 

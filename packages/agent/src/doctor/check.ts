@@ -1,14 +1,45 @@
-import type { Finding } from "./finding.js";
-
-/** Where and as whom the checks look. */
+/** What `berth doctor` examines, and on whose behalf. */
 export interface CheckContext {
-  /** "host:port" of the servers. */
+  /** The servers of the control plane, each as "host:port". */
   readonly servers: readonly string[];
   readonly advertiseAddress: string;
+  /** The agent's data directory. */
   readonly dataDir: string;
   readonly dockerSocket: string;
   readonly signal: AbortSignal;
 }
 
-/** Looks at one side of a host; changes nothing. May reject: then it is said that it could not be looked at. */
+/** Examines one aspect of the host and changes nothing. A rejection is reported as a failed check. */
 export type Check = (context: CheckContext) => Promise<readonly Finding[]>;
+
+/**
+ * The result of a check. `warning`: berth works, but not as well as it could. `failed`: a feature of berth does not work
+ * on this host. `skipped`: the check could not run, or has nothing to examine.
+ */
+export type Verdict = "ok" | "warning" | "failed" | "skipped";
+
+export interface Finding {
+  /** What was examined, such as "nftables" or "peer h2". */
+  readonly subject: string;
+  readonly verdict: Verdict;
+  /** The result, for the user. */
+  readonly message: string;
+  /** How to fix the problem; "" when there is nothing to do. */
+  readonly advice: string;
+}
+
+export function ok(subject: string, message: string): Finding {
+  return { subject, verdict: "ok", message, advice: "" };
+}
+
+export function skipped(subject: string, message: string): Finding {
+  return { subject, verdict: "skipped", message, advice: "" };
+}
+
+export function warning(subject: string, message: string, advice: string): Finding {
+  return { subject, verdict: "warning", message, advice };
+}
+
+export function failed(subject: string, message: string, advice: string): Finding {
+  return { subject, verdict: "failed", message, advice };
+}

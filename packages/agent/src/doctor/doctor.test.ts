@@ -1,25 +1,25 @@
 import { describe, expect, it } from "vitest";
-import { judgeMtu } from "./checks/address.js";
-import { judgeClock } from "./checks/cluster.js";
-import { judgeDisk } from "./checks/disk.js";
-import { judgeAnswer } from "./checks/dns.js";
-import { judgeDocker, judgeForward } from "./checks/docker.js";
+import { failed, ok, skipped, warning } from "./check.js";
+import { evaluateMtu } from "./checks/address.js";
+import { evaluateClock } from "./checks/cluster.js";
+import { evaluateDisk } from "./checks/disk.js";
+import { evaluateQuery } from "./checks/dns.js";
+import { checkRootDisk, evaluateDaemon, evaluateForwardChain } from "./checks/docker.js";
 import { problemOf } from "./checks/kernel-paths.js";
-import { failed, ok, warning } from "./finding.js";
 import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
 
 const GIB = 1024 ** 3;
 const DOCKER = { version: "20.10.24", apiVersion: "1.41", isRootless: false, isDesktop: false };
 
-describe("what the checks make of what they see", () => {
+describe("the checks", () => {
   it.each([
     [{ bavail: 50, ffree: 50 }, "ok"],
     [{ bavail: 5, ffree: 50 }, "warning"],
     [{ bavail: 50, ffree: 1 }, "failed"],
     [{ bavail: 1, ffree: 50 }, "failed"],
-  ])("a disk with %o of a hundred free is %s", (free, verdict) => {
-    expect(judgeDisk("disk", "/data", { bsize: GIB, blocks: 100, files: 100, ...free }).verdict).toBe(
+  ])("report a disk with %o of 100 units free as %s", (free, verdict) => {
+    expect(evaluateDisk("disk", "/data", { bsize: GIB, blocks: 100, files: 100, ...free }).verdict).toBe(
       verdict,
     );
   });
@@ -27,17 +27,17 @@ describe("what the checks make of what they see", () => {
   it.each([
     [{ kind: "done", stdout: "" }, "ok"],
     [{ kind: "missing" }, "warning"],
-    [{ kind: "failed", reason: "silence" }, "failed"],
+    [{ kind: "failed", reason: "no response" }, "failed"],
     [{ kind: "failed", reason: "ECONNREFUSED" }, "failed"],
-    [{ kind: "failed", reason: "nsenter: no such process" }, "warning"],
-  ] as const)("a question for names that ends as %o is %s", (result, verdict) => {
-    expect(judgeAnswer("shop_default", result).verdict).toBe(verdict);
+    [{ kind: "failed", reason: "nsenter: no such process" }, "skipped"],
+  ] as const)("report a DNS query with the result %o as %s", (result, verdict) => {
+    expect(evaluateQuery("shop_default", result).verdict).toBe(verdict);
   });
 
-  it("a filesystem without inodes of its own is judged by its room", () => {
-    expect(judgeDisk("disk", "/", { bsize: GIB, blocks: 100, bavail: 90, files: 0, ffree: 0 }).verdict).toBe(
-      "ok",
-    );
+  it("report a filesystem without inodes by its free blocks", () => {
+    expect(
+      evaluateDisk("disk", "/", { bsize: GIB, blocks: 100, bavail: 90, files: 0, ffree: 0 }).verdict,
+    ).toBe("ok");
   });
 
   it.each([
@@ -45,36 +45,44 @@ describe("what the checks make of what they see", () => {
     [-40, "ok"],
     [700, "warning"],
     [-60_000, "failed"],
-  ])("a clock that is %i ms off is %s", (aheadMs, verdict) => {
-    expect(judgeClock(aheadMs)).toMatchObject({ verdict });
+  ])("report a clock that is %i ms ahead as %s", (aheadMs, verdict) => {
+    expect(evaluateClock(aheadMs)).toMatchObject({ verdict });
   });
 
   it.each([
     [DOCKER, "ok"],
     [{ ...DOCKER, apiVersion: "1.40" }, "failed"],
+    [{ ...DOCKER, apiVersion: "1.5" }, "failed"],
+    [{ ...DOCKER, apiVersion: "1.100" }, "ok"],
+    [{ ...DOCKER, apiVersion: "2.0" }, "ok"],
     [{ ...DOCKER, isRootless: true }, "warning"],
     [{ ...DOCKER, isDesktop: true }, "warning"],
-  ])("Docker %o is %s", (facts, verdict) => {
-    expect(judgeDocker(facts).verdict).toBe(verdict);
+  ])("compare API versions by number and report Docker %o as %s", (facts, verdict) => {
+    expect(evaluateDaemon(facts).verdict).toBe(verdict);
   });
 
   it.each([
     ["-P FORWARD ACCEPT\n", "ok"],
     ["-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n", "ok"],
-    ["-P FORWARD DROP\n-A FORWARD -j somebody-elses\n", "warning"],
-  ])("rules %j are %s", (rules, verdict) => {
-    expect(judgeForward(rules).verdict).toBe(verdict);
+    ["-P FORWARD DROP\n-A FORWARD -j OTHER\n", "warning"],
+  ])("report the FORWARD chain %j as %s", (stdout, verdict) => {
+    expect(evaluateForwardChain({ kind: "done", stdout }).verdict).toBe(verdict);
+  });
+
+  it("report firewall rules and disks that could not be read as skipped", async () => {
+    expect(evaluateForwardChain({ kind: "missing" }).verdict).toBe("skipped");
+    expect((await checkRootDisk("/nowhere/var/lib/docker")).verdict).toBe("skipped");
   });
 
   it.each([
     [9_000, "ok"],
     [1_450, "ok"],
     [1_280, "warning"],
-  ])("an MTU of %i is %s", (mtu, verdict) => {
-    expect(judgeMtu("eth0", mtu).verdict).toBe(verdict);
+  ])("report an MTU of %i as %s", (mtu, verdict) => {
+    expect(evaluateMtu("eth0", mtu, "10.0.0.1").verdict).toBe(verdict);
   });
 
-  it("tells a program that is missing from one that failed", () => {
+  it("distinguish a missing program from a failed one", () => {
     expect(problemOf({ kind: "done", stdout: "" }, "nft")).toBeUndefined();
     expect(problemOf({ kind: "missing" }, "nft")).toContain("unshare");
     const absent = {
@@ -88,8 +96,8 @@ describe("what the checks make of what they see", () => {
   });
 });
 
-describe("examine()", () => {
-  it("tells what cannot be reached, and the rest all the same", async () => {
+describe("runChecks", () => {
+  it("reports unreachable services as failed, and runs the other checks", async () => {
     const findings = await runChecks({
       servers: ["127.0.0.1:1"],
       advertiseAddress: "192.0.2.1",
@@ -99,33 +107,43 @@ describe("examine()", () => {
     });
     const verdicts = Object.fromEntries(findings.map(({ subject, verdict }) => [subject, verdict]));
     expect(verdicts).toMatchObject({ Docker: "failed", address: "failed", "server 127.0.0.1:1": "failed" });
-    expect(verdicts["data folder"]).toBeDefined();
+    expect(verdicts["data directory"]).toBeDefined();
     expect(exitCodeOf(findings)).toBe(1);
   });
 });
 
-describe("formatFindings()", () => {
+describe("formatFindings", () => {
   const findings = [
     ok("Docker", "20.10"),
     warning("conntrack", "not there", "Install it."),
     failed("a", "b", "c"),
+    skipped("DNS", "not checked"),
   ];
 
-  it("gives each a line, advice below it, and counts", () => {
+  it("prints a line for each finding, its advice below it, and a summary", () => {
     expect(formatFindings(findings, { colours: false })).toMatchInlineSnapshot(`
       "✓ Docker     20.10
       ! conntrack  not there
                    → Install it.
       ✗ a          b
                    → c
+      - DNS        not checked
 
-      1 well, 1 could be better, 1 failed
+      1 ok, 1 warning, 1 failed, 1 skipped
       "
     `);
   });
 
-  it("calls only a failure a failure", () => {
-    expect(exitCodeOf(findings)).toBe(1);
-    expect(exitCodeOf(findings.slice(0, 2))).toBe(0);
+  it("leaves out counts of 0 in the summary", () => {
+    const warnings = [warning("a", "b", ""), warning("c", "d", "")];
+    expect(formatFindings([ok("x", "y"), ...warnings], { colours: false })).toMatch(
+      /\n\n1 ok, 2 warnings\n$/,
+    );
+    expect(formatFindings([ok("x", "y")], { colours: false })).toMatch(/\n\n1 ok\n$/);
   });
+});
+
+it("exitCodeOf returns 1 only when a check failed", () => {
+  expect(exitCodeOf([ok("a", "b"), failed("c", "d", "")])).toBe(1);
+  expect(exitCodeOf([ok("a", "b"), warning("c", "d", ""), skipped("e", "f")])).toBe(0);
 });

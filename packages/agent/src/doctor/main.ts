@@ -3,49 +3,64 @@ import { Command, CommanderError, Option } from "commander";
 import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
 
-const EXAMPLES = `
-Exit codes: 0 all is well, or could only be better; 1 something does not work; 2 bad input.
+const EXIT_BAD_INPUT = 2;
+/** The exit code that shells use for SIGINT. */
+const EXIT_INTERRUPTED = 130;
+
+const HELP_EPILOGUE = `
+Exit codes: 0 no check failed, 1 at least one check failed, 2 bad input.
 
 Examples:
   $ berth doctor --server 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth doctor -o json
 `;
 
-/** `berth doctor`: looks at the host that it runs on, as its agent would, and changes nothing. */
+interface DoctorOptions {
+  readonly server: string;
+  readonly advertise: string;
+  readonly dataDir: string;
+  readonly dockerSocket: string;
+  readonly output: "table" | "json";
+}
+
+/** Runs `berth doctor`: checks the host that it runs on with the agent's options, and prints a report. */
 export async function main(argv: readonly string[]): Promise<number> {
   const command = doctorCommand();
   try {
     command.parse(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? 0 : 2;
+    return error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
   }
-  const options: Record<string, string> = command.opts();
+  const { server, advertise, dataDir, dockerSocket, output } = command.opts<DoctorOptions>();
   const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort();
-  process.once("SIGINT", interrupt);
+  const onInterrupt = (): void => interrupted.abort();
+  process.once("SIGINT", onInterrupt);
   try {
     const findings = await runChecks({
-      servers: (options.server ?? "").split(",").filter((one) => one !== ""),
-      advertiseAddress: options.advertise ?? "",
-      dataDir: options.dataDir ?? "",
-      dockerSocket: options.dockerSocket ?? "",
+      servers: server.split(",").filter((address) => address !== ""),
+      advertiseAddress: advertise,
+      dataDir,
+      dockerSocket,
       signal: interrupted.signal,
     });
-    const colours =
-      process.stdout.isTTY && (process.env.NO_COLOR ?? "") === "" && process.env.TERM !== "dumb";
-    const text =
-      options.output === "json"
+    const report =
+      output === "json"
         ? `${JSON.stringify({ findings }, null, 2)}\n`
-        : formatFindings(findings, { colours });
-    process.stdout.write(text);
+        : formatFindings(findings, { colours: supportsColours() });
+    process.stdout.write(report);
     return exitCodeOf(findings);
   } catch (error) {
-    if (interrupted.signal.aborted) return 130;
+    if (interrupted.signal.aborted) return EXIT_INTERRUPTED;
     throw error;
   } finally {
-    process.off("SIGINT", interrupt);
+    process.off("SIGINT", onInterrupt);
   }
+}
+
+function supportsColours(): boolean {
+  const { NO_COLOR = "", TERM } = process.env;
+  return process.stdout.isTTY && NO_COLOR === "" && TERM !== "dumb";
 }
 
 function doctorCommand(): Command {
@@ -54,20 +69,27 @@ function doctorCommand(): Command {
     new Option(flags, `${description} [${variable}]`).default(env[variable] ?? fallback);
   return new Command("berth doctor")
     .description(
-      "Looks whether this Docker host can do all that berth asks of it, and says what to do if not.",
+      "Check whether this Docker host meets the requirements of berth, and print how to fix problems.\nThe command changes nothing.",
     )
     .version(BERTH_VERSION, "--version")
-    .addOption(withEnv("-s, --server <host:port,...>", "servers of the control plane", "BERTH_SERVER", ""))
+    .addOption(withEnv("-s, --server <host:port,...>", "control-plane servers", "BERTH_SERVER", ""))
     .addOption(
-      withEnv("--advertise <address>", "where other hosts reach this one", "BERTH_ADVERTISE", "127.0.0.1"),
+      withEnv(
+        "--advertise <address>",
+        "address at which other hosts reach this host",
+        "BERTH_ADVERTISE",
+        "127.0.0.1",
+      ),
     )
-    .addOption(withEnv("--data-dir <path>", "the agent's folder", "BERTH_DATA_DIR", "/var/lib/berth/agent"))
     .addOption(
-      withEnv("--docker-socket <path>", "the Docker daemon", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
+      withEnv("--data-dir <path>", "data directory of the agent", "BERTH_DATA_DIR", "/var/lib/berth/agent"),
     )
     .addOption(
-      new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"),
+      withEnv("--docker-socket <path>", "Docker socket", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
     )
-    .addHelpText("after", EXAMPLES)
+    .addOption(
+      new Option("-o, --output <format>", "output format").choices(["table", "json"]).default("table"),
+    )
+    .addHelpText("after", HELP_EPILOGUE)
     .exitOverride();
 }

@@ -2,29 +2,29 @@ import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { mapConcurrently } from "./map-concurrently.js";
 
-test("mapAtMost() keeps the order, and has no more at work than it may", async () => {
-  const [atWork, most] = [new Set<number>(), new Set<number>()];
+test("mapConcurrently keeps the order of the items, and limits the number of concurrent calls", async () => {
+  const [active, activeCounts] = [new Set<number>(), new Set<number>()];
   const doubled = await mapConcurrently(3, [5, 4, 3, 2, 1, 0], async (turns) => {
-    atWork.add(turns);
-    most.add(atWork.size);
+    active.add(turns);
+    activeCounts.add(active.size);
     for (let turn = 0; turn < turns; turn += 1) await setImmediate();
-    atWork.delete(turns);
+    active.delete(turns);
     return turns * 2;
   });
   expect(doubled).toEqual([10, 8, 6, 4, 2, 0]);
-  expect(Math.max(...most)).toBe(3);
+  expect(Math.max(...activeCounts)).toBe(3);
   expect(await mapConcurrently(3, [], async () => 1)).toEqual([]);
 });
 
-test("mapAtMost() fails with the first failure, and begins nothing after it", async () => {
-  const begun: number[] = [];
-  const work = async (item: number): Promise<void> => {
-    begun.push(item);
+test("mapConcurrently rejects with the first failure, and starts no further call", async () => {
+  const started: number[] = [];
+  const map = async (item: number): Promise<void> => {
+    started.push(item);
     await setImmediate();
     if (item === 1) throw new Error("no");
   };
-  await expect(mapConcurrently(2, [0, 1, 2, 3, 4, 5], work)).rejects.toThrow("no");
+  await expect(mapConcurrently(2, [0, 1, 2, 3, 4, 5], map)).rejects.toThrow("no");
   await setImmediate();
   await setImmediate();
-  expect(begun).not.toContain(5);
+  expect(started).not.toContain(5);
 });

@@ -1,23 +1,26 @@
-/** The same as `Promise.all(items.map(work))`, with so many at work at once. The first failure begins nothing more. */
+/**
+ * Maps items with at most `limit` calls at the same time, and returns the results in the order of the items. After the first
+ * failure, no further call starts.
+ */
 export async function mapConcurrently<T, R>(
-  count: number,
+  limit: number,
   items: readonly T[],
-  work: (item: T) => Promise<R>,
+  map: (item: T) => Promise<R>,
 ): Promise<readonly R[]> {
   const results: R[] = [];
-  const waiting = items.entries();
+  const remaining = items.entries();
   let hasFailed = false;
-  const lane = async (): Promise<void> => {
-    for (const [index, item] of waiting) {
+  const runWorker = async (): Promise<void> => {
+    for (const [index, item] of remaining) {
       if (hasFailed) return;
       try {
-        results[index] = await work(item);
+        results[index] = await map(item);
       } catch (error) {
         hasFailed = true;
         throw error;
       }
     }
   };
-  await Promise.all(Array.from({ length: count }, lane));
+  await Promise.all(Array.from({ length: limit }, runWorker));
   return results;
 }

@@ -1,27 +1,36 @@
 import { styleText } from "node:util";
-import type { Finding, Verdict } from "./finding.js";
+import type { Finding, Verdict } from "./check.js";
 
-const MARKS = { ok: "✓", warning: "!", failed: "✗" } as const;
-const COLOURS = { ok: "green", warning: "yellow", failed: "red" } as const;
+const MARKS = { ok: "✓", warning: "!", failed: "✗", skipped: "-" } as const satisfies Record<Verdict, string>;
+const COLOURS = { ok: "green", warning: "yellow", failed: "red", skipped: "gray" } as const;
 
-/** A line for each finding, what to do below it, and how many are not well. */
+/** Formats one line for each finding, its advice on a second line, and a summary such as "3 ok, 1 warning". */
 export function formatFindings(findings: readonly Finding[], { colours }: { colours: boolean }): string {
   const width = Math.max(...findings.map(({ subject }) => subject.length));
-  const mark = (verdict: Verdict): string =>
+  const markOf = (verdict: Verdict): string =>
     colours ? styleText(COLOURS[verdict], MARKS[verdict], { validateStream: false }) : MARKS[verdict];
   const lines = findings.flatMap(({ subject, verdict, message, advice }) => [
-    `${mark(verdict)} ${subject.padEnd(width)}  ${message}`,
+    `${markOf(verdict)} ${subject.padEnd(width)}  ${message}`,
     ...(advice === "" ? [] : [`${" ".repeat(width + 4)}→ ${advice}`]),
   ]);
   return `${lines.join("\n")}\n\n${summaryOf(findings)}\n`;
 }
 
+/** Leaves out counts of 0, except that of `ok`. */
 function summaryOf(findings: readonly Finding[]): string {
-  const count = (verdict: Verdict): number => findings.filter((each) => each.verdict === verdict).length;
-  return `${count("ok")} well, ${count("warning")} could be better, ${count("failed")} failed`;
+  const count = (verdict: Verdict): number =>
+    findings.filter((finding) => finding.verdict === verdict).length;
+  const warnings = count("warning");
+  const counts = [
+    { value: warnings, unit: warnings === 1 ? "warning" : "warnings" },
+    { value: count("failed"), unit: "failed" },
+    { value: count("skipped"), unit: "skipped" },
+  ];
+  const problems = counts.filter(({ value }) => value > 0).map(({ value, unit }) => `${value} ${unit}`);
+  return [`${count("ok")} ok`, ...problems].join(", ");
 }
 
-/** 1: something does not work. */
+/** Returns 1 when a check failed. */
 export function exitCodeOf(findings: readonly Finding[]): 0 | 1 {
   return findings.some(({ verdict }) => verdict === "failed") ? 1 : 0;
 }

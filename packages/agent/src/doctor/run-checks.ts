@@ -1,25 +1,24 @@
-import type { Check, CheckContext } from "./check.js";
+import { type Check, type CheckContext, type Finding, failed } from "./check.js";
 import { checkAddress } from "./checks/address.js";
 import { checkCluster } from "./checks/cluster.js";
 import { checkDataDisk } from "./checks/disk.js";
-import { checkNames } from "./checks/dns.js";
+import { checkDns } from "./checks/dns.js";
 import { checkDocker } from "./checks/docker.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
-import { type Finding, failed } from "./finding.js";
 
-/** In the order in which they are told. */
+/** In the order of the report. The keys are the subjects of checks that reject. */
 const CHECKS: Readonly<Record<string, Check>> = {
   kernel: checkKernelPaths,
   Docker: checkDocker,
-  names: checkNames,
+  DNS: checkDns,
   address: checkAddress,
-  "data folder": checkDataDisk,
+  "data directory": checkDataDisk,
   cluster: checkCluster,
 };
 
-/** Makes all checks side by side. Rejects only when the signal fires. */
+/** Runs all checks concurrently. Rejects only when the signal fires. */
 export async function runChecks(context: CheckContext): Promise<readonly Finding[]> {
-  const all = await Promise.all(
+  const findings = await Promise.all(
     Object.entries(CHECKS).map(async ([subject, check]) => {
       try {
         return await check(context);
@@ -30,5 +29,5 @@ export async function runChecks(context: CheckContext): Promise<readonly Finding
       }
     }),
   );
-  return all.flat();
+  return findings.flat();
 }

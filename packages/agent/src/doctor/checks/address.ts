@@ -1,50 +1,54 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
+import { overlayMtu } from "../../core/networks/devices.js";
 import { runProgram } from "../../runtime/run-program.js";
-import type { Check } from "../check.js";
-import { type Finding, failed, ok, warning } from "../finding.js";
+import { type Check, type Finding, failed, ok, warning } from "../check.js";
 
-/** Of Ethernet. A VXLAN takes 50 bytes of it. */
-const USUAL_MTU = 1_500;
-/** Below this the packets of a network that spans hosts are smaller than what IPv6 promises. */
-const SMALLEST_MTU = 1_330;
+/** The MTU of Ethernet. */
+const ETHERNET_MTU = 1_500;
+/** With a smaller MTU, packets in overlay networks are smaller than the 1,280 bytes that IPv6 requires. */
+const MIN_UPLINK_MTU = 1_330;
 
-/** The name of the interface that holds an address; undefined: none does. */
-export function interfaceOf(address: string): string | undefined {
-  return Object.entries(networkInterfaces()).find(([, addresses]) =>
-    addresses?.some((one) => one.address === address),
-  )?.[0];
-}
-
-/** Bytes that a packet of an interface may have. /sys tells of the network namespace in which it was mounted alone. */
-export async function mtuOf(name: string, signal: AbortSignal): Promise<number> {
-  const asked = await runProgram("ip", { args: ["-o", "link", "show", "dev", name], signal });
-  const [, mtu] = (asked.kind === "done" && / mtu (\d+) /.exec(asked.stdout)) || [];
-  return Number(mtu ?? (await readFile(`/sys/class/net/${name}/mtu`, "utf8")));
-}
-
-/** The address at which the other hosts reach this one. */
+/** Checks the address at which the other hosts reach this host. */
 export const checkAddress: Check = async ({ advertiseAddress, signal }) => {
   const name = interfaceOf(advertiseAddress);
   if (name === undefined) {
-    const message = `${advertiseAddress} is no address of this host`;
-    return [failed("address", message, "Give berth agent --advertise an address of this host.")];
+    const message = `no network interface of this host has the address ${advertiseAddress}`;
+    return [failed("address", message, "Set --advertise to an address of this host.")];
   }
   if (/^127\.|^::1$/.test(advertiseAddress)) {
-    const message = `${advertiseAddress} is this host's own: no other host reaches it`;
-    return [warning("address", message, "For more hosts than this one, give --advertise another address.")];
+    const message = `${advertiseAddress} is a loopback address: other hosts cannot reach this host`;
+    return [warning("address", message, "Set --advertise to another address, unless this is the only host.")];
   }
-  return [ok("address", `${advertiseAddress} on ${name}`), judgeMtu(name, await mtuOf(name, signal))];
+  return [
+    ok("address", `${advertiseAddress} on ${name}`),
+    evaluateMtu(name, await readMtu(name, signal), advertiseAddress),
+  ];
 };
 
-export function judgeMtu(name: string, mtu: number): Finding {
-  if (mtu >= USUAL_MTU) return ok("MTU", `${mtu} on ${name}`);
-  if (mtu >= SMALLEST_MTU) {
-    return ok("MTU", `${mtu} on ${name}: networks that span hosts have ${mtu - 50}`);
+export function evaluateMtu(name: string, mtu: number, address: string): Finding {
+  if (mtu >= ETHERNET_MTU) return ok("MTU", `${mtu} on ${name}`);
+  if (mtu >= MIN_UPLINK_MTU) {
+    const options = { isIpv6: address.includes(":"), isEncrypted: false };
+    return ok("MTU", `${mtu} on ${name}: overlay networks have ${overlayMtu(mtu, options)}`);
   }
   return warning(
     "MTU",
-    `${mtu} on ${name} is little`,
-    "Large packets are cut up; look for a tunnel on the way.",
+    `${mtu} on ${name} is small: large packets are fragmented`,
+    "Check whether the interface belongs to a tunnel.",
   );
+}
+
+/** Returns the name of the interface with an address; undefined when there is none. */
+export function interfaceOf(address: string): string | undefined {
+  return Object.entries(networkInterfaces()).find(([, addresses]) =>
+    addresses?.some((entry) => entry.address === address),
+  )?.[0];
+}
+
+/** Reads the MTU of an interface. Prefers `ip`: /sys shows the network namespace in which it was mounted. */
+export async function readMtu(name: string, signal: AbortSignal): Promise<number> {
+  const result = await runProgram("ip", { args: ["-o", "link", "show", "dev", name], signal });
+  const [, mtu] = (result.kind === "done" && / mtu (\d+) /.exec(result.stdout)) || [];
+  return Number(mtu ?? (await readFile(`/sys/class/net/${name}/mtu`, "utf8")));
 }

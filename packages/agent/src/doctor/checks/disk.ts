@@ -1,44 +1,47 @@
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Check } from "../check.js";
-import { type Finding, failed, ok, warning } from "../finding.js";
+import { type Check, type Finding, failed, ok, warning } from "../check.js";
 
-/** Of its blocks, and of its inodes. Below the first images do not fit soon; below the second nothing is written soon. */
-const LOW_SHARE = 0.1;
-const EMPTY_SHARE = 0.02;
+/** Below this free ratio of blocks or inodes, image pulls are likely to fail soon. */
+const LOW_RATIO = 0.1;
+/** Below this free ratio, all writes are likely to fail soon. */
+const CRITICAL_RATIO = 0.02;
 const BYTES_PER_GIB = 1024 ** 3;
 
-export interface DiskFacts {
+/** The fields of `statfs` that are evaluated. */
+export interface DiskStats {
+  /** Bytes per block. */
   readonly bsize: number;
   readonly blocks: number;
   readonly bavail: number;
+  /** Total and free inodes; 0 for filesystems without a fixed number of them. */
   readonly files: number;
   readonly ffree: number;
 }
 
-/** The disk that the agent's own state is on. */
+/** Checks the disk of the agent's data directory. */
 export const checkDataDisk: Check = async ({ dataDir }) => {
-  return [judgeDisk("data folder", dataDir, await statfs(await existing(dataDir)))];
+  return [evaluateDisk("data directory", dataDir, await statfs(await nearestExisting(dataDir)))];
 };
 
-/** An agent that has never run has no folder yet: it will be on its parent's disk. */
-async function existing(path: string): Promise<string> {
+/** Returns the path or its nearest parent that exists: the agent creates its data directory on its first start. */
+async function nearestExisting(path: string): Promise<string> {
   try {
     await statfs(path);
     return path;
   } catch (error) {
     const parent = dirname(path);
     if (parent === path) throw error;
-    return existing(parent);
+    return nearestExisting(parent);
   }
 }
 
-export function judgeDisk(subject: string, path: string, facts: DiskFacts): Finding {
-  const { bsize, blocks, bavail, files, ffree } = facts;
-  const share = Math.min(blocks > 0 ? bavail / blocks : 1, files > 0 ? ffree / files : 1);
+export function evaluateDisk(subject: string, path: string, stats: DiskStats): Finding {
+  const { bsize, blocks, bavail, files, ffree } = stats;
+  const freeRatio = Math.min(blocks > 0 ? bavail / blocks : 1, files > 0 ? ffree / files : 1);
   const free = `${path}: ${((bavail * bsize) / BYTES_PER_GIB).toFixed(1)} GiB free`;
-  if (share > LOW_SHARE) return ok(subject, free);
-  const message = `${free}, ${(share * 100).toFixed(0)} % of its room or of its inodes`;
-  const advice = "Make room: docker system df says what images, containers and volumes take.";
-  return share > EMPTY_SHARE ? warning(subject, message, advice) : failed(subject, message, advice);
+  if (freeRatio > LOW_RATIO) return ok(subject, free);
+  const message = `${free}, only ${(freeRatio * 100).toFixed(0)} % of its blocks or inodes`;
+  const advice = "Free disk space: docker system df lists the space of images, containers and volumes.";
+  return freeRatio > CRITICAL_RATIO ? warning(subject, message, advice) : failed(subject, message, advice);
 }

@@ -1,50 +1,58 @@
+import { assertNever } from "@berth/proto";
 import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
 import { NETWORK_LABEL } from "../../core/docker/labels.js";
 import { parseInspect } from "../../core/docker/observed-container.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
-import type { Check } from "../check.js";
-import { type Finding, failed, ok, warning } from "../finding.js";
+import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
 
 const TIMEOUT_MS = 5_000;
-/** A host's firewall treats all bridges alike; a few say enough. */
+/** A host's firewall treats all bridges alike, so a few networks are enough. */
 const MAX_NETWORKS = 5;
-/** A question for the address of "berth": header, name, type A, class IN. */
-const QUESTION = "0b0b01000001000000000000056265727468000001" + "0001";
-/** Run in the container's network by this host's own Node: the container need not have any program. */
-const ASK = `
-const [gateway, question] = process.argv.slice(1);
+/** A DNS query for the A record of "berth", in hexadecimal: header, name, type A, class IN. */
+const QUERY = "0b0b010000010000000000000562657274680000010001";
+const NO_RESPONSE = "no response";
+/**
+ * Sends a DNS query and exits with 0 when a response arrives. The host's Node.js runs it in the container's network
+ * namespace, so the container's image needs no programs.
+ */
+const QUERY_SCRIPT = `
+const [gateway, query] = process.argv.slice(1);
 const socket = require("node:dgram").createSocket("udp4");
 const end = (text, code) => { process.stderr.write(text); process.exit(code); };
 socket.on("message", () => end("", 0)).on("error", ({ code }) => end(code, 1));
-socket.connect(53, gateway, () => socket.send(Buffer.from(question, "hex")));
-setTimeout(() => end("silence", 1), 2000);`;
+socket.connect(53, gateway, () => socket.send(Buffer.from(query, "hex")));
+setTimeout(() => end("${NO_RESPONSE}", 1), 2000);`;
 
-/** Whether containers reach the name server of this host, by asking it from inside one of each network. */
-export const checkNames: Check = async ({ dockerSocket, signal }) => {
+type Get = (path: string, query?: Readonly<Record<string, string>>) => Promise<unknown>;
+
+/** Checks that containers reach this host's DNS server, by querying it from one container of each overlay network. */
+export const checkDns: Check = async ({ dockerSocket, signal }) => {
+  // Entering a container's network namespace requires root. The kernel check reports that.
   if (process.getuid?.() !== 0) return [];
   const client = new EngineClient(dockerSocket);
   const get: Get = (path, query = {}) =>
     client.request({ method: "GET", path, query, signal, timeoutMs: TIMEOUT_MS });
   const filters = JSON.stringify({ label: [NETWORK_LABEL] });
   const networks = listOf(await get("/networks", { filters })).slice(0, MAX_NETWORKS);
-  if (networks.length === 0) return [ok("names", "no network spans hosts here: nobody asks for names")];
-  return Promise.all(
-    networks.map(async (network) => {
-      const name = textOf(fieldOf(network, "Name"));
-      const [config] = listOf(fieldOf(fieldOf(network, "IPAM"), "Config"));
-      const processId = await someProcessIn(name, get);
-      if (processId === undefined) return ok(`names in ${name}`, "not tried: no container runs in it");
-      const args = [`--net=/proc/${processId}/ns/net`, process.execPath, "-e", ASK];
-      const asked = [...args, textOf(fieldOf(config, "Gateway")), QUESTION];
-      return judgeAnswer(name, await runProgram("nsenter", { args: asked, signal }));
-    }),
-  );
+  if (networks.length === 0) return [skipped("DNS", "not checked: this host has no overlay networks")];
+  return Promise.all(networks.map((network) => checkNetwork(network, get, signal)));
 };
 
-type Get = (path: string, query?: Readonly<Record<string, string>>) => Promise<unknown>;
+async function checkNetwork(network: unknown, get: Get, signal: CheckContext["signal"]): Promise<Finding> {
+  const name = textOf(fieldOf(network, "Name"));
+  const [config] = listOf(fieldOf(fieldOf(network, "IPAM"), "Config"));
+  const gateway = textOf(fieldOf(config, "Gateway"));
+  const processId = await findContainerProcess(name, get);
+  if (processId === undefined) {
+    return skipped(subjectOf(name), "not checked: no container is running in this network");
+  }
+  const args = [`--net=/proc/${processId}/ns/net`, process.execPath, "-e", QUERY_SCRIPT, gateway, QUERY];
+  return evaluateQuery(name, await runProgram("nsenter", { args, signal }));
+}
 
-async function someProcessIn(network: string, get: Get): Promise<number | undefined> {
+/** Returns the main process of a running container in a network; undefined when there is none. */
+async function findContainerProcess(network: string, get: Get): Promise<number | undefined> {
   const filters = JSON.stringify({ network: [network], status: ["running"] });
   const [container] = listOf(await get("/containers/json", { limit: "1", filters }));
   if (container === undefined) return undefined;
@@ -52,23 +60,35 @@ async function someProcessIn(network: string, get: Get): Promise<number | undefi
   return numberOf(inspected.processId) || undefined;
 }
 
-export function judgeAnswer(network: string, result: ProgramResult): Finding {
-  const subject = `names in ${network}`;
-  if (result.kind === "done") return ok(subject, "containers are answered");
-  if (result.kind === "missing") {
-    return warning(subject, "not tried: there is no nsenter", "apt-get install util-linux");
+const subjectOf = (network: string): string => `DNS in ${network}`;
+
+/** Evaluates the result of the query from a container of the network. */
+export function evaluateQuery(network: string, result: ProgramResult): Finding {
+  const subject = subjectOf(network);
+  switch (result.kind) {
+    case "done":
+      return ok(subject, "containers reach this host's DNS server");
+    case "missing":
+      return warning(subject, "not checked: nsenter is not installed", "Install util-linux.");
+    case "failed":
+      return evaluateFailedQuery(subject, result.reason);
+    default:
+      return assertNever(result);
   }
-  if (result.reason.includes("ECONNREFUSED")) {
+}
+
+function evaluateFailedQuery(subject: string, reason: string): Finding {
+  if (reason.includes("ECONNREFUSED")) {
     return failed(
       subject,
-      "nobody answers at the host's address in it",
-      "Is berth's agent running? berth node inspect says what keeps it from port 53.",
+      "no DNS server listens on this host's address in the network",
+      "Check that berth agent is running. berth node inspect shows problems with port 53.",
     );
   }
-  if (!result.reason.includes("silence")) return warning(subject, `not tried: ${result.reason}`, "");
+  if (!reason.includes(NO_RESPONSE)) return skipped(subject, `not checked: ${reason}`);
   return failed(
     subject,
-    "the questions of containers do not arrive: a firewall of this host drops them",
-    "Let UDP and TCP to port 53 in from devices bth*: ufw allow in on DEVICE to any port 53, or a rule of your own in the nftables chain that drops input.",
+    "this host's firewall drops the queries of containers",
+    "Allow UDP and TCP to port 53 from devices named bth*, for example: ufw allow in on DEVICE to any port 53.",
   );
 }

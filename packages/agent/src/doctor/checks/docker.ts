@@ -1,30 +1,39 @@
 import { readFile, statfs } from "node:fs/promises";
+import { compareVersions } from "../../core/docker/api-version.js";
 import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
-import { runProgram } from "../../runtime/run-program.js";
-import type { Check, CheckContext } from "../check.js";
-import { type Finding, failed, ok, warning } from "../finding.js";
-import { judgeDisk } from "./disk.js";
+import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";
+import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
+import { evaluateDisk } from "./disk.js";
 
-/** Docker 20.10. */
-const LEAST_API = 1.41;
+/** The API version of Docker 20.10. */
+const MIN_API_VERSION = "1.41";
 const TIMEOUT_MS = 5_000;
 
-/** What is read of the daemon. */
-export interface DockerFacts {
+/** The properties of dockerd that berth depends on. */
+export interface DaemonProperties {
   readonly version: string;
   readonly apiVersion: string;
   readonly isRootless: boolean;
   readonly isDesktop: boolean;
 }
 
-/** The daemon, the rules that it has set, and the disk that it writes to. */
+/** Checks dockerd, IP forwarding, Docker's firewall rules, and the disk that Docker writes to. */
 export const checkDocker: Check = async (context) => {
   const client = new EngineClient(context.dockerSocket);
   const get = (path: string): Promise<unknown> =>
     client.request({ method: "GET", path, signal: context.signal, timeoutMs: TIMEOUT_MS });
   const [version, info] = await Promise.all([get("/version"), get("/info")]);
-  const facts: DockerFacts = {
+  return [
+    evaluateDaemon(parseDaemon(version, info)),
+    await checkForwarding(),
+    await checkForwardChain(context),
+    await checkRootDisk(textOf(fieldOf(info, "DockerRootDir"))),
+  ];
+};
+
+function parseDaemon(version: unknown, info: unknown): DaemonProperties {
+  return {
     version: textOf(fieldOf(version, "Version")),
     apiVersion: textOf(fieldOf(version, "ApiVersion")),
     isRootless: listOf(fieldOf(info, "SecurityOptions")).some((option) =>
@@ -32,20 +41,18 @@ export const checkDocker: Check = async (context) => {
     ),
     isDesktop: textOf(fieldOf(info, "OperatingSystem")) === "Docker Desktop",
   };
-  const rootDir = textOf(fieldOf(info, "DockerRootDir"));
-  return [judgeDocker(facts), await checkForwarding(), await checkRules(context), await rootDisk(rootDir)];
-};
+}
 
-export function judgeDocker({ version, apiVersion, isRootless, isDesktop }: DockerFacts): Finding {
-  if (Number(apiVersion) < LEAST_API) {
-    return failed("Docker", `${version} is too old`, "berth needs Docker 20.10 or newer.");
+export function evaluateDaemon({ version, apiVersion, isRootless, isDesktop }: DaemonProperties): Finding {
+  if (compareVersions(apiVersion, MIN_API_VERSION) < 0) {
+    return failed("Docker", `version ${version} is too old`, "Upgrade to Docker 20.10 or later.");
   }
   if (isRootless || isDesktop) {
     const kind = isRootless ? "rootless" : "Docker Desktop";
     return warning(
       "Docker",
-      `${version}, ${kind}: no networks that span hosts, and a process balances published ports`,
-      "For both, run Docker on Linux as root.",
+      `${version}, ${kind}: overlay networks do not work, and published ports use the slower user-space proxy`,
+      "Run Docker on Linux as root.",
     );
   }
   return ok("Docker", `${version} (API ${apiVersion})`);
@@ -56,33 +63,36 @@ async function checkForwarding(): Promise<Finding> {
   if (text.trim() === "1") return ok("forwarding", "the kernel forwards packets to containers");
   return failed(
     "forwarding",
-    "the kernel forwards no packets: no container is reached through another host",
-    "sysctl -w net.ipv4.ip_forward=1, and keep it in /etc/sysctl.d/.",
+    "the kernel does not forward packets: other hosts cannot reach containers on this host",
+    "Run sysctl -w net.ipv4.ip_forward=1, and add the setting to /etc/sysctl.d/.",
   );
 }
 
-async function checkRules({ signal }: CheckContext): Promise<Finding> {
-  const forward = await runProgram("iptables", { args: ["-w", "-S", "FORWARD"], signal });
-  if (forward.kind !== "done") return ok("Docker's rules", "no iptables here: nothing of it is in the way");
-  return judgeForward(forward.stdout);
+async function checkForwardChain({ signal }: CheckContext): Promise<Finding> {
+  return evaluateForwardChain(await runProgram("iptables", { args: ["-w", "-S", "FORWARD"], signal }));
 }
 
-/** `iptables -S FORWARD`: what it drops must have passed the chain in which exceptions are made. */
-export function judgeForward(rules: string): Finding {
-  const isDropped = /^-P FORWARD DROP/m.test(rules);
-  const hasExceptions = /^-A FORWARD (?:.* )?-j DOCKER-USER/m.test(rules);
-  if (!isDropped || hasExceptions) return ok("Docker's rules", "leave room for berth's own");
+/** Evaluates the output of `iptables -S FORWARD`. berth adds its exceptions to the chain DOCKER-USER. */
+export function evaluateForwardChain(result: ProgramResult): Finding {
+  const subject = "Docker's firewall rules";
+  if (result.kind !== "done") return skipped(subject, `not checked: ${failureOf("iptables", result)}`);
+  const isDropped = /^-P FORWARD DROP/m.test(result.stdout);
+  const hasExceptions = /^-A FORWARD (?:.* )?-j DOCKER-USER/m.test(result.stdout);
+  if (!isDropped || hasExceptions) return ok(subject, "packets between containers can pass");
   return warning(
-    "Docker's rules",
-    "everything forwarded is dropped, and the chain DOCKER-USER is not asked",
-    "Restart Docker: it puts its chains back.",
+    subject,
+    "forwarded packets are dropped, and no rule jumps to the chain DOCKER-USER",
+    "Restart Docker, which restores its rules.",
   );
 }
 
-async function rootDisk(path: string): Promise<Finding> {
+/** @param path Docker's root directory, which may be in another mount namespace */
+export async function checkRootDisk(path: string): Promise<Finding> {
+  const subject = "Docker's disk";
   try {
-    return judgeDisk("Docker's disk", path, await statfs(path));
-  } catch {
-    return ok("Docker's disk", `${path} cannot be seen from here`);
+    return evaluateDisk(subject, path, await statfs(path));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return skipped(subject, `not checked: ${reason}`);
   }
 }

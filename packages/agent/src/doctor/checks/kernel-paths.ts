@@ -1,110 +1,113 @@
 import { access } from "node:fs/promises";
+import { assertNever } from "@berth/proto";
 import { SELF_TEST_RULESET } from "../../dataplane/kernel/open-kernel-path.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
-import type { Check, CheckContext } from "../check.js";
-import { type Finding, failed, ok, warning } from "../finding.js";
+import { type Check, type CheckContext, type Finding, failed, ok, warning } from "../check.js";
 
 const BRIDGE_FILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
-/** Each is tried in a network namespace of its own, which is gone afterwards. */
-interface Trial {
+/** A command that needs a kernel feature. It runs in a temporary network namespace. */
+interface FeatureTest {
   readonly subject: string;
   readonly command: readonly string[];
   readonly input?: string;
-  readonly judge: (problem: string) => Finding;
-  readonly good: string;
+  readonly successMessage: string;
+  readonly evaluateProblem: (problem: string) => Finding;
 }
 
-const TRIALS: readonly Trial[] = [
+const FEATURE_TESTS: readonly FeatureTest[] = [
   {
     subject: "nftables",
     command: ["nft", "-f", "-"],
     input: SELF_TEST_RULESET,
-    good: "the kernel can balance published ports",
-    judge: (problem) =>
+    successMessage: "the kernel can balance published ports",
+    evaluateProblem: (problem) =>
       warning(
         "nftables",
         `the kernel cannot balance published ports: ${problem}`,
-        "A process balances them instead, more slowly. For the kernel: apt-get install nftables, Linux 5.13 or newer.",
+        "Published ports use the slower user-space proxy. Install nftables, and use Linux 5.13 or later.",
       ),
   },
   {
     subject: "VXLAN",
     command: ["ip", "link", "add", "vx", "type", "vxlan", "id", "1", "dstport", "4789"],
-    good: "networks can span hosts",
-    judge: (problem) =>
+    successMessage: "overlay networks work",
+    evaluateProblem: (problem) =>
       failed(
         "VXLAN",
-        `networks cannot span hosts: ${problem}`,
-        "Only services without networks, and published ports, can run here. Use a kernel with VXLAN, and install iproute2.",
+        `overlay networks do not work: ${problem}`,
+        "Services with networks are not placed on this host. Install iproute2, and use a kernel with VXLAN.",
       ),
   },
   {
     subject: "WireGuard",
     command: ["ip", "link", "add", "wg", "type", "wireguard"],
-    good: "networks can be encrypted",
-    judge: (problem) =>
+    successMessage: "encrypted networks work",
+    evaluateProblem: (problem) =>
       warning(
         "WireGuard",
-        `networks cannot be encrypted: ${problem}`,
-        'Services in networks with encrypted: "true" are not placed here. Use a kernel with WireGuard.',
+        `encrypted networks do not work: ${problem}`,
+        "Services with encrypted networks are not placed on this host. Use a kernel with WireGuard.",
       ),
   },
 ];
 
-/** What the kernel of this host can do for berth, by trying it. */
+/** Checks the kernel features that balancing, overlay networks and virtual IPs need, by using them. */
 export const checkKernelPaths: Check = async (context) => {
   if (process.getuid?.() !== 0) {
-    return [warning("kernel", "only root can try what the kernel can do", "Run berth doctor as root.")];
+    return [warning("kernel", "not checked: requires root", "Run berth doctor as root.")];
   }
-  const tried = await Promise.all(TRIALS.map((trial) => attempt(trial, context)));
-  return [...tried, await bridgeFilter(), await conntrackTool(context)];
+  const features = await Promise.all(FEATURE_TESTS.map((test) => runFeatureTest(test, context)));
+  return [...features, await checkBridgeFilter(), await checkConntrack(context)];
 };
 
-async function attempt(trial: Trial, { signal }: CheckContext): Promise<Finding> {
-  const [program = ""] = trial.command;
+async function runFeatureTest(test: FeatureTest, { signal }: CheckContext): Promise<Finding> {
+  const [program = "", ...args] = test.command;
   const result = await runProgram("unshare", {
-    args: ["--net", ...trial.command],
-    input: trial.input ?? "",
+    args: ["--net", program, ...args],
+    input: test.input ?? "",
     signal,
   });
   const problem = problemOf(result, program);
-  return problem === undefined ? ok(trial.subject, trial.good) : trial.judge(problem);
+  return problem === undefined ? ok(test.subject, test.successMessage) : test.evaluateProblem(problem);
 }
 
-/** What kept a trial from working; undefined: nothing did. */
+/** Returns why `unshare` failed to run a program; undefined when it succeeded. */
 export function problemOf(result: ProgramResult, program: string): string | undefined {
   switch (result.kind) {
     case "done":
       return undefined;
     case "missing":
       return "unshare is not installed (util-linux)";
-    case "failed":
-      return /No such file|failed to execute/.test(result.reason) && result.reason.includes(program)
-        ? `${program} is not installed`
-        : result.reason;
+    case "failed": {
+      const isMissing =
+        /No such file|failed to execute/.test(result.reason) && result.reason.includes(program);
+      return isMissing ? `${program} is not installed` : result.reason;
+    }
+    default:
+      return assertNever(result);
   }
 }
 
-async function bridgeFilter(): Promise<Finding> {
+async function checkBridgeFilter(): Promise<Finding> {
   try {
     await access(BRIDGE_FILTER);
-    return ok("br_netfilter", "virtual IPs work between containers of one host");
+    return ok("br_netfilter", "virtual IPs work between containers on this host");
   } catch {
     return warning(
       "br_netfilter",
-      "virtual IPs cannot keep the address of containers on one host",
-      "modprobe br_netfilter, and name it in /etc/modules-load.d/.",
+      "virtual IPs do not preserve the client address between containers on this host",
+      "Run modprobe br_netfilter, and add the module to /etc/modules-load.d/.",
     );
   }
 }
 
-async function conntrackTool({ signal }: CheckContext): Promise<Finding> {
+async function checkConntrack({ signal }: CheckContext): Promise<Finding> {
   const { kind } = await runProgram("conntrack", { args: ["--version"], signal });
-  if (kind === "done") return ok("conntrack", "connections to dead hosts are reset at once");
+  if (kind === "done") return ok("conntrack", "connections to failed hosts are reset immediately");
   return warning(
     "conntrack",
-    "connections to dead hosts hang until their clients give up",
-    "apt-get install conntrack",
+    "connections to failed hosts are not reset: clients wait for their own timeout",
+    "Install conntrack.",
   );
 }
