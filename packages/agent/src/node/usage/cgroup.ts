@@ -1,15 +1,15 @@
 import { join } from "node:path";
 
-/** Where the kernel shows one cgroup controller as a file tree. */
+/** A mount of the file tree of one cgroup controller. */
 export interface CgroupMount {
-  /** "cpuacct", "memory", … for version 1; "" for the one tree of version 2. */
+  /** The cgroup v1 controller, such as "memory"; "" for the unified tree of cgroup v2. */
   readonly controller: string;
   readonly path: string;
-  /** The cgroup that the mount shows at its top: "/" unless it is a part of the tree. */
+  /** The cgroup at the root of the mount: "/" for the whole tree. */
   readonly root: string;
 }
 
-/** Parses `/proc/<pid>/mountinfo`. A version 1 mount of several controllers is named once for each. */
+/** Parses `/proc/<pid>/mountinfo`. Returns one entry for each controller of a mount. */
 export function parseCgroupMounts(mountinfo: string): readonly CgroupMount[] {
   return mountinfo.split("\n").flatMap((line): CgroupMount[] => {
     const [mount = "", source = ""] = line.split(" - ");
@@ -22,26 +22,31 @@ export function parseCgroupMounts(mountinfo: string): readonly CgroupMount[] {
 }
 
 /**
- * The folder of a process' cgroup, from `/proc/<pid>/cgroup`. A controller that version 1 does not have is looked for
- * in version 2. Undefined: this process cannot see it.
+ * Returns the directory of a process's cgroup, from the contents of `/proc/<pid>/cgroup`. Uses cgroup v2 when the host has
+ * no v1 hierarchy of the controller. Undefined when no mount of this process shows the cgroup.
  */
 export function cgroupFolder(
   cgroups: string,
   controller: string,
   mounts: readonly CgroupMount[],
 ): string | undefined {
-  const own = cgroupPath(cgroups, controller);
-  const mount = mounts.find((one) => one.controller === controller);
-  if (own === undefined || mount === undefined) {
+  const cgroup = cgroupPath(cgroups, controller);
+  const controllerMounts = mounts.filter((mount) => mount.controller === controller);
+  if (cgroup === undefined || controllerMounts.length === 0) {
     return controller === "" ? undefined : cgroupFolder(cgroups, "", mounts);
   }
-  // Outside of our own cgroup namespace: the file tree that we see does not hold it.
-  if (own.startsWith("/..")) return undefined;
-  const inside = mount.root === "/" || !own.startsWith(mount.root) ? own : own.slice(mount.root.length);
-  return join(mount.path, inside);
+  // The kernel shows cgroups outside this process's cgroup namespace relative to its root.
+  if (isBelow(cgroup, "/..")) return undefined;
+  const mount = controllerMounts.find(({ root }) => isBelow(cgroup, root));
+  return mount && join(mount.path, mount.root === "/" ? cgroup : cgroup.slice(mount.root.length));
 }
 
-/** Lines are `<number>:<controllers>:<path>`; version 2 has number 0 and no controllers. */
+/** Whether a path is an ancestor itself or a path below it. */
+function isBelow(path: string, ancestor: string): boolean {
+  return ancestor === "/" || path === ancestor || path.startsWith(`${ancestor}/`);
+}
+
+/** Finds a line `<number>:<controllers>:<path>`. cgroup v2 has number 0 and no controllers. */
 function cgroupPath(cgroups: string, controller: string): string | undefined {
   for (const line of cgroups.split("\n")) {
     const [, controllers = "", ...path] = line.split(":");

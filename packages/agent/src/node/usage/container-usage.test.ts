@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupFolder, parseCgroupMounts } from "./cgroup.js";
-import { cpuPercent, UsageReader, type UsageSample } from "./container-usage.js";
+import { UsageReader, type UsageSample } from "./container-usage.js";
+import { cpuPercent } from "./usage-rates.js";
 
 const NET_DEV = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
@@ -27,7 +28,7 @@ async function files(contents: Readonly<Record<string, string>>): Promise<UsageR
   return new UsageReader(join(root, "proc"));
 }
 
-test("UsageReader reads processor, memory and network of a container under cgroup version 1", async () => {
+test("UsageReader reads the CPU, memory and network usage of a container under cgroup v1", async () => {
   const reader = await files({
     "proc/self/mountinfo": [
       `33 31 0:30 / ${root}/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct`,
@@ -48,7 +49,7 @@ test("UsageReader reads processor, memory and network of a container under cgrou
   });
 });
 
-test("UsageReader reads the same under cgroup version 2", async () => {
+test("UsageReader reads the usage of a container under cgroup v2", async () => {
   const reader = await files({
     "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`,
     "proc/42/cgroup": "0::/system.slice/docker-abc.scope\n",
@@ -60,7 +61,7 @@ test("UsageReader reads the same under cgroup version 2", async () => {
   expect(await reader.read(42)).toMatchObject({ cpuNs: 2_500_000, memoryBytes: 7_000 });
 });
 
-test("UsageReader says nothing of a process that is gone or whose cgroup is out of sight", async () => {
+test("UsageReader returns undefined for a process that has ended or whose cgroup is not visible", async () => {
   const reader = await files({
     "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw - cgroup2 cgroup2 rw\n`,
     "proc/43/cgroup": "0::/../other\n",
@@ -71,12 +72,26 @@ test("UsageReader says nothing of a process that is gone or whose cgroup is out 
   expect(await reader.read(0)).toBeUndefined();
 });
 
-test("cgroupFolder takes the part of the tree into account that a mount shows", () => {
-  const mounts = parseCgroupMounts("30 23 0:26 /docker/me /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
-  expect(cgroupFolder("0::/docker/me/child", "memory", mounts)).toBe("/sys/fs/cgroup/child");
+const MOUNT_OF_PART = parseCgroupMounts("30 23 0:26 /docker/me /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
+
+test("cgroupFolder resolves a cgroup below the root of a mount", () => {
+  expect(cgroupFolder("0::/docker/me/child", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup/child");
+  expect(cgroupFolder("0::/docker/me", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup");
 });
 
-test("cpuPercent is of one processor, and says nothing across a restart of the container", () => {
+test("cgroupFolder returns undefined for a cgroup whose path only begins with the text of a mount's root", () => {
+  expect(cgroupFolder("0::/docker/mentor", "memory", MOUNT_OF_PART)).toBeUndefined();
+});
+
+test("cgroupFolder returns undefined for a cgroup outside the root of all mounts", () => {
+  expect(cgroupFolder("0::/system.slice/other", "memory", MOUNT_OF_PART)).toBeUndefined();
+  const whole = parseCgroupMounts("31 23 0:26 / /host/cgroup rw - cgroup2 cgroup2 rw");
+  expect(cgroupFolder("0::/system.slice/other", "memory", [...MOUNT_OF_PART, ...whole])).toBe(
+    "/host/cgroup/system.slice/other",
+  );
+});
+
+test("cpuPercent returns the percentage of one CPU, and undefined across a restart of the container", () => {
   const sample = (atMs: number, cpuNs: number): UsageSample => ({
     monotonicMs: atMs,
     cpuNs,

@@ -2,20 +2,20 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CgroupMount, cgroupFolder, parseCgroupMounts } from "./cgroup.js";
 
-/** What the cgroup and the network namespace of a container have used, at one moment. Totals only grow. */
+/** The usage counters of a container at one moment. Totals start at 0 with the container and never decrease. */
 export interface UsageSample {
-  /** When it was read, by a clock that never jumps: `performance.now()`. */
+  /** The time of the sample on the monotonic clock (`performance.now()`). */
   readonly monotonicMs: number;
-  /** Processor time of all its processes since it started. */
+  /** The total CPU time of all processes. */
   readonly cpuNs: number;
-  /** In use now, without the part of the file cache that the kernel would give back at once: as `docker stats` has it. */
+  /** The current memory usage without reclaimable file cache, as `docker stats` shows it. */
   readonly memoryBytes: number;
-  /** Of all interfaces but the loopback, since it started. Those of the host for a container on the host's network. */
+  /** The total of all interfaces except the loopback. Containers in host network mode have the host's interfaces. */
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
 
-/** Reads what containers use from the kernel's files: six small ones each, where Docker takes a second. */
+/** Reads the usage of containers from the kernel: six small files for each, while Docker's API takes a second. */
 export class UsageReader {
   readonly #procDir: string;
   #mounts: Promise<readonly CgroupMount[]> | undefined;
@@ -25,8 +25,8 @@ export class UsageReader {
   }
 
   /**
-   * @param processId of the container's first process, as `docker inspect` names it (`State.Pid`)
-   * @returns undefined when that process has ended, or its cgroup cannot be seen from here
+   * @param processId the container's main process (`State.Pid` of `docker inspect`)
+   * @returns undefined when the process has ended, or its cgroup is not visible to this process
    */
   async read(processId: number): Promise<UsageSample | undefined> {
     if (processId <= 0) return undefined;
@@ -54,36 +54,28 @@ export class UsageReader {
   }
 }
 
-/** Processor time between two samples of one container in percent of one processor; undefined when they say nothing. */
-export function cpuPercent(before: UsageSample, after: UsageSample): number | undefined {
-  const elapsedNs = (after.monotonicMs - before.monotonicMs) * 1e6;
-  const usedNs = after.cpuNs - before.cpuNs;
-  // A total that fell is that of another container.
-  return elapsedNs <= 0 || usedNs < 0 ? undefined : (100 * usedNs) / elapsedNs;
-}
-
 async function readCpuNs(folder: string): Promise<number> {
-  const total = await textOrNothing(folder, "cpuacct.usage");
+  const total = await textIfExists(folder, "cpuacct.usage");
   if (total !== undefined) return Number(total);
   return statValue(await text(folder, "cpu.stat"), "usage_usec") * 1e3;
 }
 
 async function readMemoryBytes(folder: string): Promise<number> {
   const [total, stat] = await Promise.all([
-    textOrNothing(folder, "memory.usage_in_bytes").then((value) => value ?? text(folder, "memory.current")),
+    textIfExists(folder, "memory.usage_in_bytes").then((value) => value ?? text(folder, "memory.current")),
     text(folder, "memory.stat"),
   ]);
   const cache = statValue(stat, "total_inactive_file") || statValue(stat, "inactive_file");
   return Math.max(0, Number(total) - cache);
 }
 
-/** `name value` on a line of its own; 0 when there is none. */
+/** Returns the value of a line `name value`; 0 when there is no such line. */
 function statValue(stat: string, name: string): number {
-  const line = stat.split("\n").find((one) => one.startsWith(`${name} `));
+  const line = stat.split("\n").find((entry) => entry.startsWith(`${name} `));
   return line === undefined ? 0 : Number(line.slice(name.length + 1));
 }
 
-/** `  eth0: <received bytes> <7 more> <sent bytes> …`, after two lines of headings. */
+/** Adds up the lines `eth0: <received bytes> <7 other counters> <sent bytes> ...` below the two header lines. */
 export function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "sentBytes"> {
   let receivedBytes = 0;
   let sentBytes = 0;
@@ -99,7 +91,7 @@ export function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "
 
 const text = (folder: string, name: string): Promise<string> => readFile(join(folder, name), "utf8");
 
-async function textOrNothing(folder: string, name: string): Promise<string | undefined> {
+async function textIfExists(folder: string, name: string): Promise<string | undefined> {
   try {
     return await text(folder, name);
   } catch (error) {
@@ -108,7 +100,7 @@ async function textOrNothing(folder: string, name: string): Promise<string | und
   }
 }
 
-/** No such file, no such process (which the kernel also says of files that are open). */
+/** Whether a file or its process does not exist. Reading an open file of a process that has ended fails with ESRCH. */
 function isGone(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOENT" || code === "ESRCH";

@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(proc, { recursive: true }));
 
-/** A host with two processors, of which `busyTicks` hundredths of a second have been used. */
+/** Writes the /proc files of a host with two CPUs that were busy for `busyTicks` times 10 ms. */
 async function host(busyTicks: number, receivedBytes: number): Promise<void> {
   const idle = "5000 700";
   await writeFile(
@@ -26,7 +26,7 @@ async function host(busyTicks: number, receivedBytes: number): Promise<void> {
   );
 }
 
-test("readHostUsage reads processors, memory that is taken, and the network without the loopback", async () => {
+test("readHostUsage reads CPUs, used memory, and network traffic without the loopback", async () => {
   await host(150, 500);
   expect(await readHostUsage(proc)).toMatchObject({
     cpus: 2,
@@ -38,7 +38,7 @@ test("readHostUsage reads processors, memory that is taken, and the network with
   });
 });
 
-test("hostLoadBetween gives rates per second", async () => {
+test("nodeStatsBetween returns rates per second", async () => {
   await host(100, 500);
   const before = { ...(await readHostUsage(proc)), monotonicMs: 1_000 };
   await host(200, 2_500);

@@ -2,26 +2,26 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseNetwork } from "./container-usage.js";
 
-/** Linux counts processor time in hundredths of a second for programs, whatever it uses inside. */
+/** /proc/stat counts CPU time in units of 10 ms (USER_HZ) on all architectures that berth supports. */
 const NS_PER_TICK = 1e7;
 const BYTES_PER_KIB = 1024;
 
-/** What a whole host has used, at one moment. Totals only grow. */
+/** The usage counters of the host at one moment. Totals never decrease. */
 export interface HostUsage {
-  /** By a clock that never jumps: `performance.now()`. */
+  /** The time of the sample on the monotonic clock (`performance.now()`). */
   readonly monotonicMs: number;
   readonly cpus: number;
-  /** Processor time that was not idle, of all processors. */
+  /** The total CPU time of all CPUs without idle time. */
   readonly cpuNs: number;
-  /** What programs could not get any more. */
+  /** Memory that is not available to programs. */
   readonly memoryBytes: number;
   readonly memoryTotalBytes: number;
-  /** Of all interfaces but the loopback. */
+  /** The total of all interfaces except the loopback. */
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
 
-/** Reads three files of the kernel's. */
+/** Reads the counters from /proc/stat, /proc/meminfo and /proc/net/dev. */
 export async function readHostUsage(procDir = "/proc"): Promise<HostUsage> {
   const read = (name: string): Promise<string> => readFile(join(procDir, name), "utf8");
   const [stat, memory, network] = await Promise.all([read("stat"), read("meminfo"), read("net/dev")]);
@@ -36,7 +36,7 @@ export async function readHostUsage(procDir = "/proc"): Promise<HostUsage> {
   };
 }
 
-/** `cpu  user nice system idle iowait irq softirq steal …`: the fourth and fifth are time in which nothing ran. */
+/** Parses `cpu  user nice system idle iowait irq softirq steal ...`. Leaves out idle, iowait and steal. */
 function busyTicks(stat: string): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (stat.split("\n")[0] ?? "")
     .split(/\s+/)

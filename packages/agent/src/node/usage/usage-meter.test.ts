@@ -39,7 +39,7 @@ afterEach(() => {
 const watch = (services: readonly Partial<MeasuredService>[]): void =>
   meter.watch(MeasureUsage.fromPartial({ intervalMs: 5_000, services: [...services] }));
 
-test("UsageMeter measures nothing until it is asked to, and stops when it is asked for nothing", async () => {
+test("UsageMeter measures only while the leader asks for a service", async () => {
   await vi.advanceTimersByTimeAsync(60_000);
   watch([{ serviceId: "s1", cpu: true }]);
   await vi.advanceTimersByTimeAsync(5_000);
@@ -49,7 +49,7 @@ test("UsageMeter measures nothing until it is asked to, and stops when it is ask
   expect(reads).toBe(2);
 });
 
-test("UsageMeter tells the use of the processor between two looks", async () => {
+test("UsageMeter reports the CPU usage between two measurements", async () => {
   watch([{ serviceId: "s1", cpu: true }]);
   await vi.advanceTimersByTimeAsync(5_000);
   expect(reports).toEqual([]);
@@ -58,7 +58,7 @@ test("UsageMeter tells the use of the processor between two looks", async () => 
   expect(reports).toEqual([{ tasks: [{ taskId: "t1", cpuPercent: 50 }], connections: [] }]);
 });
 
-test("UsageMeter adds up the connections of all ports of a service, and tells when there are none", async () => {
+test("UsageMeter adds up the connections of all ports of a service, and reports services without any", async () => {
   const listener = (service: string, active: number): ListenerStats => ({
     protocol: "tcp",
     address: "",

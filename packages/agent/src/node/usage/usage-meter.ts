@@ -3,18 +3,19 @@ import type { Logger } from "pino";
 import type { ObservedContainer } from "../../core/docker/observed-container.js";
 import type { IngressStats } from "../../dataplane/table/ingress-table.js";
 import { withDeadline } from "../../runtime/with-deadline.js";
-import { cpuPercent, type UsageSample } from "./container-usage.js";
+import type { UsageSample } from "./container-usage.js";
+import { cpuPercent } from "./usage-rates.js";
 
-/** Whatever a leader says: not so often that measuring is what is measured, not so rarely that it is of no use. */
+/** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 1_000;
 const MAX_INTERVAL_MS = 60_000;
 /** The ingress process answers within milliseconds. */
 const STATS_TIMEOUT_MS = 1_000;
-/** Looks in a row at running containers that showed none of them. */
-const BLIND_LOOKS = 3;
+/** A container that has just ended is not readable either, so a single failed measurement means nothing. */
+const FAILURES_TO_WARN = 3;
 
 export interface UsageMeterOptions {
-  /** Tasks of these services that this node is to run. */
+  /** Returns the tasks of these services that are assigned to this node. */
   readonly tasksOf: (serviceIds: ReadonlySet<string>) => readonly string[];
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "processId"> | undefined;
   readonly read: (processId: number) => Promise<UsageSample | undefined>;
@@ -23,23 +24,23 @@ export interface UsageMeterOptions {
   readonly log: Logger;
 }
 
-/** Measures what the leader asked for, and nothing while it asks for nothing. */
+/** Measures the CPU usage and connections of services that scale automatically, while the leader asks for it. */
 export class UsageMeter {
   readonly #options: UsageMeterOptions;
   #before: ReadonlyMap<string, UsageSample> = new Map();
   #stop = new AbortController();
   #lastReason = "";
-  #blindLooks = 0;
+  #unreadableMeasurements = 0;
 
   constructor(options: UsageMeterOptions) {
     this.#options = options;
   }
 
-  /** Takes the place of what was asked for before. */
+  /** Measures these services until the next call. Measures nothing when there are none. */
   watch({ intervalMs, services }: MeasureUsage): void {
     this.stop();
     if (services.length === 0) return;
-    const everyMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    const boundedMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
     const { signal } = this.#stop;
     let isMeasuring = false;
     const timer = setInterval(() => {
@@ -48,7 +49,7 @@ export class UsageMeter {
       void this.#measure(services, signal).finally(() => {
         isMeasuring = false;
       });
-    }, everyMs);
+    }, boundedMs);
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
 
@@ -61,11 +62,14 @@ export class UsageMeter {
   async #measure(services: readonly MeasuredService[], signal: AbortSignal): Promise<void> {
     try {
       const tasks = await this.#taskUsage(idsOf(services, "cpu"), signal);
-      const named = services.filter(({ connections }) => connections).map(({ serviceName }) => serviceName);
-      const connections = named.length === 0 ? [] : await this.#connections(new Set(named), signal);
+      const serviceNames = services
+        .filter(({ connections }) => connections)
+        .map(({ serviceName }) => serviceName);
+      const connections =
+        serviceNames.length === 0 ? [] : await this.#connections(new Set(serviceNames), signal);
       if (signal.aborted) return;
-      // Without a connection there is something to tell, too: that there is none.
-      if (tasks.length > 0 || named.length > 0) this.#options.onReport({ tasks, connections });
+      // A service without connections is reported, too.
+      if (tasks.length > 0 || serviceNames.length > 0) this.#options.onReport({ tasks, connections });
       this.#lastReason = "";
     } catch (error) {
       if (!signal.aborted) this.#logFailure(error);
@@ -91,21 +95,19 @@ export class UsageMeter {
     }
     if (signal.aborted) return [];
     this.#before = after;
-    this.#noteBlindness(after.size === 0 && unreadable > 0);
+    this.#recordReadability(after.size === 0 && unreadable > 0);
     return usage;
   }
 
-  /** What has just ended cannot be read either: one such look says nothing. */
-  #noteBlindness(isBlind: boolean): void {
-    this.#blindLooks = isBlind ? this.#blindLooks + 1 : 0;
-    if (this.#blindLooks !== BLIND_LOOKS) return;
-    this.#options.log.warn(
-      "the cgroups of containers cannot be seen from here: services do not scale by CPU",
-    );
+  /** Warns once when no container was readable in several measurements in a row. */
+  #recordReadability(areAllUnreadable: boolean): void {
+    this.#unreadableMeasurements = areAllUnreadable ? this.#unreadableMeasurements + 1 : 0;
+    if (this.#unreadableMeasurements !== FAILURES_TO_WARN) return;
+    this.#options.log.warn("cannot read the cgroups of containers; services do not scale by CPU");
   }
 
   async #connections(serviceNames: ReadonlySet<string>, signal: AbortSignal): Promise<TaskConnections[]> {
-    const onTimeout = (): Error => new Error("the ingress process does not tell of its connections");
+    const onTimeout = (): Error => new Error("the ingress process did not return its counters in time");
     const deadline = { signal, timeoutMs: STATS_TIMEOUT_MS, onTimeout };
     const { listeners } = await withDeadline(deadline, this.#options.stats);
     const activeByTask = new Map<string, number>();
@@ -116,10 +118,10 @@ export class UsageMeter {
     return [...activeByTask].map(([taskId, active]) => ({ taskId, active }));
   }
 
-  /** One line for each new reason, not one for each attempt. */
+  /** Logs a failure once for as long as the reason stays the same. */
   #logFailure(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
-    if (reason !== this.#lastReason) this.#options.log.warn({ reason }, "use of resources is not measured");
+    if (reason !== this.#lastReason) this.#options.log.warn({ reason }, "cannot measure resource usage");
     this.#lastReason = reason;
   }
 }

@@ -1,14 +1,22 @@
 import type { NodeStats, ResourceUsage } from "@berth/proto";
-import { cpuPercent, type UsageSample } from "./container-usage.js";
+import type { UsageSample } from "./container-usage.js";
 import type { HostUsage } from "./host-usage.js";
 
 const MS_PER_S = 1_000;
+const NS_PER_MS = 1e6;
 
-/** Of a container or a host. */
-type Counters = Pick<UsageSample, keyof UsageSample>;
+/**
+ * Returns the CPU usage between two samples of a container or host, in percent of one CPU. Undefined when they cannot be
+ * compared, because the container was restarted or no time has passed.
+ */
+export function cpuPercent(before: UsageSample, after: UsageSample): number | undefined {
+  const elapsedNs = (after.monotonicMs - before.monotonicMs) * NS_PER_MS;
+  const usedNs = after.cpuNs - before.cpuNs;
+  return elapsedNs <= 0 || usedNs < 0 ? undefined : (100 * usedNs) / elapsedNs;
+}
 
-/** What was used between two samples of one container; undefined when they say nothing. */
-export function usageBetween(before: Counters, after: Counters): ResourceUsage | undefined {
+/** Returns the resource usage between two samples of a container or host; undefined when they cannot be compared. */
+export function usageBetween(before: UsageSample, after: UsageSample): ResourceUsage | undefined {
   const percent = cpuPercent(before, after);
   if (percent === undefined) return undefined;
   const seconds = (after.monotonicMs - before.monotonicMs) / MS_PER_S;
@@ -20,7 +28,7 @@ export function usageBetween(before: Counters, after: Counters): ResourceUsage |
   };
 }
 
-/** The same of a host, which is never another one. */
+/** Returns the resource usage between two samples of the host, and its total resources. */
 export function nodeStatsBetween(before: HostUsage, after: HostUsage): NodeStats {
   const { cpus, memoryTotalBytes } = after;
   return { usage: usageBetween(before, after), cpus, memoryTotalBytes };
