@@ -186,8 +186,8 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     }
     const learned = (): Promise<string> => first.run("bridge", "fdb", "show", "dev", "btv4097");
     const friend = `${innerAddress(second.address)}%berthwg`;
-    const [command = "", ...words] = frameFrom(PEER_MAC, friend, `${inner}%berthwg`);
-    await second.run(command, ...words);
+    const [program = "", ...args] = frameFrom(PEER_MAC, friend, `${inner}%berthwg`);
+    await second.run(program, ...args);
     await eventually("the encrypted frame is accepted", async () => (await learned()).includes(PEER_MAC));
     expect(await learned()).not.toContain(FORGED_MAC);
   });

@@ -118,8 +118,8 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
       `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo is ${size}`;
     const inside = `${becomes("33 77")}; ${becomes("44 88")}`;
     const command = `${process.execPath} ${BERTH} --server ${follower.address} exec -it shop_web.1 sh -c`;
-    const words = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
-    const child = spawn("script", ["-qec", words, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
+    const script = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
+    const child = spawn("script", ["-qec", script, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
     const exited = collectOutput(child);
     let seen = "";
     child.stdout.on("data", (bytes) => (seen += bytes));

@@ -31,28 +31,28 @@ afterEach(() => cleanup.run());
 const [B, C] = [remoteEndpoint("b", 8_001), remoteEndpoint("c", 8_001)];
 const [C1, C2] = [localEndpoint("c1", 80), localEndpoint("c2", 80)];
 const CLIENT = ADDRESS.client;
-/** Far above what anything here takes, below the test's own limit. */
-const PATIENCE_MS = 20_000;
-/** Below the time of the next regular look: what came by then was noticed. */
-const NOTICED_MS = 8_000;
-/** Several times what all buffers on the way hold, and not a whole number of them. */
+/** Far above any time that berth promises, and below the time limit of a test. */
+const TIMEOUT_MS = 20_000;
+/** Less than the interval of the periodic check of the ruleset, so that only a notification can be the cause. */
+const NOTIFICATION_MS = 8_000;
+/** Several times the size of all buffers on the path, and no multiple of one. */
 const TRANSFER_BYTES = 32 * 1024 * 1024 + 17;
-/** In place of the kernel's days and minutes; and long enough for it to forget. */
-const FORGOTTEN_AFTER_S = 1;
+/** conntrack timeouts of the host in the idle test, and an idle time well above them. */
+const CONNTRACK_TIMEOUT_S = 1;
 const IDLE_MS = 2_500;
 
-/** Digests of what was sent, of what got there, and of what came back. */
-interface Copied {
+/** Digests of the bytes that were sent, received by the server, and echoed. */
+interface CopyResult {
   readonly end: string;
   readonly sent: string;
   readonly there: string;
   readonly back: string;
 }
 
-/** After which TCP repeats what has not been answered. */
-const REPETITION_MS = 1_000;
+/** When TCP retransmits an unanswered SYN. */
+const RETRANSMISSION_MS = 1_000;
 
-/** Connections of which the kernel has seen no answer. */
+/** Returns the number of connections without an answer to their SYN. */
 function unanswered(): number {
   return network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
 }
@@ -61,7 +61,7 @@ function tables(): string {
   return network.run("a", "nft", "list", "tables");
 }
 
-/** Who got connections from the kernel: those of the process are not counted there. */
+/** Returns the number of connections that the kernel balanced. The ingress process counts its own. */
 function kernelConnections(): number {
   const json = JSON.parse(network.run("a", "nft", "-j", "list", "table", "ip", "berth"));
   let count = 0;
@@ -74,7 +74,7 @@ function kernelConnections(): number {
 }
 
 describe("the kernel path", () => {
-  it("takes turns exactly over replicas on three hosts, and keeps the client's address for its own", async () => {
+  it("balances evenly over endpoints on three hosts, and keeps the client's address on its own host", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     expect((await ingress.stats(deadline())).path).toEqual({
       kernel: true,
@@ -94,7 +94,7 @@ describe("the kernel path", () => {
     expect(listeners[0]?.endpoints.map(({ total }) => total).sort()).toEqual([20, 20, 21]);
   });
 
-  it("serves the host's own programs, by its address in the kernel and by 127.0.0.1 in the process", async () => {
+  it("serves programs of the host: its address in the kernel, 127.0.0.1 in the ingress process", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B, C1]));
     expect(countAnswers(await network.connectRepeatedly("a", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
@@ -107,16 +107,16 @@ describe("the kernel path", () => {
       [`b ${ADDRESS.a}`]: 4,
     });
     expect(kernelConnections()).toBe(2);
-    // What went to a replica that is gone counts, too.
+    // Connections to a removed endpoint count, too.
     expect((await ingress.stats(deadline())).listeners[0]?.total).toBe(8);
   });
 
   it.each([0, 1])(
-    "lets containers ask replicas beside them, themselves included (bridge filter %i)",
+    "serves containers on the bridge of the endpoint, including the endpoint itself (bridge filter %i)",
     async (filter) => {
       network.run("a", "sh", "-c", `echo ${filter} > /sys/class/net/br0/bridge/nf_call_iptables`);
       const ingress = await startKernelIngress(network, cleanup);
-      // What Docker does for its own port, which the process uses for a container that asks itself.
+      // Docker's published port, which the ingress process uses for a container that connects to itself.
       await network.startServer("a", 32_000, "tcp", "docker");
       cleanup.add(() => network.closeServer("a", 32_000));
       await apply(ingress, publishedListener(8_080, [C1]));
@@ -137,56 +137,56 @@ describe("the kernel path", () => {
     },
   );
 
-  it("tries other replicas at once when one refuses, in the process", async () => {
+  it("retries a refused connection at once with another endpoint", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const refusing = [9_997, 9_998, 9_999].map((port) => remoteEndpoint("b", port, `b${port}`));
     await apply(ingress, publishedListener(8_080, [...refusing, C]));
     const answers = await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 8 });
     expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
-    // Two met no refusal. On a busy machine some of the others may wait for TCP's own repetition.
-    const [, , fastestRefused = REPETITION_MS] = answers.map(({ ms }) => ms).toSorted((a, b) => a - b);
-    expect(fastestRefused).toBeLessThan(REPETITION_MS);
+    // Two were not refused. On a busy machine some of the others may wait for a retransmission by TCP.
+    const [, , fastestRefused = RETRANSMISSION_MS] = answers.map(({ ms }) => ms).toSorted((a, b) => a - b);
+    expect(fastestRefused).toBeLessThan(RETRANSMISSION_MS);
     expect(kernelConnections()).toBe(8);
-    // A connection that was refused and came again is one.
-    const [told] = (await ingress.stats(deadline())).listeners;
-    expect(told?.total).toBe(8);
-    expect(told?.retried).toBeGreaterThanOrEqual(6);
+    // A refused and retried connection counts once.
+    const [listener] = (await ingress.stats(deadline())).listeners;
+    expect(listener?.total).toBe(8);
+    expect(listener?.retried).toBeGreaterThanOrEqual(6);
   });
 
-  it("has clients ask again at once that wait for a replica which goes, or whose host falls silent", async () => {
+  it("has clients retransmit at once when their endpoint is removed, drained or suspect", async () => {
     const ingress = await startKernelIngress(network, cleanup);
-    // A host that has just served: its hardware address is known, and packets go out to it in vain.
+    // A host that has just served: its MAC address is known, so packets are sent to it and lost.
     await apply(ingress, publishedListener(8_080, [B, C]));
     await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 2 });
     network.disconnect("b");
     cleanup.add(() => network.reconnect("b"));
-    const leave = (): Promise<void> => apply(ingress, publishedListener(8_080, [C]));
+    const remove = (): Promise<void> => apply(ingress, publishedListener(8_080, [C]));
     const drain = (): Promise<void> => apply(ingress, publishedListener(8_080, [C], { draining: [B] }));
-    const fallSilent = (): Promise<void> => ingress.setSuspectNodes(["b"], deadline());
+    const suspect = (): Promise<void> => ingress.setSuspectNodes(["b"], deadline());
     for (const [change, place] of [
-      [leave, "client"],
+      [remove, "client"],
       [drain, "client"],
-      [fallSilent, "client"],
-      [leave, "a"],
-      [leave, "c1"],
+      [suspect, "client"],
+      [remove, "a"],
+      [remove, "c1"],
     ] as const) {
       await vi.waitFor(async () => {
         await apply(ingress, publishedListener(8_080, [B, C]));
         await ingress.setSuspectNodes([], deadline());
-        const asked = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
-        await vi.waitFor(() => expect(unanswered()).toBe(4), PATIENCE_MS);
+        const pending = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
+        await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
         await change();
-        const answers = await asked;
+        const answers = await pending;
         expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
-        // More often than once, should the machine be that busy.
-        expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(REPETITION_MS);
-      }, PATIENCE_MS);
+        // Repeated when a busy machine takes longer than a retransmission between two steps.
+        expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+      }, TIMEOUT_MS);
     }
-    const [told] = (await ingress.stats(deadline())).listeners;
-    expect(told?.retried).toBeGreaterThanOrEqual(5 * 4);
+    const [listener] = (await ingress.stats(deadline())).listeners;
+    expect(listener?.retried).toBeGreaterThanOrEqual(5 * 4);
   });
 
-  it("tries another replica when one is silent, and tells no client", async () => {
+  it("retries with another endpoint when one does not answer, without an error for the client", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     network.disconnect("c");
     cleanup.add(() => network.reconnect("c"));
@@ -194,7 +194,7 @@ describe("the kernel path", () => {
     for (const answer of await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 4 })) {
       expect(answer.text).toBe(`b ${ADDRESS.a}`);
     }
-    // A program of the host itself, and a container's server that is not there.
+    // A client on the host itself, and a container without a server on the port.
     await apply(ingress, publishedListener(8_080, [localEndpoint("c1", 81), B]));
     for (const place of ["a", "client"] as const) {
       for (const answer of await network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 2 })) {
@@ -203,7 +203,7 @@ describe("the kernel path", () => {
     }
   });
 
-  it("leaves to the process what needs it, and comes back", async () => {
+  it("leaves a listener to the ingress process while it uses a policy that the kernel does not support", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
     await apply(ingress, publishedListener(8_080, [B], { traffic }));
@@ -214,11 +214,15 @@ describe("the kernel path", () => {
     await apply(ingress, publishedListener(8_080, [B]));
     await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3 });
     expect(kernelConnections()).toBe(3);
+  });
+
+  it("resets connections to a listener without endpoints", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, []));
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNRESET");
   });
 
-  it("publishes on one address only, and not in a port's place that another program holds", async () => {
+  it("publishes a port on one address of the host", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     network.run("a", "ip", "addr", "add", "10.77.0.101/24", "dev", "eth0");
     cleanup.add(() => network.run("a", "ip", "addr", "del", "10.77.0.101/24", "dev", "eth0"));
@@ -226,13 +230,17 @@ describe("the kernel path", () => {
     expect((await network.connectRepeatedly("client", "10.77.0.101", 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe("ECONNREFUSED");
     expect(kernelConnections()).toBe(1);
+  });
+
+  it("does not redirect a port that another program uses", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
     await network.startServer("a", 8_090, "tcp", "other");
     cleanup.add(() => network.closeServer("a", 8_090));
     await expect(apply(ingress, publishedListener(8_090, [B]))).rejects.toThrow("already listens");
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_090))[0]?.text).toBe(`other ${CLIENT}`);
   });
 
-  it("takes the endpoints of suspect nodes out at once, unless there are no others, and brings them back", async () => {
+  it("avoids endpoints on suspect nodes, unless there are no others", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B, C, C1]), publishedListener(8_081, [B]));
     await ingress.setSuspectNodes(["b"], deadline());
@@ -247,7 +255,7 @@ describe("the kernel path", () => {
     ).toHaveLength(3);
   });
 
-  it("resets connections of a replica that vanishes, not those of one that drains", async () => {
+  it("keeps the connections of a draining endpoint, and resets those of a removed one", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B]));
     await network.call("client", "open", { connection: 1, host: ADDRESS.a, port: 8_080 });
@@ -259,18 +267,18 @@ describe("the kernel path", () => {
     await vi.waitFor(async () => {
       const said = await network.call("client", "say", { connection: 1, text: "x", timeoutMs: 300 });
       expect(said).toMatchObject({ end: "ECONNRESET" });
-    }, PATIENCE_MS);
+    }, TIMEOUT_MS);
   });
 
-  it("serves clients of IPv6 through the process, though no replica knows of it", async () => {
+  it("serves IPv6 clients through the ingress process over IPv4 endpoints", async () => {
     const address = "fd77::1";
     for (const [place, own] of [
       ["a", address],
       ["client", "fd77::9"],
     ] as const) {
-      const words = ["dev", "eth0", `${own}/64`];
-      network.run(place, "ip", "addr", "add", ...words, "nodad");
-      cleanup.add(() => network.run(place, "ip", "addr", "del", ...words));
+      const addressArgs = ["dev", "eth0", `${own}/64`];
+      network.run(place, "ip", "addr", "add", ...addressArgs, "nodad");
+      cleanup.add(() => network.run(place, "ip", "addr", "del", ...addressArgs));
     }
     const ingress = await startKernelIngress(network, cleanup);
     const own = { ...localEndpoint("c1", 80), address: ADDRESS.c1, port: 80 };
@@ -287,7 +295,7 @@ describe("the kernel path", () => {
     expect(kernelConnections()).toBe(0);
   });
 
-  it("forgets no connection that is idle, nor one that is half closed, however soon this host would", async () => {
+  it("keeps idle and half-closed connections, however short the host's conntrack timeouts are", async () => {
     const timeouts = ["established", "close_wait", "fin_wait"].map(
       (name) => `nf_conntrack_tcp_timeout_${name}`,
     );
@@ -297,12 +305,12 @@ describe("the kernel path", () => {
         network.run("a", "sysctl", "-qw", `net.netfilter.${name}=${values[index]}`);
     };
     cleanup.add(() => setAll(before));
-    setAll(timeouts.map(() => String(FORGOTTEN_AFTER_S)));
+    setAll(timeouts.map(() => String(CONNTRACK_TIMEOUT_S)));
     for (const place of ["b", "c1"] as const) {
       await network.call(place, "serve", { protocol: "tcp", port: 8_090, name: place, thinkMs: IDLE_MS });
       cleanup.add(() => network.closeServer(place, 8_090));
     }
-    // As another host sends it to a replica of this one: Docker translates, not our own table.
+    // As another host reaches an endpoint on this one: through Docker's DNAT instead of berth's table.
     const docker = ["-t nat", "PREROUTING", "-p tcp --dport 32001 -j DNAT --to-destination 172.30.0.2:8090"];
     const forward = ["-t filter", "FORWARD", "-o br0 -p tcp --dport 8090 -j ACCEPT"];
     for (const [table, chain, rule] of [docker, forward]) {
@@ -333,24 +341,27 @@ describe("the kernel path", () => {
     expect(await finished).toEqual(ports.map(() => ({ text: "thought", isWhole: true })));
   });
 
-  it.each(["kernel", "userspace"])("carries every byte there and back, through the %s path", async (mode) => {
-    for (const place of ["b", "c1"] as const) {
-      await network.call(place, "serveCopies", { port: 8_091 });
-      cleanup.add(() => network.closeServer(place, 8_091));
-    }
-    // The process reaches a replica of its own host through Docker's port; a container's own address does as well.
-    const own = { ...localEndpoint("c1", 8_091), address: ADDRESS.c1, port: 8_091 };
-    const ingress = await startKernelIngress(network, cleanup, { mode });
-    await apply(ingress, publishedListener(8_080, [remoteEndpoint("b", 8_091), own]));
-    for (let connection = 0; connection < 2; connection += 1) {
-      const options = { host: ADDRESS.a, port: 8_080, bytes: TRANSFER_BYTES };
-      const { end, sent, there, back } = await network.call<Copied>("client", "copy", options);
-      expect([end, there, back]).toEqual(["ended", sent, sent]);
-    }
-    if (mode === "kernel") expect(kernelConnections()).toBe(2);
-  });
+  it.each(["kernel", "userspace"])(
+    "forwards every byte in both directions over the %s path",
+    async (mode) => {
+      for (const place of ["b", "c1"] as const) {
+        await network.call(place, "serveCopies", { port: 8_091 });
+        cleanup.add(() => network.closeServer(place, 8_091));
+      }
+      // The ingress process reaches a local endpoint through Docker's port. The container's address works as well.
+      const own = { ...localEndpoint("c1", 8_091), address: ADDRESS.c1, port: 8_091 };
+      const ingress = await startKernelIngress(network, cleanup, { mode });
+      await apply(ingress, publishedListener(8_080, [remoteEndpoint("b", 8_091), own]));
+      for (let connection = 0; connection < 2; connection += 1) {
+        const options = { host: ADDRESS.a, port: 8_080, bytes: TRANSFER_BYTES };
+        const { end, sent, there, back } = await network.call<CopyResult>("client", "copy", options);
+        expect([end, there, back]).toEqual(["ended", sent, sent]);
+      }
+      if (mode === "kernel") expect(kernelConnections()).toBe(2);
+    },
+  );
 
-  it("keeps a client's address with one replica if told so, and agrees with the process on which", async () => {
+  it("source affinity: picks the same endpoint for a client as the ingress process", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
     const endpoints = [B, C, C1, C2];
@@ -365,7 +376,7 @@ describe("the kernel path", () => {
     expect(kernelConnections()).toBe(48);
   });
 
-  it("balances UDP by flow, and moves a flow whose replica vanished", async () => {
+  it("balances UDP by flow, and moves a flow when its endpoint is removed", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const udp = { protocol: "udp" } as const;
     const [b, c, c1] = [remoteEndpoint("b", 53), remoteEndpoint("c", 53), localEndpoint("c1", 53)];
@@ -380,19 +391,19 @@ describe("the kernel path", () => {
     await vi.waitFor(async () => {
       const answer = await network.sendDatagram("client", ADDRESS.a, 5_353, 6_000);
       expect(others.some(({ id }) => answer.startsWith(`${id} `))).toBe(true);
-    }, PATIENCE_MS);
+    }, TIMEOUT_MS);
   });
 
-  it("forgets no connection when somebody flushes all rules, however long ours are away", async () => {
+  it("keeps connections while the ruleset is flushed, before berth restores its table", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B]), publishedListener(8_081, [C1]));
-    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), PATIENCE_MS);
+    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), TIMEOUT_MS);
     for (const connection of [3, 4])
       await network.call("client", "open", { connection, host: ADDRESS.a, port: 8_077 + connection });
     const rules = network.run("a", "iptables-save");
     ingress.process.kill("SIGSTOP");
-    const awaken = (): void => void ingress.process.kill("SIGCONT");
-    cleanup.add(awaken);
+    const resume = (): void => void ingress.process.kill("SIGCONT");
+    cleanup.add(resume);
     network.run("a", "nft", "flush", "ruleset");
     cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
     expect(tables()).not.toMatch(/table ip berth$/m);
@@ -400,11 +411,11 @@ describe("the kernel path", () => {
       const said = await network.call("client", "say", { connection, text: "still" });
       expect(said).toEqual({ text: "still" });
     }
-    awaken();
-    await vi.waitFor(() => expect(tables()).toMatch(/table ip berth$/m), PATIENCE_MS);
+    resume();
+    await vi.waitFor(() => expect(tables()).toMatch(/table ip berth$/m), TIMEOUT_MS);
   });
 
-  it("is back at once when somebody flushes all rules, and serves all the while", async () => {
+  it("serves while the ruleset is flushed, and restores its table at once", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B, C]));
     await network.call("client", "open", { connection: 2, host: ADDRESS.a, port: 8_080 });
@@ -416,23 +427,23 @@ describe("the kernel path", () => {
     }
     await vi.waitFor(
       () => expect(network.run("a", "nft", "list", "tables")).toContain("table ip berth"),
-      NOTICED_MS,
+      NOTIFICATION_MS,
     );
     await vi.waitFor(async () => {
       await network.connectRepeatedly("client", ADDRESS.a, 8_080);
       expect(kernelConnections()).toBeGreaterThan(0);
-    }, PATIENCE_MS);
+    }, TIMEOUT_MS);
     expect(await network.call("client", "say", { connection: 2, text: "alive" })).toEqual({ text: "alive" });
   });
 
   const forwarding = (): string => network.run("a", "iptables", "-S", "FORWARD");
 
-  it("is let through while Docker's chain is not asked, and again when it was emptied", async () => {
+  it("passes the FORWARD chain while Docker's chain is unhooked, and after it was flushed", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [C1]));
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
-    // As Docker does for a moment whenever it makes a network.
-    await vi.waitFor(() => expect(forwarding()).toContain("connmark"), PATIENCE_MS);
+    // As Docker does for a moment whenever it creates a network.
+    await vi.waitFor(() => expect(forwarding()).toContain("connmark"), TIMEOUT_MS);
     network.run("a", "iptables", "-D", "FORWARD", "-j", "DOCKER-USER");
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080, { timeoutMs: 900 }))[0]?.text).toBe(
       `c1 ${CLIENT}`,
@@ -441,12 +452,12 @@ describe("the kernel path", () => {
     network.run("a", "iptables", "-F", "DOCKER-USER");
     await vi.waitFor(
       () => expect(network.run("a", "iptables", "-S", "DOCKER-USER")).toContain("connmark"),
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
   });
 
-  it("balances on when the process is killed; the next one takes over; a retired last one leaves nothing", async () => {
+  it("keeps balancing when the ingress process is killed, until the next one applies its table", async () => {
     const first = await startKernelIngress(network, cleanup);
     await apply(first, publishedListener(8_080, [B, C]));
     first.close();
@@ -461,24 +472,29 @@ describe("the kernel path", () => {
     expect(countAnswers(await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 4 }))).toEqual({
       [`c ${ADDRESS.a}`]: 4,
     });
-    await second.stop(deadline());
+  });
+
+  it("removes its rules when it is stopped", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await apply(ingress, publishedListener(8_080, [B, C]));
+    await ingress.stop(deadline());
     expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
     expect(network.run("a", "iptables", "-S")).not.toContain("connmark");
   });
 
-  it("takes its table along when its data folder is deleted, as by an uninstall", async () => {
+  it("removes its table and exits when its data directory is deleted", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B]));
     ingress.close();
     rmSync(ingress.dataDir, { recursive: true });
     await vi.waitFor(
       () => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth"),
-      PATIENCE_MS,
+      TIMEOUT_MS,
     );
-    await vi.waitFor(() => expect(ingress.process.exitCode).toBe(0), PATIENCE_MS);
+    await vi.waitFor(() => expect(ingress.process.exitCode).toBe(0), TIMEOUT_MS);
   });
 
-  it("stays away where it is forbidden, and says why; a table of an earlier process goes", async () => {
+  it("removes the table of an earlier process in userspace mode", async () => {
     network.nft("table ip berth {\n chain left {\n }\n}\n");
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
     await apply(ingress, publishedListener(8_080, [B]));

@@ -1,4 +1,4 @@
-// Runs inside a network namespace: serves and asks there as told on stdin, one JSON object a line, answers on stdout.
+// Runs inside a network namespace. Reads commands from stdin and writes replies to stdout, one JSON object per line.
 import { createHash, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, createServer } from "node:net";
@@ -10,8 +10,8 @@ const held = [];
 
 const commands = {
   /**
-   * Says its name and the client's address to whoever connects, then echoes. With a time to think, it says "thought"
-   * that long after the client has ended, and ends only then.
+   * Starts a server that sends its name and the client's address, then echoes. With `thinkMs`, it keeps a half-closed
+   * connection open for that time after the client's FIN, then sends "thought" and its own FIN.
    */
   async serve({ protocol, port, name, thinkMs }) {
     if (protocol === "udp") {
@@ -39,7 +39,7 @@ const commands = {
     });
     return {};
   },
-  /** Sends back all that it gets, and then the digest of it, when the client has ended. */
+  /** Starts an echo server that sends the digest of its input after the client's FIN. */
   async serveCopies({ port }) {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const digest = createHash("sha256");
@@ -57,7 +57,7 @@ const commands = {
     servers.set(`tcp/${port}`, () => server.close());
     return {};
   },
-  /** Sends so many bytes to one that serves copies, and ends; the digests of what was sent, of what got there and came back. */
+  /** Sends `bytes` to an echo server with digest. Returns the digests of the bytes sent, received there and echoed. */
   async copy({ host, port, bytes }) {
     const chunk = randomBytes(65_536);
     const [sent, back] = [createHash("sha256"), createHash("sha256")];
@@ -77,7 +77,7 @@ const commands = {
         left -= part.length;
         chunk.writeUInt32LE(left, 0);
         sent.update(part);
-        // Written later, while the chunk changes already.
+        // A copy, because the chunk changes before it is written.
         if (!socket.write(Buffer.from(part))) return;
       }
       socket.end();
@@ -96,7 +96,7 @@ const commands = {
     servers.delete(`${protocol}/${port}`);
     return {};
   },
-  /** So many connections, some at a time; who answered each, and after how long. */
+  /** Opens `count` connections, `parallel` at a time. Returns the first data and the duration of each. */
   async ask({ host, port, count = 1, parallel = 1, timeoutMs = 5_000, from }) {
     const answers = [];
     let started = 0;
@@ -106,7 +106,7 @@ const commands = {
     await Promise.all(Array.from({ length: parallel }, worker));
     return { answers };
   },
-  /** A datagram from a port of ours. */
+  /** Sends a datagram from a given port. Returns the answer. */
   async askUdp({ host, port, fromPort = 0, timeoutMs = 1_000 }) {
     const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
     await new Promise((resolve) => socket.bind(fromPort, resolve));
@@ -119,7 +119,7 @@ const commands = {
     socket.close();
     return { text };
   },
-  /** A connection that stays; `say` writes into it and waits for the echo, `finish` ends it and waits for all that comes. */
+  /** Opens a named connection. `say` sends data and waits for the echo; `finish` sends FIN and waits for the end. */
   async open({ connection, host, port, from }) {
     const socket = connect({ host, port, localAddress: from, allowHalfOpen: true });
     const state = { socket, text: "", end: undefined };
@@ -147,7 +147,7 @@ const commands = {
     await until(() => state.text.length >= before + text.length || state.end !== undefined, timeoutMs);
     return { text: state.text.slice(before), end: state.end };
   },
-  /** So many connections that stay, each of which has been answered; those of the last time are let go of first. */
+  /** Closes the held connections, and opens `count` new ones that have each received data. */
   async hold({ host, port, count, parallel = 100 }) {
     await commands.letGo();
     let opened = 0;
@@ -160,7 +160,7 @@ const commands = {
     await Promise.all(Array.from({ length: parallel }, worker));
     return {};
   },
-  /** Says something on the first so many of them, and waits for the echo, for a while; how often that went well. */
+  /** Exchanges messages on the first `count` held connections for a time. Returns the number of exchanges. */
   async talk({ count, forMs }) {
     const endMs = performance.now() + forMs;
     const talker = async (socket) => {
@@ -191,7 +191,7 @@ const commands = {
     );
     return {};
   },
-  /** `isWhole`: the other side has ended, too, after all that it had to say. */
+  /** Sends FIN and waits for the end. `isWhole` is true when the peer has sent FIN as well. */
   async finish({ connection, timeoutMs = 10_000 }) {
     const state = connections.get(connection);
     const before = state.text.length;
@@ -226,7 +226,7 @@ function openHeld(host, port) {
       socket.on("error", () => {});
       resolve(socket);
     });
-    // Read on, or its end would not be seen.
+    // Keep reading, because an unread socket reports no end.
     socket.on("data", () => {});
   });
 }

@@ -23,7 +23,7 @@ export interface KernelIngress extends TestIngress {
   readonly dataDir: string;
 }
 
-/** The real ingress process on the first host, told through the agent's own client. */
+/** Starts a real ingress process on host "a", and connects the agent's client to it. */
 export async function startKernelIngress(
   network: TestNetwork,
   cleanup: Cleanup,
@@ -45,12 +45,12 @@ export async function startKernelIngress(
   return { ...ingress, process: child, dataDir };
 }
 
-/** A replica on another host, at a port of it. */
+/** An endpoint on another host, reached through a port of that host. */
 export function remoteEndpoint(host: "b" | "c", port: number, id: string = host): IngressEndpoint {
   return { id, node: host, address: ADDRESS[host], port, route: { kind: "forward" } };
 }
 
-/** A replica on the first host. Docker's own port for it is one that nobody serves: it must not be needed. */
+/** An endpoint on host "a". No server listens on its host port, so the kernel must use the container's address. */
 export function localEndpoint(container: "c1" | "c2", port: number): IngressEndpoint {
   const route = { kind: "direct", address: ADDRESS[container], port, subnet: SUBNET } as const;
   return { id: container, node: "a", address: ADDRESS.a, port: 32_000, route };
@@ -72,7 +72,7 @@ export async function apply(ingress: TestIngress, ...listeners: readonly Ingress
   if (errors[0] !== undefined) throw new Error(errors[0].message);
 }
 
-/** How often each text was answered. */
+/** Returns the number of answers by text. */
 export function countAnswers(
   answers: readonly { readonly text: string }[],
 ): Readonly<Record<string, number>> {

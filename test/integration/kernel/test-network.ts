@@ -8,7 +8,7 @@ const PROGRAM = fileURLToPath(new URL("./host-program.mjs", import.meta.url));
 const PREFIX = "berth-k-";
 const NAME = new RegExp(`^${PREFIX}(\\d+)-`);
 
-/** On one LAN: a client and three hosts. The containers are on the first host's bridge, as Docker would make it. */
+/** A client and three hosts on one LAN. The containers are on a bridge of host "a", like Docker's. */
 export const ADDRESS = {
   client: "10.77.0.9",
   a: "10.77.0.1",
@@ -29,13 +29,13 @@ export interface Answer {
   readonly ms: number;
 }
 
-/** Network namespaces with a program in each. Removed by `dispose`, or by the next test when this one is killed. */
+/** Network namespaces, each with a host program. `dispose` removes them, or the next test run if this one is killed. */
 export class TestNetwork {
   readonly #tag = `${PREFIX}${process.pid}-${randomBytes(3).toString("hex")}`;
   readonly #programs = new Map<NamespaceName, HostProgram>();
 
   static async create(): Promise<TestNetwork> {
-    sweepLeftovers();
+    removeLeftoverNamespaces();
     const network = new TestNetwork();
     try {
       network.#build();
@@ -51,19 +51,19 @@ export class TestNetwork {
     return `${this.#tag}-${place}`;
   }
 
-  /** Runs a program there to its end. Throws when it fails. */
+  /** Runs a program in a namespace and returns its output. Throws when it fails. */
   run(place: NamespaceName, ...argv: readonly string[]): string {
     return run("ip", "netns", "exec", this.namespace(place), ...argv);
   }
 
-  /** nft in the first host, told by text. */
+  /** Applies an nft script on host "a". */
   nft(script: string): void {
     execFileSync("ip", ["netns", "exec", this.namespace("a"), "nft", "-f", "-"], { input: script });
   }
 
   call<Reply>(place: NamespaceName, command: string, options: object = {}): Promise<Reply> {
     const program = this.#programs.get(place);
-    if (program === undefined) throw new Error(`nothing runs on ${place}`);
+    if (program === undefined) throw new Error(`no program runs in ${place}`);
     return program.call<Reply>({ command, ...options });
   }
 
@@ -76,7 +76,7 @@ export class TestNetwork {
     await this.call(place, "serve", { protocol, port, name });
   }
 
-  /** Ends a server with its connections: whoever connects then is refused. */
+  /** Closes a server and its connections. Later connections are refused. */
   async closeServer(place: NamespaceName, port: number, protocol: "tcp" | "udp" = "tcp"): Promise<void> {
     await this.call(place, "close", { protocol, port });
   }
@@ -95,12 +95,12 @@ export class TestNetwork {
     return (await this.call<{ text: string }>(place, "askUdp", { host, port, fromPort })).text;
   }
 
-  /** As if its power went: nothing goes in or out. */
+  /** Takes down the host's link, as a power failure does. */
   disconnect(host: (typeof HOSTS)[number]): void {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "down");
   }
 
-  /** What the host asked for in vain it asks for anew when it has something to send, not only when a second is over. */
+  /** Restores the host's link. Flushes its neighbour table, because failed entries would delay packets by a second. */
   reconnect(host: (typeof HOSTS)[number]): void {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "up");
     run("ip", "-n", this.namespace(host), "neigh", "flush", "dev", "eth0");
@@ -113,7 +113,7 @@ export class TestNetwork {
       try {
         run("ip", "netns", "del", this.namespace(place));
       } catch {
-        // It never came to be.
+        // The namespace was not created.
       }
     }
   }
@@ -125,20 +125,20 @@ export class TestNetwork {
     }
     run("ip", "-n", this.namespace("lan"), "link", "add", "lan", "type", "bridge");
     run("ip", "-n", this.namespace("lan"), "link", "set", "lan", "up");
-    for (const host of HOSTS) this.#plug(host, "lan", "lan", `${ADDRESS[host]}/24`);
+    for (const host of HOSTS) this.#connect(host, "lan", "lan", `${ADDRESS[host]}/24`);
     const a = this.namespace("a");
     run("ip", "-n", a, "link", "add", "br0", "type", "bridge");
     run("ip", "-n", a, "addr", "add", "172.30.0.1/16", "dev", "br0");
     run("ip", "-n", a, "link", "set", "br0", "up");
     for (const container of CONTAINERS) {
-      this.#plug(container, "a", "br0", `${ADDRESS[container]}/16`);
+      this.#connect(container, "a", "br0", `${ADDRESS[container]}/16`);
       run("ip", "-n", this.namespace(container), "route", "add", "default", "via", "172.30.0.1");
     }
     this.run("a", "sysctl", "-qw", "net.ipv4.ip_forward=1");
-    this.#actAsDocker();
+    this.#addDockerRules();
   }
 
-  #plug(place: NamespaceName, into: "lan" | "a", bridge: string, address: string): void {
+  #connect(place: NamespaceName, into: "lan" | "a", bridge: string, address: string): void {
     const [here, there] = [this.namespace(place), this.namespace(into)];
     const peer = ["peer", "name", `to-${place}`, "netns", there];
     run("ip", "link", "add", "eth0", "netns", here, "type", "veth", ...peer);
@@ -147,8 +147,8 @@ export class TestNetwork {
     run("ip", "-n", here, "link", "set", "eth0", "up");
   }
 
-  /** The rules that Docker 20.10 to 27 has for a bridge of which no port is published. */
-  #actAsDocker(): void {
+  /** Adds the iptables rules of Docker 20.10 to 27 for a bridge without published ports. */
+  #addDockerRules(): void {
     const rules = [
       "-P FORWARD DROP",
       "-N DOCKER-USER",
@@ -172,6 +172,7 @@ export class TestNetwork {
   }
 }
 
+/** The client of a `host-program.mjs` process. */
 class HostProgram {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, (reply: { error?: string }) => void>();
@@ -217,7 +218,8 @@ class HostProgram {
   }
 }
 
-function sweepLeftovers(): void {
+/** Removes the namespaces of test processes that have ended. */
+function removeLeftoverNamespaces(): void {
   for (const line of run("ip", "netns", "list").split("\n")) {
     const [name = ""] = line.split(" ");
     const owner = NAME.exec(name)?.[1];
@@ -225,7 +227,7 @@ function sweepLeftovers(): void {
     try {
       run("ip", "netns", "del", name);
     } catch {
-      // Another test process was faster.
+      // Another test process removed it first.
     }
   }
 }
