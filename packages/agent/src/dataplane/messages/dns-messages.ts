@@ -6,13 +6,13 @@ import {
   DnsEntry,
   type DnsEndpoint as EndpointMessage,
   type DnsNetwork as NetworkMessage,
+  parseSubnet,
   TrafficSpec_Affinity,
 } from "@berth/proto";
 import type { DnsClient, DnsNetwork, DnsService, DnsTable, DnsTask } from "../dns/dns-table.js";
 
 /** Names of network devices, as Linux allows them. */
 const DEVICE_NAME = /^[\w.-]{1,15}$/;
-const SUBNET = /^[\d.]{7,15}\/\d{1,2}$/;
 
 /**
  * Converts a DNS configuration to the table of the DNS server. Networks are validated, since they open sockets and
@@ -43,7 +43,7 @@ export function formatDnsConfig({ networks, services, clients }: DnsTable): DnsC
 function parseNetwork({ internal, ...network }: NetworkMessage): DnsNetwork {
   const { name, gateway, subnet, bridge } = network;
   if (!isIPv4(gateway)) throw new Error(`network ${name}: ${JSON.stringify(gateway)} is not an IPv4 address`);
-  if (!SUBNET.test(subnet))
+  if (parseSubnet(subnet) === undefined)
     throw new Error(`network ${name}: ${JSON.stringify(subnet)} is not an IPv4 subnet`);
   if (!DEVICE_NAME.test(bridge))
     throw new Error(`network ${name}: ${JSON.stringify(bridge)} is not a device name`);

@@ -7,6 +7,7 @@ import {
   type LocalEndpoint,
   PortSpec_Protocol,
   type PublishedListener,
+  parseSubnet,
   type TrafficSpec,
   TrafficSpec_Affinity,
   TrafficSpec_Balance,
@@ -118,7 +119,10 @@ function parseDirectRoute(container: ContainerAddress | undefined): KernelRoute 
   const { address, port, subnet } = container;
   check(isIPv4(address), `container address ${JSON.stringify(address)} is not an IPv4 address`);
   check(isPort(port), `container port ${port} is not a port`);
-  check(subnet === "" || isSubnet(subnet), `${JSON.stringify(subnet)} is not an IPv4 subnet`);
+  check(
+    subnet === "" || parseSubnet(subnet) !== undefined,
+    `${JSON.stringify(subnet)} is not an IPv4 subnet`,
+  );
   return { kind: "direct", address, port, subnet };
 }
 
@@ -206,9 +210,4 @@ function check(condition: boolean, message: string): void {
 
 function isPort(port: number): boolean {
   return port > 0 && port <= HIGHEST_PORT;
-}
-
-function isSubnet(text: string): boolean {
-  const [, address = "", bits = ""] = /^([\d.]+)\/(\d{1,2})$/.exec(text) ?? [];
-  return isIPv4(address) && Number(bits) <= 32;
 }
