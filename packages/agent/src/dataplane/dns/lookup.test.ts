@@ -33,17 +33,17 @@ const WEB = "10.64.8.2";
 const DB = "10.64.72.2";
 const BLOG = "10.64.136.2";
 
-function service(over: Partial<DnsService> & Pick<DnsService, "service">): DnsService {
-  const networkId = over.networkId ?? "n1";
+function service(fields: Partial<DnsService> & Pick<DnsService, "service">): DnsService {
+  const networkId = fields.networkId ?? "n1";
   return {
-    key: `${networkId}/${over.service}`,
+    key: `${networkId}/${fields.service}`,
     networkId,
     stack: "shop",
-    names: [over.service.replace(/^[^_]*_/, "")],
+    names: [fields.service.replace(/^[^_]*_/, "")],
     vip: "",
     endpoints: [],
     draining: [],
-    ...over,
+    ...fields,
   };
 }
 
@@ -88,7 +88,7 @@ function ask(
 const addressesOf = (answer: Answer): readonly string[] =>
   answer.kind === "addresses" ? [...answer.addresses].sort() : [answer.kind];
 
-describe("lookup()", () => {
+describe("lookup", () => {
   it.each([
     "api",
     "API",
@@ -100,84 +100,86 @@ describe("lookup()", () => {
     "api.shop.internal",
     "api.default.internal",
     "backend.example.com",
-  ])("%s is the virtual IP of the service", (name) => {
+  ])("resolves %s to the service's virtual IP", (name) => {
     expect(ask(name)).toEqual({ kind: "addresses", ttlS: 30, addresses: ["10.64.0.2"] });
   });
 
   it.each(["tasks.api", "tasks.shop_api", "tasks.api.shop", "tasks.api.shop_default.internal"])(
-    "%s is every healthy task",
+    "resolves %s to all healthy tasks",
     (name) => {
       expect(addressesOf(ask(name))).toEqual(["10.64.8.5", "10.64.9.5"]);
     },
   );
 
-  it("names the task of a slot", () => {
+  it("resolves a slot number to the task of the slot", () => {
     expect(addressesOf(ask("2.api"))).toEqual(["10.64.9.5"]);
     expect(addressesOf(ask("2.api.shop"))).toEqual(["10.64.9.5"]);
     expect(ask("3.api")).toEqual({ kind: "unknown" });
   });
 
-  it("gives the tasks where the kernel does not balance the virtual IP, or there is none", () => {
+  it("returns the tasks when the virtual IP is inactive or the service has none", () => {
     expect(addressesOf(ask("api", { isVipActive: false }))).toEqual(["10.64.8.5", "10.64.9.5"]);
     expect(addressesOf(ask("db"))).toEqual(["10.64.72.5"]);
   });
 
-  it("gives an asker the same task first, where its connections shall go to one", () => {
-    const services = TABLE.services.map((one) => (one === API ? { ...API, hasSourceAffinity: true } : one));
+  it("returns the same task first for a client of a service with source affinity", () => {
+    const services = TABLE.services.map((service) =>
+      service === API ? { ...API, hasSourceAffinity: true } : service,
+    );
     const index = new DnsIndex({ ...TABLE, services });
     const firstFor = (from: string, draw: number): string | undefined => {
       const query = { name: "tasks.api", type: "A", from, gateway: DEFAULT.gateway };
       const answer = lookup(index, query, { random: () => draw, isVipActive: () => false });
       return answer.kind === "addresses" ? answer.addresses[0] : undefined;
     };
-    const clients = Array.from({ length: 20 }, (_, at) => `10.64.8.${at + 10}`);
+    const clients = Array.from({ length: 20 }, (_, index) => `10.64.8.${index + 10}`);
     for (const from of clients) expect(firstFor(from, 0.9)).toBe(firstFor(from, 0));
     expect(new Set(clients.map((from) => firstFor(from, 0)))).toEqual(new Set(["10.64.8.5", "10.64.9.5"]));
   });
 
-  it("keeps networks apart", () => {
+  it("resolves only names in the client's networks", () => {
     expect(addressesOf(ask("db", { from: DB }))).toEqual(["10.64.72.5"]);
     expect(ask("api", { from: DB })).toEqual({ kind: "unknown" });
     expect(ask("db.back", { from: BLOG })).toEqual({ kind: "forward", servers: [] });
     expect(addressesOf(ask("api", { from: BLOG }))).toEqual(["10.64.128.2"]);
   });
 
-  it("takes a container that berth did not make for one of the network it asks through", () => {
+  it("treats a foreign container as a member of the network whose gateway it queries", () => {
     expect(addressesOf(ask("api", { from: "10.64.8.99" }))).toEqual(["10.64.0.2"]);
     expect(addressesOf(ask("api", { from: "10.64.8.99", gateway: OTHER.gateway }))).toEqual(["10.64.128.2"]);
     expect(ask("api", { from: "192.0.2.1", gateway: "192.0.2.2" })).toEqual({ kind: "unknown" });
   });
 
-  it("says of a name that is there that it has no such address, never that it is unknown", () => {
+  it("returns an empty answer, not an unknown name, for a record type that a known name does not have", () => {
     expect(ask("api", { type: "AAAA" })).toEqual({ kind: "empty" });
     expect(ask("tasks.api", { type: "MX" })).toEqual({ kind: "empty" });
     expect(ask("idle")).toEqual({ kind: "empty" });
   });
 
-  it("asks others for names of the outside, but not for plain names", () => {
+  it("forwards names with a dot, but not names without one", () => {
     expect(ask("example.com")).toEqual({ kind: "forward", servers: [] });
     expect(ask("example.com", { from: DB })).toEqual({ kind: "forward", servers: ["192.0.2.53"] });
     expect(ask("nosuch")).toEqual({ kind: "unknown" });
     expect(ask("metadata.google.internal")).toEqual({ kind: "forward", servers: [] });
   });
 
-  it("tells who is in internal networks alone of nothing outside", () => {
+  it("forwards nothing for clients that are in internal networks only", () => {
     const index = new DnsIndex({ ...TABLE, networks: [DEFAULT, { ...BACK, isInternal: true }] });
-    const asked = (name: string, from: string, type = "A") =>
+    const lookupInternal = (name: string, from: string, type = "A") =>
       lookup(
         index,
         { name, type, from, gateway: BACK.gateway },
         { random: () => 0, isVipActive: () => true },
       );
-    expect(addressesOf(asked("db", DB))).toEqual(["10.64.72.5"]);
+    expect(addressesOf(lookupInternal("db", DB))).toEqual(["10.64.72.5"]);
     for (const from of [DB, "10.64.72.99"]) {
-      expect(asked("example.com", from)).toEqual({ kind: "unknown" });
-      expect(asked("7.2.0.192.in-addr.arpa", from, "PTR")).toEqual({ kind: "unknown" });
+      expect(lookupInternal("example.com", from)).toEqual({ kind: "unknown" });
+      expect(lookupInternal("7.2.0.192.in-addr.arpa", from, "PTR")).toEqual({ kind: "unknown" });
     }
-    expect(asked("example.com", WEB)).toEqual({ kind: "forward", servers: [] });
+    expect(lookupInternal("example.com", WEB)).toEqual({ kind: "forward", servers: [] });
   });
 
-  it("finds the names of addresses in the asker's networks", () => {
+  it("resolves addresses in the client's networks to names", () => {
     const ptr = (address: string, from = WEB): Answer =>
       ask(`${address.split(".").reverse().join(".")}.in-addr.arpa`, { type: "PTR", from });
     expect(ptr("10.64.0.2")).toMatchObject({ kind: "name", name: "api.shop_default" });
@@ -188,16 +190,21 @@ describe("lookup()", () => {
     expect(ptr("10.64.8.77")).toEqual({ kind: "unknown" });
   });
 
-  it("shuffles without losing any", () => {
+  it("shuffles the addresses and returns all of them", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.ipV4(), { maxLength: 20 }),
         fc.infiniteStream(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })),
         (list, chance) => {
-          const endpoints = list.map((address, at) => ({ id: `t${at}`, nodeId: "h", address, slot: at + 1 }));
-          const index = new DnsIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
+          const endpoints = list.map((address, index) => ({
+            id: `t${index}`,
+            nodeId: "h",
+            address,
+            slot: index + 1,
+          }));
+          const dnsIndex = new DnsIndex({ ...TABLE, services: [{ ...API, vip: "", endpoints }] });
           const options = { random: () => chance.next().value ?? 0, isVipActive: () => true };
-          const answer = lookup(index, { name: "api", type: "A", from: WEB, gateway: "" }, options);
+          const answer = lookup(dnsIndex, { name: "api", type: "A", from: WEB, gateway: "" }, options);
           expect(addressesOf(answer)).toEqual(list.length === 0 ? ["empty"] : [...list].sort());
         },
       ),

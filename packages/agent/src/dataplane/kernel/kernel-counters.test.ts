@@ -15,10 +15,10 @@ const stats = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly ListenerSta
   PORTS.map((port) => ({
     ...{ protocol: "tcp", address: "", port, service: "web", stack: "" },
     ...{ total: 1, active: 1, failed: 0, retried: 0, ejections: 0 },
-    endpoints: endpoints.map((each) => ({ ...each, state: "serving", total: 1, active: 1, failed: 0 })),
+    endpoints: endpoints.map((fields) => ({ ...fields, state: "serving", total: 1, active: 1, failed: 0 })),
     nodes: ["n1", "n2"].map((node) => ({ node, total: 1, failed: 0 })),
   }));
-const counted = (
+const statisticsOf = (
   counts: {
     readonly [Kind in keyof KernelStatistics]?: Readonly<Record<string, number>>;
   },
@@ -28,12 +28,12 @@ const counted = (
 };
 
 describe("KernelCounters", () => {
-  it("adds to what the process counted, once for an endpoint behind two ports", () => {
+  it("adds the kernel's counts to those of the process, once for an endpoint behind two ports", () => {
     const counters = new KernelCounters();
     const element = "10.0.0.2 . tcp . 32768";
     const frontends = { "tcp . 80": 10, "tcp . 81": 4, "tcp . 9999": 5 };
     const all = { sent: { [element]: 14 }, refused: { [element]: 2 }, active: { [element]: 3 } };
-    counters.update(listeners(), counted({ frontends, ...all }));
+    counters.update(listeners(), statisticsOf({ frontends, ...all }));
     const [first, second] = counters.addTo(stats(), listeners());
     expect(first).toMatchObject({
       ...{ total: 9, active: 4, retried: 2 },
@@ -48,8 +48,12 @@ describe("KernelCounters", () => {
 
   it("continues to count when endpoints are removed and when the table is reloaded", () => {
     const counters = new KernelCounters();
-    const look = (endpoints: readonly (typeof ONE)[], door: number, sent: Record<string, number>) => {
-      counters.update(listeners(endpoints), counted({ frontends: { "tcp . 80": door }, sent }));
+    const totalsAfter = (
+      endpoints: readonly (typeof ONE)[],
+      frontend: number,
+      sent: Record<string, number>,
+    ) => {
+      counters.update(listeners(endpoints), statisticsOf({ frontends: { "tcp . 80": frontend }, sent }));
       const [{ total, nodes } = stats()[0] as ListenerStats] = counters.addTo(
         stats(endpoints),
         listeners(endpoints),
@@ -57,30 +61,30 @@ describe("KernelCounters", () => {
       return [total, ...nodes.map((node) => node.total)];
     };
     const [one, two] = ["10.0.0.2 . tcp . 32768", "10.0.0.2 . tcp . 32769"];
-    expect(look([ONE], 10, { [one]: 10 })).toEqual([11, 11, 1]);
-    expect(look([TWO], 16, { [two]: 4 })).toEqual([17, 11, 5]);
-    expect(look([TWO], 2, { [two]: 2 })).toEqual([19, 11, 7]);
+    expect(totalsAfter([ONE], 10, { [one]: 10 })).toEqual([11, 11, 1]);
+    expect(totalsAfter([TWO], 16, { [two]: 4 })).toEqual([17, 11, 5]);
+    expect(totalsAfter([TWO], 2, { [two]: 2 })).toEqual([19, 11, 7]);
   });
 
-  it("takes one that had no answer and comes again for the same connection", () => {
+  it("counts a retransmitted SYN as a retry, not as another connection", () => {
     const counters = new KernelCounters();
     const clients = [80, 80, 9_999].map((port) => ({ address: "10.0.0.1", port }));
     counters.countRetransmitted(clients, listeners());
-    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 } }));
+    counters.update(listeners(), statisticsOf({ frontends: { "tcp . 80": 10 } }));
     expect(counters.addTo(stats(), listeners())).toMatchObject([
       { total: 9, retried: 2 },
       { total: 1, retried: 0 },
     ]);
   });
 
-  it("does not fall when a refusal is seen before the connection that was refused", () => {
+  it("never decreases the total when a refusal is counted before its connection", () => {
     const counters = new KernelCounters();
     const refused = { "10.0.0.2 . tcp . 32768": 3 };
-    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 } }));
+    counters.update(listeners(), statisticsOf({ frontends: { "tcp . 80": 10 } }));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11 });
-    counters.update(listeners(), counted({ frontends: { "tcp . 80": 10 }, refused }));
+    counters.update(listeners(), statisticsOf({ frontends: { "tcp . 80": 10 }, refused }));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 11, retried: 3 });
-    counters.update([], counted({}));
+    counters.update([], statisticsOf({}));
     expect(counters.addTo(stats(), listeners())[0]).toMatchObject({ total: 1, retried: 0 });
   });
 });

@@ -2,28 +2,28 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { TableWatch } from "./table-watch.js";
 
-it("says once why it cannot watch, and has the rules looked at whenever it is started again", async () => {
+it("TableWatch logs a failure of nft once, and reports a table change after each restart", async () => {
   const warnings: unknown[] = [];
-  let looks = 0;
+  let changes = 0;
   const watch = new TableWatch({
     log: { warn: (fields: unknown) => warnings.push(fields) },
-    command: ["sh", "-c", "echo no right to do that >&2; exit 1"],
+    command: ["sh", "-c", "echo permission denied >&2; exit 1"],
     onTableChanged: () => {
-      looks += 1;
+      changes += 1;
     },
     onOtherTableChanged: () => {},
   });
-  await expect.poll(() => looks, { timeout: 3_000 }).toBe(1);
+  await expect.poll(() => changes, { timeout: 3_000 }).toBe(1);
   await sleep(100);
   watch.close();
-  expect(warnings).toEqual([{ reason: "no right to do that" }]);
+  expect(warnings).toEqual([{ reason: "permission denied" }]);
 });
 
-it("only complains where a program cannot even be started", async () => {
+it("TableWatch logs a warning when nft cannot be started", async () => {
   const reasons: string[] = [];
   const watch = new TableWatch({
     log: { warn: ({ reason }: { readonly reason: string }) => reasons.push(reason) },
-    // No program can have such an argument: thrown, as want of memory is.
+    // spawn throws for an argument with a null byte, as it does when memory is short.
     command: ["true", "\0"],
     onTableChanged: () => {},
     onOtherTableChanged: () => {},
@@ -32,26 +32,26 @@ it("only complains where a program cannot even be started", async () => {
   watch.close();
 });
 
-it("tells of what others change, not of berth's own chains", async () => {
+it("TableWatch reports changes by other programs, not of berth's own chains", async () => {
   const notified: string[] = [];
   const lines = [
     "add chain ip berth-vips vip-10.64.0.2",
     "delete chain ip berth tcp/80",
     "add chain ip berth-hooks-7 output { type nat hook output priority 0; }",
   ];
-  const watchOf = (...shown: readonly string[]): TableWatch =>
+  const watchOf = (...output: readonly string[]): TableWatch =>
     new TableWatch({
       log: { warn: () => {} },
-      command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...shown],
+      command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...output],
       onTableChanged: () => notified.push("table"),
       onOtherTableChanged: () => notified.push("docker"),
     });
-  const own = watchOf(...lines);
+  const ownChanges = watchOf(...lines);
   await expect.poll(() => notified).toEqual(["table"]);
   await sleep(50);
   expect(notified).toEqual(["table"]);
-  own.close();
-  const docker = watchOf("delete chain ip filter DOCKER");
+  ownChanges.close();
+  const dockerChanges = watchOf("delete chain ip filter DOCKER");
   await expect.poll(() => notified).toEqual(["table", "docker"]);
-  docker.close();
+  dockerChanges.close();
 });

@@ -45,7 +45,7 @@ const TABLE: DnsTable = {
 
 const VIPS = vipsOf(TABLE);
 
-/** Runs nft scripts one after the other in a network of their own; what they print. */
+/** Runs nft scripts in a temporary network namespace. Returns the resulting ruleset. */
 function inKernel(...scripts: readonly string[]): string {
   const runs = scripts.map((script) => `nft -f - <<'EOF'\n${script}\nEOF\n`).join("");
   const shell = ["--net", "sh", "-ec", `${runs}nft list ruleset`];
@@ -54,42 +54,42 @@ function inKernel(...scripts: readonly string[]): string {
   return stdout;
 }
 
-/** Who stands behind each virtual IP, and the elements of the sets, without numbers and order. */
-function read(ruleset: string): unknown {
+/** Parses the tasks of each virtual IP and the elements of the sets. The result does not depend on numbers and order. */
+function parseRuleset(ruleset: string): unknown {
   const members = new Map<string, string>();
   for (const [, map, elements = ""] of ruleset.matchAll(/map (members\d+) \{[^}]*elements = \{([^}]*)\}/g)) {
     for (const [, number, address] of elements.matchAll(/(\d+) : ([\d.]+)/g))
       members.set(`${map} ${number}`, address ?? "");
   }
-  const behind: Record<string, unknown> = {};
+  const tasksByVip: Record<string, unknown> = {};
   let picked = 0;
   for (const [, vip = "", rules = ""] of ruleset.matchAll(/chain vip-([\d.]+) \{\s([^}]*)\}/g)) {
     const picks = rules.split("\n").flatMap((rule) => {
       const [, mod, offset, map] = /mod (\d+) offset (\d+) map @(\w+)/.exec(rule) ?? [];
       if (map === undefined) return [];
-      const numbers = Array.from({ length: Number(mod) }, (_, at) => Number(offset) + at);
-      return [numbers.map((number) => members.get(`${map} ${memberKey(number)}`) ?? "hole").sort()];
+      const numbers = Array.from({ length: Number(mod) }, (_, index) => Number(offset) + index);
+      return [numbers.map((number) => members.get(`${map} ${memberKey(number)}`) ?? "missing").sort()];
     });
     picked += picks[0]?.length ?? 0;
-    behind[vip] = picks;
+    tasksByVip[vip] = picks;
   }
   const sets = [...ruleset.matchAll(/set (vips|selves) \{[^}]*?elements = \{([^}]*)\}/g)];
   return {
-    behind,
-    strays: members.size - picked,
-    doors: [...ruleset.matchAll(/([\d.]+)(?: counter packets 0 bytes 0)? : jump vip-([\d.]+)/g)]
-      .map(([, ...both]) => both.join())
+    tasksByVip,
+    unusedMembers: members.size - picked,
+    jumps: [...ruleset.matchAll(/([\d.]+)(?: counter packets 0 bytes 0)? : jump vip-([\d.]+)/g)]
+      .map(([, ...addresses]) => addresses.join())
       .sort(),
     sets: sets.map(([, , elements = ""]) =>
       elements
         .split(",")
-        .map((each) => each.trim())
+        .map((element) => element.trim())
         .sort(),
     ),
   };
 }
 
-/** Those of 10.99.0.0/16 are by source. */
+/** Virtual IPs in 10.99.0.0/16 have source affinity. */
 const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips =>
   new Map(
     Object.entries(services).map(([address, tasks]) => {
@@ -100,8 +100,8 @@ const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips 
     }),
   );
 
-describe("virtual IPs", () => {
-  it("are those of services in networks of this host", () => {
+describe("VipRuleset", () => {
+  it("vipsOf returns the virtual IPs of services in networks of this host", () => {
     expect([...VIPS.values()]).toEqual([
       {
         address: "10.64.0.2",
@@ -121,7 +121,7 @@ describe("virtual IPs", () => {
     ]);
   });
 
-  it("go to the task of the client's group, which is the same on every host, where they are to", () => {
+  it("maps clients of a service with source affinity to the same task on every host", () => {
     const script = new VipRuleset().load(VIPS);
     const [rule = ""] = script.match(/add rule ip berth-vips vip-10\.64\.0\.4 .*/) ?? [];
     const [, base, map = ""] =
@@ -133,15 +133,20 @@ describe("virtual IPs", () => {
     }
   });
 
-  it("cost the change of one, whatever their number", () => {
-    const many = Array.from({ length: 500 }, (_, at) => `10.64.${Math.floor(at / 250)}.${1 + (at % 250)}`);
-    const all = Object.fromEntries(many.map((vip, at) => [vip, [`10.65.0.${1 + (at % 250)}`, "10.66.0.1"]]));
+  it("changes only what differs, and first removes the tasks of a lost host", () => {
+    const many = Array.from(
+      { length: 500 },
+      (_, index) => `10.64.${Math.floor(index / 250)}.${1 + (index % 250)}`,
+    );
+    const all = Object.fromEntries(
+      many.map((vip, index) => [vip, [`10.65.0.${1 + (index % 250)}`, "10.66.0.1"]]),
+    );
     const table = new VipRuleset();
     table.load(withTasks(all));
     expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isComplete: true });
     const { script, isComplete } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
     expect([script.split("\n").length < 20, isComplete]).toEqual([true, true]);
-    // A lost host: first all of its tasks, by number, and nothing else.
+    // When a host is lost, the first script removes all of its tasks and changes nothing else.
     const without = Object.fromEntries(Object.entries(all).map(([vip, [task = ""]]) => [vip, [task]]));
     const urgent = table.change(withTasks(without));
     expect(urgent.isComplete).toBe(false);
@@ -149,12 +154,15 @@ describe("virtual IPs", () => {
     expect(urgent.script.match(/\d+(?=,| \})/g)).toHaveLength(499);
   });
 
-  it.skipIf(process.getuid?.() !== 0)("are taken by the kernel, again and again, and away", () => {
-    const table = new VipRuleset();
-    expect(inKernel(table.load(VIPS), table.load(VIPS), table.load(new Map()), DELETE_VIP_TABLES)).toBe("");
-  });
+  it.skipIf(process.getuid?.() !== 0)(
+    "is accepted by the kernel when loaded repeatedly, emptied and deleted",
+    () => {
+      const table = new VipRuleset();
+      expect(inKernel(table.load(VIPS), table.load(VIPS), table.load(new Map()), DELETE_VIP_TABLES)).toBe("");
+    },
+  );
 
-  it.skipIf(process.getuid?.() !== 0)("are the same by changes as by a full load", () => {
+  it.skipIf(process.getuid?.() !== 0)("produces the same ruleset by changes as by a full load", () => {
     const steps: readonly Vips[] = [
       { "10.64.0.2": ["10.64.1.2", "10.64.2.2"], "10.99.0.3": ["10.64.1.3"], "10.64.0.4": [] },
       { "10.64.0.2": ["10.64.2.2"], "10.99.0.3": ["10.64.1.3", "10.64.1.2"], "10.64.0.5": ["10.64.3.2"] },
@@ -169,9 +177,9 @@ describe("virtual IPs", () => {
         scripts.push(change.script);
         isComplete = change.isComplete;
       }
-      const changed = read(inKernel(...scripts));
-      expect(changed).toEqual(read(inKernel(new VipRuleset().load(step))));
-      expect(changed).toMatchObject({ strays: 0, behind: { "10.99.0.3": expect.anything() } });
+      const changed = parseRuleset(inKernel(...scripts));
+      expect(changed).toEqual(parseRuleset(inKernel(new VipRuleset().load(step))));
+      expect(changed).toMatchObject({ unusedMembers: 0, tasksByVip: { "10.99.0.3": expect.anything() } });
     }
   });
 });

@@ -4,45 +4,45 @@ import type { Engine } from "../../engine/engine.js";
 import { ForeignListeners, type OwnPort } from "./foreign-listeners.js";
 import type { Host } from "./host.js";
 
-/** Programs are started by people: telling of them within seconds is soon enough. */
-const LOOK_MS = 3_000;
-/** Volumes come with tasks, of which we hear; others made them otherwise now and then. In looks at the host. */
-const LOOKS_PER_VOLUME_LIST = 5;
-/** The description of a node travels, and is stored, as a whole. */
+/** Users start programs, so the leader needs to know of their ports within seconds. */
+const INTERVAL_MS = 3_000;
+/** Lists volumes less often than ports: most are created by tasks, which call `volumesMayHaveChanged`. */
+const INTERVALS_PER_VOLUME_LIST = 5;
+/** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_VOLUMES = 512;
-/** What Docker calls a volume that nobody gave a name: it goes with its container. */
-const ANONYMOUS = /^[0-9a-f]{64}$/;
+/** Docker's name for a volume without a name. It is removed with its container. */
+const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
 
 export interface HostWatchOptions {
   readonly host: Host;
   readonly engine: Pick<Engine, "volumes">;
-  /** Ports that the ingress and our containers hold. */
+  /** Returns the ports of the ingress process and of berth's containers. */
   readonly ownPorts: () => Iterable<OwnPort>;
   readonly onListeners: (listeners: readonly HostListener[]) => void;
   readonly onVolumes: (volumes: readonly string[]) => void;
-  /** Docker is away, or does not list them. */
+  /** Called when dockerd does not list its volumes. */
   readonly onVolumesUnknown: () => void;
 }
 
-/** Looks every few seconds at what else is on this host: ports that other programs hold, and named volumes. */
+/** Reports, every few seconds, the ports that other programs on this host listen on, and Docker's named volumes. */
 export class HostWatch {
   readonly #options: HostWatchOptions;
-  readonly #foreign = new ForeignListeners();
-  #looksToVolumes = 0;
+  readonly #foreignListeners = new ForeignListeners();
+  #intervalsToVolumeList = 0;
   #wake: () => void = () => {};
 
   constructor(options: HostWatchOptions) {
     this.#options = options;
   }
 
-  /** A task has started, and may have made volumes: they are listed with the next look. */
+  /** Lists the volumes at the next interval. A task that has started may have created some. */
   volumesMayHaveChanged(): void {
-    this.#looksToVolumes = 0;
+    this.#intervalsToVolumeList = 0;
   }
 
-  /** Docker answers again: the host counts as ready once its volumes are known, so they are listed at once. */
+  /** Lists the volumes immediately: the host becomes ready once they are known. */
   engineConnected(): void {
-    this.#looksToVolumes = 0;
+    this.#intervalsToVolumeList = 0;
     this.#wake();
   }
 
@@ -51,28 +51,29 @@ export class HostWatch {
       const pause = new AbortController();
       this.#wake = () => pause.abort();
       signal.addEventListener("abort", this.#wake, { once: true });
-      await this.#look(signal);
-      await sleep(LOOK_MS, undefined, { signal: pause.signal }).catch(() => {});
+      await this.#update(signal);
+      await sleep(INTERVAL_MS, undefined, { signal: pause.signal }).catch(() => {});
       signal.removeEventListener("abort", this.#wake);
     }
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
-    await this.#lookAtListeners();
-    this.#looksToVolumes -= 1;
-    if (this.#looksToVolumes < 0) await this.#listVolumes(signal);
+  async #update(signal: AbortSignal): Promise<void> {
+    await this.#updateListeners();
+    this.#intervalsToVolumeList -= 1;
+    if (this.#intervalsToVolumeList < 0) await this.#updateVolumes(signal);
   }
 
-  async #lookAtListeners(): Promise<void> {
+  async #updateListeners(): Promise<void> {
     const { host, ownPorts, onListeners } = this.#options;
-    onListeners(this.#foreign.update(await host.listeners().catch(() => []), ownPorts()));
+    const listeners = await host.listeners().catch(() => []);
+    onListeners(this.#foreignListeners.update(listeners, ownPorts()));
   }
 
-  async #listVolumes(signal: AbortSignal): Promise<void> {
+  async #updateVolumes(signal: AbortSignal): Promise<void> {
     const { engine, onVolumes, onVolumesUnknown } = this.#options;
-    this.#looksToVolumes = LOOKS_PER_VOLUME_LIST;
+    this.#intervalsToVolumeList = INTERVALS_PER_VOLUME_LIST;
     try {
-      const names = (await engine.volumes({ signal })).filter((name) => !ANONYMOUS.test(name));
+      const names = (await engine.volumes({ signal })).filter((name) => !ANONYMOUS_VOLUME.test(name));
       onVolumes(names.sort().slice(0, MAX_VOLUMES));
     } catch {
       onVolumesUnknown();

@@ -37,7 +37,7 @@ describe("parseSocketLine", () => {
   });
 });
 
-test("readListeners finds a program that listens, by address and port", async () => {
+test("readListeners returns the address and port of a listening socket", async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
@@ -53,13 +53,13 @@ test("readListeners finds a program that listens, by address and port", async ()
   }
 });
 
-test("readListeners finds nothing where the kernel shows nothing", async () => {
+test("readListeners returns none when the files do not exist", async () => {
   expect(await readListeners("/nonexistent")).toEqual([]);
 });
 
 const LISTENER = { protocol: PortSpec_Protocol.TCP, address: "", port: 80 };
 
-test("cachedListeners() reads when the counts changed or are unknown, and at every tenth call", async () => {
+test("cachedListeners reads when the counts changed or are unknown, and at every tenth call", async () => {
   let reads = 0;
   let counted = "TCP: inuse 1";
   const look = cachedListeners({
@@ -83,7 +83,7 @@ test("cachedListeners() reads when the counts changed or are unknown, and at eve
   expect(await readsOf(3)).toBe(3);
 });
 
-test("socketCounts() counts a new listening socket", async () => {
+test("socketCounts counts a new listening socket", async () => {
   const tcpOf = async (): Promise<number> => Number(/TCP: inuse (\d+)/.exec(await socketCounts())?.[1]);
   const sockets = Array.from({ length: 200 }, () => createServer());
   const before = await tcpOf();

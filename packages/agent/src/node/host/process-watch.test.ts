@@ -47,7 +47,7 @@ describe("ProcessWatch", () => {
     expect(ended).toEqual(["c1"]);
   });
 
-  it("reports neither processes of others nor containers whose exit Docker reported", async () => {
+  it("reports neither foreign processes nor containers whose exit dockerd has reported", async () => {
     const foreign = watchWith(false);
     await foreign.check(CONTAINER);
     foreign.alive.clear();

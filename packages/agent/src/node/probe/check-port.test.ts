@@ -4,7 +4,7 @@ import { checkPort } from "./check-port.js";
 
 const { signal } = new AbortController();
 
-test("checkPort() distinguishes an accepted connection from a refused one", async () => {
+test("checkPort distinguishes an accepted connection from a refused one", async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -14,7 +14,7 @@ test("checkPort() distinguishes an accepted connection from a refused one", asyn
   expect(await checkPort("127.0.0.1", address.port, signal)).toBe("refused");
 });
 
-test("checkPort() returns none when the connect fails otherwise, or is aborted", async () => {
+test("checkPort returns none when the connect fails otherwise, or is aborted", async () => {
   // The kernel does not connect a TCP socket to the broadcast address.
   expect(await checkPort("255.255.255.255", 80, signal)).toBe("none");
   expect(await checkPort("127.0.0.1", 80, AbortSignal.abort())).toBe("none");
