@@ -8,29 +8,29 @@ import type { BenchContext } from "./run-bench.js";
 
 const HOSTS = 3;
 
-/** Three Docker hosts on which berth waits for work, and an image that a Swarm may run as well. */
+/** A lab with three Docker hosts and berth, and an image that Docker Swarm can run too. */
 export interface BerthLab extends BenchContext {
   readonly lab: Lab;
   /** Docker of each host. */
   readonly apis: readonly DockerApi[];
-  /** Present on every host, and in a registry that Swarm may ask about it. */
+  /** Present on every host, and in a registry in which Swarm can look up its digest. */
   readonly image: string;
   readonly stacks: BerthStacks;
 }
 
-/** A stage on which a Swarm waits for work, too. */
+/** The same lab with Docker Swarm on its hosts. */
 export interface BerthAndSwarmLab extends BerthLab {
   readonly swarm: Swarm;
 }
 
 export interface StageOptions {
-  /** One letter or so, for the lab's name. */
+  /** Part of the lab's name, one letter. */
   readonly tag: string;
-  /** Servers of berth on so many of the hosts; absent: one on a machine of its own. */
+  /** Number of hosts that run a server. Undefined for one server on a separate machine. */
   readonly servers?: number;
 }
 
-/** Builds an arena for `use` and removes it whatever happens. */
+/** Creates a lab with berth and Swarm for `use`, and removes it afterwards. */
 export function withBerthAndSwarmLab<T>(
   { swarmManagers, ...options }: StageOptions & { readonly swarmManagers: number },
   context: BenchContext,
@@ -46,7 +46,7 @@ export function withBerthAndSwarmLab<T>(
   });
 }
 
-/** Builds a stage for `use` and removes it whatever happens. */
+/** Creates a lab with berth for `use`, and removes it afterwards. */
 export async function withBerthLab<T>(
   { tag, servers }: StageOptions,
   context: BenchContext,

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ControlServiceService, NodeState } from "@berth/proto";
+import { type ControlServiceService, NodeState, TaskState } from "@berth/proto";
 import type { RpcConnection } from "@berth/proto/rpc";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -60,6 +60,16 @@ export class BerthStacks {
   async runningTasks(stack: string, signal: AbortSignal): Promise<number> {
     const { services } = await this.#control.calls.listServices({ stack }, { signal });
     return services.reduce((sum, service) => sum + service.running, 0);
+  }
+
+  /** Returns the failures of the stack's tasks that placement counts against their nodes. */
+  async countedFailures(stack: string, signal: AbortSignal): Promise<readonly string[]> {
+    const { tasks } = await this.#control.calls.listTasks({ stack, service: "", node: "" }, { signal });
+    return tasks.flatMap(({ id, nodeId, status }) => {
+      const { state = TaskState.UNSPECIFIED, stoppedExternally, message } = status ?? {};
+      const isFailure = state === TaskState.FAILED || state === TaskState.REJECTED;
+      return isFailure && stoppedExternally !== true ? [`task ${id} on ${nodeId}: ${message}`] : [];
+    });
   }
 
   /** Waits until every host of the lab is a ready node. */

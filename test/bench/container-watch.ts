@@ -13,21 +13,21 @@ export interface WaitLimits {
 }
 
 export interface ContainerWatch {
-  /** Running containers on all watched hosts, now. */
+  /** Returns the number of running containers on all watched hosts. */
   readonly count: () => number;
-  /** When each container started while the watch was on, in milliseconds since the epoch, in order. */
+  /** Returns the start times of containers since the watch began, in milliseconds since the epoch, in order. */
   readonly startsMs: () => readonly number[];
   /**
-   * Waits for `count` running containers, and makes sure by asking the daemons for their lists.
-   * Resolves with the time, in milliseconds since the epoch, at which that many ran for the first time.
+   * Waits for `count` running containers, and confirms the number with the daemons' lists.
+   * Resolves with the time at which that many ran first, in milliseconds since the epoch.
    */
   readonly reach: (count: number, limits: WaitLimits) => Promise<number>;
   readonly close: () => void;
 }
 
 /**
- * Counts running containers that carry a label, by the events of the daemons themselves: exact to the millisecond,
- * and without the load that polling lists would put on the daemons that are being measured.
+ * Counts running containers with a label from the events of the daemons. This is exact to the millisecond, and avoids the
+ * load that polling would put on the daemons.
  */
 export async function watchContainers(apis: readonly DockerApi[], label: string): Promise<ContainerWatch> {
   const closed = new AbortController();
@@ -66,7 +66,7 @@ export async function watchContainers(apis: readonly DockerApi[], label: string)
   };
 }
 
-/** Waits until no container with the label is left, stopped ones included. */
+/** Waits until no container with the label is left, including stopped ones. */
 export async function waitUntilGone(
   apis: readonly DockerApi[],
   label: string,
@@ -79,10 +79,10 @@ export async function waitUntilGone(
     );
     return lists.flat().length === 0;
   };
-  await waitUntil(gone, { what: `the containers with ${label} to be gone`, ...limits });
+  await waitUntil(gone, { what: `the containers with ${label} to be removed`, ...limits });
 }
 
-/** Removes every container with the label, whatever it does. */
+/** Removes every container with the label, including running ones. */
 export async function removeAll(
   apis: readonly DockerApi[],
   label: string,
@@ -96,7 +96,7 @@ export async function removeAll(
   }
 }
 
-/** Waits until exactly so many containers with the label run. */
+/** Waits until exactly `count` containers with the label run. */
 export async function waitUntilRunning(
   apis: readonly DockerApi[],
   label: string,
@@ -116,7 +116,7 @@ async function runningIds(api: DockerApi, label: string): Promise<string[]> {
   return list.map(({ Id }) => Id);
 }
 
-/** Until the watch is closed or the host is gone: both end the stream with an error that says nothing new. */
+/** Follows the events until the watch is closed or the host is lost. Both end the stream with an error. */
 function follow(events: AsyncIterable<ContainerEvent>, apply: (event: ContainerEvent) => void): void {
   const read = async (): Promise<void> => {
     for await (const event of events) apply(event);

@@ -2,7 +2,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { createInterface } from "node:readline";
 
 const API_VERSION = "v1.41";
-/** Sixteen starts at once on a busy disk take some seconds each. */
+/** Sixteen concurrent starts on a busy disk take some seconds each. */
 const CALL_TIMEOUT_MS = 60_000;
 const MAX_SOCKETS = 32;
 
@@ -11,7 +11,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Docker's HTTP API over one daemon's socket, without any layer that could cost time. */
+/** A minimal client of Docker's HTTP API, so that the client costs little time. */
 export class DockerApi {
   readonly socketPath: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS });
@@ -36,7 +36,7 @@ export class DockerApi {
     return this.call<T>("GET", path, { signal });
   }
 
-  /** The lines of an answer that does not end, parsed. Resolves when the daemon has begun to answer. */
+  /** Returns the parsed lines of a streaming reply. Resolves when the reply begins. */
   async stream<T>(path: string, signal: AbortSignal): Promise<AsyncIterable<T>> {
     const response = await this.#send({ method: "GET", path, payload: undefined, signal });
     return parseLines<T>(response);
@@ -72,7 +72,7 @@ export class DockerApi {
   }
 }
 
-/** `?filters=…` as every list of the API takes it. */
+/** Returns the `filters=…` parameter of Docker's list requests. */
 export function filters(by: Readonly<Record<string, readonly string[]>>): string {
   return `filters=${encodeURIComponent(JSON.stringify(by))}`;
 }

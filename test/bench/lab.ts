@@ -5,21 +5,21 @@ import { REPO_ROOT } from "../../deploy/lab/paths.js";
 import type { BenchContext } from "./run-bench.js";
 
 const HELLO_SOURCE = join(REPO_ROOT, "deploy/images/hello");
-/** Where a lab's addresses are: its registry speaks plain HTTP. */
+/** The addresses of labs, whose registry uses plain HTTP. */
 const LAB_NETWORK = "10.0.0.0/8";
 
 export interface BenchLabOptions {
-  /** One letter or so: labs' names are short. */
+  /** Part of the lab's name, one letter: names of labs are short. */
   readonly tag: string;
   readonly hosts: number;
   readonly berth: boolean;
-  /** On so many of the hosts; absent: one on a machine of its own. */
+  /** Number of hosts that run a server. Undefined for one server on a separate machine. */
   readonly servers?: number | undefined;
 }
 
 /**
- * Brings a lab up for `use`, and takes it down whatever happens. Its name makes it a test lab: should the benchmark
- * be killed, the next lab on this machine removes it.
+ * Creates a lab for `use` and removes it afterwards. Its name marks it as a test lab: if the benchmark is killed, the next
+ * lab on this machine removes it.
  */
 export async function withBenchLab<T>(
   { tag, hosts, berth, servers }: BenchLabOptions,
@@ -37,7 +37,7 @@ export async function withBenchLab<T>(
   }
 }
 
-/** The image of all replicas, of berth's and of its peers': a static busybox that serves one page on port 80. */
+/** Loads the image of all replicas: a static busybox that serves one page on port 80. */
 export async function loadHello(lab: Lab, tag: string): Promise<void> {
   await lab.loadImage(HELLO_SOURCE, tag);
 }

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const SAMPLE_MS = 500;
-/** A machine that does other work as well is never quiet: measure anyway. */
+/** A machine with other work is never idle: the measurement starts anyway. */
 const GIVE_UP_MS = 15_000;
 const QUIET_BUSY_SHARE = 0.1;
 
-/** Waits until the last measurement's aftermath (exits, disk flushes, garbage) no longer needs the processors. */
+/** Waits until the machine is idle: exits, disk flushes and garbage collection of the last measurement are over. */
 export async function waitUntilIdle(signal: AbortSignal, giveUpMs = GIVE_UP_MS): Promise<void> {
   const deadline = performance.now() + giveUpMs;
   let before = cpuTimes();
@@ -18,7 +18,7 @@ export async function waitUntilIdle(signal: AbortSignal, giveUpMs = GIVE_UP_MS):
   }
 }
 
-/** Clock ticks of all processors since boot. */
+/** Returns the clock ticks of all processors since boot. */
 function cpuTimes(): { busy: number; total: number } {
   const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n");
   const ticks = line.trim().split(/\s+/).slice(1).map(Number);

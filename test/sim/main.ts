@@ -7,14 +7,14 @@ const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--for SECONDS] [--j
        npm run sim -- --seed N [--trace] [--shrink]
        npm run sim -- --mutants [NAME...] [--seeds N] [--json FILE]
 
-  --seeds N    live through N histories (default 1000), from seed --from (default 1) on
-  --for N      begin no more after N seconds
-  --jobs N     processes to share them (default 2)
-  --json FILE  write the figures to a file
-  --seed N     one history, with what went wrong in it
-  --trace      print all that happened in it
-  --shrink     leave out of a failing history what does not matter
-  --mutants    plant each known bug and show which promise catches it`;
+  --seeds N    simulate N histories (default 1000), starting with seed --from (default 1)
+  --for N      start no more histories after N seconds
+  --jobs N     number of processes (default 2)
+  --json FILE  write the results to a file
+  --seed N     simulate one history and show its violations
+  --trace      print the whole trace
+  --shrink     remove events that a failing history does not need
+  --mutants    plant known bugs, one at a time, and show which rule detects each`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -33,7 +33,7 @@ const { values, positionals } = parseArgs({
 });
 
 const range = { from: Number(values.from), count: Number(values.seeds), jobs: Number(values.jobs) };
-// What is to be removed at the end is, also then.
+// Exit handlers remove temporary files.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 if (values.help) console.log(USAGE);
 else if (values.seed !== undefined) {

@@ -2,23 +2,23 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { replaceIngress } from "./replace-ingress.js";
 import type { ServingStack } from "./serving-stack.js";
 
-/** Something that happens to a stack that serves. */
+/** A disruption of a stack that serves requests. */
 export interface Disruption {
   readonly name: string;
   readonly what: string;
   /**
-   * Something dies without a word. Requests that were inside it at that moment nobody can save; they are counted apart.
+   * Something is killed without notice. Requests in flight on it cannot be saved and are counted separately.
    */
   readonly severs?: true;
-  /** Makes it happen, and waits until all of it has. */
+  /** Causes the disruption, and waits until its effects are over. */
   readonly happen: (stack: ServingStack) => Promise<void>;
-  /** Puts right what stays broken, while nobody asks anything. */
+  /** Repairs what stays broken, without load. */
   readonly restore?: (stack: ServingStack) => Promise<void>;
 }
 
-/** For what follows a fault: a verdict, replacements, and the tables that they are in. */
+/** Time for the effects of a fault: detection, replacements and new tables. */
 const AFTERMATH_MS = 4_000;
-/** An agent that comes back finds its ingress, its leader and what has changed. */
+/** How long an agent is down. */
 const AGENT_AWAY_MS = 3_000;
 const DOCKER_AWAY_MS = 2_000;
 
@@ -27,7 +27,7 @@ const SMALL = 2;
 /** A disruption that kills something, and the one that uses the control protocol of the ingress process. */
 export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
 
-/** In this order: what costs a host most comes last. */
+/** In this order: the disruptions that affect a host most come last. */
 export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "task_killed",
@@ -36,7 +36,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     happen: async (stack) => {
       const { host, api, id } = await stack.someReplica();
       const { State } = await api.get<{ State: { Pid: number } }>(`/containers/${id}/json`);
-      // A kill returns before the process has ended: what came in between was inside what died.
+      // A kill returns before the process has exited. Requests that arrive in between are in flight on it.
       await host.exec([
         "sh",
         "-c",
@@ -48,7 +48,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "docker_kill",
-    what: "somebody kills a replica's container",
+    what: "a replica's container is killed over the Docker API",
     severs: true,
     happen: async (stack) => {
       const { api, id } = await stack.someReplica();
@@ -87,7 +87,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "agent_killed",
-    what: "the agent of a host that is asked is killed, and started again",
+    what: "the agent of an entry host is killed and started again",
     happen: async (stack) => {
       await stack.entryHost.killProcess("agent");
       await sleep(AGENT_AWAY_MS);
@@ -97,7 +97,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "agent_upgraded",
-    what: "agent and ingress of a host that is asked are replaced by another release's",
+    what: "agent and ingress process of an entry host are replaced by another release",
     happen: async (stack) => {
       await stack.entryHost.killProcess("agent", "SIGTERM");
       await stack.waitUntilEnded("agent");
@@ -109,7 +109,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "dockerd_restarted",
-    what: "Docker of a host that is asked is stopped, with its containers, and started again",
+    what: "Docker of an entry host is stopped with its containers, and started again",
     severs: true,
     happen: async (stack) => {
       await stopDocker(stack);
@@ -121,7 +121,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "server_gone",
-    what: "the control plane is gone for a while",
+    what: "the control plane is down for a while",
     happen: async (stack) => {
       for (const server of stack.servers) await server.kill("server");
       await sleep(stack.serverGoneMs);
@@ -132,12 +132,12 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "nft_flush",
-    what: "somebody flushes the packet filter of a host that is asked",
+    what: "the packet filter of an entry host is flushed",
     happen: async (stack) => {
       await stack.entryHost.exec(["nft", "flush", "ruleset"]);
       await stack.settle(AFTERMATH_MS);
     },
-    // Docker makes its own rules when it starts, and without them it starts nothing that has a port.
+    // Docker creates its rules when it starts. Without them it cannot publish ports.
     restore: async (stack) => {
       await stopDocker(stack);
       await stack.entryHost.startDockerd();
@@ -145,7 +145,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "cable",
-    what: "a host's cable is pulled, and plugged in again",
+    what: "a host's cable is pulled and plugged in again",
     severs: true,
     happen: async (stack) => {
       await stack.workerHost.partition();
@@ -160,7 +160,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     what: "a host loses power",
     severs: true,
     happen: async (stack) => {
-      await stack.workerHost.partition(); // a power cut begins with it, too: apart, the moment is known
+      await stack.workerHost.partition(); // separate from the power cut, so that the time is known
       stack.markSevered();
       await stack.workerHost.kill();
       await stack.settle(AFTERMATH_MS);
@@ -176,12 +176,12 @@ async function stopDocker(stack: ServingStack): Promise<void> {
   await stack.waitUntilEnded("dockerd");
 }
 
-/** Those named in `list`, all when there is none. @throws Error that names those there are */
+/** Parses a comma-separated list; all without a list. @throws Error with the valid names */
 export function parseDisruptions(list: string | undefined): readonly Disruption[] {
   if (list === undefined) return DISRUPTIONS;
   return list.split(",").map((name) => {
     const found = DISRUPTIONS.find((event) => event.name === name.trim());
     if (found !== undefined) return found;
-    throw new Error(`there is no event "${name}": ${DISRUPTIONS.map((event) => event.name).join(", ")}`);
+    throw new Error(`unknown event "${name}": ${DISRUPTIONS.map((event) => event.name).join(", ")}`);
   });
 }

@@ -7,38 +7,38 @@ import { berthLabel } from "../berth-stack.js";
 import { type DockerApi, filters } from "../docker-api.js";
 
 const STACK = "bench";
-/** Where every host answers. */
+/** The published port. */
 export const PORT = 18_080;
 const SETTLED_TIMEOUT_MS = 120_000;
 const REBALANCE_EVERY_MS = 1_000;
 const PROCESS_TIMEOUT_MS = 30_000;
 
-/** A stack that serves on three hosts, and what can be done to it. */
+/** A stack that serves requests on three hosts, with the operations that disruptions need. */
 export class ServingStack {
   readonly service = `${STACK}_web`;
   readonly replicas: number;
   readonly serverGoneMs: number;
   readonly #image: string;
-  readonly #stage: BerthLab;
-  /** When something died, in milliseconds since the epoch. */
+  readonly #berthLab: BerthLab;
+  /** When something was killed, in milliseconds since the epoch. */
   #severedAtMs = 0;
 
   constructor(
-    stage: BerthLab,
+    berthLab: BerthLab,
     options: { readonly image: string; readonly replicas: number; readonly serverGoneMs: number },
   ) {
-    this.#stage = stage;
+    this.#berthLab = berthLab;
     this.#image = options.image;
     this.replicas = options.replicas;
     this.serverGoneMs = options.serverGoneMs;
   }
 
-  /** A host that clients ask, to which things happen that leave it on the network. */
+  /** A host that clients send requests to. Disruptions leave it on the network. */
   get entryHost(): LabHost {
     return this.#host(1);
   }
 
-  /** A host that no client asks, to which the worst happens. */
+  /** A host that clients do not send requests to. It may lose its network or power. */
   get workerHost(): LabHost {
     return this.#host(2);
   }
@@ -48,10 +48,10 @@ export class ServingStack {
   }
 
   get servers(): readonly LabServer[] {
-    return this.#stage.lab.servers;
+    return this.#berthLab.lab.servers;
   }
 
-  /** Requests sent until now may have been inside what has just died. */
+  /** Requests sent until then may have been in flight on what was killed. */
   get severedAtMs(): number {
     return this.#severedAtMs;
   }
@@ -64,23 +64,23 @@ export class ServingStack {
     this.#severedAtMs = 0;
   }
 
-  /** Anew for each path, whatever was there. */
+  /** Deploys the stack, after removing an earlier one. */
   async deploy(): Promise<void> {
-    const { stacks, signal } = this.#stage;
+    const { stacks, signal } = this.#berthLab;
     if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
     const web = { image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] };
     await stacks.deploy(STACK, { web }, signal);
   }
 
   async berth(...args: readonly string[]): Promise<void> {
-    const { lab, signal } = this.#stage;
+    const { lab, signal } = this.#berthLab;
     const { code, stdout, stderr } = await lab.berth(args, { signal });
     if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
   }
 
-  /** Waits, and then until all replicas run. */
+  /** Waits for a time, and then until all replicas run. */
   async settle(afterMs: number): Promise<void> {
-    const { stacks, signal } = this.#stage;
+    const { stacks, signal } = this.#berthLab;
     await sleep(afterMs, undefined, { signal });
     await waitUntil(async () => (await stacks.runningTasks(STACK, signal)) === this.replicas, {
       what: `${this.replicas} running replicas`,
@@ -89,32 +89,31 @@ export class ServingStack {
     });
   }
 
-  /** Until every host has its share again: what happens to a host without replicas would show nothing. */
+  /**
+   * Waits until every host has its share of replicas: a disruption of a host without replicas shows nothing.
+   * @throws Error that lists the failures for which placement may avoid a host
+   */
   async spreadReplicas(): Promise<void> {
-    const { apis, signal } = this.#stage;
-    await waitUntil(
-      async () => {
-        const counts = await Promise.all(apis.map(async (api) => (await replicasOn(api)).length));
-        const isSpread = counts.every((count) => count >= Math.floor(this.replicas / counts.length));
-        if (isSpread) return true;
-        await this.berth("rebalance");
-        await sleep(REBALANCE_EVERY_MS, undefined, { signal });
-        return false;
-      },
-      {
-        what: "replicas on every host",
-        timeoutMs: SETTLED_TIMEOUT_MS,
-
-        signal,
-      },
-    );
+    const { apis, stacks, signal } = this.#berthLab;
+    const isSpread = async (): Promise<boolean> => {
+      const counts = await Promise.all(apis.map(async (api) => (await replicasOn(api)).length));
+      if (counts.every((count) => count >= Math.floor(this.replicas / counts.length))) return true;
+      await this.berth("rebalance");
+      await sleep(REBALANCE_EVERY_MS, undefined, { signal });
+      return false;
+    };
+    const options = { what: "replicas on every host", timeoutMs: SETTLED_TIMEOUT_MS, signal };
+    await waitUntil(isSpread, options).catch(async (error: unknown) => {
+      const failures = await stacks.countedFailures(STACK, signal);
+      throw new Error(`${String(error)}; counted failures: ${failures.join("; ") || "none"}`);
+    });
     await this.settle(0);
   }
 
-  /** A replica on the host that is asked. */
+  /** Returns a replica on the entry host. */
   async someReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
     const host = this.entryHost;
-    const api = this.#stage.apis[this.#stage.lab.hosts.indexOf(host)];
+    const api = this.#berthLab.apis[this.#berthLab.lab.hosts.indexOf(host)];
     const [first] = api === undefined ? [] : await replicasOn(api);
     if (api === undefined || first === undefined) throw new Error(`${host.name} runs no replica`);
     return { host, api, id: first.Id };
@@ -124,12 +123,12 @@ export class ServingStack {
     await waitUntil(() => this.entryHost.processes(which).length === 0, {
       what: `the ${which} of ${this.entryHost.name} to end`,
       timeoutMs: PROCESS_TIMEOUT_MS,
-      signal: this.#stage.signal,
+      signal: this.#berthLab.signal,
     });
   }
 
   #host(index: number): LabHost {
-    const host = this.#stage.lab.hosts[index];
+    const host = this.#berthLab.lab.hosts[index];
     if (host === undefined) throw new Error("the lab has too few hosts");
     return host;
   }

@@ -22,29 +22,29 @@ const REQUEST_TIMEOUT_MS = 2_000;
 const MARGIN_MS = 1_000;
 const RUNNING_TIMEOUT_MS = 120_000;
 const REPLY_TIMEOUT_MS = 30_000;
-/** For what the machine still does of its own after a deployment. */
+/** Longest wait for the machine to become idle after a deployment. */
 export const QUIET_TIMEOUT_MS = 3_000;
 
-/** What one run of one scenario came to. */
+/** The result of one scenario in one run. */
 export interface BerthRun {
   readonly scenario: Scenario["name"];
-  /** Undefined where nothing was lost. */
+  /** Undefined when no host was lost. */
   readonly times: LossTimes | undefined;
-  /** Replicas started although nothing was lost, or beyond those that were. */
+  /** Replicas that were started in addition to the replacements of lost ones. */
   readonly wrongStarts: number;
-  /** Everything asked of the published port, from before the fault until after it. */
+  /** Requests to the published port, from before the fault until after it. */
   readonly requests: readonly RequestResult[];
-  /** Requests sent later must all be answered: the time of the cut, or 0. */
+  /** The time of the loss, or 0. Requests sent later must all be answered. */
   readonly severedAtMs: number;
 }
 
-/** Does to a stack what the scenario says while it serves. Stack and hosts stay as the fault left them. */
+/** Runs a scenario while the stack serves requests. Stack and hosts are left as they are after the fault. */
 export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<BerthRun> {
   const { lab, signal } = stage;
   const leader = await lab.leaderHost();
   const victim = victimOf(scenario, lab.hosts, leader);
   await deployOnto(stage, scenario, victim);
-  // In a scare the host itself is asked: what serves there must go on.
+  // In a false alarm, requests go to the affected host itself.
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
   await waitUntilAllAnswer(target, signal);
@@ -90,11 +90,11 @@ async function deployOnto(
   }
 }
 
-/** The leader's host, or the last of the others. */
+/** Returns the leader's host, or the last of the others. */
 function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost | undefined): LabHost {
   const victim =
     scenario.kind === "loss" && scenario.onLeader ? leader : hosts.findLast((host) => host !== leader);
-  if (victim === undefined) throw new Error(`no host to lose: ${leader?.name ?? "nobody"} leads`);
+  if (victim === undefined) throw new Error(`no host to lose: the leader is ${leader?.name ?? "unknown"}`);
   return victim;
 }
 

@@ -4,7 +4,7 @@ import type { BerthRun } from "./berth-runs.js";
 import type { LossTimes } from "./lose-host.js";
 import type { HostLoss, Scenario } from "./scenarios.js";
 
-/** Seconds until everything runs again: what the project promises. */
+/** Goals for the seconds until everything runs again. */
 const GOALS_S: Readonly<Record<HostLoss["name"], number | undefined>> = { worker: 2, cable: 2, leader: 5 };
 
 export interface Results {
@@ -57,7 +57,7 @@ function ratioOf({ berth, swarm }: Results): Figure[] {
   ];
 }
 
-/** Replicas that were started although the ones that run were well: all of a run's scenarios together. */
+/** Replicas that were started although none was lost, in all scenarios of a run. */
 function falseDeaths({ berth, scenarios }: Results): Figure {
   const perScenario = scenarios.map(({ name }) => berth.filter(({ scenario }) => scenario === name));
   const runs = (perScenario[0] ?? []).map((_, index) =>

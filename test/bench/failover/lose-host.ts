@@ -3,36 +3,36 @@ import { watchContainers } from "../container-watch.js";
 import type { DockerApi } from "../docker-api.js";
 import type { HostLoss } from "./scenarios.js";
 
-/** Swarm needs 17 s, 48 s when its leader went too. */
+/** Swarm needs 17 s, or 48 s when its leader is lost too. */
 const REPLACED_TIMEOUT_MS = 150_000;
 
 export interface LossTimes {
-  /** By when nothing could leave or reach the host any more, in milliseconds since the epoch. */
+  /** When the host was off the network, in milliseconds since the epoch. */
   readonly cutByMs: number;
-  /** From the cut to the first replacement: how long the loss took to be noticed and acted on. */
+  /** From the loss to the start of the first replacement. */
   readonly firstReplacementS: number;
-  /** From the cut to as many containers on the surviving hosts as there were on all. */
+  /** From the loss until the remaining hosts run as many containers as all hosts did before. */
   readonly allReplacedS: number;
 }
 
 export interface LoseHostOptions {
   readonly loss: HostLoss;
   readonly victim: LabHost;
-  /** Docker of the hosts that stay. */
+  /** Docker of the remaining hosts. */
   readonly survivors: readonly DockerApi[];
   readonly label: string;
   readonly replicas: number;
   readonly signal: AbortSignal;
 }
 
-/** Takes a host away, and times its replicas' return on the others by what their daemons run. */
+/** Takes a host off the network, and measures when its replicas run on the others, as their daemons report. */
 export async function loseHost(options: LoseHostOptions): Promise<LossTimes> {
   const { loss, victim, survivors, label, replicas, signal } = options;
   const watch = await watchContainers(survivors, label);
   try {
     if (watch.count() === replicas) throw new Error(`${victim.name} runs none of the replicas`);
     const cutFromMs = Date.now();
-    await victim.partition(); // a power cut begins with it, too: apart, the moment is known
+    await victim.partition(); // separate from the power cut, so that the time is known
     const cutByMs = Date.now();
     await loss.finish(victim);
     const atMs = await watch.reach(replicas, { timeoutMs: REPLACED_TIMEOUT_MS, signal });

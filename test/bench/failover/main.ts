@@ -56,7 +56,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   });
 }
 
-/** Gives back what was taken, and waits until all of it takes part again. */
+/** Restores all hosts and waits until they are ready. */
 async function restore({ lab, stacks, signal }: BerthLab): Promise<void> {
   await Promise.all(
     lab.hosts.map(async (host) => {

@@ -1,17 +1,17 @@
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 
-/** A fault in which a host's replicas are lost, or cannot be reached any more: they must run elsewhere soon. */
+/** A fault that makes a host's replicas unavailable: they have to be replaced on other hosts. */
 export interface HostLoss {
   readonly kind: "loss";
   readonly name: "worker" | "cable" | "leader";
   readonly what: string;
-  /** Whether it befalls the host of the leader. */
+  /** Whether it affects the leader's host. */
   readonly onLeader: boolean;
-  /** What is left to do once the host is off the network. */
+  /** Completes the fault once the host is off the network. */
   readonly finish: (host: LabHost) => Promise<void>;
 }
 
-/** A fault in which no replica is lost: none may be started anywhere. */
+/** A fault without the loss of a replica: no replacement may be started. */
 export interface FalseAlarm {
   readonly kind: "scare";
   readonly name: "agent_killed" | "agent_paused" | "core_busy";
@@ -19,7 +19,7 @@ export interface FalseAlarm {
   readonly begin: (host: LabHost) => Promise<void>;
   readonly lastsMs: number;
   readonly end: (host: LabHost) => Promise<void>;
-  /** How long a wrong conclusion may take to show. */
+  /** How long to wait for wrong replacements. */
   readonly aftermathMs: number;
 }
 
@@ -54,7 +54,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "agent_killed",
     what: "an agent's process is killed, and started again",
     begin: (host) => host.killProcess("agent"),
-    // Longer than any silence of an agent that could be taken for its host's death, and a container's start.
+    // Longer than an agent has to be silent before its node is marked down, plus the start of a container.
     lastsMs: 6_500,
     end: (host) => host.startAgent(),
     aftermathMs: 1_000,
@@ -74,7 +74,7 @@ export const SCENARIOS: readonly Scenario[] = [
     what: `a core is busy for ${BUSY_SECONDS} s`,
     begin: async (host) => {
       const spin = ["timeout", String(BUSY_SECONDS), "sh", "-c", "while :; do :; done"];
-      // Ends by itself, with the lab at the latest.
+      // Exits by itself, at the latest with the lab.
       void host.exec(spin, { timeoutMs: (BUSY_SECONDS + 10) * 1_000 }).catch(() => {});
     },
     lastsMs: BUSY_SECONDS * 1_000,
@@ -83,13 +83,13 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** Those named in `list`, all when there is none. @throws Error that names those there are */
+/** Parses a comma-separated list; all without a list. @throws Error with the valid names */
 export function parseScenarios(list: string | undefined): readonly Scenario[] {
   if (list === undefined) return SCENARIOS;
   return list.split(",").map((name) => {
     const found = SCENARIOS.find((scenario) => scenario.name === name.trim());
     if (found !== undefined) return found;
     const names = SCENARIOS.map((scenario) => scenario.name).join(", ");
-    throw new Error(`there is no scenario "${name}": ${names}`);
+    throw new Error(`unknown scenario "${name}": ${names}`);
   });
 }

@@ -13,8 +13,8 @@ const RUNNING_TIMEOUT_MS = 120_000;
 const MAX_ATTEMPTS = 3;
 
 /**
- * A service of a Swarm loses one of its hosts, its leader's or another. The Swarm is made for this one loss and disbanded
- * after it: neither its other losses nor berth's are to be slowed by what it has to recover from. The host stays as it is.
+ * Measures the loss of a host on Docker Swarm. The swarm is created for this loss and removed after it, so that neither
+ * its recovery nor berth's slows the other. The host is left as it is.
  */
 export async function loseOnSwarm(stage: BerthLab, loss: HostLoss): Promise<LossTimes> {
   const swarm = await Swarm.create(stage.lab, SERVERS, stage.signal);
@@ -40,7 +40,7 @@ async function loseHostOf(swarm: Swarm, stage: BerthLab, loss: HostLoss): Promis
   }
 }
 
-/** Starts the service, anew when nothing of it came to be on the host that is to be lost: one that was away just now. */
+/** Starts the service, and again when no task was placed on the host to lose, which may have just come back. */
 async function serveOnVictim(
   swarm: Swarm,
   { lab, apis, image, signal }: BerthLab,
@@ -59,7 +59,7 @@ async function serveOnVictim(
     if (victim !== undefined && (await runningOn(victim)) > 0) return victim;
     await swarm.removeService(STACK, signal);
   }
-  throw new Error("the Swarm places nothing on the host that is to be lost");
+  throw new Error("swarm places no task on the host to lose");
 }
 
 async function runningOn(host: LabHost): Promise<number> {

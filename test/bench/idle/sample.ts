@@ -6,11 +6,11 @@ import { median } from "../report.js";
 
 const BYTES_PER_MB = 1e6;
 
-/** One kind of program: the median over its processes. */
+/** Usage of one kind of program: the median over its processes. */
 export interface ProgramSample {
   readonly residentMb: number;
   readonly proportionalMb: number;
-  /** Of one processor. */
+  /** Percent of one processor. */
   readonly cpuPercent: number;
 }
 
@@ -19,11 +19,11 @@ export interface IdleSample {
   readonly etcd: ProgramSample;
   readonly agent: ProgramSample;
   readonly ingress: ProgramSample;
-  /** Growth of etcd's revision: renewing a lease is none. */
+  /** Growth of etcd's revision. Renewing a lease is not a write. */
   readonly etcdWritesPerSecond: number;
 }
 
-/** What the processes of a lab that has nothing to do use in a window of time; memory at its end. */
+/** Measures the CPU use of an idle lab over a window of time, and its memory at the end. */
 export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal): Promise<IdleSample> {
   const processes = {
     server: lab.server.processes("server"),
@@ -66,14 +66,14 @@ async function etcdRevision(lab: Lab, signal: AbortSignal): Promise<number> {
   const { code, stdout, stderr } = await lab.server.exec(argv, { signal });
   if (code !== 0) throw new Error(`etcdctl: ${stderr}`);
   const [endpoint] = JSON.parse(stdout) as { Status: { header: { revision: number } } }[];
-  if (endpoint === undefined) throw new Error("etcdctl names no endpoint");
+  if (endpoint === undefined) throw new Error("etcdctl reports no endpoint");
   return endpoint.Status.header.revision;
 }
 
-/** The server chooses where its etcd listens: the etcd's own command line tells. */
+/** Returns etcd's address, which the server chose, from etcd's command line. */
 function etcdUrl(lab: Lab): string {
   const argv = lab.server.processes("etcd")[0]?.argv ?? [];
   const url = /--listen-client-urls[= ](\S+?)(,|\s|$)/.exec(argv.join(" "))?.[1];
-  if (url === undefined) throw new Error("the server runs no etcd of its own");
+  if (url === undefined) throw new Error("the server has no embedded etcd");
   return url;
 }

@@ -5,19 +5,19 @@ const ROLES = ["client", "proxy", "router", "backend"] as const;
 export type Role = (typeof ROLES)[number];
 
 /**
- * Four hosts on one machine: a client, a proxy, a router whose kernel balances, a backend, each a network namespace, with
- * a cable to each one that they talk to. The router is a host of its own so that its connection tracking slows no proxy.
+ * Four hosts on one machine, each a network namespace: a client, a proxy, a router whose kernel balances, and a backend.
+ * Hosts that communicate are connected by a cable. The router is separate, so that its connection tracking slows no proxy.
  */
 export interface BenchNetwork {
-  /** What to put before a command line to run it on that host. */
+  /** Returns the prefix of a command line that runs it on the host. */
   enter(role: Role): readonly string[];
-  /** The address at which `to` answers, seen from `from`. */
+  /** Returns the address of `to` on its cable to `from`. */
   address(to: Role, from: Role): string;
-  /** Removes the namespaces and with them the cables. */
+  /** Removes the namespaces and their cables. */
   dispose(): void;
 }
 
-/** Each pair of hosts has a subnet of its own: 10.99.N.0/24. */
+/** Each cable has a subnet: 10.99.N.0/24. */
 const SUBNETS = {
   "client-proxy": 1,
   "client-backend": 2,
@@ -26,7 +26,7 @@ const SUBNETS = {
   "router-backend": 5,
 } as const;
 
-/** Needs root. The names are random, so that runs go beside each other. */
+/** Creates the namespaces. Needs root. The names are random, so that several runs do not conflict. */
 export function createNetwork(): BenchNetwork {
   const tag = randomBytes(3).toString("hex");
   const namespace = (role: Role): string => `berth-${tag}-${role}`;
@@ -77,9 +77,9 @@ export function createNetwork(): BenchNetwork {
 }
 
 /**
- * A load generator that opens thousands of connections a second from one address uses up its ports within seconds,
- * since TIME_WAIT holds each for a minute; then the kernel's search for a free one is measured and not the proxy.
- * The same on all hosts, so for every proxy.
+ * A client that opens thousands of connections a second from one address uses up its ports within seconds, since
+ * TIME_WAIT holds each for a minute. The benchmark would then measure the kernel's search for a free port. The setting is
+ * the same on all hosts, and so for every proxy.
  */
 function tune(namespace: string): void {
   for (const setting of ["net.ipv4.ip_local_port_range=1024 65000", "net.ipv4.tcp_tw_reuse=1"]) {

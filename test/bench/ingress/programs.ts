@@ -25,11 +25,11 @@ const START_DEADLINE_MS = 10_000;
 const USER_TICKS_FIELD = 13;
 const MS_PER_TICK = 10;
 
-/** What is measured: berth by its process and by its kernel, its peers, and the backend itself. */
+/** The programs to measure: berth on the kernel path and in user space, its peers, and the backend itself. */
 export const TARGETS = ["kernel", "berth", "haproxy", "nginx", "direct"] as const;
 export type Target = (typeof TARGETS)[number];
 
-/** What runs during the benchmark; `stop` ends it all. */
+/** The programs that run during the benchmark. `stop` ends them. */
 export class Programs {
   readonly #network: BenchNetwork;
   readonly #folder: string;
@@ -42,7 +42,7 @@ export class Programs {
     this.#folder = folder;
   }
 
-  /** Two HTTP backends with a small and a big answer: one nginx worker, two ports. */
+  /** Starts two HTTP backends with a small and a large reply: one nginx worker with two ports. */
   async startBackends(): Promise<void> {
     writeFileSync(join(this.#folder, BIG_PATH), Buffer.alloc(BIG_BYTES, "b"));
     const config = this.#write(
@@ -87,7 +87,7 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     await this.#answers("proxy", HAPROXY_PORT);
   }
 
-  /** nginx's TCP proxy, one worker. */
+  /** Starts nginx as a TCP proxy with one worker. */
   async startNginxStream(): Promise<void> {
     const backend = this.#network.address("backend", "proxy");
     const config = this.#write(
@@ -105,12 +105,12 @@ stream {
     await this.#answers("proxy", NGINX_PORT);
   }
 
-  /** berth's own process, as the agent would start it, told its table through the same client. */
+  /** Starts berth's ingress process as the agent does, and applies its table with the agent's client. */
   async startBerth(args: readonly string[], signal: AbortSignal): Promise<void> {
     this.#berth = await this.#startIngress("proxy", args, undefined, signal);
   }
 
-  /** The same with its kernel's help, on a host of its own. */
+  /** Starts an ingress process on the kernel path, on the router. */
   async startKernel(signal: AbortSignal): Promise<void> {
     await this.#startIngress("router", ["--mode", "kernel"], { kind: "forward" }, signal);
     await this.#answers("router", BERTH_PORT);
@@ -148,7 +148,7 @@ stream {
     return child;
   }
 
-  /** CPU time that a proxy's process has used until now. 0 for what has no process, or several. */
+  /** Returns the CPU time that a proxy's process has used. 0 for targets without a single process. */
   cpuMs(target: Target): number {
     const processes: Partial<Record<Target, ChildProcess | undefined>> = {
       berth: this.#berth,
@@ -170,7 +170,7 @@ stream {
     );
   }
 
-  /** `ip netns exec` becomes the program: the child's pid is the program's. */
+  /** Starts a program on a host. `ip netns exec` becomes the program, so that the child's PID is the program's. */
   #start(role: "proxy" | "router" | "backend", argv: readonly string[]): ChildProcess {
     const [program = "", ...args] = [...this.#network.enter(role), ...argv];
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });

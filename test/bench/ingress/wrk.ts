@@ -7,7 +7,7 @@ const run = promisify(execFile);
 export interface Load {
   readonly url: string;
   readonly connections: number;
-  /** A new connection for every request, or as few as possible. */
+  /** A new connection for each request, or kept connections. */
   readonly connection: "keep-alive" | "close";
   readonly seconds: number;
 }
@@ -24,13 +24,13 @@ export interface LoadResult {
 }
 
 /**
- * The most threads of wrk. Between namespaces the sender's thread carries a packet all the way to the next process: one
- * thread was busy with that, at 21,000 connections a second, before the kernel's path or the backend itself was, and
- * what they can do was not seen. A third would only compete with the proxies.
+ * Threads of wrk. Between namespaces, the sender's thread carries a packet to the next process. At 21,000 connections a
+ * second, one thread was saturated before the kernel path or the backend was. A third thread would compete with the
+ * proxies.
  */
 const THREADS = 2;
 
-/** A load by wrk. Throws when requests failed: a figure with failures is none. */
+/** Runs wrk. @throws Error when requests failed, since such a result means nothing */
 export async function measureLoad(
   network: BenchNetwork,
   load: Load,

@@ -39,7 +39,7 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   return address;
 }
 
-/** Every host knows the image's digest afterwards: nobody pulls anything while being measured. */
+/** Pushes the image, so that every host knows its digest and none pulls during a measurement. */
 export async function publishImage(lab: Lab, image: string, signal: AbortSignal): Promise<void> {
   const [first, ...others] = lab.hosts;
   if (first === undefined) throw new RangeError("a lab without hosts");

@@ -1,14 +1,14 @@
 import type { SimAgentObserver } from "./sim-agent.js";
 
-/** How soon an interruption is noticed while nothing happens. */
+/** How often an interruption is checked while no event arrives. */
 const LOOK_MS = 1_000;
 
-/** What all agents together have seen, and when the last of it came. */
+/** Counts what all agents together have received. */
 export class AgentCounters implements SimAgentObserver {
   assigned = 0;
   stopped = 0;
   stored = 0;
-  /** Agents that have a complete set from a leader, by the leader's epoch. */
+  /** Number of agents with a complete set of assignments, by the leader's epoch. */
   readonly setsByEpoch = new Map<number, number>();
   /** `performance.now()` of the first welcome by each leader. */
   readonly firstWelcomeMs = new Map<number, number>();
@@ -40,12 +40,12 @@ export class AgentCounters implements SimAgentObserver {
     this.#wake();
   }
 
-  /** The leader that was heard last. */
+  /** The epoch of the newest leader. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** `performance.now()` of the moment at which `isReached` became true. @throws when it has not within the time-out */
+  /** Resolves with `performance.now()` once the condition is true. @throws Error after the timeout */
   async waitUntil(
     what: string,
     isReached: () => boolean,
@@ -54,7 +54,7 @@ export class AgentCounters implements SimAgentObserver {
     const deadlineMs = performance.now() + timeoutMs;
     while (!isReached()) {
       signal.throwIfAborted();
-      if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+      if (performance.now() > deadlineMs) throw new Error(`timed out after ${timeoutMs} ms: ${what}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LOOK_MS);
         this.#wake = () => {

@@ -1,4 +1,4 @@
-// 100,000 tasks on 1,000 simulated hosts: a real server, a real etcd that writes to the disk, real connections.
+// 100,000 tasks on 1,000 simulated hosts, with real servers, a real etcd that syncs to disk, and real connections.
 import { type Figure, figureOf } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type ScaleRun, type ScaleSize, scaleRun } from "./scale-run.js";

@@ -27,27 +27,27 @@ export interface ScaleSize {
 
 export interface ScaleRun {
   readonly tasks: number;
-  /** From the deploy call until the last agent has been told of its last task; every task is in etcd before that. */
+  /** From the deploy call until the last agent has received its last task. Every task is in etcd before. */
   readonly assignedMs: number;
-  /** What each part used of the processors meanwhile. */
+  /** CPU time of each part meanwhile. */
   readonly assignCpu: CpuUse;
-  /** From the deploy call until the last report that a task runs is in etcd. */
+  /** From the deploy call until etcd has the last report of a running task. */
   readonly runningMs: number;
-  /** From the call that makes a published service smaller until its surplus tasks are told to stop. */
+  /** From the call that scales a published service down until agents are told to stop its surplus tasks. */
   readonly drainMs: number;
   readonly serverMb: number;
   readonly idleCpuPercent: number;
-  /** From the end of a host until it is down. */
+  /** From the end of a host until its node is down. */
   readonly nodeDetectedMs: number;
-  /** From then until its tasks are with other agents. */
+  /** From then until other agents have its tasks. */
   readonly nodeLossMs: number;
-  /** From `kill -9` of the leader until an agent is welcomed by the next, which has loaded everything. */
+  /** From `kill -9` of the leader until the next leader, which has loaded all records, welcomes an agent. */
   readonly takeoverMs: number;
-  /** Until all agents have their complete set from it. */
+  /** From `kill -9` of the leader until all agents have their complete set of assignments. */
   readonly agentsBackMs: number;
 }
 
-/** Processor time in seconds. */
+/** CPU time in seconds. */
 export interface CpuUse {
   readonly server: number;
   readonly etcd: number;
@@ -63,7 +63,7 @@ const PUBLISHED_REPLICAS = 10;
 
 type Calls = ReturnType<typeof createRpcClient<typeof ControlServiceService>>["calls"];
 
-/** One whole run on fresh parts; everything that it started has ended when it returns. */
+/** Runs all phases with new servers and a new etcd, and stops them afterwards. */
 export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<ScaleRun> {
   const etcd = await startTestEtcd({ fsync: true });
   const servers: ServerProcess[] = [];
@@ -145,8 +145,8 @@ interface SimHost {
 }
 
 /**
- * Where no kernel answers, as the address of a host that lost its power. The one that is to die has it from the start,
- * so that it looks as one behind a firewall: it is down after five seconds without a word.
+ * An address at which no kernel answers, as that of a host without power. The host to lose has it from the start, as a
+ * host behind a firewall does: its node is down after five seconds of silence.
  */
 const NOWHERE = "255.255.255.255";
 
@@ -187,7 +187,7 @@ function services({ services: count, replicas }: ScaleSize): ServiceSpec[] {
   });
 }
 
-/** Every host sends connections to its tasks. One such service: a table of all tasks would be all that is measured. */
+/** Deploys one published service. With more of them, only the size of the tables would be measured. */
 async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void> {
   const spec = ServiceSpec.fromPartial({
     name: PUBLISHED,
@@ -200,7 +200,7 @@ async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void>
   await calls.deployStack(request, { timeoutMs: DEPLOY_TIMEOUT_MS, signal });
 }
 
-/** No task stops before every host has said that it sends it no more connections. */
+/** Scales down. No task is stopped before every host has acknowledged tables without it. */
 async function drainPublished({
   calls,
   tally,
@@ -219,7 +219,7 @@ async function drainPublished({
   return (await tally.waitUntil("surplus tasks are told to stop", isTold, wait)) - askedAt;
 }
 
-/** Begins to count; what it returns says what has been used since. */
+/** Starts a measurement. The returned function returns the CPU time used since. */
 function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
   const used = (): CpuUse => ({
     server: cpuSecondsOf(leader.process.pid),
@@ -255,7 +255,7 @@ async function idleUsage(
   };
 }
 
-/** A host ends without a word. */
+/** Ends a host without notice. */
 async function loseNode(
   [host]: readonly SimHost[],
   {
@@ -313,7 +313,7 @@ async function loseLeader(
 const setsNow = (tally: AgentCounters): number => tally.setsByEpoch.get(tally.epoch) ?? 0;
 
 function leaderFirst([first]: readonly ServerProcess[]): ServerProcess {
-  if (first === undefined) throw new Error("no server was started");
+  if (first === undefined) throw new Error("no server is running");
   return first;
 }
 

@@ -14,41 +14,41 @@ import {
 import { createRpcClient } from "@berth/proto/rpc";
 import { Outbox } from "./outbox.js";
 
-/** As eager as a real agent: half a second at most, spread so that a thousand do not come back in one instant. */
+/** As for a real agent: at most half a second, with jitter so that a thousand agents do not reconnect at once. */
 const RECONNECT_MS = 250;
-/** A server that names itself has just lost its term and may lead again at once. */
+/** A server that names itself as leader has just lost its term and may lead again at once. */
 const REDIRECT_MS = 50;
 const CORES = 32;
 const MEMORY_BYTES = 128 * 2 ** 30;
 const OVERLAY_MTU = 1_450;
-/** Where Docker begins to look for free ports. */
+/** The first port that Docker tries. */
 const FIRST_HOST_PORT = 32_768;
 
 export interface SimAgentOptions {
   readonly nodeId: string;
-  /** Where the servers probe its host. */
+  /** The address that servers probe. */
   readonly address: string;
   readonly servers: readonly string[];
-  /** From the order to the report that the container runs: pull, create, start. */
+  /** From the assignment to the report that the container runs: pull, create, start. */
   readonly startMs: number;
   readonly observer: SimAgentObserver;
 }
 
-/** Called for everything that a measurement waits for. Times are the observer's to take. */
+/** Called for everything that a measurement waits for. */
 export interface SimAgentObserver {
   onWelcome(epoch: number): void;
   onCompleteSet(tasks: number): void;
-  /** Tasks to run that this agent had not been told of. */
+  /** Tasks to run that are new to this agent. */
   onAssigned(tasks: number): void;
-  /** Tasks that ran and are to stop. */
+  /** Running tasks that the agent has to stop. */
   onStopped(tasks: number): void;
   /** Reports that the leader has stored. */
   onStored(tasks: number): void;
 }
 
 /**
- * One host without Docker: a real session over a real connection. It takes assignments, says of each task that it runs
- * once `startMs` have passed, and comes back when the leader goes.
+ * One host without Docker, with a real session over a real connection. It receives assignments, reports each task as
+ * running after `startMs`, and reconnects when the leader changes.
  */
 export class SimAgent {
   readonly #options: SimAgentOptions;
@@ -67,7 +67,7 @@ export class SimAgent {
     this.#options = options;
   }
 
-  /** Lives until the signal aborts. */
+  /** Runs until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { servers } = this.#options;
@@ -130,7 +130,7 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 
-  /** It has no ingress: tables are in force as soon as they are here. */
+  /** There is no ingress process: tables are in force as soon as they arrive. */
   #take({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackRequested }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;

@@ -14,7 +14,7 @@ import { NodeTable } from "../../../packages/control-plane/src/state/node-table.
 
 const GIB = 1024 ** 3;
 const CPU = 1e9;
-/** Sizes that machines come in. Some have tasks of another service already. */
+/** Sizes of nodes. Some already run tasks of another service. */
 const SIZES = [
   { cpus: 4, gib: 16, busy: 0 },
   { cpus: 8, gib: 32, busy: 3 },
@@ -25,7 +25,7 @@ const ZONES = 3;
 const RACKS = 30;
 const BUSY = ServiceSpec.fromPartial({ task: { reservations: { nanoCpus: CPU / 4, memoryBytes: GIB } } });
 
-/** Nodes that differ in size and load, with room for a million tasks of `serviceOf`. */
+/** Builds nodes of different size and load, with capacity for a million tasks of `buildService`. */
 export function buildNodes(count: number): NodeTable {
   const nodes = new NodeTable(UNLIMITED_RANGES);
   for (let index = 0; index < count; index += 1) {
@@ -39,13 +39,13 @@ export function buildNodes(count: number): NodeTable {
   return nodes;
 }
 
-/** A service that was just made. */
+/** Builds a new service. */
 export function buildService(name: string, replicas: number, isSpread: boolean): ServiceSnapshot {
   const spec = ServiceSpec.fromPartial({
     name,
     stack: "bench",
     mode: { $case: "replicated", value: { replicas } },
-    // So little that all of them fit.
+    // Small, so that all tasks fit.
     task: {
       container: { image: "web:1" },
       reservations: { nanoCpus: CPU / 1_000, memoryBytes: GIB / 1_024 },
@@ -58,7 +58,7 @@ export function buildService(name: string, replicas: number, isSpread: boolean):
 
 function nodeOf(index: number, size: { readonly cpus: number; readonly gib: number }): Node {
   return Node.fromPartial({
-    // As random as real ones, and the same each time.
+    // Scattered like real IDs, and the same each time.
     id: `n${(Math.imul(index + 1, 0x9e3779b1) >>> 0).toString(36)}`,
     availability: Availability.ACTIVE,
     state: NodeState.READY,

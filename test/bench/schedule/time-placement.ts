@@ -4,19 +4,19 @@ import { systemRuntime } from "../../../packages/control-plane/src/runtime/runti
 import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 import { buildNodes, buildService } from "./fixtures.js";
 
-/** No spec may ask for more replicas: more tasks are more services. */
+/** The highest number of replicas in a spec. More tasks need more services. */
 const MAX_REPLICAS = 100_000;
-/** A short decision is made again and again, until so many tasks were: what it leaves behind is its cost too. */
+/** Short decisions are repeated until this many tasks were placed, so that garbage collection is included. */
 const TASKS_PER_RUN = 100_000;
 
 export interface Shape {
   readonly tasks: number;
   readonly nodes: number;
-  /** Spread over zones, and over racks in each. */
+  /** Whether tasks are spread over zones, and over racks within each zone. */
   readonly isSpread?: boolean;
 }
 
-/** Decides once about every service of the shape, and says how long that took in all. */
+/** Plans every service of the shape once, and returns the duration in milliseconds. */
 export function timePlacement(shape: Shape): number {
   const nodes = buildNodes(shape.nodes);
   const repeats = Math.max(1, Math.floor(TASKS_PER_RUN / shape.tasks));
@@ -25,7 +25,7 @@ export function timePlacement(shape: Shape): number {
   return totalMs / repeats;
 }
 
-/** The tasks of one service are there, and kept, when the next one is decided upon. */
+/** The tasks of each service stay in memory while the next service is planned. */
 function decideAll({ tasks, isSpread = false }: Shape, nodes: NodeTable): number {
   const kept: Task[][] = [];
   let totalMs = 0;

@@ -2,10 +2,10 @@ import { fullName, stackOf } from "../cluster/spec.js";
 import type { Action } from "../history/history.js";
 import type { CheckContext } from "./check-context.js";
 
-/** What a user was told is done has been done, whoever leads afterwards. */
+/** ACK: a change that a user saw accepted is in the records, whichever server leads later. */
 export class AcknowledgedChanges {
   readonly #context: CheckContext;
-  #seen = 0;
+  #checked = 0;
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -13,26 +13,26 @@ export class AcknowledgedChanges {
 
   check(): void {
     const { cluster, records, report } = this.#context;
-    for (const { action, outcome, version } of cluster.user.answers.slice(this.#seen)) {
-      this.#seen += 1;
+    for (const { action, outcome, version } of cluster.user.answers.slice(this.#checked)) {
+      this.#checked += 1;
       if (outcome !== "done" || version === 0) continue;
-      const name = serviceOf(action);
+      const name = changedService(action);
       if (name === undefined) continue;
-      const isBeingRemoved = cluster.user.requests.some(
+      const isRemovalRequested = cluster.user.requests.some(
         (each) =>
           (each.kind === "remove" && each.service === name) ||
           (each.kind === "remove-stack" && each.stack === stackOf(name)),
       );
-      const known = records.serviceNamed(fullName(name))?.version ?? 0;
-      if (known < version && !isBeingRemoved) {
-        report("ACK", `${name} was accepted as version ${version} and is at ${known}`);
+      const recorded = records.serviceNamed(fullName(name))?.version ?? 0;
+      if (recorded < version && !isRemovalRequested) {
+        report("ACK", `${name} was accepted as version ${version}, but its record has version ${recorded}`);
       }
     }
   }
 }
 
-/** The service that it gives a new version. */
-function serviceOf(action: Action): string | undefined {
+/** Returns the service that the action gives a new version. */
+function changedService(action: Action): string | undefined {
   if (action.kind === "deploy") return action.definition.name;
   return action.kind === "scale" || action.kind === "rollback" ? action.service : undefined;
 }

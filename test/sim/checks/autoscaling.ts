@@ -3,12 +3,12 @@ import type { CheckContext } from "./check-context.js";
 import type { RecordChange } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
-/** From the end of the faults, or of the last change of the load: some decisions, five seconds apart, and their windows. */
+/** Time for several scaling decisions, which are five seconds apart, and their windows. */
 const SCALED_MS = 35_000;
-/** A load this close to its target is as good as on it. */
+/** Relative deviation from the target that causes no scaling. */
 const TOLERANCE = 0.1;
 
-/** A1: as many replicas as the load asks for, within their bounds. */
+/** A1: a service has as many replicas as its load requires, within its bounds. */
 export class Autoscaling {
   readonly #context: CheckContext;
 
@@ -21,14 +21,14 @@ export class Autoscaling {
       if (after?.spec?.autoscale === undefined || after.autoscale === undefined) continue;
       const { min, max } = after.spec.autoscale;
       const { replicas } = after.autoscale;
-      // The bounds may be newer than what was decided within the old ones.
+      // The bounds may have changed after the decision.
       if (replicas >= min && replicas <= max) continue;
       this.#context.report("A1", `${after.spec.name} is scaled to ${replicas}, not within ${min} to ${max}`);
     }
   }
 }
 
-/** Undefined: as it should be. */
+/** Returns how the replica count differs from what the load requires; undefined when it does not. */
 export function unmetLoad(service: Service, { cluster }: CheckContext): string | undefined {
   const { spec } = service;
   if (spec?.autoscale === undefined) return undefined;
@@ -41,7 +41,7 @@ export function unmetLoad(service: Service, { cluster }: CheckContext): string |
   return `${spec.name} has ${current} replicas for ${load} connections, ${wanted} are right`;
 }
 
-/** How much longer a cluster takes to settle in which services are scaled. */
+/** Returns the additional time to converge when services are scaled by their load. */
 export function autoscaleAllowanceMs({ records }: CheckContext): number {
   const isAny = [...records.services.values()].some(({ spec }) => spec?.autoscale !== undefined);
   return isAny ? SCALED_MS : 0;

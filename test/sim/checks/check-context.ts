@@ -4,22 +4,22 @@ import type { SimContainer } from "../docker/sim-container.js";
 import type { HostConditions } from "./host-conditions.js";
 import type { Records } from "./records.js";
 
-/** What every check looks at. */
+/** The state that every check reads. */
 export interface CheckContext {
   readonly cluster: Cluster;
   readonly records: Records;
   readonly conditions: HostConditions;
-  /** Something that must never be is. Said once for each text. */
-  readonly report: (promise: string, what: string) => void;
+  /** Reports a violation. Each text is reported once. */
+  readonly report: (rule: string, what: string) => void;
 }
 
-/** A container that runs now, by Docker's word. */
+/** A container that runs now, as seen by Docker. */
 export interface RunningContainer {
   readonly host: SimHost;
   readonly container: SimContainer;
 }
 
-/** Containers of berth that run on any host. */
+/** Returns the running containers of berth on all hosts. */
 export function runningContainers({ cluster }: Pick<CheckContext, "cluster">): readonly RunningContainer[] {
   return cluster.hosts.flatMap((host) => {
     return [...host.docker.containers.values()]

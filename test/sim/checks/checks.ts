@@ -27,12 +27,12 @@ const MAX_VIOLATIONS = 10;
 
 export interface Checks {
   readonly violations: readonly Violation[];
-  /** Nothing more is to be seen. */
+  /** Whether the simulation can end. */
   readonly isOver: boolean;
   end(): void;
 }
 
-/** Watches over a history: at each commit, each container that starts or ends, and ten times a second. */
+/** Starts all checks: at each commit, when a container starts or ends, and ten times a second. */
 export function check(cluster: Cluster): Checks {
   const { world } = cluster;
   const { scheduler, history } = world;

@@ -4,17 +4,17 @@ import type { CheckContext } from "./check-context.js";
 import { isJob, type RecordChange, stateOf } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
-/** What was seen of a service, whoever it was by that name. */
+/** Observations of all services that had the same name. */
 interface Seen {
-  /** Slots that a container has run in; that one was well in; that one has completed in. */
+  /** Slots in which a container was started, was healthy, and completed. */
   readonly started: Set<string>;
   readonly healthy: Set<string>;
   readonly completed: Set<string>;
-  /** The fewest tasks that it was ever asked for. */
+  /** The lowest number of tasks that was ever requested. */
   fewest: number;
 }
 
-/** W1: nothing of a service starts before what it waits for was so, by Docker's word. */
+/** W1: a service starts its first task only after its dependencies were met, as seen by Docker. */
 export class Dependencies {
   readonly #context: CheckContext;
   readonly #seen = new Map<string, Seen>();
@@ -86,7 +86,7 @@ function slotsOf(
   return { slots: started, word: "started" };
 }
 
-/** At least: of those on each node, none where all are drained. */
+/** Returns a lower bound. A global service has no tasks when all nodes are drained. */
 function tasksWanted(service: Service): number {
   const { mode } = service.spec ?? {};
   if (mode?.$case === "replicatedJob") return mode.value.totalCompletions;

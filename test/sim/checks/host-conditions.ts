@@ -3,20 +3,19 @@ import type { Cluster } from "../cluster/cluster.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { Records } from "./records.js";
 
-/** I3: so long after a host is back, nothing is excused any more. */
-export const HEAL_MS = 10_000;
+/** A host is excused for this long after its last disturbance. */
+export const RECOVERY_MS = 10_000;
 
-/** Which hosts the control plane can be expected to have in hand, and since when. */
+/** What was last wrong with each host, and when: rules excuse a host while it cannot follow them. */
 export class HostConditions {
   readonly #cluster: Cluster;
   readonly #records: Records;
-  readonly #troubledAtMs = new Map<string, number>();
+  readonly #disruptedAtMs = new Map<string, number>();
   readonly #agentlessAtMs = new Map<string, number>();
-  readonly #sickAtMs = new Map<string, number>();
-  readonly #muteAtMs = new Map<string, number>();
-  /** Hosts of which the cluster has no node: nobody answers for what they run. */
-  readonly #strangeAtMs = new Map<string, number>();
-  /** Hosts that were ready once: before that they have nothing that could be wrong. */
+  readonly #unhealthyAtMs = new Map<string, number>();
+  readonly #unreportedAtMs = new Map<string, number>();
+  readonly #unknownAtMs = new Map<string, number>();
+  /** Hosts that were ready once. Before that, nothing runs on a host. */
   readonly #joined = new Set<string>();
   #leader: string | undefined;
 
@@ -25,88 +24,88 @@ export class HostConditions {
     this.#records = records;
   }
 
-  /** To be called often: trouble that nobody looks at is not seen. */
+  /** Called often: a condition that is over between two calls is missed. */
   update(): void {
     const { hosts, world } = this.#cluster;
+    const { nowMs } = world.scheduler;
     const isLeaderNew = this.#leader !== this.#records.leader;
     this.#leader = this.#records.leader;
     for (const host of hosts) {
-      if (isLeaderNew || this.#isMute(host)) this.#muteAtMs.set(host.name, world.scheduler.nowMs);
-      if (isAgentless(host)) this.#agentlessAtMs.set(host.name, world.scheduler.nowMs);
-      if (this.#isSick(host)) this.#sickAtMs.set(host.name, world.scheduler.nowMs);
-      if (this.#records.nodes.get(host.nodeId)?.state === NodeState.READY) this.#joined.add(host.name);
-      if (!this.#records.nodes.has(host.nodeId)) this.#strangeAtMs.set(host.name, world.scheduler.nowMs);
-      if (this.#joined.has(host.name) && this.#isInTrouble(host))
-        this.#troubledAtMs.set(host.name, world.scheduler.nowMs);
+      const { name, nodeId } = host;
+      if (isLeaderNew || !this.#canReport(host)) this.#unreportedAtMs.set(name, nowMs);
+      if (!isAgentResponsive(host)) this.#agentlessAtMs.set(name, nowMs);
+      if (!this.#isHealthyNow(host)) this.#unhealthyAtMs.set(name, nowMs);
+      if (this.#records.nodes.get(nodeId)?.state === NodeState.READY) this.#joined.add(name);
+      if (!this.#records.nodes.has(nodeId)) this.#unknownAtMs.set(name, nowMs);
+      if (this.#joined.has(name) && this.#isDisruptedNow(host)) this.#disruptedAtMs.set(name, nowMs);
     }
   }
 
-  /** True while its containers may be others than the control plane believes. */
+  /** Whether the host may run other containers than the records say. */
   isDisrupted(host: string): boolean {
-    const atMs = this.#troubledAtMs.get(host);
-    return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
+    return this.#isRecent(this.#disruptedAtMs, host);
   }
 
-  /** Somebody has taken its node out of the cluster: what it still runs has parts of networks that others may have. */
+  /** Whether the cluster has no node for the host, so that other hosts may have its ranges of networks. */
   isUnknownNode(host: string): boolean {
-    const atMs = this.#strangeAtMs.get(host);
-    return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
+    return this.#isRecent(this.#unknownAtMs, host);
   }
 
-  /** Its agent can be relied on to stop what must not run, cut off or not. */
+  /** Whether the host's agent stops what must not run, even when it is cut off from the leader. */
   hasResponsiveAgent(host: string): boolean {
-    const atMs = this.#agentlessAtMs.get(host);
-    return atMs === undefined || this.#cluster.world.scheduler.nowMs - atMs >= HEAL_MS;
+    return !this.#isRecent(this.#agentlessAtMs, host);
   }
 
-  /** For how long its agent could tell the leader, and the leader etcd, what happens there. */
+  /** Returns for how long the agent has been able to report to the leader, and the leader to write to etcd. */
   reportingForMs(host: string): number {
-    return this.#cluster.world.scheduler.nowMs - (this.#muteAtMs.get(host) ?? 0);
+    return this.#cluster.world.scheduler.nowMs - (this.#unreportedAtMs.get(host) ?? 0);
   }
 
-  /** It takes part in everything, and has done so for long enough. */
+  /** Whether nothing was wrong with the host, its agent, its connections and the servers recently. */
   isHealthy(host: string): boolean {
-    const atMs = this.#sickAtMs.get(host);
-    const isSick = atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < HEAL_MS;
-    return !isSick && !this.isDisrupted(host);
+    return !this.#isRecent(this.#unhealthyAtMs, host) && !this.isDisrupted(host);
   }
 
-  /** A host that nothing is wrong with must not be called dead, whatever happens to the servers. */
-  checkNodeDown(nodeId: string, before: Node, report: (promise: string, what: string) => void): void {
-    if (before.state !== NodeState.READY || this.#records.nodes.get(nodeId)?.state !== NodeState.DOWN) return;
+  /** D1: a host that is alive and reachable is never marked down, whatever happens to the servers. */
+  checkNodeDown(nodeId: string, before: Node, report: (rule: string, what: string) => void): void {
+    const after = this.#records.nodes.get(nodeId);
+    if (before.state !== NodeState.READY || after?.state !== NodeState.DOWN) return;
     const host = this.#cluster.hosts.find((each) => each.nodeId === nodeId);
-    const sickMs = this.#sickAtMs.get(host?.name ?? "");
-    const { nowMs } = this.#cluster.world.scheduler;
-    if (host === undefined || (sickMs !== undefined && nowMs - sickMs < HEAL_MS)) return;
-    const why = this.#records.nodes.get(nodeId)?.stateMessage;
-    report("D1", `${host.name} is called dead though it lives and is reached (${why})`);
+    if (host === undefined || this.#isRecent(this.#unhealthyAtMs, host.name)) return;
+    report("D1", `${host.name} is marked down, but it is alive and reachable (${after.stateMessage})`);
   }
 
-  /** The host or its agent, or the way to any server; or servers that are too slow to tell. */
-  #isSick({ name, hasPower, agent }: SimHost): boolean {
+  #isRecent(lastMs: ReadonlyMap<string, number>, host: string): boolean {
+    const atMs = lastMs.get(host);
+    return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < RECOVERY_MS;
+  }
+
+  /** False also when the host cannot reach a server, or when servers are too slow to notice. */
+  #isHealthyNow(host: SimHost): boolean {
     const { servers, world } = this.#cluster;
-    if (!hasPower || agent === undefined || !agent.isAlive || agent.isPaused || agent.turnMs > 0) return true;
-    if (world.network.slownessMs > 0 || world.etcd.actor.isPaused) return true;
-    return servers.some(({ host, actor }) => {
-      const isSlow = actor?.isAlive === true && (actor.isPaused || actor.turnMs > 0);
-      return isSlow || !world.network.reaches(name, host) || !world.network.reaches(host, name);
+    if (!isAgentRunning(host)) return false;
+    if (world.network.slownessMs > 0 || world.etcd.actor.isPaused) return false;
+    return servers.every((server) => {
+      const isSlow = server.actor?.isAlive === true && (server.actor.isPaused || server.actor.turnMs > 0);
+      const { network } = world;
+      return !isSlow && network.reaches(host.name, server.host) && network.reaches(server.host, host.name);
     });
   }
 
   /**
-   * Anything between its Docker and etcd is broken or slow, or its agent has not tried again to reach its Docker. A
-   * server that stands still keeps its agents' sessions.
+   * False when something between the host's Docker and etcd is broken or slow, or when the agent has not reconnected to
+   * Docker yet. A paused server keeps the sessions of its agents.
    */
-  #isMute(host: SimHost): boolean {
+  #canReport(host: SimHost): boolean {
     const { flakiness } = this.#cluster.world.etcd;
-    if (this.#records.nodes.get(host.nodeId)?.description?.engineReady !== true) return true;
-    return this.#isInTrouble(host) || this.#isSick(host) || host.docker.slowness > 1 || flakiness > 0;
+    if (this.#records.nodes.get(host.nodeId)?.description?.engineReady !== true) return false;
+    if (this.#isDisruptedNow(host) || !this.#isHealthyNow(host)) return false;
+    return host.docker.slowness <= 1 && flakiness === 0;
   }
 
-  #isInTrouble(host: SimHost): boolean {
-    const { agent, docker, nodeId } = host;
-    if (!host.hasPower || agent === undefined || !agent.isAlive || agent.isPaused || agent.turnMs > 0)
-      return true;
+  #isDisruptedNow(host: SimHost): boolean {
+    const { docker, nodeId } = host;
+    if (!isAgentRunning(host)) return true;
     if (!docker.daemon.isAlive || docker.daemon.isPaused || docker.flakiness > 0) return true;
     if (this.#records.nodes.get(nodeId)?.state !== NodeState.READY) return true;
     return !this.#reachesLeader(host);
@@ -120,8 +119,12 @@ export class HostConditions {
   }
 }
 
-/** Its agent cannot act, or its Docker does not obey at once. */
-function isAgentless({ agent, docker, hasPower }: SimHost): boolean {
-  if (!hasPower || agent === undefined || !agent.isAlive || agent.isPaused || agent.turnMs > 0) return true;
-  return !docker.daemon.isAlive || docker.daemon.isPaused || docker.flakiness > 0 || docker.slowness > 1;
+function isAgentRunning({ hasPower, agent }: SimHost): boolean {
+  return hasPower && agent?.isAlive === true && !agent.isPaused && agent.turnMs === 0;
+}
+
+/** Whether the agent can act, and its Docker obeys at once. */
+function isAgentResponsive(host: SimHost): boolean {
+  const { daemon, flakiness, slowness } = host.docker;
+  return isAgentRunning(host) && daemon.isAlive && !daemon.isPaused && flakiness === 0 && slowness <= 1;
 }

@@ -3,12 +3,12 @@ import { isJobImage } from "../docker/images.js";
 import { type CheckContext, runningContainers } from "./check-context.js";
 import { isJob, stateOf } from "./records.js";
 
-/** A scheduled time is decided upon within this. */
+/** Longest delay of a scheduled run. */
 const DECIDED_MS = 10_000;
-/** One task after the other: pull, start, and the longest that an image of a job takes. */
+/** One task of a job: pull, start, and the longest run of a job image. */
 const STEP_MS = 6_000;
 
-/** What keeps a job from being done. Empty: nothing. */
+/** Returns why a job is not done; empty when it is. */
 export function unmetJobGoals(
   service: Service,
   context: CheckContext,
@@ -26,7 +26,7 @@ export function unmetJobGoals(
   const waiting = records.tasksOf(service.id).some((task) => {
     return stateOf(task) === TaskState.NEW && hasNoRoom(task);
   });
-  // A task that is bound to its node waits for that.
+  // A task of a global job waits for its node.
   const isBound = spec?.mode?.$case === "globalJob" && !areAllActive(context);
   if (waiting || isBound) return [];
   if (job === undefined || job.endedAtMs === 0) return [`${name} is not done`];
@@ -36,7 +36,7 @@ export function unmetJobGoals(
     .map(({ container, host }) => `${container.name} still runs on ${host.name}`);
 }
 
-/** How long the jobs that there are may take, at most. */
+/** Returns the longest time that the current jobs may take. */
 export function jobAllowanceMs({ records }: CheckContext): number {
   let longest = 0;
   for (const { spec } of records.services.values()) {

@@ -8,12 +8,12 @@ import {
 import { isJob, type RecordChange, stateOf, type TaskChange } from "./records.js";
 import { groupBy } from "./task-counts.js";
 
-/** J1 to J4: what is done is done once, no more at a time than asked for, no scheduled time twice. */
+/** J1 to J4: completed work is not repeated, concurrency limits hold, and no scheduled time starts two runs. */
 export class Jobs {
   readonly #context: CheckContext;
-  /** "<service>/<run>/<slot>" of what etcd has called complete. */
+  /** Completed tasks, as "<service>/<run>/<slot>". */
   readonly #done = new Set<string>();
-  /** Of each service with a schedule: the last time that a run has begun for. */
+  /** The last scheduled time that started a run, by service. */
   readonly #lastDueMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
@@ -27,7 +27,7 @@ export class Jobs {
     }
   }
 
-  /** What runs at this moment. */
+  /** Checks the running containers of jobs. */
   check(): void {
     const { conditions: contact, records } = this.#context;
     const running = runningContainers(this.#context).filter(({ host, container }) => {

@@ -6,10 +6,10 @@ import { isIn, networkIdOf, vniOf } from "../docker/sim-networks.js";
 import type { CheckContext } from "./check-context.js";
 import type { Allocation, RecordChange } from "./records.js";
 
-/** N1 and N2: of networks over hosts nothing is given out twice, by the records and by Docker's word. */
+/** N1 and N2: subnets, VNIs, ranges and addresses of overlay networks are never allocated twice. */
 export class NetworkAllocation {
   readonly #context: CheckContext;
-  /** "<network>/<address>" of virtual IPs, and the service that each was last given to: an hour is longer than a history. */
+  /** The last service of each virtual IP, by "<network>/<address>". A history is shorter than the quarantine of an hour. */
   readonly #holders = new Map<string, string>();
 
   constructor(context: CheckContext) {
@@ -94,7 +94,7 @@ export class NetworkAllocation {
     this.#holders.set(key, serviceId);
   }
 
-  /** A container has begun to run: nobody else has its addresses, cut off or not. */
+  /** Checks that no other container has the addresses of a started one, even on disconnected hosts. */
   onStarted(hostName: string, container: SimContainer): void {
     const { cluster, records, conditions: contact, report } = this.#context;
     const own = cluster.hosts.find(({ name }) => name === hostName);
@@ -133,7 +133,7 @@ export class NetworkAllocation {
       if (id !== own.id) report("N1", `${own.what}, whose VNI ${own.vni} is that of ${id} on ${host.name}`);
       for (const [containerId, address] of network.addresses) {
         if (address !== own.address || containerId === own.container.id) continue;
-        // A service has chosen it: its task behind a cut keeps it beside the one that takes its place.
+        // A static address: a task on a disconnected host keeps it while its replacement runs.
         const isChosen = !isIn(network.body.IPAM.Config[0]?.IPRange ?? "", address);
         if (isChosen && (contact.isDisrupted(host.name) || contact.isDisrupted(own.hostName))) continue;
         report("N1", `${own.what}, and so has ${containerId} on ${host.name}`);

@@ -16,10 +16,10 @@ import type { CheckContext } from "./check-context.js";
 import { networkNames } from "./network-membership.js";
 import { isFinal, isJob, type Records, stateOf } from "./records.js";
 
-/** A container that has just begun may still miss something. */
+/** A container that was started just now may not be set up completely. */
 const FRESH_MS = 3_000;
 
-/** N4, N5: what there is of networks is what is used, and every host knows who answers. Empty: it is so. */
+/** Returns what differs from N4 and N5: unused parts of networks that are left over, and wrong tables. */
 export function unmetNetworkGoals(context: CheckContext): readonly string[] {
   return [
     ...missingRecords(context),
@@ -61,7 +61,7 @@ function isIn({ serviceId, specVersion }: Task, name: string, records: Records):
   return networkNames(records.specOf(serviceId, specVersion)).includes(name);
 }
 
-/** Its tasks do not come and go all the time. */
+/** Whether the service's tasks keep running, or its job completes. */
 function isSteady(spec: ServiceSpec | undefined): boolean {
   const image = spec?.task?.container?.image ?? "";
   return isJob(spec) ? spec?.cron === undefined && isJobImage(image) : isGoodImage(image);
@@ -96,7 +96,7 @@ function missingOnHost(host: SimHost, context: CheckContext): readonly string[] 
   ];
 }
 
-/** Ids of those that the leader has told the host of, with every task that its agent knows; true: tasks that stay. */
+/** Returns the IDs of the networks assigned to the host. The value is true when a steady service uses the network. */
 function usedNetworks({ nodeId }: SimHost, { records }: CheckContext): ReadonlyMap<string, boolean> {
   const used = new Map<string, boolean>();
   for (const task of records.tasks.values()) {
@@ -111,7 +111,7 @@ function usedNetworks({ nodeId }: SimHost, { records }: CheckContext): ReadonlyM
   return used;
 }
 
-/** Docker's network with the tunnel on its bridge, to all other hosts that have a part. */
+/** Checks Docker's network, the tunnel on its bridge, and the tunnel's peers. */
 function missingOfNetwork(
   { name, nodeId, address, docker }: SimHost,
   id: string,
@@ -129,7 +129,7 @@ function missingOfNetwork(
     missing.push(`network ${id} has no tunnel on ${name}`);
   if (links.get(bridgeName(vni))?.callsIptables !== true)
     missing.push(`the bridge of ${id} on ${name} is not filtered`);
-  // A host that was reinstalled is two nodes at one address until the old one is removed.
+  // A reinstalled host is two nodes at one address until the old node is removed.
   const addresses = records.rangesOf(id).map((each) => records.nodes.get(each.nodeId)?.description?.address);
   const wanted = addresses.flatMap((each) => (each === undefined || each === address ? [] : [each]));
   const known = docker.devices.peersOf(tunnelName(vni));
@@ -178,7 +178,7 @@ function missingNames(host: SimHost, used: ReadonlySet<string>, context: CheckCo
   return missing;
 }
 
-/** The virtual IP of a service in a network, and the tasks of it that run well, with their addresses by Docker's word. */
+/** Returns the expected DNS entry: the virtual IP and the ready tasks with the addresses that Docker reports. */
 function answersOf({ id: serviceId }: Service, networkId: string, context: CheckContext): string {
   const { records } = context;
   const vip = records.vips.get(`${networkId}/${serviceId}`);
@@ -205,7 +205,7 @@ function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: CheckCo
     .find(({ network }) => networkIdOf(network.body) === networkId)?.address;
 }
 
-/** The name server knows the containers that may ask it, and no others. */
+/** Checks that the DNS server knows exactly the containers on the host. */
 function missingAskers({ name, names, docker }: SimHost, { records }: CheckContext): readonly string[] {
   const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
   const known = new Set(names.clients.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
@@ -224,7 +224,7 @@ function missingAskers({ name, names, docker }: SimHost, { records }: CheckConte
   ];
 }
 
-/** Every host sends the connections of a published port to all tasks that run well. */
+/** Checks that published ports lead to all ready tasks. */
 function missingListeners({ name, table }: SimHost, context: CheckContext): readonly string[] {
   const missing: string[] = [];
   for (const { service: serviceName, port, endpoints, draining } of table?.listeners ?? []) {

@@ -3,13 +3,13 @@ import type { Commit } from "../store/sim-etcd.js";
 import type { CheckContext } from "./check-context.js";
 import { type RecordChange, stateOf, type TaskChange } from "./records.js";
 
-/** A decision may be written late: by as much as etcd is out of reach. */
+/** A decision is written late when etcd is unavailable. */
 const WRITTEN_LATE_MS = 30_000;
 
-/** I5 and I7, and the part of I4 that is decided when a task gets its node: what may be written, and by whom. */
+/** I5, I7, T1 and the part of I4 that concerns placement: which records a server may write. */
 export class RecordChanges {
   readonly #context: CheckContext;
-  /** Tasks whose container was seen to run. */
+  /** Tasks whose container has run. */
   readonly #started = new Set<string>();
 
   constructor(context: CheckContext) {
@@ -28,13 +28,13 @@ export class RecordChanges {
     for (const task of change.tasks) this.#checkTask(task, change);
   }
 
-  /** Compared with who held the key when the transaction was made, not with who believes to. */
+  /** Compares the writer with the holder of the leader key at the time of the transaction. */
   #checkWriter({ server }: Commit, isRecords: boolean, leaderBefore: string | undefined): void {
     if (!isRecords || server === undefined) return;
     const { cluster, report } = this.#context;
     const writer = cluster.servers.find(({ name }) => name === server.name);
     if (writer?.address !== leaderBefore) {
-      report("I7", `${server.name} wrote records while ${leaderBefore ?? "nobody"} leads`);
+      report("I7", `${server.name} wrote records while ${leaderBefore ?? "no server"} leads`);
     }
   }
 
@@ -64,8 +64,8 @@ export class RecordChanges {
   }
 
   /**
-   * T1: whatever the clocks of servers say, time goes on. Else what waits since a moment would wait for long: what has
-   * no record any more does not, and a new leader cannot know of it.
+   * T1: recorded times do not go back, even if servers' clocks do. Otherwise tasks that wait since a recorded time would
+   * wait too long. Times of removed records are unknown to a new leader.
    */
   #checkTime(before: number | undefined, sinceMs: number, name: string): void {
     if (sinceMs === before) return;
@@ -98,7 +98,7 @@ export class RecordChanges {
     return ports.filter(({ mode }) => mode === PortSpec_Mode.HOST).map(({ published }) => published);
   }
 
-  /** What etcd says of a task has been so on its host. */
+  /** Compares the record of a task with what happened on its host. */
   #checkTruth(taskId: string, name: string): void {
     const { report, records, cluster } = this.#context;
     const task = records.tasks.get(taskId);

@@ -22,18 +22,18 @@ export type Allocation =
   | { readonly kind: "range"; readonly range: NetworkRange }
   | { readonly kind: "vip"; readonly vip: VirtualIp };
 
-/** What one transaction changed, as records. */
+/** The records that one transaction changed. */
 export interface RecordChange {
   readonly tasks: readonly TaskChange[];
   readonly services: readonly { readonly before: Service | undefined; readonly after: Service | undefined }[];
   readonly nodesBefore: ReadonlyMap<string, Node>;
-  /** Networks, parts and addresses that were written. */
+  /** Networks, ranges and virtual IPs that were written. */
   readonly allocations: readonly Allocation[];
   readonly removedNetworks: readonly Network[];
   readonly unreadable: readonly string[];
 }
 
-/** The cluster's records as they are in etcd, read there and nowhere else. */
+/** The cluster's records, read from the commits of etcd. */
 export class Records {
   readonly tasks = new Map<string, Task>();
   readonly services = new Map<string, Service>();
@@ -44,9 +44,9 @@ export class Records {
   readonly ranges = new Map<string, NetworkRange>();
   /** By "<network>/<service>". */
   readonly vips = new Map<string, VirtualIp>();
-  /** Of jobs' tasks, also of those that are gone: the run that they belong to. */
+  /** The run of each task of a job, including removed tasks. */
   readonly runs = new Map<string, number>();
-  /** Address of who holds the leader key, and since when. */
+  /** Address of the server that holds the leader key. */
   leader: string | undefined;
 
   specOf(serviceId: string, version: number): ServiceSpec | undefined {

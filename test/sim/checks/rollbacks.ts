@@ -2,19 +2,19 @@ import { Rollout_State, type Service } from "@berth/proto";
 import { type CheckContext, runningContainers } from "./check-context.js";
 import { replicasOf } from "./task-counts.js";
 
-/** I8: a service goes back to nothing that never ran well. */
+/** I8: a rollback restores a version that was healthy. */
 export class Rollbacks {
   readonly #context: CheckContext;
-  /** By "<service>/<image>": slots in which it was seen to run, healthy. Not all at once: a host may die meanwhile. */
+  /** Slots in which an image was healthy at some time, by "<service>/<image>". */
   readonly #well = new Map<string, Set<string>>();
-  /** What was seen in as many slots as the service had then: that it has more since says nothing against it. */
+  /** Images that were healthy in every slot that the service had at the time. */
   readonly #proven = new Set<string>();
 
   constructor(context: CheckContext) {
     this.#context = context;
   }
 
-  /** To be called whenever a container has started or has become healthy. */
+  /** Called when a container has started or its health has changed. */
   noteContainer(serviceId: string): void {
     const { records } = this.#context;
     const service = records.services.get(serviceId);
@@ -39,7 +39,7 @@ export class Rollbacks {
   onChange(before: Service | undefined, after: Service | undefined): void {
     if (after === undefined) return;
     if (after.rollout?.state !== Rollout_State.ROLLING_BACK) {
-      // Fewer replicas may be just those that run well.
+      // After scaling down, the remaining slots may all be healthy.
       this.noteContainer(after.id);
       return;
     }

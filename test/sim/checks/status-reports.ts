@@ -4,53 +4,49 @@ import type { SimContainer } from "../docker/sim-container.js";
 import type { CheckContext } from "./check-context.js";
 import { stateOf } from "./records.js";
 
-/** So long after its agent can speak with the leader, or after it happened, the records say what runs on a host. */
-const TOLD_MS = 4_000;
+/** Longest time until the records show what runs on a host, once its agent can report. */
+const REPORT_MS = 4_000;
 
-/** L5: what happens on a host that is in hand gets known in time. */
+/** L5: the start and the end of a container on a connected host are in the records in time. */
 export class StatusReports {
   readonly #context: CheckContext;
-  /** Containers whose state etcd does not know, and since when. */
-  readonly #untoldSinceMs = new Map<SimContainer, number>();
+  /** Containers whose state the records do not show, and since when. */
+  readonly #unreportedSinceMs = new Map<SimContainer, number>();
 
   constructor(context: CheckContext) {
     this.#context = context;
   }
 
   check(): void {
-    const { cluster } = this.#context;
-    const untold = new Set<SimContainer>();
-    for (const host of cluster.hosts) {
+    const unreported = new Set<SimContainer>();
+    for (const host of this.#context.cluster.hosts) {
       for (const container of host.docker.containers.values()) {
-        if (!this.#isUntold(host, container)) continue;
-        untold.add(container);
-        this.#noteUntold(host, container);
+        if (!this.#isUnreported(host, container)) continue;
+        unreported.add(container);
+        this.#checkDelay(host, container);
       }
     }
-    for (const container of this.#untoldSinceMs.keys()) {
-      if (!untold.has(container)) this.#untoldSinceMs.delete(container);
+    for (const container of this.#unreportedSinceMs.keys()) {
+      if (!unreported.has(container)) this.#unreportedSinceMs.delete(container);
     }
   }
 
-  #noteUntold(host: SimHost, container: SimContainer): void {
-    const { report, records, cluster, conditions: contact } = this.#context;
+  #checkDelay(host: SimHost, container: SimContainer): void {
+    const { report, records, cluster, conditions } = this.#context;
     const { nowMs } = cluster.world.scheduler;
-    const sinceMs = this.#untoldSinceMs.get(container) ?? nowMs;
-    this.#untoldSinceMs.set(container, sinceMs);
-    if (Math.min(nowMs - sinceMs, contact.reportingForMs(host.name)) <= TOLD_MS) return;
-    const known = stateOf(records.tasks.get(container.taskId));
-    report(
-      "L5",
-      `${container.name} is ${container.state} on ${host.name}, but in state ${known} by the records`,
-    );
+    const sinceMs = this.#unreportedSinceMs.get(container) ?? nowMs;
+    this.#unreportedSinceMs.set(container, sinceMs);
+    if (Math.min(nowMs - sinceMs, conditions.reportingForMs(host.name)) <= REPORT_MS) return;
+    const recorded = stateOf(records.tasks.get(container.taskId));
+    report("L5", `${container.name} is ${container.state} on ${host.name}, but its record says ${recorded}`);
   }
 
-  /** Docker's word against the record's. */
-  #isUntold({ nodeId }: SimHost, container: SimContainer): boolean {
+  /** Whether the record contradicts Docker. */
+  #isUnreported({ nodeId }: SimHost, container: SimContainer): boolean {
     const task = this.#context.records.tasks.get(container.taskId);
     if (task === undefined || task.nodeId !== nodeId) return false;
     if (container.state === "exited") return stateOf(task) < TaskState.COMPLETE;
-    const isWell = container.health === "none" || container.health === "healthy";
-    return container.isRunning && isWell && stateOf(task) < TaskState.RUNNING;
+    const isHealthy = container.health === "none" || container.health === "healthy";
+    return container.isRunning && isHealthy && stateOf(task) < TaskState.RUNNING;
   }
 }

@@ -7,20 +7,20 @@ import {
 } from "./check-context.js";
 import { isFinal, isJob } from "./records.js";
 
-/** A change of the number of replicas is carried out within this, graces included. */
+/** Longest time to scale a service, with grace periods. */
 const SCALE_MS = 10_000;
 
-/** I1 to I4: how many run, and where. */
+/** I1, I2 and I4: how many tasks run, and where. */
 export class TaskCounts {
   readonly #context: CheckContext;
-  /** When a service last wanted how many. */
+  /** Earlier replica counts that still apply, by service. */
   readonly #wanted = new Map<string, { readonly replicas: number; readonly untilMs: number }[]>();
 
   constructor(context: CheckContext) {
     this.#context = context;
   }
 
-  /** A service is about to be another one, or is gone. */
+  /** Called with the former record when a service changes or is removed. */
   noteWanted(service: Service): void {
     const list = this.#wanted.get(service.id) ?? [];
     list.push({
@@ -42,7 +42,7 @@ export class TaskCounts {
     for (const [, ofHost] of groupBy(running, ({ host }) => host.name)) this.#load(ofHost);
   }
 
-  /** Also on hosts that are cut off: what lives there stops its own in time. */
+  /** Includes disconnected hosts: their agents stop at-most-one tasks in time. */
   #atMostOne(running: readonly RunningContainer[]): void {
     const { records, report } = this.#context;
     const strict = running.filter(({ container }) => {
@@ -76,7 +76,7 @@ export class TaskCounts {
     }
   }
 
-  /** Start-first: the new one beside the one that it is to replace. */
+  /** With start-first, a new task runs next to the one that it replaces. */
   #mayOverlap(service: Service | undefined, copies: readonly RunningContainer[]): boolean {
     const { records } = this.#context;
     const orders = new Set(
@@ -107,7 +107,7 @@ export class TaskCounts {
     this.#wanted.set(serviceId, recent);
     const replicas = Math.max(replicasOf(service), ...recent.map((each) => each.replicas));
     const surge = isStartFirst(service.spec) ? (service.spec.update?.parallelism ?? 1) || replicas : 0;
-    // A drained node's tasks move start-first, all at once; so do those that are to be elsewhere.
+    // The tasks of a drained node and tasks that are rebalanced move start-first, all at once.
     const moving = isStartFirst(service.spec)
       ? running.filter(({ host, container }) => {
           const isDrained = records.nodes.get(host.nodeId)?.availability === Availability.DRAIN;
@@ -147,7 +147,7 @@ export function isStartFirst(spec: Service["spec"]): boolean {
   return spec?.atMostOne !== true && spec?.ports.some(({ mode }) => mode === PortSpec_Mode.HOST) !== true;
 }
 
-/** Of a service that is scaled by its load: how many that has come to. */
+/** Returns the number of replicas, after autoscaling. */
 export function replicasOf({ spec, autoscale }: Service): number {
   const replicas = spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : 0;
   if (spec?.autoscale === undefined) return replicas;

@@ -3,10 +3,10 @@ import type { SimHost } from "../cluster/sim-host.js";
 import type { CheckContext } from "./check-context.js";
 import type { RecordChange } from "./records.js";
 
-/** A volume gets known within this on a host that is in hand: agents list them up to 3 s after a task has started. */
+/** The records name a new volume within this time: agents list volumes up to 3 s after a task has started. */
 const KNOWN_MS = 7_000;
 
-/** V1: a task with a volume goes where the volume is. */
+/** V1: a task with a volume is placed on the node that has the volume. */
 export class VolumePlacement {
   readonly #context: CheckContext;
 
@@ -38,7 +38,7 @@ export class VolumePlacement {
   }
 }
 
-/** Nodes that may take a task with these volumes; undefined: any. */
+/** Returns the nodes that may run a task with these volumes; undefined when any node may. */
 export function nodesWithVolumes(
   context: CheckContext,
   volumes: readonly string[],

@@ -5,16 +5,16 @@ import { build, type Plugin } from "vite";
 import type { Mutant } from "../mutants/mutants.js";
 
 const REPO_ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-/** Below node_modules, so that packages are found from there. */
+/** Below node_modules, so that imports of packages resolve. */
 const CACHE = join(REPO_ROOT, "node_modules/.cache/berth-sim");
 
-/** The worker and all that it lives through as one file: compiled once, however many processes load it. */
+/** The worker with the whole simulation in one file, compiled once for all processes. */
 export interface Bundle {
   readonly file: string;
   remove(): void;
 }
 
-/** Compiles the worker from the sources as they are, or with a bug planted in one of them; no source changes. */
+/** Compiles the worker, with a planted bug if given. No source file changes. */
 export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
   mkdirSync(CACHE, { recursive: true });
   const folder = mkdtempSync(join(CACHE, "worker-"));
@@ -46,7 +46,7 @@ export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
   return { file: join(folder, "worker.mjs"), remove };
 }
 
-/** Changes one place of one source on its way into the bundle. */
+/** Replaces the text of a planted bug while its file is bundled. */
 function planting({ file, search, replace }: Mutant): Plugin {
   return {
     name: "plant-a-bug",

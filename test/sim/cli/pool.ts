@@ -1,20 +1,20 @@
 import { fork } from "node:child_process";
 import type { SeedAnswer } from "./worker.js";
 
-/** A history leaves some 0.03 MB in a process's memory. Should one leave more some day, a long run still comes to its end. */
+/** Histories per process. A leak of memory does not end a long run. */
 const HISTORIES_PER_PROCESS = 1_000;
 
 export interface PoolOptions {
-  /** The worker's program. */
+  /** The worker's file. */
   readonly file: string;
   readonly jobs: number;
   readonly from: number;
   readonly count: number;
-  /** Called for each history; true: no more are wanted. */
+  /** Called after each history. Returns true to stop. */
   readonly onAnswer: (answer: SeedAnswer) => boolean;
 }
 
-/** Shares histories among processes, each one at a time. Rejects when a process dies over one. */
+/** Distributes histories over processes. Rejects when a process exits unexpectedly. */
 export async function runPool(options: PoolOptions): Promise<void> {
   const end = options.from + options.count;
   let next = options.from;
@@ -44,7 +44,7 @@ export async function runPool(options: PoolOptions): Promise<void> {
       });
       child.on("exit", (code, killedBy) => {
         if (code === 0) resolve();
-        else reject(new Error(`the process that lived through seed ${seed} ended with ${killedBy ?? code}`));
+        else reject(new Error(`the process that simulated seed ${seed} exited with ${killedBy ?? code}`));
       });
     });
   };

@@ -3,10 +3,10 @@ import { describeEvent, type History } from "../history/history.js";
 import { shrink } from "../history/shrink.js";
 import { type HistoryResult, runHistory } from "../run-history.js";
 
-/** Of a history that is not asked for in full: what came before its end. */
+/** Trace lines to show without --trace. */
 const LAST_LINES = 60;
 
-/** One history for a person to read. Returns the exit code. */
+/** Simulates one history and prints it. Returns the exit code. */
 export async function reportFailure(
   seed: number,
   { isTraced, isShrunk }: { readonly isTraced: boolean; readonly isShrunk: boolean },
@@ -20,7 +20,7 @@ export async function reportFailure(
   return result.violations.length > 0 ? 1 : 0;
 }
 
-/** The same promise has to be broken: a smaller history may break another one. */
+/** Shrinks a failing history. The same rule has to be violated. */
 async function shrunk(history: History): Promise<History> {
   const promise = (await runHistory(history, { keepsTrace: false })).violations[0]?.rule;
   if (promise === undefined) return history;
@@ -36,7 +36,7 @@ function print({ history, violations, steps, virtualMs, traceHash }: HistoryResu
   for (const event of events) console.log(describeEvent(event));
   const seconds = (virtualMs / 1_000).toFixed(1);
   console.log(`\n${steps} steps in ${seconds} virtual seconds, trace ${traceHash}`);
-  if (violations.length === 0) console.log("every promise was kept");
+  if (violations.length === 0) console.log("no rule was violated");
   for (const { rule: promise, atMs, what } of violations)
-    console.log(`${(atMs / 1_000).toFixed(3)} s  ${promise} broken: ${what}`);
+    console.log(`${(atMs / 1_000).toFixed(3)} s  ${promise} violated: ${what}`);
 }

@@ -9,21 +9,21 @@ import type { SeedAnswer } from "./worker.js";
 export interface RunMutantsOptions {
   readonly json: string | undefined;
   readonly from: number;
-  /** Histories that a bug may hide in. */
+  /** Maximum number of histories for each bug. */
   readonly count: number;
   readonly jobs: number;
-  /** Names of those to plant; empty: all. */
+  /** Names of the bugs to plant; empty for all. */
   readonly only: readonly string[];
 }
 
 interface Finding {
   readonly mutant: Mutant;
-  /** The first history that it broke a promise in. */
+  /** The first history in which a rule was violated because of the bug. */
   readonly caught: SeedAnswer | undefined;
   readonly histories: number;
 }
 
-/** Plants each bug by itself and lives through histories until one breaks a promise. Returns the exit code. */
+/** Plants one bug at a time and simulates histories until a rule is violated. Returns the exit code. */
 export async function runMutants(options: RunMutantsOptions): Promise<number> {
   const findings: Finding[] = [];
   for (const mutant of MUTANTS.filter(
@@ -71,7 +71,7 @@ async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): 
   return { mutant, caught, histories };
 }
 
-/** A history that fails without the bug, too, has not caught it. */
+/** Returns the first answer whose history passes without the bug. */
 async function firstCaughtBy(answers: readonly SeedAnswer[]): Promise<SeedAnswer | undefined> {
   for (const answer of answers) {
     const { violations } = await runHistory(generateHistory(answer.seed), { keepsTrace: false });

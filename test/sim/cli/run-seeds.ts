@@ -10,7 +10,7 @@ import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
 
-/** Failing seeds that are named; a bug fails hundreds. */
+/** Failing seeds to print. One bug may fail hundreds. */
 const MAX_NAMED = 20;
 const PROGRESS_MS = 2_000;
 const MS_PER_MINUTE = 60_000;
@@ -20,11 +20,11 @@ export interface RunSeedsOptions {
   readonly count: number;
   readonly jobs: number;
   readonly json: string | undefined;
-  /** Begin no more histories after this. */
+  /** Start no more histories after this time. */
   readonly forMs?: number;
 }
 
-/** Lives through a range of histories and says what came of it. Returns the exit code. */
+/** Simulates a range of histories and prints the results. Returns the exit code. */
 export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptions): Promise<number> {
   const failed: SeedAnswer[] = [];
   const sum = { histories: 0, steps: 0, faults: 0, violations: 0, virtualMs: 0 };

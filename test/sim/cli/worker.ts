@@ -1,7 +1,7 @@
 import { generateHistory } from "../history/generate.js";
 import { runHistory } from "../run-history.js";
 
-/** What a worker is asked to live through, and how it went. */
+/** The history that a worker simulates. */
 export interface SeedRequest {
   readonly seed: number;
 }
@@ -22,8 +22,8 @@ async function answer({ seed }: SeedRequest): Promise<SeedAnswer> {
   return { seed, steps, faults, virtualMs, traceHash, violations };
 }
 
-// A program of its own, bundled: lives through one history after the other, as its parent asks, until that hangs up.
-// Aborts carry errors whose stacks nobody reads; a replay has them.
+// The entry point of a worker: simulates the histories that its parent requests, until the parent disconnects.
+// Aborts create many errors. Their stacks are not needed; a replay has them.
 Error.stackTraceLimit = 0;
 process.on("message", (request: SeedRequest) => {
   void answer(request).then((answered) => process.send?.(answered));

@@ -4,7 +4,7 @@ import { SimServer } from "./sim-server.js";
 import { User } from "./user.js";
 import type { World } from "./world.js";
 
-/** Everything that can be started and broken. */
+/** The servers, hosts and user of one simulation. */
 export interface Cluster {
   readonly world: World;
   readonly servers: readonly SimServer[];
@@ -12,7 +12,7 @@ export interface Cluster {
   readonly user: User;
 }
 
-/** Builds what a history names; nothing runs yet. */
+/** Creates the cluster of a history. Nothing runs yet. */
 export function buildCluster(world: World): Cluster {
   const { history } = world;
   const servers = Array.from({ length: history.servers }, (_, index) => {

@@ -9,7 +9,7 @@ import type { SimServer } from "./sim-server.js";
 type Undo = () => void;
 const NOTHING: Undo = () => {};
 
-/** Makes a fault happen; the returned function ends it. */
+/** Starts a fault. The returned function ends it. */
 export function injectFault(fault: Fault, cluster: Cluster): Undo {
   const { world } = cluster;
   const { etcd, network } = world;
@@ -148,7 +148,7 @@ function slow(actor: Actor, turnMs: number): Undo {
   };
 }
 
-/** Servers on the host go with it, and come back with it. */
+/** Cuts the power of a host and of the servers on it. */
 function cutPower(host: SimHost, { servers }: Cluster): Undo {
   const there = servers.filter((server) => server.host === host.name);
   for (const server of there) server.crash();

@@ -17,25 +17,25 @@ import { Actor } from "../simulator/actor.js";
 import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../simulator/virtual-time.js";
 import type { World } from "./world.js";
 
-/** From power to programs. */
+/** Time from power-on until programs start. */
 const BOOT_MS = 1_500;
 const DAEMON_START_MS = 500;
 const DISK_MS = 2;
-/** The rules of all virtual IPs are written anew, at most. */
+/** Longest time to apply a DNS configuration, which may rewrite the rules of all virtual IPs. */
 const NAMES_MS = 40;
 
-/** One Docker host with its agent: what outlives the agent's process is kept here. */
+/** One Docker host with its agent. Holds the state that outlives the agent's process. */
 export class SimHost {
   readonly name: string;
-  /** The last one is its node now: a disk that is lost takes the id with it. */
+  /** The node IDs that the host has had. A new disk gets a new ID; the last one is current. */
   readonly #nodeIds: string[] = [];
   readonly address: string;
   readonly memoryBytes = MACHINE_MEMORY_BYTES;
   readonly docker: SimDocker;
   readonly files = new Map<string, string>();
-  /** The table that its ingress serves. */
+  /** The table of published ports that the ingress process serves. */
   table: IngressTable | undefined;
-  /** The names that it answers to. */
+  /** The table that the DNS server answers from. */
   names: DnsTable = EMPTY_DNS_TABLE;
   agent: Actor | undefined;
   readonly #world: World;
@@ -43,7 +43,7 @@ export class SimHost {
   readonly #number: number;
   #stop = new AbortController();
   #isStopping = false;
-  /** Whoever keeps it running waits for a slow stop to end, too. */
+  /** A start was requested while the program stops, as by a service manager. */
   #startsAfterStop = false;
 
   constructor(
@@ -124,7 +124,7 @@ export class SimHost {
     this.#tablesChanged();
   }
 
-  /** All that was on its disk is gone. To be called while it has no power. */
+  /** Empties the disk. Called while the host has no power. */
   wipe(): void {
     if (this.hasPower) return;
     this.#world.trace.add(this.name, "has an empty disk");
@@ -133,7 +133,7 @@ export class SimHost {
     this.#name();
   }
 
-  /** As a first start of its agent would. */
+  /** Creates a node ID, as the first start of an agent does. */
   #name(): void {
     const nodeId = nodeIdOf(this.name, this.#nodeIds.length);
     this.#nodeIds.push(nodeId);
@@ -152,7 +152,7 @@ export class SimHost {
     });
   }
 
-  /** The daemon is gone for a while, and its containers with it. */
+  /** Stops the daemon and its containers, and starts the daemon again later. */
   restartDocker(forMs: number): void {
     if (!this.hasPower || !this.docker.daemon.isAlive) return;
     this.#world.trace.add(this.name, "Docker stops");
@@ -182,13 +182,13 @@ export class SimHost {
     for (const observer of this.#world.observers) observer.onTablesChanged?.(this.name);
   }
 
-  /** What this host can do does not change. */
+  /** The kernel features of the host, which do not change. */
   #kernel(): KernelSupport {
     const isPlain = this.#world.history.hostsWithoutOverlay.includes(this.#number - 1);
     return { overlayProblem: isPlain ? "the kernel has no vxlan" : "", encryptionProblem: "not simulated" };
   }
 
-  /** A program that fails may have done its work. */
+  /** Runs one step of `ip`, which may fail before or after its work is done. */
   #change(step: LinkStep): void {
     const { docker } = this;
     const fate = docker.rng.next();
@@ -198,7 +198,7 @@ export class SimHost {
     if (fate < docker.flakiness) throw new Error("killed");
   }
 
-  /** Clients come to all hosts alike, and each host spreads its own over whom its table names. */
+  /** Clients use all hosts evenly, and each host balances its share over the endpoints in its table. */
   #listeners(): readonly ListenerStats[] {
     const { history, loads } = this.#world;
     return (this.table?.listeners ?? []).map(({ protocol, address, port, service, endpoints }) => {
@@ -215,7 +215,7 @@ export class SimHost {
   #edges(actor: Actor): AgentPlatform {
     const world = this.#world;
     const { scheduler } = world;
-    /** What the program hears of later; a program that has died meanwhile hears nothing, and nothing has happened. */
+    /** Completes an operation later. If the program is killed before, the operation has no effect. */
     const soon = <T>(act: () => T, delayMs = DISK_MS): Promise<T> => {
       return new Promise((resolve, reject) => {
         scheduler.after(delayMs, actor, () => {
@@ -301,7 +301,7 @@ export class SimHost {
   }
 }
 
-/** Evenly, in whole connections. */
+/** Returns an even share, in whole connections. */
 function shareOf(connections: number, index: number, count: number): number {
   return Math.floor(connections / count) + (index < connections % count ? 1 : 0);
 }

@@ -11,7 +11,7 @@ const PORT = 7400;
 const POOL_BASE = 0x0a_40_00_00;
 const NETWORK_PREFIX = 18;
 
-/** One server of the control plane: the program, started and ended over and over. */
+/** One server of the control plane, which may be started and stopped many times. */
 export class SimServer {
   readonly name: string;
   readonly host: string;
@@ -20,7 +20,7 @@ export class SimServer {
   readonly #world: World;
   #stop = new AbortController();
   #isStopping = false;
-  /** Whoever keeps it running waits for a slow stop to end, too. */
+  /** A start was requested while the program stops, as by a service manager. */
   #startsAfterStop = false;
 
   constructor(world: World, { name, host }: { readonly name: string; readonly host: string }) {
@@ -53,7 +53,7 @@ export class SimServer {
     const { actor } = this;
     if (!this.isUp || actor === undefined) return;
     this.#isStopping = true;
-    this.#world.trace.add(this.name, "is told to stop");
+    this.#world.trace.add(this.name, "receives SIGTERM");
     this.#world.scheduler.after(0, actor, () => this.#stop.abort(new Error("SIGTERM")));
   }
 
@@ -63,7 +63,7 @@ export class SimServer {
     this.actor?.kill();
   }
 
-  /** As `berth server` does it; when it ends, whoever keeps it running starts it again. */
+  /** Runs the server as `berth server` does. A service manager starts it again when it exits. */
   async #main(actor: Actor, signal: AbortSignal): Promise<void> {
     const world = this.#world;
     const options = {

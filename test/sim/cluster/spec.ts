@@ -51,7 +51,7 @@ const CONDITIONS = {
   completed: Dependency_Condition.COMPLETED,
 } as const;
 
-/** One service is in a stack of its own. */
+/** The service "far" is in another stack. */
 export function stackOf(service: string): string {
   return service === "far" ? FAR_STACK : STACK;
 }
@@ -60,7 +60,7 @@ export function fullName(service: string): string {
   return `${stackOf(service)}_${service}`;
 }
 
-/** The networks of its stack that a service is in, as its Compose file has them. */
+/** Returns the networks of a service that its Compose file defines. */
 export function networksOf({ name, networks }: ServiceDefinition): readonly NetworkSpec[] {
   return networks
     .filter(({ network }) => network.stack === stackOf(name))
@@ -110,7 +110,7 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
   });
 }
 
-/** The name of a service's volume on its hosts. */
+/** Returns the name of a service's volume. */
 export function volumeName(service: string): string {
   return `${fullName(service)}_data`;
 }

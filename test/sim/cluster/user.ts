@@ -6,29 +6,29 @@ import { Actor } from "../simulator/actor.js";
 import { fullName, networkSpec, networksOf, specOf, stackOf } from "./spec.js";
 import type { World } from "./world.js";
 
-/** A person asks again, and another server, as the command line does. */
+/** The command line tries several servers, too. */
 const ATTEMPTS = 3;
-/** What a call takes at most, by its own deadline. */
+/** The deadline of a call. */
 const CALL_TIMEOUT_MS = 10_000;
 
-/** What goes to a server. */
+/** Actions that are sent to a server. */
 type Asked = Exclude<Action, { kind: "load" }>;
 type Calls = RpcClient<typeof ControlServiceService>;
 
-/** An answer that a user has: what was promised has to hold from then on. */
+/** The answer to an action. What it confirms has to hold from then on. */
 export interface UserAnswer {
   readonly action: Action;
   readonly atMs: number;
   readonly outcome: "done" | "refused" | "unknown";
-  /** The version that a change was accepted as. */
+  /** The version that the change created; 0 when it created none. */
   readonly version: number;
 }
 
-/** Somebody with a command line, on a host of their own. */
+/** A user of the command line, on a separate host. */
 export class User {
   readonly requests: Action[] = [];
   readonly answers: UserAnswer[] = [];
-  /** Calls under way, and since when. */
+  /** Pending calls, and since when. */
   readonly pending = new Map<number, number>();
   readonly #world: World;
   readonly #servers: readonly string[];
@@ -82,7 +82,7 @@ export class User {
   }
 }
 
-/** The longest that all attempts take together. */
+/** Longest duration of all attempts together. */
 export const LONGEST_CALL_MS = ATTEMPTS * CALL_TIMEOUT_MS;
 
 function isRefusal(code: string): boolean {

@@ -14,13 +14,13 @@ import { Trace } from "../simulator/trace.js";
 import { virtualNow } from "../simulator/virtual-time.js";
 import { type Commit, SimEtcd } from "../store/sim-etcd.js";
 
-/** What checks are told of. */
+/** Callbacks for checks. */
 export interface Observer {
   onCommit?(commit: Commit): void;
   onContainer?(host: string, container: SimContainer, what: string): void;
-  /** A host sends connections elsewhere from now on. */
+  /** The tables of a host's ingress process have changed. */
   onTablesChanged?(host: string): void;
-  /** The agent of a host is about to change a container. */
+  /** The agent of a host asks Docker to change a container. */
   onEngineCall?(host: string, kind: string, containerId: string): void;
 }
 
@@ -29,7 +29,7 @@ export interface WorldOptions {
   readonly keepsTrace: boolean;
 }
 
-/** What all programs of a history share: time, network, etcd, and who watches. */
+/** What all programs of a simulation share: time, the network, etcd and observers. */
 export class World {
   readonly history: History;
   readonly scheduler = new Scheduler();
@@ -37,12 +37,12 @@ export class World {
   readonly network: Network;
   readonly etcd: SimEtcd;
   readonly observers: Observer[] = [];
-  /** Bugs that showed themselves: errors that are none of the expected ones. */
+  /** Unexpected errors. */
   readonly bugs: string[] = [];
   readonly skews = new Map<string, number>();
-  /** Connections that clients hold, by full name of the service. */
+  /** Open connections of clients, by the full name of the service. */
   readonly loads = new Map<string, number>();
-  /** Of who holds the leader key. */
+  /** Address of the server that holds the leader key. */
   leaderAddress: string | undefined;
   #ids = 0;
 
@@ -58,7 +58,7 @@ export class World {
     });
   }
 
-  /** A source of randomness of its own for each part, so that leaving out one thing changes little of the others. */
+  /** Returns separate random numbers for each part, so that removing an event changes little elsewhere. */
   rng(part: string): Rng {
     return new Rng(`${this.history.seed}/${part}`);
   }
@@ -90,7 +90,7 @@ export class World {
     this.trace.note(who, `BUG ${what}`);
   }
 
-  /** Lines of errors are bugs; the rest is kept for a person when somebody reads. */
+  /** Returns a logger. Logged errors are bugs; other lines are recorded in the trace. */
   logger(name: string): Logger {
     const level = this.trace.isRecorded ? "info" : "error";
     return pino({ level, base: {}, timestamp: false }, { write: (line: string) => this.#logged(name, line) });
@@ -128,10 +128,10 @@ function addressOf(event: WatchEvent): string | undefined {
   return event.kind === "put" ? parseServerAddress(event.entry.value) : undefined;
 }
 
-/** pino's. */
+/** pino's number for the level "error". */
 const ERROR_LEVEL = 50;
 
-/** What a BerthError or a Docker error says is no bug of berth's, however loud it is said. */
+/** A BerthError or an error of Docker is not a bug, even when it is logged as an error. */
 function isExpected(type: unknown): boolean {
   return type === "BerthError" || type === "EngineError";
 }

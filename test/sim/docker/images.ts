@@ -1,15 +1,15 @@
-/** What a container of an image does: the part before the colon decides, the tag tells versions apart. */
+/** How containers of an image behave. The name selects the behavior; tags are versions. */
 export interface ImageBehavior {
-  /** False: no registry has it. */
+  /** False when no registry has the image. */
   readonly exists: boolean;
   readonly pullMs: readonly [min: number, max: number];
-  /** Ends by itself so long after its start, with this code. */
+  /** When it exits, and with which code; undefined when it runs until stopped. */
   readonly ends:
     | { readonly afterMs: readonly [min: number, max: number]; readonly exitCode: number }
     | undefined;
-  /** How long it takes to end when it is asked to; undefined: it does not listen. */
+  /** Time from SIGTERM until it exits; undefined when it ignores the signal. */
   readonly stopMs: readonly [min: number, max: number] | undefined;
-  /** Where it has a healthcheck: healthy after so long; undefined: never. */
+  /** Time until its health check succeeds; undefined when it never does. */
   readonly healthyAfterMs: readonly [min: number, max: number] | undefined;
 }
 
@@ -31,12 +31,12 @@ const KINDS: Readonly<Record<string, ImageBehavior>> = {
   long: { ...GOOD, ends: { afterMs: [1_500, 4_000], exitCode: 0 } },
 };
 
-/** True for images that a service converges with. */
+/** Returns true for images with which a service converges. */
 export function isGoodImage(image: string): boolean {
   return image.startsWith("app:") || image.startsWith("stubborn:");
 }
 
-/** True for images that a job completes with. */
+/** Returns true for images with which a job completes. */
 export function isJobImage(image: string): boolean {
   return image.startsWith("job:") || image.startsWith("long:");
 }

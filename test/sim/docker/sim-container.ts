@@ -12,7 +12,7 @@ import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/con
 const MS_PER_S = 1_000;
 const NO_HEALTH: ContainerHealth = "none";
 
-/** A container as the daemon knows it. */
+/** A container of a simulated daemon. */
 export class SimContainer {
   readonly id: string;
   readonly name: string;
@@ -21,11 +21,11 @@ export class SimContainer {
   exitCode = 0;
   health: ContainerHealth = NO_HEALTH;
   ports: readonly PublishedPort[] = [];
-  /** Counts its starts: what was planned for an earlier one is void. */
+  /** Number of starts. Events scheduled for an earlier run are ignored. */
   run = 0;
-  /** When it last began to run. */
+  /** When it was last started. */
   startedAtMs = 0;
-  /** Networks that it is in while it runs, by name. */
+  /** The networks to connect when it starts, by name. */
   readonly endpoints = new Map<string, EndpointBody>();
   readonly #waiting: (() => void)[] = [];
 
@@ -42,7 +42,7 @@ export class SimContainer {
     return this.state === "running";
   }
 
-  /** Empty for a container that is not berth's. */
+  /** Empty for a container that berth did not create. */
   get taskId(): string {
     return this.body.Labels[TASK_LABEL] ?? "";
   }
@@ -59,7 +59,7 @@ export class SimContainer {
     return Number(this.body.Labels["berth.spec.version"] ?? 0);
   }
 
-  /** Resolves when it runs no more. */
+  /** Resolves when the container has exited. */
   ended(): Promise<void> {
     return new Promise((resolve) => {
       if (!this.isRunning) resolve();

@@ -8,7 +8,7 @@ import { linkWith } from "../../../packages/agent/src/core/networks/testing.js";
 
 const UPLINK_MTU = 1_500;
 
-/** The network devices of one host, as its kernel keeps them. */
+/** The network devices in the kernel of one host. */
 export class SimDevices {
   readonly links = new Map<string, ObservedLink>();
   readonly #floodPeers = new Map<string, readonly string[]>();
@@ -17,20 +17,20 @@ export class SimDevices {
     this.links.set(link.name, link);
   }
 
-  /** Ports of a bridge that goes are on their own from then on. */
+  /** Removes a device. The ports of a removed bridge have no master any more. */
   remove(name: string): void {
     this.links.delete(name);
     this.#floodPeers.delete(name);
     for (const link of this.links.values()) if (link.master === name) this.add({ ...link, master: "" });
   }
 
-  /** What a kernel knows is gone when it has no power. */
+  /** Removes all devices, as a loss of power does. */
   clear(): void {
     this.links.clear();
     this.#floodPeers.clear();
   }
 
-  /** Where a tunnel sends what is for everybody. */
+  /** Returns the peers to which a tunnel floods. */
   peersOf(tunnel: string): readonly string[] {
     return this.#floodPeers.get(tunnel) ?? [];
   }
@@ -48,7 +48,7 @@ export class SimDevices {
     };
   }
 
-  /** @throws Error in words like those of iproute2 */
+  /** Applies one step. @throws Error with the text of iproute2 */
   run(step: LinkStep): void {
     switch (step.kind) {
       case "add-tunnel": {

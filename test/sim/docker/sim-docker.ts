@@ -17,18 +17,18 @@ import { SimNetworks } from "./sim-networks.js";
 const KILLED = 137;
 const TERMINATED = 143;
 const FIRST_EPHEMERAL_PORT = 32_768;
-/** Events kept for who asks for the past. */
+/** Events kept for clients that ask for earlier ones. */
 const MAX_EVENTS = 1_000;
 
 export interface SimDockerOptions {
   readonly host: string;
   readonly scheduler: Scheduler;
   readonly rng: Rng;
-  /** A container of this host has begun or ceased to run, or is gone. */
+  /** Called when a container has started, ended or been removed. */
   readonly onChange: (container: SimContainer, what: ContainerEvent["kind"]) => void;
 }
 
-/** The containers of one host and the daemon over them, which may be away while they run. */
+/** The containers of one host and their daemon. Containers may run while the daemon is down. */
 export class SimDocker {
   readonly host: string;
   readonly scheduler: Scheduler;
@@ -37,11 +37,11 @@ export class SimDocker {
   readonly images = new Set<string>();
   readonly devices = new SimDevices();
   readonly networks: SimNetworks;
-  /** Named ones, and since when they are there. */
+  /** When each named volume was created. */
   readonly volumes = new Map<string, number>();
-  /** How likely a request is to fail, half of the time after its work was done. */
+  /** Probability that a request fails. Half of the failures occur after the work was done. */
   flakiness = 0;
-  /** Everything takes so many times as long. */
+  /** Factor by which every operation is slower. */
   slowness = 1;
   daemon: Actor;
   readonly #onChange: SimDockerOptions["onChange"];
@@ -59,26 +59,26 @@ export class SimDocker {
     this.daemon = new Actor(`docker@${host}`, host);
   }
 
-  /** The daemon is up again after `stopDaemon` or a power cut. */
+  /** Starts the daemon after `stopDaemon` or a power cut. */
   startDaemon(): void {
     if (this.daemon.isAlive) return;
     this.daemon = new Actor(`docker@${this.host}`, this.host);
     this.networks.makeBridges();
   }
 
-  /** The daemon goes, and its containers with it unless it keeps them alive. */
+  /** Stops the daemon, and its containers unless it keeps them running. */
   stopDaemon(options: { readonly keepsContainers: boolean }): void {
     this.daemon.kill();
     this.#listeners.clear();
     if (!options.keepsContainers) this.killAll();
   }
 
-  /** Every container ends at once, as by a power cut. */
+  /** Ends every container at once, as a power cut does. */
   killAll(): void {
     for (const container of this.containers.values()) if (container.isRunning) this.#end(container, KILLED);
   }
 
-  /** Its disk is lost. */
+  /** Removes everything that is on the disk. */
   wipe(): void {
     for (const id of [...this.containers.keys()]) this.remove(id);
     this.images.clear();
@@ -86,12 +86,12 @@ export class SimDocker {
     this.networks.wipe();
   }
 
-  /** A container's main process ends by itself. */
+  /** Ends a container's main process. */
   crash(container: SimContainer, exitCode: number): void {
     if (container.isRunning) this.#end(container, exitCode);
   }
 
-  /** Somebody else's, which nobody but its owner may touch. */
+  /** Adds a running container that berth did not create. */
   addForeign(name: string): void {
     const body = {
       Image: "app:1",
@@ -141,7 +141,7 @@ export class SimDocker {
     this.#live(container);
   }
 
-  /** Asks it to end, and kills it after the grace. */
+  /** Sends SIGTERM, and kills the container after the grace period. */
   async stop(id: string, graceMs: number): Promise<void> {
     const container = this.#get(id);
     if (!container.isRunning) return;

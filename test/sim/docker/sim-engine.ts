@@ -11,7 +11,7 @@ import type { Actor } from "../simulator/actor.js";
 import { behaviorOf } from "./images.js";
 import type { SimDocker } from "./sim-docker.js";
 
-/** As the adapter has them. */
+/** The timeouts of the real Docker client. */
 const PING_TIMEOUT_MS = 3_000;
 const CALL_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 600_000;
@@ -20,13 +20,13 @@ export interface SimEngineOptions {
   readonly docker: SimDocker;
   readonly agent: Actor;
   readonly info: Pick<EngineInfo, "cpus" | "memoryBytes">;
-  /** Told before a container is changed by the agent. */
+  /** Called before the agent changes a container. */
   readonly onOrder: (kind: "create" | "start" | "stop" | "kill" | "remove", containerId: string) => void;
-  /** Told before a network is. */
+  /** Called before the agent changes a network. */
   readonly onNetwork: (kind: "make" | "remove", network: string) => void;
 }
 
-/** The agent's end of the simulated daemon. */
+/** Returns the engine through which an agent uses a simulated daemon. */
 export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngineOptions): Engine {
   const ask = asker(docker, agent);
   return {
@@ -130,7 +130,7 @@ type Ask = <T>(
   timeoutMs?: number,
 ) => Promise<T>;
 
-/** A request to the daemon: what it does it does, whether or not the agent lives to hear of it. */
+/** Returns a function that sends requests to the daemon. A request takes effect even if the agent is killed meanwhile. */
 function asker(docker: SimDocker, agent: Actor): Ask {
   const { scheduler, rng } = docker;
   return (call, workMs, work, timeoutMs = CALL_TIMEOUT_MS) => {

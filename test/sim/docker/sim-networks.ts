@@ -15,24 +15,24 @@ import type { SimDevices } from "./sim-devices.js";
 
 const BRIDGE_OPTION = "com.docker.network.bridge.name";
 
-/** A network of one host's Docker, and who has which address in it. */
+/** A network of one host's Docker, with the addresses in use. */
 export interface DockerNetwork {
   readonly id: string;
   readonly name: string;
   readonly body: NetworkBody;
   readonly bridge: string;
   readonly subnet: Subnet;
-  /** By the id of the container: those that run. */
+  /** Addresses of running containers, by container ID. */
   readonly addresses: Map<string, string>;
 }
 
-/** Where a container is, by Docker's word. */
+/** A container's address in a network, as Docker reports it. */
 export interface Endpoint {
   readonly network: DockerNetwork;
   readonly address: string;
 }
 
-/** The networks of one host's Docker, with its bridges, and how it gives out addresses. */
+/** The networks of one host's Docker, with their bridges and address allocation. */
 export class SimNetworks {
   readonly #host: string;
   readonly #devices: SimDevices;
@@ -44,7 +44,7 @@ export class SimNetworks {
     this.#devices = devices;
   }
 
-  /** Those that berth has made. */
+  /** The networks that berth created. */
   get ours(): readonly DockerNetwork[] {
     return [...this.#byId.values()].filter(({ body }) => networkIdOf(body) !== "");
   }
@@ -89,19 +89,19 @@ export class SimNetworks {
     this.#devices.remove(network.bridge);
   }
 
-  /** As the daemon does when it starts after a power cut. */
+  /** Creates missing bridges, as the daemon does when it starts. */
   makeBridges(): void {
     for (const { bridge } of this.#byId.values()) {
       if (!this.#devices.links.has(bridge)) this.#devices.add(linkWith({ name: bridge, kind: "bridge" }));
     }
   }
 
-  /** Docker's own memory of them is lost. */
+  /** Removes all networks from Docker's state. */
   wipe(): void {
     this.#byId.clear();
   }
 
-  /** A container is about to run: all of its networks, or none and an error. */
+  /** Connects a container that starts to all of its networks, or to none. */
   enter(container: SimContainer): void {
     try {
       for (const [name, endpoint] of container.endpoints) this.#attach(container, name, endpoint);
@@ -117,7 +117,7 @@ export class SimNetworks {
     }
   }
 
-  /** The networks that a running container is in. */
+  /** Returns the networks of a running container. */
   endpointsOf({ id }: SimContainer): readonly Endpoint[] {
     return [...this.#byId.values()].flatMap((network) => {
       const address = network.addresses.get(id);
@@ -149,12 +149,12 @@ export class SimNetworks {
   }
 }
 
-/** The cluster's id of a network; "": it is not one of ours. */
+/** Returns berth's ID of a network; empty for a foreign network. */
 export function networkIdOf({ Labels }: NetworkBody): string {
   return Labels[NETWORK_LABEL] ?? "";
 }
 
-/** Tells its packets from those of other networks between hosts. */
+/** Returns the VXLAN network identifier. */
 export function vniOf({ bridge }: DockerNetwork): number {
   return isBridgeName(bridge) ? Number(bridge.slice("bth".length)) : 0;
 }
@@ -162,7 +162,7 @@ export function vniOf({ bridge }: DockerNetwork): number {
 export const portName = ({ id }: SimContainer, { id: networkId }: DockerNetwork): string =>
   `veth-${id}-${networkId}`;
 
-/** The lowest that is free: what a container has left the next one gets. */
+/** Returns the lowest free address, as Docker's allocator does. */
 function addressFor({ body, addresses, name }: DockerNetwork, chosen: string | undefined): string {
   const [ipam] = body.IPAM.Config;
   const range = parseSubnet(ipam?.IPRange ?? "");
@@ -187,7 +187,7 @@ function isBroadcast(address: number, subnetText: string): boolean {
   return subnet !== undefined && address === subnet.base + subnetSize(subnet) - 1;
 }
 
-/** True for an address in a range such as "10.64.1.0/25". */
+/** Returns true when a range such as "10.64.1.0/25" contains the address. */
 export function isIn(range: string, address: string): boolean {
   const [subnet, number] = [parseSubnet(range), parseIpv4(address)];
   return (

@@ -4,15 +4,15 @@ import { hostName, LEADER, serverHost } from "./history.js";
 import { withNetworks } from "./networks.js";
 import { initialServices, randomAction } from "./services.js";
 
-/** Time to elect, to register and to deploy a first service before anything goes wrong. */
+/** Time to elect a leader, register nodes and deploy the first services before the first fault. */
 const FIRST_FAULT_MS = 3_000;
-/** Mostly short and dense: faults meet in the middle of what the ones before set off. Some wait for long deadlines. */
+/** Mostly short, so that faults overlap with the effects of earlier ones. Some are long enough for long deadlines. */
 const FAULTS_MS = [6_000, 9_000, 12_000, 24_000];
 const JUMPS_MS = [-300_000, -5_000, 5_000, 300_000];
 const MAX_FAULTS = 10;
 const MAX_ACTIONS = 7;
 
-/** A history that depends on the seed alone: what the cluster is, what users want of it, and what goes wrong. */
+/** Generates a history from a seed: the cluster, the actions of users, and the faults. */
 export function generateHistory(seed: number): History {
   const rng = new Rng(`history/${seed}`);
   const servers = rng.pick([1, 2, 3, 3]);
@@ -24,7 +24,7 @@ export function generateHistory(seed: number): History {
   const moment = (): number => rng.int(FIRST_FAULT_MS, healAtMs - 500);
   for (const definition of definitions)
     events.push({ atMs: rng.int(800, 2_500), action: { kind: "deploy", definition } });
-  // Nobody keeps the clocks of some clusters.
+  // Some clusters do not synchronize their clocks.
   if (rng.chance(0.4)) {
     const server = rng.int(0, servers - 1);
     events.push({ atMs: 0, fault: { kind: "server-clock-jump", server, byMs: rng.pick(JUMPS_MS) } });
@@ -116,7 +116,7 @@ function hostOf(rng: Rng, { hosts }: Shape): number {
   return rng.int(0, hosts - 1);
 }
 
-/** Most are over before anybody is called dead, some are not, a few outlast every deadline. */
+/** Most faults end before a node is marked down; a few outlast every deadline. */
 function lasting(rng: Rng): number {
   return rng.pick([rng.int(50, 1_000), rng.int(1_000, 4_000), rng.int(4_000, 12_000)]);
 }

@@ -1,6 +1,6 @@
-/** Who a fault is about: servers and hosts by their number, from 0. */
+/** The server that a fault affects, by its index. */
 export interface ServerTarget {
-  /** "leader": whoever leads when it happens. */
+  /** "leader" selects the server that leads when the fault begins. */
   readonly server: number | "leader";
 }
 
@@ -10,7 +10,7 @@ export interface HostTarget {
 
 export const LEADER = "leader";
 
-/** How long it lasts. Whatever still lasts at the end of the faults ends then. */
+/** A fault that lasts. It ends when all faults stop, at the latest. */
 export interface Duration {
   readonly forMs: number;
 }
@@ -21,9 +21,9 @@ export type Fault =
   | ({ readonly kind: "crash-agent" | "pause-agent" | "stop-agent" } & HostTarget & Duration)
   | ({ readonly kind: "slow-agent"; readonly turnMs: number } & HostTarget & Duration)
   | ({ readonly kind: "power-cut" | "cable" } & HostTarget & Duration)
-  /** Without power it gets an empty disk: a new node, by the same name at the same address. */
+  /** The host loses power and comes back with an empty disk: a new node with the same name and address. */
   | ({ readonly kind: "reinstalled" } & HostTarget & Duration)
-  /** Packets between two hosts get lost, one way or both. LEADER stands for the host of whoever leads. */
+  /** Packets between two hosts are dropped, in one direction or both. LEADER stands for the leader's host. */
   | ({
       readonly kind: "partition";
       readonly from: string;
@@ -39,73 +39,73 @@ export type Fault =
   | ({ readonly kind: "docker-restart" | "docker-hang" } & HostTarget & Duration)
   | ({ readonly kind: "docker-flaky"; readonly probability: number } & HostTarget & Duration)
   | ({ readonly kind: "docker-slow"; readonly factor: number } & HostTarget & Duration)
-  /** A container ends by itself, or somebody removes it by hand. */
+  /** A container exits, or is removed outside berth. */
   | ({ readonly kind: "container-crash"; readonly exitCode: number } & HostTarget)
   | ({ readonly kind: "container-removed" } & HostTarget)
   /** All connections of a host are reset. */
   | ({ readonly kind: "reset-connections" } & HostTarget);
 
-/** A network over hosts as a user describes it. */
+/** An overlay network, as a user defines it. */
 export interface NetworkDefinition {
   /** Full name. */
   readonly name: string;
-  /** The stack that it goes with; "": none. */
+  /** The stack that the network belongs to; empty without one. */
   readonly stack: string;
-  /** "": berth picks one. */
+  /** Empty when berth allocates one. */
   readonly subnet: string;
   readonly isInternal: boolean;
 }
 
-/** A service's place in a network. */
+/** A network that a service is connected to. */
 export interface Attachment {
   readonly network: NetworkDefinition;
-  /** Tasks do without it on hosts that cannot have it. */
+  /** Whether tasks run without the network on hosts that do not support it. */
   readonly isOptional: boolean;
-  /** Chosen for the only task; "": none. */
+  /** A static address for the only task; empty without one. */
   readonly address: string;
 }
 
-/** A service as a user describes it. */
+/** A service, as a user defines it. */
 export interface ServiceDefinition {
   readonly name: string;
   readonly image: string;
-  /** Undefined: global. */
+  /** Undefined for a global service. */
   readonly replicas: number | undefined;
   readonly order: "default" | "stop-first" | "start-first";
   readonly parallelism: number;
   readonly failureAction: "pause" | "continue" | "rollback";
   readonly hasHealthcheck: boolean;
-  /** Published for all hosts; 0: none. */
+  /** Port published on all hosts; 0 without one. */
   readonly ingressPort: number;
-  /** Published by the host that runs it; 0: none. */
+  /** Port published on the hosts that run a task; 0 without one. */
   readonly hostPort: number;
   readonly memoryMib: number;
   readonly stopGraceMs: number;
   readonly isAtMostOne: boolean;
-  /** Undefined: its tasks are to go on running. Otherwise `replicas` of them (undefined: one on each node) are to end. */
+  /** Undefined for a service. A job completes `replicas` tasks, or one on each node when `replicas` is undefined. */
   readonly job: JobDefinition | undefined;
-  /** What has to be so before its first task. */
+  /** Conditions for the first task to start. */
   readonly dependsOn: readonly DependencyDefinition[];
-  /** Its tasks have a volume of the host that they are on. */
+  /** Whether its tasks mount a local volume. */
   readonly hasVolume: boolean;
-  /** Berth moves the number of replicas. */
+  /** Undefined when the number of replicas is fixed. */
   readonly autoscale: AutoscaleDefinition | undefined;
   readonly networks: readonly Attachment[];
-  /** It has no virtual IP. */
+  /** Whether its name resolves to the tasks' addresses instead of a virtual IP. */
   readonly usesDnsRoundRobin: boolean;
 }
 
 export interface AutoscaleDefinition {
   readonly min: number;
   readonly max: number;
-  /** Open connections for each replica. */
+  /** Desired number of open connections per replica. */
   readonly target: number;
 }
 
 export interface JobDefinition {
-  /** 0: all. */
+  /** 0 for no limit. */
   readonly maxConcurrent: number;
-  /** Once for each change when undefined. */
+  /** Undefined for a job that runs once after each change. */
   readonly cron: CronDefinition | undefined;
 }
 
@@ -125,12 +125,12 @@ export type Action =
   | { readonly kind: "remove"; readonly service: string }
   | { readonly kind: "rollback"; readonly service: string }
   | { readonly kind: "rebalance" }
-  /** From now on clients hold so many connections to a service. */
+  /** Clients keep this many connections to a service open from now on. */
   | { readonly kind: "load"; readonly service: string; readonly connections: number }
-  /** Makes a network that belongs to no stack. */
+  /** Creates a network that belongs to no stack. */
   | { readonly kind: "create-network"; readonly network: NetworkDefinition }
   | { readonly kind: "remove-network"; readonly network: string }
-  /** All services of a stack, and its networks. */
+  /** Removes all services and networks of a stack. */
   | { readonly kind: "remove-stack"; readonly stack: string }
   /** Removes the node that the host was before its last reinstallations: `install` counts from 0. */
   | ({ readonly kind: "remove-node"; readonly install: number; readonly force: boolean } & HostTarget)
@@ -141,25 +141,25 @@ export type HistoryEvent = { readonly atMs: number } & (
   | { readonly action: Action }
 );
 
-/** All that is decided about a history before it begins. As data, so that parts of it can be left out. */
+/** Everything that happens in a simulation, decided in advance. It is data, so that shrinking can leave parts out. */
 export interface History {
   readonly seed: number;
   readonly servers: number;
   readonly hosts: number;
-  /** Servers are on the hosts of agents, so that both die together. */
+  /** Whether servers run on the hosts of agents, so that both fail together. */
   readonly isColocated: boolean;
-  /** Servers even the cluster out so long after a host is back; 0: when they are asked to. */
+  /** Delay of the automatic rebalance after a host returns; 0 when it is off. */
   readonly autoRebalanceMs: number;
-  /** Numbers of the hosts that can have no networks over hosts. */
+  /** Indexes of the hosts that do not support overlay networks. */
   readonly hostsWithoutOverlay: readonly number[];
-  /** Prefix of what networks without a subnet of their own get theirs from: each takes a /18. */
+  /** Prefix length of the pool for networks without a given subnet. Each network takes a /18. */
   readonly poolPrefix: number;
   readonly events: readonly HistoryEvent[];
-  /** From then on nothing goes wrong any more. */
+  /** When all faults stop. */
   readonly healAtMs: number;
 }
 
-/** "server 1 crashes for 2.3 s" */
+/** `    3.507 s  action remove service=batch` */
 export function describeEvent(event: HistoryEvent): string {
   const what = "fault" in event ? event.fault : event.action;
   const { kind, ...rest } = what;
@@ -170,7 +170,7 @@ export function describeEvent(event: HistoryEvent): string {
   return `${at.padStart(9)}  ${"fault" in event ? "fault " : "action"} ${kind} ${details.join(" ")}`;
 }
 
-/** Where servers run, by name. */
+/** Returns the name of the host that a server runs on. */
 export function serverHost(history: Pick<History, "isColocated">, server: number): string {
   return history.isColocated ? hostName(server) : `s${server + 1}`;
 }
@@ -181,7 +181,7 @@ export function hostName(host: number): string {
 
 const NODE_ID_LENGTH = 25;
 
-/** The node id of a host after it was reinstalled so many times. */
+/** Returns the node ID of a host after `install` reinstallations. */
 export function nodeIdOf(host: string, install: number): string {
   return `${host}${install === 0 ? "" : `x${install}`}`.padEnd(NODE_ID_LENGTH, "0");
 }

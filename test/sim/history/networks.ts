@@ -9,21 +9,21 @@ import type {
 } from "./history.js";
 import { randomService } from "./services.js";
 
-/** Networks that nobody knows of are made before the first service, or too late. */
+/** The shared network is usually created before the first service. */
 const FIRST_NETWORKS_MS = 500;
 const FIRST_ACTION_MS = 2_500;
 const MAX_ACTIONS = 4;
-/** Of hosts, networks of 2^18 hosts' addresses: the whole pool holds 256, the small one 8. */
+/** A pool of prefix length 10 holds 256 networks, one of prefix length 15 holds 8. */
 const POOL_PREFIXES = [10, 10, 15];
 
 const DEFAULT: NetworkDefinition = { name: "s_default", stack: "s", subnet: "", isInternal: false };
 const BACK: NetworkDefinition = { name: "s_back", stack: "s", subnet: "", isInternal: true };
-/** So small that a host has two addresses in it. */
+/** So small that each host has two addresses in it. */
 const SMALL: NetworkDefinition = { name: "s_small", stack: "s", subnet: "10.20.0.0/26", isInternal: false };
 const FIXED: NetworkDefinition = { name: "s_fixed", stack: "s", subnet: "10.21.0.0/24", isInternal: false };
 const SHARED: NetworkDefinition = { name: "shared", stack: "", subnet: "", isInternal: false };
 const FAR: NetworkDefinition = { name: "t_default", stack: "t", subnet: "", isInternal: false };
-/** In the way of others, or of the hosts themselves. */
+/** Overlap with other networks or with the hosts' addresses. */
 const AWKWARD: readonly NetworkDefinition[] = [
   { name: "wide", stack: "", subnet: "10.20.0.0/15", isInternal: false },
   { name: "hosts", stack: "", subnet: "10.0.0.0/16", isInternal: false },
@@ -31,7 +31,7 @@ const AWKWARD: readonly NetworkDefinition[] = [
 
 type HistoryWithoutNetworks = Omit<History, "hostsWithoutOverlay" | "poolPrefix">;
 
-/** Puts networks into a history. Chance of its own, so that the rest of a seed is what it is without them. */
+/** Adds networks to a history. Uses its own random numbers, so that the rest of the history does not change. */
 export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History {
   if (rng.chance(0.35)) return { ...history, hostsWithoutOverlay: allHosts(history), poolPrefix: 10 };
   const lost = lostHosts(rng, history);
@@ -41,7 +41,7 @@ export function withNetworks(history: HistoryWithoutNetworks, rng: Rng): History
     definition: ServiceDefinition,
   ): Pick<ServiceDefinition, "networks" | "usesDnsRoundRobin"> => {
     const known = joined.get(definition.name);
-    // Some deployments say other networks than the one before.
+    // Some deployments change the service's networks.
     if (known !== undefined && !rng.chance(0.15)) return known;
     const fresh = { networks: attachmentsOf(rng, definition), usesDnsRoundRobin: rng.chance(0.15) };
     joined.set(definition.name, fresh);
@@ -103,7 +103,7 @@ function deployFar(rng: Rng, definition: ServiceDefinition): HistoryEvent {
   return { atMs: rng.int(800, FIRST_ACTION_MS), action: { kind: "deploy", definition } };
 }
 
-/** Networks that come and go, and services that are away for a moment. */
+/** Creates and removes networks, and removes services for a moment. */
 function networkActions(
   rng: Rng,
   { healAtMs }: HistoryWithoutNetworks,
@@ -145,7 +145,7 @@ function networkActions(
   return events;
 }
 
-/** Hosts that are taken out of the cluster while they are away, and come back; with an empty disk, or as they were. */
+/** A host that loses power or its network, is usually removed from the cluster meanwhile, and comes back. */
 function lostHosts(rng: Rng, { healAtMs, hosts }: HistoryWithoutNetworks): readonly HistoryEvent[] {
   if (!rng.chance(0.35)) return [];
   const host = rng.int(0, hosts - 1);

@@ -8,11 +8,11 @@ import type {
 } from "./history.js";
 
 const SERVICES = ["web", "api", "db", "edge"];
-/** Runs once for each change, and by the clock. */
+/** A job that runs once after each change, and one that runs on a schedule. */
 const JOB = "batch";
 const CRON = "tick";
 
-/** What users want at first. */
+/** Returns the services that users deploy first. */
 export function initialServices(rng: Rng): readonly ServiceDefinition[] {
   const definitions = SERVICES.slice(0, rng.int(1, SERVICES.length)).map((name, index) => {
     return randomService(rng, name, index);
@@ -33,7 +33,7 @@ export function randomService(rng: Rng, name: string, index: number): ServiceDef
     name,
     image: rng.chance(0.9) ? "app:1" : "stubborn:1",
     replicas: name === "edge" ? undefined : rng.int(1, 6),
-    // Two copies cannot have one port: who asks for it all the same waits for ever.
+    // Two tasks cannot share a host port or a volume: a start-first update would never finish.
     order: rng.pick(
       hostPort > 0 || isAtMostOne || hasVolume
         ? ["default", "stop-first"]
@@ -76,7 +76,7 @@ function randomJob(rng: Rng, name: string): ServiceDefinition {
     hasHealthcheck: false,
     ingressPort: 0,
     hostPort: 0,
-    // One that is bound to a full node would wait for ever.
+    // A global job's task on a node without free memory would wait forever.
     memoryMib: replicas === undefined ? 0 : rng.pick([0, 0, 512]),
     stopGraceMs: 1_000,
     isAtMostOne: false,
@@ -96,7 +96,7 @@ function jobOf(rng: Rng, name: string): JobDefinition {
   return { maxConcurrent: 0, cron: { everyS: rng.int(2, 4), concurrency } };
 }
 
-/** On one that comes before it, so that nobody waits for each other. */
+/** Returns a dependency on an earlier service, so that there are no cycles. */
 function dependenciesOf(
   rng: Rng,
   { name, job }: ServiceDefinition,
@@ -113,7 +113,7 @@ function dependenciesOf(
     (definition) => definition.job === undefined && definition.dependsOn.length === 0,
   );
   if (services.length === 0) return [];
-  // A job that others wait for must not wait for these.
+  // Other services may depend on this job: a dependency of its own could form a cycle.
   if (name === JOB) return [];
   return [{ service: rng.pick(services).name, condition: rng.pick(["started", "healthy"] as const) }];
 }

@@ -1,11 +1,11 @@
 import type { History, HistoryEvent } from "./history.js";
 
-/** Each attempt is a whole history. */
+/** Each attempt simulates a whole history. */
 const MAX_ATTEMPTS = 300;
 
 /**
- * Leaves out what does not matter: first halves, then ever smaller parts, down to single events. What is left still
- * fails, and fails no more without any one of them.
+ * Removes events that are not needed for the failure: first halves, then smaller parts, down to single events. The result
+ * still fails, and no single event can be removed from it.
  */
 export async function shrink(
   history: History,

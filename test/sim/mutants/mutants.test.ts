@@ -5,6 +5,9 @@ import { MUTANTS } from "./mutants.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-test.each(MUTANTS)("the place where $name is planted is there, once", ({ file, search }) => {
-  expect(readFileSync(`${ROOT}${file}`, "utf8").split(search)).toHaveLength(2);
-});
+test.each(MUTANTS)(
+  "the text to replace for the planted bug $name occurs exactly once",
+  ({ file, search }) => {
+    expect(readFileSync(`${ROOT}${file}`, "utf8").split(search)).toHaveLength(2);
+  },
+);

@@ -1,7 +1,7 @@
-/** A bug, planted by a change of one place of the product's source while it is loaded. */
+/** A planted bug: replaces one text of the product's source while it is bundled. */
 export interface Mutant {
   readonly name: string;
-  /** What is wrong now. */
+  /** What the bug does. */
   readonly what: string;
   /** From the root of the repository. */
   readonly file: string;
@@ -10,7 +10,7 @@ export interface Mutant {
   readonly replace: string;
 }
 
-/** Mistakes that somebody could make, each in one line. */
+/** Plausible mistakes, each a change of one place. */
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "unknown-is-committed",

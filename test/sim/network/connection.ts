@@ -2,14 +2,14 @@ import type { Actor } from "../simulator/actor.js";
 import type { Network } from "./network.js";
 import { Pipe } from "./pipe.js";
 
-/** As gRPC's keepalive is set: a ping after 10 s, and 5 s for the answer. */
+/** gRPC's keepalive: a ping after 10 s, and 5 s for the answer. */
 const KEEPALIVE_MS = 15_000;
 const LOOK_MS = 5_000;
 
-/** One end of a connection: how to say something, and what to do when it breaks. */
+/** One end of a connection. */
 export interface End {
   readonly actor: Actor;
-  /** The other end is gone, as far as can be seen from here. */
+  /** Called when this end learns that the connection is broken. */
   readonly onBroken: (reason: string) => void;
 }
 
@@ -37,7 +37,7 @@ export class Connection {
     this.#watch(server, client, this.toClient, this.toServer);
   }
 
-  /** Both sides have said what there was to say. */
+  /** Closes the connection in an orderly way. */
   close(): void {
     this.#isOver = true;
     this.#forget();
@@ -53,14 +53,14 @@ export class Connection {
     this.close();
   }
 
-  /** The kernel of a dead program resets its connections; that of a host without power does not. */
+  /** The kernel resets the connections of a killed process. A host without power sends nothing. */
   #endOf(dead: End, other: End, towards: Pipe): void {
     if (this.#isOver) return;
     if (this.#network.hasPower(dead.actor.host)) towards.send(() => this.#break(other, "connection reset"));
     else this.#whenBack(dead, other);
   }
 
-  /** A host that is back knows nothing of the connection and says so when it is asked. */
+  /** A host that has restarted answers segments of the old connection with a reset. */
   #whenBack(dead: End, other: End): void {
     this.#network.onHeal(() => {
       if (this.#isOver) return;

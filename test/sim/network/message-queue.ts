@@ -1,4 +1,4 @@
-/** What has arrived and was not read yet: the receiving end of a stream of messages. */
+/** An unbounded queue of messages with one reader. */
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #items: T[] = [];
   #end: { readonly error: Error | undefined } | undefined;
@@ -10,7 +10,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     this.#wake();
   }
 
-  /** The first end counts. With an error the reader is told at once, whatever it has not read yet. */
+  /** Ends the queue. The first call counts. With an error, the reader fails at once and unread messages are lost. */
   end(error?: Error): void {
     this.#end ??= { error };
     this.#wake();

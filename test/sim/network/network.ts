@@ -4,11 +4,11 @@ import type { Scheduler } from "../simulator/scheduler.js";
 
 const MIN_DELAY_MS = 0.2;
 const USUAL_DELAY_MS = 2;
-/** A segment that was lost comes once more after the kernel's timeout. */
+/** The kernel sends a lost segment again after this time. */
 const RETRANSMIT_MS = 200;
 const LOSS = 0.005;
 
-/** Programs that listen, by "host:port". */
+/** A process that listens at an address. */
 export interface Listener {
   readonly actor: Actor;
   readonly accept: unknown;
@@ -19,18 +19,18 @@ export interface NetworkOptions {
   readonly rng: Rng;
 }
 
-/** Which host reaches which, how long that takes, and who listens where. */
+/** The network: which hosts reach each other, with what delay, and which processes listen. */
 export class Network {
   readonly scheduler: Scheduler;
   readonly listeners = new Map<string, Listener>();
-  /** Names of hosts by address. */
+  /** Host names by address. */
   readonly addresses = new Map<string, string>();
   readonly #rng: Rng;
   readonly #blocked = new Map<string, number>();
   readonly #poweredOff = new Set<string>();
   readonly #waiting = new Set<() => void>();
   readonly #onReset = new Set<(host: string) => void>();
-  /** Extra delay on everything, as of a network under load. */
+  /** Additional delay of every segment, as under load. */
   slownessMs = 0;
 
   constructor({ scheduler, rng }: NetworkOptions) {
@@ -42,7 +42,7 @@ export class Network {
     return this.addresses.get(address) ?? address;
   }
 
-  /** Packets from one host to the other get lost from now on. Several causes may block one way. */
+  /** Drops packets from one host to another. Several faults may block the same direction. */
   block(from: string, to: string): void {
     const way = `${from}>${to}`;
     this.#blocked.set(way, (this.#blocked.get(way) ?? 0) + 1);
@@ -69,20 +69,20 @@ export class Network {
     return !this.#poweredOff.has(host);
   }
 
-  /** Does a packet that is sent now arrive? */
+  /** Returns whether a packet that is sent now arrives. */
   reaches(from: string, to: string): boolean {
     if (!this.hasPower(from) || !this.hasPower(to)) return false;
     return from === to || !this.#blocked.has(`${from}>${to}`);
   }
 
-  /** How long one segment takes, retransmissions included. */
+  /** Returns the delay of one segment, with retransmissions. */
   delayMs(from: string, to: string): number {
     if (from === to) return MIN_DELAY_MS * (1 + this.#rng.next());
     const lost = this.#rng.chance(LOSS) ? RETRANSMIT_MS : 0;
     return MIN_DELAY_MS + this.#rng.next() * USUAL_DELAY_MS + lost + this.#rng.next() * this.slownessMs;
   }
 
-  /** All connections of a host break, and what is under way in them is lost. */
+  /** Resets all connections of a host. Data in flight is lost. */
   reset(host: string): void {
     for (const listener of [...this.#onReset]) listener(host);
   }
@@ -92,7 +92,7 @@ export class Network {
     return () => this.#onReset.delete(listener);
   }
 
-  /** Calls once when a way may have become free. */
+  /** Calls once when a blocked direction may work again. */
   onHeal(run: () => void): void {
     this.#waiting.add(run);
   }

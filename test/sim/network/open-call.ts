@@ -4,12 +4,12 @@ import { Connection } from "./connection.js";
 import { MessageQueue } from "./message-queue.js";
 import type { Network } from "./network.js";
 
-/** Messages under way before a sender waits for the reader: gRPC's window, roughly. */
+/** Messages in flight before a sender waits for the reader, similar to gRPC's window. */
 const WINDOW = 16;
-/** A SYN that was lost comes again; how long after a network has healed is a matter of luck. */
+/** Time until a lost SYN is sent again after the network works. */
 const SYN_RETRY_MS = 300;
 
-/** What a server registers: it is called, as the server, once for each call. */
+/** Handles one call in the server's process. */
 export type Accept = (call: IncomingCall) => void;
 
 export interface IncomingCall {
@@ -39,7 +39,7 @@ export interface Request {
   readonly cancel: () => void;
 }
 
-/** Opens the connection: who listens there when the first segment arrives is the server. */
+/** Opens a connection to the process that listens at the address when the first segment arrives. */
 export function openCall(opening: Opening): Request {
   const { network, actor, address, path, forwarded, responses, fail, onMessage } = opening;
   const { scheduler } = network;
@@ -125,7 +125,7 @@ export function openCall(opening: Opening): Request {
   };
 }
 
-/** How much a sender may be ahead of its reader. */
+/** Limits how far a sender may be ahead of its reader. */
 class Window {
   #underWay = 0;
   #wake: () => void = () => {};
@@ -139,7 +139,7 @@ class Window {
     }
   }
 
-  /** True when that makes room for somebody who waits. */
+  /** Returns true when a waiting sender may continue. */
   release(): boolean {
     this.#underWay -= 1;
     return this.#underWay === WINDOW - 1;
@@ -150,7 +150,7 @@ class Window {
   }
 }
 
-/** The error as it comes out of the wire: a copy, or what gRPC makes of a bug. */
+/** Returns the error as the client receives it: a copy, or BERTH_INTERNAL for an unexpected error. */
 function asReceived(error: unknown, address: string): Error {
   if (isBerthError(error)) {
     return new BerthError({ code: error.code, message: error.message, details: error.details });

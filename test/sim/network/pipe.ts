@@ -2,8 +2,8 @@ import type { Actor } from "../simulator/actor.js";
 import type { Network } from "./network.js";
 
 /**
- * One direction of a connection, as TCP has it: everything arrives once and in order, or nothing more does. What cannot
- * get through waits and arrives after the network has healed.
+ * One direction of a TCP connection: data arrives once and in order until the connection breaks. Data that cannot be
+ * delivered arrives when the network works again.
  */
 export class Pipe {
   readonly #network: Network;
@@ -20,19 +20,19 @@ export class Pipe {
     this.#to = to;
   }
 
-  /** Runs at the other end, when it arrives. */
+  /** Calls `arrive` in the receiving process when the data arrives. */
   send(arrive: () => void): void {
     if (this.#isCut) return;
     this.#queue.push(arrive);
     this.#move();
   }
 
-  /** Since when something has been waiting for the network to heal. */
+  /** Since when data has been waiting for the network to work again. */
   get stuckSinceMs(): number | undefined {
     return this.#stuckSinceMs;
   }
 
-  /** Nothing more arrives. */
+  /** Drops all data in flight and all later data. */
   cut(): void {
     this.#isCut = true;
     this.#queue.length = 0;

@@ -101,7 +101,7 @@ async function first(requests: MessageQueue<Buffer>, method: RpcMethod): Promise
   throw new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
 }
 
-/** Until the messages or the call end; the producer is told, but not waited for. */
+/** Sends messages until they or the call end. The producer is notified, but not awaited. */
 async function sendAll(
   messages: AsyncIterable<unknown>,
   signal: AbortSignal,
@@ -176,7 +176,7 @@ function callForStream(options: SimTransportOptions, call: OutgoingCall): AsyncG
   return exchange(options, call, undefined);
 }
 
-/** One call, from the first segment to the last, as the client lives it. */
+/** One call, as seen by the client. */
 async function* exchange(
   { network, actor, onMessage }: SimTransportOptions,
   { method, input, client, closed, signal }: OutgoingCall,

@@ -1,16 +1,16 @@
 import type { SimEvent } from "./scheduler.js";
 
-/** One start of one program: it lives until it is killed, and never again after that. */
+/** One process: it runs until it is killed, and is not started again. */
 export class Actor {
   readonly name: string;
   readonly host: string;
   isAlive = true;
   isPaused = false;
-  /** What came while it was paused, in order. */
+  /** Events that arrived while it was paused, in order. */
   readonly backlog: SimEvent[] = [];
-  /** Its event loop is taken until then. */
+  /** Its event loop is busy until then. */
   busyUntilMs = 0;
-  /** How long each turn of its event loop takes. */
+  /** Duration of each turn of its event loop. */
   turnMs = 0;
   readonly #onDeath: (() => void)[] = [];
 
@@ -19,12 +19,12 @@ export class Actor {
     this.host = host;
   }
 
-  /** Called when it is killed, from outside of it: what its kernel does for it. */
+  /** Registers what its kernel does when it is killed. */
   onKill(run: () => void): void {
     this.#onDeath.push(run);
   }
 
-  /** Between two effects: nothing of it runs any more. */
+  /** Ends the process between two events. */
   kill(): void {
     if (!this.isAlive) return;
     this.isAlive = false;

@@ -3,7 +3,7 @@ import { Actor } from "./actor.js";
 import { Scheduler } from "./scheduler.js";
 import { timerMs } from "./virtual-time.js";
 
-test("what came to a paused program comes when it goes on, in order, and can be cancelled until then", async () => {
+test("delivers the events of a paused process in order when it is resumed, unless they are cancelled before", async () => {
   const scheduler = new Scheduler();
   const actor = new Actor("program", "host");
   const ran: string[] = [];
@@ -20,7 +20,7 @@ test("what came to a paused program comes when it goes on, in order, and can be 
   expect(ran).toEqual(["first at 9", "last at 9"]);
 });
 
-test("nothing of a program that was killed runs any more", async () => {
+test("runs no event of a process that was killed", async () => {
   const scheduler = new Scheduler();
   const actor = new Actor("program", "host");
   scheduler.after(1, undefined, () => actor.kill());
@@ -37,6 +37,6 @@ test.each([
   [0.4, 1],
   [1.9, 1],
   [250, 250],
-])("a timer of %d ms is one of %d ms, as in Node", (asked, given) => {
+])("a timer of %d ms takes %d ms, as in Node.js", (asked, given) => {
   expect(timerMs(asked)).toBe(given);
 });

@@ -2,23 +2,23 @@ import type { Actor } from "./actor.js";
 
 const realSetImmediate = setImmediate;
 
-/** Node runs all promise jobs between one immediate and the next; queueing many at once spares it a look at its sockets. */
+/** Node.js runs all promise jobs between two immediates. Queuing many at once avoids polling its sockets in between. */
 const TURNS_AT_ONCE = 64;
 
 export interface SimEvent {
   atMs: number;
   readonly order: number;
-  /** Whose code runs; undefined: the world's. Dropped when it is dead, kept while it is paused. */
+  /** The process that runs the event. Undefined for the simulation. Dropped when it was killed, kept while it is paused. */
   readonly actor: Actor | undefined;
   readonly run: () => void;
-  /** Sets off nothing that would have to settle before the next event. */
+  /** Whether no promise job has to run before the next event. */
   readonly isQuiet: boolean;
   isCancelled: boolean;
 }
 
 /**
- * Virtual time. One event at a time; the next one runs when all promise jobs of the one before have settled. Whatever
- * passes from one actor to another is an event of its own, so that all code that runs meanwhile is the event's actor's.
+ * Runs events in virtual time, one at a time. The next event runs when all promise jobs of the previous one are done. A
+ * message from one actor to another is a separate event, so that all code that runs belongs to the event's actor.
  */
 export class Scheduler {
   #nowMs = 0;
@@ -28,7 +28,7 @@ export class Scheduler {
   #isRunning = false;
   readonly #heap: SimEvent[] = [];
 
-  /** Since the beginning of the history. */
+  /** Milliseconds since the start of the history. */
   get nowMs(): number {
     return this.#nowMs;
   }
@@ -37,17 +37,17 @@ export class Scheduler {
     return this.#steps;
   }
 
-  /** Whose code runs at the moment. */
+  /** The actor whose code runs now. */
   get current(): Actor | undefined {
     return this.#current;
   }
 
-  /** True while an event runs, and what it set off. */
+  /** Whether an event or its promise jobs run now. */
   get isRunning(): boolean {
     return this.#isRunning;
   }
 
-  /** Runs `run` as `actor` after a while; the returned function cancels that. */
+  /** Schedules an event. The returned function cancels it. */
   after(delayMs: number, actor: Actor | undefined, run: () => void): () => void {
     const event = this.#plan(delayMs, actor, run, false);
     return () => {
@@ -55,7 +55,7 @@ export class Scheduler {
     };
   }
 
-  /** Something of the world that does no more than plan other events: the next one need not wait for it. */
+  /** Schedules an event of the simulation that only schedules others: the next event does not wait for promise jobs. */
   afterQuiet(delayMs: number, run: () => void): void {
     this.#plan(delayMs, undefined, run, true);
   }
@@ -64,17 +64,17 @@ export class Scheduler {
     actor.isPaused = true;
   }
 
-  /** What came meanwhile comes now, in order. */
+  /** Delivers the events that arrived during the pause, in order. */
   resume(actor: Actor): void {
     actor.isPaused = false;
-    // The same events, so that one of them can still cancel another.
+    // The same event objects, so that one can still cancel another.
     for (const event of actor.backlog.splice(0)) {
       event.atMs = this.#nowMs;
       this.#push(event);
     }
   }
 
-  /** Runs everything up to then. Ends early once `isOver` says so. */
+  /** Runs all events up to a time, or until `isOver` returns true. */
   runUntil(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
     return new Promise((resolve, reject) => {
       let isEnded = false;
@@ -99,7 +99,7 @@ export class Scheduler {
     });
   }
 
-  /** Runs the next event that has to settle, and the quiet ones before it; false: there is none by then. */
+  /** Runs the next event that is not quiet, and the quiet ones before it. Returns false when there is none by then. */
   #step(untilMs: number): boolean {
     for (let event = this.#popBy(untilMs); event !== undefined; event = this.#popBy(untilMs)) {
       if (!this.#isReady(event)) continue;
@@ -119,7 +119,7 @@ export class Scheduler {
     return false;
   }
 
-  /** Four arguments and no object: this is the hottest place of a simulation. */
+  /** Takes four arguments instead of an object, since this is the hot path of a simulation. */
   #plan(delayMs: number, actor: Actor | undefined, run: () => void, isQuiet: boolean): SimEvent {
     const atMs = this.#nowMs + Math.max(0, delayMs);
     const event = { atMs, order: ++this.#order, actor, run, isQuiet, isCancelled: false };

@@ -1,9 +1,9 @@
 import { hashText } from "./rng.js";
 
-/** Lines kept for a person: the end of a history tells what went wrong. */
+/** Recorded lines. The last ones show what went wrong. */
 const MAX_LINES = 4_000;
 
-/** What happened, in order. The hash covers all of it; the lines are kept when somebody wants to read them. */
+/** The events of a simulation. The hash covers all of them; lines are recorded only on request. */
 export class Trace {
   readonly #nowMs: () => number;
   readonly #keepsLines: boolean;
@@ -23,24 +23,24 @@ export class Trace {
     return this.#lines;
   }
 
-  /** True when lines are kept: what is dear to put into words need not be otherwise. */
+  /** Whether lines are recorded. Otherwise callers skip expensive descriptions. */
   get isRecorded(): boolean {
     return this.#keepsLines;
   }
 
-  /** `detail` is for people alone. */
+  /** Adds an event. `detail` is not part of the hash. */
   add(who: string, what: string, detail = ""): void {
     const nowMs = this.#nowMs();
     this.#hash = hashText(what, hashText(who, this.#hash ^ Math.round(nowMs * 1_000)));
     this.note(who, `${what}${detail}`);
   }
 
-  /** A message: part of the hash, and too common to be read. */
+  /** Adds a message to the hash, without a line. */
   count(who: string, path: string, bytes: number): void {
     this.#hash = hashText(path, hashText(who, this.#hash ^ Math.round(this.#nowMs() * 1_000) ^ bytes));
   }
 
-  /** For people alone: no part of the hash. */
+  /** Adds a line that is not part of the hash. */
   note(who: string, what: string): void {
     if (!this.#keepsLines) return;
     const seconds = (this.#nowMs() / 1_000).toFixed(3).padStart(8);

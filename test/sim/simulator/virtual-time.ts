@@ -5,32 +5,32 @@ import timersPromises from "node:timers/promises";
 import type { Rng } from "./rng.js";
 import type { Scheduler } from "./scheduler.js";
 
-/** Wall clocks begin at a fixed moment, so that traces of a seed are equal. */
+/** Wall clocks start at a fixed time, so that the trace depends on the seed only. */
 const EPOCH_MS = Date.UTC(2030, 0, 1);
 
-/** What every host has. */
+/** The size of every host. */
 export const MACHINE_CPUS = 4;
 export const MACHINE_MEMORY_BYTES = 4 * 1024 ** 3;
 
-/** What the replaced functions of Node ask: the history that runs in this process. */
+/** The simulation that the replaced functions of Node.js use. */
 export interface VirtualTime {
   readonly scheduler: Scheduler;
   readonly rng: Rng;
-  /** How far the wall clock of a host is off. */
+  /** Returns the error of a host's wall clock. */
   skewMs(host: string): number;
 }
 
 let running: VirtualTime | undefined;
 let isInstalled = false;
 
-/** Milliseconds since 1970 as the current actor's host sees it. */
+/** Returns the wall-clock time of the current actor's host, in milliseconds since the epoch. */
 export function virtualNow({ scheduler, skewMs }: Pick<VirtualTime, "scheduler" | "skewMs">): number {
   return EPOCH_MS + Math.floor(scheduler.nowMs) + skewMs(scheduler.current?.host ?? "");
 }
 
 /**
- * From now on time, timers and randomness of Node itself belong to the history while one of its events runs, and are
- * the real ones otherwise. Nothing that the code under test calls can slip by, however deep it is.
+ * Replaces the clocks, timers and random numbers of Node.js while an event of the simulation runs. Outside of events they
+ * are the real ones. This covers every dependency of the code under test.
  */
 export function enterVirtualTime(time: VirtualTime): () => void {
   if (!isInstalled) install();
@@ -45,12 +45,12 @@ function active(): VirtualTime | undefined {
   return running?.scheduler.isRunning === true ? running : undefined;
 }
 
-/** Node's timers count in whole milliseconds, of which they wait for one at least: they may be early by a fraction. */
+/** Returns the delay that Node.js uses: whole milliseconds, at least one. A timer may fire early by a fraction. */
 export function timerMs(delayMs: number): number {
   return delayMs >= 1 ? Math.trunc(delayMs) : 1;
 }
 
-/** As much of Node's Timeout as is used. */
+/** The part of Node.js's Timeout that the code uses. */
 class VirtualTimer {
   readonly cancel: () => void;
 
@@ -143,7 +143,7 @@ function installPromisedTimers(): void {
   AbortSignal.timeout = (delayMs) => {
     if (!active()) return realTimeout(delayMs);
     const controller = new AbortController();
-    setTimeout(() => controller.abort(new DOMException("the time is over", "TimeoutError")), delayMs);
+    setTimeout(() => controller.abort(new DOMException("the operation timed out", "TimeoutError")), delayMs);
     return controller.signal;
   };
 }
@@ -180,7 +180,7 @@ function installClocks(): void {
   performance.now = () => active()?.scheduler.nowMs ?? realMonotonic();
 }
 
-/** The machine that a history is lived through on must not show in it. */
+/** Hides the real machine from the simulation. */
 function installMachine(): void {
   const real = { cpus: os.cpus, totalmem: os.totalmem };
   const cpu = { model: "virtual", speed: 1_000, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } };

@@ -5,42 +5,42 @@ import type { Network } from "../network/network.js";
 import { Actor } from "../simulator/actor.js";
 import type { Rng } from "../simulator/rng.js";
 
-/** Small, so that a history sees compactions. */
+/** Small, so that compactions occur. */
 const KEPT_REVISIONS = 200;
 
-/** The host that etcd is on: reached over the network like any other. */
+/** The host of etcd, which is reached over the network. */
 export const ETCD_HOST = "etcd";
 
 export interface SimEtcdOptions {
   readonly network: Network;
   readonly rng: Rng;
-  /** Every transaction that changed something, as it is committed. */
+  /** Called for every transaction that changed something. */
   readonly onCommit: (commit: Commit) => void;
 }
 
 export interface Commit {
-  /** The server that asked for it; undefined: a lease ended. */
+  /** The server that sent the transaction. Undefined when a lease expired. */
   readonly server: Actor | undefined;
   readonly request: TxnRequest | undefined;
   readonly revision: bigint;
   readonly events: readonly WatchEvent[];
 }
 
-/** etcd itself: one for the cluster. It forgets nothing but what is compacted. */
+/** The etcd of the cluster, without members. */
 export class SimEtcd {
   readonly network: Network;
   readonly rng: Rng;
   readonly actor = new Actor("etcd", ETCD_HOST);
   readonly memory: MemoryStore;
-  /** For requests that nobody gives up. This history's own: what listens to it goes with it. */
+  /** A signal that never fires. Each simulation has its own, so that its listeners are collected with it. */
   readonly never = new AbortController().signal;
   readonly #onCommit: (commit: Commit) => void;
-  /** How likely a transaction is to lose its answer, or its way there. */
+  /** Probability that a transaction or its answer is lost. */
   flakiness = 0;
   /** Ends the watches of all clients. */
   #watches = new AbortController();
   #revision = 1n;
-  /** Whose request is being served: there is one at a time. */
+  /** The request that is being served. There is one at a time. */
   #serving: Pick<Commit, "server" | "request"> = NOBODY;
 
   constructor({ network, rng, onCommit }: SimEtcdOptions) {
@@ -65,7 +65,7 @@ export class SimEtcd {
     return this.#watches.signal;
   }
 
-  /** As when a client changes to another member: every watch ends and has to be opened anew. */
+  /** Ends every watch, as when clients connect to another member. */
   breakWatches(): void {
     this.#watches.abort();
     this.#watches = new AbortController();

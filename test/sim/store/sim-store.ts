@@ -16,12 +16,12 @@ import { Pipe } from "../network/pipe.js";
 import type { Actor } from "../simulator/actor.js";
 import { ETCD_HOST, type SimEtcd } from "./sim-etcd.js";
 
-/** As the client of the real etcd has it. */
+/** The timeout of the real etcd client. */
 const CALL_TIMEOUT_MS = 3_000;
-/** A disk that syncs: most of what a transaction costs. */
+/** Longest time to sync a transaction to disk. */
 const COMMIT_MS = 2;
 
-/** etcd as one server sees it: over the network, with answers that may come late or never. */
+/** Returns etcd as one server sees it: over the network, with answers that may be late or lost. */
 export function simStore(etcd: SimEtcd, server: Actor): Store {
   return {
     txn: (request, signal) => txn(etcd, server, request, signal),
@@ -122,14 +122,14 @@ async function* watch(
   }
 }
 
-/** etcd's side of a watch. */
+/** Runs etcd's side of a watch. */
 async function pass(
   etcd: SimEtcd,
   query: WatchQuery,
   signal: AbortSignal,
   send: (message: WatchMessage) => void,
 ): Promise<void> {
-  // Node keeps what `AbortSignal.any` makes as long as somebody listens: it would keep the history for ever.
+  // A signal of `AbortSignal.any` lives as long as it has listeners, and would keep the whole simulation in memory.
   const { signal: both, unlink } = linkSignals(signal, etcd.watches);
   let nextRevision = query.fromRevision;
   for await (const message of etcd.memory.watch(query, both)) {
@@ -143,7 +143,7 @@ async function pass(
   }
 }
 
-/** One request to etcd and its answer. What the deadline or the signal ends may still happen there. */
+/** Sends one request to etcd. A request that times out or is aborted may still take effect. */
 function ask<T>(
   etcd: SimEtcd,
   server: Actor,
