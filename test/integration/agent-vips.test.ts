@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLab, type Lab } from "../../deploy/lab/lab.js";
@@ -154,7 +155,8 @@ describe("a virtual IP on two hosts", () => {
     const flows = (): Promise<string> => first.run("conntrack", "-L", "--orig-dst", VIP, "-p", "tcp");
     await eventually("the connection is established", async () => (await flows()).includes("ESTABLISHED"));
     await serve(tasks.slice(0, 1), [last]);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // The client sends every 100 ms, so a reset would have ended it by now.
+    await sleep(1_000);
     expect(isOver).toBe(false);
     await serve(tasks.slice(0, 1));
     await talking;

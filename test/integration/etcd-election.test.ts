@@ -11,6 +11,9 @@ import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 
 const WRITE_KEY = "/berth/v1/written";
+const LEASE_SECONDS = 2;
+/** Time for a deposed leader to try to write. Any time is correct. */
+const WRITE_ATTEMPTS_MS = 300;
 const WAIT = { timeout: 25_000, interval: 20 };
 
 /** A time at which a candidate considered itself leader. All processes of the machine use the same clock. */
@@ -88,7 +91,7 @@ async function writtenEpochs(): Promise<readonly bigint[]> {
 
 describe("campaign on a real etcd", () => {
   it("never has two leaders at once or interleaved writes while leaders and etcd are killed or frozen", async () => {
-    for (const name of ["a", "b", "c"]) launch(name, 2);
+    for (const name of ["a", "b", "c"]) launch(name, LEASE_SECONDS);
     let current = await nextLeader();
 
     // The leader hangs for longer than its lease, and considers itself leader when it continues.
@@ -97,7 +100,7 @@ describe("campaign on a real etcd", () => {
     current = await nextLeader(current.epoch);
     expect(current.value).not.toBe(frozen);
     signalTo(frozen, "SIGCONT");
-    await delay(300);
+    await delay(WRITE_ATTEMPTS_MS);
 
     // etcd is down for a moment: the lease outlives it.
     await etcd.kill();
@@ -105,7 +108,7 @@ describe("campaign on a real etcd", () => {
 
     // etcd hangs for longer than the lease: every term ends by then, and none begins.
     etcd.freeze();
-    await delay(3_000);
+    await delay((LEASE_SECONDS + 1) * 1_000);
     const whileFrozen = held.length;
     await delay(1_000);
     expect(held.length).toBe(whileFrozen);
@@ -116,7 +119,7 @@ describe("campaign on a real etcd", () => {
     // The leader is killed.
     signalTo(current.value, "SIGKILL");
     current = await nextLeader(current.epoch);
-    await delay(300);
+    await delay(WRITE_ATTEMPTS_MS);
 
     const epochs = await writtenEpochs();
     expect(new Set(epochs).size).toBeGreaterThanOrEqual(3);

@@ -128,6 +128,7 @@ describe("EtcdStore.watch", () => {
     await put("a", "1");
     await vi.waitFor(() => expect([valuesIn(cancelled), valuesIn(kept)]).toEqual([["1"], ["1"]]), WAIT);
     own.abort();
+    // Time for the cancellation to reach etcd. Any time is correct.
     await delay(50);
     await put("a", "2");
     await vi.waitFor(() => expect(valuesIn(kept)).toEqual(["1", "2"]), WAIT);
@@ -154,6 +155,7 @@ describe("EtcdStore.watch", () => {
     await write(0);
     await etcd.kill();
     const writing = write(40);
+    // Time for writes to fail while etcd is down. Any time is correct.
     await delay(300);
     await etcd.restart();
     await writing;
