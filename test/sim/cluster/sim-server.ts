@@ -108,7 +108,7 @@ export class SimServer {
         nowMs: () => scheduler.nowMs,
         after: (delayMs, run) => scheduler.after(timerMs(delayMs), actor, run),
       },
-      now: () => world.nowOf(this.host),
+      wallClockMs: () => world.nowOf(this.host),
       random: () => rng.next(),
       newId: () => world.newId(),
     };

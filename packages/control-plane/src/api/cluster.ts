@@ -9,6 +9,6 @@ export function getCluster({ address, epoch, servers, runtime }: ApiContext): Ge
     leaderAddress: address,
     epoch: Number(epoch),
     servers: [...servers()],
-    nowMs: runtime.now(),
+    nowMs: runtime.wallClockMs(),
   };
 }

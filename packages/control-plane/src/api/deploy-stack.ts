@@ -35,11 +35,11 @@ export async function deployStack(
   }
   const deployment = { stack, specs, networks, pool, prune };
   if (dryRun) {
-    const { plan, warnings } = planDeployment(deployment, current, runtime.now());
+    const { plan, warnings } = planDeployment(deployment, current, runtime.wallClockMs());
     return { services: [], networks: [], plan, warnings: [...warnings] };
   }
   const outcome = await writer.submit((state) => {
-    const now = runtime.now();
+    const now = runtime.wallClockMs();
     if (planRev !== "") checkPlanRevision(planRev, planDeployment(deployment, state, now), stack);
     return decideDeployment(deployment, state, {
       now,

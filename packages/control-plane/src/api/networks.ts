@@ -44,7 +44,7 @@ export async function createNetwork(
     const { changes, violations, byName } = decideNetworks([spec], {
       state,
       pool,
-      now: runtime.now(),
+      now: runtime.wallClockMs(),
       newId: () => runtime.newId(),
       random: () => runtime.random(),
     });

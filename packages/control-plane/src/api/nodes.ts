@@ -63,7 +63,7 @@ export async function removeNode(
   const { force } = request;
   const nodeId = await writer.submit((state) => {
     const node = findNode(state, request.node);
-    return { changes: nodeRemoval(node, state, { now: runtime.now(), force }), result: node.id };
+    return { changes: nodeRemoval(node, state, { now: runtime.wallClockMs(), force }), result: node.id };
   }, signal);
   return { nodeId };
 }

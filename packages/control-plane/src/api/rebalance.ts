@@ -10,7 +10,10 @@ export async function rebalance(
   { state, writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RebalanceResponse> {
-  const moves = planMoves(state, { maxMoves: maxMoves || Number.POSITIVE_INFINITY, now: runtime.now() });
+  const moves = planMoves(state, {
+    maxMoves: maxMoves || Number.POSITIVE_INFINITY,
+    now: runtime.wallClockMs(),
+  });
   if (!dryRun) await requestMoves(moves, writer, signal);
   return { moves: moves.map((move) => describeMove(move, state)) };
 }

@@ -27,7 +27,9 @@ export function listServices(
 ): ListServicesResponse {
   const services = stack === "" ? state.services.values() : state.services.ofStack(stack).values();
   return {
-    services: [...services].map((service) => serviceSummary(state, service, runtime.now())).sort(byName),
+    services: [...services]
+      .map((service) => serviceSummary(state, service, runtime.wallClockMs()))
+      .sort(byName),
   };
 }
 
@@ -37,7 +39,7 @@ export function getService(
 ): GetServiceResponse {
   const service = findService(state, request.service);
   return {
-    service: serviceSummary(state, service, runtime.now()),
+    service: serviceSummary(state, service, runtime.wallClockMs()),
     ingress: [...ingress.ofService(service.id)],
     revisions: [...serviceRevisions(state, service.id)],
   };
@@ -50,7 +52,7 @@ export async function scaleServices(
   signal: AbortSignal,
 ): Promise<ScaleServicesResponse> {
   const accepted = await writer.submit((state) => {
-    const now = runtime.now();
+    const now = runtime.wallClockMs();
     const scaled = checkedScales(request.services, state).map(({ service, replicas }) =>
       acceptScale(state, service, { replicas, now }),
     );
@@ -66,7 +68,9 @@ export async function removeServices(
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
   const { services, networks } = await writer.submit((state) => {
-    const removed = servicesToRemove(request, state).map((service) => acceptRemoval(service, runtime.now()));
+    const removed = servicesToRemove(request, state).map((service) =>
+      acceptRemoval(service, runtime.wallClockMs()),
+    );
     const ofStack = removeNetworks(request.stack === "" ? [] : networksRemovedWith(request.stack, state));
     return {
       changes: [...changesOf(removed), ...ofStack.changes],

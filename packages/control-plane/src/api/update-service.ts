@@ -33,7 +33,7 @@ export async function updateService(
     checkChangeable(service, request.expectedVersion);
     const intro = `service ${nameOf(service)} was not updated`;
     const spec = checkedSpec(service, request, intro);
-    const result = replaceSpec(state, service, { spec, intro, now: runtime.now() });
+    const result = replaceSpec(state, service, { spec, intro, now: runtime.wallClockMs() });
     return { changes: result.changes, result };
   }, signal);
   return { service: accepted.outcome };
@@ -55,7 +55,7 @@ export async function rollbackService(
     const { changes, outcome } = replaceSpec(state, service, {
       spec,
       intro: `service ${nameOf(service)} was not rolled back`,
-      now: runtime.now(),
+      now: runtime.wallClockMs(),
       rollback: `rolled back to version ${version} as requested`,
     });
     return { changes, result: { outcome, version } };

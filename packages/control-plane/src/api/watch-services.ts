@@ -30,7 +30,7 @@ export async function* watchServices(
   const stopWatching = onAbort(signal, () => wake());
   try {
     while (!signal.aborted) {
-      const services = [...changed].map((id) => watchedService(state, id, runtime.now()));
+      const services = [...changed].map((id) => watchedService(state, id, runtime.wallClockMs()));
       changed.clear();
       yield { services };
       await sleep(runtime.clock, MIN_INTERVAL_MS, signal);

@@ -76,7 +76,7 @@ function snapshot(
   const tasks: WatchedTaskStats[] = [];
   for (const node of state.nodes.values()) {
     if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
-    const sample = context.stats.latest(node.id);
+    const sample = context.stats.requestLatest(node.id);
     const hostname = hostnameOf(node);
     nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
     if (sample === undefined) continue;

@@ -29,17 +29,19 @@ export function notifySessions(options: NotificationOptions): () => void {
       notifyOfDelta(delta, options);
     }),
     tables.onChange(({ ingress, dns }) => {
-      sessions.update(sessions.all(), (session) => {
-        for (const key of ingress) session.ingressChanged(key);
+      sessions.updateEach(sessions.all(), (session) => {
+        for (const key of ingress) session.markIngressStale(key);
       });
       for (const key of dns) {
-        sessions.update(sessionsIn(networkIdOfDnsEntry(key), options), (session) =>
-          session.dnsEntryChanged(key),
+        sessions.updateEach(sessionsIn(networkIdOfDnsEntry(key), options), (session) =>
+          session.markDnsEntryStale(key),
         );
       }
     }),
-    tables.onUpdated(() => drains.tablesUpdated()),
-    writer.onBacklogCleared(() => sessions.update(sessions.all(), (session) => session.backlogWritten())),
+    tables.onUpdated(() => drains.onTablesUpdated()),
+    writer.onBacklogCleared(() =>
+      sessions.updateEach(sessions.all(), (session) => session.onBacklogCleared()),
+    ),
   ];
   return () => {
     for (const unsubscribe of stop) unsubscribe();
@@ -50,7 +52,7 @@ function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
   const { state, sessions } = options;
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
-    if (nodeId) sessions.update(sessions.of([nodeId]), (session) => session.taskChanged(taskId));
+    if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
@@ -60,18 +62,20 @@ function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
     }
   }
   for (const networkId of delta.networks) {
-    sessions.update(sessions.all(), (session) => session.networkChanged(networkId));
+    sessions.updateEach(sessions.all(), (session) => session.markNetworkStale(networkId));
   }
   for (const networkId of delta.ranges) notifyNetwork(networkId, options);
 }
 
 function notifyNetwork(networkId: string, options: NotificationOptions): void {
-  options.sessions.update(sessionsIn(networkId, options), (session) => session.networkChanged(networkId));
+  options.sessions.updateEach(sessionsIn(networkId, options), (session) =>
+    session.markNetworkStale(networkId),
+  );
 }
 
 /** Returns the sessions of the nodes that have a range of the network. */
 function sessionsIn(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
-  return sessions.of(state.networks.ranges.ofFirst(networkId).keys());
+  return sessions.ofNodes(state.networks.ranges.ofFirst(networkId).keys());
 }
 
 /** Whether the other nodes of a network reach this node in another way than before. */

@@ -24,7 +24,7 @@ export class Coalescer {
   }
 
   /** Records that assignments were sent, and picks the next delay. */
-  sent(nowMs: number, hasBacklog: boolean): void {
+  recordSent(nowMs: number, hasBacklog: boolean): void {
     // During a backlog, an agent is only sent something now and then, so a long gap is not a pause.
     const wasIdle = !hasBacklog && nowMs - this.#sentAtMs > this.#delayMs + MIN_DELAY_MS;
     const maxMs = hasBacklog ? MAX_BACKLOG_DELAY_MS : MAX_DELAY_MS;

@@ -50,7 +50,7 @@ function dispatcherWith(term: AbortSignal) {
       recordProbeResult: () => {},
     },
     trafficCollector: { receive: () => {} },
-    autoscaler: { report: () => {}, watch: undefined },
+    autoscaler: { recordUsage: () => {}, usageRequest: undefined },
   });
   return { clock, dispatcher, sessions };
 }

@@ -45,7 +45,7 @@ export interface DispatcherOptions {
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
   readonly trafficCollector: Pick<TrafficCollector, "receive">;
-  readonly autoscaler: Pick<Autoscaler, "report" | "watch">;
+  readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Aborts when the term ends. Its reason is sent to the agents. */
@@ -72,8 +72,8 @@ export class Dispatcher {
       isSuspect: (nodeId) => nodeHealth.isSuspect(nodeId),
       appliedVersionOf: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
       onAckNeeded: (version) =>
-        this.#sessions.update(this.#sessions.all(), (session) => session.requestTableAck(version)),
-      onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.taskChanged(id),
+        this.#sessions.updateEach(this.#sessions.all(), (session) => session.requestTableAck(version)),
+      onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.markTaskStale(id),
       signal,
     });
     const unsubscribe = notifySessions({ ...options, drains: this.#drains });
@@ -117,7 +117,7 @@ export class Dispatcher {
     );
     try {
       const wasReady = await writer.submit((state) => {
-        const changes = registrationOf(agent, state, runtime.now());
+        const changes = registrationOf(agent, state, runtime.wallClockMs());
         return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
       }, limit.signal);
       nodeHealth.recordHeartbeat(nodeId, 0);
@@ -141,13 +141,14 @@ export class Dispatcher {
         state,
         tables,
         hasStaticFdb: this.#options.hasStaticFdb,
-        isStopHeld: (taskId) => this.#drains.holds(taskId),
+        isStopHeld: (taskId) => this.#drains.isStopHeld(taskId),
       }),
       tableVersion: () => tables.version,
     });
     const { awaitedVersion } = this.#drains;
     if (awaitedVersion !== undefined) session.requestTableAck(awaitedVersion);
-    if (autoscaler.watch !== undefined) session.send({ $case: "measureUsage", value: autoscaler.watch });
+    if (autoscaler.usageRequest !== undefined)
+      session.send({ $case: "measureUsage", value: autoscaler.usageRequest });
     this.#sessions.add(session);
     if (signal.aborted) session.end(endOfTerm(signal));
     return session;
@@ -158,7 +159,7 @@ export class Dispatcher {
       for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
         if (session.isEnded) return;
         const request = next.value;
-        this.#sessions.update([session], () => this.#handle(request, session));
+        this.#sessions.updateEach([session], () => this.#handle(request, session));
       }
     } catch {
       // The stream broke; the agent connects again.
@@ -193,10 +194,10 @@ export class Dispatcher {
         session.end(protocolError("the agent sent a second hello in one session"));
         return;
       case "usage":
-        autoscaler.report(nodeId, message.value);
+        autoscaler.recordUsage(nodeId, message.value);
         return;
       case "tablesApplied":
-        if (session.tablesApplied(message.value.sequence)) this.#drains.reviewSoon();
+        if (session.recordTablesApplied(message.value.sequence)) this.#drains.reviewSoon();
         return;
       case undefined:
         return; // A newer agent sent a message of a type that this server does not know.

@@ -69,7 +69,7 @@ class Rig {
   tablesFollow(): void {
     this.#isStale = false;
     this.version += 1;
-    this.gate.tablesUpdated();
+    this.gate.onTablesUpdated();
   }
 
   async acks(nodeId: string, version: number): Promise<void> {
@@ -87,7 +87,7 @@ describe("DrainGate", () => {
     rig.put({ kind: "put-revision", serviceId: "s1", version: 2, spec: unpublished });
     rig.putService(buildService({ spec: unpublished, version: 2 }));
     rig.putTask({ ...stopping, specVersion: 1 });
-    expect(rig.gate.holds("t1")).toBe(true);
+    expect(rig.gate.isStopHeld("t1")).toBe(true);
     rig.tablesFollow();
     await rig.acks("n1", 2);
     await rig.acks("n2", 2);
@@ -97,7 +97,7 @@ describe("DrainGate", () => {
   it("releases a task when every node has acknowledged the tables without it", async () => {
     const rig = new Rig();
     rig.putTask(stopping);
-    expect(rig.gate.holds("t1")).toBe(true);
+    expect(rig.gate.isStopHeld("t1")).toBe(true);
     expect(rig.wanted).toEqual([]);
     rig.tablesFollow();
     expect(rig.wanted).toEqual([2]);
@@ -105,7 +105,7 @@ describe("DrainGate", () => {
     expect(rig.opened).toEqual([]);
     await rig.acks("n2", 3);
     expect(rig.opened).toEqual(["t1"]);
-    expect(rig.gate.holds("t1")).toBe(false);
+    expect(rig.gate.isStopHeld("t1")).toBe(false);
     expect(rig.gate.awaitedVersion).toBeUndefined();
   });
 
@@ -149,7 +149,7 @@ describe("DrainGate", () => {
 
   it("drains again after a leader change", async () => {
     const rig = new Rig([stopping]);
-    expect(rig.gate.holds("t1")).toBe(true);
+    expect(rig.gate.isStopHeld("t1")).toBe(true);
     expect(rig.gate.awaitedVersion).toBe(1);
     await rig.acks("n1", 1);
     await rig.acks("n2", 1);
@@ -169,7 +169,7 @@ describe("DrainGate", () => {
   it("does not hold tasks that receive no connections", () => {
     const rig = new Rig([]);
     rig.putTask({ ...stopping, status: { ...ended(), state: TaskState.STARTING } });
-    expect(rig.gate.holds("t1")).toBe(false);
+    expect(rig.gate.isStopHeld("t1")).toBe(false);
   });
 });
 

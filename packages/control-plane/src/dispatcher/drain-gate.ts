@@ -55,12 +55,12 @@ export class DrainGate {
     for (const serviceId of state.tasks.serviceIds()) {
       for (const task of state.tasks.ofService(serviceId).values()) this.#startDrain(task, undefined);
     }
-    this.tablesUpdated();
+    this.onTablesUpdated();
     onAbort(signal, () => this.#cancelReview?.());
   }
 
   /** Whether the task's stop is held back. */
-  holds(taskId: string): boolean {
+  isStopHeld(taskId: string): boolean {
     return this.#drains.has(taskId);
   }
 
@@ -84,7 +84,7 @@ export class DrainGate {
   }
 
   /** Has to be called after the traffic tables were recomputed. */
-  tablesUpdated(): void {
+  onTablesUpdated(): void {
     const { tables, state, onAckNeeded } = this.#options;
     let isAckNeeded = false;
     for (const [taskId, drain] of this.#drains) {

@@ -24,7 +24,7 @@ export class SessionRegistry {
   }
 
   /** Returns the sessions of those nodes whose agents are connected. */
-  *of(nodeIds: Iterable<string>): IterableIterator<Session> {
+  *ofNodes(nodeIds: Iterable<string>): IterableIterator<Session> {
     for (const nodeId of nodeIds) {
       const session = this.#sessions.get(nodeId);
       if (session !== undefined) yield session;
@@ -62,11 +62,11 @@ export class SessionRegistry {
 
   /** Sends a command to all connected agents. */
   broadcast(command: AgentCommand): void {
-    this.update(this.all(), (session) => session.send(command));
+    this.updateEach(this.all(), (session) => session.send(command));
   }
 
   /** Calls `run` for each session. A session for which it throws is ended; the other sessions are not affected. */
-  update(sessions: Iterable<Session>, run: (session: Session) => void): void {
+  updateEach(sessions: Iterable<Session>, run: (session: Session) => void): void {
     for (const session of sessions) {
       try {
         run(session);

@@ -53,15 +53,15 @@ describe("Session.messages()", () => {
     expect(messages.map((message) => message?.$case)).toEqual(["welcome", "assignments"]);
     for (const id of ["a", "b"]) {
       tasks.set(id, buildTask({ id }));
-      session.taskChanged(id);
+      session.markTaskStale(id);
     }
     await clock.advance(0);
     expect(messages).toHaveLength(3);
     tasks.set("c", buildTask({ id: "c" }));
-    session.taskChanged("c");
+    session.markTaskStale("c");
     await clock.advance(5);
     tasks.set("d", buildTask({ id: "d" }));
-    session.taskChanged("d");
+    session.markTaskStale("d");
     await clock.advance(5);
     expect(messages).toHaveLength(3);
     await clock.advance(20);
@@ -81,7 +81,7 @@ describe("Session.messages()", () => {
       for (let ms = 0; ms < forMs; ms += 5) {
         const id = `t${tasks.size}`;
         tasks.set(id, buildTask({ id }));
-        session.taskChanged(id);
+        session.markTaskStale(id);
         await clock.advance(5);
       }
     };
@@ -89,7 +89,7 @@ describe("Session.messages()", () => {
     const sent = messages.length;
     expect(sent).toBeLessThan(15);
     await flood(50);
-    session.ingressChanged("tcp//80");
+    session.markIngressStale("tcp//80");
     await clock.advance(20);
     expect(messages).toHaveLength(sent + 1);
     session.end();
@@ -111,7 +111,7 @@ describe("Session.messages()", () => {
       [2, true],
     ]);
     expect(session.appliedTableVersion).toBe(0);
-    expect(session.tablesApplied(2)).toBe(true);
+    expect(session.recordTablesApplied(2)).toBe(true);
     expect(session.appliedTableVersion).toBe(1);
     session.end();
   });
@@ -125,13 +125,13 @@ describe("Session.messages()", () => {
     for (let ms = 0; ms < 5_000; ms += 100) {
       const id = `t${tasks.size}`;
       tasks.set(id, buildTask({ id }));
-      session.taskChanged(id);
+      session.markTaskStale(id);
       await clock.advance(100);
     }
     const sent = messages.length;
     expect(sent).toBeLessThan(13);
     isFlooded = false;
-    session.backlogWritten();
+    session.onBacklogCleared();
     await clock.advance(0);
     expect(messages).toHaveLength(sent + 1);
     const sentIds = messages.flatMap((message) =>

@@ -81,39 +81,39 @@ export class Session {
     return this.#end !== undefined;
   }
 
-  taskChanged(taskId: string): void {
-    this.#assignments.taskChanged(taskId);
+  markTaskStale(taskId: string): void {
+    this.#assignments.markTaskStale(taskId);
     this.#wake();
   }
 
-  ingressChanged(key: string): void {
-    this.#assignments.ingressChanged(key);
+  markIngressStale(key: string): void {
+    this.#assignments.markIngressStale(key);
     this.#wake();
   }
 
-  networkChanged(networkId: string): void {
-    this.#assignments.networkChanged(networkId);
+  markNetworkStale(networkId: string): void {
+    this.#assignments.markNetworkStale(networkId);
     this.#wake();
   }
 
-  dnsEntryChanged(key: string): void {
-    this.#assignments.dnsEntryChanged(key);
+  markDnsEntryStale(key: string): void {
+    this.#assignments.markDnsEntryStale(key);
     this.#wake();
   }
 
   /** Asks the agent to acknowledge when it has applied this version of the traffic tables, or a later one. */
   requestTableAck(version: number): void {
-    this.#tableAcks.request(version);
+    this.#tableAcks.requireAck(version);
     this.#wake();
   }
 
   /** Records that the agent has applied everything up to `sequence`; true when its table version grew. */
-  tablesApplied(sequence: number): boolean {
-    return this.#tableAcks.acknowledged(sequence);
+  recordTablesApplied(sequence: number): boolean {
+    return this.#tableAcks.recordAck(sequence);
   }
 
   /** Sends what was delayed during the backlog. */
-  backlogWritten(): void {
+  onBacklogCleared(): void {
     this.#coalescer.reset();
     this.#wake();
   }
@@ -175,8 +175,8 @@ export class Session {
     const ackRequested = this.#tableAcks.isDue;
     const assignments = this.#assignments.next(ackRequested);
     if (assignments === undefined) return undefined;
-    if (ackRequested) this.#tableAcks.requested(assignments.resultsIn, this.#tableVersion());
-    this.#coalescer.sent(nowMs, this.#hasBacklog());
+    if (ackRequested) this.#tableAcks.recordRequest(assignments.resultsIn, this.#tableVersion());
+    this.#coalescer.recordSent(nowMs, this.#hasBacklog());
     return assignments;
   }
 

@@ -87,7 +87,7 @@ export class StatusWriter {
   async #write(reports: readonly Report[]): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
-      const now = runtime.now();
+      const now = runtime.wallClockMs();
       const wanted = reports.flatMap((report) => changesOf(report, state, now));
       return { changes: wanted, result: wanted };
     }, signal);

@@ -20,12 +20,12 @@ export class TableAcks {
   }
 
   /** Requires an acknowledgement of this version, or of a later one. */
-  request(version: number): void {
+  requireAck(version: number): void {
     this.#neededVersion = Math.max(this.#neededVersion, version);
   }
 
   /** Records that assignments with this sequence carry `version` and request an acknowledgement. */
-  requested(sequence: number, version: number): void {
+  recordRequest(sequence: number, version: number): void {
     this.#requestedVersion = version;
     this.#open.set(sequence, version);
     const [oldest] = this.#open.keys();
@@ -33,7 +33,7 @@ export class TableAcks {
   }
 
   /** Records that the agent has applied everything up to `sequence`; true when its version grew. */
-  acknowledged(sequence: number): boolean {
+  recordAck(sequence: number): boolean {
     const before = this.#appliedVersion;
     for (const [requestSequence, version] of this.#open) {
       if (requestSequence > sequence) break;

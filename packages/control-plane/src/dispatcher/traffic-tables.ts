@@ -78,7 +78,7 @@ export class TrafficTables {
   }
 
   /** Recomputes the services on a node. For suspicions, which are not part of the node's record. */
-  nodeChanged(nodeId: string): void {
+  markNodeStale(nodeId: string): void {
     this.#addServicesOn(nodeId);
     this.#updateSoon();
   }

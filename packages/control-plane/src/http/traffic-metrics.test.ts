@@ -81,7 +81,7 @@ describe("surveyTraffic", () => {
       buildNode({ id, state: nodeState, description: { hostname, address: id } }),
     );
     state.apply(nodes.map((node) => ({ change: { kind: "put-node", node }, revision: 1n })));
-    const runtime = { clock: new ManualClock(), now: () => 0, random: () => 0, newId: () => "q1" };
+    const runtime = { clock: new ManualClock(), wallClockMs: () => 0, random: () => 0, newId: () => "q1" };
     const trafficCollector = new TrafficCollector({ runtime, sessionOf: () => undefined });
     return surveyTraffic({ state, trafficCollector, tableVersion: 7 });
   }

@@ -50,7 +50,7 @@ function lead(): void {
   monitor = rig.lead({
     observer: { onLateHeartbeat: () => (lateHeartbeats += 1), onSuspect: () => (suspected += 1) },
     probe: async ({ address }) => !isServerCutOff && reachable.has(address),
-    ask,
+    sendProbeRequest: ask,
     onSuspicion: (nodeId) => suspicions.push(`${monitor.isSuspect(nodeId) ? "-" : "+"}${nodeId}`),
     onHeartbeatInterval: (heartbeatMs) => intervals.push(heartbeatMs),
   });

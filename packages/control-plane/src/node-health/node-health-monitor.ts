@@ -32,7 +32,7 @@ export interface NodeHealthMonitorOptions {
   readonly lag: Pick<LagMeter, "lagMs">;
   readonly probe: Probe;
   /** Sends a request to a peer's agent. Returns false when the agent is not connected. */
-  readonly ask: (peerId: string, request: ProbeRequest) => boolean;
+  readonly sendProbeRequest: (peerId: string, request: ProbeRequest) => boolean;
   /** Called when a node becomes suspect and when it is trusted again. */
   readonly onSuspicion: (nodeId: string) => void;
   /** Called when agents have to change their heartbeat interval. */
@@ -60,14 +60,14 @@ export class NodeHealthMonitor {
 
   constructor(options: NodeHealthMonitorOptions) {
     this.#options = options;
-    const { runtime, state, signal, probe, ask } = options;
+    const { runtime, state, signal, probe, sendProbeRequest: ask } = options;
     this.#leadingSinceMs = runtime.clock.nowMs();
     this.#heartbeatMs = heartbeatIntervalMs(state.nodes.size);
     this.#checks = new DelayQueue(runtime.clock, (nodeId) => this.#check(nodeId));
     this.#rounds = new ProbeRounds({
       probe,
       runtime,
-      ask,
+      sendProbeRequest: ask,
       livePeers: (nodeId) => this.#observations.livePeers(nodeId, this.#heartbeatMs, this.#nowMs()),
       onVotes: (nodeId, votes) => this.#recordVotes(nodeId, votes),
     });
@@ -105,7 +105,7 @@ export class NodeHealthMonitor {
     const lastMs = observation.lastHeartbeatMs;
     observation.lastHeartbeatMs = nowMs;
     observation.agentLagMs = lagMs;
-    if (lastMs === undefined) this.#probeSupport.check(nodeId, addressOf(state.nodes.get(nodeId)));
+    if (lastMs === undefined) this.#probeSupport.enqueueCheck(nodeId, addressOf(state.nodes.get(nodeId)));
     else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) return;
     else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateHeartbeat();
     this.#rounds.cancel(nodeId);
@@ -126,7 +126,7 @@ export class NodeHealthMonitor {
     if (after !== undefined) {
       this.#checks.add(nodeId, 0);
       if (before !== undefined && addressOf(before) !== addressOf(after)) {
-        this.#probeSupport.check(nodeId, addressOf(after));
+        this.#probeSupport.enqueueCheck(nodeId, addressOf(after));
       }
     } else {
       this.#observations.delete(nodeId);
@@ -162,7 +162,7 @@ export class NodeHealthMonitor {
       heartbeatMs,
       leadingSinceMs,
       nowMs,
-      now: runtime.now(),
+      now: runtime.wallClockMs(),
     });
     return judgeNode(
       { node, heartbeatMs, ...this.#observations.of(nodeId), replacedBy },
@@ -202,7 +202,7 @@ export class NodeHealthMonitor {
   #recordVotes(nodeId: string, votes: ProbeVotes): void {
     const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
     recordVotes(this.#observations.of(nodeId), votes, { isReady, nowMs: this.#nowMs() });
-    if (evidenceOf(votes) === "lives") this.#probeSupport.record(nodeId, true);
+    if (evidenceOf(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
     this.#checks.add(nodeId, 0);
   }
 
@@ -217,7 +217,7 @@ export class NodeHealthMonitor {
         const condition = this.#judge(nodeId)?.condition;
         const node = state.nodes.get(nodeId);
         if (node === undefined || condition === undefined) return { changes: [], result: undefined };
-        const stateSinceMs = condition.state === node.state ? node.stateSinceMs : runtime.now();
+        const stateSinceMs = condition.state === node.state ? node.stateSinceMs : runtime.wallClockMs();
         const changed: Node = { ...node, ...condition, stateSinceMs };
         return { changes: [{ kind: "put-node", node: changed }], result: changed };
       }, signal);

@@ -31,7 +31,7 @@ class LossyCluster {
     this.#monitor = rig.lead({
       observer: { onLateHeartbeat: () => {}, onSuspect: () => {} },
       probe: this.#probe(server),
-      ask: (peerId, request) => this.#ask(peerId, request),
+      sendProbeRequest: (peerId, request) => this.#ask(peerId, request),
       onSuspicion: (nodeId) => this.suspicions.push(nodeId),
       onHeartbeatInterval: () => {},
     });

@@ -22,7 +22,7 @@ beforeEach(() => {
     probe: ({ address }) => new Promise((finish) => probed.push({ address, finish })),
     runtime: { clock, random: () => 0, newId: () => `r${++ids}` },
     livePeers: () => peers,
-    ask: (peerId, request) => asked.push({ peerId, request }) > 0,
+    sendProbeRequest: (peerId, request) => asked.push({ peerId, request }) > 0,
     onVotes: (nodeId, votes) => heard.push({ nodeId, votes }),
   });
 });

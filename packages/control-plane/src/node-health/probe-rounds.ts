@@ -20,7 +20,7 @@ export interface ProbeRoundsOptions {
   /** Returns the other nodes whose heartbeats are on time. */
   readonly livePeers: (nodeId: string) => readonly string[];
   /** Sends a request to a peer's agent. Returns false when the agent is not connected. */
-  readonly ask: (peerId: string, request: ProbeRequest) => boolean;
+  readonly sendProbeRequest: (peerId: string, request: ProbeRequest) => boolean;
   readonly onVotes: (nodeId: string, votes: ProbeVotes) => void;
 }
 
@@ -116,7 +116,7 @@ export class ProbeRounds {
   }
 
   #askPeers(round: Round): void {
-    const { livePeers, ask, runtime } = this.#options;
+    const { livePeers, sendProbeRequest: ask, runtime } = this.#options;
     const { nodeId, requestId, address } = round;
     const { peers, includesServer } = chooseVoters(livePeers(nodeId), () => runtime.random());
     const asked = peers.filter((peerId) => ask(peerId, { requestId, address, port: PROBE_PORT }));

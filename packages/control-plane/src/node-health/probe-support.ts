@@ -39,13 +39,13 @@ export class ProbeSupport {
     setMaxListeners(0, options.signal);
   }
 
-  check(nodeId: string, address: string): void {
+  enqueueCheck(nodeId: string, address: string): void {
     this.#waiting.set(nodeId, address);
     if (this.#running < MAX_CONCURRENT) void this.#checkWaiting();
   }
 
   /** Records whether a host answered a probe. Failed probes count only while the agent is heard. */
-  record(nodeId: string, answered: boolean): void {
+  recordAnswer(nodeId: string, answered: boolean): void {
     const { state, writer, logger, isHeard, signal } = this.#options;
     const node = state.nodes.get(nodeId);
     if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard(nodeId))) return;
@@ -71,7 +71,7 @@ export class ProbeSupport {
       const target = { address, port: PROBE_PORT, tries: CHECK_TRIES, tryMs: CHECK_TRY_MS };
       const answered = await probe(target, signal);
       if (signal.aborted) break;
-      this.record(nodeId, answered);
+      this.recordAnswer(nodeId, answered);
     }
     this.#running -= 1;
   }

@@ -15,7 +15,7 @@ const never = new AbortController().signal;
 /** The callbacks that a test provides. */
 export type NodeHealthCallbacks = Pick<
   NodeHealthMonitorOptions,
-  "probe" | "ask" | "onSuspicion" | "onHeartbeatInterval" | "observer"
+  "probe" | "sendProbeRequest" | "onSuspicion" | "onHeartbeatInterval" | "observer"
 >;
 
 export interface NodeHealthRig {
@@ -49,7 +49,7 @@ export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<No
   const lag = new LagMeter(clock);
   const parts = [writer.run(signal), lag.run(signal)];
   let ids = 0;
-  const runtime = { clock, now: () => clock.nowMs(), random: () => 0, newId: () => `id${++ids}` };
+  const runtime = { clock, wallClockMs: () => clock.nowMs(), random: () => 0, newId: () => `id${++ids}` };
   const rig: NodeHealthRig = {
     clock,
     store,

@@ -58,7 +58,7 @@ export class Controller {
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.#leaderSinceMs = options.runtime.now();
+    this.#leaderSinceMs = options.runtime.wallClockMs();
     this.#queue = new WorkQueue(options.runtime.clock);
   }
 
@@ -136,7 +136,7 @@ export class Controller {
       };
     }
     const startedMs = runtime.clock.nowMs();
-    const now = runtime.now();
+    const now = runtime.wallClockMs();
     const { spec } = snapshot;
     const gate = gateOf(snapshot, state, now);
     const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
@@ -153,7 +153,7 @@ export class Controller {
     this.#backoffs.delete(serviceId);
     this.#log(name, plan);
     if (plan.requeueAtMs !== undefined) {
-      this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.now());
+      this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.wallClockMs());
     }
   }
 

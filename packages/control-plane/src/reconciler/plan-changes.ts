@@ -74,7 +74,8 @@ function serviceRemoval(serviceId: string, state: ClusterState, now: number): re
     changes.push({ kind: "delete-revision", serviceId, version });
   }
   const name = state.services.get(serviceId)?.spec?.name;
-  if (name !== undefined && state.ownerOf(name) === serviceId) changes.push({ kind: "delete-name", name });
+  if (name !== undefined && state.serviceIdOf(name) === serviceId)
+    changes.push({ kind: "delete-name", name });
   return [...changes, { kind: "delete-service", serviceId }];
 }
 
@@ -119,6 +120,6 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
 function takenPort(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {
   const { ports } = state.services;
   const claimsOn: Parameters<typeof portConflicts>[1]["claimsOn"] = (protocol, published) =>
-    ports.on(protocol, published);
+    ports.claimsOn(protocol, published);
   return portConflicts(spec, { serviceId, claimsOn })[0]?.message;
 }

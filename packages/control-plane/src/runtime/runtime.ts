@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "./clock.js";
 export interface Runtime {
   readonly clock: Clock;
   /** Wall-clock time in ms since the epoch. */
-  now(): number;
+  wallClockMs(): number;
   /** Returns a number in [0, 1). */
   random(): number;
   /** Returns a new id, unique in the cluster. Task ids are part of container names. */
@@ -21,7 +21,7 @@ const POOL_BYTES = 200 * ID_LENGTH;
 
 export const systemRuntime: Runtime = {
   clock: systemClock,
-  now: () => Date.now(),
+  wallClockMs: () => Date.now(),
   random: () => Math.random(),
   newId: createIdGenerator(),
 };

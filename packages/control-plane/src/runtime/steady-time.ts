@@ -12,7 +12,10 @@ const MAX_AHEAD_MS = 60 * 60_000;
  *
  * @param recordedMs the latest time in any record
  */
-export function steadyTime({ clock, now }: Pick<Runtime, "clock" | "now">, recordedMs: number): () => number {
+export function steadyTime(
+  { clock, wallClockMs: now }: Pick<Runtime, "clock" | "wallClockMs">,
+  recordedMs: number,
+): () => number {
   const startedMs = now();
   let timeMs = recordedMs - startedMs > MAX_AHEAD_MS ? startedMs : Math.max(startedMs, recordedMs);
   let lookedMs = clock.nowMs();

@@ -155,7 +155,7 @@ export function peerHandlers(
   return { checkLeader: async ({ epoch }) => ({ reachable: isInContact(BigInt(epoch)) }) };
 }
 
-export interface AskPeersOptions {
+export interface PeerQuery {
   readonly transport: RpcTransport;
   /** Addresses of the other servers. */
   readonly peers: readonly string[];
@@ -167,7 +167,7 @@ export interface AskPeersOptions {
  * If no peer answers, this server is the one that is cut off. Without peers its own probes decide.
  */
 export async function havePeersLostLeader(
-  { transport, peers, leader }: AskPeersOptions,
+  { transport, peers, leader }: PeerQuery,
   signal: AbortSignal,
 ): Promise<boolean> {
   const answers = await Promise.all(

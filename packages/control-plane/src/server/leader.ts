@@ -131,7 +131,7 @@ function createLeader(
     lag,
     probe,
     observer,
-    ask: (nodeId, value) => sessions.send(nodeId, { $case: "probe", value }),
+    sendProbeRequest: (nodeId, value) => sessions.send(nodeId, { $case: "probe", value }),
     onSuspicion: (nodeId) => suspicionChanged.emit(nodeId),
     onHeartbeatInterval: (heartbeatMs) =>
       sessions.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
@@ -143,14 +143,14 @@ function createLeader(
   const entries = createTrafficEntries({ state, isSuspect, floodLimit });
   const tables = new TrafficTables({ state, clock, logger, signal, ...entries });
   suspicionChanged.on((nodeId) => {
-    tables.nodeChanged(nodeId);
+    tables.markNodeStale(nodeId);
     events.recordSuspicion(nodeId, isSuspect(nodeId));
   });
 
   // Serving agents.
   const autoscaler = new Autoscaler({
     ...shared,
-    onWatch: (value) => sessions.broadcast({ $case: "measureUsage", value }),
+    onUsageRequest: (value) => sessions.broadcast({ $case: "measureUsage", value }),
   });
   const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
   const dispatcher = new Dispatcher({
@@ -174,8 +174,8 @@ function createLeader(
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
-      logs.nodeDown(nodeId);
-      execs.nodeDown(nodeId);
+      logs.onNodeDown(nodeId);
+      execs.onNodeDown(nodeId);
     }
   });
 
@@ -225,7 +225,7 @@ function createLeader(
 function termRuntime(runtime: Runtime, state: ClusterState): Runtime {
   return {
     clock: runtime.clock,
-    now: steadyTime(runtime, latestRecordedMs(state)),
+    wallClockMs: steadyTime(runtime, latestRecordedMs(state)),
     random: () => runtime.random(),
     newId: () => runtime.newId(),
   };

@@ -44,7 +44,7 @@ export class ServerRegistry {
   }
 
   /** Returns the addresses of all servers except this one and the leader. */
-  peersBesides(leader: LeaderRecord): readonly string[] {
+  peersExcept(leader: LeaderRecord): readonly string[] {
     const leaderAddress = parseServerAddress(leader.value);
     return this.addresses().filter((address) => address !== this.#ownAddress && address !== leaderAddress);
   }

@@ -94,7 +94,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       logger,
       probeTcp: platform.probeTcp,
       havePeersLostLeader: (leader, over) =>
-        havePeersLostLeader({ transport, peers: registry.peersBesides(leader), leader }, over),
+        havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, over),
       onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
     });
   const router = routeControlService({ role, clock, transport });

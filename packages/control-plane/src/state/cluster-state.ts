@@ -34,7 +34,7 @@ export class ClusterState implements Tables {
   readonly #changed = new Emitter<Delta>();
 
   /** Returns the id of the service with that name. */
-  ownerOf(name: string): string | undefined {
+  serviceIdOf(name: string): string | undefined {
     return this.serviceNames.get(name);
   }
 
@@ -44,8 +44,8 @@ export class ClusterState implements Tables {
     for (const { change, revision } of committed) {
       const key = changeKey(change);
       if (!this.revisions.isNewer(key, revision)) continue;
-      if (isDeletion(change)) this.revisions.deleted(key, revision);
-      else this.revisions.written(key, revision);
+      if (isDeletion(change)) this.revisions.recordDeletion(key, revision);
+      else this.revisions.recordWrite(key, revision);
       writeChange(this, change, delta);
     }
     if (!delta.isEmpty) this.#changed.emit(delta);

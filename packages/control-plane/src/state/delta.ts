@@ -31,13 +31,13 @@ export class DeltaBuilder implements Delta {
     return services.size + nodes.size + networks.size + ranges.size === 0;
   }
 
-  task(taskId: string, diff: RecordDiff<Task>): void {
+  addTask(taskId: string, diff: RecordDiff<Task>): void {
     join(this.tasks, taskId, diff);
     const serviceId = diff.after?.serviceId ?? diff.before?.serviceId;
     if (serviceId !== undefined) this.services.add(serviceId);
   }
 
-  node(nodeId: string, diff: RecordDiff<Node>): void {
+  addNode(nodeId: string, diff: RecordDiff<Node>): void {
     join(this.nodes, nodeId, diff);
   }
 }

@@ -14,19 +14,19 @@ export class KeyRevisions {
     return revision > (this.#written.get(key) ?? this.#deleted.get(key) ?? 0n);
   }
 
-  written(key: string, revision: bigint): void {
+  recordWrite(key: string, revision: bigint): void {
     this.#written.set(key, revision);
     this.#deleted.delete(key);
   }
 
-  deleted(key: string, revision: bigint): void {
+  recordDeletion(key: string, revision: bigint): void {
     this.#written.delete(key);
     this.#deleted.delete(key);
     this.#deleted.set(key, revision);
   }
 
   /** Forgets the deletions up to `revision`: all events up to it have arrived. */
-  caughtUp(revision: bigint): void {
+  forgetDeletions(revision: bigint): void {
     // The map is in the order of the deletions, so the first newer one ends the loop.
     for (const [key, deletedAt] of this.#deleted) {
       if (deletedAt > revision) return;

@@ -59,7 +59,7 @@ export class NetworkTable implements NetworkRanges {
   }
 
   /** Returns the networks that are deleted as soon as no service uses them. */
-  leaving(): ReadonlyMap<string, Network> {
+  removing(): ReadonlyMap<string, Network> {
     return this.#removing;
   }
 

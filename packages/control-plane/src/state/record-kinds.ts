@@ -35,11 +35,11 @@ export interface RecordKind<Content extends object, Id extends object> {
   readonly put: (tables: Tables, content: Content) => void;
   readonly delete: (tables: Tables, id: Id) => void;
   /** Adds a change to the delta that listeners get. */
-  readonly report: (delta: DeltaBuilder, id: Id, diff: RecordDiff<Content>) => void;
+  readonly addToDelta: (delta: DeltaBuilder, id: Id, diff: RecordDiff<Content>) => void;
 }
 
 /** Names the type parameters of an entry. */
-function kind<Content extends object, Id extends object>(
+function defineKind<Content extends object, Id extends object>(
   entry: RecordKind<Content, Id>,
 ): RecordKind<Content, Id> {
   return entry;
@@ -47,7 +47,7 @@ function kind<Content extends object, Id extends object>(
 
 /** The registry: a new kind of record is one entry here and a table. */
 export const RECORD_KINDS = {
-  service: kind<{ readonly service: Service }, { readonly serviceId: string }>({
+  service: defineKind<{ readonly service: Service }, { readonly serviceId: string }>({
     collection: "services",
     keyFields: ["serviceId"],
     idOf: ({ service }) => ({ serviceId: service.id }),
@@ -61,11 +61,11 @@ export const RECORD_KINDS = {
     get: ({ services }, { serviceId }) => wrap("service", services.get(serviceId)),
     put: ({ services }, { service }) => services.put(service),
     delete: ({ services }, { serviceId }) => services.delete(serviceId),
-    report: ({ services }, { serviceId }) => services.add(serviceId),
+    addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
   }),
 
   /** Which service has a name. Its key guarantees that names are unique. */
-  name: kind<{ readonly name: string; readonly serviceId: string }, { readonly name: string }>({
+  name: defineKind<{ readonly name: string; readonly serviceId: string }, { readonly name: string }>({
     collection: "names",
     keyFields: ["name"],
     idOf: ({ name }) => ({ name }),
@@ -80,11 +80,11 @@ export const RECORD_KINDS = {
     },
     put: ({ serviceNames }, { name, serviceId }) => serviceNames.set(name, serviceId),
     delete: ({ serviceNames }, { name }) => serviceNames.delete(name),
-    report: () => {},
+    addToDelta: () => {},
   }),
 
   /** The spec of one version of a service. */
-  revision: kind<
+  revision: defineKind<
     { readonly serviceId: string; readonly version: number; readonly spec: ServiceSpec },
     { readonly serviceId: string; readonly version: number }
   >({
@@ -99,10 +99,10 @@ export const RECORD_KINDS = {
     },
     put: ({ services }, { serviceId, version, spec }) => services.putSpec(serviceId, version, spec),
     delete: ({ services }, { serviceId, version }) => services.deleteSpec(serviceId, version),
-    report: ({ services }, { serviceId }) => services.add(serviceId),
+    addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
   }),
 
-  task: kind<{ readonly task: Task }, { readonly serviceId: string; readonly taskId: string }>({
+  task: defineKind<{ readonly task: Task }, { readonly serviceId: string; readonly taskId: string }>({
     collection: "tasks",
     keyFields: ["serviceId", "taskId"],
     idOf: ({ task }) => ({ serviceId: task.serviceId, taskId: task.id }),
@@ -123,12 +123,12 @@ export const RECORD_KINDS = {
       nodes.release(taskId);
       tasks.delete(taskId);
     },
-    report: (delta, { taskId }, { before, after }) => {
-      delta.task(taskId, { before: before?.task, after: after?.task });
+    addToDelta: (delta, { taskId }, { before, after }) => {
+      delta.addTask(taskId, { before: before?.task, after: after?.task });
     },
   }),
 
-  node: kind<{ readonly node: Node }, { readonly nodeId: string }>({
+  node: defineKind<{ readonly node: Node }, { readonly nodeId: string }>({
     collection: "nodes",
     keyFields: ["nodeId"],
     idOf: ({ node }) => ({ nodeId: node.id }),
@@ -141,12 +141,12 @@ export const RECORD_KINDS = {
     get: ({ nodes }, { nodeId }) => wrap("node", nodes.get(nodeId)),
     put: ({ nodes }, { node }) => nodes.put(node),
     delete: ({ nodes }, { nodeId }) => nodes.delete(nodeId),
-    report: (delta, { nodeId }, { before, after }) => {
-      delta.node(nodeId, { before: before?.node, after: after?.node });
+    addToDelta: (delta, { nodeId }, { before, after }) => {
+      delta.addNode(nodeId, { before: before?.node, after: after?.node });
     },
   }),
 
-  network: kind<{ readonly network: Network }, { readonly networkId: string }>({
+  network: defineKind<{ readonly network: Network }, { readonly networkId: string }>({
     collection: "networks",
     keyFields: ["networkId"],
     idOf: ({ network }) => ({ networkId: network.id }),
@@ -160,10 +160,13 @@ export const RECORD_KINDS = {
     get: ({ networks }, { networkId }) => wrap("network", networks.get(networkId)),
     put: ({ networks }, { network }) => networks.put(network),
     delete: ({ networks }, { networkId }) => networks.delete(networkId),
-    report: ({ networks }, { networkId }) => networks.add(networkId),
+    addToDelta: ({ networks }, { networkId }) => networks.add(networkId),
   }),
 
-  range: kind<{ readonly range: NetworkRange }, { readonly networkId: string; readonly nodeId: string }>({
+  range: defineKind<
+    { readonly range: NetworkRange },
+    { readonly networkId: string; readonly nodeId: string }
+  >({
     collection: "ranges",
     keyFields: ["networkId", "nodeId"],
     idOf: ({ range: { networkId, nodeId } }) => ({ networkId, nodeId }),
@@ -177,10 +180,10 @@ export const RECORD_KINDS = {
     get: ({ networks }, { networkId, nodeId }) => wrap("range", networks.ranges.get(networkId, nodeId)),
     put: ({ networks }, { range }) => networks.ranges.put(range),
     delete: ({ networks }, { networkId, nodeId }) => networks.ranges.delete(networkId, nodeId),
-    report: ({ ranges }, { networkId }) => ranges.add(networkId),
+    addToDelta: ({ ranges }, { networkId }) => ranges.add(networkId),
   }),
 
-  vip: kind<{ readonly vip: VirtualIp }, { readonly networkId: string; readonly serviceId: string }>({
+  vip: defineKind<{ readonly vip: VirtualIp }, { readonly networkId: string; readonly serviceId: string }>({
     collection: "vips",
     keyFields: ["networkId", "serviceId"],
     idOf: ({ vip: { networkId, serviceId } }) => ({ networkId, serviceId }),
@@ -194,7 +197,7 @@ export const RECORD_KINDS = {
     get: ({ networks }, { networkId, serviceId }) => wrap("vip", networks.vips.get(networkId, serviceId)),
     put: ({ networks }, { vip }) => networks.vips.put(vip),
     delete: ({ networks }, { networkId, serviceId }) => networks.vips.delete(networkId, serviceId),
-    report: ({ services }, { serviceId }) => services.add(serviceId),
+    addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
   }),
 } as const;
 

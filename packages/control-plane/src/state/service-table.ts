@@ -158,7 +158,7 @@ export class PortClaims {
   }
 
   /** Returns the claims on a protocol and port number, whatever their address and mode. */
-  on(protocol: PortSpec_Protocol, published: number): readonly PortClaim[] {
+  claimsOn(protocol: PortSpec_Protocol, published: number): readonly PortClaim[] {
     return [...this.#claims.get(claimKey(protocol, published)).values()].flat();
   }
 }

@@ -106,7 +106,7 @@ export async function applySnapshot(
     for (const each of decoded.unreadable) unreadable.push(each);
     await pause();
   }
-  state.revisions.caughtUp(snapshot.revision);
+  state.revisions.forgetDeletions(snapshot.revision);
   return unreadable;
 }
 
@@ -141,7 +141,7 @@ export function applyEvents(
     }
   }
   state.apply(committed);
-  state.revisions.caughtUp(message.revision);
+  state.revisions.forgetDeletions(message.revision);
   return unreadable;
 }
 
@@ -180,7 +180,7 @@ function decodeNewer(
         break;
       case "unreadable":
         // With its revision known, the record is logged once and can be overwritten.
-        state.revisions.written(key, modRevision);
+        state.revisions.recordWrite(key, modRevision);
         unreadable.push({ key, reason: decoded.reason });
         break;
       case "other":

@@ -39,7 +39,7 @@ export function acceptSpec(
   if (result.kind === "unchanged") return { changes: [], outcome: outcomeOf(service, Kind.UNCHANGED) };
   const changes: Change[] = [
     { kind: "put-revision", serviceId: id, version: service.version, spec },
-    ...(state.ownerOf(spec.name) === id
+    ...(state.serviceIdOf(spec.name) === id
       ? []
       : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
     { kind: "put-service", service },

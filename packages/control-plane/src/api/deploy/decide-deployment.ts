@@ -60,7 +60,7 @@ export function decideDeployment(
   const networks = networkChanges(deployment, state, { ...context, intro });
   const targets = deployment.specs.map((spec) => ({
     // A name without a service is left over from an interrupted deployment, which is completed with the same id.
-    id: state.services.byName(spec.name)?.id ?? state.ownerOf(spec.name) ?? newId(),
+    id: state.services.byName(spec.name)?.id ?? state.serviceIdOf(spec.name) ?? newId(),
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
   const removed = removedServices(deployment, state);

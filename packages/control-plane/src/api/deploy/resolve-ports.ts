@@ -24,8 +24,8 @@ export function resolvePorts(
   for (const { id, spec } of targets) planned.add(id, spec);
   const released = new Set([...targets.map(({ id }) => id), ...removed]);
   const claimsOn: ClaimLookup = (protocol, published) => [
-    ...state.services.ports.on(protocol, published).filter(({ serviceId }) => !released.has(serviceId)),
-    ...planned.on(protocol, published),
+    ...state.services.ports.claimsOn(protocol, published).filter(({ serviceId }) => !released.has(serviceId)),
+    ...planned.claimsOn(protocol, published),
   ];
   const violations: ServiceViolation[] = [];
   const resolved = targets.map(({ id, spec }) => {

@@ -47,7 +47,7 @@ export class EventLog {
   constructor(options: EventLogOptions) {
     this.#options = options;
     const { state, runtime, address, epoch, signal } = options;
-    this.#electedMs = runtime.now();
+    this.#electedMs = runtime.wallClockMs();
     for (const service of state.services.values()) this.#services.set(service.id, service);
     const message = `${address} is the leader (epoch ${epoch}); earlier events are reconstructed from the records`;
     this.#add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
@@ -95,7 +95,7 @@ export class EventLog {
   recordSuspicion(nodeId: string, isSuspect: boolean): void {
     const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
-    const timeMs = this.#options.runtime.now();
+    const timeMs = this.#options.runtime.wallClockMs();
     const message = isSuspect
       ? "not responding; it gets no new connections"
       : "responding again; it gets new connections";
@@ -104,7 +104,7 @@ export class EventLog {
   }
 
   #onChange({ services, tasks, nodes }: Delta): void {
-    const timeMs = this.#options.runtime.now();
+    const timeMs = this.#options.runtime.wallClockMs();
     const before = this.#last;
     for (const step of nodes.values()) for (const event of nodeEvents(step, timeMs)) this.#add(event);
     for (const serviceId of services) this.#serviceChanged(serviceId, timeMs);

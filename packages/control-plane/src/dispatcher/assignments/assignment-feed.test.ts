@@ -80,7 +80,7 @@ describe("AssignmentFeed", () => {
             const status = { state };
             tasks.set(taskId, buildTask({ id: taskId, specVersion: version, nodeId, desiredState, status }));
           }
-          chain.taskChanged(taskId);
+          chain.markTaskStale(taskId);
           const message = isFlushed ? chain.next() : undefined;
           if (message !== undefined) follower.take(message);
         }
@@ -106,10 +106,10 @@ describe("AssignmentFeed", () => {
     const held = new Set(["a"]);
     const chain = chainOver(tasks, held);
     expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.RUNNING }]);
-    chain.taskChanged("a");
+    chain.markTaskStale("a");
     expect(chain.next()).toBeUndefined();
     held.clear();
-    chain.taskChanged("a");
+    chain.markTaskStale("a");
     expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
   });
 
@@ -121,7 +121,7 @@ describe("AssignmentFeed", () => {
       "a",
       buildTask({ id: "a", nodeId: NODE, status: { state: TaskState.RUNNING, message: "new" } }),
     );
-    chain.taskChanged("a");
+    chain.markTaskStale("a");
     expect(chain.next()).toBeUndefined();
   });
 });

@@ -60,20 +60,20 @@ export class AssignmentFeed {
     return this.#staleIngress.size > 0 || this.#networks.isTrafficStale;
   }
 
-  taskChanged(taskId: string): void {
+  markTaskStale(taskId: string): void {
     this.#staleTasks.add(taskId);
   }
 
-  ingressChanged(key: string): void {
+  markIngressStale(key: string): void {
     this.#staleIngress.add(key);
   }
 
-  networkChanged(networkId: string): void {
-    this.#networks.networkChanged(networkId);
+  markNetworkStale(networkId: string): void {
+    this.#networks.markNetworkStale(networkId);
   }
 
-  dnsEntryChanged(key: string): void {
-    this.#networks.dnsEntryChanged(key);
+  markDnsEntryStale(key: string): void {
+    this.#networks.markDnsEntryStale(key);
   }
 
   /**
@@ -152,7 +152,7 @@ export class AssignmentFeed {
     this.#sentTasks.set(task.id, assigned);
     tasks.push(assigned);
     if (sent !== undefined) return;
-    this.#networks.taskAdded(task.id, spec);
+    this.#networks.addTask(task.id, spec);
     const key = specKey(assigned);
     const uses = this.#specUses.get(key) ?? 0;
     this.#specUses.set(key, uses + 1);
@@ -167,7 +167,7 @@ export class AssignmentFeed {
     const sent = this.#sentTasks.get(taskId);
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
-    this.#networks.taskRemoved(taskId);
+    this.#networks.removeTask(taskId);
     const key = specKey(sent);
     const uses = (this.#specUses.get(key) ?? 1) - 1;
     if (uses === 0) this.#specUses.delete(key);

@@ -53,13 +53,13 @@ describe("NetworkFeed", () => {
   it("sends a network with its first task, and removes it with its last", () => {
     const truth = new Truth("ida", "idb").name("ida/s1").name("ida/s2").name("idb/s3");
     const sent = new NetworkFeed(truth);
-    sent.taskAdded("t1", using("a"));
+    sent.addTask("t1", using("a"));
     expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1", "ida/s2"] });
-    sent.taskAdded("t2", using("a", "b"));
+    sent.addTask("t2", using("a", "b"));
     expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["idb"], names: ["idb/s3"] });
-    sent.taskRemoved("t1");
+    sent.removeTask("t1");
     expect(sent.isStale).toBe(false);
-    sent.taskRemoved("t2");
+    sent.removeTask("t2");
     expect(takenChanges(sent)).toEqual({
       ...NOTHING,
       gone: ["ida", "idb"],
@@ -70,18 +70,18 @@ describe("NetworkFeed", () => {
   it("sends only changes, and only in networks of the node's tasks", () => {
     const truth = new Truth("ida", "idb").name("ida/s1");
     const sent = new NetworkFeed(truth);
-    sent.taskAdded("t1", using("a"));
+    sent.addTask("t1", using("a"));
     takenChanges(sent);
-    sent.dnsEntryChanged("idb/s3");
-    sent.networkChanged("idb");
+    sent.markDnsEntryStale("idb/s3");
+    sent.markNetworkStale("idb");
     expect(sent.isStale).toBe(false);
     truth.name("ida/s2");
-    sent.dnsEntryChanged("ida/s2");
+    sent.markDnsEntryStale("ida/s2");
     expect(sent.isTrafficStale).toBe(true);
     expect(takenChanges(sent)).toEqual({ ...NOTHING, names: ["ida/s2"] });
     truth.names.delete("ida/s1");
-    sent.dnsEntryChanged("ida/s1");
-    sent.networkChanged("ida");
+    sent.markDnsEntryStale("ida/s1");
+    sent.markNetworkStale("ida");
     expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], goneNames: ["ida/s1"] });
     expect(takenChanges(sent)).toEqual(NOTHING);
   });
@@ -89,13 +89,13 @@ describe("NetworkFeed", () => {
   it("sends a network once the node has a range of it", () => {
     const truth = new Truth().name("ida/s1");
     const sent = new NetworkFeed(truth);
-    sent.taskAdded("t1", using("a"));
+    sent.addTask("t1", using("a"));
     expect(takenChanges(sent)).toEqual(NOTHING);
     truth.networks.set("ida", AssignedNetwork.fromPartial({ id: "ida" }));
-    sent.networkChanged("ida");
+    sent.markNetworkStale("ida");
     expect(takenChanges(sent)).toEqual({ ...NOTHING, networks: ["ida"], names: ["ida/s1"] });
     truth.networks.delete("ida");
-    sent.networkChanged("ida");
+    sent.markNetworkStale("ida");
     expect(takenChanges(sent)).toEqual({ ...NOTHING, gone: ["ida"], goneNames: ["ida/s1"] });
   });
 });

@@ -37,15 +37,15 @@ export class NetworkFeed {
     return this.#staleDnsKeys.size > 0;
   }
 
-  networkChanged(networkId: string): void {
+  markNetworkStale(networkId: string): void {
     if (this.#taskCounts.has(networkId)) this.#staleNetworks.add(networkId);
   }
 
-  dnsEntryChanged(key: string): void {
+  markDnsEntryStale(key: string): void {
     if (this.#sentDnsKeys.has(networkIdOfDnsEntry(key))) this.#staleDnsKeys.add(key);
   }
 
-  taskAdded(taskId: string, spec: ServiceSpec | undefined): void {
+  addTask(taskId: string, spec: ServiceSpec | undefined): void {
     const attachments = spec?.task?.networks ?? [];
     if (attachments.length === 0 || this.#networksOfTask.has(taskId)) return;
     const ids = attachments.flatMap(({ network }) => this.#source.networkIdOf(network) ?? []);
@@ -57,7 +57,7 @@ export class NetworkFeed {
     }
   }
 
-  taskRemoved(taskId: string): void {
+  removeTask(taskId: string): void {
     for (const id of this.#networksOfTask.get(taskId) ?? []) {
       const count = (this.#taskCounts.get(id) ?? 1) - 1;
       if (count > 0) {

@@ -80,7 +80,7 @@ export class AgentRequests<Sink extends ResultSink> {
   }
 
   /** Fails all open requests to a node. The connection of a dead host can stay open for a while. */
-  nodeDown(nodeId: string): void {
+  onNodeDown(nodeId: string): void {
     for (const sink of this.#openByNode.get(nodeId).values()) sink.end(nodeUnreachable("its node is down"));
   }
 

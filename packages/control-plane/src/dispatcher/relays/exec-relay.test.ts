@@ -81,7 +81,7 @@ test("ExecRelay fails a command on a node that is not connected, does not answer
   await clock.advance(5_000);
   await expect(silent.output.take()).rejects.toThrow(/does not answer/);
   const dead = open();
-  relay.nodeDown("n1");
+  relay.onNodeDown("n1");
   await expect(dead.output.take()).rejects.toThrow(/is down/);
 });
 

@@ -44,7 +44,7 @@ export class RemoteExec implements ResultSink {
   }
 
   /** Records that the command has exited, after its last output was queued. */
-  exited(): void {
+  recordExit(): void {
     this.#hasExited = true;
     this.output.end();
   }
@@ -66,8 +66,8 @@ export class ExecRelay {
   }
 
   /** Fails all commands on a node that went down. */
-  nodeDown(nodeId: string): void {
-    this.#requests.nodeDown(nodeId);
+  onNodeDown(nodeId: string): void {
+    this.#requests.onNodeDown(nodeId);
   }
 
   /** Starts a command. When `signal` aborts, both queues end and the agent stops the command. */
@@ -117,7 +117,7 @@ async function receiveOutput(incoming: AsyncIterator<PushExecRequest>, exec: Rem
       const { output, error } = next.value;
       if (error !== "") exec.end(new BerthError({ code: "BERTH_ENGINE_FAILED", message: error }));
       if (output !== undefined) await exec.output.put(output);
-      if (output?.message?.$case === "exited") exec.exited();
+      if (output?.message?.$case === "exited") exec.recordExit();
       if (exec.isEnded) break;
     }
   } catch {

@@ -47,8 +47,8 @@ export class LogRelay {
   }
 
   /** Fails all logs of a node that went down. */
-  nodeDown(nodeId: string): void {
-    this.#requests.nodeDown(nodeId);
+  onNodeDown(nodeId: string): void {
+    this.#requests.onNodeDown(nodeId);
   }
 
   /** Requests one task's log. It ends with an error when it cannot be read, and without one when `signal` aborts. */

@@ -53,19 +53,17 @@ function connected() {
 
 test("StatsRelay lets a node measure once for all readers and returns the latest sample", async () => {
   const { session, relay, says, requestId } = connected();
-  expect([relay.latest("n1"), relay.latest("n1"), relay.latest("unknown-node")]).toEqual([
-    undefined,
-    undefined,
-    undefined,
-  ]);
+  expect([relay.requestLatest("n1"), relay.requestLatest("n1"), relay.requestLatest("unknown-node")]).toEqual(
+    [undefined, undefined, undefined],
+  );
   expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats"]);
   await says(requestId());
-  expect(relay.latest("n1")?.node.cpus).toBe(4);
+  expect(relay.requestLatest("n1")?.node.cpus).toBe(4);
 });
 
 test("StatsRelay stops a measurement that is not read any longer", async () => {
   const { clock, session, relay, says, requestId } = connected();
-  relay.latest("n1");
+  relay.requestLatest("n1");
   await clock.advance(20_000);
   expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats", "stopStats"]);
   await expect(says(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
@@ -73,11 +71,11 @@ test("StatsRelay stops a measurement that is not read any longer", async () => {
 
 test("StatsRelay returns no outdated sample", async () => {
   const { clock, relay, says, requestId } = connected();
-  relay.latest("n1");
+  relay.requestLatest("n1");
   await says(requestId());
   for (let i = 0; i < 8; i++) {
     await clock.advance(1_000);
-    relay.latest("n1");
+    relay.requestLatest("n1");
   }
-  expect(relay.latest("n1")).toBeUndefined();
+  expect(relay.requestLatest("n1")).toBeUndefined();
 });

@@ -52,7 +52,7 @@ export class StatsRelay {
   }
 
   /** Returns the node's latest sample, undefined while there is none, and keeps the node measuring. */
-  latest(nodeId: string): StatsSample | undefined {
+  requestLatest(nodeId: string): StatsSample | undefined {
     const { runtime, sessionOf } = this.#options;
     const nowMs = runtime.clock.nowMs();
     const session = sessionOf(nodeId);

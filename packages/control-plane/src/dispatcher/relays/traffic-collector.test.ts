@@ -16,7 +16,7 @@ function rig(nodeIds: readonly string[]) {
           send: (order: AgentCommand) => orders.push([nodeId, order]),
         } as unknown as Session)
       : undefined;
-  const runtime = { clock, now: () => 0, random: () => 0, newId: () => "q1" };
+  const runtime = { clock, wallClockMs: () => 0, random: () => 0, newId: () => "q1" };
   return { clock, orders, inquiry: new TrafficCollector({ runtime, sessionOf }) };
 }
 

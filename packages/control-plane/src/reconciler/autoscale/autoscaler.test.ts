@@ -32,7 +32,7 @@ const scaledTo = (): number | undefined => state.services.get("s1")?.autoscale?.
 async function pass(ms: number, cpuPercent: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 5_000) {
     const tasks = ["t1", "t2"].map((taskId) => ({ taskId, cpuPercent }));
-    autoscaler.report("n1", { tasks, connections: [] });
+    autoscaler.recordUsage("n1", { tasks, connections: [] });
     await clock.advance(5_000);
   }
 }
@@ -59,9 +59,9 @@ beforeEach(() => {
         return result;
       },
     },
-    runtime: { clock, now: () => clock.nowMs(), random: () => 0, newId: () => "id" },
+    runtime: { clock, wallClockMs: () => clock.nowMs(), random: () => 0, newId: () => "id" },
     logger: pino({ level: "silent" }),
-    onWatch: (watch) => watches.push(watch),
+    onUsageRequest: (watch) => watches.push(watch),
     signal: over.signal,
   });
   running = autoscaler.run(over.signal);
@@ -86,7 +86,7 @@ test("Autoscaler of a new leader removes nothing before it has seen five minutes
 });
 
 test("Autoscaler requests measurements from agents only when the measured services change", () => {
-  expect(autoscaler.watch?.services).toEqual([
+  expect(autoscaler.usageRequest?.services).toEqual([
     { serviceId: "s1", serviceName: "shop_web", cpu: true, connections: false },
   ]);
   write({ kind: "put-task", task: buildTask({ id: "t1", slot: 1, restarts: 1 }) });
@@ -97,5 +97,5 @@ test("Autoscaler requests measurements from agents only when the measured servic
     service: Service.fromPartial({ ...buildService({ spec: plain }), version: 2 }),
   });
   expect(watches.map(({ services }) => services)).toEqual([[]]);
-  expect(autoscaler.watch).toBeUndefined();
+  expect(autoscaler.usageRequest).toBeUndefined();
 });

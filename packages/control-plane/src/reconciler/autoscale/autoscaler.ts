@@ -26,7 +26,7 @@ export interface AutoscalerOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Called when agents have to measure something else. */
-  readonly onWatch: (watch: MeasureUsage) => void;
+  readonly onUsageRequest: (watch: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
 
@@ -49,7 +49,7 @@ export class Autoscaler {
       taskOf: (taskId) => state.tasks.get(taskId),
       monotonicMs: () => runtime.clock.nowMs(),
     });
-    this.#watch = watchOf(state);
+    this.#watch = usageRequestOf(state);
     onAbort(
       signal,
       state.onChange((delta) => this.#onChange(delta)),
@@ -57,12 +57,12 @@ export class Autoscaler {
   }
 
   /** What agents have to measure. Undefined when nothing. */
-  get watch(): MeasureUsage | undefined {
+  get usageRequest(): MeasureUsage | undefined {
     return this.#watch.services.length === 0 ? undefined : this.#watch;
   }
 
-  report(nodeId: string, report: UsageReport): void {
-    if (this.#watch.services.length > 0) this.#samples.report(nodeId, report);
+  recordUsage(nodeId: string, report: UsageReport): void {
+    if (this.#watch.services.length > 0) this.#samples.recordReport(nodeId, report);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -95,7 +95,7 @@ export class Autoscaler {
     const { state, runtime } = this.#options;
     const { spec, id } = service;
     if (spec?.autoscale === undefined || service.removing) return undefined;
-    const now = runtime.now();
+    const now = runtime.wallClockMs();
     const current = replicasOf(spec, service.autoscale);
     const tasks = [...state.tasks.ofService(id).values()].filter((task) => shouldRun(task) && isReady(task));
     const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
@@ -111,19 +111,19 @@ export class Autoscaler {
   }
 
   #onChange({ services }: Delta): void {
-    const { state, onWatch } = this.#options;
+    const { state, onUsageRequest: onWatch } = this.#options;
     const watched = new Set(this.#watch.services.map(({ serviceId }) => serviceId));
     const isConcerned = [...services].some((id) => watched.has(id) || state.services.isAutoscaled(id));
     if (!isConcerned) return;
     for (const id of services) if (!state.services.isAutoscaled(id)) this.#history.delete(id);
-    const next = watchOf(state);
+    const next = usageRequestOf(state);
     if (JSON.stringify(next) === JSON.stringify(this.#watch)) return;
     this.#watch = next;
     onWatch(next);
   }
 }
 
-function watchOf(state: ClusterState): MeasureUsage {
+function usageRequestOf(state: ClusterState): MeasureUsage {
   const services = [...state.services.autoscaled()].map(({ id, spec }) => ({
     serviceId: id,
     serviceName: spec?.name ?? "",

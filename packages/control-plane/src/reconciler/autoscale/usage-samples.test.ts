@@ -22,7 +22,7 @@ class Setup {
   });
 
   report(nodeId: string, report: Parameters<typeof UsageReport.fromPartial>[0]): void {
-    this.board.report(nodeId, UsageReport.fromPartial(report));
+    this.board.recordReport(nodeId, UsageReport.fromPartial(report));
   }
 
   usage(over: Partial<Parameters<UsageSamples["usageOf"]>[1]> = {}): Usage {

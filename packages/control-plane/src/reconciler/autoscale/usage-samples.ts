@@ -34,7 +34,7 @@ export class UsageSamples {
   }
 
   /** Adds the report of a node's agent. Ignores tasks that are unknown or on another node. */
-  report(nodeId: string, { tasks, connections }: UsageReport): void {
+  recordReport(nodeId: string, { tasks, connections }: UsageReport): void {
     const { taskOf } = this.#options;
     const atMs = this.#options.monotonicMs();
     for (const { taskId, cpuPercent } of tasks) {

@@ -25,7 +25,7 @@ export async function removeUnusedNetworks(
   const { state, writer, runtime, logger } = options;
   let cancelCheck: (() => void) | undefined;
   const scheduleCheck = (delayMs = CHECK_DELAY_MS): void => {
-    if (signal.aborted || state.networks.leaving().size === 0) return;
+    if (signal.aborted || state.networks.removing().size === 0) return;
     cancelCheck ??= runtime.clock.after(delayMs, check);
   };
   const check = (): void => {
@@ -59,7 +59,7 @@ function deleteUnused(state: ClusterState): {
 }
 
 function unusedNetworks(state: ClusterState): readonly string[] {
-  return [...state.networks.leaving().values()]
+  return [...state.networks.removing().values()]
     .filter(({ spec }) => spec === undefined || !isUsed(spec.name, state))
     .map(({ id }) => id);
 }

@@ -56,7 +56,7 @@ export async function autoRebalance(options: AutoRebalanceOptions, signal: Abort
   let handledMs = 0;
   while (!signal.aborted) {
     await sleep(runtime.clock, Math.min(afterMs, MAX_CHECK_INTERVAL_MS), signal);
-    const now = runtime.now();
+    const now = runtime.wallClockMs();
     const newestMs = newestArrivalMs(state);
     if (signal.aborted || newestMs === handledMs || newestMs + afterMs > now) continue;
     try {
