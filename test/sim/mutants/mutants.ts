@@ -116,8 +116,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "clock-followed",
     what: "the leader's time goes back with its host's clock, and is behind the one before",
     file: "packages/control-plane/src/runtime/steady-time.ts",
-    search: "timeMs = Math.max(now(), timeMs + (nowMs - lookedMs) * SLOWED);",
-    replace: "timeMs = now();",
+    search: "timeMs = Math.max(wallClockMs(), timeMs + (monotonicMs - lastReadMs) * SLOW_SPEED);",
+    replace: "timeMs = wallClockMs();",
   },
   {
     name: "done-forgotten",

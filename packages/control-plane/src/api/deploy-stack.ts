@@ -13,7 +13,7 @@ import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
 
-/** A request is one gRPC message of at most 64 MiB, and the leader decides about it in one step. */
+/** Limits of one request, which is a gRPC message of at most 64 MiB that the leader processes in one step. */
 const MAX_SERVICES = 1_000;
 const MAX_NETWORKS = 256;
 
@@ -55,7 +55,7 @@ export async function deployStack(
   };
 }
 
-/** Checks the networks of a request against each other. Each spec by itself is checked when it is applied. */
+/** Checks the networks of a request against each other. `decideNetworks` validates each spec. */
 function networkViolations(stack: string, networks: readonly NetworkSpec[]): readonly ServiceViolation[] {
   const count = networks.length;
   if (count > MAX_NETWORKS)

@@ -13,7 +13,7 @@ import { firstItem } from "../runtime/first-item.js";
 import type { ApiContext } from "./api-context.js";
 import { findRunningTask } from "./lookup.js";
 
-/** A caller sends its command with its first message. */
+/** Timeout for the first message of a caller, which contains the command. */
 const START_TIMEOUT_MS = 10_000;
 
 /** Twice the 128 KiB that Linux allows for one argument or environment variable. */
@@ -77,7 +77,7 @@ function noCommand(): BerthError {
   });
 }
 
-/** Passes the caller's input on. The end of its stream closes the command's stdin. */
+/** Forwards the caller's input. The end of the caller's stream closes the command's stdin. */
 async function passInput(incoming: AsyncIterator<ExecRequest>, { input }: RemoteExec): Promise<void> {
   try {
     for (let next = await incoming.next(); !next.done && !input.isEnded; next = await incoming.next()) {

@@ -2,7 +2,7 @@ import { BerthError, type Network, type Node, type Service, type Task, taskState
 import { byAge, isEnded, stateOf } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Names in one error message: as many as fit on a line or two. */
+/** Limit of names in one error message, which then fits on two lines. */
 const MAX_LISTED = 8;
 
 /** Finds a service by id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
@@ -36,14 +36,14 @@ export function findNode(state: ClusterState, reference: string): Node {
   return named.length === 0 ? findByPrefix(state.nodes.values(), query) : onlyMatch(named, query);
 }
 
-/** The tasks that a reference on the command line names. */
+/** The tasks that a reference on the command line selects. */
 export type LookupTarget =
   | { readonly kind: "task"; readonly task: Task }
   | {
       readonly kind: "service";
-      /** Tasks that the service gets later belong to the target, too. */
+      /** Later tasks of the service belong to the target, too. */
       readonly serviceId: string;
-      /** Set when only the tasks of this slot are meant. */
+      /** Undefined when the target has the tasks of all slots. */
       readonly slot: string | undefined;
       /** Newest first. */
       readonly tasks: readonly Task[];
@@ -75,7 +75,7 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
   const [first, ...others] = running;
   if (first === undefined) throw notRunning(reference, tasks);
   if (others.length === 0) return first;
-  const candidates = listed(running.map((task) => taskLabel(state, task)).sort());
+  const candidates = joinNames(running.map((task) => taskLabel(state, task)).sort());
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
     message: `service ${first.serviceName} has ${running.length} running tasks: choose one of ${candidates}`,
@@ -145,7 +145,7 @@ function findByPrefix<T extends { readonly id: string }>(items: Iterable<T>, que
 function onlyMatch<T extends { readonly id: string }>(matches: readonly T[], query: Query<T>): T {
   const [first, ...others] = matches;
   if (first !== undefined && others.length === 0) return first;
-  const candidates = listed(matches.map((item) => `${query.nameOf(item)} (${item.id})`));
+  const candidates = joinNames(matches.map((item) => `${query.nameOf(item)} (${item.id})`));
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
     message: `${JSON.stringify(query.reference)} matches several ${query.noun}s: ${candidates}; use a longer prefix of the id`,
@@ -155,15 +155,15 @@ function onlyMatch<T extends { readonly id: string }>(matches: readonly T[], que
 
 function notFound<T>(all: readonly T[], { noun, reference, nameOf }: Query<T>): BerthError {
   const similar = all.map(nameOf).filter((name) => isSimilar(name, reference));
-  const hint = similar.length === 0 ? "" : `: did you mean ${listed(similar)}?`;
+  const hint = similar.length === 0 ? "" : `: did you mean ${joinNames(similar)}?`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",
     message: `no such ${noun}: ${JSON.stringify(reference)}${hint}`,
-    details: similar.length === 0 ? {} : { candidates: listed(similar) },
+    details: similar.length === 0 ? {} : { candidates: joinNames(similar) },
   });
 }
 
-/** Matches a name without its stack, or a part of a name. */
+/** Returns whether the reference is part of the name, such as a service's name without its stack. */
 function isSimilar(name: string, reference: string): boolean {
   return reference !== "" && name.toLowerCase().includes(reference.toLowerCase());
 }
@@ -194,7 +194,7 @@ function hostnameOf(node: Node): string {
   return node.description?.hostname ?? "";
 }
 
-function listed(names: readonly string[]): string {
+function joinNames(names: readonly string[]): string {
   const shown = names.slice(0, MAX_LISTED).join(", ");
   return names.length <= MAX_LISTED ? shown : `${shown} and ${names.length - MAX_LISTED} more`;
 }

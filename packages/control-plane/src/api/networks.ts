@@ -31,7 +31,7 @@ export function getNetwork({ network }: GetNetworkRequest, { state }: ApiContext
 }
 
 /**
- * Creates a network that belongs to no stack. An equal one that exists is no error, since calls are retried.
+ * Creates a network that belongs to no stack. Succeeds if an equal network exists, since calls are retried.
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export async function createNetwork(
@@ -74,7 +74,7 @@ export async function removeNetworks(
   return { networks: [...networks] };
 }
 
-/** Services that are being removed do not count: the network is removed after them. */
+/** @throws BerthError BERTH_NETWORK_IN_USE unless all services that use the networks are being removed */
 function checkUnused(networks: readonly Network[], state: ClusterState): void {
   const used = networks.flatMap((network) => {
     const users = usersOf(network, state).filter(({ removing }) => !removing);

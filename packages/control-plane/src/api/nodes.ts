@@ -87,14 +87,14 @@ export function nodeRemoval(
   ];
 }
 
-/** Once lost, these tasks would be replaced at once, while the node's agent may still run them. */
+/** Returns the node's at-most-one tasks. If they became lost, replacements would start while the agent may run them. */
 function atMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
   return [...state.tasks.ofNode(node.id).values()].filter((task) => {
     return !isEnded(task) && state.services.specOf(task.serviceId, task.specVersion)?.atMostOne === true;
   });
 }
 
-/** Deletes the tasks that have ended. All others become lost, so that their services replace them. */
+/** Returns the changes that delete ended tasks and mark the others as lost, so that their services replace them. */
 function taskChanges(state: ClusterState, node: Node, now: number): readonly Change[] {
   return [...state.tasks.ofNode(node.id).values()].flatMap((task): readonly Change[] => {
     // A completed task still counts for its job's run.
@@ -105,7 +105,7 @@ function taskChanges(state: ClusterState, node: Node, now: number): readonly Cha
   });
 }
 
-/** Other nodes can get the node's ranges of networks from now on. */
+/** Returns the changes that release the node's ranges, so that other nodes can use them. */
 function releasedRanges(state: ClusterState, nodeId: string): readonly Change[] {
   return [...state.networks.ranges.ofSecond(nodeId).keys()].map((networkId) => ({
     kind: "delete-range",

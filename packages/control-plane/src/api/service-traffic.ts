@@ -10,13 +10,13 @@ import { findService } from "./lookup.js";
 /** Collects the traffic counters of a service from all nodes. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export async function getServiceTraffic(
   request: GetServiceTrafficRequest,
-  { state, trafficCollector: counters }: ApiContext,
+  { state, trafficCollector }: ApiContext,
   signal: AbortSignal,
 ): Promise<GetServiceTrafficResponse> {
   const service = findService(state, request.service);
   const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
   const nodeIds = nodes.map(({ id }) => id);
-  const answers = await counters.collect(service.spec?.name ?? "", nodeIds, signal);
+  const answers = await trafficCollector.collect(service.spec?.name ?? "", nodeIds, signal);
   const hosts: NodeTraffic[] = [];
   const unresponsive: string[] = [];
   for (const { id, description } of nodes) {

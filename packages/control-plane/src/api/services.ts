@@ -61,7 +61,7 @@ export async function scaleServices(
   return { services: accepted.map(({ outcome }) => outcome) };
 }
 
-/** Marks services for removal, and returns before they are gone. A service that is being removed is no error. */
+/** Marks services for removal and returns before they are gone. Succeeds for services that are already being removed. */
 export async function removeServices(
   request: RemoveServicesRequest,
   { writer, runtime }: ApiContext,

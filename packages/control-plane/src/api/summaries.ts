@@ -14,7 +14,7 @@ import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Reasons in a summary, which watchers get with every change. */
+/** Limit of reasons in a summary, which watchers receive with every change. */
 const MAX_REASONS = 10;
 
 /** Returns a service with its task counts, and the reasons why it has not converged. */
@@ -43,7 +43,7 @@ export function serviceRevisions(state: ClusterState, serviceId: string): readon
     .sort((a, b) => b.version - a.version);
 }
 
-/** Returns a node with the tasks and resources that are assigned to it, and its problems that the leader found. */
+/** Returns a node with the tasks and resources that are assigned to it, and the problems that the leader has found. */
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
   const onNode = state.tasks.ofNode(node.id);
   let tasks = 0;

@@ -40,7 +40,7 @@ export async function updateService(
 }
 
 /**
- * Gives a service the spec of an earlier version as a new version.
+ * Rolls a service back: writes the spec of an earlier version as a new version.
  * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_PORT_IN_USE
  */
 export async function rollbackService(
@@ -121,7 +121,7 @@ function checkedSpec(service: Service, request: UpdateServiceRequest, intro: str
   return spec;
 }
 
-/** Increments the stored counter; the caller's spec may have been read before another forced update. */
+/** Increments the stored counter of forced updates. The caller's spec may have an outdated counter. */
 function withForceUpdate(spec: ServiceSpec, service: Service): ServiceSpec {
   if (spec.task === undefined) return spec;
   const forceUpdate = (service.spec?.task?.forceUpdate ?? 0) + 1;

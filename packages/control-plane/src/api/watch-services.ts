@@ -10,7 +10,7 @@ import { serviceSummary } from "./summaries.js";
 /** A large service changes a thousand times while it starts; updates more often than this are not visible. */
 const MIN_INTERVAL_MS = 50;
 
-/** Streams the state of services: first all of them, then those that changed. Ends with the caller or the term. */
+/** Streams the state of services: first of all services, then of those that changed. Ends with the caller or the term. */
 export async function* watchServices(
   { serviceIds }: WatchServicesRequest,
   { state, runtime, signal: term }: ApiContext,

@@ -24,7 +24,7 @@ const MAX_INTERVAL_MS = 60_000;
 const FIRST_WAIT_MS = 3_000;
 const FIRST_POLL_MS = 100;
 
-/** Tasks in one response: more than a screen shows. */
+/** Limit of tasks in one response: more than a screen shows. */
 const MAX_TASKS = 1_000;
 
 /**
@@ -45,13 +45,13 @@ export async function* watchStats(
   );
   const end = linkSignals(caller, term);
   const { signal } = end;
-  const look = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, context);
+  const takeSnapshot = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, context);
   try {
-    const firstUntilMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
-    while (!signal.aborted && isPartial(look(), context) && runtime.clock.nowMs() < firstUntilMs)
+    const firstDeadlineMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
+    while (!signal.aborted && isPartial(takeSnapshot(), context) && runtime.clock.nowMs() < firstDeadlineMs)
       await sleep(runtime.clock, FIRST_POLL_MS, signal);
     while (!signal.aborted) {
-      yield look();
+      yield takeSnapshot();
       await sleep(runtime.clock, intervalMs, signal);
     }
     signal.throwIfAborted();
@@ -68,14 +68,14 @@ function isPartial({ nodes }: WatchStatsResponse, { state }: ApiContext): boolea
 }
 
 function snapshot(
-  wanted: { readonly serviceId: string; readonly nodeId: string },
+  filter: { readonly serviceId: string; readonly nodeId: string },
   context: ApiContext,
 ): WatchStatsResponse {
   const { state } = context;
   const nodes: WatchedNodeStats[] = [];
   const tasks: WatchedTaskStats[] = [];
   for (const node of state.nodes.values()) {
-    if (wanted.nodeId !== "" && node.id !== wanted.nodeId) continue;
+    if (filter.nodeId !== "" && node.id !== filter.nodeId) continue;
     const sample = context.stats.requestLatest(node.id);
     const hostname = hostnameOf(node);
     nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
@@ -83,7 +83,7 @@ function snapshot(
     const usages = new Map(sample.tasks.map(({ taskId, usage }) => [taskId, usage]));
     for (const task of state.tasks.ofNode(node.id).values()) {
       if (stateOf(task) !== TaskState.RUNNING) continue;
-      if (wanted.serviceId !== "" && task.serviceId !== wanted.serviceId) continue;
+      if (filter.serviceId !== "" && task.serviceId !== filter.serviceId) continue;
       tasks.push(taskStats(task, { usage: usages.get(task.id), hostname, context }));
     }
   }
@@ -92,18 +92,25 @@ function snapshot(
   return { nodes, tasks: tasks.slice(0, MAX_TASKS), omittedTasks: Math.max(0, tasks.length - MAX_TASKS) };
 }
 
-/** The usage is missing when the agent cannot see its host's processes. */
+/** Returns the stats of one task. The usage is undefined when the agent cannot see its host's processes. */
 function taskStats(
   { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
-  known: {
+  details: {
     readonly usage: ResourceUsage | undefined;
     readonly hostname: string;
     readonly context: ApiContext;
   },
 ): WatchedTaskStats {
-  const spec = known.context.state.services.specOf(serviceId, specVersion);
+  const spec = details.context.state.services.specOf(serviceId, specVersion);
   const memoryLimitBytes = spec?.task?.limits?.memoryBytes ?? 0;
-  return { taskId, serviceName, slot, nodeHostname: known.hostname, usage: known.usage, memoryLimitBytes };
+  return {
+    taskId,
+    serviceName,
+    slot,
+    nodeHostname: details.hostname,
+    usage: details.usage,
+    memoryLimitBytes,
+  };
 }
 
 const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

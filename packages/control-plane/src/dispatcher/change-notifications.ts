@@ -17,12 +17,13 @@ export interface NotificationOptions {
 }
 
 /**
- * Notifies each session of the changes that its agent has to know: of its own tasks, of the networks that its node is
- * in, and of all published ports. The returned function ends that.
+ * Notifies each session of changes of its agent's tasks, of its node's networks, and of all published ports.
+ *
+ * The returned function removes the listeners.
  */
 export function notifySessions(options: NotificationOptions): () => void {
   const { state, writer, tables, sessions, drains } = options;
-  const stop = [
+  const unsubscribes = [
     state.onChange((delta) => {
       // The gate comes first: it decides whether a session may send a task's stop.
       drains.onChange(delta);
@@ -44,7 +45,7 @@ export function notifySessions(options: NotificationOptions): () => void {
     ),
   ];
   return () => {
-    for (const unsubscribe of stop) unsubscribe();
+    for (const unsubscribe of unsubscribes) unsubscribe();
   };
 }
 
@@ -78,7 +79,7 @@ function sessionsIn(networkId: string, { state, sessions }: NotificationOptions)
   return sessions.ofNodes(state.networks.ranges.ofFirst(networkId).keys());
 }
 
-/** Whether the other nodes of a network reach this node in another way than before. */
+/** Returns whether a change of the node's record affects how its network peers reach it. */
 function hasPeerChanged(before: Node | undefined, after: Node): boolean {
   const [old, now] = [before?.description, after.description];
   return (

@@ -12,7 +12,7 @@ export interface DispatcherServiceParts {
   readonly stats: StatsRelay;
 }
 
-/** Returns the leader's handlers of the Dispatcher service, for one term: the session, and the streams it starts. */
+/** Returns the leader's handlers of the Dispatcher service, which agents call, for one term. */
 export function dispatcherHandlers({
   dispatcher,
   execs,

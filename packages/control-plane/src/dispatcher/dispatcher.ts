@@ -26,7 +26,7 @@ import type { SessionRegistry } from "./session-registry.js";
 import type { StatusWriter } from "./status-writer.js";
 import type { TrafficTables } from "./traffic-tables.js";
 
-/** A registration that etcd has not accepted within this time fails, and the agent connects again. */
+/** Timeout for writing a node's registration to etcd. After a timeout, the agent connects again. */
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
 export interface DispatcherOptions {
@@ -53,8 +53,10 @@ export interface DispatcherOptions {
 }
 
 /**
- * Serves the sessions of all agents for one term. In a session, the agent says hello, its node is registered, and then
- * both sides send messages until either ends the stream.
+ * Serves the sessions of all agents for one term of the leader.
+ *
+ * In a session, the agent first sends a hello, and the leader registers its node. Then both sides send messages until
+ * one of them ends the stream.
  */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -83,7 +85,7 @@ export class Dispatcher {
     });
   }
 
-  /** Serves one agent's stream until either side ends it. */
+  /** Serves the session of one agent until either side ends the stream. */
   async *serve(
     requests: AsyncIterable<SessionRequest>,
     context: Pick<CallContext, "signal" | "peer">,
@@ -103,7 +105,7 @@ export class Dispatcher {
     }
   }
 
-  /** Writes the node's record. @throws BerthError BERTH_DEADLINE when etcd does not accept it in time */
+  /** Writes the node's record. @throws BerthError BERTH_DEADLINE when etcd does not accept the write in time */
   async #register(
     nodeId: string,
     description: NodeDescription | undefined,

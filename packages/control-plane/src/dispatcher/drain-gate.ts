@@ -19,9 +19,9 @@ const REVIEW_DELAY_MS = 2;
 
 /** The part of the traffic tables that the gate reads. */
 export interface VersionedTables {
-  /** Grows with each change, from 1. */
+  /** Starts at 1 and grows with each change of the tables. */
   readonly version: number;
-  /** Whether a change of the service is not in the tables yet. */
+  /** Whether the tables do not contain the latest change of the service yet. */
   isStale(serviceId: string): boolean;
 }
 
@@ -40,8 +40,10 @@ export interface DrainGateOptions {
 }
 
 /**
- * Holds back the stop of a task until every node has stopped sending it connections, for a second at most. Drains are
- * kept in memory only: a new leader cannot know which agents have which tables, so it drains again.
+ * Delays the stop of a task until every node has stopped sending connections to it, for at most one second.
+ *
+ * The dispatcher asks the gate before it sends a stop to an agent. Drains exist in memory only. A new leader does not
+ * know which tables the agents have, so it drains again.
  */
 export class DrainGate {
   readonly #options: DrainGateOptions;
@@ -59,7 +61,7 @@ export class DrainGate {
     onAbort(signal, () => this.#cancelReview?.());
   }
 
-  /** Whether the task's stop is held back. */
+  /** Returns whether the stop of this task is delayed. */
   isStopHeld(taskId: string): boolean {
     return this.#drains.has(taskId);
   }
@@ -69,7 +71,7 @@ export class DrainGate {
     return this.#drains.size === 0 ? undefined : this.#options.tables.version;
   }
 
-  /** Has to be called before any session is notified of the change. */
+  /** Starts, ends and releases drains. Must be called before any session is notified of the change. */
   onChange({ tasks, nodes, services }: Delta): void {
     for (const { before, after } of tasks.values()) {
       if (after === undefined) this.#drains.delete(before?.id ?? "");
@@ -83,7 +85,7 @@ export class DrainGate {
     if (nodes.size > 0) this.reviewSoon();
   }
 
-  /** Has to be called after the traffic tables were recomputed. */
+  /** Requests acknowledgements for the drains that the new tables contain. Called after each update of the tables. */
   onTablesUpdated(): void {
     const { tables, state, onAckNeeded } = this.#options;
     let isAckNeeded = false;
@@ -97,7 +99,7 @@ export class DrainGate {
     this.reviewSoon();
   }
 
-  /** Has to be called when an agent has applied newer tables, or is not waited for any longer. */
+  /** Schedules a review. Called when an agent has applied newer tables, and when the gate need not wait for an agent. */
   reviewSoon(): void {
     if (this.#drains.size > 0) this.#reviewAt(this.#options.clock.nowMs() + REVIEW_DELAY_MS);
   }
@@ -112,8 +114,9 @@ export class DrainGate {
   }
 
   /**
-   * A service that is removed as a whole is not drained: no other task could take its connections. The task's own
-   * revision counts, since nodes send it connections through the ports and networks that it was started with.
+   * Returns whether nodes may send connections to the task. The tasks of a removed service are not drained, because no
+   * other task can take their connections. The spec is the one that the task was started with, since its ports and
+   * networks receive the connections.
    */
   #needsDrain(task: Task): boolean {
     const { services } = this.#options.state;

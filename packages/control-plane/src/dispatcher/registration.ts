@@ -14,7 +14,7 @@ import { firstItem } from "../runtime/first-item.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** An agent sends its hello as soon as it is connected. */
+/** Timeout for the hello, which an agent sends as soon as it is connected. */
 const HELLO_TIMEOUT_MS = 5_000;
 
 /** Node ids appear in etcd keys, in placement constraints and on the command line. */
@@ -49,7 +49,7 @@ export function protocolError(message: string): BerthError {
   return new BerthError({ code: "BERTH_PROTOCOL", message });
 }
 
-/** Returns the change that makes a node READY with its agent's description; empty when the record says so already. */
+/** Returns the change that makes a node READY with its agent's description. Empty when the record is up to date. */
 export function registrationOf(
   agent: { readonly nodeId: string; readonly description: NodeDescription },
   state: ClusterState,

@@ -2,7 +2,7 @@ import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentCommand, Session } from "./session.js";
 
-/** The live session of each node's agent. */
+/** Holds the current session of each connected agent, by node id. */
 export class SessionRegistry {
   readonly #logger: Logger;
   readonly #sessions = new Map<string, Session>();
@@ -23,7 +23,7 @@ export class SessionRegistry {
     return this.#sessions.values();
   }
 
-  /** Returns the sessions of those nodes whose agents are connected. */
+  /** Yields the sessions of these nodes. Skips nodes whose agent is not connected. */
   *ofNodes(nodeIds: Iterable<string>): IterableIterator<Session> {
     for (const nodeId of nodeIds) {
       const session = this.#sessions.get(nodeId);
@@ -32,8 +32,8 @@ export class SessionRegistry {
   }
 
   /**
-   * Adds a session and ends an older one of the same node. The newest agent owns the node: a reconnect of the same
-   * process is expected, while another process means that two hosts have the same node id.
+   * Adds a session and ends an older session of the same node. An agent that reconnects has the same boot id. A
+   * different boot id means a restarted agent, or two hosts with the same node id.
    */
   add(session: Session): void {
     const older = this.#sessions.get(session.nodeId);
@@ -48,7 +48,7 @@ export class SessionRegistry {
     older.end(duplicateNode(nodeId, peer));
   }
 
-  /** Removes a session, unless a newer one of its node has replaced it. */
+  /** Removes a session, unless a newer session of the node has replaced it. */
   remove(session: Session): void {
     if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
   }
@@ -65,7 +65,7 @@ export class SessionRegistry {
     this.updateEach(this.all(), (session) => session.send(command));
   }
 
-  /** Calls `run` for each session. A session for which it throws is ended; the other sessions are not affected. */
+  /** Calls `run` for each session. Ends a session for which `run` throws, and continues with the others. */
   updateEach(sessions: Iterable<Session>, run: (session: Session) => void): void {
     for (const session of sessions) {
       try {
@@ -81,7 +81,7 @@ export class SessionRegistry {
 function duplicateNode(nodeId: string, peer: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts have the same data directory; give one of them its own`,
+    message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts use copies of the same data directory: give each host its own data directory`,
     details: { nodeId, peer },
   });
 }

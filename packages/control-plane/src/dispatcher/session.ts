@@ -4,10 +4,10 @@ import { AssignmentFeed, type AssignmentSource } from "./assignments/assignment-
 import { Coalescer } from "./coalescer.js";
 import { TableAcks } from "./table-acks.js";
 
-/** Commands that may wait for an agent. An agent with more of them has stopped reading. */
+/** Limit of queued commands. An agent with more of them has stopped reading. */
 const MAX_QUEUED_COMMANDS = 1_000;
 
-/** A message that is sent once, in order, and is not part of the assignments. */
+/** A message that the leader sends once and in order, outside of the assignments. */
 export type AgentCommand = Extract<
   NonNullable<SessionResponse["message"]>,
   {
@@ -39,8 +39,9 @@ export interface SessionOptions {
 }
 
 /**
- * The sending side of one agent's session. Changes are recorded as keys; the message is built when the agent is ready
- * to take it, so a slow agent costs no memory.
+ * The sending side of one agent's session.
+ *
+ * Records changes as keys and builds a message when the agent is ready for it, so a slow agent costs no memory.
  */
 export class Session {
   readonly nodeId: string;
@@ -59,6 +60,7 @@ export class Session {
   #writtenBatch = 0;
   #ackedBatch = 0;
   #end: { readonly reason: BerthError | undefined } | undefined;
+  /** Evaluates again whether a message is due. Set while `messages` waits. */
   #wake: () => void = () => {};
 
   constructor(options: SessionOptions) {
@@ -107,12 +109,12 @@ export class Session {
     this.#wake();
   }
 
-  /** Records that the agent has applied everything up to `sequence`; true when its table version grew. */
+  /** Records that the agent has applied everything up to `sequence`. Returns whether its table version grew. */
   recordTablesApplied(sequence: number): boolean {
     return this.#tableAcks.recordAck(sequence);
   }
 
-  /** Sends what was delayed during the backlog. */
+  /** Sends the changes that were delayed during the leader's backlog. */
   onBacklogCleared(): void {
     this.#coalescer.reset();
     this.#wake();
@@ -124,20 +126,20 @@ export class Session {
     this.#wake();
   }
 
-  /** Acknowledges the heartbeat of this number. */
+  /** Acknowledges the heartbeat with this number. */
   ackHeartbeat(number: number): void {
     this.#receivedHeartbeat = number;
     this.#wake();
   }
 
-  /** Queues a command. A session whose agent has stopped reading is ended. */
+  /** Queues a command. Ends the session when the agent has stopped reading. */
   send(command: AgentCommand): void {
     if (this.#commands.length >= MAX_QUEUED_COMMANDS) this.end(notReading(this.nodeId));
     else this.#commands.push(command);
     this.#wake();
   }
 
-  /** Ends the stream, with an error for the agent if given. Only the first call counts. */
+  /** Ends the stream, with `reason` as the error that the agent receives. Later calls have no effect. */
   end(reason?: BerthError): void {
     this.#end ??= { reason };
     this.#wake();

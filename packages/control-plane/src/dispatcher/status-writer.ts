@@ -15,10 +15,10 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Statuses that arrive within this time share transactions. The first one after a pause is written at once. */
+/** Statuses that arrive within this time share transactions. After a pause, a status is written at once. */
 const WINDOW_MS = 20;
 
-/** Pause before statuses that could not be written are tried again. */
+/** Delay before a failed write is retried. */
 const RETRY_MS = 500;
 
 export interface StatusWriterOptions {
@@ -36,8 +36,9 @@ interface Report {
 }
 
 /**
- * Writes the task statuses that agents report, and acknowledges them once they are in the store. Of several statuses
- * of one task, only the latest is written.
+ * Writes the task statuses that agents report, and acknowledges them once they are in the store.
+ *
+ * Only the latest of several statuses of one task is written.
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
@@ -88,13 +89,13 @@ export class StatusWriter {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
       const now = runtime.wallClockMs();
-      const wanted = reports.flatMap((report) => changesOf(report, state, now));
-      return { changes: wanted, result: wanted };
+      const changes = reports.flatMap((report) => changesOf(report, state, now));
+      return { changes, result: changes };
     }, signal);
     for (const change of changes) if (change.kind === "put-task") logEnd(change.task, logger);
   }
 
-  /** Puts reports back, behind which newer ones of the same task take precedence. */
+  /** Queues reports again after a failed write. A newer report of the same task takes precedence. */
   #requeue(reports: readonly Report[], acks: readonly (() => void)[], error: unknown): void {
     const { signal, logger } = this.#options;
     if (signal.aborted) return;
@@ -106,7 +107,7 @@ export class StatusWriter {
   }
 }
 
-/** Returns the changes of one report; empty when the task is unknown, on another node, or further along. */
+/** Returns the changes that record a report. Empty when the task is unknown, on another node, or in a later state. */
 function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now: number): Change[] {
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
@@ -125,7 +126,7 @@ function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now:
   }
 }
 
-/** Logs a task that ended by itself, since its end decides what its service does next. */
+/** Logs the end of a task that has completed or failed without a stop request. */
 function logEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
   if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN)
     return;

@@ -1,7 +1,7 @@
-/** An acknowledgement covers all earlier requests, so for an agent that never answers the latest ones are enough. */
+/** Limits the memory for an agent that never answers. An acknowledgement covers all earlier requests. */
 const MAX_OPEN_REQUESTS = 64;
 
-/** Tracks which version of the traffic tables one agent has applied, and which one it is to acknowledge. */
+/** Tracks which version of the traffic tables one agent has applied, and which version it must acknowledge next. */
 export class TableAcks {
   /** Table versions by the sequence of the assignments that carried them, oldest first. */
   readonly #open = new Map<number, number>();
@@ -32,7 +32,7 @@ export class TableAcks {
     if (this.#open.size > MAX_OPEN_REQUESTS && oldest !== undefined) this.#open.delete(oldest);
   }
 
-  /** Records that the agent has applied everything up to `sequence`; true when its version grew. */
+  /** Records that the agent has applied everything up to `sequence`. Returns whether its table version grew. */
   recordAck(sequence: number): boolean {
     const before = this.#appliedVersion;
     for (const [requestSequence, version] of this.#open) {

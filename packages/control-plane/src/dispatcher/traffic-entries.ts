@@ -13,9 +13,9 @@ export interface TrafficEntriesOptions {
 
 /** Computes the entries of the traffic tables from the records. */
 export interface TrafficEntries {
-  /** Returns the entries of a service's published ports. A service that is being removed gives its ports up at once. */
+  /** Returns the entries of a service's published ports. Empty as soon as the service is being removed. */
   readonly ingressEntriesOf: (serviceId: string) => readonly IngressEntry[];
-  /** Returns the DNS entries of a service. They stay until its last task is gone: other services may still need them. */
+  /** Returns the DNS entries of a service. A removed service keeps them until its last task is gone. */
   readonly dnsEntriesOf: (serviceId: string) => readonly DnsEntry[];
   /** Returns whether the hosts of a network get static forwarding entries. */
   readonly hasStaticFdb: (networkId: string) => boolean;

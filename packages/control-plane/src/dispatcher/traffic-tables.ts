@@ -7,7 +7,7 @@ import { Emitter } from "../runtime/emitter.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 
-/** Several changes of one service are computed once. Short, since a dead endpoint stays in the tables this long. */
+/** Changes within this time are computed together. The delay is short, since a dead endpoint stays in the tables so long. */
 const COALESCE_MS = 5;
 
 export interface TrafficTablesOptions {
@@ -23,15 +23,16 @@ export interface TrafficTablesOptions {
   readonly signal: AbortSignal;
 }
 
-/** Keys of the entries that changed. */
+/** The keys of the changed entries. */
 export interface TrafficChange {
   readonly ingress: readonly string[];
   readonly dns: readonly string[];
 }
 
 /**
- * The ingress table and the DNS table, kept up to date with tasks and nodes. Both tables change together, so an agent
- * that has a version of one has the same version of the other.
+ * Keeps the ingress table and the DNS table up to date with tasks and nodes, for all agents.
+ *
+ * Both tables share one version, since they change together.
  */
 export class TrafficTables {
   readonly ingress = new EntryTable<IngressEntry>();
@@ -57,12 +58,12 @@ export class TrafficTables {
     });
   }
 
-  /** Grows with each change of the tables, from 1. */
+  /** Starts at 1 and grows with each change of the tables. */
   get version(): number {
     return this.#version;
   }
 
-  /** Whether a change of the service is not in the tables yet. */
+  /** Returns whether the tables do not contain the latest change of the service yet. */
   isStale(serviceId: string): boolean {
     return this.#staleServices.has(serviceId);
   }
@@ -72,12 +73,12 @@ export class TrafficTables {
     return this.#changed.on(listener);
   }
 
-  /** Calls `listener` after each update, even without a change, and after all change listeners. */
+  /** Calls `listener` after each update, with or without a change, after all change listeners. */
   onUpdated(listener: () => void): () => void {
     return this.#updated.on(listener);
   }
 
-  /** Recomputes the services on a node. For suspicions, which are not part of the node's record. */
+  /** Schedules an update for the services on a node. Called when the node becomes suspect or is trusted again. */
   markNodeStale(nodeId: string): void {
     this.#addServicesOn(nodeId);
     this.#updateSoon();
@@ -128,7 +129,7 @@ export class TrafficTables {
     this.#updated.emit();
   }
 
-  /** Returns undefined when it fails: the service keeps its entries and stays stale. Other services are not affected. */
+  /** Recomputes one service. Returns undefined after a failure: the service keeps its entries and stays stale. */
   #recompute(serviceId: string): TrafficChange | undefined {
     const { ingressEntriesOf, dnsEntriesOf, logger } = this.#options;
     try {
@@ -147,11 +148,11 @@ export class TrafficTables {
 
 const NO_KEYS: ReadonlySet<string> = new Set<string>();
 
-/** Entries by key. Each entry belongs to one service. */
+/** A table of entries by key. Each entry belongs to one service. */
 export class EntryTable<Entry extends { readonly key: string }> {
   readonly #entries = new Map<string, Entry>();
   readonly #keysByService = new Map<string, ReadonlySet<string>>();
-  /** A key can move from a service that is being removed to a new one, which owns it from then on. */
+  /** The service that owns each key. A key can move from a service that is being removed to a new one. */
   readonly #ownerByKey = new Map<string, string>();
 
   get(key: string): Entry | undefined {

@@ -7,7 +7,7 @@ import { type HttpResponse, jsonResponse } from "./http-server.js";
 /** Shorter than the usual timeout of a health check. */
 const ETCD_TIMEOUT_MS = 1_500;
 
-/** The role of this server, of which /healthz reports the leader. */
+/** The part of the server's role that /healthz reports. */
 export interface ServerRole {
   readonly isLeader: boolean;
   readonly leaderAddress: string | undefined;
@@ -15,7 +15,7 @@ export interface ServerRole {
   readonly route: unknown;
 }
 
-/** Handles /healthz: 200 while etcd answers and a leader is known, else 503. The body says which of them is missing. */
+/** Handles /healthz: returns 200 while etcd answers and a leader is known, else 503. The body has the details. */
 export async function checkHealth(store: Store, role: ServerRole): Promise<HttpResponse> {
   const etcd = await readOne(store, LEADER_KEY, AbortSignal.timeout(ETCD_TIMEOUT_MS)).then(
     () => "reachable" as const,

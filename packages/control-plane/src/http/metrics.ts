@@ -5,10 +5,10 @@ import { formatTrafficMetrics, type TrafficSurvey } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 
-/** From a service without changes to a plan for the largest service. */
+/** Range from a service without changes to the plan of the largest service. */
 const RECONCILE_BUCKETS_SECONDS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
-/** The figures that are read from the leader at each scrape. */
+/** The values that each scrape reads from the leader. */
 export interface LeaderMetrics {
   readonly state: Pick<ClusterState, "services" | "tasks" | "nodes">;
   sessionCount(): number;
@@ -55,28 +55,28 @@ export class Metrics {
     registers: [this.#registry],
   });
 
-  readonly #leader: () => LeaderMetrics | undefined;
+  readonly #leaderMetrics: () => LeaderMetrics | undefined;
   #trafficScrape: Promise<string> | undefined;
 
-  /** @param leader returns the leader's figures; undefined while this server is not the leader */
-  constructor(leader: () => LeaderMetrics | undefined) {
-    this.#leader = leader;
+  /** @param leaderMetrics returns undefined while this server is not the leader */
+  constructor(leaderMetrics: () => LeaderMetrics | undefined) {
+    this.#leaderMetrics = leaderMetrics;
     this.#addGauge("berth_leader", "1 while this server is the leader", () => 1);
     this.#addGauge("berth_services", "Services", ({ state }) => state.services.size);
-    this.#addGauge("berth_sessions", "Connected agents", (from) => from.sessionCount());
-    this.#addGauge("berth_work_queue_depth", "Services waiting to be reconciled", (from) =>
-      from.workQueueDepth(),
+    this.#addGauge("berth_sessions", "Connected agents", (leader) => leader.sessionCount());
+    this.#addGauge("berth_work_queue_depth", "Services waiting to be reconciled", (leader) =>
+      leader.workQueueDepth(),
     );
-    this.#addGauge("berth_write_queue_depth", "Decisions waiting to be written", (from) =>
-      from.writeQueueDepth(),
+    this.#addGauge("berth_write_queue_depth", "Decisions waiting to be written", (leader) =>
+      leader.writeQueueDepth(),
     );
     this.#addGauge(
       "berth_event_loop_lag_seconds",
       "Worst event loop lag of the last seconds",
-      (from) => from.eventLoopLagMs() / SECOND_MS,
+      (leader) => leader.eventLoopLagMs() / SECOND_MS,
     );
-    this.#addStateGauge("berth_nodes", "Nodes by state", NodeState, () => countNodes(leader()));
-    this.#addStateGauge("berth_tasks", "Tasks by state", TaskState, () => countTasks(leader()));
+    this.#addStateGauge("berth_nodes", "Nodes by state", NodeState, () => countNodes(leaderMetrics()));
+    this.#addStateGauge("berth_tasks", "Tasks by state", TaskState, () => countTasks(leaderMetrics()));
   }
 
   onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void {
@@ -96,7 +96,7 @@ export class Metrics {
     this.#suspicions.inc();
   }
 
-  /** Returns all metrics in Prometheus's text format. The leader collects its hosts' traffic first: up to a second. */
+  /** Returns all metrics in Prometheus's text format. On the leader, collecting traffic counters takes up to a second. */
   async text(): Promise<string> {
     const [own, traffic] = await Promise.all([this.#registry.metrics(), this.#scrapeTraffic()]);
     return `${own}${traffic}`;
@@ -104,7 +104,7 @@ export class Metrics {
 
   /** Concurrent scrapes share one survey. */
   #scrapeTraffic(): Promise<string> {
-    const leader = this.#leader();
+    const leader = this.#leaderMetrics();
     if (leader === undefined) return Promise.resolve("");
     this.#trafficScrape ??= leader
       .surveyTraffic()
@@ -116,13 +116,13 @@ export class Metrics {
   }
 
   #addGauge(name: string, help: string, read: (leader: LeaderMetrics) => number): void {
-    const leaderOf = this.#leader;
+    const leaderMetrics = this.#leaderMetrics;
     new Gauge({
       name,
       help,
       registers: [this.#registry],
       collect() {
-        const leader = leaderOf();
+        const leader = leaderMetrics();
         this.set(leader === undefined ? 0 : read(leader));
       },
     });

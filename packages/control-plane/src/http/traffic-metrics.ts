@@ -2,12 +2,12 @@ import { type ListenerTraffic, type Node, NodeState, type TrafficReport } from "
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** In larger clusters Prometheus must scrape the hosts itself (`berth agent --metrics`). */
+/** In larger clusters, Prometheus must scrape the hosts directly (`berth agent --metrics`). */
 const MAX_HOSTS = 250;
 /** Agents answer within a second. */
 const COLLECT_TIMEOUT_MS = 3_000;
 
-/** Published ports and virtual IPs, counted on each host, that one scrape reports: five lines each. */
+/** Limit of listeners in one scrape, counted on each host. Each listener takes five lines. */
 const MAX_LISTENERS = 10_000;
 
 export interface HostTraffic {
@@ -22,7 +22,7 @@ export interface TrafficSurvey {
   /** Version of the leader's traffic tables. */
   readonly tableVersion: number;
   readonly hosts: readonly HostTraffic[];
-  /** Number of hosts that were not asked because the cluster is too large. */
+  /** Number of hosts that were skipped because the cluster is too large. */
   readonly skipped: number;
 }
 
@@ -39,18 +39,18 @@ export async function surveyTraffic({
   tableVersion,
 }: TrafficSurveyOptions): Promise<TrafficSurvey> {
   const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
-  const asked = nodes.length > MAX_HOSTS ? [] : nodes;
-  const ids = asked.map(({ id }) => id);
+  const queried = nodes.length > MAX_HOSTS ? [] : nodes;
+  const ids = queried.map(({ id }) => id);
   const reports = await trafficCollector.collect("", ids, AbortSignal.timeout(COLLECT_TIMEOUT_MS));
   const counts = new Map<string, number>();
-  for (const node of asked) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
-  const hosts = asked.map((node) => {
+  for (const node of queried) counts.set(hostnameOf(node), (counts.get(hostnameOf(node)) ?? 0) + 1);
+  const hosts = queried.map((node) => {
     const hostname = hostnameOf(node);
     // Prometheus drops the second of two series with the same labels.
     const isUnique = counts.get(hostname) === 1;
     return { hostname: isUnique ? hostname : `${hostname} (${node.id})`, report: reports.get(node.id) };
   });
-  return { tableVersion, hosts, skipped: nodes.length - asked.length };
+  return { tableVersion, hosts, skipped: nodes.length - queried.length };
 }
 
 const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;
@@ -88,13 +88,13 @@ export function formatTrafficMetrics({ tableVersion, hosts, skipped }: TrafficSu
     metric: new MetricText(`berth_service_${name}`, "counter", help),
     read,
   }));
-  let room = MAX_LISTENERS;
+  let remainingListeners = MAX_LISTENERS;
   const count = { ok: 0, partial: 0, timeout: 0, skipped };
   for (const { hostname, report } of hosts) {
-    const result = collectionResult(report, room);
+    const result = collectionResult(report, remainingListeners);
     count[result] += 1;
     if (report === undefined || result === "timeout" || result === "skipped") continue;
-    room -= report.listeners.length;
+    remainingListeners -= report.listeners.length;
     hostVersion.add(formatLabels({ node: hostname }), report.tableVersion);
     for (const listener of report.listeners) {
       const { stack, serviceName: service, port, network } = listener;
@@ -108,14 +108,14 @@ export function formatTrafficMetrics({ tableVersion, hosts, skipped }: TrafficSu
   return all.map((metric) => metric.text()).join("");
 }
 
-/** @param room number of listeners that still fit into the scrape */
+/** @param remainingListeners number of listeners that still fit into the scrape */
 function collectionResult(
   report: TrafficReport | undefined,
-  room: number,
+  remainingListeners: number,
 ): "ok" | "partial" | "timeout" | "skipped" {
   // An agent of an older release ignores the empty service name and sends an empty report.
   if (report === undefined || report.tableVersion === 0) return "timeout";
-  if (report.listeners.length > room) return "skipped";
+  if (report.listeners.length > remainingListeners) return "skipped";
   return report.partial ? "partial" : "ok";
 }
 
@@ -142,7 +142,7 @@ export class MetricText {
   }
 }
 
-/** Formats labels as `{service="shop_web"}`. Empty labels are left out; to Prometheus that is the same. */
+/** Formats labels as `{service="shop_web"}`. Omits empty labels, which Prometheus treats like missing ones. */
 export function formatLabels(labels: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(labels).filter(([, value]) => value !== "");
   if (pairs.length === 0) return "";

@@ -3,8 +3,8 @@ import { type Clock, sleep } from "../runtime/clock.js";
 /** Sampling interval. A pause is underestimated by up to one tick, so a tick is shorter than a heartbeat may be late. */
 const TICK_MS = 100;
 
-/** Number of samples that count: as long as the deadlines that a pause can have spoiled. */
-const REMEMBERED_TICKS = 40;
+/** Number of samples that count. They cover the longest deadline that a pause can affect. */
+const MAX_SAMPLES = 40;
 
 /** Measures how late this process's event loop runs. Received messages may have been unread for this long. */
 export class LagMeter {
@@ -17,7 +17,7 @@ export class LagMeter {
     this.#nextTickMs = clock.nowMs() + TICK_MS;
   }
 
-  /** Returns the largest lag of the last few seconds, the present one included. */
+  /** Returns the largest lag of the last few seconds, including the current lag. */
   lagMs(): number {
     return Math.max(0, this.#clock.nowMs() - this.#nextTickMs, ...this.#recentMs);
   }
@@ -27,7 +27,7 @@ export class LagMeter {
       this.#nextTickMs = this.#clock.nowMs() + TICK_MS;
       await sleep(this.#clock, TICK_MS, signal);
       this.#recentMs.push(Math.max(0, this.#clock.nowMs() - this.#nextTickMs));
-      if (this.#recentMs.length > REMEMBERED_TICKS) this.#recentMs.shift();
+      if (this.#recentMs.length > MAX_SAMPLES) this.#recentMs.shift();
     }
   }
 }

@@ -15,7 +15,7 @@ import { endSilence, NodeObservations, recordVotes, replacementOf } from "./node
 import { ProbeRounds } from "./probe-rounds.js";
 import { ProbeSupport } from "./probe-support.js";
 
-/** Delay before a condition that could not be written is evaluated again. */
+/** Delay before a node is evaluated again after a failed write. */
 const WRITE_RETRY_MS = 500;
 
 export interface NodeHealthObserver {
@@ -53,7 +53,7 @@ export class NodeHealthMonitor {
   readonly #leadingSinceMs: number;
   readonly #observations = new NodeObservations();
   readonly #suspects = new SuspectNodes();
-  readonly #checks: DelayQueue;
+  readonly #evaluations: DelayQueue;
   readonly #rounds: ProbeRounds;
   readonly #probeSupport: ProbeSupport;
   #heartbeatMs: number;
@@ -63,7 +63,7 @@ export class NodeHealthMonitor {
     const { runtime, state, signal, probe, sendProbeRequest: ask } = options;
     this.#leadingSinceMs = runtime.clock.nowMs();
     this.#heartbeatMs = heartbeatIntervalMs(state.nodes.size);
-    this.#checks = new DelayQueue(runtime.clock, (nodeId) => this.#check(nodeId));
+    this.#evaluations = new DelayQueue(runtime.clock, (nodeId) => this.#evaluate(nodeId));
     this.#rounds = new ProbeRounds({
       probe,
       runtime,
@@ -75,14 +75,14 @@ export class NodeHealthMonitor {
       ...options,
       isHeard: (nodeId) => this.#observations.isHeard(nodeId, 2 * this.#heartbeatMs, this.#nowMs()),
     });
-    for (const node of state.nodes.values()) this.#checks.add(node.id, 0);
+    for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
     const unsubscribe = state.onChange(({ nodes }) => {
       for (const [nodeId, { before, after }] of nodes) this.#onNodeChange(nodeId, before, after);
       if (nodes.size > 0) this.#updateFreeze();
     });
     onAbort(signal, () => {
       unsubscribe();
-      this.#checks.clear();
+      this.#evaluations.clear();
       this.#rounds.close();
     });
   }
@@ -110,10 +110,10 @@ export class NodeHealthMonitor {
     else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateHeartbeat();
     this.#rounds.cancel(nodeId);
     endSilence(observation);
-    this.#checks.add(nodeId, 0);
+    this.#evaluations.add(nodeId, 0);
   }
 
-  /** Records the result of a probe that a peer's agent was asked for. */
+  /** Records the result of a probe that a peer's agent has made. */
   recordProbeResult(peerId: string, result: ProbeResult): void {
     this.#rounds.recordResult(peerId, result);
   }
@@ -124,7 +124,7 @@ export class NodeHealthMonitor {
 
   #onNodeChange(nodeId: string, before: Node | undefined, after: Node | undefined): void {
     if (after !== undefined) {
-      this.#checks.add(nodeId, 0);
+      this.#evaluations.add(nodeId, 0);
       if (before !== undefined && addressOf(before) !== addressOf(after)) {
         this.#probeSupport.enqueueCheck(nodeId, addressOf(after));
       }
@@ -139,11 +139,11 @@ export class NodeHealthMonitor {
     this.#options.onHeartbeatInterval(heartbeatMs);
   }
 
-  #check(nodeId: string): void {
+  #evaluate(nodeId: string): void {
     const verdict = this.#judge(nodeId);
     if (verdict === undefined) return;
     const { condition, isSuspect, isLate, checkAtMs } = verdict;
-    if (checkAtMs !== undefined) this.#checkAt(nodeId, checkAtMs);
+    if (checkAtMs !== undefined) this.#evaluateAt(nodeId, checkAtMs);
     this.#setSuspect(nodeId, isSuspect);
     if (isLate) this.#startRound(nodeId);
     if (condition !== undefined) void this.#writeCondition(nodeId);
@@ -170,8 +170,8 @@ export class NodeHealthMonitor {
     );
   }
 
-  #checkAt(nodeId: string, atMs: number): void {
-    this.#checks.add(nodeId, atMs - this.#nowMs());
+  #evaluateAt(nodeId: string, atMs: number): void {
+    this.#evaluations.add(nodeId, atMs - this.#nowMs());
   }
 
   #setSuspect(nodeId: string, isSuspect: boolean): void {
@@ -189,13 +189,13 @@ export class NodeHealthMonitor {
     if (!this.#suspects.updateFreeze(countUpNodes, this.#nowMs())) return;
     const { freeze } = this.#suspects;
     logger.warn(freeze === undefined ? "node failure detection resumed" : freeze.reason);
-    for (const nodeId of this.#suspects.nodeIds) this.#checks.add(nodeId, 0);
+    for (const nodeId of this.#suspects.nodeIds) this.#evaluations.add(nodeId, 0);
   }
 
   #startRound(nodeId: string): void {
     const { nextRoundMs, failedRounds } = this.#observations.of(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
-    if (nextRoundMs > this.#nowMs()) this.#checkAt(nodeId, nextRoundMs);
+    if (nextRoundMs > this.#nowMs()) this.#evaluateAt(nodeId, nextRoundMs);
     else this.#rounds.start(nodeId, { address, askPeersAtOnce: failedRounds === 1 });
   }
 
@@ -203,10 +203,10 @@ export class NodeHealthMonitor {
     const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
     recordVotes(this.#observations.of(nodeId), votes, { isReady, nowMs: this.#nowMs() });
     if (evidenceOf(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
-    this.#checks.add(nodeId, 0);
+    this.#evaluations.add(nodeId, 0);
   }
 
-  /** Judges the node again when the write starts, since a heartbeat may have arrived meanwhile. */
+  /** Writes the node's condition. Judges the node again first, since a heartbeat may have arrived in the meantime. */
   async #writeCondition(nodeId: string): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
     const observation = this.#observations.of(nodeId);
@@ -223,12 +223,12 @@ export class NodeHealthMonitor {
       }, signal);
       if (written !== undefined) logCondition(written, logger);
       observation.isWriting = false;
-      this.#checks.add(nodeId, 0);
+      this.#evaluations.add(nodeId, 0);
     } catch (error) {
       observation.isWriting = false;
       if (signal.aborted) return;
-      logger.warn({ err: error, nodeId }, "writing the node condition failed");
-      this.#checks.add(nodeId, WRITE_RETRY_MS);
+      logger.warn({ err: error, nodeId }, "failed to write node condition");
+      this.#evaluations.add(nodeId, WRITE_RETRY_MS);
     }
   }
 }

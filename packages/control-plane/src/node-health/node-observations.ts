@@ -5,7 +5,7 @@ import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node
 /** Interval of the probe rounds for a host with a verdict, live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
 
-/** What this leader has observed of one node. Times are in ms of the monotonic clock. Not stored. */
+/** The observations of one node by this leader, in memory only. Times are in ms of the monotonic clock. */
 export interface NodeObservation {
   /** Undefined when this leader has received no heartbeat yet. */
   lastHeartbeatMs: number | undefined;
@@ -48,7 +48,7 @@ export class NodeObservations {
     this.#byNode.delete(nodeId);
   }
 
-  /** Returns whether the node was heard within `withinMs`. */
+  /** Returns whether a heartbeat of the node arrived within the last `withinMs`. */
   isHeard(nodeId: string, withinMs: number, nowMs: number): boolean {
     const lastHeartbeatMs = this.#byNode.get(nodeId)?.lastHeartbeatMs;
     return lastHeartbeatMs !== undefined && nowMs - lastHeartbeatMs <= withinMs;
@@ -100,7 +100,7 @@ export interface ReplacementContext {
 /**
  * Returns the id of a node on the same host that joined after this node was last heard. Undefined when there is none.
  *
- * A reinstalled host joins as a new node; its kernel answers the probes that are meant for the old one.
+ * A reinstalled host joins as a new node, and its kernel answers the probes for the old node.
  */
 export function replacementOf(
   node: Node,
@@ -108,7 +108,7 @@ export function replacementOf(
 ): string | undefined {
   const { lastHeartbeatMs } = observations.of(node.id);
   const silentMs = nowMs - (lastHeartbeatMs ?? leadingSinceMs);
-  // Scans all nodes, so only where the result can matter.
+  // The scan below visits all nodes, so it runs only when its result matters.
   if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
   const sinceMs = lastHeartbeatMs === undefined ? node.createdAtMs : now - silentMs;
   for (const other of nodes) {

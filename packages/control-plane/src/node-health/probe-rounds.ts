@@ -38,11 +38,11 @@ interface Round {
   readonly end: AbortController;
   /** Whether the host answered, by voter. */
   readonly answers: Map<string, boolean>;
-  /** Undefined until the peers have been asked. */
+  /** Undefined until the peers have been chosen. */
   voters: readonly string[] | undefined;
 }
 
-/** The leader among the voters. Ids of peers are never empty. */
+/** The leader's id as a voter. Ids of peers are never empty. */
 const SELF = "";
 
 /**
@@ -99,8 +99,8 @@ export class ProbeRounds {
     };
     this.#rounds.set(nodeId, round);
     this.#nodeByRequest.set(round.requestId, nodeId);
-    const headStartMs = askPeersAtOnce ? 0 : ASK_PEERS_AFTER_MS;
-    const cancelAsk = clock.after(headStartMs, () => this.#askPeers(round));
+    const askPeersAfterMs = askPeersAtOnce ? 0 : ASK_PEERS_AFTER_MS;
+    const cancelAsk = clock.after(askPeersAfterMs, () => this.#askPeers(round));
     const cancelTimeout = clock.after(PROBE_ROUND_MS, () => this.#conclude(round, votesOf(round)));
     onAbort(end.signal, cancelAsk);
     onAbort(end.signal, cancelTimeout);

@@ -8,7 +8,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Limit of concurrent checks. After a takeover a thousand agents connect at once. */
 const MAX_CONCURRENT = 16;
 
-/** Longer than those of a probe round: a live host that does not answer within this time never does. */
+/** Longer than in a probe round. A live host that does not answer within this time never answers probes. */
 const CHECK_TRIES = 3;
 const CHECK_TRY_MS = 500;
 
@@ -17,15 +17,15 @@ export interface ProbeSupportOptions {
   readonly state: ClusterState;
   readonly writer: Writer;
   readonly logger: Logger;
-  /** Whether the node's heartbeats are arriving at present. */
+  /** Returns whether the node's heartbeats are currently arriving. */
   readonly isHeard: (nodeId: string) => boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Finds out which hosts answer probes while their agents are heard. Silence of the others proves nothing.
+ * Checks which hosts answer probes while their agents send heartbeats. A host that never answers cannot be probed.
  *
- * The result is stored with the node (`ignores_probes`), so that the next leader does not take such a node for dead.
+ * The result is stored with the node (`ignores_probes`), so that the next leader does not declare such a node down.
  */
 export class ProbeSupport {
   readonly #options: ProbeSupportOptions;
@@ -39,12 +39,13 @@ export class ProbeSupport {
     setMaxListeners(0, options.signal);
   }
 
+  /** Queues a probe of the host. Called when its agent connects and when its address changes. */
   enqueueCheck(nodeId: string, address: string): void {
     this.#waiting.set(nodeId, address);
     if (this.#running < MAX_CONCURRENT) void this.#checkWaiting();
   }
 
-  /** Records whether a host answered a probe. Failed probes count only while the agent is heard. */
+  /** Records whether a host answered a probe. Failed probes count only while the agent sends heartbeats. */
   recordAnswer(nodeId: string, answered: boolean): void {
     const { state, writer, logger, isHeard, signal } = this.#options;
     const node = state.nodes.get(nodeId);

@@ -22,10 +22,10 @@ export interface NodeHealthRig {
   readonly clock: ManualClock;
   readonly store: MemoryStore;
   readonly state: ClusterState;
-  /** Adds nodes, each on a host of its own or all on `host`. */
+  /** Adds nodes, each on a separate host, or all on `host`. */
   addNodes(nodeIds: readonly string[], host?: string): Promise<void>;
   /** Starts the term of the leader. */
-  lead(edges: NodeHealthCallbacks): NodeHealthMonitor;
+  lead(callbacks: NodeHealthCallbacks): NodeHealthMonitor;
   close(): Promise<void>;
 }
 
@@ -34,8 +34,8 @@ export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<No
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });
   const state = new ClusterState();
-  const over = new AbortController();
-  const { signal } = over;
+  const ended = new AbortController();
+  const { signal } = ended;
   const outcome = await store.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "" }] }, never);
   const revision = outcome.kind === "committed" ? outcome.revision : 0n;
   const writer = new Writer({
@@ -65,9 +65,9 @@ export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<No
       await clock.advance(0);
       await written;
     },
-    lead: (edges) => new NodeHealthMonitor({ ...edges, state, writer, runtime, lag, logger, signal }),
+    lead: (callbacks) => new NodeHealthMonitor({ ...callbacks, state, writer, runtime, lag, logger, signal }),
     close: async () => {
-      over.abort(new Error("the test is over"));
+      ended.abort(new Error("the test is over"));
       await Promise.all(parts);
       store.close();
     },

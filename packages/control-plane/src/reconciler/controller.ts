@@ -15,10 +15,10 @@ import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
 import type { Decision, Writer } from "./writer.js";
 
-/** Services reconciled at the same time. Their changes share transactions; a lost host affects about a hundred services. */
+/** Number of services reconciled at the same time. Their changes share transactions. A lost host affects about 100 services. */
 const WORKERS = 128;
 
-/** Delay before tasks without a node are reconciled after capacity became free. Many ended tasks then cost one pass. */
+/** Delay between freed capacity and the next attempt to place tasks, so that many ended tasks cause one attempt. */
 const RETRY_UNPLACED_AFTER_MS = 100;
 
 const FIRST_RETRY_MS = 100;
@@ -174,7 +174,7 @@ export class Controller {
     this.#backoffs.set(serviceId, backoff);
     const delayMs = backoff.nextMs();
     const level = isBerthError(error) ? "warn" : "error";
-    this.#options.logger[level]({ err: error, serviceId, delayMs }, "reconciling a service failed; retrying");
+    this.#options.logger[level]({ err: error, serviceId, delayMs }, "failed to reconcile service; retrying");
     this.#queue.addAfter(serviceId, delayMs);
   }
 }

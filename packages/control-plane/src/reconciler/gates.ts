@@ -14,7 +14,7 @@ export function gateOf(snapshot: ServiceSnapshot, state: ClusterState, now: numb
   return dependencyGate(snapshot, lookupIn(state, now), now);
 }
 
-/** Plans a service behind its gate. The plan is due again when the deadline of the dependencies passes. */
+/** Plans a service with the hold reason of its gate. The plan is due again at the deadline of the dependencies. */
 export function withGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
   if (gate.kind === "open") return decide("");
   const plan = decide(gate.holdReason);

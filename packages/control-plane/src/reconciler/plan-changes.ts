@@ -22,7 +22,7 @@ export function planChanges(plan: Plan, state: ClusterState, now: number): reado
   return ranges.changes.length === 0 ? changes : [...ranges.changes, ...changes];
 }
 
-/** Returns the action for a task whose network has no range left for its node: the task waits. Undefined if it already does. */
+/** Makes a task wait when its network has no range left for its node. Undefined when the task already waits. */
 function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Action | undefined {
   if (action.kind !== "create-task" && action.kind !== "assign-task") return action;
   const message = refused.get(action.task.id);
@@ -40,7 +40,7 @@ function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Acti
   return { kind: "create-task", task: waiting };
 }
 
-/** Returns the changes that remove tasks without a service, which only a manual edit of etcd can cause. */
+/** Returns the changes that remove tasks without a service, which exist only after a manual edit of etcd. */
 export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): readonly Change[] {
   return [...tasks].flatMap((task): Change[] => {
     const canReport = state.nodes.get(task.nodeId) !== undefined && stateOf(task) !== TaskState.LOST;

@@ -8,7 +8,7 @@ import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes, txnBytes } from "../store/check-txn.js";
 import type { Compare, Entry, GetOp, Op, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
 
-/** One comparison is the leader's fence. */
+/** Limit of changes in one transaction. The leader's fence takes one comparison. */
 export const MAX_CHANGES = MAX_TXN_OPS - 1;
 
 /** etcd commits concurrent transactions with one fsync; more than this at a time gain nothing. */
@@ -39,8 +39,8 @@ export function isTaskChange({ change }: EncodedChange): boolean {
 }
 
 /**
- * How much is decided before it is written. Changes that belong together must fit into one transaction. Changes of
- * tasks are independent of each other and may use several.
+ * Limits how many changes are decided before they are written. Changes that belong together must fit into one
+ * transaction. Changes of tasks are independent of each other and may use several transactions.
  */
 export class TransactionBudget {
   #changes = 0;
@@ -114,7 +114,7 @@ export interface CommitterOptions {
   readonly observer: { onTransaction(outcome: TxnOutcome["kind"], changes: number): void };
 }
 
-/** Commits transactions and keeps the state equal to the store, whatever their outcome. */
+/** Commits transactions and keeps the state equal to the store after every outcome. */
 export class Committer {
   readonly #options: CommitterOptions;
 
@@ -155,7 +155,7 @@ export class Committer {
     throw notLeader({ reason: "another server was elected" });
   }
 
-  /** Reads the changed keys until etcd answers: only they show whether the transaction was committed. */
+  /** Reads the changed keys until etcd answers, since only they show whether the transaction was committed. */
   async #readBack(changes: readonly EncodedChange[], cause: BerthError, signal: AbortSignal): Promise<void> {
     const { store, clock, logger } = this.#options;
     logger.warn({ err: cause, changes: changes.length }, "write timed out; reading the records back");

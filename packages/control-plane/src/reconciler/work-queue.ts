@@ -8,37 +8,37 @@ import { DelayQueue } from "../runtime/delay-queue.js";
  */
 export class WorkQueue {
   readonly #ready = new Set<string>();
-  readonly #working = new Set<string>();
-  readonly #again = new Set<string>();
-  readonly #later: DelayQueue;
-  readonly #takers: ((key: string) => void)[] = [];
+  readonly #processing = new Set<string>();
+  readonly #requeued = new Set<string>();
+  readonly #delayed: DelayQueue;
+  readonly #waiters: ((key: string) => void)[] = [];
 
   constructor(clock: Clock) {
-    this.#later = new DelayQueue(clock, (key) => this.add(key));
+    this.#delayed = new DelayQueue(clock, (key) => this.add(key));
   }
 
   /** Number of queued keys, without delayed ones. */
   get depth(): number {
-    return this.#ready.size + this.#again.size;
+    return this.#ready.size + this.#requeued.size;
   }
 
   add(key: string): void {
-    if (this.#working.has(key)) {
-      this.#again.add(key);
+    if (this.#processing.has(key)) {
+      this.#requeued.add(key);
       return;
     }
     if (this.#ready.has(key)) return;
-    const taker = this.#takers.shift();
-    if (taker === undefined) this.#ready.add(key);
-    else taker(this.#start(key));
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#ready.add(key);
+    else waiter(this.#start(key));
   }
 
-  /** Adds the key after a delay. The earliest of several times counts. */
+  /** Adds the key after a delay. With several delays for one key, the earliest time counts. */
   addAfter(key: string, delayMs: number): void {
-    this.#later.add(key, delayMs);
+    this.#delayed.add(key, delayMs);
   }
 
-  /** Returns the next key, which no other caller gets until `done`; undefined when `signal` aborts. */
+  /** Waits for the next key and marks it as processed until `done`. Returns undefined when `signal` aborts. */
   take(signal: AbortSignal): Promise<string | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
     for (const key of this.#ready) {
@@ -46,33 +46,34 @@ export class WorkQueue {
       return Promise.resolve(this.#start(key));
     }
     return new Promise((resolve) => {
-      const give = (key: string): void => {
+      const deliver = (key: string): void => {
         removeListener();
         resolve(key);
       };
-      this.#takers.push(give);
+      this.#waiters.push(deliver);
       const removeListener = onAbort(signal, () => {
-        this.#takers.splice(this.#takers.indexOf(give), 1);
+        this.#waiters.splice(this.#waiters.indexOf(deliver), 1);
         resolve(undefined);
       });
     });
   }
 
+  /** Ends the processing of a key. */
   done(key: string): void {
-    this.#working.delete(key);
-    if (this.#again.delete(key)) this.add(key);
+    this.#processing.delete(key);
+    if (this.#requeued.delete(key)) this.add(key);
   }
 
   /** Cancels the timer and removes all keys. */
   close(): void {
-    this.#later.clear();
+    this.#delayed.clear();
     this.#ready.clear();
-    this.#again.clear();
+    this.#requeued.clear();
   }
 
   #start(key: string): string {
-    this.#working.add(key);
-    this.#later.delete(key);
+    this.#processing.add(key);
+    this.#delayed.delete(key);
     return key;
   }
 }

@@ -18,7 +18,7 @@ import {
   TransactionBudget,
 } from "./transaction.js";
 
-/** More conflicts of one decision than this mean that something else keeps writing the same records. */
+/** A decision that is refused this often fails: another program keeps writing the same records. */
 const MAX_REFUSALS = 5;
 
 /** Decisions without changes are made in batches of at most this duration, so that they do not block other work. */
@@ -43,7 +43,7 @@ export interface Decision<T> {
   readonly result: T;
 }
 
-/** Decides on the current state. Called again after a conflict. Throws to refuse. */
+/** Makes a decision on the current state. Called again after a conflict. Throws to reject the request. */
 export type Decide<T> = (state: ClusterState) => Decision<T>;
 
 /**
@@ -66,12 +66,12 @@ export class Writer {
     this.#committer = new Committer(options);
   }
 
-  /** Number of decisions that wait. */
+  /** Number of waiting decisions. */
   get depth(): number {
     return this.#jobs.length;
   }
 
-  /** Whether more decisions wait than fit into the last transaction: more changes follow at once. */
+  /** Whether more decisions are waiting than fit into the last transaction. */
   get hasBacklog(): boolean {
     return this.#hasBacklog;
   }
@@ -83,7 +83,7 @@ export class Writer {
 
   /**
    * Returns the decision's result after all of its changes are in the store.
-   * @throws what `decide` throws; BERTH_CONFLICT when the records are changed from outside again and again;
+   * @throws what `decide` throws; BERTH_CONFLICT when another program keeps changing the records;
    *         BERTH_NOT_LEADER after the term has ended; the signal's reason when it aborts: a write in flight may still
    *         be committed then
    */
@@ -257,6 +257,6 @@ function createJob<T>(
 function conflict(): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: "the records in etcd were changed from outside at the same time; nothing was written, try again",
+    message: "another program changed the same records in etcd: nothing was written: try again",
   });
 }

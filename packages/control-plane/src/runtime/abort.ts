@@ -6,7 +6,7 @@ import { setMaxListeners } from "node:events";
  */
 const MAX_LISTENERS = 10_000;
 
-/** Calls `run` once when `signal` aborts, immediately if it is aborted already. The returned function cancels that. */
+/** Calls `run` once when `signal` aborts, or at once if it has aborted. The returned function removes the listener. */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   if (signal.aborted) {
     run();
@@ -41,8 +41,8 @@ export interface LinkedSignal {
 }
 
 /**
- * Returns a signal that aborts with the first of its parents. Unlike `AbortSignal.any`, it leaves nothing on the parents
- * once it is unlinked: a term or a process can outlive thousands of calls.
+ * Returns a signal that aborts with the first of its parents. Unlike with `AbortSignal.any`, no listeners remain on the
+ * parents after `unlink`: the signal of a term or a process can outlive thousands of calls.
  */
 export function linkSignals(...parents: readonly AbortSignal[]): LinkedSignal {
   const controller = new AbortController();

@@ -3,7 +3,7 @@ export interface BackoffOptions {
   readonly maxMs: number;
 }
 
-/** Delays between retries: each is twice the one before, up to a maximum. */
+/** Computes the delays between retries. Each delay is twice the previous one, up to a maximum. */
 export class Backoff {
   readonly #options: BackoffOptions;
   #failures = 0;

@@ -4,7 +4,7 @@ import { onAbort } from "./abort.js";
 export interface Clock {
   /** Milliseconds since an arbitrary moment; only differences have a meaning. */
   nowMs(): number;
-  /** Calls `run` once after `delayMs`. The returned function cancels that. */
+  /** Calls `run` once after `delayMs`. The returned function cancels the timer. */
   after(delayMs: number, run: () => void): () => void;
 }
 

@@ -5,13 +5,14 @@ interface Item {
   readonly dueMs: number;
 }
 
-/** Keys with due times. A key that is added several times is due once, at the earliest time. All keys share one timer. */
+/** A queue of keys with due times. A key that is added several times is due once, at the earliest time. */
 export class DelayQueue {
   readonly #clock: Clock;
   readonly #onDue: (key: string) => void;
   readonly #dueByKey = new Map<string, number>();
   /** Binary heap, earliest first. An item is stale when `#dueByKey` has another time for its key. */
   readonly #heap: Item[] = [];
+  /** All keys share one timer. */
   #cancelTimer: (() => void) | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
 

@@ -1,4 +1,4 @@
-/** The listeners of one kind of event. */
+/** Calls the listeners of one kind of event. */
 export class Emitter<Event = void> {
   readonly #listeners = new Set<(event: Event) => void>();
   readonly #onError: ((error: unknown) => void) | undefined;

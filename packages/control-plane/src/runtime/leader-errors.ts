@@ -20,7 +20,7 @@ export function notLeader({ leader, reason, cause }: NotLeaderOptions = {}): Ber
   });
 }
 
-/** Returns BERTH_NO_LEADER: this server waited for a leader in vain. */
+/** Returns BERTH_NO_LEADER: no leader was elected while this server waited. */
 export function noLeader(): BerthError {
   return new BerthError({
     code: "BERTH_NO_LEADER",

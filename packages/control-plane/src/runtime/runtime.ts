@@ -32,13 +32,13 @@ function createIdGenerator(): () => string {
   return () => {
     if (used >= POOL_BYTES) {
       randomFillSync(pool);
-      for (let at = 0; at < POOL_BYTES; at += 1) {
-        pool[at] = ID_ALPHABET.charCodeAt((pool[at] ?? 0) % ID_ALPHABET.length);
+      for (let index = 0; index < POOL_BYTES; index += 1) {
+        pool[index] = ID_ALPHABET.charCodeAt((pool[index] ?? 0) % ID_ALPHABET.length);
       }
       used = 0;
     }
     used += ID_LENGTH;
-    // Decoding the bytes at once makes a flat string. Concatenation would keep a rope that takes several times the memory.
+    // Decodes the bytes into a flat string. A concatenated string would take several times the memory.
     return pool.toString("latin1", used - ID_LENGTH, used);
   };
 }

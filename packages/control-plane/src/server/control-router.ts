@@ -56,7 +56,7 @@ export function routeControlService({ role, clock, transport }: ControlRouterOpt
 interface Router {
   readonly role: Role;
   readonly clock: Clock;
-  /** Handlers that forward to the leader. */
+  /** Handlers that forward calls to the leader. */
   readonly forward: Handlers;
 }
 
@@ -157,8 +157,8 @@ async function pauseOrThrow(
 }
 
 /**
- * Returns the context of a forwarded call. It also ends when the leader is lost: a leader whose host has lost power
- * cannot close the connection.
+ * Returns the context of a forwarded call, whose signal also aborts when the leader is lost. A leader whose host has lost
+ * power cannot close the connection.
  */
 function boundToLeader(
   { role }: Router,
@@ -199,6 +199,6 @@ function leaderConnection(
 function leaderLost(address: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `the leader at ${address} was lost during this call: try again`,
+    message: `lost connection to the leader at ${address} during the call: try again`,
   });
 }

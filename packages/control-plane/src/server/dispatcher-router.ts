@@ -3,7 +3,7 @@ import type { RpcHandlers } from "@berth/proto/rpc";
 import { notLeader } from "../runtime/leader-errors.js";
 import type { Role } from "./role.js";
 
-/** An agent that lost its leader waits this long for the next one here, instead of trying one server after another. */
+/** How long a session of an agent waits here for the next leader, before the agent tries another server. */
 const LEADER_WAIT_MS = 2_000;
 
 type Handlers = RpcHandlers<typeof DispatcherServiceService>;
@@ -27,7 +27,7 @@ export function routeDispatcherService(role: Role): Handlers {
   };
 }
 
-/** Returns this server's handlers. @throws BerthError BERTH_NOT_LEADER when another server leads, or none does */
+/** Returns the handlers of this server. @throws BerthError BERTH_NOT_LEADER unless this server is the leader */
 async function localHandlers(role: Role, waitMs: number, signal: AbortSignal): Promise<Handlers> {
   const route = await role.waitForRoute(waitMs, signal).catch((error: unknown) => {
     if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;

@@ -13,20 +13,20 @@ const PROBE_INTERVAL_MS = 400;
 /** The kernel answers in a fraction of a millisecond in a LAN, also on a busy host. */
 const PROBE_TIMEOUT_MS = 200;
 
-/** 0.8 s in which four connection attempts in a row got no answer. */
+/** Four timeouts in a row mean that the leader has not answered for 0.8 s. */
 const TIMEOUTS_UNTIL_DEAD = 4;
 
-/** From then on calls wait for another leader instead of being forwarded. */
+/** After this many timeouts, calls wait for another leader instead of being forwarded. */
 const TIMEOUTS_UNTIL_SUSPECT = 2;
 
-/** A refusal is certain. The second one allows for the restart of a proxy between the servers. */
+/** A refusal proves that the process is gone. The second one allows for a restarting proxy between the servers. */
 const REFUSALS_UNTIL_DEAD = 2;
 const REFUSED_RETRY_MS = 50;
 
-/** Limits the probes when each connection ends at once. */
+/** Limits the rate of probes when each connection ends at once. */
 const MIN_PAUSE_MS = 50;
 
-/** A peer relies on this server's contact with the leader only if it is not older. */
+/** The leader counts as reachable for this long after its last answer. */
 const CONTACT_VALID_MS = 700;
 
 /** A peer that takes longer to answer is overloaded or cut off itself. */
@@ -36,7 +36,7 @@ export interface LeaderContactOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probeTcp: TcpProbe;
-  /** Returns whether the other servers have lost the leader, too. If not, only one link or this server is cut off. */
+  /** Returns whether the other servers have lost the leader, too. If not, only a link or this server has failed. */
   readonly havePeersLostLeader: (leader: LeaderRecord, signal: AbortSignal) => Promise<boolean>;
   /** Called when the leader becomes suspect, and when it answers again. */
   readonly onSuspicion: (isSuspect: boolean) => void;
@@ -148,7 +148,7 @@ export class LeaderContact {
   }
 }
 
-/** Handles the Peer service: tells other servers whether this one is the leader of an epoch or in contact with it. */
+/** Returns the handlers of the Peer service, with which other servers ask whether this one reaches the leader. */
 export function peerHandlers(
   isInContact: (epoch: bigint) => boolean,
 ): RpcHandlers<typeof PeerServiceService> {
@@ -163,8 +163,9 @@ export interface PeerQuery {
 }
 
 /**
- * Asks the other servers whether they are in contact with the leader. Returns true if at least one answers and none is.
- * If no peer answers, this server is the one that is cut off. Without peers its own probes decide.
+ * Asks the other servers whether they reach the leader. Returns true if at least one answers and none reaches it.
+ *
+ * If no peer answers, this server itself is cut off, and the result is false. Without peers, the result is true.
  */
 export async function havePeersLostLeader(
   { transport, peers, leader }: PeerQuery,

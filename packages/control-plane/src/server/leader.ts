@@ -37,16 +37,16 @@ import type { Store } from "../store/store.js";
 import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
 import type { Leader } from "./role.js";
 
-/** Receives the figures of a leader's work. */
+/** Receives the measurements of a leader, for its metrics. */
 export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;
 
 /** The parts of a server's configuration that matter only while it is the leader. */
 export interface LeaderSettings {
-  /** Tasks move to a node that returned after it has been up this long. Undefined when only `berth rebalance` moves them. */
+  /** How long a returned node must be up before tasks move to it. Undefined when only `berth rebalance` moves tasks. */
   readonly autoRebalanceMs?: number | undefined;
   /** Makes the etcd member on this host etcd's leader; resolves to whether another member was. Undefined when etcd is external. */
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** Addresses for networks without a subnet of their own. */
+  /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;
@@ -77,7 +77,7 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
   const end = (cause: unknown): void => {
     ended.abort(isBerthError(cause) ? cause : notLeader({ reason: "its term ended", cause }));
   };
-  const removeListeners = [term.lost, signal].map((each) => onAbort(each, () => end(each.reason)));
+  const removeListeners = [term.lost, signal].map((parent) => onAbort(parent, () => end(parent.reason)));
   try {
     const state = new ClusterState();
     const sync = new StateSync({ store, clock: options.runtime.clock, state, logger }, ended.signal);
@@ -106,7 +106,7 @@ interface LeaderParts extends LeaderOptions {
 
 type Loop = (signal: AbortSignal) => Promise<void>;
 
-/** Creates the parts of a leader in the order in which they depend on each other. `loops` is what runs during the term. */
+/** Creates the parts of a leader in the order of their dependencies. The caller runs `loops` during the term. */
 function createLeader(
   options: LeaderParts,
   signal: AbortSignal,
@@ -116,7 +116,7 @@ function createLeader(
   const { clock } = runtime;
   const { epoch } = term;
 
-  // Writing records and deciding what they should be.
+  // The writer, and the controller that reconciles services.
   const events = new EventLog({ state, runtime, epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
   const shared = { state, writer, runtime, logger, signal };
@@ -137,7 +137,7 @@ function createLeader(
       sessions.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
   });
 
-  // Where connections go.
+  // The traffic tables.
   const isSuspect = (nodeId: string): boolean => nodeHealth.isSuspect(nodeId);
   const floodLimit = options.floodLimit ?? DEFAULT_FLOOD_LIMIT;
   const entries = createTrafficEntries({ state, isSuspect, floodLimit });
@@ -165,7 +165,7 @@ function createLeader(
     autoscaler,
     trafficCollector,
   });
-  // A session of a node that is down may linger; requests must not wait for it.
+  // The session of a dead host can stay open for minutes, so requests to down nodes fail at once.
   const sessionOf = (nodeId: string): Session | undefined =>
     state.nodes.get(nodeId)?.state === NodeState.READY ? sessions.get(nodeId) : undefined;
   const logs = new LogRelay({ runtime, sessionOf });
@@ -204,24 +204,24 @@ function createLeader(
   };
 
   const loops: Loop[] = [
-    (over) => writer.run(over),
-    (over) => controller.run(over),
-    (over) => autoscaler.run(over),
-    (over) => lag.run(over),
+    (loopSignal) => writer.run(loopSignal),
+    (loopSignal) => controller.run(loopSignal),
+    (loopSignal) => autoscaler.run(loopSignal),
+    (loopSignal) => lag.run(loopSignal),
     () => sync.run(writer),
-    (over) => removeUnusedNetworks(shared, over),
+    (loopSignal) => removeUnusedNetworks(shared, loopSignal),
   ];
   if (moveEtcdLeader !== undefined) {
-    loops.push((over) => keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, over));
+    loops.push((loopSignal) => keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, loopSignal));
   }
   if (autoRebalanceMs !== undefined) {
-    loops.push((over) => autoRebalance({ ...shared, afterMs: autoRebalanceMs }, over));
+    loops.push((loopSignal) => autoRebalance({ ...shared, afterMs: autoRebalanceMs }, loopSignal));
   }
   const dispatcherService = dispatcherHandlers({ dispatcher, execs, stats, logs });
   return { leader: { control, dispatcher: dispatcherService, metrics }, loops };
 }
 
-/** Returns the runtime of one term: its wall-clock time never goes back behind a record. */
+/** Returns the runtime of one term. Its wall clock never returns a time before the latest record. */
 function termRuntime(runtime: Runtime, state: ClusterState): Runtime {
   return {
     clock: runtime.clock,

@@ -17,7 +17,7 @@ export type TcpProbeResult =
 /** Connects to "host:port". Never rejects; the result is `timeout` when the signal aborts. */
 export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
-/** A bad network loses one packet in twenty, and the kernel repeats a lost SYN only after a second. */
+/** Interval of connection attempts. The kernel retransmits a lost SYN only after a second. */
 const REPEAT_MS = 50;
 
 /** Opens a new connection every 50 ms until one of them is accepted or refused. */
@@ -41,10 +41,10 @@ export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
       const closed = new Promise<void>((done) => void socket.once("close", () => done()));
       socket.once("connect", () => finish({ kind: "open", closed, close: () => socket.destroy() }, socket));
       socket.on("error", (error) => {
-        // "Host unreachable" and the like come from our own kernel or a router and prove nothing.
+        // Errors such as "host unreachable" come from this kernel or a router and do not show the leader's state.
         if ("code" in error && error.code === "ECONNREFUSED") finish({ kind: "refused" });
       });
-      // Unread data would keep the end of the connection from being noticed.
+      // The end of the connection is only reported after all data has been read.
       socket.resume();
     };
     // setImmediate: after a busy event loop, an answer that has arrived is read before the timeout counts.

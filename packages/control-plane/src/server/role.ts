@@ -69,19 +69,19 @@ export class Role {
 
   setLeader(leader: Leader | undefined): void {
     this.#leader = leader;
-    this.#changed();
+    this.#notifyListeners();
   }
 
   setLeaderAddress(address: string | undefined): void {
     this.#leaderAddress = address;
     this.#isLeaderSuspect = false;
-    this.#changed();
+    this.#notifyListeners();
   }
 
-  /** A suspect leader gets no calls. */
+  /** Sets whether the leader seems dead. A suspect leader gets no calls. */
   setLeaderSuspect(isSuspect: boolean): void {
     this.#isLeaderSuspect = isSuspect;
-    this.#changed();
+    this.#notifyListeners();
   }
 
   /** Waits for a route. @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason when it aborts */
@@ -112,19 +112,19 @@ export class Role {
     });
   }
 
-  /** Calls `run` once when calls are no longer routed to `address`. The returned function cancels that. */
+  /** Calls `run` once when calls are no longer routed to `address`. The returned function removes the listener. */
   onRouteLost(address: string, run: () => void): () => void {
-    const check = (): void => {
+    const listener = (): void => {
       const { route } = this;
       if (route?.kind === "remote" && route.address === address) return;
-      this.#listeners.delete(check);
+      this.#listeners.delete(listener);
       run();
     };
-    this.#listeners.add(check);
-    return () => void this.#listeners.delete(check);
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
-  #changed(): void {
+  #notifyListeners(): void {
     for (const listener of [...this.#listeners]) listener();
   }
 }

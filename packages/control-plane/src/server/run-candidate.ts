@@ -7,7 +7,7 @@ import { type LeaderOptions, runTerm } from "./leader.js";
 import type { LeaderContact } from "./leader-contact.js";
 import { parseServerAddress } from "./server-registry.js";
 
-/** Pause after a term that failed, so that the failure is not repeated at the speed of elections. */
+/** Pause after a failed term, so that a persistent failure does not cause one election after the other. */
 const FAILED_TERM_PAUSE_MS = 1_000;
 
 export interface CandidateOptions extends LeaderOptions {
@@ -26,10 +26,10 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     key: LEADER_KEY,
     value,
     ttlSeconds: LEADER_LEASE_MS / 1_000,
-    // Only one process can listen on an address: a leader with this server's value is an earlier run of it.
+    // Only one process can listen on an address, so a leader with this server's value is an earlier run of this server.
     ...(contact && {
-      untilDead: (...[leader, over]: Parameters<LeaderContact["untilDead"]>) =>
-        leader.value === value ? Promise.resolve() : contact.untilDead(leader, over),
+      untilDead: (...[leader, waitSignal]: Parameters<LeaderContact["untilDead"]>) =>
+        leader.value === value ? Promise.resolve() : contact.untilDead(leader, waitSignal),
     }),
     onEvent: logElectionEvents(logger),
   };

@@ -9,7 +9,7 @@ import { isServerKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store } from "../store/store.js";
 
-/** A dead server stays in the list this long; an agent that tries it loses one refused connection. */
+/** A dead server stays registered for this long. An agent that tries it loses one refused connection. */
 const TTL_SECONDS = 10;
 
 const RETRY_MS = 1_000;
@@ -49,6 +49,7 @@ export class ServerRegistry {
     return this.addresses().filter((address) => address !== this.#ownAddress && address !== leaderAddress);
   }
 
+  /** Keeps this server registered and watches the others until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#register(signal), this.#watch(signal)]);
   }

@@ -26,15 +26,15 @@ import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
-/** An etcd that starts at the same time gets this long to answer; then the start fails. */
+/** How long the start waits for etcd, which may start at the same time. */
 const ETCD_START_TIMEOUT_MS = 10_000;
 const ETCD_START_RETRY_MS = 250;
 
-/** After this server resigned: time to elect the next leader, and then to finish calls with it. */
+/** After this server has resigned: time to elect the next leader, and then to finish calls with that leader. */
 const NEXT_LEADER_TIMEOUT_MS = 500;
 const FORWARD_MS = 200;
 
-/** Time for responses in flight when the server stops. */
+/** Grace period for responses in flight when the server stops. */
 const CLOSE_GRACE_MS = 500;
 
 export interface ServerOptions extends LeaderSettings {
@@ -47,11 +47,11 @@ export interface ServerOptions extends LeaderSettings {
   readonly http: string;
   /** "host:port" where other servers and agents reach this one; the listen address when undefined. */
   readonly advertise: string | undefined;
-  /** The network; a simulation brings its own. */
+  /** Network access; replaced in simulations. */
   readonly platform?: ServerPlatform;
 }
 
-/** Everything of a server that touches the network, except the store. */
+/** The network access of a server, except for the store. */
 export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
@@ -93,8 +93,8 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       clock,
       logger,
       probeTcp: platform.probeTcp,
-      havePeersLostLeader: (leader, over) =>
-        havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, over),
+      havePeersLostLeader: (leader, probeSignal) =>
+        havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, probeSignal),
       onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
     });
   const router = routeControlService({ role, clock, transport });
@@ -141,7 +141,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const watching = new AbortController();
   const leaderWatch = trackLeader({ store, role, clock }, watching.signal);
 
-  /** In this order: resign, let calls in flight finish with the next leader, close the listeners. */
+  /** Waits for the resignation, lets calls in flight finish with the next leader, and closes the listeners. */
   const stop = async (): Promise<void> => {
     await candidate;
     const isAlone = registry.addresses().length === 1;

@@ -11,7 +11,7 @@ import {
   type Tables,
 } from "./record-kinds.js";
 
-/** One record written or deleted. The state of the cluster changes in no other way, in memory and in the store. */
+/** Writes or deletes one record. All changes of the cluster's state, in memory and in the store, have this form. */
 export type Change = Put | Deletion;
 
 /** For example `{ kind: "put-task", task }`. */
@@ -24,7 +24,7 @@ export type Deletion = {
   [Name in RecordName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
 }[RecordName];
 
-/** A kind of record whose types are erased: a put is its content, a deletion is its id. */
+/** A kind of record with its types erased. A put serves as the content, and a deletion as the id. */
 type AnyKind = RecordKind<Put, Deletion>;
 
 interface Operation {
@@ -74,7 +74,7 @@ function keyOf(
   return buildKey(kind.collection, segments);
 }
 
-/** Returns the deletion of the record with this key; undefined for a key that is not a record's. */
+/** Returns the deletion of the record with this key. Undefined when the key does not belong to a record. */
 export function deletionOfKey(key: string): Deletion | undefined {
   const parsed = parseKey(key);
   const found = parsed && BY_COLLECTION.get(parsed.collection);
@@ -91,7 +91,7 @@ export function deletionOfKey(key: string): Deletion | undefined {
   return id as unknown as Deletion;
 }
 
-/** Returns the value that a change puts into the store; undefined for a deletion. */
+/** Returns the value that a change writes to the store. Undefined for a deletion. */
 export function encodeValue(change: Change): string | undefined {
   const { kind, isPut } = operationOf(change);
   return isPut ? JSON.stringify(kind.encode(change as Put)) : undefined;
@@ -99,12 +99,12 @@ export function encodeValue(change: Change): string | undefined {
 
 export type Decoded =
   | { readonly kind: "put"; readonly put: Put }
-  /** Not a record: the leader, a server, the schema, or a key of a newer release. */
+  /** The key is not a record's: it belongs to the leader, a server, the schema, or a newer release. */
   | { readonly kind: "other" }
-  /** A record that this release cannot read. It is logged and left alone. */
+  /** This release cannot read the record. The leader logs it and does not change it. */
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Decodes a store entry into the change that wrote it. Never throws: users and other releases can write to etcd, too. */
+/** Decodes a store entry into the change that wrote it. Never throws, since users and other releases write to etcd, too. */
 export function decodeEntry({ key, value }: Entry): Decoded {
   const deletion = deletionOfKey(key);
   if (deletion === undefined) return { kind: "other" };
@@ -124,8 +124,8 @@ function parseJsonObject(value: string): JsonObject {
 }
 
 /**
- * Applies a change to the tables and reports it to `delta`. Returns the change that undoes it; undefined when the record
- * to delete did not exist.
+ * Applies a change to the tables and adds it to `delta`. Returns the change that undoes it. Undefined when the deleted
+ * record did not exist.
  */
 export function writeChange(tables: Tables, change: Change, delta?: DeltaBuilder): Change | undefined {
   const { name, kind, isPut } = operationOf(change);

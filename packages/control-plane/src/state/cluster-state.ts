@@ -14,7 +14,7 @@ export interface Committed {
   readonly revision: bigint;
 }
 
-/** Tentative changes, see `ClusterState.draft`. */
+/** Writes tentative changes, see `ClusterState.draft`. */
 export interface Draft {
   write(changes: Iterable<Change>): void;
 }
@@ -33,12 +33,12 @@ export class ClusterState implements Tables {
   readonly revisions = new KeyRevisions();
   readonly #changed = new Emitter<Delta>();
 
-  /** Returns the id of the service with that name. */
+  /** Returns the id of the service with this name. */
   serviceIdOf(name: string): string | undefined {
     return this.serviceNames.get(name);
   }
 
-  /** Applies committed changes. Ignores a change that is older than what is known of its record. */
+  /** Applies committed changes. Ignores a change that is older than the last known change of its record. */
   apply(committed: Iterable<Committed>): void {
     const delta = new DeltaBuilder();
     for (const { change, revision } of committed) {
@@ -52,8 +52,8 @@ export class ClusterState implements Tables {
   }
 
   /**
-   * Lets `decide` make tentative changes, which later decisions of the same draft see. Undoes all of them before it
-   * returns. `decide` is synchronous, so no other code ever sees them.
+   * Lets `decide` make tentative changes and undoes all of them before it returns. Later decisions of the same draft see
+   * the changes. No other code sees them, since `decide` is synchronous.
    */
   draft<T>(decide: (draft: Draft) => T): T {
     const undo: Change[] = [];

@@ -1,6 +1,6 @@
 import type { Node, Task } from "@berth/proto";
 
-/** A record before and after a change; undefined where it did not exist. */
+/** A record before and after a change. Each is undefined when the record did not exist then. */
 export interface RecordDiff<T> {
   readonly before: T | undefined;
   readonly after: T | undefined;
@@ -18,7 +18,7 @@ export interface Delta {
   readonly ranges: ReadonlySet<string>;
 }
 
-/** Collects changes. Several changes of one record are joined: the first `before` and the last `after` remain. */
+/** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
 export class DeltaBuilder implements Delta {
   readonly services = new Set<string>();
   readonly tasks = new Map<string, RecordDiff<Task>>();
@@ -32,17 +32,17 @@ export class DeltaBuilder implements Delta {
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {
-    join(this.tasks, taskId, diff);
+    merge(this.tasks, taskId, diff);
     const serviceId = diff.after?.serviceId ?? diff.before?.serviceId;
     if (serviceId !== undefined) this.services.add(serviceId);
   }
 
   addNode(nodeId: string, diff: RecordDiff<Node>): void {
-    join(this.nodes, nodeId, diff);
+    merge(this.nodes, nodeId, diff);
   }
 }
 
-function join<T>(diffs: Map<string, RecordDiff<T>>, id: string, diff: RecordDiff<T>): void {
+function merge<T>(diffs: Map<string, RecordDiff<T>>, id: string, diff: RecordDiff<T>): void {
   const earlier = diffs.get(id);
   diffs.set(id, earlier === undefined ? diff : { before: earlier.before, after: diff.after });
 }

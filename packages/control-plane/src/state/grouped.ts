@@ -1,4 +1,4 @@
-/** A map of maps: items by group and id. Empty groups are removed. */
+/** A map of items by group and id. Removes groups that become empty. */
 export class GroupedMap<T> {
   readonly #groups = new Map<string, Map<string, T>>();
 
@@ -31,7 +31,7 @@ export class GroupedMap<T> {
 
 const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
 
-/** Records with two ids, for example a network's and a node's, indexed by each of them. */
+/** A table of records with two ids, such as a network's and a node's. Indexed by both. */
 export class PairTable<T> {
   readonly #firstOf: (record: T) => string;
   readonly #secondOf: (record: T) => string;

@@ -1,7 +1,7 @@
-/** The last known revision of each key. Transactions compare it, and late watch events are recognized by it. */
+/** Tracks the last known revision of each key. Transactions compare it, and it identifies late watch events. */
 export class KeyRevisions {
   readonly #written = new Map<string, bigint>();
-  /** Deleted keys, until all events from before their deletion have arrived. */
+  /** The revision of each deletion, kept until all events from before it have arrived. */
   readonly #deleted = new Map<string, bigint>();
 
   /** Returns the revision of a key's last write; undefined when the key does not exist. */
@@ -25,17 +25,17 @@ export class KeyRevisions {
     this.#deleted.set(key, revision);
   }
 
-  /** Forgets the deletions up to `revision`: all events up to it have arrived. */
+  /** Forgets the deletions up to `revision`. Called when all events up to it have arrived. */
   forgetDeletions(revision: bigint): void {
     // The map is in the order of the deletions, so the first newer one ends the loop.
-    for (const [key, deletedAt] of this.#deleted) {
-      if (deletedAt > revision) return;
+    for (const [key, deletionRevision] of this.#deleted) {
+      if (deletionRevision > revision) return;
       this.#deleted.delete(key);
     }
   }
 
   /** Yields the existing keys whose last write is not newer than `revision`. */
   *keysUpTo(revision: bigint): IterableIterator<string> {
-    for (const [key, writtenAt] of this.#written) if (writtenAt <= revision) yield key;
+    for (const [key, writeRevision] of this.#written) if (writeRevision <= revision) yield key;
   }
 }

@@ -3,19 +3,19 @@ import type { ClusterState } from "./cluster-state.js";
 /** Returns the latest time in any record, in ms since the epoch; 0 without records. */
 export function latestRecordedMs({ services, tasks, nodes }: ClusterState): number {
   let latestMs = 0;
-  const note = (atMs = 0): void => {
-    if (atMs > latestMs) latestMs = atMs;
+  const include = (timeMs = 0): void => {
+    latestMs = Math.max(latestMs, timeMs);
   };
   for (const { createdAtMs, status } of tasks.values()) {
-    note(createdAtMs);
-    note(status?.sinceMs);
+    include(createdAtMs);
+    include(status?.sinceMs);
   }
-  for (const { stateSinceMs } of nodes.values()) note(stateSinceMs);
+  for (const { stateSinceMs } of nodes.values()) include(stateSinceMs);
   for (const { updatedAtMs, rollout, job, cron } of services.values()) {
-    note(updatedAtMs);
-    note(rollout?.progressedAtMs);
-    note(job?.startedAtMs);
-    note(cron?.handledUntilMs);
+    include(updatedAtMs);
+    include(rollout?.progressedAtMs);
+    include(job?.startedAtMs);
+    include(cron?.handledUntilMs);
   }
   return latestMs;
 }

@@ -19,7 +19,7 @@ export class NetworkTable implements NetworkRanges {
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new GroupedMap<Network>();
   readonly #removing = new Map<string, Network>();
-  /** Number of ranges that fit into a network. Cached, because placement asks for every candidate. */
+  /** Number of ranges that fit into each network. Cached, because placement reads it for every candidate. */
   readonly #rangeCounts = new Map<string, number>();
   readonly #subnets = new Map<string, Subnet>();
 
@@ -58,7 +58,7 @@ export class NetworkTable implements NetworkRanges {
     return this.#byStack.get(stack);
   }
 
-  /** Returns the networks that are deleted as soon as no service uses them. */
+  /** Returns the networks that are marked for removal. */
   removing(): ReadonlyMap<string, Network> {
     return this.#removing;
   }

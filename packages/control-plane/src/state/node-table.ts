@@ -4,7 +4,7 @@ import { acceptsTasks } from "../core/scheduler/filters.js";
 import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/resource-request.js";
 import { SpreadIndexes } from "../core/scheduler/spread-index.js";
 
-const NOTHING: ResourceRequest = {
+const NO_RESOURCES: ResourceRequest = {
   nanoCpus: 0,
   memoryBytes: 0,
   pids: 0,
@@ -13,11 +13,11 @@ const NOTHING: ResourceRequest = {
   networks: new Map(),
 };
 
-/** All nodes with the resources that their tasks occupy, updated with each task. */
+/** All nodes, with the resources that their tasks occupy. Placement reads it as the cluster snapshot. */
 export class NodeTable implements ClusterSnapshot {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
-  /** The resources of each task, kept until it is released: its spec may be deleted before. */
+  /** The resources of each task. Kept until the task is released, since its spec may be deleted earlier. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
   readonly #snapshots = new Map<string, NodeSnapshot>();
   /** The nodes in the order of their load. Live, like `nodes`. */
@@ -61,22 +61,22 @@ export class NodeTable implements ClusterSnapshot {
     const snapshot = new LiveNodeSnapshot(node, this.#usageOf(node.id));
     this.#snapshots.set(node.id, snapshot);
     this.orders.put(snapshot);
-    this.#judge(node.id);
+    this.#updateClosed(node.id);
   }
 
   delete(nodeId: string): void {
     this.#records.delete(nodeId);
     this.#snapshots.delete(nodeId);
     this.orders.delete(nodeId);
-    this.#forgetUnused(nodeId);
-    this.#judge(nodeId);
+    this.#deleteIfUnused(nodeId);
+    this.#updateClosed(nodeId);
   }
 
-  /** Adds a task's resources to its node, in place of those that the task occupied before. */
+  /** Adds a task's resources to its node and replaces those that the task occupied before. */
   occupy(task: Task, spec: ServiceSpec | undefined): void {
     this.release(task.id);
     if (!occupiesNode(task)) return;
-    const request = spec === undefined ? NOTHING : knownRequestOf(spec);
+    const request = spec === undefined ? NO_RESOURCES : knownRequestOf(spec);
     this.#holdings.set(task.id, { nodeId: task.nodeId, request });
     this.#usageOf(task.nodeId).add(request, 1);
     this.orders.touch(task.nodeId);
@@ -91,17 +91,17 @@ export class NodeTable implements ClusterSnapshot {
     usage.add(holding.request, -1);
     this.orders.touch(holding.nodeId);
     this.#countNetworks(holding.request, -1);
-    this.#forgetUnused(holding.nodeId);
+    this.#deleteIfUnused(holding.nodeId);
   }
 
-  #forgetUnused(nodeId: string): void {
+  #deleteIfUnused(nodeId: string): void {
     if (this.#records.has(nodeId) || this.#usages.get(nodeId)?.taskCount !== 0) return;
     this.#usages.delete(nodeId);
     this.#closed.delete(nodeId);
   }
 
-  /** A node without a record counts as closed while there are tasks on it. */
-  #judge(nodeId: string): void {
+  /** Updates whether the node is closed. A node without a record is closed while it has tasks. */
+  #updateClosed(nodeId: string): void {
     const snapshot = this.#snapshots.get(nodeId);
     if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) this.#closed.add(nodeId);
     else this.#closed.delete(nodeId);
@@ -120,7 +120,7 @@ export class NodeTable implements ClusterSnapshot {
     if (usage === undefined) {
       usage = new Usage();
       this.#usages.set(nodeId, usage);
-      this.#judge(nodeId);
+      this.#updateClosed(nodeId);
     }
     return usage;
   }
@@ -191,7 +191,7 @@ class LiveNodeSnapshot implements NodeSnapshot {
 
 const requests = new WeakMap<ServiceSpec, ResourceRequest>();
 
-/** Specs are immutable, so the request of their tasks is computed once. */
+/** Returns the resource request of a spec. Cached, since specs are immutable. */
 function knownRequestOf(spec: ServiceSpec): ResourceRequest {
   let request = requests.get(spec);
   if (request === undefined) {

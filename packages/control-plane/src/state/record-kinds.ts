@@ -18,8 +18,9 @@ export interface Tables {
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
- * Everything that is specific to one kind of record. `Content` is a record as a change carries it; `Id` identifies it
- * and is its key in the store.
+ * Defines one kind of record: its key, its encoding, and its table.
+ *
+ * `Content` is the payload of a change that writes the record. `Id` identifies the record and determines its key.
  */
 export interface RecordKind<Content extends object, Id extends object> {
   /** First segment of the key. */
@@ -38,14 +39,14 @@ export interface RecordKind<Content extends object, Id extends object> {
   readonly addToDelta: (delta: DeltaBuilder, id: Id, diff: RecordDiff<Content>) => void;
 }
 
-/** Names the type parameters of an entry. */
+/** Defines a kind of record. Only there for type inference. */
 function defineKind<Content extends object, Id extends object>(
   entry: RecordKind<Content, Id>,
 ): RecordKind<Content, Id> {
   return entry;
 }
 
-/** The registry: a new kind of record is one entry here and a table. */
+/** All kinds of records. A new kind needs an entry here and a table. */
 export const RECORD_KINDS = {
   service: defineKind<{ readonly service: Service }, { readonly serviceId: string }>({
     collection: "services",
@@ -64,7 +65,7 @@ export const RECORD_KINDS = {
     addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
   }),
 
-  /** Which service has a name. Its key guarantees that names are unique. */
+  /** Assigns a name to a service. The key makes sure that names are unique. */
   name: defineKind<{ readonly name: string; readonly serviceId: string }, { readonly name: string }>({
     collection: "names",
     keyFields: ["name"],

@@ -4,7 +4,8 @@ import type { TaskIndex } from "../core/model/task-index.js";
 import type { ClusterState } from "./cluster-state.js";
 
 /**
- * Returns a service with everything that a decision about it reads; undefined when its record is gone or unreadable.
+ * Returns the snapshot on which a service is decided. Undefined when the service's record is gone or unreadable.
+ *
  * The snapshot is live: do not keep it across an await or a change of the state.
  */
 export function serviceSnapshot(state: ClusterState, serviceId: string): ServiceSnapshot | undefined {
@@ -20,7 +21,7 @@ export function currentSpec(state: ClusterState, service: Service): ServiceSpec 
   return state.services.specOf(service.id, service.version) ?? service.spec;
 }
 
-/** Lists the tasks on first use. Most decisions about a large service read only the index (see `partitionStable`). */
+/** A snapshot that lists the tasks on first use. Most decisions about a large service read only the index. */
 class LiveServiceSnapshot implements ServiceSnapshot {
   readonly service: Service;
   readonly spec: ServiceSpec;

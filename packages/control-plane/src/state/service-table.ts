@@ -57,7 +57,7 @@ export class ServiceTable {
     return this.#autoscaled.has(serviceId);
   }
 
-  /** Returns the services that depend on the service with this name, which need not exist. */
+  /** Returns the services that depend on the service with this name, whether or not that service exists. */
   dependentsOf(name: string): ReadonlyMap<string, Service> {
     return this.#byDependency.get(name);
   }
@@ -77,7 +77,7 @@ export class ServiceTable {
     return this.#specs.get(serviceId) ?? new Map();
   }
 
-  /** Returns the stored versions, also of removed services, whose specs have this static address in the network. */
+  /** Returns the stored versions with this static address in the network, including those of removed services. */
   withFixedAddress(network: string, address: string): Iterable<ServiceVersion> {
     return this.#byFixedAddress.get(addressKey(network, address)).values();
   }
@@ -140,7 +140,7 @@ function addressKeys(spec: ServiceSpec): readonly string[] {
   );
 }
 
-/** The published ports of all services. Conflicts within one service are found when its spec is validated. */
+/** Indexes the published ports of services. Spec validation finds conflicts within one service. */
 export class PortClaims {
   readonly #claims = new GroupedMap<readonly PortClaim[]>();
 
@@ -157,7 +157,7 @@ export class PortClaims {
     for (const port of spec.ports) this.#claims.delete(portKey(port), serviceId);
   }
 
-  /** Returns the claims on a protocol and port number, whatever their address and mode. */
+  /** Returns the claims on a protocol and port number, for all addresses and modes. */
   claimsOn(protocol: PortSpec_Protocol, published: number): readonly PortClaim[] {
     return [...this.#claims.get(claimKey(protocol, published)).values()].flat();
   }

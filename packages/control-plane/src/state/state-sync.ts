@@ -8,8 +8,8 @@ import { decodeEntry, deletionOfKey } from "./change.js";
 import type { ClusterState, Committed } from "./cluster-state.js";
 
 /**
- * Entries decoded without a pause: about 20 ms of work, so that leases are renewed while a large snapshot is loaded.
- * Smaller batches would only delay the end of the load, before which no call is served.
+ * Number of entries that are decoded without a pause. A batch takes about 20 ms, so leases are renewed during a long load.
+ * Smaller batches would delay the end of the load, and the leader serves no calls before that.
  */
 const BATCH_ENTRIES = 4_000;
 
@@ -21,8 +21,8 @@ export interface StateSyncOptions {
 }
 
 /**
- * Loads all records into the state and then watches the store for changes by others: an edit by hand, or a restored
- * backup. Events of this leader's own writes are recognized by their revision and skipped.
+ * Loads all records into the state when a term starts, and then watches the store for changes by other writers, such as
+ * `etcdctl` or a restored backup. Skips the events of this leader's own writes, which it recognizes by their revision.
  */
 export class StateSync {
   readonly #options: StateSyncOptions;
@@ -36,7 +36,7 @@ export class StateSync {
     this.#messages = listAndWatch({ store, clock, span: { prefix: ROOT } }, signal);
   }
 
-  /** Loads all records at one revision, however long that takes. Returns false if the signal aborts first. */
+  /** Loads all records at one revision and retries until etcd answers. Returns false if the signal aborts first. */
   async load(): Promise<boolean> {
     for (;;) {
       const next = await this.#messages.next();
@@ -49,7 +49,7 @@ export class StateSync {
   /** Applies further changes until the signal aborts. Call `load` first. */
   async run(writer: { untilIdle(): Promise<void> }): Promise<void> {
     for await (const message of this.#messages) {
-      // The events may be of a write whose result has not arrived yet.
+      // The events may belong to a write of this leader whose result has not arrived yet.
       await writer.untilIdle();
       if (this.#signal.aborted) return;
       await this.#apply(message);
@@ -90,8 +90,9 @@ export interface Snapshot {
 }
 
 /**
- * Replaces the state with the entries of a snapshot, but keeps changes that were committed after it. `pause` lets other
- * work run between batches; listeners of a state in use are called after each batch.
+ * Replaces the state with the entries of a snapshot, but keeps changes that were committed after it.
+ *
+ * `pause` lets other work run between batches. Listeners of the state are called after each batch.
  */
 export async function applySnapshot(
   state: ClusterState,
@@ -103,14 +104,14 @@ export async function applySnapshot(
   for (let start = 0; start < snapshot.entries.length; start += BATCH_ENTRIES) {
     const decoded = decodeNewer(state, snapshot.entries.slice(start, start + BATCH_ENTRIES));
     state.apply(decoded.committed);
-    for (const each of decoded.unreadable) unreadable.push(each);
+    for (const record of decoded.unreadable) unreadable.push(record);
     await pause();
   }
   state.revisions.forgetDeletions(snapshot.revision);
   return unreadable;
 }
 
-/** Returns the deletions of known records that are missing from the snapshot. */
+/** Returns deletions for the known records that are missing from the snapshot. */
 function findDeleted(snapshot: Snapshot, state: ClusterState): readonly Committed[] {
   const present = new Set<string>();
   for (const { key } of snapshot.entries) present.add(key);
@@ -122,7 +123,7 @@ function findDeleted(snapshot: Snapshot, state: ClusterState): readonly Committe
   return deleted;
 }
 
-/** Applies watch events. Events of changes that are already known are skipped. */
+/** Applies watch events. Skips changes that the state already contains. */
 export function applyEvents(
   state: ClusterState,
   message: { readonly events: readonly WatchEvent[]; readonly revision: bigint },
@@ -145,7 +146,7 @@ export function applyEvents(
   return unreadable;
 }
 
-/** Applies single keys as they were read at `revision`. Undefined means that the key does not exist. */
+/** Applies keys that were read at `revision`. The entry is undefined when the key does not exist. */
 export function applyEntries(
   state: ClusterState,
   read: ReadonlyMap<string, Entry | undefined>,
@@ -163,7 +164,7 @@ export function applyEntries(
   return unreadable;
 }
 
-/** Decodes the entries that are newer than what the state knows. */
+/** Decodes the entries that are newer than the state. */
 function decodeNewer(
   state: ClusterState,
   entries: readonly Entry[],

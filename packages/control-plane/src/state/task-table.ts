@@ -36,7 +36,7 @@ export class TaskTable {
     return this.#byNode.get(nodeId);
   }
 
-  /** Returns the ids of all services that have tasks, also of removed ones. */
+  /** Returns the ids of all services that have tasks, including removed services. */
   serviceIds(): IterableIterator<string> {
     return this.#byService.keys();
   }

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 import type { Op, TxnRequest } from "./store.js";
 
-/** etcd's default `--max-txn-ops` is 128, for comparisons and operations separately; callers may add guards. */
+/** etcd's default `--max-txn-ops` is 128, for comparisons and for operations. Leaves room for added comparisons. */
 export const MAX_TXN_OPS = 100;
 
 /** etcd's default `--max-request-bytes` is 1.5 MiB for the encoded request. */

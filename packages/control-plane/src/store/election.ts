@@ -54,7 +54,7 @@ export interface CampaignOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly key: string;
-  /** Value of the key during the term: tells the other servers how to reach this one. */
+  /** Value of the key during the term, from which other servers learn this server's address. */
   readonly value: string;
   /** How long the key outlives a dead leader. etcd grants at least 2 s. */
   readonly ttlSeconds: number;
@@ -96,7 +96,7 @@ export async function* campaign(options: CampaignOptions, signal: AbortSignal): 
   }
 }
 
-/** Yields the current leader (undefined: none) and each change, until `signal` aborts. Yields nothing during outages. */
+/** Yields the current leader and each change until `signal` aborts. Yields undefined when there is no leader. */
 export async function* watchLeader(
   options: { readonly store: Store; readonly key: string; readonly clock: Clock },
   signal: AbortSignal,
@@ -139,7 +139,7 @@ async function untilKeyIsFree(options: CampaignOptions, holder: Entry, signal: A
   }
 }
 
-/** Checks the leader again before each attempt: a server that was cut off for a while must not act on an old verdict. */
+/** Deletes the key of a dead leader. Checks the leader before each attempt, since an earlier verdict may be out of date. */
 async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
   const { untilDead, clock } = options;
   while (untilDead !== undefined && !signal.aborted) {
@@ -150,8 +150,8 @@ async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: A
 }
 
 /**
- * Deletes the key of exactly this leader, never that of a successor, so an attempt with an unknown outcome can be
- * repeated. etcd drops a request that arrives while its own leader is dead; nothing answers it.
+ * Deletes the key of this leader, never the key of a successor, so an attempt with an unknown outcome can be repeated.
+ * etcd does not answer a request that arrives while etcd's own leader is dead.
  * @returns whether etcd answered
  */
 async function deposeOnce(

@@ -5,7 +5,7 @@ import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;
 
-/** Three renewals fit into one time to live: one may be lost and one may be slow. */
+/** Number of renewals in one time to live. One may be lost, and another one may be slow. */
 const RENEWALS_PER_TTL = 3;
 
 /** The lease counts as lost this fraction of its time to live before it expires, for clock drift and late timers. */
@@ -77,7 +77,7 @@ class RenewedLease implements HeldLease {
   async release(): Promise<void> {
     this.#end("released");
     try {
-      // Not interrupted by the end of the term: the store's own deadline limits the call.
+      // The end of the term does not abort this call. The store's timeout limits it.
       await this.#leases.revoke(this.leaseId, new AbortController().signal);
     } catch (error) {
       if (!isBerthError(error)) throw error;
@@ -129,7 +129,7 @@ class RenewedLease implements HeldLease {
           this.#end("expired");
           break;
         case "renewed":
-          // After its deadline the lease was not held for a while; it must not become valid again.
+          // The lease was not held after its deadline, so it must not become valid again.
           if (this.isHeld()) this.#sentAtMs = sentAtMs;
           else this.#end("renewed too late");
           break;
@@ -138,7 +138,7 @@ class RenewedLease implements HeldLease {
       }
       return true;
     } catch {
-      // Retried until the deadline.
+      // `renewUntilLost` retries until the deadline.
       return false;
     }
   }

@@ -4,7 +4,7 @@ import { type Clock, sleep } from "../runtime/clock.js";
 import { readAll } from "./read.js";
 import type { Entry, Span, Store, WatchEvent } from "./store.js";
 
-/** etcd before 3.4.31 can lose watch events around a compaction (etcd#17529). A new listing corrects that. */
+/** Interval of full listings. etcd before 3.4.31 can lose watch events around a compaction (etcd#17529). */
 const DEFAULT_RELIST_MS = 5 * 60_000;
 
 /** One key is cheap to read, and a candidate must not miss that the leader key was deleted. */
@@ -14,7 +14,7 @@ const RELIST_KEY_MS = 5_000;
 const RETRY_MS = 250;
 
 export type ListWatchMessage =
-  /** All entries of the span. The first message, and repeated whenever events may have been missed. */
+  /** All entries of the span. Sent first, and again whenever events may have been missed. */
   | { readonly kind: "snapshot"; readonly entries: readonly Entry[]; readonly revision: bigint }
   /** All events up to `revision` since the last message. */
   | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly revision: bigint }
@@ -25,7 +25,7 @@ export interface ListWatchOptions {
   readonly store: Store;
   readonly span: Span;
   readonly clock: Clock;
-  /** Interval of listings without a reason. */
+  /** Interval of periodic listings. */
   readonly relistMs?: number;
 }
 
@@ -89,7 +89,7 @@ export interface WatchKeyOptions {
   readonly clock: Clock;
 }
 
-/** Yields the entry of a key (undefined: it does not exist) and each change, through outages, until `signal` aborts. */
+/** Yields the entry of a key and each change, through outages, until `signal` aborts. Undefined when the key is absent. */
 export async function* watchKey(
   { store, key, clock }: WatchKeyOptions,
   signal: AbortSignal,

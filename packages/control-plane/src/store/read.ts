@@ -7,7 +7,7 @@ export interface Listing {
   readonly revision: bigint;
 }
 
-/** A compaction can overtake a long read. Three in a row mean that the read takes longer than etcd keeps revisions. */
+/** A compaction can interrupt a long read. After three in a row, the read takes longer than etcd keeps revisions. */
 const MAX_ATTEMPTS = 3;
 
 /**

@@ -9,7 +9,7 @@ import { specsInUse } from "../../core/orchestrator/rollback.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Versions that are kept before the current one, for rollbacks and for inspection. */
+/** Number of earlier versions that are kept for rollbacks and inspection. */
 const KEPT_VERSIONS = 10;
 
 export interface Accepted {
@@ -19,7 +19,7 @@ export interface Accepted {
 
 /**
  * Returns the changes that give a service a new spec. The revision and the name are written first, and the service
- * record last: if the leader changes between two transactions, repeating the request completes what is missing.
+ * record last. If the leader changes between two transactions, a repeated request writes the missing records.
  */
 export function acceptSpec(
   state: ClusterState,

@@ -21,7 +21,7 @@ export interface StackDeployment {
   readonly networks?: readonly NetworkSpec[];
   /** Address ranges from which new networks get their subnets. */
   readonly pool?: NetworkPool;
-  /** Whether services and networks of the stack that are not named are removed. */
+  /** Whether to remove services and networks of the stack that are not in the request. */
   readonly prune: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface DeployContext {
   readonly random?: () => number;
 }
 
-/** A spec and the id of the service, new or existing, that it is for. */
+/** A spec and the id of its service, which may be new. */
 export interface ServiceTarget {
   readonly id: string;
   readonly spec: ServiceSpec;
@@ -104,7 +104,7 @@ function networkChanges(
   };
 }
 
-/** Keeps the counter of forced updates, which a Compose file does not contain: resetting it would replace all tasks. */
+/** Keeps the counter of forced updates. A Compose file does not contain it, and a reset would replace all tasks. */
 function withForceUpdate(spec: ServiceSpec, previous: ServiceSpec | undefined): ServiceSpec {
   const forceUpdate = previous?.task?.forceUpdate ?? 0;
   if (spec.task === undefined || spec.task.forceUpdate >= forceUpdate) return spec;

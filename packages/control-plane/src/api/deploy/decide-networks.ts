@@ -60,7 +60,7 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
   return { changes: outcomes.flatMap(changeFor), outcomes, violations, byName };
 }
 
-/** Returns the networks that are removed with a stack: those that only services of the stack have joined. */
+/** Returns the networks that are removed together with a stack: no service of another stack uses them. */
 export function networksRemovedWith(stack: string, state: ClusterState): readonly Network[] {
   return [...state.networks.ofStack(stack).values()].filter(({ spec }) => {
     const users = [...state.services.ofNetwork(spec?.name ?? "").values()];

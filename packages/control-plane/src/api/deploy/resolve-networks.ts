@@ -24,7 +24,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-/** Hosts that a message names; the others are counted. */
+/** Limit of hosts that a message names. It only counts the others. */
 const MAX_NAMED_HOSTS = 3;
 
 export interface AttachmentContext {
@@ -132,7 +132,7 @@ function otherServicesIn(
   );
 }
 
-/** Says which task of another service, of any version, still has the address; undefined when none has. */
+/** Returns a message when a task of another service, of any version, still has the address. */
 function currentHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
   const task = findAddressHolder(chosen, state);
   if (task === undefined) return undefined;
@@ -142,7 +142,7 @@ function currentHolder(chosen: ChosenAddress, state: ClusterState): string | und
     : `task ${serviceName}.${slot}, which is being replaced, still has this address: try again in a moment`;
 }
 
-/** Says why a service cannot have a static address; undefined when it can. */
+/** Returns why a service cannot have a static address. Undefined when the address is valid. */
 function addressProblem(
   text: string,
   network: Network,

@@ -9,13 +9,13 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 
-/** Events that are kept: a few megabytes. In a healthy cluster, they cover days. */
+/** Number of events that are kept. They take a few megabytes and cover days in a healthy cluster. */
 const CAPACITY = 10_000;
 
-/** Events that are reconstructed from the time before this leader's term. */
+/** Limit of events that are reconstructed from the time before this leader's term. */
 const MAX_RECONSTRUCTED = 2_000;
 
-/** Past events are reconstructed when the takeover, which has to be fast, is over, or when they are first read. */
+/** Past events are reconstructed after this delay, since the takeover must be fast, or when they are first read. */
 const RECONSTRUCT_AFTER_MS = 5_000;
 
 export interface EventLogOptions {
@@ -91,7 +91,7 @@ export class EventLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Records that a node became suspect or ceased to be. No record holds suspicions, so no change reports them. */
+  /** Records that a node became suspect or is trusted again. Node records do not contain suspicions. */
   recordSuspicion(nodeId: string, isSuspect: boolean): void {
     const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
@@ -107,13 +107,13 @@ export class EventLog {
     const timeMs = this.#options.runtime.wallClockMs();
     const before = this.#last;
     for (const step of nodes.values()) for (const event of nodeEvents(step, timeMs)) this.#add(event);
-    for (const serviceId of services) this.#serviceChanged(serviceId, timeMs);
+    for (const serviceId of services) this.#addServiceEvents(serviceId, timeMs);
     const context = { timeMs, nodeOf: this.#nodeOf };
     for (const step of tasks.values()) for (const event of taskEvents(step, context)) this.#add(event);
     if (this.#last > before) this.#notify();
   }
 
-  #serviceChanged(serviceId: string, timeMs: number): void {
+  #addServiceEvents(serviceId: string, timeMs: number): void {
     const before = this.#services.get(serviceId);
     const after = this.#options.state.services.get(serviceId);
     if (before === after) return;

@@ -65,11 +65,11 @@ function eventResponse(value: ClusterEvent): StreamEventsResponse {
   return { message: { $case: "event", value } };
 }
 
-/** Returns warnings for names that do not exist now. They are no errors: past events may contain them. */
+/** Returns warnings for names that do not exist now. They are not errors, since past events may contain them. */
 function unknownNames({ service, node }: StreamEventsRequest, state: ClusterState): readonly string[] {
   const isService = state.services.get(service) !== undefined || state.services.byName(service) !== undefined;
   const isNode = [...state.nodes.values()].some(
-    (one) => node === one.id || node === one.description?.hostname,
+    ({ id, description }) => node === id || node === description?.hostname,
   );
   return [
     ...(service === "" || isService ? [] : [`no such service: ${JSON.stringify(service)}`]),

@@ -8,7 +8,7 @@ import { LiveLogs } from "./live-logs.js";
 import type { LogReader } from "./log-reader.js";
 import type { MergedLine } from "./past-logs.js";
 
-/** Pause before a lost log is tried again. A restarting agent is away for a second or two. */
+/** Delay before a lost log is opened again. An agent restarts within a second or two. */
 const RETRY_MS = 1_000;
 
 export interface FollowOptions {
@@ -18,7 +18,7 @@ export interface FollowOptions {
   readonly context: ApiContext;
 }
 
-/** Follows the logs of the tasks, of later tasks of the service, and of lost tasks once their node is back. */
+/** Follows the logs of the tasks and of later tasks of the service. Reopens a lost log when its node is back. */
 export async function* followLogs(options: FollowOptions): AsyncGenerator<MergedLine> {
   const follower = new LogFollower(options);
   const stopWatching = onAbort(options.reader.signal, () => follower.end());
@@ -34,7 +34,7 @@ class LogFollower {
   readonly #options: FollowOptions;
   readonly #logs: LiveLogs;
   readonly #knownTaskIds: Set<string>;
-  /** Tasks whose node cannot be reached. They may go on writing there. */
+  /** Tasks whose node cannot be reached. They may still run and write lines. */
   readonly #lostTasks = new Map<string, Task>();
   readonly #unsubscribe: () => void;
   #cancelRetry: (() => void) | undefined;

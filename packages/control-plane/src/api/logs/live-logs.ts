@@ -2,12 +2,12 @@ import type { Clock } from "../../runtime/clock.js";
 import { compareTimes, type LogSource, type MergedLine } from "./past-logs.js";
 
 /**
- * Lines that arrive within this time of each other are put in order. Longer than agents batch lines and than a local
- * network takes, and too short for a person to notice.
+ * Lines that arrive within this time of each other are sorted. The window is longer than the delay of agents and a local
+ * network, and too short for a person to notice.
  */
 const WINDOW_MS = 100;
 
-/** Lines in one window. When a task writes more, all sources wait until the reader has taken them. */
+/** Limit of lines in one window. When it is full, all sources wait for the reader. */
 const MAX_WINDOW_LINES = 20_000;
 
 type Line = Extract<MergedLine, { readonly kind: "line" }>;
@@ -45,7 +45,7 @@ export class LiveLogs {
     });
   }
 
-  /** Has to be called when `isComplete` may have changed. */
+  /** Evaluates `isComplete` again. Must be called when its result may have changed. */
   recheck(): void {
     this.#wakeReader();
   }
@@ -62,7 +62,7 @@ export class LiveLogs {
       yield* this.#takeOrdered();
       if (this.#hasLines) await this.#windowElapsed();
       else if (this.#openSources === 0 && this.#isComplete()) return;
-      else await this.#changed();
+      else await this.#untilWoken();
     }
   }
 
@@ -84,7 +84,7 @@ export class LiveLogs {
     }
   }
 
-  /** Takes the lines up to the newest one that has waited for a whole window: later arrivals are newer than those. */
+  /** Takes the lines up to the newest line that has waited for a whole window. Later lines are newer. */
   #takeOrdered(): readonly Line[] {
     const byTime = (a: Line, b: Line): number => compareTimes(a.entry.timeNs, b.entry.timeNs);
     const newest = this.#earlierLines.at(-1);
@@ -113,7 +113,7 @@ export class LiveLogs {
     });
   }
 
-  async #changed(): Promise<void> {
+  async #untilWoken(): Promise<void> {
     if (this.#isEnded) return;
     await new Promise<void>((resolve) => {
       this.#wakeReader = resolve;

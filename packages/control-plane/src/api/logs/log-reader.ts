@@ -5,7 +5,7 @@ import { compareTimes, type LogSource } from "./past-logs.js";
 
 const NS_PER_MS = 1_000_000n;
 
-/** An agent that sends nothing of a past log for this long hangs; the other logs do not wait for it. */
+/** Timeout for the next batch of a past log, so that a hanging agent does not delay the other logs. */
 const PAST_TIMEOUT_MS = 10_000;
 
 type Range = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
@@ -16,7 +16,7 @@ export interface LogReaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens the logs of one request, and remembers how far each has been read. */
+/** Opens the logs of one request and records how far each log has been read. */
 export class LogReader {
   readonly #options: LogReaderOptions;
   /** Time of the last line that was read, by task id. */
@@ -30,27 +30,27 @@ export class LogReader {
     return this.#options.signal;
   }
 
-  /** Opens the part of a task's log that has been written and that the request covers. */
+  /** Opens the past lines of a task's log that the request covers. */
   openPast(task: Task): LogSource {
     const log = this.#open(task, { ...this.#options.request, follow: false });
-    return { task, log: { take: async () => this.#remember(task, await this.#withTimeout(log.take())) } };
+    return { task, log: { take: async () => this.#recordRead(task, await this.#withTimeout(log.take())) } };
   }
 
-  /** Follows a task's log after the last line that was read; a log that was not read yet, as the request says. */
+  /** Follows a task's log from the last line that was read, or from the start that the request sets. */
   follow(task: Task): LogSource {
     const { tail, sinceMs, untilMs } = this.#options.request;
     const after = this.#lastTimeNs.get(task.id);
     const from =
       after === undefined ? { tail, sinceMs } : { tail: -1, sinceMs: Number(BigInt(after) / NS_PER_MS) };
     const log = this.#open(task, { ...from, untilMs, follow: true });
-    return { task, log: { take: async () => this.#remember(task, await log.take(), after) } };
+    return { task, log: { take: async () => this.#recordRead(task, await log.take(), after) } };
   }
 
   /** Follows the whole log of a task that was created after the request. */
   followNew(task: Task): LogSource {
     const { sinceMs, untilMs } = this.#options.request;
     const log = this.#open(task, { tail: -1, sinceMs, untilMs, follow: true });
-    return { task, log: { take: async () => this.#remember(task, await log.take()) } };
+    return { task, log: { take: async () => this.#recordRead(task, await log.take()) } };
   }
 
   #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: Range): TaskLog {
@@ -58,8 +58,8 @@ export class LogReader {
     return context.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
   }
 
-  /** Drops entries up to `after`, which were read before: agents can only start at a whole millisecond. */
-  #remember(
+  /** Records the last read line. Drops entries up to `after`, since agents can only start at a whole millisecond. */
+  #recordRead(
     { id }: Task,
     entries: readonly LogEntry[] | undefined,
     after?: string,

@@ -11,13 +11,13 @@ export interface LogSource {
   readonly log: Pick<TaskLog, "take">;
 }
 
-/** The next entry of one source, within the batch that was taken last. */
+/** The next entry of one source, as a position in its current batch. */
 interface Head extends LogSource {
   readonly entries: readonly LogEntry[];
   readonly index: number;
 }
 
-/** Merges logs that end by the time of their lines. A log that cannot be read yields one `lost`. */
+/** Merges past logs in the order of their lines' times. A log that cannot be read yields one `lost`. */
 export async function* mergePastLogs(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
   const heads: Head[] = [];
   for (const first of await Promise.all(sources.map(nextHead))) {

@@ -13,12 +13,12 @@ import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReader } from "./log-reader.js";
 import { type MergedLine, mergePastLogs, reasonOf } from "./past-logs.js";
 
-/** Logs in one request. Each is a stream of its own from its agent. */
+/** Limit of logs in one request. Each log takes a separate stream from its agent. */
 const MAX_TASKS = 200;
 
 /**
- * Streams the logs of a service's tasks, or of one task, by time. Past lines are in strict order; followed lines are in
- * order within a short window. A log that cannot be read yields a warning, one for each node, and the others continue.
+ * Streams the logs of a service's tasks, or of one task, by time. Past lines are in strict order. Followed lines are in
+ * order within a short window. Yields one warning for each node whose logs cannot be read, and continues with the others.
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function* streamLogs(
@@ -47,8 +47,8 @@ async function* mergedLines({
   request,
   ...options
 }: FollowOptions & { readonly request: StreamLogsRequest }): AsyncGenerator<MergedLine> {
-  const isPastWanted = !request.follow || request.tail !== 0;
-  if (isPastWanted) yield* mergePastLogs(options.tasks.map((task) => options.reader.openPast(task)));
+  const includesPast = !request.follow || request.tail !== 0;
+  if (includesPast) yield* mergePastLogs(options.tasks.map((task) => options.reader.openPast(task)));
   if (request.follow) yield* followLogs(options);
 }
 

@@ -20,7 +20,7 @@ import type { ClusterState, Draft } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { StepRecorder } from "./planned-steps.js";
 
-/** Tasks that a forecast may visit. That takes a few hundred milliseconds, during which the leader does nothing else. */
+/** Limit of visited tasks. A forecast blocks the leader for at most a few hundred milliseconds. */
 const MAX_VISITED_TASKS = 20_000;
 
 /** The planned steps of one service. */
@@ -33,7 +33,7 @@ export interface Forecast {
 
 export interface ForecastContext {
   readonly state: ClusterState;
-  /** The draft of `state`; what is written to it is rolled back afterwards. */
+  /** The draft of `state`. Its changes are undone after the forecast. */
   readonly draft: Draft;
   readonly now: number;
   readonly newId: () => string;
@@ -70,7 +70,7 @@ export function forecast(
   );
 }
 
-/** Runs rounds until nothing changes. Returns true when it stopped at the limit instead. */
+/** Runs rounds until nothing changes. Returns true when it stopped at the limit. */
 function runRounds(services: readonly ServiceForecast[], context: ForecastContext): boolean {
   const { state } = context;
   let { now } = context;
@@ -78,7 +78,7 @@ function runRounds(services: readonly ServiceForecast[], context: ForecastContex
   for (let visited = 0; visited < MAX_VISITED_TASKS; ) {
     for (const { serviceId } of services) visited += 1 + state.tasks.ofService(serviceId).size;
     const hasChanged = runRound(services, { ...context, now });
-    // A service that does not change after a pause either is not waiting for time to pass.
+    // When nothing changes after a pause, no service is waiting for time to pass.
     const nextMs = hasChanged ? now : hasWaited ? undefined : nextBatchMs(services, state);
     if (nextMs === undefined) return false;
     hasWaited = !hasChanged;
@@ -124,7 +124,7 @@ function countOutdatedTasks(serviceId: string, state: ClusterState): number {
   return [...state.tasks.ofService(serviceId).values()].filter(isOutdated).length;
 }
 
-/** Returns when the pause between two batches ends. An update that waits for a free node is not waited for. */
+/** Returns when the pause between two batches ends. Ignores updates that wait for a free node. */
 function nextBatchMs(services: readonly ServiceForecast[], state: ClusterState): number | undefined {
   const due = services.flatMap(({ serviceId, plan }) => {
     const rollout = state.services.get(serviceId)?.rollout;

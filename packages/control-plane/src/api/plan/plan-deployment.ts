@@ -22,7 +22,7 @@ export interface PlannedDeployment extends PlanParts {
   readonly warnings: readonly string[];
 }
 
-/** The fields that are shown of a new service, of which every field is a change. */
+/** Fields that are shown for a new service. Showing every field would be too long. */
 const SHOWN_FIELDS_OF_NEW = [
   "task.container.image",
   "replicated.replicas",
@@ -31,7 +31,7 @@ const SHOWN_FIELDS_OF_NEW = [
 const NO_CHANGES: Forecast = { steps: [], problems: [], omittedSteps: 0 };
 
 /**
- * Returns what a deployment would do, task by task, without writing anything.
+ * Plans a deployment task by task, for a dry run. Writes nothing.
  * @throws BerthError the errors of the deployment itself
  */
 export function planDeployment(
@@ -41,7 +41,7 @@ export function planDeployment(
 ): PlannedDeployment {
   return state.draft((draft) => {
     const before = new Map(
-      [...state.services.ofStack(deployment.stack).values()].map((one) => [one.id, one]),
+      [...state.services.ofStack(deployment.stack).values()].map((service) => [service.id, service]),
     );
     const newId = idSource();
     const { changes, result } = decideDeployment(deployment, state, { now, newId });
@@ -65,7 +65,7 @@ export function planDeployment(
   });
 }
 
-/** Removes the id of a network that does not exist yet: it will get another one. */
+/** Removes the id of a network that does not exist yet, since the deployment will create another id. */
 function withoutPlannedId(outcome: NetworkOutcome): NetworkOutcome {
   return outcome.kind === NetworkOutcome_Kind.CREATED ? { ...outcome, networkId: "" } : outcome;
 }

@@ -4,7 +4,7 @@ import { canonicalText } from "../../core/model/canonical.js";
 
 const PLAN_HASH_LENGTH = 12;
 
-/** Enough to tell which services differ. Equality of two plans is decided by the longer hash of the whole plan. */
+/** Shows which services differ. The longer hash of the whole plan decides whether two plans are equal. */
 const SERVICE_HASH_LENGTH = 4;
 
 /** Beyond this many services, the revision would be too long to copy and consists of the plan's hash only. */
@@ -24,8 +24,8 @@ export interface PlanParts {
 }
 
 /**
- * Returns the revision of a plan: equal for plans that do the same to the same versions. The nodes that were picked are
- * not part of it, since they change whenever any task in the cluster starts or ends.
+ * Returns the revision of a plan. Plans with the same steps for the same versions have the same revision. It does not
+ * cover the chosen nodes, since they can change whenever a task in the cluster starts or ends.
  */
 export function planRevision({ parts, networks }: PlanParts): string {
   const texts = sorted(parts).map(partText);

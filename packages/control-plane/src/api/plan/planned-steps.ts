@@ -2,7 +2,7 @@ import { assertNever, PlannedStep_Kind as Kind, type PlannedStep, type Task } fr
 import type { Action } from "../../core/model/plan.js";
 import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 
-/** What happens to one slot in a plan. */
+/** The planned change of one slot. */
 interface SlotChange {
   readonly slot: number;
   /** The task that was in the slot when the plan began. */
@@ -13,8 +13,8 @@ interface SlotChange {
 }
 
 /**
- * Records the actions of one service and turns them into steps by slot. A task that stops and the one that replaces it
- * are one step, in whichever order they come.
+ * Records the actions of one service and converts them into steps by slot. A stopped task and its replacement are one
+ * step, in either order.
  */
 export class StepRecorder {
   readonly #initialTasks = new Map<string, Task>();
@@ -56,7 +56,7 @@ export class StepRecorder {
       case "update-service":
       case "roll-back-service":
       case "remove-service":
-        return; // No step that a user would recognize.
+        return; // These actions are not visible to users.
       default:
         assertNever(action);
     }
@@ -73,9 +73,9 @@ export class StepRecorder {
     const key = this.#keyOfTask.get(recorded.id) ?? keyOf(task);
     this.#keyOfTask.set(recorded.id, key);
     const change = this.#changeOf(key, task);
-    const gotNode = change.newTask !== undefined && isUnplaced(change.newTask) && !isUnplaced(task);
+    const isNewlyPlaced = change.newTask !== undefined && isUnplaced(change.newTask) && !isUnplaced(task);
     change.newTask = task;
-    if (gotNode && change.oldTask === undefined) change.round = this.#currentRound();
+    if (isNewlyPlaced && change.oldTask === undefined) change.round = this.#currentRound();
   }
 
   #stop(task: Task, reason: string): void {
@@ -119,7 +119,7 @@ function stepOf(change: SlotChange, hostnameOf: (nodeId: string) => string): rea
   ];
 }
 
-/** Identifies a slot. The slot of a global service's task is its node; before it has one, the task is its own slot. */
+/** Returns the key of a task's slot. For a global service, that is the node, or the task while it has no node. */
 function keyOf({ slot, nodeId, id }: Task): string {
   if (slot !== 0) return String(slot);
   return nodeId === "" ? `new/${id}` : `node/${nodeId}`;

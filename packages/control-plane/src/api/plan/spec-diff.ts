@@ -1,7 +1,7 @@
 import { type FieldChange, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../../core/model/canonical.js";
 
-/** Changes beyond these are only counted. */
+/** Limit of listed changes. Further changes are only counted. */
 const MAX_CHANGES = 100;
 const MAX_TEXT_LENGTH = 200;
 
@@ -43,7 +43,7 @@ function collect(value: unknown, path: string, leaves: Map<string, string>): voi
   }
 }
 
-/** Splits a list item into a key and the rest. With a key, an inserted item does not shift all later ones. */
+/** Splits a list item into a key and the rest. With keys, an inserted item does not shift all later items. */
 function keyedItem(item: unknown, index: number): { readonly key: string; readonly rest: unknown } {
   if (typeof item === "string") {
     const equals = item.indexOf("=");

@@ -29,14 +29,15 @@ export interface AssignmentSource extends NetworkSource {
 }
 
 /**
- * Builds the assignments of one agent: a complete set first, then increments. Between two messages it only keeps the
- * keys of what has changed, so an agent that reads slowly costs no memory.
+ * Builds the assignments of one agent: a complete set first, then increments.
+ *
+ * Between two messages, the feed keeps only the keys of changed records, so a slow agent costs no memory.
  */
 export class AssignmentFeed {
   readonly #nodeId: string;
   readonly #source: AssignmentSource;
   readonly #sentTasks = new Map<string, AssignedTask>();
-  /** Number of sent tasks that name a spec. The agent drops a spec with its last task, and so does the feed. */
+  /** Number of sent tasks by spec. Both the agent and the feed drop a spec together with its last task. */
   readonly #specUses = new Map<string, number>();
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
@@ -77,8 +78,8 @@ export class AssignmentFeed {
   }
 
   /**
-   * Returns the complete set the first time, and the changes since the last call after that; undefined when nothing
-   * changed and no acknowledgement is requested.
+   * Returns the complete set on the first call, and the changes since the last call afterwards. Undefined when nothing
+   * has changed and no acknowledgement is requested.
    */
   next(ackRequested = false): Assignments | undefined {
     return this.#sequence === 0 ? this.#complete(ackRequested) : this.#increment(ackRequested);
@@ -110,7 +111,7 @@ export class AssignmentFeed {
       if (task !== undefined && this.#isAssigned(task)) this.#addTask(task, tasks, specs);
       else removed.push(taskId);
     }
-    // Removals come last, in the agent's order: a spec whose last task is removed while another is added is kept.
+    // Removals come last, as in the agent: a spec is kept when one of its tasks is removed and another is added.
     for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);
     this.#staleTasks.clear();
     const ingress: IngressEntry[] = [];
@@ -158,11 +159,11 @@ export class AssignmentFeed {
     this.#specUses.set(key, uses + 1);
     if (uses > 0) return;
     const { serviceId, specVersion: version } = task;
-    // Without a readable spec, the agent starts nothing of it but leaves its running containers alone.
+    // Without a readable spec, the agent starts no container for the task and keeps a running one.
     specs.push({ serviceId, version, task: spec?.task, ports: spec?.ports ?? [] });
   }
 
-  /** Drops a task; false when it was never sent. */
+  /** Removes a task. Returns false when it was never sent. */
   #removeTask(taskId: string): boolean {
     const sent = this.#sentTasks.get(taskId);
     if (sent === undefined) return false;

@@ -11,7 +11,7 @@ export interface AssignmentSourceOptions {
   readonly hasStaticFdb: (networkId: string) => boolean;
 }
 
-/** Returns the records that the assignments of one node are built from. */
+/** Returns the source of one node's assignments: its tasks, networks, and the traffic tables. */
 export function assignmentSource(
   nodeId: string,
   { state, tables, isStopHeld, hasStaticFdb }: AssignmentSourceOptions,
@@ -37,8 +37,10 @@ function dnsKeysIn(networkId: string, state: ClusterState): readonly string[] {
 }
 
 /**
- * Returns a network as one of its nodes is part of it; undefined for a node without a range of it. A node that has
- * become unable to join still gets the network: running tasks stay in it, and the agent reports why new ones fail.
+ * Returns a network with the range of one node. Undefined when the node has no range in the network.
+ *
+ * A node that can no longer join still gets the network: its running tasks stay attached, and the agent reports why new
+ * tasks fail.
  */
 export function assignedNetwork(
   state: ClusterState,
@@ -47,16 +49,16 @@ export function assignedNetwork(
   hasStaticFdb: (networkId: string) => boolean,
 ): AssignedNetwork | undefined {
   const network = state.networks.get(networkId);
-  const own = state.networks.ranges.get(networkId, nodeId);
-  if (network?.spec === undefined || own === undefined) return undefined;
+  const nodeRange = state.networks.ranges.get(networkId, nodeId);
+  if (network?.spec === undefined || nodeRange === undefined) return undefined;
   const { id, spec, subnet, vni, mtu } = network;
   return {
     id,
     spec,
     subnet,
     vni,
-    range: own.range,
-    gateway: own.gateway,
+    range: nodeRange.range,
+    gateway: nodeRange.gateway,
     peers: peersOf(state, networkId, nodeId),
     staticFdb: hasStaticFdb(networkId),
     mtu,
@@ -64,9 +66,10 @@ export function assignedNetwork(
 }
 
 /**
- * Returns the other nodes of a network. Down nodes are included: their containers may still run, and answer again
- * when the node returns. Of several nodes with one address, only the newest counts: the host was reinstalled, and its
- * former node is gone. For the same reason, a node with this node's own address is no peer.
+ * Returns the other nodes of a network, including down nodes: their containers may still run and become reachable again.
+ *
+ * When several nodes have the same address, the host was reinstalled, and only the newest node is returned. For the same
+ * reason, a node with this node's own address is left out.
  */
 function peersOf(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const ownAddress = state.nodes.get(nodeId)?.description?.address;

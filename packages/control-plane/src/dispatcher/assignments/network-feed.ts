@@ -1,10 +1,10 @@
 import type { AssignedNetwork, Assignments, DnsEntry, ServiceSpec } from "@berth/proto";
 import { networkIdOfDnsEntry } from "../../core/allocator/dns-entries.js";
 
-/** The current records of networks and of the DNS entries in them. */
+/** Reads the current records of networks and their DNS entries. */
 export interface NetworkSource {
   networkIdOf(name: string): string | undefined;
-  /** Returns the network as the agent's node is part of it; undefined when the node has no range of it. */
+  /** Returns the network with the node's own range. Undefined when the node has no range in the network. */
   network(networkId: string): AssignedNetwork | undefined;
   /** Returns the keys of all DNS entries that the network can have. */
   dnsKeys(networkId: string): Iterable<string>;
@@ -70,7 +70,7 @@ export class NetworkFeed {
     this.#networksOfTask.delete(taskId);
   }
 
-  /** Returns what has changed since the last call. */
+  /** Returns the changes since the last call. */
   takeChanges(): NetworkChanges {
     const changes: NetworkChanges = {
       networks: [],
@@ -78,7 +78,7 @@ export class NetworkFeed {
       dnsEntries: [],
       removedDnsKeys: [],
     };
-    // Networks come first: a network that is new to the agent makes all of its DNS entries stale.
+    // Networks come first: a new network makes all of its DNS entries stale.
     for (const id of this.#staleNetworks) this.#addNetwork(id, changes);
     this.#staleNetworks.clear();
     for (const key of this.#staleDnsKeys) this.#addDnsEntry(key, changes);

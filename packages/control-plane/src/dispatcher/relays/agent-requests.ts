@@ -4,7 +4,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import { GroupedMap } from "../../state/grouped.js";
 import type { AgentCommand, Session } from "../session.js";
 
-/** An agent opens its stream, and sends its first message, at once: before it asks Docker for anything. */
+/** Timeout for the agent's stream. The agent opens it and sends the first message before it calls Docker. */
 export const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface AgentRequestsOptions {
@@ -13,11 +13,11 @@ export interface AgentRequestsOptions {
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
-/** Where the agent's stream delivers the result of a request. */
+/** Receives the result of a request from the agent's stream. */
 export interface ResultSink {
-  /** Whether the result has arrived completely, or has failed. */
+  /** Whether the result is complete or has failed. */
   readonly isEnded: boolean;
-  /** Whether the agent has to be sent a stop when the caller leaves. */
+  /** Whether the leader must stop the request on the agent when the caller leaves. */
   readonly needsStop: boolean;
   /** Ends the result, with an error when it is incomplete. */
   end(error?: BerthError): void;
@@ -30,8 +30,9 @@ export interface RequestCommands {
 }
 
 /**
- * Requests that the leader sends over an agent's session and that the agent answers with a stream of its own. A request
- * fails when its node is not connected, does not answer in time, or goes down.
+ * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream.
+ *
+ * A request fails when the node is not connected, does not answer in time, or goes down.
  */
 export class AgentRequests<Sink extends ResultSink> {
   readonly #options: AgentRequestsOptions;
@@ -43,7 +44,7 @@ export class AgentRequests<Sink extends ResultSink> {
     this.#options = options;
   }
 
-  /** Starts a request on a node. Ends it when `signal` aborts. */
+  /** Starts a request on a node, and ends it when `signal` aborts. */
   open(nodeId: string, sink: Sink, commands: RequestCommands, signal: AbortSignal): void {
     const { runtime, sessionOf } = this.#options;
     const session = sessionOf(nodeId);
@@ -68,7 +69,7 @@ export class AgentRequests<Sink extends ResultSink> {
     });
   }
 
-  /** Returns where the agent's stream has to deliver. @throws BerthError BERTH_NOT_FOUND when the request is over */
+  /** Returns the sink for the agent's stream. @throws BerthError BERTH_NOT_FOUND when the request has ended */
   claim(requestId: string): Sink {
     const request = this.#unclaimed.get(requestId);
     if (request === undefined || request.sink.isEnded) {
@@ -79,7 +80,7 @@ export class AgentRequests<Sink extends ResultSink> {
     return request.sink;
   }
 
-  /** Fails all open requests to a node. The connection of a dead host can stay open for a while. */
+  /** Fails all open requests to a node that went down. The connection to a dead host can stay open for minutes. */
   onNodeDown(nodeId: string): void {
     for (const sink of this.#openByNode.get(nodeId).values()) sink.end(nodeUnreachable("its node is down"));
   }

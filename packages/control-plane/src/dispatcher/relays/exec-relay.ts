@@ -18,7 +18,7 @@ import {
   type ResultSink,
 } from "./agent-requests.js";
 
-/** Messages that wait for a slow reader, in each direction. At 64 KiB each, enough to keep the connection busy. */
+/** Queued messages in each direction. At 64 KiB each, 16 messages keep the connection busy. */
 const QUEUE_CAPACITY = 16;
 
 export interface ExecTarget {
@@ -27,10 +27,10 @@ export interface ExecTarget {
   readonly command: ExecCommand;
 }
 
-/** A command that runs in a task's container. */
+/** A command that runs in a task's container, with queues for its input and output. */
 export class RemoteExec implements ResultSink {
   readonly input = new BoundedQueue<ExecInput>(QUEUE_CAPACITY);
-  /** Ends after `exited`, and with an error when the command could not be run or its node was lost. */
+  /** Ends after the `exited` message, or with an error when the command could not run or its node was lost. */
   readonly output = new BoundedQueue<ExecOutput>(QUEUE_CAPACITY);
   #hasExited = false;
 
@@ -38,7 +38,7 @@ export class RemoteExec implements ResultSink {
     return this.output.isEnded;
   }
 
-  /** Also after an error: the command may still run. */
+  /** True until the command has exited. After an error, the command may still run. */
   get needsStop(): boolean {
     return !this.#hasExited;
   }
@@ -55,7 +55,7 @@ export class RemoteExec implements ResultSink {
   }
 }
 
-/** Runs commands on the nodes: passes input and output between a caller and the agent's PushExec stream. */
+/** Runs commands on the nodes. Relays input and output between a caller and the agent's PushExec stream. */
 export class ExecRelay {
   readonly #options: AgentRequestsOptions;
   readonly #requests: AgentRequests<RemoteExec>;
@@ -85,7 +85,7 @@ export class ExecRelay {
     return exec;
   }
 
-  /** Serves the agent's stream: takes the command's output and yields its input, until either side ends. */
+  /** Serves the agent's stream: receives the command's output and yields its input until either side ends. */
   async *push(
     requests: AsyncIterable<PushExecRequest>,
     { signal }: Pick<CallContext, "signal">,
@@ -121,7 +121,7 @@ async function receiveOutput(incoming: AsyncIterator<PushExecRequest>, exec: Rem
       if (exec.isEnded) break;
     }
   } catch {
-    // The stream broke; the caller gets an error below, since the command's exit code is missing.
+    // The stream broke. The caller gets the error below, since the exit code is not known.
   }
   exec.end(connectionLost());
 }

@@ -15,10 +15,10 @@ import {
   type ResultSink,
 } from "./agent-requests.js";
 
-/** Batches of one task's log that wait for a slow reader; after that, the agent waits. */
+/** Queued batches of one log. When the queue is full, the agent waits. */
 const QUEUE_CAPACITY = 16;
 
-/** One task's log, in order, in the batches that its agent sent. */
+/** The log of one task, in order and in the batches that the agent sent. */
 export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements ResultSink {
   constructor() {
     super(QUEUE_CAPACITY);
@@ -33,7 +33,7 @@ export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail"
   readonly nodeId: string;
 }
 
-/** Reads logs from the nodes: passes each agent's PushLogs stream to the caller that asked for it. */
+/** Reads logs from the nodes. Relays each agent's PushLogs stream to the caller that requested the log. */
 export class LogRelay {
   readonly #requests: AgentRequests<TaskLog>;
 
@@ -46,12 +46,12 @@ export class LogRelay {
     return this.#requests.isReachable(nodeId);
   }
 
-  /** Fails all logs of a node that went down. */
+  /** Ends all logs of a node that went down, with an error. */
   onNodeDown(nodeId: string): void {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Requests one task's log. It ends with an error when it cannot be read, and without one when `signal` aborts. */
+  /** Requests the log of one task. Ends with an error when it cannot be read, and without one when `signal` aborts. */
   open({ nodeId, ...request }: LogRequest, signal: AbortSignal): TaskLog {
     const log = new TaskLog();
     this.#requests.open(
@@ -66,7 +66,7 @@ export class LogRelay {
     return log;
   }
 
-  /** Serves the agent's stream: takes log entries until the log ends or its reader leaves. */
+  /** Serves the agent's stream: receives log entries until the log ends or its reader leaves. */
   async push(
     requests: AsyncIterable<PushLogsRequest>,
     { signal }: Pick<CallContext, "signal">,

@@ -9,13 +9,13 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
 
-/** How often a node measures. */
+/** Measuring interval of a node. */
 const INTERVAL_MS = 2_000;
 
-/** A node stops measuring when its stats were not read for this long. */
+/** A node stops measuring when its stats have not been read for this long. */
 const LEASE_MS = 3 * INTERVAL_MS;
 
-/** An older sample is not returned. */
+/** Samples older than this are not returned. */
 const MAX_AGE_MS = 3 * INTERVAL_MS;
 
 /** The latest measurement of one node. */
@@ -40,7 +40,7 @@ export interface StatsRelayOptions {
   readonly signal: AbortSignal;
 }
 
-/** Lets nodes measure their resource use while it is read. Each node measures once for all readers. */
+/** Makes nodes measure their resource use while it is being read. All readers share one measurement per node. */
 export class StatsRelay {
   readonly #options: StatsRelayOptions;
   readonly #measurements = new Map<string, Measurement>();
@@ -51,7 +51,7 @@ export class StatsRelay {
     onAbort(options.signal, () => this.#cancelSweep?.());
   }
 
-  /** Returns the node's latest sample, undefined while there is none, and keeps the node measuring. */
+  /** Keeps the node measuring, and returns its latest sample. Undefined while there is none. */
   requestLatest(nodeId: string): StatsSample | undefined {
     const { runtime, sessionOf } = this.#options;
     const nowMs = runtime.clock.nowMs();
@@ -65,11 +65,11 @@ export class StatsRelay {
 
   /**
    * Serves the agent's stream of samples.
-   * @throws BerthError BERTH_NOT_FOUND when the stats are not read any longer, which ends the stream
+   * @throws BerthError BERTH_NOT_FOUND when no caller reads the stats any more, which ends the stream
    */
   async push(requests: AsyncIterable<PushStatsRequest>): Promise<PushStatsResponse> {
     for await (const { requestId, node, tasks } of requests) {
-      const measurement = [...this.#measurements.values()].find((each) => each.requestId === requestId);
+      const measurement = [...this.#measurements.values()].find((active) => active.requestId === requestId);
       if (measurement === undefined) {
         throw new BerthError({ code: "BERTH_NOT_FOUND", message: `stats request ${requestId} is over` });
       }
@@ -88,7 +88,7 @@ export class StatsRelay {
     return measurement;
   }
 
-  /** Stops the measurements whose lease has run out. */
+  /** Stops the measurements whose lease has expired. */
   #sweep(): void {
     const { runtime, signal } = this.#options;
     const nowMs = runtime.clock.nowMs();

@@ -3,7 +3,7 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
 
-/** An agent only asks the ingress process on its own host, which takes milliseconds. */
+/** An agent gets its counters from the ingress process on its host within milliseconds. */
 const TIMEOUT_MS = 1_000;
 
 export interface TrafficCollectorOptions {
@@ -18,7 +18,7 @@ interface Collection {
   readonly finish: () => void;
 }
 
-/** Collects the traffic counters of the nodes when they are asked for. Nothing is kept between two calls. */
+/** Collects the traffic counters of the nodes on request. Keeps nothing between two calls. */
 export class TrafficCollector {
   readonly #options: TrafficCollectorOptions;
   readonly #collections = new Map<string, Collection>();
@@ -62,7 +62,7 @@ export class TrafficCollector {
     return reports;
   }
 
-  /** Takes the report of one node. */
+  /** Records the report of one node. Ignores late and unrequested reports. */
   receive(nodeId: string, report: TrafficReport): void {
     const collection = this.#collections.get(report.requestId);
     if (collection === undefined || !collection.missing.delete(nodeId)) return;

@@ -25,7 +25,7 @@ export interface AutoscalerOptions {
   readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Called when agents have to measure something else. */
+  /** Called when the agents have to measure other services or values. */
   readonly onUsageRequest: (watch: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
@@ -34,13 +34,13 @@ export interface AutoscalerOptions {
  * Scales the services with an autoscale policy by the usage that agents report.
  *
  * Agents measure nothing while no service has a policy. The history is kept in memory only: a new leader starts from the
- * present number of replicas.
+ * current number of replicas.
  */
 export class Autoscaler {
   readonly #options: AutoscalerOptions;
   readonly #samples: UsageSamples;
   readonly #history = new Map<string, readonly Recommendation[]>();
-  #watch: MeasureUsage;
+  #usageRequest: MeasureUsage;
 
   constructor(options: AutoscalerOptions) {
     const { state, runtime, signal } = options;
@@ -49,20 +49,20 @@ export class Autoscaler {
       taskOf: (taskId) => state.tasks.get(taskId),
       monotonicMs: () => runtime.clock.nowMs(),
     });
-    this.#watch = usageRequestOf(state);
+    this.#usageRequest = usageRequestOf(state);
     onAbort(
       signal,
       state.onChange((delta) => this.#onChange(delta)),
     );
   }
 
-  /** What agents have to measure. Undefined when nothing. */
+  /** The request that tells agents what to measure. Undefined when no service is autoscaled. */
   get usageRequest(): MeasureUsage | undefined {
-    return this.#watch.services.length === 0 ? undefined : this.#watch;
+    return this.#usageRequest.services.length === 0 ? undefined : this.#usageRequest;
   }
 
   recordUsage(nodeId: string, report: UsageReport): void {
-    if (this.#watch.services.length > 0) this.#samples.recordReport(nodeId, report);
+    if (this.#usageRequest.services.length > 0) this.#samples.recordReport(nodeId, report);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -71,7 +71,7 @@ export class Autoscaler {
       await sleep(runtime.clock, INTERVAL_MS, signal);
       for (const service of state.services.autoscaled()) {
         await this.#decide(service, signal).catch((error: unknown) => {
-          if (!signal.aborted) logger.warn({ err: error, service: service.id }, "scaling a service failed");
+          if (!signal.aborted) logger.warn({ err: error, service: service.id }, "failed to scale service");
         });
       }
       this.#samples.sweep();
@@ -112,13 +112,13 @@ export class Autoscaler {
 
   #onChange({ services }: Delta): void {
     const { state, onUsageRequest: onWatch } = this.#options;
-    const watched = new Set(this.#watch.services.map(({ serviceId }) => serviceId));
+    const watched = new Set(this.#usageRequest.services.map(({ serviceId }) => serviceId));
     const isConcerned = [...services].some((id) => watched.has(id) || state.services.isAutoscaled(id));
     if (!isConcerned) return;
     for (const id of services) if (!state.services.isAutoscaled(id)) this.#history.delete(id);
     const next = usageRequestOf(state);
-    if (JSON.stringify(next) === JSON.stringify(this.#watch)) return;
-    this.#watch = next;
+    if (JSON.stringify(next) === JSON.stringify(this.#usageRequest)) return;
+    this.#usageRequest = next;
     onWatch(next);
   }
 }

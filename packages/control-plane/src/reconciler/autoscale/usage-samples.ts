@@ -1,7 +1,7 @@
 import type { Task, UsageReport } from "@berth/proto";
 import type { Usage } from "../../core/orchestrator/autoscale.js";
 
-/** Averaging window. A single expensive request is no reason for another replica. */
+/** Averaging window. A single expensive request must not cause another replica. */
 const WINDOW_MS = 15_000;
 /** The usage of a task is ignored while it starts. */
 const STARTING_MS = 10_000;
@@ -48,7 +48,7 @@ export class UsageSamples {
   }
 
   /**
-   * Returns the present usage of the tasks of one service.
+   * Returns the current usage of the tasks of one service.
    *
    * `cpuShare` is the number of CPUs that count as 100 %. `wallClockMs` is in ms since the epoch.
    */

@@ -6,7 +6,7 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Writer } from "../writer.js";
 
-/** Delay after a change. The last tasks of a stack end shortly one after the other. */
+/** Delay of the check after a change, since the last tasks of a stack end shortly after each other. */
 const CHECK_DELAY_MS = 50;
 const RETRY_MS = 1_000;
 
@@ -35,7 +35,7 @@ export async function removeUnusedNetworks(
       (names) => names.forEach((network) => void logger.info({ network }, "network removed")),
       (error: unknown) => {
         if (signal.aborted) return;
-        logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "removing networks failed");
+        logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "failed to remove networks");
         scheduleCheck(RETRY_MS);
       },
     );

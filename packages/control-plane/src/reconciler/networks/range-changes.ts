@@ -16,7 +16,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 
 export interface RangeChanges {
   readonly changes: readonly Change[];
-  /** Why a task cannot run on its node, by task id: a required network has no range left for the node. */
+  /** Tasks that cannot run on their nodes, by id, with the reason: a required network has no range left. */
   readonly refused: ReadonlyMap<string, string>;
 }
 
@@ -66,14 +66,14 @@ class RangeAllocation implements RangeChanges {
     const { ranges } = this.#state.networks;
     const key = `${network.id}/${nodeId}`;
     if (ranges.get(network.id, nodeId) !== undefined || this.#planned.has(key)) return true;
-    const range = this.#pick(network, nodeId);
+    const range = this.#pickRange(network, nodeId);
     if (range === undefined) return false;
     this.#planned.set(key, range);
     this.changes.push({ kind: "put-range", range });
     return true;
   }
 
-  #pick(network: Network, nodeId: string): NetworkRange | undefined {
+  #pickRange(network: Network, nodeId: string): NetworkRange | undefined {
     const { services, networks } = this.#state;
     const subnet = parseSubnet(network.subnet);
     if (subnet === undefined) return undefined;

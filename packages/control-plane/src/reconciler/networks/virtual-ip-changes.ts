@@ -4,7 +4,7 @@ import { type AttachedNetwork, updateVirtualIps } from "../../core/allocator/vir
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Gives a service a virtual IP in each of its networks and releases those in networks that it has left. */
+/** Returns the changes that give a service a virtual IP in each of its networks and release the others. */
 export function virtualIpChanges(
   serviceId: string,
   spec: ServiceSpec,
@@ -19,7 +19,7 @@ export function virtualIpChanges(
   return [...expired.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
-/** Releases all virtual IPs of a removed service. */
+/** Returns the changes that release all virtual IPs of a removed service. */
 export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const held = [...state.networks.vips.ofSecond(serviceId).values()];
   const { put } = updateVirtualIps(serviceId, { attached: [], held, now });
@@ -30,7 +30,7 @@ function networkIds(spec: ServiceSpec, state: ClusterState): readonly string[] {
   return (spec.task?.networks ?? []).flatMap(({ network }) => state.networks.idOf(network) ?? []);
 }
 
-/** Avoids the allocation in the usual case: this is called with every plan for a service. */
+/** Returns whether the virtual IPs match the networks, which is the usual case when a service is reconciled. */
 function isUpToDate(ids: readonly string[], held: readonly VirtualIp[]): boolean {
   const inUse = held.filter(({ releasedAtMs }) => releasedAtMs === 0);
   return inUse.length === ids.length && inUse.every(({ networkId }) => ids.includes(networkId));

@@ -13,7 +13,7 @@ const MOVES_PER_WRITE = 50;
 /** Longest interval between two checks for returned nodes. Nodes return rarely, so there is no hurry. */
 const MAX_CHECK_INTERVAL_MS = 30_000;
 
-/** Returns the moves that would balance the cluster in its present state. */
+/** Returns the moves that would balance the cluster in its current state. */
 export function planMoves(
   state: ClusterState,
   options: { readonly maxMoves: number; readonly now: number },
@@ -28,8 +28,8 @@ export async function requestMoves(
   writer: Pick<Writer, "submit">,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let at = 0; at < moves.length; at += MOVES_PER_WRITE) {
-    const batch = moves.slice(at, at + MOVES_PER_WRITE);
+  for (let start = 0; start < moves.length; start += MOVES_PER_WRITE) {
+    const batch = moves.slice(start, start + MOVES_PER_WRITE);
     await writer.submit((state) => {
       const unchanged = batch.filter(({ task }) => state.tasks.get(task.id) === task);
       const changes = unchanged.map(({ task, to }) => {
@@ -65,7 +65,7 @@ export async function autoRebalance(options: AutoRebalanceOptions, signal: Abort
       handledMs = newestMs;
       if (moves.length > 0) logger.info({ moves: moves.length }, "moving tasks to a returned node");
     } catch (error) {
-      if (!signal.aborted) logger.warn({ err: error }, "rebalancing failed");
+      if (!signal.aborted) logger.warn({ err: error }, "failed to rebalance");
     }
   }
 }

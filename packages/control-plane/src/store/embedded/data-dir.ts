@@ -3,10 +3,10 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 
-/** The claim is beside etcd's data, so that removing the data removes the claim, too. */
+/** The claim file is next to etcd's data, so removing the data also removes the claim. */
 const CLAIM_FILE = "berth-server.json";
 
-/** Time for etcd to stop after SIGTERM; then it is killed. etcd is crash-safe. */
+/** How long etcd may take to stop after SIGTERM. Then it is killed, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 
@@ -25,8 +25,8 @@ interface Claim {
 }
 
 /**
- * The data directory of an embedded etcd, claimed by this process. The claim survives a crash: it tells the next server
- * about an orphaned etcd and the ports that it used.
+ * The data directory of an embedded etcd, claimed by this process. The claim survives a crash, so that the next server
+ * finds an orphaned etcd and its ports.
  */
 export class DataDir {
   readonly path: string;
@@ -101,7 +101,7 @@ function lockedBy(path: string, pid: number): BerthError {
 }
 
 /**
- * Stops the process if it is still the recorded one and an etcd on this directory.
+ * Stops the process if it is still the recorded process and uses this directory.
  * @throws BerthError BERTH_ETCD_DATA_LOCKED if it survives SIGKILL
  */
 async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
@@ -153,7 +153,7 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
-/** Returns undefined when no such process runs. A zombie does not run. */
+/** Returns the identity of a running process. Undefined when the process does not exist or is a zombie. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const stat = readProc(`${pid}/stat`);
   // The second field, the program's name in parentheses, may contain spaces and parentheses.
@@ -164,8 +164,8 @@ export function identityOf(pid: number): ProcessIdentity | undefined {
 }
 
 export function isRunning(identity: ProcessIdentity): boolean {
-  const now = identityOf(identity.pid);
-  return now?.startTicks === identity.startTicks && now.bootId === identity.bootId;
+  const current = identityOf(identity.pid);
+  return current?.startTicks === identity.startTicks && current.bootId === identity.bootId;
 }
 
 /** Returns the command line of a process; empty if it does not run. */

@@ -16,10 +16,10 @@ import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdProcess, requireEtcd } from "./etcd-process.js";
 import { choosePorts, requireFree } from "./free-ports.js";
 
-/** Enough to replay a long log from a slow disk. An etcd that waits for a file lock would wait forever. */
+/** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
 const START_TIMEOUT_MS = 30_000;
 
-/** A member answers only when a majority runs. After a power cut the hosts boot at different times. */
+/** A member answers only while a majority runs, and after a power cut the hosts boot at different times. */
 const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
 const LOG_WAITING_AFTER_MS = 3_000;
 
@@ -33,9 +33,9 @@ const STABLE_AFTER_MS = 10_000;
 export interface EmbeddedEtcdOptions {
   /** Created if missing. Holds the whole state of the cluster. */
   readonly dataDir: string;
-  /** Loopback by default: every client that reaches this address can read and write all data. */
+  /** Every client that reaches this address can read and write all data. @default loopback */
   readonly listenHost?: string;
-  /** By default those of the last run if they are free, or else two free ones. */
+  /** @default the ports of the last run if they are free, or else two free ports */
   readonly ports?: Ports;
   /** The cluster that this member belongs to, with fixed ports on the address `self`. Undefined for a single member. */
   readonly cluster?: EtcdCluster | undefined;
@@ -45,7 +45,7 @@ export interface EmbeddedEtcdOptions {
 }
 
 export interface EmbeddedEtcd {
-  /** The client URL of this member first, then those of the others. */
+  /** The client URLs of all members, starting with this one. */
   readonly endpoints: readonly [string, ...string[]];
   /** Resolves when etcd has stopped and is not restarted. */
   readonly exited: Promise<void>;
@@ -136,7 +136,7 @@ class Supervisor implements EmbeddedEtcd {
     } catch (cause) {
       logger.warn(
         { cause },
-        "recording the etcd process in the data directory failed; check for a full disk",
+        "failed to record the etcd process in the data directory; check for a full disk",
       );
     }
     return etcd;
@@ -188,12 +188,12 @@ class Supervisor implements EmbeddedEtcd {
     this.#resolveExited();
   }
 
-  /** A claim that remains does no harm: it is invalid once its owner has exited. */
+  /** Releases the data directory. After a failure, the claim becomes invalid when this process exits. */
   #release(): void {
     try {
       this.#options.dir.release();
     } catch (cause) {
-      this.#options.logger.warn({ cause }, "releasing the data directory failed");
+      this.#options.logger.warn({ cause }, "failed to release the data directory");
     }
   }
 

@@ -14,10 +14,10 @@ const MAX_LAST_LINES = 5;
 const HEALTH_POLL_MS = 25;
 const HEALTH_CALL_TIMEOUT_MS = 1_000;
 
-/** Time for etcd to stop after SIGTERM; then it is killed. etcd is crash-safe. */
+/** How long etcd may take to stop after SIGTERM. Then it is killed, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
 
-/** Enough to resume a watch after a short disconnection; after a longer one berth lists again. */
+/** Allows a watch to resume after a short disconnection. After a long one, berth lists all keys again. */
 const KEPT_REVISIONS = 1_000;
 
 /** Twice etcd's default. Enough for a million tasks of 1 kB with their history. */
@@ -66,8 +66,8 @@ export class EtcdProcess {
     const { program, host, ports, logger } = options;
     this.#endpoint = clientUrl(host, ports);
     const [command, ...args] = killedWithParent([program, ...etcdArguments(options)]);
-    // A clean environment, because etcd reads every ETCD_* variable as a flag. A session of its own, because Ctrl-C in a
-    // terminal must stop the server first: it needs etcd to resign.
+    // The environment is empty, because etcd reads every ETCD_* variable as a flag. The process is detached, because
+    // Ctrl-C in a terminal must stop the server first, which needs etcd to resign.
     this.#child = spawn(command, args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env.PATH },
@@ -170,7 +170,7 @@ function killedWithParent(command: readonly [string, ...string[]]): readonly [st
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
 }
 
-/** Warnings that etcd always logs as berth runs it. */
+/** Warnings that etcd always logs with berth's configuration. */
 const EXPECTED = [/simple token is not cryptographically signed/, /serving client traffic insecurely/];
 
 /** etcd's log format before JSON logging is set up, and the first line of a Go panic. The stack trace is not logged. */
@@ -215,7 +215,7 @@ export function requireEtcd(program: string): void {
   });
 }
 
-/** Returns the path of an executable: the name itself if it is a path, or else a match on PATH. Undefined if there is none. */
+/** Returns the path of an executable, which is looked up on PATH unless the name is a path. Undefined if not found. */
 export function findProgram(name: string): string | undefined {
   if (name.includes("/")) return isExecutable(name) ? name : undefined;
   const directories = (process.env.PATH ?? "").split(":").filter((directory) => directory !== "");

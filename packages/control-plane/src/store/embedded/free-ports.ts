@@ -7,11 +7,11 @@ import type { Ports } from "./data-dir.js";
 const FIRST_PORT = 20_000;
 const PORT_COUNT = 12_000;
 
-/** Failing this often means that nearly all ports are taken. */
+/** After this many attempts, nearly all ports must be in use. */
 const MAX_ATTEMPTS = 50;
 
 /**
- * Returns the preferred ports if both are free on the host, or else two free ones.
+ * Returns the preferred ports if both are free on the host, or else two free ports.
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function choosePorts(host: string, preferred: Ports | undefined): Promise<Ports> {
@@ -25,7 +25,7 @@ export async function choosePorts(host: string, preferred: Ports | undefined): P
 }
 
 /**
- * Returns the ports if both are free. Another etcd that listens there would be taken for this server's own.
+ * Returns the ports if both are free. Otherwise, this server could mistake another etcd on these ports for its own.
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function requireFree(host: string, ports: Ports): Promise<Ports> {

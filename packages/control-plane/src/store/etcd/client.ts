@@ -18,7 +18,7 @@ import {
 } from "etcd3";
 import { abortable } from "../../runtime/abort.js";
 
-/** Long enough for a slow fsync or an etcd election, short enough to notice a frozen etcd before a lease expires. */
+/** Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease expires. */
 const DEFAULT_CALL_TIMEOUT_MS = 3_000;
 
 /** Room for a page of a range read or a batch of watch events; gRPC's default is 4 MB. */
@@ -116,7 +116,7 @@ export class EtcdClient {
     return member;
   }
 
-  /** Makes the next member the current one, unless another call has done so already. */
+  /** Makes the next member the current one, unless another call has already done so. */
   failOver(from: Member): void {
     if (from !== this.#members[this.#current]) return;
     this.#current = (this.#current + 1) % this.#members.length;
@@ -171,7 +171,7 @@ function openMember(endpoint: string, callTimeoutMs: number): Member {
   return { endpoint, calls: new Etcd3(options), watches: new Etcd3(options), renewals: new Etcd3(options) };
 }
 
-/** etcd answered with a refusal. After any other error the request may have been executed. */
+/** Errors with which etcd refuses a request. After any other error, the request may have been executed. */
 const REFUSALS = [
   EtcdError,
   EtcdLeaseInvalidError,

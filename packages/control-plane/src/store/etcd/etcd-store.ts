@@ -38,7 +38,7 @@ export class EtcdStore implements Store {
     this.leases = new EtcdLeases(this.#client);
   }
 
-  /** The first page fixes the revision. The next page is requested while the caller processes the current one. */
+  /** Reads a range page by page at the revision of the first page. Requests the next page while the caller reads one. */
   async *range(query: RangeQuery, signal: AbortSignal): AsyncGenerator<RangePage> {
     checkKey("key" in query ? query.key : query.prefix);
     const span = encodeSpan(query);
@@ -67,7 +67,7 @@ export class EtcdStore implements Store {
     }
   }
 
-  /** Reads can be repeated, so each member is tried once. Returns undefined if the revision is compacted. */
+  /** Reads one page and tries each member once. Returns undefined if the revision is compacted. */
   async #readPage(request: IRangeRequest, signal: AbortSignal): Promise<IRangeResponse | undefined> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -80,7 +80,7 @@ export class EtcdStore implements Store {
     }
   }
 
-  /** Sends the transaction once. */
+  /** Sends the transaction once, since a repeated transaction could be committed twice. */
   async txn(request: TxnRequest, signal: AbortSignal): Promise<TxnOutcome> {
     checkTxn(request);
     const { compare = [], ops, otherwise = [] } = request;
@@ -95,8 +95,8 @@ export class EtcdStore implements Store {
       if (!response.succeeded) {
         return { kind: "refused", revision, found: response.responses.map(decodeFirst) };
       }
-      const results = response.responses.flatMap((each, i) =>
-        ops.slice(i, i + 1).map((op) => decodeResult(op, each)),
+      const results = response.responses.flatMap((result, index) =>
+        ops.slice(index, index + 1).map((op) => decodeResult(op, result)),
       );
       return { kind: "committed", revision, results };
     } catch (error) {
@@ -110,10 +110,10 @@ export class EtcdStore implements Store {
   }
 
   /**
-   * Makes the first endpoint's member etcd's leader. Writes pause for a few milliseconds; a request in that time may get
-   * no answer.
+   * Makes the member of the first endpoint etcd's leader. Writes pause for a few milliseconds, and requests in that time
+   * may get no answer.
    * @returns whether another member was the leader
-   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED: the leader stays where it is
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
    */
   async moveLeader(signal: AbortSignal): Promise<boolean> {
     const client = this.#client;
@@ -166,7 +166,7 @@ class EtcdLeases implements Leases {
     return { leaseId: ID, ttlSeconds: Number(TTL) };
   }
 
-  /** Opens a stream for each renewal: a long-lived stream can go stale unnoticed. */
+  /** Renews a lease on a new stream, since a broken long-lived stream can go unnoticed. */
   async renew({ leaseId, timeoutMs }: RenewRequest, signal: AbortSignal): Promise<RenewOutcome> {
     const deadline = Date.now() + (timeoutMs ?? this.#client.callTimeoutMs);
     const response = await this.#client.call(async ({ renewals }) => {

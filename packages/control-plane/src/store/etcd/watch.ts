@@ -9,8 +9,8 @@ import { decodeEvent, encodeSpan } from "./codec.js";
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
 
 /**
- * Watches a span of keys over one etcd stream. `nextRevision` is derived from the events only: the revision in a
- * response's header can be ahead of events that are still to come.
+ * Watches a span of keys over one etcd stream. `nextRevision` follows the last event. The revision in a response's header
+ * can be ahead of events that have not arrived yet.
  */
 export async function* watchSpan(
   client: EtcdClient,
@@ -56,14 +56,14 @@ function cancel(stream: WatchStream): void {
   stream.cancel();
 }
 
-/** etcd3's type hides that its streams are object-mode Duplex streams, which apply back pressure. */
+/** Reads the responses with back pressure. etcd3's type hides that its streams are object-mode Duplex streams. */
 function responses(stream: WatchStream): AsyncIterable<IWatchResponse> {
   return stream as unknown as AsyncIterable<IWatchResponse>;
 }
 
 function cancelledBy(response: IWatchResponse, endpoint: string, nextRevision: bigint): WatchMessage {
-  const at = BigInt(response.compact_revision);
-  if (at > 0n) return { kind: "compacted", at };
+  const compactRevision = BigInt(response.compact_revision);
+  if (compactRevision > 0n) return { kind: "compacted", at: compactRevision };
   const message = `etcd at ${endpoint} cancelled a watch: ${response.cancel_reason || "no reason given"}`;
   const cause = new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { endpoint } });
   return { kind: "disconnected", cause, nextRevision };
