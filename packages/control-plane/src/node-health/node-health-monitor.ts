@@ -60,14 +60,14 @@ export class NodeHealthMonitor {
 
   constructor(options: NodeHealthMonitorOptions) {
     this.#options = options;
-    const { runtime, state, signal, probe, sendProbeRequest: ask } = options;
+    const { runtime, state, signal, probe, sendProbeRequest } = options;
     this.#leadingSinceMs = runtime.clock.nowMs();
     this.#heartbeatMs = heartbeatIntervalMs(state.nodes.size);
     this.#evaluations = new DelayQueue(runtime.clock, (nodeId) => this.#evaluate(nodeId));
     this.#rounds = new ProbeRounds({
       probe,
       runtime,
-      sendProbeRequest: ask,
+      sendProbeRequest,
       livePeers: (nodeId) => this.#observations.livePeers(nodeId, this.#heartbeatMs, this.#nowMs()),
       onVotes: (nodeId, votes) => this.#recordVotes(nodeId, votes),
     });

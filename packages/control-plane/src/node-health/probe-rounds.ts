@@ -116,11 +116,13 @@ export class ProbeRounds {
   }
 
   #askPeers(round: Round): void {
-    const { livePeers, sendProbeRequest: ask, runtime } = this.#options;
+    const { livePeers, sendProbeRequest, runtime } = this.#options;
     const { nodeId, requestId, address } = round;
     const { peers, includesServer } = chooseVoters(livePeers(nodeId), () => runtime.random());
-    const asked = peers.filter((peerId) => ask(peerId, { requestId, address, port: PROBE_PORT }));
-    round.voters = includesServer || asked.length === 0 ? [...asked, SELF] : asked;
+    const askedPeers = peers.filter((peerId) =>
+      sendProbeRequest(peerId, { requestId, address, port: PROBE_PORT }),
+    );
+    round.voters = includesServer || askedPeers.length === 0 ? [...askedPeers, SELF] : askedPeers;
     this.#concludeWhenComplete(round);
   }
 
