@@ -38,11 +38,11 @@ export function check(cluster: Cluster): Checks {
   const { scheduler, history } = world;
   const violations: Violation[] = [];
   const said = new Set<string>();
-  const report = (promise: string, what: string): void => {
-    if (said.has(`${promise} ${what}`) || violations.length >= MAX_VIOLATIONS) return;
-    said.add(`${promise} ${what}`);
-    violations.push({ rule: promise, atMs: scheduler.nowMs, what });
-    world.trace.note("check", `VIOLATION ${promise} ${what}`);
+  const report = (rule: string, what: string): void => {
+    if (said.has(`${rule} ${what}`) || violations.length >= MAX_VIOLATIONS) return;
+    said.add(`${rule} ${what}`);
+    violations.push({ rule, atMs: scheduler.nowMs, what });
+    world.trace.note("check", `VIOLATION ${rule} ${what}`);
   };
   const records = new Records();
   const contact = new HostConditions(cluster, records);

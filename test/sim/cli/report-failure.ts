@@ -22,11 +22,11 @@ export async function reportFailure(
 
 /** Shrinks a failing history. The same rule has to be violated. */
 async function shrunk(history: History): Promise<History> {
-  const promise = (await runHistory(history, { keepsTrace: false })).violations[0]?.rule;
-  if (promise === undefined) return history;
+  const rule = (await runHistory(history, { keepsTrace: false })).violations[0]?.rule;
+  if (rule === undefined) return history;
   return shrink(history, async (smaller) => {
     const { violations } = await runHistory(smaller, { keepsTrace: false });
-    return violations[0]?.rule === promise;
+    return violations[0]?.rule === rule;
   });
 }
 
@@ -37,6 +37,6 @@ function print({ history, violations, steps, virtualMs, traceHash }: HistoryResu
   const seconds = (virtualMs / 1_000).toFixed(1);
   console.log(`\n${steps} steps in ${seconds} virtual seconds, trace ${traceHash}`);
   if (violations.length === 0) console.log("no rule was violated");
-  for (const { rule: promise, atMs, what } of violations)
-    console.log(`${(atMs / 1_000).toFixed(3)} s  ${promise} violated: ${what}`);
+  for (const { rule, atMs, what } of violations)
+    console.log(`${(atMs / 1_000).toFixed(3)} s  ${rule} violated: ${what}`);
 }

@@ -46,7 +46,8 @@ export async function runMutants(options: RunMutantsOptions): Promise<number> {
   return caught === findings.length ? 0 : 1;
 }
 
-async function plant(mutant: Mutant, { from, count, jobs }: RunMutantsOptions): Promise<Finding> {
+async function plant(mutant: Mutant, { from: firstSeed, count, jobs }: RunMutantsOptions): Promise<Finding> {
+  const from = Math.max(firstSeed, mutant.from ?? 0);
   let caught: SeedAnswer | undefined;
   let histories = 0;
   const worker = await bundleWorker(mutant);
