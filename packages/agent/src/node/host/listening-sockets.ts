@@ -101,7 +101,7 @@ function parseAddress(hex: string): string {
   const numbers = bytes.map((byte) => Number.parseInt(byte, 16));
   const isMappedIpv4 = bytes.slice(0, 12).join("") === "00000000000000000000FFFF";
   if (bytes.length === 4 || isMappedIpv4) return numbers.slice(-4).join(".");
-  const groups = Array.from({ length: 8 }, (_, at) => `${bytes[2 * at]}${bytes[2 * at + 1]}`);
+  const groups = Array.from({ length: 8 }, (_, index) => `${bytes[2 * index]}${bytes[2 * index + 1]}`);
   // URL shortens the address as Docker does.
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
 }
