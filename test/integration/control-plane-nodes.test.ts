@@ -61,7 +61,7 @@ describe("a node", () => {
     await eventually("the agent is unreachable", async () => (await node())?.agentUnreachable);
     expect(await node()).toMatchObject({
       state: NodeState.READY,
-      stateMessage: expect.stringMatching(/its agent does not answer; its host lives/),
+      stateMessage: expect.stringMatching(/its agent does not answer, but its host is up/),
     });
     a?.resumeHeartbeats();
     await eventually("the agent is reachable", async () => (await node())?.agentUnreachable === false);
