@@ -75,6 +75,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "lost-forever",
     what: "the containers of lost tasks are not removed when their host returns",
+    from: 150,
     file: "packages/control-plane/src/dispatcher/assignments/assignment-feed.ts",
     search: "for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);",
     replace: "for (const taskId of removed) this.#removeTask(taskId);",
