@@ -7,20 +7,21 @@ import type { ProcessRef } from "./processes.js";
 import { findInit, isAlive, netnsOfHandle } from "./processes.js";
 
 /** Version of the format of {@link LabState}. Files of another version are ignored. */
-export const STATE_VERSION = 4;
+export const STATE_VERSION = 5;
 
-/** Stored description of a lab. It does not say which machines are up: only the kernel knows. */
+/** Stored description of a lab. It does not record which machines are up: only the kernel knows. */
 export interface LabState {
   readonly version: typeof STATE_VERSION;
   readonly name: string;
   /** First three numbers of the lab's addresses, such as `10.77.0`. */
   readonly subnet: string;
   readonly hostNames: readonly string[];
-  readonly berth: boolean;
-  /** The first hosts, this many of them, run a server. 0: the server machine does. */
-  readonly hostsWithServer: number;
+  /** Whether the lab's machines run berth. Otherwise they only run Docker. */
+  readonly runsBerth: boolean;
+  /** Number of hosts that run a server, counted from the first. If 0, the server machine runs the only server. */
+  readonly serverHostCount: number;
   readonly dockerConfig: DockerConfig;
-  /** Folder with another Docker, mounted over every host's /usr. Empty: hosts use this machine's Docker. */
+  /** Folder with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
   readonly dockerFolder: string;
   /** The process that created the lab. A test lab is removed after this process has ended. */
   readonly creator: ProcessRef;

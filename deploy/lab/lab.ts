@@ -77,17 +77,17 @@ export class Lab {
   readonly #images: LabImages;
 
   constructor(state: LabState) {
-    const { name, subnet, berth, dockerConfig, dockerFolder, hostsWithServer } = state;
+    const { name, subnet, runsBerth, dockerConfig, dockerFolder, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
     const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
     this.name = name;
-    this.hasBerth = berth;
+    this.hasBerth = runsBerth;
     const addresses = state.hostNames.map((_, index) => hostAddress(subnet, index));
-    const serverCluster = hostsWithServer > 0 ? addresses.slice(0, hostsWithServer) : undefined;
-    this.server = new ServerMachine(serverMachine, { runsServer: berth && hostsWithServer === 0 });
+    const serverCluster = serverHostCount > 0 ? addresses.slice(0, serverHostCount) : undefined;
+    this.server = new ServerMachine(serverMachine, { runsServer: runsBerth && serverHostCount === 0 });
     this.serverAddresses = (serverCluster ?? [this.server.address]).map(serverAddressOn);
-    const serverAddresses = berth ? this.serverAddresses : [];
+    const serverAddresses = runsBerth ? this.serverAddresses : [];
     this.#images = images;
     this.hosts = state.hostNames.map((hostName, index) => {
       const machine = new Machine({
@@ -100,7 +100,7 @@ export class Lab {
       return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, serverCluster });
     });
     const onHosts = this.hosts.flatMap(({ server }) => server ?? []);
-    this.servers = berth && onHosts.length === 0 ? [this.server.berthServer] : onHosts;
+    this.servers = runsBerth && onHosts.length === 0 ? [this.server.berthServer] : onHosts;
   }
 
   /** `ADDRESS:PORT` of the first server. */
@@ -222,8 +222,8 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
     name,
     subnet: await claimSubnet(name),
     hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
-    berth: options.berth ?? true,
-    hostsWithServer: options.berth === false ? 0 : (options.servers ?? 0),
+    runsBerth: options.berth ?? true,
+    serverHostCount: options.berth === false ? 0 : (options.servers ?? 0),
     dockerConfig: options.dockerConfig ?? {},
     dockerFolder: dockerFolderOf(options),
     creator: selfRef(),

@@ -16,7 +16,7 @@ import {
   type IngressClientOptions,
   openIngress,
 } from "../../packages/agent/src/dataplane-client/ingress-client.js";
-import type { PublishedTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
+import type { ListenerTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
@@ -57,7 +57,7 @@ export interface TestIngress extends Omit<IngressClient, "apply" | "updateDns" |
   setFallback(fallback: () => { readonly table: IngressTable; readonly dns: DnsTable }): void;
 }
 
-export function publish({ version, listeners }: IngressTable): PublishedTable {
+export function publish({ version, listeners }: IngressTable): ListenerTable {
   return { version, listeners: listeners.map(formatListener) };
 }
 

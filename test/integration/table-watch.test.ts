@@ -9,7 +9,7 @@ const MODULE = fileURLToPath(
 );
 const PROGRAM = `
   const { TableWatch } = await import(${JSON.stringify(MODULE)});
-  new TableWatch({ log: console, onTableChanged() {}, onOtherTableChanged() {} });
+  new TableWatch({ log: console, onChainDeleted() {}, onForeignChainChanged() {} });
   process.stdin.on("end", () => process.exit()).resume();
 `;
 

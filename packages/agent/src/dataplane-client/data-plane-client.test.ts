@@ -9,7 +9,7 @@ import { Ticker } from "../runtime/ticker.js";
 import { TaskRecords } from "../tasks/task-records.js";
 import { DataPlaneClient, type DataPlaneClientOptions } from "./data-plane-client.js";
 import type { IngressClient } from "./ingress-client.js";
-import type { PublishedTable } from "./ingress-table.js";
+import type { ListenerTable } from "./ingress-table.js";
 
 const endpoint = { taskId: "t2", nodeId: "node2", address: "10.0.0.2", port: 32_768 };
 const entry = (published: number): IngressEntry =>
@@ -26,7 +26,7 @@ const STATUS: IngressStatus = {
 /** An ingress process that accepts everything. */
 class AcceptingProcess {
   readonly isServing: boolean;
-  readonly tables: PublishedTable[] = [];
+  readonly tables: ListenerTable[] = [];
   readonly dns: DnsConfig[] = [];
   readonly suspects: (readonly string[])[] = [];
   readonly setFallback = vi.fn();

@@ -11,7 +11,7 @@ import { DnsSync } from "./dns-sync.js";
 import { dnsConfigOf } from "./dns-table.js";
 import { IngressConnection, type OpenedIngress, type OpenIngress } from "./ingress-connection.js";
 import { IngressSync } from "./ingress-sync.js";
-import { containerAddress, type LocalTasks } from "./ingress-table.js";
+import { containerAddress, type LocalTaskLookup } from "./ingress-table.js";
 import { retryUntilDone } from "./retry-until-done.js";
 import { type TrafficTables, watchedPeers } from "./watched-peers.js";
 
@@ -224,7 +224,7 @@ export class DataPlaneClient {
   }
 }
 
-function localTasks(nodeId: string, tasks: KnownTasks): LocalTasks {
+function localTasks(nodeId: string, tasks: KnownTasks): LocalTaskLookup {
   return {
     nodeId,
     addressOf: (endpoint, protocol) =>

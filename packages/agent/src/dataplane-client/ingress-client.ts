@@ -6,7 +6,7 @@ import type { ApplyResult, IngressStats, IngressStatus } from "../dataplane/tabl
 import { raceSignal } from "../runtime/race-signal.js";
 import { IngressConnector, type IngressConnectorOptions } from "./ingress-connector.js";
 import type { IngressSession } from "./ingress-session.js";
-import type { PublishedTable } from "./ingress-table.js";
+import type { ListenerTable } from "./ingress-table.js";
 
 /** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
 const STABLE_AFTER_MS = 5_000;
@@ -20,7 +20,7 @@ export interface IngressClientOptions extends IngressConnectorOptions {
 
 /** The configuration for a process that restarts before the agent has one from the leader. */
 export interface FallbackConfig {
-  readonly table: PublishedTable;
+  readonly table: ListenerTable;
   readonly dns: DnsConfig;
 }
 
@@ -31,7 +31,7 @@ export interface IngressClient {
   /** Sets where the configuration comes from when the process restarts before the first `apply`. */
   setFallback(fallback: () => FallbackConfig): void;
   /** Makes the process serve the table. Resolves when it does, or when it serves a newer one. */
-  apply(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult>;
+  apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
   setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Replaces the DNS configuration. Resolves when the process uses it. */
@@ -67,11 +67,11 @@ class ReconnectingIngressClient implements IngressClient {
   /** Pending while the client reconnects. */
   #session: Promise<IngressSession>;
   #fallback: (() => FallbackConfig) | undefined;
-  #table: PublishedTable | undefined;
+  #table: ListenerTable | undefined;
   #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
   /** The last table sent in each session, so that only changes have to be sent. */
-  readonly #sentTables = new WeakMap<IngressSession, PublishedTable>();
+  readonly #sentTables = new WeakMap<IngressSession, ListenerTable>();
 
   constructor(options: IngressClientOptions, connector: IngressConnector, session: IngressSession) {
     this.#options = options;
@@ -86,7 +86,7 @@ class ReconnectingIngressClient implements IngressClient {
     this.#fallback = fallback;
   }
 
-  apply(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult> {
+  apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
     this.#table = table;
     return this.#call((session) => this.#sendTable(session, this.#table ?? table), signal);
   }
@@ -217,7 +217,7 @@ class ReconnectingIngressClient implements IngressClient {
   }
 
   /** Sends the changes since the last table, or all of the table when the process has another one in use. */
-  async #sendTable(session: IngressSession, table: PublishedTable): Promise<ApplyResult> {
+  async #sendTable(session: IngressSession, table: ListenerTable): Promise<ApplyResult> {
     const lastTable = this.#sentTables.get(session);
     this.#sentTables.delete(session);
     const changed =
@@ -230,7 +230,7 @@ class ReconnectingIngressClient implements IngressClient {
     return result;
   }
 
-  #sendWholeTable(session: IngressSession, { version, listeners }: PublishedTable): Promise<ApplyResult> {
+  #sendWholeTable(session: IngressSession, { version, listeners }: ListenerTable): Promise<ApplyResult> {
     const value = { version, listeners: [...listeners] };
     return session.request({ $case: "applyListeners", value }, "applied");
   }
@@ -240,7 +240,7 @@ class ReconnectingIngressClient implements IngressClient {
  * Returns the listeners that differ between two tables. Unchanged listeners usually are the same objects, so the
  * comparison of a large table is cheap.
  */
-function changesBetween(from: PublishedTable, to: PublishedTable): ChangeListeners {
+function changesBetween(from: ListenerTable, to: ListenerTable): ChangeListeners {
   const removed = new Map(from.listeners.map((listener) => [keyOf(listener), listener]));
   const set: PublishedListener[] = [];
   for (const listener of to.listeners) {

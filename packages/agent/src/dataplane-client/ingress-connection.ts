@@ -4,7 +4,7 @@ import type { ApplyResult, IngressStats } from "../dataplane/table/ingress-table
 import type { HostCondition } from "../node/node-description.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import type { IngressClient } from "./ingress-client.js";
-import type { PublishedTable } from "./ingress-table.js";
+import type { ListenerTable } from "./ingress-table.js";
 import { watchIngress } from "./ingress-watch.js";
 import { retryUntilDone } from "./retry-until-done.js";
 
@@ -40,7 +40,7 @@ export class IngressConnection {
   }
 
   /** Replaces the table of published ports. */
-  async applyTable(table: PublishedTable, signal: AbortSignal): Promise<ApplyResult> {
+  async applyTable(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
     const ingress = await raceSignal(this.#opened, signal);
     return ingress.apply(table, signal);
   }

@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { afterEach, expect, test, vi } from "vitest";
 import type { ApplyResult } from "../dataplane/table/ingress-table.js";
 import { IngressSync } from "./ingress-sync.js";
-import type { PublishedTable } from "./ingress-table.js";
+import type { ListenerTable } from "./ingress-table.js";
 
 const log = pino({ level: "silent" });
 const { signal } = new AbortController();
@@ -17,10 +17,10 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** An ingress process that completes an apply when the test calls `complete`. */
 class SlowProcess {
-  readonly tables: PublishedTable[] = [];
+  readonly tables: ListenerTable[] = [];
   #complete: (() => void) | undefined;
 
-  readonly apply = (table: PublishedTable): Promise<ApplyResult> => {
+  readonly apply = (table: ListenerTable): Promise<ApplyResult> => {
     this.tables.push(table);
     return new Promise((resolve) => {
       this.#complete = () => resolve({ version: table.version, errors: [] });
@@ -116,7 +116,7 @@ test("IngressSync retries a failed apply with back-off, without another change",
   let failures = 2;
   const triedMs: number[] = [];
   const startMs = Date.now();
-  const apply = async ({ version }: PublishedTable): Promise<ApplyResult> => {
+  const apply = async ({ version }: ListenerTable): Promise<ApplyResult> => {
     triedMs.push(Date.now() - startMs);
     failures -= 1;
     if (failures >= 0) throw new Error("gone");

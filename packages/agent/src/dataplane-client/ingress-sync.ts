@@ -2,7 +2,7 @@ import type { IngressEntry, PublishedListener } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
-import { type LocalTasks, PublishedListeners, type PublishedTable } from "./ingress-table.js";
+import { ListenerBuilder, type ListenerTable, type LocalTaskLookup } from "./ingress-table.js";
 import { RetryTimer } from "./retry-timer.js";
 
 /** A process that does not answer keeps serving its last table; the leader must not wait for it longer. */
@@ -15,8 +15,8 @@ interface Waiter {
 }
 
 export interface IngressSyncOptions {
-  readonly apply: (table: PublishedTable, signal: AbortSignal) => Promise<ApplyResult>;
-  readonly local?: LocalTasks;
+  readonly apply: (table: ListenerTable, signal: AbortSignal) => Promise<ApplyResult>;
+  readonly local?: LocalTaskLookup;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -27,7 +27,7 @@ export interface IngressSyncOptions {
  */
 export class IngressSync {
   readonly #options: IngressSyncOptions;
-  readonly #listeners: PublishedListeners;
+  readonly #builder: ListenerBuilder;
   readonly #retry: RetryTimer;
   /** The latest entries from the leader. */
   #entries: readonly IngressEntry[] | undefined;
@@ -46,7 +46,7 @@ export class IngressSync {
 
   constructor(options: IngressSyncOptions) {
     this.#options = options;
-    this.#listeners = new PublishedListeners(options.local);
+    this.#builder = new ListenerBuilder(options.local);
     this.#retry = new RetryTimer(() => this.#applyChanges(), options.signal);
   }
 
@@ -78,14 +78,14 @@ export class IngressSync {
   }
 
   /** Returns the table for these entries, without applying it. */
-  tableOf(entries: readonly IngressEntry[]): PublishedTable {
-    return { version: this.#version, listeners: this.#listeners.listenersFor(entries) };
+  tableOf(entries: readonly IngressEntry[]): ListenerTable {
+    return { version: this.#version, listeners: this.#builder.buildAll(entries) };
   }
 
   /** Applies the table again if containers on this node changed in a way that changes how the kernel reaches them. */
   refreshLocalTasks(): void {
     if (this.#entries === undefined) return;
-    const listeners = this.#listeners.listenersFor(this.#entries);
+    const listeners = this.#builder.buildAll(this.#entries);
     const isApplied =
       listeners.length === this.#applied.length &&
       listeners.every((listener, index) => listener === this.#applied[index]);

@@ -1,7 +1,7 @@
 import { type ContainerAddress, IngressEntry, PortSpec_Protocol } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { parseListener } from "../dataplane/messages/listener-messages.js";
-import { containerAddress, PublishedListeners } from "./ingress-table.js";
+import { containerAddress, ListenerBuilder } from "./ingress-table.js";
 
 const TCP = PortSpec_Protocol.TCP;
 const on = (nodeId: string) => ({ taskId: `t-${nodeId}`, nodeId, address: `10.0.0.${nodeId}`, port: 80 });
@@ -11,17 +11,17 @@ const entry = IngressEntry.fromPartial({
   endpoints: [on("1"), on("2"), on("3")],
 });
 
-describe("PublishedListeners", () => {
+describe("ListenerBuilder", () => {
   test("omits an endpoint whose task has ended, unless all have ended", () => {
     const single = { ...entry, endpoints: [on("1")] };
     const ended = new Set<string>();
-    const listeners = new PublishedListeners({
+    const builder = new ListenerBuilder({
       nodeId: "1",
       addressOf: () => undefined,
       hasEnded: ({ taskId }) => ended.has(taskId),
     });
     const taskIds = (of: IngressEntry): unknown =>
-      listeners.listenersFor([of])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
+      builder.buildAll([of])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
     expect(taskIds(entry)).toEqual(["t-1", "t-2", "t-3"]);
     ended.add("t-1");
     expect(taskIds(entry)).toEqual(["t-2", "t-3"]);
@@ -32,14 +32,14 @@ describe("PublishedListeners", () => {
 
   test("routes to containers on this node directly and to other nodes by their address", () => {
     let container: ContainerAddress | undefined;
-    const listeners = new PublishedListeners({
+    const builder = new ListenerBuilder({
       nodeId: "1",
       addressOf: () => container,
       hasEnded: () => false,
     });
     const routes = (): unknown =>
-      listeners
-        .listenersFor([entry])
+      builder
+        .buildAll([entry])
         .flatMap((each) => parseListener(each).endpoints.map(({ route }) => route?.kind));
     expect(routes()).toEqual([undefined, "forward", "forward"]);
     container = { address: "172.17.0.2", port: 8080, subnet: "172.17.0.0/16" };
@@ -48,15 +48,15 @@ describe("PublishedListeners", () => {
 
   test("returns the same object while neither the entry nor the containers change", () => {
     const container = { address: "172.17.0.2", port: 8080, subnet: "" };
-    const listeners = new PublishedListeners({
+    const builder = new ListenerBuilder({
       nodeId: "1",
       addressOf: () => ({ ...container }),
       hasEnded: () => false,
     });
-    const [first] = listeners.listenersFor([entry]);
-    expect(listeners.listenersFor([entry])[0]).toBe(first);
+    const [first] = builder.buildAll([entry]);
+    expect(builder.buildAll([entry])[0]).toBe(first);
     container.port = 9090;
-    expect(listeners.listenersFor([entry])[0]).not.toBe(first);
+    expect(builder.buildAll([entry])[0]).not.toBe(first);
   });
 });
 

@@ -11,15 +11,15 @@ import type { ContainerNetwork, ObservedContainer } from "../core/docker/observe
 
 const HOST_NETWORK = "host";
 
-/** The published ports of the cluster, as this node's ingress process serves them. */
-export interface PublishedTable {
-  /** Grows with every table, across restarts of the agent. */
+/** All listeners of this node's ingress process. The agent sends the table to that process. */
+export interface ListenerTable {
+  /** Increases with every table, also across restarts of the agent. */
   readonly version: number;
   readonly listeners: readonly PublishedListener[];
 }
 
-/** What the agent knows about the endpoints on its own node. */
-export interface LocalTasks {
+/** Looks up the tasks of this node that serve endpoints. */
+export interface LocalTaskLookup {
   readonly nodeId: string;
   /** Returns undefined when the kernel cannot reach the container. */
   addressOf(endpoint: IngressEndpoint, protocol: PortSpec_Protocol): ContainerAddress | undefined;
@@ -28,22 +28,23 @@ export interface LocalTasks {
 }
 
 /**
- * Adds this node's own endpoints to the leader's ingress entries. The listener of an unchanged entry stays the same
- * object, so that a table of thousands of ports is compared by identity.
+ * Builds the listeners of the ingress process from the leader's ingress entries and the tasks of this node. Returns the
+ * same object for an unchanged listener, so that a table of thousands of ports can be compared by identity.
  */
-export class PublishedListeners {
-  readonly #local: LocalTasks | undefined;
+export class ListenerBuilder {
+  readonly #localTasks: LocalTaskLookup | undefined;
   readonly #cache = new WeakMap<IngressEntry, PublishedListener>();
 
-  constructor(local?: LocalTasks) {
-    this.#local = local;
+  /** @param localTasks undefined when the node is not known, so that no endpoint counts as local */
+  constructor(localTasks?: LocalTaskLookup) {
+    this.#localTasks = localTasks;
   }
 
-  listenersFor(entries: readonly IngressEntry[]): readonly PublishedListener[] {
-    return entries.map((entry) => this.#listener(entry));
+  buildAll(entries: readonly IngressEntry[]): readonly PublishedListener[] {
+    return entries.map((entry) => this.#build(entry));
   }
 
-  #listener(entry: IngressEntry): PublishedListener {
+  #build(entry: IngressEntry): PublishedListener {
     const listener = { entry: this.#withoutEnded(entry), local: this.#localEndpoints(entry) };
     const cached = this.#cache.get(entry);
     if (cached !== undefined && isSame(cached, listener)) return cached;
@@ -52,25 +53,25 @@ export class PublishedListeners {
   }
 
   #isLocal(endpoint: IngressEndpoint): boolean {
-    return this.#local !== undefined && endpoint.nodeId === this.#local.nodeId;
+    return this.#localTasks !== undefined && endpoint.nodeId === this.#localTasks.nodeId;
   }
 
   #localEndpoints({ endpoints, draining, protocol }: IngressEntry): LocalEndpoint[] {
-    const local: LocalEndpoint[] = [];
+    const localEndpoints: LocalEndpoint[] = [];
     for (const list of [endpoints, draining]) {
       for (const endpoint of list) {
         if (!this.#isLocal(endpoint)) continue;
-        const container = this.#local?.addressOf(endpoint, protocol);
-        local.push({ taskId: endpoint.taskId, ...(container === undefined ? {} : { container }) });
+        const container = this.#localTasks?.addressOf(endpoint, protocol);
+        localEndpoints.push({ taskId: endpoint.taskId, ...(container === undefined ? {} : { container }) });
       }
     }
-    return local;
+    return localEndpoints;
   }
 
-  /** Keeps all endpoints when every one has ended: an attempt that may fail is better than no endpoint. */
+  /** Removes ended endpoints. Keeps all if each has ended: an attempt that may fail is better than no endpoint. */
   #withoutEnded(entry: IngressEntry): IngressEntry {
     const hasEnded = (endpoint: IngressEndpoint): boolean =>
-      this.#isLocal(endpoint) && this.#local?.hasEnded(endpoint) === true;
+      this.#isLocal(endpoint) && this.#localTasks?.hasEnded(endpoint) === true;
     if (!entry.endpoints.some(hasEnded)) return entry;
     const endpoints = entry.endpoints.filter((endpoint) => !hasEnded(endpoint));
     return endpoints.length === 0 ? entry : { ...entry, endpoints };

@@ -89,13 +89,13 @@ function checkUnused(networks: readonly Network[], state: ClusterState): void {
 
 function networkSummary(state: ClusterState, network: Network): NetworkSummary {
   const { ranges, vips } = state.networks;
-  const nodes = [...ranges.ofFirst(network.id).keys()].flatMap((nodeId) => state.nodes.get(nodeId) ?? []);
+  const nodes = [...ranges.byFirstId(network.id).keys()].flatMap((nodeId) => state.nodes.get(nodeId) ?? []);
   return {
     problems: [...mtuProblems(network, nodes)],
     network,
     services: usersOf(network, state).map(serviceName).sort(),
-    ranges: [...ranges.ofFirst(network.id).values()],
-    vips: [...vips.ofFirst(network.id).values()],
+    ranges: [...ranges.byFirstId(network.id).values()],
+    vips: [...vips.byFirstId(network.id).values()],
   };
 }
 

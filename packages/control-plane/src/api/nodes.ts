@@ -107,7 +107,7 @@ function taskChanges(state: ClusterState, node: Node, now: number): readonly Cha
 
 /** Returns the changes that release the node's ranges, so that other nodes can use them. */
 function releasedRanges(state: ClusterState, nodeId: string): readonly Change[] {
-  return [...state.networks.ranges.ofSecond(nodeId).keys()].map((networkId) => ({
+  return [...state.networks.ranges.bySecondId(nodeId).keys()].map((networkId) => ({
     kind: "delete-range",
     networkId,
     nodeId,

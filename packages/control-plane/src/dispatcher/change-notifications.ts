@@ -17,9 +17,9 @@ export interface NotificationOptions {
 }
 
 /**
- * Notifies each session of changes of its agent's tasks, of its node's networks, and of all published ports.
+ * Sends each session the changes to its own tasks, its node's networks and all published ports.
  *
- * The returned function removes the listeners.
+ * Returns a function that unsubscribes.
  */
 export function notifySessions(options: NotificationOptions): () => void {
   const { state, writer, tables, sessions, drains } = options;
@@ -58,7 +58,7 @@ function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
     else if (hasPeerChanged(before, after)) {
-      for (const networkId of state.networks.ranges.ofSecond(nodeId).keys())
+      for (const networkId of state.networks.ranges.bySecondId(nodeId).keys())
         notifyNetwork(networkId, options);
     }
   }
@@ -76,7 +76,7 @@ function notifyNetwork(networkId: string, options: NotificationOptions): void {
 
 /** Returns the sessions of the nodes that have a range of the network. */
 function sessionsIn(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
-  return sessions.ofNodes(state.networks.ranges.ofFirst(networkId).keys());
+  return sessions.ofNodes(state.networks.ranges.byFirstId(networkId).keys());
 }
 
 /** Returns whether a change of the node's record affects how its network peers reach it. */

@@ -30,7 +30,7 @@ export function createTrafficEntries({
   const isStatic = (networkId: string): boolean => {
     const network = networks.get(networkId);
     return (
-      network !== undefined && hasStaticFdb(network, networks.ranges.ofFirst(networkId).size, floodLimit)
+      network !== undefined && hasStaticFdb(network, networks.ranges.byFirstId(networkId).size, floodLimit)
     );
   };
   return {

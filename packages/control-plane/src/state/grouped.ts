@@ -31,41 +31,41 @@ export class GroupedMap<T> {
 
 const EMPTY: ReadonlyMap<string, never> = new Map<string, never>();
 
-/** A table of records with two ids, such as a network's and a node's. Indexed by both. */
+/** A table of records that are identified by two ids, such as a network's and a node's. Indexed by each of them. */
 export class PairTable<T> {
-  readonly #firstOf: (record: T) => string;
-  readonly #secondOf: (record: T) => string;
-  readonly #byFirst = new GroupedMap<T>();
-  readonly #bySecond = new GroupedMap<T>();
+  readonly #firstIdOf: (record: T) => string;
+  readonly #secondIdOf: (record: T) => string;
+  readonly #byFirstId = new GroupedMap<T>();
+  readonly #bySecondId = new GroupedMap<T>();
 
-  constructor(firstOf: (record: T) => string, secondOf: (record: T) => string) {
-    this.#firstOf = firstOf;
-    this.#secondOf = secondOf;
+  constructor(firstIdOf: (record: T) => string, secondIdOf: (record: T) => string) {
+    this.#firstIdOf = firstIdOf;
+    this.#secondIdOf = secondIdOf;
   }
 
-  get(first: string, second: string): T | undefined {
-    return this.#byFirst.get(first).get(second);
+  get(firstId: string, secondId: string): T | undefined {
+    return this.#byFirstId.get(firstId).get(secondId);
   }
 
   /** Returns the records with this first id, by second id. */
-  ofFirst(first: string): ReadonlyMap<string, T> {
-    return this.#byFirst.get(first);
+  byFirstId(firstId: string): ReadonlyMap<string, T> {
+    return this.#byFirstId.get(firstId);
   }
 
   /** Returns the records with this second id, by first id. */
-  ofSecond(second: string): ReadonlyMap<string, T> {
-    return this.#bySecond.get(second);
+  bySecondId(secondId: string): ReadonlyMap<string, T> {
+    return this.#bySecondId.get(secondId);
   }
 
   put(record: T): void {
-    const first = this.#firstOf(record);
-    const second = this.#secondOf(record);
-    this.#byFirst.set(first, second, record);
-    this.#bySecond.set(second, first, record);
+    const firstId = this.#firstIdOf(record);
+    const secondId = this.#secondIdOf(record);
+    this.#byFirstId.set(firstId, secondId, record);
+    this.#bySecondId.set(secondId, firstId, record);
   }
 
-  delete(first: string, second: string): void {
-    this.#byFirst.delete(first, second);
-    this.#bySecond.delete(second, first);
+  delete(firstId: string, secondId: string): void {
+    this.#byFirstId.delete(firstId, secondId);
+    this.#bySecondId.delete(secondId, firstId);
   }
 }

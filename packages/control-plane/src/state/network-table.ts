@@ -42,7 +42,7 @@ export class NetworkTable implements NetworkRanges {
 
   hasRangeFor(nodeId: string, name: string): boolean {
     const id = this.#idByName.get(name) ?? "";
-    const taken = this.ranges.ofFirst(id);
+    const taken = this.ranges.byFirstId(id);
     return taken.has(nodeId) || taken.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY);
   }
 

@@ -3,9 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { NodeCounts } from "../core/model/task-index.js";
 import { TaskIndex } from "../core/model/task-index.js";
+import { ChangedCounts, minTasksPerNode } from "../core/scheduler/node-counts.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
 import { requirementsOf } from "../core/scheduler/requirements.js";
-import { ChangedCounts, minTasksPerNode } from "../core/scheduler/service-load.js";
 import {
   buildNode,
   buildSpec,

@@ -62,7 +62,7 @@ export class KernelPath implements KernelBalancer {
     this.#forwarding = new ForwardingRules(log, signal);
     const checkTable = (): void => void this.#sync.verify().catch(() => {});
     const checkForwarding = (): void => this.#forwarding.restore();
-    this.#watch = new TableWatch({ log, onTableChanged: checkTable, onOtherTableChanged: checkForwarding });
+    this.#watch = new TableWatch({ log, onChainDeleted: checkTable, onForeignChainChanged: checkForwarding });
     this.#checkTimer = setInterval(() => {
       checkTable();
       checkForwarding();

@@ -8,10 +8,10 @@ it("TableWatch logs a failure of nft once, and reports a table change after each
   const watch = new TableWatch({
     log: { warn: (fields: unknown) => warnings.push(fields) },
     command: ["sh", "-c", "echo permission denied >&2; exit 1"],
-    onTableChanged: () => {
+    onChainDeleted: () => {
       changes += 1;
     },
-    onOtherTableChanged: () => {},
+    onForeignChainChanged: () => {},
   });
   await expect.poll(() => changes, { timeout: 3_000 }).toBe(1);
   await sleep(100);
@@ -25,8 +25,8 @@ it("TableWatch logs a warning when nft cannot be started", async () => {
     log: { warn: ({ reason }: { readonly reason: string }) => reasons.push(reason) },
     // spawn throws for an argument with a null byte, as it does when memory is short.
     command: ["true", "\0"],
-    onTableChanged: () => {},
-    onOtherTableChanged: () => {},
+    onChainDeleted: () => {},
+    onForeignChainChanged: () => {},
   });
   await expect.poll(() => reasons).toEqual([expect.stringContaining("null bytes")]);
   watch.close();
@@ -43,8 +43,8 @@ it("TableWatch reports changes by other programs, not of berth's own chains", as
     new TableWatch({
       log: { warn: () => {} },
       command: ["sh", "-c", 'printf "%s\\n" "$@"; exec sleep 60', "sh", ...output],
-      onTableChanged: () => notified.push("table"),
-      onOtherTableChanged: () => notified.push("docker"),
+      onChainDeleted: () => notified.push("table"),
+      onForeignChainChanged: () => notified.push("docker"),
     });
   const ownChanges = watchOf(...lines);
   await expect.poll(() => notified).toEqual(["table"]);

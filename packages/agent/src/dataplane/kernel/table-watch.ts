@@ -4,8 +4,8 @@ import type { Logger } from "pino";
 import { TABLE } from "./base-ruleset.js";
 import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-process.js";
 
-/** Changes within this time are reported once. */
-const DEBOUNCE_MS = 20;
+/** Changes within this time after the first are reported together. */
+const COALESCE_MS = 20;
 
 /** Monitors only chains: with other events, nft 1.0.6 crashes. */
 const MONITOR: Command = ["nft", "monitor", "chains"];
@@ -16,13 +16,13 @@ export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
   /** The command that prints changes; by default `nft monitor`. */
   readonly command?: Command;
-  /** Called when a chain of berth's table was deleted, by berth or from outside. */
-  readonly onTableChanged: () => void;
-  /** Called when chains outside berth's tables changed, such as Docker's. */
-  readonly onOtherTableChanged: () => void;
+  /** Called when a chain of berth's table was deleted, by berth or another program, and when the monitor restarted. */
+  readonly onChainDeleted: () => void;
+  /** Called when a chain outside berth's tables changed, such as one of Docker's, and when the monitor restarted. */
+  readonly onForeignChainChanged: () => void;
 }
 
-type Event = "onTableChanged" | "onOtherTableChanged";
+type Event = "onChainDeleted" | "onForeignChainChanged";
 
 /** Watches the kernel's nftables chains with `nft monitor`, which sleeps until something changes. */
 export class TableWatch {
@@ -44,8 +44,8 @@ export class TableWatch {
       onExited: (ranMs, error) => this.#exited(ranMs, error),
       onRestarted: () => {
         // Changes may have been missed in between.
-        this.#notify("onTableChanged");
-        this.#notify("onOtherTableChanged");
+        this.#notify("onChainDeleted");
+        this.#notify("onForeignChainChanged");
       },
     });
   }
@@ -80,9 +80,9 @@ export class TableWatch {
     const [verb, , family, table] = line.split(" ");
     if (family !== "ip") return;
     if (table === TABLE) {
-      if (verb === "delete") this.#notify("onTableChanged");
+      if (verb === "delete") this.#notify("onChainDeleted");
     } else if (table?.startsWith(`${TABLE}-`) !== true) {
-      this.#notify("onOtherTableChanged");
+      this.#notify("onForeignChainChanged");
     }
   }
 
@@ -91,7 +91,7 @@ export class TableWatch {
     const timer = setTimeout(() => {
       this.#pending.delete(event);
       this.#options[event]();
-    }, DEBOUNCE_MS);
+    }, COALESCE_MS);
     this.#pending.set(event, timer);
   }
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Admission } from "./admission.js";
 import { DeadlineTimer } from "./deadline-timer.js";
-import { Quota } from "./fd-limits.js";
+import { Quota } from "./quota.js";
 
 beforeEach(() => {
   vi.useFakeTimers();

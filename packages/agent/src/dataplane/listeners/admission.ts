@@ -1,5 +1,5 @@
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
-import type { Quota } from "./fd-limits.js";
+import type { Quota } from "./quota.js";
 
 /** As long as the dial timeout, so that a client that waits for both is refused within 6 s. */
 const WAIT_MS = 3_000;

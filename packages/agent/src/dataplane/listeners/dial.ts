@@ -1,7 +1,7 @@
 import type { Balancer, Upstream } from "../balancing/balancer.js";
 import type { ByteStream, Transport } from "../transport/transport.js";
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
-import { isResourceError } from "./fd-limits.js";
+import { isResourceError } from "./resource-error.js";
 
 /** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
 const ATTEMPT_MS = 200;

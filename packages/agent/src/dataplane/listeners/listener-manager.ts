@@ -15,16 +15,11 @@ import { closeHandle } from "../transport/socket-handles.js";
 import type { Transport } from "../transport/transport.js";
 import { Admission } from "./admission.js";
 import { DeadlineTimer } from "./deadline-timer.js";
-import {
-  type FdBudget,
-  FdExhaustion,
-  fdBudget,
-  isResourceError,
-  MAX_UDP_FLOWS,
-  openFileLimit,
-  Quota,
-} from "./fd-limits.js";
+import { FdExhaustion } from "./fd-exhaustion.js";
+import { type FdBudget, fdBudget, MAX_UDP_FLOWS, openFileLimit } from "./fd-limits.js";
 import { describeListenerError } from "./listener-error.js";
+import { Quota } from "./quota.js";
+import { isResourceError } from "./resource-error.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
 import { type InheritedPort, type UdpContext, UdpListener } from "./udp-listener.js";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { expect, it, onTestFinished } from "vitest";
 import { endpointKey } from "../table/ingress-table.js";
 import { datagramHandle } from "../transport/socket-handles.js";
-import { Quota } from "./fd-limits.js";
+import { Quota } from "./quota.js";
 import { UdpListener } from "./udp-listener.js";
 
 /** Returns a handle as another process would send it. */

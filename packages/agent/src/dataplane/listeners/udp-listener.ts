@@ -15,9 +15,10 @@ import {
   pauseReceiving,
   resumeReceiving,
 } from "../transport/socket-handles.js";
-import { isResourceError, type Quota } from "./fd-limits.js";
 import { FlowTable } from "./flow-table.js";
 import { listenerStats, newCounters } from "./listener-stats.js";
+import type { Quota } from "./quota.js";
+import { isResourceError } from "./resource-error.js";
 import { UdpFlow } from "./udp-flow.js";
 
 /** Idle flows are closed this often. Only expired flows are visited. */

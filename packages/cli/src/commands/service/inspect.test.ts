@@ -1,4 +1,5 @@
 import {
+  BerthError,
   GetServiceTrafficResponse,
   Health,
   IngressEntry,
@@ -155,6 +156,27 @@ describe("service inspect", () => {
       ingress: [{ endpoints: ["10.0.0.1:80"], draining: ["10.0.0.2:80"], tasks: ["t1", "t2"] }],
       traffic: { hosts: [{ hostname: "h1", traffic: { connections: 7 } }], unresponsive: ["h3"] },
     });
+  });
+
+  test("fails when the leader cannot return the traffic, except for a leader without that call", async () => {
+    const entry = IngressEntry.fromPartial({
+      key: "tcp//8080",
+      protocol: PortSpec_Protocol.TCP,
+      published: 8080,
+    });
+    const calls = {
+      getService: async () => ({ service: paused, ingress: [entry], revisions: [] }),
+      listTasks: async () => ({ tasks: [] }),
+      listNodes: async () => ({ nodes: [] }),
+    };
+    // The server does not implement the call.
+    expect(await berth("service inspect shop_web", calls)).toMatchObject({ code: 0, err: "" });
+    const getServiceTraffic = async () => {
+      throw new BerthError({ code: "BERTH_NOT_FOUND", message: "no such service: shop_web" });
+    };
+    const { code, err } = await berth("service inspect shop_web", { ...calls, getServiceTraffic });
+    expect(code).not.toBe(0);
+    expect(err).toContain("no such service: shop_web");
   });
 
   test("JSON contains the same details with names of states", async () => {

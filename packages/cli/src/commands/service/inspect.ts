@@ -1,4 +1,4 @@
-import type { GetServiceResponse } from "@berth/proto";
+import { type GetServiceResponse, type GetServiceTrafficResponse, isBerthError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
@@ -34,7 +34,7 @@ export async function inspectServices(
     );
 }
 
-/** Returns the traffic of a service with published ports. Undefined if the leader does not support the call yet. */
+/** Returns the traffic of a service. Undefined without published ports, or if the leader does not support the call. */
 async function fetchTraffic(
   { service: summary, ingress }: GetServiceResponse,
   client: ControlClient,
@@ -42,18 +42,29 @@ async function fetchTraffic(
 ): Promise<ServiceTraffic | undefined> {
   const service = summary?.service?.id ?? "";
   if (ingress.length === 0 || service === "") return undefined;
+  const [traffic, { tasks }, { nodes }] = await Promise.all([
+    getTrafficIfSupported(service, client, signal),
+    client.listTasks({ service, stack: "", node: "" }, { signal }),
+    client.listNodes({}, { signal }),
+  ]);
+  if (traffic === undefined) return undefined;
+  const hostnames = new Map(
+    nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""] as const),
+  );
+  return { traffic, tasks, hostnames };
+}
+
+/** Calls the leader. Returns undefined if it is an older version of berth that does not have the call. */
+async function getTrafficIfSupported(
+  service: string,
+  client: ControlClient,
+  signal: AbortSignal,
+): Promise<GetServiceTrafficResponse | undefined> {
   try {
-    const [traffic, { tasks }, { nodes }] = await Promise.all([
-      client.getServiceTraffic({ service }, { signal }),
-      client.listTasks({ service, stack: "", node: "" }, { signal }),
-      client.listNodes({}, { signal }),
-    ]);
-    const hostnames = new Map(
-      nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""] as const),
-    );
-    return { traffic, tasks, hostnames };
+    return await client.getServiceTraffic({ service }, { signal });
   } catch (error) {
-    if (signal.aborted) throw error;
-    return undefined;
+    // A server that does not know a call answers UNIMPLEMENTED, which the client reports as BERTH_PROTOCOL.
+    if (isBerthError(error, "BERTH_PROTOCOL") || isBerthError(error, "BERTH_UNSUPPORTED")) return undefined;
+    throw error;
   }
 }

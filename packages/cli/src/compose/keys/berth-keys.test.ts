@@ -3,6 +3,12 @@ import { describe, expect, test } from "vitest";
 import { loadService, loadText } from "../../testing/load-text.js";
 
 describe("x-berth", () => {
+  test.each(["at_most_one", "at-most-one"])("accepts the spelling %s", (key) => {
+    const { specs, messages } = loadText(`services: { s: { image: a, x-berth: { ${key}: true } } }`);
+    expect(messages).toEqual([]);
+    expect(specs).toMatchObject([{ atMostOne: true }]);
+  });
+
   test("reads all keys", () => {
     const { specs, messages } = loadText(`services:
   web:
@@ -17,7 +23,7 @@ describe("x-berth", () => {
         scale_down_window: 2m
       failover: { after: 10s }
       volumes: sticky
-      at-most-one: true
+      at_most_one: true
       proxy_protocol: true
       affinity: source
   api:
@@ -87,6 +93,7 @@ describe("x-berth", () => {
   autoscale: { min: 2, target_cpu: lots }
   failover: { after: 10s, never: true }
   at_most_one: true
+  at-most-one: true
   volumes: glue
   progress_deadline: 5
 deploy: { x-berth: { cron: "@hourly" } }
@@ -97,11 +104,11 @@ x-berth.cron: "@hourly"`);
         "c.yaml:6:7: services.s.x-berth.cron: schedule must be set: use a form such as "0 3 * * *" or "@hourly"",
         "c.yaml:7:40: services.s.x-berth.autoscale.target_cpu: must be a number, not the text "lots"",
         "c.yaml:8:7: services.s.x-berth.failover: after and never are mutually exclusive",
-        "c.yaml:9:7: services.s.x-berth.at_most_one: unknown key "at_most_one"; did you mean "at-most-one"?",
-        "c.yaml:10:16: services.s.x-berth.volumes: "glue" is invalid: use sticky, any",
-        "c.yaml:11:26: services.s.x-berth.progress_deadline: the duration "5" has no unit; did you mean "5s"?",
-        "c.yaml:12:15: services.s.deploy.x-berth: x-berth must be a key of the service, next to image",
-        "c.yaml:13:5: services.s.x-berth.cron: unknown key "x-berth.cron": use x-berth: { cron: … }",
+        "c.yaml:10:7: services.s.x-berth.at-most-one: at_most_one and at-most-one are the same key: remove one of them",
+        "c.yaml:11:16: services.s.x-berth.volumes: "glue" is invalid: use sticky, any",
+        "c.yaml:12:26: services.s.x-berth.progress_deadline: the duration "5" has no unit; did you mean "5s"?",
+        "c.yaml:13:15: services.s.deploy.x-berth: x-berth must be a key of the service, next to image",
+        "c.yaml:14:5: services.s.x-berth.cron: unknown key "x-berth.cron": use x-berth: { cron: … }",
       ]
     `);
     expect(loadService("x-berth:").messages).toEqual([]);

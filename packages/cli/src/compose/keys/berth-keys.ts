@@ -7,7 +7,7 @@ import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** The key of a service under which its settings that Compose does not define are. */
+/** Service key that holds the settings that Compose does not define. */
 const BERTH_KEY = "x-berth";
 /** Matches `x-berth` and misspellings such as `x-berth.cron`, but not the extension `x-berthold` of another tool. */
 const BERTH_KEY_PATTERN = /^x-berth(?![a-z0-9])/i;
@@ -24,10 +24,9 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
   cron: readCron,
   autoscale: readAutoscale,
   failover: readFailover,
-  "at-most-one": rule(readFlag, ({ spec, origins }, atMostOne, cursor) => {
-    origins.set("at_most_one", cursor);
-    spec.atMostOne = atMostOne;
-  }),
+  // The other keys use underscores, as Compose does. The spelling with hyphens is older and remains valid.
+  at_most_one: readAtMostOne,
+  "at-most-one": readAtMostOne,
   progress_deadline: rule(readDurationMs, ({ update, spec }, ms) => {
     update.progressDeadlineMs = ms;
     if (spec.rollback !== undefined) spec.rollback.progressDeadlineMs = ms;
@@ -55,6 +54,21 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
     },
   ),
 };
+
+const setAtMostOne = rule<boolean, ServiceDraft>(readFlag, ({ spec, origins }, atMostOne, cursor) => {
+  origins.set("at_most_one", cursor);
+  spec.atMostOne = atMostOne;
+});
+
+/** Reads either spelling of the key. Reports an error when a service has both. */
+function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
+  if (draft.origins.has("at_most_one")) {
+    cursor.diagnostics.error(
+      keyPlace(cursor),
+      "at_most_one and at-most-one are the same key: remove one of them",
+    );
+  } else setAtMostOne(cursor, draft);
+}
 
 /** Returns the traffic settings of the draft, which are created by the first key that sets one of them. */
 function ensureTraffic({ spec }: ServiceDraft): TrafficSpec {

@@ -155,11 +155,11 @@ function addressProblem(
   if (!subnetHas(subnet, address)) return `not in the network's subnet ${network.subnet}`;
   const { virtualIps } = layoutOf(subnet);
   const advice = `choose an address from ${ipv4Text(virtualIps.base + 2)} on, in ${subnetText(virtualIps)}`;
-  for (const vip of state.networks.vips.ofFirst(network.id).values()) {
+  for (const vip of state.networks.vips.byFirstId(network.id).values()) {
     if (vip.address !== text) continue;
     return `it is the virtual IP of ${vip.serviceId === id ? "this service" : "another service"}; ${advice}`;
   }
-  for (const { range, nodeId } of state.networks.ranges.ofFirst(network.id).values()) {
+  for (const { range, nodeId } of state.networks.ranges.byFirstId(network.id).values()) {
     const parsed = parseSubnet(range);
     if (parsed === undefined || !subnetHas(parsed, address)) continue;
     return `it is in the range ${range} of node ${hostnameOf(state.nodes.get(nodeId)) || nodeId}; ${advice}`;

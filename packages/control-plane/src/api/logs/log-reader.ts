@@ -5,7 +5,7 @@ import { compareTimes, type LogSource } from "./past-logs.js";
 
 const NS_PER_MS = 1_000_000n;
 
-/** Timeout for the next batch of a past log, so that a hanging agent does not delay the other logs. */
+/** Timeout for each batch of a past log, so that an unresponsive agent does not delay the other logs. */
 const PAST_TIMEOUT_MS = 10_000;
 
 type Range = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
@@ -33,24 +33,24 @@ export class LogReader {
   /** Opens the past lines of a task's log that the request covers. */
   openPast(task: Task): LogSource {
     const log = this.#open(task, { ...this.#options.request, follow: false });
-    return { task, log: { take: async () => this.#recordRead(task, await this.#withTimeout(log.take())) } };
+    return { task, log: { take: async () => this.#takeUnread(task, await this.#withTimeout(log.take())) } };
   }
 
-  /** Follows a task's log from the last line that was read, or from the start that the request sets. */
+  /** Follows a task's log from the last line that was read. If none was read, starts where the request says. */
   follow(task: Task): LogSource {
     const { tail, sinceMs, untilMs } = this.#options.request;
     const after = this.#lastTimeNs.get(task.id);
     const from =
       after === undefined ? { tail, sinceMs } : { tail: -1, sinceMs: Number(BigInt(after) / NS_PER_MS) };
     const log = this.#open(task, { ...from, untilMs, follow: true });
-    return { task, log: { take: async () => this.#recordRead(task, await log.take(), after) } };
+    return { task, log: { take: async () => this.#takeUnread(task, await log.take(), after) } };
   }
 
   /** Follows the whole log of a task that was created after the request. */
   followNew(task: Task): LogSource {
     const { sinceMs, untilMs } = this.#options.request;
     const log = this.#open(task, { tail: -1, sinceMs, untilMs, follow: true });
-    return { task, log: { take: async () => this.#recordRead(task, await log.take()) } };
+    return { task, log: { take: async () => this.#takeUnread(task, await log.take()) } };
   }
 
   #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: Range): TaskLog {
@@ -58,8 +58,11 @@ export class LogReader {
     return context.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
   }
 
-  /** Records the last read line. Drops entries up to `after`, since agents can only start at a whole millisecond. */
-  #recordRead(
+  /**
+   * Returns the entries later than `after`, and records the time of the last one as read. Agents can only start at a whole
+   * millisecond, so a resumed log repeats entries.
+   */
+  #takeUnread(
     { id }: Task,
     entries: readonly LogEntry[] | undefined,
     after?: string,
@@ -71,16 +74,16 @@ export class LogReader {
     return unread;
   }
 
-  #withTimeout<T>(taken: Promise<T>): Promise<T> {
+  #withTimeout<T>(batch: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const { clock } = this.#options.context.runtime;
-      const cancel = clock.after(PAST_TIMEOUT_MS, () => reject(timeout()));
-      taken.then(resolve, reject).finally(cancel);
+      const cancel = clock.after(PAST_TIMEOUT_MS, () => reject(pastLogTimeout()));
+      batch.then(resolve, reject).finally(cancel);
     });
   }
 }
 
-function timeout(): BerthError {
-  const message = `its node sent nothing for ${PAST_TIMEOUT_MS / 1_000} s`;
+function pastLogTimeout(): BerthError {
+  const message = `the task's node sent nothing for ${PAST_TIMEOUT_MS / 1_000} s`;
   return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

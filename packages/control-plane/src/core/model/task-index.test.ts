@@ -16,7 +16,7 @@ const wordsOf = (index: TaskIndex): unknown => ({
   tasks: byId(index.byId.values()),
   calmCount: index.stableCount,
   calmOn: new Map([...index.stableByNode].sort()),
-  levels: new Map([...index.stableByNode.levels].sort()),
+  levels: new Map([...index.stableByNode.nodesByTaskCount].sort()),
   versions: [...index.stableVersions()].sort(),
   restless: byId(index.unstable()),
   stable: NODE_IDS.map((id) => byId(index.stableOn(id))),

@@ -6,17 +6,17 @@ export interface NodeCounts extends Iterable<readonly [string, number]> {
   get(nodeId: string): number | undefined;
 }
 
-/** Node counts that also know how many nodes have a given count. */
-export interface LevelCounts extends NodeCounts {
-  /** Number of nodes, by count (from 1). */
-  readonly levels: ReadonlyMap<number, number>;
+/** Node counts with the number of nodes that have each count. */
+export interface GroupedNodeCounts extends NodeCounts {
+  /** Number of nodes, by their number of tasks (from 1). */
+  readonly nodesByTaskCount: ReadonlyMap<number, number>;
 }
 
 /** The stable tasks of a service that a decision leaves as they are (see orchestrator/stable-tasks.ts). */
 export interface StableTasks {
   readonly size: number;
   /** Stable tasks per node, those in `leaving` included. Live: it changes with the index. */
-  readonly countByNode: LevelCounts;
+  readonly countByNode: GroupedNodeCounts;
   /** Tasks that are stable by themselves, on nodes that they must leave. */
   readonly leaving: readonly Task[];
 }
@@ -53,7 +53,7 @@ export class TaskIndex {
   }
 
   /** Stable tasks per node. Live: it changes with the index. */
-  get stableByNode(): LevelCounts {
+  get stableByNode(): GroupedNodeCounts {
     return this.#stable;
   }
 
@@ -135,11 +135,11 @@ function isStable(task: Task): boolean {
 }
 
 /** Tasks by node. A node usually has one task of a service; a list is only made for the second. */
-class TasksByNode implements LevelCounts {
+class TasksByNode implements GroupedNodeCounts {
   readonly #byNode = new Map<string, Task | Set<Task>>();
   readonly #nodesByCount = new Map<number, number>();
 
-  get levels(): ReadonlyMap<number, number> {
+  get nodesByTaskCount(): ReadonlyMap<number, number> {
     return this.#nodesByCount;
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildService, buildSpec, buildTask } from "../testing/records.js";
-import { addTemplateChange, currentTest, templateOf, templateText } from "./template.js";
+import { addTemplateChange, currentTest, templateText, templateVersionAt } from "./template.js";
 
 const mark = (version: number, templateVersion: number) => ({ version, templateVersion });
 /** Versions 1-3 of template 1, 4-5 of template 4, then 6 is back at template 1. */
@@ -11,7 +11,7 @@ const returned = buildService({
 });
 const ofVersion = (specVersion: number) => buildTask({ specVersion });
 
-describe("templateOf", () => {
+describe("templateVersionAt", () => {
   it.each([
     [1, 1],
     [3, 1],
@@ -20,12 +20,12 @@ describe("templateOf", () => {
     [6, 1],
     [7, 1],
   ])("version %i has template %i", (version, template) => {
-    expect(templateOf(returned, version)).toBe(template);
+    expect(templateVersionAt(returned, version)).toBe(template);
   });
 
   it("reads records of older releases, which hold only the first version of the template", () => {
     const service = buildService({ version: 5, templateVersion: 3 });
-    expect([2, 3, 5].map((version) => templateOf(service, version))).toEqual([0, 3, 3]);
+    expect([2, 3, 5].map((version) => templateVersionAt(service, version))).toEqual([0, 3, 3]);
   });
 });
 
@@ -47,8 +47,8 @@ describe("addTemplateChange", () => {
       service = { ...service, templates: addTemplateChange(service, { version, template: version }) };
     }
     expect(service.templates).toHaveLength(20);
-    expect(templateOf(service, 49)).toBe(49);
-    expect(templateOf(service, 5)).toBe(0);
+    expect(templateVersionAt(service, 49)).toBe(49);
+    expect(templateVersionAt(service, 5)).toBe(0);
   });
 });
 

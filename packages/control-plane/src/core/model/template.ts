@@ -9,41 +9,45 @@ import {
 } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
 
-/** Template changes that a service remembers. A task older than all of them counts as outdated. */
+// Tracks which service versions have the same task template, so that a version change alone does not replace tasks.
+// A template is everything in a spec that a task's container is created from. A change of the template starts with a
+// service version; later versions keep the template until the next change.
+
+/** Number of template changes kept in a service record. A task older than all of them counts as outdated. */
 const KEPT_CHANGES = 20;
 
-/** The template of versions that are not remembered. Equal to no other template. */
+/** Template version of service versions older than the history. Equal to no other template version. */
 const UNKNOWN_TEMPLATE = 0;
 
-type Templates = Pick<Service, "templateVersion" | "templates">;
+/** The current template version of a service and its last template changes, oldest first. */
+type TemplateHistory = Pick<Service, "templateVersion" | "templates">;
 
 /**
- * Returns the template that a version's tasks are created from, named by the first version that had it. A service that
- * returns to an older template gets the older name again, so tasks that still run it are not outdated.
+ * Returns the template version of a service version: the first service version that had the same template. A service
+ * that returns to an older template gets the older template version again, so tasks that still run it are current.
  */
-export function templateOf({ templateVersion, templates }: Templates, version: number): number {
+export function templateVersionAt(history: TemplateHistory, version: number): number {
+  const { templateVersion, templates } = history;
   if (templates.length === 0) return version >= templateVersion ? templateVersion : UNKNOWN_TEMPLATE;
-  for (let at = templates.length - 1; at >= 0; at -= 1) {
-    const change = templates[at];
-    if (change !== undefined && change.version <= version) return change.templateVersion;
-  }
-  return UNKNOWN_TEMPLATE;
+  const change = templates.findLast((candidate) => candidate.version <= version);
+  return change?.templateVersion ?? UNKNOWN_TEMPLATE;
 }
 
-/** Whether a task runs the current template of its service. */
+/** Returns whether a task runs the current template of its service. */
 export type CurrentTest = (task: Pick<Task, "specVersion">) => boolean;
 
 /** Returns the test for a service. It is cheap enough to run on every task. */
-export function currentTest(service: Templates): CurrentTest {
+export function currentTest(service: TemplateHistory): CurrentTest {
   const { templates, templateVersion } = service;
   const since = templates.at(-1)?.version ?? templateVersion;
   return ({ specVersion }) =>
-    specVersion >= since || (templates.length > 1 && templateOf(service, specVersion) === templateVersion);
+    specVersion >= since ||
+    (templates.length > 1 && templateVersionAt(service, specVersion) === templateVersion);
 }
 
-/** Returns the template changes with one more: from `version` on, tasks are created from `template`. */
+/** Returns the template changes with one added: from `version` on, tasks are created from `template`. */
 export function addTemplateChange(
-  service: Templates,
+  service: TemplateHistory,
   { version, template }: { readonly version: number; readonly template: number },
 ): TemplateChange[] {
   const { templates, templateVersion } = service;
@@ -51,7 +55,7 @@ export function addTemplateChange(
   return [...known, { version, templateVersion: template }].slice(-KEPT_CHANGES);
 }
 
-/** Returns a text that is equal for specs whose tasks are interchangeable. */
+/** Returns a text that is equal for two specs exactly when they have the same task template. */
 export function templateText(spec: ServiceSpec | undefined): string {
   if (spec === undefined) return "";
   const { container, limits, forceUpdate = 0 } = spec.task ?? {};
@@ -60,11 +64,17 @@ export function templateText(spec: ServiceSpec | undefined): string {
   return canonicalText(ServiceSpec.toJSON(withSortedPorts(template)));
 }
 
-/** Returns the ports as a task depends on them: ingress publishes ports without the container's involvement. */
+/**
+ * Returns the ports without the fields that can change without replacing the task. Only ports in host mode are published
+ * by the container itself.
+ */
 export const portsTemplate = ({ ports }: ServiceSpec): readonly PortSpec[] =>
   ports.map((port) => (port.mode === PortSpec_Mode.HOST ? port : { ...port, published: 0, hostIp: "" }));
 
-/** Returns the networks as a task depends on them: DNS servers resolve aliases without the container's involvement. */
+/**
+ * Returns the networks without the fields that can change without replacing the task. Aliases are resolved by berth's DNS
+ * server, outside the container.
+ */
 export const networksTemplate = ({
   task,
 }: ServiceSpec): readonly Pick<NetworkAttachment, "network" | "ipv4Address">[] =>

@@ -1,6 +1,6 @@
 import { type Service, type Task, TaskState } from "@berth/proto";
 import { byAge, endText, shouldRun, stateOf } from "../model/task-state.js";
-import { templateOf } from "../model/template.js";
+import { templateVersionAt } from "../model/template.js";
 
 /** Most problems of one node. A host that rejects one service usually rejects many. */
 const MAX_PROBLEMS = 5;
@@ -57,10 +57,10 @@ function hasStartedElsewhere(
   nodeId: string,
   tasks: Iterable<Task>,
 ): boolean {
-  const template = templateOf(service, rejected.specVersion);
+  const template = templateVersionAt(service, rejected.specVersion);
   for (const task of tasks) {
     if (task.nodeId === nodeId || startMsOf(task) === undefined) continue;
-    if (templateOf(service, task.specVersion) === template) return true;
+    if (templateVersionAt(service, task.specVersion) === template) return true;
   }
   return false;
 }

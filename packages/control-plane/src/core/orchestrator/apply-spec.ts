@@ -1,7 +1,7 @@
 import { Rollout_State, Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../model/canonical.js";
 import { beginRollout, continueRollout } from "../model/rollout.js";
-import { addTemplateChange, templateOf, templateText, withSortedPorts } from "../model/template.js";
+import { addTemplateChange, templateText, templateVersionAt, withSortedPorts } from "../model/template.js";
 import { isJob, NO_TEMPLATE } from "./job-schedule.js";
 
 export type SpecOutcome =
@@ -92,7 +92,7 @@ function sameTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecConte
   if (inUse === undefined) return undefined;
   const text = templateText(spec);
   for (const [version, used] of inUse) {
-    const template = templateOf(existing, version);
+    const template = templateVersionAt(existing, version);
     if (template > 0 && templateText(used) === text) return template;
   }
   return undefined;

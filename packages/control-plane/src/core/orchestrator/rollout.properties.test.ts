@@ -11,7 +11,7 @@ import { describe, expect, it } from "vitest";
 import type { Action } from "../model/plan.js";
 import { isRolloutActive } from "../model/rollout.js";
 import { isReady } from "../model/task-state.js";
-import { templateOf } from "../model/template.js";
+import { templateVersionAt } from "../model/template.js";
 import {
   applyEvent,
   endFaults,
@@ -178,7 +178,7 @@ const NEXT: Readonly<Partial<Record<State, readonly State[]>>> = {
 
 /** When a slot has two tasks, one replaces the other: its template is newer, its node is to be left, or it is already stopping. */
 function isReplacement(tasks: readonly Task[], world: World): boolean {
-  const templates = new Set(tasks.map(({ specVersion }) => templateOf(world.service, specVersion)));
+  const templates = new Set(tasks.map(({ specVersion }) => templateVersionAt(world.service, specVersion)));
   const isStopping = tasks.some(({ desiredState }) => desiredState > DesiredState.RUNNING);
   const isDrained = tasks.some(({ nodeId }) => world.nodes.get(nodeId)?.availability === Availability.DRAIN);
   return templates.size > 1 || isStopping || isDrained;
@@ -187,7 +187,8 @@ function isReplacement(tasks: readonly Task[], world: World): boolean {
 function expectHealthy(service: Service, world: World): void {
   const well = world.occupying().filter((task) => isReady(task));
   const current = well.filter(
-    ({ specVersion }) => templateOf(service, specVersion) === templateOf(service, service.healthyVersion),
+    ({ specVersion }) =>
+      templateVersionAt(service, specVersion) === templateVersionAt(service, service.healthyVersion),
   );
   const least = world.spec.mode?.$case === "global" ? 1 : replicasOf(world.spec);
   expect(bySlot(current).size).toBeGreaterThanOrEqual(least);

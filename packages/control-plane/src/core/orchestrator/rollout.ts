@@ -13,10 +13,10 @@ import { automaticRollbackSpec, specsInUse } from "./rollback.js";
 import type { RolloutProgress } from "./rollout-progress.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** How often progress alone is written at most. A thousand slots that start at once are not a thousand writes. */
+/** Minimum time between writes that record only progress, so that a thousand slots starting at once share few writes. */
 const PROGRESS_WRITE_MS = 1_000;
 
-/** Healthy versions that are remembered besides the newest one. */
+/** Number of healthy versions kept in a service record, besides the newest one. */
 const KEPT_HEALTHY_VERSIONS = 10;
 
 export type RolloutDecision =
@@ -72,7 +72,7 @@ function decideIdle(service: Service, { progress, isComplete, total, now }: Roll
   const isPaused = isRolloutPaused(rollout);
   const isHealthy = isComplete && total > 0 && progress.updatedCount === total;
   if (rollout !== undefined && isPaused && isHealthy) {
-    const message = `${rollout.message}; all slots run well since`;
+    const message = `${rollout.message}; all slots have run well since then`;
     return {
       kind: "change-state",
       service: withHealthyVersion({ ...service, rollout: completeRollout(rollout, message, now) }),
@@ -115,7 +115,7 @@ function complete(
 }
 
 function advance(service: Service, rollout: Rollout, { progress, now }: RolloutContext): RolloutDecision {
-  const dueMs = [progress.monitoredUntilMs, progress.deadlineMs].flatMap((at) => at ?? []);
+  const dueMs = [progress.monitoredUntilMs, progress.deadlineMs].flatMap((dueAtMs) => dueAtMs ?? []);
   const hasNewFailures = progress.failedCount > rollout.failedCount;
   if (!hasNewFailures) {
     if (progress.updatedCount <= rollout.updatedSlots) return { kind: "continue", reason: "", dueMs };

@@ -3,6 +3,7 @@ import {
   addTask,
   type Candidate,
   type CandidateFactory,
+  type CandidateSource,
   candidateOf,
   isBetterCandidate,
   LeastLoadedSource,
@@ -11,8 +12,9 @@ import {
 } from "./candidates.js";
 import { capacityFor, type Filter, filtersFor } from "./filters.js";
 import type { OrderedNode } from "./load-order.js";
+import { minTasksPerNode } from "./node-counts.js";
 import type { TaskRequirements } from "./requirements.js";
-import { minTasksPerNode, type ServiceLoad } from "./service-load.js";
+import type { ServiceLoad } from "./service-load.js";
 import { countGroups, countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread.js";
 
 /** The requirements of a service and its present distribution over the nodes. */
@@ -56,11 +58,11 @@ export function place(request: PlacementRequest, cluster: ClusterSnapshot): Plac
       : countGroups(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
   const preferred = new Map<string, Candidate>();
   const candidateFor = candidateFactory(request, cluster, preferred);
-  const context = { request, cluster, index, preferred, candidateFor };
-  const onPreferred = placeOnPreferred(context, groups);
+  const state = { request, cluster, index, preferred, candidateFor };
+  const onPreferred = placeOnPreferred(state, groups);
   const remaining = count - onPreferred.length;
   const nodeIds: string[] = [];
-  for (const leaves of candidateTiers(context)) {
+  for (const leaves of candidateTiers(state)) {
     if (nodeIds.length === remaining) break;
     const tree = new SpreadTree(leaves, groups, { step: 1, before: isBetterCandidate });
     while (nodeIds.length < remaining) {
@@ -118,48 +120,75 @@ function placeOnPreferred(
   });
 }
 
-/** Yields the candidates by group: first all nodes not to be avoided, then the avoided nodes by number of failures. */
-function* candidateTiers({
-  request,
-  cluster,
-  index,
-  preferred,
-  candidateFor,
-}: PlacementState): Iterable<readonly Leaf<Candidate>[]> {
-  const { load } = request;
-  const { resources, spread } = request.requirements;
-  const { acceptingCount } = index;
-  const minTasks =
-    spread.length === 0 ? minTasksPerNode(load.tasksByNode, { acceptingCount, closed: cluster.closed }) : 0;
-  yield Array.from(index.groups, ({ path, order }) => {
-    const nodes = order.inOrder();
-    const source =
-      preferred.size === 0
-        ? new LeastLoadedSource(nodes, { candidateFor, load, minTasks })
-        : sortedSource(viewsWithout(load.avoided, nodes), candidateFor);
-    return { path, pool: new LevelQueue(source, resources) };
-  });
-  const avoided = new Map<number, NodeSnapshot[]>();
-  for (const [id, failures] of load.avoided) {
-    const snapshot = cluster.nodes.get(id);
-    if (snapshot !== undefined) avoided.set(failures, [...(avoided.get(failures) ?? []), snapshot]);
-  }
-  for (const [, snapshots] of [...avoided].sort(([a], [b]) => a - b)) {
-    yield leavesOf(snapshots, {
-      pathOf: ({ node }) => index.pathOf(node.id),
-      poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), resources),
-    });
-  }
+/** Yields the candidates by tier: first the nodes that are not to be avoided, then the avoided ones, by failures. */
+function* candidateTiers(state: PlacementState): Iterable<readonly Leaf<Candidate>[]> {
+  yield mainTier(state);
+  for (const snapshots of avoidedTiers(state)) yield avoidedTier(snapshots, state);
 }
 
-function* viewsWithout(
+/** Returns the candidates that are not to be avoided, by spread group. */
+function mainTier(state: PlacementState): readonly Leaf<Candidate>[] {
+  const { request, index } = state;
+  const minTasks = request.requirements.spread.length === 0 ? minTasksOf(state) : 0;
+  return Array.from(index.groups, ({ path, order }) => {
+    const source = mainSource(order.inOrder(), minTasks, state);
+    return { path, pool: new LevelQueue(source, request.requirements.resources) };
+  });
+}
+
+function minTasksOf({ request, cluster, index }: PlacementState): number {
+  const { acceptingCount } = index;
+  return minTasksPerNode(request.load.tasksByNode, { acceptingCount, closed: cluster.closed });
+}
+
+/**
+ * Returns the source of the candidates among `nodes`, which are in order of load.
+ *
+ * The lazy source relies on that order and on the counts of tasks from before this placement. Tasks already placed on
+ * preferred nodes are in neither, so the candidates are then sorted with them.
+ */
+function mainSource(
+  nodes: readonly OrderedNode[],
+  minTasks: number,
+  { request: { load }, preferred, candidateFor }: PlacementState,
+): CandidateSource {
+  return preferred.size === 0
+    ? new LeastLoadedSource(nodes, { candidateFor, load, minTasks })
+    : sortedSource(snapshotsExcept(load.avoided, nodes), candidateFor);
+}
+
+function* snapshotsExcept(
   avoided: ReadonlyMap<string, number>,
   nodes: readonly OrderedNode[],
 ): Iterable<NodeSnapshot> {
   for (const { id, snapshot } of nodes) if (!avoided.has(id)) yield snapshot;
 }
 
-/** Returns a function that tells whether one more task fits on a node. */
+/** Returns the avoided nodes, grouped by their number of failures, the fewest first. */
+function avoidedTiers({ request, cluster }: PlacementState): readonly (readonly NodeSnapshot[])[] {
+  const byFailures = new Map<number, NodeSnapshot[]>();
+  for (const [id, failures] of request.load.avoided) {
+    const snapshot = cluster.nodes.get(id);
+    if (snapshot === undefined) continue;
+    const tier = byFailures.get(failures);
+    if (tier === undefined) byFailures.set(failures, [snapshot]);
+    else tier.push(snapshot);
+  }
+  return [...byFailures].sort(([a], [b]) => a - b).map(([, snapshots]) => snapshots);
+}
+
+/** Returns the candidates among avoided nodes, by spread group. */
+function avoidedTier(
+  snapshots: readonly NodeSnapshot[],
+  { request, index, candidateFor }: PlacementState,
+): readonly Leaf<Candidate>[] {
+  return leavesOf(snapshots, {
+    pathOf: ({ node }) => index.pathOf(node.id),
+    poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), request.requirements.resources),
+  });
+}
+
+/** Returns a function that returns whether one more task of the service fits on a node. */
 export function fitTest(
   service: ServicePlacement,
   cluster: ClusterSnapshot,

@@ -18,9 +18,12 @@ export interface SpreadContext {
 /**
  * Returns the `count` slots to remove when a service is scaled down.
  *
- * Reverses placement: each slot is taken from the fullest group of each level, there from the node with the most tasks
- * of the service, and on that node the one with the highest number. All slots of `staying` count towards the tasks of a
- * node; only those of `slots` may be removed.
+ * Selects slots in the reverse order of placement. At each spread level it descends into the group with the most tasks
+ * of the service, and there it picks the node with the most of them. On that node it picks the slot with the highest
+ * number.
+ *
+ * @param slots the slots that may be removed
+ * @param options.staying all slots that count towards the tasks of a node, those of `slots` included
  */
 export function selectSlotsToRemove<Slot extends RemovableSlot>(
   slots: readonly Slot[],

@@ -1,6 +1,7 @@
 import type { Task } from "@berth/proto";
-import type { LevelCounts, NodeCounts, StableTasks } from "../model/task-index.js";
+import type { NodeCounts, StableTasks } from "../model/task-index.js";
 import { nodesToAvoid } from "./avoidance.js";
+import { ChangedCounts } from "./node-counts.js";
 import { occupiesNode } from "./resource-request.js";
 
 /** The distribution of a service over the nodes before placement, by node id. */
@@ -16,24 +17,28 @@ export interface ServiceLoad {
 export interface ServiceLoadContext {
   readonly isCurrent: (task: Task) => boolean;
   readonly now: number;
-  /** Tasks of the service in addition to the given ones. */
+  /** Further tasks of the service, which are not in the lists. Undefined when there are none. */
   readonly stable: StableTasks | undefined;
 }
 
-/** Returns the load of a service of whose tasks `staying` remain. */
+/**
+ * Returns the load of a service before placement.
+ * @param tasks the tasks of the service, except for stable ones
+ * @param staying the tasks among them that are neither stopped nor replaced
+ */
 export function serviceLoadOf(
   tasks: readonly Task[],
   staying: readonly Task[],
   { stable, ...context }: ServiceLoadContext,
 ): ServiceLoad {
   return new TaskLoad(tasks, stable, {
-    tasksByNode: withStable(staying, stable),
+    tasksByNode: countWithStable(staying, stable),
     // Stable tasks have not failed, so only the others can make a node avoided.
     avoided: nodesToAvoid(tasks, context),
   });
 }
 
-/** Counts the occupying tasks on demand: only services with a limit per node need them. */
+/** Counts the tasks that occupy nodes on demand: only services with a limit per node need that count. */
 class TaskLoad implements ServiceLoad {
   readonly tasksByNode: NodeCounts;
   readonly avoided: ReadonlyMap<string, number>;
@@ -53,87 +58,16 @@ class TaskLoad implements ServiceLoad {
   }
 
   get occupiedByNode(): NodeCounts {
-    this.#occupiedByNode ??= withStable(this.#tasks.filter(occupiesNode), this.#stable);
+    this.#occupiedByNode ??= countWithStable(this.#tasks.filter(occupiesNode), this.#stable);
     return this.#occupiedByNode;
   }
 }
 
-function withStable(tasks: readonly Task[], stable: StableTasks | undefined): NodeCounts {
+/** Counts tasks by node, together with the stable tasks that need not leave their node. */
+function countWithStable(tasks: readonly Task[], stable: StableTasks | undefined): NodeCounts {
   const counts = new Map<string, number>();
   for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);
   if (stable === undefined) return counts;
   for (const { nodeId } of stable.leaving) counts.set(nodeId, (counts.get(nodeId) ?? 0) - 1);
   return new ChangedCounts(stable.countByNode, counts);
-}
-
-/** Counts that differ from a base on a few nodes. The base is neither copied nor scanned. */
-export class ChangedCounts implements LevelCounts {
-  readonly #base: LevelCounts;
-  readonly #changes: ReadonlyMap<string, number>;
-
-  /** The base must not change while this object is in use. */
-  constructor(base: LevelCounts, changes: ReadonlyMap<string, number>) {
-    this.#base = base;
-    this.#changes = changes;
-  }
-
-  get(nodeId: string): number | undefined {
-    const count = this.#base.get(nodeId);
-    const change = this.#changes.size === 0 ? undefined : this.#changes.get(nodeId);
-    return change === undefined ? count : (count ?? 0) + change || undefined;
-  }
-
-  get levels(): ReadonlyMap<number, number> {
-    const levels = new Map(this.#base.levels);
-    const add = (level: number, by: 1 | -1): void => {
-      const nodes = (levels.get(level) ?? 0) + by;
-      if (nodes === 0 || level === 0) levels.delete(level);
-      else levels.set(level, nodes);
-    };
-    for (const [nodeId, change] of this.#changes) {
-      const count = this.#base.get(nodeId) ?? 0;
-      add(count, -1);
-      add(count + change, 1);
-    }
-    return levels;
-  }
-
-  *[Symbol.iterator](): Iterator<readonly [string, number]> {
-    for (const [nodeId, count] of this.#base) {
-      const changed = count + (this.#changes.get(nodeId) ?? 0);
-      if (changed !== 0) yield [nodeId, changed];
-    }
-    for (const [nodeId, count] of this.#changes) {
-      if (this.#base.get(nodeId) === undefined && count !== 0) yield [nodeId, count];
-    }
-  }
-}
-
-const hasLevels = (counts: NodeCounts): counts is LevelCounts => "levels" in counts;
-
-/**
- * Returns a lower bound of the tasks that every accepting node has, without scanning the nodes.
- *
- * The bound is above 0 only when all `acceptingCount` nodes are known to have tasks.
- */
-export function minTasksPerNode(
-  counts: NodeCounts,
-  {
-    acceptingCount,
-    closed,
-  }: {
-    readonly acceptingCount: number;
-    /** Nodes that do not accept tasks. */
-    readonly closed: Iterable<string>;
-  },
-): number {
-  if (!hasLevels(counts)) return 0;
-  let nodes = 0;
-  let least = Number.POSITIVE_INFINITY;
-  for (const [level, size] of counts.levels) {
-    nodes += size;
-    least = Math.min(least, level);
-  }
-  for (const nodeId of closed) if (counts.get(nodeId) !== undefined) nodes -= 1;
-  return nodes === acceptingCount && nodes > 0 ? least : 0;
 }

@@ -74,7 +74,7 @@ export function assignedNetwork(
 function peersOf(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const ownAddress = state.nodes.get(nodeId)?.description?.address;
   const newest = new Map<string, Node>();
-  for (const peerId of state.networks.ranges.ofFirst(networkId).keys()) {
+  for (const peerId of state.networks.ranges.byFirstId(networkId).keys()) {
     const node = state.nodes.get(peerId);
     const address = node?.description?.address;
     if (peerId === nodeId || node === undefined || address === undefined || address === ownAddress) continue;

@@ -73,10 +73,10 @@ function isUsed(name: string, state: ClusterState): boolean {
 function networkDeletion(networkId: string, state: ClusterState): readonly Change[] {
   const { ranges, vips } = state.networks;
   return [
-    ...[...vips.ofFirst(networkId).keys()].map(
+    ...[...vips.byFirstId(networkId).keys()].map(
       (serviceId): Change => ({ kind: "delete-vip", networkId, serviceId }),
     ),
-    ...[...ranges.ofFirst(networkId).keys()].map(
+    ...[...ranges.byFirstId(networkId).keys()].map(
       (nodeId): Change => ({ kind: "delete-range", networkId, nodeId }),
     ),
     { kind: "delete-network", networkId },

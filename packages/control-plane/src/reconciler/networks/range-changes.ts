@@ -78,7 +78,7 @@ class RangeAllocation implements RangeChanges {
     const subnet = parseSubnet(network.subnet);
     if (subnet === undefined) return undefined;
     const planned = [...this.#planned.values()].filter(({ networkId }) => networkId === network.id);
-    const leased = [...networks.ranges.ofFirst(network.id).values(), ...planned];
+    const leased = [...networks.ranges.byFirstId(network.id).values(), ...planned];
     const name = network.spec?.name ?? "";
     const chosen = staticAddresses(services.ofNetwork(name).values(), name);
     const picked = pickRange(subnet, {

@@ -12,7 +12,7 @@ export function virtualIpChanges(
 ): readonly Change[] {
   const { vips } = state.networks;
   const ids = spec.endpointMode === EndpointMode.DNSRR ? [] : networkIds(spec, state);
-  const held = [...vips.ofSecond(serviceId).values()];
+  const held = [...vips.bySecondId(serviceId).values()];
   if (isUpToDate(ids, held)) return [];
   const attached = ids.flatMap((id) => attachedNetwork(id, state) ?? []);
   const { put, expired } = updateVirtualIps(serviceId, { attached, held, now });
@@ -21,7 +21,7 @@ export function virtualIpChanges(
 
 /** Returns the changes that release all virtual IPs of a removed service. */
 export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  const held = [...state.networks.vips.ofSecond(serviceId).values()];
+  const held = [...state.networks.vips.bySecondId(serviceId).values()];
   const { put } = updateVirtualIps(serviceId, { attached: [], held, now });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
@@ -43,7 +43,7 @@ function attachedNetwork(id: string, state: ClusterState): AttachedNetwork | und
   return {
     id,
     subnet: network.subnet,
-    vips: [...state.networks.vips.ofFirst(id).values()],
+    vips: [...state.networks.vips.byFirstId(id).values()],
     staticAddresses: staticAddresses(state.services.ofNetwork(name).values(), name),
   };
 }

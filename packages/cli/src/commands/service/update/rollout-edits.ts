@@ -12,16 +12,19 @@ const ACTIONS = {
   continue: UpdateConfig_FailureAction.CONTINUE,
 };
 
+const setUpdateDeadline = inRollout<number>("update", (_, progressDeadlineMs) => ({ progressDeadlineMs }));
+const setRollbackDeadline = inRollout<number>("rollback", (_, progressDeadlineMs) => ({
+  progressDeadlineMs,
+}));
+
 /** The flags that change the update policy and the rollback policy. */
 export const ROLLOUT_EDITS = {
   ...configEdits("update"),
   ...configEdits("rollback"),
   "progress-deadline": edit(durationMs, (spec, progressDeadlineMs) => {
-    const change = (part: "update" | "rollback") =>
-      inRollout<number>(part, (_, ms) => ({ progressDeadlineMs: ms }));
-    const updated = change("update")(spec, progressDeadlineMs);
+    const updated = setUpdateDeadline(spec, progressDeadlineMs);
     // A service without a rollback policy is rolled back with its update policy.
-    return spec.rollback === undefined ? updated : change("rollback")(updated, progressDeadlineMs);
+    return spec.rollback === undefined ? updated : setRollbackDeadline(updated, progressDeadlineMs);
   }),
 } satisfies Readonly<Record<string, Edit>>;
 
