@@ -2,6 +2,7 @@ import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
+import { Deferred } from "../runtime/deferred.js";
 import { Emitter } from "../runtime/emitter.js";
 import { notLeader } from "../runtime/leader-errors.js";
 import { Notifier } from "../runtime/notifier.js";
@@ -224,21 +225,9 @@ function createJob<T>(
   decide: Decide<T>,
   signal: AbortSignal,
 ): { readonly job: WriteJob; readonly done: Promise<T> } {
-  let isSettled = false;
+  const done = new Deferred<T>();
   let result: { readonly value: T } | undefined;
-  let resolveDone: (value: T) => void = () => {};
-  let rejectDone: (reason: unknown) => void = () => {};
-  const done = new Promise<T>((resolve, reject) => {
-    resolveDone = resolve;
-    rejectDone = reject;
-  });
-  let removeListener = (): void => {};
-  const settle = (finish: () => void): void => {
-    if (isSettled) return;
-    isSettled = true;
-    removeListener();
-    finish();
-  };
+  let isSettled = false;
   const job: WriteJob = {
     refusals: 0,
     decide: (state) => {
@@ -246,12 +235,19 @@ function createJob<T>(
       result = { value: decision.result };
       return decision.changes.map(encodeChange);
     },
-    succeed: () => settle(() => result && resolveDone(result.value)),
-    fail: (error) => settle(() => rejectDone(error)),
+    succeed: () => {
+      isSettled = true;
+      if (result !== undefined) done.resolve(result.value);
+    },
+    fail: (error) => {
+      isSettled = true;
+      done.reject(error);
+    },
     isSettled: () => isSettled,
   };
-  removeListener = onAbort(signal, () => job.fail(signal.reason));
-  return { job, done };
+  const removeListener = onAbort(signal, () => job.fail(signal.reason));
+  void done.promise.then(removeListener, removeListener);
+  return { job, done: done.promise };
 }
 
 function conflict(): BerthError {

@@ -30,8 +30,9 @@ import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 const ETCD_START_TIMEOUT_MS = 10_000;
 const ETCD_START_RETRY_MS = 250;
 
-/** After this server has resigned: time to elect the next leader, and then to finish calls with that leader. */
+/** How long a stopping server waits for the next leader after it has resigned. */
 const NEXT_LEADER_TIMEOUT_MS = 500;
+/** How long calls in flight may then finish with the next leader. */
 const FORWARD_MS = 200;
 
 /** Grace period for responses in flight when the server stops. */
@@ -84,7 +85,6 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const { clock } = runtime;
   await waitForEtcd(options, signal);
 
-  // The parts of a follower.
   const role = new Role(clock);
   const registry = new ServerRegistry({ store, runtime, logger });
   const contact =
@@ -100,7 +100,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const router = routeControlService({ role, clock, transport });
   const metrics = new Metrics(() => role.leader?.metrics);
 
-  // The listeners. Until a leader is known, calls wait.
+  // Until a leader is known, calls wait.
   const rpc = await transport.serve({
     listen: options.listen,
     services: [
@@ -145,7 +145,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const stop = async (): Promise<void> => {
     await candidate;
     const isAlone = registry.addresses().length === 1;
-    if (!isAlone) await forwardRemainingCalls(role, clock);
+    if (!isAlone) await forwardRemainingCalls(role, clock, watching.signal);
     await rpc.close(CLOSE_GRACE_MS);
     watching.abort();
     http.close();
@@ -180,8 +180,7 @@ function startHttp(
 }
 
 /** Gives calls in flight time to be retried with the next leader. */
-async function forwardRemainingCalls(role: Role, clock: Clock): Promise<void> {
-  const { signal } = new AbortController();
+async function forwardRemainingCalls(role: Role, clock: Clock, signal: AbortSignal): Promise<void> {
   await role.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {});
   await sleep(clock, FORWARD_MS, signal);
 }

@@ -1,20 +1,23 @@
 import type { networkInterfaces } from "node:os";
 import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
-import type { Vip, Vips } from "./vip.js";
+import type { Vips } from "./vip.js";
 
 /** Prefix length of virtual IPs. The bridge's own address has a shorter one. */
 const PREFIX_LENGTH = 32;
 
-/** Parses the output of `ip -json -4 address show`. Returns the host's virtual IPs as "ADDRESS BRIDGE". */
-export function assignedVips(json: unknown): ReadonlySet<string> {
-  const assigned = new Set<string>();
+/** Virtual IPs, by the bridge that has them. */
+export type VipAddresses = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** Parses the output of `ip -json -4 address show`. Returns the host's virtual IPs. */
+export function assignedVips(json: unknown): VipAddresses {
+  const assigned = new Map<string, Set<string>>();
   for (const link of listOf(json)) {
     const bridge = textOf(fieldOf(link, "ifname"));
     if (!isBridgeName(bridge)) continue;
     for (const info of listOf(fieldOf(link, "addr_info"))) {
       if (fieldOf(info, "prefixlen") === PREFIX_LENGTH) {
-        assigned.add(`${textOf(fieldOf(info, "local"))} ${bridge}`);
+        addAddress(assigned, bridge, textOf(fieldOf(info, "local")));
       }
     }
   }
@@ -22,38 +25,48 @@ export function assignedVips(json: unknown): ReadonlySet<string> {
 }
 
 /**
- * Returns the virtual IPs that `networkInterfaces()` lists, in the form of {@link assignedVips}. Without a program, but
- * incomplete: a bridge without a running container has no carrier and is not listed.
+ * Returns the virtual IPs that `networkInterfaces()` lists. This needs no child process, but the result may be incomplete:
+ * Node does not list a bridge without a running container, because it has no carrier.
  */
-export function listedVips(interfaces: ReturnType<typeof networkInterfaces>): ReadonlySet<string> {
-  const listed = new Set<string>();
+export function listedVips(interfaces: ReturnType<typeof networkInterfaces>): VipAddresses {
+  const listed = new Map<string, Set<string>>();
   for (const [bridge, infos = []] of Object.entries(interfaces)) {
     if (!isBridgeName(bridge)) continue;
     for (const { cidr, address } of infos) {
-      if (cidr === `${address}/${PREFIX_LENGTH}`) listed.add(`${address} ${bridge}`);
+      if (cidr === `${address}/${PREFIX_LENGTH}`) addAddress(listed, bridge, address);
     }
   }
   return listed;
 }
 
+/** Returns the virtual IPs that the host should have. */
+export function desiredAddresses(vips: Vips): VipAddresses {
+  const desired = new Map<string, Set<string>>();
+  for (const { address, bridge } of vips.values()) addAddress(desired, bridge, address);
+  return desired;
+}
+
 /** Returns lines for `ip -force -batch -` that turn the assigned virtual IPs into the desired ones. */
-export function addressChanges(assigned: ReadonlySet<string>, vips: Vips): readonly string[] {
+export function addressChanges(assigned: VipAddresses, vips: Vips): readonly string[] {
   const desired = desiredAddresses(vips);
-  const line = (verb: "add" | "delete", entry: string): string => {
-    const [address, bridge] = entry.split(" ");
-    return `address ${verb} ${address}/${PREFIX_LENGTH} dev ${bridge}`;
-  };
-  return [
-    ...[...assigned].filter((entry) => !desired.has(entry)).map((entry) => line("delete", entry)),
-    ...[...desired].filter((entry) => !assigned.has(entry)).map((entry) => line("add", entry)),
-  ];
+  return [...linesForMissing("delete", assigned, desired), ...linesForMissing("add", desired, assigned)];
 }
 
-/** Returns the addresses that the host should have, in the form of {@link assignedVips}. */
-export function desiredAddresses(vips: Vips): ReadonlySet<string> {
-  return new Set([...vips.values()].map(addressEntry));
+/** Returns a line for each address in `from` that is not in `others`. */
+function linesForMissing(
+  verb: "add" | "delete",
+  from: VipAddresses,
+  others: VipAddresses,
+): readonly string[] {
+  return [...from].flatMap(([bridge, addresses]) =>
+    [...addresses]
+      .filter((address) => others.get(bridge)?.has(address) !== true)
+      .map((address) => `address ${verb} ${address}/${PREFIX_LENGTH} dev ${bridge}`),
+  );
 }
 
-export function addressEntry({ address, bridge }: Vip): string {
-  return `${address} ${bridge}`;
+function addAddress(addresses: Map<string, Set<string>>, bridge: string, address: string): void {
+  const onBridge = addresses.get(bridge);
+  if (onBridge === undefined) addresses.set(bridge, new Set([address]));
+  else onBridge.add(address);
 }

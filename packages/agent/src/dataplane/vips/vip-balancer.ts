@@ -9,7 +9,13 @@ import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { promptClients } from "../kernel/syn-retransmit.js";
 import { areSameVips, staleConnections, type Vips, vipsOf } from "./vip.js";
-import { addressChanges, addressEntry, assignedVips, desiredAddresses, listedVips } from "./vip-addresses.js";
+import {
+  addressChanges,
+  assignedVips,
+  desiredAddresses,
+  listedVips,
+  type VipAddresses,
+} from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
 /** Without it, packets between ports of a bridge bypass nftables, and replies would not be translated. */
@@ -32,7 +38,7 @@ export class VipBalancer {
   #applied = NO_VIPS;
   #mustReload = true;
   /** Virtual IPs that the host has, as "ADDRESS BRIDGE". Undefined when they have to be listed. */
-  #assigned: ReadonlySet<string> | undefined;
+  #assigned: VipAddresses | undefined;
   #active: ReadonlySet<string>;
   #problem = "";
   /** Resolves when all requested work is done. */
@@ -106,7 +112,9 @@ export class VipBalancer {
       // Rules first: connections to an address without rules would reach programs of this host.
       await this.#applyRules(vips);
       const assigned = await this.#applyAddresses(vips);
-      const reachable = [...vips.values()].filter((vip) => assigned.has(addressEntry(vip)));
+      const reachable = [...vips.values()].filter(({ bridge, address }) =>
+        assigned.get(bridge)?.has(address),
+      );
       const balanced = reachable.filter(({ address }) => this.#ruleset.services.has(address));
       this.#active = new Set(balanced.map(({ address }) => address));
       const stale = staleConnections(this.#applied, vips);
@@ -152,7 +160,7 @@ export class VipBalancer {
   }
 
   /** Returns the virtual IPs that the host has afterwards. */
-  async #applyAddresses(vips: Vips): Promise<ReadonlySet<string>> {
+  async #applyAddresses(vips: Vips): Promise<VipAddresses> {
     const assigned = this.#assigned ?? (await listAssignedVips(this.#run, this.#stopped.signal));
     const isApplied = await changeAddresses(addressChanges(assigned, vips), this.#run, this.#stopped.signal);
     // `ip -force` continues after a failure: a bridge may be missing while the other addresses are assigned.
@@ -212,14 +220,14 @@ export class VipBalancer {
  * would direct connections to outdated tasks forever. Ignores failures; rejects when the signal is aborted.
  */
 export async function removeVips(signal: AbortSignal): Promise<void> {
-  const assigned = await listAssignedVips(runProgram, signal).catch(() => new Set<string>());
+  const assigned = await listAssignedVips(runProgram, signal).catch((): VipAddresses => new Map());
   signal.throwIfAborted();
   // Addresses first: connections to an address without rules would reach programs of this host.
   await changeAddresses(addressChanges(assigned, NO_VIPS), runProgram, signal);
   await runNft(DELETE_VIP_TABLES, { signal });
 }
 
-async function listAssignedVips(run: RunProgram, signal: AbortSignal): Promise<ReadonlySet<string>> {
+async function listAssignedVips(run: RunProgram, signal: AbortSignal): Promise<VipAddresses> {
   const shown = await execute("ip", ["-json", "-4", "address", "show"], run, signal);
   return assignedVips(JSON.parse(shown || "[]"));
 }

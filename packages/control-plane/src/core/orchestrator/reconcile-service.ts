@@ -11,8 +11,8 @@ import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js"
 import { applyNodeLoss } from "./node-loss.js";
 import { type Problem, problemLines } from "./problems.js";
 import { RESET_RESTARTS_AFTER_MS } from "./restart.js";
-import { decideRollout } from "./rollout.js";
-import { type ProgressContext, rolloutProgress } from "./rollout-progress.js";
+import { decideRollout, type RolloutDecision } from "./rollout.js";
+import { type ProgressContext, type RolloutProgress, rolloutProgress } from "./rollout-progress.js";
 import { placeSlots, slotActions } from "./slot-actions.js";
 import { type SlotState, slotStateOf } from "./slot-state.js";
 import { goneTest, removeSlot, trimHistory } from "./task-removal.js";
@@ -51,27 +51,65 @@ export function reconcileService(
     isComplete: !progress.hasNew && runsOnlyCurrent(service, desired),
     now,
   });
-  if (rollout.kind !== "continue") {
-    const { reason } = rollout;
-    const change: Action =
-      rollout.kind === "roll-back"
-        ? { kind: "roll-back-service", service: rollout.service, failure: rollout.failure, reason }
-        : { kind: "update-service", service: rollout.service, reason };
-    return { actions: [...loss.actions, change], problems: [], requeueAtMs: now };
-  }
+  if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, now);
+  return planSlots(
+    { loss, snapshot: seen, desired, policy, states, progress, rollout },
+    stable,
+    cluster,
+    context,
+  );
+}
 
+type NodeLoss = ReturnType<typeof applyNodeLoss>;
+type ContinuedRollout = Extract<RolloutDecision, { kind: "continue" }>;
+
+/** Writes a rollout that changed its state. The slots are decided right after, from the new record. */
+function planRolloutChange(
+  rollout: Exclude<RolloutDecision, ContinuedRollout>,
+  loss: NodeLoss,
+  now: number,
+): Plan {
+  const { service, reason } = rollout;
+  const change: Action =
+    rollout.kind === "roll-back"
+      ? { kind: "roll-back-service", service, failure: rollout.failure, reason }
+      : { kind: "update-service", service, reason };
+  return { actions: [...loss.actions, change], problems: [], requeueAtMs: now };
+}
+
+/** The decisions that precede those about single slots. */
+interface ServiceDecisions {
+  readonly loss: NodeLoss;
+  /** The service with its tasks after node losses. */
+  readonly snapshot: ServiceTasks;
+  readonly desired: DesiredSlots;
+  readonly policy: UpdatePolicy;
+  readonly states: readonly SlotState[];
+  readonly progress: RolloutProgress;
+  readonly rollout: ContinuedRollout;
+}
+
+/** Selects the slots to replace now, places the tasks to create, and collects the actions of all decisions. */
+function planSlots(
+  { loss, snapshot, desired, policy, states, progress, rollout }: ServiceDecisions,
+  stable: StableTasks | undefined,
+  cluster: ClusterSnapshot,
+  context: ReconcileContext,
+): Plan {
+  const { service } = snapshot;
+  const { now } = context;
   const isActive = isRolloutActive(service.rollout);
   const batch = nextBatch(states, { policy, progress, isActive, now });
-  const isGone = goneTest(seen, cluster.nodes);
+  const isGone = goneTest(snapshot, cluster.nodes);
   const slots = slotActions(states, desired, {
     version: service.version,
-    newSlotVersion: newSlotVersion(seen),
+    newSlotVersion: newSlotVersion(snapshot),
     batch: batch.chosen,
     failedSlots: isActive ? progress.failed : NO_SLOTS,
     startFirst: policy.startFirst,
     isGone,
   });
-  const placed = placeSlots(slots, { ...context, snapshot: seen, cluster, stable });
+  const placed = placeSlots(slots, { ...context, snapshot, cluster, stable });
   const resets = restartResets(slots.staying, now);
   const actions = [
     ...loss.actions,
