@@ -182,7 +182,7 @@ describe.each([
     const config = configOf("t4");
     const noImage = { ...config, body: { ...config.body, Image: "nothing:1" } };
     await expect(engine.create(noImage, { signal })).rejects.toMatchObject({ kind: "no-such-image" });
-    await expect(engine.start("nobody", { signal })).rejects.toMatchObject({ kind: "not-found" });
+    await expect(engine.start("missing", { signal })).rejects.toMatchObject({ kind: "not-found" });
     expect(await engine.imageExists("nothing:1", { signal })).toBe(false);
     expect(await engine.imageExists(IMAGE, { signal })).toBe(true);
   });

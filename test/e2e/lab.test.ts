@@ -94,6 +94,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h1, "run", "-d", "--name", "lost", "-p", `${PORT}:80`, "hello:1");
     await docker(h2, "run", "-d", "--name", "kept", "hello:1");
     const connect = ["busybox", "nc", "-w", "1", h1.address, String(PORT)];
+    const establishedTo = ["ss", "-Htn", "state", "established", "dst", `${h1.address}:${PORT}`];
     await waitUntil(async () => (await h2.exec(connect, { input: "" })).code === 0, {
       what: "the port",
       timeoutMs: 10_000,
@@ -101,8 +102,12 @@ describe("a lab of Docker hosts", () => {
     const open = lab.server.exec([
       "sh",
       "-c",
-      `sleep 3 | busybox timeout 2 busybox nc ${h1.address} ${PORT}`,
+      `sleep 9 | busybox timeout 8 busybox nc ${h1.address} ${PORT}`,
     ]);
+    await waitUntil(async () => (await lab.server.exec(establishedTo)).stdout.includes(h1.address), {
+      what: "the open connection",
+      timeoutMs: 8_000,
+    });
 
     await h1.kill();
 

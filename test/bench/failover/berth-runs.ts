@@ -62,8 +62,8 @@ export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<B
 }
 
 /**
- * Brings the stack up. For a loss anew, so that every loss costs as many replicas as the others, and as Swarm's do; for a
- * scare only when an earlier fault has left nothing of it on the host that is next.
+ * Deploys the stack. Before a loss it is always redeployed, so that each loss costs the same number of replicas, as with
+ * Swarm. Before a disturbance it is redeployed only if no replica is left on the next host.
  */
 async function deployOnto(
   { stacks, image, apis, signal }: BerthLab,

@@ -33,7 +33,7 @@ export interface ScaleRun {
   readonly assignCpu: CpuUse;
   /** From the deploy call until etcd has the last report of a running task. */
   readonly runningMs: number;
-  /** From the call that scales a published service down until agents are told to stop its surplus tasks. */
+  /** From the call that scales a published service down until agents receive the order to stop its surplus tasks. */
   readonly drainMs: number;
   readonly serverMb: number;
   readonly idleCpuPercent: number;
@@ -119,7 +119,7 @@ async function measurePhases(
     await tally.waitUntil("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
     const idle = await idleUsage(leader, size, signal);
     const drainMs = await drainPublished({ calls: client.calls, tally, signal });
-    progress(`tasks that every host sends connections to were told to stop after ${drainMs.toFixed(0)} ms`);
+    progress(`agents received the order to stop connected tasks after ${drainMs.toFixed(0)} ms`);
     const loss = await loseNode(agents, { calls: client.calls, tally, signal });
     progress(`a host's tasks were elsewhere ${loss.nodeLossMs.toFixed(0)} ms after it was found dead`);
     const change = await loseLeader(leader, { tally, agents: size.nodes - 1, signal });
@@ -214,9 +214,9 @@ async function drainPublished({
   const replicas = PUBLISHED_REPLICAS / 2;
   const askedAt = performance.now();
   await calls.scaleServices({ services: [{ service: PUBLISHED, replicas }] }, { signal });
-  const isTold = (): boolean => tally.stopped >= before + PUBLISHED_REPLICAS - replicas;
+  const isStopping = (): boolean => tally.stopped >= before + PUBLISHED_REPLICAS - replicas;
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
-  return (await tally.waitUntil("surplus tasks are told to stop", isTold, wait)) - askedAt;
+  return (await tally.waitUntil("surplus tasks are being stopped", isStopping, wait)) - askedAt;
 }
 
 /** Starts a measurement. The returned function returns the CPU time used since. */

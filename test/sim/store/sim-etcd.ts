@@ -41,7 +41,7 @@ export class SimEtcd {
   #watches = new AbortController();
   #revision = 1n;
   /** The request that is being served. There is one at a time. */
-  #serving: Pick<Commit, "server" | "request"> = NOBODY;
+  #serving: Pick<Commit, "server" | "request"> = NO_REQUEST;
 
   constructor({ network, rng, onCommit }: SimEtcdOptions) {
     const { scheduler } = network;
@@ -50,7 +50,7 @@ export class SimEtcd {
     this.#onCommit = onCommit;
     const after = (delayMs: number, run: () => void): (() => void) => {
       return scheduler.after(delayMs, this.actor, () => {
-        this.#serving = NOBODY;
+        this.#serving = NO_REQUEST;
         run();
       });
     };
@@ -81,7 +81,7 @@ export class SimEtcd {
   }
 
   revoke(leaseId: string): Promise<void> {
-    this.#serving = NOBODY;
+    this.#serving = NO_REQUEST;
     return this.memory.leases.revoke(leaseId, this.never);
   }
 
@@ -97,4 +97,4 @@ export class SimEtcd {
   }
 }
 
-const NOBODY = { server: undefined, request: undefined };
+const NO_REQUEST = { server: undefined, request: undefined };
