@@ -2,6 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { scaleTimeout } from "../../deploy/lab/wait-until.js";
+
+/** A server on a busy machine starts its etcd and its listeners within a few seconds. */
+const START_TIMEOUT_MS = scaleTimeout(30_000);
 
 const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
 
@@ -12,7 +16,10 @@ export interface ServerProcess {
   kill(): Promise<void>;
 }
 
-/** Starts `berth server` on free ports and waits until it is up. Throws with its last log line if it exits instead. */
+/**
+ * Starts `berth server` on free ports and waits until it is up.
+ * @throws with its last log line when it exits, or is not up in time and was killed
+ */
 export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
   const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
   const child = spawn(process.execPath, [PROGRAM, ...ports, ...args], {
@@ -27,14 +34,17 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   const onExit = (): void => void child.kill("SIGKILL");
   process.once("exit", onExit);
   child.once("exit", () => process.off("exit", onExit));
+  const deadline = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
   let lastLine = "";
   for await (const line of createInterface({ input: child.stderr })) {
     lastLine = line;
     const address = parseServerAddress(line);
     if (address === undefined) continue;
+    clearTimeout(deadline);
     child.stderr.resume();
     return { address, process: child, kill };
   }
+  clearTimeout(deadline);
   throw new Error(`the server exited while starting: ${lastLine}`);
 }
 

@@ -20,7 +20,7 @@ import {
 
 const FILES = 128;
 /** Longer than the 3 s for which clients wait. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
@@ -55,7 +55,7 @@ async function startLimited(transport: string) {
 async function served(port: number): Promise<ReturnType<typeof openClient>> {
   const client = openClient(cleanup, port);
   client.socket.write("x");
-  await vi.waitFor(() => expect(client.read()).toBe("x"), PATIENCE_MS);
+  await vi.waitFor(() => expect(client.read()).toBe("x"), TIMEOUT_MS);
   return client;
 }
 
@@ -72,10 +72,10 @@ describe.each(["raw", "net"])(
       await vi.waitFor(async () => {
         const [listener] = (await ingress.stats(deadline())).listeners;
         expect(listener?.active).toBe(connections + waiting);
-      }, PATIENCE_MS);
+      }, TIMEOUT_MS);
       expect(await openClient(cleanup, port).closed).toBe("ECONNRESET");
       held[0]?.socket.end();
-      await vi.waitFor(() => expect(late[0]?.read()).toBe("late"), PATIENCE_MS);
+      await vi.waitFor(() => expect(late[0]?.read()).toBe("late"), TIMEOUT_MS);
       expect(await Promise.all(late.slice(1).map(({ closed }) => closed))).toEqual(
         late.slice(1).map(() => "ECONNRESET"),
       );
@@ -86,7 +86,7 @@ describe.each(["raw", "net"])(
       for (const { socket } of [...held, ...late]) socket.destroy();
       await vi.waitFor(async () => {
         expect((await ingress.stats(deadline())).listeners[0]?.active).toBe(0);
-      }, PATIENCE_MS);
+      }, TIMEOUT_MS);
       await served(port);
       expect((await ingress.stats(deadline())).acceptErrors).toBe(0);
       expect(child.exitCode).toBeNull();
@@ -101,7 +101,7 @@ describe.each(["raw", "net"])(
       const failing = openClient(cleanup, port);
       failing.socket.write("z");
       client.socket.write("y");
-      await vi.waitFor(() => expect(client.read()).toBe("xy"), PATIENCE_MS);
+      await vi.waitFor(() => expect(client.read()).toBe("xy"), TIMEOUT_MS);
       await sleep(200);
       expect(failing.read()).toBe("");
       limit(FILES);

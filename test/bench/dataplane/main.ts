@@ -21,7 +21,7 @@ const CONNECTIONS = 10_000;
 const REPLICAS = 7;
 const PUBLISHED = 8_080;
 /** A client repeats its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may meet the dead replica each time. */
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 interface Size {
   readonly services: number;
@@ -137,7 +137,7 @@ async function measureBalance(
   const apply = (version: number): Promise<unknown> =>
     ingress.apply({ version, listeners: [{ ...listenerOf(0), port: PUBLISHED, endpoints }] }, deadline());
   const spread = async (parallel: number): Promise<number> => {
-    const options = { count: connections, parallel, timeoutMs: PATIENCE_MS };
+    const options = { count: connections, parallel, timeoutMs: TIMEOUT_MS };
     const answers = await network.connectRepeatedly("client", ADDRESS.a, PUBLISHED, options);
     const byReplica = countAnswers(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
     if (Object.keys(byReplica).some((name) => !name.startsWith("r")))
