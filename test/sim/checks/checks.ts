@@ -19,7 +19,7 @@ import { Records, stateOf } from "./records.js";
 import { Rollbacks } from "./rollbacks.js";
 import { StatusReports } from "./status-reports.js";
 import { TaskCounts } from "./task-counts.js";
-import { Drains, StaleEndpoints } from "./traffic.js";
+import { Drains, ResumedTraffic, StaleEndpoints } from "./traffic.js";
 import { VolumePlacement } from "./volume-placement.js";
 
 const LOOK_MS = 100;
@@ -58,6 +58,7 @@ export function check(cluster: Cluster): Checks {
   const volumes = new VolumePlacement(context);
   const reports = new StatusReports(context);
   const drains = new Drains(context);
+  const resumedTraffic = new ResumedTraffic(context);
   const rollbacks = new Rollbacks(context);
   const transitions = new RecordChanges(context);
   const convergence = new Convergence(context);
@@ -72,6 +73,7 @@ export function check(cluster: Cluster): Checks {
         rollbacks.onChange(before, after);
       }
       drains.onCommit(change.tasks);
+      resumedTraffic.onCommit(change.tasks);
       transitions.onCommit(commit, change, leaderBefore);
       for (const each of [jobs, dependencies, volumes, load, leases, memberships]) each.onChange(change);
       for (const [nodeId, before] of change.nodesBefore) contact.checkNodeDown(nodeId, before, report);
@@ -93,7 +95,7 @@ export function check(cluster: Cluster): Checks {
       leases.onStarted(host, container);
       memberships.onStarted(host, container);
     },
-    onTablesChanged: (host) => drains.onTablesChanged(host),
+    onTablesChanged: (host) => resumedTraffic.onTablesChanged(host),
     onEngineCall(host, kind, containerId) {
       checkEngineCall(context, host, kind, containerId);
       if (kind === "stop") drains.onStop(host, containerId);

@@ -1,4 +1,4 @@
-import { DesiredState } from "@berth/proto";
+import { DesiredState, type Task } from "@berth/proto";
 import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import {
   DRAIN_DEADLINE_MS,
@@ -48,19 +48,11 @@ export class StaleEndpoints {
   }
 }
 
-/**
- * I11: a task gets its stop signal only when no healthy host sends it new connections.
- * N6: a host that has stopped sending connections to a task never starts again once the task was stopped.
- *
- * Before the stop, a host may start again: the leader takes the tasks of a suspect node out of the tables and puts them
- * back when the node answers.
- */
+/** I11: a task gets its stop signal only when no healthy host sends it new connections. */
 export class Drains {
   readonly #context: CheckContext;
   /** When each task that receives connections was marked to stop. */
   readonly #stoppingSinceMs = new Map<string, number>();
-  /** Hosts that had stopped sending connections to a task when its container got the stop signal, by task. */
-  readonly #drainedHosts = new Map<string, Set<string>>();
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -69,14 +61,11 @@ export class Drains {
   onCommit(tasks: readonly TaskChange[]): void {
     const { cluster, records } = this.#context;
     for (const { before, after } of tasks) {
-      const isNowStopping =
-        before !== undefined &&
-        before.desiredState < DesiredState.SHUTDOWN &&
-        (after?.desiredState ?? DesiredState.UNSPECIFIED) >= DesiredState.SHUTDOWN;
-      const spec = before && records.specOf(before.serviceId, before.specVersion);
+      if (before === undefined || !isNowStopping(before, after)) continue;
+      const spec = records.specOf(before.serviceId, before.specVersion);
       // The tasks of a removed service are not drained, even if the service is deployed again meanwhile.
-      const isRemoved = records.services.get(before?.serviceId ?? "")?.removing !== false;
-      if (!isNowStopping || isRemoved || spec === undefined || !receivesConnections(before, spec)) continue;
+      const isRemoved = records.services.get(before.serviceId)?.removing !== false;
+      if (isRemoved || spec === undefined || !receivesConnections(before, spec)) continue;
       this.#stoppingSinceMs.set(before.id, cluster.world.scheduler.nowMs);
     }
   }
@@ -95,32 +84,68 @@ export class Drains {
     const spec = records.specOf(task.serviceId, task.specVersion);
     // A task that ended or became unhealthy meanwhile is not drained.
     if (spec === undefined || !receivesConnections(task, spec)) return;
-    const drained = new Set<string>();
     for (const other of cluster.hosts) {
-      if (!conditions.isHealthy(other.name)) continue;
-      if (!sendsTo(other, taskId)) drained.add(other.name);
-      else {
-        const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
-        report("I11", `${what} while ${other.name} still sends it connections`);
-      }
+      if (!sendsTo(other, taskId) || !conditions.isHealthy(other.name)) continue;
+      const what = `${hostName} stops task ${taskId} (${task.serviceName})`;
+      report("I11", `${what} while ${other.name} still sends it connections`);
     }
-    this.#drainedHosts.set(taskId, drained);
+  }
+}
+
+/**
+ * N6: a host that has stopped sending connections to a stopping task does not start again.
+ *
+ * Two causes are no violation. The leader takes the tasks of a suspect node out of the tables, and puts them back when the
+ * node answers. After a power cut, the agent starts with the tables on its disk, which may be older.
+ */
+export class ResumedTraffic {
+  readonly #context: CheckContext;
+  /** Whether each host sends connections to a stopping task, by task and host. Hosts that never did are missing. */
+  readonly #sending = new Map<string, Map<string, boolean>>();
+
+  constructor(context: CheckContext) {
+    this.#context = context;
+  }
+
+  onCommit(tasks: readonly TaskChange[]): void {
+    for (const { before, after } of tasks) {
+      if (before === undefined || !isNowStopping(before, after)) continue;
+      this.#sending.set(before.id, new Map());
+      for (const host of this.#context.cluster.hosts) this.#checkHost(host, before.id);
+    }
   }
 
   /** The tables of a host have changed. */
   onTablesChanged(hostName: string): void {
-    const { cluster, report } = this.#context;
-    const host = cluster.hosts.find(({ name }) => name === hostName);
+    const host = this.#context.cluster.hosts.find(({ name }) => name === hostName);
     if (host === undefined) return;
-    const hasLostTables = host.table === undefined && host.names === EMPTY_DNS_TABLE;
-    for (const [taskId, drained] of this.#drainedHosts) {
-      // After a power cut, the agent starts with the tables on its disk, which may be older.
-      if (hasLostTables) drained.delete(hostName);
-      if (drained.has(hostName) && sendsTo(host, taskId)) {
-        report("N6", `${hostName} sends connections to task ${taskId} again, which was stopped`);
-      }
-    }
+    for (const taskId of this.#sending.keys()) this.#checkHost(host, taskId);
   }
+
+  #checkHost(host: SimHost, taskId: string): void {
+    const { report } = this.#context;
+    const hosts = this.#sending.get(taskId);
+    const hadSent = hosts?.get(host.name);
+    const hasLostTables = host.table === undefined && host.names === EMPTY_DNS_TABLE;
+    if (hasLostTables || (hadSent !== undefined && this.#isNodeDisrupted(taskId))) hosts?.delete(host.name);
+    else if (sendsTo(host, taskId)) {
+      if (hadSent === false) report("N6", `${host.name} sends connections to stopping task ${taskId} again`);
+      hosts?.set(host.name, true);
+    } else if (hadSent !== undefined) hosts?.set(host.name, false);
+  }
+
+  /** Whether the leader may suspect the task's node. */
+  #isNodeDisrupted(taskId: string): boolean {
+    const { records, cluster, conditions } = this.#context;
+    const nodeId = records.tasks.get(taskId)?.nodeId;
+    const host = cluster.hosts.find((each) => each.nodeId === nodeId);
+    return host === undefined || conditions.isDisrupted(host.name);
+  }
+}
+
+function isNowStopping(before: Task, after: Task | undefined): boolean {
+  const isStopping = after === undefined || after.desiredState >= DesiredState.SHUTDOWN;
+  return before.desiredState < DesiredState.SHUTDOWN && isStopping;
 }
 
 /** Whether new connections through a published port or a name may reach the task. */
