@@ -3,6 +3,7 @@ import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine } from "../engine/engine.js";
+import { awaitContainer } from "./await-container.js";
 import { ExecSession } from "./exec-session.js";
 import { StreamRelay } from "./stream-relay.js";
 
@@ -31,7 +32,8 @@ export class ExecRelay extends StreamRelay<StartExec, "pushExec"> {
     const { requestId, taskId, command } = request;
     const [program = ""] = command?.command ?? [];
     log.info({ task: taskId, requestId, program }, "exec started");
-    const session = new ExecSession({ engine, request, container: containerOf(taskId), signal });
+    const container = await awaitContainer(containerOf, taskId, signal);
+    const session = new ExecSession({ engine, request, container, signal });
     try {
       for await (const { input } of calls.pushExec(session.messages(), { signal })) {
         if (input !== undefined) await session.handleInput(input);

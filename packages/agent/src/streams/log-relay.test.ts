@@ -31,3 +31,12 @@ test("LogRelay sends a message for an empty log, so that the leader knows that t
 test("LogRelay reports why a log cannot be read", async () => {
   expect((await messagesOf(() => undefined)).at(-1)?.error).toMatch(/no container/);
 });
+
+test("LogRelay waits for the container of a task that the agent has not observed yet", async () => {
+  let observations = 0;
+  const messages = await messagesOf(() => {
+    observations += 1;
+    return observations < 3 ? undefined : containerWith();
+  });
+  expect(messages).toEqual([{ requestId: "r1", entries: [], error: "" }]);
+});

@@ -9,6 +9,7 @@ import type { RpcClient } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import type { Engine, LogRecord } from "../engine/engine.js";
+import { awaitContainer } from "./await-container.js";
 import { groupIntoBatches } from "./batches.js";
 import { StreamRelay } from "./stream-relay.js";
 
@@ -45,7 +46,7 @@ export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
     const { engine, containerOf } = this.#options;
     // Shows the leader at once that the node responds: an empty log has no other message.
     yield { requestId, entries: [], error: "" };
-    const container = containerOf(taskId);
+    const container = await awaitContainer(containerOf, taskId, signal);
     if (container === undefined) {
       yield* failure(requestId, `task ${taskId} has no container on this node`);
       return;

@@ -1,0 +1,22 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** An agent that has just started observes its containers within this time. Shorter than the leader's timeout (5 s). */
+const TIMEOUT_MS = 3_000;
+const POLL_MS = 50;
+
+/**
+ * Returns the container of a task. Waits for it, because the leader may send a request before an agent that has just
+ * started has observed Docker. Returns undefined when the task has no container in time, or `signal` aborts.
+ */
+export async function awaitContainer<Container>(
+  containerOf: (taskId: string) => Container | undefined,
+  taskId: string,
+  signal: AbortSignal,
+): Promise<Container | undefined> {
+  const deadlineMs = performance.now() + TIMEOUT_MS;
+  for (;;) {
+    const container = containerOf(taskId);
+    if (container !== undefined || signal.aborted || performance.now() >= deadlineMs) return container;
+    await sleep(POLL_MS, undefined, { signal }).catch(() => {});
+  }
+}
