@@ -100,7 +100,7 @@ export class Drains {
  */
 export class ResumedTraffic {
   readonly #context: CheckContext;
-  /** Whether each host sends connections to a stopping task, by task and host. Hosts that never did are missing. */
+  /** Whether a table of a host contains a stopping task, by task and table. Tables that never did are missing. */
   readonly #sending = new Map<string, Map<string, boolean>>();
 
   constructor(context: CheckContext) {
@@ -123,15 +123,19 @@ export class ResumedTraffic {
   }
 
   #checkHost(host: SimHost, taskId: string): void {
-    const { report } = this.#context;
-    const hosts = this.#sending.get(taskId);
-    const hadSent = hosts?.get(host.name);
-    const hasLostTables = host.table === undefined && host.names === EMPTY_DNS_TABLE;
-    if (hasLostTables || (hadSent !== undefined && this.#isNodeDisrupted(taskId))) hosts?.delete(host.name);
-    else if (sendsTo(host, taskId)) {
-      if (hadSent === false) report("N6", `${host.name} sends connections to stopping task ${taskId} again`);
-      hosts?.set(host.name, true);
-    } else if (hadSent !== undefined) hosts?.set(host.name, false);
+    const byName = host.names === EMPTY_DNS_TABLE ? undefined : host.names.services;
+    this.#checkTable(`${host.name} sends connections by port`, host.table?.listeners, taskId);
+    this.#checkTable(`${host.name} sends connections by name`, byName, taskId);
+  }
+
+  #checkTable(what: string, table: Table | undefined, taskId: string): void {
+    const tables = this.#sending.get(taskId);
+    const hadSent = tables?.get(what);
+    if (table === undefined || (hadSent !== undefined && this.#isNodeDisrupted(taskId))) tables?.delete(what);
+    else if (contains(table, taskId)) {
+      if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
+      tables?.set(what, true);
+    } else if (hadSent !== undefined) tables?.set(what, false);
   }
 
   /** Whether the leader may suspect the task's node. */
@@ -148,10 +152,13 @@ function isNowStopping(before: Task, after: Task | undefined): boolean {
   return before.desiredState < DesiredState.SHUTDOWN && isStopping;
 }
 
+type Table = readonly { readonly endpoints: readonly { readonly id: string }[] }[];
+
 /** Whether new connections through a published port or a name may reach the task. */
 function sendsTo({ table, names }: SimHost, taskId: string): boolean {
-  const services = names === EMPTY_DNS_TABLE ? [] : names.services;
-  return [...(table?.listeners ?? []), ...services].some(({ endpoints }) =>
-    endpoints.some(({ id }) => id === taskId),
-  );
+  return contains(table?.listeners ?? [], taskId) || contains(names.services, taskId);
+}
+
+function contains(table: Table, taskId: string): boolean {
+  return table.some(({ endpoints }) => endpoints.some(({ id }) => id === taskId));
 }
