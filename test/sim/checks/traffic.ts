@@ -131,11 +131,14 @@ export class ResumedTraffic {
   #checkTable(what: string, table: Table | undefined, taskId: string): void {
     const tables = this.#sending.get(taskId);
     const hadSent = tables?.get(what);
-    if (table === undefined || (hadSent !== undefined && this.#isNodeDisrupted(taskId))) tables?.delete(what);
+    if (table === undefined) tables?.delete(what);
     else if (contains(table, taskId)) {
       if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
       tables?.set(what, true);
-    } else if (hadSent !== undefined) tables?.set(what, false);
+    } else if (hadSent === true) {
+      if (this.#isNodeDisrupted(taskId)) tables?.delete(what);
+      else tables?.set(what, false);
+    }
   }
 
   /** Whether the leader may suspect the task's node. */

@@ -257,7 +257,7 @@ export const MUTANTS: readonly Mutant[] = [
     what: "a host acknowledges tables before its DNS entries are in force",
     file: "packages/agent/src/dataplane-client/data-plane-client.ts",
     search: "await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);",
-    replace: "[await this.#ports.applied(sequence), this.#dns !== undefined];",
+    replace: "[await this.#ports.whenApplied(sequence), this.#dns !== undefined];",
   },
   {
     name: "names-forgotten",
