@@ -320,6 +320,6 @@ function leaderFirst([first]: readonly ServerProcess[]): ServerProcess {
 async function leaderOf(calls: Calls, servers: readonly ServerProcess[]): Promise<ServerProcess> {
   const { leaderAddress } = await calls.getCluster({});
   const leader = servers.find(({ address }) => address === leaderAddress);
-  if (leader === undefined) throw new Error(`the leader ${leaderAddress} is none of this run's servers`);
+  if (leader === undefined) throw new Error(`the leader ${leaderAddress} is not a server of this run`);
   return leader;
 }

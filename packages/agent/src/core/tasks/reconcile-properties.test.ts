@@ -12,7 +12,7 @@ import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 /** Far above what any history needs to converge. */
 const MAX_STEPS = 60;
 
-type Happening =
+type AgentEvent =
   | { readonly kind: "desire"; readonly desired: DesiredState | undefined }
   | { readonly kind: "dies"; readonly exitCode: number }
   | { readonly kind: "restarted-outside" }
@@ -22,7 +22,7 @@ type Happening =
   | { readonly kind: "agent-restarts" }
   | { readonly kind: "time-passes"; readonly ms: number };
 
-const happening: fc.Arbitrary<Happening> = fc.oneof(
+const agentEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
   fc.record({
     kind: fc.constant("desire" as const),
     desired: fc.constantFrom(DesiredState.RUNNING, DesiredState.SHUTDOWN, DesiredState.REMOVE, undefined),
@@ -157,7 +157,7 @@ class SimulatedAgent {
     throw new Error("does not come to rest");
   }
 
-  happen(what: Happening): void {
+  happen(what: AgentEvent): void {
     const { docker } = this;
     switch (what.kind) {
       case "desire":
@@ -222,7 +222,7 @@ const lucks = fc.infiniteStream(
 
 test("reconcile converges to the assignment, whatever happens to Docker, the agent and the containers", () => {
   fc.assert(
-    fc.property(fc.array(happening, { maxLength: 12 }), lucks, (happenings, luck) => {
+    fc.property(fc.array(agentEvent, { maxLength: 12 }), lucks, (happenings, luck) => {
       const agent = new SimulatedAgent();
       const nextLuck = (): "fine" | "fails" | "lost" => luck.next().value ?? "fine";
       agent.settle(nextLuck);

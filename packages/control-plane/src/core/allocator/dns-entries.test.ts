@@ -38,8 +38,8 @@ function entries(
   {
     suspects = [],
     endpointMode = EndpointMode.VIP,
-    isListed = false,
-  }: { suspects?: readonly string[]; endpointMode?: EndpointMode; isListed?: boolean } = {},
+    isStatic = false,
+  }: { suspects?: readonly string[]; endpointMode?: EndpointMode; isStatic?: boolean } = {},
 ) {
   const networks = [
     { network: "shop_default", aliases: ["www", "web"] },
@@ -51,7 +51,7 @@ function entries(
     nodes: buildCluster(NODES).nodes,
     isSuspect: (nodeId) => suspects.includes(nodeId),
     networkIdOf: (name) => NETWORKS[name],
-    hasStaticFdb: () => isListed,
+    hasStaticFdb: () => isStatic,
     virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
   });
 }
@@ -108,7 +108,7 @@ describe("dnsEntries", () => {
       task("t5", "n1", { status: { state: TaskState.STARTING } }),
       task("t6", "n1", { status: { state: TaskState.FAILED } }),
     ];
-    const [entry] = entries(tasks, { suspects: ["n2"], isListed: true });
+    const [entry] = entries(tasks, { suspects: ["n2"], isStatic: true });
     expect(entry?.endpoints.map(({ macAddress }) => macAddress)).toEqual(["02:00:00:00:00:01"]);
     expect(entry?.inactive.map(({ taskId }) => taskId)).toEqual(["t3", "t5", "t2"]);
     expect(entries(tasks, { suspects: ["n2"] })[0]?.inactive).toEqual([]);

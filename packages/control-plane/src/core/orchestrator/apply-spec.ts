@@ -22,7 +22,7 @@ export interface SpecContext {
   readonly now: number;
   /** Specs that running tasks were created from, by version. Returning to one of them restarts none of its tasks. */
   readonly inUse?: ReadonlyMap<number, ServiceSpec>;
-  /** The message of the rollback. Undefined when the change is none. */
+  /** The message of the rollback. Undefined unless the change is a rollback. */
   readonly rollback?: string;
 }
 
