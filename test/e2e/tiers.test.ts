@@ -76,9 +76,9 @@ describe("three tiers that reach each other by name", () => {
     await deployTiers();
     const webIsEverywhere = async () => (await listRunning(lab, "tiers_web")).length === 3;
     await waitUntil(webIsEverywhere, { what: "web on each host", timeoutMs: CONVERGE_TIMEOUT_MS });
-    await waitForAllTiers("h1");
     for (const victim of ["h3", "h2", "h1"]) {
       const asked = victim === "h1" ? "h2" : "h1";
+      await waitForAllTiers(asked);
       const hitsBefore = await hits(asked);
       const traffic = new HttpTraffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
       traffic.start();
@@ -109,6 +109,8 @@ describe("three tiers that reach each other by name", () => {
     await waitUntil(async () => (await fetchBodies(url(asked), 6)).every((text) => ALL_TIERS.test(text)), {
       what: "web, api and redis to reach each other",
       timeoutMs: CONVERGE_TIMEOUT_MS,
+      // A host that was killed refuses connections until its ingress listens again.
+      retryErrors: true,
     });
   }
 
