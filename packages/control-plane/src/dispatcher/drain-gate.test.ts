@@ -1,4 +1,4 @@
-import { DesiredState, type Node, type Service, type Task, TaskState } from "@berth/proto";
+import { DesiredState, Health, type Node, type Service, type Task, TaskState } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
@@ -109,6 +109,21 @@ describe("DrainGate", () => {
     expect(rig.gate.awaitedVersion).toBeUndefined();
   });
 
+  it.each([
+    ["becomes unhealthy", { health: Health.UNHEALTHY }],
+    ["is disconnected", { health: Health.UNKNOWN }],
+  ])("keeps holding a task that %s during the drain", async (_what, status) => {
+    const rig = new Rig();
+    rig.putTask(stopping);
+    rig.tablesFollow();
+    rig.putTask({ ...stopping, status: { ...runningStatus(), ...status } });
+    rig.putService(buildService({ spec, version: 2 }));
+    expect(rig.opened).toEqual([]);
+    await rig.acks("n1", 2);
+    await rig.acks("n2", 2);
+    expect(rig.opened).toEqual(["t1"]);
+  });
+
   it("releases a task after a second when a node does not acknowledge", async () => {
     const rig = new Rig();
     rig.putTask(stopping);
@@ -175,6 +190,10 @@ describe("DrainGate", () => {
 
 function ended(): NonNullable<Task["status"]> {
   return buildTask({ status: { state: TaskState.FAILED } }).status ?? never();
+}
+
+function runningStatus(): NonNullable<Task["status"]> {
+  return running.status ?? never();
 }
 
 function never(): never {

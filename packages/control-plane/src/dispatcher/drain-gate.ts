@@ -1,4 +1,4 @@
-import { DesiredState, type Task } from "@berth/proto";
+import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
 import {
   completedDrains,
   DRAIN_DEADLINE_MS,
@@ -8,6 +8,7 @@ import {
   nodesToAwait,
   receivesConnections,
 } from "../core/endpoints/drain.js";
+import { stateOf } from "../core/model/task-state.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -80,7 +81,9 @@ export class DrainGate {
     if (this.#drains.size === 0) return;
     for (const taskId of this.#drains.keys()) {
       const task = this.#options.state.tasks.get(taskId);
-      if (task !== undefined && services.has(task.serviceId) && !this.#needsDrain(task)) this.#release(task);
+      if (task !== undefined && services.has(task.serviceId) && this.#isDrainObsolete(task)) {
+        this.#release(task);
+      }
     }
     if (nodes.size > 0) this.reviewSoon();
   }
@@ -114,17 +117,29 @@ export class DrainGate {
   }
 
   /**
-   * Returns whether nodes may send connections to the task. The tasks of a removed service are not drained, because no
-   * other task can take their connections. The spec is the one that the task was started with, since its ports and
-   * networks receive the connections.
+   * Returns whether nodes may send connections to the task. The spec is the one that the task was started with, since its
+   * ports and networks receive the connections.
    */
   #needsDrain(task: Task): boolean {
-    const { services } = this.#options.state;
-    const service = services.get(task.serviceId);
-    if (service === undefined || service.removing) return false;
-    const spec =
-      services.specOf(task.serviceId, task.specVersion) ?? currentSpec(this.#options.state, service);
+    const service = this.#keptService(task);
+    if (service === undefined) return false;
+    const { state } = this.#options;
+    const spec = state.services.specOf(task.serviceId, task.specVersion) ?? currentSpec(state, service);
     return spec !== undefined && receivesConnections(task, spec);
+  }
+
+  /**
+   * Returns whether there is nothing left to wait for: the task has ended, or its service is being removed. A task that
+   * merely became unhealthy still drains, because nodes may not have the tables without it yet.
+   */
+  #isDrainObsolete(task: Task): boolean {
+    return stateOf(task) !== TaskState.RUNNING || this.#keptService(task) === undefined;
+  }
+
+  /** Returns the task's service unless it is being removed: then no other task can take the connections. */
+  #keptService({ serviceId }: Task): Service | undefined {
+    const service = this.#options.state.services.get(serviceId);
+    return service?.removing ? undefined : service;
   }
 
   #release(task: Task): void {
