@@ -158,25 +158,38 @@ describe("service inspect", () => {
     });
   });
 
-  test("fails when the leader cannot return the traffic, except for a leader without that call", async () => {
-    const entry = IngressEntry.fromPartial({
-      key: "tcp//8080",
-      protocol: PortSpec_Protocol.TCP,
-      published: 8080,
-    });
+  describe("without the traffic of the service", () => {
+    const port = { key: "tcp//8080", protocol: PortSpec_Protocol.TCP, published: 8080 };
     const calls = {
-      getService: async () => ({ service: paused, ingress: [entry], revisions: [] }),
+      getService: async () => ({ service: paused, ingress: [IngressEntry.fromPartial(port)], revisions: [] }),
       listTasks: async () => ({ tasks: [] }),
       listNodes: async () => ({ nodes: [] }),
     };
-    // The server does not implement the call.
-    expect(await berth("service inspect shop_web", calls)).toMatchObject({ code: 0, err: "" });
-    const getServiceTraffic = async () => {
-      throw new BerthError({ code: "BERTH_NOT_FOUND", message: "no such service: shop_web" });
-    };
-    const { code, err } = await berth("service inspect shop_web", { ...calls, getServiceTraffic });
-    expect(code).not.toBe(0);
-    expect(err).toContain("no such service: shop_web");
+
+    test("prints the service and no warning if the leader does not support the call", async () => {
+      const { code, out, err } = await berth("service inspect shop_web", calls);
+      expect([code, err]).toEqual([0, ""]);
+      expect(JSON.parse(out)).toMatchObject([{ name: "shop_web", traffic: null }]);
+    });
+
+    test("prints the service and a warning if the call fails", async () => {
+      const getServiceTraffic = async () => {
+        throw new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "etcd does not respond" });
+      };
+      const { code, out, err } = await berth("service inspect shop_web", { ...calls, getServiceTraffic });
+      expect(code).toBe(0);
+      expect(JSON.parse(out)).toMatchObject([{ name: "shop_web", traffic: null }]);
+      expect(err).toBe("warning: traffic figures of shop_web are missing: etcd does not respond\n");
+    });
+
+    test("prints the service and a warning if the call times out", async () => {
+      const getServiceTraffic = () => new Promise<never>(() => {});
+      const line = "service inspect --pretty shop_web";
+      const { code, out, err } = await berth(line, { ...calls, getServiceTraffic });
+      expect(code).toBe(0);
+      expect(out).toContain("Endpoints of 8080/tcp:  none");
+      expect(err).toMatch(/^warning: traffic figures of shop_web are missing: .* did not respond in time\n$/);
+    });
   });
 
   test("JSON contains the same details with names of states", async () => {

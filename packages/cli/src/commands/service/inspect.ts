@@ -1,9 +1,14 @@
-import { type GetServiceResponse, type GetServiceTrafficResponse, isBerthError } from "@berth/proto";
+import { type GetServiceResponse, isBerthError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
 import type { ServiceTraffic } from "../../output/service-traffic.js";
+import { serviceName } from "../../output/services.js";
+import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
+
+/** Limits the wait for traffic figures. The command succeeds without them. */
+const TRAFFIC_TIMEOUT_MS = 5_000;
 
 export interface InspectOptions extends GlobalOptions {
   readonly pretty?: boolean;
@@ -18,53 +23,57 @@ export async function inspectServices(
   const found = await withClient(cli, options, (client) =>
     Promise.all(
       services.map(async (service) => {
-        const known = await client.getService({ service }, { signal: cli.signal });
-        return { known, traffic: await fetchTraffic(known, client, cli.signal) };
+        const response = await client.getService({ service }, { signal: cli.signal });
+        return { response, traffic: await fetchTrafficOrWarn(cli, client, response) };
       }),
     ),
   );
-  const isPretty = options.pretty === true && options.output !== "json";
-  const texts = (): readonly string[] =>
-    found.map(({ known, traffic }) => prettyService(known, cli.now(), traffic));
-  if (isPretty) cli.stdout.write(texts().join("\n"));
-  else
-    printJson(
-      cli,
-      found.map(({ known, traffic }) => serviceDetails(known, traffic)),
-    );
+  if (options.pretty && options.output !== "json") {
+    const texts = found.map(({ response, traffic }) => prettyService(response, cli.now(), traffic));
+    cli.stdout.write(texts.join("\n"));
+    return;
+  }
+  const details = found.map(({ response, traffic }) => serviceDetails(response, traffic));
+  printJson(cli, details);
 }
 
-/** Returns the traffic of a service. Undefined without published ports, or if the leader does not support the call. */
-async function fetchTraffic(
-  { service: summary, ingress }: GetServiceResponse,
+/** Returns the traffic of a service. Undefined for a service without published ports, and after a failed call. */
+async function fetchTrafficOrWarn(
+  cli: Cli,
   client: ControlClient,
-  signal: AbortSignal,
+  { service: summary, ingress }: GetServiceResponse,
 ): Promise<ServiceTraffic | undefined> {
-  const service = summary?.service?.id ?? "";
-  if (ingress.length === 0 || service === "") return undefined;
+  if (summary === undefined || ingress.length === 0) return undefined;
+  try {
+    return await fetchTraffic(client, summary.service?.id ?? "", cli.signal);
+  } catch (error) {
+    if (cli.signal.aborted || !isBerthError(error)) throw error;
+    if (!isUnsupportedCall(error)) {
+      const reason = oneLine(error.message);
+      cli.stderr.write(`warning: traffic figures of ${serviceName(summary)} are missing: ${reason}\n`);
+    }
+    return undefined;
+  }
+}
+
+async function fetchTraffic(
+  client: ControlClient,
+  service: string,
+  signal: AbortSignal,
+): Promise<ServiceTraffic> {
+  const call = { signal, timeoutMs: TRAFFIC_TIMEOUT_MS };
   const [traffic, { tasks }, { nodes }] = await Promise.all([
-    getTrafficIfSupported(service, client, signal),
-    client.listTasks({ service, stack: "", node: "" }, { signal }),
-    client.listNodes({}, { signal }),
+    client.getServiceTraffic({ service }, call),
+    client.listTasks({ service, stack: "", node: "" }, call),
+    client.listNodes({}, call),
   ]);
-  if (traffic === undefined) return undefined;
   const hostnames = new Map(
     nodes.map(({ node }) => [node?.id ?? "", node?.description?.hostname ?? ""] as const),
   );
   return { traffic, tasks, hostnames };
 }
 
-/** Calls the leader. Returns undefined if it is an older version of berth that does not have the call. */
-async function getTrafficIfSupported(
-  service: string,
-  client: ControlClient,
-  signal: AbortSignal,
-): Promise<GetServiceTrafficResponse | undefined> {
-  try {
-    return await client.getServiceTraffic({ service }, { signal });
-  } catch (error) {
-    // A server that does not know a call answers UNIMPLEMENTED, which the client reports as BERTH_PROTOCOL.
-    if (isBerthError(error, "BERTH_PROTOCOL") || isBerthError(error, "BERTH_UNSUPPORTED")) return undefined;
-    throw error;
-  }
+/** Whether the leader runs a version of berth without the call. It answers UNIMPLEMENTED, a BERTH_PROTOCOL error. */
+function isUnsupportedCall(error: unknown): boolean {
+  return isBerthError(error, "BERTH_PROTOCOL") || isBerthError(error, "BERTH_UNSUPPORTED");
 }
