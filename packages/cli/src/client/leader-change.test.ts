@@ -48,6 +48,18 @@ describe("resumeStream", () => {
     await expect(readAll(resumeStream(fakeCli(), open))).rejects.toBe(error);
   });
 
+  test("opens a stream without messages again after each of two distant leader changes", async () => {
+    let nowMs = 0;
+    let opened = 0;
+    const open = async function* (): AsyncGenerator<number> {
+      opened += 1;
+      nowMs += 60_000;
+      if (opened < 3) throw failure("BERTH_NOT_LEADER");
+      yield opened;
+    };
+    expect(await readAll(resumeStream({ ...fakeCli(), now: () => nowMs }, open))).toEqual([3]);
+  });
+
   test("fails on errors that are not caused by a leader change", async () => {
     const error = failure("BERTH_NOT_FOUND");
     await expect(readAll(resumeStream(fakeCli(), streams([error])))).rejects.toBe(error);

@@ -2,13 +2,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isBerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** How long calls are retried without a leader. An election takes a few seconds. */
+/** How long failed calls and streams are retried without a leader. An election takes a few seconds. */
 const GIVE_UP_AFTER_MS = 15_000;
 
 /** Pause before a failed call is retried. */
 const RETRY_DELAY_MS = 500;
 
-/** Pause before a stream is opened again. Agents need a moment to connect to the new leader, too. */
+/** Pause before a stream is reopened. Agents need a moment to connect to the new leader, too. */
 const REOPEN_DELAY_MS = 1_000;
 
 /** A stream that fails within this time and without a message was never established. */
@@ -24,7 +24,7 @@ export function isConnectionLost(error: unknown): boolean {
   return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
 }
 
-/** Whether a stream may have failed because of a leader change, so that it should be opened again. */
+/** Whether a stream may have failed because of a leader change. Such a stream can be reopened. */
 export function isLeaderChange(error: unknown): boolean {
   return isElection(error) || isConnectionLost(error) || isBerthError(error, "BERTH_ETCD_UNAVAILABLE");
 }
@@ -43,8 +43,8 @@ export async function retryDuringElection<T>(cli: Cli, call: () => Promise<T>): 
 }
 
 /**
- * Reads an endless stream, and opens it again after a leader change. `open` must skip messages that were already read.
- * Fails when the first attempt cannot connect, or when the servers have no leader for 15 s.
+ * Reads an endless stream, and reopens it after a leader change. `open` must skip messages that were already read.
+ * Fails if the first attempt cannot connect, or if each attempt fails for 15 s.
  */
 export async function* resumeStream<T>(
   cli: Cli,
@@ -65,6 +65,8 @@ export async function* resumeStream<T>(
   const shouldReopen = (error: unknown): boolean => {
     const nowMs = cli.now();
     isEstablished ||= nowMs - openedAtMs > ESTABLISHED_AFTER_MS;
+    // A stream can stay open for long without a message. It has then recovered from earlier failures.
+    if (nowMs - openedAtMs > GIVE_UP_AFTER_MS) failingSinceMs = nowMs;
     failingSinceMs ??= nowMs;
     return isEstablished && isLeaderChange(error) && nowMs - failingSinceMs <= GIVE_UP_AFTER_MS;
   };
@@ -73,13 +75,13 @@ export async function* resumeStream<T>(
 
 export interface ReopenOptions {
   readonly signal: AbortSignal;
-  /** Pause before the stream is opened again. */
+  /** Pause before the stream is reopened. */
   readonly delayMs: number;
-  /** Decides after an error, or after the end of the stream (undefined). Not called once `signal` is aborted. */
+  /** Decides after an error, or after the end of the stream (undefined). Not called after `signal` aborts. */
   readonly shouldReopen: (error: unknown) => boolean;
 }
 
-/** Reads a stream, and opens it again for as long as `shouldReopen` returns true. */
+/** Reads a stream, and reopens it for as long as `shouldReopen` returns true. */
 export async function* reopenStream<T>(
   open: () => AsyncIterable<T>,
   { signal, delayMs, shouldReopen }: ReopenOptions,
