@@ -18,10 +18,12 @@ let state: ClusterState;
 let over: AbortController;
 let running: Promise<void>;
 let outcomes: string[];
+let listenerErrors: unknown[];
 
 beforeEach(() => {
   memory = new MemoryStore({ clock: systemClock });
-  state = new ClusterState();
+  listenerErrors = [];
+  state = new ClusterState((error) => listenerErrors.push(error));
   over = new AbortController();
   outcomes = [];
   running = Promise.resolve();
@@ -70,6 +72,16 @@ const addNext: Decide<string> = (current) => {
 };
 
 describe("Writer", () => {
+  it("reports a committed write as successful although a listener of the state throws", async () => {
+    const writer = await startWriter();
+    const failure = new Error("listener failed");
+    state.onChange(() => {
+      throw failure;
+    });
+    await expect(writer.submit(addNext, never)).resolves.toBe("t0");
+    expect(listenerErrors).toEqual([failure]);
+  });
+
   it("makes each decision on a state that includes all earlier ones, and writes many in one transaction", async () => {
     const writer = await startWriter();
     const ids = await Promise.all(Array.from({ length: 50 }, () => writer.submit(addNext, never)));

@@ -1,9 +1,9 @@
-/** Calls the listeners of one kind of event. */
+/** Calls the listeners of one kind of event. A listener that throws does not keep the others from being called. */
 export class Emitter<Event = void> {
   readonly #listeners = new Set<(event: Event) => void>();
   readonly #onError: ((error: unknown) => void) | undefined;
 
-  /** Without `onError`, an error of a listener is thrown by `emit`, and later listeners are not called. */
+  /** `onError` receives the errors of listeners. Without it, `emit` throws the first one after the last listener. */
   constructor(onError?: (error: unknown) => void) {
     this.#onError = onError;
   }
@@ -18,13 +18,15 @@ export class Emitter<Event = void> {
 
   /** Calls the listeners in the order in which they were added. */
   emit(event: Event): void {
+    const errors: unknown[] = [];
     for (const listener of this.#listeners) {
       try {
         listener(event);
       } catch (error) {
-        if (this.#onError === undefined) throw error;
-        this.#onError(error);
+        if (this.#onError === undefined) errors.push(error);
+        else this.#onError(error);
       }
     }
+    if (errors.length > 0) throw errors[0];
   }
 }

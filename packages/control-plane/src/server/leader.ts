@@ -79,7 +79,7 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
   };
   const removeListeners = [term.lost, signal].map((parent) => onAbort(parent, () => end(parent.reason)));
   try {
-    const state = new ClusterState();
+    const state = new ClusterState((error) => logger.error({ err: error }, "state listener failed"));
     const sync = new StateSync({ store, clock: options.runtime.clock, state, logger }, ended.signal);
     if (!(await sync.load())) return;
     logger.info(
@@ -125,7 +125,9 @@ function createLeader(
   // Agents and the health of their nodes.
   const sessions = new SessionRegistry(logger);
   const lag = new LagMeter(clock);
-  const suspicionChanged = new Emitter<string>();
+  const suspicionChanged = new Emitter<string>((error) =>
+    logger.error({ err: error }, "node suspicion listener failed"),
+  );
   const nodeHealth = new NodeHealthMonitor({
     ...shared,
     lag,

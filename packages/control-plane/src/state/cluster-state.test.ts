@@ -169,4 +169,31 @@ describe("ClusterState", () => {
     ]);
     expect(seen).toEqual([[["s1"], [["t1", { before: undefined, after: second }]], []]]);
   });
+
+  it("calls the other listeners when one of them throws", () => {
+    const errors: unknown[] = [];
+    const state = new ClusterState((error) => errors.push(error));
+    const failure = new Error("listener failed");
+    const changedNodes: string[] = [];
+    state.onChange(() => {
+      throw failure;
+    });
+    state.onChange(({ nodes }) => changedNodes.push(...nodes.keys()));
+    state.apply([{ change: { kind: "put-node", node: buildNode({ id: "n1" }) }, revision: 1n }]);
+    expect(changedNodes).toEqual(["n1"]);
+    expect(errors).toEqual([failure]);
+  });
+
+  it("throws the error of a listener after it has called all of them when it has no error handler", () => {
+    const state = new ClusterState();
+    const changedNodes: string[] = [];
+    state.onChange(() => {
+      throw new Error("listener failed");
+    });
+    state.onChange(({ nodes }) => changedNodes.push(...nodes.keys()));
+    const apply = (): void =>
+      state.apply([{ change: { kind: "put-node", node: buildNode({ id: "n1" }) }, revision: 1n }]);
+    expect(apply).toThrow("listener failed");
+    expect(changedNodes).toEqual(["n1"]);
+  });
 });

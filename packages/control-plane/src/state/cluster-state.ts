@@ -31,7 +31,15 @@ export class ClusterState implements Tables {
   readonly nodes = new NodeTable(this.networks);
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
-  readonly #changed = new Emitter<Delta>();
+  readonly #changed: Emitter<Delta>;
+
+  /**
+   * `onListenerError` receives the errors of listeners. The records are in the store by then, so an error must neither
+   * fail the write nor hide the change from the other listeners. Without it, the caller of `apply` gets the first error.
+   */
+  constructor(onListenerError?: (error: unknown) => void) {
+    this.#changed = new Emitter(onListenerError);
+  }
 
   /** Returns the id of the service with this name. */
   serviceIdOf(name: string): string | undefined {
