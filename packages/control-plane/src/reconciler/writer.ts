@@ -57,7 +57,7 @@ export class Writer {
   readonly #committer: Committer;
   readonly #jobs: WriteJob[] = [];
   readonly #jobAdded = new Notifier();
-  readonly #backlogCleared = new Emitter();
+  readonly #backlogCleared: Emitter;
   #inFlight: Promise<void> = Promise.resolve();
   #hasBacklog = false;
   #isStopped = false;
@@ -65,6 +65,9 @@ export class Writer {
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#committer = new Committer(options);
+    this.#backlogCleared = new Emitter((error) =>
+      options.logger.error({ err: error }, "backlog listener failed"),
+    );
   }
 
   /** Number of waiting decisions. */
@@ -110,9 +113,10 @@ export class Writer {
           await this.#jobAdded.wait(signal);
         } else {
           const batch = this.#decideBatch();
-          this.#inFlight = this.#write(batch, signal);
+          const changes = batch.changes();
+          this.#inFlight = this.#write(batch.jobs, changes, signal);
           await this.#inFlight;
-          if (needsPause(batch)) await sleep(this.#options.clock, 0, signal);
+          if (needsPause(changes)) await sleep(this.#options.clock, 0, signal);
         }
       }
     } finally {
@@ -127,10 +131,16 @@ export class Writer {
     this.#backlogCleared.emit();
   }
 
-  async #write({ jobs, changes }: Batch, signal: AbortSignal): Promise<void> {
+  async #write(
+    jobs: readonly WriteJob[],
+    changes: readonly EncodedChange[],
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
       for (const group of groupConcurrent(splitIntoTransactions(changes))) {
-        const outcomes = await Promise.all(group.map((part) => this.#committer.commit(part, signal)));
+        const outcomes = await Promise.all(
+          group.map((transaction) => this.#committer.commit(transaction, signal)),
+        );
         if (outcomes.every((outcome) => outcome === "committed")) continue;
         this.#retry(jobs, outcomes.includes("refused") ? 1 : 0);
         return;
@@ -141,37 +151,27 @@ export class Writer {
     }
   }
 
-  /** Makes decisions until their changes fill the budget. A decision that exceeds it is written alone. */
+  /** Makes decisions until their changes fill a batch, or for a short time if they change nothing. */
   #decideBatch(): Batch {
-    const jobs: WriteJob[] = [];
-    const changes: EncodedChange[] = [];
-    const budget = new TransactionBudget();
     const { state, clock } = this.#options;
-    const startedMs = clock.nowMs();
+    const batch = new Batch();
+    const deadlineMs = clock.nowMs() + MAX_BATCH_MS;
     state.draft((draft) => {
-      for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
-        const decided = this.#decide(job);
-        if (decided === undefined) continue;
-        const isFull = !budget.fits(decided);
-        if (isFull && jobs.length > 0) {
-          this.#jobs.unshift(job);
-          this.#hasBacklog = true;
-          return;
-        }
-        jobs.push(job);
-        for (const change of decided) changes.push(change);
-        budget.add(decided);
-        if (isFull) {
-          this.#hasBacklog ||= this.#jobs.length > 0;
-          return;
-        }
-        draft.write(decided.map(({ change }) => change));
-        if (changes.length === 0 && clock.nowMs() - startedMs > MAX_BATCH_MS) return;
+      while (!batch.isFull && (batch.hasChanges || clock.nowMs() <= deadlineMs)) {
+        const job = this.#jobs.shift();
+        if (job === undefined) return;
+        const changes = this.#decide(job);
+        if (changes === undefined) continue;
+        if (!batch.add(job, changes)) this.#jobs.unshift(job);
+        // A full batch makes no further decision that would have to see these changes.
+        else if (!batch.isFull) draft.write(changes.map(({ change }) => change));
       }
     });
-    return { jobs, changes: lastOfEachKey(changes) };
+    if (batch.isFull && this.#jobs.length > 0) this.#hasBacklog = true;
+    return batch;
   }
 
+  /** Returns the changes of a decision. Returns undefined if its caller has left or if it throws. */
   #decide(job: WriteJob): readonly EncodedChange[] | undefined {
     if (job.isSettled()) return undefined;
     try {
@@ -192,20 +192,40 @@ export class Writer {
 }
 
 /** Decisions that are written together. */
-interface Batch {
-  readonly jobs: readonly WriteJob[];
-  readonly changes: readonly EncodedChange[];
+class Batch {
+  readonly jobs: WriteJob[] = [];
+  /** Whether a decision did not fit. The batch accepts no further ones. */
+  isFull = false;
+  /** Two decisions may change the same record. The later change replaces the earlier one, which it includes. */
+  readonly #changesByKey = new Map<string, EncodedChange>();
+  readonly #budget = new TransactionBudget();
+
+  get hasChanges(): boolean {
+    return this.#changesByKey.size > 0;
+  }
+
+  changes(): readonly EncodedChange[] {
+    return [...this.#changesByKey.values()];
+  }
+
+  /** Adds a decision. Returns false if it has to wait for another batch. An empty batch accepts a decision of any size. */
+  add(job: WriteJob, changes: readonly EncodedChange[]): boolean {
+    this.isFull = !this.#budget.fits(changes);
+    if (this.isFull && this.jobs.length > 0) return false;
+    this.jobs.push(job);
+    this.#budget.add(changes);
+    for (const change of changes) this.#changesByKey.set(change.key, change);
+    return true;
+  }
 }
 
 /**
- * After changes of tasks, agents get their assignments before the next decisions are made. After decisions without
- * changes, other work gets a turn. All other batches follow each other at once, such as a thousand registering nodes.
+ * Returns whether other work gets a turn before the next batch: agents get their assignments after changes of tasks.
+ * Decisions without changes could otherwise block the event loop. Other batches follow at once, such as a thousand
+ * registering nodes.
  */
-const needsPause = ({ changes }: Batch): boolean => changes.length === 0 || changes.some(isTaskChange);
-
-/** Two decisions of one draft may change the same record. The later one already includes the earlier. */
-function lastOfEachKey(changes: readonly EncodedChange[]): readonly EncodedChange[] {
-  return [...new Map(changes.map((change) => [change.key, change])).values()];
+function needsPause(changes: readonly EncodedChange[]): boolean {
+  return changes.length === 0 || changes.some(isTaskChange);
 }
 
 /** A decision that waits to be made and written. */
