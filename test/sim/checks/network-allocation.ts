@@ -1,5 +1,5 @@
 import { parseIpv4, parseSubnet, type Subnet, subnetHas, subnetsOverlap, type VirtualIp } from "@berth/proto";
-import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
+import { networkLayout } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import { isIn, networkIdOf, vniOf } from "../docker/sim-networks.js";
@@ -143,6 +143,6 @@ export class NetworkAllocation {
 }
 
 function firstOf(subnet: Subnet): number {
-  const { virtualIps: vips } = layoutOf(subnet);
+  const { virtualIps: vips } = networkLayout(subnet);
   return vips.base + 2 ** (32 - vips.prefix);
 }

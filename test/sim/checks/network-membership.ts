@@ -1,5 +1,5 @@
 import { type Network, type Node, parseSubnet, type ServiceSpec, type Task, TaskState } from "@berth/proto";
-import { layoutOf } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
+import { networkLayout } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { SimContainer } from "../docker/sim-container.js";
 import { networkIdOf } from "../docker/sim-networks.js";
@@ -116,7 +116,7 @@ export function hasNetworkCapacity(
     const network = records.networkNamed(name);
     const subnet = parseSubnet(network?.subnet ?? "");
     if (network === undefined || subnet === undefined) return false;
-    const { addressesPerRange, firstRange, endRange } = layoutOf(subnet);
+    const { addressesPerRange, firstRange, endRange } = networkLayout(subnet);
     const ranges = records.rangesOf(network.id);
     const canHaveRange =
       ranges.some(({ nodeId }) => nodeId === node.id) || ranges.length < endRange - firstRange;

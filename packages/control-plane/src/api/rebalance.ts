@@ -18,13 +18,13 @@ export async function rebalance(
   return { moves: moves.map((move) => describeMove(move, state)) };
 }
 
-function describeMove({ task, to, why }: RebalanceMove, { nodes }: ClusterState): MoveMessage {
+function describeMove({ task, toNodeId, reason }: RebalanceMove, { nodes }: ClusterState): MoveMessage {
   return {
     task,
     fromNodeId: task.nodeId,
     fromHostname: nodes.get(task.nodeId)?.description?.hostname ?? "",
-    toNodeId: to,
-    toHostname: nodes.get(to)?.description?.hostname ?? "",
-    reason: why,
+    toNodeId,
+    toHostname: nodes.get(toNodeId)?.description?.hostname ?? "",
+    reason,
   };
 }

@@ -14,7 +14,7 @@ import { convergence } from "./orchestrator/convergence.js";
 import { replicasOf } from "./orchestrator/desired-slots.js";
 import { unreadyReason } from "./orchestrator/slot-state.js";
 import { reconcile } from "./reconcile.js";
-import { buildContext, buildSnapshot, buildSpec, CPU, clusterOf, GIB } from "./testing/records.js";
+import { buildContext, buildSnapshot, buildSpec, CPU, clusterSnapshot, GIB } from "./testing/records.js";
 import { applyEvent, history, historyWithReorders, NODES, play } from "./testing/service-histories.js";
 import { buildNodes, World } from "./testing/world.js";
 
@@ -177,7 +177,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
           const plan = (tasks: readonly Task[], nodes: typeof world.cluster.nodes) =>
             reconcile(
               buildSnapshot({ ...world.snapshot, tasks }),
-              clusterOf(nodes),
+              clusterSnapshot(nodes),
               buildContext({ now: world.now }),
             );
           const { nodes } = world.cluster;

@@ -3,7 +3,7 @@ import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import { heartbeatIntervalMs } from "../core/node-health/heartbeat-interval.js";
 import { judgeNode, lateAfterMs, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
-import { evidenceOf, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { evaluateVotes, type ProbeVotes } from "../core/node-health/probe-votes.js";
 import { SuspectNodes } from "../core/node-health/suspect-nodes.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
@@ -202,7 +202,7 @@ export class NodeHealthMonitor {
   #recordVotes(nodeId: string, votes: ProbeVotes): void {
     const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
     recordVotes(this.#observations.of(nodeId), votes, { isReady, nowMs: this.#nowMs() });
-    if (evidenceOf(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
+    if (evaluateVotes(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
     this.#evaluations.add(nodeId, 0);
   }
 

@@ -1,6 +1,6 @@
 import { type Node, NodeState } from "@berth/proto";
 import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/judge-node.js";
-import { evidenceOf, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { evaluateVotes, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
 
 /** Interval of the probe rounds for a host with a verdict, live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
@@ -79,7 +79,7 @@ export function recordVotes(
   votes: ProbeVotes,
   { isReady, nowMs }: { readonly isReady: boolean; readonly nowMs: number },
 ): void {
-  const lives = evidenceOf(votes) === "lives";
+  const lives = evaluateVotes(votes) === "lives";
   observation.votes = votes;
   observation.failedRounds = isUnanimous(votes) ? observation.failedRounds + 1 : 0;
   if (lives) observation.hostAnsweredMs = nowMs;

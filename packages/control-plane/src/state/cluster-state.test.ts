@@ -1,7 +1,7 @@
 import { type Node, type Service, type Task, TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { occupiesNode, resourceRequestOf } from "../core/scheduler/resource-request.js";
+import { getResourceRequest, occupiesNode } from "../core/scheduler/resource-request.js";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "./change.js";
 import { ClusterState, type Committed } from "./cluster-state.js";
@@ -100,7 +100,7 @@ function expectConsistent(state: ClusterState): void {
     const own = tasks.filter((task) => task.serviceId === serviceId).map((task) => task.id);
     expect([...state.tasks.ofService(serviceId).keys()].sort()).toEqual(own.sort());
   }
-  expect(resourceRequestOf(reserving).nanoCpus).toBe(3);
+  expect(getResourceRequest(reserving).nanoCpus).toBe(3);
 }
 
 describe("ClusterState", () => {

@@ -1,5 +1,5 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
-import { layoutOf } from "../core/allocator/address-pool.js";
+import { networkLayout } from "../core/allocator/address-pool.js";
 import type { NetworkRanges } from "../core/model/snapshot.js";
 import { GroupedMap, PairTable } from "./grouped.js";
 
@@ -70,7 +70,7 @@ export class NetworkTable implements NetworkRanges {
     const subnet = parseSubnet(network.subnet);
     if (subnet !== undefined) {
       this.#subnets.set(network.id, subnet);
-      const { firstRange, endRange } = layoutOf(subnet);
+      const { firstRange, endRange } = networkLayout(subnet);
       this.#rangeCounts.set(network.id, endRange - firstRange);
     }
     if (network.spec === undefined) return;

@@ -5,13 +5,13 @@ import type { NodeCounts } from "../core/model/task-index.js";
 import { TaskIndex } from "../core/model/task-index.js";
 import { ChangedCounts, minTasksPerNode } from "../core/scheduler/node-counts.js";
 import { type PlacementRequest, place } from "../core/scheduler/place.js";
-import { requirementsOf } from "../core/scheduler/requirements.js";
+import { getRequirements } from "../core/scheduler/requirements.js";
 import {
   buildNode,
   buildSpec,
   buildTask,
   CPU,
-  clusterOf,
+  clusterSnapshot,
   UNLIMITED_RANGES,
 } from "../core/testing/records.js";
 import { NodeTable } from "./node-table.js";
@@ -35,7 +35,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("place" as const), count: fc.nat(12), spread: fc.nat(SPREADS.length - 1) }),
 );
 
-const acceptingIn = (table: NodeTable): number => table.orders.by([]).acceptingCount;
+const acceptingIn = (table: NodeTable): number => table.spreadIndexes.groupedBy([]).acceptingCount;
 
 describe("the order of load that a NodeTable keeps", () => {
   it("gives the same placement as sorting all nodes (property, random histories)", () => {
@@ -84,14 +84,19 @@ describe("the order of load that a NodeTable keeps", () => {
               });
               const seek = (tasksByNode: NodeCounts): PlacementRequest => {
                 const load = { tasksByNode, occupiedByNode: new Map([["n1", 1]]), avoided: new Map() };
-                return { count: made.count, requirements: requirementsOf(spec), load };
+                return { count: made.count, requirements: getRequirements(spec), load };
               };
               // What stays on a node occupies it, so a node that is not there has none.
               const changes = new Map(table.nodes.has("n1") ? [["n1", 1]] : []);
               const staying = new ChangedCounts(own.stableByNode, changes);
               const asMap = new Map(staying);
-              expect(place(seek(staying), table)).toEqual(place(seek(asMap), clusterOf(table.nodes)));
-              if (minTasksPerNode(staying, { acceptingCount: acceptingIn(table), closed: table.closed }) > 0)
+              expect(place(seek(staying), table)).toEqual(place(seek(asMap), clusterSnapshot(table.nodes)));
+              if (
+                minTasksPerNode(staying, {
+                  acceptingCount: acceptingIn(table),
+                  closedNodeIds: table.closedNodeIds,
+                }) > 0
+              )
                 quick += 1;
             }
           }
@@ -127,7 +132,7 @@ describe("the closed nodes that a NodeTable keeps", () => {
             const node = table.get(nodeId);
             return node?.state !== NodeState.READY || node.availability !== Availability.ACTIVE;
           });
-          expect([...table.closed].sort()).toEqual(closed.sort());
+          expect([...table.closedNodeIds].sort()).toEqual(closed.sort());
         }
       }),
       { numRuns: 300 },

@@ -1,7 +1,11 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
 import type { ClusterSnapshot, NetworkRanges, NodeSnapshot, Reservation } from "../core/model/snapshot.js";
 import { acceptsTasks } from "../core/scheduler/filters.js";
-import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../core/scheduler/resource-request.js";
+import {
+  getResourceRequest,
+  occupiesNode,
+  type ResourceRequest,
+} from "../core/scheduler/resource-request.js";
 import { SpreadIndexes } from "../core/scheduler/spread-index.js";
 
 const NO_RESOURCES: ResourceRequest = {
@@ -21,13 +25,13 @@ export class NodeTable implements ClusterSnapshot {
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
   readonly #snapshots = new Map<string, NodeSnapshot>();
   /** The nodes in the order of their load. Live, like `nodes`. */
-  readonly orders = new SpreadIndexes(this.#snapshots);
+  readonly spreadIndexes = new SpreadIndexes(this.#snapshots);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
-  readonly ranges: NetworkRanges;
+  readonly networkRanges: NetworkRanges;
 
   constructor(ranges: NetworkRanges) {
-    this.ranges = ranges;
+    this.networkRanges = ranges;
   }
 
   /** The nodes as placement sees them. The snapshots are live: do not keep them across an await. */
@@ -35,7 +39,7 @@ export class NodeTable implements ClusterSnapshot {
     return this.#snapshots;
   }
 
-  get closed(): ReadonlySet<string> {
+  get closedNodeIds(): ReadonlySet<string> {
     return this.#closed;
   }
 
@@ -60,14 +64,14 @@ export class NodeTable implements ClusterSnapshot {
     this.#records.set(node.id, node);
     const snapshot = new LiveNodeSnapshot(node, this.#usageOf(node.id));
     this.#snapshots.set(node.id, snapshot);
-    this.orders.put(snapshot);
+    this.spreadIndexes.put(snapshot);
     this.#updateClosed(node.id);
   }
 
   delete(nodeId: string): void {
     this.#records.delete(nodeId);
     this.#snapshots.delete(nodeId);
-    this.orders.delete(nodeId);
+    this.spreadIndexes.delete(nodeId);
     this.#deleteIfUnused(nodeId);
     this.#updateClosed(nodeId);
   }
@@ -79,7 +83,7 @@ export class NodeTable implements ClusterSnapshot {
     const request = spec === undefined ? NO_RESOURCES : knownRequestOf(spec);
     this.#holdings.set(task.id, { nodeId: task.nodeId, request });
     this.#usageOf(task.nodeId).add(request, 1);
-    this.orders.touch(task.nodeId);
+    this.spreadIndexes.touch(task.nodeId);
     this.#countNetworks(request, 1);
   }
 
@@ -89,7 +93,7 @@ export class NodeTable implements ClusterSnapshot {
     this.#holdings.delete(taskId);
     const usage = this.#usageOf(holding.nodeId);
     usage.add(holding.request, -1);
-    this.orders.touch(holding.nodeId);
+    this.spreadIndexes.touch(holding.nodeId);
     this.#countNetworks(holding.request, -1);
     this.#deleteIfUnused(holding.nodeId);
   }
@@ -195,7 +199,7 @@ const requests = new WeakMap<ServiceSpec, ResourceRequest>();
 function knownRequestOf(spec: ServiceSpec): ResourceRequest {
   let request = requests.get(spec);
   if (request === undefined) {
-    request = resourceRequestOf(spec);
+    request = getResourceRequest(spec);
     requests.set(spec, request);
   }
   return request;

@@ -11,7 +11,7 @@ import {
   subnetHas,
   subnetText,
 } from "@berth/proto";
-import { layoutOf } from "../../core/allocator/address-pool.js";
+import { networkLayout } from "../../core/allocator/address-pool.js";
 import {
   canJoin,
   encryptionProblem,
@@ -75,7 +75,7 @@ function withNetworkFields(spec: ServiceSpec, context: AttachmentContext): Servi
     const network = findNetwork(attachment.network, context);
     const encrypted = network?.spec?.encrypted ?? false;
     const subnet = parseSubnet(network?.subnet ?? "");
-    const addressesPerHost = subnet === undefined ? 0 : layoutOf(subnet).addressesPerRange;
+    const addressesPerHost = subnet === undefined ? 0 : networkLayout(subnet).addressesPerRange;
     // An encrypted network is never optional: without it, the task would send its traffic in the clear.
     return { ...attachment, encrypted, addressesPerHost, optional: attachment.optional && !encrypted };
   });
@@ -153,7 +153,7 @@ function addressProblem(
   if (address === undefined || subnet === undefined) return "not an IPv4 address";
   if (network.spec?.subnet === "") return "the network has no fixed subnet; configure one under ipam";
   if (!subnetHas(subnet, address)) return `not in the network's subnet ${network.subnet}`;
-  const { virtualIps } = layoutOf(subnet);
+  const { virtualIps } = networkLayout(subnet);
   const advice = `choose an address from ${ipv4Text(virtualIps.base + 2)} on, in ${subnetText(virtualIps)}`;
   for (const vip of state.networks.vips.byFirstId(network.id).values()) {
     if (vip.address !== text) continue;

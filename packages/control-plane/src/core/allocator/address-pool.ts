@@ -42,7 +42,7 @@ export interface NetworkLayout {
   readonly addressesPerRange: number;
 }
 
-export function layoutOf(subnet: Subnet): NetworkLayout {
+export function networkLayout(subnet: Subnet): NetworkLayout {
   const { base, prefix } = subnet;
   const rangePrefix = Math.min(SMALLEST_RANGE_PREFIX, Math.max(RANGE_PREFIX, prefix + RANGE_SHARE_BITS));
   const endRange = 2 ** (rangePrefix - prefix);
@@ -61,7 +61,7 @@ function rangeAt({ subnet, rangePrefix }: NetworkLayout, index: number): Subnet 
 }
 
 /** Returns the node's own address in its range. */
-export function gatewayOf(range: Subnet): number {
+export function gatewayAddress(range: Subnet): number {
   return range.base + 1;
 }
 
@@ -101,7 +101,7 @@ export function pickRange(
     staticAddresses,
   }: { readonly taken: readonly Subnet[]; readonly staticAddresses: readonly number[] },
 ): Subnet | undefined {
-  const layout = layoutOf(subnet);
+  const layout = networkLayout(subnet);
   const size = subnetSize({ prefix: layout.rangePrefix });
   const indexOf = (address: number): number => Math.floor((address - subnet.base) / size);
   const used = new Set([...taken.map(({ base }) => indexOf(base)), ...staticAddresses.map(indexOf)]);
@@ -117,7 +117,7 @@ export function pickRange(
  * Searches backwards, because users choose their static addresses at the start. The first two addresses are never used.
  */
 export function pickVirtualIp(subnet: Subnet, taken: ReadonlySet<number>): number | undefined {
-  const { virtualIps } = layoutOf(subnet);
+  const { virtualIps } = networkLayout(subnet);
   for (
     let address = virtualIps.base + subnetSize(virtualIps) - 1;
     address > virtualIps.base + 1;

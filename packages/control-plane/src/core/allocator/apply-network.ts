@@ -46,7 +46,7 @@ export function applyNetwork(
   spec: NetworkSpec,
   context: NetworkContext,
 ): NetworkOutcome {
-  if (existing === undefined) return newNetwork(spec, context);
+  if (existing === undefined) return createNetwork(spec, context);
   const violation = changeViolation(existing, spec);
   if (violation !== undefined) return { kind: "refused", violation };
   if (!existing.removing && specText(existing.spec) === specText(spec)) {
@@ -55,13 +55,14 @@ export function applyNetwork(
   return { kind: "updated", network: { ...existing, spec, removing: false } };
 }
 
-function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
+function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
   const { id, now, pool, others, nodes, random } = context;
   const taken = [
     ...others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
     ...nodes.flatMap(attachedSubnets),
   ];
-  const found = spec.subnet === "" ? pickSubnet(pool, taken, random()) : chosenSubnet(spec.subnet, context);
+  const found =
+    spec.subnet === "" ? pickSubnet(pool, taken, random()) : checkRequestedSubnet(spec.subnet, context);
   if (typeof found === "string") return refused(found);
   if (found === undefined) {
     return refused(
@@ -75,7 +76,7 @@ function newNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome 
 }
 
 /** Returns the subnet that a spec asks for, or why the network cannot have it. */
-function chosenSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
+function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
   const subnet = parseSubnet(text);
   if (subnet === undefined) return `invalid subnet ${JSON.stringify(text)}`;
   const owner = others.find((other) => {
@@ -103,15 +104,16 @@ function changeViolation(existing: Network, spec: NetworkSpec): Violation | unde
     return { path: "name", message: `a network of this name exists already; it belongs to ${owner}` };
   }
   if (spec.subnet !== "" && spec.subnet !== existing.subnet) {
-    return immutable("subnet", existing.subnet, spec.subnet);
+    return immutableViolation("subnet", existing.subnet, spec.subnet);
   }
   for (const path of ["internal", "encrypted", "mtu"] as const) {
-    if (before[path] !== spec[path]) return immutable(path, String(before[path]), String(spec[path]));
+    if (before[path] !== spec[path])
+      return immutableViolation(path, String(before[path]), String(spec[path]));
   }
   return undefined;
 }
 
-function immutable(path: string, before: string, after: string): Violation {
+function immutableViolation(path: string, before: string, after: string): Violation {
   const message = `cannot change from ${before} to ${after} while the network exists: remove the stack first, or choose another network name`;
   return { path, message };
 }

@@ -74,13 +74,13 @@ export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): read
       names: [...new Set([shortName, ...aliases])],
       vip: spec.endpointMode === EndpointMode.DNSRR ? "" : context.virtualIpIn(networkId),
       affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
-      ...endpointsIn(networkId, started, context),
+      ...classifyEndpoints(networkId, started, context),
     };
     return [entry];
   });
 }
 
-function endpointsIn(
+function classifyEndpoints(
   networkId: string,
   tasks: readonly Task[],
   context: DnsContext,
@@ -90,7 +90,7 @@ function endpointsIn(
   const draining: DnsEndpoint[] = [];
   const others: DnsEndpoint[] = [];
   for (const task of tasks) {
-    const endpoint = endpointOf(task, networkId, isStatic);
+    const endpoint = createEndpoint(task, networkId, isStatic);
     if (endpoint === undefined) continue;
     const isOnReadyNode = context.nodes.get(task.nodeId)?.node.state === NodeState.READY;
     const isRunning = isOnReadyNode && stateOf(task) === TaskState.RUNNING;
@@ -105,7 +105,7 @@ function endpointsIn(
 }
 
 /** Undefined when the task has no address in the network yet. */
-function endpointOf(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
+function createEndpoint(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
   const joined = task.status?.addresses.find((each) => each.networkId === networkId);
   if (joined === undefined || joined.address === "") return undefined;
   const { id: taskId, nodeId, slot } = task;

@@ -10,7 +10,7 @@ import {
 } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FIRST_VNI, gatewayOf, layoutOf, pickRange } from "./address-pool.js";
+import { FIRST_VNI, gatewayAddress, networkLayout, pickRange } from "./address-pool.js";
 import { applyNetwork } from "./apply-network.js";
 import { updateVirtualIps, VIP_QUARANTINE_MS } from "./virtual-ips.js";
 
@@ -90,7 +90,7 @@ describe("networks", () => {
     fc.assert(
       fc.property(prefix, hosts, fc.array(fraction, { maxLength: 5 }), (bits, changes, chosen) => {
         const subnet = { base: 0xac140000, prefix: bits };
-        const layout = layoutOf(subnet);
+        const layout = networkLayout(subnet);
         const staticAddresses = chosen.map((each) => subnet.base + Math.floor(each * 2 ** (32 - bits)));
         const ranges = new Map<number, Subnet>();
         for (const [host, joins] of changes) {
@@ -106,7 +106,7 @@ describe("networks", () => {
         const all = [...ranges.values()];
         for (const [index, range] of all.entries()) {
           expect(subnetHas(subnet, range.base)).toBe(true);
-          expect(subnetHas(range, gatewayOf(range))).toBe(true);
+          expect(subnetHas(range, gatewayAddress(range))).toBe(true);
           expect(subnetsOverlap(range, layout.virtualIps)).toBe(false);
           expect(staticAddresses.some((address) => subnetHas(range, address))).toBe(false);
           for (const other of all.slice(index + 1)) expect(subnetsOverlap(range, other)).toBe(false);
@@ -155,7 +155,7 @@ describe("addresses of services", () => {
           expect(new Set(addresses).size).toBe(addresses.length);
           expect(addresses).not.toContain("10.64.0.5");
           for (const address of addresses) {
-            expect(subnetHas(layoutOf(parsed(network.subnet)).virtualIps, parseIpv4(address) ?? 0)).toBe(
+            expect(subnetHas(networkLayout(parsed(network.subnet)).virtualIps, parseIpv4(address) ?? 0)).toBe(
               true,
             );
           }
@@ -186,7 +186,7 @@ describe("addresses of services", () => {
   });
 });
 
-describe("layoutOf", () => {
+describe("networkLayout", () => {
   it.each([
     ["10.64.0.0/18", { vips: 21, range: 25, first: 16, end: 128, room: 126 }],
     ["172.20.0.0/16", { vips: 19, range: 25, first: 64, end: 512, room: 126 }],
@@ -199,7 +199,7 @@ describe("layoutOf", () => {
       firstRange,
       endRange,
       addressesPerRange: roomPerRange,
-    } = layoutOf(parsed(text));
+    } = networkLayout(parsed(text));
     const found = {
       vips: vips.prefix,
       range: rangePrefix,

@@ -39,7 +39,7 @@ export function ingressEntries(
     .filter((task) => stateOf(task) === TaskState.RUNNING)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
   const context: ServiceContext = { snapshot, isCurrent: currentTest(snapshot.service), nodes, isSuspect };
-  return ports.map((port) => entryFor(port, tasks, context));
+  return ports.map((port) => createEntry(port, tasks, context));
 }
 
 /** Returns `<protocol>/<host ip>/<published port>`. */
@@ -53,11 +53,11 @@ interface ServiceContext extends EndpointContext {
   readonly isCurrent: CurrentTest;
 }
 
-function entryFor(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {
+function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {
   const ready: IngressEndpoint[] = [];
   const stopping: IngressEndpoint[] = [];
   for (const task of tasks) {
-    const endpoint = endpointOf(port, task, context);
+    const endpoint = createEndpoint(port, task, context);
     if (endpoint === undefined) continue;
     if (task.desiredState >= DesiredState.SHUTDOWN) stopping.push(endpoint);
     else if (isReady(task)) ready.push(endpoint);
@@ -80,11 +80,11 @@ function entryFor(port: PortSpec, tasks: readonly Task[], context: ServiceContex
 }
 
 /** Undefined when the task cannot be reached on this port. */
-function endpointOf(port: PortSpec, task: Task, context: ServiceContext): IngressEndpoint | undefined {
+function createEndpoint(port: PortSpec, task: Task, context: ServiceContext): IngressEndpoint | undefined {
   const node = context.nodes.get(task.nodeId)?.node;
   if (node?.state !== NodeState.READY) return undefined;
-  const target = targetPortOf(port, task, context);
-  const hostPort = task.status?.ports.find((open) => matches(open, port, target))?.hostPort ?? 0;
+  const target = findTargetPort(port, task, context);
+  const hostPort = task.status?.ports.find((open) => isMappingFor(open, port, target))?.hostPort ?? 0;
   if (hostPort === 0) return undefined;
   return { taskId: task.id, nodeId: node.id, address: node.description?.address ?? "", port: hostPort };
 }
@@ -95,13 +95,13 @@ function endpointOf(port: PortSpec, task: Task, context: ServiceContext): Ingres
  * An update or a rollback may move a published port to another container port. Tasks of other templates then still
  * listen on the container port of their own version.
  */
-function targetPortOf(port: PortSpec, task: Task, { snapshot, isCurrent }: ServiceContext): number {
+function findTargetPort(port: PortSpec, task: Task, { snapshot, isCurrent }: ServiceContext): number {
   if (isCurrent(task)) return port.target;
   const key = ingressKey(port);
   const own = snapshot.revisions.get(task.specVersion)?.ports.find((other) => ingressKey(other) === key);
   return own?.target ?? port.target;
 }
 
-const matches = (open: HostPort, port: PortSpec, target: number): boolean =>
+const isMappingFor = (open: HostPort, port: PortSpec, target: number): boolean =>
   open.target === target &&
   (open.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP);

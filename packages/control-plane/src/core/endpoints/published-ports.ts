@@ -34,7 +34,7 @@ export function portConflicts(
   return spec.ports.flatMap((port, index) => {
     if (port.published === 0) return [];
     const holder = claimsOn(port.protocol, port.published).find(
-      (claim) => claim.serviceId !== serviceId && conflict(claim.port, port),
+      (claim) => claim.serviceId !== serviceId && portsConflict(claim.port, port),
     );
     if (holder === undefined) return [];
     const message = `port ${describePublished(port)} is published by service ${holder.serviceName}`;
@@ -42,7 +42,7 @@ export function portConflicts(
   });
 }
 
-function conflict(a: PortSpec, b: PortSpec): boolean {
+function portsConflict(a: PortSpec, b: PortSpec): boolean {
   if (isHostMode(a) && isHostMode(b)) return false;
   return portsClash(hostPortKey(a), hostPortKey(b));
 }
@@ -76,7 +76,7 @@ export function pickPorts(
   const ports: PortSpec[] = [];
   for (const [index, port] of spec.ports.entries()) {
     const numbered = port.published !== 0 || isHostMode(port) ? port : pick(port);
-    if (numbered === undefined) return exhausted(index);
+    if (numbered === undefined) return exhaustedPorts(index);
     mine.add(claimKey(numbered));
     ports.push(numbered);
   }
@@ -97,7 +97,7 @@ function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number
   )?.published;
 }
 
-function exhausted(index: number): PickedPorts {
+function exhaustedPorts(index: number): PickedPorts {
   const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}: set "published" explicitly`;
   return { kind: "exhausted", violation: { path: `ports[${index}].published`, message } };
 }

@@ -38,11 +38,11 @@ function newestTasks(tasks: readonly Task[], limit: number): readonly Task[] {
   if (tasks.length <= limit) return tasks;
   const times = new Float64Array(tasks.length);
   tasks.forEach((task, index) => {
-    times[index] = timeOf(task);
+    times[index] = lastChangeMs(task);
   });
   times.sort();
   const oldestMs = times[times.length - limit] ?? 0;
-  return tasks.filter((task) => timeOf(task) >= oldestMs);
+  return tasks.filter((task) => lastChangeMs(task) >= oldestMs);
 }
 
-const timeOf = ({ status, createdAtMs }: Task): number => status?.sinceMs || createdAtMs;
+const lastChangeMs = ({ status, createdAtMs }: Task): number => status?.sinceMs || createdAtMs;

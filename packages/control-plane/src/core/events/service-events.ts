@@ -31,7 +31,7 @@ export function serviceEvents({ before, after }: ServiceChange, timeMs: number):
   if (before === undefined) add("SERVICE_CREATED", sizeText(after));
   else addUpdate(before, after, add);
   addRollout(before?.rollout, after.rollout, add);
-  addRuns(runsOf(before), runsOf(after), add);
+  addRuns(recordedRuns(before), recordedRuns(after), add);
   return events;
 }
 
@@ -48,7 +48,7 @@ export function pastServiceEvents(service: Service): readonly EventRecord[] {
     const reason = ROLLOUT_REASONS.get(rollout.state);
     if (rollout.endedAtMs > 0 && reason !== undefined) add(reason, rollout.message, rollout.endedAtMs);
   }
-  for (const run of runsOf(service)) {
+  for (const run of recordedRuns(service)) {
     add("JOB_STARTED", `run ${run.iteration}`, run.startedAtMs);
     if (run.endedAtMs > 0) addRunEnd(run, add, run.endedAtMs);
   }
@@ -90,7 +90,7 @@ function addRunEnd({ iteration, failed, message }: JobStatus, add: AddEvent, atM
  * Returns the runs of a job, newest first. Unlike the orchestrator's function of this name, it also returns runs of a
  * schedule that the spec no longer has.
  */
-function runsOf(service: Service | undefined): readonly JobStatus[] {
+function recordedRuns(service: Service | undefined): readonly JobStatus[] {
   if (service?.cron !== undefined) return service.cron.runs;
   return service?.job === undefined ? [] : [service.job];
 }

@@ -35,7 +35,7 @@ export function isInUse(slot: Slot): boolean {
 export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
 
 /** Returns the same key for the slot of a task. */
-export const slotKeyOf = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
+export const taskSlotKey = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
 
 /** Returns a slot's name in messages: `slot 3`, or `node n1` in a global service. */
 export const slotName = (slot: SlotRef): string =>

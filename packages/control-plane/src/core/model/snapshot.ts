@@ -15,7 +15,7 @@ export interface ServiceTasks extends ServiceDefinition {
   readonly tasks: readonly Task[];
 }
 
-/** Everything that a decision about one service reads. `tasks` holds every task record, ended ones included. */
+/** Everything that a decision about one service reads. `tasks` holds every task record, including ended tasks. */
 export interface ServiceSnapshot extends ServiceTasks {
   /** The same tasks, indexed. */
   readonly index: TaskIndex;
@@ -43,54 +43,63 @@ export interface NodeSnapshot {
   readonly hostPorts: ReadonlySet<string>;
 }
 
-/** A node with the load by which it is sorted. */
-export interface OrderedNode {
+/** The load of a node by the tasks of all services. Placement compares it between nodes that are equal otherwise. */
+export interface NodeLoad {
   readonly id: string;
-  /** Sorts like the id, and compares faster. */
+  /** Orders most ids without comparing strings (see `computeIdRank`). */
   readonly idRank: number;
-  /** The larger of the reserved shares of CPU and memory. */
-  readonly share: number;
-  /** Tasks of all services on the node. */
-  readonly tasks: number;
+  /** The larger of the reserved fractions of the node's CPUs and memory. */
+  readonly reservedShare: number;
+  /** Number of tasks of all services that occupy the node. */
+  readonly taskCount: number;
+}
+
+/** A node in an order by load. */
+export interface OrderedNode extends NodeLoad {
   readonly snapshot: NodeSnapshot;
 }
 
 /** All nodes, grouped by their values of the spread attributes and ordered by load within each group. */
 export interface NodeGroups {
-  /** The groups with the nodes in them that accept tasks. `path` holds the values, first attribute first. */
-  readonly groups: Iterable<{
-    readonly path: readonly string[];
-    readonly order: { inOrder(): readonly OrderedNode[] };
-  }>;
+  readonly groups: Iterable<OrderedNodeGroup>;
   /** Number of nodes that accept tasks. */
   readonly acceptingCount: number;
-  /** Returns the values of a node. */
+  /** Returns a node's values of the spread attributes, first attribute first. */
   pathOf(nodeId: string): readonly string[];
+}
+
+/** The nodes with the same values of the spread attributes. */
+export interface OrderedNodeGroup {
+  /** The values, first attribute first. */
+  readonly path: readonly string[];
+  /** The nodes of the group that accept tasks, the least loaded first. */
+  readonly loadOrder: { inOrder(): readonly OrderedNode[] };
 }
 
 /** Everything that a decision reads about the nodes. */
 export interface ClusterSnapshot {
   /** By node id, in any order. */
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
-  /** The same nodes, sorted by load. `by` returns the groups of a list of spread attributes. */
-  readonly orders: { by(attributes: readonly string[]): NodeGroups };
+  /** The same nodes, grouped by a list of spread attributes on demand. */
+  readonly spreadIndexes: { groupedBy(attributes: readonly string[]): NodeGroups };
   /** Ids of the nodes that accept no tasks, and of removed nodes that tasks still refer to. */
-  readonly closed: Iterable<string>;
-  readonly ranges: NetworkRanges;
+  readonly closedNodeIds: Iterable<string>;
+  readonly networkRanges: NetworkRanges;
 }
 
 /** The ranges of networks that nodes hold. A network has a limited number of ranges. */
 export interface NetworkRanges {
-  /** Whether the node holds a range of the named network, or one is free for it. */
+  /** Returns whether the node holds a range of the named network, or can get a free one. */
   hasRangeFor(nodeId: string, network: string): boolean;
-  /** Undefined when the network does not exist. */
+  /** Returns the subnet of the named network. Undefined when the network does not exist. */
   subnetOf(network: string): Subnet | undefined;
 }
 
+/** The inputs of a decision besides the records: the time, new ids, and the leader's state. */
 export interface ReconcileContext {
   /** The leader's clock, in ms since the epoch. */
   readonly now: number;
-  /** Returns a new task id at each call. */
+  /** Returns a new task id on each call. */
   readonly newId: () => string;
   /** When this leader took over, in ms since the epoch. Rollout deadlines do not count the time before. */
   readonly leaderSinceMs: number;

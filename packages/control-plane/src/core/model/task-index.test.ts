@@ -18,8 +18,8 @@ const wordsOf = (index: TaskIndex): unknown => ({
   calmOn: new Map([...index.stableByNode].sort()),
   levels: new Map([...index.stableByNode.nodesByTaskCount].sort()),
   versions: [...index.stableVersions()].sort(),
-  restless: byId(index.unstable()),
-  stable: NODE_IDS.map((id) => byId(index.stableOn(id))),
+  restless: byId(index.unstableTasks()),
+  stable: NODE_IDS.map((id) => byId(index.stableTasksOn(id))),
 });
 
 describe("TaskIndex", () => {
@@ -53,9 +53,9 @@ describe("TaskIndex", () => {
     const first = buildTask({ id: "t1", slot: 1, nodeId: "n1", ...running });
     const second = buildTask({ id: "t2", slot: 1, nodeId: "n2", ...running });
     const index = TaskIndex.of([first]);
-    expect([index.stableCount, [...index.unstable()]]).toEqual([1, []]);
+    expect([index.stableCount, [...index.unstableTasks()]]).toEqual([1, []]);
     index.put(second);
-    expect([index.stableCount, [...index.unstable()]]).toEqual([0, [first, second]]);
+    expect([index.stableCount, [...index.unstableTasks()]]).toEqual([0, [first, second]]);
     index.delete("t1");
     expect([index.stableCount, [...index.stableByNode]]).toEqual([1, [["n2", 1]]]);
   });

@@ -62,11 +62,11 @@ export class TaskIndex {
     return this.#stableByVersion.keys();
   }
 
-  stableOn(nodeId: string): readonly Task[] {
-    return this.#stable.on(nodeId);
+  stableTasksOn(nodeId: string): readonly Task[] {
+    return this.#stable.tasksOn(nodeId);
   }
 
-  *unstable(): Iterable<Task> {
+  *unstableTasks(): Iterable<Task> {
     yield* this.#unstable.values();
     for (const tasks of this.#shared.values()) yield* tasks.values();
   }
@@ -152,7 +152,7 @@ class TasksByNode implements GroupedNodeCounts {
     for (const [nodeId, entry] of this.#byNode) yield [nodeId, sizeOf(entry)];
   }
 
-  on(nodeId: string): readonly Task[] {
+  tasksOn(nodeId: string): readonly Task[] {
     const entry = this.#byNode.get(nodeId);
     if (entry === undefined) return [];
     return entry instanceof Set ? [...entry] : [entry];

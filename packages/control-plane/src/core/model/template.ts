@@ -59,8 +59,8 @@ export function addTemplateChange(
 export function templateText(spec: ServiceSpec | undefined): string {
   if (spec === undefined) return "";
   const { container, limits, forceUpdate = 0 } = spec.task ?? {};
-  const task = { container, limits, forceUpdate, networks: [...networksTemplate(spec)] };
-  const template = ServiceSpec.fromPartial({ task, ports: [...portsTemplate(spec)] });
+  const task = { container, limits, forceUpdate, networks: [...templateNetworks(spec)] };
+  const template = ServiceSpec.fromPartial({ task, ports: [...templatePorts(spec)] });
   return canonicalText(ServiceSpec.toJSON(withSortedPorts(template)));
 }
 
@@ -68,14 +68,14 @@ export function templateText(spec: ServiceSpec | undefined): string {
  * Returns the ports without the fields that can change without replacing the task. Only ports in host mode are published
  * by the container itself.
  */
-export const portsTemplate = ({ ports }: ServiceSpec): readonly PortSpec[] =>
+export const templatePorts = ({ ports }: ServiceSpec): readonly PortSpec[] =>
   ports.map((port) => (port.mode === PortSpec_Mode.HOST ? port : { ...port, published: 0, hostIp: "" }));
 
 /**
  * Returns the networks without the fields that can change without replacing the task. Aliases are resolved by berth's DNS
  * server, outside the container.
  */
-export const networksTemplate = ({
+export const templateNetworks = ({
   task,
 }: ServiceSpec): readonly Pick<NetworkAttachment, "network" | "ipv4Address">[] =>
   (task?.networks ?? []).map(({ network, ipv4Address }) => ({ network, ipv4Address }));

@@ -29,7 +29,7 @@ export function hostRejections({
   const rejected: Task[] = [];
   let lastStartMs = 0;
   for (const task of tasks) {
-    lastStartMs = Math.max(lastStartMs, startMsOf(task) ?? 0);
+    lastStartMs = Math.max(lastStartMs, startedAtMs(task) ?? 0);
     if (stateOf(task) === TaskState.REJECTED && shouldRun(task)) rejected.push(task);
   }
   const problems: string[] = [];
@@ -59,14 +59,14 @@ function hasStartedElsewhere(
 ): boolean {
   const template = templateVersionAt(service, rejected.specVersion);
   for (const task of tasks) {
-    if (task.nodeId === nodeId || startMsOf(task) === undefined) continue;
+    if (task.nodeId === nodeId || startedAtMs(task) === undefined) continue;
     if (templateVersionAt(service, task.specVersion) === template) return true;
   }
   return false;
 }
 
 /** Undefined when the task has never run. */
-const startMsOf = ({ status }: Task): number | undefined => status?.runningSinceMs;
+const startedAtMs = ({ status }: Task): number | undefined => status?.runningSinceMs;
 
 function problemText(task: Task): string {
   const reason = endText(task);

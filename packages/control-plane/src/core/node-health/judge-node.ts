@@ -7,7 +7,7 @@ import {
   PROOF_MS,
   PROOF_ROUNDS,
 } from "@berth/proto";
-import { evidenceOf, type HostEvidence, type ProbeVotes } from "./probe-votes.js";
+import { evaluateVotes, type HostEvidence, type ProbeVotes } from "./probe-votes.js";
 import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
 
 /** A host is probed when its heartbeat is later than this. A probe costs little. */
@@ -101,7 +101,7 @@ interface Silence {
 
 /** Decides whether a node is ready, suspect, down or fenced. */
 export function judgeNode(input: NodeHealthInput, context: NodeHealthContext): NodeHealthVerdict {
-  const silence = silenceOf(input, context);
+  const silence = measureSilence(input, context);
   return input.node.state === NodeState.DOWN
     ? judgeDownNode(input, silence, context)
     : judgeUpNode(input, silence, context);
@@ -110,10 +110,10 @@ export function judgeNode(input: NodeHealthInput, context: NodeHealthContext): N
 /** Returns how long after a heartbeat the next one counts as late. */
 export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
 
-function silenceOf(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
+function measureSilence(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
   const heardMs = Math.max(input.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);
   const excusedMs = Math.max(0, lagMs) + Math.min(Math.max(0, input.agentLagMs), MAX_AGENT_LAG_MS);
-  const evidence = evidenceOf(input.votes);
+  const evidence = evaluateVotes(input.votes);
   const isReliable = evidence !== "silent" || !input.node.ignoresProbes;
   return {
     agentMs: now - heardMs - excusedMs,
@@ -130,17 +130,17 @@ function judgeUpNode(
 ): NodeHealthVerdict {
   const { node, heartbeatMs } = input;
   const { agentMs, evidence, isUnheard } = silence;
-  const lateMs = lateMsOf(input);
+  const lateMs = lateThresholdMs(input);
   const suspectMs = heartbeatMs + SUSPECT_MS;
   const thresholds = [lateMs, suspectMs, lateMs + PROOF_MS, downAfterMs(input), ...FIXED_THRESHOLDS_MS];
   const checkAtMs = nextCheckMs(thresholds, silence, context);
   if (agentMs < lateMs) {
-    const condition = isUnheard ? undefined : unlessEqual(node, READY);
+    const condition = isUnheard ? undefined : changedCondition(node, READY);
     return { condition, isSuspect: false, isLate: false, checkAtMs };
   }
   const downReason =
     context.freeze === undefined
-      ? downReasonOf(input, silence)
+      ? findDownReason(input, silence)
       : downReasonDuringFreeze(input, silence, context.freeze, context.now);
   if (downReason !== undefined) {
     const condition = {
@@ -163,13 +163,13 @@ const FIXED_THRESHOLDS_MS: readonly number[] = [
   AGENT_LOST_AFTER_MS,
 ];
 
-function lateMsOf({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
+function lateThresholdMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
   return lastHeartbeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
 }
 
 /** Returns how long a host must have been silent to be down when the voters find it silent. */
 function silentDownAfterMs(input: NodeHealthInput): number {
-  return input.failedRounds >= PROOF_ROUNDS ? lateMsOf(input) + PROOF_MS : downAfterMs(input);
+  return input.failedRounds >= PROOF_ROUNDS ? lateThresholdMs(input) + PROOF_MS : downAfterMs(input);
 }
 
 function downAfterMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
@@ -183,7 +183,7 @@ function replacedAfterMs(input: NodeHealthInput): number {
 }
 
 /** Returns why the node is down. Undefined when it may be up. */
-function downReasonOf(input: NodeHealthInput, { agentMs, hostMs, evidence }: Silence): string | undefined {
+function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: Silence): string | undefined {
   switch (evidence) {
     case "silent": {
       const { silent, asked } = input.votes;
@@ -220,18 +220,20 @@ function downReasonDuringFreeze(
 ): string | undefined {
   if (now < freeze.sinceMs + FREEZE_MS) return undefined;
   const isConfirmed = silence.evidence === "silent" || input.node.ignoresProbes;
-  return isConfirmed ? downReasonOf(input, silence) : undefined;
+  return isConfirmed ? findDownReason(input, silence) : undefined;
 }
 
 /** Records on a suspect node why it is not replaced. Undefined when there is no freeze. */
 function frozenCondition(node: NodeCondition, freeze: Freeze | undefined): NodeCondition | undefined {
   if (freeze === undefined) return undefined;
   const { agentUnreachable } = node;
-  return unlessEqual(node, { ...READY, agentUnreachable, stateMessage: freeze.reason });
+  return changedCondition(node, { ...READY, agentUnreachable, stateMessage: freeze.reason });
 }
 
 function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): NodeCondition | undefined {
-  return evidence === "lives" && agentMs >= AGENT_AWAY_AFTER_MS ? unlessEqual(node, AGENT_AWAY) : undefined;
+  return evidence === "lives" && agentMs >= AGENT_AWAY_AFTER_MS
+    ? changedCondition(node, AGENT_AWAY)
+    : undefined;
 }
 
 /** Only a heartbeat makes a down node ready again: neither a new leader's grace period nor a probe answer does. */
@@ -273,7 +275,7 @@ function nextCheckMs(
   return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
 }
 
-function unlessEqual(node: NodeCondition, wanted: NodeCondition): NodeCondition | undefined {
+function changedCondition(node: NodeCondition, wanted: NodeCondition): NodeCondition | undefined {
   const isEqual =
     node.state === wanted.state &&
     node.agentUnreachable === wanted.agentUnreachable &&

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { chooseVoters, evidenceOf, isUnanimous } from "./probe-votes.js";
+import { chooseVoters, evaluateVotes, isUnanimous } from "./probe-votes.js";
 
 describe("chooseVoters", () => {
   it("chooses five or three peers, or all of fewer peers and the leader", () => {
@@ -17,7 +17,7 @@ describe("chooseVoters", () => {
   });
 });
 
-describe("evidenceOf", () => {
+describe("evaluateVotes", () => {
   it.each([
     [{ asked: 1, silent: 1, alive: 0 }, "silent"],
     [{ asked: 2, silent: 1, alive: 0 }, "unknown"],
@@ -28,7 +28,7 @@ describe("evidenceOf", () => {
     [{ asked: 5, silent: 2, alive: 0 }, "unknown"],
     [{ asked: 0, silent: 0, alive: 0 }, "unknown"],
   ] as const)("%o: %s", (votes, evidence) => {
-    expect(evidenceOf(votes)).toBe(evidence);
+    expect(evaluateVotes(votes)).toBe(evidence);
   });
 });
 

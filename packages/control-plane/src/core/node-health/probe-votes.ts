@@ -47,7 +47,7 @@ export function isUnanimous({ asked, silent }: ProbeVotes): boolean {
 }
 
 /** Evaluates the votes. One answer proves that a host lives, unless most voters cannot reach it (a partition). */
-export function evidenceOf({ asked, silent, alive }: ProbeVotes): HostEvidence {
+export function evaluateVotes({ asked, silent, alive }: ProbeVotes): HostEvidence {
   if (silent > asked / 2) return "silent";
   return alive > 0 ? "lives" : "unknown";
 }

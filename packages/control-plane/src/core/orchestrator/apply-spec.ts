@@ -44,19 +44,19 @@ export function applySpec(
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = { ...restored(existing, now), spec, version, updatedAtMs: now, removing: false };
+  const service = { ...reviveService(existing, now), spec, version, updatedAtMs: now, removing: false };
   if (!replacesTasks) {
-    const rollout = hasRollouts(existing, spec)
+    const rollout = usesRollouts(existing, spec)
       ? continueRollout(existing.rollout, { version, changed, now })
       : undefined;
     return { kind: "updated", service: { ...service, rollout }, replacesTasks, changed };
   }
-  const template = sameTemplate(existing, spec, context) ?? version;
+  const template = findEqualTemplate(existing, spec, context) ?? version;
   const updated = {
     ...service,
     templateVersion: template,
     templates: addTemplateChange(existing, { version, template }),
-    rollout: hasRollouts(existing, spec) ? nextRollout(existing, context) : undefined,
+    rollout: usesRollouts(existing, spec) ? startRollout(existing, context) : undefined,
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
 }
@@ -65,7 +65,7 @@ export function applySpec(
  * Returns a service that was being removed as a new one: it waits for its dependencies, and its job runs again. Its
  * runs end, because their results went with their tasks: continuing one would do its work twice.
  */
-function restored(service: Service, now: number): Service {
+function reviveService(service: Service, now: number): Service {
   const { removing, job, cron } = service;
   if (!removing) return service;
   return {
@@ -78,9 +78,9 @@ function restored(service: Service, now: number): Service {
 }
 
 /** A job begins a run instead, and a service that was being removed is created again. */
-const hasRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
+const usesRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
-function nextRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
+function startRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
   const start = { fromVersion: version, toVersion: version + 1, now };
   return rollback === undefined
     ? beginRollout({ ...start, state: Rollout_State.UPDATING })
@@ -88,7 +88,7 @@ function nextRollout({ version }: Service, { now, rollback }: SpecContext): Serv
 }
 
 /** Returns the template of a version in use that equals the spec's. */
-function sameTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecContext): number | undefined {
+function findEqualTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecContext): number | undefined {
   if (inUse === undefined) return undefined;
   const text = templateText(spec);
   for (const [version, used] of inUse) {

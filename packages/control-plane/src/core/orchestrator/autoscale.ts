@@ -50,7 +50,7 @@ export interface ScaleDecision {
  * smallest number that was asked for within the up window, and down to the largest within the down window.
  */
 export function decideScale({ spec, current, usage, history, now }: ScaleInput): ScaleDecision {
-  const asked = recommend(spec, current, usage);
+  const asked = highestRecommendation(spec, current, usage);
   const recommendation = { atMs: now, replicas: clamp(limitGrowth(asked.replicas, current), spec) };
   const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_UP_WINDOW_MS;
   const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_DOWN_WINDOW_MS;
@@ -75,19 +75,23 @@ export function scaledReplicas(
   return clamp(status?.replicas ?? replicas, spec);
 }
 
-interface Recommended {
+interface MetricRecommendation {
   readonly replicas: number;
   readonly reason: string;
 }
 
-function recommend(spec: AutoscaleSpec, current: number, usage: Usage): Recommended {
-  const metrics = [byCpu(spec, current, usage), byConnections(spec, current, usage)];
+function highestRecommendation(spec: AutoscaleSpec, current: number, usage: Usage): MetricRecommendation {
+  const metrics = [recommendByCpu(spec, current, usage), recommendByConnections(spec, current, usage)];
   const [first, ...others] = metrics.flatMap((metric) => metric ?? []);
   if (first === undefined) return { replicas: current, reason: "the bounds of its spec" };
   return others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
 }
 
-function byCpu(spec: AutoscaleSpec, current: number, { cpuPercents }: Usage): Recommended | undefined {
+function recommendByCpu(
+  spec: AutoscaleSpec,
+  current: number,
+  { cpuPercents }: Usage,
+): MetricRecommendation | undefined {
   const target = spec.targetCpuPercent;
   if (target === 0 || cpuPercents.length === 0 || current === 0) return undefined;
   const sum = cpuPercents.reduce((total, percent) => total + percent, 0);
@@ -103,7 +107,11 @@ function byCpu(spec: AutoscaleSpec, current: number, { cpuPercents }: Usage): Re
   return { replicas: isReversed ? current : scaleBy(assumedRatio, current), reason };
 }
 
-function byConnections(spec: AutoscaleSpec, current: number, usage: Usage): Recommended | undefined {
+function recommendByConnections(
+  spec: AutoscaleSpec,
+  current: number,
+  usage: Usage,
+): MetricRecommendation | undefined {
   const target = spec.targetConnections;
   const { connections, connectionsComplete } = usage;
   if (target === 0 || connections === undefined || current === 0) return undefined;

@@ -5,14 +5,14 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { byAge, endText, isEnded, isPending, isReady, shouldRun, stateOf } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
-import { requirementsOf } from "../scheduler/requirements.js";
+import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { globalNodeTest, isUnbound, isUnpaused, replicasOf } from "./desired-slots.js";
-import { isJob, isRunActive, maxConcurrent, runsOf } from "./job-schedule.js";
+import { isJob, isRunActive, jobRuns, maxConcurrent } from "./job-schedule.js";
 import { jobSlots } from "./job-slots.js";
 import { applyNodeLoss, NOT_FENCED } from "./node-loss.js";
 import { type Problem, problemLines } from "./problems.js";
-import { slotStateOf, unreadyReason } from "./slot-state.js";
+import { evaluateSlot, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
 export interface Convergence {
@@ -57,7 +57,7 @@ function serviceConvergence(
     nodes: cluster.nodes,
     now,
   };
-  const states = slots.map((slot) => slotStateOf(slot, context));
+  const states = slots.map((slot) => evaluateSlot(slot, context));
   const unbound = isGlobal ? tasks.filter(isUnbound).map(unreadyReason) : [];
   const taskReasons = [...states.map(({ reason }) => reason), ...unbound].filter((reason) => reason !== "");
   const reasons = [...rolloutReasons(service.rollout), ...countedLines(taskReasons)];
@@ -77,7 +77,7 @@ function countedLines(reasons: readonly string[]): readonly string[] {
 
 /** Returns the number of nodes that a global service should run on. */
 function desiredNodes({ spec, tasks }: ServiceSnapshot, { nodes }: ClusterSnapshot): number {
-  const isEligible = globalNodeTest(requirementsOf(spec));
+  const isEligible = globalNodeTest(getRequirements(spec));
   const used = new Set(tasks.filter((task) => shouldRun(task) && !isEnded(task)).map(({ nodeId }) => nodeId));
   let desired = 0;
   for (const [nodeId, node] of nodes) {
@@ -112,7 +112,7 @@ function removalConvergence(
  * always has, because the next run starts whatever becomes of this one.
  */
 function jobConvergence(snapshot: ServiceSnapshot, running: number, cluster: ClusterSnapshot): Convergence {
-  const runs = runsOf(snapshot.service).filter(isRunActive);
+  const runs = jobRuns(snapshot.service).filter(isRunActive);
   const open = runs.map((run) => openSlots(run, snapshot, cluster));
   const desired = open.reduce((sum, { count }) => sum + Math.min(maxConcurrent(snapshot.spec), count), 0);
   const reasons = snapshot.spec.cron === undefined ? jobReasons(snapshot, open) : [];
@@ -138,7 +138,7 @@ function openSlots(run: JobStatus, { spec, tasks }: ServiceSnapshot, cluster: Cl
 }
 
 function jobReasons({ service, tasks }: ServiceSnapshot, open: readonly OpenSlots[]): readonly string[] {
-  const [run] = runsOf(service);
+  const [run] = jobRuns(service);
   if (run?.templateVersion !== service.templateVersion) return ["its run has not begun"];
   if (run.failed) return [run.message];
   if (isRunActive(run)) return [...pendingReasons(tasks), ...open.flatMap(runReasons)];

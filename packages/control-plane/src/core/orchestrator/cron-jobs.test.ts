@@ -1,17 +1,25 @@
 import { CronSpec_Concurrency, DesiredState, TaskSpec, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
-import { cronSpec, end, live, only, started, stateOfJob, stopAll } from "../testing/jobs.js";
+import {
+  cronSpec,
+  endTask,
+  jobConvergence,
+  runningTasks,
+  singleTask,
+  startJob,
+  stopTasks,
+} from "../testing/jobs.js";
 
 test("a cron job waits for its time, counts as converged meanwhile, and keeps only the runs of its history", () => {
-  const world = started(cronSpec(CronSpec_Concurrency.FORBID, 1));
-  expect(live(world)).toEqual([]);
-  expect(stateOfJob(world).converged).toBe(true);
+  const world = startJob(cronSpec(CronSpec_Concurrency.FORBID, 1));
+  expect(runningTasks(world)).toEqual([]);
+  expect(jobConvergence(world).converged).toBe(true);
   for (let run = 1; run <= 3; run += 1) {
     world.now = world.dueMs ?? 0;
     world.settle();
-    const task = only(live(world));
+    const task = singleTask(runningTasks(world));
     expect(task.jobIteration).toBe(run);
-    end(world, task, TaskState.COMPLETE);
+    endTask(world, task, TaskState.COMPLETE);
   }
   expect(world.service.cron?.runs).toMatchObject([{ iteration: 3, failed: false }]);
   const kept = [...world.tasks.values()].filter(({ desiredState }) => desiredState < DesiredState.REMOVE);
@@ -23,42 +31,42 @@ test.each([
   [CronSpec_Concurrency.FORBID, [1]],
   [CronSpec_Concurrency.REPLACE, [2]],
 ])("with concurrency %i the runs %j are active after the next scheduled time", (concurrency, iterations) => {
-  const world = started(cronSpec(concurrency));
+  const world = startJob(cronSpec(concurrency));
   for (let run = 1; run <= 2; run += 1) {
     world.now = world.service.cron?.nextRunAtMs ?? 0;
     world.settle();
   }
-  stopAll(world);
-  expect(live(world).map(({ jobIteration }) => jobIteration)).toEqual(iterations);
+  stopTasks(world);
+  expect(runningTasks(world).map(({ jobIteration }) => jobIteration)).toEqual(iterations);
   const { message } = world.service.cron ?? {};
   if (concurrency === CronSpec_Concurrency.FORBID)
     expect(message).toMatch(/^skipped the run of .*: the previous run is not over$/);
 });
 
 test("a forced update of a cron job runs it now, a changed template only the next time", () => {
-  const world = started(cronSpec(CronSpec_Concurrency.FORBID));
+  const world = startJob(cronSpec(CronSpec_Concurrency.FORBID));
   const { spec } = world;
   const container = { image: "job:2" };
   world.change({ ...spec, task: TaskSpec.fromPartial({ container }) }, { template: true });
   world.settle();
-  expect(live(world)).toEqual([]);
+  expect(runningTasks(world)).toEqual([]);
   world.change({ ...spec, task: TaskSpec.fromPartial({ container, forceUpdate: 1 }) }, { template: true });
   world.settle();
-  expect(only(live(world)).jobIteration).toBe(1);
+  expect(singleTask(runningTasks(world)).jobIteration).toBe(1);
 });
 
 test("a run does not continue when its job is removed and deployed again", () => {
-  const world = started(cronSpec(CronSpec_Concurrency.FORBID));
+  const world = startJob(cronSpec(CronSpec_Concurrency.FORBID));
   world.now = world.dueMs ?? 0;
   world.settle();
-  expect(only(live(world)).jobIteration).toBe(1);
+  expect(singleTask(runningTasks(world)).jobIteration).toBe(1);
   world.service = { ...world.service, removing: true };
   world.tasks.clear();
   world.deploy(world.spec);
   world.settle();
-  expect(live(world)).toEqual([]);
+  expect(runningTasks(world)).toEqual([]);
   expect(world.service.cron?.runs).toEqual([]);
   world.now = world.dueMs ?? 0;
   world.settle();
-  expect(only(live(world)).jobIteration).toBe(2);
+  expect(singleTask(runningTasks(world)).jobIteration).toBe(2);
 });

@@ -8,14 +8,14 @@ import {
   type Task,
   TaskState,
 } from "@berth/proto";
-import { type Slot, slotKeyOf, slotsByNode, slotsByNumber } from "../model/slots.js";
+import { type Slot, slotsByNode, slotsByNumber, taskSlotKey } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, shouldRun, stateOf } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
 import { durationText } from "../model/text.js";
 import { WAITING_FOR } from "../scheduler/pending-reason.js";
 import { convergence } from "./convergence.js";
-import { isJob, NO_TEMPLATE, runsOf } from "./job-schedule.js";
+import { isJob, jobRuns, NO_TEMPLATE } from "./job-schedule.js";
 import { decideRestart } from "./restart.js";
 
 /** Time that a dependency has to become ready when the spec sets none: as long as an update has to progress. */
@@ -78,7 +78,7 @@ export function dependencyGate(
  */
 function hasStarted(snapshot: ServiceSnapshot): boolean {
   const { service } = snapshot;
-  const runs = [...(service.job === undefined ? [] : [service.job]), ...runsOf(service)];
+  const runs = [...(service.job === undefined ? [] : [service.job]), ...jobRuns(service)];
   if (service.healthyVersion > 0 || runs.some(isCompleted)) return true;
   return snapshot.tasks.some(
     ({ nodeId, desiredState }) => nodeId !== "" && desiredState < DesiredState.REMOVE,
@@ -146,7 +146,7 @@ export function dependencyState(
 }
 
 function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
-  const [run] = runsOf(service);
+  const [run] = jobRuns(service);
   const own = tasks.filter((task) => task.jobIteration === run?.iteration);
   const isCurrent = run !== undefined && isCurrentRun(run, service);
   const completed = isCurrent && run.endedAtMs > 0 && !run.failed;
@@ -185,7 +185,7 @@ const hasOnlyEnded = ({ active, pending, ended }: Slot): boolean =>
   active.length === 0 && pending.length === 0 && ended.length > 0;
 
 /** A slot has two tasks during a start-first update, and counts once. */
-const slotCount = (tasks: readonly Task[]): number => new Set(tasks.map(slotKeyOf)).size;
+const slotCount = (tasks: readonly Task[]): number => new Set(tasks.map(taskSlotKey)).size;
 
 const isUp = (task: Task): boolean =>
   stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;

@@ -3,8 +3,8 @@ import { isInUse, type Slot, type SlotRef, slotsByNode, slotsByNumber } from "..
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { isPending, isReady, shouldRun } from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
-import { eligibilityOf } from "../scheduler/filters.js";
-import { requirementsOf, type TaskRequirements } from "../scheduler/requirements.js";
+import { eligibilityTest } from "../scheduler/filters.js";
+import { getRequirements, type TaskRequirements } from "../scheduler/requirements.js";
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
 import { scaledReplicas } from "./autoscale.js";
 
@@ -36,7 +36,7 @@ export interface DesiredSlotsContext {
 /** Decides which slots of a service to keep, to remove and to add. */
 export function desiredSlots(tasks: readonly Task[], context: DesiredSlotsContext): DesiredSlots {
   const { spec, cluster, replicas, isCurrent } = context;
-  const requirements = requirementsOf(spec);
+  const requirements = getRequirements(spec);
   const { nodes } = cluster;
   if (spec.mode?.$case === "global") return globalSlots(tasks, requirements, nodes);
   return replicatedSlots(tasks, replicas, { isCurrent, spread: requirements.spread, nodes });
@@ -126,7 +126,7 @@ export function globalSlots(
 
 /** Returns a test whether a global service with these requirements should run on a node in its present state. */
 export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeSnapshot) => boolean {
-  const isEligible = eligibilityOf(requirements);
+  const isEligible = eligibilityTest(requirements);
   return (snapshot) =>
     snapshot.node.state === NodeState.READY &&
     snapshot.node.availability !== Availability.DRAIN &&

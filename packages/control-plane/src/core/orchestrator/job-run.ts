@@ -1,6 +1,6 @@
 import type { JobStatus, ServiceSpec, Task } from "@berth/proto";
 import type { Action } from "../model/plan.js";
-import { type Slot, type SlotRef, slotKey, slotKeyOf } from "../model/slots.js";
+import { type Slot, type SlotRef, slotKey, taskSlotKey } from "../model/slots.js";
 import type { ClusterSnapshot } from "../model/snapshot.js";
 import type { Placements } from "../scheduler/place-tasks.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
@@ -44,7 +44,7 @@ export interface RunDecision {
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
   const { spec, version, leaving, isGone } = context;
   const slots = jobSlots(run, tasks, context);
-  const blocked = new Set(leaving.map(slotKeyOf));
+  const blocked = new Set(leaving.map(taskSlotKey));
   const isBlocked = (slot: SlotRef): boolean => blocked.has(slotKey(slot));
   const states = slots.slots.map((slot) => jobSlotState(slot, { ...context, isBlocked }));
   const elsewhere =

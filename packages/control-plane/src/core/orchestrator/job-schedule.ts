@@ -38,7 +38,7 @@ export function maxConcurrent({ mode }: ServiceSpec): number {
 }
 
 /** Returns the runs that a job remembers, newest first: several of a cron job, the last one of any other. */
-export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
+export function jobRuns({ cron, job, spec }: Service): readonly JobStatus[] {
   if (spec?.cron !== undefined && cron !== undefined) return cron.runs;
   return job === undefined ? [] : [job];
 }
@@ -46,8 +46,8 @@ export function runsOf({ cron, job, spec }: Service): readonly JobStatus[] {
 export const isRunActive = (run: JobStatus): boolean => run.endedAtMs === 0;
 
 /** Returns the service after one of its runs has changed. */
-export function withRun(service: Service, changed: JobStatus): Service {
-  const runs = runsOf(service).map((run) => (run.iteration === changed.iteration ? changed : run));
+export function withUpdatedRun(service: Service, changed: JobStatus): Service {
+  const runs = jobRuns(service).map((run) => (run.iteration === changed.iteration ? changed : run));
   return withRuns(service, runs);
 }
 
@@ -65,7 +65,7 @@ export function withRuns(service: Service, runs: readonly JobStatus[]): Service 
   return { ...service, job, cron: { ...cron, runs: kept } };
 }
 
-function nextRun({ job, templateVersion }: Service, now: number): JobStatus {
+function createRun({ job, templateVersion }: Service, now: number): JobStatus {
   return {
     iteration: (job?.iteration ?? 0) + 1,
     startedAtMs: now,
@@ -85,14 +85,14 @@ const KEEP = { kind: "keep", dueMs: [], problems: [] } as const;
 
 /** Decides which runs a job should have: one per template, or those that its schedule asks for. */
 export function decideJobSchedule(snapshot: ServiceTasks, now: number): JobScheduleDecision {
-  return snapshot.spec.cron === undefined ? decideOnce(snapshot, now) : decideByCron(snapshot, now);
+  return snapshot.spec.cron === undefined ? decideOneOff(snapshot, now) : decideByCron(snapshot, now);
 }
 
-function decideOnce(snapshot: ServiceTasks, now: number): JobScheduleDecision {
+function decideOneOff(snapshot: ServiceTasks, now: number): JobScheduleDecision {
   const { job, cron, templateVersion } = snapshot.service;
   const service = { ...snapshot.service, cron: undefined };
   if (job === undefined || job.templateVersion !== templateVersion || cron !== undefined) {
-    const run = nextRun(service, now);
+    const run = createRun(service, now);
     return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} begins` };
   }
   if (!isRunActive(job) && !job.failed && needsMoreCompletions(snapshot, job)) {
@@ -113,7 +113,7 @@ function needsMoreCompletions({ spec, tasks }: ServiceTasks, run: JobStatus): bo
 }
 
 function decideByCron({ service, spec }: ServiceTasks, now: number): JobScheduleDecision {
-  const runs = service.cron === undefined && service.job !== undefined ? [service.job] : runsOf(service);
+  const runs = service.cron === undefined && service.job !== undefined ? [service.job] : jobRuns(service);
   const forceUpdate = spec.task?.forceUpdate ?? 0;
   const running = runs.filter(isRunActive).length;
   const decision = cronDecision(spec, service, { running, forceUpdate, now });
@@ -124,8 +124,8 @@ function decideByCron({ service, spec }: ServiceTasks, now: number): JobSchedule
       return { ...KEEP, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
     case "change": {
       const updated = { ...service, cron: decision.status };
-      const former = decision.begin === "replace" ? runs.map((run) => endReplaced(run, now)) : runs;
-      const next = decision.begin === "none" ? former : [nextRun(service, now), ...former];
+      const former = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, now)) : runs;
+      const next = decision.begin === "none" ? former : [createRun(service, now), ...former];
       return { kind: "change", service: withRuns(updated, next), reason: decision.reason };
     }
     default:
@@ -137,7 +137,7 @@ function cronDecision({ cron }: ServiceSpec, service: Service, context: CronCont
   return cron === undefined ? { kind: "wait" } : decideCron(cron, service.cron, context);
 }
 
-function endReplaced(run: JobStatus, now: number): JobStatus {
+function endReplacedRun(run: JobStatus, now: number): JobStatus {
   if (!isRunActive(run)) return run;
   return { ...run, endedAtMs: now, failed: true, message: "the next run replaced it" };
 }

@@ -11,7 +11,7 @@ import {
 import { type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { endText, isEnded, stateOf } from "../model/task-state.js";
-import { requirementsOf } from "../scheduler/requirements.js";
+import { getRequirements } from "../scheduler/requirements.js";
 import { globalNodeTest, isUnbound, isUnpaused, nodeSlots } from "./desired-slots.js";
 import { jobRestartPolicy } from "./job-schedule.js";
 import { decideRestart } from "./restart.js";
@@ -79,7 +79,7 @@ const hasCompleted = (task: Task): boolean =>
  * slot, because the work is bound to that node. A node that was drained, removed or is not eligible any more loses it.
  */
 function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }: JobSlotsContext): JobSlots {
-  const isEligible = globalNodeTest(requirementsOf(spec));
+  const isEligible = globalNodeTest(getRequirements(spec));
   const slots: Slot[] = [];
   const remove: Slot[] = [];
   const known = new Set<string>();

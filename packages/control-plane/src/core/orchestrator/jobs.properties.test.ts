@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isEnded, stateOf } from "../model/task-state.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
-import { end, jobSpec, live, started, stateOfJob, stopAll } from "../testing/jobs.js";
+import { endTask, jobConvergence, jobSpec, runningTasks, startJob, stopTasks } from "../testing/jobs.js";
 import type { World } from "../testing/world.js";
 
 test("at most `max_concurrent` tasks exist at a time and each slot completes once, whatever fails", () => {
@@ -22,7 +22,7 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
   fc.assert(
     fc.property(runs, ({ total, atOnce, events }) => {
       const spec = jobSpec({ total, atOnce });
-      const world = started(spec);
+      const world = startJob(spec);
       const check = (): void => {
         expect(world.occupying().length).toBeLessThanOrEqual(atOnce || total);
         const slots = world.occupying().map(({ slot }) => slot);
@@ -38,8 +38,8 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
       for (let round = 0; round < 200 && world.service.job?.endedAtMs === 0; round += 1) {
         world.now += 60_000;
         world.settle();
-        stopAll(world);
-        for (const task of live(world)) end(world, task, TaskState.COMPLETE);
+        stopTasks(world);
+        for (const task of runningTasks(world)) endTask(world, task, TaskState.COMPLETE);
         check();
       }
       const done = [...world.tasks.values()].filter(
@@ -48,7 +48,7 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
       expect(done.map(({ slot }) => slot).sort((a, b) => a - b)).toEqual(
         Array.from({ length: total }, (_, index) => index + 1),
       );
-      expect(stateOfJob(world).converged).toBe(![...world.tasks.values()].some(occupiesNode));
+      expect(jobConvergence(world).converged).toBe(![...world.tasks.values()].some(occupiesNode));
     }),
     { numRuns: 100 },
   );
@@ -68,6 +68,6 @@ function play(world: World, event: { pick: number; kind: string; node: string; s
   if (kind === "update") world.change(spec, { template: true });
   world.settle();
   if (task === undefined || !world.tasks.has(task.id) || isEnded(world.tasks.get(task.id) ?? task)) return;
-  if (kind === "complete") end(world, task, TaskState.COMPLETE);
-  if (kind === "fail") end(world, task, TaskState.FAILED);
+  if (kind === "complete") endTask(world, task, TaskState.COMPLETE);
+  if (kind === "fail") endTask(world, task, TaskState.FAILED);
 }

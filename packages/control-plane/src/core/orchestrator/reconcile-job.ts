@@ -3,11 +3,11 @@ import { type Action, buildPlan, type Plan } from "../model/plan.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import { currentTest } from "../model/template.js";
 import { placeGlobal, placeReplicated } from "../scheduler/place-tasks.js";
-import { requirementsOf } from "../scheduler/requirements.js";
+import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
-import { serviceLoadOf } from "../scheduler/service-load.js";
+import { computeServiceLoad } from "../scheduler/service-load.js";
 import { decideRun, type RunDecision } from "./job-run.js";
-import { decideJobSchedule, isBoundToNodes, isRunActive, runsOf, withRun } from "./job-schedule.js";
+import { decideJobSchedule, isBoundToNodes, isRunActive, jobRuns, withUpdatedRun } from "./job-schedule.js";
 import { applyNodeLoss } from "./node-loss.js";
 import { problemLines } from "./problems.js";
 import { goneTest, removeTask } from "./task-removal.js";
@@ -69,7 +69,7 @@ interface DecidedRun {
 /** Decides what the active runs need, oldest first. */
 function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: number): readonly DecidedRun[] {
   const { service, spec, tasks } = snapshot;
-  const runs = runsOf(service).filter(isRunActive).reverse();
+  const runs = jobRuns(service).filter(isRunActive).reverse();
   const byRun = new Map<number, Task[]>(runs.map(({ iteration }) => [iteration, []]));
   const leaving: Task[] = [];
   for (const task of tasks) {
@@ -90,13 +90,13 @@ function placeNextRun(
   context: ReconcileContext,
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const staying = runs.flatMap(({ decision }) => decision.staying);
-  const load = serviceLoadOf(tasks, staying, {
+  const load = computeServiceLoad(tasks, staying, {
     isCurrent: currentTest(service),
     now: context.now,
     stable: undefined,
   });
   const placeTasks = isBoundToNodes(spec) ? placeGlobal : placeReplicated;
-  const requirements = requirementsOf(spec);
+  const requirements = getRequirements(spec);
   for (const { run, decision } of runs) {
     const jobIteration = run.iteration;
     const placement = { ...context, service, requirements, load, cluster, jobIteration };
@@ -113,7 +113,7 @@ function endRuns(service: Service, runs: readonly DecidedRun[], now: number): re
   const after = over.reduce((before, { run, decision }) => {
     const message = resultText(decision);
     reasons.push(`run ${run.iteration} is over: ${message}`);
-    return withRun(before, { ...run, endedAtMs: now, failed: decision.failures.length > 0, message });
+    return withUpdatedRun(before, { ...run, endedAtMs: now, failed: decision.failures.length > 0, message });
   }, service);
   return [{ kind: "update-service", service: after, reason: reasons.join("; ") }];
 }
@@ -126,7 +126,7 @@ function resultText({ failures, completed, total }: RunDecision): string {
 function removeOtherRuns(snapshot: ServiceTasks, { nodes }: ClusterSnapshot): readonly Action[] {
   const { service, tasks } = snapshot;
   const isGone = goneTest(snapshot, nodes);
-  const runs = new Map(runsOf(service).map((run) => [run.iteration, run]));
+  const runs = new Map(jobRuns(service).map((run) => [run.iteration, run]));
   const actions: Action[] = [];
   for (const task of tasks) {
     const run = runs.get(task.jobIteration);

@@ -5,8 +5,8 @@ import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/s
 import type { StableTasks } from "../model/task-index.js";
 import { isReady } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
-import { capacityFor } from "../scheduler/filters.js";
-import { requirementsOf } from "../scheduler/requirements.js";
+import { capacityFunction } from "../scheduler/filters.js";
+import { getRequirements } from "../scheduler/requirements.js";
 import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js";
 import { applyNodeLoss } from "./node-loss.js";
 import { type Problem, problemLines } from "./problems.js";
@@ -14,7 +14,7 @@ import { RESET_RESTARTS_AFTER_MS } from "./restart.js";
 import { decideRollout, type RolloutDecision } from "./rollout.js";
 import { type ProgressContext, type RolloutProgress, rolloutProgress } from "./rollout-progress.js";
 import { placeSlots, slotActions } from "./slot-actions.js";
-import { type SlotState, slotStateOf } from "./slot-state.js";
+import { evaluateSlot, type SlotState } from "./slot-state.js";
 import { goneTest, removeSlot, trimHistory } from "./task-removal.js";
 import { nextBatch, type UpdateBatch } from "./update-batch.js";
 import { type UpdatePolicy, updatePolicy } from "./update-policy.js";
@@ -128,7 +128,7 @@ function planSlots(
     ...resets.dueMs,
     ...(placed.isComplete ? [] : [now]),
   ];
-  return buildPlan(actions, { dueMs, problems: problemLines(problemsOf(service, states, batch)), now });
+  return buildPlan(actions, { dueMs, problems: problemLines(collectProblems(service, states, batch)), now });
 }
 
 const NO_SLOTS: ReadonlySet<string> = new Set();
@@ -154,7 +154,7 @@ function slotStates(
     nodes: cluster.nodes,
     now,
   };
-  return keep.map((slot) => slotStateOf(slot, context));
+  return keep.map((slot) => evaluateSlot(slot, context));
 }
 
 function progressContext(
@@ -170,7 +170,7 @@ function progressContext(
     rollout: isRolloutActive(service.rollout) ? service.rollout : undefined,
     hasOtherNode: (slot, nodeIds) => {
       if (slot.nodeId !== "") return false;
-      const capacityOf = capacityFor(requirementsOf(spec), cluster);
+      const capacityOf = capacityFunction(getRequirements(spec), cluster);
       return [...cluster.nodes].some(([id, node]) => !nodeIds.has(id) && capacityOf(node, 0) > 0);
     },
   };
@@ -206,7 +206,7 @@ function rolloutUpdate(
 }
 
 /** A failed rollout comes first. */
-function problemsOf(
+function collectProblems(
   { rollout }: Service,
   states: readonly SlotState[],
   { heldBy }: UpdateBatch,

@@ -88,7 +88,7 @@ export function restartDelayMs(
   const doublings = hasDelay ? restarts - 1 : restarts - 2;
   const base = (hasDelay ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
   const limit = Math.max(MAX_BACKOFF_MS, policyDelayMs ?? 0);
-  return Math.min(limit, Math.round(base * (1 + JITTER * jitterOf(jitterKey))));
+  return Math.min(limit, Math.round(base * (1 + JITTER * jitterFactor(jitterKey))));
 }
 
 /**
@@ -106,7 +106,7 @@ function countedRestarts(ended: readonly Task[], windowMs: number, now: number):
  * Returns a number from -1 to 1 that is constant for a key. With a new random number at each decision, the delay would
  * shrink to the smallest one drawn.
  */
-function jitterOf(key: string): number {
+function jitterFactor(key: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   return ((hash >>> 0) / 0xffffffff) * 2 - 1;

@@ -2,7 +2,7 @@ import { type Service, ServiceSpec, type Task } from "@berth/proto";
 import { canonicalText } from "../model/canonical.js";
 import type { ServiceDefinition } from "../model/snapshot.js";
 import { isEnded, shouldRun } from "../model/task-state.js";
-import { networksTemplate, portsTemplate, templateText, withSortedPorts } from "../model/template.js";
+import { templateNetworks, templatePorts, templateText, withSortedPorts } from "../model/template.js";
 
 export type RollbackTarget =
   | { readonly kind: "found"; readonly version: number; readonly spec: ServiceSpec }
@@ -46,8 +46,8 @@ export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpe
   const restored = { ...restoreUnchanged({ healthy, failed, current: spec }) };
   return {
     ...restored,
-    mode: keepsReplicas(healthy, spec) ? spec.mode : restored.mode,
-    ports: samePorts(healthy, spec) ? spec.ports : healthy.ports,
+    mode: areBothReplicated(healthy, spec) ? spec.mode : restored.mode,
+    ports: haveSameTemplatePorts(healthy, spec) ? spec.ports : healthy.ports,
     task: healthy.task && {
       ...restoreUnchanged({
         healthy: healthy.task,
@@ -57,7 +57,7 @@ export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpe
       container: healthy.task.container,
       limits: healthy.task.limits,
       forceUpdate: healthy.task.forceUpdate,
-      networks: sameNetworks(healthy, spec) ? (spec.task?.networks ?? []) : healthy.task.networks,
+      networks: haveSameTemplateNetworks(healthy, spec) ? (spec.task?.networks ?? []) : healthy.task.networks,
     },
   };
 }
@@ -78,16 +78,16 @@ function restoreUnchanged<T extends object>({ healthy, failed, current }: Versio
   return restored;
 }
 
-const keepsReplicas = (healthy: ServiceSpec, current: ServiceSpec): boolean =>
+const areBothReplicated = (healthy: ServiceSpec, current: ServiceSpec): boolean =>
   healthy.mode?.$case === "replicated" && current.mode?.$case === "replicated";
 
 /** Whether only the published ports differ, which no task depends on. */
-const samePorts = (a: ServiceSpec, b: ServiceSpec): boolean =>
-  canonicalText(portsTemplate(a)) === canonicalText(portsTemplate(b));
+const haveSameTemplatePorts = (a: ServiceSpec, b: ServiceSpec): boolean =>
+  canonicalText(templatePorts(a)) === canonicalText(templatePorts(b));
 
 /** Whether only the aliases differ, which no task depends on. */
-const sameNetworks = (a: ServiceSpec, b: ServiceSpec): boolean =>
-  canonicalText(networksTemplate(a)) === canonicalText(networksTemplate(b));
+const haveSameTemplateNetworks = (a: ServiceSpec, b: ServiceSpec): boolean =>
+  canonicalText(templateNetworks(a)) === canonicalText(templateNetworks(b));
 
 const specText = (spec: ServiceSpec | undefined): string =>
   spec === undefined ? "" : canonicalText(ServiceSpec.toJSON(withSortedPorts(spec)));

@@ -14,10 +14,10 @@ import { isReady } from "../model/task-state.js";
 import { templateVersionAt } from "../model/template.js";
 import {
   applyEvent,
+  buildWorld,
   endFaults,
   type RolloutHistory,
   rolloutHistory,
-  worldOf,
 } from "../testing/rollout-histories.js";
 import type { World } from "../testing/world.js";
 import { replicasOf } from "./desired-slots.js";
@@ -35,7 +35,7 @@ function play(
   check: Check,
   observe?: (action: Action, world: World) => void,
 ): World {
-  const world = worldOf(history, observe);
+  const world = buildWorld(history, observe);
   world.settle();
   for (const event of history.events) {
     world.now += 10;

@@ -5,8 +5,8 @@ import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/s
 import type { StableTasks } from "../model/task-index.js";
 import { currentTest } from "../model/template.js";
 import { type Placements, placeGlobal, placeReplicated, type SlotFill } from "../scheduler/place-tasks.js";
-import { requirementsOf } from "../scheduler/requirements.js";
-import { serviceLoadOf } from "../scheduler/service-load.js";
+import { getRequirements } from "../scheduler/requirements.js";
+import { computeServiceLoad } from "../scheduler/service-load.js";
 import type { DesiredSlots } from "./desired-slots.js";
 import type { SlotState } from "./slot-state.js";
 import { type GoneTest, removeTask } from "./task-removal.js";
@@ -69,7 +69,7 @@ export function slotActions(
     if (task !== undefined) staying.push(task);
   };
   const fill = (state: SlotState, restarts: number): void => {
-    placementsOf(state.version).fills.push(fillOf(state.slot, restarts));
+    placementsOf(state.version).fills.push(createFill(state.slot, restarts));
   };
 
   for (const state of states) {
@@ -117,14 +117,14 @@ export function slotActions(
   return { placements, removals, staying };
 }
 
-function fillOf(slot: Slot, restarts: number): SlotFill {
+function createFill(slot: Slot, restarts: number): SlotFill {
   const { number, nodeId } = slot;
-  const preferredNodeId = preferredNodeOf(slot);
+  const preferredNodeId = findPreferredNode(slot);
   return { number, nodeId, restarts, ...(preferredNodeId === undefined ? {} : { preferredNodeId }) };
 }
 
 /** Returns the node that a move of the slot's last task asked for. */
-export function preferredNodeOf(slot: Slot): string | undefined {
+export function findPreferredNode(slot: Slot): string | undefined {
   const asked = slot.active.find((task) => task.preferredNodeId !== "") ?? slot.ended[0];
   return asked === undefined || asked.preferredNodeId === "" ? undefined : asked.preferredNodeId;
 }
@@ -160,17 +160,17 @@ function placeVersion(
   context: PlaceSlotsContext,
 ): readonly Action[] {
   const { snapshot, cluster, stable, now } = context;
-  const { version, spec } = keptVersion(asked, snapshot);
+  const { version, spec } = resolveVersion(asked, snapshot);
   const isCurrent = currentTest(snapshot.service);
-  const load = serviceLoadOf(snapshot.tasks, staying, { isCurrent, now, stable });
+  const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, now, stable });
   const placeTasks = spec.mode?.$case === "global" ? placeGlobal : placeReplicated;
   const service = { ...snapshot.service, version };
-  const requirements = requirementsOf(spec);
+  const requirements = getRequirements(spec);
   return placeTasks(wanted, { ...context, service, requirements, load, cluster, jobIteration: 0 });
 }
 
 /** Falls back to the newest version when the spec of an old one is no longer kept. */
-function keptVersion(
+function resolveVersion(
   version: number,
   { service, spec, revisions }: ServiceTasks,
 ): { readonly version: number; readonly spec: ServiceSpec } {

@@ -67,7 +67,7 @@ const OLDER_RUNS = "an older version still runs";
 const GIVE_UP_RESTARTS = 8;
 
 /** Determines the state of one slot. `nodes` and the tasks must have node losses applied. */
-export function slotStateOf(slot: Slot, context: SlotContext): SlotState {
+export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
   const version = context.isFrozen ? lastRunVersion(slot, context) : context.version;
   const seen = context.isFrozen
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
@@ -125,11 +125,11 @@ function assess(step: SlotStep, slot: Slot, context: SlotContext): Assessment {
     }
     case "vacant": {
       const progress = hasHistory(slot) ? UPDATING : NEW;
-      return { ...base, progress, reason: vacantReason(slot), giveUpAtMs: slotGiveUpAtMs(slot) };
+      return { ...base, progress, reason: vacantReason(slot), giveUpAtMs: emptySlotGiveUpAtMs(slot) };
     }
     case "waiting": {
       const { reason, untilMs: dueMs } = step;
-      const giveUpAtMs = slotGiveUpAtMs(slot);
+      const giveUpAtMs = emptySlotGiveUpAtMs(slot);
       return { ...base, progress: UPDATING, reason, isBlocked: true, dueMs, giveUpAtMs };
     }
     case "given-up":
@@ -206,6 +206,6 @@ function taskGiveUpAtMs({ restarts, createdAtMs }: Task, { deadlineMs }: SlotCon
   return createdAtMs + (Number.isFinite(deadlineMs) ? deadlineMs : DEFAULT_PROGRESS_DEADLINE_MS);
 }
 
-function slotGiveUpAtMs({ stopping, ended: [last] }: Slot): number | undefined {
+function emptySlotGiveUpAtMs({ stopping, ended: [last] }: Slot): number | undefined {
   return stopping.length === 0 && (last?.restarts ?? 0) >= GIVE_UP_RESTARTS ? 0 : undefined;
 }

@@ -131,11 +131,11 @@ function withOutdated(slot: Slot, restart: RestartDecision, context: SlotStepCon
   const isCrowded = superfluous.length + slot.stopping.length > 0;
   const attempt: ReplacementAttempt = isCrowded
     ? { kind: "held", reason: NOT_STOPPED }
-    : attemptOf(slot, kept, restart, context);
+    : replacementAttempt(slot, kept, restart, context);
   return { step: { kind: "replace", cause, attempt }, superfluous };
 }
 
-function attemptOf(
+function replacementAttempt(
   slot: Slot,
   kept: Task | undefined,
   restart: RestartDecision,

@@ -32,7 +32,7 @@ function partitionSteady(
   const { index, spec, service } = snapshot;
   if (!isSteady(snapshot) || !areStableTasksCurrent(snapshot)) return undefined;
   const leaving = leavingTasks(index, cluster);
-  const open = [...index.unstable(), ...leaving];
+  const open = [...index.unstableTasks(), ...leaving];
   const size = index.stableCount - leaving.length;
   // Not worth dividing when most tasks are open.
   if (size < open.length) return undefined;
@@ -58,10 +58,10 @@ function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "servic
 }
 
 /** Returns the stable tasks on nodes that are down, drained or removed. */
-function leavingTasks(index: TaskIndex, { nodes, closed }: ClusterSnapshot): readonly Task[] {
+function leavingTasks(index: TaskIndex, { nodes, closedNodeIds }: ClusterSnapshot): readonly Task[] {
   const leaving: Task[] = [];
-  for (const nodeId of closed) {
-    if (!keepsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableOn(nodeId));
+  for (const nodeId of closedNodeIds) {
+    if (!keepsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableTasksOn(nodeId));
   }
   return leaving;
 }

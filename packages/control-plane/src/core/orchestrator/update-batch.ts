@@ -30,12 +30,12 @@ export interface BatchContext {
  */
 export function nextBatch(states: readonly SlotState[], context: BatchContext): UpdateBatch {
   const { policy } = context;
-  const { retries, leaving, outdated } = candidatesOf(states, context);
+  const { retries, leaving, outdated } = groupCandidates(states, context);
   const busy = states.filter((state) => isBusy(state, context));
   const holder = busy[0];
   const budget = policy.parallelism - busy.length;
   const first = take([...retries, ...leaving], budget);
-  const gate = first.length > 0 || holder !== undefined ? SHUT : gateOf(context);
+  const gate = first.length > 0 || holder !== undefined ? SHUT : outdatedGate(context);
   const isOpen = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
   const next = outdated.length > 0 && isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
   const isWaiting = (candidates: readonly SlotState[]): boolean =>
@@ -63,7 +63,7 @@ interface Candidates {
 }
 
 /** A slot whose replacement failed keeps its task until the rollout ends. */
-function candidatesOf(states: readonly SlotState[], { isActive, progress }: BatchContext): Candidates {
+function groupCandidates(states: readonly SlotState[], { isActive, progress }: BatchContext): Candidates {
   const retries: SlotState[] = [];
   const leaving: SlotState[] = [];
   const outdated: SlotState[] = [];
@@ -103,7 +103,7 @@ interface Gate {
 const OPEN: Gate = { isOpen: true, dueMs: [], reasons: [] };
 const SHUT: Gate = { isOpen: false, dueMs: [], reasons: [] };
 
-function gateOf({ progress, policy, isActive, now }: BatchContext): Gate {
+function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
   if (isActive && progress.monitoredUntilMs !== undefined) {
     const reasons = ["the update monitors its new tasks"];
     return { isOpen: false, dueMs: [progress.monitoredUntilMs], reasons };

@@ -1,6 +1,6 @@
-import type { NodeSnapshot } from "../model/snapshot.js";
+import type { NodeLoad, NodeSnapshot, OrderedNode } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
-import { dominantShare, idRankOf, isLessLoaded, type NodeLoad, type OrderedNode } from "./load-order.js";
+import { computeIdRank, dominantShare, isLessLoaded } from "./load-order.js";
 import { mergeSort } from "./merge-sort.js";
 import type { ResourceRequest } from "./resource-request.js";
 import type { ServiceLoad } from "./service-load.js";
@@ -13,27 +13,27 @@ export interface Candidate extends NodeLoad {
   capacity: number;
   /** Tasks of the service on the node, those placed so far included. */
   serviceTasks: number;
-  tasks: number;
+  taskCount: number;
   nanoCpus: number;
   memoryBytes: number;
-  share: number;
+  reservedShare: number;
 }
 
-export function candidateOf(
+export function createCandidate(
   snapshot: NodeSnapshot,
   { capacity, serviceTasks }: Pick<Candidate, "capacity" | "serviceTasks">,
 ): Candidate {
   const { nanoCpus, memoryBytes } = snapshot.reserved;
   return {
     id: snapshot.node.id,
-    idRank: idRankOf(snapshot.node.id),
+    idRank: computeIdRank(snapshot.node.id),
     snapshot,
     capacity,
     serviceTasks,
-    tasks: snapshot.taskCount,
+    taskCount: snapshot.taskCount,
     nanoCpus,
     memoryBytes,
-    share: dominantShare(snapshot, nanoCpus, memoryBytes),
+    reservedShare: dominantShare(snapshot, nanoCpus, memoryBytes),
   };
 }
 
@@ -41,11 +41,11 @@ export function candidateOf(
 export function addTask(candidate: Candidate, request: ResourceRequest): void {
   candidate.capacity -= 1;
   candidate.serviceTasks += 1;
-  candidate.tasks += 1;
+  candidate.taskCount += 1;
   if (request.nanoCpus === 0 && request.memoryBytes === 0) return;
   candidate.nanoCpus += request.nanoCpus;
   candidate.memoryBytes += request.memoryBytes;
-  candidate.share = dominantShare(candidate.snapshot, candidate.nanoCpus, candidate.memoryBytes);
+  candidate.reservedShare = dominantShare(candidate.snapshot, candidate.nanoCpus, candidate.memoryBytes);
 }
 
 /** Orders candidates by number of tasks of the service, then by load. */

@@ -5,15 +5,15 @@ import { SpreadIndexes } from "./spread-index.js";
 /** A copy of the cluster's nodes on which task moves can be tried out. */
 export class DraftCluster implements ClusterSnapshot {
   readonly nodes: Map<string, NodeSnapshot>;
-  readonly orders: SpreadIndexes;
-  readonly closed: Iterable<string>;
-  readonly ranges: NetworkRanges;
+  readonly spreadIndexes: SpreadIndexes;
+  readonly closedNodeIds: Iterable<string>;
+  readonly networkRanges: NetworkRanges;
 
   constructor(cluster: ClusterSnapshot) {
     this.nodes = new Map(cluster.nodes);
-    this.orders = new SpreadIndexes(this.nodes);
-    this.closed = cluster.closed;
-    this.ranges = cluster.ranges;
+    this.spreadIndexes = new SpreadIndexes(this.nodes);
+    this.closedNodeIds = cluster.closedNodeIds;
+    this.networkRanges = cluster.networkRanges;
   }
 
   addTask(nodeId: string, request: ResourceRequest): void {
@@ -29,7 +29,7 @@ export class DraftCluster implements ClusterSnapshot {
     if (snapshot === undefined) return;
     const changed = withTask(snapshot, request, sign);
     this.nodes.set(nodeId, changed);
-    this.orders.put(changed);
+    this.spreadIndexes.put(changed);
   }
 }
 

@@ -1,8 +1,14 @@
 import { parseSubnet } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { buildNode, buildNodeSnapshot, buildReservation, buildSpec, clusterOf } from "../testing/records.js";
+import {
+  buildNode,
+  buildNodeSnapshot,
+  buildReservation,
+  buildSpec,
+  clusterSnapshot,
+} from "../testing/records.js";
 import { place } from "./place.js";
-import { requirementsOf } from "./requirements.js";
+import { getRequirements } from "./requirements.js";
 
 const ABLE = { dataPlane: { overlay: true } };
 
@@ -21,10 +27,11 @@ function reasonFor(
     }),
   );
   const all = new Map(snapshots.map((snapshot) => [snapshot.node.id, snapshot]));
-  const need = requirementsOf(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
+  const need = getRequirements(buildSpec({ task: { container: { image: "x" }, networks: [...networks] } }));
   const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
   const ranges = { hasRangeFor: () => true, subnetOf: () => parseSubnet("10.64.0.0/18") };
-  return place({ count: 10, requirements: need, load }, { ...clusterOf(all), ranges }).reason;
+  return place({ count: 10, requirements: need, load }, { ...clusterSnapshot(all), networkRanges: ranges })
+    .reason;
 }
 
 describe("networks and placement", () => {

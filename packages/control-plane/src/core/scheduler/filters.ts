@@ -41,7 +41,7 @@ export function filtersFor(requirements: TaskRequirements, cluster: ClusterSnaps
 }
 
 /** Returns a function that gives how many more tasks fit on a node. Evaluates as few filters as possible. */
-export function capacityFor(
+export function capacityFunction(
   requirements: TaskRequirements,
   cluster: ClusterSnapshot,
 ): (node: NodeSnapshot, occupiedByService: number) => number {
@@ -57,7 +57,7 @@ export function capacityFor(
 }
 
 /** Returns a function that tells whether tasks belong on a node at all, whatever its state and load. */
-export function eligibilityOf(requirements: TaskRequirements): (node: NodeSnapshot) => boolean {
+export function eligibilityTest(requirements: TaskRequirements): (node: NodeSnapshot) => boolean {
   const filters = eligibilityFilters(requirements);
   return (node) => filters.every((filter) => filter.capacity(node, 0) > 0);
 }
@@ -135,13 +135,13 @@ function platformFilter(platform: string): Filter {
   });
 }
 
-function constraintFilter({ text, meets, impossible }: NodeConstraint): Filter {
+function constraintFilter({ text, isMetBy, parseError }: NodeConstraint): Filter {
   return passFilter({
     name: "constraint",
-    passes: ({ node }) => meets(node),
+    passes: ({ node }) => isMetBy(node),
     explain: (count) => {
       const reason = `${nodesText(count, { one: "does", many: "do" })} not meet ${text}`;
-      return impossible === undefined ? reason : `${reason} (${impossible})`;
+      return parseError === undefined ? reason : `${reason} (${parseError})`;
     },
   });
 }
@@ -250,28 +250,30 @@ function maxPerNodeFilter(maxPerNode: number): Filter {
 
 const cpuFilter = (perTask: number): Filter => ({
   name: "cpu",
-  capacity: ({ node, reserved }) => fitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, perTask),
-  explain: (count) => lacks(count, cpusText(perTask)),
+  capacity: ({ node, reserved }) =>
+    countFitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, perTask),
+  explain: (count) => lacksText(count, cpusText(perTask)),
 });
 
 const memoryFilter = (perTask: number): Filter => ({
   name: "memory",
   capacity: ({ node, reserved }) =>
-    fitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, perTask),
-  explain: (count) => lacks(count, `${bytesText(perTask)} of memory`),
+    countFitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, perTask),
+  explain: (count) => lacksText(count, `${bytesText(perTask)} of memory`),
 });
 
 const pidsFilter = (perTask: number): Filter => ({
   name: "pids",
-  capacity: (snapshot) => fitting(freePids(snapshot), perTask),
-  explain: (count) => lacks(count, perTask === 1 ? "room for 1 process" : `room for ${perTask} processes`),
+  capacity: (snapshot) => countFitting(freePids(snapshot), perTask),
+  explain: (count) =>
+    lacksText(count, perTask === 1 ? "room for 1 process" : `room for ${perTask} processes`),
 });
 
 const genericFilter = (kind: string, perTask: number): Filter => ({
   name: "generic",
   capacity: ({ node, reserved }) =>
-    fitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), perTask),
-  explain: (count) => lacks(count, `${perTask} ${kind}`),
+    countFitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), perTask),
+  explain: (count) => lacksText(count, `${perTask} ${kind}`),
 });
 
 /** A node that reports no limit of processes has room for any number. */
@@ -280,9 +282,9 @@ function freePids({ node, reserved }: NodeSnapshot): number {
   return limit === 0 ? Number.POSITIVE_INFINITY : limit - reserved.pids;
 }
 
-const fitting = (free: number, perTask: number): number => Math.max(0, Math.floor(free / perTask));
+const countFitting = (free: number, perTask: number): number => Math.max(0, Math.floor(free / perTask));
 
-const lacks = (count: number, what: string): string =>
+const lacksText = (count: number, what: string): string =>
   `${nodesText(count, { one: "lacks", many: "lack" })} ${what}`;
 
 // Networks
@@ -327,16 +329,16 @@ function addressFilter(attachment: NetworkAttachment): readonly Filter[] {
 /** A network has ranges for a limited number of nodes. An optional network excludes no node. */
 function rangeFilters(
   { network, optional }: NetworkAttachment,
-  { ranges }: ClusterSnapshot,
+  { networkRanges }: ClusterSnapshot,
 ): readonly Filter[] {
   if (optional) return [];
   const range = passFilter({
     name: "network-part",
-    passes: ({ node }) => ranges.hasRangeFor(node.id, network),
+    passes: ({ node }) => networkRanges.hasRangeFor(node.id, network),
     explain: (count) =>
       `${nodesText(count, { one: "has", many: "have" })} no range of network ${network}, and all of its ranges are taken: give it a larger subnet`,
   });
-  return [range, ...overlapFilters(network, ranges.subnetOf(network))];
+  return [range, ...overlapFilters(network, networkRanges.subnetOf(network))];
 }
 
 /** A node attached to an overlapping subnet would look for its neighbors among the containers. */

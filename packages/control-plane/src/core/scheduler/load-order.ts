@@ -1,22 +1,11 @@
-import type { NodeSnapshot } from "../model/snapshot.js";
+import type { NodeLoad, NodeSnapshot, OrderedNode } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { mergeSort } from "./merge-sort.js";
 
-/** The load of a node by the tasks of all services. Breaks ties once a service is spread evenly. */
-export interface NodeLoad {
-  readonly id: string;
-  /** Orders ids without comparing strings (see `idRankOf`). */
-  readonly idRank: number;
-  /** The larger of the reserved fractions of the node's CPUs and memory. */
-  readonly share: number;
-  /** Number of tasks of all services that occupy the node. */
-  readonly tasks: number;
-}
-
 /** Orders nodes by reserved share, then by number of tasks, then by id. */
 export const isLessLoaded: Before<NodeLoad> = (a, b) => {
-  if (a.share !== b.share) return a.share < b.share;
-  if (a.tasks !== b.tasks) return a.tasks < b.tasks;
+  if (a.reservedShare !== b.reservedShare) return a.reservedShare < b.reservedShare;
+  if (a.taskCount !== b.taskCount) return a.taskCount < b.taskCount;
   if (a.idRank !== b.idRank) return a.idRank < b.idRank;
   return a.id < b.id;
 };
@@ -24,12 +13,13 @@ export const isLessLoaded: Before<NodeLoad> = (a, b) => {
 /** Returns the larger of the reserved fractions of a node's CPUs and memory. */
 export function dominantShare({ node }: NodeSnapshot, nanoCpus: number, memoryBytes: number): number {
   return Math.max(
-    fractionOf(nanoCpus, node.description?.nanoCpus ?? 0),
-    fractionOf(memoryBytes, node.description?.memoryBytes ?? 0),
+    reservedFraction(nanoCpus, node.description?.nanoCpus ?? 0),
+    reservedFraction(memoryBytes, node.description?.memoryBytes ?? 0),
   );
 }
 
-const fractionOf = (reserved: number, capacity: number): number => (capacity > 0 ? reserved / capacity : 0);
+const reservedFraction = (reserved: number, capacity: number): number =>
+  capacity > 0 ? reserved / capacity : 0;
 
 /** Seven characters of 7 bits fit into the 53 bits of an exact integer. */
 const RANKED_CHARACTERS = 7;
@@ -40,7 +30,7 @@ const RANK_BASE = 128;
  *
  * The nodes of a new cluster differ only in their ids, and comparing strings is several times as slow.
  */
-export function idRankOf(id: string): number {
+export function computeIdRank(id: string): number {
   let rank = 0;
   let isExact = true;
   for (let at = 0; at < RANKED_CHARACTERS; at += 1) {
@@ -78,10 +68,10 @@ export class LoadOrder {
     if (known === undefined) {
       const entry = {
         id,
-        idRank: idRankOf(id),
+        idRank: computeIdRank(id),
         snapshot,
-        share: 0,
-        tasks: 0,
+        reservedShare: 0,
+        taskCount: 0,
         isSorted: false,
         isTouched: true,
       };
@@ -160,16 +150,11 @@ export class LoadOrder {
   }
 }
 
-/** A node with its load. */
-export interface OrderedNode extends NodeLoad {
-  readonly snapshot: NodeSnapshot;
-}
-
 /** Holds the load by which the node was sorted. The load of its snapshot may be newer. */
 interface Entry extends OrderedNode {
   snapshot: NodeSnapshot;
-  share: number;
-  tasks: number;
+  reservedShare: number;
+  taskCount: number;
   isSorted: boolean;
   isTouched: boolean;
 }
@@ -178,9 +163,11 @@ const currentShare = ({ snapshot }: Entry): number =>
   dominantShare(snapshot, snapshot.reserved.nanoCpus, snapshot.reserved.memoryBytes);
 
 const isOutOfDate = (entry: Entry): boolean =>
-  !entry.isSorted || entry.tasks !== entry.snapshot.taskCount || entry.share !== currentShare(entry);
+  !entry.isSorted ||
+  entry.taskCount !== entry.snapshot.taskCount ||
+  entry.reservedShare !== currentShare(entry);
 
 function refreshLoad(entry: Entry): void {
-  entry.share = currentShare(entry);
-  entry.tasks = entry.snapshot.taskCount;
+  entry.reservedShare = currentShare(entry);
+  entry.taskCount = entry.snapshot.taskCount;
 }

@@ -7,11 +7,11 @@ const ENGINE_LABEL = "engine.labels.";
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
 /** Returns a node attribute by its canonical name. Undefined when the node has no such label. */
-export function attributeOf(node: Node, attribute: string): string | undefined {
-  if (attribute.startsWith(NODE_LABEL)) return ownValue(node.labels, attribute.slice(NODE_LABEL.length));
+export function getAttribute(node: Node, attribute: string): string | undefined {
+  if (attribute.startsWith(NODE_LABEL)) return getLabel(node.labels, attribute.slice(NODE_LABEL.length));
   const { description } = node;
   if (attribute.startsWith(ENGINE_LABEL)) {
-    return ownValue(description?.engineLabels ?? {}, attribute.slice(ENGINE_LABEL.length));
+    return getLabel(description?.engineLabels ?? {}, attribute.slice(ENGINE_LABEL.length));
   }
   switch (attribute) {
     case "node.id":
@@ -32,5 +32,5 @@ export function attributeOf(node: Node, attribute: string): string | undefined {
 /** Returns Docker's name of an architecture. */
 export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
 
-const ownValue = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>
+const getLabel = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>
   Object.hasOwn(labels, key) ? labels[key] : undefined;

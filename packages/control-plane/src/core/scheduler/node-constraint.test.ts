@@ -46,13 +46,13 @@ describe("parseNodeConstraint", () => {
     ["!node.labels.missing", true],
     ["!engine.labels.disk", false],
   ])("decides %s", (text, met) => {
-    expect(parseNodeConstraint(text).meets(node)).toBe(met);
+    expect(parseNodeConstraint(text).isMetBy(node)).toBe(met);
   });
 
   it("matches no node when it is malformed, and explains why", () => {
     const broken = parseNodeConstraint("zone is a");
-    expect(broken.meets(node)).toBe(false);
-    expect(broken.impossible).toContain("zone is a");
+    expect(broken.isMetBy(node)).toBe(false);
+    expect(broken.parseError).toContain("zone is a");
   });
 
   it("compares a value without wildcards literally", () => {
@@ -60,7 +60,7 @@ describe("parseNodeConstraint", () => {
     fc.assert(
       fc.property(value, value, (wanted, label) => {
         const labelled = buildNode({ labels: { zone: label } });
-        expect(parseNodeConstraint(`node.labels.zone == ${wanted}`).meets(labelled)).toBe(wanted === label);
+        expect(parseNodeConstraint(`node.labels.zone == ${wanted}`).isMetBy(labelled)).toBe(wanted === label);
       }),
     );
   });

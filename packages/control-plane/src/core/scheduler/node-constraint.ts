@@ -1,13 +1,13 @@
 import { assertNever, type Node, parseAddressRange, parseConstraint } from "@berth/proto";
 import { isGlob, matchesGlob } from "./glob.js";
-import { architectureName, attributeOf } from "./node-attribute.js";
+import { architectureName, getAttribute } from "./node-attribute.js";
 
 /** A parsed placement constraint. */
 export interface NodeConstraint {
   readonly text: string;
-  readonly meets: (node: Node) => boolean;
+  readonly isMetBy: (node: Node) => boolean;
   /** Why no node can ever meet the constraint. Undefined when it is well-formed. */
-  readonly impossible?: string;
+  readonly parseError?: string;
 }
 
 type ValueTest = (value: string) => boolean;
@@ -20,25 +20,25 @@ type ValueTest = (value: string) => boolean;
  */
 export function parseNodeConstraint(text: string): NodeConstraint {
   const parsed = parseConstraint(text);
-  if (parsed.kind === "invalid") return { text, meets: () => false, impossible: parsed.reason };
+  if (parsed.kind === "invalid") return { text, isMetBy: () => false, parseError: parsed.reason };
   const { attribute, operator } = parsed;
   const tests = parsed.values.map((value) => valueTest(attribute, value));
   const isOneOf = (node: Node): boolean => {
-    const value = attributeOf(node, attribute);
+    const value = getAttribute(node, attribute);
     return value !== undefined && tests.some((matches) => matches(value));
   };
-  const exists = (node: Node): boolean => attributeOf(node, attribute) !== undefined;
+  const exists = (node: Node): boolean => getAttribute(node, attribute) !== undefined;
   switch (operator) {
     case "==":
     case "in":
-      return { text, meets: isOneOf };
+      return { text, isMetBy: isOneOf };
     case "!=":
     case "not in":
-      return { text, meets: (node) => !isOneOf(node) };
+      return { text, isMetBy: (node) => !isOneOf(node) };
     case "exists":
-      return { text, meets: exists };
+      return { text, isMetBy: exists };
     case "not exists":
-      return { text, meets: (node) => !exists(node) };
+      return { text, isMetBy: (node) => !exists(node) };
     default:
       return assertNever(operator);
   }

@@ -51,7 +51,7 @@ export interface AcceptingNodes {
   /** Number of nodes that accept tasks. */
   readonly acceptingCount: number;
   /** Nodes that do not accept tasks. */
-  readonly closed: Iterable<string>;
+  readonly closedNodeIds: Iterable<string>;
 }
 
 /**
@@ -59,7 +59,10 @@ export interface AcceptingNodes {
  *
  * The bound is above 0 only when all `acceptingCount` nodes are known to have tasks.
  */
-export function minTasksPerNode(counts: NodeCounts, { acceptingCount, closed }: AcceptingNodes): number {
+export function minTasksPerNode(
+  counts: NodeCounts,
+  { acceptingCount, closedNodeIds }: AcceptingNodes,
+): number {
   if (!isGrouped(counts)) return 0;
   let nodesWithTasks = 0;
   let minTasks = Number.POSITIVE_INFINITY;
@@ -67,6 +70,6 @@ export function minTasksPerNode(counts: NodeCounts, { acceptingCount, closed }: 
     nodesWithTasks += nodes;
     minTasks = Math.min(minTasks, taskCount);
   }
-  for (const nodeId of closed) if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
+  for (const nodeId of closedNodeIds) if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
   return nodesWithTasks === acceptingCount && nodesWithTasks > 0 ? minTasks : 0;
 }

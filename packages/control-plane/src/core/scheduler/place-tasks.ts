@@ -49,7 +49,7 @@ export function placeReplicated(
       ? place({ count, requirements, load, preferredNodeIds }, cluster)
       : { nodeIds: [], onPreferred: [], reason: holdReason };
   const create = taskFactory(context, placement.reason);
-  const nextNode = nodeDealer(placement);
+  const nextNode = nodePicker(placement);
   const actions: Action[] = [];
   for (const task of pending) actions.push(...updatePending(task, nextNode(undefined), placement.reason));
   for (const fill of fills) actions.push(create(fill, nextNode(fill.preferredNodeId)));
@@ -57,7 +57,7 @@ export function placeReplicated(
 }
 
 /** Returns a function that gives each task its node: the preferred node while it is available, or else the next one. */
-function nodeDealer({
+function nodePicker({
   nodeIds,
   onPreferred,
 }: Omit<Placement, "reason">): (preferred: string | undefined) => string | undefined {
@@ -104,7 +104,7 @@ function updatePlaceholders(
   context: PlacementContext,
 ): readonly Action[] {
   const { cluster, holdReason } = context;
-  const reason = holdReason || explainNoCapacity(viewsOf(unplaced, cluster), context, cluster);
+  const reason = holdReason || explainNoCapacity(slotNodes(unplaced, cluster), context, cluster);
   const create = taskFactory(context, reason);
   const kept = placeholders
     .slice(0, unplaced.length)
@@ -116,7 +116,7 @@ function updatePlaceholders(
   return [...kept, ...surplus, ...created];
 }
 
-function viewsOf(fills: readonly SlotFill[], cluster: ClusterSnapshot): readonly NodeSnapshot[] {
+function slotNodes(fills: readonly SlotFill[], cluster: ClusterSnapshot): readonly NodeSnapshot[] {
   return fills.flatMap((fill) => cluster.nodes.get(fill.nodeId) ?? []);
 }
 

@@ -8,18 +8,18 @@ import {
   buildReservation,
   buildSpec,
   CPU,
-  clusterOf,
+  clusterSnapshot,
   GIB,
 } from "../testing/records.js";
 import { type Filter, filtersFor } from "./filters.js";
 import { explainNoCapacity, fitTest, type PlacementRequest, place } from "./place.js";
-import { requirementsOf, type TaskRequirements } from "./requirements.js";
+import { getRequirements, type TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
 import { spreadPath } from "./spread.js";
 
 const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
 const clusterWith = (snapshots: readonly NodeSnapshot[]): ClusterSnapshot =>
-  clusterOf(new Map(snapshots.map((snapshot) => [snapshot.node.id, snapshot])));
+  clusterSnapshot(new Map(snapshots.map((snapshot) => [snapshot.node.id, snapshot])));
 
 /** Places one task after the other, looking at every node and every task each time; the preferredNodeIds first. */
 function placeSlowly(
@@ -220,7 +220,7 @@ const situation = fc
       occupiedByNode: byNode((one) => one.current + one.stopping),
       avoided: new Map([...byNode((one) => one.avoided)].filter(([, failures]) => failures > 0)),
     };
-    return { cluster: clusterWith(snapshots), requirements: requirementsOf(spec), count: made.count, load };
+    return { cluster: clusterWith(snapshots), requirements: getRequirements(spec), count: made.count, load };
   });
 
 describe("place", () => {
@@ -264,7 +264,7 @@ describe("place", () => {
 
   it("says so when there are no nodes", () => {
     const { reason } = place(
-      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
+      { count: 1, requirements: getRequirements(buildSpec()), load: NO_LOAD },
       clusterWith([]),
     );
     expect(reason).toBe("there are no nodes");
@@ -307,7 +307,7 @@ describe("place", () => {
     ];
     const load = { ...NO_LOAD, occupiedByNode: new Map([["j", 1]]) };
     expect(
-      explainNoCapacity(nodes, { requirements: requirementsOf(spec), load }, clusterWith(nodes)).split(", "),
+      explainNoCapacity(nodes, { requirements: getRequirements(spec), load }, clusterWith(nodes)).split(", "),
     ).toEqual([
       "1 node is down",
       "1 node is drained",
@@ -336,7 +336,7 @@ describe("place", () => {
       buildNodeSnapshot({ node: buildNode({ id: "h2", state, description: { volumes: ["shop_data"] } }) }),
       buildNodeSnapshot({ node: buildNode({ id: "h3" }) }),
     ];
-    const request = { count: 2, requirements: requirementsOf(spec), load: NO_LOAD };
+    const request = { count: 2, requirements: getRequirements(spec), load: NO_LOAD };
     expect(place(request, clusterWith(snapshots(NodeState.READY))).nodeIds).toEqual(["h2", "h2"]);
     expect(place(request, clusterWith(snapshots(NodeState.DOWN)))).toEqual({
       nodeIds: [],
@@ -350,7 +350,7 @@ describe("place", () => {
     const nodes = labels.map((one, index) =>
       buildNodeSnapshot({ node: buildNode({ id: `n${index}`, labels: one }) }),
     );
-    const requirements = requirementsOf(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
+    const requirements = getRequirements(buildSpec({ placement: { spread: ["node.labels.zone"] } }));
     const { nodeIds } = place({ count: 6, requirements, load: NO_LOAD }, clusterWith(nodes));
     expect([...nodeIds].sort()).toEqual(["n0", "n1", "n2", "n2", "n3", "n3"]);
   });
@@ -359,7 +359,7 @@ describe("place", () => {
     const busy = buildNodeSnapshot({ node: buildNode({ id: "a" }), taskCount: 9 });
     const idle = buildNodeSnapshot({ node: buildNode({ id: "b" }) });
     const { nodeIds } = place(
-      { count: 1, requirements: requirementsOf(buildSpec()), load: NO_LOAD },
+      { count: 1, requirements: getRequirements(buildSpec()), load: NO_LOAD },
       clusterWith([busy, idle]),
     );
     expect(nodeIds).toEqual(["b"]);
@@ -368,7 +368,7 @@ describe("place", () => {
 
 describe("fitsOn", () => {
   it("checks only the given node", () => {
-    const requirements = requirementsOf(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
+    const requirements = getRequirements(buildSpec({ task: { reservations: { memoryBytes: 8 * GIB } } }));
     const fits = fitTest({ requirements, load: NO_LOAD }, clusterWith([]));
     expect(fits(buildNodeSnapshot())).toBe(true);
     expect(fits(buildNodeSnapshot({ reserved: buildReservation({ memoryBytes: 1 }) }))).toBe(false);

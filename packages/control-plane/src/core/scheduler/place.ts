@@ -1,21 +1,28 @@
-import type { ClusterSnapshot, NodeGroups, NodeSnapshot } from "../model/snapshot.js";
+import type { ClusterSnapshot, NodeGroups, NodeSnapshot, OrderedNode } from "../model/snapshot.js";
 import {
   addTask,
   type Candidate,
   type CandidateFactory,
   type CandidateSource,
-  candidateOf,
+  createCandidate,
   isBetterCandidate,
   LeastLoadedSource,
   LevelQueue,
   sortedSource,
 } from "./candidates.js";
-import { capacityFor, type Filter, filtersFor } from "./filters.js";
-import type { OrderedNode } from "./load-order.js";
+import { capacityFunction, type Filter, filtersFor } from "./filters.js";
 import { minTasksPerNode } from "./node-counts.js";
 import type { TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
-import { countGroups, countInto, emptyGroup, type Group, type Leaf, leavesOf, SpreadTree } from "./spread.js";
+import {
+  addToGroup,
+  countTasksByGroup,
+  emptyGroup,
+  type Group,
+  groupIntoLeaves,
+  type Leaf,
+  SpreadTree,
+} from "./spread.js";
 
 /** The requirements of a service and its present distribution over the nodes. */
 export interface ServicePlacement {
@@ -51,11 +58,11 @@ export interface Placement {
  */
 export function place(request: PlacementRequest, cluster: ClusterSnapshot): Placement {
   const { count, requirements, load } = request;
-  const index = cluster.orders.by(requirements.spread);
+  const index = cluster.spreadIndexes.groupedBy(requirements.spread);
   const groups =
     requirements.spread.length === 0
       ? emptyGroup()
-      : countGroups(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
+      : countTasksByGroup(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
   const preferred = new Map<string, Candidate>();
   const candidateFor = candidateFactory(request, cluster, preferred);
   const state = { request, cluster, index, preferred, candidateFor };
@@ -92,14 +99,14 @@ function candidateFactory(
   preferred: ReadonlyMap<string, Candidate>,
 ): CandidateFactory {
   const { tasksByNode } = request.load;
-  const capacityOf = capacityFor(request.requirements, cluster);
-  const occupiedOn = occupiedBy(request);
+  const capacityOf = capacityFunction(request.requirements, cluster);
+  const occupiedOn = occupiedTasksFunction(request);
   return (snapshot) => {
     const { id } = snapshot.node;
     const known = preferred.get(id);
     const capacity = known === undefined ? capacityOf(snapshot, occupiedOn(snapshot)) : known.capacity;
     if (capacity <= 0) return undefined;
-    return known ?? candidateOf(snapshot, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
+    return known ?? createCandidate(snapshot, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
   };
 }
 
@@ -115,7 +122,7 @@ function placeOnPreferred(
     if (candidate === undefined) return false;
     preferred.set(id, candidate);
     addTask(candidate, requirements.resources);
-    countInto(groups, index.pathOf(id), 1);
+    addToGroup(groups, index.pathOf(id), 1);
     return true;
   });
 }
@@ -130,15 +137,15 @@ function* candidateTiers(state: PlacementState): Iterable<readonly Leaf<Candidat
 function mainTier(state: PlacementState): readonly Leaf<Candidate>[] {
   const { request, index } = state;
   const minTasks = request.requirements.spread.length === 0 ? minTasksOf(state) : 0;
-  return Array.from(index.groups, ({ path, order }) => {
-    const source = mainSource(order.inOrder(), minTasks, state);
+  return Array.from(index.groups, ({ path, loadOrder }) => {
+    const source = mainSource(loadOrder.inOrder(), minTasks, state);
     return { path, pool: new LevelQueue(source, request.requirements.resources) };
   });
 }
 
 function minTasksOf({ request, cluster, index }: PlacementState): number {
   const { acceptingCount } = index;
-  return minTasksPerNode(request.load.tasksByNode, { acceptingCount, closed: cluster.closed });
+  return minTasksPerNode(request.load.tasksByNode, { acceptingCount, closedNodeIds: cluster.closedNodeIds });
 }
 
 /**
@@ -182,7 +189,7 @@ function avoidedTier(
   snapshots: readonly NodeSnapshot[],
   { request, index, candidateFor }: PlacementState,
 ): readonly Leaf<Candidate>[] {
-  return leavesOf(snapshots, {
+  return groupIntoLeaves(snapshots, {
     pathOf: ({ node }) => index.pathOf(node.id),
     poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), request.requirements.resources),
   });
@@ -193,8 +200,8 @@ export function fitTest(
   service: ServicePlacement,
   cluster: ClusterSnapshot,
 ): (snapshot: NodeSnapshot) => boolean {
-  const capacityOf = capacityFor(service.requirements, cluster);
-  const occupiedOn = occupiedBy(service);
+  const capacityOf = capacityFunction(service.requirements, cluster);
+  const occupiedOn = occupiedTasksFunction(service);
   return (snapshot) => capacityOf(snapshot, occupiedOn(snapshot)) > 0;
 }
 
@@ -204,7 +211,7 @@ export function explainNoCapacity(
   service: ServicePlacement,
   cluster: ClusterSnapshot,
 ): string {
-  const occupiedOn = occupiedBy(service);
+  const occupiedOn = occupiedTasksFunction(service);
   const filters = filtersFor(service.requirements, cluster);
   return explainNodes(
     snapshots,
@@ -221,7 +228,7 @@ function explainShortage(
 ): string {
   const placed = new Map<string, number>();
   for (const id of nodeIds) placed.set(id, (placed.get(id) ?? 0) + 1);
-  const occupiedOn = occupiedBy(request);
+  const occupiedOn = occupiedTasksFunction(request);
   return explainNodes(
     cluster.nodes.values(),
     filtersFor(request.requirements, cluster),
@@ -248,7 +255,7 @@ function explainNodes(
 }
 
 /** Returns a function that gives the tasks of the service that occupy a node. Always 0 without a limit per node. */
-function occupiedBy({ requirements, load }: ServicePlacement): (snapshot: NodeSnapshot) => number {
+function occupiedTasksFunction({ requirements, load }: ServicePlacement): (snapshot: NodeSnapshot) => number {
   if (requirements.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
   const { occupiedByNode } = load;
   return ({ node }) => occupiedByNode.get(node.id) ?? 0;

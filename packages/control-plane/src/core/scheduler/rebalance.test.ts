@@ -13,8 +13,8 @@ import {
 } from "../testing/records.js";
 import { fitTest } from "./place.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
-import { requirementsOf } from "./requirements.js";
-import { serviceLoadOf } from "./service-load.js";
+import { getRequirements } from "./requirements.js";
+import { computeServiceLoad } from "./service-load.js";
 import { spreadCounts } from "./spread.js";
 
 const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
@@ -44,16 +44,16 @@ const nodesOf = (count: number) =>
 
 function after(
   services: readonly ServiceSnapshot[],
-  { task, to }: RebalanceMove,
+  { task, toNodeId }: RebalanceMove,
 ): readonly ServiceSnapshot[] {
   return services.map((snapshot) => ({
     ...snapshot,
-    tasks: snapshot.tasks.map((one) => (one.id === task.id ? { ...one, nodeId: to } : one)),
+    tasks: snapshot.tasks.map((one) => (one.id === task.id ? { ...one, nodeId: toNodeId } : one)),
   }));
 }
 
 const placesOf = (moves: readonly RebalanceMove[]): readonly string[] =>
-  moves.map(({ task, to }) => `${task.id} ${task.nodeId}>${to}`);
+  moves.map(({ task, toNodeId }) => `${task.id} ${task.nodeId}>${toNodeId}`);
 
 describe("rebalance", () => {
   it("moves tasks to a node that returned, of services with many tasks and with one", () => {
@@ -70,7 +70,7 @@ describe("rebalance", () => {
       .flatMap((snapshot) => snapshot.tasks.map((task) => task.nodeId));
     expect(["n1", "n2", "n3"].map((id) => counts.filter((one) => one === id).length)).toEqual([3, 3, 3]);
     expect(moves).toHaveLength(3);
-    expect(moves[0]?.why).toBe("web is uneven over nodes: 3 tasks against 0");
+    expect(moves[0]?.reason).toBe("web is uneven over nodes: 3 tasks against 0");
   });
 
   it("moves no more tasks than allowed, and none when the cluster is balanced", () => {
@@ -141,14 +141,14 @@ function fitsThere(
 ) {
   const snapshot = serviceOf(move, services);
   const cluster = buildCluster(nodes, services);
-  const load = serviceLoadOf(snapshot.tasks, snapshot.tasks, {
+  const load = computeServiceLoad(snapshot.tasks, snapshot.tasks, {
     isCurrent: () => true,
     now: 0,
     stable: undefined,
   });
-  const target = cluster.nodes.get(move.to);
+  const target = cluster.nodes.get(move.toNodeId);
   return (
-    target !== undefined && fitTest({ requirements: requirementsOf(snapshot.spec), load }, cluster)(target)
+    target !== undefined && fitTest({ requirements: getRequirements(snapshot.spec), load }, cluster)(target)
   );
 }
 
@@ -159,9 +159,9 @@ function imbalanceOf(
   services: readonly ServiceSnapshot[],
 ): readonly number[] {
   const { tasks, spec } = serviceOf(move, services);
-  const { spread, resources: request } = requirementsOf(spec);
+  const { spread, resources: request } = getRequirements(spec);
   const cluster = buildCluster(nodes, services);
-  const { tasksByNode: staying } = serviceLoadOf(tasks, tasks, {
+  const { tasksByNode: staying } = computeServiceLoad(tasks, tasks, {
     isCurrent: () => true,
     now: 0,
     stable: undefined,
@@ -170,7 +170,7 @@ function imbalanceOf(
   const levels = [...spread, "node"].map((_, level) =>
     nodes.reduce((sum, { id }) => sum + (countsAt(id)[level] ?? 0) ** 2, 0),
   );
-  const fullness = [move.task.nodeId, move.to].map((id) => {
+  const fullness = [move.task.nodeId, move.toNodeId].map((id) => {
     const snapshot = cluster.nodes.get(id);
     return (request.nanoCpus > 0 ? snapshot?.reserved.nanoCpus : snapshot?.taskCount) ?? 0;
   });

@@ -4,21 +4,21 @@ import { isInUse, type Slot, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
-import { addTask, type Candidate, candidateOf } from "./candidates.js";
+import { addTask, type Candidate, createCandidate } from "./candidates.js";
 import { DraftCluster } from "./draft-cluster.js";
 import { place, type ServicePlacement } from "./place.js";
-import { requirementsOf } from "./requirements.js";
+import { getRequirements } from "./requirements.js";
 import type { ResourceRequest } from "./resource-request.js";
-import { serviceLoadOf } from "./service-load.js";
+import { computeServiceLoad } from "./service-load.js";
 import { spreadCounts } from "./spread.js";
 
 /** A task to be moved to another node. */
 export interface RebalanceMove {
   readonly task: Task;
   /** Node to move to. */
-  readonly to: string;
+  readonly toNodeId: string;
   /** What the move improves, for the user. */
-  readonly why: string;
+  readonly reason: string;
 }
 
 export interface RebalanceOptions {
@@ -49,7 +49,7 @@ export function rebalance(
   { maxMoves, now }: RebalanceOptions,
 ): readonly RebalanceMove[] {
   const draft = new DraftCluster(cluster);
-  const candidates = services.flatMap((snapshot) => rebalanceCandidateOf(snapshot, cluster, now) ?? []);
+  const candidates = services.flatMap((snapshot) => findRebalanceCandidate(snapshot, cluster, now) ?? []);
   const limit = Math.min(maxMoves, MAX_MOVES_PER_CALL);
   const moves: RebalanceMove[] = [];
   for (const improvement of IMPROVEMENTS) {
@@ -74,7 +74,7 @@ interface RebalanceCandidate extends ServicePlacement {
 }
 
 /** Undefined when the service is not stable or its tasks are bound to their nodes. */
-function rebalanceCandidateOf(
+function findRebalanceCandidate(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
   now: number,
@@ -82,14 +82,14 @@ function rebalanceCandidateOf(
   const { service, spec, tasks } = snapshot;
   if (spec.mode?.$case !== "replicated" || service.removing) return undefined;
   if (isRolloutActive(service.rollout) || isRolloutPaused(service.rollout)) return undefined;
-  const requirements = requirementsOf(spec);
+  const requirements = getRequirements(spec);
   if (requirements.volumes.length > 0) return undefined;
   const isCurrent = currentTest(service);
   const slots = slotsByNumber(tasks).filter(isInUse);
   const stable = slots.flatMap((slot) => stableTask(slot, isCurrent) ?? []);
   if (stable.length < slots.length) return undefined;
 
-  const present = serviceLoadOf(tasks, stable, { isCurrent, now, stable: undefined });
+  const present = computeServiceLoad(tasks, stable, { isCurrent, now, stable: undefined });
   const tasksByNode = new Map(present.tasksByNode);
   const occupiedByNode = new Map(present.occupiedByNode);
   const movable = new Map<string, Task[]>();
@@ -138,7 +138,7 @@ function nextMove(
   count(chosen, 1);
   if (why === undefined) return undefined;
   tasks.pop();
-  return { task, to, why };
+  return { task, toNodeId: to, reason: why };
 }
 
 /** Returns the node with movable tasks that placement would choose last. Empty when there is none. */
@@ -148,8 +148,8 @@ function mostLoadedNode({ requirements, load, movable }: RebalanceCandidate, dra
   for (const [id, tasks] of movable) {
     const snapshot = draft.nodes.get(id);
     if (snapshot === undefined || tasks.length === 0) continue;
-    const { share, tasks: taskCount } = candidateOf(snapshot, { capacity: 0, serviceTasks: 0 });
-    const rank = [...countsAt(id), share, taskCount];
+    const { reservedShare, taskCount } = createCandidate(snapshot, { capacity: 0, serviceTasks: 0 });
+    const rank = [...countsAt(id), reservedShare, taskCount];
     if (most.id === "" || isHigher(rank, most.rank)) most = { id, rank };
   }
   return most.id;
@@ -173,9 +173,9 @@ interface ProposedMove {
 type Improvement = (move: ProposedMove) => string | undefined;
 
 /** Most important first. A later improvement never undoes an earlier one. */
-const IMPROVEMENTS: readonly Improvement[] = [evenerSpread, lowerLoad];
+const IMPROVEMENTS: readonly Improvement[] = [describeEvenerSpread, describeLowerLoad];
 
-function evenerSpread(move: ProposedMove): string | undefined {
+function describeEvenerSpread(move: ProposedMove): string | undefined {
   const { requirements, name } = move.candidate;
   const { here, there, level } = compareCounts(move);
   const [more = 0, fewer = 0] = [here[level], there[level]];
@@ -184,18 +184,18 @@ function evenerSpread(move: ProposedMove): string | undefined {
 }
 
 /** Compares reserved shares. A service without reservations moves none, so there the numbers of tasks are compared. */
-function lowerLoad(move: ProposedMove): string | undefined {
+function describeLowerLoad(move: ProposedMove): string | undefined {
   const { from, to, cluster, candidate } = move;
   const [source, target] = [cluster.nodes.get(from), cluster.nodes.get(to)];
   if (source === undefined || target === undefined || compareCounts(move).level >= 0) return undefined;
   const { resources } = candidate.requirements;
   const [before, after] = [withOneMore(source, resources), withOneMore(target, resources)];
   if (resources.nanoCpus > 0 || resources.memoryBytes > 0) {
-    if (after.share + MIN_SHARE_IMPROVEMENT > before.share) return undefined;
-    return `its node has ${percentText(before.share)} reserved, the other one will have ${percentText(after.share)}`;
+    if (after.reservedShare + MIN_SHARE_IMPROVEMENT > before.reservedShare) return undefined;
+    return `its node has ${percentText(before.reservedShare)} reserved, the other one will have ${percentText(after.reservedShare)}`;
   }
-  if (after.tasks >= before.tasks) return undefined;
-  return `its node runs ${tasksText(before.tasks)}, the other one ${after.tasks - 1}`;
+  if (after.taskCount >= before.taskCount) return undefined;
+  return `its node runs ${tasksText(before.taskCount)}, the other one ${after.taskCount - 1}`;
 }
 
 /** Returns the tasks around both nodes at each level, and the first level that differs (-1 when none does). */
@@ -211,7 +211,7 @@ function compareCounts({ from, to, candidate, cluster }: ProposedMove): {
 }
 
 function withOneMore(snapshot: NodeSnapshot, request: ResourceRequest): Candidate {
-  const node = candidateOf(snapshot, { capacity: 1, serviceTasks: 0 });
+  const node = createCandidate(snapshot, { capacity: 1, serviceTasks: 0 });
   addTask(node, request);
   return node;
 }

@@ -1,6 +1,6 @@
 import { canonicalAttribute, type NetworkAttachment, type ServiceSpec, VolumePolicy } from "@berth/proto";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
-import { type ResourceRequest, resourceRequestOf } from "./resource-request.js";
+import { getResourceRequest, type ResourceRequest } from "./resource-request.js";
 
 /** The requirements of a service version that each node of its tasks has to meet. */
 export interface TaskRequirements {
@@ -20,7 +20,7 @@ export interface TaskRequirements {
 /** Specs are immutable, and each plan needs the requirements several times: constraints are parsed once per spec. */
 const requirementsBySpec = new WeakMap<ServiceSpec, TaskRequirements>();
 
-export function requirementsOf(spec: ServiceSpec): TaskRequirements {
+export function getRequirements(spec: ServiceSpec): TaskRequirements {
   const known = requirementsBySpec.get(spec);
   if (known !== undefined) return known;
   const requirements = parseRequirements(spec);
@@ -32,7 +32,7 @@ function parseRequirements(spec: ServiceSpec): TaskRequirements {
   const isGlobal = spec.mode?.$case === "global";
   const max = spec.placement?.maxReplicasPerNode ?? 0;
   return {
-    resources: resourceRequestOf(spec),
+    resources: getResourceRequest(spec),
     constraints: (spec.placement?.constraints ?? []).map(parseNodeConstraint),
     platform: spec.task?.container?.platform ?? "",
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,

@@ -23,7 +23,7 @@ export interface ResourceRequest extends Reservation {
 export const occupiesNode = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
 
 /** Returns the resources that one task of this spec takes. */
-export function resourceRequestOf(spec: ServiceSpec): ResourceRequest {
+export function getResourceRequest(spec: ServiceSpec): ResourceRequest {
   const reserved = spec.task?.reservations;
   return {
     nanoCpus: reserved?.nanoCpus ?? 0,

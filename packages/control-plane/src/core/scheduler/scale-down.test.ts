@@ -9,10 +9,10 @@ import {
   buildSpec,
   buildTask,
   CPU,
-  clusterOf,
+  clusterSnapshot,
 } from "../testing/records.js";
 import { place } from "./place.js";
-import { requirementsOf } from "./requirements.js";
+import { getRequirements } from "./requirements.js";
 import { selectSlotsToRemove } from "./scale-down.js";
 
 const SPREADS = [[], ["node.labels.zone"], ["node.labels.zone", "node.labels.rack"]];
@@ -34,9 +34,9 @@ describe("selectSlotsToRemove", () => {
     fc.assert(
       fc.property(snapshots, spreads, fc.nat(30), fc.nat(30), (made, spread, before, more) => {
         const nodes = nodesOf(made);
-        const need = requirementsOf(buildSpec({ placement: { spread: [...spread] } }));
+        const need = getRequirements(buildSpec({ placement: { spread: [...spread] } }));
         const load = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
-        const { nodeIds } = place({ count: before + more, requirements: need, load }, clusterOf(nodes));
+        const { nodeIds } = place({ count: before + more, requirements: need, load }, clusterSnapshot(nodes));
         const slots = slotsOn(nodeIds);
         const gone = selectSlotsToRemove(slots, more, { staying: new Set(slots), spread, nodes });
         const expected = Array.from({ length: more }, (_, index) => before + more - index);

@@ -1,7 +1,7 @@
 import type { Task } from "@berth/proto";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
-import { countGroups, leavesOf, type Pool, SpreadTree, spreadPath } from "./spread.js";
+import { countTasksByGroup, groupIntoLeaves, type Pool, SpreadTree, spreadPath } from "./spread.js";
 
 /** A slot of a replicated service. */
 interface RemovableSlot {
@@ -35,11 +35,11 @@ export function selectSlotsToRemove<Slot extends RemovableSlot>(
   for (const slot of slots) slotsOnNodeOf(slot, byNode).removable.push(slot);
   const counts = new Map([...byNode].map(([nodeId, onNode]) => [nodeId, onNode.count]));
   const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, spread);
-  const leaves = leavesOf(
+  const leaves = groupIntoLeaves(
     [...byNode.values()].filter(({ removable }) => removable.length > 0),
     { pathOf: ({ nodeId }) => pathOf(nodeId), poolOf: (members) => new NodeSlotsHeap(members) },
   );
-  const tree = new SpreadTree(leaves, countGroups(counts, pathOf), { step: -1, before: isFuller });
+  const tree = new SpreadTree(leaves, countTasksByGroup(counts, pathOf), { step: -1, before: isFuller });
   const chosen: Slot[] = [];
   while (chosen.length < count) {
     const slot = tree.best?.removable.at(-1);

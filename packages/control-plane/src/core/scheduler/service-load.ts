@@ -26,7 +26,7 @@ export interface ServiceLoadContext {
  * @param tasks the tasks of the service, except for stable ones
  * @param staying the tasks among them that are neither stopped nor replaced
  */
-export function serviceLoadOf(
+export function computeServiceLoad(
   tasks: readonly Task[],
   staying: readonly Task[],
   { stable, ...context }: ServiceLoadContext,

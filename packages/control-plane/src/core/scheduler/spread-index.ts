@@ -11,13 +11,13 @@ export interface NodeGroup {
   /** The values, first attribute first. */
   readonly path: readonly string[];
   /** The nodes of the group that accept tasks. */
-  readonly order: LoadOrder;
+  readonly loadOrder: LoadOrder;
 }
 
 interface CountedGroup extends NodeGroup {
   readonly key: string;
   /** Number of nodes in the group, whether they accept tasks or not. */
-  size: number;
+  nodeCount: number;
 }
 
 /** One index of the cluster's nodes per list of spread attributes in use. */
@@ -31,7 +31,7 @@ export class SpreadIndexes {
   }
 
   /** Returns the index by these attributes, first level first. Without attributes all nodes are one group. */
-  by(attributes: readonly string[]): SpreadIndex {
+  groupedBy(attributes: readonly string[]): SpreadIndex {
     const key = JSON.stringify(attributes);
     const known = this.#indexes.get(key);
     if (known !== undefined) return known;
@@ -53,7 +53,7 @@ export class SpreadIndexes {
 
   /** Marks a node whose load may have changed. */
   touch(nodeId: string): void {
-    for (const index of this.#indexes.values()) index.groupOf(nodeId)?.order.touch(nodeId);
+    for (const index of this.#indexes.values()) index.groupOf(nodeId)?.loadOrder.touch(nodeId);
   }
 }
 
@@ -74,7 +74,7 @@ export class SpreadIndex {
   /** Number of nodes that accept tasks. */
   get acceptingCount(): number {
     let count = 0;
-    for (const { order } of this.#groups.values()) count += order.size;
+    for (const { loadOrder } of this.#groups.values()) count += loadOrder.size;
     return count;
   }
 
@@ -94,26 +94,26 @@ export class SpreadIndex {
     if (this.#byNode.get(id) !== group) {
       this.delete(id);
       this.#byNode.set(id, group);
-      group.size += 1;
+      group.nodeCount += 1;
     }
-    if (acceptsTasks(snapshot)) group.order.put(snapshot);
-    else group.order.delete(id);
+    if (acceptsTasks(snapshot)) group.loadOrder.put(snapshot);
+    else group.loadOrder.delete(id);
   }
 
   delete(nodeId: string): void {
     const group = this.#byNode.get(nodeId);
     if (group === undefined) return;
     this.#byNode.delete(nodeId);
-    group.order.delete(nodeId);
-    group.size -= 1;
-    if (group.size === 0) this.#groups.delete(group.key);
+    group.loadOrder.delete(nodeId);
+    group.nodeCount -= 1;
+    if (group.nodeCount === 0) this.#groups.delete(group.key);
   }
 
   #groupAt(path: readonly string[]): CountedGroup {
     const key = JSON.stringify(path);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group = { key, path, order: new LoadOrder(), size: 0 };
+    const group = { key, path, loadOrder: new LoadOrder(), nodeCount: 0 };
     this.#groups.set(key, group);
     return group;
   }

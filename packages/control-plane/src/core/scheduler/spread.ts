@@ -2,7 +2,7 @@ import type { Node } from "@berth/proto";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import type { NodeCounts } from "../model/task-index.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
-import { attributeOf } from "./node-attribute.js";
+import { getAttribute } from "./node-attribute.js";
 
 /** Items of which the best is taken repeatedly. Taking an item changes it. */
 export interface Pool<T> {
@@ -21,17 +21,17 @@ export interface Group {
 export const emptyGroup = (): Group => ({ count: 0, subgroups: new Map() });
 
 /** Adds tasks to a group and to its subgroups along the path. */
-export function countInto(group: Group, path: readonly string[], count: number): void {
+export function addToGroup(group: Group, path: readonly string[], count: number): void {
   group.count += count;
   let at = group;
   for (const value of path) {
-    at = subgroupOf(at, value);
+    at = getOrCreateSubgroup(at, value);
     at.count += count;
   }
 }
 
 /** Returns the counts of the subgroups along the path, first level first. */
-function countsAlong(group: Group, path: readonly string[]): readonly number[] {
+function countsByLevel(group: Group, path: readonly string[]): readonly number[] {
   let at: Group | undefined = group;
   return path.map((value) => {
     at = at?.subgroups.get(value);
@@ -39,7 +39,7 @@ function countsAlong(group: Group, path: readonly string[]): readonly number[] {
   });
 }
 
-function subgroupOf(group: Group, value: string): Group {
+function getOrCreateSubgroup(group: Group, value: string): Group {
   const known = group.subgroups.get(value);
   if (known !== undefined) return known;
   const subgroup = emptyGroup();
@@ -49,12 +49,15 @@ function subgroupOf(group: Group, value: string): Group {
 
 /** Returns the node's values of the spread attributes, first level first. Nodes without a label share the value "". */
 export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
-  attributes.map((attribute) => (node === undefined ? "" : (attributeOf(node, attribute) ?? "")));
+  attributes.map((attribute) => (node === undefined ? "" : (getAttribute(node, attribute) ?? "")));
 
 /** Groups the tasks of a service. Tasks on nodes that no longer accept tasks count as well. */
-export function countGroups(countByNode: NodeCounts, pathOf: (nodeId: string) => readonly string[]): Group {
+export function countTasksByGroup(
+  countByNode: NodeCounts,
+  pathOf: (nodeId: string) => readonly string[],
+): Group {
   const groups = emptyGroup();
-  for (const [nodeId, count] of countByNode) countInto(groups, pathOf(nodeId), count);
+  for (const [nodeId, count] of countByNode) addToGroup(groups, pathOf(nodeId), count);
   return groups;
 }
 
@@ -65,8 +68,8 @@ export function spreadCounts(
   attributes: readonly string[],
 ): (nodeId: string) => readonly number[] {
   const pathOf = (nodeId: string): readonly string[] => spreadPath(nodes.get(nodeId)?.node, attributes);
-  const groups = attributes.length === 0 ? emptyGroup() : countGroups(countByNode, pathOf);
-  return (nodeId) => [...countsAlong(groups, pathOf(nodeId)), countByNode.get(nodeId) ?? 0];
+  const groups = attributes.length === 0 ? emptyGroup() : countTasksByGroup(countByNode, pathOf);
+  return (nodeId) => [...countsByLevel(groups, pathOf(nodeId)), countByNode.get(nodeId) ?? 0];
 }
 
 /** The items of one group at the last level. */
@@ -77,7 +80,7 @@ export interface Leaf<T> {
 }
 
 /** Sorts items into leaves by their paths. */
-export function leavesOf<Item, T>(
+export function groupIntoLeaves<Item, T>(
   items: Iterable<Item>,
   {
     pathOf,
@@ -126,7 +129,7 @@ export class SpreadTree<T> implements Pool<T> {
   /** Reorders on demand, because finding the next best item may cost more than the take itself. */
   get best(): T | undefined {
     this.#reorder();
-    return bestOf(this.#root);
+    return findBest(this.#root);
   }
 
   take(): void {
@@ -167,18 +170,18 @@ function buildTree<T>(
   }
   const children = [...byValue]
     .map(([value, members]) => {
-      const position = { group: subgroupOf(group, value), level: level + 1 };
+      const position = { group: getOrCreateSubgroup(group, value), level: level + 1 };
       return buildTree(members, position, before);
     })
-    .filter((child) => bestOf(child) !== undefined);
+    .filter((child) => findBest(child) !== undefined);
   heapify(children, before);
   return { kind: "branch", group, children };
 }
 
-function bestOf<T>(tree: Tree<T>): T | undefined {
+function findBest<T>(tree: Tree<T>): T | undefined {
   if (tree.kind === "leaf") return tree.pool.best;
   const [child] = tree.children;
-  return child === undefined ? undefined : bestOf(child);
+  return child === undefined ? undefined : findBest(child);
 }
 
 function takeFrom<T>(tree: Tree<T>, step: 1 | -1): void {
@@ -196,7 +199,7 @@ function reorderTree<T>(tree: Tree<T>, before: Before<Tree<T>>): void {
   const [child] = tree.children;
   if (child === undefined) return;
   reorderTree(child, before);
-  if (bestOf(child) === undefined) dropFirst(tree.children, before);
+  if (findBest(child) === undefined) dropFirst(tree.children, before);
   else reorderFirst(tree.children, before);
 }
 
@@ -209,8 +212,8 @@ function treeBefore<T>(order: SpreadOrder<T>): Before<Tree<T>> {
       const [firstOfB] = b.children;
       return firstOfA !== undefined && firstOfB !== undefined && compare(firstOfA, firstOfB);
     }
-    const bestOfA = bestOf(a);
-    const bestOfB = bestOf(b);
+    const bestOfA = findBest(a);
+    const bestOfB = findBest(b);
     return bestOfA !== undefined && bestOfB !== undefined && order.before(bestOfA, bestOfB);
   };
   return compare;

@@ -37,14 +37,14 @@ export function cronSpec(concurrency: CronSpec_Concurrency, history = 3): Servic
   });
 }
 
-export function started(spec: ServiceSpec, nodes = 2): World {
+export function startJob(spec: ServiceSpec, nodes = 2): World {
   const world = new World({ spec, nodes: buildNodes(nodes) });
   world.settle();
   return world;
 }
 
 /** Ends a task as its agent would report it, and reconciles. */
-export function end(world: World, task: Task, state: TaskState): void {
+export function endTask(world: World, task: Task, state: TaskState): void {
   world.tasks.set(task.id, {
     ...task,
     status: {
@@ -63,18 +63,19 @@ export function end(world: World, task: Task, state: TaskState): void {
 }
 
 /** Ends every task that is to stop. */
-export function stopAll(world: World): void {
+export function stopTasks(world: World): void {
   for (const task of world.tasks.values()) {
-    if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task)) end(world, task, TaskState.SHUTDOWN);
+    if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task))
+      endTask(world, task, TaskState.SHUTDOWN);
   }
 }
 
-export const live = (world: World): readonly Task[] =>
+export const runningTasks = (world: World): readonly Task[] =>
   world.occupying().filter(({ desiredState }) => desiredState === DesiredState.RUNNING);
-export const only = (tasks: readonly Task[]): Task => {
+export const singleTask = (tasks: readonly Task[]): Task => {
   const [task] = tasks;
   if (task === undefined || tasks.length !== 1) throw new Error(`${tasks.length} tasks, not one`);
   return task;
 };
-export const stateOfJob = (world: World): ReturnType<typeof convergence> =>
+export const jobConvergence = (world: World): ReturnType<typeof convergence> =>
   convergence(world.snapshot, world.cluster, world.now);

@@ -21,7 +21,7 @@ import type {
 } from "../model/snapshot.js";
 import { TaskIndex } from "../model/task-index.js";
 import { acceptsTasks } from "../scheduler/filters.js";
-import { occupiesNode, type ResourceRequest, resourceRequestOf } from "../scheduler/resource-request.js";
+import { getResourceRequest, occupiesNode, type ResourceRequest } from "../scheduler/resource-request.js";
 import { SpreadIndexes } from "../scheduler/spread-index.js";
 
 export const GIB = 1024 ** 3;
@@ -114,24 +114,29 @@ export function buildCluster(
   const taken = new Map<string, ResourceRequest[]>();
   for (const { spec, tasks } of services) {
     for (const task of tasks.filter(occupiesNode)) {
-      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), resourceRequestOf(spec)]);
+      taken.set(task.nodeId, [...(taken.get(task.nodeId) ?? []), getResourceRequest(spec)]);
     }
   }
   const snapshots = nodes.map((node): readonly [string, NodeSnapshot] => [
     node.id,
     nodeSnapshot(node, taken.get(node.id) ?? []),
   ]);
-  return clusterOf(new Map(snapshots), taken.keys());
+  return clusterSnapshot(new Map(snapshots), taken.keys());
 }
 
 /** Returns the cluster with these nodes. `usedIds` are the nodes that tasks refer to, whether they exist or not. */
-export function clusterOf(
+export function clusterSnapshot(
   nodes: ReadonlyMap<string, NodeSnapshot>,
   usedIds: Iterable<string> = [],
 ): ClusterSnapshot {
   const closed = new Set([...usedIds].filter((id) => !nodes.has(id)));
   for (const [id, snapshot] of nodes) if (!acceptsTasks(snapshot)) closed.add(id);
-  return { nodes, orders: new SpreadIndexes(nodes), closed, ranges: UNLIMITED_RANGES };
+  return {
+    nodes,
+    spreadIndexes: new SpreadIndexes(nodes),
+    closedNodeIds: closed,
+    networkRanges: UNLIMITED_RANGES,
+  };
 }
 
 /** Networks that have a range for every node. */
@@ -156,15 +161,15 @@ function nodeSnapshot(node: Node, requests: readonly ResourceRequest[]): NodeSna
       nanoCpus: sum((one) => one.nanoCpus),
       memoryBytes: sum((one) => one.memoryBytes),
       pids: sum((one) => one.pids),
-      generic: sumOf(requests.map(({ generic }) => generic)),
-      networks: sumOf(requests.map(({ networks }) => networks)),
+      generic: sumCounts(requests.map(({ generic }) => generic)),
+      networks: sumCounts(requests.map(({ networks }) => networks)),
     },
     taskCount: requests.length,
     hostPorts: new Set(requests.flatMap((one) => one.hostPorts)),
   };
 }
 
-function sumOf(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
+function sumCounts(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<string, number> {
   const total = new Map<string, number>();
   for (const [kind, count] of counts.flatMap((each) => [...each])) {
     total.set(kind, (total.get(kind) ?? 0) + count);

@@ -79,18 +79,18 @@ export const rolloutHistory: fc.Arbitrary<RolloutHistory> = record({
   events: fc.array(event, { maxLength: 40 }),
 });
 
-export function worldOf(history: RolloutHistory, observe?: (action: Action, world: World) => void): World {
+export function buildWorld(history: RolloutHistory, observe?: (action: Action, world: World) => void): World {
   const spec = buildSpec({
     mode: history.isGlobal
       ? { $case: "global", value: {} }
       : { $case: "replicated", value: { replicas: history.replicas } },
     task: { container: { image: "good:1" } },
-    update: configOf(history, 0),
+    update: updateConfig(history, 0),
   });
   return new World({ spec, nodes: buildNodes(NODES), ...(observe ? { observe } : {}) });
 }
 
-const configOf = (history: RolloutHistory, failureAction: 0 | 1 | 2 | 3): ServiceSpec["update"] => {
+const updateConfig = (history: RolloutHistory, failureAction: 0 | 1 | 2 | 3): ServiceSpec["update"] => {
   const { order, parallelism, delayMs, monitorMs, maxFailureRatio } = history;
   const progressDeadlineMs = 60_000;
   return { order, parallelism, delayMs, monitorMs, maxFailureRatio, failureAction, progressDeadlineMs };
@@ -105,7 +105,7 @@ export function applyEvent(world: World, one: Event, history: RolloutHistory): v
       const constraints = isNowhere ? ["node.id == nowhere"] : [];
       const { mode } = world.spec;
       const spec = buildSpec({ task: { container: { image } }, placement: { constraints } });
-      const update = configOf(history, one.failureAction);
+      const update = updateConfig(history, one.failureAction);
       world.deploy({ ...spec, ...(mode === undefined ? {} : { mode }), update });
       return;
     }

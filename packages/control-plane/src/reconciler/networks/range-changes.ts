@@ -7,7 +7,7 @@ import {
   subnetText,
   type Task,
 } from "@berth/proto";
-import { gatewayOf, pickRange } from "../../core/allocator/address-pool.js";
+import { gatewayAddress, pickRange } from "../../core/allocator/address-pool.js";
 import { canJoin, overlapProblem } from "../../core/allocator/network-eligibility.js";
 import { staticAddresses } from "../../core/allocator/static-addresses.js";
 import type { Action } from "../../core/model/plan.js";
@@ -86,7 +86,7 @@ class RangeAllocation implements RangeChanges {
       staticAddresses: chosen.flatMap((address) => parseIpv4(address) ?? []),
     });
     if (picked === undefined) return undefined;
-    const gateway = ipv4Text(gatewayOf(picked));
+    const gateway = ipv4Text(gatewayAddress(picked));
     return { networkId: network.id, nodeId, range: subnetText(picked), gateway };
   }
 }

@@ -18,7 +18,7 @@ it("writes the preferred node of each task that moves, and skips tasks that chan
     return result;
   };
 
-  const moves = [unchanged, changed].map((task) => ({ task, to: "n2", why: "" }));
+  const moves = [unchanged, changed].map((task) => ({ task, toNodeId: "n2", reason: "" }));
   await requestMoves(moves, { submit }, new AbortController().signal);
   expect(written).toEqual([{ kind: "put-task", task: { ...unchanged, preferredNodeId: "n2" } }]);
 });

@@ -32,8 +32,8 @@ export async function requestMoves(
     const batch = moves.slice(start, start + MOVES_PER_WRITE);
     await writer.submit((state) => {
       const unchanged = batch.filter(({ task }) => state.tasks.get(task.id) === task);
-      const changes = unchanged.map(({ task, to }) => {
-        const moving: Task = { ...task, preferredNodeId: to };
+      const changes = unchanged.map(({ task, toNodeId }) => {
+        const moving: Task = { ...task, preferredNodeId: toNodeId };
         return { kind: "put-task" as const, task: moving };
       });
       return { changes, result: undefined };
