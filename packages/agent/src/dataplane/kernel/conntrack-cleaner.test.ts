@@ -62,6 +62,29 @@ it("skips a deletion whose address belongs to another task when its turn comes",
   await vi.waitFor(() => expect(deleted).toEqual(["10.0.0.1", "10.0.0.2", "10.0.0.4"]));
 });
 
+it("kills a running deletion whose address another task has taken over", async () => {
+  const reused = new Set<number>();
+  const outcomes: string[] = [];
+  const run: RunProgram = (_program, { args, signal: killed }) =>
+    new Promise((_resolve, reject) => {
+      outcomes.push(`started ${args.at(-1)}`);
+      killed.addEventListener("abort", () => {
+        outcomes.push(`killed ${args.at(-1)}`);
+        reject(killed.reason);
+      });
+    });
+  const cleaner = new ConntrackCleaner({
+    ...{ log: { warn: () => {} }, signal, onUnanswered: async () => {}, run },
+  });
+  cleaner.delete([1, 2, 3].map((host) => ({ ...deletion(host), isNeeded: () => !reused.has(host) })));
+  expect(outcomes).toEqual(["started 10.0.0.1", "started 10.0.0.2"]);
+  cleaner.cancelUnneeded();
+  expect(outcomes).toHaveLength(2);
+  reused.add(2);
+  cleaner.cancelUnneeded();
+  await vi.waitFor(() => expect(outcomes.slice(2)).toEqual(["killed 10.0.0.2", "started 10.0.0.3"]));
+});
+
 it("reports the clients whose unanswered connections were deleted", async () => {
   const line =
     "tcp 6 0 SYN_SENT src=10.0.0.9 dst=10.0.0.1 sport=41254 dport=80 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=80 dport=1";

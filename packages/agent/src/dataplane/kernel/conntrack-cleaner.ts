@@ -22,7 +22,7 @@ export interface ConntrackCleanerOptions {
 export interface ConntrackDeletion {
   /** Arguments for `conntrack`. */
   readonly args: readonly string[];
-  /** Called when the deletion's turn comes. By default it always runs. */
+  /** Returns false when another task has the address by now. By default, the deletion always runs. */
   readonly isNeeded?: () => boolean;
 }
 
@@ -34,9 +34,9 @@ interface QueuedDeletion extends ConntrackDeletion {
  * Deletes conntrack entries in the background, with at most 2 programs at a time. Where `conntrack` is not installed,
  * clients wait for their own timeouts.
  *
- * A deletion that is queued already is not queued twice, and one that does not start within 20 s is skipped, so that the
- * work is bounded however many endpoints go away. A deletion is also skipped when another task has its address by then:
- * Docker reuses addresses within seconds, and the new task's connections would be reset.
+ * The work is bounded however many endpoints go away: a deletion is queued only once, and skipped when it does not start
+ * within 20 s. Docker reuses addresses within seconds, and a deletion would reset the connections of the next task. It is
+ * therefore skipped when another task has its address, and killed by `cancelUnneeded` when it already runs.
  */
 export class ConntrackCleaner {
   readonly #options: ConntrackCleanerOptions;
@@ -44,7 +44,9 @@ export class ConntrackCleaner {
   readonly #now: () => number;
   /** By the arguments, in the order in which they were queued. */
   readonly #queue = new Map<string, QueuedDeletion>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #workers = new Set<Promise<void>>();
+  /** Deletions whose program runs, with the controller that kills it. */
+  readonly #running = new Map<ConntrackDeletion, AbortController>();
   #skipped = 0;
   #isClosed = false;
 
@@ -61,29 +63,38 @@ export class ConntrackCleaner {
       const key = deletion.args.join(" ");
       if (!this.#queue.has(key)) this.#queue.set(key, { ...deletion, dueMs });
     }
-    while (this.#running.size < MAX_CONCURRENT && this.#queue.size > 0) this.#startWorker();
+    while (this.#workers.size < MAX_CONCURRENT && this.#queue.size > 0) this.#startWorker();
   }
 
-  /** Skips what is queued. Resolves when no program runs any more. */
+  /**
+   * Kills the running deletions that are no longer needed. Call it before the kernel sends new connections to a reused
+   * address.
+   */
+  cancelUnneeded(): void {
+    for (const [{ isNeeded }, controller] of this.#running) {
+      if (isNeeded?.() === false) controller.abort();
+    }
+  }
+
+  /** Drops the queue. Resolves when no program runs any more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#queue.clear();
-    await Promise.all(this.#running);
+    await Promise.all(this.#workers);
   }
 
   #startWorker(): void {
-    const worker = this.#work()
-      .catch(() => {})
-      .finally(() => {
-        this.#running.delete(worker);
-        if (this.#running.size === 0) this.#reportSkipped();
-      });
-    this.#running.add(worker);
+    const worker = this.#work().finally(() => {
+      this.#workers.delete(worker);
+      if (this.#workers.size === 0) this.#reportSkipped();
+    });
+    this.#workers.add(worker);
   }
 
   async #work(): Promise<void> {
     for (let next = this.#take(); next !== undefined && !this.#isClosed; next = this.#take()) {
-      await this.#execute(next);
+      // A run rejects when its signal fires: the path is closing, or another task has the address.
+      await this.#execute(next).catch(() => {});
     }
   }
 
@@ -97,9 +108,15 @@ export class ConntrackCleaner {
     return undefined;
   }
 
-  async #execute({ args }: ConntrackDeletion): Promise<void> {
+  async #execute(deletion: ConntrackDeletion): Promise<void> {
     const { signal, onUnanswered } = this.#options;
-    const deleted = await this.#run("conntrack", { args, timeoutMs: PROGRAM_TIMEOUT_MS, signal });
+    const controller = new AbortController();
+    this.#running.set(deletion, controller);
+    const deleted = await this.#run("conntrack", {
+      args: deletion.args,
+      timeoutMs: PROGRAM_TIMEOUT_MS,
+      signal: AbortSignal.any([signal, controller.signal]),
+    }).finally(() => this.#running.delete(deletion));
     // conntrack also fails when no connection matched.
     if (deleted.kind !== "done" || this.#isClosed) return;
     // Prompts are repeated for a while; other deletions must not wait for them.
