@@ -30,25 +30,29 @@ export type SuccessorMessage =
   | { readonly kind: "serving" };
 
 /** The part of the state that is sent as bytes. */
-export type Snapshot = Pick<HandoverState, "table" | "suspects" | "dns" | "activeVips">;
+export type Snapshot = Pick<HandoverState, "table" | "suspectNodeIds" | "dns" | "activeVips">;
 
-export function encodeSnapshot({ table, suspects, dns, activeVips }: Snapshot): string {
+/** Encodes a snapshot in base64. */
+export function encodeSnapshot({ table, suspectNodeIds, dns, activeVips }: Snapshot): string {
   const message: HandoverSnapshot = {
     listeners: { version: table.version, listeners: table.listeners.map(formatListener) },
-    suspectNodes: [...suspects],
+    suspectNodes: [...suspectNodeIds],
     dns: formatDnsConfig(dns),
     activeVips: [...activeVips],
   };
   return Buffer.from(HandoverSnapshot.encode(message).finish()).toString("base64");
 }
 
-/** @throws Error when the bytes are no valid snapshot */
+/**
+ * Decodes a snapshot.
+ * @throws Error when the bytes are not a valid snapshot
+ */
 export function decodeSnapshot(bytes: string): Snapshot {
   const message = HandoverSnapshot.decode(Buffer.from(bytes, "base64"));
   const { listeners = { version: 0, listeners: [] }, suspectNodes, activeVips } = message;
   return {
     table: { version: listeners.version, listeners: parseListeners(listeners.listeners).listeners },
-    suspects: suspectNodes,
+    suspectNodeIds: suspectNodes,
     dns: parseDnsConfig(message.dns ?? { networks: [], entries: [], clients: [] }),
     activeVips,
   };

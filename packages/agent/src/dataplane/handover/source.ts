@@ -6,16 +6,16 @@ import { encodeSnapshot, HANDOVER_TIMEOUT_MS, type SourceMessage, type Successor
 import type { HandoverState, UdpFlowHandle } from "./state.js";
 
 /**
- * Time limit for the first flows, at about 0.1 ms each. The remaining ones, idle the longest, start again in the
- * successor.
+ * Time limit for the first flows, at about 0.1 ms each. Flows that are not sent in time start again in the successor;
+ * they have been idle the longest.
  */
-const FLOWS_MS = 2_000;
+const FIRST_FLOWS_TIMEOUT_MS = 2_000;
 /** Time limit for flows that started while the successor opened its listeners. */
-const LATER_FLOWS_MS = 500;
+const LATER_FLOWS_TIMEOUT_MS = 500;
 /** Time limit for the last flows. Meanwhile, datagrams wait in the kernel. */
-const LAST_FLOWS_MS = 50;
+const LAST_FLOWS_TIMEOUT_MS = 50;
 
-/** The operations on the running process that a handover uses. */
+/** The operations of the running ingress process that a handover uses. */
 export interface HandoverSource {
   state(): Omit<HandoverState, "flows">;
   flows(): Iterable<UdpFlowHandle>;
@@ -44,20 +44,20 @@ export async function handOver(
   successor.once("exit", onExit);
   successor.once("error", onExit);
   try {
-    await messageFrom(successor, "ready", signal);
+    await waitForMessage(successor, "ready", signal);
     const sentKeys = new Set<string>();
-    await sendFlows({ successor, sentKeys, signal, withinMs: FLOWS_MS }, source.flows());
+    await sendFlows({ successor, sentKeys, signal, timeoutMs: FIRST_FLOWS_TIMEOUT_MS }, source.flows());
     const { sockets, ...snapshot } = source.state();
     for (const [key, handle] of sockets) void send(successor, { kind: "socket", key }, handle);
     void send(successor, { kind: "snapshot", bytes: encodeSnapshot(snapshot) });
-    await messageFrom(successor, "prepared", signal);
-    await sendFlows({ successor, sentKeys, signal, withinMs: LATER_FLOWS_MS }, source.flows());
+    await waitForMessage(successor, "prepared", signal);
+    await sendFlows({ successor, sentKeys, signal, timeoutMs: LATER_FLOWS_TIMEOUT_MS }, source.flows());
     source.pause();
     // A flow that has just started is connected after this turn.
     await nextTurn();
-    await sendFlows({ successor, sentKeys, signal, withinMs: LAST_FLOWS_MS }, source.flows());
+    await sendFlows({ successor, sentKeys, signal, timeoutMs: LAST_FLOWS_TIMEOUT_MS }, source.flows());
     void send(successor, { kind: "receive" });
-    await messageFrom(successor, "serving", signal);
+    await waitForMessage(successor, "serving", signal);
   } catch (error) {
     source.resume();
     throw error;
@@ -79,17 +79,17 @@ interface FlowTransfer {
   /** Keys of flows that were sent before. */
   readonly sentKeys: Set<string>;
   readonly signal: AbortSignal;
-  readonly withinMs: number;
+  readonly timeoutMs: number;
 }
 
 /** Sends flows one by one, so that this process keeps serving. Rejects on abort when the successor reads none. */
 async function sendFlows(
-  { successor, sentKeys, signal, withinMs }: FlowTransfer,
+  { successor, sentKeys, signal, timeoutMs }: FlowTransfer,
   flows: Iterable<UdpFlowHandle>,
 ): Promise<void> {
   const unsent = [...flows].filter(({ record }) => !sentKeys.has(flowKey(record)));
   for (const { record } of unsent) sentKeys.add(flowKey(record));
-  const endMs = performance.now() + withinMs;
+  const endMs = performance.now() + timeoutMs;
   for (const { record, handle } of unsent) {
     if (performance.now() > endMs) return;
     await raceSignal(send(successor, { kind: "flow", flow: record }, handle), signal);
@@ -108,7 +108,7 @@ function send(successor: ChildProcess, message: SourceMessage, handle?: unknown)
   });
 }
 
-function messageFrom(
+function waitForMessage(
   successor: ChildProcess,
   kind: SuccessorMessage["kind"],
   signal: AbortSignal,

@@ -5,7 +5,7 @@ import type { IngressTable } from "../table/ingress-table.js";
 export interface HandoverState {
   readonly table: IngressTable;
   /** IDs of suspect nodes. */
-  readonly suspects: readonly string[];
+  readonly suspectNodeIds: readonly string[];
   readonly dns: DnsTable;
   /** Virtual IPs that the kernel balances. */
   readonly activeVips: readonly string[];

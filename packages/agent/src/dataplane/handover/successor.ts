@@ -1,4 +1,6 @@
 import { assertNever } from "@berth/proto";
+import type { Logger } from "pino";
+import { closeHandle } from "../transport/socket-handles.js";
 import {
   decodeSnapshot,
   HANDOVER_TIMEOUT_MS,
@@ -8,33 +10,43 @@ import {
 } from "./message.js";
 import type { HandoverState, UdpFlowHandle } from "./state.js";
 
-/** The state of the predecessor, and the steps that complete the handover. */
+/** The state that a starting ingress process receives from its predecessor, and the steps that complete the handover. */
 export interface Handover extends HandoverState {
   /**
    * Reports that all listeners are open. Resolves when the predecessor has stopped reading datagrams, with the flows
    * that started after those of the state.
    */
-  prepared(): Promise<readonly UdpFlowHandle[]>;
+  reportPrepared(): Promise<readonly UdpFlowHandle[]>;
   /** Reports that this process reads datagrams. Resolves when the predecessor has released everything or has exited. */
-  serving(): Promise<void>;
+  reportServing(): Promise<void>;
+}
+
+/** The IPC channel of a process that was started with one; `process` itself. */
+export interface IpcChannel {
+  on(event: "message", listener: (message: unknown, handle: unknown) => void): unknown;
+  once(event: "disconnect", listener: () => void): unknown;
+  send?(message: unknown): unknown;
 }
 
 /**
- * Receives the state of the process that started this one. Rejects, as `prepared` does, when the predecessor exits or
- * does not finish in time: the predecessor then still owns everything.
+ * Receives the state of the process that started this one. Rejects, as `reportPrepared` does, when the predecessor exits
+ * or does not finish in time: the predecessor then still owns everything.
  */
-export async function receiveHandover(): Promise<Handover> {
-  const predecessor = new PredecessorChannel();
+export async function receiveHandover(
+  log: Pick<Logger, "warn">,
+  channel: IpcChannel = process,
+): Promise<Handover> {
+  const predecessor = new PredecessorChannel(log, channel);
   const { bytes } = await predecessor.exchange("ready", "snapshot");
   return {
     ...parseSnapshot(bytes),
     sockets: predecessor.sockets,
     flows: predecessor.takeFlows(),
-    prepared: async () => {
+    reportPrepared: async () => {
       await predecessor.exchange("prepared", "receive");
       return predecessor.takeFlows();
     },
-    serving: async () => {
+    reportServing: async () => {
       predecessor.endTimeout();
       // A predecessor that exits now has released everything as well.
       await predecessor.exchange("serving", "released").catch(() => {});
@@ -47,6 +59,9 @@ type MessageOfKind<Kind extends SourceMessage["kind"]> = Extract<SourceMessage, 
 /** The IPC channel to the predecessor. Collects the handles that the predecessor sends. */
 class PredecessorChannel {
   readonly sockets = new Map<string, unknown>();
+  readonly #log: Pick<Logger, "warn">;
+  readonly #channel: IpcChannel;
+  readonly #ignoredKinds = new Set<string>();
   #flows: UdpFlowHandle[] = [];
   #failure: Error | undefined;
   /** Called with each message while `exchange` waits for a reply. */
@@ -55,13 +70,15 @@ class PredecessorChannel {
   #onFailure: (failure: Error) => void = () => {};
   readonly #timer: NodeJS.Timeout;
 
-  constructor() {
+  constructor(log: Pick<Logger, "warn">, channel: IpcChannel) {
+    this.#log = log;
+    this.#channel = channel;
     this.#timer = setTimeout(
       () => this.#fail(`predecessor did not hand over within ${HANDOVER_TIMEOUT_MS / 1_000} s`),
       HANDOVER_TIMEOUT_MS,
     );
-    process.once("disconnect", () => this.#fail("predecessor exited"));
-    process.on("message", (message: SourceMessage, handle: unknown) => this.#receive(message, handle));
+    channel.once("disconnect", () => this.#fail("predecessor exited"));
+    channel.on("message", (message, handle) => this.#receive(message, handle));
   }
 
   /** Sends a message and waits for the predecessor's next message of one kind. Rejects after a failure. */
@@ -75,7 +92,7 @@ class PredecessorChannel {
         if (message.kind === replyKind) resolve(message as MessageOfKind<Kind>);
       };
       if (this.#failure !== undefined) reject(this.#failure);
-      else process.send?.({ kind } satisfies SuccessorMessage);
+      else this.#channel.send?.({ kind } satisfies SuccessorMessage);
     });
   }
 
@@ -95,7 +112,13 @@ class PredecessorChannel {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #receive(message: SourceMessage, handle: unknown): void {
+  #receive(message: unknown, handle: unknown): void {
+    if (!isSourceMessage(message)) {
+      // A predecessor of a newer release may send more than this release needs.
+      this.#logIgnored(message);
+      closeHandle(handle);
+      return;
+    }
     switch (message.kind) {
       case "flow":
         if (handle !== undefined) this.#flows.push({ record: message.flow, handle });
@@ -113,10 +136,32 @@ class PredecessorChannel {
     }
   }
 
+  /** Logs each kind once: there may be a message for each of thousands of flows. */
+  #logIgnored(message: unknown): void {
+    const kind = String(Reflect.get(Object(message), "kind"));
+    if (this.#ignoredKinds.has(kind)) return;
+    this.#ignoredKinds.add(kind);
+    this.#log.warn({ kind }, "unknown handover message ignored");
+  }
+
   #fail(reason: string): void {
     this.#failure ??= new Error(reason);
     this.#onFailure(this.#failure);
   }
+}
+
+const SOURCE_MESSAGE_KINDS: Readonly<Record<SourceMessage["kind"], true>> = {
+  flow: true,
+  socket: true,
+  snapshot: true,
+  receive: true,
+  released: true,
+};
+
+/** Returns whether the message is of a known kind. Its other fields are not checked. */
+function isSourceMessage(message: unknown): message is SourceMessage {
+  if (typeof message !== "object" || message === null || !("kind" in message)) return false;
+  return typeof message.kind === "string" && Object.hasOwn(SOURCE_MESSAGE_KINDS, message.kind);
 }
 
 /** @throws Error when the snapshot is invalid */
