@@ -64,7 +64,7 @@ const OUTSIDE = `127.54.${high}.${low}`;
 /** The state of an ingress process without any configuration. */
 const EMPTY_SNAPSHOT = encodeSnapshot({
   table: { version: 0, listeners: [] },
-  suspects: [],
+  suspectNodeIds: [],
   dns: { networks: [], services: [], clients: [] },
   activeVips: [],
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
-import { fdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { computeFdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   Cleanup,
@@ -64,7 +64,7 @@ describe.each(["raw", "net"])(
   (transport) => {
     it("queues some connections, refuses the rest, warns once, and recovers", async () => {
       const { child, ingress, port, warnings } = await startLimited(transport);
-      const { connections, waiting } = fdBudget(FILES, 1);
+      const { connections, waiting } = computeFdBudget(FILES, 1);
       expect(connections).toBeGreaterThan(20);
       const held = await Promise.all(Array.from({ length: connections }, () => served(port)));
       const late = Array.from({ length: waiting }, () => openClient(cleanup, port));

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fdBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { computeFdBudget } from "../../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { Cleanup, deadline } from "../../integration/ingress-harness.js";
 import {
   apply,
@@ -43,7 +43,7 @@ export async function measureHeld(
 ): Promise<HeldConnections> {
   const cleanup = new Cleanup();
   try {
-    const count = Math.min(idle + talkers, fdBudget(ownFileLimit(), 1).connections);
+    const count = Math.min(idle + talkers, computeFdBudget(ownFileLimit(), 1).connections);
     const talking = Math.round((count * talkers) / (idle + talkers));
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
     await network.startServer("b", BACKEND_PORT);

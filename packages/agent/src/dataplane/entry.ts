@@ -45,6 +45,15 @@ interface Services {
   readonly discovery: ServiceDiscovery;
 }
 
+/** The parts of the running process that control requests act on. */
+interface IngressProcess extends Services {
+  readonly options: Options;
+  readonly log: Logger;
+  readonly path: OpenedPath;
+  /** The lock of the data directory. */
+  readonly lock: Server;
+}
+
 /**
  * The ingress process: `node entry.js --data-dir DIR`. Balances connections to published ports and answers the DNS
  * queries of containers. Keeps serving the last configuration when the agent is gone.
@@ -52,9 +61,9 @@ interface Services {
 async function main(log: Logger): Promise<void> {
   const options = parseOptions();
   const { dataDir, mode } = options;
-  const handover = options.isSuccessor ? await receiveHandover() : undefined;
-  const transport = await selectTransport(options, log);
-  const services = createServices({ log, transport, handover });
+  const handover = options.isSuccessor ? await receiveHandover(log) : undefined;
+  const transport = options.transport === "net" ? createNetTransport() : await openTransport(log);
+  const services = createServices(log, transport, handover);
   if (handover !== undefined) await takeOver(services, handover);
   const lock = await lockWithin(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
   if (lock === undefined) {
@@ -62,20 +71,8 @@ async function main(log: Logger): Promise<void> {
     process.exit(0);
   }
   const path = await useKernel(services, { mode, log, handover });
-  const { control, shutdown } = createControl({ ...services, options, log, path, lock });
-  const socketPath = join(dataDir, SOCKET_NAME);
-  // This process holds the lock, so an existing file belongs to a process that died.
-  rmSync(socketPath, { force: true });
-  process.umask(0o077);
-  control.server.on("error", (error) => {
-    log.error({ err: error, socketPath }, "cannot listen on control socket");
-    process.exit(1);
-  });
-  control.server.listen(socketPath, () => {
-    // Closing the server here would delete the file at its path, which may belong to a successor.
-    watchSocketFile(socketPath, () => void shutdown.begin("control socket is gone", "none"));
-    log.info({ socketPath, transport: transport.name, path: path.current() }, "ingress process ready");
-  });
+  await serveControl({ ...services, options, log, path, lock });
+  log.info({ dataDir, transport: transport.name, path: path.current() }, "ingress process ready");
 }
 
 function parseOptions(): Options {
@@ -95,19 +92,7 @@ function parseOptions(): Options {
   return { dataDir, mode, release, transport: transport === "net" ? "net" : "raw", isSuccessor: inherit };
 }
 
-async function selectTransport({ transport }: Options, log: Logger): Promise<Transport> {
-  return transport === "net" ? createNetTransport() : openTransport(log);
-}
-
-function createServices({
-  log,
-  transport,
-  handover,
-}: {
-  readonly log: Logger;
-  readonly transport: Transport;
-  readonly handover: Handover | undefined;
-}): Services {
+function createServices(log: Logger, transport: Transport, handover: Handover | undefined): Services {
   const listeners = new ListenerManager({
     transport,
     now: () => performance.now(),
@@ -124,33 +109,33 @@ function createServices({
 
 /** Serves on the sockets of the predecessor. Returns when the predecessor has released everything else. */
 async function takeOver({ listeners, discovery }: Services, handover: Handover): Promise<void> {
-  await listeners.setSuspectNodes(handover.suspects);
+  await listeners.setSuspectNodes(handover.suspectNodeIds);
   await listeners.apply(handover.table);
   await discovery.inherit(handover);
-  listeners.resumeWithFlows(await handover.prepared());
-  await handover.serving();
+  listeners.resumeWithFlows(await handover.reportPrepared());
+  await handover.reportServing();
+}
+
+interface KernelOptions {
+  readonly mode: IngressMode;
+  readonly log: Logger;
+  readonly handover: Handover | undefined;
 }
 
 /** Starts to balance in the kernel, if the mode allows it and no other ingress process of this host does. */
 async function useKernel(
   { listeners, discovery }: Services,
-  {
-    mode,
-    log,
-    handover,
-  }: { readonly mode: IngressMode; readonly log: Logger; readonly handover: Handover | undefined },
+  { mode, log, handover }: KernelOptions,
 ): Promise<OpenedPath> {
   // Set before the kernel's table is loaded: connections that it balances use these timeouts.
   if (mode !== "userspace") await raiseConntrackTimeouts(log);
   const path = await openKernelPath({ mode, log, removeVips });
-  discovery.useKernel(
-    path.ownsTable
-      ? {
-          vips: new VipBalancer(log, runProgram, handover?.activeVips),
-          firewall: new DnsFirewallRules(),
-        }
-      : undefined,
-  );
+  if (path.ownsTable) {
+    const vips = new VipBalancer(log, runProgram, handover?.activeVips);
+    discovery.useKernel({ vips, firewall: new DnsFirewallRules() });
+  } else {
+    discovery.useKernel(undefined);
+  }
   await listeners.useKernel(path.balancer);
   if (handover !== undefined) {
     // Ports whose sockets could not be sent are free now.
@@ -160,68 +145,71 @@ async function useKernel(
   return path;
 }
 
-function createControl({
-  listeners,
-  discovery,
-  options,
-  log,
-  path,
-  lock,
-}: Services & {
-  readonly options: Options;
-  readonly log: Logger;
-  readonly path: OpenedPath;
-  readonly lock: Server;
-}): { readonly control: ControlServer; readonly shutdown: GracefulShutdown } {
-  const { dataDir, mode, release } = options;
+/** Serves the agent's requests. Resolves when the control socket is open. */
+async function serveControl(ingress: IngressProcess): Promise<void> {
+  const { listeners, discovery, options, log, path, lock } = ingress;
+  const socketPath = join(options.dataDir, SOCKET_NAME);
   const shutdown = new GracefulShutdown({
     ...{ log, listeners, discovery, path },
-    release: () => {
+    releaseControl: () => {
       lock.close();
       control.closeConnections();
     },
   });
-  let isHandingOver = false;
-  const handOverTo = async (program: IngressProgram): Promise<void> => {
-    if (shutdown.hasBegun) throw new Error("ingress process is shutting down");
-    // An agent that did not wait for the reply may ask again. Two successors would compete for clients.
-    if (isHandingOver) throw new Error("handover already in progress");
-    const successor = spawnIngressProcess(dataDir, program, "successor");
-    isHandingOver = true;
-    try {
-      await handOver(successor, handoverSource({ listeners, discovery }));
-    } catch (error) {
-      successor.kill("SIGKILL");
-      throw error;
-    } finally {
-      isHandingOver = false;
-    }
-    control.server.close();
-    await shutdown.begin(`process ${successor.pid} took over`, "handover");
-    releaseTo(successor);
-    successor.unref();
-  };
   const control: ControlServer = createControlServer({
-    ...{ listeners, discovery, mode, release },
+    ...{ listeners, discovery, mode: options.mode, release: options.release },
     path: () => path.current(),
     onShutDown: () => {
       control.server.close();
       // Another process starts soon. The kernel keeps balancing until that process has its own listeners.
       return shutdown.begin("requested by agent", "restart");
     },
-    onHandOver: handOverTo,
-    onStop: async () => {
-      log.info("stop requested");
-      rmSync(join(dataDir, SOCKET_NAME), { force: true });
-      await discovery.close({ isLast: true });
-      await path.close({ isLast: true });
-      setTimeout(() => process.exit(0), STOP_DELAY_MS);
-    },
+    onHandOver: createHandOver(ingress, shutdown, () => control.server.close()),
+    onStop: () => stop(ingress, socketPath),
   });
-  return { control, shutdown };
+  // This process holds the lock, so an existing file belongs to a process that died.
+  rmSync(socketPath, { force: true });
+  process.umask(0o077);
+  control.server.on("error", (error) => {
+    log.error({ err: error, socketPath }, "cannot listen on control socket");
+    process.exit(1);
+  });
+  await new Promise<void>((resolve) => {
+    control.server.listen(socketPath, resolve);
+  });
+  // Closing the server here would delete the file at its path, which may belong to a successor.
+  watchSocketFile(socketPath, () => void shutdown.begin("control socket is gone", "none"));
 }
 
-function handoverSource({ listeners, discovery }: Services): HandoverSource {
+/** Returns the handler of handover requests, which starts a successor and leaves everything to it. */
+function createHandOver(
+  { options, ...services }: IngressProcess,
+  shutdown: GracefulShutdown,
+  stopListening: () => void,
+): (program: IngressProgram) => Promise<void> {
+  let isHandingOver = false;
+  return async (program) => {
+    if (shutdown.hasBegun) throw new Error("ingress process is shutting down");
+    // An agent that did not wait for the reply may ask again. Two successors would compete for clients.
+    if (isHandingOver) throw new Error("handover already in progress");
+    const successor = spawnIngressProcess(options.dataDir, program, "successor");
+    isHandingOver = true;
+    try {
+      await handOver(successor, createHandoverSource(services));
+    } catch (error) {
+      successor.kill("SIGKILL");
+      throw error;
+    } finally {
+      isHandingOver = false;
+    }
+    stopListening();
+    await shutdown.begin(`process ${successor.pid} took over`, "handover");
+    releaseTo(successor);
+    successor.unref();
+  };
+}
+
+function createHandoverSource({ listeners, discovery }: Services): HandoverSource {
   return {
     state: () => {
       const [ports, dns] = [listeners.handoverState, discovery.handoverState];
@@ -231,6 +219,15 @@ function handoverSource({ listeners, discovery }: Services): HandoverSource {
     pause: () => listeners.pause(),
     resume: () => listeners.resume(),
   };
+}
+
+/** Removes everything from the kernel and exits. Open connections end. */
+async function stop({ discovery, path, log }: IngressProcess, socketPath: string): Promise<void> {
+  log.info("stop requested");
+  rmSync(socketPath, { force: true });
+  await discovery.close({ isLast: true });
+  await path.close({ isLast: true });
+  setTimeout(() => process.exit(0), STOP_DELAY_MS);
 }
 
 /** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */

@@ -20,7 +20,7 @@ export interface GracefulShutdownOptions {
   readonly discovery: ServiceDiscovery;
   readonly path: OpenedPath;
   /** Releases the lock and the control socket. */
-  readonly release: () => void;
+  readonly releaseControl: () => void;
 }
 
 /** Stops accepting connections, waits until open ones have ended, and exits. */
@@ -43,7 +43,7 @@ export class GracefulShutdown {
   }
 
   async #release(reason: string, successor: SuccessorKind): Promise<void> {
-    const { log, listeners, discovery, path, release } = this.#options;
+    const { log, listeners, discovery, path, releaseControl: release } = this.#options;
     log.info(
       { reason, successor, connections: listeners.active },
       "shutting down; waiting for open connections",

@@ -69,7 +69,7 @@ export class Balancer {
     for (const [key, upstream] of removed) {
       upstream.state = "removed";
       this.#upstreams.delete(key);
-      addTo(this.#removedCounts, upstream);
+      addCounts(this.#removedCounts, upstream);
     }
     this.#rotation.replace(serving);
     return [...removed.values()];
@@ -126,14 +126,14 @@ export class Balancer {
     const endpoints = [...this.#upstreams.values()].map(
       (upstream): EndpointStats => ({
         ...upstream.endpoint,
-        state: stateOf(upstream, nowMs),
+        state: reportedState(upstream, nowMs),
         total: upstream.total,
         active: upstream.connections.size,
         failed: upstream.failed,
       }),
     );
     const nodes = new Map(this.#removedCounts);
-    for (const upstream of this.#upstreams.values()) addTo(nodes, upstream);
+    for (const upstream of this.#upstreams.values()) addCounts(nodes, upstream);
     return { endpoints, nodes: [...nodes.values()], ejections: this.#ejections };
   }
 
@@ -170,12 +170,12 @@ export class Balancer {
   }
 }
 
-function stateOf({ state, health }: Upstream, nowMs: number): EndpointStats["state"] {
+function reportedState({ state, health }: Upstream, nowMs: number): EndpointStats["state"] {
   if (state !== "serving") return "draining";
   return isEjected(health, nowMs) ? "ejected" : "serving";
 }
 
-function addTo(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upstream): void {
+function addCounts(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upstream): void {
   const node = endpoint.node ?? "";
   const known = nodes.get(node);
   nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });

@@ -50,7 +50,7 @@ export function createControlServer(options: ControlServerOptions): ControlServe
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    serve(socket, options);
+    serveConnection(socket, options);
   });
   server.maxConnections = MAX_CLIENTS;
   const closeConnections = (): void => {
@@ -61,11 +61,11 @@ export function createControlServer(options: ControlServerOptions): ControlServe
   return { server, closeConnections };
 }
 
-function serve(socket: Socket, options: ControlServerOptions): void {
+function serveConnection(socket: Socket, options: ControlServerOptions): void {
   const reply = (id: number, message: Reply): void =>
     writeFrame(socket, id, IngressReply.encode({ reply: message }).finish());
   socket.on("error", () => socket.destroy());
-  readFrames(socket, (id, body) => void answer(body, options).then((message) => reply(id, message)));
+  readFrames(socket, (id, body) => void answerRequest(body, options).then((message) => reply(id, message)));
   const { listeners, mode, release } = options;
   reply(0, {
     $case: "hello",
@@ -74,15 +74,15 @@ function serve(socket: Socket, options: ControlServerOptions): void {
 }
 
 /** Never rejects: a request that is malformed or fails is answered with an error. */
-async function answer(body: Buffer, options: ControlServerOptions): Promise<Reply> {
+async function answerRequest(body: Buffer, options: ControlServerOptions): Promise<Reply> {
   try {
-    return await handle(IngressRequest.decode(body), options);
+    return await handleRequest(IngressRequest.decode(body), options);
   } catch (error) {
     return { $case: "error", value: { message: error instanceof Error ? error.message : String(error) } };
   }
 }
 
-async function handle({ request }: IngressRequest, options: ControlServerOptions): Promise<Reply> {
+async function handleRequest({ request }: IngressRequest, options: ControlServerOptions): Promise<Reply> {
   if (request === undefined) throw new Error("malformed or unknown request");
   const { listeners: manager, discovery } = options;
   switch (request.$case) {
@@ -109,10 +109,10 @@ async function handle({ request }: IngressRequest, options: ControlServerOptions
       return DONE;
     case "getStats": {
       const [stats, vips] = await Promise.all([manager.stats(), discovery.vipStats()]);
-      return { $case: "stats", value: { ...stats, vips: [...vips], status: statusOf(options) } };
+      return { $case: "stats", value: { ...stats, vips: [...vips], status: readStatus(options) } };
     }
     case "getStatus":
-      return { $case: "status", value: statusOf(options) };
+      return { $case: "status", value: readStatus(options) };
     case "shutDown":
       await options.onShutDown();
       return DONE;
@@ -127,7 +127,7 @@ async function handle({ request }: IngressRequest, options: ControlServerOptions
   }
 }
 
-function statusOf({ listeners, discovery, path }: ControlServerOptions): IngressStatusMessage {
+function readStatus({ listeners, discovery, path }: ControlServerOptions): IngressStatusMessage {
   // The agent reports a missing bridge as a problem of the network itself.
   const problems = discovery.problems.filter(({ code }) => code !== "EADDRNOTAVAIL");
   return {

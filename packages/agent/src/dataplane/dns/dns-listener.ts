@@ -26,7 +26,7 @@ export interface DnsRequest {
   readonly bytes: Buffer;
   /** Source address of the query. */
   readonly from: string;
-  readonly viaTcp: boolean;
+  readonly isOverTcp: boolean;
 }
 
 export interface DnsListenerOptions {
@@ -98,7 +98,7 @@ export class DnsListener {
   async #bind(): Promise<void> {
     const { address, port, inherited } = this.#options;
     this.#udp.on("message", (bytes, { address: from, port: fromPort }) => {
-      this.#answer({ bytes, from, viaTcp: false }, (reply) => this.#send(reply, from, fromPort));
+      this.#answer({ bytes, from, isOverTcp: false }, (reply) => this.#send(reply, from, fromPort));
     });
     await new Promise<void>((resolve, reject) => {
       this.#udp.once("error", reject);
@@ -136,7 +136,7 @@ export class DnsListener {
     socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     const from = socket.remoteAddress ?? "";
     readMessages(socket, (bytes) => {
-      this.#answer({ bytes, from, viaTcp: true }, (reply) => {
+      this.#answer({ bytes, from, isOverTcp: true }, (reply) => {
         if (!socket.destroyed) writeMessage(socket, reply);
       });
     });

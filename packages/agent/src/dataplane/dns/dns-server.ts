@@ -140,7 +140,7 @@ export class DnsServer {
     }
   }
 
-  async #answer({ bytes, from, viaTcp }: DnsRequest, gateway: string): Promise<Buffer | undefined> {
+  async #answer({ bytes, from, isOverTcp }: DnsRequest, gateway: string): Promise<Buffer | undefined> {
     const parsed = parseRequest(bytes);
     if (parsed.kind === "ignore") return undefined;
     if (parsed.kind === "reject") return parsed.reply;
@@ -155,9 +155,9 @@ export class DnsServer {
     }
     if (answer.kind === "forward") {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
-      return (await forwarder.forward(bytes, servers, viaTcp)) ?? failureTo(request);
+      return (await forwarder.forward(bytes, servers, isOverTcp)) ?? failureTo(request);
     }
-    return replyTo(request, answer, { viaTcp });
+    return replyTo(request, answer, { isOverTcp });
   }
 
   /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */

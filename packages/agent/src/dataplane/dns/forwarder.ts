@@ -33,14 +33,14 @@ export class Forwarder {
    * Queries the servers one after the other and returns the first answer. Returns undefined when none answered in time,
    * all are down, or too many queries are pending. Never rejects.
    */
-  async forward(query: Buffer, servers: readonly string[], viaTcp: boolean): Promise<Buffer | undefined> {
+  async forward(query: Buffer, servers: readonly string[], isOverTcp: boolean): Promise<Buffer | undefined> {
     if (this.#pending >= MAX_PENDING) return undefined;
     this.#pending += 1;
     try {
       const up = servers.filter((server) => !this.#health.isDown(server));
       // A datagram may be lost: a single server is queried twice.
       for (const server of [...up, ...up].slice(0, MAX_ATTEMPTS)) {
-        const answer = await this.#queryServer(query, server, viaTcp);
+        const answer = await this.#queryServer(query, server, isOverTcp);
         if (answer !== undefined) return withId(answer, query.readUInt16BE(0));
       }
       return undefined;
@@ -49,10 +49,10 @@ export class Forwarder {
     }
   }
 
-  async #queryServer(query: Buffer, server: string, viaTcp: boolean): Promise<Buffer | undefined> {
+  async #queryServer(query: Buffer, server: string, isOverTcp: boolean): Promise<Buffer | undefined> {
     const { random, port } = this.#options;
     const id = Math.floor(random() * MAX_ID);
-    const send = viaTcp ? sendOverTcp : sendOverUdp;
+    const send = isOverTcp ? sendOverTcp : sendOverUdp;
     // A truncated answer is passed on. The client then retries over TCP.
     const reply = await send(withId(query, id), { id, server, port });
     if (reply === "timeout") this.#health.recordTimeout(server);
@@ -64,7 +64,7 @@ export class Forwarder {
 type Reply = Buffer | "refused" | "timeout";
 
 /** A refusal comes at once from a host that is up. Other errors, such as EHOSTUNREACH, count as no answer. */
-function replyOfError(error: Error): Reply {
+function replyForError(error: Error): Reply {
   return "code" in error && error.code === "ECONNREFUSED" ? "refused" : "timeout";
 }
 
@@ -85,14 +85,14 @@ function sendOverUdp(query: Buffer, { id, server, port }: Upstream): Promise<Rep
       resolve(reply);
     };
     const timer = setTimeout(() => finish("timeout"), ATTEMPT_TIMEOUT_MS);
-    socket.once("error", (error) => finish(replyOfError(error)));
+    socket.once("error", (error) => finish(replyForError(error)));
     socket.on("message", (bytes) => {
       if (isResponseTo(bytes, id)) finish(bytes);
     });
     // A connected socket receives from this server only, and reports when its port is closed.
     socket.connect(port, server, (error?: Error) => {
       // Node passes the error to the callback only.
-      if (error) finish(replyOfError(error));
+      if (error) finish(replyForError(error));
       else socket.send(query);
     });
   });
@@ -107,7 +107,7 @@ function sendOverTcp(query: Buffer, { id, server, port }: Upstream): Promise<Rep
       resolve(reply);
     };
     const timer = setTimeout(() => finish("timeout"), ATTEMPT_TIMEOUT_MS);
-    socket.once("error", (error) => finish(replyOfError(error)));
+    socket.once("error", (error) => finish(replyForError(error)));
     socket.once("close", () => finish("refused"));
     readMessages(socket, (bytes) => {
       if (isResponseTo(bytes, id) && !isTruncatedReply(bytes)) finish(bytes);

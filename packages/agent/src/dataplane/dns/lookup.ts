@@ -54,7 +54,7 @@ export interface LookupOptions {
 export function lookup(index: DnsIndex, query: Query, options: LookupOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");
   const client = index.client(query.from);
-  const networks = networksOf(index, client?.networkIds, query.gateway);
+  const networks = findNetworks(index, client?.networkIds, query.gateway);
   const isIsolated = networks.length > 0 && networks.every(({ isInternal }) => isInternal);
   const external: Answer = isIsolated ? { kind: "unknown" } : { kind: "forward", servers: client?.dns ?? [] };
   if (name.endsWith(REVERSE_SUFFIX)) {
@@ -63,7 +63,7 @@ export function lookup(index: DnsIndex, query: Query, options: LookupOptions): A
   const target = findTarget(index, name, networks);
   if (target === undefined) return name.includes(".") ? external : { kind: "unknown" };
   return query.type === "A" || query.type === "ANY"
-    ? addressesOf(target, query.from, options)
+    ? resolveTarget(target, query.from, options)
     : { kind: "empty" };
 }
 
@@ -71,7 +71,7 @@ export function lookup(index: DnsIndex, query: Query, options: LookupOptions): A
  * Returns the client's networks. A container that berth did not create counts as in the network whose gateway it
  * queries.
  */
-function networksOf(
+function findNetworks(
   index: DnsIndex,
   networkIds: readonly string[] | undefined,
   gateway: string,
@@ -131,7 +131,7 @@ function networkSuffixes({ name, stack }: DnsNetwork): readonly string[] {
   return stack !== "" && full.startsWith(prefix) ? [full, full.slice(prefix.length)] : [full];
 }
 
-function addressesOf(
+function resolveTarget(
   { services, scope }: Target,
   from: string,
   { random, isVipActive }: LookupOptions,

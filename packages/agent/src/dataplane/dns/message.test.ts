@@ -15,7 +15,7 @@ it("replyTo() fills a truncated reply with records of different lengths, and nev
     const reply = replyTo(
       { ...request, question: { type: "A", name } },
       { kind: "addresses", ttlS: 1, addresses },
-      { viaTcp: false },
+      { isOverTcp: false },
     );
     const { flag_tc: isCut, answers = [] } = decode(reply);
     expect(isCut).toBe(true);
@@ -24,7 +24,7 @@ it("replyTo() fills a truncated reply with records of different lengths, and nev
     const recordBytes = replyTo(
       { ...request, maxUdpBytes: 10_000, question: { type: "A", name } },
       { kind: "addresses", ttlS: 1, addresses: addresses.slice(0, answers.length + 1) },
-      { viaTcp: true },
+      { isOverTcp: true },
     ).length;
     expect(recordBytes).toBeGreaterThan(512);
   }

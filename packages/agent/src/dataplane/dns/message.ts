@@ -86,12 +86,12 @@ export function parseRequest(bytes: Buffer): ParsedRequest {
 export function replyTo(
   request: Request,
   answer: LocalAnswer,
-  { viaTcp }: { readonly viaTcp: boolean },
+  { isOverTcp }: { readonly isOverTcp: boolean },
 ): Buffer {
   const rcode = answer.kind === "unknown" ? RCODE.nameError : RCODE.noError;
   const records = recordsOf(request.question.name, answer);
   const complete = encodeReply(request, { records, rcode, isTruncated: false });
-  if (viaTcp || complete.length <= request.maxUdpBytes) return complete;
+  if (isOverTcp || complete.length <= request.maxUdpBytes) return complete;
   return encodeTruncated(request, records, rcode);
 }
 

@@ -9,12 +9,12 @@ describe("CounterAccumulator", () => {
     const accumulator = new CounterAccumulator();
     accumulator.update(new Map([["a1", 5]]), owner);
     accumulator.update(new Map([["a1", 7]]), owner);
-    expect(accumulator.sumOf("a")).toBe(7);
+    expect(accumulator.getSum("a")).toBe(7);
     accumulator.update(new Map([["a1", 2]]), owner);
-    expect(accumulator.sumOf("a")).toBe(9);
+    expect(accumulator.getSum("a")).toBe(9);
     accumulator.update(new Map(), owner);
     accumulator.update(new Map([["a1", 1]]), owner);
-    expect([accumulator.sumOf("a"), accumulator.sumOf("b")]).toEqual([10, 0]);
+    expect([accumulator.getSum("a"), accumulator.getSum("b")]).toEqual([10, 0]);
   });
 
   it("keeps adding a counter to its last owner, and ignores counters that never had an owner", () => {
@@ -27,9 +27,9 @@ describe("CounterAccumulator", () => {
       ]),
       () => undefined,
     );
-    expect([accumulator.sumOf("a"), accumulator.sumOf("b")]).toEqual([3, 0]);
+    expect([accumulator.getSum("a"), accumulator.getSum("b")]).toEqual([3, 0]);
     accumulator.keepOnly((kept) => kept !== "a");
-    expect(accumulator.sumOf("a")).toBe(0);
+    expect(accumulator.getSum("a")).toBe(0);
   });
 
   it("never decreases a sum", () => {
@@ -40,8 +40,8 @@ describe("CounterAccumulator", () => {
         let before = 0;
         for (const counters of updates) {
           accumulator.update(new Map(Object.entries(counters)), owner);
-          expect(accumulator.sumOf("a")).toBeGreaterThanOrEqual(before);
-          before = accumulator.sumOf("a");
+          expect(accumulator.getSum("a")).toBeGreaterThanOrEqual(before);
+          before = accumulator.getSum("a");
         }
       }),
     );

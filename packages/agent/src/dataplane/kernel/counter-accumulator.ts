@@ -23,13 +23,13 @@ export class CounterAccumulator {
       const owner = ownerOf(counter) ?? before?.owner;
       if (owner === undefined) continue;
       const wasReset = before === undefined || value < before.value;
-      this.#sums.set(owner, this.sumOf(owner) + (wasReset ? value : value - before.value));
+      this.#sums.set(owner, this.getSum(owner) + (wasReset ? value : value - before.value));
       readings.set(counter, { value, owner });
     }
     this.#last = readings;
   }
 
-  sumOf(owner: string): number {
+  getSum(owner: string): number {
     return this.#sums.get(owner) ?? 0;
   }
 

@@ -6,7 +6,7 @@ import {
   listenerKey,
 } from "../table/ingress-table.js";
 import { CounterAccumulator } from "./counter-accumulator.js";
-import { endpointElement, frontendElement, frontendOf, kernelEndpoint } from "./kernel-service.js";
+import { endpointElement, frontendElement, toFrontend, toKernelEndpoint } from "./kernel-service.js";
 import type { KernelStatistics } from "./kernel-statistics.js";
 import type { UnansweredClient } from "./syn-retransmit.js";
 
@@ -47,7 +47,7 @@ export class KernelCounters {
     for (const listener of listeners) {
       const key = listenerKey(listener);
       keys.add(key);
-      const frontend = frontendOf(listener);
+      const frontend = toFrontend(listener);
       if (frontend !== undefined) listenerOfFrontend.set(frontendElement(frontend), key);
       for (const [element, { node = "" }] of elementsOf(listener)) {
         if (!owners.has(element)) owners.set(element, { listener: key, node });
@@ -74,7 +74,7 @@ export class KernelCounters {
     for (const { address, port } of clients) {
       const listener =
         tcp.find((each) => each.port === port && each.address === address) ??
-        tcp.find((each) => each.port === port && frontendOf(each)?.kind === "port");
+        tcp.find((each) => each.port === port && toFrontend(each)?.kind === "port");
       if (listener === undefined) continue;
       const key = listenerKey(listener);
       this.#retransmitted.set(key, (this.#retransmitted.get(key) ?? 0) + 1);
@@ -104,8 +104,8 @@ export class KernelCounters {
         endpoints,
         nodes: listener.nodes.map(({ node, total, failed }) => ({
           node,
-          total: total + this.#sentByNode.sumOf(nodeKey(key, node)),
-          failed: failed + this.#refusedByNode.sumOf(nodeKey(key, node)),
+          total: total + this.#sentByNode.getSum(nodeKey(key, node)),
+          failed: failed + this.#refusedByNode.getSum(nodeKey(key, node)),
         })),
       };
     });
@@ -122,7 +122,7 @@ export class KernelCounters {
   }
 
   #retried(key: string): number {
-    return this.#refusedByListener.sumOf(key) + (this.#retransmitted.get(key) ?? 0);
+    return this.#refusedByListener.getSum(key) + (this.#retransmitted.get(key) ?? 0);
   }
 
   /**
@@ -130,7 +130,7 @@ export class KernelCounters {
    * connection itself, so the result is kept from decreasing.
    */
   #connections(key: string): number {
-    const counted = this.#connectionsByListener.sumOf(key) - this.#retried(key);
+    const counted = this.#connectionsByListener.getSum(key) - this.#retried(key);
     const connections = Math.max(this.#reported.get(key) ?? 0, counted);
     this.#reported.set(key, connections);
     return connections;
@@ -162,7 +162,7 @@ function* elementsOf({
   draining,
 }: IngressListener): Generator<readonly [string, IngressEndpoint]> {
   for (const endpoint of [...endpoints, ...draining]) {
-    const reached = kernelEndpoint(endpoint);
+    const reached = toKernelEndpoint(endpoint);
     if (reached !== undefined) yield [endpointElement(protocol, reached), endpoint];
   }
 }

@@ -5,7 +5,7 @@ import { DELETE_TABLE, TABLE } from "./base-ruleset.js";
 import { ConntrackCleaner, type ConntrackDeletion } from "./conntrack-cleaner.js";
 import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
-import { desiredService, frontendKey, type KernelService } from "./kernel-service.js";
+import { frontendKey, type KernelService, toKernelService } from "./kernel-service.js";
 import { type KernelStatistics, readStatistics } from "./kernel-statistics.js";
 import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
@@ -149,7 +149,7 @@ export class KernelPath implements KernelBalancer {
   #updateService(key: string, listener: IngressListener): void {
     const previous = this.#listeners.get(key)?.service;
     if (previous !== undefined) this.#desired.delete(frontendKey(previous.frontend));
-    const service = desiredService(listener, this.#suspects);
+    const service = toKernelService(listener, this.#suspects);
     this.#listeners.set(key, { listener, service });
     if (service !== undefined) this.#desired.set(frontendKey(service.frontend), service);
   }
@@ -174,6 +174,7 @@ export class KernelPath implements KernelBalancer {
 
   /** Collects stale connections before a change. The returned function deletes them after it, when none can follow. */
   #collectStaleConnections(): () => void {
+    this.#cleaner.cancelUnneeded();
     const deletions = [
       ...this.#staleDeletions.splice(0),
       ...this.#vanished

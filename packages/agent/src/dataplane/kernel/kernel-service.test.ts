@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { IngressListener, TrafficRules } from "../table/ingress-table.js";
-import { desiredService } from "./kernel-service.js";
+import { toKernelService } from "./kernel-service.js";
 import { listenerWith, remoteEndpoint } from "./testing.js";
 
 const NO_SUSPECTS: ReadonlySet<string> = new Set();
@@ -8,7 +8,7 @@ const ROUND_ROBIN = { proxyProtocol: false, affinity: "none", balance: "round-ro
 
 describe("desiredService()", () => {
   it("reaches remote endpoints by Docker's port and local ones by their container address", () => {
-    expect(desiredService(listenerWith(), NO_SUSPECTS)).toEqual({
+    expect(toKernelService(listenerWith(), NO_SUSPECTS)).toEqual({
       frontend: { kind: "port", protocol: "tcp", port: 80 },
       balance: "round-robin",
       endpoints: [
@@ -37,7 +37,7 @@ describe("desiredService()", () => {
     ["an endpoint on the loopback", { endpoints: [{ ...remoteEndpoint, address: "127.0.0.1" }] }],
     ["an endpoint with an IPv6 address", { endpoints: [{ ...remoteEndpoint, address: "fd00::1" }] }],
   ])("leaves a listener with %s to the user-space proxy", (_, more) => {
-    expect(desiredService(listenerWith(more), NO_SUSPECTS)).toBeUndefined();
+    expect(toKernelService(listenerWith(more), NO_SUSPECTS)).toBeUndefined();
   });
 
   it.each([
@@ -45,17 +45,17 @@ describe("desiredService()", () => {
     ["affinity", { ...ROUND_ROBIN, affinity: "cookie" }],
   ])("leaves a listener with an unknown %s to the user-space proxy", (_, traffic) => {
     const listener = listenerWith({ traffic: traffic as unknown as TrafficRules });
-    expect(desiredService(listener, NO_SUSPECTS)).toBeUndefined();
+    expect(toKernelService(listener, NO_SUSPECTS)).toBeUndefined();
   });
 
   it("hashes the client's address for source affinity", () => {
     const listener = listenerWith({ traffic: { ...ROUND_ROBIN, affinity: "source" } });
-    expect(desiredService(listener, NO_SUSPECTS)?.balance).toBe("source-hash");
+    expect(toKernelService(listener, NO_SUSPECTS)?.balance).toBe("source-hash");
   });
 
   it("leaves out endpoints on suspect nodes unless all nodes are suspect", () => {
     const ids = (suspects: readonly string[]): unknown =>
-      desiredService(listenerWith(), new Set(suspects))?.endpoints.map(({ id }) => id);
+      toKernelService(listenerWith(), new Set(suspects))?.endpoints.map(({ id }) => id);
     expect(ids(["n1"])).toEqual(["t2"]);
     expect(ids(["n1", "n2"])).toEqual(["t1", "t2"]);
   });

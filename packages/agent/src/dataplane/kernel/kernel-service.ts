@@ -48,16 +48,16 @@ export type DesiredServices = ReadonlyMap<string, KernelService>;
  *
  * Endpoints on suspect nodes are left out while others remain. A suspicion may be wrong, so it never empties a service.
  */
-export function desiredService(
+export function toKernelService(
   listener: IngressListener,
   suspectNodes: ReadonlySet<string>,
 ): KernelService | undefined {
-  const frontend = frontendOf(listener);
-  const balance = kernelBalancing(listener.traffic);
+  const frontend = toFrontend(listener);
+  const balance = toKernelBalancing(listener.traffic);
   if (frontend === undefined || balance === undefined || listener.endpoints.length === 0) return undefined;
   const endpoints: KernelEndpoint[] = [];
   for (const listed of listener.endpoints) {
-    const endpoint = kernelEndpoint(listed);
+    const endpoint = toKernelEndpoint(listed);
     if (endpoint === undefined) return undefined;
     endpoints.push(endpoint);
   }
@@ -66,7 +66,7 @@ export function desiredService(
 }
 
 /** Returns the kernel's equivalent of the traffic rules, or undefined when there is none. */
-function kernelBalancing(traffic: TrafficRules | undefined): KernelBalancing | undefined {
+function toKernelBalancing(traffic: TrafficRules | undefined): KernelBalancing | undefined {
   if (traffic === undefined) return "round-robin";
   if (traffic.proxyProtocol) return undefined;
   switch (traffic.balance) {
@@ -94,13 +94,13 @@ function unsupported(_policy: never): undefined {
 }
 
 /** Returns the frontend of a listener, or undefined when the kernel cannot serve its address. */
-export function frontendOf({ protocol, address, port }: IngressListener): Frontend | undefined {
+export function toFrontend({ protocol, address, port }: IngressListener): Frontend | undefined {
   if (address === "" || address === "0.0.0.0") return { kind: "port", protocol, port };
   return isRoutable(address) ? { kind: "bound", protocol, address, port } : undefined;
 }
 
 /** Returns the endpoint as the kernel reaches it, or undefined when the kernel has no route to it. */
-export function kernelEndpoint({
+export function toKernelEndpoint({
   id,
   node = "",
   address,

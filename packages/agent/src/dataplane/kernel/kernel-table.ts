@@ -15,14 +15,14 @@ import {
   type KernelService,
 } from "./kernel-service.js";
 import { NumberedTable, type ServiceSchema, type SetElement } from "./numbered-table.js";
-import { chainRules, membersOf } from "./service-chain.js";
+import { chainRules, orderMembers } from "./service-chain.js";
 
 const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
   table: `ip ${TABLE}`,
   emptyTable: `${DELETE_TABLE}${BASE_RULESET}`,
-  chainOf: (key) => key,
-  mapOf: (key, { frontend }) => memberMap(frontend.protocol, key),
-  membersOf,
+  chainName: (key) => key,
+  memberMap: (key, { frontend }) => memberMap(frontend.protocol, key),
+  orderMembers,
   memberFilter: ({ endpoints }) => {
     const byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
     return (member) => isSameEndpoint(member, byId.get(member.id));
@@ -33,8 +33,9 @@ const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
     map: FRONTEND_MAPS[frontend.kind],
     element: frontendElement(frontend),
   }),
-  rulesOf: ({ frontend, balance }, range) => chainRules({ ...range, protocol: frontend.protocol, balance }),
-  elementsOf,
+  chainRules: ({ frontend, balance }, range) =>
+    chainRules({ ...range, protocol: frontend.protocol, balance }),
+  sharedElements,
 };
 
 /** The kernel's table of published ports. */
@@ -44,7 +45,7 @@ export class KernelTable extends NumberedTable<KernelService, KernelEndpoint> {
   }
 }
 
-function* elementsOf({ frontend, endpoints }: KernelService): Generator<SetElement> {
+function* sharedElements({ frontend, endpoints }: KernelService): Generator<SetElement> {
   const { protocol, port } = frontend;
   const inSet = (set: ElementSet, element: string): SetElement => ({ set, element });
   for (const endpoint of endpoints) {

@@ -15,11 +15,11 @@ export interface ServiceSchema<Service, Member> {
   readonly table: string;
   /** A script that replaces the table with one without services. */
   readonly emptyTable: string;
-  chainOf(key: string): string;
+  chainName(key: string): string;
   /** The map that holds a service's members; always the same one for a service. */
-  mapOf(key: string, service: Service): string;
+  memberMap(key: string, service: Service): string;
   /** Members in the order in which they are picked. @param previous the members before the change */
-  membersOf(service: Service, previous: readonly Member[]): readonly Member[];
+  orderMembers(service: Service, previous: readonly Member[]): readonly Member[];
   /** Returns a predicate: whether a loaded member may still be picked. */
   memberFilter(service: Service): (member: Member) => boolean;
   isSame(left: Service, right: Service): boolean;
@@ -27,9 +27,9 @@ export interface ServiceSchema<Service, Member> {
   memberElement(member: Member): string;
   /** The verdict map that dispatches packets to the service's chain, and the element to match. */
   dispatchEntry(service: Service): { readonly map: string; readonly element: string };
-  rulesOf(service: Service, range: MemberRange): readonly string[];
+  chainRules(service: Service, range: MemberRange): readonly string[];
   /** Elements that the service needs in sets that services share. */
-  elementsOf(service: Service): Iterable<SetElement>;
+  sharedElements(service: Service): Iterable<SetElement>;
 }
 
 /** An element of a set that services share. */
@@ -129,15 +129,15 @@ export class NumberedTable<Service, Member> {
   #write(key: string, service: Service, script: NftScript): void {
     const schema = this.#schema;
     const before = this.#services.get(key);
-    const members = schema.membersOf(service, before?.members ?? []);
-    const map = schema.mapOf(key, service);
+    const members = schema.orderMembers(service, before?.members ?? []);
+    const map = schema.memberMap(key, service);
     const range = { map, base: this.#nextNumber, size: members.length };
     this.#nextNumber += members.length;
     this.#services.set(key, { ...range, service, members, deletedNumbers: new Set() });
     for (const [index, member] of members.entries()) {
       script.addElement(map, `${memberKey(range.base + index)} : ${schema.memberElement(member)}`);
     }
-    const chain = schema.chainOf(key);
+    const chain = schema.chainName(key);
     if (before === undefined) {
       script.addChain(chain);
       this.#unlinkedChains.delete(chain);
@@ -148,7 +148,7 @@ export class NumberedTable<Service, Member> {
       deleteMembers(before, script);
       this.#countElements(before.service, -1);
     }
-    for (const rule of schema.rulesOf(service, range)) script.addRule(chain, rule);
+    for (const rule of schema.chainRules(service, range)) script.addRule(chain, rule);
     this.#countElements(service, 1);
   }
 
@@ -156,7 +156,7 @@ export class NumberedTable<Service, Member> {
     const loaded = this.#services.get(key);
     if (loaded === undefined) return;
     const entry = this.#schema.dispatchEntry(loaded.service);
-    const chain = this.#schema.chainOf(key);
+    const chain = this.#schema.chainName(key);
     script.deleteElement(entry.map, entry.element);
     script.flushChain(chain);
     deleteMembers(loaded, script);
@@ -188,7 +188,7 @@ export class NumberedTable<Service, Member> {
   }
 
   #countElements(service: Service, by: 1 | -1): void {
-    for (const { set, element, table = this.#schema.table } of this.#schema.elementsOf(service)) {
+    for (const { set, element, table = this.#schema.table } of this.#schema.sharedElements(service)) {
       const path = `${table} ${set}`;
       const shared = this.#sharedSets.get(path) ?? { table, set, elements: new ReferenceCountedSet() };
       this.#sharedSets.set(path, shared);

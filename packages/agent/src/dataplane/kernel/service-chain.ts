@@ -44,7 +44,7 @@ export interface MemberRange {
 }
 
 /** Returns the members of a service: one per endpoint in round-robin order, or one per bucket of client addresses. */
-export function membersOf<Endpoint extends { readonly id: string }>(
+export function orderMembers<Endpoint extends { readonly id: string }>(
   { balance, endpoints }: { readonly balance: KernelBalancing; readonly endpoints: readonly Endpoint[] },
   previous: readonly Endpoint[],
 ): readonly Endpoint[] {

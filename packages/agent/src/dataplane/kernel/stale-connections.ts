@@ -1,5 +1,5 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
-import { endpointElement, kernelEndpoint, type Protocol } from "./kernel-service.js";
+import { endpointElement, type Protocol, toKernelEndpoint } from "./kernel-service.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
 /** The endpoint side of balanced connections, as conntrack records it. */
@@ -44,7 +44,7 @@ export class VanishedTargets {
       const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, targets: [] };
       this.#tasks.set(endpoint.id, task);
       task.listeners += 1;
-      const reached = kernelEndpoint(endpoint);
+      const reached = toKernelEndpoint(endpoint);
       if (reached === undefined) continue;
       const { address, port } = reached;
       const element = endpointElement(listener.protocol, reached);
@@ -110,7 +110,7 @@ export function targetsOnNodes(
     const { protocol } = listener;
     if (protocol !== "tcp") continue;
     for (const endpoint of endpointsOf(listener)) {
-      const address = nodes.has(endpoint.node ?? "") ? kernelEndpoint(endpoint)?.address : undefined;
+      const address = nodes.has(endpoint.node ?? "") ? toKernelEndpoint(endpoint)?.address : undefined;
       if (address !== undefined) targets.set(address, { protocol, address, port: undefined });
     }
   }

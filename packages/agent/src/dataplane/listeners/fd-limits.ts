@@ -23,7 +23,7 @@ export interface FdBudget {
 }
 
 /** Divides the file descriptors of the ingress process among its connections. Each listener uses one. */
-export function fdBudget(limit: number, listeners: number): FdBudget {
+export function computeFdBudget(limit: number, listeners: number): FdBudget {
   const reserved = Math.min(RESERVED_FDS, limit * RESERVED_SHARE);
   const available = Math.max(0, limit - reserved - listeners);
   const tcp = available * TCP_SHARE;

@@ -4,7 +4,7 @@ const ANSWERED_MS = 180_000;
 
 interface Entry<Flow> {
   readonly flow: Flow;
-  lastMs: number;
+  lastUsedMs: number;
 }
 
 /** A client's flow and its state when the snapshot was taken. */
@@ -44,21 +44,21 @@ export class FlowTable<Flow> {
     const entry = this.#unanswered.get(client);
     if (entry === undefined) return;
     this.#unanswered.delete(client);
-    entry.lastMs = nowMs;
+    entry.lastUsedMs = nowMs;
     this.#answered.set(client, entry);
   }
 
   /** Adds a flow. Returns the evicted flow when the table was full. */
   add(client: string, flow: Flow, nowMs: number): Flow | undefined {
     const evicted = this.size >= this.#maxFlows ? this.evict() : undefined;
-    this.#unanswered.set(client, { flow, lastMs: nowMs });
+    this.#unanswered.set(client, { flow, lastUsedMs: nowMs });
     return evicted;
   }
 
   /** Adds a flow of another process. Call it in the order of last use, the oldest first. */
   restore({ client, flow, isAnswered, idleMs }: FlowState<Flow>, nowMs: number): void {
     const queue = isAnswered ? this.#answered : this.#unanswered;
-    queue.set(client, { flow, lastMs: nowMs - idleMs });
+    queue.set(client, { flow, lastUsedMs: nowMs - idleMs });
   }
 
   /** Returns all flows: answered before unanswered ones, each group with the most recently used first. */
@@ -98,11 +98,11 @@ function newestFirst<Flow>(
   isAnswered: boolean,
   nowMs: number,
 ): readonly FlowState<Flow>[] {
-  const flows = [...queue].map(([client, { flow, lastMs }]) => ({
+  const flows = [...queue].map(([client, { flow, lastUsedMs }]) => ({
     client,
     flow,
     isAnswered,
-    idleMs: nowMs - lastMs,
+    idleMs: nowMs - lastUsedMs,
   }));
   return flows.reverse();
 }
@@ -110,7 +110,7 @@ function newestFirst<Flow>(
 function touch<Flow>(queue: Map<string, Entry<Flow>>, client: string, nowMs: number): Flow | undefined {
   const entry = queue.get(client);
   if (entry === undefined) return undefined;
-  entry.lastMs = nowMs;
+  entry.lastUsedMs = nowMs;
   queue.delete(client);
   queue.set(client, entry);
   return entry.flow;
@@ -127,7 +127,7 @@ function removeOldest<Flow>(queue: Map<string, Entry<Flow>>): Flow | undefined {
 function removeUnusedSince<Flow>(queue: Map<string, Entry<Flow>>, lastUseMs: number): readonly Flow[] {
   const flows: Flow[] = [];
   for (const [client, entry] of queue) {
-    if (entry.lastMs > lastUseMs) break;
+    if (entry.lastUsedMs > lastUseMs) break;
     queue.delete(client);
     flows.push(entry.flow);
   }

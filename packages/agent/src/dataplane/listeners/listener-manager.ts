@@ -16,7 +16,7 @@ import type { Transport } from "../transport/transport.js";
 import { Admission } from "./admission.js";
 import { DeadlineTimer } from "./deadline-timer.js";
 import { FdExhaustion } from "./fd-exhaustion.js";
-import { type FdBudget, fdBudget, MAX_UDP_FLOWS, openFileLimit } from "./fd-limits.js";
+import { computeFdBudget, type FdBudget, MAX_UDP_FLOWS, openFileLimit } from "./fd-limits.js";
 import { describeListenerError } from "./listener-error.js";
 import { Quota } from "./quota.js";
 import { isResourceError } from "./resource-error.js";
@@ -68,7 +68,7 @@ export class ListenerManager {
     this.#inherited = inherited === undefined ? new Map() : groupByListener(inherited);
     this.#startedMs = now();
     const limit = openFileLimit();
-    const budget = (): FdBudget => fdBudget(limit, this.#open.size);
+    const budget = (): FdBudget => computeFdBudget(limit, this.#open.size);
     const fdExhaustion = new FdExhaustion(now, onFdProblem);
     this.#fdExhaustion = fdExhaustion;
     const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
@@ -152,10 +152,10 @@ export class ListenerManager {
   }
 
   /** State for a successor, without the UDP flows. */
-  get handoverState(): Pick<HandoverState, "table" | "suspects" | "sockets"> {
+  get handoverState(): Pick<HandoverState, "table" | "suspectNodeIds" | "sockets"> {
     const sockets = new Map<string, unknown>();
     for (const [key, { handle }] of this.#open) if (handle !== undefined) sockets.set(key, handle);
-    return { table: this.#table, suspects: [...this.#suspects], sockets };
+    return { table: this.#table, suspectNodeIds: [...this.#suspects], sockets };
   }
 
   /** UDP flows for a successor. */

@@ -15,7 +15,7 @@ export function newCounters(): ListenerCounters {
 }
 
 /** Combines the counters of a listener with those of its balancer. */
-export function listenerStats(
+export function combineStats(
   { protocol, address, port, service, stack = "" }: IngressListener,
   counters: Readonly<ListenerCounters>,
   balancerStats: ReturnType<Balancer["stats"]>,

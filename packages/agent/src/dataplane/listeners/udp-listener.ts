@@ -16,7 +16,7 @@ import {
   resumeReceiving,
 } from "../transport/socket-handles.js";
 import { FlowTable } from "./flow-table.js";
-import { listenerStats, newCounters } from "./listener-stats.js";
+import { combineStats, newCounters } from "./listener-stats.js";
 import type { Quota } from "./quota.js";
 import { isResourceError } from "./resource-error.js";
 import { UdpFlow } from "./udp-flow.js";
@@ -138,7 +138,7 @@ export class UdpListener {
   }
 
   stats(): ListenerStats {
-    return listenerStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
+    return combineStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
   }
 
   countSuspects(nodes: ReadonlySet<string>): void {

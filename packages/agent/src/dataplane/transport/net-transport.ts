@@ -37,14 +37,14 @@ async function listen(options: ListenOptions): Promise<Listening> {
     else server.listen({ port: options.port, backlog: ACCEPT_BACKLOG, ...host }, resolve);
   });
   server.removeAllListeners("error");
-  server.on("error", (error) => options.onAcceptError(codeOf(error)));
+  server.on("error", (error) => options.onAcceptError(errorCode(error)));
   return { close: () => void server.close(), handle: listeningHandle(server) };
 }
 
 function connectStream({ address, port, onConnect }: ConnectOptions): ByteStream {
   const socket = connect({ host: address, port, ...SOCKET_OPTIONS });
   const stream = new NetStream(socket);
-  const onError = (error: Error): void => onConnect(codeOf(error));
+  const onError = (error: Error): void => onConnect(errorCode(error));
   socket.once("error", onError);
   socket.once("connect", () => {
     socket.off("error", onError);
@@ -59,7 +59,7 @@ class NetStream implements ByteStream {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on("error", (error) => this.#handler?.onError(codeOf(error)));
+    socket.on("error", (error) => this.#handler?.onError(errorCode(error)));
   }
 
   read(handler: StreamHandler): void {
@@ -111,6 +111,6 @@ class NetStream implements ByteStream {
   }
 }
 
-function codeOf(error: Error): string {
+function errorCode(error: Error): string {
   return "code" in error && typeof error.code === "string" ? error.code : "EIO";
 }

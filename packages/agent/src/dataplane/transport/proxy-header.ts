@@ -15,44 +15,44 @@ const UNSPECIFIED = 0x00;
  * use the addresses of its own connection.
  */
 export function proxyHeader(addresses: ConnectionAddresses | undefined): Uint8Array {
-  if (addresses === undefined) return headerOf(VERSION_2_LOCAL, UNSPECIFIED, []);
-  const source = unmapped(addresses.remoteAddress);
-  const target = unmapped(addresses.localAddress);
-  const ports = [...twoBytes(addresses.remotePort), ...twoBytes(addresses.localPort)];
+  if (addresses === undefined) return encodeHeader(VERSION_2_LOCAL, UNSPECIFIED, []);
+  const source = unmapIpv4(addresses.remoteAddress);
+  const target = unmapIpv4(addresses.localAddress);
+  const ports = [...encodeUint16(addresses.remotePort), ...encodeUint16(addresses.localPort)];
   if (isIPv4(source) && isIPv4(target)) {
     const bytes = [source, target].flatMap((address) => address.split(".").map(Number));
-    return headerOf(VERSION_2_PROXY, TCP_OVER_IPV4, [...bytes, ...ports]);
+    return encodeHeader(VERSION_2_PROXY, TCP_OVER_IPV4, [...bytes, ...ports]);
   }
-  const bytes = [source, target].flatMap(bytesOfIpv6);
-  return headerOf(VERSION_2_PROXY, TCP_OVER_IPV6, [...bytes, ...ports]);
+  const bytes = [source, target].flatMap(encodeIpv6);
+  return encodeHeader(VERSION_2_PROXY, TCP_OVER_IPV6, [...bytes, ...ports]);
 }
 
-function headerOf(command: number, family: number, body: readonly number[]): Uint8Array {
-  return Uint8Array.from([...SIGNATURE, command, family, ...twoBytes(body.length), ...body]);
+function encodeHeader(command: number, family: number, body: readonly number[]): Uint8Array {
+  return Uint8Array.from([...SIGNATURE, command, family, ...encodeUint16(body.length), ...body]);
 }
 
 /** A dual-stack socket reports IPv4 clients as "::ffff:192.0.2.1". */
-function unmapped(address: string): string {
+function unmapIpv4(address: string): string {
   const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
   return isIPv4(plain) ? plain : address;
 }
 
-function twoBytes(value: number): readonly number[] {
+function encodeUint16(value: number): readonly number[] {
   return [value >>> 8, value & 0xff];
 }
 
-function bytesOfIpv6(address: string): readonly number[] {
+function encodeIpv6(address: string): readonly number[] {
   if (isIPv4(address)) return [...Array<number>(10).fill(0), 0xff, 0xff, ...address.split(".").map(Number)];
   const [plain = ""] = address.split("%");
   if (!isIPv6(plain)) return Array<number>(16).fill(0);
   const [head = "", tail] = plain.split("::");
-  const before = groupsOf(head);
-  const after = groupsOf(tail ?? "");
+  const before = parseGroups(head);
+  const after = parseGroups(tail ?? "");
   const zeros = Array<number>(8 - before.length - after.length).fill(0);
-  return [...before, ...zeros, ...after].flatMap((group) => [...twoBytes(group)]);
+  return [...before, ...zeros, ...after].flatMap((group) => [...encodeUint16(group)]);
 }
 
-function groupsOf(text: string): readonly number[] {
+function parseGroups(text: string): readonly number[] {
   if (text === "") return [];
   return text.split(":").flatMap((group) => {
     if (!group.includes(".")) return [Number.parseInt(group, 16)];

@@ -60,7 +60,7 @@ class RawTransport implements Transport {
         if (handle === undefined) options.onAcceptError(errorName(status));
         else options.onConnection(new RawStream(handle, this.#buffers, undefined));
       };
-      check(server.listen(ACCEPT_BACKLOG), "listen");
+      assertSuccess(server.listen(ACCEPT_BACKLOG), "listen");
     } catch (error) {
       server.close();
       throw error;
@@ -263,21 +263,21 @@ class DeferredKeepalive {
 
 function bind(server: TcpHandle, { address, port }: ListenOptions): void {
   if (address !== "") {
-    check(isV6(address) ? server.bind6(address, port, 0) : server.bind(address, port), "bind");
+    assertSuccess(isV6(address) ? server.bind6(address, port, 0) : server.bind(address, port), "bind");
     return;
   }
   // An IPv6 socket accepts IPv4 connections too. Hosts without IPv6 get an IPv4 socket.
   const status = server.bind6("::", port, 0);
   if (["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(errorName(status)))
-    check(server.bind("0.0.0.0", port), "bind");
-  else check(status, "bind");
+    assertSuccess(server.bind("0.0.0.0", port), "bind");
+  else assertSuccess(status, "bind");
 }
 
 function isV6(address: string): boolean {
   return address.includes(":");
 }
 
-function check(status: number, call: string): void {
+function assertSuccess(status: number, call: string): void {
   if (status === 0) return;
   const code = errorName(status);
   throw Object.assign(new Error(`${call}: ${code}`), { code });

@@ -31,7 +31,7 @@ const CONNECTED = 2;
 
 /** Returns the handle of a datagram socket, to be sent to another process. Undefined when it cannot be sent. */
 export function datagramHandle(socket: Socket): unknown {
-  return stateOf(socket)?.handle;
+  return findDatagramState(socket)?.handle;
 }
 
 /** Returns the handle of a listening server, to be sent to another process. Undefined when it cannot be sent. */
@@ -41,11 +41,11 @@ export function listeningHandle(server: Server): unknown {
 
 /** Stops reading: datagrams wait in the kernel's receive buffer. Returns false on failure. */
 export function pauseReceiving(socket: Socket): boolean {
-  return stateOf(socket)?.handle.recvStop() === 0;
+  return findDatagramState(socket)?.handle.recvStop() === 0;
 }
 
 export function resumeReceiving(socket: Socket): void {
-  stateOf(socket)?.handle.recvStart();
+  findDatagramState(socket)?.handle.recvStart();
 }
 
 /**
@@ -60,7 +60,7 @@ export function adoptDatagramSocket(
   const name: { address?: string } = {};
   if (handle.getsockname(name) !== 0) return closeHandle(handle);
   const socket = createSocket(name.address?.includes(":") ? "udp6" : "udp4");
-  const state = stateOf(socket);
+  const state = findDatagramState(socket);
   if (state?.connectState !== NOT_CONNECTED) {
     socket.close();
     return closeHandle(handle);
@@ -103,7 +103,7 @@ function hasMethods(value: unknown, methods: readonly string[]): boolean {
   );
 }
 
-function stateOf(socket: Socket): DatagramState | undefined {
+function findDatagramState(socket: Socket): DatagramState | undefined {
   for (const symbol of Object.getOwnPropertySymbols(socket)) {
     const state: unknown = Reflect.get(socket, symbol);
     if (isDatagramState(state)) return state;

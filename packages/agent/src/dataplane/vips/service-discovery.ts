@@ -87,9 +87,9 @@ export class ServiceDiscovery {
   }
 
   /** Answers queries on the sockets of the predecessor, which still owns the kernel's tables. */
-  async inherit({ dns, suspects }: Pick<HandoverState, "dns" | "suspects">): Promise<void> {
-    this.#suspects = new Set(suspects);
-    this.#server.setSuspectNodes(suspects);
+  async inherit({ dns, suspectNodeIds }: Pick<HandoverState, "dns" | "suspectNodeIds">): Promise<void> {
+    this.#suspects = new Set(suspectNodeIds);
+    this.#server.setSuspectNodes(suspectNodeIds);
     await this.#server.update(dns);
   }
 

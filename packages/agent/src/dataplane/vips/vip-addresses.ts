@@ -10,7 +10,7 @@ const PREFIX_LENGTH = 32;
 export type VipAddresses = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** Parses the output of `ip -json -4 address show`. Returns the host's virtual IPs. */
-export function assignedVips(json: unknown): VipAddresses {
+export function parseAssignedVips(json: unknown): VipAddresses {
   const assigned = new Map<string, Set<string>>();
   for (const link of listOf(json)) {
     const bridge = textOf(fieldOf(link, "ifname"));
@@ -28,7 +28,7 @@ export function assignedVips(json: unknown): VipAddresses {
  * Returns the virtual IPs that `networkInterfaces()` lists. This needs no child process, but the result may be incomplete:
  * Node does not list a bridge without a running container, because it has no carrier.
  */
-export function listedVips(interfaces: ReturnType<typeof networkInterfaces>): VipAddresses {
+export function vipsFromInterfaces(interfaces: ReturnType<typeof networkInterfaces>): VipAddresses {
   const listed = new Map<string, Set<string>>();
   for (const [bridge, infos = []] of Object.entries(interfaces)) {
     if (!isBridgeName(bridge)) continue;
@@ -40,15 +40,15 @@ export function listedVips(interfaces: ReturnType<typeof networkInterfaces>): Vi
 }
 
 /** Returns the virtual IPs that the host should have. */
-export function desiredAddresses(vips: Vips): VipAddresses {
+export function groupByBridge(vips: Vips): VipAddresses {
   const desired = new Map<string, Set<string>>();
   for (const { address, bridge } of vips.values()) addAddress(desired, bridge, address);
   return desired;
 }
 
 /** Returns lines for `ip -force -batch -` that turn the assigned virtual IPs into the desired ones. */
-export function addressChanges(assigned: VipAddresses, vips: Vips): readonly string[] {
-  const desired = desiredAddresses(vips);
+export function formatAddressChanges(assigned: VipAddresses, vips: Vips): readonly string[] {
+  const desired = groupByBridge(vips);
   return [...linesForMissing("delete", assigned, desired), ...linesForMissing("add", desired, assigned)];
 }
 

@@ -8,13 +8,13 @@ import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { promptClients } from "../kernel/syn-retransmit.js";
-import { areSameVips, staleConnections, type Vips, vipsOf } from "./vip.js";
+import { areSameVips, buildVips, findStaleConnections, type Vips } from "./vip.js";
 import {
-  addressChanges,
-  assignedVips,
-  desiredAddresses,
-  listedVips,
+  formatAddressChanges,
+  groupByBridge,
+  parseAssignedVips,
   type VipAddresses,
+  vipsFromInterfaces,
 } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
@@ -67,7 +67,7 @@ export class VipBalancer {
     const counted = this.#work.then(() => this.#readCounters());
     this.#work = counted;
     await counted;
-    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#counters.sumOf(vip)]));
+    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#counters.getSum(vip)]));
   }
 
   /**
@@ -75,7 +75,7 @@ export class VipBalancer {
    * virtual IPs are balanced, or when that has failed and is logged. Never rejects.
    */
   update(table: DnsTable): Promise<void> {
-    const vips = vipsOf(table);
+    const vips = buildVips(table);
     const hasChanged = !areSameVips(vips, this.#vips);
     this.#vips = vips;
     if (hasChanged) this.#work = this.#work.then(() => this.#apply());
@@ -108,6 +108,7 @@ export class VipBalancer {
     clearTimeout(this.#timer);
     const vips = this.#vips;
     if (this.#mustReload) await this.#readCounters();
+    this.#cleaner.cancelUnneeded();
     try {
       // Rules first: connections to an address without rules would reach programs of this host.
       await this.#applyRules(vips);
@@ -117,7 +118,7 @@ export class VipBalancer {
       );
       const balanced = reachable.filter(({ address }) => this.#ruleset.services.has(address));
       this.#active = new Set(balanced.map(({ address }) => address));
-      const stale = staleConnections(this.#applied, vips);
+      const stale = findStaleConnections(this.#applied, vips);
       this.#cleaner.delete(
         stale.map(({ args, vip, task }) => ({
           args,
@@ -162,10 +163,14 @@ export class VipBalancer {
   /** Returns the virtual IPs that the host has afterwards. */
   async #applyAddresses(vips: Vips): Promise<VipAddresses> {
     const assigned = this.#assigned ?? (await listAssignedVips(this.#run, this.#stopped.signal));
-    const isApplied = await changeAddresses(addressChanges(assigned, vips), this.#run, this.#stopped.signal);
+    const isApplied = await changeAddresses(
+      formatAddressChanges(assigned, vips),
+      this.#run,
+      this.#stopped.signal,
+    );
     // `ip -force` continues after a failure: a bridge may be missing while the other addresses are assigned.
     this.#assigned = isApplied
-      ? desiredAddresses(vips)
+      ? groupByBridge(vips)
       : await listAssignedVips(this.#run, this.#stopped.signal);
     return this.#assigned;
   }
@@ -199,10 +204,10 @@ export class VipBalancer {
   async #isIntact(): Promise<boolean> {
     const chains = await this.#execute("nft", ["list", "chains", "ip"]);
     this.#mustReload ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
-    const listed = listedVips(networkInterfaces());
-    const isListComplete = addressChanges(listed, this.#vips).length === 0;
+    const listed = vipsFromInterfaces(networkInterfaces());
+    const isListComplete = formatAddressChanges(listed, this.#vips).length === 0;
     this.#assigned = isListComplete ? listed : await listAssignedVips(this.#run, this.#stopped.signal);
-    return !this.#mustReload && addressChanges(this.#assigned, this.#vips).length === 0;
+    return !this.#mustReload && formatAddressChanges(this.#assigned, this.#vips).length === 0;
   }
 
   async #runNft(script: string): Promise<void> {
@@ -223,13 +228,13 @@ export async function removeVips(signal: AbortSignal): Promise<void> {
   const assigned = await listAssignedVips(runProgram, signal).catch((): VipAddresses => new Map());
   signal.throwIfAborted();
   // Addresses first: connections to an address without rules would reach programs of this host.
-  await changeAddresses(addressChanges(assigned, NO_VIPS), runProgram, signal);
+  await changeAddresses(formatAddressChanges(assigned, NO_VIPS), runProgram, signal);
   await runNft(DELETE_VIP_TABLES, { signal });
 }
 
 async function listAssignedVips(run: RunProgram, signal: AbortSignal): Promise<VipAddresses> {
   const shown = await execute("ip", ["-json", "-4", "address", "show"], run, signal);
-  return assignedVips(JSON.parse(shown || "[]"));
+  return parseAssignedVips(JSON.parse(shown || "[]"));
 }
 
 /** Returns whether all changes were applied. */

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { rendezvous } from "../balancing/rendezvous.js";
 import type { DnsTable } from "../dns/dns-table.js";
 import { memberKey } from "../kernel/service-chain.js";
-import { type Vips, vipsOf } from "./vip.js";
-import { addressChanges, assignedVips, listedVips } from "./vip-addresses.js";
+import { buildVips, type Vips } from "./vip.js";
+import { formatAddressChanges, parseAssignedVips, vipsFromInterfaces } from "./vip-addresses.js";
 import { DELETE_VIP_TABLES, VipRuleset } from "./vip-ruleset.js";
 
 const NETWORK = {
@@ -43,7 +43,7 @@ const TABLE: DnsTable = {
   clients: [],
 };
 
-const VIPS = vipsOf(TABLE);
+const VIPS = buildVips(TABLE);
 
 /** Runs nft scripts in a temporary network namespace. Returns the resulting ruleset. */
 function inKernel(...scripts: readonly string[]): string {
@@ -186,7 +186,7 @@ describe("VipRuleset", () => {
 
 describe("addressChanges", () => {
   it("adds missing addresses to bridges and deletes undesired ones, and changes nothing else", () => {
-    const present = assignedVips([
+    const present = parseAssignedVips([
       { ifname: "eth0", addr_info: [{ local: "192.0.2.1", prefixlen: 32 }] },
       {
         ifname: "bth4097",
@@ -197,13 +197,13 @@ describe("addressChanges", () => {
         ],
       },
     ]);
-    expect(addressChanges(present, VIPS)).toEqual([
+    expect(formatAddressChanges(present, VIPS)).toEqual([
       "address delete 10.64.0.9/32 dev bth4097",
       "address add 10.64.0.3/32 dev bth4097",
       "address add 10.64.0.4/32 dev bth4097",
     ]);
     const all = new Map([["bth4097", new Set(["10.64.0.2", "10.64.0.3", "10.64.0.4"])]]);
-    expect(addressChanges(all, VIPS)).toEqual([]);
+    expect(formatAddressChanges(all, VIPS)).toEqual([]);
   });
 });
 
@@ -213,7 +213,9 @@ describe("listedVips", () => {
     const interfaces = {
       eth0: [info("192.0.2.1/32")],
       bth4097: [info("10.64.1.1/18"), info("10.64.0.2/32"), info("10.64.0.3/32")],
-    } as unknown as Parameters<typeof listedVips>[0];
-    expect(listedVips(interfaces)).toEqual(new Map([["bth4097", new Set(["10.64.0.2", "10.64.0.3"])]]));
+    } as unknown as Parameters<typeof vipsFromInterfaces>[0];
+    expect(vipsFromInterfaces(interfaces)).toEqual(
+      new Map([["bth4097", new Set(["10.64.0.2", "10.64.0.3"])]]),
+    );
   });
 });

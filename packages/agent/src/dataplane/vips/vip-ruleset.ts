@@ -6,7 +6,7 @@ import {
   MEMBER_MAP_COUNT,
   type MemberRange,
   memberMapNumber,
-  membersOf,
+  orderMembers,
   pickExpressions,
   TIMEOUT_OBJECT,
 } from "../kernel/service-chain.js";
@@ -105,11 +105,11 @@ interface Member {
 const SCHEMA: ServiceSchema<Vip, Member> = {
   table: IP_TABLE,
   emptyTable: `${DELETE_VIP_TABLES}${BASE_RULESET}`,
-  chainOf: (address) => `vip-${address}`,
-  mapOf: (address) => `members${memberMapNumber(address)}`,
-  membersOf: ({ tasks, hasSourceAffinity }, previous) => {
+  chainName: (address) => `vip-${address}`,
+  memberMap: (address) => `members${memberMapNumber(address)}`,
+  orderMembers: ({ tasks, hasSourceAffinity }, previous) => {
     const endpoints = tasks.map((id) => ({ id }));
-    return membersOf({ balance: hasSourceAffinity ? "source-hash" : "round-robin", endpoints }, previous);
+    return orderMembers({ balance: hasSourceAffinity ? "source-hash" : "round-robin", endpoints }, previous);
   },
   memberFilter: ({ tasks }) => {
     const desired = new Set(tasks);
@@ -119,8 +119,8 @@ const SCHEMA: ServiceSchema<Vip, Member> = {
     one.hasSourceAffinity === other.hasSourceAffinity && isSameList(one.tasks, other.tasks),
   memberElement: ({ id }) => id,
   dispatchEntry: ({ address }) => ({ map: VIP_MAP, element: address }),
-  rulesOf,
-  elementsOf: ({ address, tasks, hasSourceAffinity }): readonly SetElement[] => [
+  chainRules,
+  sharedElements: ({ address, tasks, hasSourceAffinity }): readonly SetElement[] => [
     { set: "vips", element: address },
     { set: "vips", element: address, table: BRIDGE_TABLE },
     ...(tasks.length > 1 && !hasSourceAffinity ? [{ set: "retried", element: address }] : []),
@@ -128,7 +128,7 @@ const SCHEMA: ServiceSchema<Vip, Member> = {
   ],
 };
 
-function rulesOf({ hasSourceAffinity }: Vip, range: MemberRange): readonly string[] {
+function chainRules({ hasSourceAffinity }: Vip, range: MemberRange): readonly string[] {
   if (range.size === 0) return [];
   // No user-space proxy stands behind a virtual IP. When the hashed task is gone, any other task is better than none.
   const picks = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { staleConnections, type Vip, type Vips } from "./vip.js";
+import { findStaleConnections, type Vip, type Vips } from "./vip.js";
 
 const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip => ({
   ...{ address: "10.64.0.2", bridge: "bth4097", hasSourceAffinity: false },
@@ -7,7 +7,7 @@ const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip =>
 });
 const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [each.address, each]));
 const deletions = (before: Vips, now: Vips): readonly string[] =>
-  staleConnections(before, now).map(({ args }) => args.join(" "));
+  findStaleConnections(before, now).map(({ args }) => args.join(" "));
 
 describe("staleConnections()", () => {
   const to = "--orig-dst 10.64.0.2 --reply-src";

@@ -17,7 +17,7 @@ export interface Vip {
 export type Vips = ReadonlyMap<string, Vip>;
 
 /** Returns the virtual IPs of the networks on this host. The first of two services with the same address wins. */
-export function vipsOf({ networks, services }: DnsTable): Vips {
+export function buildVips({ networks, services }: DnsTable): Vips {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
   const vips = new Map<string, Vip>();
   for (const { vip, networkId, endpoints, draining, hasSourceAffinity = false } of services) {
@@ -67,16 +67,16 @@ export interface StaleConnections {
  * learn of a dead host. A draining task keeps its TCP connections, except those that it has not answered: it may be
  * draining because its host is silent. Its UDP flows continue with another task.
  */
-export function staleConnections(before: Vips, now: Vips): readonly StaleConnections[] {
+export function findStaleConnections(before: Vips, now: Vips): readonly StaleConnections[] {
   const stale: StaleConnections[] = [];
   for (const vip of before.values()) {
     const current = now.get(vip.address);
-    if (!isSameVip(vip, current)) stale.push(...staleConnectionsOf(vip, current));
+    if (!isSameVip(vip, current)) stale.push(...findStaleConnectionsTo(vip, current));
   }
   return stale;
 }
 
-function staleConnectionsOf(before: Vip, now: Vip | undefined): readonly StaleConnections[] {
+function findStaleConnectionsTo(before: Vip, now: Vip | undefined): readonly StaleConnections[] {
   const serving = new Set(now?.tasks);
   const draining = new Set(now?.draining);
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
