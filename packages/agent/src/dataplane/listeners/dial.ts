@@ -18,7 +18,13 @@ export interface DialOptions {
   /** Called before each attempt but the first. */
   onRetry(): void;
   /** Called once unless the dial is cancelled. The result is undefined when no endpoint accepted the connection. */
-  onDone(result: { readonly upstream: Upstream; readonly stream: ByteStream } | undefined): void;
+  onDone(result: DialResult | undefined): void;
+}
+
+/** An open connection to an endpoint. */
+export interface DialResult {
+  readonly upstream: Upstream;
+  readonly stream: ByteStream;
 }
 
 interface Attempt {

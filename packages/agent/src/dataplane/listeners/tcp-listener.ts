@@ -1,14 +1,12 @@
-import { Balancer, type Upstream } from "../balancing/balancer.js";
+import { Balancer } from "../balancing/balancer.js";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
-import { proxyHeader } from "../transport/proxy-header.js";
-import type { ByteStream, Listening, Transport } from "../transport/transport.js";
+import type { Listening, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
 import type { DeadlineTimer } from "./deadline-timer.js";
-import { Dial } from "./dial.js";
-import { listenerStats, newCounters } from "./listener-stats.js";
-import { Relay } from "./relay.js";
+import { combineStats, newCounters } from "./listener-stats.js";
+import { type SessionContext, TcpSession } from "./tcp-session.js";
 
-/** Shared by all TCP listeners of the process. */
+/** The parts of the ingress process that all TCP listeners share. */
 export interface TcpContext {
   readonly transport: Transport;
   readonly deadlines: DeadlineTimer;
@@ -18,7 +16,7 @@ export interface TcpContext {
   onAcceptError(code: string): void;
 }
 
-/** Serves a published TCP port: connects each client to an endpoint and relays between them. */
+/** Serves a published TCP port in user space. Each client gets a {@link TcpSession}. */
 export class TcpListener {
   readonly #context: TcpContext;
   readonly #balancer: Balancer;
@@ -43,11 +41,12 @@ export class TcpListener {
     inherited?: unknown,
   ): Promise<TcpListener> {
     const opened = new TcpListener(listener, context);
+    const session = opened.#sessionContext();
     opened.#server = await context.transport.listen({
       address: listener.address,
       port: listener.port,
       inherited,
-      onConnection: (client) => opened.#accept(client),
+      onConnection: (client) => TcpSession.start(client, session),
       onAcceptError: context.onAcceptError,
     });
     return opened;
@@ -77,61 +76,20 @@ export class TcpListener {
   }
 
   stats(): ListenerStats {
-    return listenerStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
+    return combineStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
   }
 
   countSuspects(nodes: ReadonlySet<string>): void {
     this.#balancer.countSuspects(nodes);
   }
 
-  #accept(client: ByteStream): void {
-    const { admission, deadlines, transport, now } = this.#context;
-    const counters = this.#counters;
-    counters.total += 1;
-    counters.active += 1;
-    let upstream: Upstream | undefined;
-    let dial: Dial | undefined;
-    let stopWaiting: (() => void) | undefined;
-    let isAdmitted = admission.take();
-    const relay = new Relay(client, () => {
-      counters.active -= 1;
-      stopWaiting?.();
-      if (isAdmitted) admission.release();
-      dial?.cancel();
-      upstream?.connections.delete(relay);
-    });
-    const refuse = (): void => {
-      counters.failed += 1;
-      relay.abort();
+  #sessionContext(): SessionContext {
+    const { transport, deadlines, admission, now } = this.#context;
+    return {
+      ...{ transport, deadlines, admission, now },
+      balancer: this.#balancer,
+      counters: this.#counters,
+      usesProxyProtocol: () => this.#listener.traffic?.proxyProtocol === true,
     };
-    const serve = (): void => {
-      isAdmitted = true;
-      dial = new Dial({
-        transport,
-        balancer: this.#balancer,
-        deadlines,
-        now,
-        clientAddress: () => client.addresses()?.remoteAddress ?? "",
-        onRetry: () => {
-          counters.retried += 1;
-        },
-        onDone: (result) => {
-          if (result === undefined) {
-            refuse();
-            return;
-          }
-          upstream = result.upstream;
-          upstream.connections.add(relay);
-          const isProxied = this.#listener.traffic?.proxyProtocol === true;
-          relay.attach(result.stream, isProxied ? proxyHeader(client.addresses()) : undefined);
-        },
-      });
-    };
-    if (isAdmitted) {
-      serve();
-      return;
-    }
-    stopWaiting = admission.wait(serve, refuse);
-    if (stopWaiting === undefined) refuse();
   }
 }
