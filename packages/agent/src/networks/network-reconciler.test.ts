@@ -1,6 +1,7 @@
 import { pino } from "pino";
-import { expect, test } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { dockerNetworkOf, HOST, networkWith, observedWith } from "../core/networks/testing.js";
+import { EngineError } from "../engine/engine-error.js";
 import { NetworkReconciler } from "./network-reconciler.js";
 
 test("NetworkReconciler logs each of several lasting problems once", async () => {
@@ -37,3 +38,47 @@ test("NetworkReconciler logs each of several lasting problems once", async () =>
   const reasons = lines.map((line) => JSON.parse(line).reason);
   expect(reasons).toEqual(["cannot remove docker-a", "cannot remove docker-b"]);
 });
+
+describe("NetworkReconciler", () => {
+  const message = "Failed to Setup IP tables: (iptables failed: No chain/target/match by that name.)";
+
+  it.each([
+    [
+      "dockerd cannot add firewall rules for it",
+      { createNetwork: failWith(new EngineError("firewall", message)) },
+      `Docker cannot create networks: its firewall rules are gone; restart Docker (${message})`,
+    ],
+    ["dockerd rejects it", { createNetwork: failWith(new EngineError("failed", "no space")) }, "no space"],
+    ["dockerd does not list its networks", { networks: failWith(new Error("broken pipe")) }, "broken pipe"],
+  ])("states the reason why a network is not ready when %s", async (_what, engine, reason) => {
+    const network = networkWith();
+    let onChange = (): void => {};
+    const hasChanged = new Promise<void>((resolve) => {
+      onChange = resolve;
+    });
+    const reconciler = new NetworkReconciler({
+      engine: {
+        networks: async () => [],
+        createNetwork: async () => "",
+        removeNetwork: async () => {},
+        ...engine,
+      },
+      devices: { observe: async () => observedWith(), run: async () => {} },
+      host: HOST,
+      log: pino({ level: "silent" }),
+      onChange,
+    });
+    const stopping = new AbortController();
+    const running = reconciler.run(stopping.signal);
+    reconciler.setNetworks([network], { isComplete: true });
+    reconciler.engineConnected();
+    await hasChanged;
+    stopping.abort();
+    await running;
+    expect(reconciler.states.get(network.id)).toEqual({ kind: "waiting", reason });
+  });
+});
+
+function failWith(error: Error): () => Promise<never> {
+  return () => Promise.reject(error);
+}

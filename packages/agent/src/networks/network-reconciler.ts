@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { AssignedNetwork, DnsEntry } from "@berth/proto";
 import type { Logger } from "pino";
+import type { NetworkBody } from "../core/networks/docker-network.js";
 import type { NetworkStep } from "../core/networks/network-step.js";
 import type { ObservedHostNetworks } from "../core/networks/observed-state.js";
 import {
@@ -12,15 +12,14 @@ import {
 } from "../core/networks/plan-network.js";
 import { planWireguard } from "../core/networks/wireguard.js";
 import type { Engine } from "../engine/engine.js";
-import { isEngineError } from "../engine/engine-error.js";
+import { EngineError, isEngineError } from "../engine/engine-error.js";
 import type { NetworkDevices } from "./host-networking.js";
+import { PassSchedule } from "./pass-schedule.js";
+import { ProblemLog } from "./problem-log.js";
 
-/** Repairs changes that other programs made to the host's devices or to Docker's networks. */
-const RESYNC_INTERVAL_MS = 30_000;
-const RETRY_MIN_MS = 500;
-const RETRY_MAX_MS = 10_000;
 /** Creating a network takes two rounds, and a third one to verify it. More mean that another program interferes. */
 const MAX_ROUNDS = 5;
+const FIREWALL_PROBLEM = "Docker cannot create networks: its firewall rules are gone; restart Docker";
 
 export interface NetworkReconcilerOptions {
   readonly engine: Pick<Engine, "networks" | "createNetwork" | "removeNetwork">;
@@ -35,6 +34,7 @@ export interface NetworkReconcilerOptions {
 export class NetworkReconciler {
   readonly #options: NetworkReconcilerOptions;
   readonly #problems: ProblemLog;
+  readonly #schedule = new PassSchedule();
   #host: NetworkHost;
   #assigned: readonly AssignedNetwork[] = [];
   #dnsEntries: readonly DnsEntry[] = [];
@@ -42,11 +42,8 @@ export class NetworkReconciler {
   #isAssignmentComplete = false;
   #isEngineConnected = false;
   #states: ReadonlyMap<string, NetworkState> = new Map();
-  #consecutiveFailures = 0;
-  #isRequested = false;
   /** Whether dockerd refused to remove a network because containers are connected to it. */
   #isRemovalBlocked = false;
-  #wake: () => void = () => {};
 
   constructor(options: NetworkReconcilerOptions) {
     this.#options = options;
@@ -86,36 +83,22 @@ export class NetworkReconciler {
     this.#isEngineConnected = false;
   }
 
-  /** A container has started, and its bridge port may need hairpin mode, or it has ended, perhaps as the last of a network. */
+  /** Called when a container has started or ended: its bridge port may need hairpin mode, or its network may be unused. */
   containerChanged(): void {
     if (this.#isRemovalBlocked || this.#assigned.length > 0) this.requestReconcile();
   }
 
   /** Reconciles as soon as the current pass has ended. */
   requestReconcile(): void {
-    this.#isRequested = true;
-    this.#wake();
+    this.#schedule.request();
   }
 
   /** Reconciles until the signal fires. The networks remain. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (!this.#isRequested) await this.#pause(signal);
-      this.#isRequested = false;
+      await this.#schedule.waitForNextPass(signal);
       if (this.#isEngineConnected && !signal.aborted) await this.#reconcile(signal);
     }
-  }
-
-  async #pause(signal: AbortSignal): Promise<void> {
-    const pause = new AbortController();
-    const onAbort = (): void => pause.abort();
-    this.#wake = onAbort;
-    signal.addEventListener("abort", onAbort, { once: true });
-    const retryMs = Math.min(RETRY_MIN_MS * 2 ** (this.#consecutiveFailures - 1), RETRY_MAX_MS);
-    const pauseMs = this.#consecutiveFailures > 0 ? retryMs : RESYNC_INTERVAL_MS;
-    await sleep(pauseMs, undefined, { signal: pause.signal }).catch(() => {});
-    signal.removeEventListener("abort", onAbort);
-    this.#wake = () => {};
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
@@ -124,13 +107,13 @@ export class NetworkReconciler {
     try {
       for (let round = 0; round < MAX_ROUNDS; round += 1) {
         const hasChanged = await this.#runRound(signal);
-        if (!hasChanged || this.#isRequested) break;
+        if (!hasChanged || this.#schedule.isRequested) break;
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#problems.add(undefined, error);
+      this.#setWaitReason(this.#problems.add(undefined, error));
     }
-    this.#consecutiveFailures = this.#problems.isEmpty ? 0 : this.#consecutiveFailures + 1;
+    this.#schedule.recordResult({ hasSucceeded: this.#problems.isEmpty });
   }
 
   /** Observes the host, plans, and executes the plan. Returns whether it changed anything: then another round follows. */
@@ -216,8 +199,7 @@ export class NetworkReconciler {
     log.debug({ step }, "executing network step");
     switch (step.kind) {
       case "create-network":
-        await engine.createNetwork(step.body, { signal });
-        log.info({ network: step.body.Name }, "network created");
+        await this.#createNetwork(step.body, signal);
         return;
       case "remove-network":
         await engine.removeNetwork(step.dockerId, { signal });
@@ -228,39 +210,31 @@ export class NetworkReconciler {
     }
   }
 
+  /** @throws EngineError with advice when Docker's firewall rules are gone */
+  async #createNetwork(body: NetworkBody, signal: AbortSignal): Promise<void> {
+    const { engine, log } = this.#options;
+    try {
+      await engine.createNetwork(body, { signal });
+    } catch (error) {
+      if (!isEngineError(error, "firewall")) throw error;
+      throw new EngineError(error.kind, `${FIREWALL_PROBLEM} (${error.message})`, error);
+    }
+    log.info({ network: body.Name }, "network created");
+  }
+
+  /** Sets why networks are not ready after a pass that failed as a whole. Ready and refused networks keep their state. */
+  #setWaitReason(reason: string): void {
+    const states = new Map<string, NetworkState>();
+    for (const { id } of this.#assigned) {
+      const state = this.#states.get(id);
+      states.set(id, state === undefined || state.kind === "waiting" ? { kind: "waiting", reason } : state);
+    }
+    this.#setStates(states);
+  }
+
   #setStates(states: ReadonlyMap<string, NetworkState>): void {
     const hasChanged = JSON.stringify([...states]) !== JSON.stringify([...this.#states]);
     this.#states = states;
     if (hasChanged) this.#options.onChange();
-  }
-}
-
-/** Collects the problems of one pass, and logs those that the previous pass did not have. */
-class ProblemLog {
-  readonly #log: Logger;
-  #previous: ReadonlySet<string> = new Set();
-  #current = new Set<string>();
-
-  constructor(log: Logger) {
-    this.#log = log;
-  }
-
-  get isEmpty(): boolean {
-    return this.#current.size === 0;
-  }
-
-  startPass(): void {
-    this.#previous = this.#current;
-    this.#current = new Set();
-  }
-
-  /** Adds a problem and returns its message. @param network undefined when it does not concern a single network */
-  add(network: string | undefined, error: unknown): string {
-    const reason = error instanceof Error ? error.message : String(error);
-    const key = `${network ?? ""} ${reason}`;
-    const isKnown = this.#previous.has(key) || this.#current.has(key);
-    if (!isKnown) this.#log.warn({ network, reason }, "network reconciliation failed");
-    this.#current.add(key);
-    return reason;
   }
 }

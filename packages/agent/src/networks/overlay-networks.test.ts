@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { parseRoutes } from "../core/networks/host-routes.js";
 import { networkWith, observedWith } from "../core/networks/testing.js";
-import { OverlayNetworks } from "./overlay-networks.js";
+import type { EngineInfo } from "../engine/engine.js";
 
 // Vitest replaces the global timers only.
 vi.mock("node:timers/promises", () => ({
@@ -17,6 +17,9 @@ vi.mock("node:timers/promises", () => ({
       signal.addEventListener("abort", onAbort, { once: true });
     }),
 }));
+// Another test file of this worker may have loaded the modules without the mock.
+vi.resetModules();
+const { OverlayNetworks } = await import("./overlay-networks.js");
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
@@ -45,7 +48,7 @@ test("OverlayNetworks observes the host when a container starts or ends, not whe
   const stopping = new AbortController();
   const running = overlay.run(stopping.signal);
   overlay.setNetworks([networkWith()]);
-  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  overlay.engineConnected({ isolation: "" } as EngineInfo);
   await nextTurn();
   const report = async (state: TaskState, message: string): Promise<number> => {
     const before = observations;
@@ -86,7 +89,7 @@ test("OverlayNetworks reports the previous capabilities when an observation fail
   });
   await overlay.detectCapabilities(new AbortController().signal);
   isFailing = true;
-  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  overlay.engineConnected({ isolation: "" } as EngineInfo);
   await nextTurn();
   expect(reports).toHaveLength(2);
   for (const capabilities of reports) {
@@ -117,7 +120,7 @@ test("OverlayNetworks observes the host once every 30 s, and reports new subnets
   await overlay.detectCapabilities(stopping.signal);
   const running = overlay.run(stopping.signal);
   overlay.setNetworks([]);
-  overlay.engineConnected({ isolation: "" } as Parameters<OverlayNetworks["engineConnected"]>[0]);
+  overlay.engineConnected({ isolation: "" } as EngineInfo);
   await vi.advanceTimersByTimeAsync(1_000);
   observe.mockClear();
   await vi.advanceTimersByTimeAsync(300_000);

@@ -49,6 +49,14 @@ describe("lists", () => {
     `);
   });
 
+  test("service ps shows what a task on a node waits for before it starts", async () => {
+    const message =
+      "waiting for network shop_default: Docker cannot create networks: its firewall rules are gone; restart Docker";
+    const waiting = webTask({ status: { state: TaskState.PREPARING, message, sinceMs: Date.now() } });
+    const listTasks: FakeControlHandlers["listTasks"] = async () => ({ tasks: [waiting] });
+    expect((await berth("service ps shop_web", { ...handlers, listTasks })).out).toContain(message);
+  });
+
   test("service ps lists earlier tasks of a slot below the current one", async () => {
     const tasks = [
       webTask({ id: "old", createdAtMs: 1, status: { state: TaskState.FAILED, exitCode: 137, sinceMs: 1 } }),

@@ -23,8 +23,8 @@ import { truncate } from "./table.js";
 import { currentTaskFilter, hasEnded, slotName, statusMessage, taskName, taskState } from "./task-text.js";
 
 const MAX_ERROR_WIDTH = 40;
-/** Wide enough for the reasons why no node fits, which are printed nowhere else. */
-const MAX_PENDING_WIDTH = 120;
+/** Wide enough for the reasons why a task has not started, which are printed nowhere else. */
+const MAX_WAITING_WIDTH = 120;
 
 /** A task with the names that a table shows instead of IDs. */
 export interface TaskRow {
@@ -160,18 +160,21 @@ function currentStateText(task: Task, nowMs: number): string {
   return `${capitalize(taskStateName(state))}${note}${when}`;
 }
 
-/** Returns the error of a task. Empty for a task that is healthy, or that ended as intended. */
+/**
+ * Returns the error of a task, or what it waits for before it starts, such as a network. Empty for a task that is healthy,
+ * or that ended as intended.
+ */
 function errorText(task: Task): string {
   const { status } = task;
   const state = taskState(task);
-  const isHealthy =
-    state >= TaskState.ASSIGNED && state <= TaskState.RUNNING && status?.health !== Health.UNHEALTHY;
+  const hasStarted = state === TaskState.STARTING || state === TaskState.RUNNING;
+  const isHealthy = state === TaskState.ASSIGNED || (hasStarted && status?.health !== Health.UNHEALTHY);
   const isIntendedEnd = state === TaskState.COMPLETE || state === TaskState.SHUTDOWN;
   return status === undefined || isHealthy || isIntendedEnd ? "" : statusMessage(task);
 }
 
 function maxErrorWidth(task: Task): number {
-  return taskState(task) === TaskState.NEW ? MAX_PENDING_WIDTH : MAX_ERROR_WIDTH;
+  return taskState(task) <= TaskState.PREPARING ? MAX_WAITING_WIDTH : MAX_ERROR_WIDTH;
 }
 
 function hostPorts({ status }: Task, service: ServiceSummary | undefined): string {
