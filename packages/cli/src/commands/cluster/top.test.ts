@@ -60,6 +60,13 @@ describe("top --once", () => {
   });
 });
 
+test("top does not change the terminal if there is no server to connect to", async () => {
+  const raw: boolean[] = [];
+  const streams = { setRawMode: (isRaw: boolean) => void raw.push(isRaw) };
+  const { code, out } = await berth("top --server nowhere", { watchStats }, { isTty: true, streams });
+  expect([code, out, raw]).toEqual([2, "", []]);
+});
+
 test("top on a terminal uses the alternate screen, handles keys and restores the terminal", async () => {
   const raw: boolean[] = [];
   const { code, out } = await berth(
@@ -70,7 +77,7 @@ test("top on a terminal uses the alternate screen, handles keys and restores the
       columns: 40,
       streams: {
         isInputTty: true,
-        setRaw: (isRaw) => void raw.push(isRaw),
+        setRawMode: (isRaw) => void raw.push(isRaw),
         size: () => ({ columns: 40, rows: 6 }),
         input: async function* () {
           await new Promise((resolve) => setTimeout(resolve, 300));

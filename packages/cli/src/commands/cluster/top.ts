@@ -5,9 +5,10 @@ import { FullScreen } from "../../output/full-screen.js";
 import { type StatsSort, statsJson, statsLines } from "../../output/stats-table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
+/** Interval between two samples. */
 const INTERVAL_MS = 2_000;
 
-/** Height that is assumed for a terminal whose size is unknown. */
+/** Height of a terminal whose size is unknown. */
 const DEFAULT_ROWS = 24;
 
 const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([
@@ -31,9 +32,9 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   const quit = new AbortController();
   const signal = AbortSignal.any([cli.signal, quit.signal]);
   const isLive = cli.stdout.isTty && !once && options.output !== "json";
-  const view = isLive ? liveView(cli, options, () => quit.abort()) : plainView(cli, options);
   await withClient(cli, options, async (client) => {
     const open = () => client.watchStats({ service, node, intervalMs: INTERVAL_MS }, { signal });
+    const view = isLive ? openLiveView(cli, options, () => quit.abort()) : createPlainView(cli, options);
     try {
       for await (const stats of once ? open() : resumeStream(cli, open, signal)) {
         view.show(stats);
@@ -47,13 +48,14 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   });
 }
 
-/** Displays samples until the command ends. */
+/** The display of the samples. */
 interface View {
   show(stats: WatchStatsResponse): void;
+  /** Restores the terminal. */
   close(): void;
 }
 
-function plainView(cli: Cli, options: TopOptions): View {
+function createPlainView(cli: Cli, options: TopOptions): View {
   const { sort } = options;
   return {
     show: (stats) => {
@@ -65,8 +67,8 @@ function plainView(cli: Cli, options: TopOptions): View {
   };
 }
 
-/** Redraws the whole screen. Keys change the sort order. */
-function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
+/** Opens a view that redraws the whole screen. Keys change the sort order. */
+function openLiveView(cli: Cli, options: TopOptions, quit: () => void): View {
   const { streams } = cli;
   const screen = new FullScreen(cli.stdout);
   const closed = new AbortController();
@@ -82,7 +84,7 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
     draw();
   };
   screen.open();
-  streams.setRaw(true);
+  streams.setRawMode(true);
   const stopListening = [streams.onResize(draw), streams.onSignal(quit)];
   if (streams.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
@@ -92,7 +94,7 @@ function liveView(cli: Cli, options: TopOptions, quit: () => void): View {
     },
     close: () => {
       for (const stop of stopListening) stop();
-      streams.setRaw(false);
+      streams.setRawMode(false);
       closed.abort();
       screen.close();
     },
