@@ -13,23 +13,23 @@ export class Cluster {
     this.#connection = createRpcClient(ControlServiceService, { address: serverAddress });
   }
 
-  async nodes(): Promise<readonly Node[]> {
+  async listNodes(): Promise<readonly Node[]> {
     const { nodes } = await this.#connection.calls.listNodes({}, { timeoutMs: CALL_TIMEOUT_MS });
     return nodes.flatMap(({ node }) => (node === undefined ? [] : [node]));
   }
 
-  async node(hostname: string): Promise<Node | undefined> {
-    return (await this.nodes()).find(({ description }) => description?.hostname === hostname);
+  async findNode(hostname: string): Promise<Node | undefined> {
+    return (await this.listNodes()).find(({ description }) => description?.hostname === hostname);
   }
 
-  async tasksOf({ stack = "", service = "" }): Promise<readonly Task[]> {
+  async listTasks({ stack = "", service = "" }): Promise<readonly Task[]> {
     const request = { service, stack, node: "" };
     const { tasks } = await this.#connection.calls.listTasks(request, { timeoutMs: CALL_TIMEOUT_MS });
     return tasks;
   }
 
-  async runningTasks(service: string): Promise<readonly Task[]> {
-    const tasks = await this.tasksOf({ service });
+  async listRunningTasks(service: string): Promise<readonly Task[]> {
+    const tasks = await this.listTasks({ service });
     return tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
   }
 

@@ -42,13 +42,13 @@ export interface FailoverOptions {
 /** Cuts a host's power under traffic and waits until its replicas run on other hosts. */
 export async function cutPower(options: FailoverOptions): Promise<Failover> {
   const { cluster, traffic, screen, service, victim, signal } = options;
-  const victimId = (await cluster.node(victim.name))?.id;
-  const before = await cluster.runningTasks(service);
+  const victimId = (await cluster.findNode(victim.name))?.id;
+  const before = await cluster.listRunningTasks(service);
   const lostReplicas = before.filter(({ nodeId }) => nodeId === victimId).length;
 
   const startedAtMs = performance.now();
   traffic.start();
-  const ticker = setInterval(() => screen.live(liveLine(traffic.outcomes)), LIVE_EVERY_MS);
+  const ticker = setInterval(() => screen.live(formatLiveLine(traffic.outcomes)), LIVE_EVERY_MS);
   try {
     await sleep(WARM_UP_MS, undefined, { signal });
     const cutAtMs = performance.now();
@@ -64,10 +64,10 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
     };
     await waitFor(
       { kind: "detected", host: victim.name },
-      async () => !isReady(await cluster.node(victim.name)),
+      async () => !isReady(await cluster.findNode(victim.name)),
     );
     const replacedAtMs = await waitFor({ kind: "replaced" }, () =>
-      runsElsewhere(cluster, service, before.length, victimId),
+      haveReplicasMoved(cluster, service, before.length, victimId),
     );
     await sleep(COOL_DOWN_MS, undefined, { signal });
     await traffic.stop();
@@ -85,7 +85,7 @@ export async function busiestHost(
   hosts: readonly LabHost[],
   service: string,
 ): Promise<LabHost | undefined> {
-  const [nodes, tasks] = await Promise.all([cluster.nodes(), cluster.runningTasks(service)]);
+  const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listRunningTasks(service)]);
   const replicasOn = ({ name }: LabHost): number => {
     const id = nodes.find(({ description }) => description?.hostname === name)?.id;
     return tasks.filter(({ nodeId }) => nodeId === id).length;
@@ -93,17 +93,17 @@ export async function busiestHost(
   return hosts.toSorted((a, b) => replicasOn(a) - replicasOn(b)).at(-1);
 }
 
-async function runsElsewhere(
+async function haveReplicasMoved(
   cluster: Cluster,
   service: string,
   replicas: number,
   victimId: string | undefined,
 ): Promise<boolean> {
-  const running = await cluster.runningTasks(service);
+  const running = await cluster.listRunningTasks(service);
   return running.filter(({ nodeId }) => nodeId !== victimId).length >= replicas;
 }
 
-function liveLine(outcomes: readonly RequestOutcome[]): string {
+function formatLiveLine(outcomes: readonly RequestOutcome[]): string {
   const { sent, failed, medianMs } = summarize(outcomes);
   return `  ${sent} requests completed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
 }

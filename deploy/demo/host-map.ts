@@ -16,7 +16,7 @@ export async function drawHostMap(
   cluster: Cluster,
   { stack, known }: HostMapOptions,
 ): Promise<ReadonlySet<string>> {
-  const [nodes, tasks] = await Promise.all([cluster.nodes(), cluster.tasksOf({ stack })]);
+  const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listTasks({ stack })]);
   const running = tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
   for (const node of [...nodes].sort(byHostname)) {
     const here = running.filter(({ nodeId }) => nodeId === node.id);
@@ -34,13 +34,13 @@ function drawHost(
   const { hostname = "?", address = "" } = node.description ?? {};
   const isUp = node.state === NodeState.READY;
   const state = screen.paint(isUp ? "green" : "red", (isUp ? "ready" : "down").padEnd(7));
-  const names = tasks.map((task) => nameOf(screen, task, known)).join("  ");
+  const names = tasks.map((task) => formatTaskName(screen, task, known)).join("  ");
   const shown = names === "" ? screen.paint("dim", "no tasks of this stack") : names;
   screen.line(`${MARGIN}${screen.paint("bold", hostname.padEnd(4))}${address.padEnd(13)}${state}${shown}`);
 }
 
 /** Returns the task's short name. A "+" marks new tasks, because the output may have no color. */
-function nameOf(screen: Screen, task: Task, known: ReadonlySet<string> | undefined): string {
+function formatTaskName(screen: Screen, task: Task, known: ReadonlySet<string> | undefined): string {
   const name = `${task.serviceName.slice(task.stack.length + 1)}.${task.slot}`;
   const isNew = known !== undefined && !known.has(task.id);
   return isNew ? screen.paint("green", `+${name}`) : name;

@@ -32,10 +32,10 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
     screen.line(USAGE);
     return 0;
   }
-  if (values.down) return takeDown(screen);
+  if (values.down) return removeDemoLab(screen);
 
   screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
-  const lab = await bringUp(screen, signal);
+  const lab = await startLab(screen, signal);
   const cluster = new Cluster(lab.serverAddress);
   try {
     await waitForNodes(screen, lab, cluster, signal);
@@ -47,13 +47,13 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   }
 }
 
-async function takeDown(screen: Screen): Promise<number> {
+async function removeDemoLab(screen: Screen): Promise<number> {
   await removeLab(DEFAULT_LAB);
   screen.line("The lab was removed.");
   return 0;
 }
 
-async function bringUp(screen: Screen, signal: AbortSignal): Promise<Lab> {
+async function startLab(screen: Screen, signal: AbortSignal): Promise<Lab> {
   screen.heading("1  The lab");
   const running = await openLab().catch(() => undefined);
   if (running !== undefined) {
@@ -69,7 +69,7 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
   screen.live("waiting for the nodes to become ready …");
   for (const host of lab.hosts) {
     const readyAtMs = await timeWhen(
-      async () => isReady(await cluster.node(host.name)),
+      async () => isReady(await cluster.findNode(host.name)),
       NODE_READY_TIMEOUT_MS,
       signal,
     );
@@ -106,16 +106,16 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverSh
   screen.heading(`4  ${victim.name} comes back`);
   screen.live(`starting ${victim.name} …`);
   await victim.start(signal);
-  await timeWhen(async () => isReady(await cluster.node(victim.name)), NODE_READY_TIMEOUT_MS, signal);
+  await timeWhen(async () => isReady(await cluster.findNode(victim.name)), NODE_READY_TIMEOUT_MS, signal);
   await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
   screen.line(
     screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
   );
-  printNext(screen, lab, url, victim.name);
+  printNextSteps(screen, lab, url, victim.name);
   return failover.replacedAtMs === undefined ? 1 : 0;
 }
 
-function printNext(screen: Screen, lab: Lab, url: string, victim: string): void {
+function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {
   screen.heading("The lab stays up. Next steps");
   for (const [command, meaning] of [
     [`export BERTH_SERVER=${lab.serverAddress}`, "for the commands below"],

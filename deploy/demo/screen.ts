@@ -44,7 +44,7 @@ export class Screen {
   live(text: string): void {
     if (!this.#isLive) return;
     this.#clearLive();
-    this.#out.write(cut(text, WIDTH - 1));
+    this.#out.write(truncate(text, WIDTH - 1));
     this.#hasLiveLine = true;
   }
 
@@ -59,7 +59,7 @@ export function bar(share: number, width: number): string {
   return "█".repeat(Math.round(Math.min(1, Math.max(0, share)) * width));
 }
 
-function cut(text: string, width: number): string {
+function truncate(text: string, width: number): string {
   return stripVTControlCharacters(text).length <= width
     ? text
     : stripVTControlCharacters(text).slice(0, width);

@@ -33,7 +33,7 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
     await lab.loadImage(fromDeploy(folder), tag);
     screen.line(`  loaded image ${tag} onto every host`);
   }
-  await berth(screen, lab, ["stack", "deploy", "-c", COMPOSE_FILE, STACK]);
+  await runBerth(screen, lab, ["stack", "deploy", "-c", COMPOSE_FILE, STACK]);
 }
 
 /**
@@ -41,14 +41,14 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
  *
  * @throws LabError LAB_COMMAND_FAILED when it fails. The command has printed the reason.
  */
-async function berth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
+async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);
-  const code = await runHere(cliCommand(args), { ...process.env, BERTH_SERVER: lab.serverAddress });
+  const code = await runOnTerminal(cliCommand(args), { ...process.env, BERTH_SERVER: lab.serverAddress });
   if (code === 0) return;
   throw new LabError("LAB_COMMAND_FAILED", `berth ${args.join(" ")} failed with exit code ${code}`);
 }
 
-function runHere([program = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+function runOnTerminal([program = "", ...args]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd: REPO_ROOT, env, stdio: "inherit" });
     child.on("error", reject);

@@ -34,7 +34,7 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
 const TAIL_LINES = 10;
 
 /** Returns the error for a daemon that exited before it was ready. The message includes the end of its log. */
-export async function startupError(what: string, logFile: string): Promise<LabError> {
+export async function readStartupError(what: string, logFile: string): Promise<LabError> {
   const log = await readFile(logFile, "utf8").catch(() => "(no log)");
   const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
   return new LabError("LAB_NOT_READY", `${what} exited while starting; last lines of ${logFile}:\n${tail}`);

@@ -8,7 +8,7 @@ const MAX_IN_FLIGHT = 500;
 export interface RequestOutcome {
   /** Clock of `performance.now()`. */
   readonly sentAtMs: number;
-  readonly tookMs: number;
+  readonly durationMs: number;
   readonly result:
     | { readonly kind: "answered"; readonly by: string }
     | { readonly kind: "failed"; readonly reason: string };
@@ -76,7 +76,7 @@ export class HttpTraffic {
 
   #record(sentAtMs: number, result: RequestOutcome["result"]): void {
     this.#inFlight -= 1;
-    this.#outcomes.push({ sentAtMs, tookMs: performance.now() - sentAtMs, result });
+    this.#outcomes.push({ sentAtMs, durationMs: performance.now() - sentAtMs, result });
   }
 }
 
@@ -117,20 +117,20 @@ export function summarize(
 ): TrafficSummary {
   const inSpan = outcomes.filter(({ sentAtMs }) => sentAtMs >= fromMs && sentAtMs < toMs);
   const answered = inSpan.filter(({ result }) => result.kind === "answered");
-  const times = answered.map(({ tookMs }) => tookMs).sort((a, b) => a - b);
+  const times = answered.map(({ durationMs }) => durationMs).sort((a, b) => a - b);
   const reasons = inSpan.flatMap(({ result }) => (result.kind === "failed" ? [result.reason] : []));
   const replicas = inSpan.flatMap(({ result }) => (result.kind === "answered" ? [result.by] : []));
   return {
     sent: inSpan.length,
     failed: inSpan.length - answered.length,
-    reasons: countEach(reasons).sort((a, b) => b[1] - a[1]),
+    reasons: countOccurrences(reasons).sort((a, b) => b[1] - a[1]),
     medianMs: times[Math.floor(times.length / 2)] ?? 0,
     worstMs: times.at(-1) ?? 0,
-    perReplica: countEach(replicas).sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true })),
+    perReplica: countOccurrences(replicas).sort((a, b) => a[0].localeCompare(b[0], "en", { numeric: true })),
   };
 }
 
-function countEach(values: readonly string[]): (readonly [string, number])[] {
+function countOccurrences(values: readonly string[]): (readonly [string, number])[] {
   const counts = new Map<string, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts];

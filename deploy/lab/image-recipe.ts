@@ -26,7 +26,7 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
     if (unknown.length > 0) {
       throw new Error(`unknown key ${unknown.join(", ")}; known keys are programs and folders`);
     }
-    return { programs: strings("programs", programs), folders: strings("folders", folders) };
+    return { programs: requireStrings("programs", programs), folders: requireStrings("folders", folders) };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new LabError("LAB_BAD_IMAGE", `${file}: ${why}`, { cause });
@@ -35,11 +35,11 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
 
 /** Copies the recipe's programs with their libraries into `rootfs`, and creates its folders there. */
 export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promise<void> {
-  for (const folder of recipe.folders) await mkdir(inside(rootfs, folder), { recursive: true });
+  for (const folder of recipe.folders) await mkdir(resolveInside(rootfs, folder), { recursive: true });
   for (const name of recipe.programs) {
     const program = await findProgram(name);
-    await copyInto(rootfs, program, join("/usr/bin", basename(name)));
-    for (const library of await sharedLibrariesOf(program)) await copyInto(rootfs, library, library);
+    await copyIntoRootfs(rootfs, program, join("/usr/bin", basename(name)));
+    for (const library of await listSharedLibraries(program)) await copyIntoRootfs(rootfs, library, library);
   }
 }
 
@@ -59,7 +59,7 @@ async function findProgram(name: string): Promise<string> {
 }
 
 /** Returns absolute paths, including the dynamic loader. Empty for a static program, for which ldd fails. */
-async function sharedLibrariesOf(program: string): Promise<string[]> {
+async function listSharedLibraries(program: string): Promise<string[]> {
   const { code, stdout } = await run(["ldd", program]);
   if (code !== 0) return [];
   const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1];
@@ -72,20 +72,20 @@ async function sharedLibrariesOf(program: string): Promise<string[]> {
 }
 
 /** Copies the target of a symbolic link under the link's name, so that the image holds plain files. */
-async function copyInto(rootfs: string, from: string, to: string): Promise<void> {
-  const target = inside(rootfs, to);
+async function copyIntoRootfs(rootfs: string, from: string, to: string): Promise<void> {
+  const target = resolveInside(rootfs, to);
   await mkdir(dirname(target), { recursive: true });
   await copyFile(from, target, constants.COPYFILE_FICLONE);
   await chmod(target, 0o755);
 }
 
-function inside(rootfs: string, path: string): string {
+function resolveInside(rootfs: string, path: string): string {
   const target = resolve(rootfs, `.${sep}${path}`);
   if (target === rootfs || target.startsWith(rootfs + sep)) return target;
   throw new LabError("LAB_BAD_IMAGE", `${path} is outside the image`);
 }
 
-function strings(key: string, value: unknown): string[] {
+function requireStrings(key: string, value: unknown): string[] {
   if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
   throw new Error(`${key} must be a list of strings`);
 }

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { agentCommand, isBerthCommand } from "./berth-commands.js";
-import { killProcess, pingDocker, startupError } from "./daemons.js";
+import { killProcess, pingDocker, readStartupError } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
@@ -67,7 +67,7 @@ export class LabHost extends LabMachine {
   }
 
   processes(which: HostProcess): ProcessInfo[] {
-    return this.machine.processes().filter(isProcess[which]);
+    return this.machine.processes().filter(MATCHES_PROCESS[which]);
   }
 
   /** Signals a process of the host. After SIGKILL, waits until the process is gone. */
@@ -103,7 +103,7 @@ export class LabHost extends LabMachine {
     const isReady = async (): Promise<boolean> => {
       if (await pingDocker(this.dockerSocket)) return true;
       if (dockerd && isAlive(dockerd)) return false;
-      throw await startupError(`dockerd of ${this.name}`, this.logs.dockerd);
+      throw await readStartupError(`dockerd of ${this.name}`, this.logs.dockerd);
     };
     await waitUntil(isReady, {
       what: `dockerd of ${this.name} to answer (log: ${this.logs.dockerd})`,
@@ -127,7 +127,7 @@ export class LabHost extends LabMachine {
   }
 }
 
-const isProcess: Record<HostProcess, (info: ProcessInfo) => boolean> = {
+const MATCHES_PROCESS: Record<HostProcess, (info: ProcessInfo) => boolean> = {
   dockerd: ({ command }) => command === "dockerd",
   containerd: ({ command }) => command === "containerd",
   agent: ({ argv }) => isBerthCommand(argv, "agent"),

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
-import { killProcess, startupError } from "./daemons.js";
+import { killProcess, readStartupError } from "./daemons.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";
@@ -53,7 +53,7 @@ export class LabServer {
   }
 
   processes(which: ServerProcess): ProcessInfo[] {
-    return this.#machine.processes().filter(isProcess[which]);
+    return this.#machine.processes().filter(MATCHES_PROCESS[which]);
   }
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
@@ -77,7 +77,7 @@ export class LabServer {
     const isReady = async (): Promise<boolean> => {
       if (await this.isHealthy()) return true;
       if (this.#process === undefined || isAlive(this.#process)) return false;
-      throw await startupError("berth server", this.log);
+      throw await readStartupError("berth server", this.log);
     };
     await waitUntil(isReady, {
       what: `berth server of ${this.name} to become healthy (log: ${this.log})`,
@@ -103,7 +103,7 @@ export class LabServer {
   }
 }
 
-const isProcess: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
+const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
   server: ({ argv }) => isBerthCommand(argv, "server"),
   etcd: ({ command }) => command === "etcd",
 };

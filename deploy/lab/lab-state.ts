@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import type { ProcessRef } from "./processes.js";
-import { findInit, isAlive, netnsOfHandle } from "./processes.js";
+import { findInit, isAlive, readNetnsHandle } from "./processes.js";
 
 /** Version of the format of {@link LabState}. Files of another version are ignored. */
 export const STATE_VERSION = 5;
@@ -51,11 +51,11 @@ export async function writeLabState(state: LabState): Promise<void> {
 
 /** Returns the names of all labs that have files on this machine, running or not. */
 export async function listLabNames(): Promise<string[]> {
-  const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(foldersIn));
+  const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(listFolders));
   return [...new Set(names.flat().filter(isLabName))].sort();
 }
 
-async function foldersIn(folder: string): Promise<string[]> {
+async function listFolders(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
@@ -63,16 +63,16 @@ async function foldersIn(folder: string): Promise<string[]> {
 /** Prefix of the names of test labs. They are removed after the process that created them has ended. */
 export const TEST_LAB_PREFIX = "t-";
 /** Creating or removing a lab takes seconds. A lab without a description is a leftover after this time. */
-const UNDESCRIBED_MS = 60_000;
+const CHANGE_TIMEOUT_MS = 60_000;
 
 /** `changing`: being created or removed. `leftover`: not running; its files can be removed. */
 export type LabStatus = "changing" | "running" | "leftover";
 
 /** Returns the status of a lab, by the processes that are alive. */
-export async function labStatus(lab: string): Promise<LabStatus> {
+export async function readLabStatus(lab: string): Promise<LabStatus> {
   if (isAnyMachineUp(lab)) return "running";
   const state = await readLabState(lab);
-  const isBusy = state ? !state.isComplete && isAlive(state.creator) : await hasChangedLately(lab);
+  const isBusy = state ? !state.isComplete && isAlive(state.creator) : await hasChangedRecently(lab);
   return isBusy ? "changing" : "leftover";
 }
 
@@ -81,11 +81,11 @@ export async function isAbandoned(lab: string): Promise<boolean> {
   if (!lab.startsWith(TEST_LAB_PREFIX)) return false;
   const state = await readLabState(lab);
   if (state) return !isAlive(state.creator);
-  return !isAnyMachineUp(lab) && !(await hasChangedLately(lab));
+  return !isAnyMachineUp(lab) && !(await hasChangedRecently(lab));
 }
 
 /** Returns the paths of the handles of a lab's network namespaces: one for each machine, and the LAN's. */
-export function networkHandles(lab: string): string[] {
+export function listNetnsHandles(lab: string): string[] {
   const { netnsDir } = labPaths(lab);
   try {
     return readdirSync(netnsDir).map((name) => join(netnsDir, name));
@@ -95,17 +95,17 @@ export function networkHandles(lab: string): string[] {
 }
 
 function isAnyMachineUp(lab: string): boolean {
-  return networkHandles(lab).some((handle) => {
-    const netns = netnsOfHandle(handle);
+  return listNetnsHandles(lab).some((handle) => {
+    const netns = readNetnsHandle(handle);
     return netns !== undefined && findInit(netns) !== undefined;
   });
 }
 
 /** Returns whether another process may be creating or removing a lab that has no description. */
-async function hasChangedLately(lab: string): Promise<boolean> {
+async function hasChangedRecently(lab: string): Promise<boolean> {
   const { runDir, dataDir } = labPaths(lab);
   const folders = await Promise.all([runDir, dataDir].map((folder) => stat(folder).catch(() => undefined)));
-  return folders.some((stats) => stats !== undefined && Date.now() - stats.mtimeMs < UNDESCRIBED_MS);
+  return folders.some((stats) => stats !== undefined && Date.now() - stats.mtimeMs < CHANGE_TIMEOUT_MS);
 }
 
 /** Returns a new name for a test lab of this process. Names are random, so that test runs do not collide. */

@@ -10,8 +10,8 @@ import { ServerMachine } from "./lab-server.js";
 import {
   type DockerConfig,
   type LabState,
-  labStatus,
   readLabState,
+  readLabStatus,
   STATE_VERSION,
   writeLabState,
 } from "./lab-state.js";
@@ -131,7 +131,7 @@ export class Lab {
     throw new LabError("LAB_NOT_FOUND", `lab ${this.name} has no host ${name} (hosts: ${names})`);
   }
 
-  addressOf(name: string): string {
+  getAddress(name: string): string {
     return name === this.server.name ? this.server.address : this.host(name).address;
   }
 
@@ -170,7 +170,7 @@ export class Lab {
  */
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
-  checkOptions(options);
+  validateOptions(options);
   await removeAbandonedTestLabs();
   await claimName(name);
   try {
@@ -194,7 +194,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
  * @throws LabError LAB_NOT_FOUND when the lab is not running.
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
-  const isRunning = isLabName(name) && (await labStatus(name)) === "running";
+  const isRunning = isLabName(name) && (await readLabStatus(name)) === "running";
   if (!isRunning) throw new LabError("LAB_NOT_FOUND", `lab ${name} is not running; bring it up first`);
   const state = await readLabState(name);
   if (state) return new Lab(state);
@@ -225,7 +225,7 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
     runsBerth: options.berth ?? true,
     serverHostCount: options.berth === false ? 0 : (options.servers ?? 0),
     dockerConfig: options.dockerConfig ?? {},
-    dockerFolder: dockerFolderOf(options),
+    dockerFolder: findDockerFolder(options),
     creator: selfRef(),
     isComplete: false,
   };
@@ -233,7 +233,7 @@ async function describeLab(name: string, options: CreateLabOptions): Promise<Lab
   return state;
 }
 
-function dockerFolderOf({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOptions): string {
+function findDockerFolder({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOptions): string {
   if (!docker) return "";
   const folder = otherDockerFolder(docker);
   if (hasDocker(folder)) return folder;
@@ -253,7 +253,7 @@ async function claimName(name: string): Promise<void> {
       () => false,
     );
   if (await claim()) return;
-  const status = await labStatus(name);
+  const status = await readLabStatus(name);
   if (status === "running") {
     throw new LabError("LAB_EXISTS", `lab ${name} is already running; take it down first`);
   }
@@ -265,7 +265,7 @@ async function claimName(name: string): Promise<void> {
   if (!(await claim())) throw new LabError("LAB_EXISTS", `another process is creating lab ${name}`);
 }
 
-function checkOptions(options: CreateLabOptions): void {
+function validateOptions(options: CreateLabOptions): void {
   const { hosts, servers } = options;
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
@@ -276,7 +276,7 @@ function checkOptions(options: CreateLabOptions): void {
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
     throw new LabError("LAB_BAD_USAGE", `invalid number of hosts ${hosts}: a lab has 1 to ${MAX_HOSTS}`);
   }
-  dockerFolderOf(options);
+  findDockerFolder(options);
   const maxServers = Math.min(hosts, MAX_SERVERS);
   if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
     throw new LabError(

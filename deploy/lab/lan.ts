@@ -43,7 +43,7 @@ export class Lan {
     await this.detach(machine, netns);
     await createNetns(netns);
     await this.#ip([
-      `link add ${machine} type veth peer name ${MACHINE_INTERFACE} address ${macOf(address)} netns ${netns}`,
+      `link add ${machine} type veth peer name ${MACHINE_INTERFACE} address ${macAddress(address)} netns ${netns}`,
       `link set ${machine} master ${BRIDGE} up`,
     ]);
     await ip(netns, [
@@ -84,7 +84,7 @@ export class Lan {
 }
 
 /** Returns the same MAC address after every boot, as a real network card has. Neighbour tables of other hosts stay valid. */
-function macOf(address: string): string {
+function macAddress(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "be", ...bytes].join(":");
 }

@@ -9,12 +9,12 @@ import { type MachinePaths, machinePaths } from "./paths.js";
 import {
   findInit,
   isAlive,
-  namespaceOf,
-  namespacePids,
-  netnsOfHandle,
+  listProcesses,
   type ProcessInfo,
   type ProcessRef,
-  processesIn,
+  readNamespace,
+  readNamespacePids,
+  readNetnsHandle,
   signalProcess,
 } from "./processes.js";
 import { type RunOptions, type RunResult, run, runOrThrow } from "./run.js";
@@ -112,8 +112,8 @@ export class Machine {
   /** Returns the processes in the machine's PID namespace. Processes in containers are not included. */
   processes(): ProcessInfo[] {
     const init = this.#findInit();
-    const namespace = init && namespaceOf(init.pid, "pid");
-    return namespace ? processesIn("pid", namespace) : [];
+    const namespace = init && readNamespace(init.pid, "pid");
+    return namespace ? listProcesses("pid", namespace) : [];
   }
 
   /** Runs a program on the machine. A non-zero exit code does not throw. */
@@ -130,7 +130,7 @@ export class Machine {
     const pidInside = await runOrThrow(this.commandInside(["sh", "-c", detach, logFile, ...argv]), {
       env: machineEnv(),
     });
-    return this.processes().find(({ pid }) => namespacePids(pid).at(-1) === pidInside.trim());
+    return this.processes().find(({ pid }) => readNamespacePids(pid).at(-1) === pidInside.trim());
   }
 
   /** Returns the command line that runs `argv` on the machine. */
@@ -160,7 +160,7 @@ export class Machine {
   }
 
   #findInit(): ProcessRef | undefined {
-    const netns = netnsOfHandle(this.paths.netns);
+    const netns = readNetnsHandle(this.paths.netns);
     return netns === undefined ? undefined : findInit(netns);
   }
 

@@ -20,10 +20,10 @@ try {
   else process.exitCode = await runCommand(command, interrupt.signal);
 } catch (error) {
   console.error(`lab: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = exitCodeOf(error);
+  process.exitCode = getExitCode(error);
 }
 
-function exitCodeOf(error: unknown): number {
+function getExitCode(error: unknown): number {
   if (interrupt.signal.aborted) return EXIT_INTERRUPTED;
   if (!(error instanceof LabError)) return EXIT_FAILED;
   return error.code === "LAB_BAD_USAGE" ? EXIT_BAD_USAGE : EXIT_FAILED;

@@ -15,38 +15,38 @@ export interface ProcessInfo extends ProcessRef {
 /** The kernel's name of a namespace, such as `net:[4026532008]`. Equal for all processes in it. */
 export type NamespaceId = string;
 
-export function namespaceOf(pid: number | "self", kind: "net" | "pid"): NamespaceId | undefined {
-  return orUndefinedWhenGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
+export function readNamespace(pid: number | "self", kind: "net" | "pid"): NamespaceId | undefined {
+  return readUnlessGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }
 
 /** Returns the network namespace of a handle (a bind mount). Undefined when nothing is mounted there. */
-export function netnsOfHandle(path: string): NamespaceId | undefined {
-  const handle = orUndefinedWhenGone(() => statSync(path));
+export function readNetnsHandle(path: string): NamespaceId | undefined {
+  const handle = readUnlessGone(() => statSync(path));
   // Compare the device too: the inode number of a plain file may equal that of an unrelated namespace.
   return handle?.dev === statSync("/proc/self/ns/net").dev ? `net:[${handle.ino}]` : undefined;
 }
 
 /** Returns all processes in a namespace, including those of containers. Excludes nested namespaces. */
-export function processesIn(kind: "net" | "pid", namespace: NamespaceId): ProcessInfo[] {
-  return allPids()
-    .filter((pid) => namespaceOf(pid, kind) === namespace)
-    .map(describe)
+export function listProcesses(kind: "net" | "pid", namespace: NamespaceId): ProcessInfo[] {
+  return listPids()
+    .filter((pid) => readNamespace(pid, kind) === namespace)
+    .map(readProcess)
     .filter((info) => info !== undefined);
 }
 
 /** Returns a reference to a running process. Undefined when no process has this PID. */
 export function processRef(pid: number): ProcessRef | undefined {
-  const startTime = startTimeOf(pid);
+  const startTime = readStartTime(pid);
   return startTime === undefined ? undefined : { pid, startTime };
 }
 
 /** Returns a reference to this process. */
 export function selfRef(): ProcessRef {
-  return { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
+  return { pid: process.pid, startTime: readStartTime(process.pid) ?? "" };
 }
 
 export function isAlive(ref: ProcessRef): boolean {
-  return startTimeOf(ref.pid) === ref.startTime;
+  return readStartTime(ref.pid) === ref.startTime;
 }
 
 /**
@@ -54,11 +54,11 @@ export function isAlive(ref: ProcessRef): boolean {
  * network namespace and has a PID 1 too, but one PID namespace deeper.
  */
 export function findInit(netns: NamespaceId): ProcessRef | undefined {
-  const depth = namespacePids("self").length + 1;
-  for (const pid of allPids()) {
-    if (namespaceOf(pid, "net") !== netns) continue;
-    const pids = namespacePids(pid);
-    const startTime = startTimeOf(pid);
+  const depth = readNamespacePids("self").length + 1;
+  for (const pid of listPids()) {
+    if (readNamespace(pid, "net") !== netns) continue;
+    const pids = readNamespacePids(pid);
+    const startTime = readStartTime(pid);
     if (startTime && pids.length === depth && pids.at(-1) === "1") return { pid, startTime };
   }
   return undefined;
@@ -74,37 +74,35 @@ export function signalProcess(ref: ProcessRef, signal: NodeJS.Signals): boolean 
   }
 }
 
-function allPids(): number[] {
+function listPids(): number[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => pid > 0);
 }
 
-function describe(pid: number): ProcessInfo | undefined {
-  const startTime = startTimeOf(pid);
-  const argv = orUndefinedWhenGone(() =>
-    readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1),
-  );
-  const command = orUndefinedWhenGone(() => readFileSync(`/proc/${pid}/comm`, "utf8").trim());
+function readProcess(pid: number): ProcessInfo | undefined {
+  const startTime = readStartTime(pid);
+  const argv = readUnlessGone(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1));
+  const command = readUnlessGone(() => readFileSync(`/proc/${pid}/comm`, "utf8").trim());
   return startTime && argv && command ? { pid, startTime, argv, command } : undefined;
 }
 
 /** Returns undefined for a zombie too: it has ended and holds no file, socket or namespace. */
-function startTimeOf(pid: number): string | undefined {
-  const stat = orUndefinedWhenGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
+function readStartTime(pid: number): string | undefined {
+  const stat = readUnlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
   // The command in parentheses may contain spaces and parentheses, so fields start after the last one.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields?.[0] === "Z" || fields?.[0] === "X" ? undefined : fields?.[19];
 }
 
 /** Returns a process's PIDs in all its PID namespaces, outermost first. */
-export function namespacePids(pid: number | "self"): string[] {
-  const status = orUndefinedWhenGone(() => readFileSync(`/proc/${pid}/status`, "utf8"));
+export function readNamespacePids(pid: number | "self"): string[] {
+  const status = readUnlessGone(() => readFileSync(`/proc/${pid}/status`, "utf8"));
   return /^NSpid:\s*(.*)$/m.exec(status ?? "")?.[1]?.split(/\s+/) ?? [];
 }
 
 /** Returns undefined when `read` throws: processes and handles may disappear while they are read. */
-function orUndefinedWhenGone<T>(read: () => T): T | undefined {
+function readUnlessGone<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch {

@@ -47,7 +47,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
         else if (!error) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === "number") resolve({ code: error.code, stdout, stderr });
         else if (error.signal && !error.killed) resolve({ code: 128, stdout, stderr });
-        else reject(cannotRun(argv, error.killed ? `timed out after ${timeoutMs} ms` : error.message));
+        else reject(commandError(argv, error.killed ? `timed out after ${timeoutMs} ms` : error.message));
       },
     );
     // A program may exit without reading its input: ignore EPIPE.
@@ -60,9 +60,9 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
 export async function runOrThrow(argv: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(argv, options);
   if (result.code === 0) return result.stdout;
-  throw cannotRun(argv, `exit ${result.code}: ${(result.stderr || result.stdout).trim()}`);
+  throw commandError(argv, `exit ${result.code}: ${(result.stderr || result.stdout).trim()}`);
 }
 
-function cannotRun(argv: readonly string[], why: string): LabError {
+function commandError(argv: readonly string[], why: string): LabError {
   return new LabError("LAB_COMMAND_FAILED", `${argv.join(" ")}: ${why}`);
 }

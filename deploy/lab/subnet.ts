@@ -31,9 +31,9 @@ export const hostAddress = (subnet: string, index: number): string =>
  */
 export async function claimSubnet(lab: string): Promise<string> {
   await mkdir(RUN_ROOT, { recursive: true });
-  for (const number of candidates(lab)) {
+  for (const number of listCandidates(lab)) {
     const subnet = `${PREFIX}.${number}`;
-    if (!isOnThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
+    if (!isUsedByThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
   }
   throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; take a lab down`);
 }
@@ -42,13 +42,13 @@ export async function releaseSubnets(lab: string): Promise<void> {
   const entries = await readdir(RUN_ROOT).catch(() => []);
   for (const entry of entries.filter((name) => name.startsWith(CLAIM_PREFIX))) {
     const claim = join(RUN_ROOT, entry);
-    if ((await ownerOf(claim)) === lab) await rm(claim, { force: true });
+    if ((await readClaim(claim)) === lab) await rm(claim, { force: true });
   }
 }
 
 async function tryClaim(number: number, lab: string): Promise<boolean> {
   const claim = join(RUN_ROOT, `${CLAIM_PREFIX}${number}`);
-  const owner = await ownerOf(claim);
+  const owner = await readClaim(claim);
   if (owner !== undefined && owner !== lab && !(await readLabState(owner))) await rm(claim, { force: true });
   return symlink(lab, claim).then(
     () => true,
@@ -56,17 +56,17 @@ async function tryClaim(number: number, lab: string): Promise<boolean> {
   );
 }
 
-function ownerOf(claim: string): Promise<string | undefined> {
+function readClaim(claim: string): Promise<string | undefined> {
   return readlink(claim).catch(() => undefined);
 }
 
-function candidates(lab: string): number[] {
+function listCandidates(lab: string): number[] {
   if (lab === DEFAULT_LAB) return [0];
   const hash = [...lab].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_521, 7);
   return Array.from({ length: SUBNETS - 1 }, (_, step) => 1 + ((hash + step) % (SUBNETS - 1)));
 }
 
-function isOnThisMachine(subnet: string): boolean {
+function isUsedByThisMachine(subnet: string): boolean {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return addresses.some(({ address }) => address.startsWith(`${subnet}.`));
 }

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, rmdirSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { isAbandoned, listLabNames, networkHandles } from "./lab-state.js";
+import { isAbandoned, listLabNames, listNetnsHandles } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { unmountBelow } from "./mounts.js";
 import { CGROUP_ROOT, DATA_ROOT, labPaths, RUN_ROOT } from "./paths.js";
-import { findInit, netnsOfHandle, type ProcessRef, processesIn, signalProcess } from "./processes.js";
+import { findInit, listProcesses, type ProcessRef, readNetnsHandle, signalProcess } from "./processes.js";
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
@@ -43,12 +43,12 @@ export async function removeAbandonedTestLabs(): Promise<void> {
  * The kernel ends a machine's processes with its PID 1. Other processes in the lab's networks are killed last.
  */
 async function killProcesses(lab: string): Promise<void> {
-  const namespaces = networkHandles(lab)
-    .map(netnsOfHandle)
+  const namespaces = listNetnsHandles(lab)
+    .map(readNetnsHandle)
     .filter((netns) => netns !== undefined);
   const inits = (): ProcessRef[] => namespaces.map(findInit).filter((init) => init !== undefined);
   const all = (): ProcessRef[] =>
-    namespaces.flatMap((netns) => processesIn("net", netns)).filter(({ pid }) => pid !== process.pid);
+    namespaces.flatMap((netns) => listProcesses("net", netns)).filter(({ pid }) => pid !== process.pid);
   const kill = (targets: readonly ProcessRef[]): boolean => {
     for (const target of targets) signalProcess(target, "SIGKILL");
     return targets.length === 0;
@@ -63,14 +63,14 @@ const CGROUP_MOUNT = "/sys/fs/cgroup";
 
 /** Removes a lab's control groups from every hierarchy, and their parent after the last lab. */
 export function removeCgroups(lab: string): void {
-  for (const hierarchy of hierarchies()) {
+  for (const hierarchy of listCgroupHierarchies()) {
     removeTree(join(hierarchy, CGROUP_ROOT, lab));
     removeIfEmpty(join(hierarchy, CGROUP_ROOT));
   }
 }
 
 /** Returns the roots of all hierarchies: a folder for each controller in version 1, the mount itself in version 2. */
-function hierarchies(): string[] {
+function listCgroupHierarchies(): string[] {
   const controllers = existsSync(CGROUP_MOUNT) ? readdirSync(CGROUP_MOUNT) : [];
   return [CGROUP_MOUNT, ...controllers.map((name) => join(CGROUP_MOUNT, name))];
 }

@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
-import { namespaceOf, type ProcessRef, processesIn } from "../../deploy/lab/processes.js";
+import { listProcesses, type ProcessRef, readNamespace } from "../../deploy/lab/processes.js";
 
 /** The unit in which the kernel reports CPU times, independent of its own tick. */
 const TICKS_PER_SECOND = 100;
@@ -74,8 +74,8 @@ export function cpuSince(
 /** Returns the processes in Docker's PID namespace: all of the host except those in containers. */
 function allProcesses(host: LabHost): readonly ProcessRef[] {
   const [dockerd] = host.processes("dockerd");
-  const namespace = dockerd && namespaceOf(dockerd.pid, "pid");
-  return namespace === undefined ? [] : processesIn("pid", namespace);
+  const namespace = dockerd && readNamespace(dockerd.pid, "pid");
+  return namespace === undefined ? [] : listProcesses("pid", namespace);
 }
 
 /** Returns zeros for a process that has exited meanwhile. */

@@ -43,7 +43,7 @@ Examples:
 
 const DEFAULT_HOSTS = 3;
 
-interface InLab {
+interface LabSelection {
   readonly lab: string;
 }
 
@@ -58,12 +58,16 @@ interface UpOptions {
 }
 
 export type LabCommand =
-  | (InLab & UpOptions & { readonly kind: "up" })
-  | (InLab & { readonly kind: "down" })
-  | (InLab & { readonly kind: "status"; readonly json: boolean })
-  | (InLab & { readonly kind: "machines"; readonly verb: MachineVerb; readonly machines: readonly string[] })
-  | (InLab & { readonly kind: "shell"; readonly machine: string; readonly argv: readonly string[] })
-  | (InLab & { readonly kind: "image"; readonly source: string; readonly tag: string })
+  | (LabSelection & UpOptions & { readonly kind: "up" })
+  | (LabSelection & { readonly kind: "down" })
+  | (LabSelection & { readonly kind: "status"; readonly json: boolean })
+  | (LabSelection & {
+      readonly kind: "machines";
+      readonly verb: MachineVerb;
+      readonly machines: readonly string[];
+    })
+  | (LabSelection & { readonly kind: "shell"; readonly machine: string; readonly argv: readonly string[] })
+  | (LabSelection & { readonly kind: "image"; readonly source: string; readonly tag: string })
   | { readonly kind: "help" };
 
 const OPTIONS = {
@@ -78,7 +82,7 @@ const OPTIONS = {
 type OptionName = keyof typeof OPTIONS;
 
 /** Options of each command, in addition to --name and --help. */
-const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
+const COMMAND_OPTIONS: Readonly<Record<string, readonly OptionName[]>> = {
   up: ["hosts", "servers", "no-berth"],
   status: ["json"],
 };
@@ -93,9 +97,11 @@ export function parseCommand(args: readonly string[]): LabCommand {
   if (values.help || word === undefined) return { kind: "help" };
   const { name, help: _, ...ownOptions } = values;
   for (const option of Object.keys(ownOptions) as OptionName[]) {
-    if (!OPTIONS_OF[word]?.includes(option)) throw badUsage(`unknown option --${option} for ${word}`);
+    if (!COMMAND_OPTIONS[word]?.includes(option))
+      throw badUsageError(`unknown option --${option} for ${word}`);
   }
-  if (passedOn.length > 0 && word !== "shell") throw badUsage(`unexpected arguments after -- for ${word}`);
+  if (passedOn.length > 0 && word !== "shell")
+    throw badUsageError(`unexpected arguments after -- for ${word}`);
   const command = { lab: name ?? DEFAULT_LAB };
   const [first, second] = operands;
 
@@ -117,8 +123,8 @@ export function parseCommand(args: readonly string[]): LabCommand {
       return { ...command, kind: "image", source: first ?? "", tag: second ?? "" };
     default: {
       const verb = MACHINE_VERBS.find((candidate) => candidate === word);
-      if (!verb) throw badUsage(`unknown command "${word}"`);
-      if (first === undefined) throw badUsage(`${verb} needs the name of a host`);
+      if (!verb) throw badUsageError(`unknown command "${word}"`);
+      if (first === undefined) throw badUsageError(`${verb} needs the name of a host`);
       return { ...command, kind: "machines", verb, machines: operands };
     }
   }
@@ -130,7 +136,7 @@ function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> 
   } catch (cause) {
     // Node's message continues with advice that does not apply.
     const [problem = ""] = (cause instanceof Error ? cause.message : String(cause)).split(". ");
-    throw badUsage(problem);
+    throw badUsageError(problem);
   }
 }
 
@@ -139,7 +145,7 @@ const parseLabArgs = (args: readonly string[]) =>
 
 function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
   if (values.servers !== undefined && values["no-berth"])
-    throw badUsage("cannot use --servers with --no-berth");
+    throw badUsageError("cannot use --servers with --no-berth");
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
   return { hosts, berth: !values["no-berth"], ...(servers !== undefined && { servers }) };
@@ -148,17 +154,19 @@ function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
 function parseCount(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
-  throw badUsage(`invalid value "${text}" for ${option}: expected a positive number`);
+  throw badUsageError(`invalid value "${text}" for ${option}: expected a positive number`);
 }
 
 function expectOperands(word: string, operands: readonly string[], count: number): void {
   if (operands.length > count)
-    throw badUsage(`unexpected argument "${operands.slice(count).join(" ")}" for ${word}`);
+    throw badUsageError(`unexpected argument "${operands.slice(count).join(" ")}" for ${word}`);
   if (operands.length < count) {
-    throw badUsage(word === "image" ? "image needs a SOURCE and a TAG" : `${word} needs the name of a host`);
+    throw badUsageError(
+      word === "image" ? "image needs a SOURCE and a TAG" : `${word} needs the name of a host`,
+    );
   }
 }
 
-function badUsage(message: string): LabError {
+function badUsageError(message: string): LabError {
   return new LabError("LAB_BAD_USAGE", `${message} (see npm run lab -- --help)`);
 }

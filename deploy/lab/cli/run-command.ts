@@ -7,7 +7,7 @@ import { listLabNames } from "../lab-state.js";
 import { DEFAULT_LAB } from "../subnet.js";
 import { removeLab } from "../teardown.js";
 import type { LabCommand, MachineVerb } from "./parse-command.js";
-import { machineStatuses, startClock, table } from "./status.js";
+import { formatTable, readMachineStatuses, startClock } from "./status.js";
 
 type Runnable = Exclude<LabCommand, { kind: "help" }>;
 
@@ -50,9 +50,9 @@ async function down(name: string): Promise<number> {
 }
 
 async function status({ lab: name, json }: Runnable & { kind: "status" }): Promise<number> {
-  const statuses = await machineStatuses(await openLab(name));
+  const statuses = await readMachineStatuses(await openLab(name));
   if (json) console.log(JSON.stringify(statuses, null, 2));
-  else console.log(table(statuses.map((row) => ({ ...row }))));
+  else console.log(formatTable(statuses.map((row) => ({ ...row }))));
   return 0;
 }
 
@@ -66,7 +66,7 @@ const RESULT: Record<MachineVerb, string> = {
 async function machines(command: Runnable & { kind: "machines" }, signal: AbortSignal): Promise<number> {
   const lab = await openLab(command.lab);
   // Check all names before changing the first machine.
-  const targets = command.machines.map((name) => machineOf(lab, name));
+  const targets = command.machines.map((name) => findMachine(lab, name));
   const clock = startClock();
   const act = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
@@ -77,7 +77,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
 }
 
 async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
-  const target = machineOf(await openLab(name), machine);
+  const target = findMachine(await openLab(name), machine);
   const [program = "", ...args] = target.commandInside(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
   // Use the host's own Docker, not the one that the caller's environment selects.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
@@ -99,7 +99,7 @@ async function image(
   return 0;
 }
 
-function machineOf(lab: Lab, name: string): LabMachine {
+function findMachine(lab: Lab, name: string): LabMachine {
   return name === lab.server.name ? lab.server : lab.host(name);
 }
 

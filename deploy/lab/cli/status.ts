@@ -17,16 +17,16 @@ export interface MachineStatus {
   readonly containers: number;
 }
 
-export async function machineStatuses(lab: Lab): Promise<MachineStatus[]> {
-  const server = statusOf(lab.server, () => serverPrograms(lab.server.berthServer));
-  return Promise.all([server, ...lab.hosts.map(hostStatus)]);
+export async function readMachineStatuses(lab: Lab): Promise<MachineStatus[]> {
+  const server = readStatus(lab.server, () => listServerPrograms(lab.server.berthServer));
+  return Promise.all([server, ...lab.hosts.map(readHostStatus)]);
 }
 
-function hostStatus(host: LabHost): Promise<MachineStatus> {
-  return statusOf(
+function readHostStatus(host: LabHost): Promise<MachineStatus> {
+  return readStatus(
     host,
     async () => {
-      const programs = host.server === undefined ? [] : await serverPrograms(host.server);
+      const programs = host.server === undefined ? [] : await listServerPrograms(host.server);
       if (await pingDocker(host.dockerSocket)) programs.push("docker");
       else if (host.processes("dockerd").length > 0) programs.push("docker (not answering)");
       if (host.processes("agent").length > 0) programs.push("agent");
@@ -39,14 +39,14 @@ function hostStatus(host: LabHost): Promise<MachineStatus> {
   );
 }
 
-async function serverPrograms(server: LabServer): Promise<string[]> {
+async function listServerPrograms(server: LabServer): Promise<string[]> {
   if (server.processes("server").length === 0) return [];
   const health = await server.health();
   if (health?.status !== "ok") return ["server (unhealthy)"];
   return [health.role === "leader" ? "server (leader)" : "server"];
 }
 
-async function statusOf(
+async function readStatus(
   machine: LabMachine,
   programs: () => Promise<string[]>,
   containers: () => Promise<number> = async () => 0,
@@ -78,7 +78,7 @@ export function startClock(): Clock {
 }
 
 /** Formats rows as aligned columns, with the keys as headings. */
-export function table(rows: readonly Readonly<Record<string, string | number>>[]): string {
+export function formatTable(rows: readonly Readonly<Record<string, string | number>>[]): string {
   const keys = Object.keys(rows[0] ?? {});
   const lines = [
     keys.map((key) => key.toUpperCase()),

@@ -7,7 +7,7 @@ export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_BAD_INPUT = 2;
 /** 128 + SIGINT, as in a shell. */
-const EXIT_INTERRUPTED = 130;
+export const EXIT_INTERRUPTED = 130;
 
 /** Prints an error to stderr and returns the exit code. */
 export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {

@@ -43,8 +43,8 @@ export async function main(): Promise<void> {
   process.once("SIGINT", () => interrupt.abort(new InterruptedError("")));
   for (const stream of [process.stdout, process.stderr]) stream.on("error", exitOnBrokenPipe);
   process.exitCode = await run(process.argv.slice(2), {
-    stdout: terminalOf(process.stdout),
-    stderr: terminalOf(process.stderr),
+    stdout: createTerminal(process.stdout),
+    stderr: createTerminal(process.stderr),
     env: process.env,
     cwd: process.cwd(),
     homeDirectory: homedir(),
@@ -66,7 +66,7 @@ function hasMain(value: unknown): value is { main: (argv: readonly string[]) => 
   return typeof value === "object" && value !== null && "main" in value && typeof value.main === "function";
 }
 
-function terminalOf(stream: NodeJS.WriteStream): Terminal {
+function createTerminal(stream: NodeJS.WriteStream): Terminal {
   return {
     write: (text) => stream.write(text),
     isTty: stream.isTTY === true,

@@ -7,10 +7,13 @@ import { createFailoverClient } from "./failover-client.js";
 /** Address of a server that runs on this machine with the default `--listen`. */
 export const DEFAULT_SERVER = "127.0.0.1:7400";
 
+const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
+const MAX_PORT = 65_535;
+
 /** The typed calls of the control service. */
 export type ControlClient = RpcClient<typeof ControlServiceService>;
 
-/** Connects a command to the servers of the cluster, runs it, then closes the connection. */
+/** Connects to the servers of the cluster, calls `run` with the client, then closes the connection. */
 export async function withClient<T>(
   cli: Cli,
   options: GlobalOptions,
@@ -28,7 +31,7 @@ export async function withClient<T>(
   }
 }
 
-/** Returns the server addresses, `HOST:PORT,…`, of `--server`, else `BERTH_SERVER`, else the current context. */
+/** Returns the server addresses (`HOST:PORT,…`) from `--server`, `BERTH_SERVER` or the current context, in this order. */
 export async function resolveServerAddresses(cli: Cli, options: GlobalOptions): Promise<string> {
   const explicit = options.server ?? cli.env.BERTH_SERVER;
   if (explicit !== undefined && explicit !== "") return parseServerAddresses(explicit);
@@ -40,17 +43,17 @@ export async function resolveServerAddresses(cli: Cli, options: GlobalOptions): 
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** Normalizes a list of addresses. @throws BerthError BERTH_INPUT_INVALID unless it is `HOST:PORT,…`. */
+/**
+ * Normalizes a list of addresses.
+ * @throws BerthError BERTH_INPUT_INVALID unless the list has the form `HOST:PORT,…`.
+ */
 export function parseServerAddresses(list: string): string {
   const addresses = list.split(",").map((part) => part.trim());
-  for (const address of addresses) requireValidAddress(address);
+  for (const address of addresses) assertValidAddress(address);
   return addresses.join(",");
 }
 
-const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
-const MAX_PORT = 65_535;
-
-function requireValidAddress(text: string): void {
+function assertValidAddress(text: string): void {
   const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
   if (port >= 1 && port <= MAX_PORT) return;
   const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as ${DEFAULT_SERVER}`;

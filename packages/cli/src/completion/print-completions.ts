@@ -4,6 +4,7 @@ import type { Cli, GlobalOptions } from "../process/cli.js";
 
 /** Limits the time to fetch candidates from a server, since the user waits at a prompt. */
 const FETCH_TIMEOUT_MS = 800;
+/** Completions of `berth completion`. The module with the scripts is not loaded while the user types. */
 const SHELLS = ["bash", "fish", "zsh"];
 
 /**
@@ -14,7 +15,7 @@ export async function printCompletions(cli: Cli, words: readonly string[]): Prom
   const program = createProgram(cli);
   const context = parseContext(program, words.slice(0, -1));
   const last = words.at(-1) ?? "";
-  const candidates = await candidatesFor(cli, program, { context, last });
+  const candidates = await listCandidates(cli, program, { context, last });
   const matching = candidates.filter(
     (candidate) => candidate.startsWith(last) && !isAssignmentPrefix(candidate, last),
   );
@@ -77,7 +78,7 @@ function availableOptions(command: Command, program: Command): readonly Option[]
   return command === program ? program.options : [...command.options, ...globalOptions(program)];
 }
 
-async function candidatesFor(
+async function listCandidates(
   cli: Cli,
   program: Command,
   { context, last }: { context: CompletionContext; last: string },
@@ -88,10 +89,10 @@ async function candidatesFor(
     const longs = availableOptions(command, program).flatMap(({ long }) => long ?? []);
     return ["--help", ...longs].sort();
   }
-  return argumentCandidates(cli, context);
+  return listArgumentCandidates(cli, context);
 }
 
-async function argumentCandidates(
+async function listArgumentCandidates(
   cli: Cli,
   { command, position, globals }: CompletionContext,
 ): Promise<readonly string[]> {

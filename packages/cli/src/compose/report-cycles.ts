@@ -11,12 +11,15 @@ interface Edge {
   readonly place: Place;
 }
 
+/** The dependencies of each service, by its name. */
+type Graph = ReadonlyMap<string, readonly Edge[]>;
+
 /**
- * Reports the dependency cycles between the services of a stack, which would wait for each other forever. Reports one
- * error for each cycle, with the positions of all dependencies in it.
+ * Reports an error for each dependency cycle between the services of a stack, with the positions of its dependencies.
+ * The services of a cycle would wait for each other forever.
  */
 export function reportCycles(services: readonly TranslatedService[], diagnostics: Diagnostics): void {
-  const graph = new Map(services.map((service) => [service.spec.name, edgesOf(service)]));
+  const graph = new Map(services.map((service) => [service.spec.name, dependencyEdges(service)]));
   let remaining = removeLeaves(graph);
   while (remaining.size > 0) {
     const cycle = findCycle(remaining);
@@ -26,9 +29,7 @@ export function reportCycles(services: readonly TranslatedService[], diagnostics
   }
 }
 
-type Graph = ReadonlyMap<string, readonly Edge[]>;
-
-function edgesOf({ spec, origins }: TranslatedService): readonly Edge[] {
+function dependencyEdges({ spec, origins }: TranslatedService): readonly Edge[] {
   return spec.dependsOn.flatMap(({ service }, index) => {
     const place = origins.get(`depends_on[${index}]`);
     // `validateServiceSpec` reports a dependency of a service on itself.
@@ -38,7 +39,7 @@ function edgesOf({ spec, origins }: TranslatedService): readonly Edge[] {
   });
 }
 
-/** Removes the services without dependencies in the graph, repeatedly. Every service that is left can reach a cycle. */
+/** Removes services without dependencies until none is left. Every remaining service can reach a cycle. */
 function removeLeaves(graph: Graph): Graph {
   const remaining = new Map(graph);
   const dependents = new Map<string, string[]>();

@@ -1,6 +1,6 @@
 import { scopedName, serviceNameProblem } from "@berth/proto";
 import type { Project } from "./keys/stack-context.js";
-import { type Cursor, fieldsOf, keyPlace, readFields, readTexts } from "./tree/cursor.js";
+import { type Cursor, keyPlace, listFields, readFields, readTexts } from "./tree/cursor.js";
 import { isNull } from "./tree/node.js";
 
 /** The services of a file, split by whether their profiles enable them. */
@@ -47,7 +47,7 @@ function serviceProblem(name: string, service: Cursor, { stack }: Project): stri
 }
 
 function readProfiles(service: Cursor): readonly string[] {
-  const profiles = fieldsOf(service).get("profiles");
+  const profiles = listFields(service).get("profiles");
   return profiles === undefined || isNull(profiles.node) ? [] : (readTexts(profiles) ?? []);
 }
 
@@ -59,7 +59,7 @@ function isEnabled(profiles: readonly string[], { lookup }: Project): boolean {
 }
 
 function warnDisabled(service: Cursor, profiles: readonly string[]): void {
-  const place = fieldsOf(service).get("profiles") ?? service;
+  const place = listFields(service).get("profiles") ?? service;
   service.diagnostics.warn(
     place,
     `the service is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")} to enable it`,

@@ -16,6 +16,9 @@ import type { Place } from "./text/diagnostics.js";
 import { type Cursor, keyPlace } from "./tree/cursor.js";
 import { applyKeys } from "./tree/key-table.js";
 
+const DEFAULT_REPLICAS = 1;
+
+/** The result of translating one service of a Compose file. */
 export interface TranslatedService {
   /** The spec with all defaults. */
   readonly spec: ServiceSpec;
@@ -35,7 +38,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   const spec = assembleSpec(draft, networks);
   for (const { path, message } of validateServiceSpec(spec)) {
     if (path === "task.container.image" && draft.container.image === "") reportMissingImage(cursor);
-    else reportViolation(cursor, { place: placeOf(path, draft.origins), message });
+    else reportViolation(cursor, { place: findPlace(path, draft.origins), message });
   }
   return { spec, origins: draft.origins, links: draft.links };
 }
@@ -43,16 +46,19 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
 function assembleSpec(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
-  const parts = { container: { ...container, env }, limits, reservations, restart, networks };
-  const task = TaskSpec.fromPartial(parts);
+  const task = TaskSpec.fromPartial({
+    container: { ...container, env },
+    limits,
+    reservations,
+    restart,
+    networks,
+  });
   return applySpecDefaults({ ...spec, task, placement, update, mode: assembleMode(draft) });
 }
 
-const DEFAULT_REPLICAS = 1;
-
 /**
  * Returns the mode of a service. As with `docker stack deploy`, the replicas of a job are both its completions and its
- * concurrency. A service with a cron schedule is a job by default; an autoscaled one starts with its minimum.
+ * concurrency. A service with a cron schedule is a job by default. An autoscaled service starts with its minimum.
  */
 function assembleMode({ mode, spec }: ServiceDraft): NonNullable<ServiceSpec["mode"]> {
   const key: ModeKey = mode.key ?? (spec.cron === undefined ? "replicated" : "replicated-job");
@@ -75,7 +81,7 @@ function assembleMode({ mode, spec }: ServiceDraft): NonNullable<ServiceSpec["mo
   }
 }
 
-/** Drops the ports of a container in the host's network or without one, as Docker does. */
+/** Drops the ports of a container that uses the host's network or no network, as Docker does. */
 function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cursor: Cursor): void {
   const { networkMode } = container;
   const first = origins.get("ports[0]");
@@ -95,8 +101,8 @@ function reportViolation(cursor: Cursor, { place, message }: { place: Place; mes
   if (!cursor.diagnostics.hasErrorAt(place)) cursor.diagnostics.error(place, message);
 }
 
-/** Returns where the part of the spec at a path is written: the closest part that contains it and has a place. */
-function placeOf(path: string, origins: ReadonlyMap<string, Place>): Place {
+/** Returns the place of a path in the spec, or of the closest part of the spec that contains it and has a place. */
+function findPlace(path: string, origins: ReadonlyMap<string, Place>): Place {
   for (let prefix = path; ; prefix = prefix.replace(/(?:\.[^.[]+|\[\d+\]|^[^.[]+)$/, "")) {
     const place = origins.get(prefix);
     if (place !== undefined) return place;

@@ -36,7 +36,7 @@ const UNSUPPORTED_KEYS = {
   secrets: { severity: "warn", message: "secrets are not supported yet and are not created" },
   configs: { severity: "warn", message: "configs are not supported yet and are not created" },
 } as const;
-/** Keys of a service. At the top level they indicate the Compose v1 format. */
+/** Keys of a service. Below a top-level key, they indicate the Compose v1 format. */
 const V1_KEYS = ["image", "build", "command"];
 
 /** The specs that a Compose file translates to. */
@@ -120,7 +120,7 @@ function attachmentKey(service: string, network: string): string {
 function reportTopLevelKeys(fields: ReadonlyMap<string, Cursor>, root: Cursor): void {
   for (const [key, field] of fields) {
     if (TOP_LEVEL_KEYS.includes(key)) continue;
-    const isV1 = !fields.has("services") && keysOf(field.node).some((name) => V1_KEYS.includes(name));
+    const isV1 = !fields.has("services") && listKeys(field.node).some((name) => V1_KEYS.includes(name));
     const hint = isV1 ? "; is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
     root.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(key)}${hint}`);
   }
@@ -137,7 +137,7 @@ function readVolumes(cursor: Cursor | undefined, project: Project): StackContext
 /** Reads the services. A file without services is an error. */
 function readServices(fields: ReadonlyMap<string, Cursor>, root: Cursor, project: Project): SelectedServices {
   const cursor = fields.get("services");
-  if (cursor !== undefined && keysOf(cursor.node).length > 0) return selectServices(cursor, project);
+  if (cursor !== undefined && listKeys(cursor.node).length > 0) return selectServices(cursor, project);
   if (cursor !== undefined || !root.diagnostics.hasErrors) {
     const message = "no services: add at least one service under services:";
     root.diagnostics.error(cursor ?? root, message);
@@ -145,11 +145,11 @@ function readServices(fields: ReadonlyMap<string, Cursor>, root: Cursor, project
   return { enabled: new Map(), disabled: new Map() };
 }
 
-function keysOf(node: Node | undefined): readonly string[] {
+function listKeys(node: Node | undefined): readonly string[] {
   return node?.kind === "map" ? [...node.entries.keys()].filter((key) => !key.startsWith("x-")) : [];
 }
 
-/** Reports ports that two services publish. Every host listens on a published port, so only one service can have it. */
+/** Reports ports that two services publish. Every host listens on a published port, so only one service can use it. */
 function reportPortConflicts(
   specs: readonly ServiceSpec[],
   services: ReadonlyMap<string, Cursor>,

@@ -5,12 +5,12 @@ import { repeatableOption } from "./command-options.js";
 /** Adds all flags of `berth service update` that change the spec of a service. */
 export function addUpdateFlags(command: Command): Command {
   for (const [name, flag] of Object.entries<UpdateFlag>(UPDATE_FLAGS)) {
-    for (const option of optionsOf(name, flag)) command.addOption(option);
+    for (const option of createOptions(name, flag)) command.addOption(option);
   }
   return command;
 }
 
-function optionsOf(
+function createOptions(
   name: string,
   { value, description, isRepeatable, choices }: UpdateFlag,
 ): readonly Option[] {

@@ -1,7 +1,7 @@
 import { didYouMean } from "../compose/text/suggest.js";
 import { invalidOption } from "./parse-options.js";
 
-/** A filter of a list. */
+/** A filter that `--filter NAME=VALUE` applies to the rows of a list. */
 export interface Filter<Row> {
   /** All possible values. Undefined when any text is possible. */
   readonly values?: readonly string[];

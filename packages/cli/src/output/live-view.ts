@@ -1,9 +1,11 @@
 import type { Terminal } from "../process/cli.js";
 
 const CLEAR_LINE = "\x1b[2K";
-const moveUp = (lines: number): string => `\x1b[${lines}A\r`;
 /** Minimum time between two redraws. Slow terminals cannot keep up with more. */
 const MIN_REDRAW_MS = 80;
+
+/** Returns the escape sequence that moves the cursor up to the start of a line. */
+const moveUp = (lines: number): string => `\x1b[${lines}A\r`;
 
 /**
  * Redraws the last lines of a terminal in place. Use it only when the output is a terminal. Force the last draw, since

@@ -7,20 +7,33 @@ import { shortId } from "./services.js";
 const DRIVER = "overlay";
 const SCOPE = "cluster";
 
+const OUTCOME_NAMES = new Map<NetworkOutcome_Kind, string>([
+  [NetworkOutcome_Kind.CREATED, "created"],
+  [NetworkOutcome_Kind.UPDATED, "updated"],
+  [NetworkOutcome_Kind.UNCHANGED, "unchanged"],
+  [NetworkOutcome_Kind.REMOVED, "removed"],
+]);
+
+const OUTCOME_VERBS = new Map<NetworkOutcome_Kind, string>([
+  [NetworkOutcome_Kind.CREATED, "Creating"],
+  [NetworkOutcome_Kind.UPDATED, "Updating"],
+  [NetworkOutcome_Kind.REMOVED, "Removing"],
+]);
+
+export const networkId = ({ network }: NetworkSummary): string => network?.id ?? "";
 export const networkName = ({ network }: NetworkSummary): string => network?.spec?.name ?? "";
 
-/** The columns of `docker network ls`, with the subnet, nodes and services. */
+/** Returns the columns of `docker network ls`, with the subnet, nodes and services. */
 export function networkListing(
   rows: readonly NetworkSummary[],
   { noTrunc }: { readonly noTrunc: boolean },
 ): Listing<NetworkSummary> {
-  const idOf = ({ network }: NetworkSummary): string => network?.id ?? "";
   return {
     rows,
-    id: idOf,
+    id: networkId,
     json: networkJson,
     columns: [
-      { title: "NETWORK ID", cell: (row) => (noTrunc ? idOf(row) : shortId(idOf(row))) },
+      { title: "NETWORK ID", cell: (row) => (noTrunc ? networkId(row) : shortId(networkId(row))) },
       { title: "NAME", cell: networkName },
       { title: "DRIVER", cell: () => DRIVER },
       { title: "SCOPE", cell: () => SCOPE },
@@ -32,7 +45,7 @@ export function networkListing(
 }
 
 export const NETWORK_FILTERS: FilterTable<NetworkSummary> = {
-  id: { matches: ({ network }, value) => (network?.id ?? "").startsWith(value) },
+  id: { matches: (row, value) => networkId(row).startsWith(value) },
   name: { matches: (row, value) => networkName(row).includes(value) },
   label: { matches: ({ network }, value) => hasLabel(network?.spec?.labels ?? {}, value) },
   stack: { matches: ({ network }, value) => (network?.spec?.stack ?? "") === value },
@@ -64,30 +77,15 @@ export function networkJson({ network, services, ranges, vips, problems }: Netwo
   };
 }
 
-const OUTCOMES = new Map<NetworkOutcome_Kind, string>([
-  [NetworkOutcome_Kind.CREATED, "created"],
-  [NetworkOutcome_Kind.UPDATED, "updated"],
-  [NetworkOutcome_Kind.UNCHANGED, "unchanged"],
-  [NetworkOutcome_Kind.REMOVED, "removed"],
-]);
-
-const networkOutcomeName = (kind: NetworkOutcome_Kind): string => OUTCOMES.get(kind) ?? "unknown";
-
 export function networkOutcomeJson({ networkId, name, kind }: NetworkOutcome): unknown {
-  return { id: networkId, name, outcome: networkOutcomeName(kind) };
+  return { id: networkId, name, outcome: OUTCOME_NAMES.get(kind) ?? "unknown" };
 }
-
-const VERBS = new Map<NetworkOutcome_Kind, string>([
-  [NetworkOutcome_Kind.CREATED, "Creating"],
-  [NetworkOutcome_Kind.UPDATED, "Updating"],
-  [NetworkOutcome_Kind.REMOVED, "Removing"],
-]);
 
 /** Returns `Creating network shop_default` for each network that is not unchanged. */
 export function networkOutcomeLines(outcomes: readonly NetworkOutcome[]): string {
   return outcomes
     .flatMap(({ name, kind }) => {
-      const verb = VERBS.get(kind);
+      const verb = OUTCOME_VERBS.get(kind);
       return verb === undefined ? [] : [`${verb} network ${name}\n`];
     })
     .join("");

@@ -10,7 +10,7 @@ import {
   nodeStateName,
 } from "./state-names.js";
 
-/** The columns of `docker node ls`, with address and tasks instead of the manager status. */
+/** Returns the columns of `docker node ls`, with address and tasks instead of the manager status. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
     rows: rows.toSorted((a, b) => nodeHostname(a).localeCompare(nodeHostname(b), "en", { numeric: true })),
@@ -72,7 +72,7 @@ export const nodeProblems = ({ node, problems }: NodeSummary): readonly string[]
   ...problems,
 ];
 
-/** Returns the network features of a host, one per line. Empty for agents from before networks were supported. */
+/** Returns the network features of a host, one per line. Empty if the agent is too old to report them. */
 export function networkCapabilities(plane: DataPlane | undefined): readonly string[] {
   if (plane === undefined) return [];
   const withReason = (reason: string): string => (reason === "" ? "" : ` (${reason})`);

@@ -1,6 +1,7 @@
 import type { Cli } from "../process/cli.js";
 import { type Column, formatTable } from "./table.js";
 
+/** A list of objects, and how each one is printed in the formats of `printListing`. */
 export interface Listing<Row> {
   readonly rows: readonly Row[];
   readonly columns: readonly Column<Row>[];

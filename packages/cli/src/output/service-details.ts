@@ -22,7 +22,7 @@ export function serviceDetails(
   if (summary === undefined) return {};
   const { service } = summary;
   return {
-    ...Object.assign({}, serviceJson(summary)),
+    ...serviceJson(summary),
     createdAtMs: service?.createdAtMs ?? 0,
     updatedAtMs: service?.updatedAtMs ?? 0,
     templateVersion: service?.templateVersion ?? 0,

@@ -9,11 +9,11 @@ import { pluralize } from "./human.js";
 import { protocolName } from "./state-names.js";
 import type { Field } from "./table.js";
 
-/** The traffic of a service, with the names to display it. */
+/** The traffic of a service, with the tasks and hostnames to display it. */
 export interface ServiceTraffic {
   readonly traffic: GetServiceTrafficResponse;
   readonly tasks: readonly Task[];
-  /** By node ID. */
+  /** Hostnames by node ID. */
   readonly hostnames: ReadonlyMap<string, string>;
 }
 
@@ -41,9 +41,10 @@ function endpointText(
   const endpoint = `${address}:${port}`;
   const task = details?.tasks.find(({ id }) => id === taskId);
   if (details === undefined || task === undefined) return endpoint;
-  const host = details.hostnames.get(nodeId) ?? nodeId;
+  const host = details.hostnames.get(nodeId) || nodeId;
   const name = task.slot === 0 ? task.serviceName : `${task.serviceName}.${task.slot}`;
-  return `${endpoint} (${name} on ${host}${HEALTH_NOTES[task.status?.health ?? Health.UNSPECIFIED] ?? ""})`;
+  const healthNote = HEALTH_NOTES[task.status?.health ?? Health.UNSPECIFIED] ?? "";
+  return `${endpoint} (${name} on ${host}${healthNote})`;
 }
 
 /** Returns the connection counts of each host since its ingress process opened the ports. */

@@ -11,7 +11,7 @@ export function shortId(id: string): string {
   return id.slice(0, SHORT_ID_LENGTH);
 }
 
-/** The columns of `docker service ls`. */
+/** Returns the columns of `docker service ls`. */
 export function serviceListing(rows: readonly ServiceSummary[]): Listing<ServiceSummary> {
   return {
     rows: rows.toSorted((a, b) => serviceName(a).localeCompare(serviceName(b))),
@@ -36,7 +36,8 @@ export const SERVICE_FILTERS: FilterTable<ServiceSummary> = {
   stack: { matches: ({ service }, value) => service?.spec?.stack === value },
 };
 
-export function serviceJson(summary: ServiceSummary): unknown {
+/** Returns the JSON form of a service in lists. */
+export function serviceJson(summary: ServiceSummary): object {
   const { service, desired, running, converged, reasons, completed } = summary;
   return {
     id: serviceId(summary),

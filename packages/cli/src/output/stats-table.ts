@@ -27,11 +27,11 @@ export function statsLines(
   const nodeLines = [...splitLines(formatTable(NODE_COLUMNS, nodes)), ""];
   const taskLines = splitLines(formatTable(TASK_COLUMNS, sortTasks(tasks, sort)));
   const all = [...nodeLines, ...taskLines];
-  const hidden = Math.max(0, all.length - rows) + omittedTasks;
+  if (all.length <= rows && omittedTasks === 0) return all.map((line) => truncate(line, columns));
   // The last line shows the number of hidden lines.
-  const shown = hidden === 0 ? all : all.slice(0, Math.max(0, rows - 1));
-  const lines = hidden === 0 ? shown : [...shown, `… ${hidden + Number(all.length > rows)} more`];
-  return lines.map((line) => truncate(line, columns));
+  const shown = all.slice(0, Math.max(0, rows - 1));
+  const hiddenCount = all.length - shown.length + omittedTasks;
+  return [...shown, `… ${hiddenCount} more`].map((line) => truncate(line, columns));
 }
 
 /** Returns the JSON of one sample. */

@@ -5,22 +5,19 @@ export interface Column<Row> {
   readonly cell: (row: Row) => string;
 }
 
-/** Formats rows below their titles, with each column as wide as its widest cell, as Docker does. Ends with a newline. */
+/** Formats rows below their titles, as Docker does. Each column is as wide as its widest cell. Ends with a newline. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
   const lines = [
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ cell }) => oneLine(cell(row)))),
   ];
   const widths = columns.map((_, index) => Math.max(...lines.map((cells) => cells[index]?.length ?? 0)));
-  return lines
-    .map(
-      (cells) =>
-        `${cells
-          .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-          .join(GAP)
-          .trimEnd()}\n`,
-    )
-    .join("");
+  const formatLine = (cells: readonly string[]): string =>
+    cells
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join(GAP)
+      .trimEnd();
+  return lines.map((cells) => `${formatLine(cells)}\n`).join("");
 }
 
 /** A name and its value. Multiple values are printed one per line. A field without values is not printed. */

@@ -45,6 +45,7 @@ export interface TaskListingOptions {
   readonly noResolve?: boolean;
 }
 
+/** The records from which the rows of a task list are built. */
 export interface TaskSources {
   readonly tasks: readonly Task[];
   readonly services: readonly ServiceSummary[];
@@ -72,7 +73,7 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
   });
 }
 
-/** The columns of `docker service ps`. */
+/** Returns the columns of `docker service ps`. */
 export function taskListing(rows: readonly TaskRow[], options: TaskListingOptions): Listing<TaskRow> {
   const { nowMs, noTrunc = false, noResolve = false } = options;
   const name = (task: Task): string => (noResolve ? `${task.serviceId}.${slotName(task)}` : taskName(task));
@@ -190,7 +191,7 @@ function hostPorts({ status }: Task, service: ServiceSummary | undefined): strin
     .join(", ");
 }
 
-/** Ended tasks come last in their slot: when a replacement fails, the older running task still has the slot. */
+/** Compares tasks by slot. In a slot, ended tasks come last: if a replacement fails, the older task keeps the slot. */
 function bySlotThenAge(a: Task, b: Task): number {
   return (
     a.serviceName.localeCompare(b.serviceName) ||

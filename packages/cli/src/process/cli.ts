@@ -1,4 +1,4 @@
-/** An output stream of a command. The caller handles broken pipes. */
+/** An output stream of a command. `main` handles broken pipes. */
 export interface Terminal {
   write(text: string): void;
   readonly isTty: boolean;
@@ -6,7 +6,7 @@ export interface Terminal {
   readonly columns: number;
 }
 
-/** The standard streams as bytes, and the signals, for commands that connect them to another program. */
+/** The standard streams as bytes, and the signals. `berth exec` connects them to the command in a container. */
 export interface StandardStreams {
   readonly isInputTty: boolean;
   /** Reads standard input until its end or until `signal` aborts. Can be called once. */
@@ -14,12 +14,12 @@ export interface StandardStreams {
   /** Resolves when the stream has room for more. */
   write(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;
   /** Switches raw mode, in which each key, including Ctrl-C, is an input byte. No effect without a terminal. */
-  setRaw(isRaw: boolean): void;
+  setRawMode(isRaw: boolean): void;
   /** Returns the size of the terminal, or undefined without a terminal. */
   size(): { readonly columns: number; readonly rows: number } | undefined;
   /** Returns a function that removes the listener. */
   onResize(listener: () => void): () => void;
-  /** Handles SIGINT and SIGTERM instead of ending the process. Returns a function that removes the listener. */
+  /** Calls the listener for SIGINT and SIGTERM, which then do not end the process. Returns a function that removes it. */
   onSignal(listener: (name: "SIGINT" | "SIGTERM") => void): () => void;
 }
 

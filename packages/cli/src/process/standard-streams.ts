@@ -7,7 +7,7 @@ export function standardStreams(): StandardStreams {
     isInputTty: stdin.isTTY === true,
     input,
     write: (stream, bytes) => write(stream === "stdout" ? stdout : stderr, bytes),
-    setRaw: (isRaw) => {
+    setRawMode: (isRaw) => {
       if (stdin.isTTY) stdin.setRawMode(isRaw);
     },
     size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),

@@ -39,7 +39,7 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
         yield Buffer.from(stdin);
       },
       write: async (stream, bytes) => void (stream === "stdout" ? out : err).push(String(Buffer.from(bytes))),
-      setRaw: () => {},
+      setRawMode: () => {},
       size: () => undefined,
       onResize: () => () => {},
       onSignal: () => () => {},

@@ -23,17 +23,17 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
   const { overrides = [], env = {}, dotenv, files = {} } = options;
   const sources = [text, ...overrides].map((content, index) => {
     const name = index === 0 ? "c.yaml" : `c${index + 1}.yaml`;
-    return { name, path: `/project/${name}`, bytes: bytesOf(content) };
+    return { name, path: `/project/${name}`, bytes: toBytes(content) };
   });
   const { specs, networks, diagnostics } = loadStack({
     stack: "t",
     files: sources,
-    envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: bytesOf(dotenv) }],
+    envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: toBytes(dotenv) }],
     environment: env,
     homeDirectory: "/home/user",
     readFile: (path) => {
       const found = Object.entries(files).find(([name]) => resolve("/project", name) === path);
-      return found === undefined ? undefined : bytesOf(found[1]);
+      return found === undefined ? undefined : toBytes(found[1]);
     },
   });
   return { specs, networks, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
@@ -45,6 +45,6 @@ export function loadService(lines: string, options: LoadTextOptions = {}): Loade
   return loadText(`services:\n  s:\n    image: a\n${indented.join("\n")}\n`, options);
 }
 
-function bytesOf(content: string | Uint8Array): Uint8Array {
+function toBytes(content: string | Uint8Array): Uint8Array {
   return typeof content === "string" ? Buffer.from(content) : content;
 }

@@ -69,7 +69,8 @@ async function lastLine(cli: Cli, client: ControlClient, target: string): Promis
   let newest: LogLine | undefined;
   try {
     for await (const { message } of client.streamLogs(request, { signal })) {
-      if (message?.$case === "line" && timeOf(message.value) >= timeOf(newest)) newest = message.value;
+      if (message?.$case === "line" && lineTimeNs(message.value) >= lineTimeNs(newest))
+        newest = message.value;
     }
   } catch {
     // Optional: the lines received so far are good enough.
@@ -77,7 +78,7 @@ async function lastLine(cli: Cli, client: ControlClient, target: string): Promis
   return newest;
 }
 
-function timeOf(line: LogLine | undefined): bigint {
+function lineTimeNs(line: LogLine | undefined): bigint {
   const text = line?.entry?.timeNs ?? "";
   return /^\d+$/.test(text) ? BigInt(text) : 0n;
 }

@@ -9,7 +9,7 @@ import {
 import { currentTaskFilter, isFailed, slotName, taskState } from "../output/task-text.js";
 import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 
-/** The state of the services that a command waits for. Immutable: each message of the server creates a new one. */
+/** The state of the services that a command waits for. Immutable: each message of the server creates a new state. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
   /** When all services were first seen converged. Undefined while one of them has not converged. */
@@ -46,6 +46,7 @@ export interface AwaitedService {
 /** After this many failures, a slot is not expected to recover without a change. */
 const MAX_SLOT_FAILURES = 3;
 
+/** Returns the progress before the first message of the server. */
 export function initialProgress(services: readonly AwaitedService[]): Progress {
   return {
     services: new Map(
@@ -89,7 +90,7 @@ export function hasFailed(service: ServiceProgress): boolean {
   return hasRolloutFailed(service) || failedJob(service) !== undefined;
 }
 
-/** Returns the failed run of a job. A job with a cron schedule does not count: its next run may succeed. */
+/** Returns the failed run of a job. Undefined for a job with a cron schedule, whose next run may succeed. */
 export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
   const { job, spec } = watched?.summary?.service ?? {};
   const hasEndedRun = job !== undefined && job.endedAtMs > 0 && job.failed;
@@ -119,13 +120,13 @@ function hasExhaustedRestarts({ watched }: ServiceProgress, task: Task): boolean
   return maxAttempts > 0 && windowMs === 0 && task.restarts >= maxAttempts;
 }
 
-/** Returns the failures of a task's slot: those during the wait, or those that the server counted before. */
+/** Returns the number of failures of a task's slot: during the wait, or as the server counts them, if that is more. */
 export function failureCount({ failures }: ServiceProgress, task: Task): number {
   const seen = failures.get(slotName(task))?.taskIds.size ?? 0;
   return Math.max(seen, task.restarts + (isFailed(task) ? 1 : 0));
 }
 
-/** Returns the last failed task in a task's slot. It has the reason while the next attempt is still starting. */
+/** Returns the last failed task in a task's slot. It explains the failure while the next attempt is still starting. */
 export function latestFailure({ failures }: ServiceProgress, task: Task): Task | undefined {
   return failures.get(slotName(task))?.latest;
 }

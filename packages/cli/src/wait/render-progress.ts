@@ -24,7 +24,7 @@ export function renderProgress(progress: Progress, columns: number): readonly st
   return hidden === 0 ? lines : [...lines, truncate(`… and ${hidden} more services`, width)];
 }
 
-/** Returns the line of a service without its bar. Without a terminal it is printed whenever it changes. */
+/** Returns the line of a service without its bar, for output that is not a terminal. */
 export function plainLine(service: ServiceProgress): string {
   return `${service.name}: ${countText(service)}${detailText(service)}`;
 }
@@ -39,15 +39,19 @@ function serviceLine(service: ServiceProgress, nameWidth: number): string {
 }
 
 function bar(service: ServiceProgress): string {
-  const { watched } = service;
-  const { done, total } = countsOf(service);
-  const isFull = watched?.removed === true || done >= total;
-  const filled = watched === undefined ? 0 : isFull ? BAR_WIDTH : Math.floor((done / total) * BAR_WIDTH);
+  const filled = filledBarCells(service);
   return "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
 }
 
-/** Counts updated slots during a rollout, completions of a job, otherwise running tasks. */
-function countsOf(service: ServiceProgress): { readonly done: number; readonly total: number } {
+function filledBarCells(service: ServiceProgress): number {
+  const { watched } = service;
+  if (watched === undefined) return 0;
+  const { done, total } = progressCounts(service);
+  return watched.removed || done >= total ? BAR_WIDTH : Math.floor((done / total) * BAR_WIDTH);
+}
+
+/** Returns the counts to display: updated slots during a rollout, completions of a job, otherwise running tasks. */
+function progressCounts(service: ServiceProgress): { readonly done: number; readonly total: number } {
   const { summary } = service.watched ?? {};
   if (summary === undefined) return { done: 0, total: 0 };
   const { running, desired, completed } = summary;
@@ -63,7 +67,7 @@ function countText(service: ServiceProgress): string {
   if (watched.removed) return "removed";
   const remaining = watched.tasks.length;
   if (watched.summary?.service?.removing) return remaining === 0 ? "removing" : `stopping ${remaining}`;
-  const { done, total } = countsOf(service);
+  const { done, total } = progressCounts(service);
   const count = `${done}/${total}`;
   if (isJob(service)) return isScheduled(service) ? "scheduled" : `${count} completed`;
   if (isConverged(service)) return `${count} running`;

@@ -21,7 +21,7 @@ export function rolloutStatus({ watched, version }: ServiceProgress): RolloutSta
   if (rollout === undefined || watched?.removed) return NONE;
   const { updatedSlots } = rollout;
   const reason = oneLine(rollout.message);
-  switch (relationTo(rollout, version)) {
+  switch (classifyRollout(rollout, version)) {
     case "awaited":
       if (isInProgress(rollout)) return { kind: "updating", updatedSlots };
       return isPaused(rollout) ? { kind: "paused", reason: reason || "the update failed" } : NONE;
@@ -47,7 +47,7 @@ export function hasRolloutFailed(service: ServiceProgress): boolean {
 }
 
 /** Relates a rollout to the awaited version. A rollback from that version, or from a later one, undoes it. */
-function relationTo(rollout: Rollout, awaitedVersion = 0): "awaited" | "rollback" | "earlier" {
+function classifyRollout(rollout: Rollout, awaitedVersion = 0): "awaited" | "rollback" | "earlier" {
   if (isRollback(rollout) && rollout.fromVersion >= awaitedVersion) return "rollback";
   return rollout.toVersion >= awaitedVersion ? "awaited" : "earlier";
 }

@@ -3,7 +3,7 @@ import { explainUnconverged } from "./explain.js";
 import { hasFailed, type Progress, type ServiceProgress } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
-/** The first and last line of an error, between which the reasons are listed. */
+/** The code of an error, and its first and last line. The reasons are listed between these lines. */
 interface FailureText {
   readonly code: ErrorCode;
   readonly heading: string;
@@ -33,7 +33,7 @@ const FAILURES = {
 
 /** Creates the error for a wait that failed, with the reasons of all failed tasks and their last output. */
 export function waitFailedError(progress: Progress, outputs: readonly string[]): BerthError {
-  const { code, heading, advice } = failureOf([...progress.services.values()]);
+  const { code, heading, advice } = selectFailure([...progress.services.values()]);
   return new BerthError({
     code,
     message: [heading, ...explainUnconverged(progress), ...outputs, advice].join("\n"),
@@ -50,7 +50,7 @@ export function timeoutError(progress: Progress, timeoutMs: number, operation: s
 }
 
 /** Returns the failure that the user has to act on. A paused update comes first. */
-function failureOf(services: readonly ServiceProgress[]): FailureText {
+function selectFailure(services: readonly ServiceProgress[]): FailureText {
   const kinds = services.map((service) => rolloutStatus(service).kind);
   if (kinds.includes("paused")) return FAILURES.paused;
   if (kinds.includes("rolled-back")) return FAILURES.rolledBack;

@@ -7,7 +7,7 @@ import { styled } from "../../output/style.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Number of characters of the longest reason. */
+/** Length of the longest reason of an event. */
 const REASON_WIDTH = 17;
 
 export interface EventsOptions extends GlobalOptions {
@@ -37,6 +37,7 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
       if (message?.$case !== "event") continue;
       const event = message.value;
       lastEvent = event;
+      // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
       sinceMs = Math.max(sinceMs, event.timeMs + 1);
       cli.stdout.write(options.output === "json" ? eventJson(event) : eventLine(cli, event));
     }
@@ -49,7 +50,7 @@ function eventLine(cli: Cli, event: ClusterEvent): string {
   const cells = [
     styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
     isWarning ? styled(cli, cli.stdout, "yellow", paddedReason) : paddedReason,
-    subjectOf(event),
+    eventSubject(event),
     oneLine(message),
     isReconstructed ? styled(cli, cli.stdout, "dim", "(reconstructed)") : "",
   ];
@@ -57,7 +58,7 @@ function eventLine(cli: Cli, event: ClusterEvent): string {
 }
 
 /** Returns the subject of the event: `shop_web.1.k2j3h4@host-2`, `shop_web` or `host-2`. */
-function subjectOf({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
+function eventSubject({ serviceName, slot, taskId, nodeHostname }: ClusterEvent): string {
   const task = taskId === "" ? "" : `${slot === 0 ? "" : `.${slot}`}.${shortId(taskId)}`;
   const node = serviceName !== "" && nodeHostname !== "" ? `@${nodeHostname}` : nodeHostname;
   return `${serviceName}${task}${node}`;

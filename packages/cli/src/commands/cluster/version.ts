@@ -1,6 +1,7 @@
 import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
 import { resolveServerAddresses, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
+import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 /** Limits the wait for a server. The command succeeds without its version. */
@@ -12,25 +13,24 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
   const server = await withClient(cli, options, (client) => client.getCluster({}, call)).catch(
     (error: unknown) => {
-      if (isBerthError(error)) return error;
+      if (isBerthError(error) && !cli.signal.aborted) return error;
       throw error;
     },
   );
-  const isReachable = !isBerthError(server);
   if (options.output === "json") {
-    const details = isReachable ? { address, ...server } : { address, error: server.message };
     printJson(cli, {
       client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION },
-      server: details,
+      server: isBerthError(server) ? { address, error: server.message } : { address, ...server },
     });
     return;
   }
   cli.stdout.write(`Client: ${BERTH_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
-  if (!isReachable) cli.stdout.write(`Server: cannot connect to ${address}\n`);
-  else {
-    const { serverVersion, protocolVersion, leaderAddress } = server;
-    cli.stdout.write(
-      `Server: ${serverVersion} (protocol ${protocolVersion}) at ${address}, leader ${leaderAddress}\n`,
-    );
+  if (isBerthError(server)) {
+    cli.stdout.write(`Server: ${oneLine(server.message)}\n`);
+    return;
   }
+  const { serverVersion, protocolVersion, leaderAddress } = server;
+  cli.stdout.write(
+    `Server: ${serverVersion} (protocol ${protocolVersion}) at ${address}, leader ${leaderAddress}\n`,
+  );
 }

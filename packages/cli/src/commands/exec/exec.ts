@@ -1,12 +1,12 @@
-import { BerthError, type ExecOutput, type ExecStarted, isBerthError } from "@berth/proto";
+import { BerthError, type ExecOutput, type ExecStart, type ExecStarted, isBerthError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
+import { EXIT_INTERRUPTED } from "../../exit.js";
 import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { createExecRequests } from "./exec-request-stream.js";
 
 /** Exit code when berth failed instead of the command, as in `docker run`. */
 const EXIT_BERTH_FAILED = 125;
-const EXIT_INTERRUPTED = 130;
 
 export interface ExecOptions extends GlobalOptions {
   readonly interactive?: boolean;
@@ -17,7 +17,10 @@ export interface ExecOptions extends GlobalOptions {
   readonly detach?: boolean;
 }
 
-/** `berth exec TASK|SERVICE COMMAND…` @throws ExitStatus with the command's exit code, or 125 when berth failed */
+/**
+ * `berth exec TASK|SERVICE COMMAND…`: runs a command in the container of a task.
+ * @throws ExitStatus with the command's exit code, or 125 if berth failed.
+ */
 export async function execInTask(
   cli: Cli,
   options: ExecOptions,
@@ -34,6 +37,7 @@ export async function execInTask(
   }
 }
 
+/** A command and the task or service to run it in. */
 interface ExecTarget {
   readonly target: string;
   readonly command: readonly string[];
@@ -59,7 +63,7 @@ class ExecSession {
   async run(client: ControlClient, target: ExecTarget): Promise<number> {
     const { streams } = this.#cli;
     const { signal } = this.#ended;
-    const requests = createExecRequests({ start: this.#startMessage(target), streams, signal });
+    const requests = createExecRequests({ start: this.#createStart(target), streams, signal });
     const removeListeners = [
       streams.onSignal((name) => this.#onSignal(() => requests.send({ $case: "signal", value: name }))),
       streams.onResize(() => {
@@ -69,17 +73,17 @@ class ExecSession {
     ];
     try {
       for await (const { output } of client.exec(requests.messages(), { signal }))
-        await this.#handleOutput(output);
+        await this.#applyOutput(output);
       if (this.#exitCode === undefined) throw connectionLostError("the server closed the connection");
       return this.#exitCode;
     } finally {
-      streams.setRaw(false);
+      streams.setRawMode(false);
       for (const remove of removeListeners) remove();
       this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
     }
   }
 
-  /** Returns the error for the user. After the command has started, the error names its task, since no exit code is known. */
+  /** Returns the error for the user. Once the command has started, the error names its task instead of an exit code. */
   describeError(error: unknown): unknown {
     const started = this.#started;
     if (started === undefined || !isBerthError(error)) return error;
@@ -93,7 +97,7 @@ class ExecSession {
     });
   }
 
-  #startMessage({ target, command }: ExecTarget) {
+  #createStart({ target, command }: ExecTarget): ExecStart {
     const {
       interactive = false,
       tty = false,
@@ -118,12 +122,12 @@ class ExecSession {
     };
   }
 
-  async #handleOutput(output: ExecOutput | undefined): Promise<void> {
+  async #applyOutput(output: ExecOutput | undefined): Promise<void> {
     const message = output?.message;
     switch (message?.$case) {
       case "started":
         this.#started = message.value;
-        if (this.#options.tty && this.#options.interactive) this.#cli.streams.setRaw(true);
+        if (this.#options.tty && this.#options.interactive) this.#cli.streams.setRawMode(true);
         return;
       case "stdout":
       case "stderr":
@@ -136,7 +140,7 @@ class ExecSession {
     }
   }
 
-  /** Forwards the first signal to the command, which may handle it. Stops waiting for the command at the second one. */
+  /** Forwards the first signal to the command, which may handle it. The second signal stops waiting for the command. */
   #onSignal(forward: () => void): void {
     this.#signalCount += 1;
     if (this.#started !== undefined && this.#signalCount === 1) forward();
@@ -144,7 +148,7 @@ class ExecSession {
   }
 }
 
-/** Takes the value of `-e NAME` from the environment. An unset variable is not passed to the command, as in Docker. */
+/** Resolves `-e NAME` from the environment. An unset variable is not passed to the command, as in Docker. */
 function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
   if (/^[^=]+=/.test(variable)) return [variable];
   if (variable === "" || variable.startsWith("="))

@@ -42,7 +42,7 @@ function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, strin
   const { network, services, ranges, vips, problems } = summary;
   const spec = network?.spec;
   const options = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };
-  const nameOf = (id: string): string => names.get(id) ?? id;
+  const findName = (id: string): string => names.get(id) ?? id;
   const activeVips = vips.filter(({ releasedAtMs }) => releasedAtMs === 0);
   return formatFields([
     ["ID", network?.id ?? ""],
@@ -55,8 +55,8 @@ function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, strin
     ["Problems", problems],
     ["Flags", Object.entries(options).flatMap(([name, isSet]) => (isSet ? [name] : []))],
     ["Labels", formatLabels(spec?.labels ?? {})],
-    ["Nodes", ranges.map(({ nodeId, range }) => `${nameOf(nodeId)}  ${range}`).sort()],
+    ["Nodes", ranges.map(({ nodeId, range }) => `${findName(nodeId)}  ${range}`).sort()],
     ["Services", services],
-    ["Virtual IPs", activeVips.map(({ serviceId, address }) => `${nameOf(serviceId)}  ${address}`).sort()],
+    ["Virtual IPs", activeVips.map(({ serviceId, address }) => `${findName(serviceId)}  ${address}`).sort()],
   ]);
 }

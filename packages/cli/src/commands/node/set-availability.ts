@@ -5,6 +5,13 @@ import { nodeAvailability, nodeHostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
+const AVAILABILITY_TEXT: Readonly<Record<Availability, string>> = {
+  [Availability.UNSPECIFIED]: "unchanged",
+  [Availability.ACTIVE]: "active",
+  [Availability.PAUSE]: "paused: no new tasks are assigned to it",
+  [Availability.DRAIN]: "draining: its tasks move to other nodes",
+};
+
 /** `berth node activate NODE…` */
 export async function activateNodes(
   cli: Cli,
@@ -50,18 +57,10 @@ async function changeAvailability(
     hostname: nodeHostname({ node }),
     availability: nodeAvailability({ node }),
   }));
-  if (options.output === "json") printJson(cli, summaries);
-  else
-    cli.stdout.write(
-      summaries
-        .map(({ hostname: name, id }) => `Node ${name || id} is ${AVAILABILITY_TEXT[change.availability]}\n`)
-        .join(""),
-    );
+  if (options.output === "json") {
+    printJson(cli, summaries);
+    return;
+  }
+  const text = AVAILABILITY_TEXT[change.availability];
+  for (const { hostname, id } of summaries) cli.stdout.write(`Node ${hostname || id} is ${text}\n`);
 }
-
-const AVAILABILITY_TEXT: Readonly<Record<Availability, string>> = {
-  [Availability.UNSPECIFIED]: "unchanged",
-  [Availability.ACTIVE]: "active",
-  [Availability.PAUSE]: "paused: no new tasks are assigned to it",
-  [Availability.DRAIN]: "draining: its tasks move to other nodes",
-};

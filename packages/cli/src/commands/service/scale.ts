@@ -27,6 +27,7 @@ export async function scaleServices(
     const response = await retryDuringElection(cli, () =>
       client.scaleServices({ services }, { signal: cli.signal }),
     );
+    // The server returns the services in the order of the request.
     response.services.forEach(({ name }, index) => {
       terminal.write(`${name} scaled to ${services[index]?.replicas}\n`);
     });

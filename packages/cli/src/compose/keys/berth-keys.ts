@@ -1,5 +1,5 @@
 import { TrafficSpec, TrafficSpec_Affinity, TrafficSpec_Balance, VolumePolicy } from "@berth/proto";
-import { type Cursor, fieldsOf, keyPlace, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
+import { type Cursor, keyPlace, listFields, readChoice, readDurationMs, readFlag } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
 import { readAutoscale } from "./autoscale-keys.js";
@@ -70,13 +70,13 @@ function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
   } else setAtMostOne(cursor, draft);
 }
 
-/** Returns the traffic settings of the draft, which are created by the first key that sets one of them. */
+/** Returns the traffic settings of the draft. Creates them for the first key that needs them. */
 function ensureTraffic({ spec }: ServiceDraft): TrafficSpec {
   spec.traffic ??= TrafficSpec.fromPartial({});
   return spec.traffic;
 }
 
-/** Reads the `x-berth` mapping of a service. Must run after the Compose keys, which it extends. */
+/** Reads the `x-berth` mapping of a service. Must run after the Compose keys, because its keys extend them. */
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
   for (const [key, field] of berthFields(service)) {
     if (isNull(field.node)) continue;
@@ -99,7 +99,7 @@ function reportFlatKey(key: string, field: Cursor): void {
   field.diagnostics.error(keyPlace(field), `unknown key "${key}": use ${BERTH_KEY}: { ${known}: … }`);
 }
 
-/** Returns the fields of a mapping that are or look like `x-berth`. */
+/** Returns the fields of a mapping whose keys are `x-berth` or a misspelling of it. */
 function berthFields(cursor: Cursor): readonly (readonly [key: string, field: Cursor])[] {
-  return [...fieldsOf(cursor)].filter(([key]) => BERTH_KEY_PATTERN.test(key));
+  return [...listFields(cursor)].filter(([key]) => BERTH_KEY_PATTERN.test(key));
 }

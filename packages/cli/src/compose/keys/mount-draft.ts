@@ -34,8 +34,8 @@ export function newMountDraft(): MountDraft {
 }
 
 /**
- * Returns the rules for all properties of a mount. Compose files and the `--mount-add` flag use different keys for them,
- * and accept different forms of booleans.
+ * Returns the rules for all properties of a mount. Compose files and the `--mount-add` flag use different keys for these
+ * properties, and accept different forms of booleans.
  */
 export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined) {
   return {
@@ -66,7 +66,7 @@ export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined)
   };
 }
 
-/** Normalizes a target path as Compose does, so that no path is mounted twice: `/data/../x/` becomes `/x`. */
+/** Normalizes a target path as Compose does: `/data/../x/` becomes `/x`. Mounts are compared by this path. */
 export function normalizeTarget(target: string): string {
   const path = posix.normalize(target).replace(/^\/\//, "/");
   return path.length > 1 ? path.replace(/\/$/, "") : path;

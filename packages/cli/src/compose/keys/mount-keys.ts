@@ -71,8 +71,8 @@ const TMPFS_KEYS: KeyTable<MountDraft> = {
 function readLongMount(cursor: Cursor): MountDraft | undefined {
   const mount = newMountDraft();
   applyKeys(cursor, LONG_FORM_KEYS, mount);
-  const missing = mount.type === undefined ? "type" : mount.target === "" ? "target" : undefined;
-  if (missing === undefined) return mount;
+  if (mount.type !== undefined && mount.target !== "") return mount;
+  const missing = mount.type === undefined ? "type" : "target";
   const isReported = cursor.node.kind === "map" && cursor.node.entries.has(missing);
   if (!isReported) cursor.diagnostics.error(cursor, `the volume has no ${missing}`);
   return undefined;
@@ -139,7 +139,7 @@ function applyTmpfsOption(cursor: Cursor, mount: MountDraft, option: string): vo
 
 /** Adds the mount to the service. Reports an error when its source does not exist. */
 function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void {
-  const kind = mountKind(cursor, mount, draft);
+  const kind = createMountKind(cursor, mount, draft);
   if (kind === undefined) return;
   const { mounts } = draft.container;
   draft.origins.set(`task.container.mounts[${mounts.length}]`, cursor);
@@ -148,12 +148,14 @@ function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void 
 
 type MountKind = ServiceDraft["container"]["mounts"][number]["kind"];
 
-function mountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
+function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
   if (mount.type === "tmpfs") return { $case: "tmpfs", value: mount.tmpfs };
-  return mount.type === "bind" ? bindMount(cursor, mount, draft) : volumeMount(cursor, mount, draft);
+  return mount.type === "bind"
+    ? createBindMount(cursor, mount, draft)
+    : createVolumeMount(cursor, mount, draft);
 }
 
-function bindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
+function createBindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
   if (mount.source === "") {
     cursor.diagnostics.error(cursor, "the bind mount has no source: set a path on the node");
     return undefined;
@@ -167,7 +169,7 @@ function bindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): Moun
   return { $case: "bind", value: { source: path, propagation, createHostPath } };
 }
 
-function volumeMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
+function createVolumeMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
   if (mount.source === "")
     return { $case: "volume", value: VolumeMount.fromPartial({ noCopy: mount.noCopy }) };
   const { volumes } = draft.context;

@@ -4,7 +4,7 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const COUNT = { min: 0, max: 2 ** 31 - 1 };
 
-/** Keys of `deploy.placement`. */
+/** Reads `deploy.placement`: constraints, preferences and the limit per node. */
 export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
   constraints: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {

@@ -13,7 +13,7 @@ import type { StackContext, StackNetwork } from "./stack-context.js";
 
 export type ModeKey = "replicated" | "global" | "replicated-job" | "global-job";
 
-/** The mode of a service, as far as its keys set it. */
+/** The mode of a service. A property is undefined until a key sets it. */
 export interface ModeDraft {
   key: ModeKey | undefined;
   replicas: number | undefined;
@@ -21,11 +21,11 @@ export interface ModeDraft {
 
 /** A network that a service joins. */
 export interface JoinedNetwork {
-  /** Its key under the top-level `networks:`. */
+  /** Key of the network under the top-level `networks:`. */
   readonly key: string;
   readonly network: StackNetwork;
   readonly attachment: NetworkAttachment;
-  /** Whether the service lists it; false for the implicit default network. */
+  /** Whether the service lists the network. False for the implicit default network. */
   readonly isExplicit: boolean;
   gatewayPriority: number;
   priority: number;
@@ -38,7 +38,7 @@ export interface Link {
   readonly alias: string;
 }
 
-/** A service while its keys are read. Each key rule writes its part. */
+/** A service while its keys are read. Each key rule writes a part of the draft. */
 export interface ServiceDraft {
   readonly context: StackContext;
   readonly spec: ServiceSpec;
@@ -49,7 +49,7 @@ export interface ServiceDraft {
   readonly restart: RestartPolicy;
   readonly placement: Placement;
   readonly update: UpdateConfig;
-  /** Environment variables: those of env files first, then those of `environment`. */
+  /** Environment variables of the env files, then of `environment`. */
   readonly environment: Map<string, string>;
   /** Where parts of the spec are written in the file, by their path in the spec. */
   readonly origins: Map<string, Place>;
@@ -61,6 +61,7 @@ export interface ServiceDraft {
   containerName: string;
 }
 
+/** Creates the draft of a service without any keys. */
 export function newServiceDraft(name: string, context: StackContext): ServiceDraft {
   const { stack } = context.project;
   return {

@@ -17,7 +17,7 @@ import { SECURITY_KEYS } from "./security-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 
-/** Keys that do not belong to any of the groups below, and keys that berth does not support. */
+/** Rules for keys that belong to no other group, and for keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
   attach: ignoreKey(),
   develop: ignoreKey(),

@@ -27,7 +27,7 @@ export interface StackNetwork {
   readonly mode: NetworkMode | undefined;
 }
 
-/** The other parts of the file that a service can refer to. */
+/** The stack that a service belongs to, and the parts of its files that the service can refer to. */
 export interface StackContext {
   readonly project: Project;
   readonly diagnostics: Diagnostics;

@@ -3,7 +3,7 @@ import type { Position, Source } from "./source.js";
 import { interpolate, type Lookup } from "./template.js";
 
 export interface EnvFileOptions {
-  /** Looks up variables in values, and the values of keys without `=`. Takes precedence over the file. */
+  /** Looks up variables in values, and the values of keys without `=`. Its variables override those of the file. */
   readonly lookup: Lookup;
   readonly diagnostics: Diagnostics;
   /** `raw` does not interpret quotes, variables or comments in values. */
@@ -42,12 +42,13 @@ function splitOnce(text: string, separator: string): readonly [string, string] {
   return position < 0 ? [text, ""] : [text.slice(0, position), text.slice(position + separator.length)];
 }
 
-/** Parses one file in Compose's format. `#offset` is the start of the next line. */
+/** Parses one file in Compose's format, line by line. */
 class EnvFileParser {
   readonly #source: Source;
   readonly #text: string;
   readonly #options: EnvFileOptions;
   readonly #values = new Map<string, string>();
+  /** Offset of the next line to parse. */
   #offset = 0;
 
   constructor(source: Source, options: EnvFileOptions) {

@@ -20,7 +20,7 @@ export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle 
   const place = style.paint("place", `${position.source.name}:${line}:${column}:`);
   const label = severity === "warning" ? `${style.paint("warning", "warning:")} ` : "";
   const head = `${place} ${label}${path === "" ? "" : `${path}: `}${message}`;
-  const excerpt = style.excerpt ? excerptOf(diagnostic) : undefined;
+  const excerpt = style.excerpt ? formatExcerpt(diagnostic) : undefined;
   return excerpt === undefined ? head : `${head}\n${style.paint("excerpt", excerpt)}`;
 }
 
@@ -53,7 +53,7 @@ function otherPlaces(others: readonly Diagnostic[], style: DiagnosticStyle): str
   return `\n${style.paint("excerpt", `  also at ${places.join(", ")}`)}`;
 }
 
-function excerptOf({ position }: Diagnostic): string | undefined {
+function formatExcerpt({ position }: Diagnostic): string | undefined {
   const { line, column } = lineColumn(position);
   const text = lineText(position.source, line).replaceAll("\t", " ");
   if (text.trim() === "" || column > MAX_EXCERPT) return undefined;

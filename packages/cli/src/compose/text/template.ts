@@ -12,8 +12,8 @@ const MAX_NESTING = 50;
 
 /**
  * Replaces `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?error}`, `${VAR?error}`, `${VAR:+other}`
- * and `${VAR+other}` as Compose does. Defaults can contain variables, `$$` is a dollar sign, and a dollar sign that
- * starts no variable is kept. `unset` lists the variables that were replaced by an empty string.
+ * and `${VAR+other}` as Compose does. Defaults can contain variables. `$$` is a dollar sign. A dollar sign without a
+ * variable after it is kept. `unset` lists the variables that were replaced by an empty string.
  */
 export function interpolate(template: string, lookup: Lookup): InterpolationResult {
   const unset = new Set<string>();
@@ -26,8 +26,10 @@ export function interpolate(template: string, lookup: Lookup): InterpolationResu
   }
 }
 
+/** An invalid variable in a template. `interpolate` converts it to a result. */
 class TemplateError extends Error {}
 
+/** Interpolates templates with one set of variables, and collects the names of unset ones. */
 class Interpolator {
   readonly #lookup: Lookup;
   readonly #unset: Set<string>;

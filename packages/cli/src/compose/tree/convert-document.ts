@@ -37,7 +37,7 @@ export function convertDocument(
 }
 
 /** Converts a range of the YAML library to a position. */
-export function positionOf(source: Source, range: readonly number[] | null | undefined): Position {
+export function toPosition(source: Source, range: readonly number[] | null | undefined): Position {
   const start = Math.min(range?.[0] ?? 0, source.text.length);
   return { source, start, end: Math.max(start, range?.[1] ?? start) };
 }
@@ -126,7 +126,7 @@ class DocumentConverter {
         continue;
       }
       const name = String(key.value ?? "");
-      const keyPosition = positionOf(this.#source, key.range);
+      const keyPosition = toPosition(this.#source, key.range);
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
       const node = this.convert(value, keyPath, depth + 1) ?? scalarNode(null, keyPosition);
@@ -158,7 +158,7 @@ class DocumentConverter {
   }
 
   #base(yaml: { range?: readonly number[] | null; tag?: string }): Pick<Node, "position" | "mergeTag"> {
-    const position = positionOf(this.#source, yaml.range);
+    const position = toPosition(this.#source, yaml.range);
     if (yaml.tag === "!reset") return { position, mergeTag: "reset" };
     return yaml.tag === "!override" ? { position, mergeTag: "override" } : { position };
   }
@@ -183,6 +183,6 @@ class DocumentConverter {
   }
 
   #error(yaml: { range?: readonly number[] | null }, path: string, message: string): void {
-    this.#diagnostics.error({ position: positionOf(this.#source, yaml.range), path }, message);
+    this.#diagnostics.error({ position: toPosition(this.#source, yaml.range), path }, message);
   }
 }

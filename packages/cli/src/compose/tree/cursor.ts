@@ -29,11 +29,11 @@ export function keyPlace(cursor: Cursor): Place {
 /** Reads the fields of a mapping in the order of the file, without extension fields (`x-…`). */
 export function readFields(cursor: Cursor): ReadonlyMap<string, Cursor> | undefined {
   if (cursor.node.kind !== "map") return reportWrongType(cursor, "a mapping");
-  return new Map([...fieldsOf(cursor)].filter(([key]) => !key.startsWith("x-")));
+  return new Map([...listFields(cursor)].filter(([key]) => !key.startsWith("x-")));
 }
 
 /** Returns all fields of a mapping, including extension fields. Empty for any other node, which is not reported. */
-export function fieldsOf({ node, path, diagnostics }: Cursor): ReadonlyMap<string, Cursor> {
+export function listFields({ node, path, diagnostics }: Cursor): ReadonlyMap<string, Cursor> {
   const fields = new Map<string, Cursor>();
   if (node.kind !== "map") return fields;
   for (const [key, { keyPosition, value }] of node.entries) {
@@ -175,7 +175,7 @@ export function readKeyValues(cursor: Cursor): ReadonlyMap<string, KeyValue> | u
   if (cursor.node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
   const values = new Map<string, KeyValue>();
   // A variable or label can be called `x-frame`, so extension fields are included.
-  for (const [key, field] of fieldsOf(cursor)) {
+  for (const [key, field] of listFields(cursor)) {
     const value = isNull(field.node) ? null : readScalarText(field);
     if (value !== undefined) values.set(key, { value, cursor: field });
   }

@@ -1,3 +1,4 @@
+import { pluralize } from "../../output/human.js";
 import type { Diagnostics } from "../text/diagnostics.js";
 import { interpolate, type Lookup } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
@@ -10,7 +11,7 @@ export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnos
   const unset = new Map<string, UnsetUse>();
   const interpolated = new TreeInterpolator(lookup, diagnostics, unset).interpolate(root, "");
   for (const [name, { node, path, count }] of unset) {
-    const others = count > 1 ? ` (and in ${count - 1} more ${count === 2 ? "place" : "places"})` : "";
+    const others = count > 1 ? ` (and in ${pluralize(count - 1, "more place")})` : "";
     diagnostics.warn(
       { position: node.position, path },
       `variable ${name} is not set: using an empty string${others}`,
@@ -19,12 +20,14 @@ export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnos
   return interpolated;
 }
 
+/** The first use of an unset variable, and the number of all uses. */
 interface UnsetUse {
   readonly node: ScalarNode;
   readonly path: string;
   readonly count: number;
 }
 
+/** Interpolates the values of one tree, and records the uses of unset variables. */
 class TreeInterpolator {
   readonly #lookup: Lookup;
   readonly #diagnostics: Diagnostics;

@@ -19,7 +19,7 @@ export function rule<T, Draft>(
   };
 }
 
-/** Runs the rule of each key in a mapping. A key without a rule is an error; a key with a null value is skipped. */
+/** Runs the rule of each key in a mapping. A key without a rule is an error. A key with a null value is skipped. */
 export function applyKeys<Draft>(cursor: Cursor, table: KeyTable<Draft>, draft: Draft): void {
   const fields = readFields(cursor);
   if (fields === undefined) return;

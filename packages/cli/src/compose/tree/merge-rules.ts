@@ -14,7 +14,7 @@ export type MergeRule =
   | { readonly kind: "mapping" }
   /** A scalar is converted to a list with one item, then appended. */
   | { readonly kind: "list" }
-  /** Lists are appended; of items with the same key, the later one wins. */
+  /** Lists are appended. An item replaces an earlier item with the same key. */
   | { readonly kind: "keyed"; readonly keyOf: (item: Node) => string }
   /** Mappings with the same value under this key are merged. Otherwise, the later one replaces the earlier one. */
   | { readonly kind: "discriminated"; readonly key: string };
@@ -57,7 +57,7 @@ const RULES: Readonly<Record<string, MergeRule>> = {
 const RULE_PATHS = Object.entries(RULES).map(([path, rule]) => ({ parts: path.split("."), rule }));
 
 /** Returns the rule for the value at a path, or undefined for the default behavior. */
-export function mergeRuleOf(path: readonly string[]): MergeRule | undefined {
+export function findMergeRule(path: readonly string[]): MergeRule | undefined {
   return RULE_PATHS.find(
     ({ parts }) =>
       parts.length === path.length && parts.every((part, index) => part === "*" || part === path[index]),

@@ -1,6 +1,6 @@
 import { assertNever } from "@berth/proto";
 import type { Diagnostics } from "../text/diagnostics.js";
-import { type MergeRule, mergeRuleOf } from "./merge-rules.js";
+import { findMergeRule, type MergeRule } from "./merge-rules.js";
 import {
   describeNode,
   isNull,
@@ -36,7 +36,7 @@ function mergeNodes(merge: Merge): Node {
   if (later.mergeTag !== undefined || isNull(earlier)) return later;
   // An empty `key:` in a later file keeps the earlier list or mapping.
   if (isNull(later) && earlier.kind !== "scalar") return earlier;
-  return mergeByRule(merge, mergeRuleOf(path));
+  return mergeByRule(merge, findMergeRule(path));
 }
 
 function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
@@ -90,7 +90,7 @@ function mergeMaps(earlier: MapNode, later: MapNode, { path, diagnostics }: Merg
   return { ...earlier, entries };
 }
 
-/** Appends lists. An item replaces an earlier one with the same key; items without a key are all kept. */
+/** Appends lists. An item replaces an earlier item with the same key. All items without a key are kept. */
 function mergeKeyed(earlier: ListNode, later: ListNode, keyOf: (item: Node) => string): ListNode {
   const items = new Map<string, Node>();
   for (const item of [...earlier.items, ...later.items]) items.set(keyOf(item) || `#${items.size}`, item);

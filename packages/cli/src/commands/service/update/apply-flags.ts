@@ -58,7 +58,7 @@ export function hasFlags(flags: UpdateFlagValues): boolean {
 
 function flagValues(flags: UpdateFlagValues): readonly FlagValue[] {
   return flagNames().flatMap((name) =>
-    textsOf(flags[propertyName(name)], name).map((text) => ({ name, text })),
+    flagTexts(flags[propertyName(name)], name).map((text) => ({ name, text })),
   );
 }
 
@@ -72,7 +72,7 @@ function propertyName(name: UpdateFlagName): string {
   return positive.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function textsOf(value: unknown, name: UpdateFlagName): readonly string[] {
+function flagTexts(value: unknown, name: UpdateFlagName): readonly string[] {
   if (name.startsWith(NEGATION_PREFIX)) return value === false ? ["true"] : [];
   if (typeof value === "boolean") return [String(value)];
   if (typeof value === "string") return [value];

@@ -1,7 +1,7 @@
 import { Healthcheck, LogDriver } from "@berth/proto";
+import { parseDurationMs } from "../../../compose/text/units.js";
 import { type Edit, edit, inContainer, inHealthcheck } from "./edit.js";
 import {
-  durationMs,
   parseAssignment,
   parseBoolean,
   parseCommandLine,
@@ -46,7 +46,7 @@ const PROCESS_EDITS = {
     inContainer((_, stopSignal) => ({ stopSignal })),
   ),
   "stop-grace-period": edit(
-    durationMs,
+    parseDurationMs,
     inContainer((_, stopGraceMs) => ({ stopGraceMs })),
   ),
   init: edit(
@@ -108,11 +108,11 @@ const HEALTH_EDITS = {
     inHealthcheck((_, line) => ({ test: ["CMD-SHELL", line] })),
   ),
   "health-interval": edit(
-    durationMs,
+    parseDurationMs,
     inHealthcheck((_, intervalMs) => ({ intervalMs })),
   ),
   "health-timeout": edit(
-    durationMs,
+    parseDurationMs,
     inHealthcheck((_, timeoutMs) => ({ timeoutMs })),
   ),
   "health-retries": edit(
@@ -120,11 +120,11 @@ const HEALTH_EDITS = {
     inHealthcheck((_, retries) => ({ retries })),
   ),
   "health-start-period": edit(
-    durationMs,
+    parseDurationMs,
     inHealthcheck((_, startPeriodMs) => ({ startPeriodMs })),
   ),
   "health-start-interval": edit(
-    durationMs,
+    parseDurationMs,
     inHealthcheck((_, startIntervalMs) => ({ startIntervalMs })),
   ),
   "no-healthcheck": edit(

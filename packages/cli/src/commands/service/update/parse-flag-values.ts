@@ -1,6 +1,5 @@
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { splitShellWords } from "../../../compose/text/shell-words.js";
-import { parseDurationMs } from "../../../compose/text/units.js";
 
 /** Docker's maximum for counts (int32). */
 const MAX_COUNT = 2 ** 31 - 1;
@@ -16,9 +15,8 @@ export function parseNonEmptyText(text: string): Parsed<string> {
   return text.trim() === "" ? invalid("must not be empty") : valid(text.trim());
 }
 
+/** Parses the value of a boolean flag, which `applyFlags` converts to "true" or "false". */
 export const parseBoolean = (text: string): Parsed<boolean> => valid(text === "true");
-
-export const durationMs = parseDurationMs;
 
 export function parseCount(text: string): Parsed<number> {
   const number = Number(text);
@@ -71,10 +69,12 @@ export function replaceMatching<T>(items: readonly T[], matches: (item: T) => bo
   return [...removeMatching(items, matches), item];
 }
 
+/** Returns the items without those that match. */
 export function removeMatching<T>(items: readonly T[], matches: (item: T) => boolean): T[] {
   return items.filter((item) => !matches(item));
 }
 
+/** Returns a copy of a map without a key. */
 export function removeKey<T>(map: Readonly<Record<string, T>>, key: string): { [key: string]: T } {
   return Object.fromEntries(Object.entries(map).filter(([name]) => name !== key));
 }

@@ -16,14 +16,15 @@ type MountKind = NonNullable<Mount["kind"]>;
 /** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
   const mount: MountFlagDraft = { ...newMountDraft(), type: "volume", driver: "" };
-  const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? typeProblem(text, mount);
+  const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? findTypeConflict(text, mount);
   if (problem !== undefined) return invalid(problem);
   if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
-  const kind = mountKind(mount);
-  if (kind.kind === "invalid") return kind;
-  return valid({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: kind.value });
+  const parsed = parseMountKind(mount);
+  if (parsed.kind === "invalid") return parsed;
+  return valid({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: parsed.value });
 }
 
+/** A mount while the fields of the flag are read. */
 interface MountFlagDraft extends MountDraft {
   driver: string;
 }
@@ -70,8 +71,8 @@ function readOctal(cursor: Cursor): number | undefined {
   return undefined;
 }
 
-/** Returns why an option cannot be combined with the type of the mount. */
-function typeProblem(text: string, { type }: MountFlagDraft): string | undefined {
+/** Returns why an option cannot be combined with the type of the mount, or undefined if all can. */
+function findTypeConflict(text: string, { type }: MountFlagDraft): string | undefined {
   for (const field of text.split(",")) {
     const [key = ""] = field.trim().toLowerCase().split("=");
     const [, prefix] = /^(bind|volume|tmpfs)-/.exec(key) ?? [];
@@ -80,17 +81,15 @@ function typeProblem(text: string, { type }: MountFlagDraft): string | undefined
   return undefined;
 }
 
-function mountKind(mount: MountFlagDraft): Parsed<MountKind> {
+function parseMountKind(mount: MountFlagDraft): Parsed<MountKind> {
   const { type, source, propagation, createHostPath, noCopy, driver, tmpfs } = mount;
   if (type === "bind") {
-    return source === ""
-      ? invalid("the bind mount has no source: set source=/PATH, a path on the node")
-      : valid({ $case: "bind", value: { source, propagation, createHostPath } });
+    if (source === "") return invalid("the bind mount has no source: set source=/PATH, a path on the node");
+    return valid({ $case: "bind", value: { source, propagation, createHostPath } });
   }
   if (type === "tmpfs") {
-    return source === ""
-      ? valid({ $case: "tmpfs", value: tmpfs })
-      : invalid("a tmpfs mount cannot have a source");
+    if (source !== "") return invalid("a tmpfs mount cannot have a source: remove source");
+    return valid({ $case: "tmpfs", value: tmpfs });
   }
   return valid({ $case: "volume", value: VolumeMount.fromPartial({ name: source, driver, noCopy }) });
 }

@@ -1,10 +1,9 @@
 import { RestartPolicy_Condition } from "@berth/proto";
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
-import { parseBytes, parseNanoCpus } from "../../../compose/text/units.js";
+import { parseBytes, parseDurationMs, parseNanoCpus } from "../../../compose/text/units.js";
 import { type Edit, edit, inResources, inRestart } from "./edit.js";
 import {
   choiceParser,
-  durationMs,
   parseAssignment,
   parseCount,
   parseNonEmptyText,
@@ -54,7 +53,7 @@ export const RESOURCE_EDITS = {
     inRestart((_, condition) => ({ condition })),
   ),
   "restart-delay": edit(
-    durationMs,
+    parseDurationMs,
     inRestart((_, delayMs) => ({ delayMs })),
   ),
   "restart-max-attempts": edit(
@@ -62,7 +61,7 @@ export const RESOURCE_EDITS = {
     inRestart((_, maxAttempts) => ({ maxAttempts })),
   ),
   "restart-window": edit(
-    durationMs,
+    parseDurationMs,
     inRestart((_, windowMs) => ({ windowMs })),
   ),
 } satisfies Readonly<Record<string, Edit>>;

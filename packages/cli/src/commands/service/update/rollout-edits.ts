@@ -1,6 +1,7 @@
 import { UpdateConfig_FailureAction, UpdateConfig_Order } from "@berth/proto";
+import { parseDurationMs } from "../../../compose/text/units.js";
 import { type Edit, edit, inRollout } from "./edit.js";
-import { choiceParser, durationMs, parseCount, parseRatio } from "./parse-flag-values.js";
+import { choiceParser, parseCount, parseRatio } from "./parse-flag-values.js";
 
 const ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,
@@ -21,7 +22,7 @@ const setRollbackDeadline = inRollout<number>("rollback", (_, progressDeadlineMs
 export const ROLLOUT_EDITS = {
   ...configEdits("update"),
   ...configEdits("rollback"),
-  "progress-deadline": edit(durationMs, (spec, progressDeadlineMs) => {
+  "progress-deadline": edit(parseDurationMs, (spec, progressDeadlineMs) => {
     const updated = setUpdateDeadline(spec, progressDeadlineMs);
     // A service without a rollback policy is rolled back with its update policy.
     return spec.rollback === undefined ? updated : setRollbackDeadline(updated, progressDeadlineMs);
@@ -35,6 +36,7 @@ type ConfigEdits<Part extends string> = Readonly<
   >
 >;
 
+/** Creates the edits of one policy. The overload tells the compiler which flags these are. */
 function configEdits<Part extends "update" | "rollback">(part: Part): ConfigEdits<Part>;
 function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>> {
   return {
@@ -43,7 +45,7 @@ function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>
       inRollout(part, (_, parallelism) => ({ parallelism })),
     ),
     [`${part}-delay`]: edit(
-      durationMs,
+      parseDurationMs,
       inRollout(part, (_, delayMs) => ({ delayMs })),
     ),
     [`${part}-order`]: edit(
@@ -55,7 +57,7 @@ function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>
       inRollout(part, (_, failureAction) => ({ failureAction })),
     ),
     [`${part}-monitor`]: edit(
-      durationMs,
+      parseDurationMs,
       inRollout(part, (_, monitorMs) => ({ monitorMs })),
     ),
     [`${part}-max-failure-ratio`]: edit(
