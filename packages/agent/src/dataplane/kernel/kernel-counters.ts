@@ -10,14 +10,12 @@ import { endpointElement, frontendElement, toFrontend, toKernelEndpoint } from "
 import type { KernelStatistics } from "./kernel-statistics.js";
 import type { UnansweredClient } from "./syn-retransmit.js";
 
-/** The listener and node that an endpoint's counters belong to. */
-interface Owner {
-  readonly listener: string;
-  readonly node: string;
-}
+/** Separates the listener from the node in the key of a node's counters. Listener keys contain no space. */
+const SEPARATOR = " ";
 
 /**
- * Turns the kernel's counters into sums by listener, endpoint and node that never decrease.
+ * Turns the counters of the kernel path into sums by listener, endpoint and node that never decrease, and adds them to
+ * the statistics of the user-space proxy.
  *
  * The kernel counts an endpoint once, whichever frontend a connection came through. An endpoint of two listeners counts
  * for the first of them. Connections between the last update and the removal of an endpoint are missing from its node's
@@ -25,8 +23,8 @@ interface Owner {
  */
 export class KernelCounters {
   readonly #connectionsByListener = new CounterAccumulator();
-  readonly #sentByNode = new CounterAccumulator();
   readonly #refusedByListener = new CounterAccumulator();
+  readonly #sentByNode = new CounterAccumulator();
   readonly #refusedByNode = new CounterAccumulator();
   /** Unanswered connections that were sent to another endpoint, by listener. */
   readonly #retransmitted = new Map<string, number>();
@@ -39,30 +37,20 @@ export class KernelCounters {
     active: new Map(),
   };
 
-  /** Adds the counts since the last update. */
+  /** Adds the counts since the last update. Drops the sums of listeners that are gone. */
   update(listeners: Iterable<IngressListener>, statistics: KernelStatistics): void {
-    const listenerOfFrontend = new Map<string, string>();
-    const owners = new Map<string, Owner>();
-    const keys = new Set<string>();
-    for (const listener of listeners) {
-      const key = listenerKey(listener);
-      keys.add(key);
-      const frontend = toFrontend(listener);
-      if (frontend !== undefined) listenerOfFrontend.set(frontendElement(frontend), key);
-      for (const [element, { node = "" }] of elementsOf(listener)) {
-        if (!owners.has(element)) owners.set(element, { listener: key, node });
-      }
-    }
-    const byNode = (element: string): string | undefined => {
+    const { listenerKeys, listenersByFrontend, owners } = indexListeners(listeners);
+    const findListener = (element: string): string | undefined => owners.get(element)?.listener;
+    const findNode = (element: string): string | undefined => {
       const owner = owners.get(element);
       return owner && nodeKey(owner.listener, owner.node);
     };
-    this.#connectionsByListener.update(statistics.frontends, (element) => listenerOfFrontend.get(element));
-    this.#sentByNode.update(statistics.sent, byNode);
-    this.#refusedByListener.update(statistics.refused, (element) => owners.get(element)?.listener);
-    this.#refusedByNode.update(statistics.refused, byNode);
+    this.#connectionsByListener.update(statistics.frontends, (element) => listenersByFrontend.get(element));
+    this.#refusedByListener.update(statistics.refused, findListener);
+    this.#sentByNode.update(statistics.sent, findNode);
+    this.#refusedByNode.update(statistics.refused, findNode);
     this.#latest = statistics;
-    this.#dropOtherListeners(keys);
+    this.#dropOtherListeners(listenerKeys);
   }
 
   /** Counts clients that wait for an endpoint that is gone: they retransmit and get another endpoint. */
@@ -70,11 +58,12 @@ export class KernelCounters {
     clients: Iterable<Pick<UnansweredClient, "address" | "port">>,
     listeners: Iterable<IngressListener>,
   ): void {
-    const tcp = [...listeners].filter(({ protocol }) => protocol === "tcp");
+    const tcpListeners = [...listeners].filter(({ protocol }) => protocol === "tcp");
     for (const { address, port } of clients) {
+      const onPort = tcpListeners.filter((listener) => listener.port === port);
       const listener =
-        tcp.find((each) => each.port === port && each.address === address) ??
-        tcp.find((each) => each.port === port && toFrontend(each)?.kind === "port");
+        onPort.find((candidate) => candidate.address === address) ??
+        onPort.find((candidate) => toFrontend(candidate)?.kind === "port");
       if (listener === undefined) continue;
       const key = listenerKey(listener);
       this.#retransmitted.set(key, (this.#retransmitted.get(key) ?? 0) + 1);
@@ -83,32 +72,40 @@ export class KernelCounters {
 
   /** Returns the sum of the user-space proxy's statistics and the kernel's. */
   addTo(stats: readonly ListenerStats[], listeners: Iterable<IngressListener>): readonly ListenerStats[] {
-    const listenerOf = new Map([...listeners].map((listener) => [listenerKey(listener), listener]));
-    const counted = new Set<string>();
-    return stats.map((listener) => {
-      const key = listenerKey(listener);
-      const known = listenerOf.get(key);
-      const elements = new Map(known && [...elementsOf(known)].map(([element, { id }]) => [id, element]));
-      const endpoints = listener.endpoints.map((endpoint): EndpointStats => {
-        const element = elements.get(endpoint.id);
-        if (element === undefined || counted.has(element)) return endpoint;
-        counted.add(element);
-        return this.#addToEndpoint(endpoint, element);
-      });
-      const activeBefore = sumOf(listener.endpoints, ({ active }) => active);
-      return {
-        ...listener,
-        total: listener.total + this.#connections(key),
-        active: listener.active + sumOf(endpoints, ({ active }) => active) - activeBefore,
-        retried: listener.retried + this.#retried(key),
-        endpoints,
-        nodes: listener.nodes.map(({ node, total, failed }) => ({
-          node,
-          total: total + this.#sentByNode.getSum(nodeKey(key, node)),
-          failed: failed + this.#refusedByNode.getSum(nodeKey(key, node)),
-        })),
-      };
+    const listenersByKey = new Map([...listeners].map((listener) => [listenerKey(listener), listener]));
+    const countedElements = new Set<string>();
+    return stats.map((listenerStats) => {
+      const listener = listenersByKey.get(listenerKey(listenerStats));
+      return this.#addToListener(listenerStats, listener, countedElements);
     });
+  }
+
+  /** @param countedElements endpoints that are counted already; the endpoints of this listener are added */
+  #addToListener(
+    stats: ListenerStats,
+    listener: IngressListener | undefined,
+    countedElements: Set<string>,
+  ): ListenerStats {
+    const key = listenerKey(stats);
+    const elementById = new Map(listener && [...elementsOf(listener)].map(([name, { id }]) => [id, name]));
+    const endpoints = stats.endpoints.map((endpoint) => {
+      const element = elementById.get(endpoint.id);
+      if (element === undefined || countedElements.has(element)) return endpoint;
+      countedElements.add(element);
+      return this.#addToEndpoint(endpoint, element);
+    });
+    return {
+      ...stats,
+      total: stats.total + this.#recordConnections(key),
+      active: stats.active + sumActive(endpoints) - sumActive(stats.endpoints),
+      retried: stats.retried + this.#countRetried(key),
+      endpoints,
+      nodes: stats.nodes.map(({ node, total, failed }) => ({
+        node,
+        total: total + this.#sentByNode.getSum(nodeKey(key, node)),
+        failed: failed + this.#refusedByNode.getSum(nodeKey(key, node)),
+      })),
+    };
   }
 
   #addToEndpoint(endpoint: EndpointStats, element: string): EndpointStats {
@@ -121,51 +118,84 @@ export class KernelCounters {
     };
   }
 
-  #retried(key: string): number {
+  #countRetried(key: string): number {
     return this.#refusedByListener.getSum(key) + (this.#retransmitted.get(key) ?? 0);
   }
 
   /**
-   * Returns the connections of a listener. A retried connection counts once. Its refusal may be read before the
-   * connection itself, so the result is kept from decreasing.
+   * Returns the number of connections of a listener, and records it as reported. A retried connection counts once. Its
+   * refusal may be read before the connection, so a lower number than the last one is not reported.
    */
-  #connections(key: string): number {
-    const counted = this.#connectionsByListener.getSum(key) - this.#retried(key);
+  #recordConnections(key: string): number {
+    const counted = this.#connectionsByListener.getSum(key) - this.#countRetried(key);
     const connections = Math.max(this.#reported.get(key) ?? 0, counted);
     this.#reported.set(key, connections);
     return connections;
   }
 
-  #dropOtherListeners(keys: ReadonlySet<string>): void {
-    const accumulators = [
-      this.#connectionsByListener,
-      this.#sentByNode,
-      this.#refusedByListener,
-      this.#refusedByNode,
-    ];
-    for (const accumulator of accumulators) {
-      accumulator.keepOnly((owner) => keys.has(owner.split(SEPARATOR, 1)[0] ?? ""));
+  #dropOtherListeners(listenerKeys: ReadonlySet<string>): void {
+    for (const accumulator of [this.#connectionsByListener, this.#refusedByListener]) {
+      accumulator.keepOnly((key) => listenerKeys.has(key));
+    }
+    for (const accumulator of [this.#sentByNode, this.#refusedByNode]) {
+      accumulator.keepOnly((key) => listenerKeys.has(listenerOfNodeKey(key)));
     }
     for (const counts of [this.#reported, this.#retransmitted]) {
-      for (const key of counts.keys()) if (!keys.has(key)) counts.delete(key);
+      for (const key of counts.keys()) if (!listenerKeys.has(key)) counts.delete(key);
     }
   }
 }
 
-const SEPARATOR = " ";
+/** The listener and node that an endpoint's counters belong to. */
+interface Owner {
+  readonly listener: string;
+  readonly node: string;
+}
 
-const nodeKey = (listener: string, node: string): string => `${listener}${SEPARATOR}${node}`;
+interface ListenerIndex {
+  readonly listenerKeys: ReadonlySet<string>;
+  /** Listener keys, by the frontend's nftables element. */
+  readonly listenersByFrontend: ReadonlyMap<string, string>;
+  /** By the endpoint's nftables element. */
+  readonly owners: ReadonlyMap<string, Owner>;
+}
 
+function indexListeners(listeners: Iterable<IngressListener>): ListenerIndex {
+  const listenerKeys = new Set<string>();
+  const listenersByFrontend = new Map<string, string>();
+  const owners = new Map<string, Owner>();
+  for (const listener of listeners) {
+    const key = listenerKey(listener);
+    listenerKeys.add(key);
+    const frontend = toFrontend(listener);
+    if (frontend !== undefined) listenersByFrontend.set(frontendElement(frontend), key);
+    for (const [element, { node = "" }] of elementsOf(listener)) {
+      if (!owners.has(element)) owners.set(element, { listener: key, node });
+    }
+  }
+  return { listenerKeys, listenersByFrontend, owners };
+}
+
+/** Yields the endpoints that the kernel reaches, with their nftables elements. */
 function* elementsOf({
   protocol,
   endpoints,
   draining,
-}: IngressListener): Generator<readonly [string, IngressEndpoint]> {
+}: IngressListener): Generator<readonly [element: string, endpoint: IngressEndpoint]> {
   for (const endpoint of [...endpoints, ...draining]) {
-    const reached = toKernelEndpoint(endpoint);
-    if (reached !== undefined) yield [endpointElement(protocol, reached), endpoint];
+    const kernelEndpoint = toKernelEndpoint(endpoint);
+    if (kernelEndpoint !== undefined) yield [endpointElement(protocol, kernelEndpoint), endpoint];
   }
 }
 
-const sumOf = <Item>(items: readonly Item[], countOf: (item: Item) => number): number =>
-  items.reduce((sum, item) => sum + countOf(item), 0);
+function nodeKey(listener: string, node: string): string {
+  return `${listener}${SEPARATOR}${node}`;
+}
+
+function listenerOfNodeKey(key: string): string {
+  return key.slice(0, key.indexOf(SEPARATOR));
+}
+
+function sumActive(endpoints: readonly EndpointStats[]): number {
+  return endpoints.reduce((sum, { active }) => sum + active, 0);
+}

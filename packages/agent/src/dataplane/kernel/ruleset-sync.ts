@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { runProgram } from "../../runtime/run-program.js";
+import { type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { DELETE_TABLE, ENTRY_CHAIN, TABLE } from "./base-ruleset.js";
 import type { DesiredServices } from "./kernel-service.js";
 import { KernelTable } from "./kernel-table.js";
@@ -9,15 +9,26 @@ import { hasChain, runNft } from "./nft.js";
 const RETRY_MS = 5_000;
 
 export interface RulesetSyncOptions {
-  readonly log: Logger;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
   readonly signal: AbortSignal;
   /** Returns the services that the kernel should balance now. */
   readonly desired: () => DesiredServices;
   /** Called before each script. The returned function is called when the script has been applied or has failed. */
   readonly beforeScript: () => () => void;
+  readonly run?: RunProgram;
 }
 
-interface Waiter {
+type SyncState =
+  /** The kernel has what it should have. */
+  | { readonly kind: "in-sync" }
+  /** Scripts run until the kernel has the desired services. */
+  | { readonly kind: "outdated" }
+  /** nft failed and the table is deleted. The timer loads all services again. */
+  | { readonly kind: "waiting"; readonly timer: NodeJS.Timeout }
+  | { readonly kind: "closed" };
+
+/** A call of `update` that waits for its services to be applied. */
+interface PendingUpdate {
   readonly revision: number;
   resolve(): void;
 }
@@ -28,18 +39,20 @@ interface Waiter {
  */
 export class RulesetSync {
   readonly #options: RulesetSyncOptions;
+  readonly #run: RunProgram;
   readonly #table = new KernelTable();
-  #waiters: Waiter[] = [];
+  #state: SyncState = { kind: "in-sync" };
+  /** Counts the calls of `update`. */
   #revision = 0;
-  #isInSync = true;
-  #mustReload = true;
+  #pendingUpdates: PendingUpdate[] = [];
+  /** The loop that applies scripts, while it runs. */
   #work: Promise<void> | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #mustReload = true;
   #problem: string | undefined;
-  #isClosed = false;
 
   constructor(options: RulesetSyncOptions) {
     this.#options = options;
+    this.#run = options.run ?? runProgram;
   }
 
   /** Why nft rejected the last script; undefined when it did not. */
@@ -57,13 +70,12 @@ export class RulesetSync {
    * the table is deleted.
    */
   update(): Promise<void> {
-    if (this.#isClosed) return Promise.resolve();
+    // While the state is `waiting` there is no table. The retry loads all services.
+    if (this.#state.kind === "closed" || this.#state.kind === "waiting") return Promise.resolve();
     this.#revision += 1;
-    this.#isInSync = false;
-    // There is no table until the retry, which loads all services.
-    if (this.#retry !== undefined) return Promise.resolve();
+    const revision = this.#revision;
     const applied = new Promise<void>((resolve) => {
-      this.#waiters.push({ revision: this.#revision, resolve });
+      this.#pendingUpdates.push({ revision, resolve });
     });
     this.#start();
     return applied;
@@ -72,12 +84,12 @@ export class RulesetSync {
   /** Reloads the table when it was removed from outside, such as by `nft flush ruleset`. */
   async verify(): Promise<void> {
     await this.#work;
-    if (this.#isClosed || this.#mustReload) return;
+    if (this.#state.kind !== "in-sync" || this.#mustReload) return;
     const { signal, log } = this.#options;
-    const listed = await runProgram("nft", { args: ["list", "chains", "ip"], signal });
+    const listed = await this.#run("nft", { args: ["list", "chains", "ip"], signal });
     // nft may fail on an overloaded host. That says nothing about the table.
     if (listed.kind !== "done" || hasChain(listed.stdout, TABLE, ENTRY_CHAIN)) return;
-    if (this.#isClosed || this.#work !== undefined) return;
+    if (this.#state.kind !== "in-sync") return;
     log.warn({ table: TABLE }, "nftables table was removed; reloading it");
     this.#mustReload = true;
     await this.update();
@@ -85,65 +97,69 @@ export class RulesetSync {
 
   /** Stops. Resolves when no nft runs any more; the table stays. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    clearTimeout(this.#retry);
+    if (this.#state.kind === "waiting") clearTimeout(this.#state.timer);
+    this.#state = { kind: "closed" };
     await this.#work;
-    for (const { resolve } of this.#waiters.splice(0)) resolve();
+    this.#resolveUpdates(this.#revision);
   }
 
   #start(): void {
-    this.#work ??= this.#apply().finally(() => {
+    this.#state = { kind: "outdated" };
+    this.#work ??= this.#applyUntilInSync().finally(() => {
       this.#work = undefined;
-      if (!this.#isInSync && this.#retry === undefined && !this.#isClosed) this.#start();
+      // `update` may have been called since the loop ended.
+      if (this.#state.kind === "outdated") this.#start();
     });
   }
 
-  async #apply(): Promise<void> {
-    while (!this.#isInSync && this.#retry === undefined && !this.#isClosed) {
+  async #applyUntilInSync(): Promise<void> {
+    while (this.#state.kind === "outdated") {
       const revision = this.#revision;
-      const desired = this.#options.desired();
-      const { script, isComplete } = this.#mustReload
-        ? { script: this.#table.load(desired), isComplete: true }
-        : this.#table.change(desired);
-      this.#mustReload = false;
+      const { script, isComplete } = this.#nextScript();
       const afterScript = this.#options.beforeScript();
-      const failure = script === "" ? undefined : await runNft(script, { signal: this.#options.signal });
-      if (failure === undefined) {
-        if (isComplete && revision === this.#revision) this.#isInSync = true;
-        this.#succeeded();
-      } else {
-        await this.#failed(failure);
-      }
+      const failure = script === "" ? undefined : await this.#runNft(script);
+      if (failure === undefined) this.#onApplied(isComplete && revision === this.#revision);
+      else await this.#onRejected(failure);
       afterScript();
-      this.#resolveWaiters(revision);
+      // After a failure there is no table, so it holds for later updates too.
+      this.#resolveUpdates(failure === undefined ? revision : this.#revision);
     }
   }
 
-  #resolveWaiters(revision: number): void {
-    const applied = this.#waiters.filter((waiter) => waiter.revision <= revision);
-    this.#waiters = this.#waiters.filter((waiter) => waiter.revision > revision);
-    for (const { resolve } of applied) resolve();
+  #nextScript(): { readonly script: string; readonly isComplete: boolean } {
+    const desired = this.#options.desired();
+    if (!this.#mustReload) return this.#table.change(desired);
+    this.#mustReload = false;
+    return { script: this.#table.load(desired), isComplete: true };
   }
 
-  #succeeded(): void {
-    if (this.#problem !== undefined)
+  #onApplied(isInSync: boolean): void {
+    if (this.#problem !== undefined) {
       this.#options.log.info("nft accepted the ruleset; kernel path is active");
-    this.#problem = undefined;
+      this.#problem = undefined;
+    }
+    if (isInSync && this.#state.kind === "outdated") this.#state = { kind: "in-sync" };
   }
 
-  async #failed(reason: string): Promise<void> {
-    const { log, signal } = this.#options;
-    log.error(
+  async #onRejected(reason: string): Promise<void> {
+    this.#options.log.error(
       { reason, retryMs: RETRY_MS },
       "nft rejected the ruleset; falling back to the user-space proxy",
     );
     this.#problem = reason;
     this.#mustReload = true;
-    await runNft(DELETE_TABLE, { signal });
-    if (this.#isClosed) return;
-    this.#retry = setTimeout(() => {
-      this.#retry = undefined;
-      this.#start();
-    }, RETRY_MS);
+    await this.#runNft(DELETE_TABLE);
+    if (this.#state.kind === "closed") return;
+    this.#state = { kind: "waiting", timer: setTimeout(() => this.#start(), RETRY_MS) };
+  }
+
+  #runNft(script: string): Promise<string | undefined> {
+    return runNft(script, { signal: this.#options.signal, run: this.#run });
+  }
+
+  #resolveUpdates(revision: number): void {
+    const applied = this.#pendingUpdates.filter((update) => update.revision <= revision);
+    this.#pendingUpdates = this.#pendingUpdates.filter((update) => update.revision > revision);
+    for (const { resolve } of applied) resolve();
   }
 }

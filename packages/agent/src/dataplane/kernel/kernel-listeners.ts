@@ -1,0 +1,107 @@
+import { type IngressListener, listenerKey } from "../table/ingress-table.js";
+import type { ConntrackDeletion } from "./conntrack-cleaner.js";
+import { type DesiredServices, frontendKey, type KernelService, toKernelService } from "./kernel-service.js";
+import { ReferenceCountedSet } from "./reference-counted-set.js";
+import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connections.js";
+
+interface KnownListener {
+  readonly listener: IngressListener;
+  /** Undefined when the user-space proxy serves the listener. */
+  readonly service: KernelService | undefined;
+}
+
+/**
+ * The listeners of the kernel path. Computes which services the kernel should balance and which connections it should
+ * stop tracking after a change. Has no I/O.
+ */
+export class KernelListeners {
+  readonly #listeners = new Map<string, KnownListener>();
+  readonly #desired = new Map<string, KernelService>();
+  readonly #vanished = new VanishedTargets();
+  /** Nodes with endpoints that get new connections. */
+  readonly #servingNodes = new ReferenceCountedSet();
+  #suspects: ReadonlySet<string> = new Set();
+  #unansweredDeletions: ConntrackDeletion[] = [];
+
+  get all(): readonly IngressListener[] {
+    return [...this.#listeners.values()].map(({ listener }) => listener);
+  }
+
+  get desired(): DesiredServices {
+    return this.#desired;
+  }
+
+  /** Replaces the listeners. Returns whether any was added, changed or removed. */
+  replace(listeners: Iterable<IngressListener>): boolean {
+    const removed = new Map(this.#listeners);
+    let hasChanged = false;
+    for (const listener of listeners) {
+      const key = listenerKey(listener);
+      removed.delete(key);
+      if (this.#listeners.get(key)?.listener === listener) continue;
+      hasChanged = true;
+      this.#remove(key);
+      this.#add(key, listener);
+    }
+    for (const key of removed.keys()) this.#remove(key);
+    // A node without serving endpoints is no longer probed by this host: the leader may know that it is down.
+    this.#retryUnanswered(new Set(this.#servingNodes.drain().deleted));
+    return hasChanged || removed.size > 0;
+  }
+
+  /** Replaces the set of suspect nodes, whose endpoints are left out of services that have others. Returns whether it changed. */
+  setSuspectNodes(nodes: ReadonlySet<string>): boolean {
+    const added = [...nodes].filter((node) => !this.#suspects.has(node));
+    const cleared = [...this.#suspects].filter((node) => !nodes.has(node));
+    const affected = new Set([...added, ...cleared]);
+    if (affected.size === 0) return false;
+    this.#retryUnanswered(new Set(added));
+    this.#suspects = nodes;
+    for (const [key, { listener }] of this.#listeners) {
+      if (listener.endpoints.some(({ node = "" }) => affected.has(node))) this.#updateService(key, listener);
+    }
+    return true;
+  }
+
+  /** Returns the deletions of connections that became stale since the last call. */
+  drainDeletions(): readonly ConntrackDeletion[] {
+    const unanswered = this.#unansweredDeletions.splice(0);
+    const vanished = this.#vanished.drain().map((target) => ({
+      args: deletionArgs(target),
+      isNeeded: () => !target.isReused(),
+    }));
+    return [...unanswered, ...vanished];
+  }
+
+  #add(key: string, listener: IngressListener): void {
+    this.#vanished.add(listener);
+    for (const { node = "" } of listener.endpoints) this.#servingNodes.add(node);
+    this.#updateService(key, listener);
+  }
+
+  #updateService(key: string, listener: IngressListener): void {
+    const previous = this.#listeners.get(key)?.service;
+    if (previous !== undefined) this.#desired.delete(frontendKey(previous.frontend));
+    const service = toKernelService(listener, this.#suspects);
+    this.#listeners.set(key, { listener, service });
+    if (service !== undefined) this.#desired.set(frontendKey(service.frontend), service);
+  }
+
+  #remove(key: string): void {
+    const known = this.#listeners.get(key);
+    if (known === undefined) return;
+    const { listener, service } = known;
+    this.#vanished.remove(listener);
+    for (const { node = "" } of listener.endpoints) this.#servingNodes.remove(node);
+    if (service !== undefined) this.#desired.delete(frontendKey(service.frontend));
+    this.#listeners.delete(key);
+  }
+
+  /** Makes clients that wait for an endpoint on one of these nodes try another endpoint after the next change. */
+  #retryUnanswered(nodes: ReadonlySet<string>): void {
+    if (nodes.size === 0) return;
+    for (const target of targetsOnNodes(this.all, nodes)) {
+      this.#unansweredDeletions.push({ args: deletionArgs(target, { isUnansweredOnly: true }) });
+    }
+  }
+}
