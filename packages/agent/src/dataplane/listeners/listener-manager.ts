@@ -13,15 +13,13 @@ import {
 import { applyChange, diffListeners, type TableChange } from "../table/table-changes.js";
 import { closeHandle } from "../transport/socket-handles.js";
 import type { Transport } from "../transport/transport.js";
-import { Admission } from "./admission.js";
 import { DeadlineTimer } from "./deadline-timer.js";
-import { FdExhaustion } from "./fd-exhaustion.js";
-import { computeFdBudget, type FdBudget, MAX_UDP_FLOWS, openFileLimit } from "./fd-limits.js";
+import { MAX_UDP_FLOWS } from "./fd-limits.js";
+import { type InheritedPort, InheritedPorts } from "./inherited-ports.js";
 import { describeListenerError } from "./listener-error.js";
-import { Quota } from "./quota.js";
-import { isResourceError } from "./resource-error.js";
+import { ListenerLimits } from "./listener-limits.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
-import { type InheritedPort, type UdpContext, UdpListener } from "./udp-listener.js";
+import { type UdpContext, UdpListener } from "./udp-listener.js";
 
 /** How often a port that could not be opened is retried: its holder may stop, or a drained connection end. */
 const REOPEN_MS = 2_000;
@@ -46,47 +44,36 @@ export interface ListenerManagerOptions {
   readonly onFdProblem?: (problem: string) => void;
 }
 
-/** Opens, updates and closes the listeners of this host according to the ingress table. */
+/** Opens, updates and closes the published ports of this host according to the ingress table. */
 export class ListenerManager {
   readonly #open = new Map<string, OpenListener>();
   readonly #errors = new Map<string, ListenerError>();
-  readonly #inherited: Map<string, InheritedPort>;
+  readonly #inherited: InheritedPorts;
   readonly #tcp: TcpContext;
   readonly #udp: UdpContext;
-  readonly #fdExhaustion: FdExhaustion;
+  readonly #limits: ListenerLimits;
   readonly #startedMs: number;
-  #acceptErrors = 0;
   #suspects: ReadonlySet<string> = new Set();
   #table: IngressTable = { version: 0, listeners: [] };
   #invalid: readonly ListenerError[] = [];
   #kernel: KernelBalancer | undefined;
-  /** Serializes all changes of the listeners. */
+  /** Resolves when all changes of the listeners so far are done. */
   #work: Promise<unknown> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
 
   constructor({ transport, now, inherited, onFdProblem = () => {} }: ListenerManagerOptions) {
-    this.#inherited = inherited === undefined ? new Map() : groupByListener(inherited);
+    this.#inherited = new InheritedPorts(inherited ?? { sockets: new Map(), flows: [] });
     this.#startedMs = now();
-    const limit = openFileLimit();
-    const budget = (): FdBudget => computeFdBudget(limit, this.#open.size);
-    const fdExhaustion = new FdExhaustion(now, onFdProblem);
-    this.#fdExhaustion = fdExhaustion;
-    const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
     const deadlines = new DeadlineTimer(now);
-    const admission = new Admission({
-      served: new Quota(() => budget().connections),
-      waiting: new Quota(() => budget().waiting),
-      deadlines,
-      now,
-      onLimitReached: () => fdExhaustion.recordLimitReached(budget().connections, limit),
+    const limits = new ListenerLimits({
+      ...{ deadlines, now, onFdProblem },
+      countListeners: () => this.#open.size,
     });
-    const onAcceptError = (code: string): void => {
-      this.#acceptErrors += 1;
-      if (isResourceError(code)) fdExhaustion.recordAcceptFailure(code);
-    };
-    this.#tcp = { transport, now, isSuspect, deadlines, admission, onAcceptError };
-    const quota = new Quota(() => budget().flows);
-    this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, quota };
+    this.#limits = limits;
+    const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
+    const onAcceptError = (code: string): void => limits.recordAcceptError(code);
+    this.#tcp = { transport, now, isSuspect, deadlines, admission: limits.admission, onAcceptError };
+    this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, quota: limits.udpFlows };
   }
 
   /** Version of the table in use. */
@@ -96,7 +83,7 @@ export class ListenerManager {
 
   /** Number of open TCP connections and UDP flows, including those of closed listeners. */
   get active(): number {
-    return this.#tcp.admission.used + this.#udp.quota.used;
+    return this.#limits.active;
   }
 
   get errors(): readonly ListenerError[] {
@@ -105,7 +92,7 @@ export class ListenerManager {
 
   /** A message for users while connections wait for file descriptors. Undefined otherwise. */
   get fdProblem(): string | undefined {
-    return this.#fdExhaustion.problem;
+    return this.#limits.fdProblem;
   }
 
   /**
@@ -146,7 +133,7 @@ export class ListenerManager {
       processId: process.pid,
       uptimeMs: Math.round(this.#tcp.now() - this.#startedMs),
       residentBytes: process.memoryUsage.rss(),
-      acceptErrors: this.#acceptErrors,
+      acceptErrors: this.#limits.acceptErrors,
       listeners: [...((await this.#kernel?.addStatistics(listeners)) ?? listeners)],
     };
   }
@@ -220,7 +207,7 @@ export class ListenerManager {
 
   async #openListener(listener: IngressListener): Promise<void> {
     const key = listenerKey(listener);
-    const inherited = this.#takeInherited(key);
+    const inherited = this.#inherited.take(key);
     try {
       this.#open.set(key, await this.#openSocket(listener, inherited));
     } catch (error) {
@@ -239,13 +226,6 @@ export class ListenerManager {
     }
   }
 
-  /** An inherited socket is used once: a port that is closed and opened again gets a new socket. */
-  #takeInherited(key: string): InheritedPort {
-    const port = this.#inherited.get(key);
-    this.#inherited.delete(key);
-    return port ?? { socket: undefined, flows: [] };
-  }
-
   #openedListeners(): readonly IngressListener[] {
     return [...this.#open.values()].map(({ listener }) => listener);
   }
@@ -253,17 +233,4 @@ export class ListenerManager {
   #udpListeners(): readonly UdpListener[] {
     return [...this.#open.values()].filter((listener) => listener instanceof UdpListener);
   }
-}
-
-function groupByListener({
-  sockets,
-  flows,
-}: Pick<HandoverState, "sockets" | "flows">): Map<string, InheritedPort> {
-  const ports = new Map([...sockets].map(([key, socket]) => [key, { socket, flows: [] as UdpFlowHandle[] }]));
-  for (const flow of flows) {
-    const port = ports.get(flow.record.listener);
-    if (port === undefined) closeHandle(flow.handle);
-    else port.flows.push(flow);
-  }
-  return ports;
 }

@@ -16,6 +16,7 @@ import {
   resumeReceiving,
 } from "../transport/socket-handles.js";
 import { FlowTable } from "./flow-table.js";
+import type { InheritedPort } from "./inherited-ports.js";
 import { combineStats, newCounters } from "./listener-stats.js";
 import type { Quota } from "./quota.js";
 import { isResourceError } from "./resource-error.js";
@@ -24,19 +25,13 @@ import { UdpFlow } from "./udp-flow.js";
 /** Idle flows are closed this often. Only expired flows are visited. */
 const SWEEP_MS = 1_000;
 
-/** Shared by all UDP listeners of the process. */
+/** The parts of the ingress process that all UDP listeners share. */
 export interface UdpContext {
   /** Maximum number of flows per listener; beyond it, the oldest flow is closed. */
   readonly maxFlows: number;
   readonly quota: Quota;
   now(): number;
   isSuspect(node: string | undefined): boolean;
-}
-
-/** The socket and flows that another process handed over for one listener. */
-export interface InheritedPort {
-  readonly socket: unknown;
-  readonly flows: readonly UdpFlowHandle[];
 }
 
 /** Serves a published UDP port. A client keeps its endpoint until its flow is idle or the endpoint is removed. */
@@ -107,14 +102,16 @@ export class UdpListener {
 
   /** Continues a flow of another process. Closes it when its endpoint is not in the table. */
   restore({ record, handle }: UdpFlowHandle): void {
+    const { quota, now } = this.#context;
     const upstream = this.#balancer.find(record.endpoint);
-    if (upstream === undefined || !this.#context.quota.take()) closeHandle(handle);
-    else {
-      // An older flow of the same client went to another endpoint. The later flow replaces it.
-      this.#flows.use(record.client, this.#context.now())?.abort();
-      const flow = this.#newFlow(record.client, upstream, handle);
-      this.#flows.restore({ ...record, flow }, this.#context.now());
+    if (upstream === undefined || !quota.take()) {
+      closeHandle(handle);
+      return;
     }
+    // An older flow of the same client went to another endpoint. The later flow replaces it.
+    this.#flows.use(record.client, now())?.abort();
+    const flow = this.#startFlow(record.client, upstream, handle);
+    this.#flows.restore({ ...record, flow }, now());
   }
 
   get listener(): IngressListener {
@@ -154,16 +151,16 @@ export class UdpListener {
   #openFlow(client: string, address: string): UdpFlow | undefined {
     const nowMs = this.#context.now();
     const upstream = this.#balancer.pick(nowMs, [], () => address);
-    if (upstream === undefined || !this.#makeRoom()) {
+    if (upstream === undefined || !this.#takePlace()) {
       this.#counters.failed += 1;
       return undefined;
     }
-    const flow = this.#newFlow(client, upstream, undefined);
+    const flow = this.#startFlow(client, upstream, undefined);
     this.#flows.add(client, flow, nowMs)?.abort();
     return flow;
   }
 
-  #newFlow(client: string, upstream: Upstream, inherited: unknown): UdpFlow {
+  #startFlow(client: string, upstream: Upstream, inherited: unknown): UdpFlow {
     const slash = client.lastIndexOf("/");
     const [address, port] = [client.slice(0, slash), Number(client.slice(slash + 1))];
     const flow = new UdpFlow({
@@ -184,8 +181,8 @@ export class UdpListener {
     return flow;
   }
 
-  /** Takes a place for a new flow. When none is left, evicts the flow that was idle the longest. */
-  #makeRoom(): boolean {
+  /** Takes a place for a new flow. When none is left, evicts a flow of this listener, the oldest unanswered one first. */
+  #takePlace(): boolean {
     if (this.#context.quota.take()) return true;
     this.#flows.evict()?.abort();
     return this.#context.quota.take();

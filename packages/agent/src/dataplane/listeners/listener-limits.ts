@@ -1,0 +1,58 @@
+import { Admission } from "./admission.js";
+import type { DeadlineTimer } from "./deadline-timer.js";
+import { FdExhaustion } from "./fd-exhaustion.js";
+import { computeFdBudget, openFileLimit } from "./fd-limits.js";
+import { Quota } from "./quota.js";
+import { isResourceError } from "./resource-error.js";
+
+export interface ListenerLimitsOptions {
+  readonly deadlines: DeadlineTimer;
+  readonly now: () => number;
+  /** Returns the number of open listeners, each of which uses one descriptor. */
+  readonly countListeners: () => number;
+  /** Called once a minute at most while connections wait for file descriptors. */
+  readonly onFdProblem: (problem: string) => void;
+}
+
+/** The limits that all listeners of the ingress process share, derived from its limit of open files. */
+export class ListenerLimits {
+  readonly admission: Admission;
+  readonly udpFlows: Quota;
+  readonly #fdExhaustion: FdExhaustion;
+  #acceptErrors = 0;
+
+  constructor({ deadlines, now, countListeners, onFdProblem }: ListenerLimitsOptions) {
+    const fdLimit = openFileLimit();
+    const budget = () => computeFdBudget(fdLimit, countListeners());
+    this.#fdExhaustion = new FdExhaustion(now, onFdProblem);
+    this.udpFlows = new Quota(() => budget().flows);
+    this.admission = new Admission({
+      served: new Quota(() => budget().connections),
+      waiting: new Quota(() => budget().waiting),
+      deadlines,
+      now,
+      onLimitReached: () => this.#fdExhaustion.recordLimitReached(budget().connections, fdLimit),
+    });
+  }
+
+  /** Number of open TCP connections and UDP flows. */
+  get active(): number {
+    return this.admission.used + this.udpFlows.used;
+  }
+
+  /** Number of connections that the kernel could not hand over. */
+  get acceptErrors(): number {
+    return this.#acceptErrors;
+  }
+
+  /** A message for users while connections wait for file descriptors. Undefined otherwise. */
+  get fdProblem(): string | undefined {
+    return this.#fdExhaustion.problem;
+  }
+
+  /** Records that a connection could not be accepted. @param code system error */
+  recordAcceptError(code: string): void {
+    this.#acceptErrors += 1;
+    if (isResourceError(code)) this.#fdExhaustion.recordAcceptFailure(code);
+  }
+}
