@@ -3,7 +3,8 @@ import type { Logger } from "pino";
 import { DnsIndex } from "./dns-index.js";
 import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
 import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "./dns-table.js";
-import { Forwarder, HostResolvers } from "./forwarder.js";
+import { Forwarder } from "./forwarder.js";
+import { HostResolvers } from "./host-resolvers.js";
 import { lookup } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
 

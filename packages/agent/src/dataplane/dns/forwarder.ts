@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
-import { readFile, stat } from "node:fs/promises";
-import { connect, isIP, isIPv6 } from "node:net";
+import { connect, isIPv6 } from "node:net";
 import { isResponseTo, isTruncatedReply, readMessages, withId, writeMessage } from "./message.js";
+import { UpstreamHealth } from "./upstream-health.js";
 
 /** Docker's resolver waits 4 s: two attempts fit, with time left for a failure reply. */
 const ATTEMPT_TIMEOUT_MS = 1_500;
@@ -18,7 +18,7 @@ export interface ForwarderOptions {
   readonly now: () => number;
 }
 
-/** Forwards queries for external names to other servers. */
+/** Forwards the DNS server's queries for external names to other name servers. */
 export class Forwarder {
   readonly #options: ForwarderOptions;
   readonly #health: UpstreamHealth;
@@ -114,88 +114,4 @@ function sendOverTcp(query: Buffer, { id, server, port }: Upstream): Promise<Rep
     });
     writeMessage(socket, query);
   });
-}
-
-/** One answer may be lost and one lookup may be slow. After three timeouts in a row, a server counts as down. */
-const MAX_TIMEOUTS = 3;
-/** How long a server counts as down. Queries meanwhile fail at once. */
-const DOWN_MS = 3_000;
-
-interface Timeouts {
-  readonly count: number;
-  readonly downUntilMs: number;
-}
-
-/** Tracks which name servers have not answered recently. */
-export class UpstreamHealth {
-  readonly #timeouts = new Map<string, Timeouts>();
-  readonly #now: () => number;
-
-  /** @param now monotonic clock, in ms */
-  constructor(now: () => number) {
-    this.#now = now;
-  }
-
-  isDown(server: string): boolean {
-    const timeouts = this.#timeouts.get(server);
-    return timeouts !== undefined && timeouts.count >= MAX_TIMEOUTS && this.#now() < timeouts.downUntilMs;
-  }
-
-  recordAnswer(server: string): void {
-    this.#timeouts.delete(server);
-  }
-
-  recordTimeout(server: string): void {
-    const count = (this.#timeouts.get(server)?.count ?? 0) + 1;
-    this.#timeouts.set(server, { count, downUntilMs: this.#now() + DOWN_MS });
-  }
-}
-
-/** How often `/etc/resolv.conf` is checked: it changes with the host's network. */
-const RESOLV_CONF_CHECK_MS = 5_000;
-
-/** Reads the name servers that this host itself uses from resolv.conf(5). */
-export class HostResolvers {
-  readonly #path: string;
-  readonly #now: () => number;
-  #servers: readonly string[] = [];
-  #modifiedMs = 0;
-  #checkedAtMs = Number.NEGATIVE_INFINITY;
-  #check: Promise<void> = Promise.resolve();
-
-  constructor(path: string, now: () => number) {
-    this.#path = path;
-    this.#now = now;
-  }
-
-  /**
-   * Returns the addresses of the name servers. Returns the last known ones when the file cannot be read. Never rejects.
-   */
-  async servers(): Promise<readonly string[]> {
-    if (this.#now() - this.#checkedAtMs >= RESOLV_CONF_CHECK_MS) {
-      this.#checkedAtMs = this.#now();
-      this.#check = this.#checkFile();
-    }
-    // Concurrent callers wait as well: before the first check, no server is known.
-    await this.#check;
-    return this.#servers;
-  }
-
-  async #checkFile(): Promise<void> {
-    try {
-      const { mtimeMs } = await stat(this.#path);
-      if (mtimeMs !== this.#modifiedMs) this.#servers = parseResolvConf(await readFile(this.#path, "utf8"));
-      this.#modifiedMs = mtimeMs;
-    } catch {
-      // Without a resolv.conf, external names cannot be resolved.
-    }
-  }
-}
-
-/** Returns the addresses of the `nameserver` lines. */
-function parseResolvConf(text: string): readonly string[] {
-  return text
-    .split("\n")
-    .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? "")
-    .filter((address) => isIP(address) !== 0);
 }

@@ -7,7 +7,7 @@ import type { DnsNetwork, DnsService } from "./dns-table.js";
 const VIP_TTL_S = 30;
 /** Tasks come and go, so their addresses should not be cached. */
 const TASK_TTL_S = 1;
-/** The domain of full names: "api.shop.internal". Others use it as well: "metadata.google.internal". */
+/** The domain of full names: "api.shop.internal". It also has external names: "metadata.google.internal". */
 const LOCAL_DOMAIN = "internal";
 const ALL_TASKS = "tasks";
 const REVERSE_SUFFIX = ".in-addr.arpa";
@@ -41,7 +41,7 @@ export interface LookupOptions {
 }
 
 /**
- * Answers a query from the DNS table.
+ * Answers a query of a container from the DNS table.
  *
  * A client sees the services in its own networks: as "api" (name in the stack, full name or alias), "tasks.api" (all
  * tasks) and "2.api" (the task of a slot). The network or the stack may follow: "api.shop", "api.shop_default",
@@ -90,11 +90,16 @@ function findTarget(index: DnsIndex, name: string, networks: readonly DnsNetwork
   const named = findServices(index, name, networks);
   if (named.length > 0) return { services: named, scope: "service" };
   const [, prefix = "", rest = ""] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
-  const scope =
-    prefix === ALL_TASKS ? "tasks" : /^[1-9]\d{0,8}$/.test(prefix) ? { slot: Number(prefix) } : undefined;
+  const scope = parseTaskScope(prefix);
   if (scope === undefined) return undefined;
   const services = findServices(index, rest, networks);
   return services.length > 0 ? { services, scope } : undefined;
+}
+
+/** Parses the first label of a name that selects tasks: "tasks", or the number of a slot. */
+function parseTaskScope(label: string): "tasks" | { readonly slot: number } | undefined {
+  if (label === ALL_TASKS) return "tasks";
+  return /^[1-9]\d{0,8}$/.test(label) ? { slot: Number(label) } : undefined;
 }
 
 /** Searches the networks in the client's order of preference, as Docker does. The first network with the name wins. */
@@ -144,22 +149,33 @@ function resolveTarget(
   const selected =
     typeof scope === "object" ? endpoints.filter(({ slot }) => slot === scope.slot) : endpoints;
   if (selected.length === 0) return typeof scope === "object" ? { kind: "unknown" } : { kind: "empty" };
-  // With source affinity, the client's own task comes first.
-  const preferred = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true)
-    ? rendezvous(
-        bucketOf(from),
-        selected.map(({ address: id }) => ({ id })),
-      )?.id
-    : undefined;
-  const others = selected.map(({ address }) => address).filter((address) => address !== preferred);
-  const addresses = [...(preferred === undefined ? [] : [preferred]), ...shuffled(others, random)];
-  return { kind: "addresses", ttlS: TASK_TTL_S, addresses };
+  const addresses = shuffle(
+    selected.map(({ address }) => address),
+    random,
+  );
+  const hasAffinity = services.every(({ hasSourceAffinity }) => hasSourceAffinity === true);
+  return {
+    kind: "addresses",
+    ttlS: TASK_TTL_S,
+    addresses: hasAffinity ? moveAffineFirst(addresses, from) : addresses,
+  };
+}
+
+/** Moves the address that source affinity selects for a client to the front. */
+function moveAffineFirst(addresses: readonly string[], client: string): readonly string[] {
+  const affine = rendezvous(
+    bucketOf(client),
+    addresses.map((id) => ({ id })),
+  );
+  return affine === undefined
+    ? addresses
+    : [affine.id, ...addresses.filter((address) => address !== affine.id)];
 }
 
 /**
  * Returns the items in random order (Fisher-Yates). Most clients use the first address, so the order spreads the load.
  */
-function shuffled(items: readonly string[], random: () => number): readonly string[] {
+function shuffle(items: readonly string[], random: () => number): readonly string[] {
   const result = [...items];
   for (let last = result.length - 1; last > 0; last -= 1) {
     const pick = Math.floor(random() * (last + 1));

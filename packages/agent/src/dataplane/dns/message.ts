@@ -1,4 +1,4 @@
-// The DNS wire format. No other file uses dns-packet.
+// The DNS wire format: decodes queries and encodes replies. No other file uses dns-packet.
 import type { Socket } from "node:net";
 import { assertNever } from "@berth/proto";
 import {
@@ -100,7 +100,7 @@ export function failureTo(request: Request): Buffer {
   return encodeReply(request, { records: [], rcode: RCODE.serverFailure, isTruncated: false });
 }
 
-/** Whether a message is a response to the query with this ID. */
+/** Returns whether a message is a response to the query with this ID. */
 export function isResponseTo(bytes: Buffer, id: number): boolean {
   return bytes.length >= HEADER_BYTES && isResponse(bytes) && bytes.readUInt16BE(0) === id;
 }

@@ -22,6 +22,14 @@ import {
 } from "../table/ingress-table.js";
 
 const HIGHEST_PORT = 65_535;
+const AFFINITIES: Readonly<Record<TrafficRules["affinity"], TrafficSpec_Affinity>> = {
+  none: TrafficSpec_Affinity.NONE,
+  source: TrafficSpec_Affinity.SOURCE,
+};
+const POLICIES: Readonly<Record<TrafficRules["balance"], TrafficSpec_Balance>> = {
+  "round-robin": TrafficSpec_Balance.ROUND_ROBIN,
+  "least-connections": TrafficSpec_Balance.LEAST_CONNECTIONS,
+};
 
 /** The valid listeners of a message, and an error for each invalid one. */
 export interface ParsedListeners {
@@ -183,15 +191,6 @@ function formatTraffic({ proxyProtocol, affinity, balance }: TrafficRules): Traf
     balance: POLICIES[balance],
   };
 }
-
-const AFFINITIES: Readonly<Record<TrafficRules["affinity"], TrafficSpec_Affinity>> = {
-  none: TrafficSpec_Affinity.NONE,
-  source: TrafficSpec_Affinity.SOURCE,
-};
-const POLICIES: Readonly<Record<TrafficRules["balance"], TrafficSpec_Balance>> = {
-  "round-robin": TrafficSpec_Balance.ROUND_ROBIN,
-  "least-connections": TrafficSpec_Balance.LEAST_CONNECTIONS,
-};
 
 function describeInvalid({ entry }: PublishedListener, error: unknown): ListenerError {
   const reason = error instanceof Error ? error.message : String(error);

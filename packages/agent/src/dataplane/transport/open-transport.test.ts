@@ -2,8 +2,9 @@ import { pino } from "pino";
 import { describe, expect, it, vi } from "vitest";
 import { loadTcpBinding, type TcpBinding, type TcpHandle } from "../../runtime/tcp-binding.js";
 import { createNetTransport } from "./net-transport.js";
-import { openTransport, testTransport } from "./open-transport.js";
+import { openTransport } from "./open-transport.js";
 import { createRawTransport } from "./raw-transport.js";
+import { testTransport } from "./self-test.js";
 
 function realBinding(): TcpBinding {
   const binding = loadTcpBinding();

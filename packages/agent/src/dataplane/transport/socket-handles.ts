@@ -1,12 +1,11 @@
 import { createSocket, type Socket } from "node:dgram";
 import type { Server } from "node:net";
 
-/**
- * The libuv handle of a datagram socket. This file accesses the libuv handles inside Node's sockets, which Node sends
- * between processes. A whole `dgram.Socket` that is sent starts to read on arrival, before the receiver is ready; a
- * handle does not. This is the only file that knows where Node keeps the handles. On a Node version with another
- * layout, there is no handle to send.
- */
+// Access to the libuv handles inside Node's sockets, which a handover sends to the successor. A whole `dgram.Socket` that
+// is sent starts to read on arrival, before the receiver is ready; a handle does not. Only this file knows where Node
+// keeps the handles. On a Node version with another layout, there is no handle to send.
+
+/** The libuv handle of a datagram socket. */
 interface DatagramHandle {
   recvStart(): number;
   recvStop(): number;
@@ -50,7 +49,7 @@ export function resumeReceiving(socket: Socket): void {
 
 /**
  * Makes a socket from the handle of another process. The socket starts to read after the current turn of the event
- * loop. Returns undefined, with the handle closed, when it is no datagram handle.
+ * loop. Closes the handle and returns undefined when it is not a datagram handle.
  */
 export function adoptDatagramSocket(
   handle: unknown,
@@ -77,7 +76,7 @@ export function adoptDatagramSocket(
   }
 }
 
-/** Closes a handle that is not used. Ignores values that are no handles. */
+/** Closes a handle that is not used. Ignores other values. Returns undefined, for callers that have no handle then. */
 export function closeHandle(handle: unknown): undefined {
   if (isClosable(handle)) handle.close();
 }
