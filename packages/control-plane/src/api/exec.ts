@@ -7,6 +7,7 @@ import {
   isBerthError,
   type Task,
 } from "@berth/proto";
+import { nodeNameById } from "../core/model/node-name.js";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals } from "../runtime/abort.js";
 import { firstItem } from "../runtime/first-item.js";
@@ -16,12 +17,12 @@ import { findRunningTask } from "./lookup.js";
 /** Timeout for the first message of a caller, which contains the command. */
 const START_TIMEOUT_MS = 10_000;
 
-/** Twice the 128 KiB that Linux allows for one argument or environment variable. */
+/** Limit of arguments and environment variables together. Linux allows 128 KiB for each of them. */
 const MAX_COMMAND_BYTES = 256 * 1024;
 
 /**
- * Runs a command in the container of a running task and passes its input and output. Ends with the command, when the
- * caller leaves, or when this server's term ends. In the last case, the command's exit code is not known.
+ * Runs a command in the container of a running task and forwards its input and output. Ends with the command, when the
+ * caller leaves, or when this server's term ends. The end of a term leaves the command's exit code unknown.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_ENGINE_FAILED
  */
 export async function* exec(
@@ -29,20 +30,22 @@ export async function* exec(
   context: ApiContext,
   caller: AbortSignal,
 ): AsyncGenerator<ExecResponse> {
-  const end = linkSignals(caller, context.signal);
+  const link = linkSignals(caller, context.signal);
+  const { signal } = link;
   try {
     const incoming = requests[Symbol.asyncIterator]();
-    const { task, command } = await readStart(incoming, context, end.signal);
-    const remote = context.execs.open({ nodeId: task.nodeId, taskId: task.id, command }, end.signal);
-    void passInput(incoming, remote);
-    yield* outputOf(remote, task, context);
-    end.signal.throwIfAborted();
+    const { task, command } = await readStart(incoming, context, signal);
+    const remote = context.execs.open({ nodeId: task.nodeId, taskId: task.id, command }, signal);
+    void forwardInput(incoming, remote);
+    yield* forwardOutput(remote, task, context);
+    signal.throwIfAborted();
   } finally {
-    end.unlink();
-    end.abort("the command has ended");
+    link.unlink();
+    link.abort("the command has ended");
   }
 }
 
+/** Reads the caller's first message, checks the command and finds the task. */
 async function readStart(
   incoming: AsyncIterator<ExecRequest>,
   context: ApiContext,
@@ -62,12 +65,22 @@ async function readStart(
       message: "the first message of an exec must be its start",
     });
   }
-  const bytes = [...command.command, ...command.env].reduce((sum, text) => sum + text.length, 0);
-  if (command.command.length === 0 || bytes > MAX_COMMAND_BYTES) {
-    const message = `exec needs a command of at most ${MAX_COMMAND_BYTES / 1024} KiB`;
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
-  }
+  requireValidCommand(command);
   return { task: findRunningTask(context.state, message.value.target), command };
+}
+
+/** @throws BerthError BERTH_INPUT_INVALID for an empty or too long command */
+function requireValidCommand({ command, env }: ExecCommand): void {
+  if (command.length === 0) {
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "exec needs a command" });
+  }
+  const bytes = [...command, ...env].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (bytes > MAX_COMMAND_BYTES) {
+    throw new BerthError({
+      code: "BERTH_INPUT_INVALID",
+      message: `the command and its environment are too long (${bytes} bytes, maximum ${MAX_COMMAND_BYTES})`,
+    });
+  }
 }
 
 function noCommand(): BerthError {
@@ -78,7 +91,7 @@ function noCommand(): BerthError {
 }
 
 /** Forwards the caller's input. The end of the caller's stream closes the command's stdin. */
-async function passInput(incoming: AsyncIterator<ExecRequest>, { input }: RemoteExec): Promise<void> {
+async function forwardInput(incoming: AsyncIterator<ExecRequest>, { input }: RemoteExec): Promise<void> {
   try {
     for (let next = await incoming.next(); !next.done && !input.isEnded; next = await incoming.next()) {
       const { message } = next.value;
@@ -86,16 +99,17 @@ async function passInput(incoming: AsyncIterator<ExecRequest>, { input }: Remote
     }
     await input.put(ExecInput.fromPartial({ message: { $case: "stdinEnd", value: {} } }));
   } catch {
-    // The caller has left: its signal ends the command.
+    // The caller has left. Its signal ends the command.
   }
 }
 
-async function* outputOf(
+/** Forwards the command's output, with the node's name in the first message. */
+async function* forwardOutput(
   { output }: RemoteExec,
   task: Task,
   { state }: ApiContext,
 ): AsyncGenerator<ExecResponse> {
-  const hostname = state.nodes.get(task.nodeId)?.description?.hostname || task.nodeId;
+  const hostname = nodeNameById(task.nodeId, state.nodes);
   try {
     for (let next = await output.take(); next !== undefined; next = await output.take()) {
       if (next.message?.$case === "started") next.message.value.nodeHostname = hostname;
