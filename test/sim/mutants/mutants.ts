@@ -77,8 +77,8 @@ export const MUTANTS: readonly Mutant[] = [
     what: "the containers of lost tasks are not removed when their host returns",
     from: 150,
     file: "packages/control-plane/src/dispatcher/assignments/assignment-feed.ts",
-    search: "for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);",
-    replace: "for (const taskId of removed) this.#removeTask(taskId);",
+    search: "if (this.#removeTask(taskId)) removedTaskIds.push(taskId);",
+    replace: "this.#removeTask(taskId);",
   },
   {
     name: "no-memory",
@@ -249,7 +249,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "old-peers",
     what: "hosts are not notified of hosts that join a network",
     file: "packages/control-plane/src/dispatcher/change-notifications.ts",
-    search: "for (const networkId of delta.ranges) notifyNetwork(networkId, options);",
+    search: "for (const networkId of delta.ranges) markNetworkStale(networkId, options);",
     replace: "",
   },
   {
@@ -271,8 +271,8 @@ export const MUTANTS: readonly Mutant[] = [
     what: "a service with a static address may have several replicas",
     from: 380,
     file: "packages/control-plane/src/api/services.ts",
-    search: "if (fixed !== undefined && replicas > 1) {",
-    replace: "if (fixed !== undefined && replicas > 99) {",
+    search: "if (hasStaticAddress && replicas > 1) {",
+    replace: "if (hasStaticAddress && replicas > 99) {",
   },
   {
     name: "old-tables",
@@ -287,8 +287,8 @@ export const MUTANTS: readonly Mutant[] = [
     what: "a node that is down can be removed while at-most-one tasks may run on it",
     from: 237,
     file: "packages/control-plane/src/api/nodes.ts",
-    search: "if (mayRun.length > 0) throw",
-    replace: "if (mayRun.length > 99) throw",
+    search: "if (blockingTasks.length > 0) throw",
+    replace: "if (blockingTasks.length > 99) throw",
   },
   {
     name: "done-on-a-node",

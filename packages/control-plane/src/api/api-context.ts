@@ -1,16 +1,16 @@
 import type { IngressEntry } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
+import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
-import type { EntryTable } from "../dispatcher/traffic-tables.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { EventLog } from "./events/event-log.js";
 
-/** The parts of a leader that its API handlers use, for one term. */
+/** The parts of a leader that the handlers of the Control service use during one term. */
 export interface ApiContext {
   readonly state: ClusterState;
   readonly writer: Writer;

@@ -9,7 +9,6 @@ import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { getNode, listNodes, removeNode, updateNode } from "./nodes.js";
 import { rebalance } from "./rebalance.js";
-
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
 import { listTasks } from "./tasks.js";

@@ -33,7 +33,7 @@ export function findNode(state: ClusterState, reference: string): Node {
   if (exact !== undefined) return exact;
   const query = { noun: "node", reference, nameOf: hostnameOf };
   const named = [...state.nodes.values()].filter((node) => hostnameOf(node) === reference);
-  return named.length === 0 ? findByPrefix(state.nodes.values(), query) : onlyMatch(named, query);
+  return named.length === 0 ? findByPrefix(state.nodes.values(), query) : requireOneMatch(named, query);
 }
 
 /** The tasks that a reference on the command line selects. */
@@ -59,11 +59,11 @@ export function findTarget(state: ClusterState, reference: string): LookupTarget
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "no service or task given" });
   }
   const service = state.services.get(reference) ?? state.services.byName(reference);
-  if (service !== undefined) return serviceTarget(state, service.id, undefined);
+  if (service !== undefined) return createServiceTarget(state, service.id, undefined);
   return (
-    slotTarget(state, reference) ??
-    taskTarget(state, reference) ??
-    serviceTarget(state, findService(state, reference).id, undefined)
+    findSlotTarget(state, reference) ??
+    findTaskTarget(state, reference) ??
+    createServiceTarget(state, findService(state, reference).id, undefined)
   );
 }
 
@@ -75,7 +75,7 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
   const [first, ...others] = running;
   if (first === undefined) throw notRunning(reference, tasks);
   if (others.length === 0) return first;
-  const candidates = joinNames(running.map((task) => taskLabel(state, task)).sort());
+  const candidates = joinNames(running.map((task) => formatTaskLabel(state, task)).sort());
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
     message: `service ${first.serviceName} has ${running.length} running tasks: choose one of ${candidates}`,
@@ -84,7 +84,7 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
 }
 
 /** Whether a task belongs to a slot: a number, or for global services a node's id or hostname. */
-export function isOfSlot(state: ClusterState, task: Task, slot: string): boolean {
+export function isInSlot(state: ClusterState, task: Task, slot: string): boolean {
   if (task.slot !== 0) return String(task.slot) === slot;
   return task.nodeId === slot || hostnameOfTask(state, task) === slot;
 }
@@ -99,24 +99,24 @@ export function hostnameOfTask(state: ClusterState, { nodeId }: Task): string {
   return state.nodes.get(nodeId)?.description?.hostname || nodeId;
 }
 
-function serviceTarget(state: ClusterState, serviceId: string, slot: string | undefined): LookupTarget {
+function createServiceTarget(state: ClusterState, serviceId: string, slot: string | undefined): LookupTarget {
   const all = [...state.tasks.ofService(serviceId).values()];
-  const tasks = slot === undefined ? all : all.filter((task) => isOfSlot(state, task, slot));
+  const tasks = slot === undefined ? all : all.filter((task) => isInSlot(state, task, slot));
   return { kind: "service", serviceId, slot, tasks: tasks.sort(byAge) };
 }
 
 /** Finds `shop_web.2` or `shop_agent.host-1`. Tries each dot, since services and hostnames may contain dots. */
-function slotTarget(state: ClusterState, reference: string): LookupTarget | undefined {
+function findSlotTarget(state: ClusterState, reference: string): LookupTarget | undefined {
   for (let dot = reference.indexOf("."); dot > 0; dot = reference.indexOf(".", dot + 1)) {
     const service = state.services.byName(reference.slice(0, dot));
     if (service === undefined) continue;
-    const target = serviceTarget(state, service.id, reference.slice(dot + 1));
+    const target = createServiceTarget(state, service.id, reference.slice(dot + 1));
     if (target.kind === "service" && target.tasks.length > 0) return target;
   }
   return undefined;
 }
 
-function taskTarget(state: ClusterState, reference: string): LookupTarget | undefined {
+function findTaskTarget(state: ClusterState, reference: string): LookupTarget | undefined {
   const task = findTask(state, reference) ?? state.tasks.get(reference.slice(reference.lastIndexOf(".") + 1));
   return task && { kind: "task", task };
 }
@@ -126,7 +126,7 @@ function findTask(state: ClusterState, reference: string): Task | undefined {
   if (exact !== undefined) return exact;
   const matches = [...state.tasks.values()].filter((task) => task.id.startsWith(reference));
   const nameOf = (task: Task): string => `${task.serviceName}.${task.slot}`;
-  return matches.length === 0 ? undefined : onlyMatch(matches, { noun: "task", reference, nameOf });
+  return matches.length === 0 ? undefined : requireOneMatch(matches, { noun: "task", reference, nameOf });
 }
 
 interface Query<T> {
@@ -138,11 +138,11 @@ interface Query<T> {
 function findByPrefix<T extends { readonly id: string }>(items: Iterable<T>, query: Query<T>): T {
   const all = [...items];
   const matches = query.reference === "" ? [] : all.filter((item) => item.id.startsWith(query.reference));
-  if (matches.length > 0) return onlyMatch(matches, query);
+  if (matches.length > 0) return requireOneMatch(matches, query);
   throw notFound(all, query);
 }
 
-function onlyMatch<T extends { readonly id: string }>(matches: readonly T[], query: Query<T>): T {
+function requireOneMatch<T extends { readonly id: string }>(matches: readonly T[], query: Query<T>): T {
   const [first, ...others] = matches;
   if (first !== undefined && others.length === 0) return first;
   const candidates = joinNames(matches.map((item) => `${query.nameOf(item)} (${item.id})`));
@@ -171,7 +171,7 @@ function isSimilar(name: string, reference: string): boolean {
 function notRunning(reference: string, tasks: readonly Task[]): BerthError {
   const [newest] = tasks;
   const message = newest?.status?.message ?? "";
-  const state = newest === undefined ? "" : ` (the newest task is ${stateLabel(newest)})`;
+  const state = newest === undefined ? "" : ` (the newest task is ${formatTaskState(newest)})`;
   const reason = message === "" ? state : `${state}: ${message}`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",
@@ -179,14 +179,14 @@ function notRunning(reference: string, tasks: readonly Task[]): BerthError {
   });
 }
 
-function taskLabel(state: ClusterState, task: Task): string {
+function formatTaskLabel(state: ClusterState, task: Task): string {
   const hostname = hostnameOfTask(state, task);
   return task.slot === 0
     ? `${task.serviceName}.${hostname}`
     : `${task.serviceName}.${task.slot} (on ${hostname})`;
 }
 
-function stateLabel(task: Task): string {
+function formatTaskState(task: Task): string {
   return taskStateToJSON(stateOf(task)).replace("TASK_STATE_", "").toLowerCase();
 }
 

@@ -16,22 +16,24 @@ import {
 import { mtuProblems } from "../core/allocator/network-mtu.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { decideNetworks, removeNetworks as markForRemoval, nameOf } from "./deploy/decide-networks.js";
+import { decideNetworkRemoval, decideNetworks, networkName } from "./deploy/decide-networks.js";
 import { violationsError } from "./deploy/violations.js";
 import { findNetwork } from "./lookup.js";
 
+/** Lists all networks, or those of one stack, by name. */
 export function listNetworks({ stack }: ListNetworksRequest, { state }: ApiContext): ListNetworksResponse {
   const networks = stack === "" ? state.networks.values() : state.networks.ofStack(stack).values();
-  const sorted = [...networks].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  const sorted = [...networks].sort((a, b) => (networkName(a) < networkName(b) ? -1 : 1));
   return { networks: sorted.map((network) => networkSummary(state, network)) };
 }
 
+/** Returns one network. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function getNetwork({ network }: GetNetworkRequest, { state }: ApiContext): GetNetworkResponse {
   return { network: networkSummary(state, findNetwork(state, network)) };
 }
 
 /**
- * Creates a network that belongs to no stack. Succeeds if an equal network exists, since calls are retried.
+ * Creates a network that belongs to no stack. Succeeds when an equal network exists, since calls are retried.
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export async function createNetwork(
@@ -57,7 +59,7 @@ export async function createNetwork(
 }
 
 /**
- * Removes networks, all or none.
+ * Removes all of the networks or, after an error, none.
  * @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function removeNetworks(
@@ -65,25 +67,27 @@ export async function removeNetworks(
   { writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveNetworksResponse> {
-  const networks = await writer.submit((state) => {
-    const found = [...new Set(request.networks.map((reference) => findNetwork(state, reference)))];
-    checkUnused(found, state);
-    const { changes, outcomes } = markForRemoval(found);
+  const outcomes = await writer.submit((state) => {
+    const networks = [...new Set(request.networks.map((reference) => findNetwork(state, reference)))];
+    requireUnused(networks, state);
+    const { changes, outcomes } = decideNetworkRemoval(networks);
     return { changes, result: outcomes };
   }, signal);
-  return { networks: [...networks] };
+  return { networks: [...outcomes] };
 }
 
 /** @throws BerthError BERTH_NETWORK_IN_USE unless all services that use the networks are being removed */
-function checkUnused(networks: readonly Network[], state: ClusterState): void {
-  const used = networks.flatMap((network) => {
-    const users = usersOf(network, state).filter(({ removing }) => !removing);
-    return users.length === 0 ? [] : [`${nameOf(network)} (${users.map(serviceName).sort().join(", ")})`];
+function requireUnused(networks: readonly Network[], state: ClusterState): void {
+  const networksInUse = networks.flatMap((network) => {
+    const users = findServicesUsing(network, state).filter(({ removing }) => !removing);
+    return users.length === 0
+      ? []
+      : [`${networkName(network)} (${users.map(serviceName).sort().join(", ")})`];
   });
-  if (used.length === 0) return;
+  if (networksInUse.length === 0) return;
   throw new BerthError({
     code: "BERTH_NETWORK_IN_USE",
-    message: `no network was removed: services still use ${used.join("; ")}; remove these services or their stacks first`,
+    message: `no network was removed: services still use ${networksInUse.join("; ")}; remove these services or their stacks first`,
   });
 }
 
@@ -93,13 +97,13 @@ function networkSummary(state: ClusterState, network: Network): NetworkSummary {
   return {
     problems: [...mtuProblems(network, nodes)],
     network,
-    services: usersOf(network, state).map(serviceName).sort(),
+    services: findServicesUsing(network, state).map(serviceName).sort(),
     ranges: [...ranges.byFirstId(network.id).values()],
     vips: [...vips.byFirstId(network.id).values()],
   };
 }
 
-function usersOf({ spec }: Network, state: ClusterState): readonly Service[] {
+function findServicesUsing({ spec }: Network, state: ClusterState): readonly Service[] {
   return spec === undefined ? [] : [...state.services.ofNetwork(spec.name).values()];
 }
 

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { nodeRemoval } from "./nodes.js";
+import { nodeRemovalChanges } from "./nodes.js";
 import { nodeSummary } from "./summaries.js";
 
 const NOW = { now: 5_000, force: false };
@@ -36,8 +36,10 @@ test("the summary of a node shows a task that only this node rejected", () => {
 describe("nodeRemoval", () => {
   test("refuses a node that is up, unless forced", () => {
     const up = { ...DOWN, state: NodeState.READY };
-    expect(() => nodeRemoval(up, state, NOW)).toThrow(/^node n1 is up:/);
-    expect(nodeRemoval(up, state, { ...NOW, force: true })).toEqual([{ kind: "delete-node", nodeId: "n1" }]);
+    expect(() => nodeRemovalChanges(up, state, NOW)).toThrow(/^node n1 is up:/);
+    expect(nodeRemovalChanges(up, state, { ...NOW, force: true })).toEqual([
+      { kind: "delete-node", nodeId: "n1" },
+    ]);
   });
 
   test("marks running tasks as lost, deletes ended tasks, and releases the ranges of networks", () => {
@@ -48,7 +50,7 @@ describe("nodeRemoval", () => {
       { kind: "put-task", task: buildTask({ id: "ended", status: ended }) },
       { kind: "put-range", range },
     );
-    expect(nodeRemoval(DOWN, state, NOW)).toMatchObject([
+    expect(nodeRemovalChanges(DOWN, state, NOW)).toMatchObject([
       { kind: "put-task", task: { id: "runs", status: { state: TaskState.LOST } } },
       { kind: "delete-task", taskId: "ended" },
       { kind: "delete-range", networkId: "net", nodeId: "n1" },
@@ -59,7 +61,7 @@ describe("nodeRemoval", () => {
   test("keeps the completed tasks of a job, so that they do not run again", () => {
     const done = { state: TaskState.COMPLETE };
     put({ kind: "put-task", task: buildTask({ id: "done", jobIteration: 1, status: done }) });
-    expect(nodeRemoval(DOWN, state, NOW)).toEqual([{ kind: "delete-node", nodeId: "n1" }]);
+    expect(nodeRemovalChanges(DOWN, state, NOW)).toEqual([{ kind: "delete-node", nodeId: "n1" }]);
   });
 
   test("refuses a node that may still run at-most-one tasks, unless forced", () => {
@@ -69,9 +71,11 @@ describe("nodeRemoval", () => {
       { kind: "put-revision", serviceId: "s1", version: 1, spec },
       { kind: "put-task", task: buildTask() },
     );
-    expect(() => nodeRemoval(DOWN, state, NOW)).toThrow(/may still run at-most-one tasks: shop_web\.1;/);
+    expect(() => nodeRemovalChanges(DOWN, state, NOW)).toThrow(
+      /may still run at-most-one tasks: shop_web\.1;/,
+    );
     const removed = [{ kind: "put-task" }, { kind: "delete-node" }];
-    expect(nodeRemoval(DOWN, state, { ...NOW, force: true })).toMatchObject(removed);
-    expect(nodeRemoval({ ...DOWN, fenced: true }, state, NOW)).toMatchObject(removed);
+    expect(nodeRemovalChanges(DOWN, state, { ...NOW, force: true })).toMatchObject(removed);
+    expect(nodeRemovalChanges({ ...DOWN, fenced: true }, state, NOW)).toMatchObject(removed);
   });
 });

@@ -13,6 +13,7 @@ import {
   type UpdateNodeRequest,
   type UpdateNodeResponse,
 } from "@berth/proto";
+import { nodeName } from "../core/model/node-name.js";
 import { taskAfter } from "../core/model/plan.js";
 import { isEnded, stateOf } from "../core/model/task-state.js";
 import type { Change } from "../state/change.js";
@@ -26,11 +27,13 @@ const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$/;
 const MAX_LABEL_VALUE_LENGTH = 1_024;
 const MAX_LABELS = 256;
 
+/** Lists all nodes by hostname. */
 export function listNodes({ state }: ApiContext): ListNodesResponse {
-  const nodes = [...state.nodes.values()].sort(byHostname);
+  const nodes = [...state.nodes.values()].sort(compareByHostname);
   return { nodes: nodes.map((node) => nodeSummary(state, node)) };
 }
 
+/** Returns one node. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function getNode({ node }: GetNodeRequest, { state }: ApiContext): GetNodeResponse {
   return { node: nodeSummary(state, findNode(state, node)) };
 }
@@ -41,20 +44,20 @@ export async function updateNode(
   { writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateNodeResponse> {
-  checkLabels(request.addLabels);
+  requireValidLabels(request.addLabels);
   const node = await writer.submit((state) => {
-    const known = findNode(state, request.node);
+    const previous = findNode(state, request.node);
     const updated: Node = {
-      ...known,
-      availability: request.availability || known.availability || Availability.ACTIVE,
-      labels: updatedLabels(known.labels, request),
+      ...previous,
+      availability: request.availability || previous.availability || Availability.ACTIVE,
+      labels: applyLabelChanges(previous.labels, request),
     };
     return { changes: [{ kind: "put-node", node: updated }], result: updated };
   }, signal);
   return { node };
 }
 
-/** Removes a node from the cluster. @throws BerthError BERTH_NODE_IN_USE, see `nodeRemoval` */
+/** Removes a node from the cluster. @throws BerthError BERTH_NODE_IN_USE as `nodeRemovalChanges` does */
 export async function removeNode(
   request: RemoveNodeRequest,
   { writer, runtime }: ApiContext,
@@ -63,7 +66,10 @@ export async function removeNode(
   const { force } = request;
   const nodeId = await writer.submit((state) => {
     const node = findNode(state, request.node);
-    return { changes: nodeRemoval(node, state, { now: runtime.wallClockMs(), force }), result: node.id };
+    return {
+      changes: nodeRemovalChanges(node, state, { now: runtime.wallClockMs(), force }),
+      result: node.id,
+    };
   }, signal);
   return { nodeId };
 }
@@ -72,41 +78,41 @@ export async function removeNode(
  * Returns the changes that remove a node.
  * @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced
  */
-export function nodeRemoval(
+export function nodeRemovalChanges(
   node: Node,
   state: ClusterState,
   { now, force }: { readonly now: number; readonly force: boolean },
 ): readonly Change[] {
   if (!force && node.state === NodeState.READY) throw nodeIsUp(node);
-  const mayRun = force || node.fenced ? [] : atMostOneTasks(node, state);
-  if (mayRun.length > 0) throw mayRunAtMostOneTasks(node, mayRun);
+  const blockingTasks = force || node.fenced ? [] : findAtMostOneTasks(node, state);
+  if (blockingTasks.length > 0) throw mayRunAtMostOneTasks(node, blockingTasks);
   return [
-    ...taskChanges(state, node, now),
-    ...releasedRanges(state, node.id),
+    ...taskRemovalChanges(state, node, now),
+    ...rangeReleaseChanges(state, node.id),
     { kind: "delete-node", nodeId: node.id },
   ];
 }
 
 /** Returns the node's at-most-one tasks. If they became lost, replacements would start while the agent may run them. */
-function atMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
+function findAtMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
   return [...state.tasks.ofNode(node.id).values()].filter((task) => {
     return !isEnded(task) && state.services.specOf(task.serviceId, task.specVersion)?.atMostOne === true;
   });
 }
 
 /** Returns the changes that delete ended tasks and mark the others as lost, so that their services replace them. */
-function taskChanges(state: ClusterState, node: Node, now: number): readonly Change[] {
+function taskRemovalChanges(state: ClusterState, node: Node, now: number): readonly Change[] {
   return [...state.tasks.ofNode(node.id).values()].flatMap((task): readonly Change[] => {
     // A completed task still counts for its job's run.
     if (task.jobIteration > 0 && stateOf(task) === TaskState.COMPLETE) return [];
-    const lost = isEnded(task) ? undefined : lostTask(task, now);
+    const lost = isEnded(task) ? undefined : markLost(task, now);
     if (lost !== undefined && stateOf(lost) === TaskState.LOST) return [{ kind: "put-task", task: lost }];
     return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
   });
 }
 
 /** Returns the changes that release the node's ranges, so that other nodes can use them. */
-function releasedRanges(state: ClusterState, nodeId: string): readonly Change[] {
+function rangeReleaseChanges(state: ClusterState, nodeId: string): readonly Change[] {
   return [...state.networks.ranges.bySecondId(nodeId).keys()].map((networkId) => ({
     kind: "delete-range",
     networkId,
@@ -114,11 +120,11 @@ function releasedRanges(state: ClusterState, nodeId: string): readonly Change[] 
   }));
 }
 
-function lostTask(task: Task, now: number): Task | undefined {
+function markLost(task: Task, now: number): Task | undefined {
   return taskAfter({ kind: "mark-lost", task, reason: "its node was removed from the cluster" }, now);
 }
 
-function updatedLabels(labels: Node["labels"], request: UpdateNodeRequest): Node["labels"] {
+function applyLabelChanges(labels: Node["labels"], request: UpdateNodeRequest): Node["labels"] {
   const updated = { ...labels, ...request.addLabels };
   for (const key of request.removeLabels) delete updated[key];
   const count = Object.keys(updated).length;
@@ -126,7 +132,7 @@ function updatedLabels(labels: Node["labels"], request: UpdateNodeRequest): Node
   return updated;
 }
 
-function checkLabels(labels: Node["labels"]): void {
+function requireValidLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
     if (!LABEL_KEY.test(key)) {
       throw invalidLabel(
@@ -148,7 +154,7 @@ function invalidLabel(reason: string): BerthError {
 function nodeIsUp(node: Node): BerthError {
   return new BerthError({
     code: "BERTH_NODE_IN_USE",
-    message: `node ${nameOf(node)} is up: drain it and stop its agent first, or use --force`,
+    message: `node ${nodeName(node)} is up: drain it and stop its agent first, or use --force`,
     details: { nodeId: node.id },
   });
 }
@@ -157,14 +163,13 @@ function mayRunAtMostOneTasks(node: Node, tasks: readonly Task[]): BerthError {
   const names = tasks.map(({ serviceName, slot }) => `${serviceName}.${slot}`).sort();
   return new BerthError({
     code: "BERTH_NODE_IN_USE",
-    message: `node ${nameOf(node)} is down but may still run at-most-one tasks: ${names.join(", ")}; try again when it has been silent for 10 s, or use --force if they do not run`,
+    message: `node ${nodeName(node)} is down but may still run at-most-one tasks: ${names.join(", ")}; try again when it has been silent for 10 s, or use --force if they do not run`,
     details: { nodeId: node.id },
   });
 }
 
-const nameOf = (node: Node): string => node.description?.hostname || node.id;
-
-function byHostname(a: Node, b: Node): number {
-  const [x, y] = [a.description?.hostname ?? "", b.description?.hostname ?? ""];
-  return x < y || (x === y && a.id < b.id) ? -1 : 1;
+function compareByHostname(a: Node, b: Node): number {
+  const [hostnameA, hostnameB] = [a.description?.hostname ?? "", b.description?.hostname ?? ""];
+  if (hostnameA !== hostnameB) return hostnameA < hostnameB ? -1 : 1;
+  return a.id < b.id ? -1 : 1;
 }

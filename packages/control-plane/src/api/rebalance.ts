@@ -4,7 +4,7 @@ import { planMoves, requestMoves } from "../reconciler/rebalance/rebalancer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 
-/** Returns which tasks should move to balance the load, and moves them unless it is a dry run. */
+/** Plans which tasks should move to balance the load between nodes, and requests the moves unless it is a dry run. */
 export async function rebalance(
   { dryRun, maxMoves }: RebalanceRequest,
   { state, writer, runtime }: ApiContext,
@@ -15,10 +15,10 @@ export async function rebalance(
     now: runtime.wallClockMs(),
   });
   if (!dryRun) await requestMoves(moves, writer, signal);
-  return { moves: moves.map((move) => describeMove(move, state)) };
+  return { moves: moves.map((move) => toMoveMessage(move, state)) };
 }
 
-function describeMove({ task, toNodeId, reason }: RebalanceMove, { nodes }: ClusterState): MoveMessage {
+function toMoveMessage({ task, toNodeId, reason }: RebalanceMove, { nodes }: ClusterState): MoveMessage {
   return {
     task,
     fromNodeId: task.nodeId,

@@ -15,12 +15,20 @@ import {
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { type Accepted, acceptRemoval, acceptSpec } from "./deploy/accept-spec.js";
-import { networksRemovedWith, removeNetworks } from "./deploy/decide-networks.js";
+import { decideNetworkRemoval, findNetworksRemovedWith } from "./deploy/decide-networks.js";
+import { decideRemoval, decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 import { serviceRevisions, serviceSummary } from "./summaries.js";
 
+/** Why services of the other modes cannot be scaled. */
+const WITHOUT_REPLICAS = {
+  global: "a global service runs one task on each node and has no replicas",
+  globalJob: "a global job runs one task on each node and has no replicas",
+  replicatedJob: "a job has no replicas; change its completions instead",
+} as const;
+
+/** Lists all services, or those of one stack, by name. */
 export function listServices(
   { stack }: ListServicesRequest,
   { state, runtime }: ApiContext,
@@ -29,10 +37,11 @@ export function listServices(
   return {
     services: [...services]
       .map((service) => serviceSummary(state, service, runtime.wallClockMs()))
-      .sort(byName),
+      .sort(compareByName),
   };
 }
 
+/** Returns one service with its published ports and kept versions. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function getService(
   request: GetServiceRequest,
   { state, ingress, runtime }: ApiContext,
@@ -45,43 +54,51 @@ export function getService(
   };
 }
 
-/** Sets the replicas of services, all or none. @throws BerthError BERTH_INPUT_INVALID with every violation */
+/**
+ * Sets the replicas of all the services or, after an error, of none.
+ * @throws BerthError BERTH_INPUT_INVALID with every violation; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export async function scaleServices(
   request: ScaleServicesRequest,
   { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<ScaleServicesResponse> {
-  const accepted = await writer.submit((state) => {
+  const decisions = await writer.submit((state) => {
     const now = runtime.wallClockMs();
-    const scaled = checkedScales(request.services, state).map(({ service, replicas }) =>
-      acceptScale(state, service, { replicas, now }),
+    const scaled = resolveScales(request.services, state).map(({ service, replicas }) =>
+      decideScale(state, service, { replicas, now }),
     );
-    return { changes: changesOf(scaled), result: scaled };
+    return { changes: joinChanges(scaled), result: scaled };
   }, signal);
-  return { services: accepted.map(({ outcome }) => outcome) };
+  return { services: decisions.map(({ outcome }) => outcome) };
 }
 
-/** Marks services for removal and returns before they are gone. Succeeds for services that are already being removed. */
+/**
+ * Marks services, or a whole stack, for removal. The controller removes them after the call has returned. Succeeds for
+ * services that are already being removed.
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export async function removeServices(
   request: RemoveServicesRequest,
   { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
   const { services, networks } = await writer.submit((state) => {
-    const removed = servicesToRemove(request, state).map((service) =>
-      acceptRemoval(service, runtime.wallClockMs()),
+    const removed = findServicesToRemove(request, state).map((service) =>
+      decideRemoval(service, runtime.wallClockMs()),
     );
-    const ofStack = removeNetworks(request.stack === "" ? [] : networksRemovedWith(request.stack, state));
+    const { stack } = request;
+    const networksOfStack = decideNetworkRemoval(stack === "" ? [] : findNetworksRemovedWith(stack, state));
     return {
-      changes: [...changesOf(removed), ...ofStack.changes],
-      result: { services: removed.map(({ outcome }) => outcome), networks: [...ofStack.outcomes] },
+      changes: [...joinChanges(removed), ...networksOfStack.changes],
+      result: { services: removed.map(({ outcome }) => outcome), networks: [...networksOfStack.outcomes] },
     };
   }, signal);
   return { services, networks };
 }
 
-function changesOf(accepted: readonly Accepted[]): readonly Change[] {
-  return accepted.flatMap(({ changes }) => changes);
+function joinChanges(decisions: readonly ServiceDecision[]): readonly Change[] {
+  return decisions.flatMap(({ changes }) => changes);
 }
 
 interface Scale {
@@ -89,60 +106,62 @@ interface Scale {
   readonly replicas: number;
 }
 
-const WITHOUT_REPLICAS = {
-  global: "a global service runs one task on each node and has no replicas",
-  globalJob: "a global job runs one task on each node and has no replicas",
-  replicatedJob: "a job has no replicas; change its completions instead",
-} as const;
-
-function checkedScales(scales: readonly ServiceScale[], state: ClusterState): readonly Scale[] {
+function resolveScales(scales: readonly ServiceScale[], state: ClusterState): readonly Scale[] {
   const resolved = scales.map(({ service, replicas }) => ({
     service: findService(state, service),
     replicas,
   }));
-  const seen = new Set<string>();
-  const violations: ServiceViolation[] = [];
-  for (const { service, replicas } of resolved) {
-    const report = (message: string): void => {
-      violations.push({ service: service.spec?.name ?? service.id, path: "", message });
-    };
-    const { mode, autoscale } = service.spec ?? {};
-    if (mode?.$case !== "replicated") report(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
-    else if (autoscale !== undefined) {
-      const { min, max } = autoscale;
-      report(`the service scales itself between ${min} and ${max} replicas; change these limits instead`);
-    }
-    const fixed = service.spec?.task?.networks.find(({ ipv4Address }) => ipv4Address !== "");
-    if (fixed !== undefined && replicas > 1) {
-      report(
-        `the service has the static address ${fixed.ipv4Address}, which only one replica can have; remove it first`,
-      );
-    }
-    if (service.removing) report("the service is being removed");
-    if (replicas > MAX_REPLICAS) report(`too many replicas (${replicas}, maximum ${MAX_REPLICAS})`);
-    if (seen.has(service.id)) report("the service is named twice");
-    seen.add(service.id);
-  }
+  const seenIds = new Set<string>();
+  const violations = resolved.flatMap((scale): readonly ServiceViolation[] => {
+    const { service } = scale;
+    const problems = [...scaleProblems(scale)];
+    if (seenIds.has(service.id)) problems.push("the service is named twice");
+    seenIds.add(service.id);
+    return problems.map((message) => ({ service: service.spec?.name ?? service.id, path: "", message }));
+  });
   if (violations.length > 0)
     throw violationsError("BERTH_INPUT_INVALID", "no service was scaled", violations);
   return resolved;
 }
 
-function acceptScale(
+/** Returns every reason why a service cannot have this number of replicas. */
+function scaleProblems({ service, replicas }: Scale): readonly string[] {
+  const problems: string[] = [];
+  const { mode, autoscale, task } = service.spec ?? {};
+  if (mode?.$case !== "replicated") problems.push(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
+  else if (autoscale !== undefined) {
+    const { min, max } = autoscale;
+    problems.push(
+      `the service scales itself between ${min} and ${max} replicas; change these limits instead`,
+    );
+  }
+  const staticAddress = task?.networks.find(({ ipv4Address }) => ipv4Address !== "")?.ipv4Address;
+  const hasStaticAddress = staticAddress !== undefined;
+  if (hasStaticAddress && replicas > 1) {
+    problems.push(
+      `the service has the static address ${staticAddress}, which only one replica can have; remove it first`,
+    );
+  }
+  if (service.removing) problems.push("the service is being removed");
+  if (replicas > MAX_REPLICAS) problems.push(`too many replicas (${replicas}, maximum ${MAX_REPLICAS})`);
+  return problems;
+}
+
+function decideScale(
   state: ClusterState,
   service: Service,
   { replicas, now }: { readonly replicas: number; readonly now: number },
-): Accepted {
+): ServiceDecision {
   const { spec } = service;
   if (spec === undefined) throw new Error(`service ${service.id} has no spec`);
-  return acceptSpec(
+  return decideSpec(
     state,
     { ...spec, mode: { $case: "replicated", value: { replicas } } },
     { id: service.id, now },
   );
 }
 
-function servicesToRemove(
+function findServicesToRemove(
   { services, stack }: RemoveServicesRequest,
   state: ClusterState,
 ): readonly Service[] {
@@ -154,6 +173,6 @@ function servicesToRemove(
   return [...new Set([...named, ...ofStack])];
 }
 
-function byName(a: { service?: Service | undefined }, b: { service?: Service | undefined }): number {
+function compareByName(a: { service?: Service | undefined }, b: { service?: Service | undefined }): number {
   return (a.service?.spec?.name ?? "") < (b.service?.spec?.name ?? "") ? -1 : 1;
 }

@@ -14,7 +14,7 @@ import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Limit of reasons in a summary, which watchers receive with every change. */
+/** Limit of reasons in a summary. Watchers receive them with every change. */
 const MAX_REASONS = 10;
 
 /** Returns a service with its task counts, and the reasons why it has not converged. */
@@ -24,11 +24,16 @@ export function serviceSummary(state: ClusterState, service: Service, now: numbe
     return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
   }
   const { reasons, ...counts } = convergence(snapshot, state.nodes, now);
-  return { service, ...counts, reasons: reasons.slice(0, MAX_REASONS), completed: completedTasks(snapshot) };
+  return {
+    service,
+    ...counts,
+    reasons: reasons.slice(0, MAX_REASONS),
+    completed: countCompletedTasks(snapshot),
+  };
 }
 
 /** Returns how many tasks of a job's latest run have completed. */
-function completedTasks({ service, tasks }: ServiceSnapshot): number {
+function countCompletedTasks({ service, tasks }: ServiceSnapshot): number {
   const { job } = service;
   if (job === undefined) return 0;
   const hasCompleted = (task: Task): boolean =>
@@ -43,17 +48,22 @@ export function serviceRevisions(state: ClusterState, serviceId: string): readon
     .sort((a, b) => b.version - a.version);
 }
 
-/** Returns a node with the tasks and resources that are assigned to it, and the problems that the leader has found. */
+/** Returns a node with the number of its tasks, its reserved resources, and the problems that the leader has found. */
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
-  const onNode = state.tasks.ofNode(node.id);
-  let tasks = 0;
-  for (const task of onNode.values()) if (shouldRun(task) && !isEnded(task)) tasks += 1;
+  const tasksOnNode = state.tasks.ofNode(node.id);
+  let activeTasks = 0;
+  for (const task of tasksOnNode.values()) if (shouldRun(task) && !isEnded(task)) activeTasks += 1;
   const problems = hostRejections({
     nodeId: node.id,
-    tasks: onNode.values(),
+    tasks: tasksOnNode.values(),
     serviceOf: (serviceId) => state.services.get(serviceId),
     tasksOf: (serviceId) => state.tasks.ofService(serviceId).values(),
   });
   const { nanoCpus = 0, memoryBytes = 0 } = state.nodes.nodes.get(node.id)?.reserved ?? {};
-  return { node, tasks, reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} }, problems: [...problems] };
+  return {
+    node,
+    tasks: activeTasks,
+    reserved: { nanoCpus, memoryBytes, pids: 0, generic: {} },
+    problems: [...problems],
+  };
 }

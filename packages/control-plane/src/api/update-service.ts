@@ -12,7 +12,7 @@ import {
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { type Accepted, acceptSpec } from "./deploy/accept-spec.js";
+import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
 import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
@@ -30,9 +30,9 @@ export async function updateService(
 ): Promise<UpdateServiceResponse> {
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
-    checkChangeable(service, request.expectedVersion);
+    requireChangeable(service, request.expectedVersion);
     const intro = `service ${nameOf(service)} was not updated`;
-    const spec = checkedSpec(service, request, intro);
+    const spec = resolveSpec(service, request, intro);
     const result = replaceSpec(state, service, { spec, intro, now: runtime.wallClockMs() });
     return { changes: result.changes, result };
   }, signal);
@@ -50,8 +50,8 @@ export async function rollbackService(
 ): Promise<RollbackServiceResponse> {
   const { outcome, version } = await writer.submit((state) => {
     const service = findService(state, request.service);
-    checkChangeable(service);
-    const { version, spec } = earlierVersion(service, request.toVersion, state);
+    requireChangeable(service);
+    const { version, spec } = findEarlierVersion(service, request.toVersion, state);
     const { changes, outcome } = replaceSpec(state, service, {
       spec,
       intro: `service ${nameOf(service)} was not rolled back`,
@@ -78,10 +78,10 @@ function replaceSpec(
     /** The rollout's message when this is a rollback. */
     readonly rollback?: string;
   },
-): Accepted {
+): ServiceDecision {
   const withNetworks = resolveNetworks([{ id, spec }], { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
-  return acceptSpec(state, target?.spec ?? spec, {
+  return decideSpec(state, target?.spec ?? spec, {
     id,
     now,
     ...(rollback === undefined ? {} : { rollback }),
@@ -89,7 +89,7 @@ function replaceSpec(
 }
 
 /** @throws BerthError BERTH_CONFLICT or BERTH_INPUT_INVALID */
-function checkChangeable(service: Service, expectedVersion = 0): void {
+function requireChangeable(service: Service, expectedVersion = 0): void {
   if (service.removing) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
@@ -104,7 +104,7 @@ function checkChangeable(service: Service, expectedVersion = 0): void {
   });
 }
 
-function checkedSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
+function resolveSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
   const requested = request.spec ?? service.spec;
   if (requested === undefined) throw new Error(`service ${service.id} has no spec`);
   const spec = applySpecDefaults(request.force ? withForceUpdate(requested, service) : requested);
@@ -128,7 +128,7 @@ function withForceUpdate(spec: ServiceSpec, service: Service): ServiceSpec {
   return { ...spec, task: { ...spec.task, forceUpdate } };
 }
 
-function earlierVersion(
+function findEarlierVersion(
   service: Service,
   requested: number,
   state: ClusterState,

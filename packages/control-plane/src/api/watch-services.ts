@@ -7,10 +7,10 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
 import type { ApiContext } from "./api-context.js";
 import { serviceSummary } from "./summaries.js";
 
-/** A large service changes a thousand times while it starts; updates more often than this are not visible. */
+/** Minimum time between two responses. A large service changes a thousand times while it starts. */
 const MIN_INTERVAL_MS = 50;
 
-/** Streams the state of services: first of all services, then of those that changed. Ends with the caller or the term. */
+/** Streams the state of the requested services: all of them first, then each that changes. Ends with the caller or the term. */
 export async function* watchServices(
   { serviceIds }: WatchServicesRequest,
   { state, runtime, signal: term }: ApiContext,
@@ -18,8 +18,8 @@ export async function* watchServices(
 ): AsyncGenerator<WatchServicesResponse> {
   const watched = new Set(serviceIds);
   const changed = new Set(watched);
-  const end = linkSignals(caller, term);
-  const { signal } = end;
+  const link = linkSignals(caller, term);
+  const { signal } = link;
   let wake = (): void => {};
   const unsubscribe = state.onChange((delta) => {
     for (const id of delta.services) if (watched.has(id)) changed.add(id);
@@ -30,7 +30,7 @@ export async function* watchServices(
   const stopWatching = onAbort(signal, () => wake());
   try {
     while (!signal.aborted) {
-      const services = [...changed].map((id) => watchedService(state, id, runtime.wallClockMs()));
+      const services = [...changed].map((id) => createWatchedService(state, id, runtime.wallClockMs()));
       changed.clear();
       yield { services };
       await sleep(runtime.clock, MIN_INTERVAL_MS, signal);
@@ -43,11 +43,11 @@ export async function* watchServices(
   } finally {
     unsubscribe();
     stopWatching();
-    end.unlink();
+    link.unlink();
   }
 }
 
-function watchedService(state: ClusterState, serviceId: string, now: number): WatchedService {
+function createWatchedService(state: ClusterState, serviceId: string, now: number): WatchedService {
   const snapshot = serviceSnapshot(state, serviceId);
   if (snapshot !== undefined) {
     const tasks = [...newestTasks(snapshot.tasks)];

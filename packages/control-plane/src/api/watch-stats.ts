@@ -1,5 +1,4 @@
 import {
-  type Node,
   NodeState,
   type ResourceUsage,
   type Task,
@@ -9,22 +8,23 @@ import {
   type WatchStatsRequest,
   type WatchStatsResponse,
 } from "@berth/proto";
+import { nodeName } from "../core/model/node-name.js";
 import { stateOf } from "../core/model/task-state.js";
 import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode, findService } from "./lookup.js";
 
-/** Interval between two responses. */
+/** Limits of the interval between two responses. */
 const DEFAULT_INTERVAL_MS = 2_000;
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
 
-/** How long the first response waits for a sample of every node, and how often it checks. */
+/** The first response waits up to this long for a sample of every node, and checks this often. */
 const FIRST_WAIT_MS = 3_000;
 const FIRST_POLL_MS = 100;
 
-/** Limit of tasks in one response: more than a screen shows. */
+/** Limit of tasks in one response. It is more than a screen shows. */
 const MAX_TASKS = 1_000;
 
 /**
@@ -43,48 +43,62 @@ export async function* watchStats(
     Math.max(request.intervalMs || DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS),
     MAX_INTERVAL_MS,
   );
-  const end = linkSignals(caller, term);
-  const { signal } = end;
-  const takeSnapshot = (): WatchStatsResponse => snapshot({ serviceId, nodeId }, context);
+  const link = linkSignals(caller, term);
+  const { signal } = link;
+  const filter = { serviceId, nodeId };
   try {
-    const firstDeadlineMs = runtime.clock.nowMs() + FIRST_WAIT_MS;
-    while (!signal.aborted && isPartial(takeSnapshot(), context) && runtime.clock.nowMs() < firstDeadlineMs)
-      await sleep(runtime.clock, FIRST_POLL_MS, signal);
+    await waitForFirstSamples(filter, context, signal);
     while (!signal.aborted) {
-      yield takeSnapshot();
+      yield requestStats(filter, context);
       await sleep(runtime.clock, intervalMs, signal);
     }
     signal.throwIfAborted();
   } finally {
-    end.unlink();
+    link.unlink();
   }
 }
 
-/** Whether a node that is up has sent no sample yet. */
+interface StatsFilter {
+  /** Empty for all services. */
+  readonly serviceId: string;
+  /** Empty for all nodes. */
+  readonly nodeId: string;
+}
+
+async function waitForFirstSamples(
+  filter: StatsFilter,
+  context: ApiContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = context.runtime;
+  const deadlineMs = clock.nowMs() + FIRST_WAIT_MS;
+  while (!signal.aborted && isPartial(requestStats(filter, context), context) && clock.nowMs() < deadlineMs)
+    await sleep(clock, FIRST_POLL_MS, signal);
+}
+
+/** Returns whether a node that is up has sent no sample yet. */
 function isPartial({ nodes }: WatchStatsResponse, { state }: ApiContext): boolean {
   return nodes.some(
     ({ nodeId, stats }) => stats === undefined && state.nodes.get(nodeId)?.state === NodeState.READY,
   );
 }
 
-function snapshot(
-  filter: { readonly serviceId: string; readonly nodeId: string },
-  context: ApiContext,
-): WatchStatsResponse {
+/** Returns the latest samples, and keeps the nodes measuring. */
+function requestStats(filter: StatsFilter, context: ApiContext): WatchStatsResponse {
   const { state } = context;
   const nodes: WatchedNodeStats[] = [];
   const tasks: WatchedTaskStats[] = [];
   for (const node of state.nodes.values()) {
     if (filter.nodeId !== "" && node.id !== filter.nodeId) continue;
     const sample = context.stats.requestLatest(node.id);
-    const hostname = hostnameOf(node);
+    const hostname = nodeName(node);
     nodes.push({ nodeId: node.id, hostname, stats: sample?.node, tasks: sample?.tasks.length ?? 0 });
     if (sample === undefined) continue;
     const usages = new Map(sample.tasks.map(({ taskId, usage }) => [taskId, usage]));
     for (const task of state.tasks.ofNode(node.id).values()) {
       if (stateOf(task) !== TaskState.RUNNING) continue;
       if (filter.serviceId !== "" && task.serviceId !== filter.serviceId) continue;
-      tasks.push(taskStats(task, { usage: usages.get(task.id), hostname, context }));
+      tasks.push(createTaskStats(task, { usage: usages.get(task.id), hostname, context }));
     }
   }
   nodes.sort((a, b) => (a.hostname < b.hostname ? -1 : 1));
@@ -93,7 +107,7 @@ function snapshot(
 }
 
 /** Returns the stats of one task. The usage is undefined when the agent cannot see its host's processes. */
-function taskStats(
+function createTaskStats(
   { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
   details: {
     readonly usage: ResourceUsage | undefined;
@@ -112,5 +126,3 @@ function taskStats(
     memoryLimitBytes,
   };
 }
-
-const hostnameOf = ({ id, description }: Node): string => description?.hostname || id;

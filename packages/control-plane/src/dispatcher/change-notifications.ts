@@ -13,33 +13,34 @@ export interface NotificationOptions {
   readonly writer: Writer;
   readonly tables: TrafficTables;
   readonly sessions: SessionRegistry;
-  readonly drains: DrainGate;
+  readonly drainGate: DrainGate;
 }
 
 /**
- * Sends each session the changes to its own tasks, its node's networks and all published ports.
+ * Marks changed records as stale in the sessions that need them, so that the dispatcher sends them to the agents: a
+ * node's tasks and networks to that node, and published ports to all nodes.
  *
- * Returns a function that unsubscribes.
+ * Returns a function that unsubscribes from all changes.
  */
-export function notifySessions(options: NotificationOptions): () => void {
-  const { state, writer, tables, sessions, drains } = options;
+export function notifySessionsOfChanges(options: NotificationOptions): () => void {
+  const { state, writer, tables, sessions, drainGate } = options;
   const unsubscribes = [
     state.onChange((delta) => {
       // The gate comes first: it decides whether a session may send a task's stop.
-      drains.onChange(delta);
-      notifyOfDelta(delta, options);
+      drainGate.onChange(delta);
+      markDeltaStale(delta, options);
     }),
     tables.onChange(({ ingress, dns }) => {
       sessions.updateEach(sessions.all(), (session) => {
         for (const key of ingress) session.markIngressStale(key);
       });
       for (const key of dns) {
-        sessions.updateEach(sessionsIn(networkIdOfDnsEntry(key), options), (session) =>
+        sessions.updateEach(sessionsInNetwork(networkIdOfDnsEntry(key), options), (session) =>
           session.markDnsEntryStale(key),
         );
       }
     }),
-    tables.onUpdated(() => drains.onTablesUpdated()),
+    tables.onUpdated(() => drainGate.onTablesUpdated()),
     writer.onBacklogCleared(() =>
       sessions.updateEach(sessions.all(), (session) => session.onBacklogCleared()),
     ),
@@ -49,7 +50,7 @@ export function notifySessions(options: NotificationOptions): () => void {
   };
 }
 
-function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
+function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   const { state, sessions } = options;
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
@@ -59,23 +60,23 @@ function notifyOfDelta(delta: Delta, options: NotificationOptions): void {
     if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
     else if (hasPeerChanged(before, after)) {
       for (const networkId of state.networks.ranges.bySecondId(nodeId).keys())
-        notifyNetwork(networkId, options);
+        markNetworkStale(networkId, options);
     }
   }
   for (const networkId of delta.networks) {
     sessions.updateEach(sessions.all(), (session) => session.markNetworkStale(networkId));
   }
-  for (const networkId of delta.ranges) notifyNetwork(networkId, options);
+  for (const networkId of delta.ranges) markNetworkStale(networkId, options);
 }
 
-function notifyNetwork(networkId: string, options: NotificationOptions): void {
-  options.sessions.updateEach(sessionsIn(networkId, options), (session) =>
+function markNetworkStale(networkId: string, options: NotificationOptions): void {
+  options.sessions.updateEach(sessionsInNetwork(networkId, options), (session) =>
     session.markNetworkStale(networkId),
   );
 }
 
 /** Returns the sessions of the nodes that have a range of the network. */
-function sessionsIn(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
+function sessionsInNetwork(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
   return sessions.ofNodes(state.networks.ranges.byFirstId(networkId).keys());
 }
 

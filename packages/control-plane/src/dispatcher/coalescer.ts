@@ -1,4 +1,4 @@
-/** Changes that follow the last message within this time share the next message. After a pause, a change is sent at once. */
+/** Shortest delay between two messages. Changes within it share one message. After a pause, a change is sent at once. */
 const MIN_DELAY_MS = 20;
 
 /**

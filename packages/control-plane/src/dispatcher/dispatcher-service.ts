@@ -5,7 +5,7 @@ import type { ExecRelay } from "./relays/exec-relay.js";
 import type { LogRelay } from "./relays/log-relay.js";
 import type { StatsRelay } from "./relays/stats-relay.js";
 
-export interface DispatcherServiceParts {
+export interface DispatcherHandlers {
   readonly dispatcher: Dispatcher;
   readonly execs: ExecRelay;
   readonly logs: LogRelay;
@@ -18,11 +18,11 @@ export function dispatcherHandlers({
   execs,
   logs,
   stats,
-}: DispatcherServiceParts): RpcHandlers<typeof DispatcherServiceService> {
+}: DispatcherHandlers): RpcHandlers<typeof DispatcherServiceService> {
   return {
     session: (requests, context) => dispatcher.serve(requests, context),
-    pushExec: (requests, context) => execs.push(requests, context),
-    pushLogs: (requests, context) => logs.push(requests, context),
-    pushStats: (requests) => stats.push(requests),
+    pushExec: (requests, context) => execs.serve(requests, context),
+    pushLogs: (requests, context) => logs.serve(requests, context),
+    pushStats: (requests) => stats.serve(requests),
   };
 }

@@ -37,8 +37,8 @@ function dispatcherWith(term: AbortSignal) {
     tables: new TrafficTables({
       ...shared,
       clock,
-      ingressEntriesOf: () => [],
-      dnsEntriesOf: () => [],
+      computeIngressEntries: () => [],
+      computeDnsEntries: () => [],
       hasStaticFdb,
     }),
     hasStaticFdb,
@@ -49,7 +49,7 @@ function dispatcherWith(term: AbortSignal) {
       recordHeartbeat: () => {},
       recordProbeResult: () => {},
     },
-    trafficCollector: { receive: () => {} },
+    trafficCollector: { recordReport: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
   });
   return { clock, dispatcher, sessions };

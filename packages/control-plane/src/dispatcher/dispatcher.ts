@@ -1,4 +1,3 @@
-import type { SessionResponse } from "@berth/proto";
 import {
   assertNever,
   BerthError,
@@ -6,6 +5,7 @@ import {
   NodeDescription,
   NodeState,
   type SessionRequest,
+  type SessionResponse,
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -16,10 +16,10 @@ import { linkSignals, onAbort } from "../runtime/abort.js";
 import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
-import { assignmentSource } from "./assignments/assignment-source.js";
-import { notifySessions } from "./change-notifications.js";
+import { createAssignmentSource } from "./assignments/assignment-source.js";
+import { notifySessionsOfChanges } from "./change-notifications.js";
 import { DrainGate } from "./drain-gate.js";
-import { protocolError, readHello, registrationOf } from "./registration.js";
+import { protocolError, readHello, registrationChanges } from "./registration.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { Session } from "./session.js";
 import type { SessionRegistry } from "./session-registry.js";
@@ -44,7 +44,7 @@ export interface DispatcherOptions {
     NodeHealthMonitor,
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
-  readonly trafficCollector: Pick<TrafficCollector, "receive">;
+  readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -53,7 +53,7 @@ export interface DispatcherOptions {
 }
 
 /**
- * Serves the sessions of all agents for one term of the leader.
+ * The leader's server for agents: serves the sessions of all agents during one term.
  *
  * In a session, the agent first sends a hello, and the leader registers its node. Then both sides send messages until
  * one of them ends the stream.
@@ -61,24 +61,24 @@ export interface DispatcherOptions {
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions: SessionRegistry;
-  readonly #drains: DrainGate;
+  readonly #drainGate: DrainGate;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     const { state, tables, nodeHealth, runtime, signal } = options;
     this.#sessions = options.sessions;
-    this.#drains = new DrainGate({
+    this.#drainGate = new DrainGate({
       state,
       tables,
       clock: runtime.clock,
       isSuspect: (nodeId) => nodeHealth.isSuspect(nodeId),
-      appliedVersionOf: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
+      getAppliedVersion: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
       onAckNeeded: (version) =>
         this.#sessions.updateEach(this.#sessions.all(), (session) => session.requestTableAck(version)),
       onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.markTaskStale(id),
       signal,
     });
-    const unsubscribe = notifySessions({ ...options, drains: this.#drains });
+    const unsubscribe = notifySessionsOfChanges({ ...options, drainGate: this.#drainGate });
     onAbort(signal, () => {
       unsubscribe();
       for (const session of this.#sessions.all()) session.end(endOfTerm(signal));
@@ -92,10 +92,10 @@ export class Dispatcher {
   ): AsyncGenerator<SessionResponse> {
     const incoming = requests[Symbol.asyncIterator]();
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
-    await this.#register(hello.nodeId, hello.description, context.signal);
-    const session = this.#open(hello, context.peer);
+    await this.#registerNode(hello.nodeId, hello.description, context.signal);
+    const session = this.#openSession(hello, context.peer);
     const stopWatching = onAbort(context.signal, () => session.end());
-    void this.#receive(incoming, session);
+    void this.#receiveMessages(incoming, session);
     try {
       yield* session.messages();
     } finally {
@@ -105,32 +105,35 @@ export class Dispatcher {
     }
   }
 
-  /** Writes the node's record. @throws BerthError BERTH_DEADLINE when etcd does not accept the write in time */
-  async #register(
+  /**
+   * Writes the node's record, and counts as a heartbeat of the node.
+   * @throws BerthError BERTH_DEADLINE when etcd does not accept the write in time
+   */
+  async #registerNode(
     nodeId: string,
     description: NodeDescription | undefined,
     signal: AbortSignal,
   ): Promise<void> {
     const { writer, runtime, logger, nodeHealth, signal: term } = this.#options;
     const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
-    const limit = linkSignals(signal, term);
+    const link = linkSignals(signal, term);
     const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
-      limit.abort(registrationTimeout(nodeId)),
+      link.abort(registrationTimeout(nodeId)),
     );
     try {
       const wasReady = await writer.submit((state) => {
-        const changes = registrationOf(agent, state, runtime.wallClockMs());
+        const changes = registrationChanges(agent, state, runtime.wallClockMs());
         return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
-      }, limit.signal);
+      }, link.signal);
       nodeHealth.recordHeartbeat(nodeId, 0);
       if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node ready");
     } finally {
       cancelTimeout();
-      limit.unlink();
+      link.unlink();
     }
   }
 
-  #open({ nodeId, bootId }: Hello, peer: string): Session {
+  #openSession({ nodeId, bootId }: Hello, peer: string): Session {
     const { state, writer, tables, epoch, nodeHealth, servers, runtime, autoscaler, signal } = this.#options;
     const session = new Session({
       nodeId,
@@ -139,15 +142,15 @@ export class Dispatcher {
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
       welcome: { epoch: Number(epoch), heartbeatMs: nodeHealth.heartbeatMs, servers: [...servers()] },
-      source: assignmentSource(nodeId, {
+      source: createAssignmentSource(nodeId, {
         state,
         tables,
         hasStaticFdb: this.#options.hasStaticFdb,
-        isStopHeld: (taskId) => this.#drains.isStopHeld(taskId),
+        isStopHeld: (taskId) => this.#drainGate.isStopHeld(taskId),
       }),
       tableVersion: () => tables.version,
     });
-    const { awaitedVersion } = this.#drains;
+    const { awaitedVersion } = this.#drainGate;
     if (awaitedVersion !== undefined) session.requestTableAck(awaitedVersion);
     if (autoscaler.usageRequest !== undefined)
       session.send({ $case: "measureUsage", value: autoscaler.usageRequest });
@@ -156,12 +159,12 @@ export class Dispatcher {
     return session;
   }
 
-  async #receive(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
+  async #receiveMessages(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
     try {
       for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
         if (session.isEnded) return;
         const request = next.value;
-        this.#sessions.updateEach([session], () => this.#handle(request, session));
+        this.#sessions.updateEach([session], () => this.#handleMessage(request, session));
       }
     } catch {
       // The stream broke; the agent connects again.
@@ -169,7 +172,7 @@ export class Dispatcher {
     session.end();
   }
 
-  #handle({ message }: SessionRequest, session: Session): void {
+  #handleMessage({ message }: SessionRequest, session: Session): void {
     const { nodeHealth, statusWriter, autoscaler, trafficCollector } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
@@ -183,14 +186,14 @@ export class Dispatcher {
         return;
       case "statuses": {
         const { value } = message;
-        statusWriter.add(nodeId, value, () => session.ackStatuses(value.batch));
+        statusWriter.enqueue(nodeId, value, () => session.ackStatuses(value.batch));
         return;
       }
       case "description":
         this.#updateDescription(nodeId, message.value);
         return;
       case "traffic":
-        trafficCollector.receive(nodeId, message.value);
+        trafficCollector.recordReport(nodeId, message.value);
         return;
       case "hello":
         session.end(protocolError("the agent sent a second hello in one session"));
@@ -199,10 +202,10 @@ export class Dispatcher {
         autoscaler.recordUsage(nodeId, message.value);
         return;
       case "tablesApplied":
-        if (session.recordTablesApplied(message.value.sequence)) this.#drains.reviewSoon();
+        if (session.recordTablesApplied(message.value.sequence)) this.#drainGate.scheduleReview();
         return;
       case undefined:
-        return; // A newer agent sent a message of a type that this server does not know.
+        return; // The message type is unknown: the agent is newer than this server.
       default:
         assertNever(message);
     }
@@ -210,7 +213,7 @@ export class Dispatcher {
 
   #updateDescription(nodeId: string, description: NodeDescription): void {
     const { logger, signal } = this.#options;
-    this.#register(nodeId, description, signal).catch((error: unknown) => {
+    this.#registerNode(nodeId, description, signal).catch((error: unknown) => {
       if (!signal.aborted) logger.warn({ err: error, nodeId }, "failed to write node description");
     });
   }

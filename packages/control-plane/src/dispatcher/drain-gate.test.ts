@@ -38,7 +38,7 @@ class Rig {
         isStale: () => this.#isStale,
       },
       isSuspect: (nodeId) => this.suspects.has(nodeId),
-      appliedVersionOf: (nodeId) => this.inForce.get(nodeId) ?? 0,
+      getAppliedVersion: (nodeId) => this.inForce.get(nodeId) ?? 0,
       onAckNeeded: (version) => this.wanted.push(version),
       onReleased: ({ id }) => this.opened.push(id),
       signal: new AbortController().signal,
@@ -74,7 +74,7 @@ class Rig {
 
   async acks(nodeId: string, version: number): Promise<void> {
     this.inForce.set(nodeId, version);
-    this.gate.reviewSoon();
+    this.gate.scheduleReview();
     await this.clock.advance(10);
   }
 }
@@ -136,7 +136,7 @@ describe("DrainGate", () => {
   });
 
   it.each<[string, (rig: Rig) => void]>([
-    ["is suspect", (rig) => void (rig.suspects.add("n2") && rig.gate.reviewSoon())],
+    ["is suspect", (rig) => void (rig.suspects.add("n2") && rig.gate.scheduleReview())],
     ["has lost its agent", (rig) => rig.putNode(buildNode({ id: "n2", agentUnreachable: true }))],
     ["is removed", (rig) => rig.put({ kind: "delete-node", nodeId: "n2" })],
   ])("does not wait for a host that %s", async (_what, lose) => {

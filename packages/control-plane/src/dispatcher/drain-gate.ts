@@ -15,14 +15,14 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { currentSpec } from "../state/service-snapshot.js";
 
-/** Acknowledgements of many agents arrive within a few milliseconds of each other and are reviewed together. */
+/** Agents acknowledge new tables within a few milliseconds of each other. One review covers all of them. */
 const REVIEW_DELAY_MS = 2;
 
 /** The part of the traffic tables that the gate reads. */
 export interface VersionedTables {
   /** Starts at 1 and grows with each change of the tables. */
   readonly version: number;
-  /** Whether the tables do not contain the latest change of the service yet. */
+  /** Returns whether the latest change of the service is missing from the tables. */
   isStale(serviceId: string): boolean;
 }
 
@@ -30,9 +30,10 @@ export interface DrainGateOptions {
   readonly state: ClusterState;
   readonly tables: VersionedTables;
   readonly clock: Clock;
+  /** Returns whether a node gets no new connections because it does not respond. */
   readonly isSuspect: (nodeId: string) => boolean;
   /** Returns the table version that the node's agent has acknowledged; 0 when it has acknowledged none. */
-  readonly appliedVersionOf: (nodeId: string) => number;
+  readonly getAppliedVersion: (nodeId: string) => number;
   /** Called when all agents have to acknowledge this table version. */
   readonly onAckNeeded: (version: number) => void;
   /** Called when the stop of a task may be sent to its agent. */
@@ -43,11 +44,12 @@ export interface DrainGateOptions {
 /**
  * Delays the stop of a task until every node has stopped sending connections to it, for at most one second.
  *
- * The dispatcher asks the gate before it sends a stop to an agent. Drains exist in memory only. A new leader does not
- * know which tables the agents have, so it drains again.
+ * The leader's dispatcher checks the gate before it sends a stop to an agent. Drains exist in memory only: a new leader
+ * does not know which tables the agents have, so it starts every drain again.
  */
 export class DrainGate {
   readonly #options: DrainGateOptions;
+  /** By task id. */
   readonly #drains = new Map<string, Drain>();
   #cancelReview: (() => void) | undefined;
   #reviewAtMs = Number.POSITIVE_INFINITY;
@@ -62,7 +64,7 @@ export class DrainGate {
     onAbort(signal, () => this.#cancelReview?.());
   }
 
-  /** Returns whether the stop of this task is delayed. */
+  /** Returns whether the stop of this task must not be sent yet. */
   isStopHeld(taskId: string): boolean {
     return this.#drains.has(taskId);
   }
@@ -85,7 +87,7 @@ export class DrainGate {
         this.#release(task);
       }
     }
-    if (nodes.size > 0) this.reviewSoon();
+    if (nodes.size > 0) this.scheduleReview();
   }
 
   /** Requests acknowledgements for the drains that the new tables contain. Called after each update of the tables. */
@@ -99,26 +101,26 @@ export class DrainGate {
       isAckNeeded = true;
     }
     if (isAckNeeded) onAckNeeded(tables.version);
-    this.reviewSoon();
+    this.scheduleReview();
   }
 
-  /** Schedules a review. Called when an agent has applied newer tables, and when the gate need not wait for an agent. */
-  reviewSoon(): void {
-    if (this.#drains.size > 0) this.#reviewAt(this.#options.clock.nowMs() + REVIEW_DELAY_MS);
+  /** Schedules a review of all drains. Called when an agent has applied newer tables. */
+  scheduleReview(): void {
+    if (this.#drains.size > 0) this.#scheduleReviewAt(this.#options.clock.nowMs() + REVIEW_DELAY_MS);
   }
 
   #startDrain(task: Task, before: Task | undefined): void {
     if (task.desiredState < DesiredState.SHUTDOWN) return;
     const isNew = before === undefined || before.desiredState < DesiredState.SHUTDOWN;
     if (!isNew || !this.#needsDrain(task)) return;
-    const now = this.#options.clock.nowMs();
-    this.#drains.set(task.id, { sinceMs: now, version: undefined });
-    this.#reviewAt(now + DRAIN_DEADLINE_MS);
+    const nowMs = this.#options.clock.nowMs();
+    this.#drains.set(task.id, { sinceMs: nowMs, version: undefined });
+    this.#scheduleReviewAt(nowMs + DRAIN_DEADLINE_MS);
   }
 
   /**
-   * Returns whether nodes may send connections to the task. The spec is the one that the task was started with, since its
-   * ports and networks receive the connections.
+   * Returns whether nodes may send connections to the task. Uses the spec that the task was started with: connections go
+   * to its ports and networks.
    */
   #needsDrain(task: Task): boolean {
     const service = this.#keptService(task);
@@ -147,7 +149,7 @@ export class DrainGate {
     this.#options.onReleased(task);
   }
 
-  #reviewAt(atMs: number): void {
+  #scheduleReviewAt(atMs: number): void {
     if (atMs >= this.#reviewAtMs) return;
     const { clock } = this.#options;
     this.#cancelReview?.();
@@ -156,10 +158,10 @@ export class DrainGate {
   }
 
   #review(): void {
-    const { state, clock, isSuspect, appliedVersionOf } = this.#options;
+    const { state, clock, isSuspect, getAppliedVersion } = this.#options;
     this.#reviewAtMs = Number.POSITIVE_INFINITY;
     const inForce = lowestVersionInForce(
-      nodesToAwait(state.nodes.values(), isSuspect).map((nodeId) => appliedVersionOf(nodeId)),
+      nodesToAwait(state.nodes.values(), isSuspect).map((nodeId) => getAppliedVersion(nodeId)),
     );
     for (const taskId of completedDrains(this.#drains, { inForce, now: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
@@ -167,6 +169,6 @@ export class DrainGate {
       else this.#release(task);
     }
     const nextMs = nextDeadlineMs(this.#drains);
-    if (nextMs !== undefined) this.#reviewAt(nextMs);
+    if (nextMs !== undefined) this.#scheduleReviewAt(nextMs);
   }
 }

@@ -17,7 +17,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Timeout for the hello, which an agent sends as soon as it is connected. */
 const HELLO_TIMEOUT_MS = 5_000;
 
-/** Node ids appear in etcd keys, in placement constraints and on the command line. */
+/** Node ids appear in etcd keys, in placement constraints and on the command line, so few characters are allowed. */
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /** Reads and checks the first message of a session. @throws BerthError BERTH_PROTOCOL */
@@ -45,12 +45,13 @@ export async function readHello(
   return hello;
 }
 
+/** Returns an error for an agent that violates the protocol of a session. */
 export function protocolError(message: string): BerthError {
   return new BerthError({ code: "BERTH_PROTOCOL", message });
 }
 
 /** Returns the change that makes a node READY with its agent's description. Empty when the record is up to date. */
-export function registrationOf(
+export function registrationChanges(
   agent: { readonly nodeId: string; readonly description: NodeDescription },
   state: ClusterState,
   now: number,

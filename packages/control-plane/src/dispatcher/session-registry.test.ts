@@ -16,7 +16,7 @@ function sessionOf(nodeId: string, bootId = "boot"): Session {
       tasks: () => [],
       task: () => undefined,
       spec: () => undefined,
-      ingress: () => [],
+      ingressEntries: () => [],
       ingressEntry: () => undefined,
       isStopHeld: () => false,
       ...NO_NETWORKS,

@@ -24,7 +24,7 @@ function sessionWith(
       tasks: () => tasks.values(),
       task: (id) => tasks.get(id),
       spec: () => buildSpec(),
-      ingress: () => [],
+      ingressEntries: () => [],
       ingressEntry: () => undefined,
       isStopHeld: () => false,
       ...NO_NETWORKS,

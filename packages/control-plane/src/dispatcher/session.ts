@@ -4,7 +4,7 @@ import { AssignmentFeed, type AssignmentSource } from "./assignments/assignment-
 import { Coalescer } from "./coalescer.js";
 import { TableAcks } from "./table-acks.js";
 
-/** Limit of queued commands. An agent with more of them has stopped reading. */
+/** Limit of queued commands. An agent with a longer queue has stopped reading. */
 const MAX_QUEUED_COMMANDS = 1_000;
 
 /** A message that the leader sends once and in order, outside of the assignments. */
@@ -28,10 +28,11 @@ export type AgentCommand = Extract<
 export interface SessionOptions {
   readonly nodeId: string;
   readonly bootId: string;
+  /** Address of the agent's connection. */
   readonly peer: string;
   readonly welcome: Welcome;
   readonly source: AssignmentSource;
-  /** Returns the version of the traffic tables that `source` holds now. */
+  /** Returns the current version of the traffic tables in `source`. */
   readonly tableVersion: () => number;
   readonly clock: Clock;
   /** Whether the leader has more decisions to write than fit into one transaction. */
@@ -39,9 +40,9 @@ export interface SessionOptions {
 }
 
 /**
- * The sending side of one agent's session.
+ * The sending side of one agent's session with the leader.
  *
- * Records changes as keys and builds a message when the agent is ready for it, so a slow agent costs no memory.
+ * Records changes as keys and builds a message when the agent is ready for the next one, so a slow agent costs no memory.
  */
 export class Session {
   readonly nodeId: string;
@@ -55,10 +56,8 @@ export class Session {
   readonly #commands: AgentCommand[] = [];
   readonly #tableAcks = new TableAcks();
   readonly #coalescer = new Coalescer();
-  #receivedHeartbeat = 0;
-  #ackedHeartbeat = 0;
-  #writtenBatch = 0;
-  #ackedBatch = 0;
+  readonly #heartbeatAck = new CumulativeAck();
+  readonly #statusesAck = new CumulativeAck();
   #end: { readonly reason: BerthError | undefined } | undefined;
   /** Evaluates again whether a message is due. Set while `messages` waits. */
   #wake: () => void = () => {};
@@ -122,13 +121,13 @@ export class Session {
 
   /** Acknowledges that all statuses up to this batch are in the store. */
   ackStatuses(batch: number): void {
-    this.#writtenBatch = Math.max(this.#writtenBatch, batch);
+    this.#statusesAck.advance(batch);
     this.#wake();
   }
 
   /** Acknowledges the heartbeat with this number. */
   ackHeartbeat(number: number): void {
-    this.#receivedHeartbeat = number;
+    this.#heartbeatAck.advance(number);
     this.#wake();
   }
 
@@ -149,33 +148,31 @@ export class Session {
   async *messages(): AsyncGenerator<SessionResponse> {
     yield { message: { $case: "welcome", value: this.#welcome } };
     while (this.#end === undefined) {
-      const message = this.#next();
+      const message = this.#takeMessage();
       if (message !== undefined) yield { message };
-      else await this.#messageDue();
+      else await this.#waitForMessage();
     }
     if (this.#end.reason !== undefined) throw this.#end.reason;
   }
 
-  #next(): SessionResponse["message"] {
-    if (this.#receivedHeartbeat > this.#ackedHeartbeat) {
-      this.#ackedHeartbeat = this.#receivedHeartbeat;
-      return { $case: "heartbeatAck", value: { number: this.#ackedHeartbeat } };
+  #takeMessage(): SessionResponse["message"] {
+    if (this.#heartbeatAck.isDue) {
+      return { $case: "heartbeatAck", value: { number: this.#heartbeatAck.take() } };
     }
-    if (this.#writtenBatch > this.#ackedBatch) {
-      this.#ackedBatch = this.#writtenBatch;
-      return { $case: "statusesAck", value: { batch: this.#ackedBatch } };
+    if (this.#statusesAck.isDue) {
+      return { $case: "statusesAck", value: { batch: this.#statusesAck.take() } };
     }
     const command = this.#commands.shift();
     if (command !== undefined) return command;
-    const value = this.#nextAssignments();
-    return value && { $case: "assignments", value };
+    const assignments = this.#takeAssignments();
+    return assignments && { $case: "assignments", value: assignments };
   }
 
-  #nextAssignments(): Assignments | undefined {
+  #takeAssignments(): Assignments | undefined {
     const nowMs = this.#clock.nowMs();
     if (!this.#hasAssignments || nowMs < this.#assignmentsDueMs) return undefined;
     const ackRequested = this.#tableAcks.isDue;
-    const assignments = this.#assignments.next(ackRequested);
+    const assignments = this.#assignments.takeMessage(ackRequested);
     if (assignments === undefined) return undefined;
     if (ackRequested) this.#tableAcks.recordRequest(assignments.resultsIn, this.#tableVersion());
     this.#coalescer.recordSent(nowMs, this.#hasBacklog());
@@ -191,12 +188,12 @@ export class Session {
   }
 
   get #hasImmediateMessage(): boolean {
-    const isAckDue = this.#writtenBatch > this.#ackedBatch || this.#receivedHeartbeat > this.#ackedHeartbeat;
+    const isAckDue = this.#statusesAck.isDue || this.#heartbeatAck.isDue;
     return this.isEnded || this.#commands.length > 0 || isAckDue;
   }
 
-  /** Resolves when there may be a message to send. */
-  #messageDue(): Promise<void> {
+  /** Resolves when there may be a message to send. Until then, `#wake` evaluates again when that will be. */
+  #waitForMessage(): Promise<void> {
     return new Promise((resolve) => {
       let cancelTimer: (() => void) | undefined;
       let timerAtMs = Number.POSITIVE_INFINITY;
@@ -217,6 +214,27 @@ export class Session {
       };
       if (this.#hasAssignments || this.#hasImmediateMessage) this.#wake();
     });
+  }
+}
+
+/** Acknowledges numbered messages. One acknowledgement covers all messages up to its number. */
+class CumulativeAck {
+  #number = 0;
+  #sentNumber = 0;
+
+  get isDue(): boolean {
+    return this.#number > this.#sentNumber;
+  }
+
+  /** Records that all messages up to this number can be acknowledged. */
+  advance(number: number): void {
+    this.#number = Math.max(this.#number, number);
+  }
+
+  /** Returns the number to acknowledge, and records it as sent. */
+  take(): number {
+    this.#sentNumber = this.#number;
+    return this.#sentNumber;
   }
 }
 

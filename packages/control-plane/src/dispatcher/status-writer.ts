@@ -15,8 +15,8 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Statuses that arrive within this time share transactions. After a pause, a status is written at once. */
-const WINDOW_MS = 20;
+/** Minimum time between two writes. Statuses that arrive meanwhile share transactions. */
+const MIN_WRITE_INTERVAL_MS = 20;
 
 /** Delay before a failed write is retried. */
 const RETRY_MS = 500;
@@ -29,16 +29,16 @@ export interface StatusWriterOptions {
   readonly signal: AbortSignal;
 }
 
-/** A task's status as one node reported it. */
+/** A task's status in the report of one node. */
 interface Report {
   readonly nodeId: string;
   readonly task: ReportedTask;
 }
 
 /**
- * Writes the task statuses that agents report, and acknowledges them once they are in the store.
+ * Writes the task statuses that the dispatcher receives from agents, and acknowledges them once they are in the store.
  *
- * Only the latest of several statuses of one task is written.
+ * If a task has several unwritten statuses, only the latest is written.
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
@@ -50,21 +50,21 @@ export class StatusWriter {
     this.#options = options;
   }
 
-  /** Queues a batch. Calls `ack` when this batch and every earlier one are in the store. */
-  add(nodeId: string, statuses: TaskStatuses, ack: () => void): void {
+  /** Queues a batch of statuses. Calls `ack` when this batch and every earlier batch are in the store. */
+  enqueue(nodeId: string, statuses: TaskStatuses, ack: () => void): void {
     for (const task of statuses.tasks) this.#pending.set(task.taskId, { nodeId, task });
     this.#acks.push(ack);
     if (this.#isRunning) return;
     this.#isRunning = true;
-    void this.#run();
+    void this.#writeUntilEmpty();
   }
 
-  async #run(): Promise<void> {
+  async #writeUntilEmpty(): Promise<void> {
     const { runtime, signal } = this.#options;
     while (this.#acks.length > 0 && !signal.aborted) {
       const startedMs = runtime.clock.nowMs();
       const isWritten = await this.#writePending();
-      const pauseMs = (isWritten ? WINDOW_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
+      const pauseMs = (isWritten ? MIN_WRITE_INTERVAL_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
       if (pauseMs > 0) await sleep(runtime.clock, pauseMs, signal);
     }
     this.#isRunning = false;
@@ -76,7 +76,7 @@ export class StatusWriter {
     this.#pending = new Map();
     this.#acks = [];
     try {
-      await Promise.all(inGroups(reports, MAX_CHANGES).map((group) => this.#write(group)));
+      await Promise.all(splitIntoChunks(reports, MAX_CHANGES).map((group) => this.#write(group)));
     } catch (error) {
       this.#requeue(reports, acks, error);
       return false;
@@ -89,10 +89,10 @@ export class StatusWriter {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
       const now = runtime.wallClockMs();
-      const changes = reports.flatMap((report) => changesOf(report, state, now));
+      const changes = reports.flatMap((report) => reportChanges(report, state, now));
       return { changes, result: changes };
     }, signal);
-    for (const change of changes) if (change.kind === "put-task") logEnd(change.task, logger);
+    for (const change of changes) if (change.kind === "put-task") logTaskEnd(change.task, logger);
   }
 
   /** Queues reports again after a failed write. A newer report of the same task takes precedence. */
@@ -108,7 +108,7 @@ export class StatusWriter {
 }
 
 /** Returns the changes that record a report. Empty when the task is unknown, on another node, or in a later state. */
-function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now: number): Change[] {
+function reportChanges({ nodeId, task: reported }: Report, state: ClusterState, now: number): Change[] {
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
   const { status, removed } = reported;
@@ -127,7 +127,7 @@ function changesOf({ nodeId, task: reported }: Report, state: ClusterState, now:
 }
 
 /** Logs the end of a task that has completed or failed without a stop request. */
-function logEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
+function logTaskEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
   if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN)
     return;
   const { exitCode, message } = status;
@@ -135,7 +135,7 @@ function logEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger)
   logger.info({ nodeId, exitCode, reason: message }, `task ${id} (${serviceName}.${slot}) ${outcome}`);
 }
 
-function inGroups<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+function splitIntoChunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
   const groups: T[][] = [];
   for (let start = 0; start < items.length; start += size) groups.push(items.slice(start, start + size));
   return groups;

@@ -1,10 +1,16 @@
-/** Limits the memory for an agent that never answers. An acknowledgement covers all earlier requests. */
+/**
+ * Limit of unanswered requests, for an agent that never answers. Older requests can be dropped: an acknowledgement of a
+ * later request covers them.
+ */
 const MAX_OPEN_REQUESTS = 64;
 
-/** Tracks which version of the traffic tables one agent has applied, and which version it must acknowledge next. */
+/**
+ * Tracks which version of the traffic tables one agent has applied, and which version it must acknowledge next. Part of
+ * the agent's session. The drain gate uses the result.
+ */
 export class TableAcks {
   /** Table versions by the sequence of the assignments that carried them, oldest first. */
-  readonly #open = new Map<number, number>();
+  readonly #openRequests = new Map<number, number>();
   #neededVersion = 0;
   #requestedVersion = 0;
   #appliedVersion = 0;
@@ -27,17 +33,18 @@ export class TableAcks {
   /** Records that assignments with this sequence carry `version` and request an acknowledgement. */
   recordRequest(sequence: number, version: number): void {
     this.#requestedVersion = version;
-    this.#open.set(sequence, version);
-    const [oldest] = this.#open.keys();
-    if (this.#open.size > MAX_OPEN_REQUESTS && oldest !== undefined) this.#open.delete(oldest);
+    this.#openRequests.set(sequence, version);
+    const [oldest] = this.#openRequests.keys();
+    if (this.#openRequests.size > MAX_OPEN_REQUESTS && oldest !== undefined)
+      this.#openRequests.delete(oldest);
   }
 
   /** Records that the agent has applied everything up to `sequence`. Returns whether its table version grew. */
   recordAck(sequence: number): boolean {
     const before = this.#appliedVersion;
-    for (const [requestSequence, version] of this.#open) {
+    for (const [requestSequence, version] of this.#openRequests) {
       if (requestSequence > sequence) break;
-      this.#open.delete(requestSequence);
+      this.#openRequests.delete(requestSequence);
       this.#appliedVersion = Math.max(this.#appliedVersion, version);
     }
     return this.#appliedVersion > before;

@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { buildService } from "../core/testing/records.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { EntryTable, TrafficTables } from "./traffic-tables.js";
+import { EntryTable } from "./entry-table.js";
+import { TrafficTables } from "./traffic-tables.js";
 
 function entry(key: string, serviceName: string, ports: readonly number[] = []): IngressEntry {
   return IngressEntry.fromPartial({ key, serviceName, endpoints: ports.map((port) => ({ port })) });
@@ -13,17 +14,17 @@ function entry(key: string, serviceName: string, ports: readonly number[] = []):
 describe("EntryTable", () => {
   it("returns the keys that a replacement changed, and no others", () => {
     const table = new EntryTable<IngressEntry>();
-    expect(table.replace("s1", [entry("a", "x"), entry("b", "x")])).toEqual(["a", "b"]);
-    expect(table.replace("s1", [entry("a", "x"), entry("b", "x", [1])])).toEqual(["b"]);
-    expect(table.replace("s1", [entry("b", "x", [1])])).toEqual(["a"]);
+    expect(table.replaceOfService("s1", [entry("a", "x"), entry("b", "x")])).toEqual(["a", "b"]);
+    expect(table.replaceOfService("s1", [entry("a", "x"), entry("b", "x", [1])])).toEqual(["b"]);
+    expect(table.replaceOfService("s1", [entry("b", "x", [1])])).toEqual(["a"]);
     expect([...table.values()].map(({ key }) => key)).toEqual(["b"]);
   });
 
   it("keeps a key with the service that took it over", () => {
     const table = new EntryTable<IngressEntry>();
-    table.replace("old", [entry("a", "old")]);
-    table.replace("new", [entry("a", "new")]);
-    expect(table.replace("old", [])).toEqual([]);
+    table.replaceOfService("old", [entry("a", "old")]);
+    table.replaceOfService("new", [entry("a", "new")]);
+    expect(table.replaceOfService("old", [])).toEqual([]);
     expect(table.get("a")?.serviceName).toBe("new");
     expect(table.ofService("old")).toEqual([]);
     expect(table.ofService("new")).toHaveLength(1);
@@ -45,11 +46,11 @@ function tablesWith(serviceIds: readonly string[]) {
     state,
     clock,
     logger: pino({ level: "silent" }),
-    ingressEntriesOf: (id) => {
+    computeIngressEntries: (id) => {
       if (broken.has(id)) throw new Error("broken record");
       return state.services.get(id) === undefined ? [] : [entry(id, id, [port])];
     },
-    dnsEntriesOf: () => [],
+    computeDnsEntries: () => [],
     hasStaticFdb: () => false,
     signal: new AbortController().signal,
   });

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { DnsEntry, IngressEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../runtime/abort.js";
@@ -6,8 +5,9 @@ import type { Clock } from "../runtime/clock.js";
 import { Emitter } from "../runtime/emitter.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
+import { EntryTable } from "./entry-table.js";
 
-/** Changes within this time are computed together. The delay is short, since a dead endpoint stays in the tables so long. */
+/** Changes within this time share one update. It is short, because a dead endpoint stays in the tables until the update. */
 const COALESCE_MS = 5;
 
 export interface TrafficTablesOptions {
@@ -15,22 +15,23 @@ export interface TrafficTablesOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   /** Computes the ingress entries of a service; empty when it does not exist. */
-  readonly ingressEntriesOf: (serviceId: string) => readonly IngressEntry[];
+  readonly computeIngressEntries: (serviceId: string) => readonly IngressEntry[];
   /** Computes the DNS entries of a service; empty when it does not exist. */
-  readonly dnsEntriesOf: (serviceId: string) => readonly DnsEntry[];
+  readonly computeDnsEntries: (serviceId: string) => readonly DnsEntry[];
   /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
   readonly signal: AbortSignal;
 }
 
-/** The keys of the changed entries. */
+/** The keys of the entries that an update changed. */
 export interface TrafficChange {
   readonly ingress: readonly string[];
   readonly dns: readonly string[];
 }
 
 /**
- * Keeps the ingress table and the DNS table up to date with tasks and nodes, for all agents.
+ * The leader's traffic tables, which all agents apply: published ports (ingress) and service names (DNS). Updates them
+ * when services, tasks, nodes or networks change.
  *
  * Both tables share one version, since they change together.
  */
@@ -38,8 +39,8 @@ export class TrafficTables {
   readonly ingress = new EntryTable<IngressEntry>();
   readonly dns = new EntryTable<DnsEntry>();
   readonly #options: TrafficTablesOptions;
-  readonly #changed: Emitter<TrafficChange>;
-  readonly #updated: Emitter;
+  readonly #changeEmitter: Emitter<TrafficChange>;
+  readonly #updateEmitter: Emitter;
   readonly #staleServices = new Set<string>();
   #cancelUpdate: (() => void) | undefined;
   #version = 1;
@@ -48,8 +49,8 @@ export class TrafficTables {
     this.#options = options;
     const { state, logger, signal } = options;
     const onError = (error: unknown): void => logger.error({ err: error }, "traffic table listener failed");
-    this.#changed = new Emitter(onError);
-    this.#updated = new Emitter(onError);
+    this.#changeEmitter = new Emitter(onError);
+    this.#updateEmitter = new Emitter(onError);
     for (const { id } of state.services.values()) this.#recompute(id);
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     onAbort(signal, () => {
@@ -63,50 +64,50 @@ export class TrafficTables {
     return this.#version;
   }
 
-  /** Returns whether the tables do not contain the latest change of the service yet. */
+  /** Returns whether the latest change of the service is missing from the tables. */
   isStale(serviceId: string): boolean {
     return this.#staleServices.has(serviceId);
   }
 
   /** Calls `listener` after each change of the tables; the returned function removes it. */
   onChange(listener: (change: TrafficChange) => void): () => void {
-    return this.#changed.on(listener);
+    return this.#changeEmitter.on(listener);
   }
 
   /** Calls `listener` after each update, with or without a change, after all change listeners. */
   onUpdated(listener: () => void): () => void {
-    return this.#updated.on(listener);
+    return this.#updateEmitter.on(listener);
   }
 
   /** Schedules an update for the services on a node. Called when the node becomes suspect or is trusted again. */
   markNodeStale(nodeId: string): void {
-    this.#addServicesOn(nodeId);
-    this.#updateSoon();
+    this.#markServicesOnNode(nodeId);
+    this.#scheduleUpdate();
   }
 
   #onChange(delta: Delta): void {
     for (const serviceId of delta.services) this.#staleServices.add(serviceId);
-    for (const nodeId of delta.nodes.keys()) this.#addServicesOn(nodeId);
-    for (const networkId of delta.networks) this.#addServicesIn(networkId);
+    for (const nodeId of delta.nodes.keys()) this.#markServicesOnNode(nodeId);
+    for (const networkId of delta.networks) this.#markServicesInNetwork(networkId);
     // A network switches to a static FDB when it has grown past the flood limit.
     for (const networkId of delta.ranges)
-      if (this.#options.hasStaticFdb(networkId)) this.#addServicesIn(networkId);
-    this.#updateSoon();
+      if (this.#options.hasStaticFdb(networkId)) this.#markServicesInNetwork(networkId);
+    this.#scheduleUpdate();
   }
 
-  #addServicesOn(nodeId: string): void {
+  #markServicesOnNode(nodeId: string): void {
     for (const task of this.#options.state.tasks.ofNode(nodeId).values())
       this.#staleServices.add(task.serviceId);
   }
 
-  #addServicesIn(networkId: string): void {
+  #markServicesInNetwork(networkId: string): void {
     const { services, networks } = this.#options.state;
     const name = networks.get(networkId)?.spec?.name;
     if (name === undefined) return;
     for (const serviceId of services.ofNetwork(name).keys()) this.#staleServices.add(serviceId);
   }
 
-  #updateSoon(): void {
+  #scheduleUpdate(): void {
     if (this.#staleServices.size === 0) return;
     this.#cancelUpdate ??= this.#options.clock.after(COALESCE_MS, () => this.#update());
   }
@@ -124,72 +125,24 @@ export class TrafficTables {
     }
     if (ingress.length + dns.length > 0) {
       this.#version += 1;
-      this.#changed.emit({ ingress, dns });
+      this.#changeEmitter.emit({ ingress, dns });
     }
-    this.#updated.emit();
+    this.#updateEmitter.emit();
   }
 
   /** Recomputes one service. Returns undefined after a failure: the service keeps its entries and stays stale. */
   #recompute(serviceId: string): TrafficChange | undefined {
-    const { ingressEntriesOf, dnsEntriesOf, logger } = this.#options;
+    const { computeIngressEntries, computeDnsEntries, logger } = this.#options;
     try {
-      const ingress = ingressEntriesOf(serviceId);
-      const dns = dnsEntriesOf(serviceId);
+      const ingress = computeIngressEntries(serviceId);
+      const dns = computeDnsEntries(serviceId);
       return {
-        ingress: this.ingress.replace(serviceId, ingress),
-        dns: this.dns.replace(serviceId, dns),
+        ingress: this.ingress.replaceOfService(serviceId, ingress),
+        dns: this.dns.replaceOfService(serviceId, dns),
       };
     } catch (error) {
       logger.error({ err: error, serviceId }, "failed to compute traffic tables");
       return undefined;
     }
-  }
-}
-
-const NO_KEYS: ReadonlySet<string> = new Set<string>();
-
-/** A table of entries by key. Each entry belongs to one service. */
-export class EntryTable<Entry extends { readonly key: string }> {
-  readonly #entries = new Map<string, Entry>();
-  readonly #keysByService = new Map<string, ReadonlySet<string>>();
-  /** The service that owns each key. A key can move from a service that is being removed to a new one. */
-  readonly #ownerByKey = new Map<string, string>();
-
-  get(key: string): Entry | undefined {
-    return this.#entries.get(key);
-  }
-
-  values(): IterableIterator<Entry> {
-    return this.#entries.values();
-  }
-
-  ofService(serviceId: string): readonly Entry[] {
-    const keys = [...(this.#keysByService.get(serviceId) ?? NO_KEYS)];
-    return keys.flatMap((key) =>
-      this.#ownerByKey.get(key) === serviceId ? (this.#entries.get(key) ?? []) : [],
-    );
-  }
-
-  /** Replaces the entries of a service. Returns the keys of the entries that changed. */
-  replace(serviceId: string, entries: readonly Entry[]): readonly string[] {
-    const before = this.#keysByService.get(serviceId) ?? NO_KEYS;
-    const changed: string[] = [];
-    const keys = new Set<string>();
-    for (const entry of entries) {
-      keys.add(entry.key);
-      this.#ownerByKey.set(entry.key, serviceId);
-      if (isDeepStrictEqual(this.#entries.get(entry.key), entry)) continue;
-      this.#entries.set(entry.key, entry);
-      changed.push(entry.key);
-    }
-    for (const key of before) {
-      if (keys.has(key) || this.#ownerByKey.get(key) !== serviceId) continue;
-      this.#entries.delete(key);
-      this.#ownerByKey.delete(key);
-      changed.push(key);
-    }
-    if (keys.size > 0) this.#keysByService.set(serviceId, keys);
-    else this.#keysByService.delete(serviceId);
-    return changed;
   }
 }

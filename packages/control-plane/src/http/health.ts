@@ -11,11 +11,11 @@ const ETCD_TIMEOUT_MS = 1_500;
 export interface ServerRole {
   readonly isLeader: boolean;
   readonly leaderAddress: string | undefined;
-  /** Where this server executes or forwards calls. Undefined while it can do neither. */
+  /** Where this server sends calls; undefined while no leader can answer them. */
   readonly route: unknown;
 }
 
-/** Handles /healthz: returns 200 while etcd answers and a leader is known, else 503. The body has the details. */
+/** Handles /healthz: returns 200 while etcd answers and a leader is known, and 503 otherwise. The JSON body has the details. */
 export async function checkHealth(store: Store, role: ServerRole): Promise<HttpResponse> {
   const etcd = await readOne(store, LEADER_KEY, AbortSignal.timeout(ETCD_TIMEOUT_MS)).then(
     () => "reachable" as const,

@@ -1,6 +1,8 @@
 import type { ServerResponse } from "node:http";
 import { type HttpListener, listenHttp } from "@berth/proto/http";
 
+const REQUEST_TIMEOUT_MS = 5_000;
+
 export interface HttpResponse {
   readonly status: number;
   readonly contentType: string;
@@ -8,15 +10,13 @@ export interface HttpResponse {
 }
 
 export interface HttpServerOptions {
-  /** "host:port"; port 0 picks a free one. */
+  /** "host:port"; port 0 picks a free port. */
   readonly listen: string;
-  /** Handlers by path. */
+  /** Handlers of GET and HEAD requests, by path. */
   readonly routes: Readonly<Record<string, () => Promise<HttpResponse>>>;
 }
 
-const REQUEST_TIMEOUT_MS = 5_000;
-
-/** Serves GET and HEAD requests on a fixed set of paths. @throws BerthError BERTH_ADDRESS_IN_USE */
+/** Starts the HTTP listener of a server (--http) for a fixed set of paths. @throws BerthError BERTH_ADDRESS_IN_USE */
 export function startHttpServer({ listen, routes }: HttpServerOptions): Promise<HttpListener> {
   return listenHttp(
     (request, response) => {
@@ -38,6 +38,7 @@ export function startHttpServer({ listen, routes }: HttpServerOptions): Promise<
   );
 }
 
+/** Returns a response with `value` as JSON. */
 export function jsonResponse(status: number, value: unknown): HttpResponse {
   return { status, contentType: "application/json", body: `${JSON.stringify(value)}\n` };
 }

@@ -5,10 +5,13 @@ import { formatTrafficMetrics, type TrafficSurvey } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 
+/** The zero value of every enum in the .proto files. No record has it. */
+const UNSPECIFIED_STATE = 0;
+
 /** Range from a service without changes to the plan of the largest service. */
 const RECONCILE_BUCKETS_SECONDS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
-/** The values that each scrape reads from the leader. */
+/** The leader's values that each scrape reads. */
 export interface LeaderMetrics {
   readonly state: Pick<ClusterState, "services" | "tasks" | "nodes">;
   sessionCount(): number;
@@ -19,7 +22,7 @@ export interface LeaderMetrics {
   surveyTraffic(): Promise<TrafficSurvey>;
 }
 
-/** The Prometheus metrics of a server. Gauges are read from the leader at each scrape; a follower reports 0. */
+/** The Prometheus metrics of a server (/metrics). Gauges are read from the leader at each scrape; a follower reports 0. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #reconcileDuration = new Histogram({
@@ -97,12 +100,12 @@ export class Metrics {
   }
 
   /** Returns all metrics in Prometheus's text format. On the leader, collecting traffic counters takes up to a second. */
-  async text(): Promise<string> {
-    const [own, traffic] = await Promise.all([this.#registry.metrics(), this.#scrapeTraffic()]);
-    return `${own}${traffic}`;
+  async render(): Promise<string> {
+    const [serverText, trafficText] = await Promise.all([this.#registry.metrics(), this.#scrapeTraffic()]);
+    return `${serverText}${trafficText}`;
   }
 
-  /** Concurrent scrapes share one survey. */
+  /** Returns the traffic metrics. Concurrent scrapes share one survey. */
   #scrapeTraffic(): Promise<string> {
     const leader = this.#leaderMetrics();
     if (leader === undefined) return Promise.resolve("");
@@ -141,8 +144,8 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         const counts = count();
-        for (const [state, number] of Object.entries(states)) {
-          if (number !== 0) this.set({ state: state.toLowerCase() }, counts.get(number) ?? 0);
+        for (const [name, state] of Object.entries(states)) {
+          if (state !== UNSPECIFIED_STATE) this.set({ state: name.toLowerCase() }, counts.get(state) ?? 0);
         }
       },
     });

@@ -4,7 +4,8 @@ import { buildNode } from "../core/testing/records.js";
 import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { formatLabels, formatTrafficMetrics, surveyTraffic } from "./traffic-metrics.js";
+import { formatLabels } from "./metric-text.js";
+import { formatTrafficMetrics, surveyTraffic } from "./traffic-metrics.js";
 
 const WEB = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 9, active: 2 };
 const buildReport = (listeners: object[]): TrafficReport =>

@@ -41,11 +41,11 @@ export interface ControlRouter {
  * stream are not retried, since the stream can be read only once.
  */
 export function routeControlService({ role, clock, transport }: ControlRouterOptions): ControlRouter {
-  const leader = leaderConnection(role, transport);
+  const leader = createLeaderConnection(role, transport);
   const forward = forwardService(ControlServiceService, async () => leader.calls());
-  const router: Router = { role, clock, forward };
+  const router: RoutingContext = { role, clock, forward };
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
-    return [name, methodFor(router, name as keyof Control, method)] as const;
+    return [name, createMethod(router, name as keyof Control, method)] as const;
   });
   return {
     handlers: Object.fromEntries(entries) as unknown as Handlers,
@@ -53,33 +53,33 @@ export function routeControlService({ role, clock, transport }: ControlRouterOpt
   };
 }
 
-interface Router {
+interface RoutingContext {
   readonly role: Role;
   readonly clock: Clock;
   /** Handlers that forward calls to the leader. */
   readonly forward: Handlers;
 }
 
-function methodFor(router: Router, name: keyof Control, method: Control[keyof Control]): Method {
-  if (method.requestStream) return (input, context) => callOnce(router, name, input, context);
-  if (method.responseStream) return (input, context) => callForStream(router, name, input, context);
-  return (input, context) => callForOne(router, name, input, context);
+function createMethod(router: RoutingContext, name: keyof Control, method: Control[keyof Control]): Method {
+  if (method.requestStream) return (input, context) => callClientStreaming(router, name, input, context);
+  if (method.responseStream) return (input, context) => callServerStreaming(router, name, input, context);
+  return (input, context) => callUnary(router, name, input, context);
 }
 
 /** Calls a method with a request stream, without a retry. */
-async function* callOnce(
-  router: Router,
+async function* callClientStreaming(
+  router: RoutingContext,
   name: keyof Control,
   input: never,
   context: CallContext,
 ): AsyncGenerator<unknown> {
   const route = await findRoute(router, router.clock.nowMs() + MAX_WAIT_MS, context);
-  yield* methodOf(router, name, route)(input, context) as AsyncIterable<unknown>;
+  yield* findMethod(router, name, route)(input, context) as AsyncIterable<unknown>;
 }
 
 /** Calls a method with one request and one response. */
-async function callForOne(
-  router: Router,
+async function callUnary(
+  router: RoutingContext,
   name: keyof Control,
   input: never,
   context: CallContext,
@@ -87,11 +87,11 @@ async function callForOne(
   const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
   for (;;) {
     const route = await findRoute(router, deadlineMs, context);
-    const bound = boundToLeader(router, route, context);
+    const bound = bindToLeader(router, route, context);
     try {
-      return await methodOf(router, name, route)(input, bound.context);
+      return await findMethod(router, name, route)(input, bound.context);
     } catch (error) {
-      await pauseOrThrow(router, error, deadlineMs, context);
+      await pauseBeforeRetry(router, error, deadlineMs, context);
     } finally {
       bound.release();
     }
@@ -99,8 +99,8 @@ async function callForOne(
 }
 
 /** Calls a method with a response stream. It is not retried once the caller has got a response. */
-async function* callForStream(
-  router: Router,
+async function* callServerStreaming(
+  router: RoutingContext,
   name: keyof Control,
   input: never,
   context: CallContext,
@@ -108,9 +108,9 @@ async function* callForStream(
   const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
   for (let hasResponse = false; ; ) {
     const route = await findRoute(router, deadlineMs, context);
-    const bound = boundToLeader(router, route, context);
+    const bound = bindToLeader(router, route, context);
     try {
-      const responses = methodOf(router, name, route)(input, bound.context) as AsyncIterable<unknown>;
+      const responses = findMethod(router, name, route)(input, bound.context) as AsyncIterable<unknown>;
       for await (const response of responses) {
         hasResponse = true;
         yield response;
@@ -118,20 +118,20 @@ async function* callForStream(
       return;
     } catch (error) {
       if (hasResponse) throw error;
-      await pauseOrThrow(router, error, deadlineMs, context);
+      await pauseBeforeRetry(router, error, deadlineMs, context);
     } finally {
       bound.release();
     }
   }
 }
 
-function methodOf(router: Router, name: keyof Control, route: Route): Method {
+function findMethod(router: RoutingContext, name: keyof Control, route: Route): Method {
   const handlers = route.kind === "local" ? route.leader.control : router.forward;
   return handlers[name] as Method;
 }
 
 async function findRoute(
-  { role, clock }: Router,
+  { role, clock }: RoutingContext,
   deadlineMs: number,
   { signal, forwarded }: CallContext,
 ): Promise<Route> {
@@ -141,8 +141,8 @@ async function findRoute(
   return route;
 }
 
-async function pauseOrThrow(
-  { clock }: Router,
+async function pauseBeforeRetry(
+  { clock }: RoutingContext,
   error: unknown,
   deadlineMs: number,
   { signal, forwarded }: CallContext,
@@ -160,15 +160,15 @@ async function pauseOrThrow(
  * Returns the context of a forwarded call, whose signal also aborts when the leader is lost. A leader whose host has lost
  * power cannot close the connection.
  */
-function boundToLeader(
-  { role }: Router,
+function bindToLeader(
+  { role }: RoutingContext,
   route: Route,
   context: CallContext,
 ): { readonly context: CallContext; release(): void } {
   if (route.kind === "local") return { context, release: () => {} };
   const { address } = route;
   const link = linkSignals(context.signal);
-  const stopWatching = role.onRouteLost(address, () => link.abort(leaderLost(address)));
+  const stopWatching = role.onRouteLost(address, () => link.abort(leaderLostError(address)));
   const release = (): void => {
     stopWatching();
     link.unlink();
@@ -177,7 +177,7 @@ function boundToLeader(
 }
 
 /** Keeps one connection to the leader, and replaces it when another server leads. */
-function leaderConnection(
+function createLeaderConnection(
   role: Role,
   transport: RpcTransport,
 ): { calls(): RpcClient<Control>; close(): void } {
@@ -196,7 +196,7 @@ function leaderConnection(
   };
 }
 
-function leaderLost(address: string): BerthError {
+function leaderLostError(address: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
     message: `lost connection to the leader at ${address} during the call: try again`,

@@ -14,7 +14,7 @@ import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { Session } from "../dispatcher/session.js";
 import { SessionRegistry } from "../dispatcher/session-registry.js";
 import { StatusWriter } from "../dispatcher/status-writer.js";
-import { createTrafficEntries } from "../dispatcher/traffic-entries.js";
+import { createTrafficEntrySource } from "../dispatcher/traffic-entry-source.js";
 import { TrafficTables } from "../dispatcher/traffic-tables.js";
 import { surveyTraffic } from "../http/traffic-metrics.js";
 import { LagMeter } from "../node-health/lag-meter.js";
@@ -34,7 +34,7 @@ import { latestRecordedMs } from "../state/latest-time.js";
 import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import type { Store } from "../store/store.js";
-import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
+import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 import type { Leader } from "./role.js";
 
 /** Receives the measurements of a leader, for its metrics. */
@@ -142,7 +142,7 @@ function createLeader(
   // The traffic tables.
   const isSuspect = (nodeId: string): boolean => nodeHealth.isSuspect(nodeId);
   const floodLimit = options.floodLimit ?? DEFAULT_FLOOD_LIMIT;
-  const entries = createTrafficEntries({ state, isSuspect, floodLimit });
+  const entries = createTrafficEntrySource({ state, isSuspect, floodLimit });
   const tables = new TrafficTables({ state, clock, logger, signal, ...entries });
   suspicionChanged.on((nodeId) => {
     tables.markNodeStale(nodeId);

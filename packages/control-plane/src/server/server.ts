@@ -173,7 +173,7 @@ function startHttp(
       "/metrics": async () => ({
         status: 200,
         contentType: "text/plain; version=0.0.4",
-        body: await metrics.text(),
+        body: await metrics.render(),
       }),
     },
   });

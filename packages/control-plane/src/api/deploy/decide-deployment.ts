@@ -2,13 +2,13 @@ import type { NetworkOutcome, NetworkSpec, ServiceOutcome, ServiceSpec } from "@
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../../core/allocator/address-pool.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import { acceptRemoval, acceptSpec } from "./accept-spec.js";
 import {
+  decideNetworkRemoval,
   decideNetworks,
+  findNetworksRemovedWith,
   type NetworkDecision,
-  networksRemovedWith,
-  removeNetworks,
 } from "./decide-networks.js";
+import { decideRemoval, decideSpec } from "./decide-spec.js";
 import { networkWarnings, resolveNetworks } from "./resolve-networks.js";
 import { resolvePorts } from "./resolve-ports.js";
 import { violationsError } from "./violations.js";
@@ -67,10 +67,10 @@ export function decideDeployment(
   const withNetworks = resolveNetworks(targets, { state, newNetworks: networks.byName, intro });
   const resolved = resolvePorts(withNetworks, { state, removed, intro });
   const accepted = [
-    ...resolved.map(({ id, spec }) => acceptSpec(state, spec, { id, now })),
+    ...resolved.map(({ id, spec }) => decideSpec(state, spec, { id, now })),
     ...(deployment.prune ? removed : []).flatMap((id) => {
       const service = state.services.get(id);
-      return service === undefined ? [] : [acceptRemoval(service, now)];
+      return service === undefined ? [] : [decideRemoval(service, now)];
     }),
   ];
   return {
@@ -92,11 +92,11 @@ function networkChanges(
   const applied = decideNetworks(networks, { state, pool, now, newId, random });
   if (applied.violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, applied.violations);
   const joined = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
-  const unused = networksRemovedWith(stack, state).filter(({ spec }) => {
+  const unused = findNetworksRemovedWith(stack, state).filter(({ spec }) => {
     const name = spec?.name ?? "";
     return !applied.byName.has(name) && !joined.has(name);
   });
-  const removed = removeNetworks(prune ? unused : []);
+  const removed = decideNetworkRemoval(prune ? unused : []);
   return {
     byName: applied.byName,
     changes: [...applied.changes, ...removed.changes],

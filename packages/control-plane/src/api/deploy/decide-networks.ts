@@ -50,9 +50,11 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
     }
     known.set(outcome.network.id, outcome.network);
     byName.set(spec.name, outcome.network);
-    kinds.set(spec.name, KINDS[outcome.kind]);
+    kinds.set(spec.name, OUTCOME_KINDS[outcome.kind]);
   }
-  const outcomes = [...byName.values()].map((network) => outcomeOf(network, kinds.get(nameOf(network))));
+  const outcomes = [...byName.values()].map((network) =>
+    networkOutcome(network, kinds.get(networkName(network))),
+  );
   const changeFor = ({ name, kind }: NetworkOutcome): readonly Change[] => {
     const network = byName.get(name);
     return network === undefined || kind === Kind.UNCHANGED ? [] : [{ kind: "put-network", network }];
@@ -61,7 +63,7 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
 }
 
 /** Returns the networks that are removed together with a stack: no service of another stack uses them. */
-export function networksRemovedWith(stack: string, state: ClusterState): readonly Network[] {
+export function findNetworksRemovedWith(stack: string, state: ClusterState): readonly Network[] {
   return [...state.networks.ofStack(stack).values()].filter(({ spec }) => {
     const users = [...state.services.ofNetwork(spec?.name ?? "").values()];
     return users.every((user) => user.removing || user.spec?.stack === stack);
@@ -69,22 +71,24 @@ export function networksRemovedWith(stack: string, state: ClusterState): readonl
 }
 
 /** Marks networks for removal. They are removed once no task uses them. */
-export function removeNetworks(networks: Iterable<Network>): Pick<NetworkDecision, "changes" | "outcomes"> {
+export function decideNetworkRemoval(
+  networks: Iterable<Network>,
+): Pick<NetworkDecision, "changes" | "outcomes"> {
   const all = [...networks];
   const unmarked = all.filter(({ removing }) => !removing);
   return {
     changes: unmarked.map((network) => ({ kind: "put-network", network: { ...network, removing: true } })),
-    outcomes: all.map((network) => outcomeOf(network, Kind.REMOVED)),
+    outcomes: all.map((network) => networkOutcome(network, Kind.REMOVED)),
   };
 }
 
-const KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, unchanged: Kind.UNCHANGED } as const;
+const OUTCOME_KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, unchanged: Kind.UNCHANGED } as const;
 
-function outcomeOf(network: Network, kind: Kind = Kind.UNSPECIFIED): NetworkOutcome {
-  return { networkId: network.id, name: nameOf(network), kind };
+function networkOutcome(network: Network, kind: Kind = Kind.UNSPECIFIED): NetworkOutcome {
+  return { networkId: network.id, name: networkName(network), kind };
 }
 
-export const nameOf = (network: Network): string => network.spec?.name ?? network.id;
+export const networkName = (network: Network): string => network.spec?.name ?? network.id;
 
 function fixedSubnetFirst(specs: readonly NetworkSpec[]): readonly NetworkSpec[] {
   return [...specs].sort((a, b) => Number(b.subnet !== "") - Number(a.subnet !== ""));

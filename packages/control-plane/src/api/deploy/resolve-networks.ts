@@ -44,26 +44,26 @@ export function resolveNetworks(
   targets: readonly ServiceTarget[],
   context: AttachmentContext,
 ): readonly ServiceTarget[] {
-  if (targets.every(({ spec }) => attachmentsOf(spec).length === 0)) return targets;
+  if (targets.every(({ spec }) => networkAttachments(spec).length === 0)) return targets;
   const resolved = targets.map(({ id, spec }) => ({ id, spec: withNetworkFields(spec, context) }));
   const violations = resolved.flatMap((target) => [
-    ...missingNetworks(target.spec, context),
+    ...missingNetworkViolations(target.spec, context),
     ...addressViolations(target, resolved, context),
   ]);
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", context.intro, violations);
-  checkNodes(resolved, context);
+  requireEligibleNodes(resolved, context);
   return resolved;
 }
 
 /** Returns warnings about nodes that cannot join the optional networks of these services. */
 export function networkWarnings(targets: readonly ServiceTarget[], state: ClusterState): readonly string[] {
-  const hasOptional = targets.some(({ spec }) => attachmentsOf(spec).some(({ optional }) => optional));
+  const hasOptional = targets.some(({ spec }) => networkAttachments(spec).some(({ optional }) => optional));
   if (!hasOptional) return [];
   const unable = [...state.nodes.values()].filter(
     (node) => node.state === NodeState.READY && overlayProblem(node) !== undefined,
   );
   if (unable.length === 0) return [];
-  const hosts = hostsText(unable.map((node) => `${hostnameOf(node)}: ${overlayProblem(node)}`));
+  const hosts = formatHosts(unable.map((node) => `${hostnameOf(node)}: ${overlayProblem(node)}`));
   return [
     `some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (${hosts})`,
   ];
@@ -86,15 +86,18 @@ function findNetwork(name: string, { state, newNetworks }: AttachmentContext): N
   return newNetworks?.get(name) ?? state.networks.byName(name);
 }
 
-function missingNetworks(spec: ServiceSpec, context: AttachmentContext): readonly ServiceViolation[] {
-  return attachmentsOf(spec).flatMap(({ network: name }, index) => {
+function missingNetworkViolations(
+  spec: ServiceSpec,
+  context: AttachmentContext,
+): readonly ServiceViolation[] {
+  return networkAttachments(spec).flatMap(({ network: name }, index) => {
     const network = findNetwork(name, context);
     if (network !== undefined && !network.removing) return [];
     const message =
       network === undefined
         ? `no such network: ${name}; create it with berth network create ${name}`
         : `network ${name} is being removed`;
-    return [{ service: spec.name, path: pathOf(index), message }];
+    return [{ service: spec.name, path: attachmentPath(index), message }];
   });
 }
 
@@ -103,7 +106,7 @@ function addressViolations(
   targets: readonly ServiceTarget[],
   context: AttachmentContext,
 ): readonly ServiceViolation[] {
-  return attachmentsOf(spec).flatMap(({ network: name, ipv4Address }, index) => {
+  return networkAttachments(spec).flatMap(({ network: name, ipv4Address }, index) => {
     const network = findNetwork(name, context);
     if (ipv4Address === "" || network === undefined) return [];
     const hasSameAddress = (other: ServiceTarget): boolean =>
@@ -115,7 +118,11 @@ function addressViolations(
         : currentHolder({ serviceId: id, network: name, address: ipv4Address }, context.state));
     if (problem === undefined) return [];
     return [
-      { service: spec.name, path: `${pathOf(index)}.ipv4_address`, message: `${ipv4Address}: ${problem}` },
+      {
+        service: spec.name,
+        path: `${attachmentPath(index)}.ipv4_address`,
+        message: `${ipv4Address}: ${problem}`,
+      },
     ];
   });
 }
@@ -168,12 +175,12 @@ function addressProblem(
 }
 
 /** Checks that at least one node can join each required network. In a cluster without nodes, tasks wait for one. */
-function checkNodes(targets: readonly ServiceTarget[], context: AttachmentContext): void {
+function requireEligibleNodes(targets: readonly ServiceTarget[], context: AttachmentContext): void {
   const { state, intro } = context;
   const nodes = [...state.nodes.values()];
   if (nodes.length === 0) return;
   const violations = targets.flatMap(({ spec }): readonly ServiceViolation[] => {
-    const required = attachmentsOf(spec).filter(({ optional }) => !optional);
+    const required = networkAttachments(spec).filter(({ optional }) => !optional);
     const subnetOf = ({ network }: NetworkAttachment): Subnet | undefined =>
       parseSubnet(findNetwork(network, context)?.subnet ?? "");
     const impossible = required.find((attachment) => {
@@ -184,7 +191,7 @@ function checkNodes(targets: readonly ServiceTarget[], context: AttachmentContex
     const problemOf = (node: Node): string | undefined =>
       (impossible.encrypted ? encryptionProblem : overlayProblem)(node) ??
       overlapProblem(node, subnetOf(impossible));
-    const hosts = hostsText(nodes.map((node) => `${hostnameOf(node)}: ${problemOf(node)}`));
+    const hosts = formatHosts(nodes.map((node) => `${hostnameOf(node)}: ${problemOf(node)}`));
     const kind = impossible.encrypted ? "encrypted network" : "network";
     const message = `no node can join ${kind} ${impossible.network} (${hosts})`;
     return [{ service: spec.name, path: "task.networks", message }];
@@ -192,7 +199,7 @@ function checkNodes(targets: readonly ServiceTarget[], context: AttachmentContex
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
 
-function hostsText(hosts: readonly string[]): string {
+function formatHosts(hosts: readonly string[]): string {
   const named = hosts.slice(0, MAX_NAMED_HOSTS).join("; ");
   return hosts.length <= MAX_NAMED_HOSTS ? named : `${named}; and ${hosts.length - MAX_NAMED_HOSTS} more`;
 }
@@ -201,6 +208,6 @@ const hostnameOf = (
   node: { readonly id: string; readonly description?: { readonly hostname: string } | undefined } | undefined,
 ): string => node?.description?.hostname || (node?.id ?? "");
 
-const attachmentsOf = (spec: ServiceSpec): readonly NetworkAttachment[] => spec.task?.networks ?? [];
+const networkAttachments = (spec: ServiceSpec): readonly NetworkAttachment[] => spec.task?.networks ?? [];
 
-const pathOf = (index: number): string => `task.networks[${index}]`;
+const attachmentPath = (index: number): string => `task.networks[${index}]`;

@@ -78,12 +78,12 @@ test("EventLog keeps the newest events and tells a slow reader how many it misse
   const task = (message: string): Change =>
     putTask(buildTask({ nodeId: "", status: { state: TaskState.NEW, message } }));
   for (let i = 0; i < 12_000; i++) apply(task(`no room ${i}`));
-  expect(log.last - log.first + 1).toBe(10_000);
+  expect(log.lastSequence - log.firstSequence + 1).toBe(10_000);
   const { events, warnings } = await read(log, { afterEpoch: 7, afterSequence: 1 });
   expect(warnings).toEqual([expect.stringMatching(/^2000 events are missing/)]);
   expect(events).toHaveLength(10_000);
   expect(events.at(-1)?.message).toBe("no room 11999");
-  expect((await read(log, { afterEpoch: 7, afterSequence: log.last })).events).toEqual([]);
+  expect((await read(log, { afterEpoch: 7, afterSequence: log.lastSequence })).events).toEqual([]);
 });
 
 test("streamEvents() warns about a service or node that does not exist", async () => {

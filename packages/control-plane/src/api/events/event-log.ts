@@ -52,7 +52,7 @@ export class EventLog {
     const message = `${address} is the leader (epoch ${epoch}); earlier events are reconstructed from the records`;
     this.#add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
-    const cancel = runtime.clock.after(RECONSTRUCT_AFTER_MS, () => void this.past());
+    const cancel = runtime.clock.after(RECONSTRUCT_AFTER_MS, () => void this.reconstructedEvents());
     onAbort(signal, () => {
       cancel();
       unsubscribe();
@@ -64,24 +64,25 @@ export class EventLog {
   }
 
   /** Returns the reconstructed events from before the term, oldest first. They have no sequence numbers. */
-  past(): readonly ClusterEvent[] {
+  reconstructedEvents(): readonly ClusterEvent[] {
     this.#past ??= this.#reconstruct();
     return this.#past;
   }
 
   /** Sequence number of the oldest event of the term that is kept. */
-  get first(): number {
+  get firstSequence(): number {
     return this.#last - this.#ring.length + 1;
   }
 
   /** Sequence number of the newest event of the term. */
-  get last(): number {
+  get lastSequence(): number {
     return this.#last;
   }
 
   /** Returns an event of the term; undefined when it was dropped, or has not happened yet. */
-  at(sequence: number): ClusterEvent | undefined {
-    const event = sequence < this.first || sequence > this.#last ? undefined : this.#ring[slotOf(sequence)];
+  get(sequence: number): ClusterEvent | undefined {
+    const event =
+      sequence < this.firstSequence || sequence > this.#last ? undefined : this.#ring[slotOf(sequence)];
     return event && clusterEvent(event, { epoch: this.epoch, sequence });
   }
 

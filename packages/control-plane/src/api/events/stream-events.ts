@@ -14,21 +14,21 @@ export async function* streamEvents(
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
   const end = linkSignals(caller, term);
-  let next = isResumed ? request.afterSequence + 1 : events.first;
+  let next = isResumed ? request.afterSequence + 1 : events.firstSequence;
   let wake = (): void => {};
   const unsubscribe = events.onAppended(() => wake());
   const stopWatching = onAbort(end.signal, () => wake());
   try {
-    for (const text of unknownNames(request, state)) yield warning(text);
+    for (const text of describeUnknownNames(request, state)) yield warning(text);
     // A caller that resumes within this term has already got the events before it.
-    for (const event of isResumed ? [] : events.past())
+    for (const event of isResumed ? [] : events.reconstructedEvents())
       if (matches(event, request, false)) yield eventResponse(event);
     while (!end.signal.aborted) {
-      if (next < events.first) {
-        yield warning(`${events.first - next} events are missing: the caller reads too slowly`);
-        next = events.first;
+      if (next < events.firstSequence) {
+        yield warning(`${events.firstSequence - next} events are missing: the caller reads too slowly`);
+        next = events.firstSequence;
       }
-      const event = events.at(next);
+      const event = events.get(next);
       if (event !== undefined) {
         next += 1;
         if (matches(event, request, isResumed)) yield eventResponse(event);
@@ -66,7 +66,10 @@ function eventResponse(value: ClusterEvent): StreamEventsResponse {
 }
 
 /** Returns warnings for names that do not exist now. They are not errors, since past events may contain them. */
-function unknownNames({ service, node }: StreamEventsRequest, state: ClusterState): readonly string[] {
+function describeUnknownNames(
+  { service, node }: StreamEventsRequest,
+  state: ClusterState,
+): readonly string[] {
   const isService = state.services.get(service) !== undefined || state.services.byName(service) !== undefined;
   const isNode = [...state.nodes.values()].some(
     ({ id, description }) => node === id || node === description?.hostname,

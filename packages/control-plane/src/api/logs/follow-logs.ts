@@ -3,7 +3,7 @@ import { isEnded } from "../../core/model/task-state.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Delta } from "../../state/delta.js";
 import type { ApiContext } from "../api-context.js";
-import { hasLog, isOfSlot, type LookupTarget } from "../lookup.js";
+import { hasLog, isInSlot, type LookupTarget } from "../lookup.js";
 import { LiveLogs } from "./live-logs.js";
 import type { LogReader } from "./log-reader.js";
 import type { MergedLine } from "./past-logs.js";
@@ -80,7 +80,7 @@ class LogFollower {
   #isTarget(task: Task): boolean {
     const { target, context } = this.#options;
     if (target.kind === "task" || task.serviceId !== target.serviceId) return false;
-    return target.slot === undefined || isOfSlot(context.state, task, target.slot);
+    return target.slot === undefined || isInSlot(context.state, task, target.slot);
   }
 
   #retryLater(task: Task): void {

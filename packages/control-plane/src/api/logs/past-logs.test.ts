@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { buildTask } from "../../core/testing/records.js";
 import { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
-import { compareTimes, mergePastLogs, reasonOf } from "./past-logs.js";
+import { compareTimes, formatLogError, mergePastLogs } from "./past-logs.js";
 
 function chunk(timeNs: string): LogEntry {
   return { stream: LogEntry_Stream.STDOUT, timeNs, line: Buffer.from(timeNs) };
@@ -47,7 +47,7 @@ describe("mergePastLogs", () => {
       { task: buildTask({ id: "b" }), log: logOf([["2"], ["4"]]) },
     ];
     for await (const line of mergePastLogs(sources)) {
-      seen.push(line.kind === "line" ? line.entry.timeNs : `${line.task.id}: ${reasonOf(line.error)}`);
+      seen.push(line.kind === "line" ? line.entry.timeNs : `${line.task.id}: ${formatLogError(line.error)}`);
     }
     expect(seen).toEqual(["1", "2", "3", "a: its node is gone", "4"]);
   });

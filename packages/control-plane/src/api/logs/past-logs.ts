@@ -69,7 +69,7 @@ export function compareTimes(a: string, b: string): number {
 }
 
 /** Returns the text of an error after which a log is missing. */
-export function reasonOf(error: unknown): string {
+export function formatLogError(error: unknown): string {
   if (isBerthError(error)) return error.message;
   return error instanceof Error ? error.message : String(error);
 }

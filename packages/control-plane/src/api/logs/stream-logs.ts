@@ -11,7 +11,7 @@ import type { ApiContext } from "../api-context.js";
 import { findTarget, hasLog, hostnameOfTask } from "../lookup.js";
 import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReader } from "./log-reader.js";
-import { type MergedLine, mergePastLogs, reasonOf } from "./past-logs.js";
+import { formatLogError, type MergedLine, mergePastLogs } from "./past-logs.js";
 
 /** Limit of logs in one request. Each log takes a separate stream from its agent. */
 const MAX_TASKS = 200;
@@ -76,7 +76,7 @@ function lossWarning(
   { state }: ApiContext,
 ): string | undefined {
   const hostname = hostnameOfTask(state, task);
-  const reason = reasonOf(error);
+  const reason = formatLogError(error);
   if (!isBerthError(error, "BERTH_NODE_UNREACHABLE")) {
     return `cannot read the log of task ${taskLabel(task)} on ${hostname}: ${reason}`;
   }

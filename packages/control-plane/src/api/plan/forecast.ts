@@ -109,7 +109,7 @@ function reconcileService(service: ServiceForecast, { state, draft, now, newId }
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
   service.plan = plan;
-  service.recorder.nextRound();
+  service.recorder.startRound();
   for (const action of plan.actions) service.recorder.record(action);
   draft.write(planChanges(plan, state, now));
   return plan.actions.length > 0;

@@ -13,10 +13,10 @@ import { updatePolicy } from "../../core/orchestrator/update-policy.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy/decide-deployment.js";
 import { type Forecast, forecast } from "./forecast.js";
-import { type PlanParts, planRevision } from "./plan-revision.js";
-import { specChanges } from "./spec-diff.js";
+import { computePlanRevision, type RevisedPlan } from "./plan-revision.js";
+import { diffSpecs } from "./spec-diff.js";
 
-export interface PlannedDeployment extends PlanParts {
+export interface PlannedDeployment extends RevisedPlan {
   readonly plan: DeployPlan;
   /** Shown to the user. */
   readonly warnings: readonly string[];
@@ -43,7 +43,7 @@ export function planDeployment(
     const before = new Map(
       [...state.services.ofStack(deployment.stack).values()].map((service) => [service.id, service]),
     );
-    const newId = idSource();
+    const newId = createPlaceholderIds();
     const { changes, result } = decideDeployment(deployment, state, { now, newId });
     const { services: outcomes, warnings } = result;
     const networks = result.networks.filter(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED);
@@ -52,16 +52,20 @@ export function planDeployment(
       outcomes.map(({ serviceId }) => [serviceId, state.services.get(serviceId)] as const),
     );
     const forecasts = forecast([...after.keys()], { state, draft, now, newId });
-    const parts = outcomes.map((outcome) => {
+    const services = outcomes.map((outcome) => {
       const service = after.get(outcome.serviceId);
       const old = before.get(outcome.serviceId);
       const forecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
-      return { plan: servicePlan(outcome, { old, service, forecast }), spec };
+      return { plan: createServicePlan(outcome, { old, service, forecast }), spec };
     });
-    const rev = planRevision({ parts, networks });
-    const services = parts.map(({ plan }) => plan);
-    return { plan: { rev, services, networks: networks.map(withoutPlannedId) }, parts, networks, warnings };
+    const rev = computePlanRevision({ services, networks });
+    const plan = {
+      rev,
+      services: services.map((service) => service.plan),
+      networks: networks.map(withoutPlannedId),
+    };
+    return { plan, services, networks, warnings };
   });
 }
 
@@ -77,7 +81,7 @@ interface ServiceChange {
   readonly forecast: Forecast;
 }
 
-function servicePlan(
+function createServicePlan(
   { name, kind, version }: ServiceOutcome,
   { old, service, forecast }: ServiceChange,
 ): ServicePlan {
@@ -88,22 +92,22 @@ function servicePlan(
     kind,
     fromVersion: old?.version ?? 0,
     toVersion: kind === Kind.REMOVED ? 0 : version,
-    changes: kind === Kind.REMOVED ? [] : [...changesOf(old?.spec, service?.spec)],
+    changes: kind === Kind.REMOVED ? [] : [...shownChanges(old?.spec, service?.spec)],
     replacesTasks,
-    rollout: replacesTasks ? rolloutText(service) : "",
+    rollout: replacesTasks ? formatRollout(service) : "",
     steps: [...forecast.steps],
     problems: [...forecast.problems],
     omittedSteps: forecast.omittedSteps,
   };
 }
 
-function changesOf(old: ServiceSpec | undefined, spec: ServiceSpec | undefined): readonly FieldChange[] {
+function shownChanges(old: ServiceSpec | undefined, spec: ServiceSpec | undefined): readonly FieldChange[] {
   if (spec === undefined) return [];
-  const changes = specChanges(old, spec);
+  const changes = diffSpecs(old, spec);
   return old === undefined ? changes.filter(({ path }) => SHOWN_FIELDS_OF_NEW.includes(path)) : changes;
 }
 
-function rolloutText(service: Service | undefined): string {
+function formatRollout(service: Service | undefined): string {
   if (service?.spec === undefined) return "";
   const { parallelism, startFirst, onFailure } = updatePolicy(service, service.spec);
   const count = Number.isFinite(parallelism) ? `${parallelism} at a time` : "all at once";
@@ -111,7 +115,7 @@ function rolloutText(service: Service | undefined): string {
 }
 
 /** Returns ids for records that are never written. */
-function idSource(): () => string {
+function createPlaceholderIds(): () => string {
   let next = 0;
   return () => {
     next += 1;

@@ -11,15 +11,15 @@ const SERVICE_HASH_LENGTH = 4;
 const MAX_SERVICE_HASHES = 40;
 
 /** The plan for one service. */
-export interface PlanPart {
+export interface PlannedService {
   readonly plan: ServicePlan;
   /** The service's new spec; undefined when the service is removed. */
   readonly spec: ServiceSpec | undefined;
 }
 
 /** Everything that a plan's revision covers. */
-export interface PlanParts {
-  readonly parts: readonly PlanPart[];
+export interface RevisedPlan {
+  readonly services: readonly PlannedService[];
   readonly networks: readonly NetworkOutcome[];
 }
 
@@ -27,21 +27,21 @@ export interface PlanParts {
  * Returns the revision of a plan. Plans with the same steps for the same versions have the same revision. It does not
  * cover the chosen nodes, since they can change whenever a task in the cluster starts or ends.
  */
-export function planRevision({ parts, networks }: PlanParts): string {
-  const texts = sorted(parts).map(partText);
-  const planHash = hashOf([...texts, ...networks.map(networkText).sort()].join("\n")).slice(
+export function computePlanRevision({ services: parts, networks }: RevisedPlan): string {
+  const texts = sortByName(parts).map(serviceText);
+  const planHash = sha256Hex([...texts, ...networks.map(networkText).sort()].join("\n")).slice(
     0,
     PLAN_HASH_LENGTH,
   );
   if (parts.length > MAX_SERVICE_HASHES) return planHash;
-  return `${planHash}-${texts.map((text) => hashOf(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
+  return `${planHash}-${texts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
 
 /** @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them */
-export function checkPlanRevision(requested: string, plan: PlanParts, stack: string): void {
-  const current = planRevision(plan);
+export function checkPlanRevision(requested: string, plan: RevisedPlan, stack: string): void {
+  const current = computePlanRevision(plan);
   if (requested === current) return;
-  const differing = differences(requested, current, sorted(plan.parts));
+  const differing = findChangedServices(requested, current, sortByName(plan.services));
   const changed = differing.length === 0 ? "" : ` for ${differing.join(", ")}`;
   throw new BerthError({
     code: "BERTH_PLAN_CHANGED",
@@ -50,7 +50,11 @@ export function checkPlanRevision(requested: string, plan: PlanParts, stack: str
   });
 }
 
-function differences(requested: string, current: string, parts: readonly PlanPart[]): readonly string[] {
+function findChangedServices(
+  requested: string,
+  current: string,
+  parts: readonly PlannedService[],
+): readonly string[] {
   const [, before = ""] = requested.split("-");
   const [, after = ""] = current.split("-");
   if (before.length !== after.length) return []; // The plans have different services.
@@ -61,11 +65,11 @@ function differences(requested: string, current: string, parts: readonly PlanPar
     .map(({ plan }) => plan.name);
 }
 
-function sorted(parts: readonly PlanPart[]): readonly PlanPart[] {
+function sortByName(parts: readonly PlannedService[]): readonly PlannedService[] {
   return [...parts].sort((a, b) => (a.plan.name < b.plan.name ? -1 : 1));
 }
 
-function partText({ plan, spec }: PlanPart): string {
+function serviceText({ plan, spec }: PlannedService): string {
   const { name, kind, fromVersion, steps } = plan;
   const stepKeys = steps.map((step) => [step.kind, step.slot, step.round, step.isUnplaced]);
   return canonicalText({ name, kind, fromVersion, spec: spec ?? null, steps: stepKeys });
@@ -75,6 +79,6 @@ function networkText({ name, kind }: NetworkOutcome): string {
   return `network ${name} ${kind}`;
 }
 
-function hashOf(text: string): string {
+function sha256Hex(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }

@@ -26,12 +26,12 @@ export class StepRecorder {
   constructor(tasks: Iterable<Task>) {
     for (const task of tasks) {
       const isPresent = shouldRun(task) && !isEnded(task) && !isPending(task);
-      if (isPresent && !this.#initialTasks.has(keyOf(task))) this.#initialTasks.set(keyOf(task), task);
+      if (isPresent && !this.#initialTasks.has(slotKey(task))) this.#initialTasks.set(slotKey(task), task);
     }
   }
 
   /** Assigns slots that are first changed from here on to the next round. */
-  nextRound(): void {
+  startRound(): void {
     this.#isNewRound = true;
   }
 
@@ -65,12 +65,12 @@ export class StepRecorder {
   /** Returns the steps by round and slot. */
   steps(hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
     return [...this.#changes.values()]
-      .flatMap((change) => stepOf(change, hostnameOf))
+      .flatMap((change) => createSteps(change, hostnameOf))
       .sort((a, b) => a.round - b.round || a.slot - b.slot || (a.toHostname < b.toHostname ? -1 : 1));
   }
 
   #place(task: Task, recorded: Task): void {
-    const key = this.#keyOfTask.get(recorded.id) ?? keyOf(task);
+    const key = this.#keyOfTask.get(recorded.id) ?? slotKey(task);
     this.#keyOfTask.set(recorded.id, key);
     const change = this.#changeOf(key, task);
     const isNewlyPlaced = change.newTask !== undefined && isUnplaced(change.newTask) && !isUnplaced(task);
@@ -79,7 +79,7 @@ export class StepRecorder {
   }
 
   #stop(task: Task, reason: string): void {
-    const key = this.#keyOfTask.get(task.id) ?? keyOf(task);
+    const key = this.#keyOfTask.get(task.id) ?? slotKey(task);
     // A task that the plan itself creates and stops again is not shown.
     if (this.#changes.get(key)?.newTask?.id === task.id) this.#changes.delete(key);
     else if (this.#initialTasks.get(key)?.id === task.id) this.#changeOf(key, task).stopReason = reason;
@@ -101,7 +101,7 @@ export class StepRecorder {
   }
 }
 
-function stepOf(change: SlotChange, hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
+function createSteps(change: SlotChange, hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
   const { slot, oldTask, newTask, stopReason, round } = change;
   if (newTask === undefined && stopReason === "") return [];
   const hasNoNode = newTask !== undefined && isUnplaced(newTask);
@@ -120,7 +120,7 @@ function stepOf(change: SlotChange, hostnameOf: (nodeId: string) => string): rea
 }
 
 /** Returns the key of a task's slot. For a global service, that is the node, or the task while it has no node. */
-function keyOf({ slot, nodeId, id }: Task): string {
+function slotKey({ slot, nodeId, id }: Task): string {
   if (slot !== 0) return String(slot);
   return nodeId === "" ? `new/${id}` : `node/${nodeId}`;
 }

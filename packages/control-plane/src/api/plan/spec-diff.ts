@@ -9,34 +9,34 @@ const MAX_TEXT_LENGTH = 200;
 const ITEM_KEYS = ["target", "name", "service", "hostPath"];
 
 /** Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. */
-export function specChanges(before: ServiceSpec | undefined, after: ServiceSpec): readonly FieldChange[] {
-  const beforeLeaves = leavesOf(before);
-  const afterLeaves = leavesOf(after);
+export function diffSpecs(before: ServiceSpec | undefined, after: ServiceSpec): readonly FieldChange[] {
+  const beforeLeaves = flattenSpec(before);
+  const afterLeaves = flattenSpec(after);
   const paths = [...new Set([...beforeLeaves.keys(), ...afterLeaves.keys()])].sort();
   const changes = paths
     .map((path) => ({ path, before: beforeLeaves.get(path) ?? "", after: afterLeaves.get(path) ?? "" }))
     .filter((change) => change.before !== change.after);
-  if (changes.length <= MAX_CHANGES) return changes.map(shortened);
+  if (changes.length <= MAX_CHANGES) return changes.map(shortenTexts);
   const more = `${changes.length - MAX_CHANGES} more`;
-  return [...changes.slice(0, MAX_CHANGES).map(shortened), { path: "…", before: "", after: more }];
+  return [...changes.slice(0, MAX_CHANGES).map(shortenTexts), { path: "…", before: "", after: more }];
 }
 
 /** Returns the leaf values of a spec by path. */
-function leavesOf(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
+function flattenSpec(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
   const leaves = new Map<string, string>();
-  if (spec !== undefined) collect(ServiceSpec.toJSON(spec), "", leaves);
+  if (spec !== undefined) collectLeaves(ServiceSpec.toJSON(spec), "", leaves);
   return leaves;
 }
 
-function collect(value: unknown, path: string, leaves: Map<string, string>): void {
+function collectLeaves(value: unknown, path: string, leaves: Map<string, string>): void {
   if (Array.isArray(value)) {
     value.forEach((item, index) => {
       const { key, rest } = keyedItem(item, index);
-      collect(rest, `${path}[${key}]`, leaves);
+      collectLeaves(rest, `${path}[${key}]`, leaves);
     });
   } else if (typeof value === "object" && value !== null) {
     for (const [key, inner] of Object.entries(value)) {
-      collect(inner, path === "" ? protoName(key) : `${path}.${protoName(key)}`, leaves);
+      collectLeaves(inner, path === "" ? toProtoName(key) : `${path}.${toProtoName(key)}`, leaves);
     }
   } else if (value !== undefined) {
     leaves.set(path, typeof value === "string" ? value : canonicalText(value));
@@ -56,11 +56,11 @@ function keyedItem(item: unknown, index: number): { readonly key: string; readon
   return { key: name === undefined ? String(index) : String(name), rest: item };
 }
 
-function protoName(key: string): string {
+function toProtoName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function shortened(change: FieldChange): FieldChange {
+function shortenTexts(change: FieldChange): FieldChange {
   const short = (text: string): string =>
     text.length <= MAX_TEXT_LENGTH ? text : `${text.slice(0, MAX_TEXT_LENGTH)}…`;
   return { path: change.path, before: short(change.before), after: short(change.after) };

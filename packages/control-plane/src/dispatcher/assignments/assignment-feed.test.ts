@@ -47,7 +47,7 @@ function chainOver(tasks: Map<string, Task>, held = new Set<string>()): Assignme
     tasks: () => tasks.values(),
     task: (id) => tasks.get(id),
     spec: () => buildSpec(),
-    ingress: () => [],
+    ingressEntries: () => [],
     ingressEntry: () => undefined,
     isStopHeld: (id) => held.has(id),
     ...NO_NETWORKS,
@@ -81,10 +81,10 @@ describe("AssignmentFeed", () => {
             tasks.set(taskId, buildTask({ id: taskId, specVersion: version, nodeId, desiredState, status }));
           }
           chain.markTaskStale(taskId);
-          const message = isFlushed ? chain.next() : undefined;
+          const message = isFlushed ? chain.takeMessage() : undefined;
           if (message !== undefined) follower.take(message);
         }
-        const last = chain.next();
+        const last = chain.takeMessage();
         if (last !== undefined) follower.take(last);
         const assigned = [...tasks.values()].filter(
           ({ nodeId, status }) => nodeId === NODE && status?.state !== TaskState.LOST,
@@ -105,23 +105,23 @@ describe("AssignmentFeed", () => {
     const tasks = new Map([["a", stopping]]);
     const held = new Set(["a"]);
     const chain = chainOver(tasks, held);
-    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.RUNNING }]);
+    expect(chain.takeMessage()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.RUNNING }]);
     chain.markTaskStale("a");
-    expect(chain.next()).toBeUndefined();
+    expect(chain.takeMessage()).toBeUndefined();
     held.clear();
     chain.markTaskStale("a");
-    expect(chain.next()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
+    expect(chain.takeMessage()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
   });
 
   it("returns nothing when no task of the agent changed", () => {
     const tasks = new Map([["a", buildTask({ id: "a", nodeId: NODE })]]);
     const chain = chainOver(tasks);
-    chain.next();
+    chain.takeMessage();
     tasks.set(
       "a",
       buildTask({ id: "a", nodeId: NODE, status: { state: TaskState.RUNNING, message: "new" } }),
     );
     chain.markTaskStale("a");
-    expect(chain.next()).toBeUndefined();
+    expect(chain.takeMessage()).toBeUndefined();
   });
 });

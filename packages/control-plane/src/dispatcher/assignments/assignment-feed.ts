@@ -12,8 +12,7 @@ import {
 import { isEnded, stateOf } from "../../core/model/task-state.js";
 import { NetworkFeed, type NetworkSource } from "./network-feed.js";
 
-/** An increment without changes. */
-const EMPTY = Assignments.fromPartial({});
+const EMPTY_ASSIGNMENTS = Assignments.fromPartial({});
 
 /** The current records from which assignments are built. */
 export interface AssignmentSource extends NetworkSource {
@@ -22,14 +21,14 @@ export interface AssignmentSource extends NetworkSource {
   task(taskId: string): Task | undefined;
   spec(serviceId: string, version: number): ServiceSpec | undefined;
   /** Returns the whole ingress table. */
-  ingress(): Iterable<IngressEntry>;
+  ingressEntries(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
-  /** Whether the drain gate holds back the stop of this task. */
+  /** Returns whether the drain gate delays the stop of this task. */
   isStopHeld(taskId: string): boolean;
 }
 
 /**
- * Builds the assignments of one agent: a complete set first, then increments.
+ * Builds the assignments that a session sends to its agent: a complete set first, then increments.
  *
  * Between two messages, the feed keeps only the keys of changed records, so a slow agent costs no memory.
  */
@@ -37,7 +36,7 @@ export class AssignmentFeed {
   readonly #nodeId: string;
   readonly #source: AssignmentSource;
   readonly #sentTasks = new Map<string, AssignedTask>();
-  /** Number of sent tasks by spec. Both the agent and the feed drop a spec together with its last task. */
+  /** Number of sent tasks by spec. The agent drops a spec together with its last task, and so does the feed. */
   readonly #specUses = new Map<string, number>();
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
@@ -81,17 +80,17 @@ export class AssignmentFeed {
    * Returns the complete set on the first call, and the changes since the last call afterwards. Undefined when nothing
    * has changed and no acknowledgement is requested.
    */
-  next(ackRequested = false): Assignments | undefined {
-    return this.#sequence === 0 ? this.#complete(ackRequested) : this.#increment(ackRequested);
+  takeMessage(ackRequested = false): Assignments | undefined {
+    return this.#sequence === 0 ? this.#takeCompleteSet(ackRequested) : this.#takeIncrement(ackRequested);
   }
 
-  #complete(ackRequested: boolean): Assignments {
+  #takeCompleteSet(ackRequested: boolean): Assignments {
     this.#staleTasks.clear();
     this.#staleIngress.clear();
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     for (const task of this.#source.tasks()) this.#addTask(task, tasks, specs);
-    const ingress = [...this.#source.ingress()];
+    const ingress = [...this.#source.ingressEntries()];
     return this.#message(Kind.COMPLETE, {
       specs,
       tasks,
@@ -101,18 +100,20 @@ export class AssignmentFeed {
     });
   }
 
-  #increment(ackRequested: boolean): Assignments | undefined {
+  #takeIncrement(ackRequested: boolean): Assignments | undefined {
     const tasks: AssignedTask[] = [];
     const specs: AssignedSpec[] = [];
     const removedTaskIds: string[] = [];
-    const removed: string[] = [];
+    const unassignedTaskIds: string[] = [];
     for (const taskId of this.#staleTasks) {
       const task = this.#source.task(taskId);
       if (task !== undefined && this.#isAssigned(task)) this.#addTask(task, tasks, specs);
-      else removed.push(taskId);
+      else unassignedTaskIds.push(taskId);
     }
     // Removals come last, as in the agent: a spec is kept when one of its tasks is removed and another is added.
-    for (const taskId of removed) if (this.#removeTask(taskId)) removedTaskIds.push(taskId);
+    for (const taskId of unassignedTaskIds) {
+      if (this.#removeTask(taskId)) removedTaskIds.push(taskId);
+    }
     this.#staleTasks.clear();
     const ingress: IngressEntry[] = [];
     const removedIngressKeys: string[] = [];
@@ -136,28 +137,26 @@ export class AssignmentFeed {
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
     const appliesTo = this.#sequence;
     this.#sequence += 1;
-    return { ...EMPTY, ...content, kind, appliesTo, resultsIn: this.#sequence };
+    return { ...EMPTY_ASSIGNMENTS, ...content, kind, appliesTo, resultsIn: this.#sequence };
   }
 
   #isAssigned(task: Task): boolean {
     return task.nodeId === this.#nodeId && stateOf(task) !== TaskState.LOST;
   }
 
+  /** Appends the task to `tasks` unless the agent has it already, and its spec to `specs` when it is the first task of it. */
   #addTask(task: Task, tasks: AssignedTask[], specs: AssignedSpec[]): void {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
     const desiredState = desiredStateFor(task, this.#source.isStopHeld(task.id));
     const sent = this.#sentTasks.get(task.id);
     if (sent?.desiredState === desiredState) return;
-    const assigned = assignedTask(task, { atMostOne: spec?.atMostOne ?? false, desiredState });
+    const assigned = toAssignedTask(task, { atMostOne: spec?.atMostOne ?? false, desiredState });
     this.#sentTasks.set(task.id, assigned);
     tasks.push(assigned);
     if (sent !== undefined) return;
     this.#networks.addTask(task.id, spec);
-    const key = specKey(assigned);
-    const uses = this.#specUses.get(key) ?? 0;
-    this.#specUses.set(key, uses + 1);
-    if (uses > 0) return;
+    if (!this.#retainSpec(assigned)) return;
     const { serviceId, specVersion: version } = task;
     // Without a readable spec, the agent starts no container for the task and keeps a running one.
     specs.push({ serviceId, version, task: spec?.task, ports: spec?.ports ?? [] });
@@ -169,15 +168,27 @@ export class AssignmentFeed {
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
     this.#networks.removeTask(taskId);
-    const key = specKey(sent);
+    this.#releaseSpec(sent);
+    return true;
+  }
+
+  /** Counts one more task of a spec. Returns whether it is the first. */
+  #retainSpec(task: AssignedTask): boolean {
+    const key = specKey(task);
+    const uses = this.#specUses.get(key) ?? 0;
+    this.#specUses.set(key, uses + 1);
+    return uses === 0;
+  }
+
+  #releaseSpec(task: AssignedTask): void {
+    const key = specKey(task);
     const uses = (this.#specUses.get(key) ?? 1) - 1;
     if (uses === 0) this.#specUses.delete(key);
     else this.#specUses.set(key, uses);
-    return true;
   }
 }
 
-function assignedTask(
+function toAssignedTask(
   task: Task,
   { atMostOne, desiredState }: Pick<AssignedTask, "atMostOne" | "desiredState">,
 ): AssignedTask {
@@ -188,8 +199,8 @@ function assignedTask(
 function desiredStateFor(task: Task, isStopHeld: boolean): DesiredState {
   if (isStopHeld) return DesiredState.RUNNING;
   // A task that has ended is never started again; the agent keeps its container for the logs.
-  const isOver = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
-  return isOver ? DesiredState.SHUTDOWN : task.desiredState;
+  const mustStop = isEnded(task) && task.desiredState < DesiredState.SHUTDOWN;
+  return mustStop ? DesiredState.SHUTDOWN : task.desiredState;
 }
 
 function specKey(task: AssignedTask): string {

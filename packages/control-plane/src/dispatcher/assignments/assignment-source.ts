@@ -11,8 +11,8 @@ export interface AssignmentSourceOptions {
   readonly hasStaticFdb: (networkId: string) => boolean;
 }
 
-/** Returns the source of one node's assignments: its tasks, networks, and the traffic tables. */
-export function assignmentSource(
+/** Returns the source of one node's assignments: its tasks and networks, and the traffic tables. */
+export function createAssignmentSource(
   nodeId: string,
   { state, tables, isStopHeld, hasStaticFdb }: AssignmentSourceOptions,
 ): AssignmentSource {
@@ -20,17 +20,17 @@ export function assignmentSource(
     tasks: () => state.tasks.ofNode(nodeId).values(),
     task: (taskId) => state.tasks.get(taskId),
     spec: (serviceId, version) => state.services.specOf(serviceId, version),
-    ingress: () => tables.ingress.values(),
+    ingressEntries: () => tables.ingress.values(),
     ingressEntry: (key) => tables.ingress.get(key),
     isStopHeld,
     networkIdOf: (name) => state.networks.idOf(name),
     network: (networkId) => assignedNetwork(state, networkId, nodeId, hasStaticFdb),
-    dnsKeys: (networkId) => dnsKeysIn(networkId, state),
+    dnsKeys: (networkId) => listDnsKeys(networkId, state),
     dnsEntry: (key) => tables.dns.get(key),
   };
 }
 
-function dnsKeysIn(networkId: string, state: ClusterState): readonly string[] {
+function listDnsKeys(networkId: string, state: ClusterState): readonly string[] {
   const name = state.networks.get(networkId)?.spec?.name;
   if (name === undefined) return [];
   return [...state.services.ofNetwork(name).keys()].map((serviceId) => dnsEntryKey(networkId, serviceId));
@@ -59,7 +59,7 @@ export function assignedNetwork(
     vni,
     range: nodeRange.range,
     gateway: nodeRange.gateway,
-    peers: peersOf(state, networkId, nodeId),
+    peers: findPeers(state, networkId, nodeId),
     staticFdb: hasStaticFdb(networkId),
     mtu,
   };
@@ -71,7 +71,7 @@ export function assignedNetwork(
  * When several nodes have the same address, the host was reinstalled, and only the newest node is returned. For the same
  * reason, a node with this node's own address is left out.
  */
-function peersOf(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
+function findPeers(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const ownAddress = state.nodes.get(nodeId)?.description?.address;
   const newest = new Map<string, Node>();
   for (const peerId of state.networks.ranges.byFirstId(networkId).keys()) {

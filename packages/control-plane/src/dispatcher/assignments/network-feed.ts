@@ -13,7 +13,7 @@ export interface NetworkSource {
 
 type NetworkChanges = Pick<Assignments, "networks" | "removedNetworkIds" | "dnsEntries" | "removedDnsKeys">;
 
-/** Builds the network part of one agent's assignments: the networks of its tasks, and the DNS entries in them. */
+/** Builds the network part of one agent's assignments: the networks of its tasks, and the DNS entries of these networks. */
 export class NetworkFeed {
   readonly #source: NetworkSource;
   readonly #networksOfTask = new Map<string, readonly string[]>();
@@ -70,7 +70,7 @@ export class NetworkFeed {
     this.#networksOfTask.delete(taskId);
   }
 
-  /** Returns the changes since the last call. */
+  /** Returns the changes since the last call, and records them as sent. */
   takeChanges(): NetworkChanges {
     const changes: NetworkChanges = {
       networks: [],
@@ -88,26 +88,26 @@ export class NetworkFeed {
 
   #addNetwork(id: string, changes: NetworkChanges): void {
     const network = this.#taskCounts.has(id) ? this.#source.network(id) : undefined;
-    const sent = this.#sentDnsKeys.get(id);
+    const sentKeys = this.#sentDnsKeys.get(id);
     if (network !== undefined) {
       changes.networks.push(network);
-      if (sent !== undefined) return;
+      if (sentKeys !== undefined) return;
       this.#sentDnsKeys.set(id, new Set());
       for (const key of this.#source.dnsKeys(id)) this.#staleDnsKeys.add(key);
-    } else if (sent !== undefined) {
+    } else if (sentKeys !== undefined) {
       this.#sentDnsKeys.delete(id);
       changes.removedNetworkIds.push(id);
-      changes.removedDnsKeys.push(...sent);
+      changes.removedDnsKeys.push(...sentKeys);
     }
   }
 
   #addDnsEntry(key: string, changes: NetworkChanges): void {
-    const sent = this.#sentDnsKeys.get(networkIdOfDnsEntry(key));
-    if (sent === undefined) return;
+    const sentKeys = this.#sentDnsKeys.get(networkIdOfDnsEntry(key));
+    if (sentKeys === undefined) return;
     const entry = this.#source.dnsEntry(key);
     if (entry !== undefined) {
-      sent.add(key);
+      sentKeys.add(key);
       changes.dnsEntries.push(entry);
-    } else if (sent.delete(key)) changes.removedDnsKeys.push(key);
+    } else if (sentKeys.delete(key)) changes.removedDnsKeys.push(key);
   }
 }

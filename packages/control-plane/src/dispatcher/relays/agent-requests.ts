@@ -13,7 +13,7 @@ export interface AgentRequestsOptions {
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
-/** Receives the result of a request from the agent's stream. */
+/** Where an agent's stream delivers the result of one request. */
 export interface ResultSink {
   /** Whether the result is complete or has failed. */
   readonly isEnded: boolean;
@@ -30,7 +30,8 @@ export interface RequestCommands {
 }
 
 /**
- * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream.
+ * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream. Used
+ * for logs and exec.
  *
  * A request fails when the node is not connected, does not answer in time, or goes down.
  */
@@ -85,12 +86,13 @@ export class AgentRequests<Sink extends ResultSink> {
     for (const sink of this.#openByNode.get(nodeId).values()) sink.end(nodeUnreachable("its node is down"));
   }
 
-  /** Whether the node's agent is connected. */
+  /** Returns whether the node's agent is connected. */
   isReachable(nodeId: string): boolean {
     return this.#options.sessionOf(nodeId)?.isEnded === false;
   }
 }
 
+/** Returns the error for a stream that ended before its result was complete. */
 export function connectionLost(): BerthError {
   return nodeUnreachable("the connection to its node was lost");
 }

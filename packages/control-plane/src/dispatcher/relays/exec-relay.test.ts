@@ -26,7 +26,7 @@ function connected() {
       tasks: () => [],
       task: () => undefined,
       spec: () => undefined,
-      ingress: () => [],
+      ingressEntries: () => [],
       ingressEntry: () => undefined,
       isStopHeld: () => false,
       ...NO_NETWORKS,
@@ -58,7 +58,7 @@ test("ExecRelay passes output on until the command exits", async () => {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     yield PushExecRequest.fromPartial({ requestId: requestId(), output: exited });
   }
-  for await (const _ of relay.push(stream(), { signal }));
+  for await (const _ of relay.serve(stream(), { signal }));
   expect(await output.take()).toEqual(exited);
   expect(await output.take()).toBeUndefined();
 });
@@ -70,7 +70,7 @@ test("ExecRelay fails a command whose exit code is missing", async () => {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     throw new Error("the connection broke");
   }
-  for await (const _ of relay.push(stream(), { signal }));
+  for await (const _ of relay.serve(stream(), { signal }));
   await expect(output.take()).rejects.toMatchObject({ code: "BERTH_NODE_UNREACHABLE" });
 });
 
@@ -99,7 +99,7 @@ test("ExecRelay ends an agent's stream that sends no first message in time", asy
     await new Promise(() => {});
     yield PushExecRequest.fromPartial({});
   }
-  const pushed = relay.push(silence(), { signal }).next();
+  const pushed = relay.serve(silence(), { signal }).next();
   const outcome = expect(pushed).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
   await clock.advance(5_000);
   await outcome;

@@ -38,7 +38,7 @@ export class RemoteExec implements ResultSink {
     return this.output.isEnded;
   }
 
-  /** True until the command has exited. After an error, the command may still run. */
+  /** Whether the agent must stop the command: it has not exited. After an error, it may still run. */
   get needsStop(): boolean {
     return !this.#hasExited;
   }
@@ -55,7 +55,7 @@ export class RemoteExec implements ResultSink {
   }
 }
 
-/** Runs commands on the nodes. Relays input and output between a caller and the agent's PushExec stream. */
+/** Runs commands on the nodes, for `berth exec`. Relays input and output between the caller and the agent's PushExec stream. */
 export class ExecRelay {
   readonly #options: AgentRequestsOptions;
   readonly #requests: AgentRequests<RemoteExec>;
@@ -86,7 +86,7 @@ export class ExecRelay {
   }
 
   /** Serves the agent's stream: receives the command's output and yields its input until either side ends. */
-  async *push(
+  async *serve(
     requests: AsyncIterable<PushExecRequest>,
     { signal }: Pick<CallContext, "signal">,
   ): AsyncGenerator<PushExecResponse> {

@@ -38,7 +38,7 @@ test("LogRelay follows a log without new lines for as long as its agent is conne
       end = resolve;
     });
   }
-  const pushed = relay.push(stream(), { signal: new AbortController().signal });
+  const pushed = relay.serve(stream(), { signal: new AbortController().signal });
   await clock.advance(60_000);
   expect(log.isEnded).toBe(false);
   caller.abort();

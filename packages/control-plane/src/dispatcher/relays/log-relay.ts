@@ -33,7 +33,7 @@ export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail"
   readonly nodeId: string;
 }
 
-/** Reads logs from the nodes. Relays each agent's PushLogs stream to the caller that requested the log. */
+/** Reads task logs from the nodes, for `berth logs`. Relays each agent's PushLogs stream to the caller of `open`. */
 export class LogRelay {
   readonly #requests: AgentRequests<TaskLog>;
 
@@ -41,7 +41,7 @@ export class LogRelay {
     this.#requests = new AgentRequests(options);
   }
 
-  /** Whether the node's agent is connected. */
+  /** Returns whether the node's agent is connected. */
   isReachable(nodeId: string): boolean {
     return this.#requests.isReachable(nodeId);
   }
@@ -67,7 +67,7 @@ export class LogRelay {
   }
 
   /** Serves the agent's stream: receives log entries until the log ends or its reader leaves. */
-  async push(
+  async serve(
     requests: AsyncIterable<PushLogsRequest>,
     { signal }: Pick<CallContext, "signal">,
   ): Promise<PushLogsResponse> {

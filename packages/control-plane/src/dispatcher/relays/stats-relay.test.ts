@@ -26,7 +26,7 @@ function connected() {
       tasks: () => [],
       task: () => undefined,
       spec: () => undefined,
-      ingress: () => [],
+      ingressEntries: () => [],
       ingressEntry: () => undefined,
       isStopHeld: () => false,
       ...NO_NETWORKS,
@@ -42,7 +42,7 @@ function connected() {
     async function* requests() {
       yield PushStatsRequest.fromPartial({ requestId, node: { cpus: 4 } });
     }
-    await relay.push(requests());
+    await relay.serve(requests());
   };
   const requestId = (): string => {
     const [start] = session.commands;

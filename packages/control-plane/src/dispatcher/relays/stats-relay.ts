@@ -40,7 +40,7 @@ export interface StatsRelayOptions {
   readonly signal: AbortSignal;
 }
 
-/** Makes nodes measure their resource use while it is being read. All readers share one measurement per node. */
+/** Makes nodes measure their resource use while `berth top` reads it. All readers share one measurement per node. */
 export class StatsRelay {
   readonly #options: StatsRelayOptions;
   readonly #measurements = new Map<string, Measurement>();
@@ -57,8 +57,8 @@ export class StatsRelay {
     const nowMs = runtime.clock.nowMs();
     const session = sessionOf(nodeId);
     if (session === undefined || session.isEnded) return undefined;
-    const known = this.#measurements.get(nodeId);
-    const measurement = known?.session === session ? known : this.#start(nodeId, session);
+    const running = this.#measurements.get(nodeId);
+    const measurement = running?.session === session ? running : this.#start(nodeId, session);
     measurement.leasedUntilMs = nowMs + LEASE_MS;
     return nowMs - measurement.sampledMs > MAX_AGE_MS ? undefined : measurement.sample;
   }
@@ -67,7 +67,7 @@ export class StatsRelay {
    * Serves the agent's stream of samples.
    * @throws BerthError BERTH_NOT_FOUND when no caller reads the stats any more, which ends the stream
    */
-  async push(requests: AsyncIterable<PushStatsRequest>): Promise<PushStatsResponse> {
+  async serve(requests: AsyncIterable<PushStatsRequest>): Promise<PushStatsResponse> {
     for await (const { requestId, node, tasks } of requests) {
       const measurement = [...this.#measurements.values()].find((active) => active.requestId === requestId);
       if (measurement === undefined) {

@@ -30,10 +30,10 @@ describe("TrafficCollector", () => {
     ]);
     const none = TrafficReport.fromPartial({ requestId: "q1" });
     const some = TrafficReport.fromPartial({ requestId: "q1", traffic: { connections: 7 } });
-    inquiry.receive("a", some);
-    inquiry.receive("a", none);
-    inquiry.receive("stranger", some);
-    inquiry.receive("b", none);
+    inquiry.recordReport("a", some);
+    inquiry.recordReport("a", none);
+    inquiry.recordReport("stranger", some);
+    inquiry.recordReport("b", none);
     expect(Object.fromEntries(await asked)).toEqual({ a: some, b: none });
   });
 
@@ -42,7 +42,7 @@ describe("TrafficCollector", () => {
     const asked = inquiry.collect("shop_web", ["a"], signal);
     await clock.advance(1_000);
     expect((await asked).size).toBe(0);
-    inquiry.receive("a", TrafficReport.fromPartial({ requestId: "q1" }));
+    inquiry.recordReport("a", TrafficReport.fromPartial({ requestId: "q1" }));
     expect((await inquiry.collect("shop_web", [], signal)).size).toBe(0);
   });
 

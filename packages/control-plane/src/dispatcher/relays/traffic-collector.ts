@@ -3,7 +3,7 @@ import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
 
-/** An agent gets its counters from the ingress process on its host within milliseconds. */
+/** Timeout for the agents. An agent gets the counters from the ingress process on its host within milliseconds. */
 const TIMEOUT_MS = 1_000;
 
 export interface TrafficCollectorOptions {
@@ -12,13 +12,14 @@ export interface TrafficCollectorOptions {
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
+/** One call of `collect` that waits for reports. */
 interface Collection {
-  readonly missing: Set<string>;
+  readonly pendingNodeIds: Set<string>;
   readonly reports: Map<string, TrafficReport>;
   readonly finish: () => void;
 }
 
-/** Collects the traffic counters of the nodes on request. Keeps nothing between two calls. */
+/** Collects traffic counters from agents, for `berth service inspect` and /metrics. Keeps nothing between two calls. */
 export class TrafficCollector {
   readonly #options: TrafficCollectorOptions;
   readonly #collections = new Map<string, Collection>();
@@ -39,7 +40,7 @@ export class TrafficCollector {
     const { runtime, sessionOf } = this.#options;
     const requestId = runtime.newId();
     const reports = new Map<string, TrafficReport>();
-    const missing = new Set<string>();
+    const pendingNodeIds = new Set<string>();
     if (signal.aborted) return reports;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
@@ -50,23 +51,23 @@ export class TrafficCollector {
       };
       const cancelTimeout = runtime.clock.after(TIMEOUT_MS, () => finish());
       const stopWatching = onAbort(signal, () => finish());
-      this.#collections.set(requestId, { missing, reports, finish });
+      this.#collections.set(requestId, { pendingNodeIds, reports, finish });
       for (const nodeId of nodeIds) {
         const session = sessionOf(nodeId);
         if (session === undefined || session.isEnded) continue;
-        missing.add(nodeId);
+        pendingNodeIds.add(nodeId);
         session.send({ $case: "trafficRequest", value: { requestId, serviceName } });
       }
-      if (missing.size === 0) finish();
+      if (pendingNodeIds.size === 0) finish();
     });
     return reports;
   }
 
   /** Records the report of one node. Ignores late and unrequested reports. */
-  receive(nodeId: string, report: TrafficReport): void {
+  recordReport(nodeId: string, report: TrafficReport): void {
     const collection = this.#collections.get(report.requestId);
-    if (collection === undefined || !collection.missing.delete(nodeId)) return;
+    if (collection === undefined || !collection.pendingNodeIds.delete(nodeId)) return;
     collection.reports.set(nodeId, report);
-    if (collection.missing.size === 0) collection.finish();
+    if (collection.pendingNodeIds.size === 0) collection.finish();
   }
 }

@@ -12,7 +12,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 /** Number of earlier versions that are kept for rollbacks and inspection. */
 const KEPT_VERSIONS = 10;
 
-export interface Accepted {
+export interface ServiceDecision {
   readonly changes: readonly Change[];
   readonly outcome: ServiceOutcome;
 }
@@ -21,11 +21,11 @@ export interface Accepted {
  * Returns the changes that give a service a new spec. The revision and the name are written first, and the service
  * record last. If the leader changes between two transactions, a repeated request writes the missing records.
  */
-export function acceptSpec(
+export function decideSpec(
   state: ClusterState,
   spec: ServiceSpec,
   { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
-): Accepted {
+): ServiceDecision {
   const inUse = specsInUse(state.tasks.ofService(id).values(), (version) =>
     state.services.specOf(id, version),
   );
@@ -36,21 +36,24 @@ export function acceptSpec(
     ...(rollback ? { rollback } : {}),
   });
   const { service } = result;
-  if (result.kind === "unchanged") return { changes: [], outcome: outcomeOf(service, Kind.UNCHANGED) };
+  if (result.kind === "unchanged") return { changes: [], outcome: serviceOutcome(service, Kind.UNCHANGED) };
   const changes: Change[] = [
     { kind: "put-revision", serviceId: id, version: service.version, spec },
     ...(state.serviceIdOf(spec.name) === id
       ? []
       : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
     { kind: "put-service", service },
-    ...unusedRevisions(state, service),
+    ...deleteUnusedRevisions(state, service),
   ];
-  return { changes, outcome: outcomeOf(service, result.kind === "created" ? Kind.CREATED : Kind.UPDATED) };
+  return {
+    changes,
+    outcome: serviceOutcome(service, result.kind === "created" ? Kind.CREATED : Kind.UPDATED),
+  };
 }
 
 /** Returns the change that marks a service for removal. The controller removes its tasks and records. */
-export function acceptRemoval(service: Service, now: number): Accepted {
-  const outcome = outcomeOf(service, Kind.REMOVED);
+export function decideRemoval(service: Service, now: number): ServiceDecision {
+  const outcome = serviceOutcome(service, Kind.REMOVED);
   if (service.removing) return { changes: [], outcome };
   return {
     changes: [{ kind: "put-service", service: { ...service, removing: true, updatedAtMs: now } }],
@@ -59,7 +62,7 @@ export function acceptRemoval(service: Service, now: number): Accepted {
 }
 
 /** Deletes old revisions that no task runs and that an automatic rollback would not restore. */
-function unusedRevisions(state: ClusterState, service: Service): readonly Change[] {
+function deleteUnusedRevisions(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
   const old = [...state.services.versionsOf(service.id).keys()].filter((version) => version < oldest);
   if (old.length === 0) return [];
@@ -70,6 +73,6 @@ function unusedRevisions(state: ClusterState, service: Service): readonly Change
     .map((version) => ({ kind: "delete-revision", serviceId: service.id, version }));
 }
 
-function outcomeOf(service: Service, kind: Kind): ServiceOutcome {
+function serviceOutcome(service: Service, kind: Kind): ServiceOutcome {
   return { serviceId: service.id, name: service.spec?.name ?? "", kind, version: service.version };
 }

@@ -2,7 +2,7 @@ import { BerthError } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
-import { keepEtcdLeaderLocal } from "./move-etcd-leader.js";
+import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 
 const logger = pino({ level: "silent" });
 
