@@ -62,8 +62,8 @@ export function ensureReady({ packages = [], build = true } = {}) {
 
 function ensureNode() {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  const [wantedMajor, wantedMinor] = MIN_NODE;
-  if (major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)) return;
+  const [minMajor, minMinor] = MIN_NODE;
+  if (major > minMajor || (major === minMajor && minor >= minMinor)) return;
   throw new SetupError(`Node.js ${process.versions.node} is too old: install ${MIN_NODE.join(".")} or newer`);
 }
 
@@ -74,15 +74,16 @@ function ensureNodeModules() {
   if (status !== 0) throw new SetupError("npm ci failed: see its output above");
 }
 
+/** Returns the packages of a lock file. Undefined if the file does not exist. */
 function readLock(path) {
   const file = join(REPO_ROOT, path);
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).packages : undefined;
 }
 
 /** Returns whether all locked packages are installed. npm skips optional packages for other platforms. */
-function isInstalled(wanted, installed) {
+function isInstalled(locked, installed) {
   if (!installed) return false;
-  return Object.entries(wanted).every(
+  return Object.entries(locked).every(
     ([path, { version, link, optional }]) =>
       !path.startsWith("node_modules/") || link || optional || installed[path]?.version === version,
   );

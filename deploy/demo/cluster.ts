@@ -5,7 +5,7 @@ import { waitUntil } from "../lab/wait-until.js";
 
 const CALL_TIMEOUT_MS = 2_000;
 
-/** Queries the control plane. */
+/** Queries the control plane of the lab. */
 export class Cluster {
   readonly #connection: RpcConnection<typeof ControlServiceService>;
 
@@ -42,13 +42,13 @@ export function isReady(node: Node | undefined): boolean {
   return node?.state === NodeState.READY;
 }
 
-/** Returns the time (`performance.now()`) at which `happened` first returned true. Undefined at the timeout. */
+/** Waits for a condition. Returns the time (`performance.now()`) at which it became true. Undefined at the timeout. */
 export async function timeWhen(
-  happened: () => Promise<boolean>,
+  condition: () => Promise<boolean>,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const probe = async (): Promise<number | false> => (await happened()) && performance.now();
+  const probe = async (): Promise<number | false> => (await condition()) && performance.now();
   const isTimeout = (error: unknown): boolean => error instanceof LabError && error.code === "LAB_NOT_READY";
   return waitUntil(probe, { what: "the cluster", timeoutMs, signal, retryErrors: true }).catch((error) => {
     if (isTimeout(error)) return undefined;

@@ -12,7 +12,7 @@ const WARM_UP_MS = 3_000;
 const COOL_DOWN_MS = 3_000;
 /** Much longer than a failover takes. */
 const GIVE_UP_MS = 60_000;
-const LIVE_EVERY_MS = 200;
+const LIVE_LINE_INTERVAL_MS = 200;
 
 /** An event of the timeline, in chronological order. */
 export type TimelineEvent =
@@ -20,7 +20,7 @@ export type TimelineEvent =
   | { readonly kind: "detected"; readonly host: string }
   | { readonly kind: "replaced" };
 
-/** Result of the demonstration. All times are of `performance.now()`. */
+/** The result of the power cut. All times are of `performance.now()`. */
 export interface Failover {
   readonly startedAtMs: number;
   readonly cutAtMs: number;
@@ -48,7 +48,7 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
 
   const startedAtMs = performance.now();
   traffic.start();
-  const ticker = setInterval(() => screen.live(formatLiveLine(traffic.outcomes)), LIVE_EVERY_MS);
+  const ticker = setInterval(() => screen.live(formatLiveLine(traffic.outcomes)), LIVE_LINE_INTERVAL_MS);
   try {
     await sleep(WARM_UP_MS, undefined, { signal });
     const cutAtMs = performance.now();
@@ -56,9 +56,9 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
     printEvent(screen, { kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
     const waitFor = async (
       event: TimelineEvent,
-      happened: () => Promise<boolean>,
+      condition: () => Promise<boolean>,
     ): Promise<number | undefined> => {
-      const atMs = await timeWhen(happened, GIVE_UP_MS, signal);
+      const atMs = await timeWhen(condition, GIVE_UP_MS, signal);
       printEvent(screen, event, atMs === undefined ? undefined : atMs - cutAtMs);
       return atMs;
     };
@@ -79,18 +79,18 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
   }
 }
 
-/** Returns the host with the most replicas. Of several, returns the last. */
-export async function busiestHost(
+/** Returns the host with the most replicas, the last of several. */
+export async function findBusiestHost(
   cluster: Cluster,
   hosts: readonly LabHost[],
   service: string,
 ): Promise<LabHost | undefined> {
   const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listRunningTasks(service)]);
-  const replicasOn = ({ name }: LabHost): number => {
+  const countReplicas = ({ name }: LabHost): number => {
     const id = nodes.find(({ description }) => description?.hostname === name)?.id;
     return tasks.filter(({ nodeId }) => nodeId === id).length;
   };
-  return hosts.toSorted((a, b) => replicasOn(a) - replicasOn(b)).at(-1);
+  return hosts.toSorted((a, b) => countReplicas(a) - countReplicas(b)).at(-1);
 }
 
 async function haveReplicasMoved(

@@ -6,7 +6,7 @@ const MARGIN = "  ";
 
 export interface HostMapOptions {
   readonly stack: string;
-  /** IDs of the tasks that ran before. All others are marked as new. */
+  /** IDs of the tasks that ran before. All other tasks are marked as new. */
   readonly known?: ReadonlySet<string>;
 }
 
@@ -18,9 +18,9 @@ export async function drawHostMap(
 ): Promise<ReadonlySet<string>> {
   const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listTasks({ stack })]);
   const running = tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
-  for (const node of [...nodes].sort(byHostname)) {
-    const here = running.filter(({ nodeId }) => nodeId === node.id);
-    drawHost(screen, node, here.sort(byName), known);
+  for (const node of nodes.toSorted(byHostname)) {
+    const tasksOnNode = running.filter(({ nodeId }) => nodeId === node.id);
+    drawHost(screen, node, tasksOnNode.sort(byName), known);
   }
   return new Set(running.map(({ id }) => id));
 }
@@ -33,7 +33,7 @@ function drawHost(
 ): void {
   const { hostname = "?", address = "" } = node.description ?? {};
   const isUp = node.state === NodeState.READY;
-  const state = screen.paint(isUp ? "green" : "red", (isUp ? "ready" : "down").padEnd(7));
+  const state = isUp ? screen.paint("green", "ready  ") : screen.paint("red", "down   ");
   const names = tasks.map((task) => formatTaskName(screen, task, known)).join("  ");
   const shown = names === "" ? screen.paint("dim", "no tasks of this stack") : names;
   screen.line(`${MARGIN}${screen.paint("bold", hostname.padEnd(4))}${address.padEnd(13)}${state}${shown}`);

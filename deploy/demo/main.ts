@@ -6,7 +6,7 @@ import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
 import { Cluster, isReady, timeWhen } from "./cluster.js";
-import { busiestHost, cutPower } from "./failover.js";
+import { cutPower, findBusiestHost } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
@@ -79,7 +79,7 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
   }
 }
 
-interface FailoverShow {
+interface FailoverDemo {
   readonly screen: Screen;
   readonly lab: Lab;
   readonly cluster: Cluster;
@@ -88,8 +88,8 @@ interface FailoverShow {
   readonly before: ReadonlySet<string>;
 }
 
-async function showFailover({ screen, lab, cluster, signal, before }: FailoverShow): Promise<number> {
-  const victim = await busiestHost(cluster, lab.hosts, SHOP.service);
+async function showFailover({ screen, lab, cluster, signal, before }: FailoverDemo): Promise<number> {
+  const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
     throw new LabError("LAB_NOT_READY", "the demo needs at least two hosts");

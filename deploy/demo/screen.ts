@@ -5,7 +5,7 @@ export const WIDTH = 80;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Writes the output: with color and a live status line on a terminal, as plain lines elsewhere. */
+/** The output of the demo. Has colors and a live status line on a terminal, and only plain lines elsewhere. */
 export class Screen {
   readonly #out: NodeJS.WriteStream;
   readonly #isLive: boolean;
@@ -20,15 +20,18 @@ export class Screen {
     return this.#isLive;
   }
 
+  /** Colors text if the output is a terminal. Honors NO_COLOR. */
   paint(style: Style, text: string): string {
     return this.#isLive && !process.env.NO_COLOR ? styleText(style, text, { validateStream: false }) : text;
   }
 
+  /** Prints a line. */
   line(text = ""): void {
     this.#clearLive();
     this.#out.write(`${text}\n`);
   }
 
+  /** Prints a heading. */
   heading(text: string): void {
     this.line();
     this.line(
@@ -36,6 +39,7 @@ export class Screen {
     );
   }
 
+  /** Prints a command line that the demo runs. */
   command(commandLine: string): void {
     this.line(this.paint("dim", `$ ${commandLine}`));
   }

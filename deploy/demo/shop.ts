@@ -6,8 +6,6 @@ import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
 import type { Screen } from "./screen.js";
 
-const fromDeploy = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
-
 const STACK = "shop";
 const COMPOSE_FILE = "deploy/stacks/shop/compose.yml";
 const IMAGES = [
@@ -15,7 +13,10 @@ const IMAGES = [
   { folder: "images/redis", tag: "shop-redis:1" },
 ] as const;
 
-/** Facts about the example stack. */
+/** Returns the absolute path of a path in `deploy/`. */
+const fromDeploy = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+/** The example stack of the demo. */
 export const SHOP = {
   stack: STACK,
   service: `${STACK}_web`,
@@ -39,7 +40,7 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
 /**
  * Prints a `berth` command and runs it on this terminal, with its live progress.
  *
- * @throws LabError LAB_COMMAND_FAILED when it fails. The command has printed the reason.
+ * @throws LabError LAB_COMMAND_FAILED when the command fails. The command has already printed the reason.
  */
 async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);

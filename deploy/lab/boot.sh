@@ -9,11 +9,11 @@ mount --make-rprivate /
 # Unmount the copies of all network namespace handles: they would keep the networks of removed labs alive.
 awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo | while read -r handle; do umount --lazy "$handle"; done
 
-# Own /run, for Docker's sockets and PID files, libnetwork's sandboxes (in /run/docker regardless of --exec-root)
-# and the lock of iptables.
+# Give the machine a private /run, for Docker's sockets and PID files, libnetwork's sandboxes (in /run/docker regardless
+# of --exec-root) and the lock of iptables.
 mount --bind "$run_dir" /run
 
-# Own /etc, an overlay over this machine's: dockerd stores its identity there, which must differ between hosts.
+# Give it a private /etc, an overlay: dockerd stores its identity there, which must differ between hosts.
 is_first_boot=no
 [ -d "$etc_dir" ] || is_first_boot=yes
 mkdir -p "$etc_dir/changes" "$etc_dir/work"
@@ -26,14 +26,14 @@ echo "$name" >/etc/hostname
 printf '%s' "$run_dir" | md5sum | cut -c1-32 >/etc/machine-id
 printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$name" >/etc/hosts
 
-# Another Docker, with its libraries, over this machine's /usr.
+# Mount another Docker, with its libraries, over /usr.
 [ -z "$overlay" ] || mount -t overlay -o "lowerdir=$overlay/usr:/usr" berth-lab /usr
 
-# Own boot ID, for programs that use it to detect a reboot.
+# Give it a new boot ID, for programs that use the boot ID to detect a reboot.
 cat /proc/sys/kernel/random/uuid >/run/boot_id
 mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 
 cd /
 touch /run/booted
-# Reaps orphans, and stops the machine on SIGTERM.
+# Reap orphans, and stop the machine on SIGTERM.
 exec docker-init -- sleep infinity

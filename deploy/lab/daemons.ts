@@ -33,17 +33,17 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
 
 const TAIL_LINES = 10;
 
-/** Returns the error for a daemon that exited before it was ready. The message includes the end of its log. */
+/** Reads the end of a daemon's log. Returns the error for a daemon that exited before it was ready, with that text. */
 export async function readStartupError(what: string, logFile: string): Promise<LabError> {
   const log = await readFile(logFile, "utf8").catch(() => "(no log)");
   const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
   return new LabError("LAB_NOT_READY", `${what} exited while starting; last lines of ${logFile}:\n${tail}`);
 }
 
-/** A starting daemon accepts connections before it can answer requests. */
+/** A starting daemon accepts connections before it can respond to requests. */
 const PING_TIMEOUT_MS = 1_000;
 
-/** Returns whether a Docker daemon answers on its socket. */
+/** Returns whether a Docker daemon responds on its socket. */
 export function pingDocker(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const ping = request({ socketPath, path: "/_ping", timeout: PING_TIMEOUT_MS }, (response) => {

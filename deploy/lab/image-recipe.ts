@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve, sep } from "node:path";
 import { LabError } from "./lab-error.js";
 import { run } from "./run.js";
 
-/** Contents of a build folder's `image.json`. Images are made of this machine's programs, so no registry is needed. */
+/** The content of `image.json` in a build folder. Images consist of this machine's programs and need no registry. */
 export interface ImageRecipe {
   /** Names of programs in PATH. They are copied to the image's /usr/bin, together with their shared libraries. */
   readonly programs: readonly string[];
@@ -24,12 +24,12 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
     } = JSON.parse(await readFile(file, "utf8")) as Partial<ImageRecipe>;
     const unknown = Object.keys(others);
     if (unknown.length > 0) {
-      throw new Error(`unknown key ${unknown.join(", ")}; known keys are programs and folders`);
+      throw new Error(`unknown key ${unknown.join(", ")}: use programs and folders`);
     }
     return { programs: requireStrings("programs", programs), folders: requireStrings("folders", folders) };
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new LabError("LAB_BAD_IMAGE", `${file}: ${why}`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LabError("LAB_BAD_IMAGE", `${file}: ${reason}`, { cause });
   }
 }
 
@@ -54,7 +54,7 @@ async function findProgram(name: string): Promise<string> {
   }
   throw new LabError(
     "LAB_BAD_IMAGE",
-    `program ${name} not found on this machine; install it or remove it from image.json`,
+    `program ${name} not found on this machine: install it or remove it from image.json`,
   );
 }
 

@@ -6,9 +6,10 @@ import { collectRootfs, readRecipe } from "./image-recipe.js";
 import { LabError } from "./lab-error.js";
 import { run, runOrThrow } from "./run.js";
 
-/** Allows for images of 100 MB that several hosts load at once from a slow disk. */
+/** Deadline of a Docker command. Several hosts may load images of 100 MB at once from a slow disk. */
 const TRANSFER_TIMEOUT_MS = 300_000;
 
+/** An image in an archive. */
 interface StoredImage {
   readonly tag: string;
   /** Content hash (`sha256:…`), the same on every host. */
@@ -16,7 +17,7 @@ interface StoredImage {
   readonly tarFile: string;
 }
 
-/** Archives of a lab's images. A host that was down loads the missing ones when it starts. */
+/** The archives of a lab's images. A host that was down loads the missing images when it starts. */
 export class LabImages {
   readonly #folder: string;
 

@@ -17,7 +17,7 @@ const DOCKERD_READY_TIMEOUT_MS = 60_000;
 /** Docker's default socket path, valid inside the host. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
 
-/** Script of the ingress process. */
+/** Matches the script of the ingress process. */
 const INGRESS_ENTRY = /\/dataplane\/entry\.js$/;
 
 export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
@@ -29,7 +29,7 @@ export interface LabHostOptions {
   readonly dockerConfig: DockerConfig;
   /** Addresses of the control plane for the agent. Empty for a host that runs Docker only. */
   readonly serverAddresses: readonly string[];
-  /** Addresses of the hosts that run a server. Undefined when a machine of its own runs the server. */
+  /** Addresses of the hosts that run a server. Undefined when the server machine runs the server. */
   readonly serverCluster?: readonly string[] | undefined;
 }
 
@@ -40,7 +40,7 @@ export class LabHost extends LabMachine {
   readonly logs: { readonly dockerd: string; readonly agent: string };
   /** The server on this host. Undefined when this host runs none. */
   readonly server: LabServer | undefined;
-  /** More arguments for the agent, used from its next start. */
+  /** Additional arguments of the agent. They apply from its next start. */
   extraAgentArgs: readonly string[] = [];
   readonly #options: LabHostOptions;
 

@@ -34,10 +34,11 @@ export class LabServer {
   readonly name: string;
   /** `ADDRESS:PORT` for the CLI and the agents. */
   readonly address: string;
-  /** Health and metrics. */
+  /** URL of the health checks and metrics. */
   readonly httpUrl: string;
+  /** Path of the server's log. */
   readonly log: string;
-  /** More arguments, used from the next start. */
+  /** Additional arguments of the server. They apply from its next start. */
   extraArgs: readonly string[] = [];
   readonly #machine: Machine;
   readonly #cluster: readonly string[] | undefined;
@@ -72,7 +73,11 @@ export class LabServer {
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
-  /** @throws LabError LAB_NOT_READY at the deadline, or with the end of the log when the server has exited. */
+  /**
+   * Waits until the server reports that it is healthy.
+   *
+   * @throws LabError LAB_NOT_READY at the deadline, or with the end of the log when the server has exited.
+   */
   async waitUntilHealthy(signal?: AbortSignal): Promise<void> {
     const isReady = async (): Promise<boolean> => {
       if (await this.isHealthy()) return true;
@@ -90,7 +95,7 @@ export class LabServer {
     return (await this.health())?.status === "ok";
   }
 
-  /** Returns the server's health. Undefined when the server does not answer. */
+  /** Returns the server's health. Undefined when the server does not respond. */
   async health(): Promise<ServerHealth | undefined> {
     try {
       const response = await fetch(`${this.httpUrl}/healthz`, {
@@ -112,7 +117,7 @@ const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
 export class ServerMachine extends LabMachine {
   /** `ADDRESS:PORT` for the CLI and the agents. */
   readonly serverAddress: string;
-  /** Health and metrics. */
+  /** URL of the health checks and metrics. */
   readonly httpUrl: string;
   readonly logs: { readonly server: string };
   readonly berthServer: LabServer;

@@ -3,13 +3,12 @@ import { readdirSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
-import type { ProcessRef } from "./processes.js";
-import { findInit, isAlive, readNetnsHandle } from "./processes.js";
+import { findInit, isAlive, type ProcessRef, readNetnsHandle } from "./processes.js";
 
 /** Version of the format of {@link LabState}. Files of another version are ignored. */
 export const STATE_VERSION = 5;
 
-/** Stored description of a lab. It does not record which machines are up: only the kernel knows. */
+/** The stored description of a lab. The kernel's namespaces, not this file, tell which machines are up. */
 export interface LabState {
   readonly version: typeof STATE_VERSION;
   readonly name: string;
@@ -62,7 +61,7 @@ async function listFolders(folder: string): Promise<string[]> {
 
 /** Prefix of the names of test labs. They are removed after the process that created them has ended. */
 export const TEST_LAB_PREFIX = "t-";
-/** Creating or removing a lab takes seconds. A lab without a description is a leftover after this time. */
+/** A lab without a description is a leftover after this time. Creating or removing a lab takes seconds. */
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /** `changing`: being created or removed. `leftover`: not running; its files can be removed. */

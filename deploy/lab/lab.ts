@@ -5,8 +5,7 @@ import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
-import type { LabServer } from "./lab-server.js";
-import { ServerMachine } from "./lab-server.js";
+import { type LabServer, ServerMachine } from "./lab-server.js";
 import {
   type DockerConfig,
   type LabState,
@@ -52,7 +51,7 @@ export interface CreateLabOptions {
    */
   readonly docker?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each step, with a description for people. */
+  /** Called after each step with a description of it. */
   readonly onProgress?: (step: string) => void;
 }
 
@@ -116,14 +115,18 @@ export class Lab {
 
   /** Returns the server that reports itself as leader. Undefined when none does. */
   async leader(): Promise<LabServer | undefined> {
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       this.servers.map(async (server) => ({ server, health: await server.health() })),
     );
     // A partitioned leader keeps its role until its lease expires, but its status is not "ok" without etcd.
-    return answers.find(({ health }) => health?.role === "leader" && health.status === "ok")?.server;
+    return responses.find(({ health }) => health?.role === "leader" && health.status === "ok")?.server;
   }
 
-  /** @throws LabError LAB_NOT_FOUND with the names of the existing hosts. */
+  /**
+   * Returns the host with a name.
+   *
+   * @throws LabError LAB_NOT_FOUND with the names of the existing hosts.
+   */
   host(name: string): LabHost {
     const found = this.hosts.find((host) => host.name === name);
     if (found) return found;
@@ -182,7 +185,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
     signal?.throwIfAborted();
     return lab;
   } catch (cause) {
-    options.onProgress?.("failed to start; removing the lab");
+    options.onProgress?.("start failed: removing the lab");
     await removeLab(name);
     throw cause;
   }
@@ -195,12 +198,13 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
   const isRunning = isLabName(name) && (await readLabStatus(name)) === "running";
-  if (!isRunning) throw new LabError("LAB_NOT_FOUND", `lab ${name} is not running; bring it up first`);
+  if (!isRunning)
+    throw new LabError("LAB_NOT_FOUND", `lab ${name} is not running: create it with npm run lab -- up`);
   const state = await readLabState(name);
   if (state) return new Lab(state);
   throw new LabError(
     "LAB_NOT_FOUND",
-    `lab ${name} was created by another version of this program; take it down first`,
+    `lab ${name} was created by another version of this program: remove it with npm run lab -- down`,
   );
 }
 
@@ -239,7 +243,7 @@ function findDockerFolder({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOp
   if (hasDocker(folder)) return folder;
   throw new LabError(
     "LAB_UNSUPPORTED",
-    `no usr/sbin/dockerd in ${folder}; fetch the Docker of a Debian release with BERTH_LAB_DOCKER=${docker} npm run setup`,
+    `no usr/sbin/dockerd in ${folder}: to fetch the Docker of a Debian release, run BERTH_LAB_DOCKER=${docker} npm run setup`,
   );
 }
 
@@ -255,7 +259,7 @@ async function claimName(name: string): Promise<void> {
   if (await claim()) return;
   const status = await readLabStatus(name);
   if (status === "running") {
-    throw new LabError("LAB_EXISTS", `lab ${name} is already running; take it down first`);
+    throw new LabError("LAB_EXISTS", `lab ${name} is already running: remove it with npm run lab -- down`);
   }
   if (status === "changing") {
     throw new LabError("LAB_EXISTS", `another process is creating or removing lab ${name}`);

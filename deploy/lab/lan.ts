@@ -83,13 +83,13 @@ export class Lan {
   }
 }
 
-/** Returns the same MAC address after every boot, as a real network card has. Neighbour tables of other hosts stay valid. */
+/** Derives a MAC address from an IP address. It is the same after each boot, as with a real network card. */
 function macAddress(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "be", ...bytes].join(":");
 }
 
-/** Runs `ip` commands in a namespace. Uses nsenter because `ip netns exec` remounts /sys and hides the control groups. */
+/** Runs `ip` commands in a namespace. Does not use `ip netns exec`, which remounts /sys and hides the control groups. */
 async function ip(netns: string, commands: readonly string[]): Promise<void> {
   const input = `${commands.join("\n")}\n`;
   await runOrThrow(["nsenter", `--net=${netns}`, "ip", "-batch", "-"], { input });

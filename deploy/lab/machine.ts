@@ -88,7 +88,7 @@ export class Machine {
     await this.#lan.unplug(this.name);
     signalProcess(init, "SIGKILL");
     await waitUntil(() => !isAlive(init), {
-      what: `the processes of ${this.name} to die`,
+      what: `the processes of ${this.name} to end`,
       timeoutMs: POWER_OFF_TIMEOUT_MS,
     });
     await this.#lan.detach(this.name, this.paths.netns);
@@ -126,8 +126,8 @@ export class Machine {
    * Undefined when it has already ended.
    */
   async spawnDaemon(argv: readonly string[], logFile: string): Promise<ProcessRef | undefined> {
-    const detach = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!';
-    const pidInside = await runOrThrow(this.commandInside(["sh", "-c", detach, logFile, ...argv]), {
+    const script = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!';
+    const pidInside = await runOrThrow(this.commandInside(["sh", "-c", script, logFile, ...argv]), {
       env: machineEnv(),
     });
     return this.processes().find(({ pid }) => readNamespacePids(pid).at(-1) === pidInside.trim());
@@ -155,7 +155,8 @@ export class Machine {
     ];
     // Detached, so that Ctrl-C in the lab's terminal does not stop the machine.
     const launcher = spawn("nsenter", argv, { detached: true, stdio: "ignore", env: machineEnv(), cwd: "/" });
-    launcher.on("error", () => undefined); // boot() reports a launcher that did not start
+    // `boot` times out if the launcher cannot be started.
+    launcher.on("error", () => undefined);
     launcher.unref();
   }
 
@@ -167,7 +168,7 @@ export class Machine {
   #initOrThrow(): ProcessRef {
     const init = this.#findInit();
     if (init) return init;
-    throw new LabError("LAB_HOST_DOWN", `${this.name} is down; start it first`);
+    throw new LabError("LAB_HOST_DOWN", `${this.name} is down: start it first`);
   }
 }
 

@@ -87,7 +87,7 @@ function readProcess(pid: number): ProcessInfo | undefined {
   return startTime && argv && command ? { pid, startTime, argv, command } : undefined;
 }
 
-/** Returns undefined for a zombie too: it has ended and holds no file, socket or namespace. */
+/** Reads the start time of a process. Undefined also for a zombie, which holds no file, socket or namespace. */
 function readStartTime(pid: number): string | undefined {
   const stat = readUnlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
   // The command in parentheses may contain spaces and parentheses, so fields start after the last one.

@@ -4,7 +4,7 @@ import { scaleTimeout } from "./wait-until.js";
 
 /** Default deadline of a command. Callers give slower ones, such as `docker save`, more time. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Large enough for logs and listings. Protects the memory from endless output. */
+/** Maximum size of the output. Protects the memory from endless output. */
 const MAX_OUTPUT_BYTES = 32 * 1024 * 1024;
 
 export interface RunOptions {
@@ -63,6 +63,6 @@ export async function runOrThrow(argv: readonly string[], options: RunOptions = 
   throw commandError(argv, `exit ${result.code}: ${(result.stderr || result.stdout).trim()}`);
 }
 
-function commandError(argv: readonly string[], why: string): LabError {
-  return new LabError("LAB_COMMAND_FAILED", `${argv.join(" ")}: ${why}`);
+function commandError(argv: readonly string[], reason: string): LabError {
+  return new LabError("LAB_COMMAND_FAILED", `${argv.join(" ")}: ${reason}`);
 }

@@ -14,7 +14,7 @@ const CLAIM_PREFIX = ".subnet-";
 const ROOT_NUMBER = 1;
 const SERVER_NUMBER = 2;
 const FIRST_HOST_NUMBER = 11;
-/** Each host runs a dockerd and an agent; more of them do not start in time. */
+/** Maximum number of hosts. Each runs a dockerd and an agent, and more of them do not start in time. */
 export const MAX_HOSTS = 32;
 
 /** Returns this machine's own address on a lab's network. */
@@ -35,9 +35,10 @@ export async function claimSubnet(lab: string): Promise<string> {
     const subnet = `${PREFIX}.${number}`;
     if (!isUsedByThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
   }
-  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; take a lab down`);
+  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use: remove a lab`);
 }
 
+/** Removes the claims of a lab. */
 export async function releaseSubnets(lab: string): Promise<void> {
   const entries = await readdir(RUN_ROOT).catch(() => []);
   for (const entry of entries.filter((name) => name.startsWith(CLAIM_PREFIX))) {
@@ -46,6 +47,7 @@ export async function releaseSubnets(lab: string): Promise<void> {
   }
 }
 
+/** Claims a subnet. Takes over the claim of a lab that has no description. Returns false if another lab has claimed it. */
 async function tryClaim(number: number, lab: string): Promise<boolean> {
   const claim = join(RUN_ROOT, `${CLAIM_PREFIX}${number}`);
   const owner = await readClaim(claim);

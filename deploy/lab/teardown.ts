@@ -10,7 +10,7 @@ import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
 /** Allows for pending disk writes of killed processes. */
-const DEATH_TIMEOUT_MS = 20_000;
+const PROCESS_END_TIMEOUT_MS = 20_000;
 /** Launchers of machines exit right after the machine's PID 1. Other processes, such as a user's shell, may not. */
 const LAUNCHER_GRACE_MS = 1_000;
 
@@ -28,10 +28,11 @@ export async function removeLab(lab: string): Promise<void> {
     [runDir, dataDir].map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })),
   );
   await releaseSubnets(lab);
-  for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined); // not empty: another lab uses it
+  // rmdir fails while another lab uses the folder.
+  for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined);
 }
 
-/** Removes the test labs whose creators have ended. Leaves all other labs alone. */
+/** Removes the test labs whose creators have ended. */
 export async function removeAbandonedTestLabs(): Promise<void> {
   for (const lab of await listLabNames()) {
     if (await isAbandoned(lab)) await removeLab(lab);
@@ -46,17 +47,22 @@ async function killProcesses(lab: string): Promise<void> {
   const namespaces = listNetnsHandles(lab)
     .map(readNetnsHandle)
     .filter((netns) => netns !== undefined);
-  const inits = (): ProcessRef[] => namespaces.map(findInit).filter((init) => init !== undefined);
-  const all = (): ProcessRef[] =>
+  const findInits = (): ProcessRef[] => namespaces.map(findInit).filter((init) => init !== undefined);
+  const findAll = (): ProcessRef[] =>
     namespaces.flatMap((netns) => listProcesses("net", netns)).filter(({ pid }) => pid !== process.pid);
-  const kill = (targets: readonly ProcessRef[]): boolean => {
+  /** Kills the processes that `find` returns. Returns true once there are none. */
+  const killAll = (find: () => readonly ProcessRef[]): boolean => {
+    const targets = find();
     for (const target of targets) signalProcess(target, "SIGKILL");
     return targets.length === 0;
   };
-  const what = `the processes of lab ${lab} to die`;
-  await waitUntil(() => kill(inits()), { what, timeoutMs: DEATH_TIMEOUT_MS });
-  await waitUntil(() => all().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(() => undefined);
-  await waitUntil(() => kill(all()), { what, timeoutMs: DEATH_TIMEOUT_MS });
+  const what = `the processes of lab ${lab} to end`;
+  await waitUntil(() => killAll(findInits), { what, timeoutMs: PROCESS_END_TIMEOUT_MS });
+  // The next call kills the processes that are still there.
+  await waitUntil(() => findAll().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(
+    () => undefined,
+  );
+  await waitUntil(() => killAll(findAll), { what, timeoutMs: PROCESS_END_TIMEOUT_MS });
 }
 
 const CGROUP_MOUNT = "/sys/fs/cgroup";

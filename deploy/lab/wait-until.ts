@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
 
-/** Short enough to go unnoticed in `lab up`, long enough not to load a busy machine. */
-const POLL_MS = 20;
-/** By default 1. Emulated machines, which are slower than any that runs berth, need more. */
+/** Short compared with the steps of `lab up`, long enough not to load a busy machine. */
+const POLL_INTERVAL_MS = 20;
+/** Factor for timeouts, 1 by default. Emulated machines are slower than real machines and need more time. */
 const TIMEOUT_SCALE = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
 
 /** Multiplies a timeout of the lab or of a test by BERTH_TEST_TIMEOUT_SCALE. berth's own timeouts do not change. */
@@ -22,7 +22,7 @@ export interface WaitOptions {
 }
 
 /**
- * Polls until `probe` returns something other than `undefined` and `false`, and returns that.
+ * Polls until `probe` returns a value other than `undefined` and `false`, and returns this value.
  *
  * @throws LabError LAB_NOT_READY at the deadline. Throws errors of `probe` unless they are retried.
  */
@@ -46,6 +46,6 @@ export async function waitUntil<T>(
       const message = `timed out waiting for ${what} after ${scaledMs / 1_000} s`;
       throw new LabError("LAB_NOT_READY", message, { cause: lastError });
     }
-    await sleep(POLL_MS);
+    await sleep(POLL_INTERVAL_MS);
   }
 }

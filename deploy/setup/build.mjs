@@ -1,4 +1,4 @@
-// Compiles the packages when a source file is newer than the last build.
+// Compiles the packages when a source file is newer than the last build, as a part of `npm run setup`.
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -12,9 +12,10 @@ import {
 import { dirname, join } from "node:path";
 import { SetupError } from "./setup-error.mjs";
 
+/** The modification time of this file is the start time of the last build. */
 const STAMP = "node_modules/.cache/berth-build";
 
-/** Runs `tsc -b` unless its output is as new as every source. */
+/** Runs `tsc -b` unless its output is newer than every source. */
 export function ensureBuilt(root) {
   const stamp = join(root, STAMP);
   const projects = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).references.map(
@@ -23,7 +24,7 @@ export function ensureBuilt(root) {
   const sources = ["tsconfig.base.json", "tsconfig.json", ...projects].map((path) => join(root, path));
   const startedAt = new Date();
   const hasOutput = projects.every((path) => existsSync(join(root, path, "dist")));
-  if (hasOutput && existsSync(stamp) && newest(sources) <= statSync(stamp).mtimeMs) return;
+  if (hasOutput && existsSync(stamp) && newestMtimeMs(sources) <= statSync(stamp).mtimeMs) return;
   console.error("setup: compiling (tsc -b)");
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-b"], { cwd: root, stdio: ["ignore", 2, 2] });
@@ -35,16 +36,17 @@ export function ensureBuilt(root) {
 }
 
 /** Returns the modification time of the newest file or folder. A folder's time changes when a file in it is removed. */
-function newest(paths) {
-  return paths.reduce((latest, path) => Math.max(latest, newestIn(path)), 0);
+function newestMtimeMs(paths) {
+  return paths.reduce((latest, path) => Math.max(latest, newestMtimeMsIn(path)), 0);
 }
 
-function newestIn(path) {
-  const { mtimeMs } = statSync(path);
-  if (!statSync(path).isDirectory()) return mtimeMs;
+function newestMtimeMsIn(path) {
+  const stats = statSync(path);
+  const { mtimeMs } = stats;
+  if (!stats.isDirectory()) return mtimeMs;
   const entries = readdirSync(path).filter((name) => !/^(dist|node_modules|.*\.tsbuildinfo)$/.test(name));
   return entries.reduce(
-    (latest, name) => Math.max(latest, newestIn(join(path, name))),
+    (latest, name) => Math.max(latest, newestMtimeMsIn(join(path, name))),
     containsOutput(path) ? 0 : mtimeMs,
   );
 }

@@ -1,4 +1,4 @@
-// Installs missing Debian packages. A package counts as installed when its programs exist, whatever installed them.
+// Installs missing Debian packages, as a part of `npm run setup`. A package counts as installed when its programs exist.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,9 +38,9 @@ const POLICY =
 
 /** Installs the packages of which a program or file is missing. */
 export function ensurePackages(packages) {
-  const missing = packages.filter((name) => missingOf(name).length > 0);
+  const missing = packages.filter((name) => findMissing(name).length > 0);
   if (missing.length === 0) return;
-  const list = missing.map((name) => `  ${name} (${missingOf(name).join(", ")}): ${PACKAGES[name].why}`);
+  const list = missing.map((name) => `  ${name} (${findMissing(name).join(", ")}): ${PACKAGES[name].why}`);
   if (!existsSync("/etc/debian_version")) {
     throw new SetupError(`missing programs; setup can install them on Debian only:\n${list.join("\n")}`);
   }
@@ -50,18 +50,19 @@ export function ensurePackages(packages) {
   }
   console.error(`setup: installing Debian packages (without starting services)\n${list.join("\n")}`);
   withoutStartingServices(() => install(missing));
-  const stillMissing = missing.flatMap(missingOf);
+  const stillMissing = missing.flatMap(findMissing);
   if (stillMissing.length > 0) {
     throw new SetupError(`not found after installing the packages: ${stillMissing.join(", ")}`);
   }
 }
 
-function missingOf(name) {
-  const known = PACKAGES[name];
-  if (!known)
+/** Returns the programs and files of a package that are missing on this machine. */
+function findMissing(name) {
+  const contents = PACKAGES[name];
+  if (!contents)
     throw new SetupError(`unknown package ${name} (known packages: ${Object.keys(PACKAGES).join(", ")})`);
   const folders = [...(process.env.PATH ?? "").split(":"), ...SBIN];
-  const { programs = [], files = [] } = known;
+  const { programs = [], files = [] } = contents;
   return [
     ...programs.filter((program) => !folders.some((folder) => isExecutable(join(folder, program)))),
     ...files.filter((file) => !existsSync(file)),
@@ -79,21 +80,24 @@ function isExecutable(file) {
 
 /** Installs packages. When that fails, updates the package lists, which may be missing or old, and retries once. */
 function install(packages) {
-  const args = ["install", "--yes", "--quiet", "--no-install-recommends", ...withDockerCli(packages)];
-  if (apt(args) === 0) return;
+  if (aptInstall(packages) === 0) return;
   console.error("setup: fetching Debian's package lists (apt-get update)");
   apt(["update", "--quiet"]);
-  const again = ["install", "--yes", "--quiet", "--no-install-recommends", ...withDockerCli(packages)];
-  if (apt(again) !== 0) throw new SetupError("apt-get install failed: see its output above");
+  if (aptInstall(packages) !== 0) throw new SetupError("apt-get install failed: see its output above");
 }
 
-/** Adds docker-cli: since Debian 13, the docker command is a separate package. */
+function aptInstall(packages) {
+  return apt(["install", "--yes", "--quiet", "--no-install-recommends", ...withDockerCli(packages)]);
+}
+
+/** Adds docker-cli if the package lists have it: since Debian 13, the docker command is a separate package. */
 function withDockerCli(packages) {
   if (!packages.includes("docker.io")) return packages;
   const exists = spawnSync("apt-cache", ["show", "docker-cli"], { stdio: "ignore" }).status === 0;
   return exists ? [...packages, "docker-cli"] : packages;
 }
 
+/** Runs apt-get and returns its exit code. */
 function apt(args) {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   return spawnSync("apt-get", args, { env, stdio: ["ignore", 2, 2] }).status;
@@ -101,12 +105,13 @@ function apt(args) {
 
 /** Runs `action` with a policy that keeps packages from starting services. Restores the previous policy afterwards. */
 function withoutStartingServices(action) {
-  const before = existsSync(POLICY_FILE) ? readFileSync(POLICY_FILE, "utf8") : POLICY;
+  const previous = existsSync(POLICY_FILE) ? readFileSync(POLICY_FILE, "utf8") : POLICY;
   writeFileSync(POLICY_FILE, POLICY, { mode: 0o755 });
   try {
     action();
   } finally {
-    if (before === POLICY) rmSync(POLICY_FILE, { force: true });
-    else writeFileSync(POLICY_FILE, before);
+    // An interrupted run may have left this policy behind.
+    if (previous === POLICY) rmSync(POLICY_FILE, { force: true });
+    else writeFileSync(POLICY_FILE, previous);
   }
 }

@@ -22,7 +22,11 @@ export function otherDockerFolder(name) {
   return isAbsolute(name) ? name : join(CACHE, name);
 }
 
-/** @param {string} folder */
+/**
+ * Returns whether a folder contains a Docker.
+ *
+ * @param {string} folder
+ */
 export function hasDocker(folder) {
   return existsSync(join(folder, "usr/sbin/dockerd"));
 }
@@ -42,43 +46,46 @@ export function ensureOtherDocker(name) {
     );
   }
   console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (without installing it)`);
-  const work = ownedFolder(CACHE, ".new-");
+  const workDir = ownedFolder(CACHE, ".new-");
   try {
-    const archives = download(name, work);
-    const root = join(work, "root");
+    const archives = download(name, workDir);
+    const root = join(workDir, "root");
     unpack(archives, root);
     // Remove what an interrupted run left. When two processes do this at once, the later one wins.
     rmSync(folder, { recursive: true, force: true });
     renameSync(root, folder);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    rmSync(workDir, { recursive: true, force: true });
   }
 }
 
-/** Downloads and verifies the packages with apt, in separate folders, as if nothing were installed. */
-function download(release, work) {
+/**
+ * Downloads and verifies the packages and all of their dependencies with apt. Returns the paths of the archives. Uses
+ * separate folders, in which apt finds no installed packages.
+ */
+function download(release, workDir) {
   for (const folder of ["state/lists/partial", "cache/archives/partial"]) {
-    mkdirSync(join(work, folder), { recursive: true });
+    mkdirSync(join(workDir, folder), { recursive: true });
   }
-  writeFileSync(join(work, "status"), "");
-  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} ${release} main\n`);
-  const own = {
-    "Dir::State": join(work, "state"),
-    "Dir::State::status": join(work, "status"),
-    "Dir::Cache": join(work, "cache"),
-    "Dir::Etc::SourceList": join(work, "sources.list"),
+  writeFileSync(join(workDir, "status"), "");
+  writeFileSync(join(workDir, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} ${release} main\n`);
+  const aptConfig = {
+    "Dir::State": join(workDir, "state"),
+    "Dir::State::status": join(workDir, "status"),
+    "Dir::Cache": join(workDir, "cache"),
+    "Dir::Etc::SourceList": join(workDir, "sources.list"),
     "Dir::Etc::SourceParts": "/dev/null",
     "APT::Sandbox::User": "root",
     "Acquire::Languages": "none",
   };
-  const options = Object.entries(own).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
+  const options = Object.entries(aptConfig).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
   run("apt-get", [...options, "update", "-qq"]);
   run("apt-get", [
     ...options,
     ...["install", "-qq", "--yes", "--download-only", "--no-install-recommends"],
     ...PACKAGES,
   ]);
-  const archives = join(work, "cache/archives");
+  const archives = join(workDir, "cache/archives");
   return readdirSync(archives)
     .filter((name) => name.endsWith(".deb"))
     .map((name) => join(archives, name));

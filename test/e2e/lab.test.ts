@@ -182,7 +182,7 @@ describe("a lab of Docker hosts", () => {
     expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
     await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
       code: "LAB_EXISTS",
-      message: `lab ${lab.name} is already running; take it down first`,
+      message: `lab ${lab.name} is already running: remove it with npm run lab -- down`,
     });
   });
 
@@ -372,13 +372,13 @@ describe("the lab's CLI", () => {
 
   test.each([
     [["fly"], 'unknown command "fly"'],
-    [["kill"], "kill needs the name of a host"],
+    [["kill"], "kill requires at least one host"],
     [["up", "--hosts", "zero"], 'invalid value "zero" for --hosts'],
     [["up", "--servers", "x"], 'invalid value "x" for --servers'],
     [["up", "--hosts", "2", "--servers", "3"], "invalid number of servers 3: a lab of 2 hosts has 1 to 2"],
     [["up", "--servers", "1", "--no-berth"], "cannot use --servers with --no-berth"],
     [["down", "--hosts", "3"], "unknown option --hosts for down"],
-    [["image", "somewhere"], "image needs a SOURCE and a TAG"],
+    [["image", "somewhere"], "image requires SOURCE and TAG"],
     [["up", "--name", "Not a name"], 'invalid lab name "Not a name"'],
     [["down", "--name", "../x"], 'invalid lab name "../x"'],
   ])("rejects %j with exit code 2 and the reason on stderr", async (args, reason) => {
@@ -396,7 +396,7 @@ describe("the lab's CLI", () => {
   test("status of a lab that is not running fails with the remedy", async () => {
     const { code, stderr } = await lab("status", "--name", newName());
     expect(code).toBe(1);
-    expect(stderr).toContain("bring it up first");
+    expect(stderr).toContain("create it with npm run lab -- up");
   });
 });
 

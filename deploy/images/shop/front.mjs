@@ -1,19 +1,19 @@
-// The outermost of three tiers: calls the API by its name, and replies with the names of both replicas.
+// The front of the stack "tiers". It calls the API by its service name, and replies with the names of both replicas.
 import { createServer, get } from "node:http";
 import { identity } from "./identity.mjs";
 
 const { API_URL = "http://api:8080/", PORT = "8000" } = process.env;
 /** Timeout after which a call is repeated once. The name then resolves to another replica. */
-const ANSWER_TIMEOUT_MS = 1_500;
-const ATTEMPTS = 2;
+const CALL_TIMEOUT_MS = 1_500;
+const MAX_ATTEMPTS = 2;
 
 const self = identity("web");
 let isStopping = false;
 
-/** Uses a new connection for each call, so that each may reach another replica. */
-function askOnce() {
+/** Calls the API and returns its reply. Uses a new connection, so that each call may reach another replica. */
+function callApiOnce() {
   return new Promise((resolve, reject) => {
-    const request = get(API_URL, { agent: false, timeout: ANSWER_TIMEOUT_MS }, (response) => {
+    const request = get(API_URL, { agent: false, timeout: CALL_TIMEOUT_MS }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part) => {
@@ -22,17 +22,20 @@ function askOnce() {
       response.on("end", () => resolve(text.trim()));
       response.on("error", reject);
     });
-    request.on("timeout", () => request.destroy(new Error("the api does not answer")));
+    request.on("timeout", () =>
+      request.destroy(new Error(`no reply from the API within ${CALL_TIMEOUT_MS} ms`)),
+    );
     request.on("error", reject);
   });
 }
 
-async function ask(attempts = ATTEMPTS) {
-  try {
-    return await askOnce();
-  } catch (error) {
-    if (attempts <= 1) throw error;
-    return ask(attempts - 1);
+async function callApi() {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await callApiOnce();
+    } catch (error) {
+      if (attempt >= MAX_ATTEMPTS) throw error;
+    }
   }
 }
 
@@ -45,7 +48,7 @@ const server = createServer(async (request, response) => {
     return;
   }
   try {
-    response.end(`${self} → ${await ask()}\n`);
+    response.end(`${self} → ${await callApi()}\n`);
   } catch (error) {
     response.statusCode = 502;
     response.end(`${self}: ${error.message}\n`);
@@ -56,10 +59,10 @@ const server = createServer(async (request, response) => {
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;
-  console.log(`${self}: ${signal}, finishing what is under way`);
+  console.log(`${self}: received ${signal}, completing open requests`);
   server.close();
   server.closeIdleConnections();
 }
 
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
-server.listen(Number(PORT), () => console.log(`${self}: listening on port ${PORT}, asking ${API_URL}`));
+server.listen(Number(PORT), () => console.log(`${self}: listening on port ${PORT}, calling ${API_URL}`));

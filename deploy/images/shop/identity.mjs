@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * Name of this replica, such as `web.3 on h2`. The stack sets each hostname to SERVICE.SLOT.HOST. Docker Compose does
- * not fill in that template; the name then contains the container's ID.
+ * Returns the name of this replica, such as `web.3 on h2`. The stack sets each hostname to SERVICE.SLOT.HOST with a
+ * template. Docker Compose does not expand the template; the name then contains the ID of the container.
  */
 export function identity(service) {
   const [name, slot, ...host] = hostname().split(".");

@@ -1,12 +1,12 @@
 import { connect } from "node:net";
 
 /** Timeout of a command. A host without power does not close connections. */
-const ANSWER_TIMEOUT_MS = 500;
-const RECONNECT_MS = 500;
+const REPLY_TIMEOUT_MS = 500;
+const RECONNECT_DELAY_MS = 500;
 /** Maximum number of pending commands. More are rejected at once. */
 const MAX_PENDING = 1_000;
 
-/** A minimal Redis client: integers and strings over one connection, which it reopens after an error. */
+/** A minimal Redis client for integers and strings. Uses one connection, and reopens it after an error. */
 export class RedisClient {
   #address;
   #socket;
@@ -22,12 +22,13 @@ export class RedisClient {
 
   /** Resolves with Redis's reply. Rejects at once while there is no connection. */
   command(...words) {
-    if (!this.#isConnected) return Promise.reject(new Error("redis is away"));
-    if (this.#pending.length >= MAX_PENDING) return Promise.reject(new Error("redis is slow"));
+    if (!this.#isConnected) return Promise.reject(new Error("redis is not connected"));
+    if (this.#pending.length >= MAX_PENDING)
+      return Promise.reject(new Error("redis has too many pending commands"));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => this.#socket.destroy(new Error("redis does not answer")),
-        ANSWER_TIMEOUT_MS,
+        () => this.#socket.destroy(new Error("redis does not reply")),
+        REPLY_TIMEOUT_MS,
       );
       this.#pending.push({ resolve, reject, timer });
       this.#socket.write(encode(words));
@@ -44,7 +45,7 @@ export class RedisClient {
     this.#received = "";
     this.#socket = connect(this.#address);
     // The timeout of commands also applies to name resolution and connecting.
-    this.#socket.setTimeout(ANSWER_TIMEOUT_MS, () => this.#isConnected || this.#socket.destroy());
+    this.#socket.setTimeout(REPLY_TIMEOUT_MS, () => this.#isConnected || this.#socket.destroy());
     this.#socket.setEncoding("utf8");
     this.#socket.on("connect", () => {
       this.#isConnected = true;
@@ -55,9 +56,9 @@ export class RedisClient {
       this.#isConnected = false;
       for (const { reject, timer } of this.#pending.splice(0)) {
         clearTimeout(timer);
-        reject(new Error("lost the connection to redis"));
+        reject(new Error("lost connection to redis"));
       }
-      this.#retry = setTimeout(() => this.#connect(), RECONNECT_MS);
+      this.#retry = setTimeout(() => this.#connect(), RECONNECT_DELAY_MS);
     });
   }
 

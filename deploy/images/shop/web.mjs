@@ -16,14 +16,14 @@ const server = createServer(async (request, response) => {
     response.end(isStopping ? "stopping\n" : "ok\n");
     return;
   }
-  const news = await newsFromRedis();
+  const counters = await readCounters();
   // Makes clients with keep-alive open a new connection, which may reach another replica.
   if (isStopping) response.setHeader("connection", "close");
-  response.end(`${self}: ${news}\n`);
+  response.end(`${self}: ${counters}\n`);
 });
 
-/** Returns the count, or a placeholder without Redis: the front must keep serving. */
-async function newsFromRedis() {
+/** Counts the request and returns the counters as text. Returns a placeholder without Redis: the front keeps serving. */
+async function readCounters() {
   try {
     const [hits, beats] = await Promise.all([
       redis.command("INCR", "hits"),
@@ -39,7 +39,7 @@ async function newsFromRedis() {
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;
-  console.log(`${self}: ${signal}, finishing what is under way`);
+  console.log(`${self}: received ${signal}, completing open requests`);
   server.close(() => redis.close());
   server.closeIdleConnections();
 }

@@ -9,17 +9,17 @@ const BEATS_PER_LINE = 10;
 
 const self = identity("worker");
 const redis = new RedisClient({ host: REDIS_HOST, port: Number(REDIS_PORT) });
-let wasAway = false;
+let isDisconnected = false;
 
 const timer = setInterval(async () => {
   try {
     const beats = await redis.command("INCR", "worker:beats");
-    if (wasAway) console.log(`${self}: redis is back`);
+    if (isDisconnected) console.log(`${self}: reconnected to redis`);
     if (beats % BEATS_PER_LINE === 0) console.log(`${self}: beat ${beats}`);
-    wasAway = false;
+    isDisconnected = false;
   } catch (error) {
-    if (!wasAway) console.log(`${self}: ${error.message}; trying again`);
-    wasAway = true;
+    if (!isDisconnected) console.log(`${self}: ${error.message}; retrying`);
+    isDisconnected = true;
   }
 }, BEAT_MS);
 

@@ -43,6 +43,7 @@ Examples:
 
 const DEFAULT_HOSTS = 3;
 
+/** The name of the lab that a command applies to. */
 interface LabSelection {
   readonly lab: string;
 }
@@ -51,12 +52,14 @@ interface LabSelection {
 const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
 export type MachineVerb = (typeof MACHINE_VERBS)[number];
 
+/** The options of `up`. `servers` is undefined for one server on a machine of its own. */
 interface UpOptions {
   readonly hosts: number;
   readonly berth: boolean;
   readonly servers?: number;
 }
 
+/** A parsed command line. */
 export type LabCommand =
   | (LabSelection & UpOptions & { readonly kind: "up" })
   | (LabSelection & { readonly kind: "down" })
@@ -87,20 +90,24 @@ const COMMAND_OPTIONS: Readonly<Record<string, readonly OptionName[]>> = {
   status: ["json"],
 };
 
-/** @throws LabError LAB_BAD_USAGE for invalid arguments. */
+/**
+ * Parses the arguments of `npm run lab`.
+ *
+ * @throws LabError LAB_BAD_USAGE for invalid arguments.
+ */
 export function parseCommand(args: readonly string[]): LabCommand {
-  const split = args.indexOf("--");
-  const own = split < 0 ? args : args.slice(0, split);
-  const passedOn = split < 0 ? [] : args.slice(split + 1);
-  const { values, positionals } = parseOptions(own);
+  const separator = args.indexOf("--");
+  const labArgs = separator < 0 ? args : args.slice(0, separator);
+  const shellArgv = separator < 0 ? [] : args.slice(separator + 1);
+  const { values, positionals } = parseOptions(labArgs);
   const [word, ...operands] = positionals;
   if (values.help || word === undefined) return { kind: "help" };
-  const { name, help: _, ...ownOptions } = values;
-  for (const option of Object.keys(ownOptions) as OptionName[]) {
+  const { name, help: _, ...commandOptions } = values;
+  for (const option of Object.keys(commandOptions) as OptionName[]) {
     if (!COMMAND_OPTIONS[word]?.includes(option))
       throw badUsageError(`unknown option --${option} for ${word}`);
   }
-  if (passedOn.length > 0 && word !== "shell")
+  if (shellArgv.length > 0 && word !== "shell")
     throw badUsageError(`unexpected arguments after -- for ${word}`);
   const command = { lab: name ?? DEFAULT_LAB };
   const [first, second] = operands;
@@ -117,14 +124,14 @@ export function parseCommand(args: readonly string[]): LabCommand {
       return { ...command, kind: "status", json: values.json ?? false };
     case "shell":
       expectOperands(word, operands, 1);
-      return { ...command, kind: "shell", machine: first ?? "", argv: passedOn };
+      return { ...command, kind: "shell", machine: first ?? "", argv: shellArgv };
     case "image":
       expectOperands(word, operands, 2);
       return { ...command, kind: "image", source: first ?? "", tag: second ?? "" };
     default: {
       const verb = MACHINE_VERBS.find((candidate) => candidate === word);
       if (!verb) throw badUsageError(`unknown command "${word}"`);
-      if (first === undefined) throw badUsageError(`${verb} needs the name of a host`);
+      if (first === undefined) throw badUsageError(`${verb} requires at least one host`);
       return { ...command, kind: "machines", verb, machines: operands };
     }
   }
@@ -162,7 +169,7 @@ function expectOperands(word: string, operands: readonly string[], count: number
     throw badUsageError(`unexpected argument "${operands.slice(count).join(" ")}" for ${word}`);
   if (operands.length < count) {
     throw badUsageError(
-      word === "image" ? "image needs a SOURCE and a TAG" : `${word} needs the name of a host`,
+      word === "image" ? "image requires SOURCE and TAG" : `${word} requires the name of a host`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { resolve } from "node:path";
+import { resolve as resolvePath } from "node:path";
 import { createLab, type Lab, openLab } from "../lab.js";
 import type { LabMachine } from "../lab-machine.js";
 import { listLabNames } from "../lab-state.js";
@@ -34,8 +34,8 @@ async function up(
   signal: AbortSignal,
 ): Promise<number> {
   const clock = startClock();
-  const placing = servers === undefined ? {} : { servers };
-  const lab = await createLab({ name, hosts, berth, ...placing, signal, onProgress: clock.step });
+  const options = { name, hosts, berth, ...(servers !== undefined && { servers }) };
+  const lab = await createLab({ ...options, signal, onProgress: clock.step });
   clock.step(`lab ${name} is up`);
   console.log(`\n${nextSteps(lab)}`);
   return 0;
@@ -56,7 +56,7 @@ async function status({ lab: name, json }: Runnable & { kind: "status" }): Promi
   return 0;
 }
 
-const RESULT: Record<MachineVerb, string> = {
+const VERB_RESULTS: Readonly<Record<MachineVerb, string>> = {
   kill: "killed",
   start: "started",
   partition: "disconnected from the network",
@@ -68,11 +68,11 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
   // Check all names before changing the first machine.
   const targets = command.machines.map((name) => findMachine(lab, name));
   const clock = startClock();
-  const act = async (machine: LabMachine): Promise<void> => {
+  const applyVerb = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
-    clock.step(`${machine.name} ${RESULT[command.verb]}`);
+    clock.step(`${machine.name} ${VERB_RESULTS[command.verb]}`);
   };
-  await Promise.all(targets.map(act));
+  await Promise.all(targets.map(applyVerb));
   return 0;
 }
 
@@ -82,9 +82,9 @@ async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" })
   // Use the host's own Docker, not the one that the caller's environment selects.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
   const child = spawn(program, args, { stdio: "inherit", env });
-  return new Promise((done, failed) => {
-    child.on("error", failed);
-    child.on("exit", (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 0)));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code, signal) => resolve(code ?? 128 + (signal ? constants.signals[signal] : 0)));
   });
 }
 
@@ -95,7 +95,10 @@ async function image(
   const lab = await openLab(name);
   const clock = startClock();
   // npm changes the working directory; INIT_CWD is the one in which the user ran it.
-  await lab.loadImage(resolve(process.env.INIT_CWD ?? "", source), tag, { signal, onProgress: clock.step });
+  await lab.loadImage(resolvePath(process.env.INIT_CWD ?? "", source), tag, {
+    signal,
+    onProgress: clock.step,
+  });
   return 0;
 }
 

@@ -17,6 +17,7 @@ export interface MachineStatus {
   readonly containers: number;
 }
 
+/** Reads the status of the server machine and of every host. */
 export async function readMachineStatuses(lab: Lab): Promise<MachineStatus[]> {
   const server = readStatus(lab.server, () => listServerPrograms(lab.server.berthServer));
   return Promise.all([server, ...lab.hosts.map(readHostStatus)]);
@@ -28,7 +29,7 @@ function readHostStatus(host: LabHost): Promise<MachineStatus> {
     async () => {
       const programs = host.server === undefined ? [] : await listServerPrograms(host.server);
       if (await pingDocker(host.dockerSocket)) programs.push("docker");
-      else if (host.processes("dockerd").length > 0) programs.push("docker (not answering)");
+      else if (host.processes("dockerd").length > 0) programs.push("docker (not responding)");
       if (host.processes("agent").length > 0) programs.push("agent");
       return programs;
     },
@@ -62,11 +63,13 @@ async function readStatus(
   return { name, address, state, runs: running.join(", "), containers: containerCount };
 }
 
+/** Prints the progress of a command. */
 export interface Clock {
   /** Prints a completed step with the seconds since the start. */
   readonly step: (text: string) => void;
 }
 
+/** Returns a clock that starts now. */
 export function startClock(): Clock {
   const start = performance.now();
   return {
