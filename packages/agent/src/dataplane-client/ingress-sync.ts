@@ -14,6 +14,16 @@ interface Waiter {
   readonly resolve: (isApplied: boolean) => void;
 }
 
+type SyncState =
+  /** The process uses the latest table. */
+  | "applied"
+  /** The process did not accept the latest table. A retry is scheduled. */
+  | "failed"
+  /** The latest table is being applied. */
+  | "applying"
+  /** A table is being applied, and a newer one has to follow. */
+  | "outdated";
+
 export interface IngressSyncOptions {
   readonly apply: (table: ListenerTable, signal: AbortSignal) => Promise<ApplyResult>;
   readonly local?: LocalTaskLookup;
@@ -31,14 +41,12 @@ export class IngressSync {
   readonly #retry: RetryTimer;
   /** The latest entries from the leader. */
   #entries: readonly IngressEntry[] | undefined;
-  #hasChanged = false;
   #latestSequence = 0;
   #appliedSequence = 0;
   #applied: readonly PublishedListener[] = [];
   /** Number of leader changes. An apply for one leader does not count for the next. */
   #leaderChanges = 0;
-  #isApplying = false;
-  #hasFailed = false;
+  #state: SyncState = "applied";
   /** Starts at the current time, so that it also grows across restarts of the agent. */
   #version = Date.now();
   #lastErrors = "";
@@ -70,7 +78,7 @@ export class IngressSync {
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
     this.#latestSequence = sequence;
     if (entries === undefined) {
-      if (!this.#isApplying) this.#appliedSequence = sequence;
+      if (!this.#isApplying()) this.#appliedSequence = sequence;
       return;
     }
     this.#entries = entries;
@@ -97,33 +105,41 @@ export class IngressSync {
    * was replaced.
    */
   whenApplied(sequence: number): Promise<boolean> {
-    if (!this.#isApplying) return Promise.resolve(!this.#hasFailed);
+    if (!this.#isApplying()) return Promise.resolve(this.#state === "applied");
     return new Promise((resolve) => {
       this.#waiters = [...this.#waiters, { sequence, resolve }];
     });
   }
 
   #applyChanges(): void {
-    this.#hasChanged = true;
-    if (!this.#isApplying) void this.#applyAll();
+    if (this.#isApplying()) this.#state = "outdated";
+    else void this.#applyAll();
+  }
+
+  #isApplying(): boolean {
+    return this.#state === "applying" || this.#isOutdated();
+  }
+
+  #isOutdated(): boolean {
+    return this.#state === "outdated";
   }
 
   async #applyAll(): Promise<void> {
-    this.#isApplying = true;
-    while (this.#hasChanged) {
-      this.#hasChanged = false;
+    let isAccepted: boolean;
+    do {
+      this.#state = "applying";
       const [leaderChanges, sequence] = [this.#leaderChanges, this.#latestSequence];
-      this.#hasFailed = !(await this.#apply(this.#entries ?? []));
+      isAccepted = await this.#apply(this.#entries ?? []);
       if (leaderChanges !== this.#leaderChanges) continue;
       this.#appliedSequence = sequence;
-      this.#resolveWaiters(sequence, !this.#hasFailed);
-    }
+      this.#resolveWaiters(sequence, isAccepted);
+    } while (this.#isOutdated());
     // Assignments that arrived meanwhile and did not change the table are applied as well.
     this.#appliedSequence = this.#latestSequence;
-    this.#isApplying = false;
-    this.#resolveWaiters(this.#appliedSequence, !this.#hasFailed);
-    if (this.#hasFailed) this.#retry.schedule();
-    else this.#retry.reset();
+    this.#state = isAccepted ? "applied" : "failed";
+    this.#resolveWaiters(this.#appliedSequence, isAccepted);
+    if (isAccepted) this.#retry.reset();
+    else this.#retry.schedule();
   }
 
   /** Returns whether the process uses the table. */

@@ -1,5 +1,4 @@
 import { access } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { DnsTable } from "../dns/dns-table.js";
@@ -9,13 +8,7 @@ import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { promptClients } from "../kernel/syn-retransmit.js";
 import { areSameVips, buildVips, findStaleConnections, type Vips } from "./vip.js";
-import {
-  formatAddressChanges,
-  groupByBridge,
-  parseAssignedVips,
-  type VipAddresses,
-  vipsFromInterfaces,
-} from "./vip-addresses.js";
+import { VipAddressSync } from "./vip-address-sync.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
 
 /** Without it, packets between ports of a bridge bypass nftables, and replies would not be translated. */
@@ -25,7 +18,7 @@ const CHECK_MS = 2_000;
 
 const NO_VIPS: Vips = new Map();
 
-/** Balances connections to virtual IPs over the services' tasks, in the kernel of this host. */
+/** Balances connections to virtual IPs over the services' tasks, in the kernel of this host, for the ingress process. */
 export class VipBalancer {
   readonly #log: Logger;
   readonly #run: RunProgram;
@@ -33,12 +26,11 @@ export class VipBalancer {
   readonly #ruleset = new VipRuleset();
   readonly #cleaner: ConntrackCleaner;
   readonly #counters = new CounterAccumulator();
+  readonly #addresses: VipAddressSync;
   #vips = NO_VIPS;
   /** The virtual IPs of the last ruleset that was applied. */
   #applied = NO_VIPS;
   #mustReload = true;
-  /** Virtual IPs that the host has, as "ADDRESS BRIDGE". Undefined when they have to be listed. */
-  #assigned: VipAddresses | undefined;
   #active: ReadonlySet<string>;
   #problem = "";
   /** Resolves when all requested work is done. */
@@ -51,6 +43,7 @@ export class VipBalancer {
     this.#run = run;
     this.#active = new Set(activeVips);
     const { signal } = this.#stopped;
+    this.#addresses = new VipAddressSync(run, signal);
     this.#cleaner = new ConntrackCleaner({
       ...{ log, signal, run },
       onUnanswered: (clients) => promptClients(clients, { table: `ip ${VIP_TABLE}`, signal, run }),
@@ -99,7 +92,7 @@ export class VipBalancer {
   async #readCounters(): Promise<void> {
     if (this.#applied.size === 0) return;
     const args = ["--json", "list", "map", "ip", VIP_TABLE, VIP_MAP];
-    const listed = await this.#execute("nft", args).catch(() => undefined);
+    const listed = await this.#listWithNft(args).catch(() => undefined);
     if (listed !== undefined) this.#counters.update(parseCounters(listed), (vip) => vip);
     this.#counters.keepOnly((vip) => this.#vips.has(vip));
   }
@@ -112,25 +105,18 @@ export class VipBalancer {
     try {
       // Rules first: connections to an address without rules would reach programs of this host.
       await this.#applyRules(vips);
-      const assigned = await this.#applyAddresses(vips);
+      const assigned = await this.#addresses.apply(vips);
       const reachable = [...vips.values()].filter(({ bridge, address }) =>
         assigned.get(bridge)?.has(address),
       );
       const balanced = reachable.filter(({ address }) => this.#ruleset.services.has(address));
       this.#active = new Set(balanced.map(({ address }) => address));
-      const stale = findStaleConnections(this.#applied, vips);
-      this.#cleaner.delete(
-        stale.map(({ args, vip, task }) => ({
-          args,
-          // Docker may have given the address to another task of the service.
-          isNeeded: () => !this.#vips.get(vip)?.tasks.includes(task),
-        })),
-      );
+      this.#deleteStaleConnections(vips);
       this.#applied = vips;
       this.#report(reachable.length < vips.size ? "the bridge of a network is missing" : "");
     } catch (error) {
       this.#mustReload = true;
-      this.#assigned = undefined;
+      this.#addresses.reset();
       this.#active = new Set();
       if (!this.#stopped.signal.aborted) this.#report(error instanceof Error ? error.message : String(error));
     }
@@ -160,19 +146,13 @@ export class VipBalancer {
     } while (!isComplete && this.#vips === vips);
   }
 
-  /** Returns the virtual IPs that the host has afterwards. */
-  async #applyAddresses(vips: Vips): Promise<VipAddresses> {
-    const assigned = this.#assigned ?? (await listAssignedVips(this.#run, this.#stopped.signal));
-    const isApplied = await changeAddresses(
-      formatAddressChanges(assigned, vips),
-      this.#run,
-      this.#stopped.signal,
-    );
-    // `ip -force` continues after a failure: a bridge may be missing while the other addresses are assigned.
-    this.#assigned = isApplied
-      ? groupByBridge(vips)
-      : await listAssignedVips(this.#run, this.#stopped.signal);
-    return this.#assigned;
+  #deleteStaleConnections(vips: Vips): void {
+    const deletions = findStaleConnections(this.#applied, vips).map(({ args, vip, task }) => ({
+      args,
+      // Docker may have given the address to another task of the service.
+      isNeeded: () => !this.#vips.get(vip)?.tasks.includes(task),
+    }));
+    this.#cleaner.delete(deletions);
   }
 
   /** Logs a problem once, not for each attempt. */
@@ -194,20 +174,18 @@ export class VipBalancer {
 
   #check(): void {
     this.#work = this.#work.then(async () => {
-      const isIntact = await this.#isIntact().catch(() => false);
+      const isIntact = await this.#verify().catch(() => false);
       if (isIntact) this.#scheduleCheck();
       else await this.#apply();
     });
   }
 
-  /** Compares the kernel's state with the desired one, and remembers what `#apply` has to restore. */
-  async #isIntact(): Promise<boolean> {
-    const chains = await this.#execute("nft", ["list", "chains", "ip"]);
+  /** Returns whether the kernel has the rules and addresses, and records what `#apply` has to restore. */
+  async #verify(): Promise<boolean> {
+    const chains = await this.#listWithNft(["list", "chains", "ip"]);
     this.#mustReload ||= !hasChain(chains, VIP_TABLE, VIP_ENTRY_CHAIN);
-    const listed = vipsFromInterfaces(networkInterfaces());
-    const isListComplete = formatAddressChanges(listed, this.#vips).length === 0;
-    this.#assigned = isListComplete ? listed : await listAssignedVips(this.#run, this.#stopped.signal);
-    return !this.#mustReload && formatAddressChanges(this.#assigned, this.#vips).length === 0;
+    const hasAddresses = await this.#addresses.verify(this.#vips);
+    return hasAddresses && !this.#mustReload;
   }
 
   async #runNft(script: string): Promise<void> {
@@ -215,8 +193,11 @@ export class VipBalancer {
     if (failure !== undefined) throw new Error(failure);
   }
 
-  #execute(program: string, args: readonly string[]): Promise<string> {
-    return execute(program, args, this.#run, this.#stopped.signal);
+  /** @throws Error when nft fails */
+  async #listWithNft(args: readonly string[]): Promise<string> {
+    const result = await this.#run("nft", { args, signal: this.#stopped.signal });
+    if (result.kind === "done") return result.stdout;
+    throw new Error(failureOf("nft", result));
   }
 }
 
@@ -225,36 +206,9 @@ export class VipBalancer {
  * would direct connections to outdated tasks forever. Ignores failures; rejects when the signal is aborted.
  */
 export async function removeVips(signal: AbortSignal): Promise<void> {
-  const assigned = await listAssignedVips(runProgram, signal).catch((): VipAddresses => new Map());
-  signal.throwIfAborted();
+  const addresses = new VipAddressSync(runProgram, signal);
   // Addresses first: connections to an address without rules would reach programs of this host.
-  await changeAddresses(formatAddressChanges(assigned, NO_VIPS), runProgram, signal);
+  await addresses.apply(NO_VIPS).catch(() => {});
+  signal.throwIfAborted();
   await runNft(DELETE_VIP_TABLES, { signal });
-}
-
-async function listAssignedVips(run: RunProgram, signal: AbortSignal): Promise<VipAddresses> {
-  const shown = await execute("ip", ["-json", "-4", "address", "show"], run, signal);
-  return parseAssignedVips(JSON.parse(shown || "[]"));
-}
-
-/** Returns whether all changes were applied. */
-async function changeAddresses(
-  lines: readonly string[],
-  run: RunProgram,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (lines.length === 0) return true;
-  const input = `${lines.join("\n")}\n`;
-  return (await run("ip", { args: ["-force", "-batch", "-"], input, signal })).kind === "done";
-}
-
-async function execute(
-  program: string,
-  args: readonly string[],
-  run: RunProgram,
-  signal: AbortSignal,
-): Promise<string> {
-  const result = await run(program, { args, signal });
-  if (result.kind === "done") return result.stdout;
-  throw new Error(failureOf(program, result));
 }
