@@ -3,16 +3,19 @@ import type { OpenedPath } from "./kernel/open-kernel-path.js";
 import type { ListenerManager } from "./listeners/listener-manager.js";
 import type { ServiceDiscovery } from "./vips/service-discovery.js";
 
-/** A process that is shutting down exits after this time even if connections are open. */
+/** After this time the process exits even if connections are open. */
 const MAX_DRAIN_MS = 60 * 60 * 1_000;
+/** How often the process checks whether the last connection has ended. */
 const CHECK_MS = 250;
 
-/**
- * The process that replaces this one. `none`: no process, so the kernel's rules are removed. `restart`: a process that
- * starts later with its own sockets; the kernel's rules stay. `handover`: a successor that already serves on the same
- * sockets.
- */
-export type SuccessorKind = "none" | "restart" | "handover";
+/** The ingress process that follows this one. */
+export type SuccessorKind =
+  /** No process follows, so the kernel's rules are removed. */
+  | "none"
+  /** A process starts later with its own sockets. The kernel's rules stay. */
+  | "restart"
+  /** A process already serves on the same sockets. */
+  | "handover";
 
 export interface GracefulShutdownOptions {
   readonly log: Logger;
@@ -23,7 +26,7 @@ export interface GracefulShutdownOptions {
   readonly releaseControl: () => void;
 }
 
-/** Stops accepting connections, waits until open ones have ended, and exits. */
+/** Ends the ingress process: stops accepting connections, waits until open ones have ended, and exits. */
 export class GracefulShutdown {
   readonly #options: GracefulShutdownOptions;
   #released: Promise<void> | undefined;
@@ -38,11 +41,11 @@ export class GracefulShutdown {
 
   /** Resolves when everything is released that a successor needs. Later calls have no effect. */
   begin(reason: string, successor: SuccessorKind): Promise<void> {
-    this.#released ??= this.#release(reason, successor);
+    this.#released ??= this.#releaseResources(reason, successor);
     return this.#released;
   }
 
-  async #release(reason: string, successor: SuccessorKind): Promise<void> {
+  async #releaseResources(reason: string, successor: SuccessorKind): Promise<void> {
     const { log, listeners, discovery, path, releaseControl: release } = this.#options;
     log.info(
       { reason, successor, connections: listeners.active },

@@ -24,7 +24,7 @@ export interface ActiveConnection {
   abort(): void;
 }
 
-/** The state that one listener keeps for one endpoint of its table. */
+/** The state that one listener of the user-space proxy keeps for one of its endpoints. */
 export class Upstream {
   readonly endpoint: IngressEndpoint;
   readonly connections = new Set<ActiveConnection>();
@@ -42,6 +42,7 @@ export class Upstream {
 /** Picks an endpoint for each new connection of one listener, and ejects endpoints that fail. Has no timers or I/O. */
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
+  /** By {@link endpointKey}. */
   readonly #upstreams = new Map<string, Upstream>();
   /** Counters of removed endpoints, by node. Bounded by the number of nodes. */
   readonly #removedCounts = new Map<string, NodeCounts>();
@@ -61,10 +62,10 @@ export class Balancer {
   ): readonly Upstream[] {
     this.#traffic = traffic;
     const removed = new Map(this.#upstreams);
-    const serving = endpoints.map((endpoint) => this.#keep(endpoint, removed, "serving"));
+    const serving = endpoints.map((endpoint) => this.#putUpstream(endpoint, removed, "serving"));
     for (const endpoint of draining) {
       if (!serving.some((upstream) => upstream.endpoint.id === endpoint.id))
-        this.#keep(endpoint, removed, "draining");
+        this.#putUpstream(endpoint, removed, "draining");
     }
     for (const [key, upstream] of removed) {
       upstream.state = "removed";
@@ -160,7 +161,12 @@ export class Balancer {
     return !isEjected(health, nowMs) && !this.#isSuspect(endpoint.node);
   }
 
-  #keep(endpoint: IngressEndpoint, removed: Map<string, Upstream>, state: "serving" | "draining"): Upstream {
+  /** Adds or updates the upstream of an endpoint, and deletes it from `removed`. */
+  #putUpstream(
+    endpoint: IngressEndpoint,
+    removed: Map<string, Upstream>,
+    state: "serving" | "draining",
+  ): Upstream {
     const key = endpointKey(endpoint);
     const upstream = this.#upstreams.get(key) ?? new Upstream(endpoint);
     this.#upstreams.set(key, upstream);

@@ -16,11 +16,11 @@ import type { DataPath } from "../table/ingress-table.js";
 import type { ServiceDiscovery } from "../vips/service-discovery.js";
 import { PROTOCOL_VERSION, readFrames, writeFrame } from "./protocol.js";
 
-/** Limit of connections: those of the agent and a few tools. */
+/** Limit of connections: the agent and a few tools. */
 const MAX_CLIENTS = 16;
 const SOCKET_CHECK_MS = 2_000;
-/** A data directory that is moved or restored is missing for a moment; one that stays missing was deleted. */
-const MAX_MISSES = 3;
+/** Checks before the socket counts as lost: a data directory that is moved or restored is missing for a moment. */
+const MAX_FAILED_CHECKS = 3;
 
 type Reply = NonNullable<IngressReply["reply"]>;
 const DONE: Reply = { $case: "done", value: {} };
@@ -44,7 +44,7 @@ export interface ControlServer {
   closeConnections(): void;
 }
 
-/** Creates the server of the control socket, which handles the agent's requests. Keeps no state for a connection. */
+/** Creates the server of the control socket, on which the ingress process handles the agent's requests. */
 export function createControlServer(options: ControlServerOptions): ControlServer {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -139,24 +139,22 @@ function readStatus({ listeners, discovery, path }: ControlServerOptions): Ingre
 }
 
 /**
- * Calls `onLost` once when the control socket's file stays missing or was replaced: no agent can connect any more. Call
- * it when the file exists.
+ * Calls `onLost` once when the control socket's file stays missing or was replaced: no agent can connect any more. The
+ * file must exist when the watch starts.
  */
 export function watchSocketFile(path: string, onLost: () => void): void {
-  const identity = fileIdentity(path);
-  let misses = 0;
+  const identity = readFileIdentity(path);
+  let failedChecks = 0;
   const timer = setInterval(() => {
-    misses = fileIdentity(path) === identity ? 0 : misses + 1;
-    if (misses < MAX_MISSES) return;
+    failedChecks = readFileIdentity(path) === identity ? 0 : failedChecks + 1;
+    if (failedChecks < MAX_FAILED_CHECKS) return;
     clearInterval(timer);
     onLost();
   }, SOCKET_CHECK_MS);
 }
 
-/**
- * Identifies a file, including its time of creation, because inode numbers are reused. Empty when it does not exist.
- */
-function fileIdentity(path: string): string {
+/** Returns what identifies a file: its inode and, because inodes are reused, its birth time. "" when it does not exist. */
+function readFileIdentity(path: string): string {
   try {
     const { dev, ino, birthtimeNs }: BigIntStats = statSync(path, { bigint: true });
     return `${dev}/${ino}/${birthtimeNs}`;

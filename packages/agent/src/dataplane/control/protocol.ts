@@ -1,3 +1,4 @@
+// Frames on the control socket, between the agent and the ingress process: a header, then a message of ingress.proto.
 import type { Socket } from "node:net";
 
 /** Version of the control protocol. Increased when a message of ingress.proto changes its meaning. */
@@ -5,10 +6,10 @@ export const PROTOCOL_VERSION = 1;
 
 /** Name of the control socket in the data directory. */
 export const SOCKET_NAME = "ingress.sock";
-/** Name of the process's log file in the data directory. */
+/** Name of the log file of the ingress process in the data directory. */
 export const LOG_NAME = "ingress.log";
 
-/** A table of 100,000 endpoints fits. A peer that sends a larger frame is broken. */
+/** Enough for a table of 100,000 endpoints. A peer that sends a larger frame is broken. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** Length of the body and request ID, 32 bits each. */
 const HEADER_BYTES = 8;
@@ -16,15 +17,15 @@ const HEADER_BYTES = 8;
 /** Calls `onFrame` with each frame read from the socket. Destroys the socket when a frame is too long. */
 export function readFrames(socket: Socket, onFrame: (id: number, body: Buffer) => void): void {
   let chunks: Buffer[] = [];
-  let bytes = 0;
-  /** Bytes needed before the next frame, or its header, is complete. */
-  let needed = HEADER_BYTES;
+  let receivedBytes = 0;
+  /** Length of the next frame, or of its header until that has arrived. */
+  let neededBytes = HEADER_BYTES;
   socket.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
-    bytes += chunk.byteLength;
-    if (bytes < needed) return;
-    let buffer = Buffer.concat(chunks, bytes);
-    needed = HEADER_BYTES;
+    receivedBytes += chunk.byteLength;
+    if (receivedBytes < neededBytes) return;
+    let buffer = Buffer.concat(chunks, receivedBytes);
+    neededBytes = HEADER_BYTES;
     while (buffer.byteLength >= HEADER_BYTES && !socket.destroyed) {
       const length = buffer.readUInt32BE(0);
       if (length > MAX_FRAME_BYTES) {
@@ -32,14 +33,14 @@ export function readFrames(socket: Socket, onFrame: (id: number, body: Buffer) =
         socket.destroy(new Error(`frame of ${length} bytes exceeds the limit of ${MAX_FRAME_BYTES}`));
         return;
       }
-      needed = HEADER_BYTES + length;
-      if (buffer.byteLength < needed) break;
-      onFrame(buffer.readUInt32BE(4), buffer.subarray(HEADER_BYTES, needed));
-      buffer = buffer.subarray(needed);
-      needed = HEADER_BYTES;
+      neededBytes = HEADER_BYTES + length;
+      if (buffer.byteLength < neededBytes) break;
+      onFrame(buffer.readUInt32BE(4), buffer.subarray(HEADER_BYTES, neededBytes));
+      buffer = buffer.subarray(neededBytes);
+      neededBytes = HEADER_BYTES;
     }
     chunks = buffer.byteLength === 0 ? [] : [buffer];
-    bytes = buffer.byteLength;
+    receivedBytes = buffer.byteLength;
   });
 }
 

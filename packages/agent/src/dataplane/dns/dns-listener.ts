@@ -10,9 +10,9 @@ import {
 import { readMessages, writeMessage } from "./message.js";
 
 const MAX_TCP_CONNECTIONS = 256;
-/** RFC 7766 leaves the value to the server. Resolvers connect again when they need to. */
+/** Time after which an idle connection is closed. RFC 7766 leaves the value to the server. */
 const TCP_IDLE_MS = 10_000;
-/** Longer than any answer takes (3 s when other servers do not answer). */
+/** Longer than any answer takes: 3 s when other servers do not answer. */
 const DRAIN_TIMEOUT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
 
@@ -38,10 +38,11 @@ export interface DnsListenerOptions {
   readonly answer: (request: DnsRequest) => Promise<Buffer | undefined>;
 }
 
-/** Receives DNS queries at one address, over UDP and TCP, and sends the replies. */
+/** Receives DNS queries at one address of this host, over UDP and TCP, and sends the replies of the DNS server. */
 export class DnsListener {
   readonly #options: DnsListenerOptions;
   readonly #udp: UdpSocket;
+  /** Whether the UDP socket is inherited and therefore bound already. */
   readonly #isBound: boolean;
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();

@@ -6,7 +6,7 @@ const BRIDGES = "bth+";
 const RULES = ["udp", "tcp"].map(
   (protocol) => ["-i", BRIDGES, "-p", protocol, "--dport", String(DNS_PORT), "-j", "ACCEPT"] as const,
 );
-/** Firewalls are reloaded at any time. */
+/** How often the rules are checked: a firewall may be reloaded at any time. */
 const CHECK_MS = 30_000;
 
 /**

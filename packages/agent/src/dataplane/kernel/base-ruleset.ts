@@ -26,9 +26,9 @@ export function memberMap(protocol: Protocol, service: string): string {
 }
 
 /**
- * One map per protocol would do, but the kernel validates each new member against every rule that uses its map. With one
- * map, loading 1,000 services took twice as long. The maps are typed by protocol because nft 1.0.6 cannot read back a
- * map of `th dport`.
+ * The maps of the members. The kernel validates each new member against every rule that uses its map: with one map per
+ * protocol, loading 1,000 services took twice as long. The maps are typed by protocol because nft 1.0.6 cannot read back
+ * a map of `th dport`.
  */
 const MEMBER_MAPS = (["tcp", "udp"] as const)
   .flatMap((protocol) =>

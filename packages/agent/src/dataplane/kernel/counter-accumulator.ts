@@ -1,11 +1,12 @@
+/** The value of a counter at the last update. */
 interface Reading {
   readonly value: number;
   readonly owner: string;
 }
 
 /**
- * Turns kernel counters, which restart at 0 when the kernel object is recreated and vanish with it, into sums per owner
- * that only grow.
+ * Turns kernel counters into sums per owner that only grow. A kernel counter restarts at 0 when its object is recreated,
+ * and vanishes with the object.
  */
 export class CounterAccumulator {
   #last: ReadonlyMap<string, Reading> = new Map();

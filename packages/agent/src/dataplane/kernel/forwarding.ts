@@ -11,21 +11,7 @@ const USER_CHAIN = "DOCKER-USER";
 const FALLBACK_CHAIN = "FORWARD";
 const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
 
-/**
- * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass
- * its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
- */
-async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
-  if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;
-  return (await ensureRule(signal, "-I", USER_CHAIN)) ?? (await ensureRule(signal, "-A", FALLBACK_CHAIN));
-}
-
-/** Removes the rules. */
-export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
-  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
-}
-
-/** Keeps the iptables rules for balanced connections in place. */
+/** Keeps the iptables rules in place that accept forwarded packets of connections which the kernel path balances. */
 export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;
@@ -63,12 +49,31 @@ export class ForwardingRules {
   }
 }
 
-/** Returns the reason when the rule could not be added. */
-async function ensureRule(signal: AbortSignal, how: "-I" | "-A", chain: string): Promise<string | undefined> {
-  if ((await iptables(signal, "-C", chain, ...RULE)) === undefined) return undefined;
-  return iptables(signal, how, chain, ...RULE);
+/** Removes the rules that {@link ForwardingRules} adds. */
+export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
+  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
 }
 
+/**
+ * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass
+ * its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
+ */
+async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
+  if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;
+  return (await ensureRule(signal, "-I", USER_CHAIN)) ?? (await ensureRule(signal, "-A", FALLBACK_CHAIN));
+}
+
+/** Adds a rule if it is missing. Returns the reason of a failure, else undefined. */
+async function ensureRule(
+  signal: AbortSignal,
+  position: "-I" | "-A",
+  chain: string,
+): Promise<string | undefined> {
+  if ((await iptables(signal, "-C", chain, ...RULE)) === undefined) return undefined;
+  return iptables(signal, position, chain, ...RULE);
+}
+
+/** Runs iptables. Returns the reason of a failure, else undefined. */
 async function iptables(signal: AbortSignal, ...args: readonly string[]): Promise<string | undefined> {
   return failureOf("iptables", await runProgram("iptables", { args: ["-w", "2", ...args], signal }));
 }

@@ -18,7 +18,7 @@ export interface KernelStatistics {
 /** Conntrack states of connections that are closed or not yet established. */
 const INACTIVE_STATES = new Set(["TIME_WAIT", "CLOSE", "SYN_SENT", "LAST_ACK"]);
 
-/** Reads the counters, which takes a few ms, or longer with many thousands of connections. Undefined when nft fails. */
+/** Reads the counters of the kernel path, which takes a few ms, or longer with many connections. Undefined when nft fails. */
 export async function readStatistics(signal: AbortSignal): Promise<KernelStatistics | undefined> {
   const read = (kind: "set" | "map", name: string): Promise<ReadonlyMap<string, number> | undefined> =>
     readCounters(kind, name, signal);
@@ -58,9 +58,9 @@ export function parseCounters(json: string): ReadonlyMap<string, number> {
     for (const item of listOf(elements)) {
       // Elements of a map are pairs of key and value.
       const element = fieldOf(Array.isArray(item) ? item[0] : item, "elem");
-      const value = fieldOf(element, "val");
-      const parts = listOf(fieldOf(value, "concat"));
-      const name = (parts.length > 0 ? parts : [value]).map(String).join(" . ");
+      const key = fieldOf(element, "val");
+      const concatenated = listOf(fieldOf(key, "concat"));
+      const name = (concatenated.length > 0 ? concatenated : [key]).map(String).join(" . ");
       counters.set(name, numberOf(fieldOf(fieldOf(element, "counter"), "packets")));
     }
   }

@@ -56,6 +56,13 @@ interface LoadedService<Service, Member> extends MemberRange {
   readonly deletedNumbers: ReadonlySet<number>;
 }
 
+/** A set that services share, with the number of services that use each element. */
+interface SharedSet {
+  readonly table: string;
+  readonly set: string;
+  readonly elements: ReferenceCountedSet;
+}
+
 /**
  * Computes the scripts that bring an nftables table to its desired services, at a cost proportional to what differs.
  *
@@ -85,7 +92,7 @@ export class NumberedTable<Service, Member> {
     this.#nextNumber = 1;
     const script = new NftScript(this.#schema.table);
     for (const [key, service] of desired) this.#write(key, service, script);
-    this.#flushSharedSets(script);
+    this.#writeSharedSets(script);
     return `${this.#schema.emptyTable}${script.text()}`;
   }
 
@@ -101,11 +108,11 @@ export class NumberedTable<Service, Member> {
     const hasDeletions = isSplit && this.#deleteUndesiredMembers(outdated, script);
     const rewritten = hasDeletions ? [] : outdated.slice(0, this.#maxRewrites);
     for (const [key, service] of rewritten) this.#write(key, service, script);
-    this.#flushSharedSets(script);
+    this.#writeSharedSets(script);
     return { script: script.text(), isComplete: !isSplit && this.#unlinkedChains.size === 0 };
   }
 
-  /** The loaded services. One whose members were deleted but not rewritten yet appears as it was before. */
+  /** The loaded services. A service appears as it was before until its chain is rewritten. */
   get services(): ReadonlyMap<string, { readonly service: Service }> {
     return this.#services;
   }
@@ -198,19 +205,13 @@ export class NumberedTable<Service, Member> {
     }
   }
 
-  #flushSharedSets(script: NftScript): void {
+  #writeSharedSets(script: NftScript): void {
     for (const { table, set, elements } of this.#sharedSets.values()) {
       const { added, deleted } = elements.drain();
       for (const element of deleted) script.deleteElement(set, element, table);
       for (const element of added) script.addElement(set, element, table);
     }
   }
-}
-
-interface SharedSet {
-  readonly table: string;
-  readonly set: string;
-  readonly elements: ReferenceCountedSet;
 }
 
 function deleteMembers<Service, Member>(

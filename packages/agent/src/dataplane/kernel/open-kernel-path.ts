@@ -5,13 +5,46 @@ import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
 import { KernelPath, removeKernelPath } from "./kernel-path.js";
-import { type KernelService, servicesByFrontend } from "./kernel-service.js";
+import { type KernelEndpoint, type KernelService, servicesByFrontend } from "./kernel-service.js";
 import { KernelTable } from "./kernel-table.js";
 import { runNft } from "./nft.js";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 /** Locks, like nftables, are per network namespace. */
 const TABLE_LOCK = "berth-kernel-table";
+
+/** Endpoints of the self-test, with addresses of RFC 5737, which are reserved for documentation. */
+const REMOTE_ENDPOINT: KernelEndpoint = {
+  id: "a",
+  node: "a",
+  address: "192.0.2.1",
+  port: 1,
+  clientAddress: "masqueraded",
+  localSubnet: "",
+};
+const LOCAL_ENDPOINT: KernelEndpoint = {
+  id: "b",
+  node: "b",
+  address: "192.0.2.2",
+  port: 1,
+  clientAddress: "preserved",
+  localSubnet: "192.0.2.0/24",
+};
+const SELF_TEST_SERVICES: readonly KernelService[] = [
+  {
+    frontend: { kind: "port", protocol: "tcp", port: 1 },
+    balance: "round-robin",
+    endpoints: [REMOTE_ENDPOINT, LOCAL_ENDPOINT],
+  },
+  {
+    frontend: { kind: "bound", protocol: "udp", address: "192.0.2.3", port: 1 },
+    balance: "source-hash",
+    endpoints: [REMOTE_ENDPOINT],
+  },
+];
+
+/** A ruleset that uses every feature of nftables that berth needs. */
+export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_TEST_SERVICES));
 
 /** The selected data path of this process. */
 export interface OpenedPath {
@@ -33,13 +66,14 @@ export interface KernelPathChoice {
 }
 
 /**
- * Selects the data path and starts the kernel path when the host supports it. Until then the table of an earlier
- * process keeps balancing.
+ * Selects the data path of the ingress process, and starts the kernel path when the host supports it. Until then the
+ * table of an earlier process keeps balancing.
  */
 export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice): Promise<OpenedPath> {
   const closing = new AbortController();
   const lock = mode === "userspace" ? undefined : await acquireLock(TABLE_LOCK);
-  const problem = mode === "userspace" ? undefined : await findProblem(lock !== undefined, closing.signal);
+  const problem =
+    mode === "userspace" ? undefined : await findKernelProblem(lock !== undefined, closing.signal);
   const selected = selectPath(mode, problem);
   const kernel = selected.kernel ? new KernelPath({ log }) : undefined;
   const removeLeftovers = async (): Promise<void> => {
@@ -49,7 +83,7 @@ export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice
   };
   return {
     ownsTable: lock !== undefined,
-    balancer: kernel ?? balancerWithoutKernel(removeLeftovers),
+    balancer: kernel ?? createIdleBalancer(removeLeftovers),
     current: () => (kernel?.problem === undefined ? selected : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
       await kernel?.close(options);
@@ -59,8 +93,8 @@ export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice
   };
 }
 
-/** Balances nothing. Removes the leftovers of an earlier process once the user-space proxy listens. */
-function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBalancer {
+/** Returns a balancer that balances nothing. It removes the leftovers of an earlier process once the proxy listens. */
+function createIdleBalancer(removeLeftovers: () => Promise<void>): KernelBalancer {
   let isFirst = true;
   return {
     apply: async () => {
@@ -76,39 +110,8 @@ function balancerWithoutKernel(removeLeftovers: () => Promise<void>): KernelBala
   };
 }
 
-/** Addresses of RFC 5737, which are reserved for documentation. */
-const SELF_TEST_SERVICES: readonly KernelService[] = [
-  {
-    frontend: { kind: "port", protocol: "tcp", port: 1 },
-    balance: "round-robin",
-    endpoints: [
-      {
-        ...{ id: "a", node: "a", address: "192.0.2.1", port: 1 },
-        ...{ clientAddress: "masqueraded", localSubnet: "" },
-      },
-      {
-        ...{ id: "b", node: "b", address: "192.0.2.2", port: 1 },
-        ...{ clientAddress: "preserved", localSubnet: "192.0.2.0/24" },
-      },
-    ],
-  },
-  {
-    frontend: { kind: "bound", protocol: "udp", address: "192.0.2.3", port: 1 },
-    balance: "source-hash",
-    endpoints: [
-      {
-        ...{ id: "a", node: "a", address: "192.0.2.1", port: 1 },
-        ...{ clientAddress: "masqueraded", localSubnet: "" },
-      },
-    ],
-  },
-];
-
-/** A ruleset that uses every feature of nftables that berth needs. */
-export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_TEST_SERVICES));
-
 /** Returns why this process cannot use the kernel path, or undefined when it can. */
-async function findProblem(hasLock: boolean, signal: AbortSignal): Promise<string | undefined> {
+async function findKernelProblem(hasLock: boolean, signal: AbortSignal): Promise<string | undefined> {
   if (!hasLock) return "another ingress process on this host uses the kernel path";
   const failure = await runNft(SELF_TEST_RULESET, { signal, isDryRun: true });
   if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");

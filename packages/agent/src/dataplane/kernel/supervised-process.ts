@@ -15,6 +15,7 @@ export interface SupervisedProcessOptions {
   readonly onStarted: (child: ChildProcess) => void;
   /** Called when the process exits or cannot be spawned. A restart follows. */
   readonly onExited?: (ranMs: number, error: NodeJS.ErrnoException | undefined) => void;
+  /** Called after each start but the first. */
   readonly onRestarted?: () => void;
 }
 
@@ -40,7 +41,7 @@ export class SupervisedProcess {
   #start(): void {
     const startedMs = performance.now();
     let failure: NodeJS.ErrnoException | undefined;
-    const onClose = (): void => this.#exited(performance.now() - startedMs, failure);
+    const onClose = (): void => this.#onExited(performance.now() - startedMs, failure);
     try {
       const [program, ...args] = this.#options.command();
       const child = spawn(program, args, { stdio: this.#options.stdio });
@@ -58,7 +59,7 @@ export class SupervisedProcess {
     }
   }
 
-  #exited(ranMs: number, failure: NodeJS.ErrnoException | undefined): void {
+  #onExited(ranMs: number, failure: NodeJS.ErrnoException | undefined): void {
     if (this.#isClosed) return;
     this.#restartMs = restartDelay(this.#restartMs, ranMs);
     this.#options.onExited?.(ranMs, failure);

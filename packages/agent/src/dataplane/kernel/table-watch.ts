@@ -24,7 +24,7 @@ export interface TableWatchOptions {
 
 type Event = "onChainDeleted" | "onForeignChainChanged";
 
-/** Watches the kernel's nftables chains with `nft monitor`, which sleeps until something changes. */
+/** Watches the kernel's nftables chains for the kernel path, with `nft monitor`, which sleeps until something changes. */
 export class TableWatch {
   readonly #options: TableWatchOptions;
   readonly #pending = new Map<Event, NodeJS.Timeout>();
@@ -40,8 +40,8 @@ export class TableWatch {
     this.#monitor = new SupervisedProcess({
       command: () => this.#command,
       stdio: ["ignore", "pipe", "pipe"],
-      onStarted: (child) => this.#read(child),
-      onExited: (ranMs, error) => this.#exited(ranMs, error),
+      onStarted: (child) => this.#readOutput(child),
+      onExited: (ranMs, error) => this.#onExited(ranMs, error),
       onRestarted: () => {
         // Changes may have been missed in between.
         this.#notify("onChainDeleted");
@@ -56,9 +56,9 @@ export class TableWatch {
     for (const timer of this.#pending.values()) clearTimeout(timer);
   }
 
-  #read({ stdout, stderr }: ChildProcess): void {
+  #readOutput({ stdout, stderr }: ChildProcess): void {
     this.#firstErrorLine = "";
-    if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#parse(line));
+    if (stdout) createInterface({ input: stdout }).on("line", (line) => this.#handleLine(line));
     if (stderr) {
       createInterface({ input: stderr }).on("line", (line) => {
         this.#firstErrorLine ||= line;
@@ -66,7 +66,7 @@ export class TableWatch {
     }
   }
 
-  #exited(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
+  #onExited(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
     // Without util-linux, an orphaned monitor ends at the next change, when it cannot write.
     if (this.#command === TIED_MONITOR && error?.code === "ENOENT") this.#command = MONITOR;
     if (ranMs >= STABLE_AFTER_MS || this.#hasWarned) return;
@@ -75,8 +75,8 @@ export class TableWatch {
     this.#options.log.warn({ reason }, "cannot watch nftables; changes from outside are noticed within 10 s");
   }
 
-  /** Parses a line such as `delete chain ip berth port-tcp-80`. */
-  #parse(line: string): void {
+  /** Handles a line such as `delete chain ip berth port-tcp-80`. */
+  #handleLine(line: string): void {
     const [verb, , family, table] = line.split(" ");
     if (family !== "ip") return;
     if (table === TABLE) {

@@ -2,12 +2,14 @@ import { readFileSync } from "node:fs";
 
 // Limits on the file descriptors of the ingress process.
 
-/** Descriptors for everything except connections and listeners: the control socket, child processes, files. */
+/** Descriptors for the control socket, child processes and files. */
 const RESERVED_FDS = 512;
-/** Upper bound of the reserved share, for hosts with a low limit. */
+/** Largest share of the limit that is reserved, for hosts with a low limit. */
 const RESERVED_SHARE = 0.25;
+/** Shares of the remaining descriptors. UDP flows get the rest. */
 const TCP_SHARE = 0.7;
 const WAITING_SHARE = 0.05;
+/** Bounds the memory of flows on a host with a high limit. */
 export const MAX_UDP_FLOWS = 65_536;
 /** The POSIX minimum, for when the limit cannot be read. */
 const FALLBACK_FD_LIMIT = 1_024;

@@ -1,4 +1,4 @@
-/** The kernel's conntrack timeouts: short for flows without a reply, longer for established ones. */
+/** Idle timeouts, the same as conntrack's: short for flows without a reply, longer for answered ones. */
 const UNANSWERED_MS = 30_000;
 const ANSWERED_MS = 180_000;
 
@@ -7,7 +7,7 @@ interface Entry<Flow> {
   lastUsedMs: number;
 }
 
-/** A client's flow and its state when the snapshot was taken. */
+/** A client's flow, as a snapshot contains it. */
 export interface FlowState<Flow> {
   readonly client: string;
   readonly flow: Flow;
@@ -16,7 +16,7 @@ export interface FlowState<Flow> {
 }
 
 /**
- * Tracks UDP flows by client, up to a limit, and expires idle flows. Unanswered and answered flows are kept in two
+ * Tracks the flows of a UDP listener by client, up to a limit, and expires idle flows. Unanswered and answered flows are kept in two
  * maps, each with one timeout and ordered by last use. The first entry of a map is its oldest, so expiry and eviction
  * visit nothing else.
  */

@@ -1,4 +1,4 @@
-/** Counts resources in use, such as connections, against a limit that may change. */
+/** Counts resources of the ingress process in use, such as connections, against a limit that may change. */
 export class Quota {
   readonly #limit: () => number;
   #used = 0;

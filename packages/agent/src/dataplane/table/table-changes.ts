@@ -25,7 +25,7 @@ export function applyChange(table: IngressTable, { base, version, set, removed }
   return { version, listeners: [...listeners.values()] };
 }
 
-/** The sockets to close, open and keep to get from the open listeners to the table. */
+/** The changes of the open listeners that a new table requires. */
 export interface SocketChanges {
   readonly close: readonly string[];
   readonly open: readonly IngressListener[];

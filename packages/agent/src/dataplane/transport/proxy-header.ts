@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { ConnectionAddresses } from "./transport.js";
 
-/** Starts every header of version 2. No request of another protocol starts like this. */
+/** The first bytes of every header of version 2. No request of another protocol starts with them. */
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const VERSION_2_PROXY = 0x21;
 const VERSION_2_LOCAL = 0x20;

@@ -1,3 +1,5 @@
+// TCP as the listeners of the user-space proxy use it. RawTransport and the net transport implement it.
+
 /** Receives the events of a stream. Called from the event loop, never from within a call to the stream. */
 export interface StreamHandler {
   /** `chunk` is a view of a buffer that is reused: it is valid during the call only. */

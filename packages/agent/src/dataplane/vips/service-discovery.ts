@@ -6,13 +6,13 @@ import type { HandoverState } from "../handover/state.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
 
-/** The parts that change the kernel's tables. Only the process that holds the table lock uses them. */
+/** The services that change the kernel's tables. Only the process that holds the table lock uses them. */
 export interface DiscoveryKernel {
   readonly vips: VipBalancer;
   readonly firewall: DnsFirewallRules;
 }
 
-/** Provides DNS for containers: the DNS server, and the virtual IPs that the kernel balances. */
+/** Service discovery of the ingress process: the DNS server for containers, and virtual IPs that the kernel balances. */
 export class ServiceDiscovery {
   readonly #server: DnsServer;
   #kernel: DiscoveryKernel | undefined;
@@ -103,7 +103,7 @@ export class ServiceDiscovery {
     await this.#kernel?.firewall.close({ isLast: false });
   }
 
-  /** @param isLast removes the rules from the kernel, because no process follows */
+  /** Stops. @param isLast whether no successor takes over: then the rules are removed from the kernel */
   async close(options: { readonly isLast: boolean }): Promise<void> {
     await this.#server.close();
     await this.#kernel?.vips.close(options);

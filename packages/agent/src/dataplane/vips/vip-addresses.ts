@@ -25,8 +25,8 @@ export function parseAssignedVips(json: unknown): VipAddresses {
 }
 
 /**
- * Returns the virtual IPs that `networkInterfaces()` lists. This needs no child process, but the result may be incomplete:
- * Node does not list a bridge without a running container, because it has no carrier.
+ * Returns the virtual IPs in the result of `networkInterfaces()`, which needs no child process. The result may be
+ * incomplete: Node does not list a bridge without a running container, because it has no carrier.
  */
 export function vipsFromInterfaces(interfaces: ReturnType<typeof networkInterfaces>): VipAddresses {
   const listed = new Map<string, Set<string>>();
@@ -39,7 +39,7 @@ export function vipsFromInterfaces(interfaces: ReturnType<typeof networkInterfac
   return listed;
 }
 
-/** Returns the virtual IPs that the host should have. */
+/** Groups virtual IPs by the bridge that should have them. */
 export function groupByBridge(vips: Vips): VipAddresses {
   const desired = new Map<string, Set<string>>();
   for (const { address, bridge } of vips.values()) addAddress(desired, bridge, address);
