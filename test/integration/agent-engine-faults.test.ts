@@ -120,8 +120,8 @@ describe("the Docker client with a faulty daemon", () => {
           messages.push(status?.message ?? "");
         },
         onForgotten: (taskId) => states.delete(taskId),
-        onEngineUp: () => {},
-        onEngineAway: () => {},
+        onEngineConnected: () => {},
+        onEngineDisconnected: () => {},
       });
       stopping.controller = new AbortController();
       stopping.done = manager.run(stopping.controller.signal);

@@ -226,7 +226,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "network-by-name",
     what: "a Docker network is recognized by its name instead of its ID",
     file: "packages/agent/src/core/networks/plan-network.ts",
-    search: "const own = observed.networks.find(({ networkId }) => networkId === network.id);",
+    search: "const existing = observed.networks.find(({ networkId }) => networkId === network.id);",
     replace:
       "const own = observed.networks.find(({ name }) => name === network.spec?.name); if (own) return { state: { kind: 'ready', dockerId: own.id }, steps: [] };",
   },

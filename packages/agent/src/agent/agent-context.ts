@@ -4,27 +4,24 @@ import type { EngineInfo } from "../engine/engine.js";
 import { Fence } from "../leader/fence.js";
 import { SendQueue } from "../leader/send-queue.js";
 import { OverlayNetworks } from "../networks/overlay-networks.js";
-import { type ConditionSnapshot, describeNode, HostCondition } from "../node/node-description.js";
+import {
+  type ConditionSnapshot,
+  describeNode,
+  HostCondition,
+  type NodeIdentity,
+} from "../node/node-description.js";
 import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
-import { nodeId } from "./node-id.js";
+import { loadOrCreateNodeId } from "./node-id.js";
 import type { AgentPlatform } from "./platform.js";
 import { type AgentState, readState } from "./state-file.js";
-
-/** The node's properties that do not change while the agent runs. */
-export interface NodeIdentity {
-  readonly hostname: string;
-  readonly address: string;
-  readonly pids: number;
-  readonly generic: AgentPlatform["host"]["generic"];
-}
 
 /** Events from a part of the agent to parts that are constructed after it. */
 export interface AgentEvents {
   readonly taskReported: Notifier<ReportedTask>;
   readonly taskForgotten: Notifier<string>;
-  readonly engineUp: Notifier<EngineInfo>;
-  readonly engineAway: Notifier<string>;
+  readonly engineConnected: Notifier<EngineInfo>;
+  readonly engineDisconnected: Notifier<string>;
   readonly networksChanged: Notifier<void>;
   readonly fenceChanged: Notifier<void>;
   readonly conditionChanged: Notifier<ConditionSnapshot>;
@@ -46,7 +43,7 @@ export interface AgentContext {
   readonly log: Logger;
   /** Returns the logger of one part. */
   readonly logOf: (part: string) => Logger;
-  /** Ends the agent. */
+  /** Fires when the agent stops. */
   readonly signal: AbortSignal;
 }
 
@@ -61,7 +58,6 @@ export interface AgentContextOptions {
 export async function createAgentContext(options: AgentContextOptions): Promise<AgentContext> {
   const { platform, advertiseAddress, log, signal } = options;
   const { engine, disk, host } = platform;
-  const id = await nodeId(disk);
   const logOf = (part: string): Logger => log.child({ part });
   const identity: NodeIdentity = {
     hostname: platform.hostname,
@@ -84,7 +80,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
   });
   return {
     platform,
-    nodeId: id,
+    nodeId: await loadOrCreateNodeId(disk),
     identity,
     savedState,
     events,
@@ -103,8 +99,8 @@ function createEvents(): AgentEvents {
   return {
     taskReported: new Notifier(),
     taskForgotten: new Notifier(),
-    engineUp: new Notifier(),
-    engineAway: new Notifier(),
+    engineConnected: new Notifier(),
+    engineDisconnected: new Notifier(),
     networksChanged: new Notifier(),
     fenceChanged: new Notifier(),
     conditionChanged: new Notifier(),

@@ -85,15 +85,15 @@ function createTaskManager(context: AgentContext): TaskManager {
     networks: () => overlay.view,
     onReport: events.taskReported.notify,
     onForgotten: events.taskForgotten.notify,
-    onEngineUp: events.engineUp.notify,
-    onEngineAway: events.engineAway.notify,
+    onEngineConnected: events.engineConnected.notify,
+    onEngineDisconnected: events.engineDisconnected.notify,
   });
   for (const [taskId, status] of savedState.statuses) taskManager.restore(taskId, status);
   if (platform.processes !== undefined) {
     new ProcessWatch({
       processes: platform.processes,
       ticker,
-      running: () => taskManager.tasks.runningContainers(),
+      runningContainers: () => taskManager.tasks.runningContainers(),
       onExited: (container) => taskManager.onProcessEnded(container),
     });
   }
@@ -103,6 +103,7 @@ function createTaskManager(context: AgentContext): TaskManager {
 /** Constructs the client of the data plane with the tables of an earlier run. */
 function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneClient {
   const { platform, nodeId, savedState, ticker, condition, overlay, log, signal } = context;
+  const { ingress, networks, dnsEntries } = savedState;
   return new DataPlaneClient({
     nodeId,
     openIngress: platform.openIngress,
@@ -112,7 +113,7 @@ function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneCli
     overlay,
     tasks,
     condition,
-    saved: { table: savedState.ingress, networks: savedState.networks, names: savedState.dnsEntries },
+    saved: { ingress, networks, dnsEntries },
     log,
     signal,
   });
@@ -132,7 +133,7 @@ function createHostWatch(
   return new HostWatch({
     host: platform.host,
     engine,
-    ownPorts: () => berthPorts(dataPlane.tables.table, tasks.statuses().values()),
+    ownPorts: () => berthPorts(dataPlane.tables.ingress, tasks.statuses().values()),
     onListeners: (listeners) => condition.setForeignListeners(listeners),
     onVolumes: (volumes) => condition.setVolumes(volumes),
     onVolumesUnknown: () => condition.setVolumesUnknown(),
@@ -152,12 +153,9 @@ function connectEvents(context: AgentContext, parts: AgentParts): void {
   const { identity, events, condition, queue, overlay } = context;
   const { taskManager, dataPlane, hostWatch, leaderSession, stateFile } = parts;
   stateFile.setSource((): AgentState => {
-    const { table, networks, names } = dataPlane.tables;
     return {
       ...leaderSession.assignments.knownLeader,
-      ingress: table,
-      networks,
-      dnsEntries: names,
+      ...dataPlane.tables,
       dataPlane: condition.snapshot.dataPlane,
       statuses: taskManager.tasks.statuses(),
     };
@@ -175,12 +173,12 @@ function connectEvents(context: AgentContext, parts: AgentParts): void {
     dataPlane.onTaskForgotten();
     stateFile.scheduleWrite();
   });
-  events.engineUp.subscribe((info) => {
+  events.engineConnected.subscribe((info) => {
     condition.engineConnected(info);
     overlay.engineConnected(info);
     hostWatch.engineConnected();
   });
-  events.engineAway.subscribe((reason) => {
+  events.engineDisconnected.subscribe((reason) => {
     condition.engineDisconnected(reason, new Date());
     overlay.engineDisconnected();
   });

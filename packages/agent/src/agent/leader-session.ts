@@ -56,7 +56,7 @@ export function createLeaderSession(
     log: logOf("stats"),
   });
   const usage = new UsageMeter({
-    tasksOf: (serviceIds) => assignments.tasksOf(serviceIds),
+    taskIdsOf: (serviceIds) => assignments.taskIdsOf(serviceIds),
     containerOf,
     read: platform.readUsage,
     stats: (inner) => dataPlane.stats(inner),

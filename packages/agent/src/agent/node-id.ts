@@ -12,7 +12,7 @@ const ID_PATTERN = /^[0-9a-z]{25}$/;
  * Returns the ID of this node from the data directory. Generates and stores one at the first start.
  * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a node ID
  */
-export async function nodeId(disk: Disk): Promise<string> {
+export async function loadOrCreateNodeId(disk: Disk): Promise<string> {
   const stored = await disk.read(FILE);
   if (stored === undefined) {
     const id = newId();

@@ -32,9 +32,9 @@ export interface AgentPlatform {
   readonly networking: HostNetworking;
   readonly transport: RpcTransport;
   readonly probe: Probe;
-  /** Probes other nodes, which happens continuously. */
+  /** Probes other nodes continuously. */
   readonly peerProbe: Probe;
-  /** Returns whether a port of a local container refuses connections. */
+  /** Connects to a port of a local container and returns its answer. */
   readonly checkPort: CheckPort;
   readonly disk: Disk;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
@@ -63,7 +63,7 @@ export async function hostPlatform({
   ingress,
   metrics,
 }: AgentConfig): Promise<AgentPlatform> {
-  const release = await lock(dataDir);
+  const release = await lockOrThrow(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
   const probe = createProbe();
@@ -83,7 +83,7 @@ export async function hostPlatform({
     transport: grpcTransport,
     probe,
     peerProbe: probe,
-    checkPort: checkPort,
+    checkPort,
     disk,
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),
@@ -103,17 +103,21 @@ async function serveIngressMetrics(
   return () => server.close();
 }
 
-/** Locks the data directory: two agents with one identity would stop each other's containers. */
-async function lock(dataDir: string): Promise<() => void> {
+/**
+ * Locks the data directory, because two agents with one identity would stop each other's containers. Returns a function
+ * that releases the lock.
+ * @throws BerthError BERTH_CONFLICT when another agent holds the lock
+ */
+async function lockOrThrow(dataDir: string): Promise<() => void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const heldLock = await lockDataDir(dataDir, "agent");
-  if (heldLock === undefined) {
+  const lock = await lockDataDir(dataDir, "agent");
+  if (lock === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
       message: `another agent uses ${dataDir}: stop it, or start this one with another --data-dir`,
       details: { dataDir },
     });
   }
-  heldLock.unref();
-  return () => heldLock.close();
+  lock.unref();
+  return () => lock.close();
 }

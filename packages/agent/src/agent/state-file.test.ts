@@ -5,7 +5,7 @@ import { AssignedNetwork, DataPlane, DnsEntry, IngressEntry, TaskState, TaskStat
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
-import { nodeId } from "./node-id.js";
+import { loadOrCreateNodeId } from "./node-id.js";
 import { type AgentState, readState, StateFile } from "./state-file.js";
 
 const log = pino({ level: "silent" });
@@ -56,12 +56,15 @@ test("readState ignores a file that it cannot read", async () => {
 test("nodeId is generated once, and an invalid file is an error that says what to do", async () => {
   const other = join(dataDir, "other");
   await mkdir(other);
-  const [first, again] = [await nodeId(directoryDisk(dataDir)), await nodeId(directoryDisk(dataDir))];
+  const [first, again] = [
+    await loadOrCreateNodeId(directoryDisk(dataDir)),
+    await loadOrCreateNodeId(directoryDisk(dataDir)),
+  ];
   expect(first).toMatch(/^[0-9a-z]{25}$/);
   expect(again).toBe(first);
-  expect(await nodeId(directoryDisk(other))).not.toBe(first);
+  expect(await loadOrCreateNodeId(directoryDisk(other))).not.toBe(first);
   await writeFile(join(dataDir, "node-id"), "x");
-  await expect(nodeId(directoryDisk(dataDir))).rejects.toThrow(
+  await expect(loadOrCreateNodeId(directoryDisk(dataDir))).rejects.toThrow(
     /node-id does not contain a node ID: restore the file, or remove it/,
   );
   expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");

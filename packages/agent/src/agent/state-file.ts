@@ -19,7 +19,7 @@ const WRITE_DELAY_MS = 250;
 export interface AgentState {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
-  /** Addresses of all servers. Those of the command line may be gone by now. */
+  /** Addresses of all servers. The servers that the command line names may be gone by now. */
   readonly servers: readonly string[];
   /** The last tables, which stay in force until a leader sends others. */
   readonly ingress: readonly IngressEntry[];
@@ -31,7 +31,7 @@ export interface AgentState {
   readonly statuses: ReadonlyMap<string, TaskStatus>;
 }
 
-const BLANK: AgentState = {
+const EMPTY_STATE: AgentState = {
   epoch: 0,
   servers: [],
   ingress: [],
@@ -84,14 +84,14 @@ export class StateFile {
   }
 }
 
-/** Reads the state. A file that cannot be read is logged and ignored: a leader knows all of it. */
+/** Reads the state. A file that cannot be read is logged and ignored, because the leader sends the same state again. */
 export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   try {
     const text = await disk.read(FILE);
-    return text === undefined ? BLANK : fromJson(JSON.parse(text));
+    return text === undefined ? EMPTY_STATE : fromJson(JSON.parse(text));
   } catch (error) {
     log.warn({ err: error, path: disk.pathOf(FILE) }, "cannot read agent state; starting without it");
-    return BLANK;
+    return EMPTY_STATE;
   }
 }
 
@@ -113,7 +113,7 @@ function fromJson(json: unknown): AgentState {
     ingress,
     networks,
     dnsEntries,
-    dataPlane: dataPlane === undefined ? BLANK.dataPlane : DataPlane.fromJSON(dataPlane),
+    dataPlane: dataPlane === undefined ? EMPTY_STATE.dataPlane : DataPlane.fromJSON(dataPlane),
     statuses: new Map(
       entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
     ),

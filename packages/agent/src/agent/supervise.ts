@@ -31,12 +31,12 @@ export async function supervise(parts: readonly Part[], lifetime: AbortControlle
     }
   });
   const allStopped = Promise.all(running);
-  await Promise.race([allStopped, failureOf(signal, () => failure !== undefined)]);
+  await Promise.race([allStopped, waitAfterFailure(signal, () => failure !== undefined)]);
   if (failure !== undefined) throw failure.error;
 }
 
-/** Resolves some time after a failure, even if a part does not stop. Never resolves after an orderly stop. */
-function failureOf(signal: AbortSignal, hasFailed: () => boolean): Promise<void> {
+/** Resolves 5 s after a failure, even if a part does not stop. Never resolves after an orderly stop. */
+function waitAfterFailure(signal: AbortSignal, hasFailed: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     signal.addEventListener(
       "abort",

@@ -16,7 +16,7 @@ const entry = (published: number): IngressEntry =>
   IngressEntry.fromPartial({ key: `tcp//${published}`, published, endpoints: [endpoint] });
 const network = AssignedNetwork.fromPartial({ id: "n", vni: 7 });
 const dnsEntry = DnsEntry.fromPartial({ key: "n/s", names: ["api"] });
-const NOTHING_SAVED = { table: [], networks: [], names: [] };
+const NOTHING_SAVED = { ingress: [], networks: [], dnsEntries: [] };
 const STATUS: IngressStatus = {
   errors: [],
   dnsProblems: [],
@@ -142,7 +142,7 @@ test.each([
   ["sends no saved tables to a process that serves newer ones", true, undefined],
 ])("DataPlaneClient %s before the leader sends any", async (_, isServing, ports) => {
   const process = new AcceptingProcess({ isServing });
-  const saved = { table: [entry(80)], networks: [network], names: [dnsEntry] };
+  const saved = { ingress: [entry(80)], networks: [network], dnsEntries: [dnsEntry] };
   const { client, overlay } = clientWith({ saved, openIngress: async () => process });
   await start(client);
   expect(overlay.restoreNetworks).toHaveBeenCalledWith([network]);
@@ -152,7 +152,7 @@ test.each([
   client.updateTables(tables(1, 81));
   await advance(10);
   expect(process.ports().at(-1)).toEqual([81]);
-  expect(client.tables).toMatchObject({ table: [{ published: 81 }], networks: [network] });
+  expect(client.tables).toMatchObject({ ingress: [{ published: 81 }], networks: [network] });
 });
 
 test("DataPlaneClient keeps the tables that a message does not change", async () => {
@@ -163,7 +163,11 @@ test("DataPlaneClient keeps the tables that a message does not change", async ()
   client.updateTables({ sequence: 2, ingress: undefined, networks: undefined, dnsEntries: undefined });
   await advance(10);
   expect(overlay.setNetworks).toHaveBeenCalledWith([network]);
-  expect(client.tables).toMatchObject({ table: [{ published: 80 }], networks: [network], names: [dnsEntry] });
+  expect(client.tables).toMatchObject({
+    ingress: [{ published: 80 }],
+    networks: [network],
+    dnsEntries: [dnsEntry],
+  });
   expect(client.appliedSequence).toBe(2);
 });
 

@@ -44,7 +44,7 @@ export interface DataPlaneClientOptions {
 
 /**
  * Distributes the leader's tables on this node: published ports and DNS entries to the ingress process, networks to the
- * kernel, and the nodes that traffic goes to to the peer watch.
+ * kernel, and the addresses of peer nodes to the peer watch.
  *
  * Accepts tables from the start, and applies them once the ingress process is open.
  */
@@ -88,7 +88,7 @@ export class DataPlaneClient {
       signal,
     });
     this.#peers.watch(watchedPeers(saved, nodeId));
-    overlay.setDnsEntries(saved.names);
+    overlay.setDnsEntries(saved.dnsEntries);
     if (saved.networks.length > 0) overlay.restoreNetworks(saved.networks);
   }
 
@@ -134,9 +134,13 @@ export class DataPlaneClient {
 
   /** Applies the published ports and DNS entries of a message. Called after `updateNetworks`. */
   updateTables({ sequence, ingress, networks, dnsEntries }: TablesUpdate): void {
-    const { table, names } = this.#tables;
+    const current = this.#tables;
     this.#hasLeaderTables = true;
-    this.#tables = { ...this.#tables, table: ingress ?? table, names: dnsEntries ?? names };
+    this.#tables = {
+      ...current,
+      ingress: ingress ?? current.ingress,
+      dnsEntries: dnsEntries ?? current.dnsEntries,
+    };
     this.#ports.update(sequence, ingress);
     if (dnsEntries !== undefined) this.#dns.resume();
     if ((ingress ?? networks ?? dnsEntries) === undefined) return;
@@ -171,7 +175,7 @@ export class DataPlaneClient {
   }
 
   #onIngressOpened(ingress: OpenedIngress): void {
-    ingress.setFallback(() => ({ table: this.#ports.tableOf(this.#tables.table), dns: this.#dnsConfig() }));
+    ingress.setFallback(() => ({ table: this.#ports.tableOf(this.#tables.ingress), dns: this.#dnsConfig() }));
     // A process that was serving before this agent started has newer tables than the disk. It keeps them.
     if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();
     // Applies again what timed out before the process was open.
@@ -180,7 +184,7 @@ export class DataPlaneClient {
   }
 
   #restoreTables(): void {
-    if (this.#tables.table.length > 0) this.#ports.update(0, this.#tables.table);
+    if (this.#tables.ingress.length > 0) this.#ports.update(0, this.#tables.ingress);
     this.#dns.resume();
   }
 
@@ -207,7 +211,7 @@ export class DataPlaneClient {
     const { overlay, tasks } = this.#options;
     return dnsConfigOf({
       networks: overlay.established,
-      entries: this.#tables.names,
+      entries: this.#tables.dnsEntries,
       tasks: tasks.networkedTasks(),
     });
   }

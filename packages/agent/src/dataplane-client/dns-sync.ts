@@ -23,7 +23,7 @@ export class DnsSync {
   readonly #retry: RetryTimer;
   #isPaused: boolean;
   #hasChanged = false;
-  #work: Promise<boolean> | undefined;
+  #applying: Promise<boolean> | undefined;
   /** The configuration in use; undefined when it is not known. */
   #applied: DnsConfig | undefined;
   #hasFailed = false;
@@ -45,7 +45,7 @@ export class DnsSync {
   scheduleUpdate(): void {
     if (this.#isPaused) return;
     this.#hasChanged = true;
-    this.#work ??= this.#applyAll();
+    this.#applying ??= this.#applyAll();
   }
 
   /** True when the last configuration has clients. Stays true without networks until the last container is gone. */
@@ -55,7 +55,7 @@ export class DnsSync {
 
   /** Resolves when the changes scheduled before this call are applied. False when the process did not accept them. */
   whenApplied(): Promise<boolean> {
-    return this.#work ?? Promise.resolve(!this.#hasFailed);
+    return this.#applying ?? Promise.resolve(!this.#hasFailed);
   }
 
   async #applyAll(): Promise<boolean> {
@@ -65,7 +65,7 @@ export class DnsSync {
       this.#hasChanged = false;
       this.#hasFailed = !(await this.#apply());
     }
-    this.#work = undefined;
+    this.#applying = undefined;
     if (this.#hasFailed) this.#retry.schedule();
     else this.#retry.reset();
     return !this.#hasFailed;
@@ -82,7 +82,7 @@ export class DnsSync {
       this.#applied = config;
       return true;
     } catch (error) {
-      // The process may have applied it even so.
+      // The process may have applied the configuration nevertheless.
       this.#applied = undefined;
       if (!signal.aborted) log.error({ err: error }, "cannot update DNS configuration; retrying");
       return false;

@@ -5,9 +5,9 @@ import { watchedPeers } from "./watched-peers.js";
 
 test("watchedPeers returns the other nodes that published ports or DNS names lead to", () => {
   const tables = {
-    table: [IngressEntry.fromPartial({ endpoints: [{ nodeId: "node9", address: "10.0.0.9" }] })],
+    ingress: [IngressEntry.fromPartial({ endpoints: [{ nodeId: "node9", address: "10.0.0.9" }] })],
     networks: [networkWith()],
-    names: [
+    dnsEntries: [
       DnsEntry.fromPartial({ endpoints: [{ nodeId: "node1" }, { nodeId: "node2" }, { nodeId: "gone" }] }),
     ],
   };

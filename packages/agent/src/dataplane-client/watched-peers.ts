@@ -2,9 +2,9 @@ import type { AssignedNetwork, DnsEntry, IngressEntry } from "@berth/proto";
 
 /** The tables that direct traffic from this node. */
 export interface TrafficTables {
-  readonly table: readonly IngressEntry[];
+  readonly ingress: readonly IngressEntry[];
   readonly networks: readonly AssignedNetwork[];
-  readonly names: readonly DnsEntry[];
+  readonly dnsEntries: readonly DnsEntry[];
 }
 
 /**
@@ -12,15 +12,15 @@ export interface TrafficTables {
  * tasks in networks.
  */
 export function watchedPeers(
-  { table, networks, names }: TrafficTables,
+  { ingress, networks, dnsEntries }: TrafficTables,
   ownNodeId: string,
 ): ReadonlyMap<string, string> {
   const peers = new Map<string, string>();
-  for (const { nodeId, address } of table.flatMap(({ endpoints }) => endpoints)) peers.set(nodeId, address);
+  for (const { nodeId, address } of ingress.flatMap(({ endpoints }) => endpoints)) peers.set(nodeId, address);
   const addresses = new Map(
     networks.flatMap((network) => network.peers.map(({ nodeId, address }) => [nodeId, address])),
   );
-  for (const { nodeId } of names.flatMap(({ endpoints }) => endpoints)) {
+  for (const { nodeId } of dnsEntries.flatMap(({ endpoints }) => endpoints)) {
     const address = addresses.get(nodeId);
     if (address !== undefined) peers.set(nodeId, address);
   }

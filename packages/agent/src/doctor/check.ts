@@ -1,4 +1,4 @@
-/** What `berth doctor` examines, and on whose behalf. */
+/** The options of `berth doctor` that its checks use. */
 export interface CheckContext {
   /** The servers of the control plane, each as "host:port". */
   readonly servers: readonly string[];
@@ -19,7 +19,7 @@ export type Check = (context: CheckContext) => Promise<readonly Finding[]>;
 export type Verdict = "ok" | "warning" | "failed" | "skipped";
 
 export interface Finding {
-  /** What was examined, such as "nftables" or "peer h2". */
+  /** The examined feature or host, such as "nftables" or "peer h2". */
   readonly subject: string;
   readonly verdict: Verdict;
   /** The result, for the user. */

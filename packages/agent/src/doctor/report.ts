@@ -7,17 +7,17 @@ const COLOURS = { ok: "green", warning: "yellow", failed: "red", skipped: "gray"
 /** Formats one line for each finding, its advice on a second line, and a summary such as "3 ok, 1 warning". */
 export function formatFindings(findings: readonly Finding[], { colours }: { colours: boolean }): string {
   const width = Math.max(...findings.map(({ subject }) => subject.length));
-  const markOf = (verdict: Verdict): string =>
+  const formatMark = (verdict: Verdict): string =>
     colours ? styleText(COLOURS[verdict], MARKS[verdict], { validateStream: false }) : MARKS[verdict];
   const lines = findings.flatMap(({ subject, verdict, message, advice }) => [
-    `${markOf(verdict)} ${subject.padEnd(width)}  ${message}`,
+    `${formatMark(verdict)} ${subject.padEnd(width)}  ${message}`,
     ...(advice === "" ? [] : [`${" ".repeat(width + 4)}→ ${advice}`]),
   ]);
-  return `${lines.join("\n")}\n\n${summaryOf(findings)}\n`;
+  return `${lines.join("\n")}\n\n${formatSummary(findings)}\n`;
 }
 
-/** Leaves out counts of 0, except that of `ok`. */
-function summaryOf(findings: readonly Finding[]): string {
+/** Formats the number of findings of each verdict. Leaves out counts of 0, except the count of `ok`. */
+function formatSummary(findings: readonly Finding[]): string {
   const count = (verdict: Verdict): number =>
     findings.filter((finding) => finding.verdict === verdict).length;
   const warnings = count("warning");

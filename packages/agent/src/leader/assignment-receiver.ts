@@ -9,7 +9,7 @@ import type { Fence } from "./fence.js";
 export interface KnownLeader {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
-  /** Addresses of all servers, as the last leader named them. */
+  /** Addresses of all servers, from the last leader. */
   readonly servers: readonly string[];
 }
 
@@ -27,25 +27,28 @@ export interface AssignmentReceiverOptions {
   readonly log: Logger;
 }
 
-/** Applies assignments to the task manager and the data plane. Refuses those of a leader that has been replaced. */
+/** Applies assignments to the task manager and the data plane. Refuses the assignments of a replaced leader. */
 export class AssignmentReceiver {
   readonly #options: AssignmentReceiverOptions;
-  #known: KnownLeader;
+  #knownLeader: KnownLeader;
   #assignments = new AssignmentSet();
 
   constructor(options: AssignmentReceiverOptions) {
     this.#options = options;
-    this.#known = options.knownLeader;
+    this.#knownLeader = options.knownLeader;
   }
 
   get knownLeader(): KnownLeader {
-    return this.#known;
+    return this.#knownLeader;
   }
 
-  /** @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more */
+  /**
+   * Starts an empty set of assignments and stores the epoch of the leader.
+   * @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more
+   */
   async onWelcome({ epoch, servers }: Welcome): Promise<void> {
-    const { dataPlane, flushState: persist, scheduleStateWrite: persistSoon, log } = this.#options;
-    const knownEpoch = this.#known.epoch;
+    const { dataPlane, flushState, scheduleStateWrite, log } = this.#options;
+    const knownEpoch = this.#knownLeader.epoch;
     if (epoch < knownEpoch) {
       throw new BerthError({
         code: "BERTH_STALE_EPOCH",
@@ -54,16 +57,19 @@ export class AssignmentReceiver {
     }
     this.#assignments = new AssignmentSet();
     dataPlane.resetSequence();
-    this.#known = { epoch, servers };
+    this.#knownLeader = { epoch, servers };
     // Stored before any assignment is applied: after a restart, the agent must not obey an older leader.
-    if (epoch > knownEpoch) await persist();
-    else persistSoon();
+    if (epoch > knownEpoch) await flushState();
+    else scheduleStateWrite();
     log.info({ epoch }, "joined the cluster");
   }
 
-  /** @throws BerthError BERTH_PROTOCOL when the message does not follow the one before it */
+  /**
+   * Applies a message to the tasks and the data plane.
+   * @throws BerthError BERTH_PROTOCOL when the message does not follow the previous message
+   */
   onAssignments(message: Assignments): void {
-    const { tasks, dataPlane, fence, scheduleStateWrite: persistSoon } = this.#options;
+    const { tasks, dataPlane, fence, scheduleStateWrite } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
@@ -71,7 +77,7 @@ export class AssignmentReceiver {
     dataPlane.updateNetworks(result);
     tasks.assign(result.change);
     dataPlane.updateTables(result);
-    if ((result.ingress ?? result.networks ?? result.dnsEntries) !== undefined) persistSoon();
+    if ((result.ingress ?? result.networks ?? result.dnsEntries) !== undefined) scheduleStateWrite();
   }
 
   /**
@@ -81,8 +87,8 @@ export class AssignmentReceiver {
     return this.#options.dataPlane.whenApplied(sequence);
   }
 
-  /** Returns the ids of this node's tasks of these services. */
-  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
-    return this.#assignments.tasksOf(serviceIds);
+  /** Returns the ids of this node's tasks that belong to the services. */
+  taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
+    return this.#assignments.taskIdsOf(serviceIds);
   }
 }

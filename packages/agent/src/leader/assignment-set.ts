@@ -69,7 +69,7 @@ export class AssignmentSet {
   }
 
   /** Returns the ids of the tasks of these services. */
-  tasksOf(serviceIds: ReadonlySet<string>): readonly string[] {
+  taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return [...this.#tasks.values()].filter(({ serviceId }) => serviceIds.has(serviceId)).map(({ id }) => id);
   }
 

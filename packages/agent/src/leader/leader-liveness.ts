@@ -23,12 +23,12 @@ const MAX_LAG_MS = 500;
 /**
  * A live server accepts or refuses a connection at once; a dead host does neither. Eight tries tolerate packet loss.
  */
-const CONNECT = { tries: 8, tryMs: 50 };
+const CONNECT_PROBE = { tries: 8, tryMs: 50 };
 /**
  * Finds a dead leader host within 1.1 s, about when the next leader is elected. The kernel answers the probes, so a
  * busy server does not look dead. A multiple of the peer probe interval, so that both share one wake-up.
  */
-const WATCH = { everyMs: 300, tries: 16, tryMs: 50 };
+const HOST_PROBE = { everyMs: 300, tries: 16, tryMs: 50 };
 
 export interface HeartbeatTimerOptions {
   readonly intervalMs: number;
@@ -37,7 +37,7 @@ export interface HeartbeatTimerOptions {
   readonly onHeartbeat: (lagMs: number, intervalMs: number) => void;
 }
 
-/** Calls `onHeartbeat` at once and then at the interval that the leader sets. Does not depend on Docker. */
+/** Calls `onHeartbeat` at once and then at the interval that the leader sets. */
 export class HeartbeatTimer {
   readonly #options: HeartbeatTimerOptions;
   #cancel: () => void = () => {};
@@ -84,7 +84,7 @@ export interface SilenceVerdict {
   readonly isSilent: boolean;
 }
 
-/** Detects a leader that is connected but sends nothing. Reads no clock. */
+/** Detects a leader that is connected but sends nothing. The caller passes the time. */
 export class LeaderSilence {
   #lastMessageMs: number;
   #heartbeats = 0;
@@ -108,7 +108,7 @@ export class LeaderSilence {
   }
 }
 
-export interface HostWatchOptions {
+export interface HostLossOptions {
   /** "host:port" of the server. */
   readonly address: string;
   readonly probe: Probe;
@@ -117,20 +117,20 @@ export interface HostWatchOptions {
 
 /**
  * Probes the leader's host. Resolves with true when the host stops answering, with false when `signal` fires. A server
- * known by a host name is not probed: the name may resolve to several hosts.
+ * with a host name is not probed: the name may resolve to several hosts.
  */
 export async function waitForHostLoss(
-  { address, probe, ticker }: HostWatchOptions,
+  { address, probe, ticker }: HostLossOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   if (isIP(host) === 0) return false;
   const isReachable = await probe(
-    { ...CONNECT, address: host, port: Number(address.slice(colon + 1)) },
+    { ...CONNECT_PROBE, address: host, port: Number(address.slice(colon + 1)) },
     signal,
   );
   if (!isReachable) return !signal.aborted;
-  const pause = (): Promise<void> => ticker.next(WATCH.everyMs, signal);
-  return probeUntilSilent({ ...WATCH, probe, pause, address: host, port: PROBE_PORT }, signal);
+  const pause = (): Promise<void> => ticker.next(HOST_PROBE.everyMs, signal);
+  return probeUntilSilent({ ...HOST_PROBE, probe, pause, address: host, port: PROBE_PORT }, signal);
 }

@@ -18,7 +18,7 @@ export type Reply = Extract<
 >;
 
 /** Messages of one session that have not been sent yet. */
-interface Pending {
+interface PendingMessages {
   heartbeat: Heartbeat | undefined;
   /** Bounded by the number of requests that the agent answers at a time. */
   readonly replies: Reply[];
@@ -39,7 +39,7 @@ interface Pending {
 export class SendQueue {
   readonly #statuses = new StatusOutbox();
   #description: NodeDescription;
-  #pending: Pending | undefined;
+  #pending: PendingMessages | undefined;
   #batchTimer: NodeJS.Timeout | undefined;
   #wake: () => void = () => {};
 
@@ -94,14 +94,14 @@ export class SendQueue {
     });
   }
 
-  /** Acknowledges tables, or answers a request. */
+  /** Queues the acknowledgement of tables, or the answer to a request. */
   reply(reply: Reply): void {
     this.#update(({ replies }) => replies.push(reply));
   }
 
   /** Starts a session: returns its messages, the hello first, and drops what the last session had not sent. */
   openSession(hello: Hello): AsyncIterable<SessionRequest> {
-    const pending: Pending = {
+    const pending: PendingMessages = {
       heartbeat: undefined,
       replies: [],
       usage: undefined,
@@ -144,16 +144,16 @@ export class SendQueue {
     }, BATCH_WINDOW_MS);
   }
 
-  #update(change: (pending: Pending) => void): void {
+  #update(change: (pending: PendingMessages) => void): void {
     if (this.#pending === undefined) return;
     change(this.#pending);
     this.#wake();
   }
 
-  async *#messages(hello: Hello, pending: Pending): AsyncGenerator<SessionRequest> {
+  async *#messages(hello: Hello, pending: PendingMessages): AsyncGenerator<SessionRequest> {
     yield { message: { $case: "hello", value: hello } };
     for (;;) {
-      const message = pending.isWelcomed ? this.#next(pending) : undefined;
+      const message = pending.isWelcomed ? this.#takeNext(pending) : undefined;
       if (message !== undefined) yield { message };
       else if (pending.isClosing || (this.#pending !== undefined && this.#pending !== pending)) return;
       else await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -161,7 +161,7 @@ export class SendQueue {
   }
 
   /** Takes the most urgent message. Statuses come after replies: their number is bounded only by the tasks. */
-  #next(pending: Pending): SessionRequest["message"] {
+  #takeNext(pending: PendingMessages): SessionRequest["message"] {
     const { heartbeat, usage } = pending;
     if (heartbeat !== undefined) {
       pending.heartbeat = undefined;

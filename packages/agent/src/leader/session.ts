@@ -72,7 +72,8 @@ export interface SessionOptions {
 export class Session {
   readonly startedMs = performance.now();
   readonly #options: SessionOptions;
-  readonly #abort = new AbortController();
+  /** Aborts the call, and with it the session. */
+  readonly #call = new AbortController();
   #hasEnded = false;
   #welcome: Welcome | undefined;
   #heartbeats: HeartbeatTimer | undefined;
@@ -89,24 +90,24 @@ export class Session {
     const connection = transport.connect(DispatcherServiceService, { address });
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
-    const welcomeTimer = setTimeout(() => this.#abort.abort(noWelcome(address)), WELCOME_TIMEOUT_MS);
+    const welcomeTimer = setTimeout(() => this.#call.abort(noWelcome(address)), WELCOME_TIMEOUT_MS);
     const hostWatch = new AbortController();
     void waitForHostLoss({ address, probe, ticker }, hostWatch.signal).then((isLost) => {
-      if (isLost) this.#abort.abort(hostLost(address));
+      if (isLost) this.#call.abort(hostLost(address));
     });
     try {
       const { calls } = connection;
-      const session = this.#active(calls);
-      const responses = calls.session(queue.openSession(hello), { signal: this.#abort.signal });
+      const session = this.#handleFor(calls);
+      const responses = calls.session(queue.openSession(hello), { signal: this.#call.signal });
       for await (const { message } of responses) {
         this.#silence?.recordMessage(performance.now());
         // Undefined when a newer leader sends a message that this agent does not know.
         if (message !== undefined) await handler.handle(message, session);
         if (this.#welcome !== undefined) clearTimeout(welcomeTimer);
       }
-      return this.#end(new Error("the server closed the session"));
+      return this.#sessionEnd(new Error("the server closed the session"));
     } catch (error) {
-      return this.#end(error);
+      return this.#sessionEnd(error);
     } finally {
       this.#hasEnded = true;
       hostWatch.abort();
@@ -120,7 +121,8 @@ export class Session {
     }
   }
 
-  #active(calls: DispatcherCalls): ActiveSession {
+  /** Returns the operations of this session for its handler. */
+  #handleFor(calls: DispatcherCalls): ActiveSession {
     return {
       calls,
       startedMs: this.startedMs,
@@ -157,7 +159,7 @@ export class Session {
     const { queue, fence, appliedSequence, address } = this.#options;
     const nowMs = performance.now();
     const verdict = this.#silence?.onHeartbeat({ nowMs, lagMs, intervalMs });
-    if (verdict?.isSilent === true) this.#abort.abort(leaderSilent(address));
+    if (verdict?.isSilent === true) this.#call.abort(leaderSilent(address));
     const number = fence.heartbeatNumber() || (verdict?.requestsAck === true ? Math.floor(nowMs) : 0);
     queue.sendHeartbeat({ appliedSequence: appliedSequence(), lagMs, number });
   }
@@ -170,10 +172,11 @@ export class Session {
   async #close(): Promise<void> {
     this.#options.queue.closeSession();
     await sleep(CLOSE_GRACE_MS, undefined, { ref: false });
-    this.#abort.abort(this.#options.signal.reason);
+    this.#call.abort(this.#options.signal.reason);
   }
 
-  #end(error: unknown): SessionEnd {
+  /** Returns why the session ended, from the error of the call. */
+  #sessionEnd(error: unknown): SessionEnd {
     const servers = this.#welcome?.servers ?? [];
     if (isBerthError(error, "BERTH_NOT_LEADER")) {
       const afterMs = performance.now() - this.startedMs;

@@ -11,7 +11,7 @@ interface Entry {
 }
 
 /**
- * Keeps the latest status of each task for the leader, and tracks which ones the leader has acknowledged. Its size is
+ * Keeps the latest status of each task for the leader, and tracks which of them the leader has acknowledged. Its size is
  * bounded by the number of tasks: a newer status replaces an older one, sent or not.
  */
 export class StatusOutbox {

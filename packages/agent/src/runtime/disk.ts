@@ -17,21 +17,21 @@ export interface Disk {
 const PRIVATE = 0o600;
 const WORLD_READABLE = 0o644;
 /** Subdirectory of the data directory. */
-const SHARED = "shared";
+const SHARED_DIR = "shared";
 const NAME_LENGTH = 16;
 
-/** Accesses a directory, which must exist. */
+/** Returns the disk of a directory, which must exist. */
 export function directoryDisk(directory: string): Disk {
   const pathOf = (name: string): string => join(directory, name);
-  const shared = new Map<string, Promise<string>>();
+  const sharedPaths = new Map<string, Promise<string>>();
   return {
     pathOf,
     read: (name) => readIfPresent(pathOf(name)),
-    write: (name, text) => replace(pathOf(name), text, PRIVATE),
+    write: (name, text) => replaceFile(pathOf(name), text, PRIVATE),
     writeShared: (text) => {
-      const path = shared.get(text) ?? writeShared(directory, text);
-      shared.set(text, path);
-      path.catch(() => shared.delete(text));
+      const path = sharedPaths.get(text) ?? writeShared(directory, text);
+      sharedPaths.set(text, path);
+      path.catch(() => sharedPaths.delete(text));
       return path;
     },
   };
@@ -39,9 +39,9 @@ export function directoryDisk(directory: string): Disk {
 
 async function writeShared(directory: string, text: string): Promise<string> {
   const name = createHash("sha256").update(text).digest("hex").slice(0, NAME_LENGTH);
-  const path = join(directory, SHARED, name);
-  await mkdir(join(directory, SHARED), { recursive: true });
-  await replace(path, text, WORLD_READABLE);
+  const path = join(directory, SHARED_DIR, name);
+  await mkdir(join(directory, SHARED_DIR), { recursive: true });
+  await replaceFile(path, text, WORLD_READABLE);
   return path;
 }
 
@@ -54,7 +54,7 @@ async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
-async function replace(path: string, text: string, mode: number): Promise<void> {
+async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   const temporary = `${path}.new`;
   const file = await open(temporary, "w", mode);
   try {

@@ -1,6 +1,6 @@
 /**
- * Passes values from a part of the agent to parts that are constructed later. Parts that need each other can so be
- * constructed in dependency order.
+ * Passes values from one part of the agent to parts that are constructed later. This breaks cycles between parts that need
+ * each other.
  */
 export class Notifier<T> {
   readonly #listeners: ((value: T) => void)[] = [];

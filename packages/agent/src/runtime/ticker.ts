@@ -3,20 +3,20 @@ const EARLY_MS = 1;
 
 interface Schedule {
   readonly everyMs: number;
-  readonly act: (lagMs: number) => void;
+  readonly callback: (lagMs: number) => void;
   dueMs: number;
 }
 
 export interface TickerOptions {
-  /** Ends all callbacks. */
+  /** Stops all callbacks. */
   readonly signal: AbortSignal;
   readonly now?: () => number;
 }
 
 /**
  * Runs periodic callbacks at aligned times: a callback with a period of 150 ms is due whenever the clock shows a
- * multiple of 150 ms. An idle agent spends most of its CPU time on waking up, and three callbacks in one wake-up cost
- * little more than one.
+ * multiple of 150 ms. An idle agent spends most of its CPU time on wake-ups, so callbacks
+ * with related periods share them.
  */
 export class Ticker {
   readonly #now: () => number;
@@ -34,9 +34,9 @@ export class Ticker {
     else signal.addEventListener("abort", end, { once: true });
   }
 
-  /** Calls `act` once a period, with the lateness of the timer. Returns a function that stops it. */
-  every(everyMs: number, act: (lagMs: number) => void): () => void {
-    const schedule = { everyMs, act, dueMs: nextMultiple(this.#now(), everyMs) };
+  /** Calls `callback` once a period, with the lateness of the timer. Returns a function that stops it. */
+  every(everyMs: number, callback: (lagMs: number) => void): () => void {
+    const schedule = { everyMs, callback, dueMs: nextMultiple(this.#now(), everyMs) };
     this.#schedules.add(schedule);
     this.#arm();
     return () => {
@@ -74,7 +74,7 @@ export class Ticker {
     for (const schedule of due) schedule.dueMs = nextMultiple(nowMs + EARLY_MS, schedule.everyMs);
     this.#arm();
     for (const [index, schedule] of due.entries())
-      if (this.#schedules.has(schedule)) schedule.act(lags[index] ?? 0);
+      if (this.#schedules.has(schedule)) schedule.callback(lags[index] ?? 0);
   }
 }
 

@@ -70,7 +70,7 @@ export function serviceTraffic(
     active: sum(({ active }) => active),
     failed: sum(({ failed }) => failed),
     retried: sum(({ retried }) => retried),
-    tasks: tasksOf(published),
+    tasks: taskTraffic(published),
   };
 }
 
@@ -92,7 +92,7 @@ export function listenerTraffic({
   return [...ports, ...addresses].filter(isUsed);
 }
 
-function tasksOf(listeners: readonly ListenerStats[]): TaskTraffic[] {
+function taskTraffic(listeners: readonly ListenerStats[]): TaskTraffic[] {
   const tasks = new Map<string, TaskTraffic>();
   for (const { id, state, total, active, failed } of listeners.flatMap(({ endpoints }) => endpoints)) {
     const known = tasks.get(id);

@@ -15,11 +15,11 @@ import type { TaskRecords } from "./task-records.js";
 
 export interface ContainerObserverOptions {
   readonly tasks: TaskRecords;
-  readonly loop: Pick<ReconcileLoop, "wake" | "onEngineConnected" | "onEngineLost">;
+  readonly loop: Pick<ReconcileLoop, "wake" | "onEngineConnected" | "onEngineDisconnected">;
   readonly reporter: Pick<StatusReporter, "report">;
   readonly node: Omit<NodeFacts, "engineApiVersion">;
-  readonly onEngineUp: (info: EngineInfo) => void;
-  readonly onEngineAway: (reason: string) => void;
+  readonly onEngineConnected: (info: EngineInfo) => void;
+  readonly onEngineDisconnected: (reason: string) => void;
   readonly log: Logger;
 }
 
@@ -32,13 +32,13 @@ export class ContainerObserver implements EngineListener {
   }
 
   onConnected(info: EngineInfo, containers: readonly ContainerSummary[]): void {
-    const { loop, node, onEngineUp, log } = this.#options;
+    const { loop, node, onEngineConnected, log } = this.#options;
     log.info(
       { version: info.version, apiVersion: info.apiVersion, containers: containers.length },
       "connected to Docker",
     );
     loop.onEngineConnected({ ...node, engineApiVersion: info.apiVersion });
-    onEngineUp(info);
+    onEngineConnected(info);
     this.onListed(containers);
   }
 
@@ -53,12 +53,12 @@ export class ContainerObserver implements EngineListener {
     }
   }
 
-  onAway(reason: Error): void {
-    const { tasks, loop, onEngineAway, log } = this.#options;
+  onDisconnected(reason: Error): void {
+    const { tasks, loop, onEngineDisconnected, log } = this.#options;
     log.warn({ reason: reason.message }, "lost connection to Docker; running containers are not affected");
     for (const record of tasks) record.markUnobserved();
-    onEngineAway(reason.message);
-    loop.onEngineLost(new EngineError("unavailable", reason.message, reason));
+    onEngineDisconnected(reason.message);
+    loop.onEngineDisconnected(new EngineError("unavailable", reason.message, reason));
   }
 
   onEvent(event: ContainerEvent): void {

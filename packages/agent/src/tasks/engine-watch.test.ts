@@ -15,7 +15,7 @@ const listenerWith = (parts: Partial<EngineListener>): EngineListener => ({
   onConnected: () => {},
   onListed: () => {},
   onEvent: () => {},
-  onAway: () => {},
+  onDisconnected: () => {},
   ...parts,
 });
 
@@ -26,7 +26,7 @@ test("watchEngine rejects with the listener's own exception and does not report 
   };
   const watching = watchEngine(
     engineWith(async () => INFO),
-    listenerWith({ onConnected, onAway }),
+    listenerWith({ onConnected, onDisconnected: onAway }),
     AbortSignal.timeout(5_000),
   );
   await expect(watching).rejects.toThrow("bug in the listener");
@@ -43,7 +43,11 @@ test("watchEngine reports an unavailable daemon once, and reconnects", async () 
     return INFO;
   });
   const connected = new Promise<void>((resolve) => {
-    void watchEngine(engine, listenerWith({ onAway, onConnected: () => resolve() }), stopping.signal);
+    void watchEngine(
+      engine,
+      listenerWith({ onDisconnected: onAway, onConnected: () => resolve() }),
+      stopping.signal,
+    );
   });
   await connected;
   stopping.abort();

@@ -20,12 +20,12 @@ export interface EngineListener {
   onListed(containers: readonly ContainerSummary[]): void;
   onEvent(event: ContainerEvent): void;
   /** The daemon is unavailable. Called once, however long that lasts. */
-  onAway(reason: Error): void;
+  onDisconnected(reason: Error): void;
 }
 
 /**
- * Watches the daemon until the signal fires, and reconnects when it stops or hangs. An exception of the listener is not
- * taken for a failure of the daemon: it ends the watch.
+ * Watches the daemon until the signal fires, and reconnects when it stops or hangs. An exception of the listener
+ * ends the watch, because it is not a failure of the daemon.
  */
 export async function watchEngine(
   engine: Engine,
@@ -34,16 +34,16 @@ export async function watchEngine(
 ): Promise<void> {
   const calls = new ListenerCalls();
   let failures = 0;
-  const onUp = (): void => {
+  const onConnected = (): void => {
     failures = 0;
   };
   while (!signal.aborted) {
     try {
-      await watchConnection({ engine, listener, calls, onUp }, signal);
+      await watchConnection({ engine, listener, calls, onConnected }, signal);
     } catch (error) {
       if (calls.failure !== undefined) throw calls.failure.error;
       if (signal.aborted) return;
-      if (failures === 0) listener.onAway(error instanceof Error ? error : new Error(String(error)));
+      if (failures === 0) listener.onDisconnected(error instanceof Error ? error : new Error(String(error)));
     }
     const delayMs = Math.min(RECONNECT_MIN_MS * 2 ** failures, RECONNECT_MAX_MS);
     failures += 1;
@@ -65,16 +65,16 @@ class ListenerCalls {
   }
 }
 
-interface Watch {
+interface ConnectionWatch {
   readonly engine: Engine;
   readonly listener: EngineListener;
   readonly calls: ListenerCalls;
-  readonly onUp: () => void;
+  readonly onConnected: () => void;
 }
 
 /** Watches one connection. Rejects as soon as the event stream, the ping or the listing fails. */
-async function watchConnection(watch: Watch, outer: AbortSignal): Promise<void> {
-  const { engine, listener, calls, onUp } = watch;
+async function watchConnection(watch: ConnectionWatch, outer: AbortSignal): Promise<void> {
+  const { engine, listener, calls, onConnected } = watch;
   const connection = new AbortController();
   const onAbort = (): void => connection.abort(outer.reason);
   outer.addEventListener("abort", onAbort, { once: true });
@@ -87,7 +87,7 @@ async function watchConnection(watch: Watch, outer: AbortSignal): Promise<void> 
     events.catch(() => {});
     const containers = await engine.list({ signal });
     calls.run(() => listener.onConnected(info, containers));
-    onUp();
+    onConnected();
     await Promise.race([
       events,
       every(PING_INTERVAL_MS, signal, () => engine.ping({ signal })),
@@ -103,7 +103,7 @@ async function watchConnection(watch: Watch, outer: AbortSignal): Promise<void> 
 }
 
 async function readEvents(
-  { engine, listener, calls }: Watch,
+  { engine, listener, calls }: ConnectionWatch,
   sinceNs: string,
   signal: AbortSignal,
 ): Promise<never> {

@@ -41,7 +41,7 @@ type Executors = {
 };
 
 /** Errors after which a retry would fail in the same way. */
-const PERMANENT: readonly EngineErrorKind[] = [
+const PERMANENT_ERRORS: readonly EngineErrorKind[] = [
   "invalid",
   "port-taken",
   "not-found",
@@ -241,7 +241,7 @@ function errorOutcome(error: unknown, step: Step, signal: AbortSignal): StepOutc
   if (error.kind === "unavailable") return { kind: "unknown", reason: error.message };
   const isAboutContainer = "containerId" in step;
   if (isAboutContainer && error.kind === "not-found") return { kind: "gone", containerId: step.containerId };
-  if (step.kind === "stop" || step.kind === "remove" || !PERMANENT.includes(error.kind)) {
+  if (step.kind === "stop" || step.kind === "remove" || !PERMANENT_ERRORS.includes(error.kind)) {
     return { kind: "failed", reason: error.message };
   }
   return { kind: "rejected", reason: error.message };

@@ -33,7 +33,7 @@ export class ImageCache {
     this.#facts.clear();
   }
 
-  /** Requests from Docker whether the image is present, unless it is known. Concurrent callers share one request. */
+  /** Asks Docker whether the image is present, unless that is known. Concurrent callers share one request. */
   async ensureKnown(image: string, signal: AbortSignal): Promise<void> {
     if (this.factsOf(image).state !== "unknown") return;
     const running = this.#checks.get(image);

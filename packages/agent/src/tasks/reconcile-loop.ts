@@ -57,7 +57,7 @@ export class ReconcileLoop {
   }
 
   /** Called when Docker is unavailable. Cancels steps in flight with this reason. */
-  onEngineLost(reason: unknown): void {
+  onEngineDisconnected(reason: unknown): void {
     this.#node = undefined;
     for (const { inFlight } of this.#options.tasks) inFlight?.controller.abort(reason);
   }
@@ -69,7 +69,7 @@ export class ReconcileLoop {
 
   close(reason: unknown): void {
     this.#timers.close();
-    this.onEngineLost(reason);
+    this.onEngineDisconnected(reason);
   }
 
   /** Advances the task in a later microtask. */
@@ -121,7 +121,7 @@ export class ReconcileLoop {
   #view(record: TaskRecord, node: NodeFacts): TaskView {
     const image = this.#images.factsOf(record.image);
     const { isFenced, networks } = this.#options;
-    return record.view({ node, image, networks: networks(), isFenced: isFenced() });
+    return record.toView({ node, image, networks: networks(), isFenced: isFenced() });
   }
 
   #inspect(record: TaskRecord, containerId: string): void {

@@ -1,7 +1,7 @@
 import { type ReportedTask, TaskState, type TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { Reconciled } from "../core/tasks/reconcile.js";
-import { sameStatus } from "../core/tasks/status.js";
+import { isSameStatus } from "../core/tasks/status.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { TaskRecord } from "./task-record.js";
 
@@ -24,10 +24,10 @@ export class StatusReporter {
   /** Stores the new status and reports it unless the leader knows it already. */
   report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
     const { taskId, assignment, lastReport: reported } = record;
-    if (status !== undefined && !sameStatus(record.status, status)) this.#logStatus(record, status);
+    if (status !== undefined && !isSameStatus(record.status, status)) this.#logStatus(record, status);
     record.status = status;
     if (assignment === undefined) return;
-    const isKnown = sameStatus(reported?.status, status) && isGone === (reported?.removed ?? false);
+    const isKnown = isSameStatus(reported?.status, status) && isGone === (reported?.removed ?? false);
     if (isKnown) return;
     record.lastReport = { taskId, serviceId: assignment.task.serviceId, status, removed: isGone };
     this.#options.onReport(record.lastReport);

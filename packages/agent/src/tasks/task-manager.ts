@@ -28,9 +28,9 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly networks: () => NetworksView;
   /** Called when nothing is left of a task that is no longer assigned. */
   readonly onForgotten: (taskId: string) => void;
-  readonly onEngineUp: (info: EngineInfo) => void;
+  readonly onEngineConnected: (info: EngineInfo) => void;
   /** Called once, however long the daemon is unavailable. */
-  readonly onEngineAway: (reason: string) => void;
+  readonly onEngineDisconnected: (reason: string) => void;
 }
 
 /**

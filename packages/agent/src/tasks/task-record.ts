@@ -44,9 +44,10 @@ export class TaskRecord {
     return this.assignment?.task.atMostOne || container?.atMostOne || false;
   }
 
-  view(surroundings: Pick<TaskView, "node" | "image" | "networks" | "isFenced">): TaskView {
+  /** Returns the view of the task for a decision. @param environment the facts that the record does not hold */
+  toView(environment: Pick<TaskView, "node" | "image" | "networks" | "isFenced">): TaskView {
     const { taskId, assignment, status, memory } = this;
-    return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...surroundings };
+    return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...environment };
   }
 
   /**

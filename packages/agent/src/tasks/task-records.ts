@@ -15,7 +15,7 @@ export type KnownTasks = Pick<
   "statuses" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
 >;
 
-/** Limit of remembered ended tasks. Tables may still name them while the leader cannot be reached. */
+/** Bounds the memory for ended tasks. Tables may still contain them while the leader is unreachable. */
 const MAX_ENDED = 1_000;
 
 /** The records of this node's tasks, by task ID. */

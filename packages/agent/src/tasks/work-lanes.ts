@@ -7,7 +7,13 @@ type LaneName = "change" | "inspect" | "stop" | "pull" | "probe";
  * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
  * bandwidth well, and Docker loads several layers of each. `probe`: does not involve Docker.
  */
-const WIDTHS: Readonly<Record<LaneName, number>> = { change: 6, inspect: 4, stop: 128, pull: 2, probe: 32 };
+const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
+  change: 6,
+  inspect: 4,
+  stop: 128,
+  pull: 2,
+  probe: 32,
+};
 
 const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   "check-image": "inspect",
@@ -24,11 +30,11 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
 /** Bounds the concurrency of each kind of work, so that no kind delays another. */
 export class WorkLanes {
   readonly #lanes: Readonly<Record<LaneName, Lane>> = {
-    change: new Lane(WIDTHS.change),
-    inspect: new Lane(WIDTHS.inspect),
-    stop: new Lane(WIDTHS.stop),
-    pull: new Lane(WIDTHS.pull),
-    probe: new Lane(WIDTHS.probe),
+    change: new Lane(LANE_WIDTHS.change),
+    inspect: new Lane(LANE_WIDTHS.inspect),
+    stop: new Lane(LANE_WIDTHS.stop),
+    pull: new Lane(LANE_WIDTHS.pull),
+    probe: new Lane(LANE_WIDTHS.probe),
   };
 
   /** Runs the effect in its lane and settles as it does. A start goes before creates: begun tasks finish first. */

@@ -12,23 +12,23 @@ export interface ObservedLink {
   readonly mtu: number;
   /** The bridge that the device is attached to; "" for none. */
   readonly master: string;
-  /** VXLAN devices: the VNI; 0 for other devices. */
+  /** The VNI of a VXLAN device; 0 for other devices. */
   readonly vni: number;
-  /** VXLAN devices: the local tunnel address. */
+  /** The local tunnel address of a VXLAN device; "" for other devices. */
   readonly local: string;
   /** The underlay device that the tunnel is bound to; "" for none. */
   readonly boundDevice: string;
-  /** VXLAN devices: the UDP port. */
+  /** The UDP port of a VXLAN device; 0 for other devices. */
   readonly port: number;
-  /** VXLAN devices: learns from packets which host a MAC address is on. */
+  /** Whether a VXLAN device learns from packets which host has a MAC address. */
   readonly isLearning: boolean;
-  /** Bridge ports: the bridge answers ARP requests for known addresses itself (`neigh_suppress`). */
+  /** Whether the bridge answers ARP requests at this port for known addresses itself (`neigh_suppress`). */
   readonly suppressesNeighbours: boolean;
   /** IPv4 and IPv6 addresses, without prefix lengths. */
   readonly addresses: readonly string[];
-  /** Bridges: bridged packets pass nftables. */
+  /** Whether packets that a bridge forwards pass nftables. */
   readonly callsIptables: boolean;
-  /** Bridge ports: a container receives the packets that it sends to itself. */
+  /** Whether the container at this bridge port receives the packets that it sends to itself. */
   readonly isHairpin: boolean;
 }
 
@@ -48,11 +48,11 @@ export interface ObservedLinks {
   readonly uplinkMtu: number;
   /** The peers that each VXLAN device floods to, by device. */
   readonly floodPeers: ReadonlyMap<string, readonly string[]>;
-  /** Static entries of each VXLAN device: the host of each MAC address. */
+  /** The static entries of each VXLAN device, which map MAC addresses to hosts. */
   readonly vxlanFdb: ReadonlyMap<string, ReadonlyMap<string, string>>;
-  /** Static entries of the bridges: MAC addresses reached through each VXLAN device. */
+  /** The MAC addresses that the bridges reach through each VXLAN device, from their static entries. */
   readonly bridgeFdb: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Permanent neighbours by the VNI of the bridge: the MAC address of each IP address. */
+  /** The permanent neighbours by the VNI of the bridge, which map IP addresses to MAC addresses. */
   readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
   /** Routes through devices that do not belong to berth's networks. */
   readonly routes: readonly HostRoute[];
@@ -84,10 +84,10 @@ export function parseLinks(
   { addresses, routes, fdb, neighbours, wireguard }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
-  const list = listOf(addresses);
-  const uplink = list.find((link) => addressesOf(link).includes(nodeAddress));
+  const links = listOf(addresses);
+  const uplink = links.find((link) => addressesOf(link).includes(nodeAddress));
   return {
-    links: new Map(list.map(parseLink).map((link) => [link.name, link])),
+    links: new Map(links.map(parseLink).map((link) => [link.name, link])),
     uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
     floodPeers: parseFloodPeers(fdb),
     ...parseStaticFdb(fdb),

@@ -46,11 +46,11 @@ export function planNetwork(
   if (refusal !== "") return refused(refusal);
   if (observed.uplinkMtu === 0)
     return waiting(`no network device of this host has the address ${host.address}`);
-  const own = observed.networks.find(({ networkId }) => networkId === network.id);
-  if (own === undefined) return planCreation(network, observed, host);
-  if (own.config !== networkConfig(network)) {
+  const existing = observed.networks.find(({ networkId }) => networkId === network.id);
+  if (existing === undefined) return planCreation(network, observed, host);
+  if (existing.config !== networkConfig(network)) {
     return waiting("its settings have changed; waiting for containers to leave the old network", [
-      { kind: "remove-network", dockerId: own.id },
+      { kind: "remove-network", dockerId: existing.id },
     ]);
   }
   const bridge = observed.links.get(bridgeName(network.vni));
@@ -62,13 +62,13 @@ export function planNetwork(
   if (network.spec?.encrypted && !observed.links.has(WIREGUARD_DEVICE)) {
     return waiting(`setting up encryption: device ${WIREGUARD_DEVICE} does not exist yet`);
   }
-  const tunnel = planTunnel(network, observed, dnsEntries, { address: host.address, mtu: own.mtu });
+  const tunnel = planTunnel(network, observed, dnsEntries, { address: host.address, mtu: existing.mtu });
   const filterSteps: LinkStep[] = bridge.callsIptables
     ? []
     : [{ kind: "filter-bridge", bridge: bridge.name }];
   const steps = [...tunnel.steps, ...filterSteps];
   if (!tunnel.isEstablished) return waiting("connecting to the other hosts", steps);
-  return { state: { kind: "ready", dockerId: own.id }, steps };
+  return { state: { kind: "ready", dockerId: existing.id }, steps };
 }
 
 /** Plans hairpin mode for the bridge ports of containers that started since the last observation. */

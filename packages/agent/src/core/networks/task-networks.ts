@@ -134,7 +134,7 @@ const NDOTS_ABOVE_0 = /^ndots:0*[1-9]\d*$/;
  *
  * The search domains are those of the service. Those of the host are not included.
  */
-export function ownResolvConf(
+export function directResolvConf(
   spec: AssignedSpec,
   { mounts, dnsSearch, dnsOptions }: ContainerSpec,
   networks: NetworksView,

@@ -17,11 +17,11 @@ const INNER_PREFIX = "fe80::";
 export const INNER_PREFIX_BITS = 64;
 
 /** 32 bytes in Base64. A single invalid key makes `wg` reject a whole configuration. */
-const KEY = /^[A-Za-z0-9+/]{43}=$/;
+const KEY_PATTERN = /^[A-Za-z0-9+/]{43}=$/;
 
 /** Whether the text is a WireGuard key. False for "", which hosts without a key report. */
 export function isWireguardKey(text: string): boolean {
-  return KEY.test(text);
+  return KEY_PATTERN.test(text);
 }
 
 export interface WireguardPeer {

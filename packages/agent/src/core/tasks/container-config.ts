@@ -13,7 +13,7 @@ import {
 import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";
 import type { NetworksView } from "../networks/task-networks.js";
-import { attachmentsOf, dnsServers, endpointBody, ownResolvConf } from "../networks/task-networks.js";
+import { attachmentsOf, directResolvConf, dnsServers, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
@@ -50,23 +50,23 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
-  const resolvConf = ownResolvConf(input.spec, container, input.networks);
+  const resolvConf = directResolvConf(input.spec, container, input.networks);
   const mounts = mountConfig(container.mounts, fill);
   const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
     platform: container.platform,
-    ...presentValues({ resolvConf }),
+    ...omitUndefined({ resolvConf }),
     body: {
       Image: container.image,
       Labels: { ...container.labels, ...taskLabels(task) },
       StopTimeout: Math.ceil((container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS) / MS_PER_S),
-      ...presentValues({
+      ...omitUndefined({
         Entrypoint: container.entrypoint?.values,
         Cmd: container.command?.values,
         Healthcheck: container.healthcheck && healthcheckBody(container.healthcheck),
       }),
-      ...setValues({
+      ...omitUnset({
         Env: container.env.map(fill),
         WorkingDir: container.workingDir,
         User: container.user,
@@ -80,8 +80,8 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       HostConfig: {
         RestartPolicy: { Name: "no" },
         NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
-        ...setValues({ PortBindings: ports.bindings }),
-        ...setValues({ Binds: mounts.binds, Mounts: mounts.mounts }),
+        ...omitUnset({ PortBindings: ports.bindings }),
+        ...omitUnset({ Binds: mounts.binds, Mounts: mounts.mounts }),
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
         ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
@@ -102,7 +102,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
 
 function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): Partial<HostConfigBody> {
   return {
-    ...setValues({
+    ...omitUnset({
       NanoCpus: task?.limits?.nanoCpus ?? 0,
       Memory: task?.limits?.memoryBytes ?? 0,
       PidsLimit: task?.limits?.pids ?? 0,
@@ -115,7 +115,7 @@ function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): P
       StorageOpt: container.storageOpt,
       CgroupParent: container.cgroupParent,
     }),
-    ...presentValues({
+    ...omitUndefined({
       MemorySwappiness: container.memorySwappiness,
       OomScoreAdj: container.oomScoreAdj,
       OomKillDisable: container.oomKillDisable,
@@ -124,7 +124,7 @@ function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): P
 }
 
 function isolationConfig(container: ContainerSpec): Partial<HostConfigBody> {
-  return setValues({
+  return omitUnset({
     CapAdd: container.capAdd,
     CapDrop: container.capDrop,
     Privileged: container.privileged,
@@ -149,7 +149,7 @@ function isolationConfig(container: ContainerSpec): Partial<HostConfigBody> {
 function environmentConfig(container: ContainerSpec, dns: readonly string[]): Partial<HostConfigBody> {
   const { logDriver } = container;
   return {
-    ...setValues({
+    ...omitUnset({
       Sysctls: container.sysctls,
       ExtraHosts: container.extraHosts,
       Dns: dns,
@@ -157,7 +157,7 @@ function environmentConfig(container: ContainerSpec, dns: readonly string[]): Pa
       DnsOptions: container.dnsOptions,
       Annotations: container.annotations,
     }),
-    ...presentValues({
+    ...omitUndefined({
       Init: container.init,
       LogConfig: logDriver && { Type: logDriver.name, Config: logDriver.options },
     }),
@@ -165,7 +165,7 @@ function environmentConfig(container: ContainerSpec, dns: readonly string[]): Pa
 }
 
 function healthcheckBody(check: Healthcheck): HealthcheckBody {
-  return setValues({
+  return omitUnset({
     Test: check.test,
     Interval: check.intervalMs * NS_PER_MS,
     Timeout: check.timeoutMs * NS_PER_MS,
@@ -238,13 +238,13 @@ function isUnset(value: unknown): boolean {
 }
 
 /** Drops the fields that are undefined, "", 0, false, or an empty list or map. */
-function setValues<T extends object>(values: T): Partial<T> {
+function omitUnset<T extends object>(values: T): Partial<T> {
   const entries = Object.entries(values).filter(([, value]) => !isUnset(value));
   return Object.fromEntries(entries) as Partial<T>;
 }
 
 /** Drops the fields that are undefined. 0 and false are kept, as for a proto3 `optional` field. */
-function presentValues<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function omitUndefined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }

@@ -7,8 +7,8 @@ export const PORT_TIMEOUT_MS = 10_000;
 const FIRST_DELAY_MS = 20;
 const MAX_DELAY_MS = 250;
 /**
- * Attempts in a row without an answer after which a port that refuses nothing counts as ready. A busy host answers
- * late, so one timeout proves nothing; a container that drops packets from its host never answers.
+ * A port that times out this often in a row, and refuses no connection, counts as ready: a container may drop packets
+ * from its host. A single timeout proves nothing, because a busy host answers late.
  */
 export const MAX_UNANSWERED = 5;
 
@@ -55,8 +55,8 @@ export function readinessTargets(view: TaskView, container: ObservedContainer): 
   const published = assignment.spec.ports.filter(({ protocol }) => protocol !== PortSpec_Protocol.UDP);
   const targets = [...new Set(published.map(({ target }) => target))];
   const isOnHost = assignment.spec.task.container?.networkMode === NetworkMode.HOST;
-  const own = container.networks.find(({ address }) => address !== "")?.address;
-  const address = isOnHost ? node.advertiseAddress : own;
+  const containerAddress = container.networks.find(({ address }) => address !== "")?.address;
+  const address = isOnHost ? node.advertiseAddress : containerAddress;
   return targets.length === 0 || address === undefined ? undefined : { address, targets };
 }
 

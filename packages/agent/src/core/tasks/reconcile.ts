@@ -12,7 +12,7 @@ import type { Assignment, TaskView } from "./task-view.js";
 /** An unhealthy container may recover for this long. Short enough that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
 
-const FENCED = "no contact with the leader, and at most one instance of this task may run";
+const FENCED_REASON = "no contact with the leader, and at most one instance of this task may run";
 
 export interface Reconciled extends Decision {
   /** The task's current status. Undefined when there is nothing to report. */
@@ -57,8 +57,8 @@ function selectContainer(
   const [first, ...others] = view.containers;
   if (others.length === 0) return [first, undefined];
   const name = view.assignment && containerName(view.assignment.task, view.node.nodeId);
-  const own = view.containers.find((container) => container.name === name) ?? first;
-  return [own, view.containers.find((container) => container !== own)];
+  const kept = view.containers.find((container) => container.name === name) ?? first;
+  return [kept, view.containers.find((container) => container !== kept)];
 }
 
 function decide(view: TaskView, container: ObservedContainer | undefined, nowMs: number): Decision {
@@ -79,7 +79,7 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (isFinal(status)) return stopIfAlive(container, "the task has ended");
   if (container === undefined) return nextTowardContainer(view, assignment);
   if (container.state === "created") return nextTowardStart(view, assignment, container);
-  return probePorts(view, container, nowMs) ?? checkHealth(view, container, nowMs);
+  return probeDecision(view, container, nowMs) ?? healthDecision(view, container, nowMs);
 }
 
 /**
@@ -90,15 +90,15 @@ function fencingDecision(view: TaskView, container: ObservedContainer | undefine
   if (!view.isFenced || !(view.assignment?.task.atMostOne || container?.atMostOne)) return undefined;
   if (container === undefined || !isAlive(container)) return {};
   return {
-    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failure: FENCED },
-    reason: FENCED,
+    step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failure: FENCED_REASON },
+    reason: FENCED_REASON,
   };
 }
 
 /**
  * Returns the next probe of the task's ports. Undefined unless the task waits for them: a running task is not probed.
  */
-function probePorts(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
+function probeDecision(view: TaskView, container: ObservedContainer, nowMs: number): Decision | undefined {
   const targets = readinessTargets(view, container);
   if (view.status?.state !== TaskState.STARTING || targets === undefined) return undefined;
   const { portProbe } = view.memory;
@@ -109,6 +109,7 @@ function probePorts(view: TaskView, container: ObservedContainer, nowMs: number)
   return { step, reason: "readiness of its ports is unknown" };
 }
 
+/** Returns the steps that end in the removal of the container: a stop first if it is alive. */
 function removal(container: ObservedContainer, reason: string): Decision {
   if (isAlive(container)) return stopIfAlive(container, reason);
   return { step: { kind: "remove", containerId: container.id }, reason };
@@ -156,7 +157,8 @@ function nextTowardStart(view: TaskView, { spec }: Assignment, container: Observ
   };
 }
 
-function checkHealth(view: TaskView, container: ObservedContainer, nowMs: number): Decision {
+/** Stops a container that stayed unhealthy for too long. */
+function healthDecision(view: TaskView, container: ObservedContainer, nowMs: number): Decision {
   const { unhealthySinceMs } = view.memory;
   if (container.health !== "unhealthy" || unhealthySinceMs === 0) return {};
   const graceEndsMs = unhealthySinceMs + UNHEALTHY_GRACE_MS;

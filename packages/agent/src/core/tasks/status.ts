@@ -54,15 +54,15 @@ function nextStatus(
   if (container === undefined) return statusWithoutContainer(view);
   if (isAlive(container)) return runningStatus(view, container, spec);
   const verdict = container.state === "created" ? verdictBeforeStart(view) : verdictAfterEnd(view, container);
-  if (verdict === undefined) return preparing(view);
+  if (verdict === undefined) return preparingStatus(view);
   const ended = container.state !== "created" ? { exitCode: container.exitCode } : {};
-  return status({ ...verdict, containerId: container.id, ...ended });
+  return createStatus({ ...verdict, containerId: container.id, ...ended });
 }
 
 function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
   const { containerId } = view.memory;
   const verdict = verdictBeforeStart(view) ?? (containerId === "" ? undefined : REMOVED_OUTSIDE);
-  return verdict === undefined ? preparing(view) : status({ ...verdict, containerId });
+  return verdict === undefined ? preparingStatus(view) : createStatus({ ...verdict, containerId });
 }
 
 const REMOVED_OUTSIDE: Verdict = {
@@ -112,7 +112,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
   const hasRun = view.status?.state === TaskState.RUNNING;
   const isHealthy = container.health === "none" || container.health === "healthy";
   const isReady = isHealthy && !isAwaitingPorts(view, container);
-  const running = status({
+  const running = createStatus({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
     containerId: container.id,
@@ -148,9 +148,9 @@ export function unhealthyMessage(container: ObservedContainer): string {
 }
 
 /** Returns the status of a task without a running container, with a message about what it waits for. */
-function preparing(view: TaskView): TaskStatus | undefined {
+function preparingStatus(view: TaskView): TaskStatus | undefined {
   const message = preparingMessage(view);
-  return message === "" ? view.status : status({ state: TaskState.PREPARING, message });
+  return message === "" ? view.status : createStatus({ state: TaskState.PREPARING, message });
 }
 
 function preparingMessage({ memory, image, assignment, networks }: TaskView): string {
@@ -181,12 +181,14 @@ export function shouldRun(desired: DesiredState | undefined): boolean {
   return desired !== undefined && desired < DesiredState.SHUTDOWN;
 }
 
-export function sameStatus(left: TaskStatus | undefined, right: TaskStatus | undefined): boolean {
+/** Returns whether two statuses have equal fields. */
+export function isSameStatus(left: TaskStatus | undefined, right: TaskStatus | undefined): boolean {
   return left === right || JSON.stringify(left) === JSON.stringify(right);
 }
 
-function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
-  const blank = {
+/** Returns a status with the given fields; the others are empty. */
+function createStatus(fields: Partial<TaskStatus> & Verdict): TaskStatus {
+  const emptyStatus = {
     sinceMs: 0,
     containerId: "",
     health: Health.UNSPECIFIED,
@@ -194,5 +196,5 @@ function status(fields: Partial<TaskStatus> & Verdict): TaskStatus {
     addresses: [],
     stoppedExternally: false,
   };
-  return { ...blank, ...fields };
+  return { ...emptyStatus, ...fields };
 }

@@ -62,18 +62,18 @@ export class EngineClient {
 
   /** Returns the parsed body of the response, or null when it has no JSON. */
   request(request: EngineRequest): Promise<unknown> {
-    return this.#guard(request, async (signal) => readJson(await this.#dial(request, signal)));
+    return this.#withDeadline(request, async (signal) => readJson(await this.#dial(request, signal)));
   }
 
   /** Returns the response body as a stream. It ends with an error when `signal` fires or the connection breaks. */
   stream(request: EngineRequest): Promise<IncomingMessage> {
     // The deadline applies to the headers. The body ends with the caller's signal.
-    return this.#guard(request, () => this.#dial(request, request.signal));
+    return this.#withDeadline(request, () => this.#dial(request, request.signal));
   }
 
   /** Returns the connection itself, for two-way traffic. It is destroyed when `signal` fires. */
   async hijack(request: EngineRequest): Promise<Duplex> {
-    const connection = await this.#guard(request, (signal) => this.#dial(request, signal, true));
+    const connection = await this.#withDeadline(request, (signal) => this.#dial(request, signal, true));
     if (!(connection instanceof Duplex)) {
       connection.destroy();
       throw new EngineError("failed", `Docker did not upgrade the connection for ${request.path}`);
@@ -87,7 +87,8 @@ export class EngineClient {
     return connection;
   }
 
-  async #guard<T>(request: EngineRequest, effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  /** Runs the effect with the request's deadline, and maps its errors. */
+  async #withDeadline<T>(request: EngineRequest, effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const onTimeout = (): Error =>
       new EngineError(
@@ -117,6 +118,7 @@ export class EngineClient {
           hijack,
           abortSignal: signal,
         },
+        // Docker answers a hijacked request with the connection, and any other with a message.
         (error, response) => (error ? reject(error) : resolve(response as IncomingMessage | Duplex)),
       );
     });

@@ -10,23 +10,23 @@ const STDERR = 2;
  */
 export async function* demux(chunks: AsyncIterable<Buffer>): AsyncGenerator<OutputChunk> {
   let header = Buffer.alloc(0);
-  let missing = 0;
+  let missingBytes = 0;
   let stream: OutputChunk["stream"] = "stdout";
   for await (const chunk of chunks) {
     let rest = chunk;
     while (rest.length > 0) {
-      if (missing === 0) {
+      if (missingBytes === 0) {
         const taken = HEADER_BYTES - header.length;
         header = Buffer.concat([header, rest.subarray(0, taken)]);
         rest = rest.subarray(taken);
         if (header.length < HEADER_BYTES) break;
         stream = header[0] === STDERR ? "stderr" : "stdout";
-        missing = header.readUInt32BE(4);
+        missingBytes = header.readUInt32BE(4);
         header = Buffer.alloc(0);
       }
-      const bytes = rest.subarray(0, missing);
+      const bytes = rest.subarray(0, missingBytes);
       rest = rest.subarray(bytes.length);
-      missing -= bytes.length;
+      missingBytes -= bytes.length;
       if (bytes.length > 0) yield { stream, bytes };
     }
   }

@@ -6,8 +6,7 @@ import {
   parseInspect,
   parseSummary,
 } from "../../core/docker/observed-container.js";
-import type { NetworkBody } from "../../core/networks/docker-network.js";
-import { type ObservedNetwork, parseNetworks } from "../../core/networks/docker-network.js";
+import { type NetworkBody, type ObservedNetwork, parseNetworks } from "../../core/networks/docker-network.js";
 import type { ContainerConfig } from "../../core/tasks/container-config.js";
 import type { ContainerEvent } from "../../core/tasks/container-event.js";
 import type {

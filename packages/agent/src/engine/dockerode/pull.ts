@@ -1,4 +1,5 @@
 import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
+import { raceSignal } from "../../runtime/race-signal.js";
 import type { PullOptions, PullProgress } from "../engine.js";
 import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
@@ -135,7 +136,7 @@ export class SharedPulls {
     running.waiting += 1;
     if (onProgress) running.watchers.add(onProgress);
     try {
-      await abortable(running.done, signal);
+      await raceSignal(running.done, signal);
     } finally {
       if (onProgress) running.watchers.delete(onProgress);
       running.waiting -= 1;
@@ -160,12 +161,4 @@ export class SharedPulls {
     if (this.#running.get(key) === running) this.#running.delete(key);
     running.cancel();
   }
-}
-
-function abortable(done: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    done.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

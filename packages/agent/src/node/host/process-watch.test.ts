@@ -23,13 +23,13 @@ function watchWith(isOurs: boolean): {
   };
   const watch = new ProcessWatch({
     processes,
-    running: () => running,
+    runningContainers: () => running,
     onExited: ({ containerId }) => ended.push(containerId),
     ticker: { every: () => () => {} },
   });
   const check = async (...now: readonly RunningContainer[]): Promise<void> => {
     running = now;
-    watch.check();
+    watch.reportExits();
     await Promise.resolve();
   };
   return { alive, ended, check };

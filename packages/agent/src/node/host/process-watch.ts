@@ -9,9 +9,12 @@ const CHECK_MS = 150;
 
 /** Access to the main processes of containers. */
 export interface ContainerProcesses {
-  /** Whether the process is visible here and belongs to the container. In our PID namespace, the ID may be another's. */
+  /**
+   * Returns whether the process is visible here and belongs to the container. In the agent's PID namespace, another process
+   * may have the ID.
+   */
   belongsTo(processId: number, containerId: string): Promise<boolean>;
-  /** Whether the process exists. Costs about 1 µs. */
+  /** Returns whether the process exists. Costs about 1 µs. */
   isAlive(processId: number): boolean;
 }
 
@@ -42,14 +45,14 @@ export interface RunningContainer {
 export interface ProcessWatchOptions {
   readonly processes: ContainerProcesses;
   readonly ticker: Pick<Ticker, "every">;
-  readonly running: () => Iterable<RunningContainer>;
+  readonly runningContainers: () => Iterable<RunningContainer>;
   /** Called once for each container. */
   readonly onExited: (container: RunningContainer) => void;
 }
 
-interface WatchedProcess {
-  /** Whether the process is known to be the container's, and its exit has not been reported. */
-  isWatched: boolean;
+interface TrackedProcess {
+  /** `unverified`: not known to belong to the container, so its exit is not reported. */
+  state: "unverified" | "running" | "exited";
 }
 
 /**
@@ -59,32 +62,33 @@ interface WatchedProcess {
 export class ProcessWatch {
   readonly #options: ProcessWatchOptions;
   /** By process ID: a restarted container has another one. */
-  #processes = new Map<number, WatchedProcess>();
+  #processes = new Map<number, TrackedProcess>();
 
   constructor(options: ProcessWatchOptions) {
     this.#options = options;
-    options.ticker.every(CHECK_MS, () => this.check());
+    options.ticker.every(CHECK_MS, () => this.reportExits());
   }
 
-  check(): void {
-    const { processes, running, onExited } = this.#options;
+  /** Reports the processes that have exited since the last call. */
+  reportExits(): void {
+    const { processes, runningContainers, onExited } = this.#options;
     const before = this.#processes;
     this.#processes = new Map();
-    for (const container of running()) {
+    for (const container of runningContainers()) {
       const { processId } = container;
-      const known = before.get(processId) ?? this.#identify(container);
-      this.#processes.set(processId, known);
-      if (!known.isWatched || processes.isAlive(processId)) continue;
-      known.isWatched = false;
+      const tracked = before.get(processId) ?? this.#track(container);
+      this.#processes.set(processId, tracked);
+      if (tracked.state !== "running" || processes.isAlive(processId)) continue;
+      tracked.state = "exited";
       onExited(container);
     }
   }
 
-  #identify({ processId, containerId }: RunningContainer): WatchedProcess {
-    const identified: WatchedProcess = { isWatched: false };
-    void this.#options.processes.belongsTo(processId, containerId).then((isWatched) => {
-      identified.isWatched = isWatched;
+  #track({ processId, containerId }: RunningContainer): TrackedProcess {
+    const tracked: TrackedProcess = { state: "unverified" };
+    void this.#options.processes.belongsTo(processId, containerId).then((isVerified) => {
+      if (isVerified) tracked.state = "running";
     });
-    return identified;
+    return tracked;
   }
 }

@@ -3,7 +3,7 @@
  * its repetitions are lost, plus one more; the leader needs as much, plus the round trip to it.
  */
 const SILENT_AFTER_MS = 350;
-/** When a probe is repeated. */
+/** How long to wait for an answer before the probe is repeated. */
 const ANSWER_MS = 50;
 /** Tolerance for late timers. */
 const SLACK_MS = 10;
@@ -43,9 +43,10 @@ export function probeIntervalMs(peers: number): number {
 
 /** Returns the delay until the next check after a round of probes or after a repetition for overdue peers. */
 export function nextCheckMs(intervalMs: number, hasOverdue: boolean): number {
-  return hasOverdue ? (limitMs(intervalMs) - intervalMs - ANSWER_MS) / REPETITIONS : ANSWER_MS;
+  return hasOverdue ? (silenceLimitMs(intervalMs) - intervalMs - ANSWER_MS) / REPETITIONS : ANSWER_MS;
 }
 
+/** Records that the peer answered a probe. */
 export function afterAnswer({ answersInRow, isSilent }: PeerHealth, nowMs: number): PeerHealth {
   const inRow = answersInRow + 1;
   return {
@@ -72,7 +73,7 @@ export interface Check {
 export function withSilence(health: PeerHealth, { nowMs, lagMs, intervalMs }: Check): PeerHealth {
   if (health.isSilent || health.answeredMs === undefined) return health;
   const excusedMs = health.excusedMs + (lagMs > SLACK_MS ? lagMs : 0);
-  const isSilent = nowMs - health.answeredMs - excusedMs > limitMs(intervalMs);
+  const isSilent = nowMs - health.answeredMs - excusedMs > silenceLimitMs(intervalMs);
   return isSilent ? { ...health, excusedMs, answersInRow: 0, isSilent } : { ...health, excusedMs };
 }
 
@@ -82,7 +83,7 @@ export function isOverdue(health: PeerHealth, { nowMs, intervalMs }: Omit<Check,
   return nowMs - health.answeredMs - health.excusedMs > intervalMs + ANSWER_MS - SLACK_MS;
 }
 
-const limitMs = (intervalMs: number): number => Math.max(SILENT_AFTER_MS, 2 * intervalMs + ANSWER_MS);
+const silenceLimitMs = (intervalMs: number): number => Math.max(SILENT_AFTER_MS, 2 * intervalMs + ANSWER_MS);
 
 /**
  * Returns the IDs of silent peers. Empty when more than half of the hosts, including this one, would be silent: then this

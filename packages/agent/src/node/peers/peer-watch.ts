@@ -29,8 +29,8 @@ export interface PeerWatchOptions {
 }
 
 /**
- * Probes the hosts that connections go to several times a second. A dead host gets no new connections from this host,
- * whether or not there is a leader.
+ * Probes, several times a second, the hosts to which this host sends connections. A dead host gets no new connections from
+ * this host, whether or not there is a leader.
  */
 export class PeerWatch {
   readonly #options: PeerWatchOptions;
@@ -45,7 +45,7 @@ export class PeerWatch {
   #intervalMs = 0;
   /** When the next round is due. */
   #nextRoundMs = 0;
-  /** For a check between two rounds. */
+  /** Fires for a check between two rounds. */
   #timer: NodeJS.Timeout | undefined;
   #checkedMs = 0;
   /** Peers that have not answered the probe of this round. */
@@ -83,7 +83,7 @@ export class PeerWatch {
     this.#intervalMs = intervalMs;
     this.#checkedMs = this.#now();
     if (intervalMs === 0) return;
-    this.#stopRounds = this.#options.ticker.every(intervalMs, (lagMs) => this.#round(lagMs));
+    this.#stopRounds = this.#options.ticker.every(intervalMs, (lagMs) => this.#startRound(lagMs));
   }
 
   #stop(): void {
@@ -92,7 +92,7 @@ export class PeerWatch {
   }
 
   /** Probes all peers. */
-  #round(lagMs: number): void {
+  #startRound(lagMs: number): void {
     clearTimeout(this.#timer);
     const nowMs = this.#now();
     this.#nextRoundMs = nowMs + this.#intervalMs;
@@ -100,7 +100,7 @@ export class PeerWatch {
     for (const [nodeId, { answeredMs, isSilent }] of this.#peers) {
       if (answeredMs !== undefined && !isSilent) this.#unanswered.add(nodeId);
     }
-    const hasOverdue = this.#check({ nowMs, lagMs, isRound: true });
+    const hasOverdue = this.#checkPeers({ nowMs, lagMs, isRound: true });
     this.#checkAt(nowMs + nextCheckMs(this.#intervalMs, hasOverdue));
     this.#reportChange();
   }
@@ -110,14 +110,14 @@ export class PeerWatch {
     if (dueMs >= this.#nextRoundMs) return;
     this.#timer = setTimeout(() => {
       const nowMs = this.#now();
-      const hasOverdue = this.#check({ nowMs, lagMs: nowMs - dueMs, isRound: false });
+      const hasOverdue = this.#checkPeers({ nowMs, lagMs: nowMs - dueMs, isRound: false });
       if (hasOverdue) this.#checkAt(nowMs + nextCheckMs(this.#intervalMs, hasOverdue));
       this.#reportChange();
     }, dueMs - this.#now());
   }
 
-  /** Returns whether any peer is overdue. */
-  #check({ nowMs, lagMs, isRound }: { nowMs: number; lagMs: number; isRound: boolean }): boolean {
+  /** Updates the health of all peers and probes those that are due. Returns whether any peer is overdue. */
+  #checkPeers({ nowMs, lagMs, isRound }: { nowMs: number; lagMs: number; isRound: boolean }): boolean {
     const intervalMs = this.#intervalMs;
     // The previous check has excused its lag already.
     const freshLagMs = Math.min(lagMs, nowMs - this.#checkedMs);
@@ -140,12 +140,12 @@ export class PeerWatch {
     const health = this.#peers.get(nodeId);
     if (health === undefined || signal.aborted || this.#addresses.get(nodeId) !== address) return;
     this.#peers.set(nodeId, isAnswered ? afterAnswer(health, this.#now()) : afterMiss(health));
-    if (isAnswered) this.#answered(nodeId);
+    if (isAnswered) this.#recordAnswer(nodeId);
     if (health.isSilent) this.#reportChange();
   }
 
-  /** Cancels the check when all peers have answered. */
-  #answered(nodeId: string): void {
+  /** Cancels the check between two rounds once all peers have answered. */
+  #recordAnswer(nodeId: string): void {
     if (this.#unanswered.delete(nodeId) && this.#unanswered.size === 0) clearTimeout(this.#timer);
   }
 

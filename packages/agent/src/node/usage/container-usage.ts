@@ -15,7 +15,7 @@ export interface UsageSample {
   readonly sentBytes: number;
 }
 
-/** Reads the usage of containers from the kernel: six small files for each, while Docker's API takes a second. */
+/** Reads the usage of containers from the kernel: six small files for each. Docker's API would take a second. */
 export class UsageReader {
   readonly #procDir: string;
   #mounts: Promise<readonly CgroupMount[]> | undefined;
@@ -32,14 +32,14 @@ export class UsageReader {
     if (processId <= 0) return undefined;
     const folder = join(this.#procDir, String(processId));
     try {
-      const [mounts, cgroups] = await Promise.all([this.#cgroupMounts(), text(folder, "cgroup")]);
+      const [mounts, cgroups] = await Promise.all([this.#cgroupMounts(), readText(folder, "cgroup")]);
       const cpu = cgroupFolder(cgroups, "cpuacct", mounts);
       const memory = cgroupFolder(cgroups, "memory", mounts);
       if (cpu === undefined || memory === undefined) return undefined;
       const [cpuNs, memoryBytes, network] = await Promise.all([
         readCpuNs(cpu),
         readMemoryBytes(memory),
-        text(folder, "net/dev"),
+        readText(folder, "net/dev"),
       ]);
       return { monotonicMs: performance.now(), cpuNs, memoryBytes, ...parseNetwork(network) };
     } catch (error) {
@@ -49,21 +49,23 @@ export class UsageReader {
   }
 
   #cgroupMounts(): Promise<readonly CgroupMount[]> {
-    this.#mounts ??= text(this.#procDir, "self/mountinfo").then(parseCgroupMounts);
+    this.#mounts ??= readText(this.#procDir, "self/mountinfo").then(parseCgroupMounts);
     return this.#mounts;
   }
 }
 
 async function readCpuNs(folder: string): Promise<number> {
-  const total = await textIfExists(folder, "cpuacct.usage");
+  const total = await readTextIfPresent(folder, "cpuacct.usage");
   if (total !== undefined) return Number(total);
-  return statValue(await text(folder, "cpu.stat"), "usage_usec") * 1e3;
+  return statValue(await readText(folder, "cpu.stat"), "usage_usec") * 1e3;
 }
 
 async function readMemoryBytes(folder: string): Promise<number> {
   const [total, stat] = await Promise.all([
-    textIfExists(folder, "memory.usage_in_bytes").then((value) => value ?? text(folder, "memory.current")),
-    text(folder, "memory.stat"),
+    readTextIfPresent(folder, "memory.usage_in_bytes").then(
+      (value) => value ?? readText(folder, "memory.current"),
+    ),
+    readText(folder, "memory.stat"),
   ]);
   const cache = statValue(stat, "total_inactive_file") || statValue(stat, "inactive_file");
   return Math.max(0, Number(total) - cache);
@@ -76,10 +78,10 @@ function statValue(stat: string, name: string): number {
 }
 
 /** Adds up the lines `eth0: <received bytes> <7 other counters> <sent bytes> ...` below the two header lines. */
-export function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "sentBytes"> {
+export function parseNetwork(netDev: string): Pick<UsageSample, "receivedBytes" | "sentBytes"> {
   let receivedBytes = 0;
   let sentBytes = 0;
-  for (const line of dev.split("\n").slice(2)) {
+  for (const line of netDev.split("\n").slice(2)) {
     const [name = "", counters = ""] = line.split(":");
     if (name.trim() === "lo" || counters === "") continue;
     const values = counters.trim().split(/\s+/).map(Number);
@@ -89,11 +91,11 @@ export function parseNetwork(dev: string): Pick<UsageSample, "receivedBytes" | "
   return { receivedBytes, sentBytes };
 }
 
-const text = (folder: string, name: string): Promise<string> => readFile(join(folder, name), "utf8");
+const readText = (folder: string, name: string): Promise<string> => readFile(join(folder, name), "utf8");
 
-async function textIfExists(folder: string, name: string): Promise<string | undefined> {
+async function readTextIfPresent(folder: string, name: string): Promise<string | undefined> {
   try {
-    return await text(folder, name);
+    return await readText(folder, name);
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;

@@ -25,12 +25,12 @@ export interface HostUsage {
 export async function readHostUsage(procDir = "/proc"): Promise<HostUsage> {
   const read = (name: string): Promise<string> => readFile(join(procDir, name), "utf8");
   const [stat, memory, network] = await Promise.all([read("stat"), read("meminfo"), read("net/dev")]);
-  const memoryTotalBytes = memoryValue(memory, "MemTotal");
+  const memoryTotalBytes = memInfoBytes(memory, "MemTotal");
   return {
     monotonicMs: performance.now(),
     cpus: stat.match(/^cpu\d+ /gm)?.length ?? 1,
     cpuNs: busyTicks(stat) * NS_PER_TICK,
-    memoryBytes: memoryTotalBytes - memoryValue(memory, "MemAvailable"),
+    memoryBytes: memoryTotalBytes - memInfoBytes(memory, "MemAvailable"),
     memoryTotalBytes,
     ...parseNetwork(network),
   };
@@ -44,7 +44,7 @@ function busyTicks(stat: string): number {
   return user + nice + system + irq + softirq;
 }
 
-function memoryValue(meminfo: string, name: string): number {
+function memInfoBytes(meminfo: string, name: string): number {
   const [, kib = "0"] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(meminfo) ?? [];
   return Number(kib) * BYTES_PER_KIB;
 }

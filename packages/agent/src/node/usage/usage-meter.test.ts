@@ -18,7 +18,7 @@ beforeEach(() => {
   cpuNs = 0;
   listeners = [];
   meter = new UsageMeter({
-    tasksOf: (serviceIds) => (serviceIds.has("s1") ? ["t1", "t2"] : []),
+    taskIdsOf: (serviceIds) => (serviceIds.has("s1") ? ["t1", "t2"] : []),
     // The container of t2 has ended.
     containerOf: (taskId) => ({ processId: taskId === "t1" ? 42 : 0 }),
     read: async (processId): Promise<UsageSample | undefined> => {

@@ -15,8 +15,8 @@ const STATS_TIMEOUT_MS = 1_000;
 const FAILURES_TO_WARN = 3;
 
 export interface UsageMeterOptions {
-  /** Returns the tasks of these services that are assigned to this node. */
-  readonly tasksOf: (serviceIds: ReadonlySet<string>) => readonly string[];
+  /** Returns the ids of this node's tasks that belong to the services. */
+  readonly taskIdsOf: (serviceIds: ReadonlySet<string>) => readonly string[];
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "processId"> | undefined;
   readonly read: (processId: number) => Promise<UsageSample | undefined>;
   readonly stats: (signal: AbortSignal) => Promise<Pick<IngressStats, "listeners">>;
@@ -27,8 +27,8 @@ export interface UsageMeterOptions {
 /** Measures the CPU usage and connections of services that scale automatically, while the leader asks for it. */
 export class UsageMeter {
   readonly #options: UsageMeterOptions;
-  #before: ReadonlyMap<string, UsageSample> = new Map();
-  #stop = new AbortController();
+  #lastSamples: ReadonlyMap<string, UsageSample> = new Map();
+  #measuring = new AbortController();
   #lastReason = "";
   #unreadableMeasurements = 0;
 
@@ -41,7 +41,7 @@ export class UsageMeter {
     this.stop();
     if (services.length === 0) return;
     const boundedMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
-    const { signal } = this.#stop;
+    const { signal } = this.#measuring;
     let isMeasuring = false;
     const timer = setInterval(() => {
       if (isMeasuring) return;
@@ -54,21 +54,22 @@ export class UsageMeter {
   }
 
   stop(): void {
-    this.#stop.abort();
-    this.#stop = new AbortController();
-    this.#before = new Map();
+    this.#measuring.abort();
+    this.#measuring = new AbortController();
+    this.#lastSamples = new Map();
   }
 
   async #measure(services: readonly MeasuredService[], signal: AbortSignal): Promise<void> {
     try {
-      const tasks = await this.#taskUsage(idsOf(services, "cpu"), signal);
+      const serviceIds = services.filter(({ cpu }) => cpu).map(({ serviceId }) => serviceId);
+      const tasks = await this.#taskUsage(new Set(serviceIds), signal);
       const serviceNames = services
         .filter(({ connections }) => connections)
         .map(({ serviceName }) => serviceName);
       const connections =
         serviceNames.length === 0 ? [] : await this.#connections(new Set(serviceNames), signal);
       if (signal.aborted) return;
-      // A service without connections is reported, too.
+      // An empty list reports services without connections.
       if (tasks.length > 0 || serviceNames.length > 0) this.#options.onReport({ tasks, connections });
       this.#lastReason = "";
     } catch (error) {
@@ -77,11 +78,11 @@ export class UsageMeter {
   }
 
   async #taskUsage(serviceIds: ReadonlySet<string>, signal: AbortSignal): Promise<TaskUsage[]> {
-    const { tasksOf, containerOf, read } = this.#options;
+    const { taskIdsOf, containerOf, read } = this.#options;
     const usage: TaskUsage[] = [];
     const after = new Map<string, UsageSample>();
     let unreadable = 0;
-    for (const taskId of serviceIds.size === 0 ? [] : tasksOf(serviceIds)) {
+    for (const taskId of serviceIds.size === 0 ? [] : taskIdsOf(serviceIds)) {
       const processId = containerOf(taskId)?.processId ?? 0;
       const sample = await read(processId);
       if (sample === undefined) {
@@ -89,12 +90,12 @@ export class UsageMeter {
         continue;
       }
       after.set(taskId, sample);
-      const before = this.#before.get(taskId);
+      const before = this.#lastSamples.get(taskId);
       const percent = before && cpuPercent(before, sample);
       if (percent !== undefined) usage.push({ taskId, cpuPercent: percent });
     }
     if (signal.aborted) return [];
-    this.#before = after;
+    this.#lastSamples = after;
     this.#recordReadability(after.size === 0 && unreadable > 0);
     return usage;
   }
@@ -124,8 +125,4 @@ export class UsageMeter {
     if (reason !== this.#lastReason) this.#options.log.warn({ reason }, "cannot measure resource usage");
     this.#lastReason = reason;
   }
-}
-
-function idsOf(services: readonly MeasuredService[], measure: "cpu" | "connections"): ReadonlySet<string> {
-  return new Set(services.filter((service) => service[measure]).map(({ serviceId }) => serviceId));
 }
