@@ -50,7 +50,7 @@ export {
 export { imageProblem } from "./spec/validate-container.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
 export { defaultNetworkName, subnetProblem, validateNetworkSpec } from "./spec/validate-networks.js";
-export { clashingPorts, describePublished } from "./spec/validate-ports.js";
+export { describePublished, findPortConflicts } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
 export { exitCodeText, taskStatusText } from "./task-text.js";

@@ -15,7 +15,7 @@ export function validatePorts(ports: readonly PortSpec[], report: Report): void 
   ports.forEach((port, index) => {
     validatePort(port, `ports[${index}]`, report);
   });
-  for (const [first, second] of clashingPorts(ports)) {
+  for (const [first, second] of findPortConflicts(ports)) {
     const port = ports[second];
     if (port !== undefined) {
       report(`ports[${second}]`, `port ${describePublished(port)} is already published by ports[${first}]`);
@@ -27,7 +27,7 @@ export function validatePorts(ports: readonly PortSpec[], report: Report): void 
  * Returns the pairs of indexes that conflict: same protocol and port on overlapping addresses. Each conflicting port is
  * paired with the first one that it conflicts with.
  */
-export function clashingPorts(ports: readonly PortSpec[]): readonly (readonly [number, number])[] {
+export function findPortConflicts(ports: readonly PortSpec[]): readonly (readonly [number, number])[] {
   const holders = new Map<string, number[]>();
   const clashes: (readonly [number, number])[] = [];
   ports.forEach((port, index) => {

@@ -1,5 +1,5 @@
 import {
-  clashingPorts,
+  findPortConflicts,
   defaultNetworkName,
   describePublished,
   NetworkSpec,
@@ -156,7 +156,7 @@ function reportPortConflicts(
   stack: string,
 ): void {
   const owned = specs.flatMap((spec) => spec.ports.map((port) => ({ port, owner: spec.name })));
-  for (const [first, second] of clashingPorts(owned.map(({ port }) => port))) {
+  for (const [first, second] of findPortConflicts(owned.map(({ port }) => port))) {
     const [holder, conflicting] = [owned[first], owned[second]];
     if (holder === undefined || conflicting === undefined || holder.owner === conflicting.owner) continue;
     const service = services.get(unscopedName(stack, conflicting.owner));

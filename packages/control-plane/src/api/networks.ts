@@ -93,13 +93,13 @@ function requireUnused(networks: readonly Network[], state: ClusterState): void 
 
 function networkSummary(state: ClusterState, network: Network): NetworkSummary {
   const { ranges, vips } = state.networks;
-  const nodes = [...ranges.byFirstId(network.id).keys()].flatMap((nodeId) => state.nodes.get(nodeId) ?? []);
+  const nodes = [...ranges.ofNetwork(network.id).keys()].flatMap((nodeId) => state.nodes.get(nodeId) ?? []);
   return {
     problems: [...mtuProblems(network, nodes)],
     network,
     services: findServicesUsing(network, state).map(serviceName).sort(),
-    ranges: [...ranges.byFirstId(network.id).values()],
-    vips: [...vips.byFirstId(network.id).values()],
+    ranges: [...ranges.ofNetwork(network.id).values()],
+    vips: [...vips.ofNetwork(network.id).values()],
   };
 }
 

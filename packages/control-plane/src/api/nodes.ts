@@ -113,7 +113,7 @@ function taskRemovalChanges(state: ClusterState, node: Node, now: number): reado
 
 /** Returns the changes that release the node's ranges, so that other nodes can use them. */
 function rangeReleaseChanges(state: ClusterState, nodeId: string): readonly Change[] {
-  return [...state.networks.ranges.bySecondId(nodeId).keys()].map((networkId) => ({
+  return [...state.networks.ranges.ofMember(nodeId).keys()].map((networkId) => ({
     kind: "delete-range",
     networkId,
     nodeId,

@@ -59,7 +59,7 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
     else if (hasPeerChanged(before, after)) {
-      for (const networkId of state.networks.ranges.bySecondId(nodeId).keys())
+      for (const networkId of state.networks.ranges.ofMember(nodeId).keys())
         markNetworkStale(networkId, options);
     }
   }
@@ -77,7 +77,7 @@ function markNetworkStale(networkId: string, options: NotificationOptions): void
 
 /** Returns the sessions of the nodes that have a range of the network. */
 function sessionsInNetwork(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
-  return sessions.ofNodes(state.networks.ranges.byFirstId(networkId).keys());
+  return sessions.ofNodes(state.networks.ranges.ofNetwork(networkId).keys());
 }
 
 /** Returns whether a change of the node's record affects how its network peers reach it. */

@@ -30,7 +30,7 @@ export function createTrafficEntrySource({
   const isFdbStatic = (networkId: string): boolean => {
     const network = networks.get(networkId);
     return (
-      network !== undefined && hasStaticFdb(network, networks.ranges.byFirstId(networkId).size, floodLimit)
+      network !== undefined && hasStaticFdb(network, networks.ranges.ofNetwork(networkId).size, floodLimit)
     );
   };
   return {

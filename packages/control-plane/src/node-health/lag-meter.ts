@@ -6,7 +6,7 @@ const TICK_MS = 100;
 /** Number of samples that count. They cover the longest deadline that a pause can affect. */
 const MAX_SAMPLES = 40;
 
-/** Measures how late this process's event loop runs. Received messages may have been unread for this long. */
+/** Measures the lag of the leader's event loop. A heartbeat may have waited this long before the leader read it. */
 export class LagMeter {
   readonly #clock: Clock;
   readonly #recentMs: number[] = [];

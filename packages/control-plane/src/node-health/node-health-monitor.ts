@@ -11,7 +11,7 @@ import { DelayQueue } from "../runtime/delay-queue.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { LagMeter } from "./lag-meter.js";
-import { endSilence, NodeObservations, recordVotes, replacementOf } from "./node-observations.js";
+import { endSilence, findReplacement, NodeObservations, recordVotes } from "./node-observations.js";
 import { ProbeRounds } from "./probe-rounds.js";
 import { ProbeSupport } from "./probe-support.js";
 
@@ -96,12 +96,12 @@ export class NodeHealthMonitor {
     return this.#suspects.has(nodeId);
   }
 
-  /** Records a sign of life of the node's agent, with the event loop lag that the agent reports. */
+  /** Records a heartbeat of the node's agent, with the event loop lag that the agent reports. */
   recordHeartbeat(nodeId: string, lagMs: number): void {
     const { state, observer, signal } = this.#options;
     if (signal.aborted) return;
     const nowMs = this.#nowMs();
-    const observation = this.#observations.of(nodeId);
+    const observation = this.#observations.getOrCreate(nodeId);
     const lastMs = observation.lastHeartbeatMs;
     observation.lastHeartbeatMs = nowMs;
     observation.agentLagMs = lagMs;
@@ -118,6 +118,7 @@ export class NodeHealthMonitor {
     this.#rounds.recordResult(peerId, result);
   }
 
+  /** Returns the time of the monotonic clock. */
   #nowMs(): number {
     return this.#options.runtime.clock.nowMs();
   }
@@ -156,16 +157,16 @@ export class NodeHealthMonitor {
     const nowMs = this.#nowMs();
     const heartbeatMs = this.#heartbeatMs;
     const leadingSinceMs = this.#leadingSinceMs;
-    const replacedBy = replacementOf(node, {
+    const replacedBy = findReplacement(node, {
       nodes: state.nodes.values(),
       observations: this.#observations,
       heartbeatMs,
       leadingSinceMs,
-      nowMs,
-      now: runtime.wallClockMs(),
+      monotonicMs: nowMs,
+      wallClockMs: runtime.wallClockMs(),
     });
     return judgeNode(
-      { node, heartbeatMs, ...this.#observations.of(nodeId), replacedBy },
+      { node, heartbeatMs, ...this.#observations.getOrCreate(nodeId), replacedBy },
       { now: nowMs, leadingSinceMs, lagMs: lag.lagMs(), freeze: this.#suspects.freeze },
     );
   }
@@ -193,7 +194,7 @@ export class NodeHealthMonitor {
   }
 
   #startRound(nodeId: string): void {
-    const { nextRoundMs, failedRounds } = this.#observations.of(nodeId);
+    const { nextRoundMs, failedRounds } = this.#observations.getOrCreate(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
     if (nextRoundMs > this.#nowMs()) this.#evaluateAt(nodeId, nextRoundMs);
     else this.#rounds.start(nodeId, { address, askPeersAtOnce: failedRounds === 1 });
@@ -201,7 +202,7 @@ export class NodeHealthMonitor {
 
   #recordVotes(nodeId: string, votes: ProbeVotes): void {
     const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
-    recordVotes(this.#observations.of(nodeId), votes, { isReady, nowMs: this.#nowMs() });
+    recordVotes(this.#observations.getOrCreate(nodeId), votes, { isReady, nowMs: this.#nowMs() });
     if (evaluateVotes(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
     this.#evaluations.add(nodeId, 0);
   }
@@ -209,7 +210,7 @@ export class NodeHealthMonitor {
   /** Writes the node's condition. Judges the node again first, since a heartbeat may have arrived in the meantime. */
   async #writeCondition(nodeId: string): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
-    const observation = this.#observations.of(nodeId);
+    const observation = this.#observations.getOrCreate(nodeId);
     if (observation.isWriting) return;
     observation.isWriting = true;
     try {
@@ -233,7 +234,9 @@ export class NodeHealthMonitor {
   }
 }
 
-const addressOf = (node: Node | undefined): string => node?.description?.address ?? "";
+function addressOf(node: Node | undefined): string {
+  return node?.description?.address ?? "";
+}
 
 function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
   const fields = {

@@ -5,13 +5,13 @@ import { evaluateVotes, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/n
 /** Interval of the probe rounds for a host with a verdict, live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
 
-/** The observations of one node by this leader, in memory only. Times are in ms of the monotonic clock. */
+/** This leader's observations of one node, in memory only. Times are in ms of the monotonic clock. */
 export interface NodeObservation {
   /** Undefined when this leader has received no heartbeat yet. */
   lastHeartbeatMs: number | undefined;
   /** Event loop lag that the agent reported with its last heartbeat. */
   agentLagMs: number;
-  /** Votes of the last probe round of this silence. */
+  /** Votes of the last probe round since the last heartbeat. */
   votes: ProbeVotes;
   /** Number of the last rounds in a row in which every voter failed to reach the host. */
   failedRounds: number;
@@ -19,15 +19,16 @@ export interface NodeObservation {
   hostAnsweredMs: number | undefined;
   /** Earliest start of the next probe round. */
   nextRoundMs: number;
+  /** Whether a write of the node's condition is in flight. */
   isWriting: boolean;
 }
 
-/** The observations of all nodes. */
+/** The observations of all nodes, from which the node health monitor judges them. */
 export class NodeObservations {
   readonly #byNode = new Map<string, NodeObservation>();
 
   /** Returns the observation of a node, created on demand. */
-  of(nodeId: string): NodeObservation {
+  getOrCreate(nodeId: string): NodeObservation {
     let observation = this.#byNode.get(nodeId);
     if (observation === undefined) {
       observation = {
@@ -66,7 +67,7 @@ export class NodeObservations {
   }
 }
 
-/** Discards the votes of a silence that a heartbeat has ended. */
+/** Discards the votes of earlier probe rounds, because a heartbeat has ended the silence. */
 export function endSilence(observation: NodeObservation): void {
   observation.votes = NO_VOTES;
   observation.failedRounds = 0;
@@ -79,11 +80,11 @@ export function recordVotes(
   votes: ProbeVotes,
   { isReady, nowMs }: { readonly isReady: boolean; readonly nowMs: number },
 ): void {
-  const lives = evaluateVotes(votes) === "lives";
+  const isAlive = evaluateVotes(votes) === "lives";
   observation.votes = votes;
   observation.failedRounds = isUnanimous(votes) ? observation.failedRounds + 1 : 0;
-  if (lives) observation.hostAnsweredMs = nowMs;
-  observation.nextRoundMs = !lives && isReady ? nowMs : nowMs + NEXT_ROUND_AFTER_MS;
+  if (isAlive) observation.hostAnsweredMs = nowMs;
+  observation.nextRoundMs = !isAlive && isReady ? nowMs : nowMs + NEXT_ROUND_AFTER_MS;
 }
 
 export interface ReplacementContext {
@@ -91,10 +92,10 @@ export interface ReplacementContext {
   readonly observations: NodeObservations;
   readonly heartbeatMs: number;
   readonly leadingSinceMs: number;
-  /** The monotonic clock. */
-  readonly nowMs: number;
-  /** The wall clock, in ms since the epoch. */
-  readonly now: number;
+  /** The time of the monotonic clock. */
+  readonly monotonicMs: number;
+  /** The wall-clock time, in ms since the epoch. */
+  readonly wallClockMs: number;
 }
 
 /**
@@ -102,11 +103,18 @@ export interface ReplacementContext {
  *
  * A reinstalled host joins as a new node, and its kernel answers the probes for the old node.
  */
-export function replacementOf(
+export function findReplacement(
   node: Node,
-  { nodes, observations, heartbeatMs, leadingSinceMs, nowMs, now }: ReplacementContext,
+  {
+    nodes,
+    observations,
+    heartbeatMs,
+    leadingSinceMs,
+    monotonicMs: nowMs,
+    wallClockMs: now,
+  }: ReplacementContext,
 ): string | undefined {
-  const { lastHeartbeatMs } = observations.of(node.id);
+  const { lastHeartbeatMs } = observations.getOrCreate(node.id);
   const silentMs = nowMs - (lastHeartbeatMs ?? leadingSinceMs);
   // The scan below visits all nodes, so it runs only when its result matters.
   if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;

@@ -24,18 +24,20 @@ export interface ProbeRoundsOptions {
   readonly onVotes: (nodeId: string, votes: ProbeVotes) => void;
 }
 
-export interface ProbeTarget {
+/** The host to probe. */
+export interface ProbeRoundTarget {
   readonly address: string;
   /** Asks the peers at once, because every voter failed to reach the host in the last round. */
   readonly askPeersAtOnce: boolean;
 }
 
+/** A running round. */
 interface Round {
   readonly nodeId: string;
   readonly requestId: string;
   readonly address: string;
-  /** Aborted when the round ends. */
-  readonly end: AbortController;
+  /** Aborts when the round ends. */
+  readonly ended: AbortController;
   /** Whether the host answered, by voter. */
   readonly answers: Map<string, boolean>;
   /** Undefined until the peers have been chosen. */
@@ -55,14 +57,14 @@ export class ProbeRounds {
   readonly #options: ProbeRoundsOptions;
   readonly #rounds = new Map<string, Round>();
   readonly #nodeByRequest = new Map<string, string>();
-  readonly #waiting = new Map<string, ProbeTarget>();
+  readonly #waiting = new Map<string, ProbeRoundTarget>();
 
   constructor(options: ProbeRoundsOptions) {
     this.#options = options;
   }
 
-  /** Starts a round unless one is running or waiting. */
-  start(nodeId: string, target: ProbeTarget): void {
+  /** Starts a round, or queues it while too many are running. Has no effect while a round of this host is running. */
+  start(nodeId: string, target: ProbeRoundTarget): void {
     if (this.#rounds.has(nodeId)) return;
     if (this.#rounds.size < MAX_CONCURRENT) this.#run(nodeId, target);
     else this.#waiting.set(nodeId, target);
@@ -75,25 +77,26 @@ export class ProbeRounds {
     if (round !== undefined) this.#end(round);
   }
 
-  /** Counts the vote of a peer. Ignores late and unsolicited results. */
+  /** Records the vote of a peer. Ignores late and unsolicited results. */
   recordResult(peerId: string, { requestId, answered }: ProbeResult): void {
     const round = this.#rounds.get(this.#nodeByRequest.get(requestId) ?? "");
-    if (round?.voters?.includes(peerId)) this.#vote(round, peerId, answered);
+    if (round?.voters?.includes(peerId)) this.#recordVote(round, peerId, answered);
   }
 
+  /** Ends all rounds without votes. */
   close(): void {
     this.#waiting.clear();
     for (const round of [...this.#rounds.values()]) this.#end(round);
   }
 
-  #run(nodeId: string, { address, askPeersAtOnce }: ProbeTarget): void {
+  #run(nodeId: string, { address, askPeersAtOnce }: ProbeRoundTarget): void {
     const { clock, newId } = this.#options.runtime;
-    const end = new AbortController();
+    const ended = new AbortController();
     const round: Round = {
       nodeId,
       requestId: newId(),
       address,
-      end,
+      ended,
       answers: new Map(),
       voters: undefined,
     };
@@ -101,18 +104,18 @@ export class ProbeRounds {
     this.#nodeByRequest.set(round.requestId, nodeId);
     const askPeersAfterMs = askPeersAtOnce ? 0 : ASK_PEERS_AFTER_MS;
     const cancelAsk = clock.after(askPeersAfterMs, () => this.#askPeers(round));
-    const cancelTimeout = clock.after(PROBE_ROUND_MS, () => this.#conclude(round, votesOf(round)));
-    onAbort(end.signal, cancelAsk);
-    onAbort(end.signal, cancelTimeout);
+    const cancelTimeout = clock.after(PROBE_ROUND_MS, () => this.#conclude(round, countVotes(round)));
+    onAbort(ended.signal, cancelAsk);
+    onAbort(ended.signal, cancelTimeout);
     void this.#probe(round);
   }
 
   async #probe(round: Round): Promise<void> {
     const { address } = round;
     const target = { address, port: PROBE_PORT, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
-    const answered = await this.#options.probe(target, round.end.signal);
+    const answered = await this.#options.probe(target, round.ended.signal);
     if (answered) this.#conclude(round, { asked: 1, silent: 0, alive: 1 });
-    else this.#vote(round, SELF, false);
+    else this.#recordVote(round, SELF, false);
   }
 
   #askPeers(round: Round): void {
@@ -126,25 +129,29 @@ export class ProbeRounds {
     this.#concludeWhenComplete(round);
   }
 
-  #vote(round: Round, voter: string, answered: boolean): void {
+  #recordVote(round: Round, voter: string, answered: boolean): void {
     round.answers.set(voter, answered);
     this.#concludeWhenComplete(round);
   }
 
   #concludeWhenComplete(round: Round): void {
-    if (round.voters?.every((voter) => round.answers.has(voter))) this.#conclude(round, votesOf(round));
+    if (round.voters?.every((voter) => round.answers.has(voter))) this.#conclude(round, countVotes(round));
   }
 
   #conclude(round: Round, votes: ProbeVotes): void {
-    if (round.end.signal.aborted) return;
+    if (round.ended.signal.aborted) return;
     this.#end(round);
     this.#options.onVotes(round.nodeId, votes);
   }
 
   #end(round: Round): void {
-    round.end.abort();
+    round.ended.abort();
     this.#rounds.delete(round.nodeId);
     this.#nodeByRequest.delete(round.requestId);
+    this.#runNext();
+  }
+
+  #runNext(): void {
     for (const [nodeId, target] of this.#waiting) {
       this.#waiting.delete(nodeId);
       this.#run(nodeId, target);
@@ -153,7 +160,7 @@ export class ProbeRounds {
   }
 }
 
-function votesOf({ voters = [], answers }: Round): ProbeVotes {
+function countVotes({ voters = [], answers }: Round): ProbeVotes {
   const count = (answer: boolean): number => voters.filter((voter) => answers.get(voter) === answer).length;
   return { asked: voters.length, silent: count(false), alive: count(true) };
 }

@@ -8,7 +8,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Limit of concurrent checks. After a takeover a thousand agents connect at once. */
 const MAX_CONCURRENT = 16;
 
-/** Longer than in a probe round. A live host that does not answer within this time never answers probes. */
+/** A check takes longer than a probe round. A live host that does not answer within this time never answers probes. */
 const CHECK_TRIES = 3;
 const CHECK_TRY_MS = 500;
 

@@ -9,13 +9,16 @@ import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
-import { dependentsWaitingFor, gateOf, withGate } from "./gates.js";
+import { dependentsWaitingFor, evaluateGate, planWithGate } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
 import type { Decision, Writer } from "./writer.js";
 
-/** Number of services reconciled at the same time. Their changes share transactions. A lost host affects about 100 services. */
+/**
+ * Number of services reconciled at the same time, so that their changes share transactions. A lost host affects about
+ * 100 services.
+ */
 const WORKERS = 128;
 
 /** Delay between freed capacity and the next attempt to place tasks, so that many ended tasks cause one attempt. */
@@ -39,15 +42,17 @@ export interface ControllerOptions {
   readonly observer: ControllerObserver;
 }
 
-/** A plan with the name of its service, which may be gone when the plan has been written. */
+const NOTHING_TO_DO: Plan = { actions: [], problems: [] };
+
+/** A plan with the name of its service, whose record may be gone once the plan is written. */
 interface NamedPlan {
   readonly plan: Plan;
   readonly name: string;
 }
 
 /**
- * Reconciles every service: takes a changed service from the queue, plans its changes, writes them, and queues the service
- * again for the time at which the plan is due.
+ * The leader's reconcile loop. It takes a changed service from the queue, plans its changes and writes them. It queues the
+ * service again for the time at which the plan is due.
  */
 export class Controller {
   readonly #options: ControllerOptions;
@@ -62,7 +67,7 @@ export class Controller {
     this.#queue = new WorkQueue(options.runtime.clock);
   }
 
-  /** Number of services that wait to be reconciled. */
+  /** Number of services that are queued. */
   get depth(): number {
     return this.#queue.depth;
   }
@@ -128,19 +133,21 @@ export class Controller {
     const { runtime, observer } = this.#options;
     const snapshot = serviceSnapshot(state, serviceId);
     if (snapshot === undefined) {
-      // An unreadable record must not end the tasks of its service.
-      const isGone = state.revisions.get(recordKey("service", { serviceId })) === undefined;
+      // A service with an unreadable record keeps its tasks.
+      const isDeleted = state.revisions.get(recordKey("service", { serviceId })) === undefined;
       return {
-        changes: isGone ? orphanChanges(state.tasks.ofService(serviceId).values(), state) : [],
+        changes: isDeleted ? orphanChanges(state.tasks.ofService(serviceId).values(), state) : [],
         result: { plan: NOTHING_TO_DO, name: serviceId },
       };
     }
     const startedMs = runtime.clock.nowMs();
     const now = runtime.wallClockMs();
     const { spec } = snapshot;
-    const gate = gateOf(snapshot, state, now);
+    const gate = evaluateGate(snapshot, state, now);
     const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
-    const plan = withGate(gate, (holdReason) => reconcile(snapshot, state.nodes, { ...context, holdReason }));
+    const plan = planWithGate(gate, (holdReason) =>
+      reconcile(snapshot, state.nodes, { ...context, holdReason }),
+    );
     const isRemoved = plan.actions.some(({ kind }) => kind === "remove-service");
     const vips = isRemoved ? [] : virtualIpChanges(serviceId, spec, { state, now });
     const changes = [...vips, ...planChanges(plan, state, now)];
@@ -151,13 +158,13 @@ export class Controller {
   #finish(serviceId: string, { plan, name }: NamedPlan): void {
     const { runtime } = this.#options;
     this.#backoffs.delete(serviceId);
-    this.#log(name, plan);
+    this.#logActions(name, plan);
     if (plan.requeueAtMs !== undefined) {
       this.#queue.addAfter(serviceId, plan.requeueAtMs - runtime.wallClockMs());
     }
   }
 
-  #log(service: string, { actions }: Plan): void {
+  #logActions(service: string, { actions }: Plan): void {
     const { logger } = this.#options;
     if (actions.length <= MAX_LOGGED_ACTIONS) {
       for (const action of actions) logger.info({ service }, describeAction(action));
@@ -178,5 +185,3 @@ export class Controller {
     this.#queue.addAfter(serviceId, delayMs);
   }
 }
-
-const NOTHING_TO_DO: Plan = { actions: [], problems: [] };

@@ -9,13 +9,13 @@ import {
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Returns whether a service may start, from the states of its dependencies. */
-export function gateOf(snapshot: ServiceSnapshot, state: ClusterState, now: number): DependencyGate {
-  return dependencyGate(snapshot, lookupIn(state, now), now);
+/** Returns whether the dependencies of a service let it start. */
+export function evaluateGate(snapshot: ServiceSnapshot, state: ClusterState, now: number): DependencyGate {
+  return dependencyGate(snapshot, createLookup(state, now), now);
 }
 
-/** Plans a service with the hold reason of its gate. The plan is due again at the deadline of the dependencies. */
-export function withGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
+/** Plans a service with the hold reason of its gate. A closed gate requeues the plan at the deadline of the dependencies. */
+export function planWithGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
   if (gate.kind === "open") return decide("");
   const plan = decide(gate.holdReason);
   const requeueAtMs = Math.min(
@@ -32,10 +32,10 @@ export function withGate(gate: DependencyGate, decide: (holdReason: string) => P
 export function dependentsWaitingFor(serviceId: string, state: ClusterState): readonly string[] {
   const name = state.services.get(serviceId)?.spec?.name;
   if (name === undefined) return [];
-  return [...state.services.dependentsOf(name).keys()].filter((id) => state.tasks.isUnplaced(id));
+  return [...state.services.dependentsOf(name).keys()].filter((id) => state.tasks.hasUnplaced(id));
 }
 
-function lookupIn(state: ClusterState, now: number): DependencyLookup {
+function createLookup(state: ClusterState, now: number): DependencyLookup {
   return (name) => {
     const service = state.services.byName(name);
     if (service === undefined || service.removing) return undefined;

@@ -5,13 +5,16 @@ import type { Action, Plan } from "../core/model/plan.js";
 import { taskAfter } from "../core/model/plan.js";
 import { pauseRollout } from "../core/model/rollout.js";
 import { stateOf } from "../core/model/task-state.js";
-import { findAddressHolder } from "../state/address-holder.js";
+import { findAddressHolder, type StaticAddress } from "../state/address-holder.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { rangeChanges } from "./networks/range-changes.js";
 import { virtualIpReleases } from "./networks/virtual-ip-changes.js";
 
-/** Returns the changes that a plan makes, in its order. Ranges of networks that its tasks need on their nodes come first. */
+/**
+ * Returns the changes that the controller writes for a plan, in the plan's order. The network ranges that new tasks need
+ * on their nodes come first.
+ */
 export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
   const ranges = rangeChanges(plan.actions, state);
   const changes = plan.actions.flatMap((action) => {
@@ -22,14 +25,17 @@ export function planChanges(plan: Plan, state: ClusterState, now: number): reado
   return ranges.changes.length === 0 ? changes : [...ranges.changes, ...changes];
 }
 
-/** Makes a task wait when its network has no range left for its node. Undefined when the task already waits. */
+/**
+ * Returns the action that makes a refused task wait for a node. Returns undefined when the task already waits, and the
+ * action itself when its task was not refused.
+ */
 function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Action | undefined {
   if (action.kind !== "create-task" && action.kind !== "assign-task") return action;
   const message = refused.get(action.task.id);
   if (message === undefined) return action;
   if (action.kind === "assign-task") {
-    const isKnown = action.task.status?.message === message;
-    return isKnown ? undefined : { kind: "update-message", task: action.task, message };
+    const alreadyWaits = action.task.status?.message === message;
+    return alreadyWaits ? undefined : { kind: "update-message", task: action.task, message };
   }
   const { status } = action.task;
   const waiting = {
@@ -67,21 +73,24 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
   }
 }
 
-/** The service's record is deleted last, so that an interrupted removal is continued. */
+/** Returns the changes that remove a service. Its own record is deleted last, so an interrupted removal is resumed. */
 function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const changes: Change[] = [...virtualIpReleases(serviceId, state, now)];
   for (const version of state.services.versionsOf(serviceId).keys()) {
     changes.push({ kind: "delete-revision", serviceId, version });
   }
   const name = state.services.get(serviceId)?.spec?.name;
-  if (name !== undefined && state.serviceIdOf(name) === serviceId)
+  if (name !== undefined && state.serviceIdOf(name) === serviceId) {
     changes.push({ kind: "delete-name", name });
+  }
   return [...changes, { kind: "delete-service", serviceId }];
 }
 
 /**
- * Returns the changes of an automatic rollback: the restored spec, and then the service that refers to it. When
- * another service has taken a port or an address of that spec, or a network of it is gone, the rollout pauses instead.
+ * Returns the changes of an automatic rollback: the restored spec, and then the service that refers to it.
+ *
+ * Pauses the rollout instead if another service has taken a port or an address of that spec, or if one of its networks is
+ * gone.
  */
 export function rollbackChanges(
   { service, failure }: Pick<Extract<Action, { kind: "roll-back-service" }>, "service" | "failure">,
@@ -91,35 +100,46 @@ export function rollbackChanges(
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
   if (spec === undefined) return [update];
-  const obstacle = takenPort(serviceId, spec, state) ?? networkObstacle(serviceId, spec, state);
-  const known = state.services.get(serviceId);
-  if (obstacle === undefined || known?.rollout === undefined) {
+  const obstacle = portObstacle(serviceId, spec, state) ?? networkObstacle(serviceId, spec, state);
+  const current = state.services.get(serviceId);
+  if (obstacle === undefined || current?.rollout === undefined) {
     return [{ kind: "put-revision", serviceId, version, spec }, update];
   }
-  const cause = `${failure} and version ${known.healthyVersion} cannot be restored: ${obstacle}`;
-  return [{ kind: "put-service", service: { ...known, rollout: pauseRollout(known.rollout, cause, now) } }];
+  const cause = `${failure} and version ${current.healthyVersion} cannot be restored: ${obstacle}`;
+  return [
+    { kind: "put-service", service: { ...current, rollout: pauseRollout(current.rollout, cause, now) } },
+  ];
 }
 
+/** Returns why the networks of a spec keep it from being restored; undefined when they do not. */
 function networkObstacle(serviceId: string, { task }: ServiceSpec, state: ClusterState): string | undefined {
-  const { networks, services } = state;
-  for (const { network, ipv4Address } of task?.networks ?? []) {
-    if (networks.byName(network)?.removing !== false) return `network ${network} is gone`;
-    if (ipv4Address === "") continue;
-    for (const { id, spec } of services.ofNetwork(network).values()) {
-      const isTaken =
-        id !== serviceId && spec !== undefined && staticAddressIn(spec, network) === ipv4Address;
-      if (isTaken) return `service ${spec.name} has its address ${ipv4Address} in network ${network}`;
-    }
-    const holder = findAddressHolder({ serviceId, network, address: ipv4Address }, state);
-    if (holder !== undefined)
-      return `task ${holder.serviceName}.${holder.slot} still has its address ${ipv4Address} in network ${network}`;
+  for (const { network, ipv4Address: address } of task?.networks ?? []) {
+    if (state.networks.byName(network)?.removing !== false) return `network ${network} is gone`;
+    if (address === "") continue;
+    const obstacle = addressObstacle({ serviceId, network, address }, state);
+    if (obstacle !== undefined) return obstacle;
   }
   return undefined;
 }
 
-function takenPort(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {
+/** Returns which other service or task has a static address; undefined when the address is free. */
+function addressObstacle(wanted: StaticAddress, state: ClusterState): string | undefined {
+  const { serviceId, network, address } = wanted;
+  for (const { id, spec } of state.services.ofNetwork(network).values()) {
+    const isTaken = id !== serviceId && spec !== undefined && staticAddressIn(spec, network) === address;
+    if (isTaken) return `service ${spec.name} has its address ${address} in network ${network}`;
+  }
+  const holder = findAddressHolder(wanted, state);
+  if (holder === undefined) return undefined;
+  return `task ${holder.serviceName}.${holder.slot} still has its address ${address} in network ${network}`;
+}
+
+/** Returns which other service has published a port of a spec; undefined when all of them are free. */
+function portObstacle(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {
   const { ports } = state.services;
-  const claimsOn: Parameters<typeof portConflicts>[1]["claimsOn"] = (protocol, published) =>
-    ports.claimsOn(protocol, published);
-  return portConflicts(spec, { serviceId, claimsOn })[0]?.message;
+  const conflicts = portConflicts(spec, {
+    serviceId,
+    claimsOn: (protocol, published) => ports.claimsOn(protocol, published),
+  });
+  return conflicts[0]?.message;
 }

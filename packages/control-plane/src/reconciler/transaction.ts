@@ -8,7 +8,7 @@ import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes, txnBytes } from "../store/check-txn.js";
 import type { Compare, Entry, GetOp, Op, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
 
-/** Limit of changes in one transaction. The leader's fence takes one comparison. */
+/** Limit of changes in one transaction. The leader's fence is one more comparison. */
 export const MAX_CHANGES = MAX_TXN_OPS - 1;
 
 /** etcd commits concurrent transactions with one fsync; more than this at a time gain nothing. */
@@ -25,6 +25,7 @@ export interface EncodedChange {
   readonly bytes: number;
 }
 
+/** Encodes a change for the store. */
 export function encodeChange(change: Change): EncodedChange {
   const key = changeKey(change);
   const value = encodeValue(change);
@@ -34,6 +35,7 @@ export function encodeChange(change: Change): EncodedChange {
   return { change, key, op, bytes };
 }
 
+/** Returns whether a change writes or deletes a task. */
 export function isTaskChange({ change }: EncodedChange): boolean {
   return change.kind === "put-task" || change.kind === "delete-task";
 }
@@ -47,6 +49,7 @@ export class TransactionBudget {
   #bytes = 0;
   #hasOnlyTasks = true;
 
+  /** Returns whether further changes fit. */
   fits(changes: readonly EncodedChange[]): boolean {
     const transactions = this.#hasOnlyTasks && changes.every(isTaskChange) ? MAX_CONCURRENT : 1;
     return (
@@ -55,6 +58,7 @@ export class TransactionBudget {
     );
   }
 
+  /** Adds changes, even if they do not fit. */
   add(changes: readonly EncodedChange[]): void {
     this.#changes += changes.length;
     this.#bytes += totalBytes(changes);
@@ -85,7 +89,7 @@ export function splitIntoTransactions(
   return current.length === 0 ? transactions : [...transactions, current];
 }
 
-/** Groups the transactions that may be in flight at the same time: those with changes of tasks only. */
+/** Groups consecutive transactions that may be in flight at the same time, because they change only tasks. */
 export function groupConcurrent<T extends readonly EncodedChange[]>(
   transactions: readonly T[],
 ): readonly (readonly T[])[] {
@@ -114,7 +118,7 @@ export interface CommitterOptions {
   readonly observer: { onTransaction(outcome: TxnOutcome["kind"], changes: number): void };
 }
 
-/** Commits transactions and keeps the state equal to the store after every outcome. */
+/** Commits the writer's transactions and keeps the state equal to the store after every outcome. */
 export class Committer {
   readonly #options: CommitterOptions;
 
@@ -162,7 +166,7 @@ export class Committer {
     for (;;) {
       const outcome = await store.txn({ ops: readOps(changes) }, signal);
       if (outcome.kind === "committed") {
-        this.#applyEntries(changes, outcome.results.map(entryOf), outcome.revision);
+        this.#applyEntries(changes, outcome.results.map(resultEntry), outcome.revision);
         logger.info({ revision: String(outcome.revision) }, "etcd answers again");
         return;
       }
@@ -188,13 +192,14 @@ export class Committer {
  */
 function buildTxn(changes: readonly EncodedChange[], state: ClusterState, fence: Compare): TxnRequest {
   return {
-    compare: [fence, ...changes.map(({ key }) => isAsKnown(key, state))],
+    compare: [fence, ...changes.map(({ key }) => compareWithState(key, state))],
     ops: changes.map(({ op }) => op),
     otherwise: [{ kind: "get", key: fence.key }, ...readOps(changes)],
   };
 }
 
-function isAsKnown(key: string, state: ClusterState): Compare {
+/** Returns the comparison that fails if the key was changed after the state's last known revision. */
+function compareWithState(key: string, state: ClusterState): Compare {
   const revision = state.revisions.get(key);
   return revision === undefined ? { kind: "absent", key } : { kind: "modified-at", key, revision };
 }
@@ -203,6 +208,6 @@ function readOps(changes: readonly EncodedChange[]): readonly GetOp[] {
   return changes.map(({ key }) => ({ kind: "get", key }));
 }
 
-function entryOf(result: OpResult): Entry | undefined {
+function resultEntry(result: OpResult): Entry | undefined {
   return result.kind === "get" ? result.entry : undefined;
 }

@@ -11,7 +11,7 @@ import {
   type Tables,
 } from "./record-kinds.js";
 
-/** Writes or deletes one record. All changes of the cluster's state, in memory and in the store, have this form. */
+/** Writes or deletes one record. Each change of the cluster's state has this form, in memory and in the store. */
 export type Change = Put | Deletion;
 
 /** For example `{ kind: "put-task", task }`. */
@@ -24,32 +24,36 @@ export type Deletion = {
   [Name in RecordName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
 }[RecordName];
 
-/** A kind of record with its types erased. A put serves as the content, and a deletion as the id. */
+/**
+ * A kind of record with its types erased. A put contains the fields of the content, and a deletion those of the id, so
+ * the casts to `Put` and `Deletion` in this file are safe.
+ */
 type AnyKind = RecordKind<Put, Deletion>;
 
+/** The kind of record that a change concerns, and whether the change writes or deletes the record. */
 interface Operation {
   readonly name: RecordName;
   readonly kind: AnyKind;
   readonly isPut: boolean;
 }
 
-const OPERATIONS = new Map<Change["kind"], Operation>();
-const BY_COLLECTION = new Map<string, Omit<Operation, "isPut">>();
+const OPERATION_BY_CHANGE_KIND = new Map<Change["kind"], Operation>();
+const KIND_BY_COLLECTION = new Map<string, Omit<Operation, "isPut">>();
 for (const [name, entry] of Object.entries(RECORD_KINDS) as [RecordName, unknown][]) {
   const kind = entry as AnyKind;
-  OPERATIONS.set(`put-${name}`, { name, kind, isPut: true });
-  OPERATIONS.set(`delete-${name}`, { name, kind, isPut: false });
-  BY_COLLECTION.set(kind.collection, { name, kind });
+  OPERATION_BY_CHANGE_KIND.set(`put-${name}`, { name, kind, isPut: true });
+  OPERATION_BY_CHANGE_KIND.set(`delete-${name}`, { name, kind, isPut: false });
+  KIND_BY_COLLECTION.set(kind.collection, { name, kind });
 }
 
-function operationOf(change: Change): Operation {
-  const operation = OPERATIONS.get(change.kind);
+function findOperation(change: Change): Operation {
+  const operation = OPERATION_BY_CHANGE_KIND.get(change.kind);
   if (operation === undefined) throw new RangeError(`unknown kind of change: ${change.kind}`);
   return operation;
 }
 
 export function isDeletion(change: Change): change is Deletion {
-  return !operationOf(change).isPut;
+  return !findOperation(change).isPut;
 }
 
 /** Returns the store key of a record. */
@@ -59,7 +63,7 @@ export function recordKey<Name extends RecordName>(name: Name, id: IdOf<Name>): 
 
 /** Returns the store key that a change writes. */
 export function changeKey(change: Change): string {
-  const { kind, isPut } = operationOf(change);
+  const { kind, isPut } = findOperation(change);
   return keyOf(kind, isPut ? kind.idOf(change as Put) : (change as Deletion));
 }
 
@@ -77,7 +81,7 @@ function keyOf(
 /** Returns the deletion of the record with this key. Undefined when the key does not belong to a record. */
 export function deletionOfKey(key: string): Deletion | undefined {
   const parsed = parseKey(key);
-  const found = parsed && BY_COLLECTION.get(parsed.collection);
+  const found = parsed && KIND_BY_COLLECTION.get(parsed.collection);
   if (parsed === undefined || found === undefined) return undefined;
   const { name, kind } = found;
   if (parsed.segments.length !== kind.keyFields.length) return undefined;
@@ -93,22 +97,22 @@ export function deletionOfKey(key: string): Deletion | undefined {
 
 /** Returns the value that a change writes to the store. Undefined for a deletion. */
 export function encodeValue(change: Change): string | undefined {
-  const { kind, isPut } = operationOf(change);
+  const { kind, isPut } = findOperation(change);
   return isPut ? JSON.stringify(kind.encode(change as Put)) : undefined;
 }
 
 export type Decoded =
   | { readonly kind: "put"; readonly put: Put }
-  /** The key is not a record's: it belongs to the leader, a server, the schema, or a newer release. */
+  /** The key belongs to the leader, a server, the schema, or a newer release. */
   | { readonly kind: "other" }
   /** This release cannot read the record. The leader logs it and does not change it. */
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** Decodes a store entry into the change that wrote it. Never throws, since users and other releases write to etcd, too. */
+/** Decodes a store entry into the change that wrote it. Never throws, since users and other releases also write to etcd. */
 export function decodeEntry({ key, value }: Entry): Decoded {
   const deletion = deletionOfKey(key);
   if (deletion === undefined) return { kind: "other" };
-  const { name, kind } = operationOf(deletion);
+  const { name, kind } = findOperation(deletion);
   try {
     const content = kind.decode(parseJsonObject(value), deletion);
     return { kind: "put", put: { ...content, kind: `put-${name}` } as Put };
@@ -128,7 +132,7 @@ function parseJsonObject(value: string): JsonObject {
  * record did not exist.
  */
 export function writeChange(tables: Tables, change: Change, delta?: DeltaBuilder): Change | undefined {
-  const { name, kind, isPut } = operationOf(change);
+  const { name, kind, isPut } = findOperation(change);
   const id = isPut ? kind.idOf(change as Put) : (change as Deletion);
   const before = kind.get(tables, id);
   if (isPut) kind.put(tables, change as Put);

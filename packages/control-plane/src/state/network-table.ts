@@ -1,20 +1,15 @@
 import { type Network, type NetworkRange, parseSubnet, type Subnet, type VirtualIp } from "@berth/proto";
 import { networkLayout } from "../core/allocator/address-pool.js";
 import type { NetworkRanges } from "../core/model/snapshot.js";
-import { GroupedMap, PairTable } from "./grouped.js";
+import { GroupedMap } from "./grouped-map.js";
+import { MembershipTable } from "./membership-table.js";
 
-/** All networks with the ranges of their nodes and the virtual IPs of their services. */
+/** The networks in the leader's memory, with the ranges of their nodes and the virtual IPs of their services. */
 export class NetworkTable implements NetworkRanges {
-  /** Ranges by network and node. */
-  readonly ranges = new PairTable<NetworkRange>(
-    ({ networkId }) => networkId,
-    ({ nodeId }) => nodeId,
-  );
-  /** Virtual IPs by network and service. */
-  readonly vips = new PairTable<VirtualIp>(
-    ({ networkId }) => networkId,
-    ({ serviceId }) => serviceId,
-  );
+  /** The ranges of the networks. The members are nodes. */
+  readonly ranges = new MembershipTable<NetworkRange>(({ nodeId }) => nodeId);
+  /** The virtual IPs in the networks. The members are services. */
+  readonly vips = new MembershipTable<VirtualIp>(({ serviceId }) => serviceId);
   readonly #byId = new Map<string, Network>();
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new GroupedMap<Network>();
@@ -42,7 +37,7 @@ export class NetworkTable implements NetworkRanges {
 
   hasRangeFor(nodeId: string, name: string): boolean {
     const id = this.#idByName.get(name) ?? "";
-    const taken = this.ranges.byFirstId(id);
+    const taken = this.ranges.ofNetwork(id);
     return taken.has(nodeId) || taken.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY);
   }
 

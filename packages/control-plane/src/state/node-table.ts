@@ -17,14 +17,18 @@ const NO_RESOURCES: ResourceRequest = {
   networks: new Map(),
 };
 
-/** All nodes, with the resources that their tasks occupy. Placement reads it as the cluster snapshot. */
+/**
+ * The nodes in the leader's memory, with the resources that their tasks occupy.
+ *
+ * The scheduler reads the table as the cluster snapshot.
+ */
 export class NodeTable implements ClusterSnapshot {
   readonly #records = new Map<string, Node>();
   readonly #usages = new Map<string, Usage>();
-  /** The resources of each task. Kept until the task is released, since its spec may be deleted earlier. */
+  /** The resources of each task by task id. Kept until the task is released, since its spec may be deleted earlier. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
   readonly #snapshots = new Map<string, NodeSnapshot>();
-  /** The nodes in the order of their load. Live, like `nodes`. */
+  /** The nodes in the order of their load. The order is live, like `nodes`. */
   readonly spreadIndexes = new SpreadIndexes(this.#snapshots);
   readonly #tasksByNetwork = new Map<string, number>();
   readonly #closed = new Set<string>();
@@ -34,11 +38,12 @@ export class NodeTable implements ClusterSnapshot {
     this.networkRanges = ranges;
   }
 
-  /** The nodes as placement sees them. The snapshots are live: do not keep them across an await. */
+  /** The nodes as the scheduler sees them. The snapshots are live: do not keep them across an await. */
   get nodes(): ReadonlyMap<string, NodeSnapshot> {
     return this.#snapshots;
   }
 
+  /** Ids of the nodes that accept no tasks. */
   get closedNodeIds(): ReadonlySet<string> {
     return this.#closed;
   }
@@ -62,7 +67,7 @@ export class NodeTable implements ClusterSnapshot {
 
   put(node: Node): void {
     this.#records.set(node.id, node);
-    const snapshot = new LiveNodeSnapshot(node, this.#usageOf(node.id));
+    const snapshot = new LiveNodeSnapshot(node, this.#getOrCreateUsage(node.id));
     this.#snapshots.set(node.id, snapshot);
     this.spreadIndexes.put(snapshot);
     this.#updateClosed(node.id);
@@ -80,18 +85,19 @@ export class NodeTable implements ClusterSnapshot {
   occupy(task: Task, spec: ServiceSpec | undefined): void {
     this.release(task.id);
     if (!occupiesNode(task)) return;
-    const request = spec === undefined ? NO_RESOURCES : knownRequestOf(spec);
+    const request = spec === undefined ? NO_RESOURCES : cachedRequest(spec);
     this.#holdings.set(task.id, { nodeId: task.nodeId, request });
-    this.#usageOf(task.nodeId).add(request, 1);
+    this.#getOrCreateUsage(task.nodeId).add(request, 1);
     this.spreadIndexes.touch(task.nodeId);
     this.#countNetworks(request, 1);
   }
 
+  /** Removes a task's resources from its node. */
   release(taskId: string): void {
     const holding = this.#holdings.get(taskId);
     if (holding === undefined) return;
     this.#holdings.delete(taskId);
-    const usage = this.#usageOf(holding.nodeId);
+    const usage = this.#getOrCreateUsage(holding.nodeId);
     usage.add(holding.request, -1);
     this.spreadIndexes.touch(holding.nodeId);
     this.#countNetworks(holding.request, -1);
@@ -119,7 +125,7 @@ export class NodeTable implements ClusterSnapshot {
     }
   }
 
-  #usageOf(nodeId: string): Usage {
+  #getOrCreateUsage(nodeId: string): Usage {
     let usage = this.#usages.get(nodeId);
     if (usage === undefined) {
       usage = new Usage();
@@ -174,7 +180,7 @@ function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>
   }
 }
 
-/** A class, because a getter on its prototype is several times faster than one on each object. */
+/** The scheduler's view of one node. A class, because a getter on a prototype is several times faster than on an object. */
 class LiveNodeSnapshot implements NodeSnapshot {
   readonly node: Node;
   readonly reserved: Reservation;
@@ -193,14 +199,14 @@ class LiveNodeSnapshot implements NodeSnapshot {
   }
 }
 
-const requests = new WeakMap<ServiceSpec, ResourceRequest>();
+const requestBySpec = new WeakMap<ServiceSpec, ResourceRequest>();
 
 /** Returns the resource request of a spec. Cached, since specs are immutable. */
-function knownRequestOf(spec: ServiceSpec): ResourceRequest {
-  let request = requests.get(spec);
+function cachedRequest(spec: ServiceSpec): ResourceRequest {
+  let request = requestBySpec.get(spec);
   if (request === undefined) {
     request = getResourceRequest(spec);
-    requests.set(spec, request);
+    requestBySpec.set(spec, request);
   }
   return request;
 }

@@ -5,7 +5,7 @@ import type { NodeTable } from "./node-table.js";
 import type { ServiceTable } from "./service-table.js";
 import type { TaskTable } from "./task-table.js";
 
-/** The tables that hold all records in memory. */
+/** The tables that hold all records in the leader's memory. `ClusterState` implements them. */
 export interface Tables {
   readonly services: ServiceTable;
   /** Ids of services by name. */
@@ -39,7 +39,7 @@ export interface RecordKind<Content extends object, Id extends object> {
   readonly addToDelta: (delta: DeltaBuilder, id: Id, diff: RecordDiff<Content>) => void;
 }
 
-/** Defines a kind of record. Only there for type inference. */
+/** Returns its argument. Lets the compiler infer the types of the other fields from `Content` and `Id`. */
 function defineKind<Content extends object, Id extends object>(
   entry: RecordKind<Content, Id>,
 ): RecordKind<Content, Id> {
@@ -210,11 +210,13 @@ export type ContentOf<Name extends RecordName> =
 export type IdOf<Name extends RecordName> =
   (typeof RECORD_KINDS)[Name] extends RecordKind<infer _Content, infer Id> ? Id : never;
 
+/** Returns the content `{ [name]: record }` of a change. Returns undefined when there is no record. */
 function wrap<Name extends string, T>(
   name: Name,
-  value: T | undefined,
+  record: T | undefined,
 ): { readonly [K in Name]: T } | undefined {
-  return value === undefined ? undefined : ({ [name]: value } as { readonly [K in Name]: T });
+  // TypeScript gives an object with a computed key an index signature.
+  return record === undefined ? undefined : ({ [name]: record } as { readonly [K in Name]: T });
 }
 
 function requireSameId(inValue: string, inKey: string): void {

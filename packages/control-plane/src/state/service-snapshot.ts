@@ -12,7 +12,7 @@ export function serviceSnapshot(state: ClusterState, serviceId: string): Service
   const service = state.services.get(serviceId);
   const spec = service && currentSpec(state, service);
   if (service === undefined || spec === undefined) return undefined;
-  const index = state.tasks.indexOf(serviceId);
+  const index = state.tasks.taskIndex(serviceId);
   return new LiveServiceSnapshot({ service, spec, index, revisions: state.services.versionsOf(serviceId) });
 }
 

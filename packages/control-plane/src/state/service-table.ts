@@ -1,15 +1,15 @@
 import { type PortSpec, PortSpec_Protocol, type Service, type ServiceSpec } from "@berth/proto";
 import type { PortClaim } from "../core/endpoints/published-ports.js";
 import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
-import { GroupedMap } from "./grouped.js";
+import { GroupedMap } from "./grouped-map.js";
 
-/** A version of a service. */
+/** Identifies one version of a service. */
 export interface ServiceVersion {
   readonly serviceId: string;
   readonly version: number;
 }
 
-/** All services with the specs of their versions, indexed for the look-ups of the leader. */
+/** The services in the leader's memory with the specs of their versions, indexed for its look-ups. */
 export class ServiceTable {
   readonly ports = new PortClaims();
   readonly #byId = new Map<string, Service>();
@@ -20,7 +20,7 @@ export class ServiceTable {
   readonly #byDependency = new GroupedMap<Service>();
   readonly #byNetwork = new GroupedMap<Service>();
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
-  readonly #byFixedAddress = new GroupedMap<ServiceVersion>();
+  readonly #byStaticAddress = new GroupedMap<ServiceVersion>();
 
   get size(): number {
     return this.#byId.size;
@@ -78,8 +78,8 @@ export class ServiceTable {
   }
 
   /** Returns the stored versions with this static address in the network, including those of removed services. */
-  withFixedAddress(network: string, address: string): Iterable<ServiceVersion> {
-    return this.#byFixedAddress.get(addressKey(network, address)).values();
+  withStaticAddress(network: string, address: string): Iterable<ServiceVersion> {
+    return this.#byStaticAddress.get(addressKey(network, address)).values();
   }
 
   put(service: Service): void {
@@ -117,7 +117,7 @@ export class ServiceTable {
     if (specs === undefined) this.#specs.set(serviceId, new Map([[version, spec]]));
     else specs.set(version, spec);
     for (const key of addressKeys(spec)) {
-      this.#byFixedAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
+      this.#byStaticAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
     }
   }
 
@@ -125,7 +125,7 @@ export class ServiceTable {
     const specs = this.#specs.get(serviceId);
     const spec = specs?.get(version);
     if (spec === undefined) return;
-    for (const key of addressKeys(spec)) this.#byFixedAddress.delete(key, `${serviceId}/${version}`);
+    for (const key of addressKeys(spec)) this.#byStaticAddress.delete(key, `${serviceId}/${version}`);
     specs?.delete(version);
     if (specs?.size === 0) this.#specs.delete(serviceId);
   }
@@ -134,13 +134,13 @@ export class ServiceTable {
 const addressKey = (network: string, address: string): string => `${network}/${address}`;
 
 function addressKeys(spec: ServiceSpec): readonly string[] {
-  const joined = spec.task?.networks ?? [];
-  return joined.flatMap(({ network, ipv4Address }) =>
+  const attachments = spec.task?.networks ?? [];
+  return attachments.flatMap(({ network, ipv4Address }) =>
     ipv4Address === "" ? [] : [addressKey(network, ipv4Address)],
   );
 }
 
-/** Indexes the published ports of services. Spec validation finds conflicts within one service. */
+/** Indexes the published ports of all services. Conflicts within one service are found by the validation of its spec. */
 export class PortClaims {
   readonly #claims = new GroupedMap<readonly PortClaim[]>();
 

@@ -80,10 +80,12 @@ export interface UnreadableRecord {
   readonly reason: string;
 }
 
+/** Logs the records that this release cannot read. */
 export function logUnreadable(records: readonly UnreadableRecord[], logger: Logger): void {
   for (const { key, reason } of records) logger.error({ key, reason }, "ignoring an unreadable record");
 }
 
+/** All entries of the store at one revision. */
 export interface Snapshot {
   readonly entries: readonly Entry[];
   readonly revision: bigint;
@@ -99,7 +101,7 @@ export async function applySnapshot(
   snapshot: Snapshot,
   pause: () => Promise<void>,
 ): Promise<readonly UnreadableRecord[]> {
-  state.apply(findDeleted(snapshot, state));
+  state.apply(findDeletions(snapshot, state));
   const unreadable: UnreadableRecord[] = [];
   for (let start = 0; start < snapshot.entries.length; start += BATCH_ENTRIES) {
     const decoded = decodeNewer(state, snapshot.entries.slice(start, start + BATCH_ENTRIES));
@@ -112,15 +114,15 @@ export async function applySnapshot(
 }
 
 /** Returns deletions for the known records that are missing from the snapshot. */
-function findDeleted(snapshot: Snapshot, state: ClusterState): readonly Committed[] {
+function findDeletions(snapshot: Snapshot, state: ClusterState): readonly Committed[] {
   const present = new Set<string>();
   for (const { key } of snapshot.entries) present.add(key);
-  const deleted: Committed[] = [];
+  const deletions: Committed[] = [];
   for (const key of state.revisions.keysUpTo(snapshot.revision)) {
     const change = present.has(key) ? undefined : deletionOfKey(key);
-    if (change !== undefined) deleted.push({ change, revision: snapshot.revision });
+    if (change !== undefined) deletions.push({ change, revision: snapshot.revision });
   }
-  return deleted;
+  return deletions;
 }
 
 /** Applies watch events. Skips changes that the state already contains. */

@@ -1,9 +1,11 @@
 import type { Task, TaskState } from "@berth/proto";
 import { TaskIndex } from "../core/model/task-index.js";
 import { isPending, shouldRun, stateOf } from "../core/model/task-state.js";
-import { GroupedMap } from "./grouped.js";
+import { GroupedMap } from "./grouped-map.js";
 
-/** All tasks by id, service and node. A change takes constant time. */
+const NO_TASKS = new TaskIndex();
+
+/** The tasks in the leader's memory, indexed by id, service and node. A change takes constant time. */
 export class TaskTable {
   readonly #byId = new Map<string, Task>();
   readonly #byService = new Map<string, TaskIndex>();
@@ -24,11 +26,11 @@ export class TaskTable {
   }
 
   ofService(serviceId: string): ReadonlyMap<string, Task> {
-    return this.indexOf(serviceId).byId;
+    return this.taskIndex(serviceId).byId;
   }
 
-  /** The index is live: do not keep it across an await. */
-  indexOf(serviceId: string): TaskIndex {
+  /** Returns the live index of a service's tasks. Do not keep it across an await. */
+  taskIndex(serviceId: string): TaskIndex {
     return this.#byService.get(serviceId) ?? NO_TASKS;
   }
 
@@ -47,10 +49,11 @@ export class TaskTable {
   }
 
   /** Returns whether a service has tasks without a node. */
-  isUnplaced(serviceId: string): boolean {
+  hasUnplaced(serviceId: string): boolean {
     return this.#unplaced.get(serviceId).size > 0;
   }
 
+  /** Returns the number of tasks in each state. */
   countByState(): ReadonlyMap<TaskState, number> {
     return this.#countByState;
   }
@@ -58,41 +61,39 @@ export class TaskTable {
   put(task: Task): void {
     this.delete(task.id);
     this.#byId.set(task.id, task);
-    this.#putOfService(task);
+    this.#addToService(task);
     if (task.nodeId !== "") this.#byNode.set(task.nodeId, task.id, task);
     if (waitsForNode(task)) this.#unplaced.set(task.serviceId, task.id, task);
-    this.#count(task, 1);
+    this.#addToCount(task, 1);
   }
 
   delete(taskId: string): void {
     const task = this.#byId.get(taskId);
     if (task === undefined) return;
     this.#byId.delete(taskId);
-    this.#deleteOfService(task);
+    this.#removeFromService(task);
     this.#byNode.delete(task.nodeId, taskId);
     this.#unplaced.delete(task.serviceId, taskId);
-    this.#count(task, -1);
+    this.#addToCount(task, -1);
   }
 
-  #putOfService(task: Task): void {
+  #addToService(task: Task): void {
     const index = this.#byService.get(task.serviceId);
     if (index === undefined) this.#byService.set(task.serviceId, TaskIndex.of([task]));
     else index.put(task);
   }
 
-  #deleteOfService({ serviceId, id }: Task): void {
+  #removeFromService({ serviceId, id }: Task): void {
     const index = this.#byService.get(serviceId);
     index?.delete(id);
     if (index?.byId.size === 0) this.#byService.delete(serviceId);
   }
 
-  #count(task: Task, by: 1 | -1): void {
+  #addToCount(task: Task, sign: 1 | -1): void {
     const state = stateOf(task);
-    this.#countByState.set(state, (this.#countByState.get(state) ?? 0) + by);
+    this.#countByState.set(state, (this.#countByState.get(state) ?? 0) + sign);
   }
 }
-
-const NO_TASKS = new TaskIndex();
 
 function waitsForNode(task: Task): boolean {
   return isPending(task) && shouldRun(task);

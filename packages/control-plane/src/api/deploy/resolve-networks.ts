@@ -19,7 +19,7 @@ import {
   overlayProblem,
 } from "../../core/allocator/network-eligibility.js";
 import { staticAddressIn } from "../../core/allocator/static-addresses.js";
-import { type ChosenAddress, findAddressHolder } from "../../state/address-holder.js";
+import { findAddressHolder, type StaticAddress } from "../../state/address-holder.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
@@ -140,7 +140,7 @@ function otherServicesIn(
 }
 
 /** Returns a message when a task of another service, of any version, still has the address. */
-function currentHolder(chosen: ChosenAddress, state: ClusterState): string | undefined {
+function currentHolder(chosen: StaticAddress, state: ClusterState): string | undefined {
   const task = findAddressHolder(chosen, state);
   if (task === undefined) return undefined;
   const { serviceId, serviceName, slot, specVersion } = task;
@@ -162,11 +162,11 @@ function addressProblem(
   if (!subnetHas(subnet, address)) return `not in the network's subnet ${network.subnet}`;
   const { virtualIps } = networkLayout(subnet);
   const advice = `choose an address from ${ipv4Text(virtualIps.base + 2)} on, in ${subnetText(virtualIps)}`;
-  for (const vip of state.networks.vips.byFirstId(network.id).values()) {
+  for (const vip of state.networks.vips.ofNetwork(network.id).values()) {
     if (vip.address !== text) continue;
     return `it is the virtual IP of ${vip.serviceId === id ? "this service" : "another service"}; ${advice}`;
   }
-  for (const { range, nodeId } of state.networks.ranges.byFirstId(network.id).values()) {
+  for (const { range, nodeId } of state.networks.ranges.ofNetwork(network.id).values()) {
     const parsed = parseSubnet(range);
     if (parsed === undefined || !subnetHas(parsed, address)) continue;
     return `it is in the range ${range} of node ${hostnameOf(state.nodes.get(nodeId)) || nodeId}; ${advice}`;

@@ -13,7 +13,7 @@ import { isEnded, isPending, shouldRun, stateOf } from "../../core/model/task-st
 import { currentTest } from "../../core/model/template.js";
 import { isJob } from "../../core/orchestrator/job-schedule.js";
 import { reconcile } from "../../core/reconcile.js";
-import { gateOf, withGate } from "../../reconciler/gates.js";
+import { evaluateGate, planWithGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
@@ -105,7 +105,7 @@ function reconcileService(service: ServiceForecast, { state, draft, now, newId }
   if (snapshot === undefined) return false;
   // With `leaderSinceMs` at now, no deadline passes: a service that is stuck is reported as it is.
   const decision = { now, newId, leaderSinceMs: now };
-  const plan = withGate(gateOf(snapshot, state, now), (holdReason) =>
+  const plan = planWithGate(evaluateGate(snapshot, state, now), (holdReason) =>
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
   service.plan = plan;

@@ -74,7 +74,7 @@ export function assignedNetwork(
 function findPeers(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const ownAddress = state.nodes.get(nodeId)?.description?.address;
   const newest = new Map<string, Node>();
-  for (const peerId of state.networks.ranges.byFirstId(networkId).keys()) {
+  for (const peerId of state.networks.ranges.ofNetwork(networkId).keys()) {
     const node = state.nodes.get(peerId);
     const address = node?.description?.address;
     if (peerId === nodeId || node === undefined || address === undefined || address === ownAddress) continue;

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
-import { GroupedMap } from "../../state/grouped.js";
+import { GroupedMap } from "../../state/grouped-map.js";
 import type { AgentCommand, Session } from "../session.js";
 
 /** Timeout for the agent's stream. The agent opens it and sends the first message before it calls Docker. */

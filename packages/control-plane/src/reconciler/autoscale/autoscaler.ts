@@ -26,7 +26,7 @@ export interface AutoscalerOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Called when the agents have to measure other services or values. */
-  readonly onUsageRequest: (watch: MeasureUsage) => void;
+  readonly onUsageRequest: (request: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
 
@@ -46,10 +46,10 @@ export class Autoscaler {
     const { state, runtime, signal } = options;
     this.#options = options;
     this.#samples = new UsageSamples({
-      taskOf: (taskId) => state.tasks.get(taskId),
+      findTask: (taskId) => state.tasks.get(taskId),
       monotonicMs: () => runtime.clock.nowMs(),
     });
-    this.#usageRequest = usageRequestOf(state);
+    this.#usageRequest = buildUsageRequest(state);
     onAbort(
       signal,
       state.onChange((delta) => this.#onChange(delta)),
@@ -61,16 +61,18 @@ export class Autoscaler {
     return this.#usageRequest.services.length === 0 ? undefined : this.#usageRequest;
   }
 
+  /** Records a report of a node's agent. */
   recordUsage(nodeId: string, report: UsageReport): void {
     if (this.#usageRequest.services.length > 0) this.#samples.recordReport(nodeId, report);
   }
 
+  /** Makes scaling decisions at a fixed interval until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger } = this.#options;
     while (!signal.aborted) {
       await sleep(runtime.clock, INTERVAL_MS, signal);
       for (const service of state.services.autoscaled()) {
-        await this.#decide(service, signal).catch((error: unknown) => {
+        await this.#scale(service, signal).catch((error: unknown) => {
           if (!signal.aborted) logger.warn({ err: error, service: service.id }, "failed to scale service");
         });
       }
@@ -78,9 +80,9 @@ export class Autoscaler {
     }
   }
 
-  async #decide(service: Service, signal: AbortSignal): Promise<void> {
+  async #scale(service: Service, signal: AbortSignal): Promise<void> {
     const { writer, logger } = this.#options;
-    const status = this.#decisionFor(service);
+    const status = this.#decide(service);
     if (status === undefined) return;
     const isWritten = await writer.submit((state) => {
       const latest = state.services.get(service.id);
@@ -91,7 +93,8 @@ export class Autoscaler {
     if (isWritten) logger.info({ service: service.spec?.name }, `scaled ${status.message}`);
   }
 
-  #decisionFor(service: Service): AutoscaleStatus | undefined {
+  /** Decides on the number of replicas and records the decision in the history. Returns undefined when nothing changes. */
+  #decide(service: Service): AutoscaleStatus | undefined {
     const { state, runtime } = this.#options;
     const { spec, id } = service;
     if (spec?.autoscale === undefined || service.removing) return undefined;
@@ -111,19 +114,20 @@ export class Autoscaler {
   }
 
   #onChange({ services }: Delta): void {
-    const { state, onUsageRequest: onWatch } = this.#options;
-    const watched = new Set(this.#usageRequest.services.map(({ serviceId }) => serviceId));
-    const isConcerned = [...services].some((id) => watched.has(id) || state.services.isAutoscaled(id));
-    if (!isConcerned) return;
+    const { state, onUsageRequest } = this.#options;
+    const measured = new Set(this.#usageRequest.services.map(({ serviceId }) => serviceId));
+    const isAffected = [...services].some((id) => measured.has(id) || state.services.isAutoscaled(id));
+    if (!isAffected) return;
     for (const id of services) if (!state.services.isAutoscaled(id)) this.#history.delete(id);
-    const next = usageRequestOf(state);
+    // The services are sorted, so equal requests have equal JSON.
+    const next = buildUsageRequest(state);
     if (JSON.stringify(next) === JSON.stringify(this.#usageRequest)) return;
     this.#usageRequest = next;
-    onWatch(next);
+    onUsageRequest(next);
   }
 }
 
-function usageRequestOf(state: ClusterState): MeasureUsage {
+function buildUsageRequest(state: ClusterState): MeasureUsage {
   const services = [...state.services.autoscaled()].map(({ id, spec }) => ({
     serviceId: id,
     serviceName: spec?.name ?? "",

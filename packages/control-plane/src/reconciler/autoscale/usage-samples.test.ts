@@ -17,7 +17,7 @@ const NOW = 1_000_000;
 class Setup {
   monotonicMs = 0;
   readonly board = new UsageSamples({
-    taskOf: (taskId) => tasks.find(({ id }) => id === taskId),
+    findTask: (taskId) => tasks.find(({ id }) => id === taskId),
     monotonicMs: () => this.monotonicMs,
   });
 

@@ -11,16 +11,26 @@ interface Sample {
   readonly cpuPercent: number;
 }
 
+/** Open connections from one node's ingress process to the tasks of all services. */
 interface NodeConnections {
   readonly atMs: number;
   readonly activeByTask: ReadonlyMap<string, number>;
 }
 
 export interface UsageSamplesOptions {
-  /** Returns a known task. Samples of unknown tasks are dropped, which bounds the memory. */
-  readonly taskOf: (taskId: string) => Task | undefined;
+  /** Returns the task with an id. Samples of unknown tasks are dropped, which bounds the memory. */
+  readonly findTask: (taskId: string) => Task | undefined;
   /** Returns the time of the monotonic clock, in ms. */
   readonly monotonicMs: () => number;
+}
+
+export interface UsageContext {
+  /** Number of CPUs that count as 100 %. */
+  readonly cpuShare: number;
+  /** Nodes that are expected to report connections. */
+  readonly nodeIds: Iterable<string>;
+  /** The wall-clock time, in ms since the epoch. */
+  readonly wallClockMs: number;
 }
 
 /** Keeps the usage that agents reported within the averaging window, for the autoscaler. In memory only. */
@@ -35,7 +45,7 @@ export class UsageSamples {
 
   /** Adds the report of a node's agent. Ignores tasks that are unknown or on another node. */
   recordReport(nodeId: string, { tasks, connections }: UsageReport): void {
-    const { taskOf } = this.#options;
+    const { findTask: taskOf } = this.#options;
     const atMs = this.#options.monotonicMs();
     for (const { taskId, cpuPercent } of tasks) {
       if (taskOf(taskId)?.nodeId !== nodeId || !(cpuPercent >= 0)) continue;
@@ -47,25 +57,18 @@ export class UsageSamples {
     this.#connections.set(nodeId, { atMs, activeByTask });
   }
 
-  /**
-   * Returns the current usage of the tasks of one service.
-   *
-   * `cpuShare` is the number of CPUs that count as 100 %. `wallClockMs` is in ms since the epoch.
-   */
-  usageOf(
-    tasks: readonly Task[],
-    context: { readonly cpuShare: number; readonly nodeIds: Iterable<string>; readonly wallClockMs: number },
-  ): Usage {
+  /** Returns the current usage of the tasks of one service. */
+  usageOf(tasks: readonly Task[], { cpuShare, nodeIds, wallClockMs }: UsageContext): Usage {
     const started = tasks.filter(
-      ({ status }) => (status?.sinceMs ?? context.wallClockMs) <= context.wallClockMs - STARTING_MS,
+      ({ status }) => (status?.sinceMs ?? wallClockMs) <= wallClockMs - STARTING_MS,
     );
-    const reports = [...context.nodeIds].map((nodeId) => this.#connections.get(nodeId));
+    const reports = [...nodeIds].map((nodeId) => this.#connections.get(nodeId));
     const fresh = reports.flatMap((report) =>
       report !== undefined && this.#isFresh(report) ? [report] : [],
     );
     return {
-      cpuPercents: started.flatMap(({ id }) => this.#average(id, context.cpuShare)),
-      connections: fresh.length === 0 ? undefined : sumOver(tasks, fresh),
+      cpuPercents: started.flatMap(({ id }) => this.#average(id, cpuShare)),
+      connections: fresh.length === 0 ? undefined : sumConnections(tasks, fresh),
       connectionsComplete: fresh.length === reports.length,
     };
   }
@@ -82,6 +85,7 @@ export class UsageSamples {
     }
   }
 
+  /** Returns the average CPU use of a task in percent of its share. Returns an empty list without fresh samples. */
   #average(taskId: string, cpuShare: number): readonly number[] {
     const fresh = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
     if (fresh.length === 0) return [];
@@ -93,7 +97,8 @@ export class UsageSamples {
   }
 }
 
-function sumOver(tasks: readonly Task[], reports: readonly NodeConnections[]): number {
+/** Adds up the connections to the tasks from all reporting nodes. */
+function sumConnections(tasks: readonly Task[], reports: readonly NodeConnections[]): number {
   let sum = 0;
   for (const { id } of tasks) {
     for (const { activeByTask } of reports) sum += activeByTask.get(id) ?? 0;

@@ -1,10 +1,10 @@
 import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { onAbort } from "../../runtime/abort.js";
+import { untilAborted } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import type { Writer } from "../writer.js";
+import type { Decision, Writer } from "../writer.js";
 
 /** Delay of the check after a change, since the last tasks of a stack end shortly after each other. */
 const CHECK_DELAY_MS = 50;
@@ -26,13 +26,15 @@ export async function removeUnusedNetworks(
   let cancelCheck: (() => void) | undefined;
   const scheduleCheck = (delayMs = CHECK_DELAY_MS): void => {
     if (signal.aborted || state.networks.removing().size === 0) return;
-    cancelCheck ??= runtime.clock.after(delayMs, check);
+    cancelCheck ??= runtime.clock.after(delayMs, deleteIfUnused);
   };
-  const check = (): void => {
+  const deleteIfUnused = (): void => {
     cancelCheck = undefined;
     if (unusedNetworks(state).length === 0) return;
     writer.submit(deleteUnused, signal).then(
-      (names) => names.forEach((network) => void logger.info({ network }, "network removed")),
+      (names) => {
+        for (const network of names) logger.info({ network }, "network removed");
+      },
       (error: unknown) => {
         if (signal.aborted) return;
         logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "failed to remove networks");
@@ -42,15 +44,13 @@ export async function removeUnusedNetworks(
   };
   const unsubscribe = state.onChange(() => scheduleCheck());
   scheduleCheck();
-  await new Promise<void>((resolve) => onAbort(signal, resolve));
+  await untilAborted(signal);
   unsubscribe();
   cancelCheck?.();
 }
 
-function deleteUnused(state: ClusterState): {
-  readonly changes: readonly Change[];
-  readonly result: readonly string[];
-} {
+/** Decides to delete the unused networks. Returns their names. */
+function deleteUnused(state: ClusterState): Decision<readonly string[]> {
   const ids = unusedNetworks(state);
   return {
     changes: ids.flatMap((id) => networkDeletion(id, state)),
@@ -58,25 +58,26 @@ function deleteUnused(state: ClusterState): {
   };
 }
 
+/** Returns the ids of the networks that are being removed and that nothing uses. */
 function unusedNetworks(state: ClusterState): readonly string[] {
   return [...state.networks.removing().values()]
     .filter(({ spec }) => spec === undefined || !isUsed(spec.name, state))
     .map(({ id }) => id);
 }
 
-/** A network is in use by the services attached to it, and by tasks of services that have left it. */
+/** Returns whether services are attached to a network, or tasks of services that have left it. */
 function isUsed(name: string, state: ClusterState): boolean {
   return state.services.ofNetwork(name).size > 0 || state.nodes.tasksIn(name) > 0;
 }
 
-/** Deletes the network's own record last, so that an interrupted removal is resumed. */
+/** Returns the deletions of a network's records. Its own record is the last one, so an interrupted removal is resumed. */
 function networkDeletion(networkId: string, state: ClusterState): readonly Change[] {
   const { ranges, vips } = state.networks;
   return [
-    ...[...vips.byFirstId(networkId).keys()].map(
+    ...[...vips.ofNetwork(networkId).keys()].map(
       (serviceId): Change => ({ kind: "delete-vip", networkId, serviceId }),
     ),
-    ...[...ranges.byFirstId(networkId).keys()].map(
+    ...[...ranges.ofNetwork(networkId).keys()].map(
       (nodeId): Change => ({ kind: "delete-range", networkId, nodeId }),
     ),
     { kind: "delete-network", networkId },

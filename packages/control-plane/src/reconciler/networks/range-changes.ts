@@ -14,9 +14,10 @@ import type { Action } from "../../core/model/plan.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
+/** The allocation of network ranges for one plan. */
 export interface RangeChanges {
   readonly changes: readonly Change[];
-  /** Tasks that cannot run on their nodes, by id, with the reason: a required network has no range left. */
+  /** Why tasks cannot run on their nodes, by task id: a required network has no range left. */
   readonly refused: ReadonlyMap<string, string>;
 }
 
@@ -30,12 +31,14 @@ export function rangeChanges(actions: readonly Action[], state: ClusterState): R
   for (const action of actions) {
     if (action.kind === "create-task" && action.task.nodeId !== "") {
       allocation.addTask(action.task, action.task.nodeId);
-    } else if (action.kind === "assign-task") allocation.addTask(action.task, action.nodeId);
+    } else if (action.kind === "assign-task") {
+      allocation.addTask(action.task, action.nodeId);
+    }
   }
   return allocation;
 }
 
-/** The ranges allocated for one plan. Each allocation takes the earlier ones of the plan into account. */
+/** Allocates the ranges for one plan. Each allocation takes the earlier ones of the plan into account. */
 class RangeAllocation implements RangeChanges {
   readonly changes: Change[] = [];
   readonly refused = new Map<string, string>();
@@ -47,6 +50,7 @@ class RangeAllocation implements RangeChanges {
     this.#state = state;
   }
 
+  /** Allocates a range on the task's node in each of its networks, or records why the task cannot run there. */
   addTask({ id, serviceId, specVersion }: Task, nodeId: string): void {
     const attachments = this.#state.services.specOf(serviceId, specVersion)?.task?.networks ?? [];
     if (attachments.length === 0) return;
@@ -61,7 +65,7 @@ class RangeAllocation implements RangeChanges {
     }
   }
 
-  /** Returns false when the network has no range left. */
+  /** Allocates a range unless the node has one. Returns false when the network has no range left. */
   #allocate(network: Network, nodeId: string): boolean {
     const { ranges } = this.#state.networks;
     const key = `${network.id}/${nodeId}`;
@@ -78,12 +82,12 @@ class RangeAllocation implements RangeChanges {
     const subnet = parseSubnet(network.subnet);
     if (subnet === undefined) return undefined;
     const planned = [...this.#planned.values()].filter(({ networkId }) => networkId === network.id);
-    const leased = [...networks.ranges.byFirstId(network.id).values(), ...planned];
+    const leased = [...networks.ranges.ofNetwork(network.id).values(), ...planned];
     const name = network.spec?.name ?? "";
-    const chosen = staticAddresses(services.ofNetwork(name).values(), name);
+    const reserved = staticAddresses(services.ofNetwork(name).values(), name);
     const picked = pickRange(subnet, {
       taken: leased.flatMap(({ range }) => parseSubnet(range) ?? []),
-      staticAddresses: chosen.flatMap((address) => parseIpv4(address) ?? []),
+      staticAddresses: reserved.flatMap((address) => parseIpv4(address) ?? []),
     });
     if (picked === undefined) return undefined;
     const gateway = ipv4Text(gatewayAddress(picked));

@@ -4,36 +4,39 @@ import { type AttachedNetwork, updateVirtualIps } from "../../core/allocator/vir
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Returns the changes that give a service a virtual IP in each of its networks and release the others. */
+/**
+ * Returns the changes that give a service a virtual IP in each of its networks. They also release its virtual IPs in
+ * networks that it has left. The controller writes them with the service's plan.
+ */
 export function virtualIpChanges(
   serviceId: string,
   spec: ServiceSpec,
   { state, now }: { readonly state: ClusterState; readonly now: number },
 ): readonly Change[] {
   const { vips } = state.networks;
-  const ids = spec.endpointMode === EndpointMode.DNSRR ? [] : networkIds(spec, state);
-  const held = [...vips.bySecondId(serviceId).values()];
-  if (isUpToDate(ids, held)) return [];
-  const attached = ids.flatMap((id) => attachedNetwork(id, state) ?? []);
+  const networkIds = spec.endpointMode === EndpointMode.DNSRR ? [] : findNetworkIds(spec, state);
+  const held = [...vips.ofMember(serviceId).values()];
+  if (isUpToDate(networkIds, held)) return [];
+  const attached = networkIds.flatMap((networkId) => attachedNetwork(networkId, state) ?? []);
   const { put, expired } = updateVirtualIps(serviceId, { attached, held, now });
   return [...expired.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
 /** Returns the changes that release all virtual IPs of a removed service. */
 export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  const held = [...state.networks.vips.bySecondId(serviceId).values()];
+  const held = [...state.networks.vips.ofMember(serviceId).values()];
   const { put } = updateVirtualIps(serviceId, { attached: [], held, now });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
 
-function networkIds(spec: ServiceSpec, state: ClusterState): readonly string[] {
+function findNetworkIds(spec: ServiceSpec, state: ClusterState): readonly string[] {
   return (spec.task?.networks ?? []).flatMap(({ network }) => state.networks.idOf(network) ?? []);
 }
 
 /** Returns whether the virtual IPs match the networks, which is the usual case when a service is reconciled. */
-function isUpToDate(ids: readonly string[], held: readonly VirtualIp[]): boolean {
+function isUpToDate(networkIds: readonly string[], held: readonly VirtualIp[]): boolean {
   const inUse = held.filter(({ releasedAtMs }) => releasedAtMs === 0);
-  return inUse.length === ids.length && inUse.every(({ networkId }) => ids.includes(networkId));
+  return inUse.length === networkIds.length && inUse.every(({ networkId }) => networkIds.includes(networkId));
 }
 
 function attachedNetwork(id: string, state: ClusterState): AttachedNetwork | undefined {
@@ -43,7 +46,7 @@ function attachedNetwork(id: string, state: ClusterState): AttachedNetwork | und
   return {
     id,
     subnet: network.subnet,
-    vips: [...state.networks.vips.byFirstId(id).values()],
+    vips: [...state.networks.vips.ofNetwork(id).values()],
     staticAddresses: staticAddresses(state.services.ofNetwork(name).values(), name),
   };
 }

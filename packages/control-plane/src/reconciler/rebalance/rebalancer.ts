@@ -22,7 +22,7 @@ export function planMoves(
   return rebalance(state.nodes, services, options);
 }
 
-/** Marks the tasks with their preferred nodes; the controller then replaces them. Skips tasks changed meanwhile. */
+/** Marks tasks with their preferred nodes. The controller then replaces them. Skips tasks that have changed meanwhile. */
 export async function requestMoves(
   moves: readonly RebalanceMove[],
   writer: Pick<Writer, "submit">,
@@ -53,16 +53,16 @@ export interface AutoRebalanceOptions {
 /** Balances the cluster once for each node that joined or returned, until `signal` aborts. */
 export async function autoRebalance(options: AutoRebalanceOptions, signal: AbortSignal): Promise<void> {
   const { state, writer, runtime, logger, afterMs } = options;
-  let handledMs = 0;
+  let balancedMs = 0;
   while (!signal.aborted) {
     await sleep(runtime.clock, Math.min(afterMs, MAX_CHECK_INTERVAL_MS), signal);
     const now = runtime.wallClockMs();
-    const newestMs = newestArrivalMs(state);
-    if (signal.aborted || newestMs === handledMs || newestMs + afterMs > now) continue;
+    const latestMs = latestReadyMs(state);
+    if (signal.aborted || latestMs === balancedMs || latestMs + afterMs > now) continue;
     try {
       const moves = planMoves(state, { maxMoves: Number.POSITIVE_INFINITY, now });
       await requestMoves(moves, writer, signal);
-      handledMs = newestMs;
+      balancedMs = latestMs;
       if (moves.length > 0) logger.info({ moves: moves.length }, "moving tasks to a returned node");
     } catch (error) {
       if (!signal.aborted) logger.warn({ err: error }, "failed to rebalance");
@@ -70,11 +70,11 @@ export async function autoRebalance(options: AutoRebalanceOptions, signal: Abort
   }
 }
 
-/** Returns when the newest of the ready nodes became ready. 0 when no node is ready. */
-function newestArrivalMs({ nodes }: ClusterState): number {
-  let newestMs = 0;
+/** Returns when the latest node became ready, in ms since the epoch. Returns 0 when no node is ready. */
+function latestReadyMs({ nodes }: ClusterState): number {
+  let latestMs = 0;
   for (const { state, stateSinceMs } of nodes.values()) {
-    if (state === NodeState.READY) newestMs = Math.max(newestMs, stateSinceMs);
+    if (state === NodeState.READY) latestMs = Math.max(latestMs, stateSinceMs);
   }
-  return newestMs;
+  return latestMs;
 }

@@ -51,7 +51,7 @@ export class DataDir {
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
-    const dir = new DataDir(path, { owner, ...persistent(previous) });
+    const dir = new DataDir(path, { owner, ...withoutProcesses(previous) });
     dir.#write();
     return dir;
   }
@@ -67,7 +67,7 @@ export class DataDir {
   }
 
   /** Records the etcd process that uses the directory, so that it can be found after a crash. */
-  record(pid: number, ports: Ports, members: readonly string[]): void {
+  recordProcess(pid: number, ports: Ports, members: readonly string[]): void {
     const etcd = identityOf(pid);
     this.#claim = { ...this.#claim, ports, members, ...(etcd && { etcd }) };
     this.#write();
@@ -75,7 +75,7 @@ export class DataDir {
 
   /** Lets another server claim the directory. Ports and members stay recorded. */
   release(): void {
-    this.#claim = persistent(this.#claim);
+    this.#claim = withoutProcesses(this.#claim);
     this.#write();
   }
 
@@ -86,7 +86,7 @@ export class DataDir {
   }
 }
 
-function persistent(claim: Claim | undefined): Claim {
+function withoutProcesses(claim: Claim | undefined): Claim {
   return { ...(claim?.ports && { ports: claim.ports }), ...(claim?.members && { members: claim.members }) };
 }
 

@@ -132,7 +132,7 @@ class Supervisor implements EmbeddedEtcd {
     const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, cluster: membership, logger });
     this.#etcd = etcd;
     try {
-      if (etcd.pid !== undefined) dir.record(etcd.pid, ports, cluster?.members ?? []);
+      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, ports, cluster?.members ?? []);
     } catch (cause) {
       logger.warn(
         { cause },

@@ -88,7 +88,7 @@ export class EtcdClient {
    */
   async call<T>(run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    const member = this.current();
+    const member = this.currentMember();
     try {
       return await abortable(run(member), signal);
     } catch (error) {
@@ -110,7 +110,7 @@ export class EtcdClient {
     }
   }
 
-  current(): Member {
+  currentMember(): Member {
     const member = this.#members[this.#current];
     if (member === undefined) throw new RangeError("an etcd client needs an endpoint");
     return member;

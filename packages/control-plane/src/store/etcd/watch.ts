@@ -19,7 +19,7 @@ export async function* watchSpan(
 ): AsyncGenerator<WatchMessage> {
   checkKey("key" in query ? query.key : query.prefix);
   if (signal.aborted) return;
-  const member = client.current();
+  const member = client.currentMember();
   const stream = await member.watches.watchClient.watch();
   const stop = (): void => cancel(stream);
   const removeListener = onAbort(signal, stop);
