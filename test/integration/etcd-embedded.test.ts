@@ -13,13 +13,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { isRunning } from "../../packages/control-plane/src/store/embedded/data-dir.js";
 import {
   type EmbeddedEtcd,
   type EmbeddedEtcdOptions,
   startEmbeddedEtcd,
 } from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
 import { findProgram } from "../../packages/control-plane/src/store/embedded/etcd-process.js";
+import { isRunning } from "../../packages/control-plane/src/store/embedded/process-identity.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { readOne } from "../../packages/control-plane/src/store/read.js";
 

@@ -1,10 +1,10 @@
 import { BerthError } from "@berth/proto";
 import type { Op, TxnRequest } from "./store.js";
 
-/** etcd's default `--max-txn-ops` is 128, for comparisons and for operations. Leaves room for added comparisons. */
+/** Less than etcd's default `--max-txn-ops` of 128, which limits comparisons and operations alike. */
 export const MAX_TXN_OPS = 100;
 
-/** etcd's default `--max-request-bytes` is 1.5 MiB for the encoded request. */
+/** Less than etcd's default `--max-request-bytes` of 1.5 MiB for the encoded request. */
 export const MAX_TXN_BYTES = 1_400_000;
 
 /** Encoded size of an operation or comparison without its key and value, rounded up. */
@@ -13,7 +13,7 @@ const OVERHEAD_BYTES = 64;
 const KEY_PATTERN = /^[\x21-\x7e]{1,512}$/;
 
 /**
- * Rejects requests that etcd would reject, so that all stores behave the same and no invalid request is sent.
+ * Rejects requests that etcd would reject. Every implementation of the store calls it, so all of them behave the same.
  * @throws BerthError BERTH_STORE_LIMIT for a request that is too large, BERTH_INTERNAL for an invalid one
  */
 export function checkTxn(request: TxnRequest): void {
@@ -30,7 +30,7 @@ export function checkTxn(request: TxnRequest): void {
   checkWrites(ops);
 }
 
-/** @throws BerthError BERTH_INTERNAL unless the key has 1 to 512 printable ASCII characters */
+/** Checks a key. @throws BerthError BERTH_INTERNAL unless the key has 1 to 512 printable ASCII characters */
 export function checkKey(key: string): void {
   if (KEY_PATTERN.test(key)) return;
   const shown = JSON.stringify(key.slice(0, 80));
@@ -50,7 +50,7 @@ export function opBytes(op: Op): number {
   return OVERHEAD_BYTES + op.key.length + (op.kind === "put" ? Buffer.byteLength(op.value) : 0);
 }
 
-/** A transaction is one revision, so it can put a key only once. Deleting a key twice is allowed. */
+/** Checks that no key is put twice, or put and deleted: a transaction is one revision. Deleting a key twice is allowed. */
 function checkWrites(ops: readonly Op[]): void {
   const puts = new Set<string>();
   for (const op of ops) {

@@ -5,16 +5,16 @@ import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;
 
-/** Number of renewals in one time to live. One may be lost, and another one may be slow. */
+/** Number of renewals per time to live, so that one may be lost and another one may be slow. */
 const RENEWALS_PER_TTL = 3;
 
-/** The lease counts as lost this fraction of its time to live before it expires, for clock drift and late timers. */
-const MARGIN = 0.1;
+/** Fraction of the time to live by which a lease counts as lost early, for clock drift and late timers. */
+const SAFETY_MARGIN = 0.1;
 
 /** Pause after a failed renewal. */
 const RETRY_MS = 100;
 
-/** A lease that is renewed in the background. */
+/** A lease that is renewed in the background, such as the leader's. */
 export interface HeldLease {
   readonly leaseId: LeaseId;
   /** Aborts when the lease can no longer be relied on. Its reason is a BerthError. */
@@ -32,7 +32,7 @@ export interface HoldLeaseOptions {
 }
 
 /**
- * Grants a lease and renews it until it is lost, released, or `signal` aborts. Its deadline counts from the moment at
+ * Creates a lease and renews it until it is lost, released, or `signal` aborts. Its deadline counts from the moment at
  * which the last successful renewal was *sent*; the store counts from a later moment.
  * @throws BerthError BERTH_ETCD_UNAVAILABLE if it cannot be granted
  */
@@ -92,7 +92,7 @@ class RenewedLease implements HeldLease {
   }
 
   #deadlineMs(): number {
-    return this.#sentAtMs + this.#ttlMs * (1 - MARGIN);
+    return this.#sentAtMs + this.#ttlMs * (1 - SAFETY_MARGIN);
   }
 
   /** Sets one timer at a time. Renewals move the deadline, so the timer is set again when it fires too early. */
@@ -109,6 +109,7 @@ class RenewedLease implements HeldLease {
     const removeListener = onAbort(this.lost, cancel);
   }
 
+  /** Renews the lease at an interval, and retries sooner while the store does not answer. */
   async #renewUntilLost(): Promise<void> {
     const intervalMs = this.#ttlMs / RENEWALS_PER_TTL;
     let waitMs = intervalMs;
@@ -138,7 +139,7 @@ class RenewedLease implements HeldLease {
       }
       return true;
     } catch {
-      // `renewUntilLost` retries until the deadline.
+      // The caller retries until the deadline.
       return false;
     }
   }

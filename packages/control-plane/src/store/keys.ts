@@ -26,7 +26,7 @@ export const SCHEMA_KEY = `${ROOT}meta/schema`;
 export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
 
-/** An id or name that is one segment of a key. */
+/** Matches an id or name that is one segment of a key. */
 const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";
 const SEGMENT_PATTERN = new RegExp(`^${SEGMENT}$`);
 const KEY_PATTERN = new RegExp(`^${ROOT}([a-z]+)/(${SEGMENT})(?:/(${SEGMENT}))?$`);
@@ -44,7 +44,7 @@ export interface ParsedKey {
   readonly segments: readonly string[];
 }
 
-/** @throws RangeError for an invalid segment: ids and names are validated on input, so this is a bug */
+/** Returns a key. @throws RangeError for an invalid segment, which is a bug, since ids and names are validated on input */
 export function buildKey(collection: string, segments: readonly string[]): string {
   let key = ROOT + collection;
   for (const segment of segments) {
@@ -55,14 +55,14 @@ export function buildKey(collection: string, segments: readonly string[]): strin
   return key;
 }
 
-/** Returns undefined for the schema key, the leader key, and keys that berth does not write. */
+/** Splits a key. Returns undefined for the schema key, the leader key, and keys that berth does not write. */
 export function parseKey(key: string): ParsedKey | undefined {
   const [, collection, first, second] = KEY_PATTERN.exec(key) ?? [];
   if (collection === undefined || first === undefined || key === SCHEMA_KEY) return undefined;
   return { collection, segments: second === undefined ? [first] : [first, second] };
 }
 
-/** @throws RangeError unless the version is an integer from 0 to 10^12 - 1 */
+/** Formats a version for a key. @throws RangeError unless the version is an integer from 0 to 10^12 - 1 */
 export function versionSegment(version: number): string {
   if (!Number.isSafeInteger(version) || version < 0 || version >= 10 ** VERSION_DIGITS) {
     throw new RangeError(`invalid version: ${version}`);
@@ -70,6 +70,7 @@ export function versionSegment(version: number): string {
   return String(version).padStart(VERSION_DIGITS, "0");
 }
 
+/** Parses a version from a key. Returns undefined for any other text. */
 export function parseVersionSegment(segment: string): number | undefined {
   return VERSION_PATTERN.test(segment) ? Number(segment) : undefined;
 }

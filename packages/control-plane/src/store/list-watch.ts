@@ -4,10 +4,10 @@ import { type Clock, sleep } from "../runtime/clock.js";
 import { readAll } from "./read.js";
 import type { Entry, Span, Store, WatchEvent } from "./store.js";
 
-/** Interval of full listings. etcd before 3.4.31 can lose watch events around a compaction (etcd#17529). */
+/** Interval of full listings, since etcd before 3.4.31 can lose watch events around a compaction (etcd#17529). */
 const DEFAULT_RELIST_MS = 5 * 60_000;
 
-/** One key is cheap to read, and a candidate must not miss that the leader key was deleted. */
+/** A single key is listed more often: it is cheap to read, and a candidate must not miss the end of the leader's key. */
 const RELIST_KEY_MS = 5_000;
 
 /** Pause between attempts while the store does not answer. */
@@ -25,7 +25,7 @@ export interface ListWatchOptions {
   readonly store: Store;
   readonly span: Span;
   readonly clock: Clock;
-  /** Interval of periodic listings. */
+  /** Interval of full listings. @default 5 min */
   readonly relistMs?: number;
 }
 
@@ -89,7 +89,7 @@ export interface WatchKeyOptions {
   readonly clock: Clock;
 }
 
-/** Yields the entry of a key and each change, through outages, until `signal` aborts. Undefined when the key is absent. */
+/** Yields the entry of a key and each change until `signal` aborts. Yields undefined while the key is absent. */
 export async function* watchKey(
   { store, key, clock }: WatchKeyOptions,
   signal: AbortSignal,
@@ -119,6 +119,7 @@ export async function untilGone(
   }
 }
 
+/** Returns the entry that an event leaves; undefined after a deletion. */
 function entryAfter(event: WatchEvent): Entry | undefined {
   return event.kind === "put" ? event.entry : undefined;
 }

@@ -1,13 +1,14 @@
 import { BerthError } from "@berth/proto";
 import type { Entry, Span, Store } from "./store.js";
 
+/** All entries of a span at one revision. */
 export interface Listing {
   readonly entries: readonly Entry[];
-  /** The revision of the whole listing. A watch continues from the next one. */
+  /** The revision at which all entries were read. A watch continues from the next one. */
   readonly revision: bigint;
 }
 
-/** A compaction can interrupt a long read. After three in a row, the read takes longer than etcd keeps revisions. */
+/** A compaction can interrupt a long read. A read that fails three times takes longer than etcd keeps revisions. */
 const MAX_ATTEMPTS = 3;
 
 /**
@@ -32,7 +33,7 @@ export async function readOne(store: Store, key: string, signal: AbortSignal): P
   return entries[0];
 }
 
-/** Returns undefined if the revision was compacted. */
+/** Reads a span once. Returns undefined if its revision was compacted meanwhile. */
 async function tryReadAll(store: Store, span: Span, signal: AbortSignal): Promise<Listing | undefined> {
   const entries: Entry[] = [];
   let revision = 0n;

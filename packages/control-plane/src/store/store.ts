@@ -15,13 +15,13 @@ export interface Entry {
 /** A decimal int64 in etcd; opaque to callers. */
 export type LeaseId = string;
 
-/** One key, or every key that starts with a prefix. */
+/** The keys of a read or a watch: one key, or every key that starts with a prefix. */
 export type Span = { readonly key: string } | { readonly prefix: string };
 
 export type RangeQuery = Span & {
-  /** The newest revision when undefined. */
+  /** @default the newest revision */
   readonly revision?: bigint;
-  /** Entries per page; chosen by the size of the values when undefined. */
+  /** Number of entries per page. @default chosen by the size of the values */
   readonly pageSize?: number;
 };
 
@@ -31,7 +31,7 @@ export type RangePage =
   /** The revision was compacted during the read, which ends. Read again at the newest revision. */
   | { readonly kind: "compacted" };
 
-/** A condition on a key. The revisions of a key that does not exist are 0. */
+/** A condition of a transaction on one key. The revisions of a key that does not exist are 0. */
 export type Compare =
   | { readonly kind: "absent"; readonly key: string }
   | { readonly kind: "created-at"; readonly key: string; readonly revision: bigint }
@@ -54,7 +54,7 @@ export interface TxnRequest {
   readonly otherwise?: readonly GetOp[];
 }
 
-/** The result of the operation with the same index in the request. */
+/** The result of one operation. Results are in the order of the operations. */
 export type OpResult =
   | { readonly kind: "get"; readonly entry: Entry | undefined }
   | { readonly kind: "put" }
@@ -63,7 +63,7 @@ export type OpResult =
 export type TxnOutcome =
   | { readonly kind: "committed"; readonly revision: bigint; readonly results: readonly OpResult[] }
   | { readonly kind: "refused"; readonly revision: bigint; readonly found: readonly (Entry | undefined)[] }
-  /** The connection broke or the call timed out: the transaction may have been committed. Read before you send it again. */
+  /** The connection broke or the call timed out, and the transaction may have been committed. Read before a retry. */
   | { readonly kind: "unknown"; readonly cause: BerthError };
 
 export type WatchQuery = Span & {
@@ -77,7 +77,7 @@ export type WatchEvent =
 
 /** A watch ends after `compacted` and `disconnected`. */
 export type WatchMessage =
-  /** Events in the order of their revisions; those of one transaction are in one message. Resume from `nextRevision`. */
+  /** Events in the order of their revisions. A transaction is never split. Resume from `nextRevision`. */
   | { readonly kind: "events"; readonly events: readonly WatchEvent[]; readonly nextRevision: bigint }
   /** Events before `at` were compacted, and some may have been missed: list again. */
   | { readonly kind: "compacted"; readonly at: bigint }
@@ -99,8 +99,9 @@ export type RenewOutcome =
  * with a comparison of the leased key's create revision.
  */
 export interface Leases {
-  /** The granted time to live may be longer than requested (etcd: at least 2 s). */
+  /** Creates a lease. The granted time to live may be longer than requested (etcd: at least 2 s). */
   grant(ttlSeconds: number, signal: AbortSignal): Promise<{ leaseId: LeaseId; ttlSeconds: number }>;
+  /** Restarts the time to live of a lease. */
   renew(request: RenewRequest, signal: AbortSignal): Promise<RenewOutcome>;
   /** Deletes the lease and its keys in one revision. Succeeds if the lease has ended already. */
   revoke(leaseId: LeaseId, signal: AbortSignal): Promise<void>;
@@ -120,9 +121,9 @@ export interface Leases {
 export interface Store {
   /** Reads pages in key order. Yields at least one, so that the revision is known. */
   range(query: RangeQuery, signal: AbortSignal): AsyncIterable<RangePage>;
-  /** At most 100 comparisons and 100 operations, and no key written twice: see check-txn.ts. */
+  /** Runs a transaction. `checkTxn` describes its limits. */
   txn(request: TxnRequest, signal: AbortSignal): Promise<TxnOutcome>;
-  /** Ends without a message when `signal` aborts. */
+  /** Streams changes until `signal` aborts, which ends the stream without a message. */
   watch(query: WatchQuery, signal: AbortSignal): AsyncIterable<WatchMessage>;
   readonly leases: Leases;
 }

@@ -3,20 +3,20 @@ import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
-/** Fixed ports of the members of a cluster: each member must know the others' addresses before they start. */
+/** Fixed ports of the members of a cluster, since each member must know the others' addresses before they start. */
 export const MEMBER_PORTS: Ports = { client: 7404, peer: 7403 };
 
-/** Subdirectory of etcd's data directory with its log and snapshots. */
+/** Subdirectory of etcd's data directory for its log and snapshots. */
 const ETCD_DATA = "member";
 
 /** Timeout for the member list of another member. */
 const MEMBER_LIST_TIMEOUT_MS = 1_000;
 
-/** The servers whose embedded etcds form a cluster. */
+/** The servers whose embedded etcds form a cluster (`berth server --etcd-cluster`). */
 export interface EtcdCluster {
   /** This server's address, one of `members`. */
   readonly self: string;
-  /** Addresses of all servers; the same list on each server. */
+  /** Addresses of all servers. Each server has the same list. */
   readonly members: readonly string[];
 }
 
@@ -43,12 +43,13 @@ export function clientUrls({ self, members }: EtcdCluster): readonly [string, ..
   return [clientUrl(self, MEMBER_PORTS), ...others.map((host) => clientUrl(host, MEMBER_PORTS))];
 }
 
+/** Returns whether a data directory holds the data of a member. */
 export function hasEtcdData(path: string): boolean {
   return existsSync(join(path, ETCD_DATA));
 }
 
 /**
- * Refuses a data directory of another cluster. etcd would silently continue with the members that it knows.
+ * Checks that the data directory belongs to this cluster. etcd would silently continue with the members that it knows.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export function requireSameMembers(
@@ -68,12 +69,12 @@ export function requireSameMembers(
  * Returns whether this member replaces a removed one. `etcdctl member add` creates a member with an address but without
  * a name, which the member sets when it starts.
  */
-export async function isReplacement(cluster: EtcdCluster, path: string): Promise<boolean> {
+export async function isReplacementMember(cluster: EtcdCluster, path: string): Promise<boolean> {
   if (hasEtcdData(path)) return false;
-  const own = peerUrl(cluster.self, MEMBER_PORTS);
+  const ownUrl = peerUrl(cluster.self, MEMBER_PORTS);
   const others = cluster.members.filter((host) => host !== cluster.self);
   const answers = await Promise.all(others.map(membersKnownTo));
-  return answers.flat().some(({ name, peerURLs }) => !name && peerURLs?.includes(own) === true);
+  return answers.flat().some(({ name, peerURLs }) => !name && peerURLs?.includes(ownUrl) === true);
 }
 
 /** Returns the error for a member whose data is missing although the other members know it. */
@@ -94,7 +95,7 @@ interface KnownMember {
   readonly peerURLs?: readonly string[];
 }
 
-/** Returns the members that another member knows; none when it does not answer. */
+/** Returns the members that another member knows. Returns an empty list when that member does not answer. */
 async function membersKnownTo(host: string): Promise<readonly KnownMember[]> {
   try {
     const url = `${peerUrl(host, MEMBER_PORTS)}/members`;

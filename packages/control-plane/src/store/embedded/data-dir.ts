@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
+import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
 
 /** The claim file is next to etcd's data, so removing the data also removes the claim. */
 const CLAIM_FILE = "berth-server.json";
@@ -10,11 +11,15 @@ const CLAIM_FILE = "berth-server.json";
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 
+const NO_PROC = "embedded etcd requires Linux with /proc mounted: use an external etcd with --etcd URL";
+
+/** The ports of one etcd member. */
 export interface Ports {
   readonly client: number;
   readonly peer: number;
 }
 
+/** The content of the claim file. */
 interface Claim {
   /** The server that uses the directory. Undefined after an orderly stop. */
   readonly owner?: ProcessIdentity;
@@ -25,8 +30,9 @@ interface Claim {
 }
 
 /**
- * The data directory of an embedded etcd, claimed by this process. The claim survives a crash, so that the next server
- * finds an orphaned etcd and its ports.
+ * The data directory of an embedded etcd, claimed by this process.
+ *
+ * The claim survives a crash of the server. The next server finds the orphaned etcd and its ports in it.
  */
 export class DataDir {
   readonly path: string;
@@ -66,7 +72,7 @@ export class DataDir {
     return this.#claim.members ?? [];
   }
 
-  /** Records the etcd process that uses the directory, so that it can be found after a crash. */
+  /** Records the etcd process that uses the directory. The next server finds the process after a crash. */
   recordProcess(pid: number, ports: Ports, members: readonly string[]): void {
     const etcd = identityOf(pid);
     this.#claim = { ...this.#claim, ports, members, ...(etcd && { etcd }) };
@@ -86,11 +92,10 @@ export class DataDir {
   }
 }
 
+/** Returns what stays recorded after an orderly stop. */
 function withoutProcesses(claim: Claim | undefined): Claim {
   return { ...(claim?.ports && { ports: claim.ports }), ...(claim?.members && { members: claim.members }) };
 }
-
-const NO_PROC = "embedded etcd requires Linux with /proc mounted: use an external etcd with --etcd URL";
 
 function lockedBy(path: string, pid: number): BerthError {
   return new BerthError({
@@ -124,7 +129,7 @@ function readClaim(file: string): Claim | undefined {
       ...(isStringList(members) && { members }),
     };
   } catch {
-    // Missing or invalid.
+    // The file is missing or invalid, so the directory is not claimed.
     return undefined;
   }
 }
@@ -143,40 +148,4 @@ function isPorts(value: unknown): value is Ports {
 
 function isStringList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
-}
-
-/** Identifies a process. Pids are reused, but a pid with its start time and boot id is unique. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Clock ticks after boot, field 22 of /proc/PID/stat. */
-  readonly startTicks: string;
-  readonly bootId: string;
-}
-
-/** Returns the identity of a running process. Undefined when the process does not exist or is a zombie. */
-export function identityOf(pid: number): ProcessIdentity | undefined {
-  const stat = readProc(`${pid}/stat`);
-  // The second field, the program's name in parentheses, may contain spaces and parentheses.
-  const [state, ...rest] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const startTicks = rest[18];
-  if (startTicks === undefined || state === "Z" || state === "X") return undefined;
-  return { pid, startTicks, bootId: readProc("sys/kernel/random/boot_id").trim() };
-}
-
-export function isRunning(identity: ProcessIdentity): boolean {
-  const current = identityOf(identity.pid);
-  return current?.startTicks === identity.startTicks && current.bootId === identity.bootId;
-}
-
-/** Returns the command line of a process; empty if it does not run. */
-export function argumentsOf(pid: number): readonly string[] {
-  return readProc(`${pid}/cmdline`).split("\0").slice(0, -1);
-}
-
-function readProc(path: string): string {
-  try {
-    return readFileSync(`/proc/${path}`, "utf8");
-  } catch {
-    return "";
-  }
 }

@@ -7,7 +7,7 @@ import {
   clientUrl,
   clientUrls,
   type EtcdCluster,
-  isReplacement,
+  isReplacementMember,
   lostData,
   MEMBER_PORTS,
   requireSameMembers,
@@ -24,14 +24,14 @@ const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
 const LOG_WAITING_AFTER_MS = 3_000;
 
 /** The first restart is immediate; the back-off limits the load of an etcd that keeps crashing. */
-const MAX_RESTART_DELAY_MS = 5_000;
 const FIRST_RESTART_DELAY_MS = 100;
+const MAX_RESTART_DELAY_MS = 5_000;
 
 /** An etcd that ran this long counts as stable; its next restart is immediate again. */
 const STABLE_AFTER_MS = 10_000;
 
 export interface EmbeddedEtcdOptions {
-  /** Created if missing. Holds the whole state of the cluster. */
+  /** Holds the whole state of the cluster. Created if missing. */
   readonly dataDir: string;
   /** Every client that reaches this address can read and write all data. @default loopback */
   readonly listenHost?: string;
@@ -70,10 +70,10 @@ export async function startEmbeddedEtcd(
     requireSameMembers(dir.path, dir.members, options.cluster);
     const { cluster } = options;
     const host = cluster?.self ?? options.listenHost ?? "127.0.0.1";
-    const fixed = options.ports ?? (cluster && MEMBER_PORTS);
-    const ports = fixed ? await requireFree(host, fixed) : await choosePorts(host, dir.ports);
-    const replaces = cluster !== undefined && (await isReplacement(cluster, dir.path));
-    const supervisor = new Supervisor({ ...options, program, host, ports, dir, isReplacement: replaces });
+    const fixedPorts = options.ports ?? (cluster && MEMBER_PORTS);
+    const ports = fixedPorts ? await requireFree(host, fixedPorts) : await choosePorts(host, dir.ports);
+    const isReplacement = cluster !== undefined && (await isReplacementMember(cluster, dir.path));
+    const supervisor = new Supervisor({ ...options, program, host, ports, dir, isReplacement });
     await supervisor.start(signal);
     return supervisor;
   } catch (error) {
@@ -90,6 +90,7 @@ interface SupervisorOptions extends EmbeddedEtcdOptions {
   readonly isReplacement: boolean;
 }
 
+/** Runs the etcd process and restarts it when it exits. */
 class Supervisor implements EmbeddedEtcd {
   readonly endpoints: readonly [string, ...string[]];
   readonly exited: Promise<void>;
@@ -111,7 +112,7 @@ class Supervisor implements EmbeddedEtcd {
     signal.throwIfAborted();
     const etcd = this.#spawn();
     const removeListener = onAbort(signal, () => this.#stopping.abort());
-    if (!(await this.#isUpInTime(etcd))) {
+    if (!(await this.#waitUntilHealthy(etcd))) {
       removeListener();
       etcd.kill();
       await etcd.exited;
@@ -126,6 +127,7 @@ class Supervisor implements EmbeddedEtcd {
     await this.exited;
   }
 
+  /** Starts etcd and records its pid in the data directory. */
   #spawn(): EtcdProcess {
     const { dir, ports, host, logger, program, cluster, isReplacement } = this.#options;
     const membership = cluster && { ...cluster, isReplacement };
@@ -142,7 +144,8 @@ class Supervisor implements EmbeddedEtcd {
     return etcd;
   }
 
-  async #isUpInTime(etcd: EtcdProcess): Promise<boolean> {
+  /** Waits until etcd serves requests. Returns false if etcd exits, takes too long, or is stopped. */
+  async #waitUntilHealthy(etcd: EtcdProcess): Promise<boolean> {
     const { cluster, logger } = this.#options;
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
@@ -211,8 +214,9 @@ class Supervisor implements EmbeddedEtcd {
     const { dir, cluster } = this.#options;
     const { path } = dir;
     const details = { dataDir: path };
-    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines))
+    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines)) {
       return lostData(cluster, path);
+    }
     if (/file lock|already locked/i.test(etcd.lastLogLines)) {
       const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });

@@ -7,8 +7,9 @@ import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
+import { logEtcdLine } from "./etcd-log.js";
 
-/** Log lines kept for error messages. */
+/** Number of log lines that are kept for error messages. */
 const MAX_LAST_LINES = 5;
 
 const HEALTH_POLL_MS = 25;
@@ -23,6 +24,7 @@ const KEPT_REVISIONS = 1_000;
 /** Twice etcd's default. Enough for a million tasks of 1 kB with their history. */
 const QUOTA_BYTES = 4 * 1024 ** 3;
 
+/** Raft timing of a member. */
 interface Timing {
   readonly heartbeatMs: number;
   readonly electionTimeoutMs: number;
@@ -54,13 +56,13 @@ export interface EtcdProcessOptions {
   readonly logger: Logger;
 }
 
-/** One etcd process, from spawn to exit. */
+/** One etcd process that this server runs, from spawn to exit. `embedded-etcd.ts` restarts it. */
 export class EtcdProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
   readonly #endpoint: string;
   readonly #lastLines: string[] = [];
-  #running = true;
+  #isRunning = true;
 
   constructor(options: EtcdProcessOptions) {
     const { program, host, ports, logger } = options;
@@ -79,17 +81,13 @@ export class EtcdProcess {
       this.#child.once("error", () => resolve());
     });
     void this.exited.then(() => {
-      this.#running = false;
+      this.#isRunning = false;
     });
     this.#forwardLog(logger);
   }
 
   get pid(): number | undefined {
     return this.#child.pid;
-  }
-
-  get isRunning(): boolean {
-    return this.#running;
   }
 
   /** The last log lines, for error messages. */
@@ -99,15 +97,16 @@ export class EtcdProcess {
 
   /** Returns true once etcd serves requests, and false if it exits or the signal aborts first. */
   async waitUntilHealthy(signal: AbortSignal): Promise<boolean> {
-    while (this.#running && !signal.aborted) {
-      if (await isHealthy(this.#endpoint)) return this.#running;
+    while (this.#isRunning && !signal.aborted) {
+      if (await isHealthy(this.#endpoint)) return this.#isRunning;
       await delay(HEALTH_POLL_MS);
     }
     return false;
   }
 
+  /** Stops etcd, by SIGKILL if it does not end in time. */
   async stop(): Promise<void> {
-    if (!this.#running) return;
+    if (!this.#isRunning) return;
     this.#child.kill("SIGTERM");
     const timer = setTimeout(() => this.kill(), STOP_TIMEOUT_MS);
     await this.exited;
@@ -163,48 +162,17 @@ async function isHealthy(endpoint: string): Promise<boolean> {
   }
 }
 
-/** Makes the kernel kill etcd when the server is killed with SIGKILL. Requires setpriv from util-linux. */
+/**
+ * Returns a command whose process the kernel kills when the server is killed with SIGKILL. Returns the same command if
+ * setpriv from util-linux is not installed.
+ */
 function killedWithParent(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
   return findProgram("setpriv") === undefined
     ? command
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
 }
 
-/** Warnings that etcd always logs with berth's configuration. */
-const EXPECTED = [/simple token is not cryptographically signed/, /serving client traffic insecurely/];
-
-/** etcd's log format before JSON logging is set up, and the first line of a Go panic. The stack trace is not logged. */
-const PLAIN_TEXT = /^(?:panic:|fatal error:)|^\S+ \S+ [WEC] \| /;
-
-/** Logs one line of etcd's log. Returns it as a short text; undefined if it is not worth logging. */
-export function logEtcdLine(line: string, logger: Logger): string | undefined {
-  const parsed = parseLine(line);
-  if (parsed === undefined || EXPECTED.some((pattern) => pattern.test(parsed.msg))) return undefined;
-  const { level, msg, fields } = parsed;
-  const { ts: _time, caller: _caller, stacktrace: _trace, ...etcd } = fields;
-  if (level === "warn") logger.warn({ etcd }, `etcd: ${msg}`);
-  else logger.error({ etcd }, `etcd: ${msg}`);
-  return typeof etcd.error === "string" ? `${msg}: ${etcd.error}` : msg;
-}
-
-interface LogLine {
-  readonly level: string;
-  readonly msg: string;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-function parseLine(line: string): LogLine | undefined {
-  try {
-    const { level, msg, ...fields } = JSON.parse(line);
-    if (typeof level === "string" && typeof msg === "string") return { level, msg, fields };
-  } catch {
-    // Not JSON.
-  }
-  if (!PLAIN_TEXT.test(line)) return undefined;
-  return { level: line.includes(" W | ") ? "warn" : "error", msg: line, fields: {} };
-}
-
-/** @throws BerthError BERTH_ETCD_MISSING with installation instructions */
+/** Checks that etcd is installed. @throws BerthError BERTH_ETCD_MISSING with installation instructions */
 export function requireEtcd(program: string): void {
   if (findProgram(program) !== undefined) return;
   throw new BerthError({
@@ -215,7 +183,7 @@ export function requireEtcd(program: string): void {
   });
 }
 
-/** Returns the path of an executable, which is looked up on PATH unless the name is a path. Undefined if not found. */
+/** Returns the path of an executable, from PATH unless `name` is a path. Returns undefined if it is not found. */
 export function findProgram(name: string): string | undefined {
   if (name.includes("/")) return isExecutable(name) ? name : undefined;
   const directories = (process.env.PATH ?? "").split(":").filter((directory) => directory !== "");

@@ -3,11 +3,11 @@ import { createServer, type Server } from "node:net";
 import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
-/** Below Linux's ephemeral ports (from 32768), so that a restarted etcd finds its ports still free. */
+/** The ports are below Linux's ephemeral ports (from 32768), so a restarted etcd finds its ports still free. */
 const FIRST_PORT = 20_000;
 const PORT_COUNT = 12_000;
 
-/** After this many attempts, nearly all ports must be in use. */
+/** When this many attempts fail, nearly all ports must be in use. */
 const MAX_ATTEMPTS = 50;
 
 /**

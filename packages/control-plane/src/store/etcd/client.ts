@@ -35,8 +35,23 @@ const FIRST_MEMBER_CHECK_MS = 500;
 const RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1_000;
 
-/** Reading a key that does not exist is the cheapest check of a member. */
-const NO_KEY = Buffer.from("/");
+/** A key that does not exist. Reading it is the cheapest check of a member. */
+const ABSENT_KEY = Buffer.from("/");
+
+/** Errors with which etcd refuses a request. After any other error, the request may have been executed. */
+const REFUSALS = [
+  EtcdError,
+  EtcdLeaseInvalidError,
+  EtcdPermissionDeniedError,
+  GRPCAlreadyExistsError,
+  GRPCDataLossError,
+  GRPCFailedPreconditionError,
+  GRPCInvalidArgumentError,
+  GRPCNotFoundError,
+  GRPCNotImplementedError,
+  GRPCOutOfRangeError,
+  GRPCUnauthenticatedError,
+];
 
 export interface EtcdOptions {
   /** URLs of the members. Calls go to the first one, and to the next one while it does not answer. */
@@ -56,8 +71,9 @@ export interface Member {
 }
 
 /**
- * A client of an etcd cluster. It uses only the raw calls of etcd3: etcd3's retries, circuit breakers, watch manager and
- * election resend transactions that may have been committed, lose watch events and can elect two leaders.
+ * A client of an etcd cluster, on which `EtcdStore` is built. It uses only the raw calls of etcd3. etcd3's retries,
+ * circuit breakers, watch manager and election are not safe: they resend transactions that may have been committed, lose
+ * watch events, and can elect two leaders.
  */
 export class EtcdClient {
   readonly callTimeoutMs: number;
@@ -110,6 +126,7 @@ export class EtcdClient {
     }
   }
 
+  /** Returns the member to which calls go. */
   currentMember(): Member {
     const member = this.#members[this.#current];
     if (member === undefined) throw new RangeError("an etcd client needs an endpoint");
@@ -124,17 +141,18 @@ export class EtcdClient {
   }
 
   #scheduleFirstMemberCheck(): NodeJS.Timeout {
-    return setTimeout(() => void this.#checkFirstMember(), FIRST_MEMBER_CHECK_MS).unref();
+    return setTimeout(() => void this.#returnToFirstMember(), FIRST_MEMBER_CHECK_MS).unref();
   }
 
-  /** Returns to the first member once it answers again. */
-  async #checkFirstMember(): Promise<void> {
+  /** Makes the first member the current one if it answers. Otherwise schedules the next check. */
+  async #returnToFirstMember(): Promise<void> {
     const [first] = this.#members;
     try {
-      if (this.#current !== 0) await first?.calls.kv.range({ key: NO_KEY });
+      if (this.#current !== 0) await first?.calls.kv.range({ key: ABSENT_KEY });
       this.#current = 0;
       this.#firstMemberCheck = undefined;
     } catch {
+      // The first member is still down.
       if (this.#firstMemberCheck !== undefined) this.#firstMemberCheck = this.#scheduleFirstMemberCheck();
     }
   }
@@ -171,21 +189,6 @@ function openMember(endpoint: string, callTimeoutMs: number): Member {
   return { endpoint, calls: new Etcd3(options), watches: new Etcd3(options), renewals: new Etcd3(options) };
 }
 
-/** Errors with which etcd refuses a request. After any other error, the request may have been executed. */
-const REFUSALS = [
-  EtcdError,
-  EtcdLeaseInvalidError,
-  EtcdPermissionDeniedError,
-  GRPCAlreadyExistsError,
-  GRPCDataLossError,
-  GRPCFailedPreconditionError,
-  GRPCInvalidArgumentError,
-  GRPCNotFoundError,
-  GRPCNotImplementedError,
-  GRPCOutOfRangeError,
-  GRPCUnauthenticatedError,
-];
-
 /** Converts an error of etcd3. An unknown error counts as "no answer", which is safe for a write. */
 export function toBerthError(error: unknown, endpoint: string): BerthError {
   const text = error instanceof Error ? error.message : String(error);
@@ -213,6 +216,7 @@ export function isLeaseGone(error: unknown): boolean {
   return causeOf(error) instanceof EtcdLeaseInvalidError;
 }
 
+/** Returns the error of etcd3 that a BerthError wraps. */
 function causeOf(error: unknown): unknown {
   return error instanceof BerthError ? error.cause : error;
 }

@@ -151,6 +151,7 @@ function fittingPageSize(kvs: readonly IKeyValue[]): number {
   return Math.min(Math.ceil((PAGE_BYTES * kvs.length) / bytes), MAX_PAGE_SIZE);
 }
 
+/** The leases of the store. */
 class EtcdLeases implements Leases {
   readonly #client: EtcdClient;
 

@@ -9,8 +9,8 @@ import { decodeEvent, encodeSpan } from "./codec.js";
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
 
 /**
- * Watches a span of keys over one etcd stream. `nextRevision` follows the last event. The revision in a response's header
- * can be ahead of events that have not arrived yet.
+ * Watches a span of keys over one etcd stream; implements `EtcdStore.watch`. `nextRevision` follows the last event, since
+ * the revision in a response's header can be ahead of events that have not arrived yet.
  */
 export async function* watchSpan(
   client: EtcdClient,

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import { logEtcdLine } from "./etcd-process.js";
+import { logEtcdLine } from "./etcd-log.js";
 
 function logged(line: string): { level: number; msg: string; etcd: Record<string, unknown> } | undefined {
   const lines: string[] = [];
