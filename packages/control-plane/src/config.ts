@@ -5,13 +5,13 @@ import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address
 import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
 
-/** The settings of `berth server`. */
+/** The validated settings of `berth server`. */
 export interface ServerConfig {
   /** "host:port" for gRPC. */
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" where agents and other servers reach this one; the listen address when undefined. */
+  /** "host:port" at which agents and other servers reach this one. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
   /** URLs of an external etcd; undefined when the server runs its own. */
@@ -21,7 +21,7 @@ export interface ServerConfig {
   readonly logLevel: string;
   /** Tasks move to a returned node after it has been up this long; undefined when only `berth rebalance` moves them. */
   readonly autoRebalanceMs: number | undefined;
-  /** Addresses for networks without a subnet of their own. */
+  /** The pool from which networks without a configured subnet get one. */
   readonly networkPool: NetworkPool;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit: number;
@@ -49,12 +49,13 @@ Examples:
 The etcd members of a cluster communicate unencrypted on ports 7403 and 7404.
 Use a trusted network between the servers.
 `;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
 /** etcd's recommended maximum: more members slow down every write. */
 const MAX_ETCD_MEMBERS = 7;
-/** A smaller network has room for only a few hosts with some ten containers each. */
+/** A smaller network has room for only a few hosts with about ten containers each. */
 const MAX_NETWORK_PREFIX = 24;
 
 /**
@@ -63,7 +64,7 @@ const MAX_NETWORK_PREFIX = 24;
  */
 export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.ProcessEnv>): ParsedArguments {
   let text = "";
-  const command = serverCommand(env).configureOutput({
+  const command = createCommand(env).configureOutput({
     writeOut: (out) => {
       text += out;
     },
@@ -79,6 +80,7 @@ export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.Pro
   return { kind: "config", config: validate(command.opts<RawOptions>()) };
 }
 
+/** The settings as text. */
 interface RawOptions {
   readonly listen: string;
   readonly http: string;
@@ -93,25 +95,26 @@ interface RawOptions {
   readonly networkFloodLimit: string;
 }
 
-interface OptionText {
+interface OptionDefinition {
   readonly flags: string;
   readonly description: string;
+  /** The environment variable that sets the option. */
   readonly variable: string;
-  readonly fallback?: string;
+  readonly defaultValue?: string;
 }
 
-const OPTIONS: readonly OptionText[] = [
+const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--listen <host:port>",
     description: "Listen address for agents and the command line",
     variable: "BERTH_LISTEN",
-    fallback: "127.0.0.1:7400",
+    defaultValue: "127.0.0.1:7400",
   },
   {
     flags: "--http <host:port>",
     description: "Listen address for /healthz and /metrics",
     variable: "BERTH_HTTP",
-    fallback: "127.0.0.1:7401",
+    defaultValue: "127.0.0.1:7401",
   },
   {
     flags: "--advertise <host:port>",
@@ -122,7 +125,7 @@ const OPTIONS: readonly OptionText[] = [
     flags: "--data-dir <dir>",
     description: "Data directory of the embedded etcd",
     variable: "BERTH_DATA_DIR",
-    fallback: "/var/lib/berth/server",
+    defaultValue: "/var/lib/berth/server",
   },
   {
     flags: "--etcd <url,...>",
@@ -143,79 +146,99 @@ const OPTIONS: readonly OptionText[] = [
     flags: "--network-pool <subnet>",
     description: "Address pool for networks; must not overlap with subnets that the hosts route elsewhere",
     variable: "BERTH_NETWORK_POOL",
-    fallback: "10.64.0.0/10",
+    defaultValue: "10.64.0.0/10",
   },
   {
     flags: "--network-prefix <bits>",
     description: "Prefix length of each network in the pool",
     variable: "BERTH_NETWORK_PREFIX",
-    fallback: "18",
+    defaultValue: "18",
   },
   {
     flags: "--network-flood-limit <count>",
     description:
       "Largest number of hosts in a network that floods; larger networks use static forwarding entries. Must be the same on all servers",
     variable: "BERTH_NETWORK_FLOOD_LIMIT",
-    fallback: String(DEFAULT_FLOOD_LIMIT),
+    defaultValue: String(DEFAULT_FLOOD_LIMIT),
   },
   {
     flags: "--log-level <level>",
     description: `Log level: ${LOG_LEVELS.join(", ")}`,
     variable: "BERTH_LOG_LEVEL",
-    fallback: "info",
+    defaultValue: "info",
   },
 ];
 
-function serverCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
+function createCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
   const command = new Command("berth server")
     .description("Run a server of the control plane")
     .version(BERTH_VERSION, "--version")
     .addHelpText("after", EXAMPLES)
     .exitOverride();
-  for (const { flags, description, variable, fallback } of OPTIONS) {
+  for (const { flags, description, variable, defaultValue } of OPTIONS) {
     const option = new Option(flags, `${description} [${variable}]`);
-    const value = env[variable] || fallback;
-    if (value !== undefined) option.default(value);
+    const initialValue = env[variable] || defaultValue;
+    if (initialValue !== undefined) option.default(initialValue);
     command.addOption(option);
   }
   return command;
 }
 
+/** @throws BerthError BERTH_INPUT_INVALID that lists all problems */
 function validate(raw: RawOptions): ServerConfig {
   const problems: string[] = [];
-  const checkAddress = (flag: string, value: string, minPort: number): void => {
-    const port = Number(HOST_PORT.exec(value)?.[2] ?? -1);
-    if (port >= minPort && port <= MAX_PORT) return;
-    problems.push(`invalid ${flag} ${JSON.stringify(value)}: use HOST:PORT`);
-  };
-  checkAddress("--listen", raw.listen, 0);
-  checkAddress("--http", raw.http, 0);
-  if (raw.advertise !== undefined) checkAddress("--advertise", raw.advertise, 1);
-  if (raw.advertise === undefined && /^(0\.0\.0\.0|\[::\]):/.test(raw.listen)) {
-    problems.push(
-      `--listen ${raw.listen} is not an address that other hosts can connect to: set --advertise, too`,
-    );
-  }
+  checkAddresses(raw, problems);
   if (raw.dataDir === "") problems.push("--data-dir must not be empty");
   if (!LOG_LEVELS.includes(raw.logLevel)) {
     problems.push(`invalid --log-level ${JSON.stringify(raw.logLevel)}: use ${LOG_LEVELS.join(", ")}`);
   }
-  const etcd = raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems);
-  const etcdCluster =
-    raw.etcdCluster === undefined ? undefined : parseCluster(raw, raw.etcdCluster, problems);
-  const autoRebalanceMs =
-    raw.autoRebalance === undefined ? undefined : parseAutoRebalance(raw.autoRebalance, problems);
-  const networkPool = parseNetworkPool(raw, problems);
-  const floodLimit = Number(raw.networkFloodLimit);
-  if (!/^[0-9]{1,4}$/.test(raw.networkFloodLimit)) {
+  const { listen, http, advertise, dataDir, logLevel } = raw;
+  const config: ServerConfig = {
+    listen,
+    http,
+    advertise,
+    dataDir,
+    etcd: raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems),
+    etcdCluster: raw.etcdCluster === undefined ? undefined : parseCluster(raw, raw.etcdCluster, problems),
+    logLevel,
+    autoRebalanceMs:
+      raw.autoRebalance === undefined ? undefined : parseAutoRebalance(raw.autoRebalance, problems),
+    networkPool: parseNetworkPool(raw, problems),
+    floodLimit: parseFloodLimit(raw.networkFloodLimit, problems),
+  };
+  if (problems.length > 0) throw invalidSettings(problems);
+  return config;
+}
+
+// The functions below add a message to `problems` for each invalid setting. Their result is used only without problems.
+
+function checkAddresses({ listen, http, advertise }: RawOptions, problems: string[]): void {
+  checkAddress("--listen", listen, { minPort: 0 }, problems);
+  checkAddress("--http", http, { minPort: 0 }, problems);
+  if (advertise !== undefined) checkAddress("--advertise", advertise, { minPort: 1 }, problems);
+  else if (/^(0\.0\.0\.0|\[::\]):/.test(listen)) {
     problems.push(
-      `invalid --network-flood-limit ${JSON.stringify(raw.networkFloodLimit)}: use a number from 0 to 9999`,
+      `--listen ${listen} is not an address that other hosts can connect to: set --advertise, too`,
     );
   }
-  if (problems.length > 0) throw invalidSettings(problems);
-  const { listen, http, advertise, dataDir, logLevel } = raw;
-  const addresses = { listen, http, advertise, dataDir, etcd, etcdCluster };
-  return { ...addresses, logLevel, autoRebalanceMs, networkPool, floodLimit };
+}
+
+function checkAddress(
+  flag: string,
+  address: string,
+  { minPort }: { readonly minPort: number },
+  problems: string[],
+): void {
+  const port = Number(HOST_PORT.exec(address)?.[2] ?? -1);
+  if (port >= minPort && port <= MAX_PORT) return;
+  problems.push(`invalid ${flag} ${JSON.stringify(address)}: use HOST:PORT`);
+}
+
+function parseFloodLimit(text: string, problems: string[]): number {
+  if (!/^[0-9]{1,4}$/.test(text)) {
+    problems.push(`invalid --network-flood-limit ${JSON.stringify(text)}: use a number from 0 to 9999`);
+  }
+  return Number(text);
 }
 
 function parseNetworkPool({ networkPool, networkPrefix }: RawOptions, problems: string[]): NetworkPool {
@@ -234,8 +257,6 @@ function parseNetworkPool({ networkPool, networkPrefix }: RawOptions, problems: 
   return { subnet, networkPrefix: prefix };
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
-
 function parseAutoRebalance(text: string, problems: string[]): number | undefined {
   const [, count = "", unit = ""] = /^([1-9]\d{0,4})([smh])$/.exec(text) ?? [];
   const unitMs = UNIT_MS[unit];
@@ -244,7 +265,7 @@ function parseAutoRebalance(text: string, problems: string[]): number | undefine
   return undefined;
 }
 
-/** This server is the member with its advertised address. */
+/** Parses the members of the etcd cluster. This server is the member with its advertised address. */
 function parseCluster(raw: RawOptions, list: string, problems: string[]): EtcdCluster {
   const members = list.split(",").map((member) => withoutBrackets(member.trim()));
   const self = withoutBrackets((raw.advertise ?? raw.listen).replace(/:[0-9]+$/, ""));

@@ -1,14 +1,6 @@
 import { destination, type Logger, pino } from "pino";
 
-/** Creates a logger that writes JSON lines to stderr, or short lines if stderr is a terminal. */
-export function createLogger(level: string): Logger {
-  const isTerminal = process.stderr.isTTY === true;
-  return pino(
-    { level, base: null },
-    isTerminal ? { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) } : destination(2),
-  );
-}
-
+/** Names of pino's levels, padded to the same width. */
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
   20: "debug",
   30: "info ",
@@ -17,6 +9,16 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "FATAL",
 };
 
+/** Creates the logger of `berth server`. It writes JSON lines to stderr, or short lines if stderr is a terminal. */
+export function createLogger(level: string): Logger {
+  const isTerminal = process.stderr.isTTY === true;
+  return pino(
+    { level, base: null },
+    isTerminal ? { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) } : destination(2),
+  );
+}
+
+/** Formats one JSON line as time, level, message and `name=value` fields. */
 function formatForTerminal(line: string): string {
   const { level, time, msg, err, ...fields } = JSON.parse(line);
   const clock = new Date(time).toTimeString().slice(0, 8);

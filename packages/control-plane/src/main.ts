@@ -40,9 +40,10 @@ export interface ProcessOptions {
 }
 
 /**
- * Runs `run` until it returns, and aborts its signal on SIGTERM, SIGINT or an unhandled rejection. After an unhandled
- * rejection the state of the process is unknown: it logs the reason, stops and exits with 1, and its supervisor starts
- * it again.
+ * Runs `run` until it returns. Aborts its signal on SIGTERM, SIGINT or an unhandled rejection.
+ *
+ * The state of the process is unknown after an unhandled rejection. The process logs the reason, stops and exits with 1,
+ * and its supervisor restarts it.
  * @returns the exit code
  */
 export async function runProcess(
@@ -72,10 +73,12 @@ export async function runProcess(
   return exitCode;
 }
 
-/** Starts etcd, then the server; stops them in the reverse order, because the leader needs etcd to resign. */
+/** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
-  const etcd = config.etcd === undefined ? await startOwnEtcd(config, logger, signal) : undefined;
-  const store = new EtcdStore({ endpoints: config.etcd ?? etcd?.endpoints ?? DEFAULT_ENDPOINTS });
+  const etcd = await openEtcd(config, logger, signal);
+  const store = new EtcdStore({ endpoints: etcd.endpoints });
+  // The operator of an external etcd may want its leader elsewhere.
+  const hasOwnCluster = config.etcdCluster !== undefined;
   try {
     const server = await startServer(
       {
@@ -83,8 +86,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         store,
         runtime: systemRuntime,
         logger,
-        // The operator of an external etcd may want its leader elsewhere.
-        ...(etcd && config.etcdCluster && { moveEtcdLeader: (over) => store.moveLeader(over) }),
+        ...(hasOwnCluster && { moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal) }),
       },
       signal,
     );
@@ -92,18 +94,19 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     logger.info("stopped");
   } finally {
     store.close();
-    await etcd?.stop();
+    await etcd.stop();
   }
 }
 
-const DEFAULT_ENDPOINTS: readonly [string] = ["http://127.0.0.1:2379"];
-
-/** `signal` interrupts the start only: once etcd runs, it is needed until everything else has stopped. */
-async function startOwnEtcd(
-  { dataDir, etcdCluster: cluster }: ServerConfig,
+/** Returns the external etcd of the settings, or starts an embedded one. */
+async function openEtcd(
+  config: ServerConfig,
   logger: Logger,
   signal: AbortSignal,
-): Promise<EmbeddedEtcd> {
+): Promise<Pick<EmbeddedEtcd, "endpoints" | "stop">> {
+  const { etcd: endpoints, dataDir, etcdCluster: cluster } = config;
+  if (endpoints !== undefined) return { endpoints, stop: async () => {} };
+  // The signal interrupts only the start. Once etcd runs, it is needed until everything else has stopped.
   const starting = linkSignals(signal);
   try {
     const etcdLogger = logger.child({ part: "etcd" });
@@ -113,6 +116,7 @@ async function startOwnEtcd(
   }
 }
 
+/** Prints the error. Returns the exit code. */
 function reportFailure(error: BerthError): number {
   process.stderr.write(`berth server: ${error.message}\n`);
   return ERROR_CODES[error.code].exit;

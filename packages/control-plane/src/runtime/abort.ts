@@ -32,6 +32,7 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
+/** A signal that is linked to parent signals. */
 export interface LinkedSignal {
   readonly signal: AbortSignal;
   /** Aborts `signal`, unless it is aborted already. */
@@ -41,8 +42,10 @@ export interface LinkedSignal {
 }
 
 /**
- * Returns a signal that aborts with the first of its parents. Unlike with `AbortSignal.any`, no listeners remain on the
- * parents after `unlink`: the signal of a term or a process can outlive thousands of calls.
+ * Returns a signal that aborts with the first of its parents.
+ *
+ * Unlike with `AbortSignal.any`, no listeners remain on the parents after `unlink`. The signal of a term or a process can
+ * outlive thousands of calls.
  */
 export function linkSignals(...parents: readonly AbortSignal[]): LinkedSignal {
   const controller = new AbortController();

@@ -33,7 +33,7 @@ export class BoundedQueue<T> {
     this.#wakeProducer();
   }
 
-  /** Removes the next item; undefined after the last. @throws the error given to `end` */
+  /** Removes and returns the next item; undefined after the last one. @throws the error given to `end` */
   async take(): Promise<T | undefined> {
     for (;;) {
       const item = this.#items.shift();

@@ -2,7 +2,7 @@ import { onAbort } from "./abort.js";
 
 /** Monotonic time and timers. A simulation injects virtual time. */
 export interface Clock {
-  /** Milliseconds since an arbitrary moment; only differences have a meaning. */
+  /** Returns the time in ms since an arbitrary moment. Only differences have a meaning. */
   nowMs(): number;
   /** Calls `run` once after `delayMs`. The returned function cancels the timer. */
   after(delayMs: number, run: () => void): () => void;

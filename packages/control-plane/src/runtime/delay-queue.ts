@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.js";
 
+/** A key in the heap. */
 interface Item {
   readonly key: string;
   readonly dueMs: number;
@@ -25,6 +26,7 @@ export class DelayQueue {
     return this.#dueByKey.size;
   }
 
+  /** Adds a key that is due after `delayMs`. */
   add(key: string, delayMs: number): void {
     const dueMs = this.#clock.nowMs() + Math.max(0, delayMs);
     if (dueMs >= (this.#dueByKey.get(key) ?? Number.POSITIVE_INFINITY)) return;
@@ -33,6 +35,7 @@ export class DelayQueue {
     this.#arm();
   }
 
+  /** Removes a key before it is due. */
   delete(key: string): void {
     this.#dueByKey.delete(key);
   }
@@ -44,6 +47,7 @@ export class DelayQueue {
     this.#timerDueMs = Number.POSITIVE_INFINITY;
   }
 
+  /** Sets the timer for the first item, unless it fires by then. */
   #arm(): void {
     const dueMs = this.#heap[0]?.dueMs;
     if (dueMs === undefined || dueMs >= this.#timerDueMs) return;
@@ -92,6 +96,7 @@ export class DelayQueue {
     heap[index] = last;
   }
 
+  /** Returns the index of the child that is due first. */
   #earlierChild(index: number): number {
     const left = 2 * index + 1;
     const leftDueMs = this.#heap[left]?.dueMs ?? Number.POSITIVE_INFINITY;

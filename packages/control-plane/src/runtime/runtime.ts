@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "./clock.js";
 /** Sources of time and randomness. A simulation injects deterministic ones. */
 export interface Runtime {
   readonly clock: Clock;
-  /** Wall-clock time in ms since the epoch. */
+  /** Returns the wall-clock time in ms since the epoch. */
   wallClockMs(): number;
   /** Returns a number in [0, 1). */
   random(): number;
@@ -16,7 +16,7 @@ export interface Runtime {
 const ID_LENGTH = 20;
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/** Random bytes are generated for 200 ids at once: one system call per id would dominate the cost of a new task. */
+/** Random bytes for 200 ids at a time. One system call per id would dominate the cost of a new task. */
 const POOL_BYTES = 200 * ID_LENGTH;
 
 export const systemRuntime: Runtime = {
@@ -26,19 +26,20 @@ export const systemRuntime: Runtime = {
   newId: createIdGenerator(),
 };
 
+/** Returns a function that returns a new id with each call. */
 function createIdGenerator(): () => string {
   const pool = Buffer.alloc(POOL_BYTES);
-  let used = POOL_BYTES;
+  let usedBytes = POOL_BYTES;
   return () => {
-    if (used >= POOL_BYTES) {
+    if (usedBytes >= POOL_BYTES) {
       randomFillSync(pool);
       for (let index = 0; index < POOL_BYTES; index += 1) {
         pool[index] = ID_ALPHABET.charCodeAt((pool[index] ?? 0) % ID_ALPHABET.length);
       }
-      used = 0;
+      usedBytes = 0;
     }
-    used += ID_LENGTH;
+    usedBytes += ID_LENGTH;
     // Decodes the bytes into a flat string. A concatenated string would take several times the memory.
-    return pool.toString("latin1", used - ID_LENGTH, used);
+    return pool.toString("latin1", usedBytes - ID_LENGTH, usedBytes);
   };
 }
