@@ -1,4 +1,4 @@
-/** gRPC status numbers. Defined here, since the pure core imports this file and must not load grpc-js. */
+/** gRPC status numbers. They are copied from grpc-js, because `core` imports this file and must not load that library. */
 const status = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
@@ -84,17 +84,17 @@ export class BerthError extends Error {
   }
 }
 
-/** Whether `error` is a BerthError, with the given code if any. */
+/** Returns whether `error` is a BerthError, and has the code if one is given. */
 export function isBerthError(error: unknown, code?: ErrorCode): error is BerthError {
   return error instanceof BerthError && (code === undefined || error.code === code);
 }
 
-/** Whether an operation ended because its signal aborted. */
+/** Returns whether an operation ended because its signal aborted. */
 export function isAbortError(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }
 
-/** Whether text that another process sent is a known error code. */
+/** Returns whether a text is an error code of this release. */
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text);
 }

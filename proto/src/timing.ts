@@ -7,7 +7,7 @@
  */
 
 /**
- * Tries per probe. A live kernel answers within a millisecond.
+ * Number of tries per probe. A live kernel answers within a millisecond.
  *
  * Many short tries outlast packet loss: at 5 % loss a heartbeat is 0.2 s late every five seconds, and one try in ten
  * fails. Seven failed tries before a host becomes suspect mean one false suspicion per ten hosts in two months.
@@ -22,7 +22,7 @@ export const ASK_PEERS_AFTER_MS = 100;
 /** A probe round ends after this time. Peers that have not answered by then have no vote. */
 export const PROBE_ROUND_MS = 900;
 
-/** Number of rounds in a row in which every voter must fail to reach a host, to prove it dead. */
+/** Number of consecutive rounds in which every voter must fail to reach a host before the leader declares it down. */
 export const PROOF_ROUNDS = 2;
 /**
  * Shortest duration of `PROOF_ROUNDS` failed rounds: the leader's head start, then one probe per round.

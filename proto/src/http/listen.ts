@@ -14,17 +14,17 @@ export interface ListenOptions {
   readonly listen: string;
   /** Purpose of the server, for the error message: "metrics". */
   readonly purpose: string;
-  /** Command-line option that sets the address: "--metrics". */
+  /** Command-line option that sets the address, for the error message: "--metrics". */
   readonly option: string;
   readonly requestTimeoutMs: number;
 }
 
-/** Starts an HTTP server. @throws BerthError BERTH_ADDRESS_IN_USE */
+/** Starts an HTTP server, for health checks and metrics. @throws BerthError BERTH_ADDRESS_IN_USE */
 export async function listenHttp(
-  answer: RequestListener,
+  onRequest: RequestListener,
   { listen, purpose, option, requestTimeoutMs }: ListenOptions,
 ): Promise<HttpListener> {
-  const server = createServer({ requestTimeout: requestTimeoutMs }, answer);
+  const server = createServer({ requestTimeout: requestTimeoutMs }, onRequest);
   const colon = listen.lastIndexOf(":");
   const host = listen.slice(0, colon);
   server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));

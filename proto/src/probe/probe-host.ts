@@ -1,8 +1,8 @@
 import { connect, isIP, type Socket } from "node:net";
 
 /**
- * The TCP port for probes of a host. No process listens on it, so the kernel answers with a reset. A port without a
- * listener answers even when the processes on the host are overloaded.
+ * The TCP port for probes of a host. No process listens on it, so the host's kernel answers with a reset. The kernel does
+ * so even when the processes on the host are overloaded.
  */
 export const PROBE_PORT = 7402;
 
@@ -23,7 +23,7 @@ export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolea
 
 const MAX_PORT = 65_535;
 
-/** Answers of the probed kernel. "Unreachable" errors come from this host's kernel, or from a router. */
+/** Errors that show an answer of the probed kernel. Other errors come from this host's kernel or from a router. */
 const ANSWERS: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
 /** Probes a host with TCP connection attempts. */
@@ -39,12 +39,12 @@ export const probeHost: Probe = ({ address, port, tries, tryMs }, signal) =>
     };
     const onAbort = (): void => finish(false);
     const tryNext = (): void => {
-      if (sockets.length < tries) {
-        sockets.push(startAttempt({ host: address, port }, () => finish(true)));
-        timer = setTimeout(tryNext, tryMs);
-      } else {
+      if (sockets.length >= tries) {
         finish(false);
+        return;
       }
+      sockets.push(startAttempt({ host: address, port }, () => finish(true)));
+      timer = setTimeout(tryNext, tryMs);
     };
     if (signal.aborted || isIP(address) === 0 || port > MAX_PORT) {
       resolve(false);

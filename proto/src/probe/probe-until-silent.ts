@@ -7,13 +7,14 @@ export interface ProbeUntilSilentOptions extends ProbeTarget {
   readonly everyMs: number;
   /** Replaces the pause of `everyMs`. */
   readonly pause?: () => Promise<void>;
-  /** Whether the host is known to answer probes. @default false until its first answer */
+  /** Whether the host is already known to answer probes. @default false */
   readonly hasAnswered?: boolean;
 }
 
 /**
- * Probes a host until a probe gets no answer. Returns true then, and false when `signal` aborts. A host that has never
- * answered is probed without end, since a firewall may drop the probes.
+ * Probes a host until a probe gets no answer. Returns true then, and false when `signal` aborts.
+ *
+ * Keeps probing a host that has never answered, since a firewall may drop the probes.
  */
 export async function probeUntilSilent(
   options: ProbeUntilSilentOptions,
@@ -22,9 +23,9 @@ export async function probeUntilSilent(
   const { probe, everyMs } = options;
   let { hasAnswered = false } = options;
   while (!signal.aborted) {
-    const answers = await probe(options, signal);
-    if (!answers && hasAnswered && !signal.aborted) return true;
-    hasAnswered ||= answers;
+    const isAnswered = await probe(options, signal);
+    if (!isAnswered && hasAnswered && !signal.aborted) return true;
+    hasAnswered ||= isAnswered;
     await (options.pause?.() ?? sleep(everyMs, undefined, { signal }).catch(() => {}));
   }
   return false;

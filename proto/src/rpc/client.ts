@@ -29,6 +29,7 @@ export interface RpcConnection<D extends RpcDefinition> {
   close(): void;
 }
 
+/** The connection and the metadata that all calls of a client share. */
 interface Caller {
   readonly client: Client;
   readonly address: string;
@@ -76,6 +77,7 @@ function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: Ca
   });
 }
 
+/** Starts a call with one response. */
 function startOnce(
   { client, metadata }: Caller,
   method: RpcMethod,
@@ -108,6 +110,7 @@ function startOnce(
   return call;
 }
 
+/** Yields the responses of a call. Cancels the call when the consumer stops early. */
 async function* callForStream(
   caller: Caller,
   method: RpcMethod,

@@ -1,8 +1,9 @@
 import type { CallContext, RpcClient, RpcDefinition, RpcHandlers } from "./types.js";
 
 /**
- * Returns handlers that forward each call to another server. `resolveTarget` returns a client of that server, or throws
- * the error for the caller.
+ * Returns handlers that forward each call to another server. Servers use them for calls that only the leader answers.
+ *
+ * `resolveTarget` returns a client of that server, or throws the error for the caller.
  */
 export function forwardService<D extends RpcDefinition>(
   definition: D,
@@ -19,6 +20,7 @@ export function forwardService<D extends RpcDefinition>(
   return Object.fromEntries(entries) as unknown as RpcHandlers<D>;
 }
 
+/** Converts a function that resolves to a stream into one that returns the stream. */
 function streaming(
   call: (input: never, context: CallContext) => Promise<unknown>,
 ): (input: never, context: CallContext) => AsyncGenerator<unknown> {

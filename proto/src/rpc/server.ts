@@ -18,6 +18,7 @@ import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types
 type AnyCall = ServerDuplexStream<unknown, unknown> &
   Partial<Pick<ServerUnaryCall<unknown, unknown>, "request">>;
 
+/** A handler of any method. `rpcService` checks the types. */
 type AnyHandler = (input: unknown, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
 /** A service with its handlers, ready for `startRpcServer`. */
@@ -42,7 +43,7 @@ export interface RpcServerOptions {
 export interface RpcServer {
   /** "host:port" with the actual port. */
   readonly address: string;
-  /** Waits up to `graceMs` for running calls, then aborts them. */
+  /** Aborts the signals of running calls, waits up to `graceMs` for the calls to end, and closes all connections. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -86,10 +87,7 @@ function adaptHandler(
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
     const { context, dispose } = createContext(call, closing);
-    const response = method.responseStream
-      ? respondWithStream(call, handler, method, context)
-      : respondOnce(call, handler, method, context, callback);
-    response
+    respond(call, { method, handler, context, callback })
       .catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
         const failure = toStatus(error);
@@ -100,30 +98,24 @@ function adaptHandler(
   };
 }
 
-async function respondOnce(
-  call: AnyCall,
-  handler: AnyHandler,
-  method: RpcMethod,
-  context: CallContext,
-  callback: sendUnaryData<unknown> | undefined,
-): Promise<void> {
-  const response = await (handler(inputOf(call, method), context) as Promise<unknown>);
-  callback?.(null, response);
+interface CallTarget {
+  readonly method: RpcMethod;
+  readonly handler: AnyHandler;
+  readonly context: CallContext;
+  /** Takes the response of a call that is not a response stream. */
+  readonly callback: sendUnaryData<unknown> | undefined;
 }
 
-async function respondWithStream(
-  call: AnyCall,
-  handler: AnyHandler,
-  method: RpcMethod,
-  context: CallContext,
-): Promise<void> {
-  const responses = handler(inputOf(call, method), context) as AsyncIterable<unknown>;
-  await writeMessages(call, responses, context.signal);
+/** Runs the handler and sends its response or its stream of responses. */
+async function respond(call: AnyCall, { method, handler, context, callback }: CallTarget): Promise<void> {
+  const input = method.requestStream ? readMessages(call) : call.request;
+  const output = handler(input, context);
+  if (!method.responseStream) {
+    callback?.(null, await output);
+    return;
+  }
+  await writeMessages(call, output as AsyncIterable<unknown>, context.signal);
   call.end();
-}
-
-function inputOf(call: AnyCall, method: RpcMethod): unknown {
-  return method.requestStream ? readMessages(call) : call.request;
 }
 
 /** Creates the context of a call, whose signal aborts when the caller disconnects or the server closes. */
@@ -153,7 +145,7 @@ function bind(server: Server, listen: string): Promise<number> {
       reject(
         new BerthError({
           code: "BERTH_ADDRESS_IN_USE",
-          message: `cannot listen on ${listen}: ${systemError(error.message)}; the port may be in use, or the address may not belong to this host`,
+          message: `cannot listen on ${listen}: ${findSystemError(error.message)}; the port may be in use, or the address may not belong to this host`,
           cause: error,
         }),
       );
@@ -162,10 +154,11 @@ function bind(server: Server, listen: string): Promise<number> {
 }
 
 /** Extracts the system's error from a grpc-js message, which has it at the end in brackets. */
-function systemError(message: string): string {
+function findSystemError(message: string): string {
   return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
+/** Aborts all calls, and waits up to `graceMs` for them to end. */
 function shutDown(server: Server, closing: AbortController, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     // tryShutdown waits for open streams without a limit, so they are aborted after `graceMs`.

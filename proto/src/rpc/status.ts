@@ -12,21 +12,21 @@ const CODE_KEY = "berth-code";
 const DETAILS_KEY = "berth-details-bin";
 const MESSAGE_KEY = "berth-message-bin";
 
-/** gRPC sends messages and metadata as HTTP/2 headers. By default, peers accept 16 KiB of headers in total. */
+/** Limit of a message or of the details. gRPC sends both as HTTP/2 headers, of which peers accept 16 KiB in total. */
 const MAX_MESSAGE_CHARS = 6_000;
 
 /** Returns the gRPC status for an error that a handler threw. */
 export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
-  const known = isBerthError(error) ? error : toBerthError(error);
-  const message = truncate(known.message);
+  const failure = isBerthError(error) ? error : toBerthError(error);
+  const message = truncate(failure.message);
   const metadata = new Metadata();
-  metadata.set(CODE_KEY, known.code);
+  metadata.set(CODE_KEY, failure.code);
   // The status text is limited to ASCII, so the message is also sent as bytes.
   metadata.set(MESSAGE_KEY, Buffer.from(message));
-  if (Object.keys(known.details).length > 0) {
-    metadata.set(DETAILS_KEY, Buffer.from(truncate(JSON.stringify(known.details))));
+  if (Object.keys(failure.details).length > 0) {
+    metadata.set(DETAILS_KEY, Buffer.from(truncate(JSON.stringify(failure.details))));
   }
-  return { code: ERROR_CODES[known.code].grpc, details: message, metadata };
+  return { code: ERROR_CODES[failure.code].grpc, details: message, metadata };
 }
 
 /** Returns the BerthError of a failed call. `address` is the server that was called. */
@@ -44,12 +44,13 @@ export function fromServiceError(error: unknown, address: string): Error {
   return new BerthError({ ...describeServiceError(error, address), cause: error });
 }
 
+/** Describes an error that grpc-js or another program reported. */
 function describeServiceError(error: ServiceError, address: string): { code: ErrorCode; message: string } {
   switch (error.code) {
     case status.UNAVAILABLE:
       return {
         code: "BERTH_SERVER_UNREACHABLE",
-        message: `cannot connect to the berth server at ${address}: ${reasonIn(error.details)}; is it running, and is the address correct?`,
+        message: `cannot connect to the berth server at ${address}: ${findSystemError(error.details)}; is it running, and is the address correct?`,
       };
     case status.DEADLINE_EXCEEDED:
       return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not respond in time` };
@@ -66,7 +67,7 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
 }
 
 /** Extracts the system's error from grpc-js's text about a failed connection. */
-function reasonIn(details: string): string {
+function findSystemError(details: string): string {
   return /Last error: (?:Error: )?(.*?)\.? Resolution note:/.exec(details)?.[1] ?? details;
 }
 

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from "node:net";
 
-/** Reports whether an address is in the range. Returns false for text that is not an IP address. */
+/** Returns whether an address is in the range. Returns false for text that is not an IP address. */
 export type AddressRange = (address: string) => boolean;
 
 const MAX_PREFIX = { ipv4: 32, ipv6: 128 } as const;
@@ -26,7 +26,7 @@ export function parseAddressRange(text: string): AddressRange | undefined {
   };
 }
 
-/** Returns undefined when the text is not an IP address. */
+/** Returns the family of an IP address; undefined for any other text. */
 function familyOf(address: string): "ipv4" | "ipv6" | undefined {
   const version = isIP(address);
   if (version === 0) return undefined;

@@ -21,12 +21,12 @@ import {
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 const DEFAULT_REPLICAS = 1;
 const DEFAULT_UPDATE_PARALLELISM = 1;
-/** Default for the number of ended runs of a cron job that are kept. */
+/** Number of ended runs that a cron job keeps by default. */
 export const DEFAULT_CRON_HISTORY = 3;
 
 /**
- * Returns a copy of the spec with the defaults for all fields that are not set. Specs with the same meaning become equal,
- * and readers of a spec need no defaults of their own. Idempotent.
+ * Returns a copy of the spec in which all fields that are not set have their default. The CLI and the leader call it
+ * before they validate, compare or store a spec. Specs with the same meaning become equal. Idempotent.
  */
 export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
   return {

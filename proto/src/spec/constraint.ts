@@ -24,6 +24,7 @@ const COMPARISON = /^([^\s=!]+)\s*(==|!=)(.*)$/s;
 const MEMBERSHIP = /^([^\s=!]+)\s+(not\s+)?in\s*\(([^()]*)\)$/is;
 const EXISTENCE = /^(!?)\s*([^\s=!]+)$/s;
 const MAX_LENGTH = 512;
+/** The characters that Swarm allows in a value. */
 const VALUE = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
 
 /**
@@ -53,9 +54,10 @@ export function canonicalAttribute(text: string): string {
   return prefix === undefined ? lower : prefix + text.slice(prefix.length);
 }
 
-/** The parts of a constraint as written. */
+/** The parts of a constraint as the user wrote them, not yet checked. */
 type RawConstraint = Omit<Constraint, "kind">;
 
+/** Splits a constraint into its parts. Returns undefined for a text that is not a constraint. */
 function splitConstraint(text: string): RawConstraint | undefined {
   const [, attribute, sign, value] = COMPARISON.exec(text) ?? [];
   if (attribute !== undefined && value !== undefined) {
@@ -74,7 +76,9 @@ function splitConstraint(text: string): RawConstraint | undefined {
   return { attribute: label, operator: negation === "!" ? "not exists" : "exists", values: [] };
 }
 
-const isLabel = (attribute: string): boolean => LABEL_PREFIXES.some((prefix) => attribute.startsWith(prefix));
+function isLabel(attribute: string): boolean {
+  return LABEL_PREFIXES.some((prefix) => attribute.startsWith(prefix));
+}
 
 function attributeProblem(attribute: string): string | undefined {
   if (ATTRIBUTES.some((known) => known === attribute)) return undefined;

@@ -47,12 +47,12 @@ export function subnetSize({ prefix }: Pick<Subnet, "prefix">): number {
   return 2 ** (ADDRESS_BITS - prefix);
 }
 
-/** Whether an address is in a subnet. */
+/** Returns whether an address is in a subnet. */
 export function subnetHas(subnet: Subnet, address: number): boolean {
   return address >= subnet.base && address < subnet.base + subnetSize(subnet);
 }
 
-/** Whether two subnets have an address in common. */
+/** Returns whether two subnets have an address in common. */
 export function subnetsOverlap(a: Subnet, b: Subnet): boolean {
   return subnetHas(a, b.base) || subnetHas(b, a.base);
 }

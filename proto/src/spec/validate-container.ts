@@ -2,7 +2,7 @@ import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
 import { validateMounts } from "./validate-mounts.js";
 import type { Report } from "./violation.js";
 
-/** Docker's limit. */
+/** Docker rejects longer hostnames. */
 const MAX_HOSTNAME_LENGTH = 63;
 const MAX_IMAGE_LENGTH = 512;
 const IMAGE =

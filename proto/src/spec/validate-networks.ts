@@ -1,13 +1,18 @@
-import { NetworkMode, type NetworkSpec, type ServiceSpec } from "../../gen/berth/v1/spec.js";
+import {
+  type NetworkAttachment,
+  NetworkMode,
+  type NetworkSpec,
+  type ServiceSpec,
+} from "../../gen/berth/v1/spec.js";
 import { networkNameProblem, scopedName, stackNameProblem } from "./names.js";
 import { parseIpv4, parseSubnet } from "./subnet.js";
 import type { Report, Violation } from "./violation.js";
 
 /** A smaller subnet cannot be divided between hosts; a larger one exceeds the private address ranges. */
 const SUBNET_PREFIX = { min: 8, max: 26 };
-/** The minimum of IPv4 (RFC 791), and the maximum of a Linux bridge. */
+/** IPv4 requires at least 68 bytes (RFC 791), and a Linux bridge allows at most 65535. */
 const MTU = { min: 68, max: 65_535 };
-/** Each network is an interface in the container. */
+/** A limit, because each network is an interface in the container. */
 const MAX_NETWORKS = 32;
 const MAX_ALIASES = 128;
 /** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
@@ -42,7 +47,7 @@ export function subnetProblem(text: string): string | undefined {
   return `the prefix length /${prefix} is out of range (/${SUBNET_PREFIX.min} to /${SUBNET_PREFIX.max}), since each host gets a range of the subnet`;
 }
 
-/** Checks the networks of a service. */
+/** Checks the networks that a service is attached to. */
 export function validateAttachments(spec: ServiceSpec, report: Report): void {
   const networks = spec.task?.networks ?? [];
   if (networks.length === 0) return;
@@ -55,21 +60,28 @@ export function validateAttachments(spec: ServiceSpec, report: Report): void {
     return;
   }
   const seen = new Set<string>();
-  networks.forEach(({ network, aliases, ipv4Address }, index) => {
+  networks.forEach((attachment, index) => {
     const path = `task.networks[${index}]`;
+    const { network, ipv4Address } = attachment;
     const problem = networkNameProblem(network);
     if (problem !== undefined) report(`${path}.network`, problem);
     else if (seen.has(network)) report(path, `${network} is named twice`);
     seen.add(network);
-    if (aliases.length > MAX_ALIASES)
-      report(`${path}.aliases`, `too many aliases (${aliases.length}, maximum ${MAX_ALIASES})`);
-    for (const alias of aliases) {
-      if (!ALIAS.test(alias)) report(`${path}.aliases`, `${JSON.stringify(alias)} is not a valid hostname`);
-    }
+    validateAliases(attachment, `${path}.aliases`, report);
     if (ipv4Address !== "") validateAddress(spec, ipv4Address, { path, report });
   });
 }
 
+function validateAliases({ aliases }: NetworkAttachment, path: string, report: Report): void {
+  if (aliases.length > MAX_ALIASES) {
+    report(path, `too many aliases (${aliases.length}, maximum ${MAX_ALIASES})`);
+  }
+  for (const alias of aliases) {
+    if (!ALIAS.test(alias)) report(path, `${JSON.stringify(alias)} is not a valid hostname`);
+  }
+}
+
+/** Checks a static address. Two tasks cannot have the same address. */
 function validateAddress(
   { mode, autoscale }: ServiceSpec,
   address: string,
@@ -78,8 +90,8 @@ function validateAddress(
   if (parseIpv4(address) === undefined) {
     report(`${path}.ipv4_address`, `${JSON.stringify(address)} is not an IPv4 address`);
   }
-  const isSingle = mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
-  if (!isSingle) {
+  const hasOneReplica = mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
+  if (!hasOneReplica) {
     report(`${path}.ipv4_address`, "only a service with one replica can have a static address");
   }
 }

@@ -3,7 +3,7 @@ import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "../../gen/berth
 import type { Report } from "./violation.js";
 
 const MAX_PORT = 65_535;
-/** Every published port is a listener on every host. */
+/** A limit, because every published port is a listener on every host. */
 const MAX_PORTS_PER_SERVICE = 2_000;
 
 /** Checks the ports of one service. */
@@ -24,22 +24,22 @@ export function validatePorts(ports: readonly PortSpec[], report: Report): void 
 }
 
 /**
- * Returns the pairs of indexes that conflict: same protocol and port on overlapping addresses. Each conflicting port is
- * paired with the first one that it conflicts with.
+ * Returns the pairs of indexes of ports that conflict, because they have the same protocol and port on overlapping
+ * addresses. Each conflicting port is paired with the first port that it conflicts with.
  */
 export function findPortConflicts(ports: readonly PortSpec[]): readonly (readonly [number, number])[] {
-  const holders = new Map<string, number[]>();
-  const clashes: (readonly [number, number])[] = [];
+  const indexesByPort = new Map<string, number[]>();
+  const conflicts: (readonly [number, number])[] = [];
   ports.forEach((port, index) => {
     if (port.published === 0) return;
     const key = `${protocolName(port)}/${port.published}`;
-    const earlier = holders.get(key) ?? [];
+    const earlier = indexesByPort.get(key) ?? [];
     const first = earlier.find((other) => addressesOverlap(ports[other]?.hostIp ?? "", port.hostIp));
-    if (first !== undefined) clashes.push([first, index]);
+    if (first !== undefined) conflicts.push([first, index]);
     earlier.push(index);
-    holders.set(key, earlier);
+    indexesByPort.set(key, earlier);
   });
-  return clashes;
+  return conflicts;
 }
 
 /** Returns `8080/tcp`, or `127.0.0.1:8080/tcp` when the port has an address. */

@@ -76,7 +76,7 @@ function genericAmounts({ reservations }: TaskSpec): Readonly<Record<string, num
   return Object.fromEntries(amounts.map(([kind, amount]) => [`task.reservations.generic.${kind}`, amount]));
 }
 
-/** A container could never use a reservation above its limit. */
+/** Checks that no reservation exceeds its limit, since the container could never use it. */
 function validateReservations(task: TaskSpec, report: Report): void {
   const { limits, reservations } = task;
   if (limits === undefined) return;
@@ -102,7 +102,7 @@ function validateNetworkMode(spec: ServiceSpec, report: Report): void {
   if (mode === NetworkMode.NONE) report("ports", "a container with network mode none cannot publish ports");
 }
 
-/** Numbers that can be fractions. */
+/** Paths of the numbers that can be fractions. */
 const FRACTIONS: readonly string[] = [
   "update.max_failure_ratio",
   "rollback.max_failure_ratio",
@@ -110,7 +110,7 @@ const FRACTIONS: readonly string[] = [
   "autoscale.target_connections",
 ];
 
-/** All other numbers must be integers, since protobuf would truncate or reject them. */
+/** Checks that all other numbers are integers, since protobuf would truncate or reject fractions. */
 function validateNumbers(value: unknown, path: string, report: Report): void {
   if (typeof value === "number" && !Number.isSafeInteger(value) && !FRACTIONS.includes(path))
     report(path, `${value} is not an integer`);
@@ -121,7 +121,7 @@ function validateNumbers(value: unknown, path: string, report: Report): void {
   }
 }
 
-/** Returns a field's name as in the .proto files, which all paths use. */
+/** Returns the name that a field has in the .proto files. All paths use these names. */
 function protoName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

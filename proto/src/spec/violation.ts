@@ -1,4 +1,4 @@
-/** A violation of the rules for service specs and network specs. */
+/** One reason why a service spec or a network spec is invalid. */
 export interface Violation {
   /** Path of the field in the spec: `task.container.mounts[0].target`. */
   readonly path: string;

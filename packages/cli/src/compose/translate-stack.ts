@@ -1,7 +1,7 @@
 import {
-  findPortConflicts,
   defaultNetworkName,
   describePublished,
+  findPortConflicts,
   NetworkSpec,
   type ServiceSpec,
   scopedName,

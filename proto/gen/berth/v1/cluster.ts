@@ -20,19 +20,19 @@ import {
  */
 export const TaskState = {
   UNSPECIFIED: 0,
-  /** NEW - Has no node yet. The status message says why. */
+  /** NEW - The task has no node yet. The status message says why. */
   NEW: 1,
   ASSIGNED: 2,
   /** PREPARING - The node pulls the image or creates the container. */
   PREPARING: 3,
-  /** STARTING - Started, not yet healthy. */
+  /** STARTING - The container has started and is not healthy yet. */
   STARTING: 4,
   RUNNING: 5,
-  /** COMPLETE - Exited with code 0. */
+  /** COMPLETE - The container exited with code 0. */
   COMPLETE: 6,
-  /** FAILED - Exited with another code, or stayed unhealthy. */
+  /** FAILED - The container exited with another code, or stayed unhealthy. */
   FAILED: 7,
-  /** SHUTDOWN - Stopped on request. */
+  /** SHUTDOWN - The task was stopped on request. */
   SHUTDOWN: 8,
   /** REJECTED - The node could not run the task: the image or a mount is missing, or a port is taken. */
   REJECTED: 9,
@@ -389,7 +389,7 @@ export interface Rollout {
   updatedSlots: number;
   /** The first hundred slots whose new task failed within the monitoring time: numbers, or node ids for global services. */
   failedSlots: string[];
-  /** What happened. Shown to users. */
+  /** The latest event of the rollout. Shown to users. */
   message: string;
   /** Number of failed slots. */
   failedCount: number;
@@ -625,7 +625,7 @@ export interface NodeDescription {
   listeners: HostListener[];
   /** Named volumes of the local driver, sorted. */
   volumes: string[];
-  /** Capabilities of its data plane. Absent for an agent of a release without one. */
+  /** Capabilities of the host's data plane. Absent when the agent's release has no data plane. */
   dataPlane?: DataPlane | undefined;
 }
 
@@ -643,7 +643,7 @@ export interface NodeDescription_GenericEntry {
 export interface DataPlane {
   /** Whether the kernel balances new connections to published ports, instead of a process. */
   kernel: boolean;
-  /** Why: "nft is not installed", "forced by --ingress userspace". Shown to users. */
+  /** Why, for example "nft is not installed" or "forced by --ingress userspace". Shown to users. */
   kernelReason: string;
   /** Whether the host can join networks that span hosts. */
   overlay: boolean;

@@ -181,7 +181,7 @@ export interface RemoveNetworksResponse {
   networks: NetworkOutcome[];
 }
 
-/** What a deployment would do if every step succeeded, computed by the code that deploys. */
+/** The effect of a deployment if every step succeeds. The plan is computed by the code that deploys. */
 export interface DeployPlan {
   /** Hash of the changes and of the versions that they start from: equal plans have equal hashes. */
   rev: string;
@@ -341,10 +341,10 @@ export interface ServiceSummary {
   service?:
     | Service
     | undefined;
-  /** Number of tasks that should run, and of those that do. */
+  /** Number of tasks that should run, and number of these tasks that run. */
   desired: number;
   running: number;
-  /** Whether all desired tasks run, and no surplus or outdated task does. */
+  /** Whether all desired tasks run, and no surplus or outdated task runs. */
   converged: boolean;
   /** Why the service has not converged. Empty when it has. Shown to users. */
   reasons: string[];
@@ -464,7 +464,7 @@ export interface StreamLogsRequest {
 
 export interface StreamLogsResponse {
   message?: { $case: "line"; value: LogLine } | //
-  /** Part of the log cannot be read: a node is down, or a container is gone. */
+  /** Why part of the log cannot be read, for example because a node is down or a container is gone. */
   { $case: "warning"; value: string } | undefined;
 }
 

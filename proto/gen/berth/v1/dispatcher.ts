@@ -53,7 +53,7 @@ export interface TrafficReport {
    * table is in force yet, or when the agent's release cannot report all services.
    */
   tableVersion: number;
-  /** When all services were requested: there are more listeners than fit into one report. */
+  /** When all services were requested: whether listeners are missing, because not all of them fit into one report. */
   partial: boolean;
 }
 
@@ -62,7 +62,7 @@ export interface ListenerTraffic {
   /** Full name. */
   serviceName: string;
   stack: string;
-  /** "8080/tcp", "10.0.0.1:53/udp". Empty for a virtual IP. */
+  /** For example "8080/tcp" or "10.0.0.1:53/udp". Empty for a virtual IP. */
   port: string;
   /** Full name of the virtual IP's network. Empty for a published port. */
   network: string;
@@ -77,7 +77,7 @@ export interface ListenerTraffic {
   ejections: number;
 }
 
-/** Counters of one service on one host since it opened the service's ports. A flow of datagrams counts as a connection. */
+/** Counters of one service on one host since the host opened the service's ports. A UDP flow counts as a connection. */
 export interface ServiceTraffic {
   connections: number;
   /** Connections that are open now. */
@@ -95,9 +95,9 @@ export interface TaskTraffic {
   active: number;
   /** Attempts to connect that failed. */
   failed: number;
-  /** Gets no new connections for a while, because it failed. */
+  /** The task gets no new connections for a while, because it failed. */
   ejected: boolean;
-  /** Gets no new connections and keeps the existing ones. */
+  /** The task gets no new connections and keeps the existing ones. */
   draining: boolean;
 }
 
@@ -277,7 +277,7 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
   }
 }
 
-/** A network that spans hosts, as one host is part of it. */
+/** A network that spans hosts, from the view of one of its hosts. */
 export interface AssignedNetwork {
   id: string;
   spec?: NetworkSpec | undefined;
@@ -288,7 +288,7 @@ export interface AssignedNetwork {
   gateway: string;
   /** The other hosts in the network. */
   peers: NetworkPeer[];
-  /** Nothing is flooded to all hosts, because there are too many. DNS entries carry the location of every container. */
+  /** The network has too many hosts to flood packets. DNS entries carry the location of every container. */
   staticFdb: boolean;
   /** Maximum packet size in bytes. 0 when this host's uplink determines it. */
   mtu: number;
@@ -467,7 +467,7 @@ export interface ExecCommand {
   command: string[];
   /** "KEY=VALUE", in addition to the container's environment. */
   env: string[];
-  /** "user", "uid", "user:group". Empty for the container's user. */
+  /** "user", "uid" or "user:group". Empty for the container's user. */
   user: string;
   /** Empty for the container's working directory. */
   workingDir: string;

@@ -36,17 +36,18 @@ export interface IngressReply {
 }
 
 export interface IngressHello {
-  /** Raised when a message changes its meaning. A process with another version is shut down gracefully. */
+  /** Incremented when a message changes its meaning. The agent shuts down a process with another version gracefully. */
   protocol: number;
   processId: number;
-  /** Of the table in use; 0 before the first one. */
+  /** Version of the listener table in use. 0 before the first one. */
   version: number;
-  /** The --mode that the process was started with. */
+  /** The value of --mode with which the process was started. */
   mode: string;
-  /** Of berth. */
+  /** The release of berth that the process runs. */
   release: string;
 }
 
+/** The request was executed and has no other result. */
 export interface IngressDone {
 }
 
@@ -54,13 +55,13 @@ export interface IngressError {
   message: string;
 }
 
-/** Replaces all listeners. Invalid ones are reported; the others are served. */
+/** Replaces the listener table. The process reports invalid listeners and serves the others. */
 export interface ApplyListeners {
   version: number;
   listeners: PublishedListener[];
 }
 
-/** Changes listeners. Fails when the table in use is not `base`. */
+/** Changes some listeners. Fails when `base` is not the version of the listener table in use. */
 export interface ChangeListeners {
   base: number;
   version: number;
@@ -69,53 +70,54 @@ export interface ChangeListeners {
   removedKeys: string[];
 }
 
-/** A published port as the leader assigned it, with the endpoints that run on this node. */
+/** A published port as the leader assigned it, with its endpoints on this node. */
 export interface PublishedListener {
   entry?:
     | IngressEntry
     | undefined;
-  /** The kernel forwards connections to all other endpoints by their address and port. */
+  /** Endpoints on this node. All other endpoints are reached at their address and port. */
   local: LocalEndpoint[];
 }
 
+/** An endpoint whose container runs on this node. */
 export interface LocalEndpoint {
   taskId: string;
-  /** Absent when the kernel cannot reach the container: the user-space proxy then balances the listener. */
+  /** Absent when the kernel cannot reach the container. The user-space proxy then balances the listener. */
   container?: ContainerAddress | undefined;
 }
 
 export interface ContainerAddress {
   address: string;
   port: number;
-  /** Of the container's Docker network, such as "172.17.0.0/16"; empty on the host network. */
+  /** Subnet of the container's Docker network, such as "172.17.0.0/16". Empty on the host network. */
   subnet: string;
 }
 
-/** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
+/** Replaces the set of suspect nodes. Their endpoints get no new connections while a service has endpoints on other nodes. */
 export interface SuspectNodes {
   nodeIds: string[];
 }
 
-/** Everything that the containers of this node can resolve. Replaces the configuration as a whole. */
+/** Replaces the DNS configuration: the names that the containers of this node can resolve. */
 export interface DnsConfig {
   networks: DnsNetwork[];
   entries: DnsEntry[];
   clients: DnsClient[];
 }
 
-/** A network that containers of this node are in. */
+/** A network of containers on this node. */
 export interface DnsNetwork {
   id: string;
   /** Full name. */
   name: string;
-  /** Empty: the network belongs to no stack. */
+  /** Empty when the network belongs to no stack. */
   stack: string;
   subnet: string;
   /** This node's address in the network, at which its DNS server listens. */
   gateway: string;
   /** Name of the bridge device. */
   bridge: string;
-  /** Containers in it cannot reach hosts outside, nor resolve their names. */
+  /** Containers in the network can neither reach hosts outside it nor resolve their names. */
   internal: boolean;
 }
 
@@ -124,23 +126,23 @@ export interface DnsClient {
   address: string;
   /** Networks of the container, in order of preference. */
   networkIds: string[];
-  /** Servers for external names; empty: those of the host. */
+  /** DNS servers for external names. Empty for the servers of the host. */
   dns: string[];
 }
 
-/** Asks for all counters, including those of the kernel. */
+/** Requests all counters of the process and of the kernel. */
 export interface GetIngressStats {
 }
 
-/** Asks for the current health. Cheap. */
+/** Requests the current status, which costs less than the counters. */
 export interface GetIngressStatus {
 }
 
-/** Stops accepting, waits for open connections to end, then exits. */
+/** Stops accepting connections, waits for the open ones to end, and exits. */
 export interface ShutDownIngress {
 }
 
-/** Starts another ingress process, hands over the listening sockets, then shuts down gracefully. */
+/** Starts another ingress process, hands over the listening sockets, and shuts down gracefully. */
 export interface HandOverIngress {
   executable: string;
   entryPath: string;
@@ -152,9 +154,9 @@ export interface StopIngress {
 }
 
 export interface ApplyResult {
-  /** Of the table in use. */
+  /** Version of the listener table in use. */
   version: number;
-  /** Listeners that are not open. The process retries them every few seconds. */
+  /** Listeners that could not be opened. The process retries them every few seconds. */
   errors: ListenerError[];
 }
 
@@ -169,10 +171,11 @@ export interface ListenerError {
   message: string;
 }
 
-/** Where new connections are balanced. */
+/** Whether the kernel or the user-space proxy balances new connections. */
 export interface DataPath {
-  /** The kernel balances every listener that it can. False: the user-space proxy does all the work. */
+  /** Whether the kernel balances every listener that it can. Otherwise, the user-space proxy balances all of them. */
   kernel: boolean;
+  /** Why this data path is in use. Shown to users. */
   reason: string;
 }
 
@@ -189,18 +192,18 @@ export interface IngressStatsMessage {
   status?:
     | IngressStatusMessage
     | undefined;
-  /** Of the table in use. */
+  /** Version of the listener table in use. */
   version: number;
   processId: number;
   uptimeMs: number;
   residentBytes: number;
-  /** Connections lost before they were accepted, mostly for lack of file descriptors. */
+  /** Connections that were lost before they were accepted, mostly for lack of file descriptors. */
   acceptErrors: number;
   listeners: ListenerStats[];
   vips: VipStats[];
 }
 
-/** Counters of a listener. UDP flows count as connections. */
+/** Counters of one listener. A UDP flow counts as a connection. */
 export interface ListenerStats {
   /** "tcp" or "udp". */
   protocol: string;
@@ -212,16 +215,16 @@ export interface ListenerStats {
   active: number;
   /** Connections that no endpoint accepted. */
   failed: number;
-  /** Attempts that were repeated with another endpoint. */
+  /** Attempts that were retried with another endpoint. */
   retried: number;
-  /** How often an endpoint was ejected, because it failed or its node became suspect. */
+  /** Times that an endpoint was ejected, because it failed or its node became suspect. */
   ejections: number;
   endpoints: EndpointStats[];
   nodes: NodeCounts[];
 }
 
 export interface EndpointStats {
-  /** Task ID. */
+  /** Id of the task. */
   id: string;
   address: string;
   port: number;
@@ -236,7 +239,7 @@ export interface EndpointStats {
   failed: number;
 }
 
-/** Counters of all endpoints that a listener ever had on one node. */
+/** Counters of one listener for all endpoints that it has ever had on one node. */
 export interface NodeCounts {
   node: string;
   total: number;
@@ -249,11 +252,11 @@ export interface VipStats {
   stack: string;
   /** Full name. */
   network: string;
-  /** From containers on this node. */
+  /** Connections from containers on this node. */
   connections: number;
 }
 
-/** What a successor of an ingress process continues with, beside the sockets. */
+/** The state that an ingress process hands over to its successor, in addition to the sockets. */
 export interface HandoverSnapshot {
   listeners?: ApplyListeners | undefined;
   suspectNodes: string[];

@@ -234,7 +234,7 @@ export interface ServiceSpec {
   failover?:
     | FailoverSpec
     | undefined;
-  /** Never runs two tasks of a slot at a time, even in a network partition: a node that loses contact stops its task. */
+  /** Never runs two tasks of a slot at a time, even in a network partition. A node that loses contact stops its task. */
   atMostOne: boolean;
   /** What the service's name resolves to in its networks. */
   endpointMode: EndpointMode;
@@ -350,13 +350,13 @@ export interface NetworkSpec {
   /** The stack that it is removed with. Empty for a network that is removed by itself. */
   stack: string;
   labels: { [key: string]: string };
-  /** Has no connection to the outside. */
+  /** Containers cannot reach hosts outside the network. */
   internal: boolean;
   /** Containers that are not managed by berth may join. Services of other stacks may always join. */
   attachable: boolean;
   /** Encrypts the traffic between hosts. A host that cannot encrypt does not join. */
   encrypted: boolean;
-  /** "10.20.0.0/16". When empty, the leader picks an unused subnet. */
+  /** For example "10.20.0.0/16". When empty, the leader picks an unused subnet. */
   subnet: string;
   /** Maximum packet size in bytes. 0 when the hosts' uplinks determine it. */
   mtu: number;
@@ -482,9 +482,9 @@ export interface CronSpec {
 
 export const CronSpec_Concurrency = {
   UNSPECIFIED: 0,
-  /** ALLOW - Starts next to the previous run. */
+  /** ALLOW - Starts the run beside the previous run. */
   ALLOW: 1,
-  /** FORBID - Is skipped while the previous run is not finished. */
+  /** FORBID - Skips the run while the previous run is not finished. */
   FORBID: 2,
   /** REPLACE - Stops the previous run. */
   REPLACE: 3,
@@ -551,12 +551,12 @@ export interface AutoscaleSpec {
 export interface FailoverSpec {
   /** How long a node has to be down before its tasks are replaced on other nodes. 0 for at once. */
   afterMs: number;
-  /** Never replaces them: they wait for their node. */
+  /** Never replaces the tasks, which wait for their node. */
   never: boolean;
 }
 
 export interface Placement {
-  /** A node must satisfy all of them. Example: "node.labels.zone == a". */
+  /** Constraints that a node must all satisfy, such as "node.labels.zone == a". */
   constraints: string[];
   /** 0 for no limit. */
   maxReplicasPerNode: number;
@@ -858,7 +858,7 @@ export function restartPolicy_ConditionToJSON(object: RestartPolicy_Condition): 
 /** Settings of a container. Names and meanings are Docker's. */
 export interface ContainerSpec {
   image: string;
-  /** The image's entrypoint when absent. Cleared when present and empty. */
+  /** When absent, the image's entrypoint applies. When present and empty, the entrypoint is cleared. */
   entrypoint?: StringList | undefined;
   command?:
     | StringList
