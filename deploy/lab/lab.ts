@@ -199,12 +199,15 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
   const isRunning = isLabName(name) && (await readLabStatus(name)) === "running";
   if (!isRunning)
-    throw new LabError("LAB_NOT_FOUND", `lab ${name} is not running: create it with npm run lab -- up`);
+    throw new LabError(
+      "LAB_NOT_FOUND",
+      `lab ${name} is not running: create it with ${labCommand("up", name)}`,
+    );
   const state = await readLabState(name);
   if (state) return new Lab(state);
   throw new LabError(
     "LAB_NOT_FOUND",
-    `lab ${name} was created by another version of this program: remove it with npm run lab -- down`,
+    `lab ${name} was created by another version of this program: remove it with ${labCommand("down", name)}`,
   );
 }
 
@@ -247,6 +250,11 @@ function findDockerFolder({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOp
   );
 }
 
+/** Returns a command line of the lab for an error message. */
+function labCommand(command: "up" | "down", name: string): string {
+  return `npm run lab -- ${command}${name === DEFAULT_LAB ? "" : ` --name ${name}`}`;
+}
+
 /** Claims the name by creating the lab's folder, which only one process can do. */
 async function claimName(name: string): Promise<void> {
   const { runDir } = labPaths(name);
@@ -259,7 +267,10 @@ async function claimName(name: string): Promise<void> {
   if (await claim()) return;
   const status = await readLabStatus(name);
   if (status === "running") {
-    throw new LabError("LAB_EXISTS", `lab ${name} is already running: remove it with npm run lab -- down`);
+    throw new LabError(
+      "LAB_EXISTS",
+      `lab ${name} is already running: remove it with ${labCommand("down", name)}`,
+    );
   }
   if (status === "changing") {
     throw new LabError("LAB_EXISTS", `another process is creating or removing lab ${name}`);

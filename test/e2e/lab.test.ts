@@ -182,7 +182,7 @@ describe("a lab of Docker hosts", () => {
     expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
     await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
       code: "LAB_EXISTS",
-      message: `lab ${lab.name} is already running: remove it with npm run lab -- down`,
+      message: `lab ${lab.name} is already running: remove it with npm run lab -- down --name ${lab.name}`,
     });
   });
 

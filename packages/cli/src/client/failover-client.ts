@@ -5,6 +5,7 @@ import { createRpcClient, type RpcClient, type RpcConnection } from "@berth/prot
 import { isConnectionLost } from "./leader-change.js";
 
 type Control = typeof ControlServiceService;
+/** A call of the control service without its types. The client forwards calls and does not read their messages. */
 type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;
 
 interface CallOptions {
@@ -16,22 +17,23 @@ const STAGGER_MS = 150;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /**
- * Settings for probing a server's host during a call. A host that loses power does not reset its connections, so
- * without probes the call would wait until its deadline. The host has accepted a connection, so it is known to answer.
+ * Settings for probing a server's host during a call. A host that loses power does not reset its connections. Without
+ * probes, the call would wait until its deadline. The host has accepted a connection, so it is known to respond.
  */
 const HOST_PROBE = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
 /** Time after which a call starts to probe the host. */
 const PROBE_AFTER_MS = 500;
 
+/** A client of the control service that survives the loss of a server. */
 export interface FailoverClient {
   readonly calls: RpcClient<Control>;
   close(): void;
 }
 
 /**
- * Creates a client for several servers, any of which can answer for the cluster. It connects to the first server that
- * accepts. When that server is lost, the client repeats the call on another one. It does not repeat a call that sends a
- * stream, or whose response has started. All other calls of the control service are safe to repeat.
+ * Creates a client for several servers. Each server can respond for the cluster. The client connects to the first server
+ * that accepts. When the connection is lost, the client repeats the call on another server. It does not repeat a call
+ * that sends a stream, or whose response has started. All other calls of the control service are safe to repeat.
  */
 export function createFailoverClient(addresses: readonly [string, ...string[]]): FailoverClient {
   const pool = new ServerPool(addresses);
@@ -44,6 +46,7 @@ export function createFailoverClient(addresses: readonly [string, ...string[]]):
   return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => pool.close() };
 }
 
+/** Runs a call with one response. Repeats it on another server when the connection is lost. */
 async function callWithFailover(
   pool: ServerPool,
   name: keyof Control,
@@ -56,7 +59,8 @@ async function callWithFailover(
     try {
       return await (server.calls[name] as Method)(input, probed.options);
     } catch (error) {
-      if (options.signal?.aborted || attempt >= pool.size || !isConnectionLost(error)) throw error;
+      const isLost = isConnectionLost(error) && !options.signal?.aborted;
+      if (!isLost || attempt >= pool.size) throw error;
       pool.disconnect(server);
     } finally {
       probed.stop();
@@ -64,6 +68,7 @@ async function callWithFailover(
   }
 }
 
+/** Runs a call with a stream of responses. Repeats it on another server if the connection is lost before the first one. */
 async function* streamWithFailover(
   pool: ServerPool,
   name: keyof Control,
@@ -82,16 +87,16 @@ async function* streamWithFailover(
       }
       return;
     } catch (error) {
-      if (options.signal?.aborted) throw error;
-      if (isConnectionLost(error)) pool.disconnect(server);
-      if (hasStarted || !isRepeatable || attempt >= pool.size || !isConnectionLost(error)) throw error;
+      const isLost = isConnectionLost(error) && !options.signal?.aborted;
+      if (isLost) pool.disconnect(server);
+      if (!isLost || !isRepeatable || hasStarted || attempt >= pool.size) throw error;
     } finally {
       probed.stop();
     }
   }
 }
 
-/** Holds the connection to one of several servers. */
+/** The connection to one of several servers. */
 class ServerPool {
   readonly #addresses: readonly [string, ...string[]];
   #connection: RpcConnection<Control> | undefined;

@@ -42,7 +42,7 @@ function addContextCommands(program: Command, cli: Cli): void {
     context
       .command("create")
       .argument("<name>")
-      .description("Create a context, or update it, with the address given with --server")
+      .description("Create or replace a context with the address from --server")
       .action(lazyAction(cli, async () => (await load()).createContext)),
     ["berth context create lab --server 10.0.0.1:7400"],
   );

@@ -24,13 +24,13 @@ function addExec(program: Command, cli: Cli): void {
     .addOption(repeatableOption("-e, --env <name=value>", "set environment variables"))
     .option("-u, --user <user>", "user to run as: NAME, UID or USER:GROUP")
     .option("-w, --workdir <path>", "working directory inside the container")
-    .option("-d, --detach", "run the command in the background")
+    .option("-d, --detach", "detached mode: run the command in the background")
     .addHelpText(
       "after",
       `
 Exit status: the exit status of the command; 126 if the command cannot be invoked, 127 if it is not found, and 125 if
 berth itself fails (no such task, or lost connection to the command).
-The first Ctrl-C is sent to the command; the second one stops waiting for it. When the connection is lost, the command
+The first Ctrl-C is sent to the command, the second one stops waiting for it. When the connection is lost, the command
 receives end of input and SIGHUP, and SIGKILL 5 seconds later.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/exec/exec.js")).execInTask));

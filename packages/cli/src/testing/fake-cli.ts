@@ -11,12 +11,13 @@ export interface FakeCliOptions {
 }
 
 export interface FakeCli extends Cli {
-  /** Returns the output so far. */
+  /** Returns the text on standard output so far. */
   readonly out: () => string;
+  /** Returns the text on standard error so far. */
   readonly err: () => string;
 }
 
-/** Creates the environment of a command without a process. Records its output; there are no saved contexts. */
+/** Creates the environment of a command without a process. It records the output and has no saved contexts. */
 export function fakeCli(options: FakeCliOptions = {}): FakeCli {
   const { isTty = false, columns = 80, env = {}, cwd = "/nowhere", stdin = "" } = options;
   const out: string[] = [];

@@ -19,11 +19,11 @@ export interface FakeControl {
 
 /** Starts a real gRPC server on a free port with these handlers. All other calls fail. */
 export async function startFakeControl(handlers: FakeControlHandlers): Promise<FakeControl> {
-  const reject = (): never => {
+  const rejectCall = (): never => {
     throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no handler for this call" });
   };
-  const all = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, reject]));
-  const services = [rpcService(ControlServiceService, { ...all, ...handlers } as Handlers)];
+  const defaults = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, rejectCall]));
+  const services = [rpcService(ControlServiceService, { ...defaults, ...handlers } as Handlers)];
   const server = await startRpcServer({ listen: "127.0.0.1:0", services });
   return { address: server.address, close: () => server.close(0) };
 }
@@ -59,6 +59,7 @@ export function webService(change: Parameters<typeof ServiceSummary.fromPartial>
   });
 }
 
+/** Returns the running task of the first slot of `shop_web`. */
 export function webTask(change: Parameters<typeof Task.fromPartial>[0] = {}): Task {
   return Task.fromPartial({
     id: "taskonexxxxxxxxx",
@@ -74,6 +75,7 @@ export function webTask(change: Parameters<typeof Task.fromPartial>[0] = {}): Ta
   });
 }
 
+/** Returns a ready node `host-1` in zone a with two tasks. */
 export function readyNode(change: Parameters<typeof NodeSummary.fromPartial>[0] = {}): NodeSummary {
   return NodeSummary.fromPartial({
     node: {

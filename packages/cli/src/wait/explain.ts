@@ -17,15 +17,15 @@ import {
 } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
-/** A reason why tasks do not run, and the tasks that it applies to. */
+/** A reason why tasks do not run, and the names of the tasks with this reason. */
 export interface Reason {
   readonly text: string;
   readonly tasks: readonly string[];
-  /** The most failures of any of these slots. */
+  /** The highest number of failures in one slot of these tasks. */
   readonly failures: number;
 }
 
-/** Returns why tasks of a service do not run, grouped by reason, the slots with most failures first. */
+/** Returns why tasks of a service do not run, grouped by reason. The reasons with the most failures come first. */
 export function pendingReasons(service: ServiceProgress): readonly Reason[] {
   const pending = currentTasks(service).filter((task) => !isDone(service, task));
   return groupByReason(
@@ -101,7 +101,7 @@ function countText(service: ServiceProgress, summary: ServiceSummary): string {
   return `${countUpdatedSlots(service, status.updatedSlots)} of ${tasks} updated, ${running} running`;
 }
 
-/** Returns the number of updated slots. The tasks are ahead of the rollout record, which is written less often. */
+/** Returns the number of updated slots. The rollout record is written less often than the tasks and may lag behind. */
 export function countUpdatedSlots(service: ServiceProgress, recorded: number): number {
   return Math.max(recorded, currentTasks(service).filter((task) => isDone(service, task)).length);
 }
@@ -121,6 +121,7 @@ function pendingText(service: ServiceProgress): string {
   return watched?.summary?.reasons[0] ?? "not converged yet";
 }
 
+/** Returns `rolling back`, followed by the reason if there is one. */
 export function rollbackText(reason: string): string {
   return `rolling back${reason === "" ? "" : `: ${reason}`}`;
 }

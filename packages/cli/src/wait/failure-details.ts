@@ -6,10 +6,10 @@ import type { Cli } from "../process/cli.js";
 import { hasFailed, isConverged, type Progress, type ServiceProgress, withFailures } from "./progress.js";
 
 /** Deadline of each request. The details are optional and must not delay the error message for long. */
-const TIMEOUT_MS = 2_000;
+const REQUEST_TIMEOUT_MS = 2_000;
 const MAX_SERVICES = 20;
-const MAX_LOGS = 5;
-const MAX_WIDTH = 160;
+const MAX_OUTPUT_LINES = 5;
+const MAX_LINE_WIDTH = 160;
 
 /**
  * Adds failed tasks that the watch did not report. The tasks of an update that is rolled back immediately may not appear
@@ -32,7 +32,7 @@ async function fetchFailures(
   client: ControlClient,
   service: ServiceProgress,
 ): Promise<ServiceProgress> {
-  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
   const { version = 0 } = service;
   try {
     const { tasks } = await client.listTasks({ service: service.id, stack: "", node: "" }, { signal });
@@ -41,20 +41,20 @@ async function fetchFailures(
       tasks.filter((task) => isFailed(task) && task.specVersion >= version),
     );
   } catch {
-    // Optional: the message of the rollout has a reason, too.
+    // The details are optional: the message of the rollout has a reason, too.
     return service;
   }
 }
 
 /** Returns the last log line of the newest failed task of each service that has not converged. */
-export async function lastOutputs(
+export async function fetchLastOutputs(
   cli: Cli,
   client: ControlClient,
   progress: Progress,
 ): Promise<readonly string[]> {
   const failing = [...progress.services.values()].filter((service) => !isConverged(service));
-  const tasks = failing.flatMap((service) => newestFailure(service) ?? []).slice(0, MAX_LOGS);
-  const lines = await Promise.all(tasks.map(({ id }) => lastLine(cli, client, id)));
+  const tasks = failing.flatMap((service) => newestFailure(service) ?? []).slice(0, MAX_OUTPUT_LINES);
+  const lines = await Promise.all(tasks.map(({ id }) => fetchLastLine(cli, client, id)));
   return lines.filter((line) => line !== undefined).map(formatLine);
 }
 
@@ -63,8 +63,9 @@ function newestFailure({ failures }: ServiceProgress): Task | undefined {
   return newestFirst[0]?.latest;
 }
 
-async function lastLine(cli: Cli, client: ControlClient, target: string): Promise<LogLine | undefined> {
-  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+/** Fetches the last log line of a task. Undefined if the task has no log or the request fails. */
+async function fetchLastLine(cli: Cli, client: ControlClient, target: string): Promise<LogLine | undefined> {
+  const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
   const request = { target, follow: false, tail: 1, sinceMs: 0, untilMs: 0 };
   let newest: LogLine | undefined;
   try {
@@ -73,7 +74,7 @@ async function lastLine(cli: Cli, client: ControlClient, target: string): Promis
         newest = message.value;
     }
   } catch {
-    // Optional: the lines received so far are good enough.
+    // The details are optional: the lines received so far are good enough.
   }
   return newest;
 }
@@ -85,5 +86,5 @@ function lineTimeNs(line: LogLine | undefined): bigint {
 
 function formatLine({ serviceName, entry }: LogLine): string {
   const text = oneLine(Buffer.from(entry?.line ?? []).toString("utf8"));
-  return `Last output of ${serviceName}: ${truncate(text, MAX_WIDTH)}`;
+  return `Last output of ${serviceName}: ${truncate(text, MAX_LINE_WIDTH)}`;
 }

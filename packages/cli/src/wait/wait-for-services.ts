@@ -2,20 +2,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ControlClient } from "../client/client.js";
 import { type Cli, InterruptedError } from "../process/cli.js";
 import { evaluateWait } from "./evaluate-wait.js";
-import { addMissedFailures, lastOutputs } from "./failure-details.js";
+import { addMissedFailures, fetchLastOutputs } from "./failure-details.js";
 import { type AwaitedService, applyUpdate, initialProgress, type Progress } from "./progress.js";
 import type { ProgressPrinter } from "./progress-printer.js";
 import { timeoutError, waitFailedError } from "./wait-errors.js";
 import { watchServices } from "./watch-services.js";
 
-/** Timers are limited to 24 days, so `--timeout 30d` sleeps in steps. */
+/** Longest sleep. Timers are limited to 24 days, so `--timeout 30d` needs several. */
 const MAX_SLEEP_MS = 3_600_000;
 
 export interface WaitOptions {
   readonly services: readonly AwaitedService[];
   readonly timeoutMs: number;
   readonly printer: ProgressPrinter;
-  /** The operation that the wait is for, such as "deployment of shop", for messages. */
+  /** The operation to wait for, such as "deployment of shop", for messages. */
   readonly operation: string;
 }
 
@@ -43,7 +43,7 @@ export async function waitForServices(
       if (verdict.kind === "converged") return progress;
       if (verdict.kind === "failed") {
         progress = await addMissedFailures(cli, client, progress);
-        throw waitFailedError(progress, await lastOutputs(cli, client, progress));
+        throw waitFailedError(progress, await fetchLastOutputs(cli, client, progress));
       }
       if (cli.now() >= deadlineMs) throw timeoutError(progress, options.timeoutMs, options.operation);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);

@@ -27,7 +27,7 @@ export async function createContext(cli: Cli, options: GlobalOptions, name: stri
   cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
 }
 
-/** `berth context use NAME` */
+/** `berth context use NAME`: makes a context the current one. */
 export async function useContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
   const path = configPath(cli);
   const config = await readContexts(path);
@@ -37,7 +37,7 @@ export async function useContext(cli: Cli, _options: GlobalOptions, name: string
   if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and overrides the context\n");
 }
 
-/** `berth context rm NAME` */
+/** `berth context rm NAME`: removes a context. If it is current, the default context becomes current. */
 export async function removeContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
   const path = configPath(cli);
   const { current, contexts } = await readContexts(path);
@@ -47,7 +47,7 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** `berth context ls` */
+/** `berth context ls`: lists the default context and the saved contexts. */
 export async function listContexts(cli: Cli, options: GlobalOptions): Promise<void> {
   const { current, contexts } = await readContexts(configPath(cli));
   const all = { [DEFAULT_CONTEXT]: { server: DEFAULT_SERVER }, ...contexts };
@@ -69,8 +69,8 @@ export async function listContexts(cli: Cli, options: GlobalOptions): Promise<vo
 function requireContext(contexts: Readonly<Record<string, unknown>>, name: string): void {
   if (Object.hasOwn(contexts, name)) return;
   const known = Object.keys(contexts);
-  const hint = known.length === 0 ? "no contexts are saved" : `saved contexts: ${known.join(", ")}`;
-  throw invalidContextError(`no such context: ${name} (${hint})`);
+  const hint = known.length === 0 ? "no contexts are saved" : `saved contexts are ${known.join(", ")}`;
+  throw invalidContextError(`no such context: ${name}: ${hint}`);
 }
 
 function invalidContextError(message: string): BerthError {

@@ -13,14 +13,15 @@ const WINDOWS_DRIVE = /^[a-zA-Z]:[\\/]/;
 /** Parses the short form of a mount. Windows paths such as `C:\\data:/data` are accepted. */
 export function parseShortMount(text: string): Parsed<ShortMount> {
   const drive = WINDOWS_DRIVE.exec(text)?.[0] ?? "";
-  const parts = text.slice(drive.length).split(":");
-  const [first = "", ...others] = parts;
-  const [source, target, options] = others.length === 0 ? ["", drive + first] : [drive + first, ...others];
-  if (parts.length > 3 || target === "" || target === undefined || (others.length > 0 && source === "")) {
+  const [start = "", ...others] = text.slice(drive.length).split(":");
+  const first = `${drive}${start}`;
+  // A single part is the target of an anonymous volume.
+  const [source, target = "", options] = others.length === 0 ? ["", first] : [first, ...others];
+  if (others.length > 2 || target === "" || first === "") {
     const forms = '"data:/var/lib/data", "/etc/app:/etc/app:ro" or "/cache"';
     return invalid(`${JSON.stringify(text)} is not a volume: use a form such as ${forms}`);
   }
-  return valid({ source: source ?? "", target, options: options?.split(",") ?? [] });
+  return valid({ source, target, options: options?.split(",") ?? [] });
 }
 
 /** Whether a source is a path instead of the name of a volume. */
