@@ -92,7 +92,7 @@ describe("the nftables table", () => {
       for (let step = 0; step < STEPS; step += 1) {
         const wanted = randomLayout(random);
         for (;;) {
-          const { script, isComplete: isDone } = table.change(wanted);
+          const { script, isComplete: isDone } = table.nextChange(wanted);
           run(changed, script);
           if (isDone) break;
           expectNoRemovedEndpoints(wanted);
@@ -111,7 +111,7 @@ describe("the nftables table", () => {
     const table = new KernelTable();
     table.load(wanted);
     expect(
-      table.change(servicesByFrontend([...wanted.values()].map((each) => structuredClone(each)))),
+      table.nextChange(servicesByFrontend([...wanted.values()].map((each) => structuredClone(each)))),
     ).toEqual({
       script: "",
       isComplete: true,
@@ -126,7 +126,9 @@ describe("the nftables table", () => {
     const first = new Set<string | undefined>();
     for (let change = 0; change < 6; change += 1) {
       const endpoints = change % 2 === 0 ? [...all, endpoint(5)] : all;
-      const { script } = table.change(servicesByFrontend([{ frontend, balance: "round-robin", endpoints }]));
+      const { script } = table.nextChange(
+        servicesByFrontend([{ frontend, balance: "round-robin", endpoints }]),
+      );
       first.add(/add element ip berth tcp-members\d+ \{ \d+ : ([\d.]+ \. \d+)/.exec(script)?.[1]);
     }
     expect(first.size).toBeGreaterThan(2);

@@ -65,7 +65,7 @@ async function main(log: Logger): Promise<void> {
   const transport = options.transport === "net" ? createNetTransport() : await openTransport(log);
   const services = createServices(log, transport, handover);
   if (handover !== undefined) await takeOver(services, handover);
-  const lock = await lockWithin(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
+  const lock = await acquireDataDirLock(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory; exiting");
     process.exit(0);
@@ -231,7 +231,7 @@ async function stop({ discovery, path, log }: IngressProcess, socketPath: string
 }
 
 /** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */
-async function lockWithin(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
+async function acquireDataDirLock(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const lock = await lockDataDir(dataDir, "ingress");

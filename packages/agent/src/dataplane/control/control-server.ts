@@ -84,31 +84,30 @@ async function answerRequest(body: Buffer, options: ControlServerOptions): Promi
 
 async function handleRequest({ request }: IngressRequest, options: ControlServerOptions): Promise<Reply> {
   if (request === undefined) throw new Error("malformed or unknown request");
-  const { listeners: manager, discovery } = options;
+  const { listeners, discovery } = options;
   switch (request.$case) {
     case "applyListeners": {
       const { version } = request.value;
-      const { listeners, invalid } = parseListeners(request.value.listeners);
-      return { $case: "applied", value: await manager.apply({ version, listeners }, invalid) };
+      const parsed = parseListeners(request.value.listeners);
+      const table = { version, listeners: parsed.listeners };
+      return { $case: "applied", value: await listeners.apply(table, parsed.invalid) };
     }
     case "changeListeners": {
       const { base, version, set, removedKeys: removed } = request.value;
-      const { listeners, invalid } = parseListeners(set);
-      return {
-        $case: "applied",
-        value: await manager.applyChange({ base, version, set: listeners, removed }, invalid),
-      };
+      const parsed = parseListeners(set);
+      const change = { base, version, set: parsed.listeners, removed };
+      return { $case: "applied", value: await listeners.applyChange(change, parsed.invalid) };
     }
     case "suspectNodes": {
       const { nodeIds } = request.value;
-      await Promise.all([manager.setSuspectNodes(nodeIds), discovery.setSuspectNodes(nodeIds)]);
+      await Promise.all([listeners.setSuspectNodes(nodeIds), discovery.setSuspectNodes(nodeIds)]);
       return DONE;
     }
     case "applyDns":
       await discovery.update(parseDnsConfig(request.value));
       return DONE;
     case "getStats": {
-      const [stats, vips] = await Promise.all([manager.stats(), discovery.vipStats()]);
+      const [stats, vips] = await Promise.all([listeners.stats(), discovery.vipStats()]);
       return { $case: "stats", value: { ...stats, vips: [...vips], status: readStatus(options) } };
     }
     case "getStatus":

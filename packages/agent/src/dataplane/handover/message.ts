@@ -7,9 +7,9 @@ import type { HandoverState, UdpFlowRecord } from "./state.js";
 export const HANDOVER_TIMEOUT_MS = 8_000;
 
 /**
- * Messages from an ingress process to its successor, over Node's IPC channel: flows, sockets and the snapshot; then,
- * once the successor is `prepared`, the flows that started meanwhile and `receive`; finally `released`. Each `socket`
- * and `flow` message carries its handle.
+ * Messages from an ingress process to its successor, over Node's IPC channel. First come flows, sockets and the snapshot.
+ * Once the successor is `prepared`, the flows that started meanwhile and `receive` follow. `released` is the last
+ * message. Each `socket` and `flow` message carries its handle. A successor ignores messages of unknown kinds.
  */
 export type SourceMessage =
   | { readonly kind: "flow"; readonly flow: UdpFlowRecord }
@@ -23,6 +23,7 @@ export type SourceMessage =
 
 /** Messages from the successor to the process that hands over. */
 export type SuccessorMessage =
+  /** The successor can receive. */
   | { readonly kind: "ready" }
   /** All listeners are open: the successor accepts connections and DNS queries. */
   | { readonly kind: "prepared" }

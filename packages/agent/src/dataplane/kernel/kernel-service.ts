@@ -43,8 +43,8 @@ export interface KernelService {
 export type DesiredServices = ReadonlyMap<string, KernelService>;
 
 /**
- * Returns what the kernel should do for a listener. Undefined when the user-space proxy has to do it: the listener
- * has no endpoints, or needs a feature that nftables lacks (PROXY protocol, least connections, IPv6).
+ * Returns the service that the kernel should balance for a listener. Undefined when the user-space proxy has to balance
+ * it: the listener has no endpoints, or needs a feature that nftables lacks (PROXY protocol, least connections, IPv6).
  *
  * Endpoints on suspect nodes are left out while others remain. A suspicion may be wrong, so it never empties a service.
  */
@@ -56,10 +56,10 @@ export function toKernelService(
   const balance = toKernelBalancing(listener.traffic);
   if (frontend === undefined || balance === undefined || listener.endpoints.length === 0) return undefined;
   const endpoints: KernelEndpoint[] = [];
-  for (const listed of listener.endpoints) {
-    const endpoint = toKernelEndpoint(listed);
-    if (endpoint === undefined) return undefined;
-    endpoints.push(endpoint);
+  for (const endpoint of listener.endpoints) {
+    const kernelEndpoint = toKernelEndpoint(endpoint);
+    if (kernelEndpoint === undefined) return undefined;
+    endpoints.push(kernelEndpoint);
   }
   const trusted = endpoints.filter(({ node }) => !suspectNodes.has(node));
   return { frontend, balance, endpoints: trusted.length === 0 ? endpoints : trusted };
@@ -164,22 +164,22 @@ export function servicesByFrontend(services: Iterable<KernelService>): DesiredSe
   return byFrontend;
 }
 
-export function isSameService(a: KernelService, b: KernelService): boolean {
-  if (a === b) return true;
+export function isSameService(left: KernelService, right: KernelService): boolean {
+  if (left === right) return true;
   return (
-    a.balance === b.balance &&
-    a.endpoints.length === b.endpoints.length &&
-    a.endpoints.every((endpoint, index) => isSameEndpoint(endpoint, b.endpoints[index]))
+    left.balance === right.balance &&
+    left.endpoints.length === right.endpoints.length &&
+    left.endpoints.every((endpoint, index) => isSameEndpoint(endpoint, right.endpoints[index]))
   );
 }
 
-export function isSameEndpoint(a: KernelEndpoint, b: KernelEndpoint | undefined): boolean {
+export function isSameEndpoint(left: KernelEndpoint, right: KernelEndpoint | undefined): boolean {
   return (
-    a.id === b?.id &&
-    a.node === b.node &&
-    a.address === b.address &&
-    a.port === b.port &&
-    a.clientAddress === b.clientAddress &&
-    a.localSubnet === b.localSubnet
+    left.id === right?.id &&
+    left.node === right.node &&
+    left.address === right.address &&
+    left.port === right.port &&
+    left.clientAddress === right.clientAddress &&
+    left.localSubnet === right.localSubnet
   );
 }

@@ -10,12 +10,13 @@ const MAX_REWRITES = 100;
 /** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */
 const LAST_NUMBER = 0xf000_0000;
 
-/** How one kind of service is laid out in an nftables table. */
+/** The layout of one kind of service in an nftables table: of published ports, or of virtual IPs. */
 export interface ServiceSchema<Service, Member> {
   /** With its family: "ip berth" */
   readonly table: string;
   /** A script that replaces the table with one without services. */
   readonly emptyTable: string;
+  /** The name of a service's chain. */
   chainName(key: string): string;
   /** The map that holds a service's members; always the same one for a service. */
   memberMap(key: string, service: Service): string;
@@ -28,6 +29,7 @@ export interface ServiceSchema<Service, Member> {
   memberElement(member: Member): string;
   /** The verdict map that dispatches packets to the service's chain, and the element to match. */
   dispatchEntry(service: Service): { readonly map: string; readonly element: string };
+  /** The rules of a service's chain, which pick one of its members. */
   chainRules(service: Service, range: MemberRange): readonly string[];
   /** Elements that the service needs in sets that services share. */
   sharedElements(service: Service): Iterable<SetElement>;
@@ -66,8 +68,8 @@ interface SharedSet {
 /**
  * Computes the scripts that bring an nftables table to its desired services, at a cost proportional to what differs.
  *
- * Members are numbered map elements, so removing one is a single deletion; the chain is rewritten later. A returned
- * script counts as executed: when it fails, call `load`. Has no side effects.
+ * Members are numbered map elements, so removing one is a single deletion; the chain is rewritten later. Runs no scripts
+ * itself. A returned script counts as executed: when it fails, call `load`.
  */
 export class NumberedTable<Service, Member> {
   readonly #schema: ServiceSchema<Service, Member>;
@@ -96,8 +98,8 @@ export class NumberedTable<Service, Member> {
     return `${this.#schema.emptyTable}${script.text()}`;
   }
 
-  /** Returns the next script on the way to the desired services. */
-  change(desired: ReadonlyMap<string, Service>): Change {
+  /** Returns the next script on the way to the desired services, and counts it as executed. */
+  nextChange(desired: ReadonlyMap<string, Service>): Change {
     if (this.#nextNumber > LAST_NUMBER) return { script: this.load(desired), isComplete: true };
     const script = new NftScript(this.#schema.table);
     for (const chain of this.#unlinkedChains) script.deleteChain(chain);

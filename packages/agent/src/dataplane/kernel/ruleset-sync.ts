@@ -128,7 +128,7 @@ export class RulesetSync {
 
   #nextScript(): { readonly script: string; readonly isComplete: boolean } {
     const desired = this.#options.desired();
-    if (!this.#mustReload) return this.#table.change(desired);
+    if (!this.#mustReload) return this.#table.nextChange(desired);
     this.#mustReload = false;
     return { script: this.#table.load(desired), isComplete: true };
   }

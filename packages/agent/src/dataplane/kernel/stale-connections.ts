@@ -10,12 +10,6 @@ export interface ConnectionTarget {
   readonly port: number | undefined;
 }
 
-interface TrackedTask {
-  /** How many listeners have the task as an endpoint. */
-  listeners: number;
-  readonly targets: TrackedTarget[];
-}
-
 /** A target of tasks that are gone. */
 export interface VanishedTarget extends ConnectionTarget {
   /** Returns whether a task that was added since has the target's address. */
@@ -23,35 +17,42 @@ export interface VanishedTarget extends ConnectionTarget {
 }
 
 interface TrackedTarget extends ConnectionTarget {
+  /** The target's nftables element. */
   readonly element: string;
 }
 
+interface TrackedTask {
+  /** Number of listeners that have the task as an endpoint. */
+  listenerCount: number;
+  readonly targets: TrackedTarget[];
+}
+
 /**
- * Finds the connections that the kernel has to stop tracking: those of tasks that left all listeners, including the
- * draining ones. Once the entry is deleted, the next packet goes to another endpoint, which resets the connection; that
- * is how clients learn of a dead host. UDP flows continue with another endpoint.
+ * Finds tasks that left all listeners and are not draining in any. The kernel has to stop tracking their connections:
+ * the next packet then goes to another endpoint, which resets the connection. In this way, clients learn of a dead host.
+ * UDP flows continue with another endpoint.
  *
  * A task to which the kernel has no route for a while, as when the agent starts, counts as present.
  */
 export class VanishedTargets {
   readonly #tasks = new Map<string, TrackedTask>();
-  /** References by present tasks, by address and by element. */
+  /** Number of targets of present tasks that have an address or an element. */
   readonly #present = new Map<string, number>();
   readonly #removedTasks = new Set<string>();
 
   add(listener: IngressListener): void {
     for (const endpoint of endpointsOf(listener)) {
-      const task = this.#tasks.get(endpoint.id) ?? { listeners: 0, targets: [] };
+      const task = this.#tasks.get(endpoint.id) ?? { listenerCount: 0, targets: [] };
       this.#tasks.set(endpoint.id, task);
-      task.listeners += 1;
-      const reached = toKernelEndpoint(endpoint);
-      if (reached === undefined) continue;
-      const { address, port } = reached;
-      const element = endpointElement(listener.protocol, reached);
+      task.listenerCount += 1;
+      const kernelEndpoint = toKernelEndpoint(endpoint);
+      if (kernelEndpoint === undefined) continue;
+      const { address, port } = kernelEndpoint;
+      const element = endpointElement(listener.protocol, kernelEndpoint);
       if (task.targets.some((target) => target.element === element)) continue;
       task.targets.push({ element, protocol: listener.protocol, address, port });
-      this.#count(address, 1);
-      this.#count(element, 1);
+      this.#addReferences(address, 1);
+      this.#addReferences(element, 1);
     }
   }
 
@@ -59,8 +60,8 @@ export class VanishedTargets {
     for (const { id } of endpointsOf(listener)) {
       const task = this.#tasks.get(id);
       if (task === undefined) continue;
-      task.listeners -= 1;
-      if (task.listeners === 0) this.#removedTasks.add(id);
+      task.listenerCount -= 1;
+      if (task.listenerCount === 0) this.#removedTasks.add(id);
     }
   }
 
@@ -69,14 +70,14 @@ export class VanishedTargets {
     const vanished: TrackedTarget[] = [];
     for (const id of this.#removedTasks) {
       const task = this.#tasks.get(id);
-      if (task === undefined || task.listeners > 0) continue;
+      if (task === undefined || task.listenerCount > 0) continue;
       this.#tasks.delete(id);
       vanished.push(...task.targets);
     }
     this.#removedTasks.clear();
     for (const { address, element } of vanished) {
-      this.#count(address, -1);
-      this.#count(element, -1);
+      this.#addReferences(address, -1);
+      this.#addReferences(element, -1);
     }
     const targets = new Map<string, VanishedTarget>();
     for (const { element, protocol, address, port } of vanished) {
@@ -93,7 +94,7 @@ export class VanishedTargets {
     return [...targets.values()];
   }
 
-  #count(key: string, by: number): void {
+  #addReferences(key: string, by: number): void {
     const count = (this.#present.get(key) ?? 0) + by;
     if (count > 0) this.#present.set(key, count);
     else this.#present.delete(key);

@@ -2,7 +2,7 @@ import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./quota.js";
 
 /** As long as the dial timeout, so that a client that waits for both is refused within 6 s. */
-const WAIT_MS = 3_000;
+const MAX_WAIT_MS = 3_000;
 
 export interface AdmissionOptions {
   /** Connections being served. */
@@ -53,7 +53,7 @@ export class Admission {
     onLimitReached();
     if (!waiting.take()) return undefined;
     const waiter: Waiter = {
-      deadlineMs: now() + WAIT_MS,
+      deadlineMs: now() + MAX_WAIT_MS,
       isWaiting: true,
       onAdmitted,
       expire: () => {

@@ -4,9 +4,9 @@ import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import { isResourceError } from "./resource-error.js";
 
 /** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
-const ATTEMPT_MS = 200;
+const ATTEMPT_TIMEOUT_MS = 200;
 /** A client waits for an endpoint this long at most. */
-const TOTAL_MS = 3_000;
+const DIAL_TIMEOUT_MS = 3_000;
 
 export interface DialOptions {
   readonly transport: Transport;
@@ -48,7 +48,7 @@ export class Dial implements Deadline {
 
   constructor(options: DialOptions) {
     this.#options = options;
-    this.#endMs = options.now() + TOTAL_MS;
+    this.#endMs = options.now() + DIAL_TIMEOUT_MS;
     this.#tryNext();
     if (this.isWaiting) options.deadlines.add(this);
   }
@@ -82,7 +82,7 @@ export class Dial implements Deadline {
     }
     if (this.#triedUpstreams.length > 0) this.#options.onRetry();
     this.#triedUpstreams.push(upstream);
-    this.deadlineMs = Math.min(this.#endMs, nowMs + ATTEMPT_MS);
+    this.deadlineMs = Math.min(this.#endMs, nowMs + ATTEMPT_TIMEOUT_MS);
     const attempt: Attempt = { upstream, stream: undefined };
     this.#attempts.push(attempt);
     const { address, port } = upstream.endpoint;

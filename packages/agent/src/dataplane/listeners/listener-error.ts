@@ -12,10 +12,10 @@ export async function describeListenerError(
 ): Promise<ListenerError> {
   const { protocol, address, port, service } = listener;
   const code = error instanceof Error && "code" in error ? String(error.code) : "EIO";
-  return { protocol, address, port, service, code, message: await messageFor(listener, code) };
+  return { protocol, address, port, service, code, message: await formatMessage(listener, code) };
 }
 
-async function messageFor(listener: IngressListener, code: string): Promise<string> {
+async function formatMessage(listener: IngressListener, code: string): Promise<string> {
   const problem = `cannot publish ${listenerName(listener)} for ${listener.service}`;
   switch (code) {
     case "EADDRINUSE": {

@@ -4,7 +4,7 @@ import type { ActiveConnection, Upstream } from "../balancing/balancer.js";
 import { adoptDatagramSocket, datagramHandle } from "../transport/socket-handles.js";
 
 /** Datagrams buffered until the socket is connected, which takes one turn of the event loop. */
-const MAX_EARLY = 16;
+const MAX_EARLY_DATAGRAMS = 16;
 
 export interface UdpFlowOptions {
   readonly client: string;
@@ -22,7 +22,7 @@ export class UdpFlow implements ActiveConnection {
   readonly upstream: Upstream;
   readonly #socket: Socket;
   readonly #options: UdpFlowOptions;
-  #early: Buffer[] | undefined = [];
+  #earlyDatagrams: Buffer[] | undefined = [];
   #isOpen = true;
 
   constructor(options: UdpFlowOptions) {
@@ -35,18 +35,18 @@ export class UdpFlow implements ActiveConnection {
     this.#socket.on("message", (datagram) => options.onReply(datagram));
     this.#socket.on("error", (error) => this.close("code" in error ? String(error.code) : "EIO"));
     if (adopted === undefined) this.#socket.connect(port, address, () => this.#flush());
-    else this.#early = undefined;
+    else this.#earlyDatagrams = undefined;
   }
 
   /** Handle of the connected socket, to be sent to another process. */
   get handle(): unknown {
-    return this.#isOpen && this.#early === undefined ? datagramHandle(this.#socket) : undefined;
+    return this.#isOpen && this.#earlyDatagrams === undefined ? datagramHandle(this.#socket) : undefined;
   }
 
   send(datagram: Buffer): void {
     if (!this.#isOpen) return;
-    if (this.#early === undefined) this.#socket.send(datagram, (error) => this.#onSent(error));
-    else if (this.#early.length < MAX_EARLY) this.#early.push(datagram);
+    if (this.#earlyDatagrams === undefined) this.#socket.send(datagram, (error) => this.#onSent(error));
+    else if (this.#earlyDatagrams.length < MAX_EARLY_DATAGRAMS) this.#earlyDatagrams.push(datagram);
   }
 
   abort(): void {
@@ -61,9 +61,9 @@ export class UdpFlow implements ActiveConnection {
   }
 
   #flush(): void {
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const datagram of early) this.send(datagram);
+    const datagrams = this.#earlyDatagrams ?? [];
+    this.#earlyDatagrams = undefined;
+    for (const datagram of datagrams) this.send(datagram);
   }
 
   #onSent(error: Error | null): void {

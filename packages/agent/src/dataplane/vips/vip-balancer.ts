@@ -140,7 +140,7 @@ export class VipBalancer {
     let isComplete = false;
     // After the first script nothing undesired is picked. A newer update continues from there.
     do {
-      const change = this.#ruleset.change(vips);
+      const change = this.#ruleset.nextChange(vips);
       if (change.script !== "") await this.#runNft(change.script);
       isComplete = change.isComplete;
     } while (!isComplete && this.#vips === vips);

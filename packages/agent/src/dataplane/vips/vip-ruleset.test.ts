@@ -143,12 +143,12 @@ describe("VipRuleset", () => {
     );
     const table = new VipRuleset();
     table.load(withTasks(all));
-    expect(table.change(withTasks(structuredClone(all)))).toEqual({ script: "", isComplete: true });
-    const { script, isComplete } = table.change(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
+    expect(table.nextChange(withTasks(structuredClone(all)))).toEqual({ script: "", isComplete: true });
+    const { script, isComplete } = table.nextChange(withTasks({ ...all, "10.64.0.1": ["10.65.0.1"] }));
     expect([script.split("\n").length < 20, isComplete]).toEqual([true, true]);
     // When a host is lost, the first script removes all of its tasks and changes nothing else.
     const without = Object.fromEntries(Object.entries(all).map(([vip, [task = ""]]) => [vip, [task]]));
-    const urgent = table.change(withTasks(without));
+    const urgent = table.nextChange(withTasks(without));
     expect(urgent.isComplete).toBe(false);
     expect(urgent.script).toMatch(/^(delete element ip berth-vips members\d+ \{[^}]*\}\n)+$/);
     expect(urgent.script.match(/\d+(?=,| \})/g)).toHaveLength(499);
@@ -173,7 +173,7 @@ describe("VipRuleset", () => {
     const scripts = [table.load(steps[0] ?? new Map())];
     for (const step of steps.slice(1)) {
       for (let isComplete = false; !isComplete; ) {
-        const change = table.change(step);
+        const change = table.nextChange(step);
         scripts.push(change.script);
         isComplete = change.isComplete;
       }

@@ -25,31 +25,33 @@ export function buildVips({ networks, services }: DnsTable): Vips {
     if (vip === "" || bridge === undefined || vips.has(vip)) continue;
     vips.set(vip, {
       ...{ address: vip, bridge, hasSourceAffinity },
-      tasks: endpoints.map(addressOf),
-      draining: draining.map(addressOf),
+      tasks: listAddresses(endpoints),
+      draining: listAddresses(draining),
     });
   }
   return vips;
 }
 
-export function isSameVip(one: Vip, other: Vip | undefined): boolean {
+export function isSameVip(left: Vip, right: Vip | undefined): boolean {
   return (
-    one.address === other?.address &&
-    one.bridge === other.bridge &&
-    one.hasSourceAffinity === other.hasSourceAffinity &&
-    isSameList(one.tasks, other.tasks) &&
-    isSameList(one.draining, other.draining)
+    left.address === right?.address &&
+    left.bridge === right.bridge &&
+    left.hasSourceAffinity === right.hasSourceAffinity &&
+    isSameList(left.tasks, right.tasks) &&
+    isSameList(left.draining, right.draining)
   );
 }
 
-export function areSameVips(some: Vips, others: Vips): boolean {
-  return (
-    some.size === others.size && [...some].every(([address, vip]) => isSameVip(vip, others.get(address)))
-  );
+export function areSameVips(left: Vips, right: Vips): boolean {
+  return left.size === right.size && [...left].every(([address, vip]) => isSameVip(vip, right.get(address)));
 }
 
 export function isSameList(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && left.every((item, index) => item === right[index]);
+}
+
+function listAddresses(tasks: readonly DnsTask[]): readonly string[] {
+  return tasks.map(({ address }) => address);
 }
 
 /** Connections to one task of a virtual IP. */
@@ -63,8 +65,8 @@ export interface StaleConnections {
 /**
  * Returns the connections that the kernel has to stop tracking after a change.
  *
- * The next packet of a connection to a task that is gone goes to another task, which resets it; that is how clients
- * learn of a dead host. A draining task keeps its TCP connections, except those that it has not answered: it may be
+ * The next packet of a connection to a task that is gone goes to another task, which resets the connection. In this
+ * way, clients learn of a dead host. A draining task keeps its TCP connections, except unanswered ones: the task may be
  * draining because its host is silent. Its UDP flows continue with another task.
  */
 export function findStaleConnections(before: Vips, now: Vips): readonly StaleConnections[] {
@@ -81,14 +83,19 @@ function findStaleConnectionsTo(before: Vip, now: Vip | undefined): readonly Sta
   const draining = new Set(now?.draining);
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
   return removed.flatMap((task) => {
-    const vip = before.address;
-    const toTask = (...filter: readonly string[]): StaleConnections => {
-      const args = ["--delete", "--family", "ipv4", ...filter, "--orig-dst", vip, "--reply-src", task];
-      return { vip, task, args };
-    };
-    if (!draining.has(task)) return [toTask()];
-    return [toTask("--proto", "tcp", "--state", "SYN_SENT"), toTask("--proto", "udp")];
+    const pair = { vip: before.address, task };
+    if (!draining.has(task)) return [selectConnections(pair)];
+    return [
+      selectConnections(pair, "--proto", "tcp", "--state", "SYN_SENT"),
+      selectConnections(pair, "--proto", "udp"),
+    ];
   });
 }
 
-const addressOf = ({ address }: DnsTask): string => address;
+function selectConnections(
+  { vip, task }: Pick<StaleConnections, "vip" | "task">,
+  ...filter: readonly string[]
+): StaleConnections {
+  const args = ["--delete", "--family", "ipv4", ...filter, "--orig-dst", vip, "--reply-src", task];
+  return { vip, task, args };
+}
