@@ -152,7 +152,7 @@ export function watchSocketFile(path: string, onLost: () => void): void {
   }, SOCKET_CHECK_MS);
 }
 
-/** Returns what identifies a file: its inode and, because inodes are reused, its birth time. "" when it does not exist. */
+/** Returns a file's inode and birth time, since inodes are reused. Returns "" when the file does not exist. */
 function readFileIdentity(path: string): string {
   try {
     const { dev, ino, birthtimeNs }: BigIntStats = statSync(path, { bigint: true });

@@ -41,7 +41,7 @@ export interface DnsService {
   readonly draining: readonly DnsTask[];
 }
 
-/** A container on this host that sends queries, by one of its addresses. */
+/** A container on this host that sends queries from an address. A container in several networks has several clients. */
 export interface DnsClient {
   readonly address: string;
   /** The networks that the container is connected to, in order of preference. */

@@ -47,9 +47,9 @@ export interface LookupOptions {
  * tasks) and "2.api" (the task of a slot). The network or the stack may follow: "api.shop", "api.shop_default",
  * "tasks.api.shop.internal".
  *
- * A single-label name that does not exist is never forwarded, because resolvers with search domains try those
- * themselves. Addresses in the client's networks are not forwarded either, and neither is any query of a client that is
- * only connected to internal networks.
+ * A single-label name that does not exist is never forwarded: resolvers with search domains add a domain and ask again.
+ * Addresses in the client's networks are not forwarded. A client that is only connected to internal networks gets no
+ * query forwarded.
  */
 export function lookup(index: DnsIndex, query: Query, options: LookupOptions): Answer {
   const name = query.name.toLowerCase().replace(/\.$/, "");

@@ -14,14 +14,14 @@ import type { HandoverState, UdpFlowHandle } from "./state.js";
 export interface Handover extends HandoverState {
   /**
    * Reports that all listeners are open. Resolves when the predecessor has stopped reading datagrams, with the flows
-   * that started after those of the state.
+   * that started after the flows of the state.
    */
   reportPrepared(): Promise<readonly UdpFlowHandle[]>;
   /** Reports that this process reads datagrams. Resolves when the predecessor has released everything or has exited. */
   reportServing(): Promise<void>;
 }
 
-/** The IPC channel of a process that was started with one; `process` itself. */
+/** The IPC channel of a child process; in production, `process`. */
 export interface IpcChannel {
   on(event: "message", listener: (message: unknown, handle: unknown) => void): unknown;
   once(event: "disconnect", listener: () => void): unknown;

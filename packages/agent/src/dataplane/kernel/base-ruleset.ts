@@ -51,9 +51,9 @@ export const FRONTEND_MAPS = { port: "ports", bound: "bound" } as const;
  * - Unanswered SYNs are tracked for 1 s, so that the client's retransmission goes to another endpoint.
  * - Closed connections are tracked for 20 s instead of 120 s. At 10,000 connections a second, the usual 262,144 entries
  *   would not last otherwise.
- * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
- *   sent. Linux then retransmits its SYN at once (since 5.6, once a connection), other systems after 1 s. A connection
- *   in `again` was refused once and goes to the user-space proxy, which tries one endpoint after the other.
+ * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of data that it never sent.
+ *   Linux then retransmits its SYN at once (since 5.6, once per connection), other systems after 1 s. A connection in
+ *   `again` was refused once and goes to the user-space proxy, which tries one endpoint after the other.
  * - ICMP "unreachable" messages are hidden from the client until an endpoint has answered, except "fragmentation
  *   needed".
  * - Connections to 127.0.0.1 cannot leave the host. A container may be picked for its own connection (`hairpins`),

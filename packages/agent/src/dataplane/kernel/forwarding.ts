@@ -55,8 +55,8 @@ export async function removeForwardingRules(signal: AbortSignal): Promise<void> 
 }
 
 /**
- * Adds the iptables rules that accept forwarded packets of balanced connections. Docker would drop those that bypass
- * its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
+ * Adds the iptables rules that accept forwarded packets of balanced connections. Docker drops forwarded
+ * packets that bypass its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
  */
 async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
   if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;

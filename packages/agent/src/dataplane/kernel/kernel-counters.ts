@@ -14,8 +14,8 @@ import type { UnansweredClient } from "./syn-retransmit.js";
 const SEPARATOR = " ";
 
 /**
- * Turns the counters of the kernel path into sums by listener, endpoint and node that never decrease, and adds them to
- * the statistics of the user-space proxy.
+ * Turns the counters of the kernel path into sums by listener, endpoint and node that never decrease. Adds the sums to the
+ * statistics of the user-space proxy.
  *
  * The kernel counts an endpoint once, whichever frontend a connection came through. An endpoint of two listeners counts
  * for the first of them. Connections between the last update and the removal of an endpoint are missing from its node's

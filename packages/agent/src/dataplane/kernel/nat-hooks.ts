@@ -26,8 +26,8 @@ const SCRIPT = [
  *
  * The kernel tracks and translates connections only while a table has chains for it. After `nft flush ruleset`, it
  * would treat packets of balanced connections as its own and reset them until berth has reloaded its table. A table
- * with an owner (Linux 5.12) is not flushed. It exists as long as the `nft` process that created it, so that process
- * keeps running. Older kernels reject the table and have no such protection.
+ * with an owner (Linux 5.12) is not flushed. It exists as long as the `nft` process that created it, which
+ * therefore keeps running. Older kernels reject the table and have no protection.
  */
 export class NatHooks {
   readonly #nft = new SupervisedProcess({

@@ -3,8 +3,8 @@ import { ReferenceCountedSet } from "./reference-counted-set.js";
 import { type MemberRange, memberKey } from "./service-chain.js";
 
 /**
- * How many services one transaction may rewrite, which takes about 50 ms. When more have changed, a transaction in
- * front only deletes the members that must not be picked any more, for all services at once.
+ * Limit of services that one transaction rewrites, which takes about 50 ms. When more services have changed, an earlier
+ * transaction deletes the members of all services that must not be picked any more.
  */
 const MAX_REWRITES = 100;
 /** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */

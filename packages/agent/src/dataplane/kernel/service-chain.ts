@@ -61,8 +61,8 @@ export function orderMembers<Endpoint extends { readonly id: string }>(
 }
 
 /**
- * The kernel restarts at the first member after every change. The previous first member therefore moves to the end, so
- * that a series of quick changes does not send every connection to the same one. New members come last.
+ * The kernel restarts at the first member after every change. Without rotation, a series of quick changes would send
+ * every connection to the same member. The previous first member therefore moves to the end, before new members.
  */
 function rotateMembers<Endpoint extends { readonly id: string }>(
   endpoints: readonly Endpoint[],

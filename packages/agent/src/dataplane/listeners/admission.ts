@@ -1,7 +1,7 @@
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./quota.js";
 
-/** As long as the dial timeout, so that a client that waits for both is refused within 6 s. */
+/** As long as the dial timeout: a client that waits for admission and for an endpoint is refused within 6 s. */
 const MAX_WAIT_MS = 3_000;
 
 export interface AdmissionOptions {
@@ -21,9 +21,9 @@ interface Waiter extends Deadline {
 }
 
 /**
- * Limits the connections served at a time, and queues clients beyond the limit for up to 3 s, so that a short burst is
- * served late instead of refused. libuv cannot stop accepting without closing the socket, so waiting clients are
- * accepted and hold one descriptor each.
+ * Limits the TCP connections that the user-space proxy serves at a time. Clients beyond the limit wait for up to 3 s:
+ * a short burst is served late instead of refused. libuv cannot stop accepting without closing the socket, so waiting
+ * clients are accepted and hold one descriptor each.
  */
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -45,8 +45,8 @@ export class Admission {
   }
 
   /**
-   * Queues a client that `take` rejected. Calls `onAdmitted` (as if `take` had returned true) or `onRefused` within 3
-   * s. Returns a function that leaves the queue, or undefined when the queue is full.
+   * Queues a client that `take` rejected. Within 3 s, calls `onAdmitted` (as if `take` had returned true) or `onRefused`.
+   * Returns a function that leaves the queue, or undefined when the queue is full.
    */
   wait(onAdmitted: () => void, onRefused: () => void): (() => void) | undefined {
     const { waiting, deadlines, now, onLimitReached } = this.#options;

@@ -33,8 +33,8 @@ interface Attempt {
 }
 
 /**
- * Connects to an endpoint of a listener. When an attempt fails or takes longer than 200 ms, the next endpoint is tried,
- * until one connects, all are tried, or 3 s have passed. A slow attempt is not abandoned and the first to connect wins:
+ * Connects a client to an endpoint of its listener. When an attempt fails or takes longer than 200 ms, the next endpoint
+ * is tried as well. Fails when all endpoints are tried, or after 3 s. The first attempt to connect wins, even a slow one:
  * on a busy host every endpoint may need more than 200 ms.
  */
 export class Dial implements Deadline {

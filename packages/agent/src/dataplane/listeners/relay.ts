@@ -81,7 +81,7 @@ class Direction implements StreamHandler {
     this.opposite = opposite;
   }
 
-  /** Inserts bytes before those read so far. */
+  /** Inserts bytes before the bytes read so far. */
   prefix(preface: Uint8Array): void {
     this.early = this.early === undefined ? preface : Buffer.concat([preface, this.early]);
   }

@@ -1,5 +1,4 @@
-import { createSocket, type Socket } from "node:dgram";
-import { isIPv6 } from "node:net";
+import type { Socket } from "node:dgram";
 import { Balancer, type Upstream } from "../balancing/balancer.js";
 import type { UdpFlowHandle } from "../handover/state.js";
 import {
@@ -8,6 +7,7 @@ import {
   type ListenerStats,
   listenerKey,
 } from "../table/ingress-table.js";
+import { bindDatagramSocket } from "../transport/bind-datagram-socket.js";
 import {
   adoptDatagramSocket,
   closeHandle,
@@ -68,7 +68,7 @@ export class UdpListener {
   ): Promise<UdpListener> {
     const adopted = adoptDatagramSocket(socket, { isConnected: false });
     if (adopted === undefined) for (const { handle } of flows) closeHandle(handle);
-    const bound = adopted ?? (await bindSocket(listener.address, listener.port));
+    const bound = adopted ?? (await bindDatagramSocket(listener.address, listener.port));
     const opened = new UdpListener(listener, bound, context);
     if (adopted === undefined) return opened;
     opened.pause();
@@ -201,31 +201,4 @@ export class UdpListener {
   #expire(): void {
     for (const flow of this.#flows.expire(this.#context.now())) flow.abort();
   }
-}
-
-/** Binds all addresses of both families when `address` is empty. */
-async function bindSocket(address: string, port: number): Promise<Socket> {
-  if (address !== "") return bindTo(isIPv6(address) ? "udp6" : "udp4", address, port);
-  try {
-    return await bindTo("udp6", "::", port);
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code !== "EAFNOSUPPORT" && code !== "EADDRNOTAVAIL") throw error;
-    return bindTo("udp4", "0.0.0.0", port);
-  }
-}
-
-async function bindTo(type: "udp4" | "udp6", address: string, port: number): Promise<Socket> {
-  const socket = createSocket(type);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once("error", reject);
-      socket.bind({ address, port, exclusive: true }, resolve);
-    });
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-  socket.removeAllListeners("error");
-  return socket;
 }

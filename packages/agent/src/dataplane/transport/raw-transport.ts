@@ -1,11 +1,7 @@
 import { getSystemErrorName } from "node:util";
-import type {
-  LibuvRequest,
-  LibuvWriteRequest,
-  SocketName,
-  TcpBinding,
-  TcpHandle,
-} from "../../runtime/tcp-binding.js";
+import type { SocketName, TcpBinding, TcpHandle } from "../../runtime/tcp-binding.js";
+import { DeferredKeepalive } from "./deferred-keepalive.js";
+import { type BufferUser, type BufferViews, SharedBuffers } from "./shared-buffers.js";
 import { closeHandle } from "./socket-handles.js";
 import {
   ACCEPT_BACKLOG,
@@ -22,11 +18,6 @@ import {
 
 /** UV_EOF: the peer sent FIN. */
 const END_OF_STREAM = -4095;
-const READ_BUFFER_BYTES = 65_536;
-/** Queued chunks are copied into slabs of this size, so that a slow reader of small chunks retains little memory. */
-const SLAB_BYTES = 65_536;
-/** Limits the memory of cached views to about 200 kB. */
-const MAX_CACHED_VIEW_BYTES = 2_048;
 
 /**
  * TCP on libuv's handles, without `net.Socket` and streams: about half the CPU time per connection and two thirds per
@@ -86,7 +77,7 @@ class RawTransport implements Transport {
   }
 }
 
-class RawStream implements ByteStream {
+class RawStream implements ByteStream, BufferUser {
   readonly #handle: TcpHandle;
   readonly #buffers: SharedBuffers;
   readonly #keepalive: DeferredKeepalive | undefined;
@@ -131,7 +122,7 @@ class RawStream implements ByteStream {
     this.#handle.close();
   }
 
-  /** libuv rejects a reset while FIN is being sent, for one turn of the event loop at most: the reset follows then. */
+  /** libuv rejects a reset while it sends FIN, which takes one turn of the event loop at most. The reset then follows. */
   reset(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -162,102 +153,6 @@ class RawStream implements ByteStream {
     if (!this.isOpen) return;
     if (status < 0) this.handler?.onError(errorName(status));
     else this.handler?.onWritten();
-  }
-}
-
-/** Read and write buffers shared by all streams: only one callback runs at a time. */
-class SharedBuffers {
-  readonly #binding: TcpBinding;
-  readonly #readViews = new BufferViews(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES), 0);
-  #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  #free = new BufferViews(this.#slab, 0);
-  #spareRequest: LibuvWriteRequest;
-
-  constructor(binding: TcpBinding) {
-    this.#binding = binding;
-    this.#spareRequest = new binding.WriteWrap();
-  }
-
-  newShutdownRequest(): LibuvRequest {
-    return new this.#binding.ShutdownWrap();
-  }
-
-  /** Makes the handle read into the shared buffer and notify the stream. */
-  attach(handle: TcpHandle, stream: RawStream): void {
-    handle.useUserBuffer(this.#readViews.buffer);
-    handle.onread = () => stream.onReadable(this.#binding.bytesReadOrError(), this.#readViews);
-  }
-
-  /**
-   * Copies the chunk and writes the copy. libuv keeps a pointer to the chunk when the socket accepts only a part of it,
-   * but the read buffer is about to be reused. The space of the copy is reused when all was written at once.
-   */
-  write(handle: TcpHandle, chunk: Uint8Array, stream: RawStream): WriteOutcome {
-    const length = chunk.byteLength;
-    if (this.#free.offset + length > this.#slab.byteLength) this.#newSlab(length);
-    const copy = this.#free.get(length);
-    copy.set(chunk);
-    const request = this.#spareRequest;
-    if (handle.writeBuffer(request, copy) !== 0) return "failed";
-    if (!this.#binding.lastWriteWasQueued()) return "written";
-    this.#free = new BufferViews(this.#slab, this.#free.offset + length);
-    request.buffer = copy;
-    request.oncomplete = (status) => stream.onWriteComplete(status);
-    this.#spareRequest = new this.#binding.WriteWrap();
-    return "queued";
-  }
-
-  #newSlab(length: number): void {
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
-    this.#free = new BufferViews(this.#slab, 0);
-  }
-}
-
-/**
- * Creates views of a buffer that start at one offset. The chunks of a service tend to have few lengths, and creating a
- * view costs more than all other work on a small chunk: views of small chunks are cached.
- */
-class BufferViews {
-  readonly buffer: Buffer;
-  readonly offset: number;
-  readonly #byLength: (Buffer | undefined)[] = [];
-
-  constructor(buffer: Buffer, offset: number) {
-    this.buffer = buffer;
-    this.offset = offset;
-  }
-
-  get(length: number): Buffer {
-    const cached = this.#byLength[length];
-    if (cached !== undefined) return cached;
-    const view = this.buffer.subarray(this.offset, this.offset + length);
-    if (length < MAX_CACHED_VIEW_BYTES) this.#byLength[length] = view;
-    return view;
-  }
-}
-
-/**
- * Enables keepalive on connections that have existed for half the keepalive time. Enabling it takes four system calls,
- * and most connections end long before the first probe.
- */
-class DeferredKeepalive {
-  #young = new Set<TcpHandle>();
-  #older = new Set<TcpHandle>();
-  #timer: NodeJS.Timeout | undefined;
-
-  add(handle: TcpHandle): void {
-    this.#young.add(handle);
-    this.#timer ??= setInterval(() => this.#age(), (KEEPALIVE_SECONDS * 1_000) / 4);
-  }
-
-  delete(handle: TcpHandle): void {
-    if (!this.#young.delete(handle)) this.#older.delete(handle);
-  }
-
-  #age(): void {
-    for (const handle of this.#older) handle.setKeepAlive(true, KEEPALIVE_SECONDS);
-    this.#older = this.#young;
-    this.#young = new Set();
   }
 }
 

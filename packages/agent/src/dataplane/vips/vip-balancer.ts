@@ -64,8 +64,8 @@ export class VipBalancer {
   }
 
   /**
-   * Applies the virtual IPs of a table. Resolves when no new connection goes to a task that is not in the table and new
-   * virtual IPs are balanced, or when that has failed and is logged. Never rejects.
+   * Applies the virtual IPs of a table. Resolves when they are balanced and no new connection goes to a task that is not
+   * in the table. Logs a failure and resolves too; never rejects.
    */
   update(table: DnsTable): Promise<void> {
     const vips = buildVips(table);

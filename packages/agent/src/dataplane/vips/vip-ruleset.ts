@@ -37,9 +37,9 @@ const MEMBER_MAPS = Array.from(
  * - Priority -111 runs before published ports (-110), because a virtual IP is also an address of this host.
  * - Unanswered SYNs are tracked for 1 s, so that the client's retransmission goes to another task.
  * - A task that is picked for its own connection would answer itself and bypass NAT, so the connection is masqueraded.
- * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of something that it never
- *   sent, and Linux retransmits its SYN at once, to the next task. This happens once a connection (`refused`); the
- *   second refusal is passed on. Virtual IPs with another task to try are in `retried`.
+ * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of data that it never sent.
+ *   Linux then retransmits its SYN at once, to the next task. This happens once per connection (`refused`); the client
+ *   gets the second refusal. Virtual IPs with another task to try are in `retried`.
  * - Every host has every virtual IP, so each host's bridge answers ARP requests for it. Requests that arrive through a
  *   tunnel are for the host that sent them, and are dropped.
  */
