@@ -176,7 +176,7 @@ describe("Balancer", () => {
     expect(balancer.pick(0, [], noAddress)?.endpoint.address).toBe("10.0.0.9");
   });
 
-  it("source affinity: a client keeps its endpoint until that endpoint is removed", () => {
+  it("keeps a client with source affinity on its endpoint until that endpoint is removed", () => {
     const traffic = { proxyProtocol: false, affinity: "source", balance: "round-robin" } as const;
     const balancer = new Balancer();
     balancer.update(endpointsOf(5), [], traffic);
@@ -194,7 +194,7 @@ describe("Balancer", () => {
     expect(balancer.pick(0, first === undefined ? [] : [first], () => "10.1.0.1")).not.toBe(first);
   });
 
-  it("least connections: picks the least loaded endpoint, and takes turns on a tie", () => {
+  it("picks the endpoint with the fewest connections and takes turns on a tie", () => {
     const traffic = { proxyProtocol: false, affinity: "none", balance: "least-connections" } as const;
     const balancer = new Balancer();
     balancer.update(endpointsOf(3), [], traffic);

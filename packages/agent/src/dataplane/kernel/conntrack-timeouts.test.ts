@@ -6,8 +6,8 @@ import { pino } from "pino";
 import { expect, it } from "vitest";
 import { raiseConntrackTimeouts } from "./conntrack-timeouts.js";
 
-it("raiseHostPatience() raises what is too low, lowers nothing, and does without what is not there", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "berth-patience-"));
+it("raiseConntrackTimeouts() raises low timeouts and ignores high or missing ones", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "berth-conntrack-"));
   const [established, halfClosed] = ["established", "close_wait"].map((name) =>
     join(folder, `nf_conntrack_tcp_timeout_${name}`),
   ) as [string, string];

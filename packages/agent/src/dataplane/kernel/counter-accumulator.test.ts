@@ -5,7 +5,7 @@ import { CounterAccumulator } from "./counter-accumulator.js";
 const owner = (counter: string): string => counter.slice(0, 1);
 
 describe("CounterAccumulator", () => {
-  it("adds the increase of a counter since the last update, and the whole value after a reset", () => {
+  it("adds the increase of a counter, or its whole value after a reset", () => {
     const accumulator = new CounterAccumulator();
     accumulator.update(new Map([["a1", 5]]), owner);
     accumulator.update(new Map([["a1", 7]]), owner);
@@ -17,7 +17,7 @@ describe("CounterAccumulator", () => {
     expect([accumulator.getSum("a"), accumulator.getSum("b")]).toEqual([10, 0]);
   });
 
-  it("keeps adding a counter to its last owner, and ignores counters that never had an owner", () => {
+  it("adds a counter without an owner to its last owner, if it ever had one", () => {
     const accumulator = new CounterAccumulator();
     accumulator.update(new Map([["a1", 1]]), owner);
     accumulator.update(

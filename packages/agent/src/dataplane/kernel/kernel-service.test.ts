@@ -6,7 +6,7 @@ import { listenerWith, remoteEndpoint } from "./testing.js";
 const NO_SUSPECTS: ReadonlySet<string> = new Set();
 const ROUND_ROBIN = { proxyProtocol: false, affinity: "none", balance: "round-robin" } as const;
 
-describe("desiredService()", () => {
+describe("toKernelService()", () => {
   it("reaches remote endpoints by Docker's port and local ones by their container address", () => {
     expect(toKernelService(listenerWith(), NO_SUSPECTS)).toEqual({
       frontend: { kind: "port", protocol: "tcp", port: 80 },

@@ -7,12 +7,12 @@ tcp      6 431999 ESTABLISHED src=10.77.0.9 dst=10.77.0.1 sport=40002 dport=8080
 udp      17 27 src=10.77.0.9 dst=10.77.0.1 sport=6000 dport=5353 [UNREPLIED] src=172.30.0.2 dst=10.77.0.9 sport=53 dport=6000 mark=2097152 use=1
 `;
 
-describe("what the kernel counts", () => {
-  it("is read from nft's elements", () => {
-    const elem = (address: string, packets: number): unknown => ({
+describe("parseCounters()", () => {
+  it("reads the counters of a set's elements", () => {
+    const element = (address: string, packets: number): unknown => ({
       elem: { val: { concat: [address, "tcp", 8_001] }, counter: { packets, bytes: 1 } },
     });
-    const set = { set: { name: "remotes", elem: [elem("10.77.0.2", 7), elem("10.77.0.3", 0)] } };
+    const set = { set: { name: "remotes", elem: [element("10.77.0.2", 7), element("10.77.0.3", 0)] } };
     expect(parseCounters(JSON.stringify({ nftables: [{ metainfo: {} }, set] }))).toEqual(
       new Map([
         ["10.77.0.2 . tcp . 8001", 7],
@@ -22,7 +22,7 @@ describe("what the kernel counts", () => {
     expect(parseCounters("")).toEqual(new Map());
   });
 
-  it("is read from maps, with the names of their keys", () => {
+  it("reads the counters of a map by its keys", () => {
     const pair = (val: unknown, packets: number): unknown => [
       { elem: { val, counter: { packets, bytes: 1 } } },
       { jump: { target: "port-tcp-80" } },
@@ -35,13 +35,13 @@ describe("what the kernel counts", () => {
       ]),
     );
   });
+});
 
-  it("is what is open, by who answers", () => {
-    expect(countConnections(CONNECTIONS)).toEqual(
-      new Map([
-        ["10.77.0.2 . tcp . 8001", 2],
-        ["172.30.0.2 . udp . 53", 1],
-      ]),
-    );
-  });
+it("countConnections() counts open connections by the endpoint that answers", () => {
+  expect(countConnections(CONNECTIONS)).toEqual(
+    new Map([
+      ["10.77.0.2 . tcp . 8001", 2],
+      ["172.30.0.2 . udp . 53", 1],
+    ]),
+  );
 });

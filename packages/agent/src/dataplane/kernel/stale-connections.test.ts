@@ -3,7 +3,7 @@ import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connectio
 import { listenerWith, localEndpoint, remoteEndpoint } from "./testing.js";
 
 describe("VanishedTargets", () => {
-  it("returns an endpoint that left all lists, and one target for a whole host", () => {
+  it("returns the endpoints that left all lists, merged by address", () => {
     const other = { ...remoteEndpoint, id: "t4", port: 32_770 };
     const vanished = new VanishedTargets();
     const first = listenerWith({ endpoints: [remoteEndpoint, other, localEndpoint] });

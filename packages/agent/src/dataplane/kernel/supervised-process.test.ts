@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { restartDelay } from "./supervised-process.js";
 
-it("is started again ever more rarely where it cannot run, and soon where it could", () => {
+it("restartDelay() doubles up to 5 minutes and starts at 1 s again after a stable run", () => {
   let delayMs = 0;
   const delays = Array.from({ length: 12 }, () => {
     delayMs = restartDelay(delayMs, 5);

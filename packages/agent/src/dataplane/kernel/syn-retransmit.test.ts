@@ -6,7 +6,7 @@ const REPLY = "src=10.0.0.2 dst=10.0.0.1 sport=32768 dport=41254 mark=2097152 us
 const CLIENT = { client: "10.0.0.9", clientPort: 41_254, address: "10.0.0.1", port: 80 };
 
 describe("parseUnanswered()", () => {
-  it("finds each client without an answer once, and no established connection or UDP flow", () => {
+  it("finds each client of an unanswered TCP connection once", () => {
     const list = [
       `tcp      6 0 SYN_SENT src=10.0.0.9 dst=10.0.0.1 sport=41254 dport=80 [UNREPLIED] ${REPLY}`,
       `tcp      6 0 SYN_SENT src=10.0.0.9 dst=10.0.0.1 sport=41254 dport=80 [UNREPLIED] ${REPLY}`,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { TableWatch } from "./table-watch.js";
 
-it("TableWatch logs a failure of nft once, and reports a table change after each restart", async () => {
+it("TableWatch logs a failure of nft once but reports a change after each restart", async () => {
   const warnings: unknown[] = [];
   let changes = 0;
   const watch = new TableWatch({

@@ -78,7 +78,7 @@ describe("Dial", () => {
     expect(result).toEqual({ port: 2 });
   });
 
-  it("tries the next endpoint while one is slow, and uses the first that connects", () => {
+  it("tries the next endpoint while one is slow and uses the first that connects", () => {
     const slow = dial();
     advanceToDeadline(slow);
     expect(nowMs).toBe(200);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { computeFdBudget } from "./fd-limits.js";
 
-it("fdBudget() never exceeds the limit of open files", () => {
+it("computeFdBudget() never exceeds the limit of open files", () => {
   expect(computeFdBudget(524_288, 1_000)).toEqual({ connections: 182_971, waiting: 26_138, flows: 65_536 });
   expect(computeFdBudget(256, 2)).toEqual({ connections: 66, waiting: 9, flows: 47 });
   fc.assert(

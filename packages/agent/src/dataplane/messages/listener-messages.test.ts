@@ -50,7 +50,7 @@ const web = (entry: Partial<IngressEntry> = {}): PublishedListener => {
 };
 
 describe("listener messages", () => {
-  it("survive encoding, decoding and parsing unchanged", () => {
+  it("keeps listeners unchanged through formatting, encoding and parsing", () => {
     fc.assert(
       fc.property(listener, (original) => {
         const bytes = PublishedListener.encode(formatListener(original)).finish();

@@ -34,7 +34,7 @@ describe("socket handles", () => {
     expect(listeningHandle(server)).toBeDefined();
   });
 
-  it("keeps datagrams in the kernel while a socket is paused, and still sends", async () => {
+  it("keeps datagrams in the kernel while a paused socket still sends", async () => {
     const [one, other] = [await bound(), await bound()];
     const heard: string[] = [];
     one.on("message", (bytes) => heard.push(String(bytes)));

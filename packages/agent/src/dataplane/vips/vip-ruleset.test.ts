@@ -101,7 +101,7 @@ const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips 
   );
 
 describe("VipRuleset", () => {
-  it("vipsOf returns the virtual IPs of services in networks of this host", () => {
+  it("buildVips() returns the virtual IPs of services in networks of this host", () => {
     expect([...VIPS.values()]).toEqual([
       {
         address: "10.64.0.2",
@@ -133,7 +133,7 @@ describe("VipRuleset", () => {
     }
   });
 
-  it("changes only what differs, and first removes the tasks of a lost host", () => {
+  it("removes the tasks of a lost host before it changes services that differ", () => {
     const many = Array.from(
       { length: 500 },
       (_, index) => `10.64.${Math.floor(index / 250)}.${1 + (index % 250)}`,
@@ -184,8 +184,8 @@ describe("VipRuleset", () => {
   });
 });
 
-describe("addressChanges", () => {
-  it("adds missing addresses to bridges and deletes undesired ones, and changes nothing else", () => {
+describe("formatAddressChanges()", () => {
+  it("adds missing addresses and deletes undesired ones without touching others", () => {
     const present = parseAssignedVips([
       { ifname: "eth0", addr_info: [{ local: "192.0.2.1", prefixlen: 32 }] },
       {
@@ -207,7 +207,7 @@ describe("addressChanges", () => {
   });
 });
 
-describe("listedVips", () => {
+describe("vipsFromInterfaces()", () => {
   it("returns the addresses of bridges with a prefix length of 32", () => {
     const info = (cidr: string) => ({ address: cidr.split("/")[0], cidr });
     const interfaces = {

@@ -9,7 +9,7 @@ const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [eac
 const deletions = (before: Vips, now: Vips): readonly string[] =>
   findStaleConnections(before, now).map(({ args }) => args.join(" "));
 
-describe("staleConnections()", () => {
+describe("findStaleConnections()", () => {
   const to = "--orig-dst 10.64.0.2 --reply-src";
 
   it("deletes all connections to a task that is gone", () => {
@@ -18,7 +18,7 @@ describe("staleConnections()", () => {
     expect(deletions(table(vip([], ["10.64.3.2"])), table())).toEqual(gone);
   });
 
-  it("deletes unanswered connections and UDP flows of a task that starts to drain, and keeps the others", () => {
+  it("deletes only unanswered connections and UDP flows of a task that starts to drain", () => {
     expect(
       deletions(table(vip(["10.64.1.2", "10.64.2.2"])), table(vip(["10.64.1.2"], ["10.64.2.2"]))),
     ).toEqual([
