@@ -130,7 +130,7 @@ describe.each([
     expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);
   });
 
-  test("a network is created once, joined by containers, kept while they run, and removed", async () => {
+  test("a network is created once, joined by containers, kept while they run and then removed", async () => {
     const front = networkBody(networkWith({ id: "front", spec: { name: "front" } }), 1_450);
     const back = networkBody(
       networkWith({

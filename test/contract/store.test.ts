@@ -110,7 +110,7 @@ describe.each(Object.entries(subjects))("%s", (_name, open) => {
     expect(await keysNow()).toEqual([]);
   });
 
-  it("range at a compacted revision fails, and readAll restarts", async () => {
+  it("readAll restarts when a range at a compacted revision fails", async () => {
     const before = await commit(put("a", "1"));
     const now = await commit(put("a", "2"));
     await subject.compact(now);
@@ -119,7 +119,7 @@ describe.each(Object.entries(subjects))("%s", (_name, open) => {
     expect((await readAll(store, { prefix: root }, signal())).entries).toMatchObject([{ value: "2" }]);
   });
 
-  it("txn commits only if all comparisons succeed, and otherwise runs the otherwise ops", async () => {
+  it("txn commits if all comparisons succeed and runs the otherwise ops if not", async () => {
     const key = `${root}guarded`;
     const created = await commit(put("guarded", "1"));
     const modified = await commit(put("guarded", "2"));
@@ -252,7 +252,7 @@ describe.each(Object.entries(subjects))("%s", (_name, open) => {
     ]);
   });
 
-  it("watch delivers transactions whole, and nextRevision resumes without loss or repetition", async () => {
+  it("watch delivers whole transactions and resumes from nextRevision without loss or repetition", async () => {
     const start = await commit(put("start", ""));
     for (let i = 0; i < 30; i++) await commit(put("x", String(i)), put("y", String(i)));
     const values: string[] = [];
@@ -296,7 +296,7 @@ describe.each(Object.entries(subjects))("%s", (_name, open) => {
     expect(await keysNow()).toEqual([]);
   });
 
-  it("an expired lease deletes its keys in one revision, and a renewed lease keeps them", async () => {
+  it("a lease deletes its keys in one revision when it expires and keeps them while it is renewed", async () => {
     // Renewals may be late by 2 s on a busy machine, and together take longer than one lease.
     const { leaseId, ttlSeconds } = await store.leases.grant(3, signal());
     expect(ttlSeconds).toBe(3);

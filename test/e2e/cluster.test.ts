@@ -46,7 +46,7 @@ describe("a cluster of three hosts", () => {
     return stdout.trim();
   }
 
-  test("stack deploy spreads replicas evenly, waits for them, and exits with 0", async () => {
+  test("stack deploy spreads replicas evenly, waits for them and exits with 0", async () => {
     const { code, stderr } = await deploy(lab, "shop", hello(6));
     expect(stderr).toBe("");
     expect(code).toBe(0);
@@ -88,7 +88,7 @@ describe("a cluster of three hosts", () => {
     expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
-  test("an invalid file is rejected with positions, and the stack does not change", async () => {
+  test("an invalid file is rejected with positions and does not change the stack", async () => {
     const before = await listRunning(lab, "shop_web");
     const bad =
       "services:\n  web:\n    imagee: hello:1\n    ports: ['80800:80']\n    deploy: { replicas: many }\n";
@@ -114,13 +114,13 @@ describe("a cluster of three hosts", () => {
     expect(bodies.every((body) => body.startsWith("ahoy from "))).toBe(true);
   });
 
-  test("service ps lists each task with its host, and service logs succeeds", async () => {
+  test("service ps lists each task with its host and service logs succeeds", async () => {
     const ps = await lab.berth(["service", "ps", "shop_web"]);
     expect(ps.stdout).toMatch(/shop_web\.1 .*hello:1.*h[123].*Running/);
     expect((await lab.berth(["service", "logs", "shop_web"])).code).toBe(0);
   });
 
-  test("a drained node loses its tasks, and receives tasks again once it is active", async () => {
+  test("a drained node loses its tasks and receives tasks again once it is active", async () => {
     expect((await lab.berth(["node", "update", "--availability", "drain", "h2"])).code).toBe(0);
     await waitUntil(async () => (await listRunning(lab, "shop_web")).every(({ host }) => host !== "h2"), {
       what: "h2 to run no tasks",

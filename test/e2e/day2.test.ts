@@ -82,7 +82,7 @@ describe("day-two operations on two hosts", () => {
     expect((await outputOf(terminal)).stdout).toContain("33 77");
   });
 
-  test("exec forwards signals, and ends the command when its client is killed", async () => {
+  test("exec forwards signals and ends the command when its client is killed", async () => {
     const trapped = start(
       "exec",
       "shop_web.1",
@@ -102,7 +102,7 @@ describe("day-two operations on two hosts", () => {
     });
   });
 
-  test("top lists the busiest task first, and the usage of the hosts", async () => {
+  test("top lists the usage of hosts and tasks with the busiest task first", async () => {
     await lab.berth(["exec", "-d", "shop_web.1", ...shell("while :; do :; done")]);
     let loads: Loads = { nodes: [], tasks: [] };
     await waitUntil(
@@ -118,7 +118,7 @@ describe("day-two operations on two hosts", () => {
     expect(loads.nodes.every(({ cpuPercent }) => (cpuPercent ?? 0) > 0)).toBe(true);
   });
 
-  test("events report placements, unplaceable tasks with the reason, and failures", async () => {
+  test("events report placements, failures and the reasons of unplaceable tasks", async () => {
     const [web] = await listRunning(lab, "shop_web");
     await docker(lab.host(web?.host ?? ""), "kill", web?.id ?? "");
     const events = async (): Promise<readonly Event[]> => {
@@ -145,7 +145,7 @@ describe("day-two operations on two hosts", () => {
     expect(of("SERVICE_CREATED")).toHaveLength(2);
   });
 
-  test("logs are merged by time, and a dead host costs one line of warning", async () => {
+  test("logs are merged by time and contain one warning for a dead host", async () => {
     await waitForReplicas(lab, "shop_web", 2);
     const logs = (...args: string[]) => lab.berth(["logs", "-t", "--raw", ...args, "shop_web"]);
     const { stdout } = await logs();

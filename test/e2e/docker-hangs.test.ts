@@ -33,7 +33,7 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
   const startsOf = (containers: readonly Container[]): Promise<readonly string[]> =>
     Promise.all(containers.map((container) => readStartedAt(lab, container)));
 
-  test("the node reports the problem, its containers keep serving, and the deploy completes after the hang", async () => {
+  test("the node reports the hang, keeps serving and completes the deploy after it", async () => {
     const before = await listRunning(lab, "shop_web");
     const startedBefore = await startsOf(before);
     const host = lab.host("h2");
@@ -65,7 +65,7 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
     expect(await startsOf(before)).toEqual(startedBefore);
   });
 
-  test("a replica that dies during the hang gets no new connections, and is replaced after the hang", async () => {
+  test("a replica that dies during the hang gets no new connections and is replaced after the hang", async () => {
     const host = lab.host("h2");
     const [replica] = (await listRunning(lab, "shop_web")).filter(({ host }) => host === "h2");
     if (replica === undefined) throw new Error("h2 runs no replica");

@@ -69,7 +69,7 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
     await waitUntil(answer, { what: "a reply from api", timeoutMs: CONVERGE_TIMEOUT_MS });
   }
 
-  test("services reach each other across hosts, and the cable carries no plain text", async () => {
+  test("services reach each other across hosts without plain text on the cable", async () => {
     const { code, stdout, stderr } = await deploy(lab, "shop", SHOP);
     expect(code, stdout + stderr).toBe(0);
     await waitForReply();
@@ -89,7 +89,7 @@ describe.skipIf(!isThere)(`an encrypted network of a stack${isThere ? "" : ` (${
     expect(await device()).toBe(before);
   });
 
-  test("a host that lost its disk gets a new key, and services reach it again", async () => {
+  test("services reach a host again that lost its disk and got a new key", async () => {
     const h2 = lab.host("h2");
     const keyOf = async (): Promise<string> =>
       (await h2.exec(["wg", "show", "berthwg", "public-key"])).stdout;

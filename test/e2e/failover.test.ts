@@ -53,7 +53,7 @@ describe("the loss of a host", () => {
     return summarize(traffic.outcomes);
   }
 
-  test("a power cut moves replicas to other hosts, and only requests in flight on the dead host fail", async () => {
+  test("a power cut moves replicas to other hosts and fails only requests in flight on the dead host", async () => {
     const summary = await underTraffic(async () => {
       await lab.host("h3").kill();
       await waitForReplicas(lab, "shop_web", REPLICAS);
@@ -64,7 +64,7 @@ describe("the loss of a host", () => {
     expect(await readyNodes(lab)).toEqual(["h1", "h2"]);
   });
 
-  test("a returned host removes its old containers, and no running container restarts", async () => {
+  test("a returned host removes its old containers without restarting any other container", async () => {
     const before = await listRunning(lab, "shop_web");
     await lab.host("h3").start();
     await untilReady(3);
@@ -75,7 +75,7 @@ describe("the loss of a host", () => {
     expect(await listRunning(lab, "shop_web")).toEqual(before);
   });
 
-  test("after a partition of a host has healed, every slot runs once", async () => {
+  test("every slot runs once after a partition of a host has healed", async () => {
     expect((await lab.berth(["service", "scale", `shop_web=${REPLICAS + 3}`])).code).toBe(0);
     const summary = await underTraffic(async () => {
       await lab.host("h3").partition();

@@ -142,7 +142,7 @@ describe("the kernel path on real Docker hosts", () => {
     expect((await lab.berth(["node", "inspect", "--pretty", "h1"])).stdout).toMatch(/Ingress: +kernel/);
   });
 
-  test("each host balances in turn, and its own replicas see the client's address", async () => {
+  test("each host balances in turn and shows the client's address to its own replicas", async () => {
     for (const host of ["h1", "h2", "h3"]) {
       const { address } = lab.host(host);
       await kernelBalances(host);
@@ -221,7 +221,7 @@ describe("the kernel path on real Docker hosts", () => {
     }
   });
 
-  test("nft flush ruleset fails no connection, and the agent restores the table", async () => {
+  test("the agent restores the table after nft flush ruleset without a failed connection", async () => {
     const { address } = lab.host("h2");
     await run("h2", "nft", "flush", "ruleset");
     const answers = await Promise.all(Array.from({ length: 30 }, () => askWho(address)));
@@ -241,7 +241,7 @@ describe("the kernel path on real Docker hosts", () => {
     await waitUntil(isAllowed, { what: "the rule in DOCKER-USER", timeoutMs: CONVERGE_TIMEOUT_MS });
   });
 
-  test("the kernel keeps balancing without agent and ingress process, and their successors take over", async () => {
+  test("the kernel keeps balancing while agent and ingress process are replaced", async () => {
     const { address } = lab.host("h3");
     await lab.host("h3").killProcess("agent");
     await lab.host("h3").killProcess("ingress");

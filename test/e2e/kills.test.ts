@@ -84,7 +84,7 @@ describe("SIGKILL during a deploy", () => {
 
   for (const { what, kill, restart } of KILLS) {
     for (const moment of MOMENTS_MS) {
-      test(`of ${what} after ${moment} ms: the last confirmed state runs`, async () => {
+      test(`the last confirmed state runs after SIGKILL of ${what} at ${moment} ms`, async () => {
         const foreignStart = await readStartedAt(lab, foreign);
         const wanted = replicas === 3 ? 6 : 3;
         const deploying = deploy(lab, "shop", hello(wanted), "--detach");

@@ -60,7 +60,7 @@ describe("a lab of Docker hosts", () => {
     );
   });
 
-  test("a host has its own machine ID, and a new boot ID after a power cut", async () => {
+  test("a host has its own machine ID and a new boot ID after a power cut", async () => {
     const ids = async (host: Lab["hosts"][number]): Promise<string[]> => {
       const { stdout } = await host.exec(["cat", "/etc/machine-id", "/proc/sys/kernel/random/boot_id"]);
       return stdout.trim().split("\n");
@@ -90,7 +90,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h1, "rm", "-f", "web");
   });
 
-  test("kill cuts the power: an open connection gets no reset, and the container is Exited (255) after start", async () => {
+  test("kill leaves open connections without a reset and containers Exited (255) after start", async () => {
     await docker(h1, "run", "-d", "--name", "lost", "-p", `${PORT}:80`, "hello:1");
     await docker(h2, "run", "-d", "--name", "kept", "hello:1");
     const connect = ["busybox", "nc", "-w", "1", h1.address, String(PORT)];
@@ -127,7 +127,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h2, "rm", "-f", "kept");
   });
 
-  test("partition disconnects a running host, and heal reconnects it", async () => {
+  test("partition disconnects a running host until heal reconnects it", async () => {
     await docker(h1, "run", "-d", "--name", "web", "-p", `${PORT}:80`, "hello:1");
     const url = `http://${h1.address}:${PORT}`;
     await waitUntil(() => fetchText(url), { what: "the container to answer", timeoutMs: 10_000 });
@@ -186,7 +186,7 @@ describe("a lab of Docker hosts", () => {
     });
   });
 
-  test("a second lab does not interfere, and its removal leaves no trace", async () => {
+  test("a second lab does not interfere and leaves no trace after its removal", async () => {
     const other = await createLab({ name: newName(), hosts: 1, berth: false });
     const [host] = other.hosts;
     if (!host) throw new Error("no host");
@@ -250,7 +250,7 @@ describe("a lab with another Docker", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  test("hosts see the files of the folder, and the server machine does not", async () => {
+  test("hosts see the files of the folder but the server machine does not", async () => {
     const { stdout: dockerd } = await run(["sh", "-c", "command -v dockerd"]);
     await cp(dockerd.trim(), join(folder, "usr/sbin/dockerd"));
     await writeFile(join(folder, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
@@ -270,7 +270,7 @@ describe("a lab with another Docker", () => {
 });
 
 describe("the removal of a lab", () => {
-  test("openLab does not find a lab without processes, and down removes its leftovers", async () => {
+  test("down removes the leftovers of a lab without processes that openLab does not find", async () => {
     const lab = await createLab({ name: newName(), hosts: 1, berth: false });
     for (const machine of [...lab.hosts, lab.server]) process.kill(machine.initPid ?? 0, "SIGKILL");
     await waitUntil(() => !lab.server.isUp && !lab.host("h1").isUp, {
@@ -283,7 +283,7 @@ describe("the removal of a lab", () => {
     expect(labTraces(lab.name, subnetOf(lab), [])).toEqual([]);
   });
 
-  test("of two concurrent calls of createLab with one name, one succeeds and one is rejected", async () => {
+  test("createLab rejects one of two concurrent calls with the same name", async () => {
     const options = { name: newName(), hosts: 1, berth: false };
     const results = await Promise.allSettled([createLab(options), createLab(options)]);
     expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
@@ -303,7 +303,7 @@ describe("the removal of a lab", () => {
     expect(labTraces(name, "no subnet", [])).toEqual([]);
   });
 
-  test("createLab removes a test lab whose creator was killed, and no other labs", async () => {
+  test("createLab removes only test labs whose creator was killed", async () => {
     const [orphaned, living] = [newName(), newName()];
     const mine = await createLab({ name: living, hosts: 1, berth: false });
     const owner = spawn(

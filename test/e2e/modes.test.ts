@@ -56,7 +56,7 @@ describe("jobs, dependencies and autoscaling", () => {
     timeoutMs: CONVERGE_TIMEOUT_MS,
   });
 
-  test("services start in the order of their dependencies across hosts, and report what they wait for", async () => {
+  test("services start in the order of their dependencies across hosts and report what they wait for", async () => {
     const { code, stderr } = await deploy(lab, "shop", SHOP, "--detach");
     expect(code, stderr).toBe(0);
     await waitUntil(

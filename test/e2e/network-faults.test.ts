@@ -77,7 +77,7 @@ describe("overlay networks under faults", () => {
       { what: "replies from both replicas", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
 
-  test("a network carries packets of its full MTU, and 64 KiB over one connection", async () => {
+  test("a network carries packets of its full MTU and 64 KiB over one connection", async () => {
     await bothAnswer();
     const [replica] = await listRunning(lab, "shop_api");
     const host = lab.host(replica?.host ?? "");
@@ -113,7 +113,7 @@ describe("overlay networks under faults", () => {
     expect(await listening).toBe(String(BODY_BYTES));
   });
 
-  test("a service name resolves to its virtual IP, and tasks.NAME to the addresses of all tasks", async () => {
+  test("a service name resolves to its virtual IP and tasks.NAME to the addresses of all tasks", async () => {
     await bothAnswer();
     const tasks = await addressesOf("tasks.api");
     expect(tasks).toHaveLength(2);

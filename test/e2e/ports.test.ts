@@ -50,7 +50,7 @@ describe("published ports", () => {
     await refused(there === "h1" ? "h2" : "h1", 9000);
   });
 
-  test("mode host: two tasks never share a host's port, and a task without a host reports why", async () => {
+  test("tasks in mode host never share a host's port and report why they have no host", async () => {
     const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/9000.tcp is taken by another task on 2 nodes/);

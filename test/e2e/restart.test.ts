@@ -53,7 +53,7 @@ describe("containers that end", () => {
     return new Map(pauses.filter(([, pauseMs]) => !Number.isNaN(pauseMs)));
   }
 
-  test("restarts of a crash loop back off exponentially, and service ps shows the exit code", async () => {
+  test("restarts of a crash loop back off exponentially and show the exit code in service ps", async () => {
     expect((await deploy(lab, "loop", service("exit 7"), "--detach")).code).toBe(0);
     const isSlow = async (): Promise<boolean> => (await pausesOf("loop_job")).has(4);
     await waitUntil(isSlow, { what: "four restarts", timeoutMs: FOUR_RESTARTS_TIMEOUT_MS });

@@ -55,7 +55,7 @@ describe("three hosts, each with a server and its etcd", () => {
     await waitForReplicas(lab, "shop_web", replicas);
   }
 
-  test("a power cut of the leader's host elects a new leader, and only requests in flight on the host fail", async () => {
+  test("a power cut of the leader's host elects a new leader and fails only requests in flight on the host", async () => {
     const leader = await waitForLeader(() => true);
     const asked = lab.hosts.find((host) => host !== leader);
     const traffic = new HttpTraffic({
@@ -109,7 +109,7 @@ describe("three hosts, each with a server and its etcd", () => {
     await waitForAllServers();
   });
 
-  test("a leader that is frozen beyond its lease is replaced, and does not lead again when it resumes", async () => {
+  test("a leader that is frozen beyond its lease is replaced and does not lead again when it resumes", async () => {
     const leader = await waitForLeader(() => true);
     await leader.server?.kill("server", "SIGSTOP");
     const next = await waitForLeader((host) => host !== leader);

@@ -70,7 +70,7 @@ describe("three tiers that reach each other by name", () => {
     expect((await lookup("redis")).code).toBe(1);
   });
 
-  test("after each host was killed in turn under traffic, api has moved and redis has kept its data", async () => {
+  test("api has moved and redis has kept its data after each host was killed in turn under traffic", async () => {
     // Redeploy: tasks keep their hosts when their constraints are removed, so both api tasks would stay on one host.
     expect((await lab.berth(["stack", "rm", "tiers"])).code).toBe(0);
     await deployTiers();

@@ -107,7 +107,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
     return cable.count(PLAIN);
   }
 
-  test("containers on different hosts reach each other, and the cable carries no plain text", async () => {
+  test("containers on different hosts reach each other without plain text on the cable", async () => {
     await assign();
     const addresses = [];
     for (const host of [first, second]) {

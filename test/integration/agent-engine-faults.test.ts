@@ -42,7 +42,7 @@ describe("the Docker client with a faulty daemon", () => {
     await expect(listing).rejects.toBe(reason);
   });
 
-  test("an error keeps Docker's message, and distinguishes a used port, a failed request and an unavailable daemon", async () => {
+  test("an error keeps Docker's message and distinguishes a used port, a failed request and an unavailable daemon", async () => {
     const message = "driver failed: Bind for 0.0.0.0:80 failed: port is already allocated";
     fake.faults.add("POST", /start/, { kind: "status", status: 500, message });
     await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "port-taken", message });
@@ -52,7 +52,7 @@ describe("the Docker client with a faulty daemon", () => {
     await expect(engine.start("x", { signal })).rejects.toMatchObject({ kind: "unavailable" });
   });
 
-  test("uses the highest API version that both support, and fails when there is none", async () => {
+  test("uses the highest API version that both support and fails when there is none", async () => {
     fake.version = { Version: "29.0", ApiVersion: "1.52", MinAPIVersion: "1.44" };
     expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.51" });
     fake.version = { Version: "19.03", ApiVersion: "1.40", MinAPIVersion: "1.12" };
@@ -82,7 +82,7 @@ describe("the Docker client with a faulty daemon", () => {
     await reading;
   });
 
-  test("callers share one pull of an image, and each can cancel its own wait", async () => {
+  test("callers that share one pull of an image can each cancel their own wait", async () => {
     fake.faults.add("POST", /images\/create/, { kind: "hang" });
     const [one, two] = [new AbortController(), new AbortController()];
     const pulls = [one, two].map((controller) =>
@@ -137,7 +137,7 @@ describe("the Docker client with a faulty daemon", () => {
       manager.assign({ isComplete: true, assigned, removedTaskIds: [] });
     };
 
-    test("starts each container with three requests, and looks up a shared image once", async () => {
+    test("starts each container with three requests and looks up a shared image once", async () => {
       const tasks = Array.from({ length: 5 }, (_, index) => taskOf(spec, { slot: index + 1 }));
       assign(startManager(), tasks);
       await eventually("all tasks run", () => tasks.every(({ id }) => states.get(id) === TaskState.RUNNING));
@@ -154,7 +154,7 @@ describe("the Docker client with a faulty daemon", () => {
       expect(fake.containers.size).toBe(1);
     });
 
-    test("rejects a task whose container name is in use, and leaves that container alone", async () => {
+    test("rejects a task whose container name is in use and leaves that container alone", async () => {
       const task = taskOf(spec);
       const name = `shop_web.1.${task.id}`;
       const body = { Image: "busybox:test", Labels: {}, StopTimeout: 1 };
@@ -168,7 +168,7 @@ describe("the Docker client with a faulty daemon", () => {
       expect([...fake.containers.keys()]).toEqual([id]);
     });
 
-    test("reports the progress of a pull, and starts the task after it", async () => {
+    test("reports the progress of a pull and starts the task after it", async () => {
       fake.images.clear();
       fake.pullLines = [
         { status: "Downloading", id: "layer", progressDetail: { current: 30, total: 60 } },
@@ -180,7 +180,7 @@ describe("the Docker client with a faulty daemon", () => {
       expect(messages).toContain("pulling image busybox:test (50 %)");
     });
 
-    test("retries a failed start, and rejects the task when the failures continue", async () => {
+    test("retries a failed start and rejects the task when the failures continue", async () => {
       const fault = { kind: "status", status: 500, message: "injected failure" } as const;
       fake.faults.add("POST", /start/, fault, 2);
       const task = taskOf(spec);

@@ -12,7 +12,7 @@ const fixture = useAgent();
 const stateOf = (taskId: string): TaskState | undefined => fixture.status(taskId)?.state;
 
 describe("an agent without contact to its leader", () => {
-  test("kills its at-most-one tasks regardless of their grace period, and keeps the others", async () => {
+  test("kills its at-most-one tasks regardless of their grace period and keeps the others", async () => {
     const { docker, leader } = fixture;
     const spec = specOf(IGNORES_SIGTERM);
     const ordinary = taskOf(spec);

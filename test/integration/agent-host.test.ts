@@ -46,13 +46,13 @@ describe("an agent describes its host", () => {
     matches: (description: NodeDescription) => boolean,
   ): Promise<NodeDescription> => eventually(condition, () => leader.descriptions.find(matches));
 
-  test("with its resources and named volumes, before it reports itself as ready", async () => {
+  test("reports its resources and named volumes before it reports itself as ready", async () => {
     const ready = await waitForDescription("the host is ready", ({ engineReady }) => engineReady);
     expect(ready).toMatchObject({ volumes: ["a_volume", "shop_data"], generic: { gpu: 2 } });
     expect(ready.pids).toBeGreaterThan(0);
   });
 
-  test("with the ports on which other programs listen", async () => {
+  test("reports the ports on which other programs listen", async () => {
     const address = program.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
     const listener = { protocol: PortSpec_Protocol.TCP, address: "127.0.0.1", port };

@@ -103,7 +103,7 @@ describe("an agent that ends", () => {
 
 describe("an agent whose dockerd fails", () => {
   test.each(["SIGTERM", "SIGKILL"] as const)(
-    "reports a %s of dockerd, fails the tasks that ended with it, and continues when dockerd is back",
+    "reports a %s of dockerd, fails the tasks that ended with it and continues when dockerd is back",
     async (signal) => {
       const { docker, leader } = fixture;
       const task = await startTask();
@@ -119,7 +119,7 @@ describe("an agent whose dockerd fails", () => {
     },
   );
 
-  test("keeps its session while dockerd hangs, and applies the assignments of that time afterwards", async () => {
+  test("keeps its session while dockerd hangs and applies the assignments of that time afterwards", async () => {
     const { agent, docker, leader } = fixture;
     const task = await startTask();
     await docker.host.killProcess("dockerd", "SIGSTOP");
@@ -175,7 +175,7 @@ describe("an agent whose session ends", () => {
     await fixture.waitForState(task.id, TaskState.RUNNING);
   });
 
-  test("follows a redirect to the leader, and ignores a deposed leader afterwards", async () => {
+  test("follows a redirect to the leader and ignores a deposed leader afterwards", async () => {
     const { docker, leader: deposed } = fixture;
     const elected = await FakeLeader.start();
     elected.epoch = 5;

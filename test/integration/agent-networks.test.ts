@@ -79,7 +79,7 @@ describe("overlay networks on three hosts", () => {
     expect(await first.canPing("web-h1", blogOnSecond)).toBe(false);
   });
 
-  test("a restarted agent adopts existing networks, and restores a deleted device", async () => {
+  test("a restarted agent adopts existing networks and restores a deleted device", async () => {
     const successor = new NetworkHost(lab, 0);
     await successor.start();
     try {
@@ -99,7 +99,7 @@ describe("overlay networks on three hosts", () => {
     }
   });
 
-  test("a removed host is no longer a peer, and rejoins after a power failure", async () => {
+  test("a removed host is no longer a peer and rejoins after a power failure", async () => {
     await assign([first, second], [first, second]);
     // Only the flood entries: learned MAC addresses expire on their own.
     const peers = async (): Promise<readonly string[]> => {
@@ -116,7 +116,7 @@ describe("overlay networks on three hosts", () => {
     expect(await reaches(third, "web-h3", "10.64.1.2")).toBe(true);
   });
 
-  test("a network with a static FDB floods nothing, and reaches the containers in the DNS entries", async () => {
+  test("a network with a static FDB floods nothing and reaches the containers in the DNS entries", async () => {
     const listed = networkWith({ ...SHOP, staticFdb: true, spec: SHOP.spec ?? {} });
     const initial = await Promise.all(hosts.map((host) => host.endpointOf(`web-${host.name}`)));
     const applyEndpoints = (endpoints: typeof initial): void => {
@@ -200,7 +200,7 @@ describe("overlay networks on three hosts", () => {
     first.reconciler.setNetworks([], { isComplete: true });
   });
 
-  test("a Docker network of the same name that berth did not create is kept, and blocks the network", async () => {
+  test("a Docker network of the same name that berth did not create is kept and blocks the network", async () => {
     await first.docker("network", "create", "shop_default");
     first.reconciler.setNetworks([first.assignmentOf(SHOP, hosts)], { isComplete: true });
     await eventually("the network waits with the reason", () => {

@@ -75,7 +75,7 @@ describe("an agent with tasks in overlay networks", () => {
     expect(described.dataPlane?.wireguardReason).not.toBe("");
   });
 
-  test("creates assigned networks, connects the tasks to them, and reports their addresses", async () => {
+  test("creates assigned networks, connects tasks to them and reports their addresses", async () => {
     const spec = specIn("shop_front", "shop_back");
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
@@ -196,7 +196,7 @@ describe("an agent with tasks in overlay networks", () => {
     });
   });
 
-  test("rejects a task of an encrypted network when the kernel has no WireGuard, and creates no network", async () => {
+  test("rejects a task of an encrypted network when the kernel has no WireGuard and creates no network", async () => {
     const encrypted = networkWith({
       ...FRONT,
       id: "encrypted",

@@ -55,7 +55,7 @@ describe("an agent on a real Docker daemon", () => {
     await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
   });
 
-  test("passes every field of a spec to Docker, and removes anonymous volumes with the container", async () => {
+  test("passes every field of a spec to Docker and removes anonymous volumes with the container", async () => {
     const { docker, leader } = fixture;
     const bind = { source: `${fixture.dataDir}/created`, propagation: "", createHostPath: true };
     const spec = specOf({
@@ -178,7 +178,7 @@ describe("an agent on a real Docker daemon", () => {
     expect(message).toMatch(dockerKnows === "true" ? /memory limit exceeded/ : /exit code 137/);
   });
 
-  test("reports STARTING until the health check passes, and UNHEALTHY while it fails", async () => {
+  test("reports STARTING until the health check passes and UNHEALTHY while it fails", async () => {
     const { docker, leader } = fixture;
     const test = ["CMD-SHELL", "test -e /tmp/ok || { echo no file; exit 1; }"];
     const healthcheck = {
@@ -238,7 +238,7 @@ describe("an agent on a real Docker daemon", () => {
     });
   });
 
-  test("removes unassigned containers of berth after a complete set, and leaves all others alone", async () => {
+  test("removes unassigned containers of berth after a complete set and leaves all others alone", async () => {
     const { docker, leader } = fixture;
     const run = ["run", "-d", "--stop-timeout", "1"];
     const foreign = await docker.docker(...run, "busybox:test", "sleep", "1000");
@@ -261,7 +261,7 @@ describe("an agent on a real Docker daemon", () => {
     expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
   });
 
-  test("acknowledges assignments after it serves their published ports, and counts connections", async () => {
+  test("acknowledges assignments after it serves their published ports and counts connections", async () => {
     const { leader } = fixture;
     const backend = createServer((socket) => socket.end("hello"));
     await once(backend.listen(0, "127.0.0.1"), "listening");
@@ -287,7 +287,7 @@ describe("an agent on a real Docker daemon", () => {
     }
   });
 
-  test("streams a followed log to the leader line by line, and refuses an unknown task", async () => {
+  test("streams a followed log to the leader line by line and refuses an unknown task", async () => {
     const { leader } = fixture;
     const spec = specOf({ command: ["sh", "-c", "echo one; echo two >&2; sleep 1000"] });
     const task = taskOf(spec);

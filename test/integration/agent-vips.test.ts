@@ -98,7 +98,7 @@ describe("a virtual IP on two hosts", () => {
     return answers;
   };
 
-  test("balances over all tasks, including the client itself, and keeps the client's address", async () => {
+  test("balances over all tasks (including the client itself) and keeps the client's address", async () => {
     await serve(tasks);
     await eventually("the virtual IP answers", async () =>
       (await askTimes("a-h1", 1)).every((one) => !one.startsWith("failed")),
@@ -109,7 +109,7 @@ describe("a virtual IP on two hosts", () => {
     expect(answers.toSorted()).toEqual([...expected, ...expected].toSorted());
   });
 
-  test("sends no connection to a removed task, and keeps its connection count", async () => {
+  test("sends no connection to a removed task and keeps its connection count", async () => {
     const others = tasks.slice(1);
     const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP) ?? 0;
     const before = await counted();
@@ -138,7 +138,7 @@ describe("a virtual IP on two hosts", () => {
     expect(await ask("a-h1")).not.toBe("refused");
   });
 
-  test("keeps the connections of a draining task, and resets those of a removed one", async () => {
+  test("keeps the connections of a draining task and resets those of a removed one", async () => {
     const last = tasks.at(-1);
     if (last === undefined) throw new Error("no task");
     await last.host.docker("exec", "-d", last.id, "sh", "-c", "busybox sleep 60 | busybox nc -l -p 9001");
@@ -171,7 +171,7 @@ describe("a virtual IP on two hosts", () => {
     expect(own, bridge).toContain(hardware);
   });
 
-  test("is restored after its nftables table was deleted, and removed when the balancer closes", async () => {
+  test("its nftables table is restored after a deletion and removed when the balancer closes", async () => {
     await first.run("nft", "delete", "table", "ip", "berth-vips");
     await eventually("the table is restored", async () =>
       (await first.run("nft", "list", "tables")).includes("ip berth-vips"),

@@ -44,7 +44,7 @@ function planRevOf(plan: string): string {
   return /--plan-rev (\S+)/.exec(plan)?.[1] ?? "";
 }
 
-it("stack deploy --plan-rev applies the plan of a dry run, and fails when the plan has changed", async () => {
+it("stack deploy --plan-rev applies the plan of a dry run and fails when the plan has changed", async () => {
   await writeComposeFile("web:1");
   const first = await berth("stack deploy -c c.yaml --dry-run shop");
   expect(first.out).toContain("+ shop_web  new");
@@ -66,7 +66,7 @@ it("stack deploy --plan-rev applies the plan of a dry run, and fails when the pl
   expect(late.err).toContain("the plan has changed for shop_web");
 });
 
-it("service update exits with an error after a rollback or a pause, and service rollback restores the last version", async () => {
+it("service update exits with an error after a rollback or a pause, which service rollback resolves", async () => {
   await writeComposeFile("web:1");
   await berth("stack deploy -c c.yaml shop");
   const good = await berth("service update --image web:2 shop_web");
@@ -89,7 +89,7 @@ it("service update exits with an error after a rollback or a pause, and service 
   expect((await berth("service inspect --pretty shop_web")).out).toContain("Image:       web:2");
 });
 
-it("node drain waits until the node is empty, and at its timeout reports the tasks that cannot move", async () => {
+it("node drain waits until the node is empty or reports at its timeout which tasks cannot move", async () => {
   await writeComposeFile("web:1");
   await berth("stack deploy -c c.yaml shop");
   const drained = await berth("node drain n1");

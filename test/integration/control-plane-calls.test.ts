@@ -23,7 +23,7 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
 }
 
 describe("deployStack()", () => {
-  it("reports all errors of an invalid stack at once, and changes nothing", async () => {
+  it("reports all errors of an invalid stack at once and changes nothing", async () => {
     await calls.deployStack(deployment([service("web")]));
     const bad = [
       service("web", { image: "", ports: [{ target: 0, published: 80 }] }),
@@ -78,7 +78,7 @@ describe("deployStack()", () => {
     });
   });
 
-  it("assigns a published port, and keeps it when the stack is deployed again", async () => {
+  it("assigns a published port and keeps it when the stack is deployed again", async () => {
     const web = service("web", { ports: [{ target: 80 }] });
     const published = async (): Promise<number | undefined> => {
       const { service: summary } = await calls.getService({ service: "shop_web" });
@@ -117,7 +117,7 @@ describe("deployStack()", () => {
 });
 
 describe("a reference to a service", () => {
-  it("is an ID, a name or a unique prefix of an ID, and an error lists similar names", async () => {
+  it("a reference is an ID, a name or a unique prefix of an ID, or an error that lists similar names", async () => {
     const services = Array.from({ length: 40 }, (_, i) => service(`s${i}`, { replicas: 0 }));
     const deployed = await calls.deployStack(deployment(services));
     const ids = deployed.services.map(({ serviceId }) => serviceId);
@@ -138,7 +138,7 @@ describe("a reference to a service", () => {
 });
 
 describe("scaleServices()", () => {
-  it("refuses a service without replicas, and then scales none of the services", async () => {
+  it("scales none of the services if one of them has no replicas", async () => {
     await calls.deployStack(deployment([service("all", { global: true }), service("web")]));
     const error = await failure(
       calls.scaleServices({
@@ -156,7 +156,7 @@ describe("scaleServices()", () => {
 });
 
 describe("updateNode()", () => {
-  it("adds and removes labels, and keeps the other labels and the availability", async () => {
+  it("adds and removes labels and keeps the other labels and the availability", async () => {
     await context.cluster.startAgents(["a"]);
     const update = { node: "a", availability: Availability.UNSPECIFIED, addLabels: {}, removeLabels: [] };
     await calls.updateNode({ ...update, addLabels: { zone: "x", disk: "ssd" } });
@@ -202,7 +202,7 @@ describe("streamLogs()", () => {
     expect([...(await logOf("shop_web", true))].sort()).toEqual(["a1", "a5", "b0", "b3"]);
   });
 
-  it("warns about a disconnected node, and sends the logs of the others", async () => {
+  it("warns about a disconnected node and sends the logs of the others", async () => {
     const [a] = await context.cluster.startAgents(["a"], { log: () => [{ timeNs: "1", text: "a1" }] });
     const [b] = await context.cluster.startAgents(["b"], { log: () => [{ timeNs: "2", text: "b2" }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -221,7 +221,7 @@ describe("streamLogs()", () => {
     ]);
   });
 
-  it("sends the log of one task, and ends when the task's log ends", async () => {
+  it("sends the log of one task and ends when the task's log ends", async () => {
     const [a] = await context.cluster.startAgents(["a"], { log: (id) => [{ timeNs: "1", text: id }] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
     await converged(calls, "shop_web");
@@ -242,7 +242,7 @@ describe("streamLogs()", () => {
 });
 
 describe("a cancelled call", () => {
-  it("fails with the caller's reason, and leaves no records", async () => {
+  it("fails with the caller's reason and leaves no records", async () => {
     const [deployed] = (await calls.deployStack(deployment([service("web")]))).services;
     for (let i = 0; i < 20; i++) {
       for await (const _ of calls.watchServices({ serviceIds: [deployed?.serviceId ?? ""] })) break;
@@ -261,7 +261,7 @@ describe("a cancelled call", () => {
 });
 
 describe("the HTTP listener", () => {
-  it("serves the role at /healthz, and the counters of the leader and of all nodes at /metrics", async () => {
+  it("serves the role at /healthz and the counters of the leader and of all nodes at /metrics", async () => {
     const traffic = { serviceName: "shop_web", stack: "shop", port: "80/tcp", connections: 3, ejections: 1 };
     await context.cluster.startAgents(["a"], { listeners: [ListenerTraffic.fromPartial(traffic)] });
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));

@@ -33,7 +33,7 @@ const web = (over: Partial<ServiceSpec> = {}): ServiceSpec => ({
 });
 
 describe("node health", () => {
-  it("removes a suspect node from the ingress at once, and replaces its tasks when its peers agree", async () => {
+  it("removes a suspect node from the ingress at once and replaces its tasks when its peers agree", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, , c] = await context.cluster.startAgents(["a", "b", "c"]);
     await deploy(calls, web());
@@ -69,7 +69,7 @@ describe("node health", () => {
     expect(ids).toEqual(expect.arrayContaining(before.map(({ id }) => id)));
   });
 
-  it("waits when two of three nodes go silent at once, and then moves all tasks to the third", async () => {
+  it("waits when two of three nodes go silent at once before it moves all tasks to the third", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b, c] = await context.cluster.startAgents(["a", "b", "c"]);
     await deploy(calls, web());
@@ -123,7 +123,7 @@ describe("node health", () => {
     expect(c?.runningTaskIds).toHaveLength(3);
   });
 
-  it("failover never: keeps the tasks of a down node waiting, and reports it", async () => {
+  it("keeps the tasks of a down node waiting with failover never and reports it", async () => {
     const { calls } = await context.cluster.startServer();
     const [, b] = await context.cluster.startAgents(["a", "b"]);
     const before = await deploy(calls, web({ failover: { never: true, afterMs: 0 } }));

@@ -20,7 +20,7 @@ function idsOf(tasks: readonly Task[]): readonly string[] {
 }
 
 describe("a follower", () => {
-  it("forwards calls and streams to the leader, and redirects agents to it", async () => {
+  it("forwards calls and streams to the leader and redirects agents to it", async () => {
     const leader = await context.cluster.startServer();
     await leader.calls.getCluster({});
     const follower = await context.cluster.startServer();
@@ -45,7 +45,7 @@ describe("a follower", () => {
     });
   });
 
-  it("takes over when the leader stops, and keeps the running tasks", async () => {
+  it("takes over when the leader stops and keeps the running tasks", async () => {
     const first = await context.cluster.startServer();
     await first.calls.getCluster({});
     const second = await context.cluster.startServer();
@@ -197,7 +197,7 @@ describe("a paused leader", () => {
 });
 
 describe("etcd", () => {
-  it("keeps every confirmed change while it is killed and restarted under load, and the cluster converges", async () => {
+  it("keeps every confirmed change and converges after it is killed and restarted under load", async () => {
     const { calls, httpAddress } = await context.cluster.startServer();
     const agents = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 }), service("db")]));
@@ -247,7 +247,7 @@ describe("etcd", () => {
     });
   });
 
-  it("can be edited by hand: the cluster applies the change, and ignores unreadable records", async () => {
+  it("applies records that were edited by hand and ignores unreadable ones", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));

@@ -79,7 +79,7 @@ describe("a job", () => {
     ]);
   });
 
-  it("runs again when it is forced, and not when its completions change", async () => {
+  it("runs again when it is forced but not when its completions change", async () => {
     await calls.deployStack(deployment([job("import", { total: 2, maxConcurrent: 1 })]));
     await endTask("shop_import");
     await endTask("shop_import");
@@ -98,7 +98,7 @@ describe("a job", () => {
     expect(again.services[0]?.kind).toBe(ServiceOutcome_Kind.UNCHANGED);
   });
 
-  it("fails after its last attempt, and reports the exit code", async () => {
+  it("fails after its last attempt and reports the exit code", async () => {
     await calls.deployStack(deployment([job("import", { total: 1, maxAttempts: 1 })]));
     await endTask("shop_import", 3);
     await endTask("shop_import", 3);
@@ -129,7 +129,7 @@ describe("a run of a job", () => {
 });
 
 describe("a cron job", () => {
-  it("runs on its schedule, and keeps no more runs than its history", async () => {
+  it("runs on its schedule and keeps no more runs than its history", async () => {
     const cron = CronSpec.fromPartial({
       schedule: "@every 1s",
       concurrency: CronSpec_Concurrency.FORBID,
@@ -151,7 +151,7 @@ describe("a cron job", () => {
 });
 
 describe("a service that depends on another", () => {
-  it("waits until the dependency is healthy, and reports what it waits for", async () => {
+  it("waits until the dependency is healthy and reports what it waits for", async () => {
     const web = dependsOn(service("web"), "db", Dependency_Condition.HEALTHY);
     await calls.deployStack(deployment([web]));
     const waiting = await eventually("the task exists", async () => (await tasksOf("shop_web"))[0]);

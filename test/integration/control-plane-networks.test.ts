@@ -36,7 +36,7 @@ async function networkNames(calls: TestServer["calls"]): Promise<readonly (strin
 }
 
 describe("the networks of a stack", () => {
-  it("have a disjoint range on each node with tasks, and are removed with the stack", async () => {
+  it("networks have a disjoint range on each node with tasks and are removed with the stack", async () => {
     const { calls } = await context.cluster.startServer();
     const agents = await context.cluster.startAgents(["a", "b", "c"]);
     const request: DeployStackRequest = deployment(
@@ -95,7 +95,7 @@ describe("the networks of a stack", () => {
     expect(await store.keys()).toEqual(["/berth/v1/nodes/a", "/berth/v1/nodes/b", "/berth/v1/nodes/c"]);
   });
 
-  it("are assigned only to nodes with tasks in them, with their changes", async () => {
+  it("networks and their changes are sent only to nodes with tasks in them", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
@@ -134,7 +134,7 @@ describe("the networks of a stack", () => {
     expect(front?.ranges.map(({ nodeId }) => nodeId)).toEqual(["a"]);
   });
 
-  it("have DNS entries without the tasks of down nodes", async () => {
+  it("DNS entries do not contain the tasks of down nodes", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(
@@ -151,7 +151,7 @@ describe("the networks of a stack", () => {
     });
   });
 
-  it("keep the virtual IP of a service reserved while it uses DNS round robin", async () => {
+  it("the virtual IP of a service stays reserved while it uses DNS round robin", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
@@ -217,7 +217,7 @@ describe("the networks of a stack", () => {
 describe("nodes without overlay networks", () => {
   const cannot = { dataPlane: { overlay: false, overlayReason: "rootless" } };
 
-  it("get no task of a service with a network, and a deployment fails when no node supports it", async () => {
+  it("a service with a network gets no such node and fails to deploy if there is no other", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"], cannot);
     const request = deployment([service("web", { replicas: 2, networks: [BACK] })], {
@@ -264,7 +264,7 @@ describe("nodes without overlay networks", () => {
     expect([a?.networks.size, a?.names.size]).toEqual([0, 0]);
   });
 
-  it("get no task of a service with an encrypted network when they have no WireGuard key", async () => {
+  it("a service with an encrypted network gets no node without a WireGuard key", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"], {
       dataPlane: { overlay: true, wireguardReason: "no WireGuard in this kernel" },
@@ -310,7 +310,7 @@ describe("a full network", () => {
     });
   });
 
-  it("is left out of tasks for which it is optional", async () => {
+  it("tasks for which the full network is optional start without it", async () => {
     const { calls } = await context.cluster.startServer();
     const nodeIds = Array.from({ length: 15 }, (_, index) => `n${String(index).padStart(2, "0")}`);
     await context.cluster.startAgents(nodeIds);
@@ -324,7 +324,7 @@ describe("a full network", () => {
 });
 
 describe("networks", () => {
-  it("that were created without a stack can be used by stacks, and are removed by hand", async () => {
+  it("networks without a stack can be used by stacks and are removed by hand", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const joining = deployment([service("web", { networks: [{ network: "proxy" }] })]);
@@ -352,7 +352,7 @@ describe("networks", () => {
     await eventually("the network is gone", async () => (await networkNames(calls)).length === 0);
   });
 
-  it("of a stack are kept by prune while another stack uses them", async () => {
+  it("prune keeps networks of a stack that another stack uses", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back"), network("shop_front")];
@@ -376,7 +376,7 @@ describe("networks", () => {
     await eventually("no network is left", async () => (await networkNames(calls)).length === 0);
   });
 
-  it("are not created by a dry run", async () => {
+  it("a dry run creates no networks", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const request = deployment([service("web", { networks: [BACK] })], { networks: [network("shop_back")] });

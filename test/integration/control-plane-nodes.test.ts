@@ -20,7 +20,7 @@ async function setNode(calls: TestServer["calls"], node: string, availability: A
 }
 
 describe("a node", () => {
-  it("loses its tasks to other nodes when it goes down, and removes their containers when it returns", async () => {
+  it("loses its tasks to other nodes when it goes down and removes their containers when it returns", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     const ports = [{ target: 80, published: 8080 }];
@@ -53,7 +53,7 @@ describe("a node", () => {
     expect(a?.runningTaskIds).toHaveLength(4);
   });
 
-  it("stays ready while its agent hangs, and is reachable again from the next heartbeat", async () => {
+  it("stays ready while its agent hangs and is reachable again from the next heartbeat", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const node = async () => (await calls.getNode({ node: "a" })).node?.node;
@@ -127,7 +127,7 @@ describe("a node", () => {
     expect(a?.runningTaskIds).toHaveLength(1);
   });
 
-  it("is removed only by force while it is up, and its tasks move to other nodes", async () => {
+  it("is removed only by force while it is up and its tasks then move to other nodes", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -142,7 +142,7 @@ describe("a node", () => {
     expect(nodes.map(({ node }) => node?.id)).toEqual(["a"]);
   });
 
-  it("belongs to the newer of two agents with its ID, and the older gets an error", async () => {
+  it("belongs to the newer of two agents with its ID while the older one gets an error", async () => {
     await context.cluster.startServer();
     const [older] = await context.cluster.startAgents(["twin"]);
     const [newer] = await context.cluster.startAgents(["twin"]);

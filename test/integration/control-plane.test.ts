@@ -69,7 +69,7 @@ describe("a stack", () => {
     });
   });
 
-  it("replaces its tasks when their template changes, and only then", async () => {
+  it("replaces its tasks only when their template changes", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));

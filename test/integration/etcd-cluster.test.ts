@@ -63,7 +63,7 @@ function etcdctl(host: string, ...args: string[]): string {
 }
 
 describe("startEmbeddedEtcd() as a member of a cluster", () => {
-  it("keeps its data while any one member is down, and replicates it to a returning member", async () => {
+  it("keeps its data while any one member is down and replicates it to a returning member", async () => {
     const [first, second, third] = await Promise.all(members.map(start));
     if (!first || !second || !third) throw new Error("a member is missing");
     await write(storeOf(first), "one");
@@ -79,7 +79,7 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     });
   });
 
-  it("explains how to replace a member that has lost its data, and the replacement works", async () => {
+  it("explains how to replace a member that has lost its data and accepts the replacement", async () => {
     const [self = "", other = ""] = members;
     const [first] = await Promise.all(members.map(start));
     await first?.stop();
@@ -99,7 +99,7 @@ describe("startEmbeddedEtcd() as a member of a cluster", () => {
     await write(storeOf(replaced), "three");
   });
 
-  it("moves its leadership to the first endpoint of a store, and keeps accepting writes", async () => {
+  it("moves its leadership to the first endpoint of a store and keeps accepting writes", async () => {
     const etcds = await Promise.all(members.map(start));
     const endpoints = etcds.map(({ endpoints: [own] }) => own);
     for (const index of [0, 1, 2]) {

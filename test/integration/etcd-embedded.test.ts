@@ -58,7 +58,7 @@ const write = async (store: EtcdStore, value: string): Promise<void> => {
 };
 
 describe("startEmbeddedEtcd", () => {
-  it("listens on loopback, exits on stop, and uses the same ports when it starts again", async () => {
+  it("listens on loopback, exits on stop and uses the same ports when it starts again", async () => {
     const etcd = await start();
     expect(etcd.endpoints[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     await write(storeOn(etcd), "1");
@@ -95,7 +95,7 @@ describe("startEmbeddedEtcd", () => {
     expect(existsSync(join(folder, "data"))).toBe(false);
   });
 
-  it("fails when another etcd uses its port, and unlocks its data directory", async () => {
+  it("fails when another etcd uses its port and unlocks its data directory", async () => {
     const occupant = await start({ dataDir: join(folder, "other") });
     const port = Number(new URL(occupant.endpoints[0]).port);
     const ports = { client: port, peer: port + 1 };

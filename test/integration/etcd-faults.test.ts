@@ -57,7 +57,7 @@ const valuesIn = (messages: readonly WatchMessage[]): readonly string[] =>
   );
 
 describe("EtcdStore on a frozen etcd", () => {
-  it("fails every call at its deadline, and works again when etcd continues", async () => {
+  it("fails every call at its deadline and works again when etcd continues", async () => {
     const revision = await put("a", "1");
     const { leaseId } = await store.leases.grant(60, signal());
     etcd.freeze();
@@ -167,7 +167,7 @@ describe("EtcdStore.watch", () => {
 });
 
 describe("listAndWatch", () => {
-  it("converges to the stored records after kill -9, restart and compaction, and reports an unreachable etcd", async () => {
+  it("converges to the stored records and reports an unreachable etcd after kill -9, restart and compaction", async () => {
     const known = new Map<string, Entry>();
     const kinds: string[] = [];
     void (async () => {

@@ -46,7 +46,7 @@ test("events record the deployment, failures, scaling and removal of a service, 
   expect(await events(server, { node: "a", stack: "unknown" })).toEqual([]);
 });
 
-test("events record why a task has no node, and that a node is unreachable", async () => {
+test("events record that a node is unreachable and why a task has no node", async () => {
   const server = await context.cluster.startServer();
   const [agent] = await context.cluster.startAgents(["a"]);
   await server.calls.deployStack(deployment([service("web", { constraints: ["node.hostname == unknown"] })]));
@@ -60,7 +60,7 @@ test("events record why a task has no node, and that a node is unreachable", asy
   );
 });
 
-test("a resumed stream continues after its last event, and another leader reconstructs events from the records", async () => {
+test("a resumed stream continues after its last event, also under a leader that reconstructs events from records", async () => {
   const first = await context.cluster.startServer();
   await context.cluster.startAgents(["a"]);
   await first.calls.deployStack(deployment([service("web")]));

@@ -62,7 +62,7 @@ async function served(port: number): Promise<ReturnType<typeof openClient>> {
 describe.each(["raw", "net"])(
   "the ingress at its limit of open files, over the %s transport",
   (transport) => {
-    it("queues some connections, refuses the rest, warns once, and recovers", async () => {
+    it("queues some connections, refuses the rest, warns once and recovers", async () => {
       const { child, ingress, port, warnings } = await startLimited(transport);
       const { connections, waiting } = computeFdBudget(FILES, 1);
       expect(connections).toBeGreaterThan(20);
@@ -92,7 +92,7 @@ describe.each(["raw", "net"])(
       expect(child.exitCode).toBeNull();
     });
 
-    it("keeps existing connections while no descriptor is free, and accepts new ones afterwards", async () => {
+    it("keeps existing connections while no descriptor is free and accepts new ones afterwards", async () => {
       const { child, port } = await startLimited(transport);
       const client = await served(port);
       const limit = (files: number): unknown =>

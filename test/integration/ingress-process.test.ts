@@ -36,7 +36,7 @@ function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
 }
 
 describe("the ingress process", () => {
-  it("keeps serving when its agent is killed, and the next agent finds it with its connections", async () => {
+  it("keeps its connections when its agent is killed until the next agent finds it", async () => {
     const dataDir = folderFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = reserveTcpPort();
@@ -97,7 +97,7 @@ console.log("applied");`;
     }
   });
 
-  it("frees its ports on a graceful shutdown, and exits when its last connection ends", async () => {
+  it("frees its ports on a graceful shutdown and exits when its last connection ends", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = reserveTcpPort();
@@ -179,7 +179,7 @@ console.log("applied");`;
     expect(new Set(stats.map(({ processId }) => processId)).size).toBe(1);
   });
 
-  it("names the program that holds a port, opens the other ports, and opens the port once it is free", async () => {
+  it("names the program that holds a port and opens the port once it is free", async () => {
     const squatter = createServer();
     squatter.listen(0, "0.0.0.0");
     await once(squatter, "listening");

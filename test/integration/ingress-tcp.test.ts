@@ -102,7 +102,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(listener?.retried).toBeGreaterThan(0);
   });
 
-  it("resets the client when no endpoint accepts the connection, and serves again once one does", async () => {
+  it("resets the client when no endpoint accepts the connection and serves again once one does", async () => {
     const refusing = { id: "t1", address: "127.0.0.1", port: reserveTcpPort() };
     const { ingress, port } = await publish([refusing]);
     expect(await ask(port)).toBe("ECONNRESET");
@@ -113,7 +113,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(await ask(port)).toBe("alive");
   });
 
-  it("keeps existing connections while the endpoint drains, and resets them when it is removed", async () => {
+  it("keeps existing connections while the endpoint drains and resets them when it is removed", async () => {
     const [old, young] = [await startEcho("old"), await startNamed("young")];
     const { ingress, port } = await publish([old]);
     const client = openClient(cleanup, port);
@@ -177,7 +177,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     expect(await error).toMatchObject([{ code: "ECONNRESET" }]);
   });
 
-  it("buffers little of 100 MB while the client does not read, and delivers all of it later", async () => {
+  it("buffers little of 100 MB while the client does not read and delivers all of it later", async () => {
     const chunk = randomBytes(MEBIBYTE);
     const expected = createHash("sha256");
     const endpoint = await startBackend(cleanup, "a", (socket) => {

@@ -67,7 +67,7 @@ const PROGRAM = `
   })();
 `;
 
-it("a name resolves to its virtual IP throughout a handover, and the kernel balances it", async () => {
+it("a name resolves to its virtual IP throughout a handover while the kernel balances it", async () => {
   network.run("a", "ip", "link", "add", BRIDGE, "type", "bridge");
   network.run("a", "ip", "address", "add", `${GATEWAY}/18`, "dev", BRIDGE);
   network.run("a", "ip", "link", "set", BRIDGE, "up");

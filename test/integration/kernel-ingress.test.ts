@@ -74,7 +74,7 @@ function kernelConnections(): number {
 }
 
 describe("the kernel path", () => {
-  it("balances evenly over endpoints on three hosts, and keeps the client's address on its own host", async () => {
+  it("balances evenly over endpoints on three hosts and keeps the client's address on its own host", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     expect((await ingress.stats(deadline())).path).toEqual({
       kernel: true,
@@ -255,7 +255,7 @@ describe("the kernel path", () => {
     ).toHaveLength(3);
   });
 
-  it("keeps the connections of a draining endpoint, and resets those of a removed one", async () => {
+  it("keeps the connections of a draining endpoint and resets those of a removed one", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B]));
     await network.call("client", "open", { connection: 1, host: ADDRESS.a, port: 8_080 });
@@ -376,7 +376,7 @@ describe("the kernel path", () => {
     expect(kernelConnections()).toBe(48);
   });
 
-  it("balances UDP by flow, and moves a flow when its endpoint is removed", async () => {
+  it("balances UDP by flow and moves a flow when its endpoint is removed", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     const udp = { protocol: "udp" } as const;
     const [b, c, c1] = [remoteEndpoint("b", 53), remoteEndpoint("c", 53), localEndpoint("c1", 53)];
@@ -415,7 +415,7 @@ describe("the kernel path", () => {
     await vi.waitFor(() => expect(tables()).toMatch(/table ip berth$/m), TIMEOUT_MS);
   });
 
-  it("serves while the ruleset is flushed, and restores its table at once", async () => {
+  it("serves while the ruleset is flushed and restores its table at once", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B, C]));
     await network.call("client", "open", { connection: 2, host: ADDRESS.a, port: 8_080 });
@@ -438,7 +438,7 @@ describe("the kernel path", () => {
 
   const forwarding = (): string => network.run("a", "iptables", "-S", "FORWARD");
 
-  it("passes the FORWARD chain while Docker's chain is unhooked, and after it was flushed", async () => {
+  it("passes the FORWARD chain while Docker's chain is unhooked and after it was flushed", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [C1]));
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);

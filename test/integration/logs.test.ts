@@ -105,7 +105,7 @@ describe("a followed log", () => {
     await moreLines();
   });
 
-  test("contains each line once, and the lines of each container in order", () => {
+  test("contains each line once and the lines of each container in order", () => {
     const { lines } = follower;
     expect(new Set(lines).size).toBe(lines.length);
     for (const writer of follower.writers) {

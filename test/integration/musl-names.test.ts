@@ -110,7 +110,7 @@ describe.each(LIBRARIES)(
         .map((line) => line.replace(/ \d+\.\d /, " "));
     }
 
-    it.runIf(canRun)("answers with the IPv4 address of a service, and without an IPv6 address", async () => {
+    it.runIf(canRun)("answers with the IPv4 address of a service and without an IPv6 address", async () => {
       expect(await resolve(["api", "api:4", "api.shop", "API.shop_default.", "2.api"])).toEqual([
         `api any ${VIP}`,
         `api 4 ${VIP}`,
@@ -141,7 +141,7 @@ describe.each(LIBRARIES)(
     });
 
     it.runIf(canRun)(
-      "resolves services, and denies unknown names, while the upstream server is down",
+      "resolves services and denies unknown names while the upstream server is down",
       async () => {
         isUpstreamUp = false;
         expect(await resolve(["api", "nosuch"])).toEqual([

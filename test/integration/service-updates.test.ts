@@ -47,7 +47,7 @@ async function update(image: string, expectedVersion = 0) {
 }
 
 describe("updateService()", () => {
-  it("replaces the spec, and refuses a spec that is invalid or based on an older version", async () => {
+  it("replaces the spec and refuses a spec that is invalid or based on an older version", async () => {
     await calls.deployStack(deployment([webService({ replicas: 2 })]));
     await healthy(1);
     expect(await update("web:2", 1)).toMatchObject({ service: { kind: Kind.UPDATED, version: 2 } });

@@ -2,37 +2,12 @@ import { ExecCommand, type ExecOutput, PushExecRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import { systemRuntime } from "../../runtime/runtime.js";
 import { ManualClock } from "../../testing/manual-clock.js";
-import { type AgentCommand, Session } from "../session.js";
-import { NO_NETWORKS } from "../testing/no-networks.js";
+import { RecordingSession } from "../testing/recording-session.js";
 import { ExecRelay } from "./exec-relay.js";
 
-class RecordingSession extends Session {
-  readonly commands: AgentCommand[] = [];
-
-  override send(command: AgentCommand): void {
-    this.commands.push(command);
-  }
-}
-
-function connected() {
+function createRelay() {
   const clock = new ManualClock();
-  const session = new RecordingSession({
-    nodeId: "n1",
-    bootId: "boot",
-    peer: "peer",
-    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
-    clock,
-    source: {
-      tasks: () => [],
-      task: () => undefined,
-      spec: () => undefined,
-      ingressEntries: () => [],
-      ingressEntry: () => undefined,
-      isStopHeld: () => false,
-      ...NO_NETWORKS,
-    },
-    tableVersion: () => 1,
-  });
+  const session = new RecordingSession(clock);
   const relay = new ExecRelay({
     runtime: { ...systemRuntime, clock },
     sessionOf: (nodeId) => (nodeId === "n1" ? session : undefined),
@@ -52,7 +27,7 @@ const { signal } = new AbortController();
 const exited: ExecOutput = { message: { $case: "exited", value: { exitCode: 3 } } };
 
 test("ExecRelay passes output on until the command exits", async () => {
-  const { relay, open, requestId } = connected();
+  const { relay, open, requestId } = createRelay();
   const { output } = open();
   async function* stream(): AsyncGenerator<PushExecRequest> {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
@@ -64,7 +39,7 @@ test("ExecRelay passes output on until the command exits", async () => {
 });
 
 test("ExecRelay fails a command whose exit code is missing", async () => {
-  const { relay, open, requestId } = connected();
+  const { relay, open, requestId } = createRelay();
   const { output } = open();
   async function* stream(): AsyncGenerator<PushExecRequest> {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
@@ -75,7 +50,7 @@ test("ExecRelay fails a command whose exit code is missing", async () => {
 });
 
 test("ExecRelay fails a command on a node that is not connected, does not answer, or is down", async () => {
-  const { clock, relay, open } = connected();
+  const { clock, relay, open } = createRelay();
   await expect(open("unknown-node").output.take()).rejects.toThrow(/not connected/);
   const silent = open();
   await clock.advance(5_000);
@@ -86,7 +61,7 @@ test("ExecRelay fails a command on a node that is not connected, does not answer
 });
 
 test("ExecRelay stops the command when the caller leaves", async () => {
-  const { session, caller, open } = connected();
+  const { session, caller, open } = createRelay();
   const { output } = open();
   caller.abort();
   expect(session.commands.map(({ $case }) => $case)).toEqual(["startExec", "stopExec"]);
@@ -94,7 +69,7 @@ test("ExecRelay stops the command when the caller leaves", async () => {
 });
 
 test("ExecRelay ends an agent's stream that sends no first message in time", async () => {
-  const { clock, relay } = connected();
+  const { clock, relay } = createRelay();
   async function* silence(): AsyncGenerator<PushExecRequest> {
     await new Promise(() => {});
     yield PushExecRequest.fromPartial({});

@@ -2,43 +2,18 @@ import { PushStatsRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import { systemRuntime } from "../../runtime/runtime.js";
 import { ManualClock } from "../../testing/manual-clock.js";
-import { type AgentCommand, Session } from "../session.js";
-import { NO_NETWORKS } from "../testing/no-networks.js";
+import { RecordingSession } from "../testing/recording-session.js";
 import { StatsRelay } from "./stats-relay.js";
 
-class RecordingSession extends Session {
-  readonly commands: AgentCommand[] = [];
-
-  override send(command: AgentCommand): void {
-    this.commands.push(command);
-  }
-}
-
-function connected() {
+function createRelay() {
   const clock = new ManualClock();
-  const session = new RecordingSession({
-    nodeId: "n1",
-    bootId: "boot",
-    peer: "peer",
-    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
-    clock,
-    source: {
-      tasks: () => [],
-      task: () => undefined,
-      spec: () => undefined,
-      ingressEntries: () => [],
-      ingressEntry: () => undefined,
-      isStopHeld: () => false,
-      ...NO_NETWORKS,
-    },
-    tableVersion: () => 1,
-  });
+  const session = new RecordingSession(clock);
   const relay = new StatsRelay({
     runtime: { ...systemRuntime, clock },
     sessionOf: (nodeId) => (nodeId === "n1" ? session : undefined),
     signal: new AbortController().signal,
   });
-  const says = async (requestId: string): Promise<void> => {
+  const push = async (requestId: string): Promise<void> => {
     async function* requests() {
       yield PushStatsRequest.fromPartial({ requestId, node: { cpus: 4 } });
     }
@@ -48,31 +23,31 @@ function connected() {
     const [start] = session.commands;
     return start?.$case === "startStats" ? start.value.requestId : "";
   };
-  return { clock, session, relay, says, requestId };
+  return { clock, session, relay, push, requestId };
 }
 
 test("StatsRelay lets a node measure once for all readers and returns the latest sample", async () => {
-  const { session, relay, says, requestId } = connected();
+  const { session, relay, push, requestId } = createRelay();
   expect([relay.requestLatest("n1"), relay.requestLatest("n1"), relay.requestLatest("unknown-node")]).toEqual(
     [undefined, undefined, undefined],
   );
   expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats"]);
-  await says(requestId());
+  await push(requestId());
   expect(relay.requestLatest("n1")?.node.cpus).toBe(4);
 });
 
 test("StatsRelay stops a measurement that is not read any longer", async () => {
-  const { clock, session, relay, says, requestId } = connected();
+  const { clock, session, relay, push, requestId } = createRelay();
   relay.requestLatest("n1");
   await clock.advance(20_000);
   expect(session.commands.map(({ $case }) => $case)).toEqual(["startStats", "stopStats"]);
-  await expect(says(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
+  await expect(push(requestId())).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
 });
 
 test("StatsRelay returns no outdated sample", async () => {
-  const { clock, relay, says, requestId } = connected();
+  const { clock, relay, push, requestId } = createRelay();
   relay.requestLatest("n1");
-  await says(requestId());
+  await push(requestId());
   for (let i = 0; i < 8; i++) {
     await clock.advance(1_000);
     relay.requestLatest("n1");

@@ -1,0 +1,32 @@
+import type { Clock } from "../../runtime/clock.js";
+import { type AgentCommand, Session } from "../session.js";
+import { NO_NETWORKS } from "./no-networks.js";
+
+/** The session of node `n1`, which has no tasks. Records the commands for the agent instead of sending them. */
+export class RecordingSession extends Session {
+  readonly commands: AgentCommand[] = [];
+
+  constructor(clock: Clock) {
+    super({
+      nodeId: "n1",
+      bootId: "boot",
+      peer: "peer",
+      welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+      clock,
+      source: {
+        tasks: () => [],
+        task: () => undefined,
+        spec: () => undefined,
+        ingressEntries: () => [],
+        ingressEntry: () => undefined,
+        isStopHeld: () => false,
+        ...NO_NETWORKS,
+      },
+      tableVersion: () => 1,
+    });
+  }
+
+  override send(command: AgentCommand): void {
+    this.commands.push(command);
+  }
+}
