@@ -31,7 +31,7 @@ export interface RequestResult {
   /** Milliseconds since the epoch. */
   readonly sentAtMs: number;
   /**
-   * From the attempt to connect to the end of the reply. The handshake alone says nothing: a proxy accepts before it has
+   * From the attempt to connect to the end of the reply. The handshake alone proves nothing: a proxy accepts before it has
    * connected to an endpoint.
    */
   readonly latencyMs: number;

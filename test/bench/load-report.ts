@@ -1,13 +1,13 @@
 import type { RequestResult } from "./load-generator.js";
 import { median } from "./report.js";
 
-/** How many failures a summary lists. */
+/** Number of failures that a summary lists. */
 const MAX_DETAILS = 4;
 
 export interface Failures {
   /** Sent after the fault: these should have been answered. */
   readonly failed: readonly RequestResult[];
-  /** In flight when something was killed, perhaps to what was killed: no proxy can save these. */
+  /** Requests in flight when a process or host was killed. No proxy can save those that the victim handled. */
   readonly severed: readonly RequestResult[];
 }
 

@@ -14,7 +14,7 @@ const MAX_RUNS = 100;
 const INTERRUPTED_EXIT_CODE = 130;
 
 export interface BenchContext {
-  /** How often to measure each figure. */
+  /** Number of measurements of each figure. */
   readonly runs: number;
   /** Whether to use the smallest size, which shows that the benchmark works; its figures mean nothing. */
   readonly isSmoke: boolean;

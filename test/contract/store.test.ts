@@ -241,12 +241,12 @@ describe.each(Object.entries(subjects))("%s", (_name, open) => {
 
   it("watch delivers concurrent writes of its keys only", async () => {
     const revision = await commit(put("a", "0"));
-    const heard = eventsUntil(store.watch({ key: `${root}a`, fromRevision: revision + 1n }, signal()), 2);
+    const events = eventsUntil(store.watch({ key: `${root}a`, fromRevision: revision + 1n }, signal()), 2);
     await delay(50);
     await commit(put("ab", "1"));
     await commit(put("a", "2"));
     await commit({ kind: "delete", key: `${root}a` });
-    expect(await heard).toMatchObject([
+    expect(await events).toMatchObject([
       { kind: "put", entry: { value: "2", createRevision: revision } },
       { kind: "delete", key: `${root}a` },
     ]);

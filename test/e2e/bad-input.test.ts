@@ -38,7 +38,7 @@ describe("stack deploy of an invalid file over a running stack", () => {
       [
         ["service", "ls"],
         ["stack", "ps", "shop"],
-      ].map(async (words) => (await lab.berth([...words, "-o", "json"])).stdout),
+      ].map(async (args) => (await lab.berth([...args, "-o", "json"])).stdout),
     );
     const containers = await listContainers(lab);
     const starts = await Promise.all(containers.map((container) => readStartedAt(lab, container)));

@@ -33,8 +33,8 @@ describe("changes of running services", () => {
   });
   afterAll(() => lab?.down());
 
-  const berth = (...words: readonly string[]): Promise<RunResult> =>
-    lab.berth([...words], { timeoutMs: 120_000 });
+  const berth = (...args: readonly string[]): Promise<RunResult> =>
+    lab.berth([...args], { timeoutMs: 120_000 });
 
   test("a service that depends on a job starts after the job has completed", () => {
     const lines = deployed.stdout.split("\n");

@@ -51,9 +51,9 @@ describe("day-two operations on two hosts", () => {
 
   /** Starts the CLI as a process that tests can write to and kill. */
   const start = (...args: string[]): ChildProcess => {
-    const [program = "", ...words] = cliCommand(args);
+    const [program = "", ...programArgs] = cliCommand(args);
     const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
-    return spawn(program, words, { env, stdio: ["pipe", "pipe", "inherit"] });
+    return spawn(program, programArgs, { env, stdio: ["pipe", "pipe", "inherit"] });
   };
   const outputOf = async (child: ChildProcess): Promise<{ code: number; stdout: string }> => {
     let stdout = "";

@@ -127,8 +127,8 @@ describe("networks across three hosts", () => {
   async function diagnosis(host: string): Promise<ReadonlyMap<string, string>> {
     const machine = lab.host(host);
     const servers = lab.serverAddresses.join();
-    const words = ["doctor", "--server", servers, "--advertise", machine.address, "-o", "json"];
-    const { stdout } = await machine.exec(cliCommand(words));
+    const args = ["doctor", "--server", servers, "--advertise", machine.address, "-o", "json"];
+    const { stdout } = await machine.exec(cliCommand(args));
     const { findings } = JSON.parse(stdout) as {
       readonly findings: readonly { readonly subject: string; readonly verdict: string }[];
     };

@@ -40,8 +40,8 @@ describe("three tiers that reach each other by name", () => {
 
   // This machine's Docker may lack Compose; the Docker of BERTH_LAB_DOCKER includes it.
   test.runIf(process.env.BERTH_LAB_DOCKER)("Docker Compose takes the file as it is", async () => {
-    const compose = (...words: string[]) =>
-      lab.host("h1").exec(["docker", "compose", "-f", `${STACK}compose.yml`, ...words]);
+    const compose = (...args: string[]) =>
+      lab.host("h1").exec(["docker", "compose", "-f", `${STACK}compose.yml`, ...args]);
     const { code, stderr } = await compose("up", "--detach", "--wait");
     expect(code, stderr).toBe(0);
     const answers = await fetchBodies(url("h1"), 4);

@@ -7,7 +7,7 @@ import { loadTcpBinding, type TcpHandle } from "../../packages/agent/src/runtime
 const UDP_PORTS = { first: 10_000, count: 20_000 };
 const UDP_ATTEMPTS = 100;
 
-/** What keeps the reservations until the process exits. */
+/** Sockets that keep the reservations until the process exits. */
 const reservations: (TcpHandle | Server)[] = [];
 
 /**

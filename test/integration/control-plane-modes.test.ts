@@ -52,11 +52,11 @@ async function tasksOf(name: string): Promise<readonly Task[]> {
   return tasks;
 }
 
-/** Ends the container of one running task of a service. Resolves when the leader knows. */
+/** Ends the container of one running task of a service. Resolves when the leader has recorded it. */
 async function endTask(name: string, exitCode = 0): Promise<void> {
   const task = await eventually(`a task of ${name} runs`, async () => (await runningTasks(calls, name))[0]);
   agents.find(({ containers }) => containers.has(task.id))?.failTask(task.id, exitCode);
-  await eventually("the leader knows that the task has ended", async () => {
+  await eventually("the leader has recorded that the task ended", async () => {
     const tasks = await runningTasks(calls, name);
     return !tasks.some(({ id }) => id === task.id);
   });

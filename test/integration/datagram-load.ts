@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Cleanup } from "./ingress-harness.js";
 
-/** How long to wait for the last answers. */
+/** Time to wait for the last answers. */
 const LATE_MS = 1_000;
 
 export async function boundSocket(cleanup: Cleanup, address = "127.0.0.1", port = 0): Promise<Socket> {

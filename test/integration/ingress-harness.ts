@@ -69,7 +69,7 @@ export async function openTestIngress(
     logger: pino({ level: "silent" }),
     signal: new AbortController().signal,
     ...options,
-    // Of two --transport options, the last one counts.
+    // The last of two --transport options wins.
     args: [...TRANSPORT_ARGS, ...(options.args ?? [])],
   });
   return {

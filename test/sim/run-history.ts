@@ -1,15 +1,15 @@
-import { check } from "./checks/checks.js";
+import { startChecks } from "./checks/checks.js";
 import { buildCluster, type Cluster, startAll } from "./cluster/cluster.js";
 import { injectFault } from "./cluster/inject.js";
 import { World } from "./cluster/world.js";
 import { describeEvent, type Fault, type History } from "./history/history.js";
 import { enterVirtualTime } from "./simulator/virtual-time.js";
 
-/** How long a history may last after its faults: the bound of L1, with room for rollouts that were in progress. */
+/** Longest time for a cluster to converge after the faults: the bound of L1 and time for rollouts in progress. */
 const CONVERGE_MS = 90_000;
-/** An operator has noticed by then that at-most-one tasks of a reinstalled host wait for the removal of its old node. */
+/** Delay after the faults until an operator removes the old nodes of reinstalled hosts, for which at-most-one tasks wait. */
 const NODE_REMOVAL_MS = 5_000;
-/** Many times what a history takes. A program that exceeds it loops. */
+/** Many times the steps of the longest history: a program that exceeds it is in an endless loop. */
 const MAX_STEPS = 200_000;
 
 export interface Violation {
@@ -36,7 +36,7 @@ export async function runHistory(
 ): Promise<HistoryResult> {
   const world = new World({ history, keepsTrace: options.keepsTrace });
   const cluster = buildCluster(world);
-  const checks = check(cluster);
+  const checks = startChecks(cluster);
   const leave = enterVirtualTime({
     scheduler: world.scheduler,
     rng: world.rng("node"),
@@ -109,7 +109,7 @@ function startFault(fault: Fault, cluster: Cluster, activeFaults: Set<() => void
  * Removes the former nodes of reinstalled hosts, as `berth node rm --force` does.
  *
  * An at-most-one task of a node that is down waits until the node is fenced. A reinstalled host cannot confirm that its
- * former node runs nothing any more: its kernel answers probes, and its disk does not tell. Only an operator knows.
+ * former node runs nothing any more: its kernel answers probes, and its disk is empty. Only an operator can confirm it.
  */
 function removeReplacedNodes({ world, hosts, user }: Cluster): void {
   const hasAtMostOne = world.history.events.some(

@@ -18,7 +18,7 @@ export interface Disruption {
 
 /** Time for the effects of a fault: detection, replacements and new tables. */
 const AFTERMATH_MS = 4_000;
-/** How long an agent is down. */
+/** Time for which an agent is down. */
 const AGENT_AWAY_MS = 3_000;
 const DOCKER_AWAY_MS = 2_000;
 
@@ -27,7 +27,7 @@ const SMALL = 2;
 /** A disruption that kills something, and the one that uses the control protocol of the ingress process. */
 export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
 
-/** In this order: the disruptions that affect a host most come last. */
+/** The disruptions in the order in which they run. Those with the largest effect on a host come last. */
 export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "task_killed",

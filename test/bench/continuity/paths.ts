@@ -1,4 +1,4 @@
-/** How connections reach replicas: through the user-space proxy or on the kernel path. */
+/** The way in which connections reach replicas: through the user-space proxy or on the kernel path. */
 export type Path = "userspace" | "kernel";
 
 const PATHS: readonly Path[] = ["userspace", "kernel"];

@@ -13,7 +13,7 @@ import type { FalseAlarm, HostLoss, Scenario } from "./scenarios.js";
 /** The name of the stack, and of the Swarm's service. */
 export const STACK = "bench";
 export const REPLICAS = 12;
-/** Of berth's servers and of Swarm's managers: any host may be lost, and the rest can still decide. */
+/** Number of berth servers and of Swarm managers: the others keep a majority when any host is lost. */
 export const SERVERS = 3;
 const PORT = 18_080;
 const REQUESTS_PER_SECOND = 100;

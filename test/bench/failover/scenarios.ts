@@ -19,7 +19,7 @@ export interface FalseAlarm {
   readonly begin: (host: LabHost) => Promise<void>;
   readonly lastsMs: number;
   readonly end: (host: LabHost) => Promise<void>;
-  /** How long to wait for wrong replacements. */
+  /** Time to wait for wrong replacements. */
   readonly aftermathMs: number;
 }
 

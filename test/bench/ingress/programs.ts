@@ -18,10 +18,10 @@ export const BERTH_PORT = 9002;
 export const NGINX_PORT = 9003;
 export const BIG_PATH = "/big";
 const BIG_BYTES = 1024 * 1024;
-/** Where Debian's libnginx-mod-stream puts it. */
+/** Path of nginx's stream module in Debian's libnginx-mod-stream. */
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const START_DEADLINE_MS = 10_000;
-/** In /proc/PID/stat, split at spaces: user time, then system time, in hundredths of a second. */
+/** Index of the user time in the fields of /proc/PID/stat. The system time follows. Both are in hundredths of a second. */
 const USER_TICKS_FIELD = 13;
 const MS_PER_TICK = 10;
 

@@ -28,7 +28,7 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   await writeFile(configFile, JSON.stringify(config));
   const [program = "", ...args] = lab.server.commandInside(["docker-registry", "serve", configFile]);
   spawn(program, args, { detached: true, stdio: "ignore" })
-    .on("error", () => undefined) // not started: waiting for it says so
+    .on("error", () => undefined) // The wait below reports that it did not start.
     .unref();
   const answers = (): Promise<boolean> =>
     fetch(`http://${address}/v2/`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(

@@ -1,6 +1,6 @@
 import type { SimAgentObserver } from "./sim-agent.js";
 
-/** How often an interruption is checked while no event arrives. */
+/** Interval at which an interruption is checked while no event arrives. */
 const LOOK_MS = 1_000;
 
 /** Counts what all agents together have received. */

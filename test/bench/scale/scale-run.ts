@@ -19,7 +19,7 @@ export interface ScaleSize {
   readonly nodes: number;
   readonly services: number;
   readonly replicas: number;
-  /** How long a simulated host takes to report that a task runs. */
+  /** Time until a simulated host reports that a task runs. */
   readonly startMs: number;
   readonly settleMs: number;
   readonly idleWindowMs: number;

@@ -12,7 +12,7 @@ const MAX_LOSSES = 20;
 
 export interface ReplacementShape {
   readonly nodes: number;
-  /** Of each service. */
+  /** Number of tasks of each service. */
   readonly replicas: number;
 }
 

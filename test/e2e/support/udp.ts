@@ -15,8 +15,8 @@ export async function requestUdp(address: string, port: number, text: string): P
     });
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       socket.send(text, port, address);
-      const heard = await Promise.race([answer, delay(ANSWER_TIMEOUT_MS, undefined)]);
-      if (heard !== undefined) return heard;
+      const reply = await Promise.race([answer, delay(ANSWER_TIMEOUT_MS, undefined)]);
+      if (reply !== undefined) return reply;
     }
     throw new Error(`no reply from ${address}:${port}/udp`);
   } finally {

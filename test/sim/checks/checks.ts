@@ -22,7 +22,7 @@ import { TaskCounts } from "./task-counts.js";
 import { Drains, ResumedTraffic, StaleEndpoints } from "./traffic.js";
 import { VolumePlacement } from "./volume-placement.js";
 
-const LOOK_MS = 100;
+const CHECK_INTERVAL_MS = 100;
 const MAX_VIOLATIONS = 10;
 
 export interface Checks {
@@ -32,68 +32,76 @@ export interface Checks {
   end(): void;
 }
 
-/** Starts all checks: at each commit, when a container starts or ends, and ten times a second. */
-export function check(cluster: Cluster): Checks {
+/** Starts all checks. They run at each commit, when a container starts or ends, and ten times per second. */
+export function startChecks(cluster: Cluster): Checks {
   const { world } = cluster;
   const { scheduler, history } = world;
   const violations: Violation[] = [];
-  const said = new Set<string>();
+  const reported = new Set<string>();
   const report = (rule: string, what: string): void => {
-    if (said.has(`${rule} ${what}`) || violations.length >= MAX_VIOLATIONS) return;
-    said.add(`${rule} ${what}`);
+    if (reported.has(`${rule} ${what}`) || violations.length >= MAX_VIOLATIONS) return;
+    reported.add(`${rule} ${what}`);
     violations.push({ rule, atMs: scheduler.nowMs, what });
     world.trace.note("check", `VIOLATION ${rule} ${what}`);
   };
   const records = new Records();
-  const contact = new HostConditions(cluster, records);
-  const context: CheckContext = { cluster, records, conditions: contact, report };
-  const copies = new TaskCounts(context);
-  const answers = new AcknowledgedChanges(context);
+  const conditions = new HostConditions(cluster, records);
+  const context: CheckContext = { cluster, records, conditions, report };
+  const taskCounts = new TaskCounts(context);
+  const acknowledgedChanges = new AcknowledgedChanges(context);
   const staleEndpoints = new StaleEndpoints(context);
   const jobs = new Jobs(context);
   const dependencies = new Dependencies(context);
-  const leases = new NetworkAllocation(context);
-  const load = new Autoscaling(context);
-  const memberships = new NetworkMembership(context);
-  const volumes = new VolumePlacement(context);
-  const reports = new StatusReports(context);
+  const networkAllocation = new NetworkAllocation(context);
+  const autoscaling = new Autoscaling(context);
+  const networkMembership = new NetworkMembership(context);
+  const volumePlacement = new VolumePlacement(context);
+  const statusReports = new StatusReports(context);
   const drains = new Drains(context);
   const resumedTraffic = new ResumedTraffic(context);
   const rollbacks = new Rollbacks(context);
-  const transitions = new RecordChanges(context);
+  const recordChanges = new RecordChanges(context);
   const convergence = new Convergence(context);
-  let isStopped = false;
+  let isOver = false;
 
   world.observers.push({
     onCommit(commit: Commit) {
       const leaderBefore = records.leader;
       const change = records.apply(commit);
       for (const { before, after } of change.services) {
-        if (before !== undefined) copies.noteWanted(before);
+        if (before !== undefined) taskCounts.noteWanted(before);
         rollbacks.onChange(before, after);
       }
       drains.onCommit(change.tasks);
       resumedTraffic.onCommit(change.tasks);
-      transitions.onCommit(commit, change, leaderBefore);
-      for (const each of [jobs, dependencies, volumes, load, leases, memberships]) each.onChange(change);
-      for (const [nodeId, before] of change.nodesBefore) contact.checkNodeDown(nodeId, before, report);
+      recordChanges.onCommit(commit, change, leaderBefore);
+      for (const each of [
+        jobs,
+        dependencies,
+        volumePlacement,
+        autoscaling,
+        networkAllocation,
+        networkMembership,
+      ])
+        each.onChange(change);
+      for (const [nodeId, before] of change.nodesBefore) conditions.checkNodeDown(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
           report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) waits and does not say why`);
         }
       }
-      contact.update();
+      conditions.update();
     },
     onContainer(host: string, container: SimContainer, what: string) {
       dependencies.noteContainer(host, container, what);
-      if (what === "started") transitions.noteStarted(container.taskId);
+      if (what === "started") recordChanges.noteStarted(container.taskId);
       if (what === "started" || what === "health") rollbacks.noteContainer(container.serviceId);
-      contact.update();
+      conditions.update();
       if (what !== "started") return;
-      copies.check();
+      taskCounts.check();
       jobs.check();
-      leases.onStarted(host, container);
-      memberships.onStarted(host, container);
+      networkAllocation.onStarted(host, container);
+      networkMembership.onStarted(host, container);
     },
     onTablesChanged: (host) => resumedTraffic.onTablesChanged(host),
     onEngineCall(host, kind, containerId) {
@@ -102,26 +110,26 @@ export function check(cluster: Cluster): Checks {
     },
   });
 
-  const look = (): void => {
-    contact.update();
-    copies.check();
-    answers.check();
+  const checkPeriodically = (): void => {
+    conditions.update();
+    taskCounts.check();
+    acknowledgedChanges.check();
     staleEndpoints.check();
-    reports.check();
+    statusReports.check();
     if (scheduler.nowMs > history.healAtMs) convergence.check();
     for (const sinceMs of cluster.user.pending.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)
         report("L4", "a call has no answer after its deadline");
     }
     for (const bug of world.bugs) report("BUG", bug);
-    isStopped = violations.length > 0 || convergence.isOver;
-    scheduler.afterQuiet(LOOK_MS, look);
+    isOver = violations.length > 0 || convergence.isOver;
+    scheduler.afterQuiet(CHECK_INTERVAL_MS, checkPeriodically);
   };
-  scheduler.afterQuiet(LOOK_MS, look);
+  scheduler.afterQuiet(CHECK_INTERVAL_MS, checkPeriodically);
   return {
     violations,
     get isOver() {
-      return isStopped;
+      return isOver;
     },
     end() {
       if (!convergence.isOver && violations.length === 0)

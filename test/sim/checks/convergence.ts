@@ -25,7 +25,7 @@ import { nodesWithVolumes } from "./volume-placement.js";
 const CONVERGE_MS = 15_000;
 /** One batch of a rollout: pull, start, health check, monitoring, and the grace period of the old task. */
 const ROLLOUT_BATCH_MS = 4_000;
-/** How long the cluster has to stay converged. */
+/** Time for which the cluster has to stay converged. */
 const STABLE_MS = 5_000;
 /** The bound of L3, with room for the interval at which this check runs. */
 const PLACEMENT_MS = 1_500;

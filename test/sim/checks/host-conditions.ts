@@ -6,7 +6,7 @@ import type { Records } from "./records.js";
 /** A host is excused for this long after its last disturbance. */
 export const RECOVERY_MS = 10_000;
 
-/** What was last wrong with each host, and when: rules excuse a host while it cannot follow them. */
+/** The last fault of each host and its time. Rules excuse a host while it cannot follow them. */
 export class HostConditions {
   readonly #cluster: Cluster;
   readonly #records: Records;

@@ -173,7 +173,7 @@ function missingNames(host: SimHost, used: ReadonlySet<string>, context: CheckCo
     const [networkId = ""] = key.split("/");
     const isUncertain = unsteady.has(key) || (!used.has(networkId) && mayBeUsed.has(networkId));
     const [is, shall] = [known.get(key), expected.get(key)];
-    if (is !== shall && !isUncertain) missing.push(`${host.name} knows ${key} as ${is}, not ${shall}`);
+    if (is !== shall && !isUncertain) missing.push(`${host.name} has ${is} for ${key}, not ${shall}`);
   }
   return missing;
 }
@@ -205,7 +205,7 @@ function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: CheckCo
     .find(({ network }) => networkIdOf(network.body) === networkId)?.address;
 }
 
-/** Checks that the DNS server knows exactly the containers on the host. */
+/** Checks that the DNS server has exactly the containers on the host. */
 function missingAskers({ name, names, docker }: SimHost, { records }: CheckContext): readonly string[] {
   const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
   const known = new Set(names.clients.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));

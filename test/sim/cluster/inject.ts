@@ -6,8 +6,10 @@ import type { Cluster } from "./cluster.js";
 import type { SimHost } from "./sim-host.js";
 import type { SimServer } from "./sim-server.js";
 
+/** Ends a fault. */
 type Undo = () => void;
-const NOTHING: Undo = () => {};
+/** For faults that do not last. */
+const NO_UNDO: Undo = () => {};
 
 /** Starts a fault. The returned function ends it. */
 export function injectFault(fault: Fault, cluster: Cluster): Undo {
@@ -31,17 +33,22 @@ export function injectFault(fault: Fault, cluster: Cluster): Undo {
     case "etcd-compact":
       etcd.compact();
       etcd.breakWatches();
-      return NOTHING;
+      return NO_UNDO;
     case "etcd-watches-break":
       etcd.breakWatches();
-      return NOTHING;
+      return NO_UNDO;
     case "slow-network":
       network.slownessMs = fault.delayMs;
       return () => {
         network.slownessMs = 0;
       };
     case "partition":
-      return part(cluster, hostOf(fault.from, cluster), [hostOf(fault.to, cluster)], fault.isBothWays);
+      return partition(
+        cluster,
+        hostNameOf(fault.from, cluster),
+        [hostNameOf(fault.to, cluster)],
+        fault.isBothWays,
+      );
     default:
       return injectHost(fault, cluster.hosts[fault.host], cluster);
   }
@@ -55,13 +62,13 @@ function serverOf({ server }: ServerTarget, { servers, world }: Cluster): SimSer
   return servers.find(({ address }) => address === world.leaderAddress) ?? servers[0];
 }
 
-function hostOf(name: string, cluster: Cluster): string {
+function hostNameOf(name: string, cluster: Cluster): string {
   return name === LEADER ? (serverOf({ server: LEADER }, cluster)?.host ?? name) : name;
 }
 
 function injectServer(fault: ServerFault, server: SimServer | undefined, { world }: Cluster): Undo {
   const actor = server?.actor;
-  if (server === undefined || actor === undefined) return NOTHING;
+  if (server === undefined || actor === undefined) return NO_UNDO;
   switch (fault.kind) {
     case "crash-server":
       server.crash();
@@ -76,7 +83,7 @@ function injectServer(fault: ServerFault, server: SimServer | undefined, { world
       return slow(actor, fault.turnMs);
     case "server-clock-jump":
       world.skews.set(server.host, fault.byMs);
-      return NOTHING;
+      return NO_UNDO;
     default:
       return assertNever(fault);
   }
@@ -84,7 +91,7 @@ function injectServer(fault: ServerFault, server: SimServer | undefined, { world
 
 function injectHost(fault: HostFault, host: SimHost | undefined, cluster: Cluster): Undo {
   const { world } = cluster;
-  if (host === undefined) return NOTHING;
+  if (host === undefined) return NO_UNDO;
   const { docker, agent } = host;
   switch (fault.kind) {
     case "crash-agent":
@@ -94,11 +101,11 @@ function injectHost(fault: HostFault, host: SimHost | undefined, cluster: Cluste
       host.stopAgent();
       return () => host.startAgent();
     case "pause-agent":
-      if (agent === undefined) return NOTHING;
+      if (agent === undefined) return NO_UNDO;
       world.scheduler.pause(agent);
       return () => world.scheduler.resume(agent);
     case "slow-agent":
-      return agent === undefined ? NOTHING : slow(agent, fault.turnMs);
+      return agent === undefined ? NO_UNDO : slow(agent, fault.turnMs);
     case "power-cut":
       return cutPower(host, cluster);
     case "reinstalled": {
@@ -107,13 +114,13 @@ function injectHost(fault: HostFault, host: SimHost | undefined, cluster: Cluste
       return undo;
     }
     case "cable":
-      return part(cluster, host.name, everybodyBut(host.name, cluster), true);
+      return partition(cluster, host.name, otherHosts(host.name, cluster), true);
     case "clock-jump":
       world.skews.set(host.name, fault.byMs);
-      return NOTHING;
+      return NO_UNDO;
     case "docker-restart":
       host.restartDocker(fault.forMs);
-      return NOTHING;
+      return NO_UNDO;
     case "docker-hang": {
       const { daemon } = docker;
       world.scheduler.pause(daemon);
@@ -131,11 +138,11 @@ function injectHost(fault: HostFault, host: SimHost | undefined, cluster: Cluste
       };
     case "container-crash":
     case "container-removed":
-      loseContainer(fault, host);
-      return NOTHING;
+      endContainer(fault, host);
+      return NO_UNDO;
     case "reset-connections":
       world.network.reset(host.name);
-      return NOTHING;
+      return NO_UNDO;
     default:
       return assertNever(fault);
   }
@@ -150,16 +157,16 @@ function slow(actor: Actor, turnMs: number): Undo {
 
 /** Cuts the power of a host and of the servers on it. */
 function cutPower(host: SimHost, { servers }: Cluster): Undo {
-  const there = servers.filter((server) => server.host === host.name);
-  for (const server of there) server.crash();
+  const hostedServers = servers.filter((server) => server.host === host.name);
+  for (const server of hostedServers) server.crash();
   host.cutPower();
   return () => {
     host.restorePower();
-    for (const server of there) server.start();
+    for (const server of hostedServers) server.start();
   };
 }
 
-function part({ world }: Cluster, from: string, others: readonly string[], isBothWays: boolean): Undo {
+function partition({ world }: Cluster, from: string, others: readonly string[], isBothWays: boolean): Undo {
   const { network, trace } = world;
   trace.note("network", `${from} ${isBothWays ? "<->" : "->"} ${others.join(", ")} cut`);
   for (const other of others) {
@@ -175,7 +182,7 @@ function part({ world }: Cluster, from: string, others: readonly string[], isBot
   };
 }
 
-function everybodyBut(name: string, { hosts, servers }: Cluster): readonly string[] {
+function otherHosts(name: string, { hosts, servers }: Cluster): readonly string[] {
   const all = new Set([
     ETCD_HOST,
     "user",
@@ -186,7 +193,7 @@ function everybodyBut(name: string, { hosts, servers }: Cluster): readonly strin
   return [...all];
 }
 
-function loseContainer(
+function endContainer(
   fault: Extract<HostFault, { kind: "container-crash" | "container-removed" }>,
   { docker }: SimHost,
 ): void {

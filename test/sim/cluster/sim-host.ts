@@ -73,7 +73,7 @@ export class SimHost {
     return this.#nodeIds.at(-1) ?? "";
   }
 
-  /** How often the host was reinstalled: each time it becomes a new node. */
+  /** Number of reinstallations. With each one, the host becomes a new node. */
   get reinstallations(): number {
     return this.#nodeIds.length - 1;
   }
@@ -191,11 +191,11 @@ export class SimHost {
   /** Runs one step of `ip`, which may fail before or after its work is done. */
   #change(step: LinkStep): void {
     const { docker } = this;
-    const fate = docker.rng.next();
-    if (fate < docker.flakiness / 2) throw new Error("RTNETLINK answers: Device or resource busy");
+    const roll = docker.rng.next();
+    if (roll < docker.flakiness / 2) throw new Error("RTNETLINK answers: Device or resource busy");
     this.#world.trace.add(this.name, `${step.kind} ${JSON.stringify(step)}`);
     docker.devices.run(step);
-    if (fate < docker.flakiness) throw new Error("killed");
+    if (roll < docker.flakiness) throw new Error("killed");
   }
 
   /** Clients use all hosts evenly, and each host balances its share over the endpoints in its table. */

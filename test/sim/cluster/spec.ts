@@ -71,7 +71,7 @@ export function networkSpec({ name, stack, subnet, isInternal }: NetworkDefiniti
   return NetworkSpec.fromPartial({ name, stack, subnet, internal: isInternal });
 }
 
-/** The definition in the words of the API. */
+/** Converts a definition to the spec that the API receives. */
 export function specOf(definition: ServiceDefinition): ServiceSpec {
   const reservations = { memoryBytes: definition.memoryMib * MIB };
   return ServiceSpec.fromPartial({

@@ -29,7 +29,7 @@ export interface WorldOptions {
   readonly keepsTrace: boolean;
 }
 
-/** What all programs of a simulation share: time, the network, etcd and observers. */
+/** The environment that all programs of a simulation share: time, the network, etcd and observers. */
 export class World {
   readonly history: History;
   readonly scheduler = new Scheduler();

@@ -1,4 +1,4 @@
-/** How containers of an image behave. The name selects the behavior; tags are versions. */
+/** The behavior of containers of an image. The image name selects the behavior; tags are versions. */
 export interface ImageBehavior {
   /** False when no registry has the image. */
   readonly exists: boolean;

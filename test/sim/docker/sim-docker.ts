@@ -186,7 +186,7 @@ export class SimDocker {
     return container;
   }
 
-  /** What its image makes it do. */
+  /** The behavior that its image defines. */
   #live(container: SimContainer): void {
     const { run, body } = container;
     const { ends, healthyAfterMs: healthyMs } = behaviorOf(body.Image);

@@ -138,9 +138,9 @@ function asker(docker: SimDocker, agent: Actor): Ask {
       const { signal } = call;
       if (signal.aborted) return reject(signal.reason);
       const { daemon } = docker;
-      const fate = rng.next();
-      const failsBefore = fate < docker.flakiness / 2;
-      const failsAfter = !failsBefore && fate < docker.flakiness;
+      const roll = rng.next();
+      const failsBefore = roll < docker.flakiness / 2;
+      const failsAfter = !failsBefore && roll < docker.flakiness;
       const onAbort = (): void => settle(() => reject(signal.reason));
       const cancelTimer = scheduler.after(timeoutMs, agent, () => {
         settle(() => reject(new EngineError("unavailable", "the daemon did not answer in time")));

@@ -1,7 +1,7 @@
 /** A planted bug: replaces one text of the product's source while it is bundled. */
 export interface Mutant {
   readonly name: string;
-  /** What the bug does. */
+  /** The effect of the bug. */
   readonly what: string;
   /** From the root of the repository. */
   readonly file: string;
@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "no-adoption",
-    what: "an agent removes unknown containers before it has heard from the leader",
+    what: "an agent removes unknown containers before it has received assignments from the leader",
     file: "packages/agent/src/tasks/reconcile-loop.ts",
     search: "else if (this.#mayRemove || record.assignment !== undefined)",
     replace: "else if (true)",

@@ -46,9 +46,9 @@ async function txn(
   signal: AbortSignal,
 ): Promise<TxnOutcome> {
   signal.throwIfAborted();
-  const fate = etcd.rng.next();
-  const isLost = fate < etcd.flakiness / 2;
-  const isUnanswered = !isLost && fate < etcd.flakiness;
+  const roll = etcd.rng.next();
+  const isLost = roll < etcd.flakiness / 2;
+  const isUnanswered = !isLost && roll < etcd.flakiness;
   try {
     return await ask(etcd, server, signal, async () => {
       if (isLost) throw unavailable("the connection broke before the request");
