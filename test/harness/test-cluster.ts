@@ -29,11 +29,11 @@ export interface TestServer {
   readonly address: string;
   readonly httpAddress: string;
   readonly calls: RpcClient<typeof ControlServiceService>;
-  /** Stops the server as SIGTERM does: resigns first. */
+  /** Stops the server as SIGTERM does: a leader resigns first. */
   stop(): Promise<void>;
 }
 
-/** Servers and fake agents of one test. `close` ends them all. */
+/** The servers and fake agents of one test. `close` stops all of them. */
 export class TestCluster {
   readonly #endpoint: string;
   readonly #cleanUps: (() => Promise<void> | void)[] = [];
@@ -41,9 +41,9 @@ export class TestCluster {
   readonly agents: FakeAgent[] = [];
   /** Probes a host. A host that does not answer uses up all tries, as a real one does. */
   readonly #probe: Probe = async ({ address, tries, tryMs }) => {
-    const lives = this.agents.some((agent) => agent.address === address && agent.isHostUp);
-    if (!lives) await delay(tries * tryMs);
-    return lives;
+    const isUp = this.agents.some((agent) => agent.address === address && agent.isHostUp);
+    if (!isUp) await delay(tries * tryMs);
+    return isUp;
   };
 
   constructor(etcdEndpoint: string) {
@@ -117,10 +117,10 @@ export class TestCluster {
     return { store, keys };
   }
 
-  /** Ends everything. Returns the violations of the protocol that agents have seen; a test expects none. */
+  /** Stops all agents and servers. Returns the protocol violations that the agents observed; a test expects none. */
   async close(): Promise<readonly string[]> {
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
-    return this.agents.flatMap(({ violations: complaints }) => complaints);
+    return this.agents.flatMap(({ violations }) => violations);
   }
 }
 

@@ -6,25 +6,23 @@ import type { ServingStack } from "./serving-stack.js";
 export interface Disruption {
   readonly name: string;
   readonly what: string;
-  /**
-   * Something is killed without notice. Requests in flight on it cannot be saved and are counted separately.
-   */
+  /** Whether a process or host is killed without notice. Requests in flight on it cannot be saved and are counted separately. */
   readonly severs?: true;
-  /** Causes the disruption, and waits until its effects are over. */
-  readonly happen: (stack: ServingStack) => Promise<void>;
-  /** Repairs what stays broken, without load. */
+  /** Causes the disruption and waits until its effects are over. */
+  readonly run: (stack: ServingStack) => Promise<void>;
+  /** Repairs lasting effects, without load. */
   readonly restore?: (stack: ServingStack) => Promise<void>;
 }
 
 /** Time for the effects of a fault: detection, replacements and new tables. */
 const AFTERMATH_MS = 4_000;
 /** Time for which an agent is down. */
-const AGENT_AWAY_MS = 3_000;
-const DOCKER_AWAY_MS = 2_000;
+const AGENT_DOWN_MS = 3_000;
+const DOCKER_DOWN_MS = 2_000;
 
-const SMALL = 2;
+const SCALED_DOWN_REPLICAS = 2;
 
-/** A disruption that kills something, and the one that uses the control protocol of the ingress process. */
+/** The disruptions of a smoke run: one that kills a process, and one that uses the control protocol of the ingress process. */
 export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
 
 /** The disruptions in the order in which they run. Those with the largest effect on a host come last. */
@@ -33,8 +31,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "task_killed",
     what: "a replica's process is killed",
     severs: true,
-    happen: async (stack) => {
-      const { host, api, id } = await stack.someReplica();
+    run: async (stack) => {
+      const { host, api, id } = await stack.findReplica();
       const { State } = await api.get<{ State: { Pid: number } }>(`/containers/${id}/json`);
       // A kill returns before the process has exited. Requests that arrive in between are in flight on it.
       await host.exec([
@@ -50,8 +48,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "docker_kill",
     what: "a replica's container is killed over the Docker API",
     severs: true,
-    happen: async (stack) => {
-      const { api, id } = await stack.someReplica();
+    run: async (stack) => {
+      const { api, id } = await stack.findReplica();
       await api.call("POST", `/containers/${id}/kill`);
       stack.markSevered();
       await stack.settle(AFTERMATH_MS);
@@ -60,7 +58,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "rolling_update",
     what: "all replicas are replaced",
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.berth("service", "update", "--force", stack.service);
       await stack.settle(0);
     },
@@ -68,8 +66,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "scale",
     what: "the service is scaled down and up again",
-    happen: async (stack) => {
-      await stack.berth("service", "scale", `${stack.service}=${SMALL}`);
+    run: async (stack) => {
+      await stack.berth("service", "scale", `${stack.service}=${SCALED_DOWN_REPLICAS}`);
       await stack.berth("service", "scale", `${stack.service}=${stack.replicas}`);
       await stack.settle(0);
     },
@@ -77,7 +75,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "drain",
     what: "a node is drained",
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.berth("node", "drain", stack.workerHost.name);
       await stack.settle(0);
     },
@@ -88,9 +86,9 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "agent_killed",
     what: "the agent of an entry host is killed and started again",
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.entryHost.killProcess("agent");
-      await sleep(AGENT_AWAY_MS);
+      await sleep(AGENT_DOWN_MS);
       await stack.entryHost.startAgent();
       await stack.settle(AFTERMATH_MS);
     },
@@ -98,11 +96,11 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "agent_upgraded",
     what: "agent and ingress process of an entry host are replaced by another release",
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.entryHost.killProcess("agent", "SIGTERM");
       await stack.waitUntilEnded("agent");
       await replaceIngress(stack.entryHost, "bench");
-      await sleep(AGENT_AWAY_MS);
+      await sleep(AGENT_DOWN_MS);
       await stack.entryHost.startAgent();
       await stack.settle(AFTERMATH_MS);
     },
@@ -111,10 +109,10 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "dockerd_restarted",
     what: "Docker of an entry host is stopped with its containers, and started again",
     severs: true,
-    happen: async (stack) => {
+    run: async (stack) => {
       await stopDocker(stack);
       stack.markSevered();
-      await sleep(DOCKER_AWAY_MS);
+      await sleep(DOCKER_DOWN_MS);
       await stack.entryHost.startDockerd();
       await stack.settle(AFTERMATH_MS);
     },
@@ -122,7 +120,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "server_gone",
     what: "the control plane is down for a while",
-    happen: async (stack) => {
+    run: async (stack) => {
       for (const server of stack.servers) await server.kill("server");
       await sleep(stack.serverGoneMs);
       for (const server of stack.servers) await server.startWithoutWaiting();
@@ -133,7 +131,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "nft_flush",
     what: "the packet filter of an entry host is flushed",
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.entryHost.exec(["nft", "flush", "ruleset"]);
       await stack.settle(AFTERMATH_MS);
     },
@@ -147,7 +145,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "cable",
     what: "a host's cable is pulled and plugged in again",
     severs: true,
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.workerHost.partition();
       stack.markSevered();
       await stack.settle(AFTERMATH_MS);
@@ -159,7 +157,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "power_cut",
     what: "a host loses power",
     severs: true,
-    happen: async (stack) => {
+    run: async (stack) => {
       await stack.workerHost.partition(); // separate from the power cut, so that the time is known
       stack.markSevered();
       await stack.workerHost.kill();
@@ -176,12 +174,14 @@ async function stopDocker(stack: ServingStack): Promise<void> {
   await stack.waitUntilEnded("dockerd");
 }
 
-/** Parses a comma-separated list; all without a list. @throws Error with the valid names */
+/** Parses a comma-separated list of names. Returns all disruptions when the list is undefined. @throws Error with the valid names */
 export function parseDisruptions(list: string | undefined): readonly Disruption[] {
   if (list === undefined) return DISRUPTIONS;
   return list.split(",").map((name) => {
-    const found = DISRUPTIONS.find((event) => event.name === name.trim());
+    const found = DISRUPTIONS.find((disruption) => disruption.name === name.trim());
     if (found !== undefined) return found;
-    throw new Error(`unknown event "${name}": ${DISRUPTIONS.map((event) => event.name).join(", ")}`);
+    throw new Error(
+      `unknown disruption "${name}": use one of ${DISRUPTIONS.map((disruption) => disruption.name).join(", ")}`,
+    );
   });
 }

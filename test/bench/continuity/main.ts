@@ -79,7 +79,7 @@ async function runDisruption(
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const originMs = Date.now();
-    await disruption.happen(stack);
+    await disruption.run(stack);
     await sleep(MARGIN_MS, undefined, { signal });
     const { results, resent } = await load.stop();
     const { severedAtMs } = stack;

@@ -78,7 +78,7 @@ export class ServingStack {
     if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
   }
 
-  /** Waits for a time, and then until all replicas run. */
+  /** Waits for `afterMs` and then until all replicas run. */
   async settle(afterMs: number): Promise<void> {
     const { stacks, signal } = this.#berthLab;
     await sleep(afterMs, undefined, { signal });
@@ -90,7 +90,7 @@ export class ServingStack {
   }
 
   /**
-   * Waits until every host has its share of replicas: a disruption of a host without replicas shows nothing.
+   * Waits until every host has its share of replicas. Without replicas on a host, its disruption would have no effect.
    * @throws Error that lists the failures for which placement may avoid a host
    */
   async spreadReplicas(): Promise<void> {
@@ -111,7 +111,7 @@ export class ServingStack {
   }
 
   /** Returns a replica on the entry host. */
-  async someReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
+  async findReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
     const host = this.entryHost;
     const api = this.#berthLab.apis[this.#berthLab.lab.hosts.indexOf(host)];
     const [first] = api === undefined ? [] : await replicasOn(api);

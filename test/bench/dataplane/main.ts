@@ -42,10 +42,10 @@ async function measure({ runs: count, isSmoke, signal, progress }: BenchContext)
   const network = await TestNetwork.create();
   cleanup.add(() => network.dispose());
   try {
-    const runs: Loads[] = [];
+    const runs: LoadTimes[] = [];
     for (let run = 1; run <= count; run += 1) {
       progress(`tables, run ${run} of ${count}`);
-      runs.push(await measureLoads(network, size.services));
+      runs.push(await measureLoadTimes(network, size.services));
       signal.throwIfAborted();
     }
     progress("balance");
@@ -53,7 +53,7 @@ async function measure({ runs: count, isSmoke, signal, progress }: BenchContext)
     signal.throwIfAborted();
     progress("held connections");
     const held = await measureHeld(network, size.held);
-    const of = (name: keyof Loads): readonly number[] => runs.map((each) => each[name]);
+    const of = (name: keyof LoadTimes): readonly number[] => runs.map((each) => each[name]);
     return [
       figure("ingress.load_1000x10_s", "s", of("loadS"), 0.5),
       figure("ingress.one_change_s", "s", of("changeS"), 0.06),
@@ -73,7 +73,7 @@ async function measure({ runs: count, isSmoke, signal, progress }: BenchContext)
   }
 }
 
-interface Loads {
+interface LoadTimes {
   readonly loadS: number;
   readonly changeS: number;
   readonly deadHostS: number;
@@ -81,29 +81,31 @@ interface Loads {
   readonly residentMb: number;
 }
 
-async function measureLoads(network: TestNetwork, services: number): Promise<Loads> {
+async function measureLoadTimes(network: TestNetwork, services: number): Promise<LoadTimes> {
   const cleanup = new Cleanup();
   try {
     const ingress = await startKernelIngress(network, cleanup);
-    const listeners = Array.from({ length: services }, (_, service) => listenerOf(service));
+    const listeners = Array.from({ length: services }, (_, service) => buildListener(service));
     // The first table after a start: all ports are opened, and the kernel gets the rules in one transaction.
-    const loadS = await secondsOf(() => ingress.apply({ version: 2, listeners }, deadline()));
+    const loadS = await measureSeconds(() => ingress.apply({ version: 2, listeners }, deadline()));
     const changes: number[] = [];
     let current = listeners;
     for (let change = 0; change < CHANGES; change += 1) {
-      const less = { ...listenerOf(change), endpoints: listenerOf(change).endpoints.slice(1) };
-      current = current.map((each, index) => (index === change ? less : each));
+      const changed = { ...buildListener(change), endpoints: buildListener(change).endpoints.slice(1) };
+      current = current.map((each, index) => (index === change ? changed : each));
       const listenersNow = current;
       changes.push(
-        await secondsOf(() => ingress.apply({ version: 3 + change, listeners: listenersNow }, deadline())),
+        await measureSeconds(() =>
+          ingress.apply({ version: 3 + change, listeners: listenersNow }, deadline()),
+        ),
       );
     }
-    const deadHostS = await secondsOf(() => ingress.setSuspectNodes(["n1"], deadline()));
+    const deadHostS = await measureSeconds(() => ingress.setSuspectNodes(["n1"], deadline()));
     const lastPort = FIRST_PORT + services - 1;
     await waitUntilSettled(network, lastPort);
-    const hostBackS = await secondsOf(async () => {
+    const hostBackS = await measureSeconds(async () => {
       await ingress.setSuspectNodes([], deadline());
-      await until(() => chainOf(network, lastPort).includes(`mod ${ENDPOINTS} `));
+      await until(() => readChain(network, lastPort).includes(`mod ${ENDPOINTS} `));
     });
     const residentMb = residentBytes(ingress.process) / 1e6;
     return { loadS, changeS: median(changes), deadHostS, hostBackS, residentMb };
@@ -123,20 +125,20 @@ async function measureBalance(
       const host = hosts[index % hosts.length] ?? "b";
       const port = 9_001 + index;
       await network.startServer(host, port, "tcp", `r${index}`);
-      const here = { kind: "direct", address: ADDRESS.a, port, subnet: "" } as const;
+      const directRoute = { kind: "direct", address: ADDRESS.a, port, subnet: "" } as const;
       return {
         id: `r${index}`,
         node: host,
         address: ADDRESS[host],
         port,
-        route: host === "a" ? here : { kind: "forward" },
+        route: host === "a" ? directRoute : { kind: "forward" },
       };
     }),
   );
   const ingress = await startKernelIngress(network, cleanup);
   const apply = (version: number): Promise<unknown> =>
-    ingress.apply({ version, listeners: [{ ...listenerOf(0), port: PUBLISHED, endpoints }] }, deadline());
-  const spread = async (parallel: number): Promise<number> => {
+    ingress.apply({ version, listeners: [{ ...buildListener(0), port: PUBLISHED, endpoints }] }, deadline());
+  const measureSpread = async (parallel: number): Promise<number> => {
     const options = { count: connections, parallel, timeoutMs: TIMEOUT_MS };
     const answers = await network.connectRepeatedly("client", ADDRESS.a, PUBLISHED, options);
     const byReplica = countAnswers(answers.map(({ text }) => ({ text: text.split(" ")[0] ?? "" })));
@@ -146,14 +148,14 @@ async function measureBalance(
     return Math.max(...counts) / Math.min(...counts);
   };
   await apply(1);
-  const all = await spread(32);
+  const all = await measureSpread(32);
   // The kernel does not know that this endpoint refuses connections: each client finds out when it sends its SYN again.
   await network.closeServer("b", 9_001);
   await apply(2);
-  return { all, oneDead: await spread(128) };
+  return { all, oneDead: await measureSpread(128) };
 }
 
-function listenerOf(service: number): IngressListener {
+function buildListener(service: number): IngressListener {
   const endpoints = Array.from({ length: ENDPOINTS }, (_, slot): IngressEndpoint => {
     const node = (service + slot) % NODES;
     const port = 20_000 + service * ENDPOINTS + slot;
@@ -177,10 +179,10 @@ function listenerOf(service: number): IngressListener {
 
 /** Waits until the chains were rewritten, which happens after the reply and in the order of the ports. */
 function waitUntilSettled(network: TestNetwork, lastPort: number): Promise<void> {
-  return until(() => !chainOf(network, lastPort).includes(`mod ${ENDPOINTS} `));
+  return until(() => !readChain(network, lastPort).includes(`mod ${ENDPOINTS} `));
 }
 
-function chainOf(network: TestNetwork, port: number): string {
+function readChain(network: TestNetwork, port: number): string {
   return network.run("a", "nft", "list", "chain", "ip", "berth", `port-tcp-${port}`);
 }
 
@@ -188,7 +190,7 @@ async function until(check: () => boolean): Promise<void> {
   while (!check()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+async function measureSeconds(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
   await work();
   return (performance.now() - startMs) / 1_000;

@@ -29,7 +29,7 @@ export interface ScaleRun {
   readonly tasks: number;
   /** From the deploy call until the last agent has received its last task. Every task is in etcd before. */
   readonly assignedMs: number;
-  /** CPU time of each part meanwhile. */
+  /** CPU time of each part in that time. */
   readonly assignCpu: CpuUse;
   /** From the deploy call until etcd has the last report of a running task. */
   readonly runningMs: number;
@@ -39,7 +39,7 @@ export interface ScaleRun {
   readonly idleCpuPercent: number;
   /** From the end of a host until its node is down. */
   readonly nodeDetectedMs: number;
-  /** From then until other agents have its tasks. */
+  /** From the time at which the node is down until other agents have its tasks. */
   readonly nodeLossMs: number;
   /** From `kill -9` of the leader until the next leader, which has loaded all records, welcomes an agent. */
   readonly takeoverMs: number;
@@ -80,7 +80,7 @@ export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<
   }
 }
 
-interface Parts {
+interface ScaleCluster {
   readonly servers: readonly ServerProcess[];
   readonly etcd: TestEtcd;
   /** Ends all agents. */
@@ -89,41 +89,55 @@ interface Parts {
 
 async function measurePhases(
   size: ScaleSize,
-  { servers, etcd, hosts }: Parts,
+  { servers, etcd, hosts }: ScaleCluster,
   { signal, progress }: BenchContext,
 ): Promise<ScaleRun> {
-  const tally = new AgentCounters();
+  const counters = new AgentCounters();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
   const tasks = size.services * size.replicas;
-  const agents = startAgents(size, { servers, tally, hosts });
-  await tally.waitUntil("all agents have their set", () => setsNow(tally) >= size.nodes, wait);
+  const agents = startAgents(size, { servers, counters, hosts });
+  await counters.waitUntil(
+    "all agents have their complete set",
+    () => countCompleteSets(counters) >= size.nodes,
+    wait,
+  );
   progress(`${size.nodes} agents are connected`);
 
-  const client = createRpcClient(ControlServiceService, { address: leaderFirst(servers).address });
+  const client = createRpcClient(ControlServiceService, { address: firstServer(servers).address });
   try {
-    const leader = await leaderOf(client.calls, servers);
+    const leader = await findLeader(client.calls, servers);
     const cpu = cpuMeter(leader, etcd);
     const deployedAt = performance.now();
     await client.calls.deployStack(
-      DeployStackRequest.fromPartial({ stack: "scale", services: services(size) }),
+      DeployStackRequest.fromPartial({ stack: "scale", services: buildServices(size) }),
       { timeoutMs: DEPLOY_TIMEOUT_MS, signal },
     );
-    const assignedAt = await tally.waitUntil("all tasks are assigned", () => tally.assigned >= tasks, wait);
+    const assignedAt = await counters.waitUntil(
+      "all tasks are assigned",
+      () => counters.assigned >= tasks,
+      wait,
+    );
     const assignCpu = cpu();
     const { server: serverS, etcd: etcdS, agents: agentsS } = assignCpu;
-    const cpuUse = `processor: server ${serverS.toFixed(1)} s, etcd ${etcdS.toFixed(1)} s, agents ${agentsS.toFixed(1)} s`;
+    const cpuUse = `CPU time: server ${serverS.toFixed(1)} s, etcd ${etcdS.toFixed(1)} s, agents ${agentsS.toFixed(1)} s`;
     progress(`${tasks} tasks assigned in ${((assignedAt - deployedAt) / 1_000).toFixed(1)} s; ${cpuUse}`);
     await deployPublished(client.calls, signal);
-    const runningAt = await tally.waitUntil("all tasks run", () => tally.stored >= tasks, wait);
+    const runningAt = await counters.waitUntil("all tasks run", () => counters.stored >= tasks, wait);
     progress(`stored as running after ${((runningAt - deployedAt) / 1_000).toFixed(1)} s`);
-    await tally.waitUntil("the published tasks run", () => tally.stored >= tasks + PUBLISHED_REPLICAS, wait);
-    const idle = await idleUsage(leader, size, signal);
-    const drainMs = await drainPublished({ calls: client.calls, tally, signal });
+    await counters.waitUntil(
+      "the published tasks run",
+      () => counters.stored >= tasks + PUBLISHED_REPLICAS,
+      wait,
+    );
+    const idle = await measureIdle(leader, size, signal);
+    const drainMs = await drainPublished({ calls: client.calls, counters, signal });
     progress(`agents received the order to stop connected tasks after ${drainMs.toFixed(0)} ms`);
-    const loss = await loseNode(agents, { calls: client.calls, tally, signal });
-    progress(`a host's tasks were elsewhere ${loss.nodeLossMs.toFixed(0)} ms after it was found dead`);
-    const change = await loseLeader(leader, { tally, agents: size.nodes - 1, signal });
-    progress(`the next leader was in charge after ${change.takeoverMs.toFixed(0)} ms`);
+    const loss = await loseNode(agents, { calls: client.calls, counters, signal });
+    progress(
+      `other hosts had the tasks of the lost host ${loss.nodeLossMs.toFixed(0)} ms after its node was down`,
+    );
+    const takeover = await loseLeader(leader, { counters, agents: size.nodes - 1, signal });
+    progress(`the next leader welcomed the first agent after ${takeover.takeoverMs.toFixed(0)} ms`);
     return {
       tasks,
       assignedMs: assignedAt - deployedAt,
@@ -132,7 +146,7 @@ async function measurePhases(
       drainMs,
       ...idle,
       ...loss,
-      ...change,
+      ...takeover,
     };
   } finally {
     client.close();
@@ -145,20 +159,20 @@ interface SimHost {
 }
 
 /**
- * An address at which no kernel answers, as that of a host without power. The host to lose has it from the start, as a
- * host behind a firewall does: its node is down after five seconds of silence.
+ * An address at which no kernel answers probes. The agent that is ended has it from the start, like a host behind a
+ * firewall. Its node is therefore down only after five seconds of silence.
  */
-const NOWHERE = "255.255.255.255";
+const SILENT_ADDRESS = "255.255.255.255";
 
 function startAgents(
   { nodes: count, startMs }: ScaleSize,
   {
     servers,
-    tally,
+    counters,
     hosts,
   }: {
     readonly servers: readonly ServerProcess[];
-    readonly tally: AgentCounters;
+    readonly counters: AgentCounters;
     readonly hosts: AbortSignal;
   },
 ): readonly SimHost[] {
@@ -166,14 +180,14 @@ function startAgents(
     const nodeId = `sim-${String(index).padStart(4, "0")}`;
     const power = new AbortController();
     const addresses = servers.map(({ address }) => address);
-    const address = index === 0 ? NOWHERE : "127.0.0.1";
-    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs, observer: tally });
+    const address = index === 0 ? SILENT_ADDRESS : "127.0.0.1";
+    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs, observer: counters });
     void agent.run(AbortSignal.any([hosts, power.signal]));
     return { nodeId, power };
   });
 }
 
-function services({ services: count, replicas }: ScaleSize): ServiceSpec[] {
+function buildServices({ services: count, replicas }: ScaleSize): ServiceSpec[] {
   return Array.from({ length: count }, (_, index) => {
     const spec = ServiceSpec.fromPartial({
       name: `scale_s${index}`,
@@ -200,31 +214,31 @@ async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void>
   await calls.deployStack(request, { timeoutMs: DEPLOY_TIMEOUT_MS, signal });
 }
 
-/** Scales down. No task is stopped before every host has acknowledged tables without it. */
+/** Halves the published service and returns the time until agents have the order to stop the surplus tasks. */
 async function drainPublished({
   calls,
-  tally,
+  counters,
   signal,
 }: {
   readonly calls: Calls;
-  readonly tally: AgentCounters;
+  readonly counters: AgentCounters;
   readonly signal: AbortSignal;
 }): Promise<number> {
-  const before = tally.stopped;
+  const before = counters.stopped;
   const replicas = PUBLISHED_REPLICAS / 2;
-  const askedAt = performance.now();
+  const calledAt = performance.now();
   await calls.scaleServices({ services: [{ service: PUBLISHED, replicas }] }, { signal });
-  const isStopping = (): boolean => tally.stopped >= before + PUBLISHED_REPLICAS - replicas;
+  const isStopping = (): boolean => counters.stopped >= before + PUBLISHED_REPLICAS - replicas;
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
-  return (await tally.waitUntil("surplus tasks are being stopped", isStopping, wait)) - askedAt;
+  return (await counters.waitUntil("surplus tasks are being stopped", isStopping, wait)) - calledAt;
 }
 
 /** Starts a measurement. The returned function returns the CPU time used since. */
 function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
   const used = (): CpuUse => ({
-    server: cpuSecondsOf(leader.process.pid),
-    etcd: cpuSecondsOf(etcd.pid),
-    agents: cpuSecondsOf(process.pid),
+    server: readCpuSeconds(leader.process.pid),
+    etcd: readCpuSeconds(etcd.pid),
+    agents: readCpuSeconds(process.pid),
   });
   const before = used();
   return () => {
@@ -237,9 +251,9 @@ function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
   };
 }
 
-const cpuSecondsOf = (pid = 0): number => usageOf({ pid, startTime: "" }).cpuSeconds;
+const readCpuSeconds = (pid = 0): number => usageOf({ pid, startTime: "" }).cpuSeconds;
 
-async function idleUsage(
+async function measureIdle(
   { process }: ServerProcess,
   { settleMs, idleWindowMs }: ScaleSize,
   signal: AbortSignal,
@@ -255,24 +269,24 @@ async function idleUsage(
   };
 }
 
-/** Ends a host without notice. */
+/** Ends the first host without notice. */
 async function loseNode(
   [host]: readonly SimHost[],
   {
     calls,
-    tally,
+    counters,
     signal,
-  }: { readonly calls: Calls; readonly tally: AgentCounters; readonly signal: AbortSignal },
+  }: { readonly calls: Calls; readonly counters: AgentCounters; readonly signal: AbortSignal },
 ): Promise<{ readonly nodeDetectedMs: number; readonly nodeLossMs: number }> {
   if (host === undefined) throw new Error("there are no agents");
   const { tasks } = await calls.listTasks({ node: host.nodeId, service: "", stack: "" });
-  const before = tally.assigned;
+  const before = counters.assigned;
   const lostAt = Date.now();
   host.power.abort();
   const offsetMs = Date.now() - performance.now();
-  const replacedAt = await tally.waitUntil(
+  const replacedAt = await counters.waitUntil(
     "the lost tasks are assigned",
-    () => tally.assigned >= before + tasks.length,
+    () => counters.assigned >= before + tasks.length,
     {
       timeoutMs: PHASE_TIMEOUT_MS,
       signal,
@@ -292,32 +306,32 @@ async function loseNode(
 async function loseLeader(
   leader: ServerProcess,
   {
-    tally,
+    counters,
     agents,
     signal,
-  }: { readonly tally: AgentCounters; readonly agents: number; readonly signal: AbortSignal },
+  }: { readonly counters: AgentCounters; readonly agents: number; readonly signal: AbortSignal },
 ): Promise<{ readonly takeoverMs: number; readonly agentsBackMs: number }> {
-  const before = tally.epoch;
+  const before = counters.epoch;
   const killedAt = performance.now();
   await leader.kill();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
-  const backAt = await tally.waitUntil(
-    "all agents are with the next leader",
-    () => tally.epoch > before && setsNow(tally) >= agents,
+  const backAt = await counters.waitUntil(
+    "all agents are connected to the next leader",
+    () => counters.epoch > before && countCompleteSets(counters) >= agents,
     wait,
   );
-  const welcomedAt = tally.firstWelcomeMs.get(tally.epoch) ?? backAt;
+  const welcomedAt = counters.firstWelcomeMs.get(counters.epoch) ?? backAt;
   return { takeoverMs: welcomedAt - killedAt, agentsBackMs: backAt - killedAt };
 }
 
-const setsNow = (tally: AgentCounters): number => tally.setsByEpoch.get(tally.epoch) ?? 0;
+const countCompleteSets = (counters: AgentCounters): number => counters.setsByEpoch.get(counters.epoch) ?? 0;
 
-function leaderFirst([first]: readonly ServerProcess[]): ServerProcess {
+function firstServer([first]: readonly ServerProcess[]): ServerProcess {
   if (first === undefined) throw new Error("no server is running");
   return first;
 }
 
-async function leaderOf(calls: Calls, servers: readonly ServerProcess[]): Promise<ServerProcess> {
+async function findLeader(calls: Calls, servers: readonly ServerProcess[]): Promise<ServerProcess> {
   const { leaderAddress } = await calls.getCluster({});
   const leader = servers.find(({ address }) => address === leaderAddress);
   if (leader === undefined) throw new Error(`the leader ${leaderAddress} is not a server of this run`);

@@ -14,7 +14,7 @@ import {
 import { createRpcClient } from "@berth/proto/rpc";
 import { Outbox } from "./outbox.js";
 
-/** As for a real agent: at most half a second, with jitter so that a thousand agents do not reconnect at once. */
+/** Mean delay before a reconnect. Like a real agent, it varies by half, so that a thousand agents do not reconnect at once. */
 const RECONNECT_MS = 250;
 /** A server that names itself as leader has just lost its term and may lead again at once. */
 const REDIRECT_MS = 50;
@@ -34,7 +34,7 @@ export interface SimAgentOptions {
   readonly observer: SimAgentObserver;
 }
 
-/** Called for everything that a measurement waits for. */
+/** Receives the events that measurements wait for. */
 export interface SimAgentObserver {
   onWelcome(epoch: number): void;
   onCompleteSet(tasks: number): void;
@@ -52,7 +52,7 @@ export interface SimAgentObserver {
  */
 export class SimAgent {
   readonly #options: SimAgentOptions;
-  readonly #known = new Set<string>();
+  readonly #taskIds = new Set<string>();
   readonly #running = new Map<string, ReportedTask>();
   /** Published ports of services, by service and version. */
   readonly #ports = new Map<string, readonly PortSpec[]>();
@@ -84,8 +84,8 @@ export class SimAgent {
         signal.removeEventListener("abort", end);
         session.abort();
       }
-      const restMs = this.#leader === undefined ? RECONNECT_MS : REDIRECT_MS;
-      await pause(restMs * (0.5 + Math.random()), signal);
+      const delayMs = this.#leader === undefined ? RECONNECT_MS : REDIRECT_MS;
+      await pause(delayMs * (0.5 + Math.random()), signal);
     }
   }
 
@@ -105,33 +105,33 @@ export class SimAgent {
     });
     const hello = { nodeId, description, bootId: nodeId, protocolVersion: PROTOCOL_VERSION };
     this.#outbox.push({ message: { $case: "hello", value: hello } });
-    let beats: NodeJS.Timeout | undefined;
+    let heartbeatTimer: NodeJS.Timeout | undefined;
     try {
       for await (const { message } of client.calls.session(this.#outbox, { signal })) {
         if (message?.$case === "welcome") {
           this.#options.observer.onWelcome(message.value.epoch);
-          beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
+          heartbeatTimer = setInterval(() => this.#sendHeartbeat(), message.value.heartbeatMs);
           this.#report([...this.#running.values()]);
         } else if (message?.$case === "heartbeatInterval") {
-          clearInterval(beats);
-          beats = setInterval(() => this.#beat(), message.value.heartbeatMs);
-        } else if (message?.$case === "assignments") this.#take(message.value);
-        else if (message?.$case === "statusesAck") this.#stored(message.value.batch);
+          clearInterval(heartbeatTimer);
+          heartbeatTimer = setInterval(() => this.#sendHeartbeat(), message.value.heartbeatMs);
+        } else if (message?.$case === "assignments") this.#applyAssignments(message.value);
+        else if (message?.$case === "statusesAck") this.#onStored(message.value.batch);
       }
     } finally {
-      clearInterval(beats);
+      clearInterval(heartbeatTimer);
       this.#outbox.close();
       client.close();
     }
   }
 
-  #beat(): void {
+  #sendHeartbeat(): void {
     const value = { appliedSequence: this.#sequence, lagMs: 0, number: 0 };
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 
-  /** There is no ingress process: tables are in force as soon as they arrive. */
-  #take({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackRequested }: Assignments): void {
+  /** Applies assignments. Acknowledges tables at once, since there is no ingress process to apply them. */
+  #applyAssignments({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackRequested }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;
     for (const { serviceId, version, ports } of specs) {
@@ -139,32 +139,32 @@ export class SimAgent {
     }
     if (ackRequested)
       this.#outbox.push({ message: { $case: "tablesApplied", value: { sequence: resultsIn } } });
-    const fresh: ReportedTask[] = [];
+    const newTasks: ReportedTask[] = [];
     const ended: ReportedTask[] = [];
     let stopped = 0;
     for (const { id, serviceId, specVersion, desiredState } of tasks) {
       if (desiredState !== DesiredState.RUNNING) {
-        ended.push(reported(id, serviceId, TaskState.SHUTDOWN));
+        ended.push(buildReport(id, serviceId, TaskState.SHUTDOWN));
         if (this.#running.delete(id)) stopped += 1;
-      } else if (!this.#known.has(id)) {
-        this.#known.add(id);
-        fresh.push(
-          reported(id, serviceId, TaskState.RUNNING, this.#ports.get(`${serviceId}/${specVersion}`)),
+      } else if (!this.#taskIds.has(id)) {
+        this.#taskIds.add(id);
+        newTasks.push(
+          buildReport(id, serviceId, TaskState.RUNNING, this.#ports.get(`${serviceId}/${specVersion}`)),
         );
       }
     }
     for (const id of removedTaskIds) {
-      this.#known.delete(id);
+      this.#taskIds.delete(id);
       this.#running.delete(id);
     }
     if (appliesTo === 0) observer.onCompleteSet(tasks.length);
-    if (fresh.length > 0) observer.onAssigned(fresh.length);
+    if (newTasks.length > 0) observer.onAssigned(newTasks.length);
     if (stopped > 0) observer.onStopped(stopped);
     this.#report(ended);
-    if (fresh.length === 0) return;
+    if (newTasks.length === 0) return;
     setTimeout(() => {
-      for (const task of fresh) this.#running.set(task.taskId, task);
-      this.#report(fresh);
+      for (const task of newTasks) this.#running.set(task.taskId, task);
+      this.#report(newTasks);
     }, startMs).unref();
   }
 
@@ -175,7 +175,7 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "statuses", value: { batch, tasks: [...tasks] } } });
   }
 
-  #stored(acked: number): void {
+  #onStored(acked: number): void {
     for (const [batch, tasks] of this.#unacked) {
       if (batch > acked) return;
       this.#unacked.delete(batch);
@@ -184,7 +184,7 @@ export class SimAgent {
   }
 }
 
-function reported(
+function buildReport(
   taskId: string,
   serviceId: string,
   state: TaskState,

@@ -16,7 +16,7 @@ interface Call {
 
 type Route = readonly [method: string, path: RegExp, handle: (call: Call, match: string) => void];
 
-/** Docker's API on a Unix socket, with containers without processes and with faults on demand. */
+/** A server of Docker's API on a Unix socket. Its containers have no processes, and it injects faults on demand. */
 export class FakeEngine {
   readonly containers = new Map<string, FakeContainer>();
   readonly networks = new Map<string, FakeNetwork>();
@@ -26,7 +26,7 @@ export class FakeEngine {
   readonly faults = new Faults();
   /** All received requests, as "METHOD /path". */
   readonly requests: string[] = [];
-  /** Lines of a pull's progress stream. */
+  /** Progress messages that each pull returns. */
   pullLines: object[] = [{ status: "Pulling from nothing" }, { error: "manifest unknown" }];
   version: object = { Version: "20.10.24", ApiVersion: "1.41", MinAPIVersion: "1.12" };
   readonly execs = new Map<string, FakeExec>();
@@ -143,22 +143,24 @@ export class FakeEngine {
 
   #list(call: Call): void {
     const { label = [] }: { label?: string[] } = JSON.parse(call.query.get("filters") ?? "{}");
-    const chosen = [...this.containers.values()].filter(({ labels }) => label.every((one) => one in labels));
+    const matching = [...this.containers.values()].filter(({ labels }) =>
+      label.every((name) => name in labels),
+    );
     send(
       call,
       200,
-      chosen.map((container) => container.summary()),
+      matching.map((container) => container.summary()),
     );
   }
 
   #create(call: Call): void {
     const body = call.body as FakeBody;
     const name = call.query.get("name") ?? "";
-    const holder = [...this.containers.values()].find((container) => container.name === name);
+    const existing = [...this.containers.values()].find((container) => container.name === name);
     if (!this.images.has(body.Image)) {
       send(call, 404, { message: `No such image: ${body.Image}` });
-    } else if (holder) {
-      const message = `Conflict. The container name "/${name}" is already in use by container "${holder.id}".`;
+    } else if (existing) {
+      const message = `Conflict. The container name "/${name}" is already in use by container "${existing.id}".`;
       send(call, 409, { message });
     } else {
       const container = new FakeContainer(name, body);
