@@ -37,7 +37,6 @@ export default defineConfig({
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 120 * SECOND_MS,
           hookTimeout: 180 * SECOND_MS,
-          fileParallelism: false,
         },
       },
     ],

@@ -18,12 +18,12 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /**
  * Runs of vitest, fastest first. The simulation is one file, so it shares a run with the unit tests. Integration tests
- * mostly wait, so more of them than processors run in parallel. The e2e tests run one file at a time.
+ * mostly wait, so more of them than processors run in parallel. Each e2e file creates a lab, which needs about a processor.
  */
 const RUNS = [
   ["--project", "unit", "--project", "sim"],
-  ["--project", "integration", "--maxWorkers=3"],
-  ["--project", "e2e"],
+  ["--project", "integration", "--maxWorkers=4"],
+  ["--project", "e2e", "--maxWorkers=2"],
 ];
 
 let running;

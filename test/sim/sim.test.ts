@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 const SEEDS = 300;
 /** A busy machine simulates fewer histories. */
-const MAX_S = 45;
+const MAX_S = 30;
 const TIMEOUT_MS = 180_000;
 
 function sim(...args: readonly string[]): { readonly output: string; readonly code: number | null } {
