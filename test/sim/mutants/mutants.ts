@@ -32,8 +32,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "surge-twice",
     what: "slots that are being updated do not count toward `parallelism`",
     file: "packages/control-plane/src/core/orchestrator/update-batch.ts",
-    search: "const holder = busy[0];\n  const budget = policy.parallelism - busy.length;",
-    replace: "const holder = undefined; const budget = policy.parallelism;",
+    search: "const budget = policy.parallelism - busy.length;",
+    replace: "const budget = policy.parallelism; busy.length = 0;",
   },
   {
     name: "dead-runs",
@@ -169,8 +169,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "moves-start-first",
     what: "a moved task starts before its predecessor has stopped, regardless of the order",
     file: "packages/control-plane/src/core/orchestrator/slot-actions.ts",
-    search: "else if (!startFirst) stop(",
-    replace: "else if (!startFirst && step.cause !== 'moved') stop(",
+    search: "else if (!startFirst) this.#stop(",
+    replace: "else if (!startFirst && cause !== 'moved') this.#stop(",
   },
   {
     name: "scaled-short",

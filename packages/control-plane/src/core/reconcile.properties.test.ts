@@ -199,7 +199,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
         const world = play(input, () => undefined);
         world.service = { ...world.service, removing: true };
         world.settleOverTime();
-        expect(world.removed).toBe(true);
+        expect(world.isRemoved).toBe(true);
         expect(world.tasks.size).toBe(0);
       }),
     );

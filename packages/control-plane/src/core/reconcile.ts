@@ -8,17 +8,17 @@ import { partitionStable } from "./orchestrator/stable-tasks.js";
 import { goneTest, removeTask } from "./orchestrator/task-removal.js";
 
 /**
- * Compares a service with its spec and plans the changes to make now.
+ * Compares a service with its spec and plans the changes to make now. The leader's reconciler writes the plan.
  *
  * Terms: a service has **slots** (numbers 1 to n, or one per node in a global service). A **task** is one attempt to
  * fill a slot. Only one task of a slot should run, except during a start-first replacement. A task **should run**
- * until its desired state changes, has **ended** when nothing of it can run any more, and is **outdated** when it was
- * created from another template than the service has. A task that is to stop occupies its slot and its node
- * until its agent reports that it ended.
+ * until its desired state changes. It has **ended** when none of its processes can run again. It is **outdated** when it
+ * was created from another template than the service has. A task that is to stop occupies its slot and its node
+ * until its agent reports its end.
  *
  * Guarantees: the same input gives the same plan, whatever the order of tasks and nodes. A plan holds each task once.
- * Call it again when the plan is written, when a task, the service or a node changes, and at `requeueAtMs`. When
- * nothing is left to do, the plan is empty.
+ * The plan is empty when nothing is left to do. Reconcile again when the plan is written, when a task, the service or a
+ * node changes, and at `requeueAtMs`.
  */
 export function reconcile(
   snapshot: ServiceSnapshot,

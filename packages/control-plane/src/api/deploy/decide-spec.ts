@@ -5,7 +5,7 @@ import {
   type ServiceSpec,
 } from "@berth/proto";
 import { applySpec } from "../../core/orchestrator/apply-spec.js";
-import { specsInUse } from "../../core/orchestrator/rollback.js";
+import { findSpecsInUse } from "../../core/orchestrator/rollback.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
@@ -26,14 +26,14 @@ export function decideSpec(
   spec: ServiceSpec,
   { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
 ): ServiceDecision {
-  const inUse = specsInUse(state.tasks.ofService(id).values(), (version) =>
+  const specsInUse = findSpecsInUse(state.tasks.ofService(id).values(), (version) =>
     state.services.specOf(id, version),
   );
   const result = applySpec(state.services.get(id), spec, {
     id,
     now,
-    inUse,
-    ...(rollback ? { rollback } : {}),
+    specsInUse,
+    ...(rollback ? { rollbackMessage: rollback } : {}),
   });
   const { service } = result;
   if (result.kind === "unchanged") return { changes: [], outcome: serviceOutcome(service, Kind.UNCHANGED) };

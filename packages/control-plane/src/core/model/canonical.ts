@@ -1,11 +1,11 @@
 /** Returns a text that is equal for JSON values that differ only in the order of their keys. */
 export function canonicalText(value: unknown): string {
-  return JSON.stringify(sorted(value)) ?? "";
+  return JSON.stringify(withSortedKeys(value)) ?? "";
 }
 
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
+function withSortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSortedKeys);
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]) => [key, sorted(inner)] as const);
+  const entries = Object.entries(value).map(([key, inner]) => [key, withSortedKeys(inner)] as const);
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

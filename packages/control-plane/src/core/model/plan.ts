@@ -10,8 +10,10 @@ import {
 import { isDisconnected, isEnded } from "./task-state.js";
 
 /**
- * One change of one record. `task` is the record that the decision was based on, so that the writer can compare; for
- * `create-task` it is the new record. A plan holds at most one action per task.
+ * One change of one record. The leader's reconciler turns actions into etcd transactions.
+ *
+ * `task` is the record on which the decision was based; the writer compares it with the stored record. In `create-task`
+ * it is the new record. A plan holds at most one action per task.
  */
 export type Action =
   /** Creates a task: ASSIGNED to a node, or NEW with the reason in its status. */
@@ -37,42 +39,48 @@ export type Action =
       readonly failure: string;
       readonly reason: string;
     }
-  /** The service was to be removed and has no tasks left: deletes its record, name and revisions. */
+  /** Deletes the record, name and revisions of a service that was to be removed and has no tasks left. */
   | { readonly kind: "remove-service"; readonly serviceId: string };
 
+/** The desired states of a task that is to stop. */
 export type EndState = typeof DesiredState.SHUTDOWN | typeof DesiredState.REMOVE;
 
+/** The changes to make to one service now. */
 export interface Plan {
   /** In the order in which they are written. Empty when there is nothing to do now. */
   readonly actions: readonly Action[];
   /** When to reconcile again even if no record changes. Undefined when time changes nothing. */
   readonly requeueAtMs?: number;
-  /** Why slots cannot proceed, for dry runs. */
+  /** Why slots cannot proceed. Dry runs show these to users. */
   readonly problems: readonly string[];
 }
 
-/** Builds a plan. A task that needs two actions gets the first one now; the rest follows at once in the next plan. */
+/** Builds a plan with the first action of each task. The next plan, due at once, contains the remaining actions. */
 export function buildPlan(
   actions: readonly Action[],
-  rest: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
+  {
+    dueMs,
+    problems,
+    now,
+  }: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
 ): Plan {
-  const planned = new Set<string>();
-  const first = actions.filter((action) => {
+  const plannedTaskIds = new Set<string>();
+  const firstActions = actions.filter((action) => {
     if (action.kind === "create-task" || !("task" in action)) return true;
-    if (planned.has(action.task.id)) return false;
-    planned.add(action.task.id);
+    if (plannedTaskIds.has(action.task.id)) return false;
+    plannedTaskIds.add(action.task.id);
     return true;
   });
-  const dueMs = first.length < actions.length ? [rest.now] : rest.dueMs;
-  const earliest = dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const hasMore = firstActions.length < actions.length;
+  const requeueAtMs = hasMore ? now : dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   return {
-    actions: first,
-    problems: rest.problems,
-    ...(earliest === Number.POSITIVE_INFINITY ? {} : { requeueAtMs: earliest }),
+    actions: firstActions,
+    problems,
+    ...(requeueAtMs === Number.POSITIVE_INFINITY ? {} : { requeueAtMs }),
   };
 }
 
-/** Returns the record that an action leaves; undefined when it deletes the record or changes no task. */
+/** Returns the task's record after an action. Undefined when the action deletes the record or changes no task. */
 export function taskAfter(action: Action, now: number): Task | undefined {
   switch (action.kind) {
     case "create-task":
@@ -108,15 +116,15 @@ export function taskAfter(action: Action, now: number): Task | undefined {
   }
 }
 
-/** Records why a task is to stop. The end of a task, or the loss of its node, explains more. */
+/** Adds the reason to stop, unless the status already says that the task ended or its node was lost. */
 function withStopReason(task: Task, reason: string): Task {
   const { status } = task;
   if (status === undefined || isEnded(task) || isDisconnected(task)) return task;
   return { ...task, status: { ...status, message: reason } };
 }
 
-function withStatus(task: Task, initial: TaskState, now: number, over: Partial<TaskStatus>): Task {
-  return { ...task, status: { ...(task.status ?? newStatus(initial, "", now)), ...over } };
+function withStatus(task: Task, initial: TaskState, now: number, changes: Partial<TaskStatus>): Task {
+  return { ...task, status: { ...(task.status ?? newStatus(initial, "", now)), ...changes } };
 }
 
 /** Returns the status of a task that has no container yet. */

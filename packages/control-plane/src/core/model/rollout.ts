@@ -1,20 +1,23 @@
 import { Rollout, Rollout_State as State } from "@berth/proto";
 
-/** Failed slots that a record names. The count is exact; the names are limited because the record is written often. */
+// Transitions of a service's rollout record. The leader stores the record with the service.
+
+/** Number of failed slots that a record names. The count is exact; names are limited because the record is written often. */
 export const MAX_FAILED_SLOTS = 100;
 
-/** Whether slots are being replaced. */
+/** Returns whether the rollout is replacing slots. */
 export const isRolloutActive = (rollout: Rollout | undefined): boolean =>
   rollout?.state === State.UPDATING || rollout?.state === State.ROLLING_BACK;
 
-/** Whether the rollout failed and waits for the service to be changed. */
+/** Returns whether the rollout has failed and waits for a change of the service. */
 export const isRolloutPaused = (rollout: Rollout | undefined): boolean =>
   rollout?.state === State.PAUSED || rollout?.state === State.ROLLBACK_PAUSED;
 
-/** Whether the rollout returns (or returned) to an earlier version. */
+/** Returns whether the rollout returns, or has returned, to an earlier version. */
 export const isRollback = (rollout: Rollout | undefined): boolean =>
   rollout !== undefined && rollout.state >= State.ROLLING_BACK;
 
+/** The initial values of a rollout record. */
 export interface RolloutStart {
   readonly state: typeof State.UPDATING | typeof State.ROLLING_BACK;
   readonly fromVersion: number;
@@ -23,6 +26,7 @@ export interface RolloutStart {
   readonly message?: string;
 }
 
+/** Returns the record of a new rollout. */
 export function beginRollout({ state, fromVersion, toVersion, now, message = "" }: RolloutStart): Rollout {
   return Rollout.fromPartial({
     state,
@@ -35,17 +39,14 @@ export function beginRollout({ state, fromVersion, toVersion, now, message = "" 
 }
 
 /**
- * Applies a change that replaces no task to a rollout. An active rollout continues to the new version. A paused one
- * starts again, because a constraint or the update policy may have been the cause; a change of the replicas alone
- * does not start it.
+ * Updates a rollout after a change of the spec that replaces no task.
+ *
+ * An active rollout continues to the new version. A paused rollout starts again, because the changed constraint or
+ * update policy may have been the cause of its failure. A change of only the number of replicas does not start it.
  */
 export function continueRollout(
   rollout: Rollout | undefined,
-  {
-    version,
-    changed,
-    now,
-  }: { readonly version: number; readonly changed: readonly string[]; readonly now: number },
+  { version, changed, now }: SpecChange,
 ): Rollout | undefined {
   if (rollout === undefined) return undefined;
   if (isRolloutActive(rollout)) return { ...rollout, toVersion: version, progressedAtMs: now };
@@ -55,6 +56,15 @@ export function continueRollout(
   return beginRollout({ state, fromVersion: version - 1, toVersion: version, now });
 }
 
+/** A change of a service's spec. */
+export interface SpecChange {
+  /** The new version of the service. */
+  readonly version: number;
+  /** Top-level parts of the spec that differ, by their JSON names. */
+  readonly changed: readonly string[];
+  readonly now: number;
+}
+
 /** Pauses a failed rollout. `failure` says what failed and why. */
 export function pauseRollout(rollout: Rollout, failure: string, now: number): Rollout {
   const state = isRollback(rollout) ? State.ROLLBACK_PAUSED : State.PAUSED;
@@ -62,6 +72,7 @@ export function pauseRollout(rollout: Rollout, failure: string, now: number): Ro
   return { ...rollout, state, endedAtMs: now, message };
 }
 
+/** Ends a rollout in which every slot was updated or failed. `message` is shown to users. */
 export function completeRollout(rollout: Rollout, message: string, now: number): Rollout {
   const state = isRollback(rollout) ? State.ROLLBACK_COMPLETED : State.COMPLETED;
   return { ...rollout, state, endedAtMs: now, progressedAtMs: now, message };

@@ -9,11 +9,11 @@ export interface SlotRef {
   readonly nodeId: string;
 }
 
-/** The tasks of one slot, grouped by their part in it. Each list is sorted newest first. */
+/** The tasks of one slot, grouped by desired and observed state. Each list is sorted by age, the newest first. */
 export interface Slot extends SlotRef {
   /** Tasks that should run and have no node. */
   readonly pending: readonly Task[];
-  /** Tasks that should run, have a node and have not ended. Two during a start-first replacement. */
+  /** Tasks that should run, have a node and have not ended. A slot has two during a start-first replacement. */
   readonly active: readonly Task[];
   /** Tasks that are to stop and have not ended. */
   readonly stopping: readonly Task[];
@@ -21,7 +21,7 @@ export interface Slot extends SlotRef {
   readonly ended: readonly Task[];
 }
 
-/** Whether a slot holds anything but tasks that are being removed. */
+/** Returns whether a slot has tasks other than those being removed. */
 export function isInUse(slot: Slot): boolean {
   return (
     slot.active.length > 0 ||
@@ -34,7 +34,7 @@ export function isInUse(slot: Slot): boolean {
 /** Returns the key that identifies a slot within its service: its number, or its node's id. */
 export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
 
-/** Returns the same key for the slot of a task. */
+/** Returns the key of the slot that a task belongs to (see `slotKey`). */
 export const taskSlotKey = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
 
 /** Returns a slot's name in messages: `slot 3`, or `node n1` in a global service. */
@@ -70,7 +70,7 @@ export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
   return [...slots.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** Shared by all empty lists: most lists are empty, and a service may have 100,000 slots. */
+/** All empty lists are this one. Most lists are empty, and a service may have 100,000 slots. */
 const NO_TASKS: readonly Task[] = [];
 
 interface SlotBuilder extends SlotRef {
@@ -89,7 +89,7 @@ const emptySlot = (number: number, nodeId: string): SlotBuilder => ({
   ended: NO_TASKS,
 });
 
-/** Ended tasks that are to be removed are no longer part of the slot. */
+/** Adds a task to its slot, except for an ended task that is to be removed. */
 function addTask(slot: SlotBuilder, task: Task): void {
   if (isEnded(task)) {
     if (task.desiredState < DesiredState.REMOVE) slot.ended = insertByAge(slot.ended, task);
@@ -98,6 +98,6 @@ function addTask(slot: SlotBuilder, task: Task): void {
   else slot.active = insertByAge(slot.active, task);
 }
 
-/** Copies are cheap: the history limit keeps the lists short. */
+/** Returns a sorted copy with the task. Copies are cheap, because the history limit keeps the lists short. */
 const insertByAge = (list: readonly Task[], task: Task): readonly Task[] =>
   list.length === 0 ? [task] : [...list, task].sort(byAge);

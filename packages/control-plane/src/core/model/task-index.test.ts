@@ -35,7 +35,7 @@ describe("TaskIndex", () => {
         for (const event of events) {
           world.settleOverTime();
           applyEvent(world, event);
-          if (world.removed) return;
+          if (world.isRemoved) return;
           updateIndex(index, world);
           expect(contentOf(index)).toEqual(contentOf(TaskIndex.of(world.tasks.values())));
           const { snapshot, cluster, now } = world;

@@ -12,28 +12,29 @@ export interface GroupedNodeCounts extends NodeCounts {
   readonly nodesByTaskCount: ReadonlyMap<number, number>;
 }
 
-/** The stable tasks of a service that a decision leaves as they are (see orchestrator/stable-tasks.ts). */
+/** The stable tasks of a service that a decision does not change (see orchestrator/stable-tasks.ts). */
 export interface StableTasks {
   readonly size: number;
-  /** Stable tasks per node, those in `leaving` included. Live: it changes with the index. */
+  /** Stable tasks per node, including the tasks in `leaving`. A live view: it changes with the index. */
   readonly countByNode: GroupedNodeCounts;
-  /** Tasks that are stable by themselves, on nodes that they must leave. */
+  /** Tasks that must leave their nodes, although their records are stable. */
   readonly leaving: readonly Task[];
 }
 
 /**
- * The tasks of one service, divided into stable and unstable ones. A task is **stable** when its record needs no
- * decision and it is alone in its slot. Each update costs the same, however many tasks there are, so a decision does
- * not have to look at all of them.
+ * The tasks of one service, divided into stable and unstable tasks. The leader's state keeps one index per service.
+ *
+ * A task is **stable** when its record needs no decision and it is alone in its slot. A decision then only looks at the
+ * unstable tasks. The cost of an update does not depend on the number of tasks.
  */
 export class TaskIndex {
   readonly #byId = new Map<string, Task>();
-  /** The task of each slot that has exactly one. */
-  readonly #alone = new Map<number, Task>();
-  /** The tasks of each slot that has several. */
-  readonly #shared = new Map<number, Map<string, Task>>();
-  /** Tasks that are alone in their slot and not stable. */
-  readonly #unstable = new Map<string, Task>();
+  /** The task of each slot that has exactly one task, by slot number. */
+  readonly #soleTasks = new Map<number, Task>();
+  /** The tasks of each slot that has several tasks, by slot number and task id. */
+  readonly #sharedSlots = new Map<number, Map<string, Task>>();
+  /** Tasks that are alone in their slot and not stable, by id. */
+  readonly #unstableSoleTasks = new Map<string, Task>();
   readonly #stable = new TasksByNode();
   readonly #stableByVersion = new Map<number, number>();
   #stableCount = 0;
@@ -52,36 +53,38 @@ export class TaskIndex {
     return this.#stableCount;
   }
 
-  /** Stable tasks per node. Live: it changes with the index. */
+  /** Stable tasks per node. A live view: it changes with the index. */
   get stableByNode(): GroupedNodeCounts {
     return this.#stable;
   }
 
-  /** Versions of the stable tasks. */
+  /** Returns the spec versions of the stable tasks. */
   stableVersions(): Iterable<number> {
     return this.#stableByVersion.keys();
   }
 
+  /** Returns the stable tasks on a node, including those that must leave it. */
   stableTasksOn(nodeId: string): readonly Task[] {
     return this.#stable.tasksOn(nodeId);
   }
 
+  /** Yields the tasks that need a decision, and all tasks of slots with several tasks. */
   *unstableTasks(): Iterable<Task> {
-    yield* this.#unstable.values();
-    for (const tasks of this.#shared.values()) yield* tasks.values();
+    yield* this.#unstableSoleTasks.values();
+    for (const tasks of this.#sharedSlots.values()) yield* tasks.values();
   }
 
   /** Adds a task, or replaces its record. */
   put(task: Task): void {
     this.delete(task.id);
     this.#byId.set(task.id, task);
-    const shared = this.#shared.get(task.slot);
-    const other = this.#alone.get(task.slot);
-    if (shared !== undefined) shared.set(task.id, task);
-    else if (other === undefined) this.#addAlone(task);
+    const slotTasks = this.#sharedSlots.get(task.slot);
+    const other = this.#soleTasks.get(task.slot);
+    if (slotTasks !== undefined) slotTasks.set(task.id, task);
+    else if (other === undefined) this.#addSoleTask(task);
     else {
-      this.#removeAlone(other);
-      this.#shared.set(task.slot, new Map([other, task].map((each) => [each.id, each])));
+      this.#removeSoleTask(other);
+      this.#sharedSlots.set(task.slot, new Map([other, task].map((each) => [each.id, each])));
     }
   }
 
@@ -89,32 +92,32 @@ export class TaskIndex {
     const task = this.#byId.get(taskId);
     if (task === undefined) return;
     this.#byId.delete(taskId);
-    const shared = this.#shared.get(task.slot);
-    if (shared === undefined) {
-      this.#removeAlone(task);
+    const slotTasks = this.#sharedSlots.get(task.slot);
+    if (slotTasks === undefined) {
+      this.#removeSoleTask(task);
       return;
     }
-    shared.delete(taskId);
-    const [last, ...others] = shared.values();
-    if (last === undefined || others.length > 0) return;
-    this.#shared.delete(task.slot);
-    this.#addAlone(last);
+    slotTasks.delete(taskId);
+    const [remaining, ...others] = slotTasks.values();
+    if (remaining === undefined || others.length > 0) return;
+    this.#sharedSlots.delete(task.slot);
+    this.#addSoleTask(remaining);
   }
 
-  #addAlone(task: Task): void {
-    this.#alone.set(task.slot, task);
+  #addSoleTask(task: Task): void {
+    this.#soleTasks.set(task.slot, task);
     if (isStable(task)) {
       this.#stable.add(task);
       this.#countStable(task, 1);
-    } else this.#unstable.set(task.id, task);
+    } else this.#unstableSoleTasks.set(task.id, task);
   }
 
-  #removeAlone(task: Task): void {
-    this.#alone.delete(task.slot);
+  #removeSoleTask(task: Task): void {
+    this.#soleTasks.delete(task.slot);
     if (isStable(task)) {
       this.#stable.delete(task);
       this.#countStable(task, -1);
-    } else this.#unstable.delete(task.id);
+    } else this.#unstableSoleTasks.delete(task.id);
   }
 
   #countStable({ specVersion }: Task, by: 1 | -1): void {
@@ -123,7 +126,7 @@ export class TaskIndex {
   }
 }
 
-/** Whether the record alone needs no decision. Records are immutable, so the answer for one never changes. */
+/** Returns whether the record itself needs no decision. Records are immutable, so the result for a record is constant. */
 function isStable(task: Task): boolean {
   return (
     task.nodeId !== "" &&
@@ -134,7 +137,7 @@ function isStable(task: Task): boolean {
   );
 }
 
-/** Tasks by node. A node usually has one task of a service; a list is only made for the second. */
+/** Tasks by node. A node usually has one task of a service, so a set is only created for a second task. */
 class TasksByNode implements GroupedNodeCounts {
   readonly #byNode = new Map<string, Task | Set<Task>>();
   readonly #nodesByCount = new Map<number, number>();
@@ -164,7 +167,7 @@ class TasksByNode implements GroupedNodeCounts {
     else if (entry instanceof Set) entry.add(task);
     else this.#byNode.set(task.nodeId, new Set([entry, task]));
     const size = this.get(task.nodeId) ?? 0;
-    this.#move(size - 1, size);
+    this.#moveNode(size - 1, size);
   }
 
   /** Ignores a task that was not added. */
@@ -173,16 +176,17 @@ class TasksByNode implements GroupedNodeCounts {
     const size = entry === undefined ? 0 : sizeOf(entry);
     if (entry instanceof Set) {
       if (!entry.delete(task)) return;
-      const [last, ...others] = entry;
-      if (last !== undefined && others.length === 0) this.#byNode.set(task.nodeId, last);
+      const [remaining, ...others] = entry;
+      if (remaining !== undefined && others.length === 0) this.#byNode.set(task.nodeId, remaining);
     } else if (entry === task) this.#byNode.delete(task.nodeId);
     else return;
-    this.#move(size, size - 1);
+    this.#moveNode(size, size - 1);
   }
 
-  #move(from: number, to: number): void {
-    if (from > 0) addCount(this.#nodesByCount, from, -1);
-    if (to > 0) addCount(this.#nodesByCount, to, 1);
+  /** Counts one node under its new number of tasks. */
+  #moveNode(before: number, after: number): void {
+    if (before > 0) addCount(this.#nodesByCount, before, -1);
+    if (after > 0) addCount(this.#nodesByCount, after, 1);
   }
 }
 

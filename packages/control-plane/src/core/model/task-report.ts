@@ -1,14 +1,15 @@
 import { DesiredState, type Task, TaskState, TaskStatus } from "@berth/proto";
 import { isEnded, shouldRun, stateOf } from "./task-state.js";
 
-/** An agent's report about one task. */
+/** An agent's report about one task, as the dispatcher receives it. */
 export interface TaskReport {
   readonly nodeId: string;
   readonly status: TaskStatus | undefined;
-  /** Whether nothing of the task is left on the node. */
+  /** Whether the node has no container and no files of the task left. */
   readonly removed: boolean;
 }
 
+/** The effect of a report on the task's record. */
 export type TaskTransition =
   | { readonly kind: "unchanged" }
   | { readonly kind: "updated"; readonly task: Task }
@@ -17,9 +18,11 @@ export type TaskTransition =
   | { readonly kind: "ignored"; readonly reason: string };
 
 /**
- * Applies an agent's report to a task. States only move forward, and each has one owner: the control plane sets NEW,
- * ASSIGNED and LOST, the agent of the task's node sets all others. Agents repeat reports and may send them late, so
- * one without news is "unchanged" and one that would move back is "ignored"; neither is an error.
+ * Applies an agent's report to a task.
+ *
+ * States only move forward, and each has one owner. The control plane sets NEW, ASSIGNED and LOST; the agent of the
+ * task's node sets all other states. Agents repeat reports and may send them late. So a repeated report is "unchanged"
+ * and a report of an earlier state is "ignored"; neither is an error.
  */
 export function applyReport(task: Task, report: TaskReport, now: number): TaskTransition {
   if (task.nodeId !== report.nodeId) return ignored(`the task is not on node ${report.nodeId}`);
@@ -42,13 +45,14 @@ function applyStatus(task: Task, reported: TaskStatus, now: number): TaskTransit
   if (to !== from && isEnded(task)) return ignored("the task has ended");
   const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
   const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
-  // A task that is to stop keeps the reason, unless the agent has a better one.
+  // A task that is to stop keeps the reason for that, unless the agent reports a message.
   const message = reported.message || (shouldRun(task) ? "" : (task.status?.message ?? ""));
   const status = { ...reported, message, sinceMs, runningSinceMs };
   if (task.status !== undefined && isSameStatus(task.status, status)) return { kind: "unchanged" };
   return { kind: "updated", task: { ...task, status } };
 }
 
+/** The states that only agents set. */
 const AGENT_STATES: ReadonlySet<TaskState> = new Set([
   TaskState.PREPARING,
   TaskState.STARTING,
@@ -59,7 +63,7 @@ const AGENT_STATES: ReadonlySet<TaskState> = new Set([
   TaskState.REJECTED,
 ]);
 
-/** Compares the encoded form, which leaves out unset fields and includes fields that are added later. */
+/** Compares encoded statuses. The encoding omits unset fields and covers fields that are added later. */
 const isSameStatus = (a: TaskStatus, b: TaskStatus): boolean =>
   JSON.stringify(TaskStatus.toJSON(a)) === JSON.stringify(TaskStatus.toJSON(b));
 

@@ -9,14 +9,14 @@ import {
 } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
 
-// Tracks which service versions have the same task template, so that a version change alone does not replace tasks.
-// A template is everything in a spec that a task's container is created from. A change of the template starts with a
-// service version; later versions keep the template until the next change.
+// Tracks which versions of a service have the same task template. Only a change of the template replaces tasks.
+// The template is the part of the spec from which containers are created. It is named after the first service version
+// that has it, and later versions keep it until the next change.
 
-/** Number of template changes kept in a service record. A task older than all of them counts as outdated. */
-const KEPT_CHANGES = 20;
+/** Number of template changes in a service record. A task older than all of them counts as outdated. */
+const MAX_CHANGES = 20;
 
-/** Template version of service versions older than the history. Equal to no other template version. */
+/** Template version of service versions older than the history. No other template version equals it. */
 const UNKNOWN_TEMPLATE = 0;
 
 /** The current template version of a service and its last template changes, oldest first. */
@@ -33,15 +33,15 @@ export function templateVersionAt(history: TemplateHistory, version: number): nu
   return change?.templateVersion ?? UNKNOWN_TEMPLATE;
 }
 
-/** Returns whether a task runs the current template of its service. */
+/** Tests whether a task runs the current template of its service. */
 export type CurrentTest = (task: Pick<Task, "specVersion">) => boolean;
 
-/** Returns the test for a service. It is cheap enough to run on every task. */
+/** Returns a test whether a task runs the current template of the service. The test is cheap enough for every task. */
 export function currentTest(service: TemplateHistory): CurrentTest {
   const { templates, templateVersion } = service;
-  const since = templates.at(-1)?.version ?? templateVersion;
+  const currentSinceVersion = templates.at(-1)?.version ?? templateVersion;
   return ({ specVersion }) =>
-    specVersion >= since ||
+    specVersion >= currentSinceVersion ||
     (templates.length > 1 && templateVersionAt(service, specVersion) === templateVersion);
 }
 
@@ -51,8 +51,8 @@ export function addTemplateChange(
   { version, template }: { readonly version: number; readonly template: number },
 ): TemplateChange[] {
   const { templates, templateVersion } = service;
-  const known = templates.length > 0 ? templates : [{ version: templateVersion, templateVersion }];
-  return [...known, { version, templateVersion: template }].slice(-KEPT_CHANGES);
+  const changes = templates.length > 0 ? templates : [{ version: templateVersion, templateVersion }];
+  return [...changes, { version, templateVersion: template }].slice(-MAX_CHANGES);
 }
 
 /** Returns a text that is equal for two specs exactly when they have the same task template. */

@@ -1,4 +1,4 @@
-/** Formats numbers for messages. Reasons are compared as text, so equal facts must give equal texts. */
+// Formats numbers for messages. Reasons are compared as text, so equal facts must give equal texts.
 
 const UNITS = [
   ["GiB", 1024 ** 3],

@@ -134,11 +134,16 @@ describe("applySpec", () => {
   it("reuses the template of running tasks", () => {
     const other = spec({ task: { ...BASE.task, container: { image: "web:2" } } });
     const updated = apply(other).service;
-    const inUse = new Map([
+    const specsInUse = new Map([
       [3, spec()],
       [4, other],
     ]);
-    const back = applySpec(updated, spec({ labels: {} }), { id: "", now: NOW, inUse, rollback: "why" });
+    const back = applySpec(updated, spec({ labels: {} }), {
+      id: "",
+      now: NOW,
+      specsInUse,
+      rollbackMessage: "why",
+    });
     expect(back.service).toMatchObject({ version: 5, templateVersion: 2 });
     expect(back.service.rollout).toMatchObject({ state: Rollout_State.ROLLING_BACK, message: "why" });
     expect(applySpec(updated, spec(), { id: "", now: NOW }).service.templateVersion).toBe(5);

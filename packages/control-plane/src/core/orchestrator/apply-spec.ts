@@ -4,12 +4,13 @@ import { beginRollout, continueRollout } from "../model/rollout.js";
 import { addTemplateChange, templateText, templateVersionAt, withSortedPorts } from "../model/template.js";
 import { isJob, NO_TEMPLATE } from "./job-schedule.js";
 
+/** The result of applying a spec. The API writes the service unless it is unchanged. */
 export type SpecOutcome =
   | { readonly kind: "created"; readonly service: Service }
   | {
       readonly kind: "updated";
       readonly service: Service;
-      /** Whether running tasks are replaced. Everything else is changed in place. */
+      /** Whether running tasks are replaced. Other changes apply in place. */
       readonly replacesTasks: boolean;
       /** Top-level parts of the spec that differ, by their JSON names. */
       readonly changed: readonly string[];
@@ -20,18 +21,18 @@ export interface SpecContext {
   /** Id of a new service. */
   readonly id: string;
   readonly now: number;
-  /** Specs that running tasks were created from, by version. Returning to one of them restarts none of its tasks. */
-  readonly inUse?: ReadonlyMap<number, ServiceSpec>;
-  /** The message of the rollback. Undefined unless the change is a rollback. */
-  readonly rollback?: string;
+  /** Specs that running tasks were created from, by version. Returning to one of them does not restart its tasks. */
+  readonly specsInUse?: ReadonlyMap<number, ServiceSpec>;
+  /** The message of the rollback. Undefined when the change is not a rollback. */
+  readonly rollbackMessage?: string;
 }
 
 /**
- * Applies a spec to a service. Both specs must have their defaults filled in, so that equal meanings are equal.
+ * Applies a spec to a service. Both specs must have their defaults filled in; otherwise equal specs look different.
  *
- * A change of the template (container, limits, ports and networks as the task depends on them, the counter of forced
- * updates) replaces tasks and begins a rollout. Other changes apply to tasks created from now on: labels, replicas,
- * placement, reservations, restart and update policy. A service that was being removed is created again.
+ * A change of the template replaces tasks and begins a rollout (see `templateText`). Other changes apply to tasks created
+ * from now on: labels, replicas, placement, reservations, restart and update policy. A service that was being removed is
+ * created again.
  */
 export function applySpec(
   existing: Service | undefined,
@@ -62,8 +63,9 @@ export function applySpec(
 }
 
 /**
- * Returns a service that was being removed as a new one: it waits for its dependencies, and its job runs again. Its
- * runs end, because their results went with their tasks: continuing one would do its work twice.
+ * Resets a service that was being removed to a new service: it waits for its dependencies, and its job runs again.
+ *
+ * Its active runs end. Their results were deleted with their tasks, so a continued run would repeat its work.
  */
 function reviveService(service: Service, now: number): Service {
   const { removing, job, cron } = service;
@@ -77,23 +79,27 @@ function reviveService(service: Service, now: number): Service {
   };
 }
 
-/** A job begins a run instead, and a service that was being removed is created again. */
+/** Returns whether a change begins a rollout. A job begins a run instead, and a revived service starts anew. */
 const usesRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
-function startRollout({ version }: Service, { now, rollback }: SpecContext): Service["rollout"] {
+function startRollout({ version }: Service, { now, rollbackMessage }: SpecContext): Service["rollout"] {
   const start = { fromVersion: version, toVersion: version + 1, now };
-  return rollback === undefined
+  return rollbackMessage === undefined
     ? beginRollout({ ...start, state: Rollout_State.UPDATING })
-    : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollback });
+    : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollbackMessage });
 }
 
-/** Returns the template of a version in use that equals the spec's. */
-function findEqualTemplate(existing: Service, spec: ServiceSpec, { inUse }: SpecContext): number | undefined {
-  if (inUse === undefined) return undefined;
+/** Returns the template version in use that equals the template of the spec. Undefined when there is none. */
+function findEqualTemplate(
+  existing: Service,
+  spec: ServiceSpec,
+  { specsInUse }: SpecContext,
+): number | undefined {
+  if (specsInUse === undefined) return undefined;
   const text = templateText(spec);
-  for (const [version, used] of inUse) {
+  for (const [version, usedSpec] of specsInUse) {
     const template = templateVersionAt(existing, version);
-    if (template > 0 && templateText(used) === text) return template;
+    if (template > 0 && templateText(usedSpec) === text) return template;
   }
   return undefined;
 }
@@ -109,11 +115,12 @@ function newService(spec: ServiceSpec, id: string, now: number): Service {
   });
 }
 
+/** Returns the names of the top-level parts that differ, sorted. */
 function changedParts(before: ServiceSpec | undefined, after: ServiceSpec): readonly string[] {
-  const old = partTexts(before);
-  const fresh = partTexts(after);
-  const names = [...new Set([...old.keys(), ...fresh.keys()])].sort();
-  return names.filter((name) => old.get(name) !== fresh.get(name));
+  const textsBefore = partTexts(before);
+  const textsAfter = partTexts(after);
+  const names = [...new Set([...textsBefore.keys(), ...textsAfter.keys()])].sort();
+  return names.filter((name) => textsBefore.get(name) !== textsAfter.get(name));
 }
 
 function partTexts(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {

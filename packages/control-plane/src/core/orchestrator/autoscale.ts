@@ -1,12 +1,13 @@
 import type { AutoscaleSpec, AutoscaleStatus } from "@berth/proto";
 
-/** Deviation from the target that does not cause a change. */
+/** Relative deviation from the target that does not cause a change. */
 const TOLERANCE = 0.1;
-/** Limits one step up: the first measurements of a starting service say more about its start than about its load. */
+/** Largest factor of one step up. A starting service uses more CPU than its load requires. */
 const MAX_GROWTH = 2;
+/** A small service may grow by this many replicas at once. */
 const MIN_GROWTH_STEP = 4;
 const DEFAULT_UP_WINDOW_MS = 0;
-/** Replicas go after five minutes without need for them. */
+/** Replicas are removed when they were not needed for five minutes. */
 const DEFAULT_DOWN_WINDOW_MS = 5 * 60_000;
 
 /** The measurements of one service at one time. */
@@ -19,15 +20,16 @@ export interface Usage {
   readonly connectionsComplete: boolean;
 }
 
-/** The number of replicas that the measurements asked for at one time. */
+/** The number of replicas that the measurements required at one time. */
 export interface Recommendation {
   readonly atMs: number;
   readonly replicas: number;
 }
 
+/** The inputs of one scaling decision. */
 export interface ScaleInput {
   readonly spec: AutoscaleSpec;
-  /** The present number of replicas. */
+  /** The current number of replicas. */
   readonly current: number;
   readonly usage: Usage;
   /** Earlier recommendations. */
@@ -35,38 +37,39 @@ export interface ScaleInput {
   readonly now: number;
 }
 
+/** The result of one scaling decision. */
 export interface ScaleDecision {
-  /** Recommendations to pass to the next decision, this one included. */
+  /** Recommendations to pass to the next decision, including the newest. */
   readonly history: readonly Recommendation[];
-  /** Undefined when the scale stays. */
+  /** The new scale. Undefined when it is unchanged. */
   readonly status: AutoscaleStatus | undefined;
 }
 
 /**
  * Decides the number of replicas, as the Kubernetes HorizontalPodAutoscaler does.
  *
- * Each metric asks for current × measured ÷ target, and the largest number counts. A replica without a measurement
- * counts as idle when it would add replicas, and as on target when it would remove some. The service scales up to the
- * smallest number that was asked for within the up window, and down to the largest within the down window.
+ * Each metric recommends current × measured ÷ target replicas, and the largest recommendation counts. A replica without
+ * a measurement counts as idle when the others are overloaded, and as on target when the others are idle. The service
+ * scales up to the smallest recommendation within the up window, and down to the largest within the down window.
  */
 export function decideScale({ spec, current, usage, history, now }: ScaleInput): ScaleDecision {
-  const asked = highestRecommendation(spec, current, usage);
-  const recommendation = { atMs: now, replicas: clamp(limitGrowth(asked.replicas, current), spec) };
+  const metric = highestRecommendation(spec, current, usage);
+  const recommendation = { atMs: now, replicas: clamp(limitGrowth(metric.replicas, current), spec) };
   const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_UP_WINDOW_MS;
   const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_DOWN_WINDOW_MS;
-  const known = [...history, recommendation];
-  const floor = Math.min(...replicasSince(known, now - upWindowMs));
-  const ceiling = Math.max(...replicasSince(known, now - downWindowMs));
-  const replicas = clamp(Math.min(Math.max(current, floor), ceiling), spec);
+  const recommendations = [...history, recommendation];
+  const lowest = Math.min(...replicasSince(recommendations, now - upWindowMs));
+  const highest = Math.max(...replicasSince(recommendations, now - downWindowMs));
+  const replicas = clamp(Math.min(Math.max(current, lowest), highest), spec);
   const keepSinceMs = now - Math.max(upWindowMs, downWindowMs);
-  const message = `from ${current} to ${replicas}: ${asked.reason}`;
+  const message = `from ${current} to ${replicas}: ${metric.reason}`;
   return {
-    history: known.filter(({ atMs }) => atMs >= keepSinceMs),
+    history: recommendations.filter(({ atMs }) => atMs >= keepSinceMs),
     status: replicas === current ? undefined : { replicas, changedAtMs: now, message },
   };
 }
 
-/** Returns the replicas of an autoscaled service. The bounds of its spec may have changed since it was scaled. */
+/** Returns the replicas of an autoscaled service, within the bounds of its current spec. */
 export function scaledReplicas(
   spec: AutoscaleSpec,
   status: AutoscaleStatus | undefined,
@@ -82,7 +85,7 @@ interface MetricRecommendation {
 
 function highestRecommendation(spec: AutoscaleSpec, current: number, usage: Usage): MetricRecommendation {
   const metrics = [recommendByCpu(spec, current, usage), recommendByConnections(spec, current, usage)];
-  const [first, ...others] = metrics.flatMap((metric) => metric ?? []);
+  const [first, ...others] = metrics.filter((metric) => metric !== undefined);
   if (first === undefined) return { replicas: current, reason: "the bounds of its spec" };
   return others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
 }
@@ -102,7 +105,7 @@ function recommendByCpu(
   if (unmeasured === 0) return { replicas: scaleBy(ratio, current), reason };
   const assumedSum = sum + (ratio > 1 ? 0 : unmeasured * target);
   const assumedRatio = assumedSum / current / target;
-  // The assumption about some replicas must not reverse what was measured of the others.
+  // Assumptions about unmeasured replicas must not reverse the direction that the measurements show.
   const isReversed = (ratio > 1 && assumedRatio < 1) || (ratio < 1 && assumedRatio > 1);
   return { replicas: isReversed ? current : scaleBy(assumedRatio, current), reason };
 }
@@ -126,8 +129,8 @@ const scaleBy = (ratio: number, current: number): number =>
 const limitGrowth = (replicas: number, current: number): number =>
   Math.min(replicas, Math.max(current * MAX_GROWTH, current + MIN_GROWTH_STEP));
 
-const replicasSince = (known: readonly Recommendation[], sinceMs: number): readonly number[] =>
-  known.filter(({ atMs }) => atMs >= sinceMs).map(({ replicas }) => replicas);
+const replicasSince = (recommendations: readonly Recommendation[], sinceMs: number): readonly number[] =>
+  recommendations.filter(({ atMs }) => atMs >= sinceMs).map(({ replicas }) => replicas);
 
 const clamp = (replicas: number, { min, max }: AutoscaleSpec): number =>
   Math.min(Math.max(replicas, min), Math.max(min, max));

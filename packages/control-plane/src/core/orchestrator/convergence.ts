@@ -15,14 +15,15 @@ import { type Problem, problemLines } from "./problems.js";
 import { evaluateSlot, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
+/** How far a service is from its desired state. The API and `berth deploy` show it. */
 export interface Convergence {
   /** Number of tasks that should run. */
   readonly desired: number;
   /** Number of tasks that are ready. */
   readonly running: number;
-  /** Whether every slot runs (or completed) the current version, and nothing is left over. */
+  /** Whether every slot runs or has completed the current version, and no other tasks are left. */
   readonly converged: boolean;
-  /** Why the service has not converged, for users. Empty exactly when it has. */
+  /** Why the service has not converged, for users. Empty if and only if it has converged. */
   readonly reasons: readonly string[];
 }
 
@@ -86,7 +87,7 @@ function desiredNodes({ spec, tasks }: ServiceSnapshot, { nodes }: ClusterSnapsh
   return desired;
 }
 
-/** A service with an active or paused rollout has not converged, even if every slot runs something. */
+/** Returns why an active or paused rollout keeps the service from converging. Empty when there is none. */
 function rolloutReasons(rollout: Rollout | undefined): string[] {
   if (rollout === undefined) return [];
   if (isRolloutPaused(rollout)) return [rollout.message];
@@ -101,15 +102,17 @@ function removalConvergence(
   { nodes }: ClusterSnapshot,
 ): Convergence {
   const onDownNodes = tasks.filter(({ nodeId }) => nodes.get(nodeId)?.node.state === NodeState.DOWN).length;
-  // The other tasks on such nodes are deleted at once.
+  // Only tasks that wait for fencing remain on down nodes; all others are deleted at once.
   const unfenced = onDownNodes === 0 ? "" : `; ${onDownNodes} of them on nodes that are down: ${NOT_FENCED}`;
   const left = tasks.length === 0 ? "" : `: ${tasks.length} tasks are left${unfenced}`;
   return { desired: 0, running, converged: false, reasons: [`it is being removed${left}`] };
 }
 
 /**
- * A job without a schedule has converged when the run of its current template has completed. One with a schedule
- * always has, because the next run starts whatever becomes of this one.
+ * Returns the convergence of a job.
+ *
+ * A job without a schedule has converged when the run of its current template has completed. A scheduled job has always
+ * converged, because the result of a run does not affect the next one.
  */
 function jobConvergence(snapshot: ServiceSnapshot, running: number, cluster: ClusterSnapshot): Convergence {
   const runs = jobRuns(snapshot.service).filter(isRunActive);
@@ -123,15 +126,15 @@ function jobConvergence(snapshot: ServiceSnapshot, running: number, cluster: Clu
 interface OpenSlots {
   /** Slots that have tasks. */
   readonly slots: readonly Slot[];
-  /** Number of open slots, those without tasks included. */
+  /** Number of open slots, including slots without tasks. */
   readonly count: number;
-  /** Number of slots in the run, completed ones included. */
+  /** Number of slots in the run, including completed slots. */
   readonly total: number;
 }
 
 function openSlots(run: JobStatus, { spec, tasks }: ServiceSnapshot, cluster: ClusterSnapshot): OpenSlots {
-  const own = tasks.filter((task) => task.jobIteration === run.iteration);
-  const { completedCount, slots, missing } = jobSlots(run, own, { spec, cluster });
+  const runTasks = tasks.filter((task) => task.jobIteration === run.iteration);
+  const { completedCount, slots, missing } = jobSlots(run, runTasks, { spec, cluster });
   const open = slots.filter((slot) => !slot.ended.some((task) => stateOf(task) === TaskState.COMPLETE));
   const total = completedCount + slots.length + missing.length;
   return { slots: open, count: open.length + missing.length, total };
@@ -142,8 +145,8 @@ function jobReasons({ service, tasks }: ServiceSnapshot, open: readonly OpenSlot
   if (run?.templateVersion !== service.templateVersion) return ["its run has not begun"];
   if (run.failed) return [run.message];
   if (isRunActive(run)) return [...pendingReasons(tasks), ...open.flatMap(runReasons)];
-  const isLeft = tasks.some((task) => occupiesNode(task) && !shouldRun(task));
-  return isLeft ? ["a task of a previous run has not stopped yet"] : [];
+  const hasStopping = tasks.some((task) => occupiesNode(task) && !shouldRun(task));
+  return hasStopping ? ["a task of a previous run has not stopped yet"] : [];
 }
 
 function pendingReasons(tasks: readonly Task[]): readonly string[] {
@@ -158,7 +161,7 @@ function runReasons({ slots, count, total }: OpenSlots): readonly string[] {
   return [...problemLines(failed), `${total - count} of ${total} tasks have completed`];
 }
 
-/** Returns the newest task of each slot, and every task that has yet to stop. */
+/** Returns the newest task of each slot, and every task that is to stop and has not ended. */
 export function newestTasks(tasks: readonly Task[]): readonly Task[] {
   const newest = new Map<string, Task>();
   for (const task of tasks) {
@@ -169,7 +172,7 @@ export function newestTasks(tasks: readonly Task[]): readonly Task[] {
   return tasks.filter((task) => newest.get(newestKey(task)) === task || (!shouldRun(task) && !isEnded(task)));
 }
 
-/** A NEW task of a global service has neither a number nor a node, so each counts on its own. */
+/** Returns the key of a task's slot. A NEW task of a global service belongs to no slot and gets its own key. */
 function newestKey(task: Task): string {
   if (task.slot !== 0) return String(task.slot);
   return task.nodeId === "" ? `new/${task.id}` : `node/${task.nodeId}`;

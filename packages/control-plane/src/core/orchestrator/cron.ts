@@ -9,14 +9,15 @@ import { durationText } from "../model/text.js";
 
 /** Runs later than this are skipped unless the spec says otherwise. Longer than any change of leader. */
 const DEFAULT_STARTING_DEADLINE_MS = 60_000;
-/** Limit of concurrent runs. More indicate a wrong schedule. */
+/** Limit of concurrent runs. More runs indicate a wrong schedule. */
 const MAX_CONCURRENT_RUNS = 100;
 
-/** Whether a run begins now, beside the active ones or in place of them. */
+/** Whether a run begins now, and whether it runs beside the active runs or replaces them. */
 export type RunStart = "none" | "beside" | "replace";
 
+/** What happens to the schedule of a cron job now. */
 export type CronDecision =
-  /** Nothing happens before `atMs`, or ever when it is undefined. */
+  /** No run begins before `atMs`. Undefined when the schedule has no further time. */
   | { readonly kind: "wait"; readonly atMs?: number }
   | {
       readonly kind: "change";
@@ -25,9 +26,10 @@ export type CronDecision =
       readonly begin: RunStart;
       readonly reason: string;
     }
-  /** The schedule cannot be parsed: the record was edited by hand. */
+  /** The schedule cannot be parsed, because the record was edited by hand. */
   | { readonly kind: "invalid"; readonly reason: string };
 
+/** The inputs of a decision about a schedule. */
 export interface CronContext {
   /** Number of active runs. */
   readonly running: number;
@@ -37,9 +39,10 @@ export interface CronContext {
 }
 
 /**
- * Decides whether a cron job runs now, and when it runs next. Of the times that passed without a decision, the last
- * one runs if it is within the starting deadline; the others are skipped. No time gets two runs, whatever the clock
- * does.
+ * Decides whether a run of a cron job begins now, and when the next one begins.
+ *
+ * If several scheduled times have passed, only the last one gets a run, and only within the starting deadline. A
+ * scheduled time never gets two runs, even if the clock goes backwards.
  */
 export function decideCron(
   cron: CronSpec,
@@ -49,7 +52,7 @@ export function decideCron(
   const { now, forceUpdate } = context;
   const schedule = parseSchedule(cron.schedule, cron.timeZone);
   if (schedule.kind === "invalid") return { kind: "invalid", reason: schedule.reason };
-  const after = (atMs: number): number => schedule.next(atMs) ?? 0;
+  const after: NextTime = (atMs) => schedule.next(atMs) ?? 0;
   if (status === undefined) {
     const initial = { runs: [], handledUntilMs: now, message: "", handledForceUpdate: forceUpdate };
     return change({ ...initial, nextRunAtMs: after(now) }, "none", "the first run is scheduled");
@@ -63,16 +66,39 @@ export function decideCron(
     if (next.nextRunAtMs !== status.nextRunAtMs) return change(next, "none", "its schedule has changed");
     return next.nextRunAtMs === 0 ? { kind: "wait" } : { kind: "wait", atMs: next.nextRunAtMs };
   }
-  const handled = { ...next, handledUntilMs: untilMs };
-  const deadlineMs = cron.startingDeadlineMs || DEFAULT_STARTING_DEADLINE_MS;
-  const dueMs = status.nextRunAtMs >= now - deadlineMs ? status.nextRunAtMs : after(now - deadlineMs - 1);
-  if (dueMs === 0 || dueMs > now) {
-    const late = `it could not begin within ${durationText(deadlineMs)}`;
-    return skip(handled, `${runName(cron, status.nextRunAtMs)}: ${late}`);
-  }
-  return admit(cron, handled, context, runName(cron, dueMs));
+  return decideDueRun(
+    cron,
+    { ...next, handledUntilMs: untilMs },
+    { ...context, dueMs: status.nextRunAtMs, after },
+  );
 }
 
+/** Returns the first scheduled time after a time. 0 when there is none. */
+type NextTime = (atMs: number) => number;
+
+interface DueRunContext extends CronContext {
+  /** The scheduled time that has passed. */
+  readonly dueMs: number;
+  readonly after: NextTime;
+}
+
+/** Begins the run that is due, or the first later one that is still within the starting deadline. */
+function decideDueRun(
+  cron: CronSpec,
+  handled: CronStatus,
+  { dueMs, after, ...context }: DueRunContext,
+): CronDecision {
+  const deadlineMs = cron.startingDeadlineMs || DEFAULT_STARTING_DEADLINE_MS;
+  const oldestMs = context.now - deadlineMs;
+  const startMs = dueMs >= oldestMs ? dueMs : after(oldestMs - 1);
+  if (startMs === 0 || startMs > context.now) {
+    const cause = `it could not begin within ${durationText(deadlineMs)}`;
+    return skip(handled, `${runName(cron, dueMs)}: ${cause}`);
+  }
+  return admit(cron, handled, context, runName(cron, startMs));
+}
+
+/** Begins or skips a run, according to the number of active runs. */
 function admit(
   { concurrency }: CronSpec,
   status: CronStatus,

@@ -18,7 +18,7 @@ import { convergence } from "./convergence.js";
 import { isJob, jobRuns, NO_TEMPLATE } from "./job-schedule.js";
 import { decideRestart } from "./restart.js";
 
-/** Time that a dependency has to become ready when the spec sets none: as long as an update has to progress. */
+/** Default time for a dependency to become ready. Equals the default progress deadline of updates. */
 const DEFAULT_DEADLINE_MS = 5 * 60_000;
 
 /** Whether a service may start its first tasks. */
@@ -28,19 +28,19 @@ export type DependencyGate =
       readonly kind: "closed";
       /** For example `waiting for db: healthy`. */
       readonly holdReason: string;
-      /** When the deadline of the dependencies passes. */
+      /** When the deadline of the dependencies passes. Undefined when it has passed or there is none. */
       readonly dueMs?: number;
     };
 
-/** The state of a service that others depend on. */
+/** The state of a service on which other services depend. */
 export interface DependencyState {
-  /** Every task that it should have has been started. */
+  /** Whether all desired tasks have been started. */
   readonly started: boolean;
-  /** Every task that it should have is ready. */
+  /** Whether all desired tasks are ready. */
   readonly healthy: boolean;
-  /** All of its work is done. */
+  /** Whether all of its tasks have completed. */
   readonly completed: boolean;
-  /** Why it will not complete. Empty while it may. */
+  /** Why the service cannot complete. Empty while it can. */
   readonly failure: string;
 }
 
@@ -50,9 +50,10 @@ export type DependencyLookup = (service: string) => DependencyState | undefined;
 const OPEN: DependencyGate = { kind: "open" };
 
 /**
- * Holds the first tasks of a service back until its dependencies are ready. As in Compose, restarts, moves and updates
- * do not wait. After the deadline the reason says so, and the service still waits. An optional dependency is ignored
- * when it does not exist or its deadline has passed.
+ * Decides whether the first tasks of a service wait for its dependencies.
+ *
+ * As in Compose, restarts, moves and updates do not wait. After the deadline, the service still waits and the reason
+ * changes. An optional dependency is ignored when it does not exist or its deadline has passed.
  */
 export function dependencyGate(
   snapshot: ServiceSnapshot,
@@ -64,17 +65,19 @@ export function dependencyGate(
   const allowedMs = spec.update?.progressDeadlineMs ?? DEFAULT_DEADLINE_MS;
   const deadlineMs =
     allowedMs === 0 ? Number.POSITIVE_INFINITY : waitingSinceMs(snapshot.tasks, now) + allowedMs;
-  const overdue = now >= deadlineMs ? durationText(allowedMs) : "";
-  const unmet = spec.dependsOn.flatMap((dependency) => unmetReason(dependency, lookup, overdue));
-  if (unmet.length === 0) return OPEN;
-  const holdReason = `${WAITING_FOR}${unmet.join(", ")}`;
-  const isPending = overdue === "" && deadlineMs !== Number.POSITIVE_INFINITY;
-  return { kind: "closed", holdReason, ...(isPending ? { dueMs: deadlineMs } : {}) };
+  const isOverdue = now >= deadlineMs;
+  const missedDeadline = isOverdue ? durationText(allowedMs) : "";
+  const unmetReasons = spec.dependsOn.flatMap((each) => unmetReason(each, lookup, missedDeadline));
+  if (unmetReasons.length === 0) return OPEN;
+  const holdReason = `${WAITING_FOR}${unmetReasons.join(", ")}`;
+  const hasDueTime = !isOverdue && deadlineMs !== Number.POSITIVE_INFINITY;
+  return { kind: "closed", holdReason, ...(hasDueTime ? { dueMs: deadlineMs } : {}) };
 }
 
 /**
- * Whether the service was started before: a task has a node, a version was healthy, or a run completed. A run that only
- * began does not count, because it may have waited until the next one replaced it.
+ * Returns whether the service was started before: a task has a node, a version was healthy, or a run completed.
+ *
+ * A run that only began does not count: it may have waited for the dependencies until the next run replaced it.
  */
 function hasStarted(snapshot: ServiceSnapshot): boolean {
   const { service } = snapshot;
@@ -88,24 +91,31 @@ function hasStarted(snapshot: ServiceSnapshot): boolean {
 const isCompleted = ({ endedAtMs, failed, templateVersion }: JobStatus): boolean =>
   endedAtMs > 0 && !failed && templateVersion !== NO_TEMPLATE;
 
-/** The waiting tasks were created when the waiting began. */
+/** Returns since when the service waits, which is the creation time of its oldest task. */
 const waitingSinceMs = (tasks: readonly Task[], now: number): number =>
   tasks.reduce((earliest, task) => Math.min(earliest, task.createdAtMs), now);
 
+/**
+ * Returns why a dependency is not met. Empty when it is met or ignored.
+ *
+ * @param missedDeadline the deadline as text when it has passed, otherwise empty
+ */
 function unmetReason(
   { service, condition, optional }: Dependency,
   lookup: DependencyLookup,
-  overdue: string,
+  missedDeadline: string,
 ): readonly string[] {
   const state = lookup(service);
   if (state !== undefined && isMet(condition, state)) return [];
-  if (optional && (state === undefined || overdue !== "")) return [];
+  if (optional && (state === undefined || missedDeadline !== "")) return [];
   if (state === undefined) return [`${service}: there is no such service`];
   if (condition === Dependency_Condition.COMPLETED && state.failure !== "") {
     return [`${service}: it failed: ${state.failure}`];
   }
   const goal = conditionText(condition);
-  return [overdue === "" ? `${service}: ${goal}` : `${service}: it was not ${goal} within ${overdue}`];
+  return [
+    missedDeadline === "" ? `${service}: ${goal}` : `${service}: it was not ${goal} within ${missedDeadline}`,
+  ];
 }
 
 function isMet(condition: Dependency_Condition, state: DependencyState): boolean {
@@ -136,7 +146,7 @@ function conditionText(condition: Dependency_Condition): string {
   }
 }
 
-/** Returns the state of a service for those that depend on it. */
+/** Returns the state of a service for the services that depend on it. */
 export function dependencyState(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
@@ -147,18 +157,18 @@ export function dependencyState(
 
 function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
   const [run] = jobRuns(service);
-  const own = tasks.filter((task) => task.jobIteration === run?.iteration);
+  const runTasks = tasks.filter((task) => task.jobIteration === run?.iteration);
   const isCurrent = run !== undefined && isCurrentRun(run, service);
   const completed = isCurrent && run.endedAtMs > 0 && !run.failed;
   return {
-    started: completed || own.some((task) => isUp(task) || stateOf(task) === TaskState.COMPLETE),
-    healthy: own.some((task) => shouldRun(task) && isReady(task)),
+    started: completed || runTasks.some((task) => isUp(task) || stateOf(task) === TaskState.COMPLETE),
+    healthy: runTasks.some((task) => shouldRun(task) && isReady(task)),
     completed,
     failure: isCurrent && run.failed ? run.message : "",
   };
 }
 
-/** The last run of a scheduled job counts, whatever the next one will run. */
+/** Returns whether a run counts for the current spec. The last run of a scheduled job always counts. */
 const isCurrentRun = (run: JobStatus, { cron, templateVersion }: Service): boolean =>
   cron !== undefined || run.templateVersion === templateVersion;
 
@@ -167,25 +177,25 @@ function serviceState(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: 
   const { desired } = convergence(snapshot, cluster, now);
   const isCurrent = currentTest(service);
   const slots = spec.mode?.$case === "global" ? slotsByNode(tasks) : slotsByNumber(tasks);
-  const outcomes = slots
-    .filter(hasOnlyEnded)
+  const restarts = slots
+    .filter(hasOnlyEndedTasks)
     .map(({ ended }) => decideRestart({ ended, policy: spec.task?.restart, isCurrent, now }));
-  const completed = outcomes.filter(({ kind }) => kind === "completed").length;
-  const failures = outcomes.flatMap((each) => (each.kind === "given-up" ? [each.reason] : []));
-  const running = tasks.filter(shouldRun);
+  const completed = restarts.filter(({ kind }) => kind === "completed").length;
+  const failures = restarts.flatMap((each) => (each.kind === "given-up" ? [each.reason] : []));
+  const desiredTasks = tasks.filter(shouldRun);
   return {
-    started: slotCount(running.filter(isUp)) + completed >= desired,
-    healthy: slotCount(running.filter(isReady)) >= desired,
+    started: countSlots(desiredTasks.filter(isUp)) + completed >= desired,
+    healthy: countSlots(desiredTasks.filter(isReady)) >= desired,
     completed: completed >= desired,
     failure: failures[0] ?? "",
   };
 }
 
-const hasOnlyEnded = ({ active, pending, ended }: Slot): boolean =>
+const hasOnlyEndedTasks = ({ active, pending, ended }: Slot): boolean =>
   active.length === 0 && pending.length === 0 && ended.length > 0;
 
-/** A slot has two tasks during a start-first update, and counts once. */
-const slotCount = (tasks: readonly Task[]): number => new Set(tasks.map(taskSlotKey)).size;
+/** Counts the slots of tasks. A slot may have two tasks during a start-first update. */
+const countSlots = (tasks: readonly Task[]): number => new Set(tasks.map(taskSlotKey)).size;
 
 const isUp = (task: Task): boolean =>
   stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;

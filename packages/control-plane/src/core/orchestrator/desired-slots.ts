@@ -8,8 +8,9 @@ import { getRequirements, type TaskRequirements } from "../scheduler/requirement
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
 import { scaledReplicas } from "./autoscale.js";
 
-/** The slots of a service compared with those that it should have. */
+/** The slots of a service, divided by what the spec requires. */
 export interface DesiredSlots {
+  /** Slots that the spec requires and that have tasks. */
   readonly keep: readonly Slot[];
   /** Slots to remove with everything in them. */
   readonly remove: readonly Slot[];
@@ -28,7 +29,7 @@ export function replicasOf({ mode, autoscale }: ServiceSpec, scaled?: AutoscaleS
 export interface DesiredSlotsContext {
   readonly spec: ServiceSpec;
   readonly cluster: Pick<ClusterSnapshot, "nodes">;
-  /** Slots that a replicated service should have among the given tasks. */
+  /** Number of slots that the given tasks of a replicated service should have. */
   readonly replicas: number;
   readonly isCurrent: CurrentTest;
 }
@@ -42,21 +43,23 @@ export function desiredSlots(tasks: readonly Task[], context: DesiredSlotsContex
   return replicatedSlots(tasks, replicas, { isCurrent, spread: requirements.spread, nodes });
 }
 
+/** The inputs for choosing the slots to remove. */
 interface RemovalOrder extends SpreadContext {
   readonly isCurrent: CurrentTest;
 }
 
+/** Decides which slots of a replicated service to keep, to remove and to add. */
 export function replicatedSlots(tasks: readonly Task[], replicas: number, order: RemovalOrder): DesiredSlots {
   const slots = slotsByNumber(tasks);
   const used = slots.filter(isInUse);
   if (used.length <= replicas) {
     return { keep: used, remove: [], missing: freeSlots(slots, replicas - used.length), unbound: [] };
   }
-  const remove = new Set(leastValuable(used, used.length - replicas, order));
+  const remove = new Set(selectLeastValuable(used, used.length - replicas, order));
   return { keep: used.filter((slot) => !remove.has(slot)), remove: [...remove], missing: [], unbound: [] };
 }
 
-/** Returns the lowest free numbers. A number is taken until the last task of its slot has stopped. */
+/** Returns slots with the lowest free numbers. A number is taken until the last task of its slot has stopped. */
 function freeSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
   const taken = new Set(
     slots.filter((slot) => isInUse(slot) || slot.stopping.length > 0).map((slot) => slot.number),
@@ -69,10 +72,11 @@ function freeSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
 }
 
 /**
- * Selects the slots to give up, as the inverse of scaling up: slots without a task first, then those that are not
- * ready, then outdated ones. Among equals, the ones that placement would have made last go first.
+ * Selects the slots to remove: first slots without a task, then unready slots, then outdated slots.
+ *
+ * Among equal slots, it selects in the reverse order of placement.
  */
-function leastValuable(
+function selectLeastValuable(
   slots: readonly Slot[],
   count: number,
   { isCurrent, ...spread }: RemovalOrder,
@@ -82,9 +86,9 @@ function leastValuable(
   const chosen: Slot[] = [];
   const staying = new Set(slots);
   for (const equals of byValue) {
-    const missing = count - chosen.length;
+    const remaining = count - chosen.length;
     const selected =
-      equals.length <= missing ? equals : selectSlotsToRemove(equals, missing, { staying, ...spread });
+      equals.length <= remaining ? equals : selectSlotsToRemove(equals, remaining, { staying, ...spread });
     for (const slot of selected) {
       chosen.push(slot);
       staying.delete(slot);
@@ -93,6 +97,7 @@ function leastValuable(
   return chosen;
 }
 
+/** Returns the value of keeping a slot, from 0 (lowest) to 3. */
 function retentionClass(slot: Slot, isCurrent: CurrentTest): number {
   if (slot.active.length === 0) return 0;
   if (!slot.active.some(isReady)) return 1;
@@ -100,8 +105,10 @@ function retentionClass(slot: Slot, isCurrent: CurrentTest): number {
 }
 
 /**
- * Returns one slot for each eligible node. A paused node keeps its task and gets no new one. A node that is down keeps
- * its history, so its task can be inspected and returns with the node.
+ * Decides which slots of a global service to keep, to remove and to add: one for each eligible node.
+ *
+ * A paused node keeps its task and gets no new one. The slot of a down node is neither kept nor removed, so its task can
+ * be inspected and continues when the node returns.
  */
 export function globalSlots(
   tasks: readonly Task[],
@@ -124,7 +131,7 @@ export function globalSlots(
   return { keep, remove, missing, unbound: tasks.filter(isUnbound) };
 }
 
-/** Returns a test whether a global service with these requirements should run on a node in its present state. */
+/** Returns a test whether a global service with these requirements should run on a node in its current state. */
 export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeSnapshot) => boolean {
   const isEligible = eligibilityTest(requirements);
   return (snapshot) =>
@@ -133,6 +140,7 @@ export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeS
     isEligible(snapshot);
 }
 
+/** Returns whether a node is not paused. */
 export const isUnpaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
 
 /** Returns the slots of these nodes, in order of node ids. */
@@ -141,5 +149,5 @@ export function nodeSlots(nodes: readonly NodeSnapshot[]): readonly SlotRef[] {
   return slots.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** Whether a task of a service with one task per node waits for any node. */
+/** Returns whether a task of a global service waits for any node. */
 export const isUnbound = (task: Task): boolean => task.nodeId === "" && isPending(task) && shouldRun(task);

@@ -201,7 +201,7 @@ describe("at-most-one", () => {
     );
     world.setNode("n1", { fenced: true });
     world.settleOverTime();
-    expect(world.removed).toBe(true);
+    expect(world.isRemoved).toBe(true);
   });
 
   it("replaces the task once the node is fenced, and gives a reason until then", () => {

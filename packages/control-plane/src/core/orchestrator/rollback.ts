@@ -4,46 +4,48 @@ import type { ServiceDefinition } from "../model/snapshot.js";
 import { isEnded, shouldRun } from "../model/task-state.js";
 import { templateNetworks, templatePorts, templateText, withSortedPorts } from "../model/template.js";
 
+/** The version that a rollback restores, or why there is none. */
 export type RollbackTarget =
   | { readonly kind: "found"; readonly version: number; readonly spec: ServiceSpec }
   | { readonly kind: "none"; readonly reason: string };
 
 /**
- * Returns the version that a requested rollback restores: `version`, or with 0 the newest healthy version whose spec
- * differs from the current one. A version that was never healthy is only restored by number.
+ * Returns the version that a requested rollback restores.
+ *
+ * @param version the version that the user asked for. With 0, the newest healthy version with another spec is restored
  */
 export function rollbackTarget(
   service: Service,
   version: number,
-  kept: ReadonlyMap<number, ServiceSpec>,
+  revisions: ReadonlyMap<number, ServiceSpec>,
 ): RollbackTarget {
   if (version !== 0) {
-    const spec = kept.get(version);
+    const spec = revisions.get(version);
     return spec === undefined
       ? { kind: "none", reason: `there is no version ${version}` }
       : { kind: "found", version, spec };
   }
   const current = specText(service.spec);
   for (const healthy of [service.healthyVersion, ...service.earlierHealthyVersions]) {
-    const spec = kept.get(healthy);
+    const spec = revisions.get(healthy);
     if (spec !== undefined && specText(spec) !== current) return { kind: "found", version: healthy, spec };
   }
-  return { kind: "none", reason: "no other version is known to have run well; name one" };
+  return { kind: "none", reason: "no other version was healthy: name a version" };
 }
 
 /**
- * Returns the spec that an automatic rollback deploys; undefined when no version with another template was healthy.
+ * Returns the spec that an automatic rollback deploys. Undefined when no version with another template was healthy.
  *
- * It restores the template of the last healthy version, and every other part that the failed version changed. Parts
- * that were changed after the failed version was deployed keep their value, and so does the number of replicas.
+ * It restores the template of the last healthy version, and every other part that the failed version changed. The number
+ * of replicas and the parts that were changed after the failed version was deployed keep their current values.
  */
 export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpec | undefined {
   const { service, spec, revisions } = definition;
   const healthy = revisions.get(service.healthyVersion);
-  // The texts are compared because a template that no task runs any more gets a new name when it is restored by hand.
+  // Compares texts, because an unused template gets a new version number when a user restores it.
   if (healthy === undefined || templateText(healthy) === templateText(spec)) return undefined;
   const failed = revisions.get((service.rollout?.fromVersion ?? 0) + 1) ?? spec;
-  const restored = { ...restoreUnchanged({ healthy, failed, current: spec }) };
+  const restored = restoreUnchanged({ healthy, failed, current: spec });
   return {
     ...restored,
     mode: areBothReplicated(healthy, spec) ? spec.mode : restored.mode,
@@ -62,9 +64,10 @@ export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpe
   };
 }
 
+/** One part of the spec in three versions. */
 interface Versions<T> {
   readonly healthy: T;
-  /** As the failed version was deployed. */
+  /** The value with which the failed version was deployed. */
   readonly failed: T;
   readonly current: T;
 }
@@ -81,11 +84,11 @@ function restoreUnchanged<T extends object>({ healthy, failed, current }: Versio
 const areBothReplicated = (healthy: ServiceSpec, current: ServiceSpec): boolean =>
   healthy.mode?.$case === "replicated" && current.mode?.$case === "replicated";
 
-/** Whether only the published ports differ, which no task depends on. */
+/** Returns whether the ports differ at most in their published numbers, which tasks do not depend on. */
 const haveSameTemplatePorts = (a: ServiceSpec, b: ServiceSpec): boolean =>
   canonicalText(templatePorts(a)) === canonicalText(templatePorts(b));
 
-/** Whether only the aliases differ, which no task depends on. */
+/** Returns whether the networks differ at most in their aliases, which tasks do not depend on. */
 const haveSameTemplateNetworks = (a: ServiceSpec, b: ServiceSpec): boolean =>
   canonicalText(templateNetworks(a)) === canonicalText(templateNetworks(b));
 
@@ -93,14 +96,14 @@ const specText = (spec: ServiceSpec | undefined): string =>
   spec === undefined ? "" : canonicalText(ServiceSpec.toJSON(withSortedPorts(spec)));
 
 /** Returns the specs that the running tasks of a service were created from, by version. */
-export function specsInUse(
+export function findSpecsInUse(
   tasks: Iterable<Task>,
-  specOf: (version: number) => ServiceSpec | undefined,
+  findSpec: (version: number) => ServiceSpec | undefined,
 ): ReadonlyMap<number, ServiceSpec> {
   const specs = new Map<number, ServiceSpec>();
   for (const task of tasks) {
     if (specs.has(task.specVersion) || !shouldRun(task) || isEnded(task)) continue;
-    const spec = specOf(task.specVersion);
+    const spec = findSpec(task.specVersion);
     if (spec !== undefined) specs.set(task.specVersion, spec);
   }
   return specs;

@@ -178,7 +178,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
     world.runUntil((now) => [...now.tasks.values()].some(({ restarts }) => restarts > 2), LIMIT_MS);
     after(world, bad);
     expect(world.service.rollout?.state).toBe(State.PAUSED);
-    expect(world.service.rollout?.message).toContain("no other version is known to have run well");
+    expect(world.service.rollout?.message).toContain("no other version was healthy");
   });
 
   it("begins again when it is deployed again", () => {

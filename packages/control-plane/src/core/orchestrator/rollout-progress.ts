@@ -4,25 +4,25 @@ import { endText, stateOf } from "../model/task-state.js";
 import type { SlotState } from "./slot-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** The progress of a rollout, from the states of the slots and the rollout's record. */
+/** The progress of a rollout, computed from the states of the slots and the rollout's record. */
 export interface RolloutProgress {
-  /** Slots between two tasks, failed ones included. */
+  /** Slots between two tasks, including failed slots. */
   readonly updating: ReadonlySet<SlotState>;
   readonly updatedCount: number;
   /** Keys of the slots that have failed since the rollout began. */
   readonly failed: ReadonlySet<string>;
   readonly failedCount: number;
-  /** Why the first newly failed slot failed. Empty when none did. */
+  /** Why the first newly failed slot failed. Empty when no slot newly failed. */
   readonly failure: string;
-  /** When the last monitored slot counts as updated. Undefined when none is monitored. */
+  /** When the last monitored slot counts as updated. Undefined when no slot is monitored. */
   readonly monitoredUntilMs: number | undefined;
-  /** When the last slot counted as updated; 0 when none has since the rollout began. */
+  /** When the last slot counted as updated; 0 when no slot has since the rollout began. */
   readonly lastSuccessMs: number;
   readonly hasOutdated: boolean;
   readonly hasNew: boolean;
   /** Whether a slot that has not failed is being updated. */
   readonly isUpdating: boolean;
-  /** When the slots being updated fail for lack of progress. */
+  /** When the slots being updated exceed the progress deadline. Undefined when there is no deadline. */
   readonly deadlineMs: number | undefined;
 }
 
@@ -33,11 +33,11 @@ export interface ProgressContext {
   readonly leaderSinceMs: number;
   /** The active rollout. */
   readonly rollout: Rollout | undefined;
-  /** Whether a node other than these could run a task of the slot. */
+  /** Returns whether a node other than these could run a task of the slot. */
   readonly hasOtherNode: (slot: Slot, nodeIds: ReadonlySet<string>) => boolean;
 }
 
-/** Computes the progress. A failed slot stays failed until the rollout ends, even if it recovers. */
+/** Computes the progress of a rollout. A failed slot stays failed until the rollout ends, even if it recovers. */
 export function rolloutProgress(states: readonly SlotState[], context: ProgressContext): RolloutProgress {
   const { rollout } = context;
   const failures = new SlotFailures(states, context);
@@ -105,7 +105,7 @@ interface Deadline {
 
 const NO_DEADLINE: Deadline = { isOver: false, atMs: undefined };
 
-/** The deadline restarts whenever one more slot is updated. */
+/** Returns the deadline of the slots being updated. It restarts whenever one more slot is updated. */
 function progressDeadline(
   unfinished: readonly SlotState[],
   updatedCount: number,
@@ -119,10 +119,10 @@ function progressDeadline(
   return { isOver: false, atMs: Number.isFinite(atMs) ? atMs : undefined };
 }
 
-/** A slot that was rejected this often has failed, whichever nodes rejected it. Keeps a rollout from hanging. */
+/** A slot whose tasks were rejected this often has failed, on whichever nodes. Otherwise a rollout could hang. */
 const MAX_REJECTIONS = 3;
 
-/** The failed slots of the active rollout. */
+/** Collects the failed slots of the active rollout. */
 class SlotFailures {
   readonly keys: Set<string>;
   readonly #context: ProgressContext;
@@ -136,7 +136,7 @@ class SlotFailures {
       context.rollout === undefined ? new Set() : rejectingNodes(states, context.rollout);
   }
 
-  /** Why the first newly failed slot failed. Empty when none did. */
+  /** Why the first newly failed slot failed. Empty when no slot newly failed. */
   get text(): string {
     return this.#text;
   }
@@ -156,6 +156,7 @@ class SlotFailures {
     return true;
   }
 
+  /** Records that the slots exceeded the progress deadline. */
   addOverdue(states: readonly SlotState[]): void {
     const [first] = states;
     if (first === undefined) return;
@@ -169,7 +170,7 @@ class SlotFailures {
     this.#text ||= text;
   }
 
-  /** Whether the end of a task counts against its version. Tasks that were stopped or died with their node do not. */
+  /** Returns whether the end of a task counts against its version. Stopped and lost tasks do not count. */
   #endCountsAsFailure(task: Task, state: SlotState): boolean {
     const { monitorMs, mayComplete } = this.#context.policy;
     const taskState = stateOf(task);
@@ -181,8 +182,10 @@ class SlotFailures {
   }
 
   /**
-   * Whether a rejection counts against the version rather than the node. It does when a second node rejects the
-   * version too, or when no other node gets to try the slot. It does not once the slot runs on another node.
+   * Returns whether a rejection counts against the version rather than the node.
+   *
+   * It counts when a second node rejects the version too, or when no other node will try the slot. It does not count
+   * once the slot runs on another node.
    */
   #rejectionCountsAsFailure({ slot, step }: SlotState): boolean {
     if (step.kind === "running" || step.kind === "monitoring") return false;
@@ -206,6 +209,7 @@ function rejectingNodes(states: readonly SlotState[], { fromVersion }: Rollout):
   return nodeIds;
 }
 
+/** Formats a deadline for users, in minutes or seconds. */
 function waitText(ms: number): string {
   const seconds = Math.round(ms / 1000);
   return seconds % 60 === 0 && seconds > 0 ? `${seconds / 60} min` : `${seconds} s`;

@@ -9,25 +9,26 @@ import {
 } from "../model/rollout.js";
 import type { ServiceTasks } from "../model/snapshot.js";
 import { applySpec } from "./apply-spec.js";
-import { automaticRollbackSpec, specsInUse } from "./rollback.js";
+import { automaticRollbackSpec, findSpecsInUse } from "./rollback.js";
 import type { RolloutProgress } from "./rollout-progress.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** Minimum time between writes that record only progress, so that a thousand slots starting at once share few writes. */
+/** Minimum time between writes that only record progress. A thousand slots that start at once then share few writes. */
 const PROGRESS_WRITE_MS = 1_000;
 
-/** Number of healthy versions kept in a service record, besides the newest one. */
-const KEPT_HEALTHY_VERSIONS = 10;
+/** Number of earlier healthy versions in a service record. */
+const MAX_EARLIER_HEALTHY_VERSIONS = 10;
 
+/** What happens to the rollout of a service now. */
 export type RolloutDecision =
-  /** Slots are decided next. `service` is the record to write, when it has changed. */
+  /** The same plan also decides the slots. `service` is the record to write if it has changed. */
   | {
       readonly kind: "continue";
       readonly service?: Service;
       readonly reason: string;
       readonly dueMs: readonly number[];
     }
-  /** The rollout ended or was paused. Slots are decided after the record is written. */
+  /** The rollout ended or was paused. The next plan decides the slots. */
   | { readonly kind: "change-state"; readonly service: Service; readonly reason: string }
   /** The update failed, and the service returns to an earlier template. */
   | {
@@ -50,8 +51,8 @@ export interface RolloutContext {
 /**
  * Decides whether a rollout continues, has failed or is complete.
  *
- * All inputs are in the records, so any leader decides the same. A rollout cannot hang: each slot is updated, fails,
- * or is failed by the deadline, which restarts only when one more slot is updated.
+ * All inputs are in the records, so every leader makes the same decision. A rollout cannot hang: each slot is updated,
+ * fails, or exceeds the deadline. The deadline restarts only when one more slot is updated.
  */
 export function decideRollout(snapshot: ServiceTasks, context: RolloutContext): RolloutDecision {
   const { service } = snapshot;
@@ -66,13 +67,13 @@ export function decideRollout(snapshot: ServiceTasks, context: RolloutContext): 
   return isOver ? complete(service, rollout, context) : advance(service, rollout, context);
 }
 
-/** Decides without an active rollout: a paused one may have completed by itself, and a version may have become healthy. */
+/** Decides without an active rollout: a paused rollout may have completed, and the version may have become healthy. */
 function decideIdle(service: Service, { progress, isComplete, total, now }: RolloutContext): RolloutDecision {
   const { rollout, version, healthyVersion } = service;
   const isPaused = isRolloutPaused(rollout);
   const isHealthy = isComplete && total > 0 && progress.updatedCount === total;
   if (rollout !== undefined && isPaused && isHealthy) {
-    const message = `${rollout.message}; all slots have run well since then`;
+    const message = `${rollout.message}; all slots have become healthy since`;
     return {
       kind: "change-state",
       service: withHealthyVersion({ ...service, rollout: completeRollout(rollout, message, now) }),
@@ -167,11 +168,16 @@ function rollBack(snapshot: ServiceTasks, rollout: Rollout, failure: string, now
   const { service, tasks, revisions } = snapshot;
   const spec = automaticRollbackSpec(snapshot);
   if (spec === undefined) {
-    return pause(service, rollout, `${failure} and no other version is known to have run well`, now);
+    return pause(service, rollout, `${failure} and no other version was healthy`, now);
   }
   const reason = `${failure}; rolled back to version ${service.healthyVersion}`;
-  const inUse = specsInUse(tasks, (version) => revisions.get(version));
-  const restored = applySpec({ ...service, rollout }, spec, { id: service.id, now, inUse, rollback: reason });
+  const context = {
+    id: service.id,
+    now,
+    specsInUse: findSpecsInUse(tasks, (version) => revisions.get(version)),
+    rollbackMessage: reason,
+  };
+  const restored = applySpec({ ...service, rollout }, spec, context);
   return { kind: "roll-back", service: restored.service, failure, reason };
 }
 
@@ -187,6 +193,6 @@ function withHealthyVersion(service: Service): Service {
   return {
     ...service,
     healthyVersion: version,
-    earlierHealthyVersions: earlier.slice(0, KEPT_HEALTHY_VERSIONS),
+    earlierHealthyVersions: earlier.slice(0, MAX_EARLIER_HEALTHY_VERSIONS),
   };
 }

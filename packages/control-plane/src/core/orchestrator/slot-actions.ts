@@ -1,6 +1,6 @@
-import { assertNever, DesiredState, type ServiceSpec, type Task } from "@berth/proto";
+import { assertNever, type ServiceSpec, type Task } from "@berth/proto";
 import type { Action } from "../model/plan.js";
-import { type Slot, slotKey } from "../model/slots.js";
+import { type Slot, type SlotRef, slotKey } from "../model/slots.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import type { StableTasks } from "../model/task-index.js";
 import { currentTest } from "../model/template.js";
@@ -9,9 +9,10 @@ import { getRequirements } from "../scheduler/requirements.js";
 import { computeServiceLoad } from "../scheduler/service-load.js";
 import type { DesiredSlots } from "./desired-slots.js";
 import type { SlotState } from "./slot-state.js";
-import { type GoneTest, removeTask } from "./task-removal.js";
+import type { SlotStep } from "./slot-step.js";
+import { type GoneTest, stopTasks } from "./task-removal.js";
 
-/** What the slots that a service keeps need now. */
+/** The actions for the slots that a service keeps or adds. */
 export interface SlotActions {
   /** Tasks that need a node, by the version that they run. Several versions only exist while a rollout is paused. */
   readonly placements: ReadonlyMap<number, Placements>;
@@ -42,64 +43,52 @@ const REPLACEMENT_REASONS = {
 
 const NEVER_READY = "replacement never became healthy";
 
-/** Collects the actions of all slots. A slot that needs nothing costs next to nothing. */
+/** Collects the actions of all slots. A slot that needs no action costs almost nothing. */
 export function slotActions(
   states: readonly SlotState[],
   { missing, unbound }: Pick<DesiredSlots, "missing" | "unbound">,
   context: SlotActionsContext,
 ): SlotActions {
-  const { version, startFirst, isGone } = context;
-  const placements = new Map<number, { readonly pending: Task[]; readonly fills: SlotFill[] }>();
-  const removals: Action[] = [];
-  const staying: Task[] = [];
+  const collector = new SlotActionCollector(context);
+  for (const state of states) collector.addSlot(state);
+  collector.addNewSlots(missing);
+  for (const task of unbound) collector.addUnboundTask(task);
+  return collector;
+}
 
-  const placementsOf = (taskVersion: number): { readonly pending: Task[]; readonly fills: SlotFill[] } => {
-    const known = placements.get(taskVersion);
-    if (known !== undefined) return known;
-    const created = { pending: [], fills: [] };
-    placements.set(taskVersion, created);
-    return created;
-  };
-  const stop = (tasks: readonly Task[], reason: string): void => {
-    const removal = { desired: DesiredState.SHUTDOWN, reason, isGone } as const;
-    for (const task of tasks) removals.push(...removeTask(task, removal));
-  };
-  const stay = ({ slot, superfluous }: SlotState): void => {
-    const task = slot.active.find((each) => !superfluous.includes(each));
-    if (task !== undefined) staying.push(task);
-  };
-  const fill = (state: SlotState, restarts: number): void => {
-    placementsOf(state.version).fills.push(createFill(state.slot, restarts));
-  };
+class SlotActionCollector implements SlotActions {
+  readonly placements = new Map<number, { readonly pending: Task[]; readonly fills: SlotFill[] }>();
+  readonly removals: Action[] = [];
+  readonly staying: Task[] = [];
+  readonly #context: SlotActionsContext;
 
-  for (const state of states) {
+  constructor(context: SlotActionsContext) {
+    this.#context = context;
+  }
+
+  addSlot(state: SlotState): void {
     const { slot, step } = state;
-    const hasFailed = context.failedSlots.size > 0 && context.failedSlots.has(slotKey(slot));
-    stop(state.superfluous, "another task fills its slot");
+    this.#stop(state.superfluous, "another task fills its slot");
     switch (step.kind) {
       case "running":
       case "completed":
       case "monitoring":
-        stay(state);
+        this.#stay(state);
         break;
       case "starting":
         // The outdated task beside it still serves.
-        if (hasFailed && slot.active.length > 1) stop([step.task], NEVER_READY);
-        else stay(state);
+        if (slot.active.length > 1 && this.#hasFailed(slot)) this.#stop([step.task], NEVER_READY);
+        else this.#stay(state);
         break;
       case "pending":
-        if (hasFailed && slot.active.length > 0) stop([step.task], NEVER_READY);
-        else placementsOf(step.task.specVersion).pending.push(step.task);
+        if (slot.active.length > 0 && this.#hasFailed(slot)) this.#stop([step.task], NEVER_READY);
+        else this.#getPlacements(step.task.specVersion).pending.push(step.task);
         break;
       case "vacant":
-        fill(state, step.restarts);
+        this.#fill(state, step.restarts);
         break;
       case "replace":
-        // A slot that waits for the node of its replacement counts as staying nowhere: spreading looks at where tasks
-        // will be, not where they were.
-        if (!context.batch.has(state)) stay(state);
-        else if (!startFirst) stop(slot.active, REPLACEMENT_REASONS[step.cause]);
-        else fill(state, step.attempt.kind === "retry" ? step.attempt.restarts : 0);
+        this.#replace(state, step);
         break;
       case "waiting":
       case "given-up":
@@ -108,13 +97,57 @@ export function slotActions(
         assertNever(step);
     }
   }
-  const newSlots = placementsOf(context.newSlotVersion).fills;
-  for (const slot of missing) newSlots.push(slot);
-  for (const task of unbound) {
-    if (task.specVersion === version) placementsOf(version).pending.push(task);
-    else stop([task], "its spec has changed");
+
+  addNewSlots(slots: readonly SlotRef[]): void {
+    const { fills } = this.#getPlacements(this.#context.newSlotVersion);
+    for (const slot of slots) fills.push(slot);
   }
-  return { placements, removals, staying };
+
+  /** Adds a pending task of a global service that belongs to no slot yet. */
+  addUnboundTask(task: Task): void {
+    const { version } = this.#context;
+    if (task.specVersion === version) this.#getPlacements(version).pending.push(task);
+    else this.#stop([task], "its spec has changed");
+  }
+
+  /**
+   * Replaces the slot's task if the slot is in the batch.
+   *
+   * The task then does not count as staying: placement spreads tasks by the nodes where they will be.
+   */
+  #replace(state: SlotState, { cause, attempt }: Extract<SlotStep, { kind: "replace" }>): void {
+    const { batch, startFirst } = this.#context;
+    if (!batch.has(state)) this.#stay(state);
+    else if (!startFirst) this.#stop(state.slot.active, REPLACEMENT_REASONS[cause]);
+    else this.#fill(state, attempt.kind === "retry" ? attempt.restarts : 0);
+  }
+
+  #hasFailed(slot: Slot): boolean {
+    const { failedSlots } = this.#context;
+    return failedSlots.size > 0 && failedSlots.has(slotKey(slot));
+  }
+
+  #getPlacements(version: number): { readonly pending: Task[]; readonly fills: SlotFill[] } {
+    const known = this.placements.get(version);
+    if (known !== undefined) return known;
+    const created = { pending: [], fills: [] };
+    this.placements.set(version, created);
+    return created;
+  }
+
+  #stop(tasks: readonly Task[], reason: string): void {
+    if (tasks.length === 0) return;
+    this.removals.push(...stopTasks(tasks, reason, this.#context.isGone));
+  }
+
+  #stay({ slot, superfluous }: SlotState): void {
+    const task = slot.active.find((each) => !superfluous.includes(each));
+    if (task !== undefined) this.staying.push(task);
+  }
+
+  #fill({ slot, version }: SlotState, restarts: number): void {
+    this.#getPlacements(version).fills.push(createFill(slot, restarts));
+  }
 }
 
 function createFill(slot: Slot, restarts: number): SlotFill {
@@ -123,50 +156,52 @@ function createFill(slot: Slot, restarts: number): SlotFill {
   return { number, nodeId, restarts, ...(preferredNodeId === undefined ? {} : { preferredNodeId }) };
 }
 
-/** Returns the node that a move of the slot's last task asked for. */
+/** Returns the node to which the slot's task is to move. Undefined when no move was requested. */
 export function findPreferredNode(slot: Slot): string | undefined {
-  const asked = slot.active.find((task) => task.preferredNodeId !== "") ?? slot.ended[0];
-  return asked === undefined || asked.preferredNodeId === "" ? undefined : asked.preferredNodeId;
+  const moving = slot.active.find((task) => task.preferredNodeId !== "") ?? slot.ended[0];
+  return moving?.preferredNodeId || undefined;
 }
 
 export interface PlaceSlotsContext extends ReconcileContext {
   /** The service with the tasks that need a decision. */
   readonly snapshot: ServiceTasks;
   readonly cluster: ClusterSnapshot;
-  /** All other tasks. */
+  /** The other tasks of the service. */
   readonly stable: StableTasks | undefined;
 }
 
 /**
- * Places the tasks of the first version that has any to place. Tasks of one version are equal to the scheduler; the
- * next version has to see what they reserve, so it waits for the next plan. `isComplete` is false when one waits.
+ * Places the tasks of the first version that has tasks to place.
+ *
+ * The tasks of one version are equal to the scheduler. The next version has to see their reservations, so it waits for
+ * the next plan. `isComplete` is false when a version waits.
  */
 export function placeSlots(
   { placements, staying }: Pick<SlotActions, "placements" | "staying">,
   context: PlaceSlotsContext,
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const waiting = [...placements].filter(([, { pending, fills }]) => pending.length + fills.length > 0);
-  for (const [index, [version, wanted]] of waiting.entries()) {
-    const actions = placeVersion(version, wanted, staying, context);
+  for (const [index, [version, versionPlacements]] of waiting.entries()) {
+    const actions = placeVersion(version, versionPlacements, staying, context);
     if (actions.length > 0) return { actions, isComplete: index === waiting.length - 1 };
   }
   return { actions: [], isComplete: true };
 }
 
 function placeVersion(
-  asked: number,
-  wanted: Placements,
+  requestedVersion: number,
+  placements: Placements,
   staying: readonly Task[],
   context: PlaceSlotsContext,
 ): readonly Action[] {
   const { snapshot, cluster, stable, now } = context;
-  const { version, spec } = resolveVersion(asked, snapshot);
+  const { version, spec } = resolveVersion(requestedVersion, snapshot);
   const isCurrent = currentTest(snapshot.service);
   const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, now, stable });
   const placeTasks = spec.mode?.$case === "global" ? placeGlobal : placeReplicated;
   const service = { ...snapshot.service, version };
   const requirements = getRequirements(spec);
-  return placeTasks(wanted, { ...context, service, requirements, load, cluster, jobIteration: 0 });
+  return placeTasks(placements, { ...context, service, requirements, load, cluster, jobIteration: 0 });
 }
 
 /** Falls back to the newest version when the spec of an old one is no longer kept. */
@@ -174,6 +209,6 @@ function resolveVersion(
   version: number,
   { service, spec, revisions }: ServiceTasks,
 ): { readonly version: number; readonly spec: ServiceSpec } {
-  const kept = version === service.version ? spec : revisions.get(version);
-  return kept === undefined ? { version: service.version, spec } : { version, spec: kept };
+  const versionSpec = version === service.version ? spec : revisions.get(version);
+  return versionSpec === undefined ? { version: service.version, spec } : { version, spec: versionSpec };
 }

@@ -14,19 +14,20 @@ import { NOT_STOPPED, type SlotStep, type SlotStepContext, slotStep } from "./sl
 import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
 /**
- * The state of one slot, computed once per decision. The rollout, the choice of the next batch, the plan, convergence
- * and the dry run all read it.
+ * The state of one slot, computed once per decision.
+ *
+ * The rollout, the next batch, the plan, convergence and the dry run are derived from the slot states.
  */
 export interface SlotState {
   readonly slot: Slot;
-  /** What the slot needs next, regardless of the other slots. */
+  /** The next step of the slot, regardless of the other slots. */
   readonly step: SlotStep;
   /** Version of the tasks that are created in the slot. */
   readonly version: number;
   /** Tasks that are not needed, whatever happens to the other slots. */
   readonly superfluous: readonly Task[];
   readonly progress: SlotProgress;
-  /** Whether the slot runs (or has completed) what it should. */
+  /** Whether the slot runs or has completed the desired version. */
   readonly isSatisfied: boolean;
   /** Why the slot is not in its desired state, for users. Empty when it is. */
   readonly reason: string;
@@ -35,57 +36,58 @@ export interface SlotState {
   /** When time alone changes the step, in ms since the epoch. */
   readonly dueMs: number | undefined;
   /**
-   * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they already have. Undefined when
-   * that depends on more than time. Without it, one replica that can never run would block the drain of its node.
+   * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they no longer wait. Undefined when
+   * this does not depend on time alone. Without this limit, a replica that can never run would block a drain.
    */
   readonly giveUpAtMs: number | undefined;
 }
 
 /** How far a slot is in a rollout. Whether it has failed depends on the rollout: see rollout-progress.ts. */
 export type SlotProgress =
-  /** Never held a task: nothing was taken from it, so no update waits for it. */
+  /** Never had a task, so no update has reduced its availability and none waits for it. */
   | { readonly kind: "new" }
-  /** Still runs what is to be replaced. */
+  /** Runs a task that is to be replaced. */
   | { readonly kind: "outdated" }
   | { readonly kind: "updating" }
-  /** Ready. Counts as updated at `untilMs` unless the task ends before. */
+  /** Ready. Counts as updated at `untilMs` unless the task ends earlier. */
   | { readonly kind: "monitoring"; readonly untilMs: number }
   | { readonly kind: "updated"; readonly sinceMs: number };
 
 export interface SlotContext extends SlotStepContext {
   /** Version of new tasks. */
   readonly version: number;
-  /** Whether tasks restart in the version that they had, because a paused rollout must not replace anything. */
+  /** Whether tasks restart in their previous version, because a paused rollout must not replace tasks. */
   readonly isFrozen: boolean;
-  /** Time that a slot has to get ready before others stop waiting for it. */
+  /** Time in ms after which other slots stop waiting for a slot that is not ready. */
   readonly deadlineMs: number;
 }
 
 const OLDER_RUNS = "an older version still runs";
 
-/** Restarts in a row after which others stop waiting for a slot: about two minutes, delays included. */
+/** Restarts in a row after which other slots stop waiting for a slot: about two minutes, including delays. */
 const GIVE_UP_RESTARTS = 8;
 
 /** Determines the state of one slot. `nodes` and the tasks must have node losses applied. */
 export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
   const version = context.isFrozen ? lastRunVersion(slot, context) : context.version;
-  const seen = context.isFrozen
+  const versionSlot = context.isFrozen
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
-  const { step, superfluous } = slotStep(seen, version, context);
-  return { slot: seen, step, version, superfluous, ...assess(step, seen, context) };
+  const { step, superfluous } = slotStep(versionSlot, version, context);
+  return { slot: versionSlot, step, version, superfluous, ...assess(step, versionSlot, context) };
 }
 
 /**
- * Returns the version of the task that ran last in the slot. A version that never ran is not restored while another
- * one did. A slot of a global service restarts in the newest version, because its pending tasks belong to no slot.
+ * Returns the version of the task that ran last in the slot. Prefers versions whose tasks reached RUNNING.
+ *
+ * A slot of a global service restarts in the newest version, because its pending tasks belong to no slot.
  */
 function lastRunVersion(slot: Slot, { version }: SlotContext): number {
   if (slot.nodeId !== "") return version;
-  const known = slot.active.length > 0 ? slot.active : slot.ended;
-  const ran = known.filter(({ status }) => status?.runningSinceMs !== undefined);
+  const candidates = slot.active.length > 0 ? slot.active : slot.ended;
+  const haveRun = candidates.filter(({ status }) => status?.runningSinceMs !== undefined);
   const sinceMs = (task: Task): number => task.status?.sinceMs ?? 0;
-  const [first, ...others] = ran.length > 0 ? ran : known;
+  const [first, ...others] = haveRun.length > 0 ? haveRun : candidates;
   if (first === undefined) return slot.pending[0]?.specVersion ?? version;
   const last = others.reduce((latest, task) => (sinceMs(task) > sinceMs(latest) ? task : latest), first);
   return last.specVersion;
@@ -97,7 +99,7 @@ const UPDATING: SlotProgress = { kind: "updating" };
 const NEW: SlotProgress = { kind: "new" };
 const OUTDATED: SlotProgress = { kind: "outdated" };
 
-/** Derives everything else from the step. This is the only place that interprets a step, besides slot-actions.ts. */
+/** Derives the remaining fields from the step. Only this function and slot-actions.ts interpret steps. */
 function assess(step: SlotStep, slot: Slot, context: SlotContext): Assessment {
   const base = { isSatisfied: false, isBlocked: false, dueMs: undefined, giveUpAtMs: undefined };
   switch (step.kind) {
@@ -152,14 +154,12 @@ function assessReplacement(
 ): Pick<Assessment, "progress" | "isSatisfied" | "reason" | "isBlocked" | "dueMs"> {
   const serves = slot.active.some(isReady);
   const isAttempted = attempt.kind !== "none";
-  const ready: SlotProgress = serves ? { kind: "updated", sinceMs: 0 } : UPDATING;
-  const progress = isAttempted ? UPDATING : cause === "outdated" ? OUTDATED : ready;
   const [task] = slot.active;
   const unready = serves || task === undefined ? "" : unreadyReason(task);
   const reason = cause === "outdated" ? OLDER_RUNS : unready || LEAVING_REASONS[cause];
   const isHeld = attempt.kind === "held";
   return {
-    progress,
+    progress: isAttempted ? UPDATING : unattemptedProgress(cause, serves),
     isSatisfied: cause !== "outdated" && serves,
     reason: isHeld ? `${reason}; its replacement is held up: ${attempt.reason}` : reason,
     isBlocked: isHeld,
@@ -167,12 +167,21 @@ function assessReplacement(
   };
 }
 
+/** Returns the progress of a slot whose replacement has not been created yet. */
+function unattemptedProgress(
+  cause: Extract<SlotStep, { kind: "replace" }>["cause"],
+  serves: boolean,
+): SlotProgress {
+  if (cause === "outdated") return OUTDATED;
+  return serves ? { kind: "updated", sinceMs: 0 } : UPDATING;
+}
+
 function monitoredProgress(task: Task, { monitorMs, now }: SlotContext): SlotProgress {
   const atMs = successAtMs(task, monitorMs);
   return atMs > now ? { kind: "monitoring", untilMs: atMs } : { kind: "updated", sinceMs: atMs };
 }
 
-/** Why a slot that runs what it should is not in its desired state: other tasks are left. */
+/** Returns why a slot with the desired task is not in its desired state: other tasks are left. Empty when none are. */
 function leftoverReason({ active, stopping }: Slot, { isCurrent }: SlotContext): string {
   if (active.length > 1) return active.every(isCurrent) ? "two tasks share a slot" : OLDER_RUNS;
   return stopping.length > 0 ? NOT_STOPPED : "";

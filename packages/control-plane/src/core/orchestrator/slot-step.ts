@@ -5,11 +5,11 @@ import { endText, isReady, successAtMs } from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
 
-/** What a slot needs next, regardless of the other slots. */
+/** The next step of a slot, regardless of the other slots. */
 export type SlotStep =
   /** A current task is ready. */
   | { readonly kind: "running"; readonly task: Task }
-  /** The task has done its work and is not restarted. */
+  /** The task has completed and is not restarted. */
   | { readonly kind: "completed" }
   /** A current task is ready, and monitored until the outdated task beside it may stop. */
   | { readonly kind: "monitoring"; readonly task: Task; readonly untilMs: number }
@@ -33,9 +33,9 @@ export type SlotStep =
 /** The state of a start-first replacement beside the old task. */
 export type ReplacementAttempt =
   | { readonly kind: "none" }
-  /** It failed, and the next one can be created now. */
+  /** The last replacement failed, and the next one can be created now. */
   | { readonly kind: "retry"; readonly restarts: number }
-  /** The next one cannot be created before `untilMs`, or before another record changes. */
+  /** The next replacement cannot be created before `untilMs`, or before another record changes. */
   | { readonly kind: "held"; readonly reason: string; readonly untilMs?: number };
 
 export interface SlotStepContext {
@@ -63,21 +63,21 @@ export function slotStep(slot: Slot, version: number, context: SlotStepContext):
   );
   const best = current.find(isReady) ?? current[0];
   if (best !== undefined) return withCurrent(slot, best, context);
-  const pending = mayPend(slot, context)
+  const pending = mayWaitForNode(slot, context)
     ? slot.pending.find((task) => task.specVersion === version)
     : undefined;
   const superfluous = slot.pending.filter((task) => task !== pending);
   if (pending !== undefined) return { step: { kind: "pending", task: pending }, superfluous };
-  const rest = withoutCurrent(slot, context);
-  return { step: rest.step, superfluous: [...superfluous, ...rest.superfluous] };
+  const decision = withoutCurrent(slot, context);
+  return { step: decision.step, superfluous: [...superfluous, ...decision.superfluous] };
 }
 
-/** A stop-first replacement waits for a node only once the slot is empty. */
-function mayPend(slot: Slot, { startFirst }: SlotStepContext): boolean {
+/** Returns whether a task may be pending. A stop-first replacement only waits for a node once the slot is empty. */
+function mayWaitForNode(slot: Slot, { startFirst }: SlotStepContext): boolean {
   return startFirst || (slot.active.length === 0 && slot.stopping.length === 0);
 }
 
-/** An outdated task runs until its replacement counts as a success, a drained one only until it is ready. */
+/** Outdated tasks stop when the current task counts as a success; tasks on drained nodes stop once it is ready. */
 function withCurrent(
   slot: Slot,
   best: Task,
@@ -119,7 +119,7 @@ function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
   }
 }
 
-/** Of several outdated tasks (an update overtook another), the one that serves stays until it is replaced. */
+/** Keeps one outdated task, preferably a ready one, until it is replaced. Overlapping updates leave several. */
 function withOutdated(slot: Slot, restart: RestartDecision, context: SlotStepContext): SlotStepDecision {
   const kept = slot.active.find(isReady) ?? slot.active.at(-1);
   const superfluous = slot.active.filter((task) => task !== kept);
@@ -156,7 +156,7 @@ function replacementAttempt(
   }
 }
 
-/** Whether a start-first replacement of this task was created and has ended. */
+/** Returns whether a start-first replacement of the task was created and has ended. */
 function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepContext): boolean {
   const newest = slot.ended[0];
   if (!context.startFirst || newest === undefined || kept === undefined) return false;
@@ -166,7 +166,7 @@ function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepConte
 /** Why a current task must not stay on its node. */
 export type LeavingCause = "drained" | "moved";
 
-/** Returns undefined when the task may stay. A requested move waits while its target node accepts no tasks. */
+/** Returns why a task must leave its node. Undefined when it may stay, also while its move target accepts no tasks. */
 export function leavingCause(task: Task, nodes: ReadonlyMap<string, NodeSnapshot>): LeavingCause | undefined {
   if (nodes.get(task.nodeId)?.node.availability === Availability.DRAIN) return "drained";
   if (task.preferredNodeId === "" || task.preferredNodeId === task.nodeId) return undefined;

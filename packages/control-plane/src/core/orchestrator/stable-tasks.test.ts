@@ -70,7 +70,7 @@ describe("partitionStable", () => {
           // A task is stable only after it has run for a while.
           world.settleOverTime();
           applyEvent(world, event);
-          if (world.removed) return;
+          if (world.isRemoved) return;
           const { snapshot, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
           if (partitionStable(snapshot, cluster).stable !== undefined) partitions += 1;

@@ -6,6 +6,7 @@ import type { StableTasks, TaskIndex } from "../model/task-index.js";
 import { currentTest } from "../model/template.js";
 import { replicasOf } from "./desired-slots.js";
 
+/** The tasks of a service, divided by whether they need a decision. */
 export interface Partition {
   /** Undefined when every task needs a decision. */
   readonly stable: StableTasks | undefined;
@@ -14,17 +15,17 @@ export interface Partition {
 }
 
 /**
- * Separates the stable tasks of a service from those that need a decision, so that an event in one of a thousand
- * slots costs hardly more than that slot.
+ * Separates the stable tasks of a service from the tasks that need a decision. An event in one of a thousand slots then
+ * costs little more than that slot.
  *
- * Applies only when no decision depends on all tasks: the current version is healthy, no rollout is active or paused,
- * and the number of slots is right. Otherwise all tasks are open.
+ * All tasks are open when a decision depends on all of them: the current version is not healthy yet, a rollout is active
+ * or paused, or the number of slots is wrong.
  */
 export function partitionStable(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): Partition {
   return partitionSteady(snapshot, cluster) ?? { stable: undefined, open: snapshot.tasks };
 }
 
-/** Returns undefined when all tasks are open. Never reads `snapshot.tasks`, which costs one step per task. */
+/** Returns undefined when all tasks are open. Does not read `snapshot.tasks`, whose cost grows with the tasks. */
 function partitionSteady(
   snapshot: Omit<ServiceSnapshot, "tasks">,
   cluster: ClusterSnapshot,

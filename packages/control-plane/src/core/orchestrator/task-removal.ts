@@ -4,19 +4,20 @@ import type { Slot } from "../model/slots.js";
 import type { NodeSnapshot, ServiceDefinition } from "../model/snapshot.js";
 import { isEnded, isPending, stateOf } from "../model/task-state.js";
 
-/** Ended tasks kept per slot: enough to see a pattern of failures, few enough to keep every record in memory. */
+/** Ended tasks kept per slot: enough to show a pattern of failures, few enough to keep all records in memory. */
 export const HISTORY_PER_SLOT = 5;
 
-/** Whether a task's record may be deleted without a report of its agent. */
+/** Tests whether a task's record may be deleted without a report from its agent. */
 export type GoneTest = (task: Task) => boolean;
 
+/** How and why a task is stopped or removed. */
 export interface Removal {
   readonly desired: EndState;
   readonly reason: string;
   readonly isGone: GoneTest;
 }
 
-/** Stops or removes a task. Its record is deleted at once when no agent has to act. */
+/** Returns the action that stops or removes a task. Deletes the record at once when no agent has to act. */
 export function removeTask(task: Task, { desired, reason, isGone }: Removal): readonly Action[] {
   if (isPending(task) || (desired === DesiredState.REMOVE && isGone(task))) {
     return [{ kind: "delete-task", task, reason }];
@@ -24,24 +25,25 @@ export function removeTask(task: Task, { desired, reason, isGone }: Removal): re
   return task.desiredState >= desired ? [] : [{ kind: "set-desired", task, desired, reason }];
 }
 
+/** Returns the actions that stop tasks. */
 export function stopTasks(tasks: readonly Task[], reason: string, isGone: GoneTest): readonly Action[] {
   return tasks.flatMap((task) => removeTask(task, { desired: DesiredState.SHUTDOWN, reason, isGone }));
 }
 
-/** Removes every task of a slot, its history included. */
+/** Returns the actions that remove every task of a slot, including its history. */
 export function removeSlot(slot: Slot, reason: string, isGone: GoneTest): readonly Action[] {
   const tasks = [...slot.pending, ...slot.active, ...slot.stopping, ...slot.ended];
   return tasks.flatMap((task) => removeTask(task, { desired: DesiredState.REMOVE, reason, isGone }));
 }
 
-/** Removes the ended tasks of a slot beyond the history limit. */
+/** Returns the actions that remove the ended tasks of a slot beyond the history limit. */
 export function trimHistory(slot: Slot, isGone: GoneTest): readonly Action[] {
   if (slot.ended.length <= HISTORY_PER_SLOT) return [];
   const removal = { desired: DesiredState.REMOVE, reason: "history limit", isGone } as const;
   return slot.ended.slice(HISTORY_PER_SLOT).flatMap((task) => removeTask(task, removal));
 }
 
-/** Deletes tasks that are to be removed and whose removal no agent will ever report. */
+/** Returns the deletions of tasks that are to be removed and whose removal no agent will report. */
 export function deleteUnreportable(
   tasks: readonly Task[],
   isGone: GoneTest,
@@ -55,11 +57,10 @@ export function deleteUnreportable(
 }
 
 /**
- * Returns a test whether no agent will ever report a task as removed: the task has no node, its node is gone, or it
- * is LOST, which agents do not know about. Should the node return, its agent removes everything that is not in its
- * assignments.
+ * Returns a test whether no agent will report a task as removed: the task has no node, its node is gone, or it is LOST.
  *
- * A task of an at-most-one service counts until its node is fenced. Deleting it earlier would free its slot.
+ * If the node returns, its agent removes all containers that are not in its assignments. The record of a task of an
+ * at-most-one service is kept until its node is fenced, because deleting it would free the slot.
  */
 export function goneTest(
   definition: Pick<ServiceDefinition, "spec" | "revisions">,
@@ -74,7 +75,7 @@ export function goneTest(
   };
 }
 
-/** Whether the service is at-most-one, or was in the version that the task runs. */
+/** Returns whether the service is at-most-one, now or in the version that the task runs. */
 export function isAtMostOne(
   { specVersion }: Task,
   { spec, revisions }: Pick<ServiceDefinition, "spec" | "revisions">,

@@ -4,12 +4,12 @@ import type { RolloutProgress } from "./rollout-progress.js";
 import type { SlotState } from "./slot-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** The slots with an outdated or leaving task that may be replaced now. */
+/** The slots whose outdated or leaving task is replaced in this plan. */
 export interface UpdateBatch {
   readonly chosen: ReadonlySet<SlotState>;
   /** Whether the batch contains outdated slots that the rollout had not reached before. */
   readonly isNext: boolean;
-  /** When to decide again, when time alone holds slots back. */
+  /** When to decide again if only time holds slots back. */
   readonly dueMs: readonly number[];
   /** What holds slots back, for users. */
   readonly heldBy: readonly string[];
@@ -18,40 +18,39 @@ export interface UpdateBatch {
 export interface BatchContext {
   readonly policy: UpdatePolicy;
   readonly progress: RolloutProgress;
-  /** Whether a rollout is active. Only then do its failures and pauses count. */
+  /** Whether a rollout is active. Otherwise its failures and pauses do not count. */
   readonly isActive: boolean;
   readonly now: number;
 }
 
 /**
- * Selects the next batch. At most `parallelism` slots are between two tasks at a time, for whatever reason: an update,
- * a drained node, a replacement that is retried. Slots on drained nodes come first. They wait for slots that are not
- * ready; outdated slots also wait until the last batch counts as updated and the pause after it is over.
+ * Selects the next batch.
+ *
+ * At most `parallelism` slots are between two tasks at a time, because of an update, a drained node or a retried
+ * replacement. Slots on drained nodes come first and only wait for busy slots. Outdated slots also wait until the last
+ * batch counts as updated and the pause after it is over.
  */
 export function nextBatch(states: readonly SlotState[], context: BatchContext): UpdateBatch {
   const { policy } = context;
   const { retries, leaving, outdated } = groupCandidates(states, context);
   const busy = states.filter((state) => isBusy(state, context));
-  const holder = busy[0];
   const budget = policy.parallelism - busy.length;
   const first = take([...retries, ...leaving], budget);
-  const gate = first.length > 0 || holder !== undefined ? SHUT : outdatedGate(context);
+  const gate = first.length > 0 || busy.length > 0 ? CLOSED : outdatedGate(context);
   const isOpen = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
-  const next = outdated.length > 0 && isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
-  const isWaiting = (candidates: readonly SlotState[]): boolean =>
-    candidates.length > 0 && holder !== undefined;
-  const holderText = holder === undefined ? "" : `${slotName(holder.slot)}: ${holder.reason}`;
+  const next = isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
+  const isGateHolding = next.length === 0 && outdated.length > 0;
+  const isBusyHolding = busy.length > 0 && leaving.length + outdated.length > 0;
   return {
     chosen: new Set([...first, ...next]),
     isNext: next.length > 0,
-    dueMs: [
-      ...(next.length > 0 || outdated.length === 0 ? [] : gate.dueMs),
-      ...(isWaiting(leaving) || isWaiting(outdated) ? giveUpTimes(busy, context) : []),
-    ],
+    dueMs: [...(isGateHolding ? gate.dueMs : []), ...(isBusyHolding ? giveUpTimes(busy, context) : [])],
     heldBy: [
-      ...(first.length < leaving.length && isWaiting(leaving) ? [`the drain waits for ${holderText}`] : []),
-      ...(next.length === 0 && isWaiting(outdated) ? [`the update waits for ${holderText}`] : []),
-      ...(next.length === 0 && outdated.length > 0 ? gate.reasons : []),
+      ...busyReasons(busy, {
+        isDrainHeld: first.length < leaving.length,
+        isUpdateHeld: isGateHolding,
+      }),
+      ...(isGateHolding ? gate.reasons : []),
     ],
   };
 }
@@ -62,7 +61,7 @@ interface Candidates {
   readonly outdated: readonly SlotState[];
 }
 
-/** A slot whose replacement failed keeps its task until the rollout ends. */
+/** Groups the slots to replace. A slot whose replacement failed keeps its task until the rollout ends. */
 function groupCandidates(states: readonly SlotState[], { isActive, progress }: BatchContext): Candidates {
   const retries: SlotState[] = [];
   const leaving: SlotState[] = [];
@@ -78,7 +77,7 @@ function groupCandidates(states: readonly SlotState[], { isActive, progress }: B
   return { retries, leaving, outdated };
 }
 
-/** Whether a slot is between two tasks. A failed slot holds no others back, unless it has two tasks. */
+/** Returns whether a slot is between two tasks. A failed slot only holds others back while it has two tasks. */
 function isBusy(state: SlotState, { progress, isActive, now }: BatchContext): boolean {
   const { slot, step } = state;
   if (slot.active.length + slot.stopping.length > 1) return true;
@@ -88,12 +87,26 @@ function isBusy(state: SlotState, { progress, isActive, now }: BatchContext): bo
   return (state.giveUpAtMs ?? Number.POSITIVE_INFINITY) > now;
 }
 
-/** When drains stop waiting for the busy slots. During a rollout, its deadline decides. */
+/** Returns which busy slot holds drains or the update back, for users. Empty when no slot is busy. */
+function busyReasons(
+  [holder]: readonly SlotState[],
+  { isDrainHeld, isUpdateHeld }: { readonly isDrainHeld: boolean; readonly isUpdateHeld: boolean },
+): readonly string[] {
+  if (holder === undefined) return [];
+  const cause = `${slotName(holder.slot)}: ${holder.reason}`;
+  return [
+    ...(isDrainHeld ? [`the drain waits for ${cause}`] : []),
+    ...(isUpdateHeld ? [`the update waits for ${cause}`] : []),
+  ];
+}
+
+/** Returns when drains stop waiting for the busy slots. During a rollout, its deadline decides. */
 function giveUpTimes(busy: readonly SlotState[], { isActive, now }: BatchContext): readonly number[] {
   if (isActive) return [];
   return busy.flatMap(({ giveUpAtMs }) => (giveUpAtMs !== undefined && giveUpAtMs > now ? [giveUpAtMs] : []));
 }
 
+/** Whether outdated slots may be replaced now, as far as the last batch is concerned. */
 interface Gate {
   readonly isOpen: boolean;
   readonly dueMs: readonly number[];
@@ -101,7 +114,7 @@ interface Gate {
 }
 
 const OPEN: Gate = { isOpen: true, dueMs: [], reasons: [] };
-const SHUT: Gate = { isOpen: false, dueMs: [], reasons: [] };
+const CLOSED: Gate = { isOpen: false, dueMs: [], reasons: [] };
 
 function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
   if (isActive && progress.monitoredUntilMs !== undefined) {
@@ -117,7 +130,7 @@ function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
 const take = (states: readonly SlotState[], count: number): readonly SlotState[] =>
   count === Number.POSITIVE_INFINITY ? states : states.slice(0, Math.max(0, count));
 
-/** Replacing a slot that does not serve costs no availability. */
+/** Sorts slots that do not serve first, because replacing them costs no availability. */
 function unreadyFirst(states: readonly SlotState[]): readonly SlotState[] {
   const serves = ({ slot }: SlotState): boolean => slot.active.some(isReady);
   return [...states.filter((state) => !serves(state)), ...states.filter(serves)];

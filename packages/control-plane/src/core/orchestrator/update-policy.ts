@@ -13,31 +13,34 @@ import { isRollback } from "../model/rollout.js";
 const DEFAULT_PARALLELISM = 1;
 /** Most programs with a wrong configuration exit within their first seconds. */
 const DEFAULT_MONITOR_MS = 5_000;
-/** Enough to pull a large image over a slow line, and less than people wait before they look for the cause. */
+/** Enough to pull a large image over a slow connection. */
 export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
 /** Docker's default time between the stop signal and the kill. */
 const DEFAULT_STOP_GRACE_MS = 10_000;
 
+/** What the orchestrator does with a failed rollout. */
 export type FailureResponse = "pause" | "continue" | "rollback";
 
 /** How the slots of a service are replaced, with defaults filled in. */
 export interface UpdatePolicy {
   /** Slots replaced at a time; Infinity for all. */
   readonly parallelism: number;
+  /** Pause between two batches. */
   readonly delayMs: number;
-  /** Whether a slot's new task is ready before its old one is stopped. */
+  /** Whether the old task of a slot is stopped only after the new task is ready. */
   readonly startFirst: boolean;
   readonly onFailure: FailureResponse;
+  /** Time for which a new task must run before it counts as updated. */
   readonly monitorMs: number;
   /** Whether exit code 0 counts as success. */
   readonly mayComplete: boolean;
   /** Failure ratio to tolerate. */
   readonly maxFailureRatio: number;
-  /** Infinity when there is none. */
+  /** Time without progress after which slots fail. Infinity when there is no limit. */
   readonly progressDeadlineMs: number;
 }
 
-/** Returns the policy in force: `rollback_config` during a rollback, `update_config` otherwise. */
+/** Returns the policy that applies now: `rollback_config` during a rollback, otherwise `update_config`. */
 export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: ServiceSpec): UpdatePolicy {
   const isRollingBack = isRollback(rollout);
   const config = (isRollingBack ? spec.rollback : undefined) ?? spec.update ?? UpdateConfig.fromPartial({});
@@ -58,8 +61,10 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
 }
 
 /**
- * Start-first updates without a gap, so it is the default, except where two tasks of a slot would conflict. Some
- * services cannot choose it: a host port exists once per node, a static address once, and at-most-one is a guarantee.
+ * Returns whether updates are start-first.
+ *
+ * Start-first leaves no gap, so it is the default unless two tasks of a slot would conflict. It is impossible for global
+ * services with host ports, for services with static addresses, and for at-most-one services.
  */
 function startsFirst(order: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(({ mode }) => mode === PortSpec_Mode.HOST);
@@ -71,7 +76,7 @@ function startsFirst(order: Order, spec: ServiceSpec): boolean {
     case Order.STOP_FIRST:
       return false;
     case Order.UNSPECIFIED: {
-      // With a limit per node there is often no room for one more.
+      // With a limit per node, there is often no node for an additional task.
       const isLimited = (spec.placement?.maxReplicasPerNode ?? 0) > 0;
       return !hasHostPorts && !isLimited && !writesToVolume(spec);
     }
@@ -85,7 +90,7 @@ function writesToVolume({ task }: ServiceSpec): boolean {
   return mounts.some(({ kind, readOnly }) => kind?.$case === "volume" && kind.value.name !== "" && !readOnly);
 }
 
-/** A failed rollback cannot be rolled back: it pauses instead. */
+/** Returns the response to a failed rollout. A failed rollback pauses, because it cannot be rolled back. */
 function failureResponse(action: FailureAction, isRollingBack: boolean): FailureResponse {
   switch (action) {
     case FailureAction.PAUSE:

@@ -1,4 +1,3 @@
-/** A small world for property tests: one service, some nodes, and agents that advance on request. */
 import {
   type Availability,
   DesiredState,
@@ -16,18 +15,26 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { applyReport } from "../model/task-report.js";
 import { isDisconnected, isEnded, isPending, stateOf } from "../model/task-state.js";
 import { applySpec } from "../orchestrator/apply-spec.js";
-import { specsInUse } from "../orchestrator/rollback.js";
+import { findSpecsInUse } from "../orchestrator/rollback.js";
 import { reconcile } from "../reconcile.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { buildCluster, buildNode, buildService, buildSnapshot, idSequence } from "./records.js";
 
-/** Limit of plans until one is empty. */
+/** Number of plans after which `settle` fails. */
 const MAX_ROUNDS = 10;
 
+/** Number of agent steps after which `settleOverTime` fails. */
+const MAX_STEPS = 400;
+
+/**
+ * A simulated cluster for property tests: one service, some nodes, and agents that advance on request.
+ *
+ * `settle` reconciles with the real planner and applies its actions to the records in memory.
+ */
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
-  /** Tasks that were disconnected. One that returns runs beside its replacement until either has stopped. */
+  /** Ids of tasks that were disconnected. A task that returns may run beside its replacement for a while. */
   readonly wereDisconnected = new Set<string>();
   /** The spec of every version. */
   readonly revisions = new Map<number, ServiceSpec>();
@@ -36,7 +43,8 @@ export class World {
   service: Service;
   spec: ServiceSpec;
   now = 1_000_000;
-  removed = false;
+  isRemoved = false;
+  /** When the last plan is due again. */
   dueMs: number | undefined;
 
   constructor(options: {
@@ -61,6 +69,7 @@ export class World {
     return buildCluster([...this.nodes.values()], [this.snapshot]);
   }
 
+  /** Returns the next plan without applying it. */
   plan(): Plan {
     return reconcile(this.snapshot, this.cluster, {
       now: this.now,
@@ -73,7 +82,7 @@ export class World {
   /** Reconciles until the plan is empty. Throws when that never happens. */
   settle(): void {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
-      if (this.removed) return;
+      if (this.isRemoved) return;
       const plan = this.plan();
       for (const action of plan.actions) this.#apply(action);
       this.dueMs = plan.requeueAtMs;
@@ -86,11 +95,11 @@ export class World {
     this.#observe(action, this);
     if (action.kind === "mark-disconnected") this.wereDisconnected.add(action.task.id);
     if (action.kind === "remove-service") {
-      this.removed = true;
+      this.isRemoved = true;
       return;
     }
     if (action.kind === "update-service" || action.kind === "roll-back-service") {
-      this.#become(action.service);
+      this.#setService(action.service);
       return;
     }
     const after = taskAfter(action, this.now);
@@ -102,36 +111,42 @@ export class World {
   change(spec: ServiceSpec, { template }: { readonly template: boolean }): void {
     const version = this.service.version + 1;
     const templateVersion = template ? version : this.service.templateVersion;
-    this.#become({ ...this.service, spec, version, templateVersion });
+    this.#setService({ ...this.service, spec, version, templateVersion });
   }
 
   /** Applies a spec as the leader does. */
-  deploy(spec: ServiceSpec, rollback?: string): void {
-    const inUse = specsInUse(this.tasks.values(), (version) => this.revisions.get(version));
-    const context = { id: this.service.id, now: this.now, inUse, ...(rollback ? { rollback } : {}) };
-    this.#become(applySpec(this.service, spec, context).service);
+  deploy(spec: ServiceSpec, rollbackMessage?: string): void {
+    const specsInUse = findSpecsInUse(this.tasks.values(), (version) => this.revisions.get(version));
+    const context = {
+      id: this.service.id,
+      now: this.now,
+      specsInUse,
+      ...(rollbackMessage ? { rollbackMessage } : {}),
+    };
+    this.#setService(applySpec(this.service, spec, context).service);
   }
 
   /** Replaces the leader: only the encoded records survive. */
   changeLeader(): void {
-    this.#become(Service.fromJSON(Service.toJSON(this.service)));
+    this.#setService(Service.fromJSON(Service.toJSON(this.service)));
     for (const [id, task] of this.tasks) this.tasks.set(id, Task.fromJSON(Task.toJSON(task)));
     this.dueMs = undefined;
   }
 
-  #become(service: Service): void {
+  #setService(service: Service): void {
     this.service = service;
     if (service.spec === undefined) return;
     this.spec = service.spec;
     this.revisions.set(service.version, service.spec);
   }
 
+  /** Changes a node's record as its operator or the leader would. */
   setNode(id: string, change: { availability?: Availability; state?: NodeState; fenced?: boolean }): void {
     const node = this.nodes.get(id);
     if (node === undefined) return;
-    const isNews = change.state !== undefined && change.state !== node.state;
-    const since = isNews ? { stateSinceMs: this.now, fenced: false } : {};
-    this.nodes.set(id, { ...node, ...since, ...change });
+    const hasNewState = change.state !== undefined && change.state !== node.state;
+    const stateFields = hasNewState ? { stateSinceMs: this.now, fenced: false } : {};
+    this.nodes.set(id, { ...node, ...stateFields, ...change });
   }
 
   /** Advances a task by one step of its agent. `fails` ends it with an error. */
@@ -161,9 +176,9 @@ export class World {
 
   /** Advances agents and time until nothing changes. Throws when that never happens. */
   settleOverTime(): void {
-    for (let round = 0; round < 400; round += 1) {
+    for (let round = 0; round < MAX_STEPS; round += 1) {
       this.settle();
-      if (this.removed) return;
+      if (this.isRemoved) return;
       const before = [...this.tasks.values()];
       for (const task of before) this.advance(task.id, { fails: false });
       const changed = before.some((task) => this.tasks.get(task.id) !== task);
