@@ -134,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "all-at-once",
     what: "a job starts all of its tasks at once",
     file: "packages/control-plane/src/core/orchestrator/job-run.ts",
-    search: "limit: maxConcurrent(spec) - elsewhere,",
+    search: "limit: maxConcurrent(spec) - unneededCount,",
     replace: "limit: Number.POSITIVE_INFINITY,",
   },
   {

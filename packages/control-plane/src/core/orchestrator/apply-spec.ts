@@ -79,7 +79,7 @@ function reviveService(service: Service, now: number): Service {
   };
 }
 
-/** Returns whether a change begins a rollout. A job begins a run instead, and a revived service starts anew. */
+/** Returns whether a change begins a rollout. A job begins a run instead, and a revived service is new. */
 const usesRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
 function startRollout({ version }: Service, { now, rollbackMessage }: SpecContext): Service["rollout"] {

@@ -3,7 +3,7 @@ import { isInUse, type Slot, type SlotRef, slotsByNode, slotsByNumber } from "..
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { isPending, isReady, shouldRun } from "../model/task-state.js";
 import type { CurrentTest } from "../model/template.js";
-import { eligibilityTest } from "../scheduler/filters.js";
+import { eligibilityTest } from "../scheduler/node-capacity.js";
 import { getRequirements, type TaskRequirements } from "../scheduler/requirements.js";
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
 import { scaledReplicas } from "./autoscale.js";

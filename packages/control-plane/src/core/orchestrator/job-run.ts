@@ -9,26 +9,29 @@ import { type JobSlotState, type JobSlots, jobSlotState, jobSlots } from "./job-
 import type { Problem } from "./problems.js";
 import { type GoneTest, removeSlot, stopTasks, trimHistory } from "./task-removal.js";
 
+/** The inputs of a decision about one run, besides its tasks. */
 export interface RunContext {
   readonly spec: ServiceSpec;
   /** Version of the service. */
   readonly version: number;
   readonly cluster: ClusterSnapshot;
   readonly isGone: GoneTest;
-  /** Tasks of earlier runs that still occupy their nodes. A slot of this run waits for the one with its key. */
+  /** Tasks of earlier runs that still occupy their nodes. A slot of this run waits for the task in the same slot. */
   readonly leaving: readonly Task[];
   readonly now: number;
 }
 
-/** What one run of a job needs now. */
+/** The changes that one run of a job needs now, and its progress. */
 export interface RunDecision {
   readonly placements: Placements;
   readonly removals: readonly Action[];
-  /** Tasks that keep their node. */
+  /** Tasks that keep their nodes. */
   readonly staying: readonly Task[];
   readonly dueMs: readonly number[];
   readonly problems: readonly Problem[];
+  /** Number of slots in the run. */
   readonly total: number;
+  /** Number of slots that have completed. */
   readonly completed: number;
   /** Slots that have failed. */
   readonly failures: readonly Problem[];
@@ -37,7 +40,7 @@ export interface RunDecision {
 }
 
 /**
- * Decides what a run needs.
+ * Decides which tasks a run needs now.
  *
  * @param tasks the tasks of this run only
  */
@@ -47,26 +50,27 @@ export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunCo
   const blocked = new Set(leaving.map(taskSlotKey));
   const isBlocked = (slot: SlotRef): boolean => blocked.has(slotKey(slot));
   const states = slots.slots.map((slot) => jobSlotState(slot, { ...context, isBlocked }));
-  const elsewhere =
+  // These tasks count against the limit, although the run does not need them.
+  const unneededCount =
     leaving.length + slots.surplus.filter(occupiesNode).length + slots.remove.filter(isBusy).length;
   const { pending, fills, surplus } = limitConcurrency(states, {
-    limit: maxConcurrent(spec) - elsewhere,
+    limit: maxConcurrent(spec) - unneededCount,
     missing: slots.missing.filter((slot) => !isBlocked(slot)),
   });
   const unbound = slots.unbound.filter((task) => task.specVersion === version);
   const outdated = slots.unbound.filter((task) => task.specVersion !== version);
   const summary = summarize(slots, states, spec);
-  const waits = states.flatMap(({ slot, step }) => (step.kind === "waiting" ? [{ ...step, slot }] : []));
+  const waiting = states.flatMap(({ slot, step }) => (step.kind === "waiting" ? [{ ...step, slot }] : []));
   return {
     ...summary,
     placements: { pending: [...pending, ...unbound], fills },
     removals: [
       ...stopTasks([...outdated, ...surplus], "it is not needed now", isGone),
-      ...removals(slots, states, isGone),
+      ...unneededTaskRemovals(slots, states, isGone),
     ],
     staying: states.flatMap(({ step }) => (step.kind === "running" ? [step.task] : [])),
-    dueMs: waits.flatMap(({ untilMs }) => untilMs ?? []),
-    problems: [...summary.failures, ...waits.map(({ reason, slot }) => ({ reason, slot }))],
+    dueMs: waiting.flatMap(({ untilMs }) => untilMs ?? []),
+    problems: [...summary.failures, ...waiting.map(({ reason, slot }) => ({ reason, slot }))],
   };
 }
 
@@ -80,12 +84,12 @@ function summarize(
   );
   const completed = completedCount + states.filter(({ step }) => step.kind === "completed").length;
   const total = completedCount + slots.length + missing.length;
-  // A global job without a node has not begun. A replicated job may ask for no completions at all.
+  // A global job without a node has not begun. A replicated job with 0 completions is over at once.
   const hasBegun = total > 0 || !isBoundToNodes(spec);
   return { total, completed, failures, isOver: hasBegun && completed + failures.length === total };
 }
 
-function removals(
+function unneededTaskRemovals(
   { slots, remove, surplus }: JobSlots,
   states: readonly JobSlotState[],
   isGone: GoneTest,
@@ -99,17 +103,17 @@ function removals(
 }
 
 interface ConcurrencyLimit {
-  /** Tasks that may exist, those that have not been reported as ended included. */
+  /** Number of tasks that may exist at a time, including tasks that are stopping. */
   readonly limit: number;
   readonly missing: readonly SlotRef[];
 }
 
 interface LimitedPlacements extends Placements {
-  /** Pending tasks beyond the limit, which was lowered. */
+  /** Pending tasks beyond a limit that was lowered. */
   readonly surplus: readonly Task[];
 }
 
-/** Selects the tasks to create within the limit: pending tasks first, then retries, then slots that have not begun. */
+/** Selects the tasks to place within the limit: pending tasks first, then retries, then slots without a task. */
 function limitConcurrency(
   states: readonly JobSlotState[],
   { limit, missing }: ConcurrencyLimit,
@@ -120,11 +124,12 @@ function limitConcurrency(
   const retries = states.flatMap(({ slot: { number, nodeId }, step }) =>
     step.kind === "vacant" ? [{ number, nodeId, restarts: step.restarts }] : [],
   );
-  const left = Math.max(0, room - pending.length - retries.length);
+  const roomForRetries = Math.max(0, room - pending.length);
+  const roomForMissing = Math.max(0, roomForRetries - retries.length);
   return {
     pending: pending.slice(0, room),
     surplus: pending.slice(room),
-    fills: [...retries.slice(0, Math.max(0, room - pending.length)), ...missing.slice(0, left)],
+    fills: [...retries.slice(0, roomForRetries), ...missing.slice(0, roomForMissing)],
   };
 }
 

@@ -13,14 +13,14 @@ import { stateOf } from "../model/task-state.js";
 import { type CronContext, type CronDecision, decideCron } from "./cron.js";
 import type { Problem } from "./problems.js";
 
-/** Template version of a run that no longer counts, because its service was removed since. */
+/** Template version of a run that no longer counts, because its service was removed after it began. */
 export const NO_TEMPLATE = 0;
 
-/** Whether a service runs its tasks to completion instead of keeping them running. */
+/** Returns whether a service runs its tasks to completion instead of keeping them running. */
 export const isJob = ({ mode }: ServiceSpec): boolean =>
   mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
 
-/** Whether each task of the service is bound to its own node. */
+/** Returns whether each task of the service is bound to its own node. */
 export const isBoundToNodes = ({ mode }: ServiceSpec): boolean =>
   mode?.$case === "global" || mode?.$case === "globalJob";
 
@@ -37,32 +37,30 @@ export function maxConcurrent({ mode }: ServiceSpec): number {
   return limit === 0 ? Number.POSITIVE_INFINITY : limit;
 }
 
-/** Returns the runs that a job remembers, newest first: several of a cron job, the last one of any other. */
+/** Returns the recorded runs of a job, newest first. A cron job has several, any other job only the last one. */
 export function jobRuns({ cron, job, spec }: Service): readonly JobStatus[] {
   if (spec?.cron !== undefined && cron !== undefined) return cron.runs;
   return job === undefined ? [] : [job];
 }
 
+/** Returns whether a run has not ended. */
 export const isRunActive = (run: JobStatus): boolean => run.endedAtMs === 0;
 
-/** Returns the service after one of its runs has changed. */
-export function withUpdatedRun(service: Service, changed: JobStatus): Service {
-  const runs = jobRuns(service).map((run) => (run.iteration === changed.iteration ? changed : run));
+/** Returns the service with one of its runs replaced. */
+export function withUpdatedRun(service: Service, updated: JobStatus): Service {
+  const runs = jobRuns(service).map((run) => (run.iteration === updated.iteration ? updated : run));
   return withRuns(service, runs);
 }
 
-/** Returns the service with these runs, newest first. It remembers the active ones and the newest ended ones. */
+/** Returns the service with these runs, newest first. Keeps the active runs and the newest ended runs. */
 export function withRuns(service: Service, runs: readonly JobStatus[]): Service {
   const { cron, spec } = service;
   const job = runs[0] ?? service.job;
   if (spec?.cron === undefined || cron === undefined) return { ...service, job };
-  let left = spec.cron.history ?? DEFAULT_CRON_HISTORY;
-  const kept = runs.filter((run) => {
-    if (isRunActive(run)) return true;
-    left -= 1;
-    return left >= 0;
-  });
-  return { ...service, job, cron: { ...cron, runs: kept } };
+  const historyLimit = spec.cron.history ?? DEFAULT_CRON_HISTORY;
+  const history = new Set(runs.filter((run) => !isRunActive(run)).slice(0, historyLimit));
+  const keptRuns = runs.filter((run) => isRunActive(run) || history.has(run));
+  return { ...service, job, cron: { ...cron, runs: keptRuns } };
 }
 
 function createRun({ job, templateVersion }: Service, now: number): JobStatus {
@@ -76,14 +74,15 @@ function createRun({ job, templateVersion }: Service, now: number): JobStatus {
   };
 }
 
+/** What happens to the runs of a job now. */
 export type JobScheduleDecision =
-  /** Runs begin or end. Tasks are decided after that is written. */
+  /** Runs begin or end. The next plan decides their tasks. */
   | { readonly kind: "change"; readonly service: Service; readonly reason: string }
   | { readonly kind: "keep"; readonly dueMs: readonly number[]; readonly problems: readonly Problem[] };
 
 const KEEP = { kind: "keep", dueMs: [], problems: [] } as const;
 
-/** Decides which runs a job should have: one per template, or those that its schedule asks for. */
+/** Decides which runs a job should have: one per template, or the runs of its schedule. */
 export function decideJobSchedule(snapshot: ServiceTasks, now: number): JobScheduleDecision {
   return snapshot.spec.cron === undefined ? decideOneOff(snapshot, now) : decideByCron(snapshot, now);
 }
@@ -102,7 +101,7 @@ function decideOneOff(snapshot: ServiceTasks, now: number): JobScheduleDecision 
   return KEEP;
 }
 
-/** Whether the number of completions was raised after the run had ended. */
+/** Returns whether the number of completions was raised after the run had ended. */
 function needsMoreCompletions({ spec, tasks }: ServiceTasks, run: JobStatus): boolean {
   if (spec.mode?.$case !== "replicatedJob") return false;
   const completed = new Set<number>();
@@ -124,9 +123,10 @@ function decideByCron({ service, spec }: ServiceTasks, now: number): JobSchedule
       return { ...KEEP, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
     case "change": {
       const updated = { ...service, cron: decision.status };
-      const former = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, now)) : runs;
-      const next = decision.begin === "none" ? former : [createRun(service, now), ...former];
-      return { kind: "change", service: withRuns(updated, next), reason: decision.reason };
+      const earlierRuns = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, now)) : runs;
+      const newRuns = decision.begin === "none" ? [] : [createRun(service, now)];
+      const changed = withRuns(updated, [...newRuns, ...earlierRuns]);
+      return { kind: "change", service: changed, reason: decision.reason };
     }
     default:
       return assertNever(decision);

@@ -17,9 +17,9 @@ import { jobRestartPolicy } from "./job-schedule.js";
 import { decideRestart } from "./restart.js";
 import { NOT_STOPPED } from "./slot-step.js";
 
-/** The slots of one run. Each has to complete once. */
+/** The slots of one job run. Each slot has to complete once. */
 export interface JobSlots {
-  /** Number of completed slots. They are not listed, because a run may have 100,000. */
+  /** Number of completed slots. `slots` leaves them out, because a run may have 100,000. */
   readonly completedCount: number;
   readonly slots: readonly Slot[];
   /** Slots that have no task yet. */
@@ -49,14 +49,15 @@ export function jobSlots(run: JobStatus, tasks: readonly Task[], context: JobSlo
     : slotsOnNodes(run, tasks, context);
 }
 
+/** Returns the slots of a replicated job, numbered from 1 to `total`. */
 function numberedSlots(tasks: readonly Task[], total: number): JobSlots {
   const completed = new Set<number>();
   for (const task of tasks) if (task.slot <= total && hasCompleted(task)) completed.add(task.slot);
   const open: Task[] = [];
   const surplus: Task[] = [];
-  const beyond: Task[] = [];
+  const outOfRange: Task[] = [];
   for (const task of tasks) {
-    if (task.slot > total) beyond.push(task);
+    if (task.slot > total) outOfRange.push(task);
     else if (!completed.has(task.slot)) open.push(task);
     else if (!isEnded(task)) surplus.push(task);
   }
@@ -66,43 +67,47 @@ function numberedSlots(tasks: readonly Task[], total: number): JobSlots {
   for (let number = 1; number <= total; number += 1) {
     if (!completed.has(number) && !begun.has(number)) missing.push({ number, nodeId: "" });
   }
-  const remove = slotsByNumber(beyond);
+  const remove = slotsByNumber(outOfRange);
   return { completedCount: completed.size, slots, missing, surplus, remove, unbound: [] };
 }
 
-/** A record that is being removed does not count: its slot was out of the job's range for a time. */
+/** Returns whether a task has completed its slot. A record that is being removed does not count. */
 const hasCompleted = (task: Task): boolean =>
   stateOf(task) === TaskState.COMPLETE && task.desiredState < DesiredState.REMOVE;
 
 /**
- * Returns a slot for each node that existed when the run began. A node that went down with a task of the run keeps its
- * slot, because the work is bound to that node. A node that was drained, removed or is not eligible any more loses it.
+ * Returns a slot for each node that existed when the run began.
+ *
+ * A node that went down with a task of the run keeps its slot, because the work is bound to that node. A node that was
+ * drained or removed, or is no longer eligible, loses its slot.
  */
 function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }: JobSlotsContext): JobSlots {
   const isEligible = globalNodeTest(getRequirements(spec));
   const slots: Slot[] = [];
   const remove: Slot[] = [];
-  const known = new Set<string>();
+  const nodesWithSlot = new Set<string>();
   for (const slot of slotsByNode(tasks)) {
     const node = cluster.nodes.get(slot.nodeId);
-    known.add(slot.nodeId);
+    nodesWithSlot.add(slot.nodeId);
     if (node !== undefined && (isDown(node) || isEligible(node))) slots.push(slot);
     else remove.push(slot);
   }
-  const others = [...cluster.nodes.values()].filter((each) => !known.has(each.node.id) && isEligible(each));
-  const early = others.filter(({ node }) => node.createdAtMs <= run.startedAtMs);
-  // A run that found no node at all uses the first ones that join.
-  const joining = slots.length === 0 && early.length === 0 ? others : early;
-  const missing = nodeSlots(joining.filter(isUnpaused));
+  const newNodes = [...cluster.nodes.values()].filter(
+    (each) => !nodesWithSlot.has(each.node.id) && isEligible(each),
+  );
+  const presentAtStart = newNodes.filter(({ node }) => node.createdAtMs <= run.startedAtMs);
+  // A run that has found no node so far uses the first nodes that join.
+  const hasNoNode = slots.length === 0 && presentAtStart.length === 0;
+  const missing = nodeSlots((hasNoNode ? newNodes : presentAtStart).filter(isUnpaused));
   return { completedCount: 0, slots, missing, surplus: [], remove, unbound: tasks.filter(isUnbound) };
 }
 
 const isDown = ({ node }: NodeSnapshot): boolean => node.state === NodeState.DOWN;
 
-/** What one slot of a run needs next. */
+/** The next step of one slot of a run. */
 export type JobStep =
   | { readonly kind: "completed" }
-  /** Failed, and not retried in this run. */
+  /** Failed. The slot is not retried in this run. */
   | { readonly kind: "failed"; readonly reason: string }
   /** A task is on its node. */
   | { readonly kind: "running"; readonly task: Task }
@@ -110,7 +115,7 @@ export type JobStep =
   | { readonly kind: "pending"; readonly task: Task }
   /** Empty: a task can be created now. */
   | { readonly kind: "vacant"; readonly restarts: number }
-  /** Nothing can be done before `untilMs`, or before another record changes. */
+  /** No task can be created before `untilMs`, or before another record changes. */
   | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number };
 
 /** The state of one slot of a run. */
@@ -134,8 +139,9 @@ export interface JobStepContext {
 /** Determines the state of one slot, regardless of the limit of concurrent tasks. */
 export function jobSlotState(slot: Slot, context: JobStepContext): JobSlotState {
   const step = nextStep(slot, context);
-  const kept = "task" in step ? step.task : undefined;
-  return { slot, step, superfluous: [...slot.pending, ...slot.active].filter((task) => task !== kept) };
+  const neededTask = "task" in step ? step.task : undefined;
+  const superfluous = [...slot.pending, ...slot.active].filter((task) => task !== neededTask);
+  return { slot, step, superfluous };
 }
 
 function nextStep(slot: Slot, context: JobStepContext): JobStep {
@@ -152,7 +158,7 @@ function emptyStep(slot: Slot, context: JobStepContext): JobStep {
   const restart = decideRestart({
     ended: slot.ended,
     policy: jobRestartPolicy(context.spec),
-    // All tasks of a run count, whichever version they were created from.
+    // All tasks of a run count, regardless of the version that they run.
     isCurrent: () => true,
     now: context.now,
   });
@@ -174,7 +180,7 @@ function emptyStep(slot: Slot, context: JobStepContext): JobStep {
   }
 }
 
-/** The slot of a global job waits while its node is down. */
+/** Returns a waiting step while the node of a global job's slot is down. */
 function waitForNode(slot: Slot, { cluster }: JobStepContext): JobStep | undefined {
   const node = cluster.nodes.get(slot.nodeId)?.node;
   if (node?.state !== NodeState.DOWN) return undefined;

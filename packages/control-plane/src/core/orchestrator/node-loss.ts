@@ -15,7 +15,7 @@ export type NodeLossVerdict =
   /** The slot is not filled elsewhere until `untilMs`, or until more is known about the node. */
   | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number };
 
-/** The tasks of one service with node losses applied, and the actions that record them. */
+/** The tasks of one service with node losses applied, and the actions that record the losses. */
 export interface NodeLoss {
   readonly tasks: readonly Task[];
   readonly actions: readonly Action[];
@@ -63,7 +63,7 @@ export function applyNodeLoss(
 
 type TaskAction = Extract<Action, { readonly task: Task }>;
 
-/** Makes the plan independent of the order of the tasks. */
+/** Sorts actions by slot, so the plan does not depend on the order of the tasks. */
 const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
   a.slot - b.slot || (a.id < b.id ? -1 : 1);
 
@@ -103,10 +103,10 @@ function downNodeVerdict(task: Task, node: Node, context: VerdictContext): NodeL
     : { kind: "lost", reason };
 }
 
-/** Whether the task is worth keeping if its node returns: it is as good as any replacement. */
+/** Returns whether the task may continue if its node returns, because it is as good as a replacement. */
 function mayContinue(task: Task, node: Node, { isReplaced, isCurrent }: VerdictContext): boolean {
   const wasReady = isReady(task) || (isDisconnected(task) && stateOf(task) === TaskState.RUNNING);
-  // A job's work is done once. A second task for the same work is of no use.
+  // A job's slot completes once, so the task and its replacement must not both run.
   const isOfJob = task.jobIteration > 0;
   const isDrained = node.availability === Availability.DRAIN;
   return wasReady && isCurrent(task) && !isOfJob && !isDrained && !isReplaced(task);
@@ -126,11 +126,11 @@ function markFor(task: Task, verdict: NodeLossVerdict): TaskAction | undefined {
   }
 }
 
-/** Whether the record already carries the mark. */
+/** Returns whether the record already has this mark. */
 const isMarked = (task: Task, mark: TaskAction): boolean =>
   mark.kind === "mark-disconnected" && isDisconnected(task) && task.status?.message === mark.reason;
 
-/** Returns the task as the rest of the plan sees it: a disconnected task counts as lost. */
+/** Returns the task with its verdict applied, for the rest of the plan. A disconnected task counts as lost. */
 function effectiveTask(task: Task, verdict: NodeLossVerdict, now: number): Task {
   if (verdict.kind === "unaffected") return task;
   const kind = verdict.kind === "waiting" ? "mark-disconnected" : "mark-lost";
@@ -158,8 +158,8 @@ function replacedTest(
 function newestPerSlot(tasks: readonly Task[]): ReadonlyMap<number, Task> {
   const newest = new Map<number, Task>();
   for (const task of tasks) {
-    const known = newest.get(task.slot);
-    if (known === undefined || task.createdAtMs > known.createdAtMs) newest.set(task.slot, task);
+    const other = newest.get(task.slot);
+    if (other === undefined || task.createdAtMs > other.createdAtMs) newest.set(task.slot, task);
   }
   return newest;
 }

@@ -1,13 +1,13 @@
 import { type SlotRef, slotName } from "../model/slots.js";
 
-/** Something that keeps a service from its desired state. */
+/** A reason why a service is not in its desired state. */
 export interface Problem {
   readonly reason: string;
   /** Undefined when the problem is about the service as a whole. */
   readonly slot?: SlotRef;
 }
 
-/** Returns one line per reason, which names its slot or counts its slots. */
+/** Returns one line per reason, with the name of its slot or the number of its slots. */
 export function problemLines(problems: readonly Problem[]): readonly string[] {
   const slotsByReason = new Map<string, SlotRef[]>();
   for (const { reason, slot } of problems) {

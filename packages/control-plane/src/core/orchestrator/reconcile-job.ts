@@ -15,12 +15,12 @@ import { goneTest, removeTask } from "./task-removal.js";
 /**
  * Plans the changes for one job.
  *
- * Terms: a **run** is the work of one template, or of one time of a schedule; its tasks carry its iteration. Each slot
- * of a run completes once. A failed task is retried in its slot as the restart policy says. A run is over when each
- * slot has completed or failed; it has failed when one has.
+ * Terms: a **run** executes one template once, or once per scheduled time. Its tasks have its iteration number. Each
+ * slot of a run completes once. The restart policy decides whether a failed task is retried in its slot. A run is over
+ * when each slot has completed or failed. The run has failed when a slot has failed.
  *
- * Steps: apply node losses, begin and end runs, decide what each active run needs, place the tasks of the oldest run
- * that needs some, record the runs that are over, stop and delete the tasks of other runs.
+ * Steps: apply node losses, begin and end runs, decide the active runs, place the tasks of the oldest run that needs
+ * nodes, record the runs that are over, stop and delete the tasks of other runs.
  */
 export function reconcileJob(
   snapshot: ServiceTasks,
@@ -30,8 +30,8 @@ export function reconcileJob(
   const { service, spec, revisions } = snapshot;
   const { now } = context;
   const loss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const seen: ServiceTasks = { service, spec, revisions, tasks: loss.tasks };
-  const schedule = decideJobSchedule(seen, now);
+  const afterLoss: ServiceTasks = { service, spec, revisions, tasks: loss.tasks };
+  const schedule = decideJobSchedule(afterLoss, now);
   if (schedule.kind === "change") {
     const { reason } = schedule;
     const actions: Action[] = [
@@ -40,13 +40,13 @@ export function reconcileJob(
     ];
     return buildPlan(actions, { dueMs: [now], problems: [], now });
   }
-  const runs = decideRuns(seen, cluster, now);
+  const runs = decideRuns(afterLoss, cluster, now);
   const decisions = runs.map(({ decision }) => decision);
-  const placed = placeNextRun(runs, seen, cluster, context);
+  const placed = placeNextRun(runs, afterLoss, cluster, context);
   const ended = endRuns(service, runs, now);
   const actions = [
     ...loss.actions,
-    ...removeOtherRuns(seen, cluster),
+    ...removeOtherRuns(afterLoss, cluster),
     ...decisions.flatMap((decision) => decision.removals),
     ...placed.actions,
     ...ended,
@@ -66,23 +66,23 @@ interface DecidedRun {
   readonly decision: RunDecision;
 }
 
-/** Decides what the active runs need, oldest first. */
+/** Decides the active runs, oldest first. */
 function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: number): readonly DecidedRun[] {
   const { service, spec, tasks } = snapshot;
   const runs = jobRuns(service).filter(isRunActive).reverse();
-  const byRun = new Map<number, Task[]>(runs.map(({ iteration }) => [iteration, []]));
+  const tasksByRun = new Map<number, Task[]>(runs.map(({ iteration }) => [iteration, []]));
   const leaving: Task[] = [];
   for (const task of tasks) {
-    const own = byRun.get(task.jobIteration);
-    if (own !== undefined) own.push(task);
+    const runTasks = tasksByRun.get(task.jobIteration);
+    if (runTasks !== undefined) runTasks.push(task);
     else if (occupiesNode(task)) leaving.push(task);
   }
   const isGone = goneTest(snapshot, cluster.nodes);
   const context = { spec, version: service.version, cluster, isGone, leaving, now };
-  return runs.map((run) => ({ run, decision: decideRun(run, byRun.get(run.iteration) ?? [], context) }));
+  return runs.map((run) => ({ run, decision: decideRun(run, tasksByRun.get(run.iteration) ?? [], context) }));
 }
 
-/** Places the tasks of one run. The next run has to see what they reserve, so it waits for the next plan. */
+/** Places the tasks of one run. The next run has to see their reservations, so it waits for the next plan. */
 function placeNextRun(
   runs: readonly DecidedRun[],
   { service, spec, tasks }: ServiceTasks,
@@ -106,23 +106,26 @@ function placeNextRun(
   return { actions: [], isComplete: true };
 }
 
+/** Returns the action that records the runs that are over. */
 function endRuns(service: Service, runs: readonly DecidedRun[], now: number): readonly Action[] {
   const over = runs.filter(({ decision }) => decision.isOver);
   if (over.length === 0) return [];
   const reasons: string[] = [];
-  const after = over.reduce((before, { run, decision }) => {
+  let updated = service;
+  for (const { run, decision } of over) {
     const message = resultText(decision);
+    const failed = decision.failures.length > 0;
+    updated = withUpdatedRun(updated, { ...run, endedAtMs: now, failed, message });
     reasons.push(`run ${run.iteration} is over: ${message}`);
-    return withUpdatedRun(before, { ...run, endedAtMs: now, failed: decision.failures.length > 0, message });
-  }, service);
-  return [{ kind: "update-service", service: after, reason: reasons.join("; ") }];
+  }
+  return [{ kind: "update-service", service: updated, reason: reasons.join("; ") }];
 }
 
 function resultText({ failures, completed, total }: RunDecision): string {
   return [...problemLines(failures), `${completed} of ${total} completed`].join("; ");
 }
 
-/** Stops the tasks of remembered runs that are over, and removes those of runs that are forgotten. */
+/** Stops the tasks of recorded runs that are over, and removes the tasks of runs that are no longer recorded. */
 function removeOtherRuns(snapshot: ServiceTasks, { nodes }: ClusterSnapshot): readonly Action[] {
   const { service, tasks } = snapshot;
   const isGone = goneTest(snapshot, nodes);

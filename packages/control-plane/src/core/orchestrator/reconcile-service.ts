@@ -5,10 +5,10 @@ import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/s
 import type { StableTasks } from "../model/task-index.js";
 import { isReady } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
-import { capacityFunction } from "../scheduler/filters.js";
+import { capacityFunction } from "../scheduler/node-capacity.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js";
-import { applyNodeLoss } from "./node-loss.js";
+import { applyNodeLoss, type NodeLoss } from "./node-loss.js";
 import { type Problem, problemLines } from "./problems.js";
 import { RESET_RESTARTS_AFTER_MS } from "./restart.js";
 import { decideRollout, type RolloutDecision } from "./rollout.js";
@@ -20,10 +20,10 @@ import { nextBatch, type UpdateBatch } from "./update-batch.js";
 import { type UpdatePolicy, updatePolicy } from "./update-policy.js";
 
 /**
- * Plans the changes for one long-running service. `stable` tasks need no decision and are left out of the snapshot.
+ * Plans the changes for one long-running service. The snapshot leaves out the `stable` tasks, which need no decision.
  *
- * Steps: apply node losses, decide which slots to keep, remove and add, determine the state of each kept slot, decide
- * the rollout, select the slots to replace now, place the tasks to create.
+ * Steps: apply node losses; decide which slots to keep, remove and add; determine the state of each kept slot; decide
+ * the rollout; select the slots to replace now; place the tasks to create.
  */
 export function reconcileService(
   snapshot: ServiceTasks,
@@ -34,17 +34,17 @@ export function reconcileService(
   const { service, spec } = snapshot;
   const { now } = context;
   const loss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const seen: ServiceTasks = { ...snapshot, tasks: loss.tasks };
-  const desired = desiredSlots(seen.tasks, {
+  const afterLoss: ServiceTasks = { ...snapshot, tasks: loss.tasks };
+  const desired = desiredSlots(afterLoss.tasks, {
     spec,
     cluster,
     replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
     isCurrent: currentTest(service),
   });
   const policy = updatePolicy(service, spec);
-  const states = slotStates(seen, desired, { policy, cluster, now });
-  const progress = rolloutProgress(states, progressContext(seen, policy, cluster, context));
-  const rollout = decideRollout(seen, {
+  const states = slotStates(afterLoss, desired, { policy, cluster, now });
+  const progress = rolloutProgress(states, progressContext(afterLoss, policy, cluster, context));
+  const rollout = decideRollout(afterLoss, {
     policy,
     progress,
     total: desired.keep.length + desired.missing.length,
@@ -53,17 +53,16 @@ export function reconcileService(
   });
   if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, now);
   return planSlots(
-    { loss, snapshot: seen, desired, policy, states, progress, rollout },
+    { loss, snapshot: afterLoss, desired, policy, states, progress, rollout },
     stable,
     cluster,
     context,
   );
 }
 
-type NodeLoss = ReturnType<typeof applyNodeLoss>;
 type ContinuedRollout = Extract<RolloutDecision, { kind: "continue" }>;
 
-/** Writes a rollout that changed its state. The slots are decided right after, from the new record. */
+/** Plans the write of a rollout that changed its state. The next plan, due at once, decides the slots. */
 function planRolloutChange(
   rollout: Exclude<RolloutDecision, ContinuedRollout>,
   loss: NodeLoss,
@@ -77,7 +76,7 @@ function planRolloutChange(
   return { actions: [...loss.actions, change], problems: [], requeueAtMs: now };
 }
 
-/** The decisions that precede those about single slots. */
+/** The decisions about the service as a whole, which precede the decisions about single slots. */
 interface ServiceDecisions {
   readonly loss: NodeLoss;
   /** The service with its tasks after node losses. */
@@ -176,21 +175,21 @@ function progressContext(
   };
 }
 
-/** Whether no slot is missing and no outdated task is left (a paused rollout leaves them). */
+/** Returns whether no slot is missing and no outdated task is left. A paused rollout leaves outdated tasks. */
 function runsOnlyCurrent(service: Service, { keep, missing, unbound }: DesiredSlots): boolean {
   if (missing.length > 0 || unbound.length > 0) return false;
   const isCurrent = currentTest(service);
   return keep.every(({ active, pending }) => pending.length === 0 && active.every(isCurrent));
 }
 
-/** While a rollout is paused, a replicated service scales up in the version that is known to be healthy. */
+/** Returns the version of new slots. During a paused rollout, a replicated service scales up in its healthy version. */
 function newSlotVersion({ service, spec, revisions }: ServiceTasks): number {
   const { version, healthyVersion, rollout } = service;
-  const isHeld = isRolloutPaused(rollout) && spec.mode?.$case === "replicated";
-  return isHeld && revisions.has(healthyVersion) ? healthyVersion : version;
+  const usesHealthyVersion = isRolloutPaused(rollout) && spec.mode?.$case === "replicated";
+  return usesHealthyVersion && revisions.has(healthyVersion) ? healthyVersion : version;
 }
 
-/** Writes the rollout's progress. The start of a batch counts as progress: the deadline restarts. */
+/** Returns the action that records the rollout's progress. The start of a batch restarts the progress deadline. */
 function rolloutUpdate(
   before: Service,
   decided: Service,
@@ -198,14 +197,14 @@ function rolloutUpdate(
   { reason, now }: { readonly reason: string; readonly now: number },
 ): readonly Action[] {
   const { rollout } = decided;
-  const isRestarted =
+  const restartsDeadline =
     isNext && rollout !== undefined && isRolloutActive(rollout) && rollout.progressedAtMs !== now;
-  const service = isRestarted ? { ...decided, rollout: { ...rollout, progressedAtMs: now } } : decided;
+  const service = restartsDeadline ? { ...decided, rollout: { ...rollout, progressedAtMs: now } } : decided;
   if (service === before) return [];
   return [{ kind: "update-service", service, reason: reason || "the next batch begins" }];
 }
 
-/** A failed rollout comes first. */
+/** Returns the problems of the service, a paused rollout first. */
 function collectProblems(
   { rollout }: Service,
   states: readonly SlotState[],
@@ -216,7 +215,7 @@ function collectProblems(
   return [...paused, ...heldBy.map((reason) => ({ reason })), ...blocked];
 }
 
-/** Resets the restart counts of tasks that have been ready long enough. */
+/** Returns the actions that reset the restart counts of tasks that have been ready long enough. */
 function restartResets(
   staying: readonly Task[],
   now: number,

@@ -11,17 +11,18 @@ import type { CurrentTest } from "../model/template.js";
 
 /** A task that was ready this long resets the restart count of its slot. */
 export const RESET_RESTARTS_AFTER_MS = 60_000;
-/** Back-off never gives a slot up: a repaired cause is noticed within about a minute. */
+/** Longest delay between two restarts. After the cause is repaired, the task starts within about a minute. */
 export const MAX_BACKOFF_MS = 60_000;
 /** Delay of the second restart when the policy has none. The first restart is immediate. */
 const FIRST_BACKOFF_MS = 1_000;
-/** Spreads restarts of slots that failed together. Below a third, so that a later delay is never shorter. */
+/** Largest random share of a delay, which spreads the restarts of slots. Below 1/3, so each delay is longer than the last. */
 const JITTER = 0.25;
 
+/** Whether and when an empty slot gets its next task. */
 export type RestartDecision =
   | { readonly kind: "now"; readonly restarts: number }
   | { readonly kind: "at"; readonly atMs: number; readonly restarts: number }
-  /** The task did its work, and the slot stays empty. */
+  /** The task has completed, and the slot stays empty. */
   | { readonly kind: "completed" }
   | { readonly kind: "given-up"; readonly reason: string };
 
@@ -36,8 +37,8 @@ export interface RestartInput {
 /**
  * Decides whether and when an empty slot gets its next task.
  *
- * The restart policy only applies to a task that ended by itself. A task that was stopped, or was lost with its node,
- * is replaced at once. So is a task of another version: a new version starts with a restart count of 0.
+ * The restart policy only applies to a task that ended by itself. A task that was stopped, was lost with its node, or
+ * ran another version is replaced at once. A new version starts with a restart count of 0.
  */
 export function decideRestart({ ended, policy, isCurrent, now }: RestartInput): RestartDecision {
   const last = ended[0];
@@ -67,10 +68,8 @@ function restartWithBackoff(
 ): RestartDecision {
   const maxAttempts = policy?.maxAttempts ?? 0;
   if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, now) >= maxAttempts) {
-    return {
-      kind: "given-up",
-      reason: `it was restarted ${maxAttempts === 1 ? "once" : `${maxAttempts} times`}, as often as its policy allows`,
-    };
+    const times = maxAttempts === 1 ? "once" : `${maxAttempts} times`;
+    return { kind: "given-up", reason: `it was restarted ${times}, as often as its policy allows` };
   }
   const restarts = last.restarts + 1;
   const atMs = (last.status?.sinceMs ?? now) + restartDelayMs(restarts, policy?.delayMs, last.id);
@@ -86,14 +85,15 @@ export function restartDelayMs(
   const hasDelay = policyDelayMs !== undefined && policyDelayMs > 0;
   if (restarts <= 1 && !hasDelay) return 0;
   const doublings = hasDelay ? restarts - 1 : restarts - 2;
-  const base = (hasDelay ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
+  const delayMs = (hasDelay ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
   const limit = Math.max(MAX_BACKOFF_MS, policyDelayMs ?? 0);
-  return Math.min(limit, Math.round(base * (1 + JITTER * jitterFactor(jitterKey))));
+  return Math.min(limit, Math.round(delayMs * (1 + JITTER * jitterFactor(jitterKey))));
 }
 
 /**
- * Returns the restarts that count against the policy. The history is limited: when all of it lies within the window,
- * the restart count of the newest task is more accurate.
+ * Returns the number of restarts that count against the policy.
+ *
+ * The history is limited. If all of its tasks ended within the window, the restart count of the newest task is used.
  */
 function countedRestarts(ended: readonly Task[], windowMs: number, now: number): number {
   const total = ended[0]?.restarts ?? 0;
@@ -103,8 +103,9 @@ function countedRestarts(ended: readonly Task[], windowMs: number, now: number):
 }
 
 /**
- * Returns a number from -1 to 1 that is constant for a key. With a new random number at each decision, the delay would
- * shrink to the smallest one drawn.
+ * Returns a number from -1 to 1 that is constant for a key (32-bit FNV-1a).
+ *
+ * A new random number for each decision would shorten the delay to the smallest number drawn.
  */
 function jitterFactor(key: string): number {
   let hash = 0x811c9dc5;

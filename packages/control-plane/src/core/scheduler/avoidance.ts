@@ -1,17 +1,17 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
 
-/** A node is avoided from this number of failures on. Fewer may be the service's own fault. Swarm uses the same. */
+/** Number of failures from which a node is avoided. The service may have caused fewer itself. Swarm uses the same. */
 const MAX_FAILURES = 5;
-/** Older failures say nothing about the present state of a node. Swarm uses the same. */
+/** Older failures do not count, because the node may have changed. Swarm uses the same. */
 const RECENT_MS = 5 * 60_000;
 
 /**
  * Returns the nodes to avoid for a service, with the number of its recent failures there.
  *
- * Placement chooses an avoided node only when no other node has capacity, those with the fewest failures first. A node
- * is avoided as soon as it rejects a task of the current template (image missing, port taken), or after several
- * failures. Counted from the task history, so a new leader comes to the same result.
+ * Placement only chooses an avoided node when no other node has capacity, and then the one with the fewest failures.
+ * A node is avoided as soon as it rejects a task of the current template (image missing, port taken), or after several
+ * failures. The failures are counted from the task history, so a new leader gets the same result.
  */
 export function nodesToAvoid(
   tasks: readonly Task[],
@@ -31,7 +31,7 @@ export function nodesToAvoid(
   return failures;
 }
 
-/** A task that berth, a user or the shutdown of dockerd stopped has not failed, whatever its exit code. */
+/** Returns whether a task failed, and was not stopped by berth, a user or the shutdown of dockerd. */
 function failedOnItsOwn(task: Task): boolean {
   const state = stateOf(task);
   if (state !== TaskState.FAILED && state !== TaskState.REJECTED) return false;

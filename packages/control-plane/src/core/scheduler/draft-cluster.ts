@@ -2,7 +2,7 @@ import type { ClusterSnapshot, NetworkRanges, NodeSnapshot } from "../model/snap
 import type { ResourceRequest } from "./resource-request.js";
 import { SpreadIndexes } from "./spread-index.js";
 
-/** A copy of the cluster's nodes on which task moves can be tried out. */
+/** A copy of the cluster's nodes, on which the rebalancer tries out task moves. */
 export class DraftCluster implements ClusterSnapshot {
   readonly nodes: Map<string, NodeSnapshot>;
   readonly spreadIndexes: SpreadIndexes;
@@ -17,14 +17,14 @@ export class DraftCluster implements ClusterSnapshot {
   }
 
   addTask(nodeId: string, request: ResourceRequest): void {
-    this.#change(nodeId, request, 1);
+    this.#adjust(nodeId, request, 1);
   }
 
   removeTask(nodeId: string, request: ResourceRequest): void {
-    this.#change(nodeId, request, -1);
+    this.#adjust(nodeId, request, -1);
   }
 
-  #change(nodeId: string, request: ResourceRequest, sign: 1 | -1): void {
+  #adjust(nodeId: string, request: ResourceRequest, sign: 1 | -1): void {
     const snapshot = this.nodes.get(nodeId);
     if (snapshot === undefined) return;
     const changed = withTask(snapshot, request, sign);
@@ -33,7 +33,7 @@ export class DraftCluster implements ClusterSnapshot {
   }
 }
 
-/** Returns the node with one task more (1) or less (-1). */
+/** Returns the node with one more task (1) or one task less (-1). */
 function withTask(snapshot: NodeSnapshot, request: ResourceRequest, sign: 1 | -1): NodeSnapshot {
   const { reserved } = snapshot;
   const hostPorts = new Set(snapshot.hostPorts);

@@ -1,89 +1,38 @@
-import {
-  Availability,
-  type NetworkAttachment,
-  type Node,
-  NodeState,
-  type Subnet,
-  subnetText,
-} from "@berth/proto";
-import {
-  canJoin,
-  encryptionProblem,
-  overlapProblem,
-  overlayProblem,
-} from "../allocator/network-eligibility.js";
+import { Availability, type Node, NodeState } from "@berth/proto";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { bytesText, cpusText, nodesText } from "../model/text.js";
+import { type Filter, passFilter } from "./filter.js";
+import { addressFilters, networkFilters, rangeFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
 import type { NodeConstraint } from "./node-constraint.js";
 import type { TaskRequirements } from "./requirements.js";
 import { listenerKey, portsClash } from "./resource-request.js";
 
-/** One reason why a node may not accept tasks of a service. */
-export interface Filter {
-  readonly name: string;
-  /** Returns how many more tasks the node accepts as far as this filter is concerned: 0, a number, or Infinity. */
-  readonly capacity: (node: NodeSnapshot, occupiedByService: number) => number;
-  /** Explains to the user why the filter excludes `count` nodes. */
-  readonly explain: (count: number) => string;
-}
-
-/** A filter whose capacity is 0 or Infinity. */
-interface PassFilter {
-  readonly name: string;
-  readonly passes: (node: NodeSnapshot) => boolean;
-  readonly explain: (count: number) => string;
-}
-
-/** Returns all filters in the order of evaluation and explanation: what the user can change fastest comes first. */
+/** Returns all filters in the order of evaluation and explanation: causes that are quick to fix come first. */
 export function filtersFor(requirements: TaskRequirements, cluster: ClusterSnapshot): readonly Filter[] {
   return [...STATE_FILTERS, ...serviceFilters(requirements, cluster)];
 }
 
-/** Returns a function that gives how many more tasks fit on a node. Evaluates as few filters as possible. */
-export function capacityFunction(
-  requirements: TaskRequirements,
-  cluster: ClusterSnapshot,
-): (node: NodeSnapshot, occupiedByService: number) => number {
-  const filters = serviceFilters(requirements, cluster);
-  return (snapshot, occupied) => {
-    let capacity = acceptsTasks(snapshot) ? Number.POSITIVE_INFINITY : 0;
-    for (const filter of filters) {
-      if (capacity <= 0) return 0;
-      capacity = Math.min(capacity, filter.capacity(snapshot, occupied));
-    }
-    return capacity;
-  };
-}
-
-/** Returns a function that tells whether tasks belong on a node at all, whatever its state and load. */
-export function eligibilityTest(requirements: TaskRequirements): (node: NodeSnapshot) => boolean {
-  const filters = eligibilityFilters(requirements);
-  return (node) => filters.every((filter) => filter.capacity(node, 0) > 0);
-}
-
-function serviceFilters(requirements: TaskRequirements, cluster: ClusterSnapshot): readonly Filter[] {
+/** Returns the filters that depend on the requirements or on the resources of the node. */
+export function serviceFilters(requirements: TaskRequirements, cluster: ClusterSnapshot): readonly Filter[] {
   const { networks } = requirements;
   return [
     ...eligibilityFilters(requirements),
     ...volumeFilters(requirements.volumes, cluster),
     ...portFilters(requirements),
     ...resourceFilters(requirements),
-    ...networks.flatMap(addressFilter),
+    ...networks.flatMap(addressFilters),
     ...networks.flatMap((network) => rangeFilters(network, cluster)),
   ];
 }
 
-function eligibilityFilters({ platform, constraints, networks }: TaskRequirements): readonly Filter[] {
+/** Returns the filters that depend neither on the state nor on the load of the node. */
+export function eligibilityFilters({ platform, constraints, networks }: TaskRequirements): readonly Filter[] {
   return [
     ...(platform === "" ? [] : [platformFilter(platform)]),
     ...networkFilters(networks),
     ...constraints.map(constraintFilter),
   ];
-}
-
-function passFilter({ name, passes, explain }: PassFilter): Filter {
-  return { name, capacity: (node) => (passes(node) ? Number.POSITIVE_INFINITY : 0), explain };
 }
 
 // Node state
@@ -148,10 +97,10 @@ function constraintFilter({ text, isMetBy, parseError }: NodeConstraint): Filter
 
 // Volumes
 
-/** A reason names at most this many nodes and counts the rest. */
+/** Number of nodes that a reason names. It counts the remaining nodes. */
 const MAX_NAMED_NODES = 3;
 
-/** Keeps tasks on the nodes that have their volumes, whether those are up or not. Skips volumes that no node has. */
+/** Keeps tasks on the nodes that have their volumes, even if these nodes are down. Skips volumes that no node has. */
 function volumeFilters(volumes: readonly string[], cluster: ClusterSnapshot): readonly Filter[] {
   return volumes.flatMap((volume) => {
     const owners = nodesWithVolume(volume, cluster);
@@ -276,79 +225,14 @@ const genericFilter = (kind: string, perTask: number): Filter => ({
   explain: (count) => lacksText(count, `${perTask} ${kind}`),
 });
 
-/** A node that reports no limit of processes has room for any number. */
+/** Returns the number of further processes that fit on a node. Infinity when the node reports no limit. */
 function freePids({ node, reserved }: NodeSnapshot): number {
   const limit = node.description?.pids ?? 0;
   return limit === 0 ? Number.POSITIVE_INFINITY : limit - reserved.pids;
 }
 
+/** Returns how many tasks fit into the free amount of a resource. */
 const countFitting = (free: number, perTask: number): number => Math.max(0, Math.floor(free / perTask));
 
-const lacksText = (count: number, what: string): string =>
-  `${nodesText(count, { one: "lacks", many: "lack" })} ${what}`;
-
-// Networks
-
-/** Excludes nodes that cannot have a required network: its containers would not be reachable there. */
-function networkFilters(attachments: readonly NetworkAttachment[]): readonly Filter[] {
-  const required = attachments.filter(({ optional }) => !optional);
-  if (required.length === 0) return [];
-  const overlay = passFilter({
-    name: "network",
-    passes: ({ node }) => overlayProblem(node) === undefined,
-    explain: (count) =>
-      `${nodesText(count, { one: "cannot", many: "cannot" })} have networks that span hosts (berth node inspect says why)`,
-  });
-  if (!required.some(({ encrypted }) => encrypted)) return [overlay];
-  const encryption = passFilter({
-    name: "encrypted-network",
-    passes: ({ node }) => encryptionProblem(node) === undefined,
-    explain: (count) =>
-      `${nodesText(count, { one: "cannot", many: "cannot" })} encrypt networks (berth node inspect says why)`,
-  });
-  return [overlay, encryption];
-}
-
-/** A node has a limited number of addresses in each network. A node that cannot join the network needs none. */
-function addressFilter(attachment: NetworkAttachment): readonly Filter[] {
-  const { network, addressesPerHost } = attachment;
-  if (addressesPerHost === 0) return [];
-  return [
-    {
-      name: "network-room",
-      capacity: ({ node, reserved }) =>
-        canJoin(node, attachment)
-          ? Math.max(0, addressesPerHost - (reserved.networks.get(network) ?? 0))
-          : Number.POSITIVE_INFINITY,
-      explain: (count) =>
-        `${nodesText(count, { one: "has", many: "have" })} no address left in network ${network} (${addressesPerHost} each)`,
-    },
-  ];
-}
-
-/** A network has ranges for a limited number of nodes. An optional network excludes no node. */
-function rangeFilters(
-  { network, optional }: NetworkAttachment,
-  { networkRanges }: ClusterSnapshot,
-): readonly Filter[] {
-  if (optional) return [];
-  const range = passFilter({
-    name: "network-part",
-    passes: ({ node }) => networkRanges.hasRangeFor(node.id, network),
-    explain: (count) =>
-      `${nodesText(count, { one: "has", many: "have" })} no range of network ${network}, and all of its ranges are taken: give it a larger subnet`,
-  });
-  return [range, ...overlapFilters(network, networkRanges.subnetOf(network))];
-}
-
-/** A node attached to an overlapping subnet would look for its neighbors among the containers. */
-function overlapFilters(network: string, subnet: Subnet | undefined): readonly Filter[] {
-  if (subnet === undefined) return [];
-  const overlap = passFilter({
-    name: "network-overlap",
-    passes: ({ node }) => overlapProblem(node, subnet) === undefined,
-    explain: (count) =>
-      `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}): give it another subnet`,
-  });
-  return [overlap];
-}
+const lacksText = (count: number, resource: string): string =>
+  `${nodesText(count, { one: "lacks", many: "lack" })} ${resource}`;

@@ -4,27 +4,28 @@ export const isGlob = (text: string): boolean => text.includes("*") || text.incl
 /**
  * Returns whether the glob matches the whole text. `*` matches any number of characters, `?` exactly one.
  *
- * On a mismatch only the last `*` is extended, so the time is at most the product of both lengths for any glob.
+ * A mismatch only extends the match of the last `*`. So the time is at most the product of both lengths.
  */
 export function matchesGlob(glob: string, text: string): boolean {
-  let at = 0;
-  let star = -1;
-  let resumeAt = 0;
-  let inText = 0;
-  while (inText < text.length) {
-    if (glob[at] === "*") {
-      star = at;
-      resumeAt = inText;
-      at += 1;
-    } else if (at < glob.length && (glob[at] === "?" || glob[at] === text[inText])) {
-      at += 1;
-      inText += 1;
-    } else if (star >= 0) {
-      resumeAt += 1;
-      inText = resumeAt;
-      at = star + 1;
+  let globIndex = 0;
+  let textIndex = 0;
+  let starIndex = -1;
+  /** Index in the text up to which the last `*` matches. */
+  let starEnd = 0;
+  while (textIndex < text.length) {
+    if (glob[globIndex] === "*") {
+      starIndex = globIndex;
+      starEnd = textIndex;
+      globIndex += 1;
+    } else if (globIndex < glob.length && (glob[globIndex] === "?" || glob[globIndex] === text[textIndex])) {
+      globIndex += 1;
+      textIndex += 1;
+    } else if (starIndex >= 0) {
+      starEnd += 1;
+      textIndex = starEnd;
+      globIndex = starIndex + 1;
     } else return false;
   }
-  while (glob[at] === "*") at += 1;
-  return at === glob.length;
+  while (glob[globIndex] === "*") globIndex += 1;
+  return globIndex === glob.length;
 }

@@ -1,9 +1,9 @@
-/** A binary heap in an array, for taking the best of many items repeatedly while the taken item changes. */
+// A binary heap in an array. The scheduler uses it to take the best of many nodes while their loads change.
 
-/** Returns whether `a` comes out before `b`. Must be a strict order; otherwise the result depends on the input order. */
+/** Returns whether `a` comes before `b`. Must be a strict order; otherwise the result depends on the input order. */
 export type Before<T> = (a: T, b: T) => boolean;
 
-/** Orders the array as a heap, in place. The first item to come out is at index 0. */
+/** Orders the array as a heap, in place. The first item in the order is at index 0. */
 export function heapify<T>(items: T[], before: Before<T>): void {
   for (let at = (items.length >> 1) - 1; at >= 0; at -= 1) sink(items, before, at);
 }
@@ -22,10 +22,10 @@ export function dropFirst<T>(items: T[], before: Before<T>): void {
 }
 
 /**
- * Moves an item down to where no child comes before it.
+ * Moves an item down until no child comes before it.
  *
- * Most items end near the bottom. So the better child moves up on every level first, down to a leaf, and then the item
- * moves up along that path. This takes half the comparisons of comparing the item on each level.
+ * Most items end near the bottom. So the better child of each level moves up first, down to a leaf. Then the item moves
+ * up along this path. That takes half as many comparisons as comparing the item on each level.
  */
 function sink<T>(items: T[], before: Before<T>, from: number): void {
   const item = items[from];
@@ -35,9 +35,9 @@ function sink<T>(items: T[], before: Before<T>, from: number): void {
     const left = items[2 * at + 1];
     if (left === undefined) break;
     const right = items[2 * at + 2];
-    const rightWins = right !== undefined && before(right, left);
-    items[at] = rightWins ? right : left;
-    at = 2 * at + (rightWins ? 2 : 1);
+    const isRightFirst = right !== undefined && before(right, left);
+    items[at] = isRightFirst ? right : left;
+    at = 2 * at + (isRightFirst ? 2 : 1);
   }
   while (at > from) {
     const up = (at - 1) >> 1;

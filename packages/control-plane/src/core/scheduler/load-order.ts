@@ -28,7 +28,7 @@ const RANK_BASE = 128;
 /**
  * Returns a number that orders ids by their first characters. Ids of equal rank have to be compared as strings.
  *
- * The nodes of a new cluster differ only in their ids, and comparing strings is several times as slow.
+ * The nodes of a new cluster differ only in their ids, and comparing strings is several times slower.
  */
 export function computeIdRank(id: string): number {
   let rank = 0;
@@ -41,15 +41,16 @@ export function computeIdRank(id: string): number {
   return rank;
 }
 
-/** Up to this many nodes (or one in `FEW_SHARE` of all) are moved one by one. Beyond that, sorting is cheaper. */
-const FEW = 4;
-const FEW_SHARE = 64;
+/** Up to this many nodes are moved one by one. Sorting all nodes is cheaper for more. */
+const MIN_SINGLE_MOVES = 4;
+/** In a large order, up to one in this many nodes is moved one by one. */
+const NODES_PER_SINGLE_MOVE = 64;
 
 /**
  * Nodes ordered by load, the least loaded first.
  *
- * `touch` only marks a node whose load has changed; `inOrder` repairs the order. Moving one node costs a binary search
- * and a shift.
+ * `touch` only marks a node whose load may have changed; `inOrder` repairs the order. Moving one node costs a binary
+ * search and a shift of the array.
  */
 export class LoadOrder {
   readonly #entries = new Map<string, Entry>();
@@ -113,24 +114,29 @@ export class LoadOrder {
     const moved = this.#touched.filter(isOutOfDate);
     for (const entry of this.#touched) entry.isTouched = false;
     this.#touched = [];
-    if (moved.length <= Math.max(FEW, this.#sorted.length / FEW_SHARE)) {
-      for (const entry of moved) {
-        if (entry.isSorted) this.#takeOut(entry);
-        refreshLoad(entry);
-        this.#sorted.splice(this.#indexFor(entry), 0, entry);
-        entry.isSorted = true;
-      }
-      return;
-    }
-    for (const entry of moved) refreshLoad(entry);
+    const maxSingleMoves = Math.max(MIN_SINGLE_MOVES, this.#sorted.length / NODES_PER_SINGLE_MOVE);
+    if (moved.length <= maxSingleMoves) {
+      for (const entry of moved) this.#moveOne(entry);
+    } else this.#sortAll(moved);
+  }
+
+  #moveOne(entry: Entry): void {
+    if (entry.isSorted) this.#takeOut(entry);
+    refreshLoad(entry);
+    this.#sorted.splice(this.#indexFor(entry), 0, entry);
+    entry.isSorted = true;
+  }
+
+  #sortAll(moved: readonly Entry[]): void {
     for (const entry of moved) {
+      refreshLoad(entry);
       if (!entry.isSorted) this.#sorted.push(entry);
       entry.isSorted = true;
     }
     this.#sorted = mergeSort(this.#sorted, isLessLoaded);
   }
 
-  /** Removes an entry from the order. The entry must still have the load by which it was sorted. */
+  /** Removes an entry from the order. Its load must still be the load by which it was sorted. */
   #takeOut(entry: Entry): void {
     this.#sorted.splice(this.#indexFor(entry), 1);
     entry.isSorted = false;
@@ -150,7 +156,7 @@ export class LoadOrder {
   }
 }
 
-/** Holds the load by which the node was sorted. The load of its snapshot may be newer. */
+/** A node with the load by which it was sorted. The load of its snapshot may be newer. */
 interface Entry extends OrderedNode {
   snapshot: NodeSnapshot;
   reservedShare: number;

@@ -1,10 +1,10 @@
 import type { Before } from "./heap.js";
 
 /**
- * Returns the items in order (stable merge sort; runs that are already in order are only copied).
+ * Sorts items stably and returns a new array. Runs that are already in order are only copied.
  *
- * `Array.prototype.sort` calls its comparison function from native code, which costs more than the comparison itself.
- * Placement sorts once per level of its candidates, so this is on its hot path.
+ * Placement sorts each level of its candidates. `Array.prototype.sort` calls its comparison function from native code,
+ * and this call costs more than the comparison itself.
  */
 export function mergeSort<T>(items: readonly T[], before: Before<T>): T[] {
   let from = [...items];
@@ -17,6 +17,7 @@ export function mergeSort<T>(items: readonly T[], before: Before<T>): T[] {
   return from;
 }
 
+/** Two neighboring runs of sorted items. */
 interface Runs<T> {
   readonly start: number;
   /** Length of each of the two runs. The second run may be cut off by the end of the items. */

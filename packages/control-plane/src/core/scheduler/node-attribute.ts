@@ -6,7 +6,7 @@ const ENGINE_LABEL = "engine.labels.";
 /** Docker's architecture names, by the names that `uname` reports. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** Returns a node attribute by its canonical name. Undefined when the node has no such label. */
+/** Returns an attribute of a node for placement, by its canonical name. Undefined when the node has no such label. */
 export function getAttribute(node: Node, attribute: string): string | undefined {
   if (attribute.startsWith(NODE_LABEL)) return getLabel(node.labels, attribute.slice(NODE_LABEL.length));
   const { description } = node;
@@ -29,7 +29,7 @@ export function getAttribute(node: Node, attribute: string): string | undefined 
   }
 }
 
-/** Returns Docker's name of an architecture. */
+/** Returns Docker's name of an architecture: `amd64` for `x86_64`. */
 export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
 
 const getLabel = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>

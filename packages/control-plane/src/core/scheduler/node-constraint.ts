@@ -2,11 +2,11 @@ import { assertNever, type Node, parseAddressRange, parseConstraint } from "@ber
 import { isGlob, matchesGlob } from "./glob.js";
 import { architectureName, getAttribute } from "./node-attribute.js";
 
-/** A parsed placement constraint. */
+/** A parsed placement constraint, as the scheduler's filters evaluate it. */
 export interface NodeConstraint {
   readonly text: string;
   readonly isMetBy: (node: Node) => boolean;
-  /** Why no node can ever meet the constraint. Undefined when it is well-formed. */
+  /** Why the constraint is malformed, so that no node meets it. Undefined when it is well-formed. */
   readonly parseError?: string;
 }
 
@@ -15,8 +15,8 @@ type ValueTest = (value: string) => boolean;
 /**
  * Parses a placement constraint.
  *
- * No node meets a malformed constraint; `impossible` then says what is wrong with it. As in Swarm, case is ignored, and
- * a label that the node lacks is not equal to any value.
+ * No node meets a malformed constraint; `parseError` explains why it is malformed. As in Swarm, case is ignored, and a
+ * missing label is not equal to any value.
  */
 export function parseNodeConstraint(text: string): NodeConstraint {
   const parsed = parseConstraint(text);
@@ -46,12 +46,13 @@ export function parseNodeConstraint(text: string): NodeConstraint {
 
 function valueTest(attribute: string, value: string): ValueTest {
   if (attribute === "node.ip") return parseAddressRange(value) ?? (() => false);
-  const wanted = comparable(attribute, value);
-  if (isGlob(wanted)) return (candidate) => matchesGlob(wanted, comparable(attribute, candidate));
-  return (candidate) => comparable(attribute, candidate) === wanted;
+  const expected = normalize(attribute, value);
+  if (isGlob(expected)) return (actual) => matchesGlob(expected, normalize(attribute, actual));
+  return (actual) => normalize(attribute, actual) === expected;
 }
 
-function comparable(attribute: string, value: string): string {
+/** Returns an attribute's value in the form in which values are compared. */
+function normalize(attribute: string, value: string): string {
   const lower = value.toLowerCase();
   return attribute === "node.platform.arch" ? architectureName(lower) : lower;
 }

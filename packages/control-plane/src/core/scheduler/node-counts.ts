@@ -1,11 +1,11 @@
 import type { GroupedNodeCounts, NodeCounts } from "../model/task-index.js";
 
-/** Node counts that differ from those of a base on a few nodes. Does not copy or scan the base. */
+/** Node counts derived from base counts by changes on a few nodes. Does not copy or scan the base. */
 export class ChangedCounts implements GroupedNodeCounts {
   readonly #base: GroupedNodeCounts;
   readonly #changes: ReadonlyMap<string, number>;
 
-  /** The base must not change while this object is in use. */
+  /** @param base must not change while this object is in use */
   constructor(base: GroupedNodeCounts, changes: ReadonlyMap<string, number>) {
     this.#base = base;
     this.#changes = changes;
@@ -47,6 +47,7 @@ export class ChangedCounts implements GroupedNodeCounts {
 
 const isGrouped = (counts: NodeCounts): counts is GroupedNodeCounts => "nodesByTaskCount" in counts;
 
+/** The nodes that accept tasks, as their number and the ids of all other nodes. */
 export interface AcceptingNodes {
   /** Number of nodes that accept tasks. */
   readonly acceptingCount: number;
@@ -55,9 +56,9 @@ export interface AcceptingNodes {
 }
 
 /**
- * Returns a lower bound of the tasks that every accepting node has, without scanning the nodes.
+ * Returns a lower bound of the number of tasks on each accepting node, without scanning the nodes.
  *
- * The bound is above 0 only when all `acceptingCount` nodes are known to have tasks.
+ * The bound is only above 0 when all `acceptingCount` nodes are known to have tasks.
  */
 export function minTasksPerNode(
   counts: NodeCounts,

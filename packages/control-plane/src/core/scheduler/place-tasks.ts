@@ -1,13 +1,13 @@
 import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
-import type { Action } from "../model/plan.js";
-import { newStatus } from "../model/plan.js";
+import { type Action, newStatus } from "../model/plan.js";
 import type { SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ReconcileContext } from "../model/snapshot.js";
-import { explainNoCapacity, fitTest, type Placement, place } from "./place.js";
+import { explainNoCapacity, fitTest } from "./node-capacity.js";
+import { type Placement, place } from "./place.js";
 import type { TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
 
-/** The tasks of a service that need a node. */
+/** The tasks of a service that need a node now. */
 export interface Placements {
   /** Existing tasks without a node. */
   readonly pending: readonly Task[];
@@ -17,12 +17,13 @@ export interface Placements {
 
 /** A slot that gets a new task. */
 export interface SlotFill extends SlotRef {
-  /** Restarts of the slot so far. Undefined when there were none, so that new slots need no object of their own. */
+  /** Number of restarts of the slot. Undefined means 0: a `SlotRef` can then be used as it is. */
   readonly restarts?: number;
   /** The task goes to this node if it has capacity. */
   readonly preferredNodeId?: string;
 }
 
+/** The service whose tasks are placed, and the nodes. */
 export interface PlacementContext extends ReconcileContext {
   readonly service: Service;
   readonly requirements: TaskRequirements;
@@ -32,7 +33,7 @@ export interface PlacementContext extends ReconcileContext {
   readonly jobIteration: number;
 }
 
-/** Places tasks of a replicated service on any nodes. Tasks that fit nowhere stay NEW, with the reason. */
+/** Places tasks of a replicated service on any nodes. Tasks that fit on no node stay NEW, with the reason. */
 export function placeReplicated(
   { pending, fills }: Placements,
   context: PlacementContext,
@@ -56,16 +57,16 @@ export function placeReplicated(
   return actions;
 }
 
-/** Returns a function that gives each task its node: the preferred node while it is available, or else the next one. */
+/** Returns a function that picks the node of the next task: the preferred node if it was reserved, or the next best. */
 function nodePicker({
   nodeIds,
   onPreferred,
-}: Omit<Placement, "reason">): (preferred: string | undefined) => string | undefined {
+}: Omit<Placement, "reason">): (preferredNodeId: string | undefined) => string | undefined {
   const available = [...onPreferred];
   let next = 0;
-  return (preferred) => {
-    const at = preferred === undefined ? -1 : available.indexOf(preferred);
-    if (at >= 0) return available.splice(at, 1)[0];
+  return (preferredNodeId) => {
+    const index = preferredNodeId === undefined ? -1 : available.indexOf(preferredNodeId);
+    if (index >= 0) return available.splice(index, 1)[0];
     next += 1;
     return nodeIds[next - 1];
   };
@@ -74,8 +75,8 @@ function nodePicker({
 /**
  * Places tasks of a global service, each on the node of its slot.
  *
- * A NEW task has no node. So the pending tasks are placeholders: there is one for each node that cannot take its task,
- * and any node that can takes over any of them.
+ * A NEW task has no node. So the pending tasks are placeholders: one for each node whose task does not fit. A node that
+ * has room takes any placeholder.
  */
 export function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
   if (context.holdReason !== "") return updatePlaceholders(pending, fills, context);
@@ -97,7 +98,7 @@ export function placeGlobal({ pending, fills }: Placements, context: PlacementCo
   return [...actions, ...updatePlaceholders(placeholders, unplaced, context)];
 }
 
-/** Keeps one placeholder per unplaced slot: updates their reasons, deletes the surplus, creates the missing ones. */
+/** Keeps one placeholder per unplaced slot. Updates their reasons, deletes surplus ones and creates missing ones. */
 function updatePlaceholders(
   placeholders: readonly Task[],
   unplaced: readonly SlotFill[],
@@ -106,14 +107,14 @@ function updatePlaceholders(
   const { cluster, holdReason } = context;
   const reason = holdReason || explainNoCapacity(slotNodes(unplaced, cluster), context, cluster);
   const create = taskFactory(context, reason);
-  const kept = placeholders
+  const updates = placeholders
     .slice(0, unplaced.length)
     .flatMap((task) => updatePending(task, undefined, reason));
-  const surplus = placeholders
+  const deletions = placeholders
     .slice(unplaced.length)
     .map((task): Action => ({ kind: "delete-task", task, reason: "no node is waiting for it" }));
-  const created = unplaced.slice(placeholders.length).map((fill) => create(fill, undefined));
-  return [...kept, ...surplus, ...created];
+  const creations = unplaced.slice(placeholders.length).map((fill) => create(fill, undefined));
+  return [...updates, ...deletions, ...creations];
 }
 
 function slotNodes(fills: readonly SlotFill[], cluster: ClusterSnapshot): readonly NodeSnapshot[] {
@@ -131,7 +132,7 @@ type TaskFactory = (fill: SlotFill, nodeId: string | undefined) => Action;
 /**
  * Returns a function that creates the new tasks of one plan. Tasks without a node get the reason as their message.
  *
- * Records are immutable, so all tasks share the values they have in common: one plan may create 100,000 tasks.
+ * One plan may create 100,000 tasks. Records are immutable, so the tasks share their status.
  */
 function taskFactory({ service, now, newId, jobIteration }: PlacementContext, reason: string): TaskFactory {
   const assigned = newStatus(TaskState.ASSIGNED, "", now);

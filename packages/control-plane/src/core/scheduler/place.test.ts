@@ -11,8 +11,10 @@ import {
   clusterSnapshot,
   GIB,
 } from "../testing/records.js";
-import { type Filter, filtersFor } from "./filters.js";
-import { explainNoCapacity, fitTest, type PlacementRequest, place } from "./place.js";
+import type { Filter } from "./filter.js";
+import { filtersFor } from "./filters.js";
+import { explainNoCapacity, fitTest } from "./node-capacity.js";
+import { type PlacementRequest, place } from "./place.js";
 import { getRequirements, type TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
 import { spreadPath } from "./spread.js";

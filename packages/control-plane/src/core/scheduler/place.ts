@@ -7,13 +7,12 @@ import {
   createCandidate,
   isBetterCandidate,
   LeastLoadedSource,
-  LevelQueue,
   sortedSource,
 } from "./candidates.js";
-import { capacityFunction, type Filter, filtersFor } from "./filters.js";
+import { LevelQueue } from "./level-queue.js";
+import { capacityFunction, explainShortage } from "./node-capacity.js";
 import { minTasksPerNode } from "./node-counts.js";
-import type { TaskRequirements } from "./requirements.js";
-import type { ServiceLoad } from "./service-load.js";
+import { occupiedTasksFunction, type ServicePlacement } from "./service-load.js";
 import {
   addToGroup,
   countTasksByGroup,
@@ -24,19 +23,14 @@ import {
   SpreadTree,
 } from "./spread.js";
 
-/** The requirements of a service and its present distribution over the nodes. */
-export interface ServicePlacement {
-  readonly requirements: TaskRequirements;
-  readonly load: ServiceLoad;
-}
-
 /** A number of equal tasks of one service to be placed. */
 export interface PlacementRequest extends ServicePlacement {
   readonly count: number;
-  /** Nodes that get one task each before all others, provided that they have capacity. */
+  /** Nodes that get one task each before all other nodes if they have capacity. */
   readonly preferredNodeIds?: readonly string[];
 }
 
+/** The nodes chosen for a placement request. */
 export interface Placement {
   /** The nodes of the tasks that were not placed on a preferred node, best first. */
   readonly nodeIds: readonly string[];
@@ -47,14 +41,16 @@ export interface Placement {
 }
 
 /**
- * Places equal tasks, spread as evenly as possible.
+ * Chooses nodes for equal tasks of one service, spread as evenly as possible.
  *
- * Each task goes to a node that is not to be avoided; among these to the group with the fewest tasks of the service,
- * level by level; within the group to the node with the fewest tasks of the service, then the smallest reserved share
- * (the larger of CPU and memory), then the fewest tasks of all services, then the smallest id.
+ * Nodes are compared in this order:
+ * 1. Nodes that are not to be avoided come first.
+ * 2. At each spread level, the group with the fewest tasks of the service comes first.
+ * 3. Within a group, nodes are ordered by the tasks of the service, the reserved share (the larger of CPU and memory),
+ *    the tasks of all services, and the id.
  *
- * The cluster keeps its nodes in that order. A node is run through the filters only when its turn comes, so placing one
- * task costs about as much as the nodes that reject it. Placing a task changes only the node that gets it.
+ * The cluster keeps its nodes ordered by load. The filters only run on a node when its turn comes. So placing one task
+ * costs about as much as checking the nodes that reject it.
  */
 export function place(request: PlacementRequest, cluster: ClusterSnapshot): Placement {
   const { count, requirements, load } = request;
@@ -65,7 +61,7 @@ export function place(request: PlacementRequest, cluster: ClusterSnapshot): Plac
       : countTasksByGroup(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
   const preferred = new Map<string, Candidate>();
   const candidateFor = candidateFactory(request, cluster, preferred);
-  const state = { request, cluster, index, preferred, candidateFor };
+  const state: PlacementState = { request, cluster, index, preferred, candidateFor };
   const onPreferred = placeOnPreferred(state, groups);
   const remaining = count - onPreferred.length;
   const nodeIds: string[] = [];
@@ -84,6 +80,7 @@ export function place(request: PlacementRequest, cluster: ClusterSnapshot): Plac
   return { nodeIds, onPreferred, reason };
 }
 
+/** The inputs of one placement and the candidates that already got tasks. */
 interface PlacementState {
   readonly request: PlacementRequest;
   readonly cluster: ClusterSnapshot;
@@ -127,7 +124,7 @@ function placeOnPreferred(
   });
 }
 
-/** Yields the candidates by tier: first the nodes that are not to be avoided, then the avoided ones, by failures. */
+/** Yields the candidates by tier: first the nodes that are not to be avoided, then avoided nodes by failures. */
 function* candidateTiers(state: PlacementState): Iterable<readonly Leaf<Candidate>[]> {
   yield mainTier(state);
   for (const snapshots of avoidedTiers(state)) yield avoidedTier(snapshots, state);
@@ -151,8 +148,8 @@ function minTasksOf({ request, cluster, index }: PlacementState): number {
 /**
  * Returns the source of the candidates among `nodes`, which are in order of load.
  *
- * The lazy source relies on that order and on the counts of tasks from before this placement. Tasks already placed on
- * preferred nodes are in neither, so the candidates are then sorted with them.
+ * The lazy source relies on this order and on the task counts from before the placement. Neither includes tasks placed on
+ * preferred nodes, so the candidates are sorted again when there are any.
  */
 function mainSource(
   nodes: readonly OrderedNode[],
@@ -193,70 +190,4 @@ function avoidedTier(
     pathOf: ({ node }) => index.pathOf(node.id),
     poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), request.requirements.resources),
   });
-}
-
-/** Returns a function that returns whether one more task of the service fits on a node. */
-export function fitTest(
-  service: ServicePlacement,
-  cluster: ClusterSnapshot,
-): (snapshot: NodeSnapshot) => boolean {
-  const capacityOf = capacityFunction(service.requirements, cluster);
-  const occupiedOn = occupiedTasksFunction(service);
-  return (snapshot) => capacityOf(snapshot, occupiedOn(snapshot)) > 0;
-}
-
-/** Explains why none of the nodes accepts a task: the first obstacle of each node, counted. */
-export function explainNoCapacity(
-  snapshots: Iterable<NodeSnapshot>,
-  service: ServicePlacement,
-  cluster: ClusterSnapshot,
-): string {
-  const occupiedOn = occupiedTasksFunction(service);
-  const filters = filtersFor(service.requirements, cluster);
-  return explainNodes(
-    snapshots,
-    filters,
-    (filter, snapshot) => filter.capacity(snapshot, occupiedOn(snapshot)) <= 0,
-  );
-}
-
-/** Explains why no more tasks fit after those on `nodeIds` were placed. */
-function explainShortage(
-  nodeIds: readonly string[],
-  request: PlacementRequest,
-  cluster: ClusterSnapshot,
-): string {
-  const placed = new Map<string, number>();
-  for (const id of nodeIds) placed.set(id, (placed.get(id) ?? 0) + 1);
-  const occupiedOn = occupiedTasksFunction(request);
-  return explainNodes(
-    cluster.nodes.values(),
-    filtersFor(request.requirements, cluster),
-    (filter, snapshot) =>
-      filter.capacity(snapshot, occupiedOn(snapshot)) <= (placed.get(snapshot.node.id) ?? 0),
-  );
-}
-
-function explainNodes(
-  snapshots: Iterable<NodeSnapshot>,
-  filters: readonly Filter[],
-  excludes: (filter: Filter, snapshot: NodeSnapshot) => boolean,
-): string {
-  const counts = new Map<Filter, number>();
-  for (const snapshot of snapshots) {
-    const obstacle = filters.find((filter) => excludes(filter, snapshot));
-    if (obstacle !== undefined) counts.set(obstacle, (counts.get(obstacle) ?? 0) + 1);
-  }
-  if (counts.size === 0) return "there are no nodes";
-  return filters
-    .filter((filter) => counts.has(filter))
-    .map((filter) => filter.explain(counts.get(filter) ?? 0))
-    .join(", ");
-}
-
-/** Returns a function that gives the tasks of the service that occupy a node. Always 0 without a limit per node. */
-function occupiedTasksFunction({ requirements, load }: ServicePlacement): (snapshot: NodeSnapshot) => number {
-  if (requirements.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
-  const { occupiedByNode } = load;
-  return ({ node }) => occupiedByNode.get(node.id) ?? 0;
 }

@@ -11,7 +11,7 @@ import {
   buildTask,
   CPU,
 } from "../testing/records.js";
-import { fitTest } from "./place.js";
+import { fitTest } from "./node-capacity.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
 import { getRequirements } from "./requirements.js";
 import { computeServiceLoad } from "./service-load.js";

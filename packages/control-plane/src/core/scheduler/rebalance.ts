@@ -6,13 +6,13 @@ import { isReady } from "../model/task-state.js";
 import { currentTest } from "../model/template.js";
 import { addTask, type Candidate, createCandidate } from "./candidates.js";
 import { DraftCluster } from "./draft-cluster.js";
-import { place, type ServicePlacement } from "./place.js";
+import { place } from "./place.js";
 import { getRequirements } from "./requirements.js";
 import type { ResourceRequest } from "./resource-request.js";
-import { computeServiceLoad } from "./service-load.js";
+import { computeServiceLoad, type ServicePlacement } from "./service-load.js";
 import { spreadCounts } from "./spread.js";
 
-/** A task to be moved to another node. */
+/** The move of a task to another node. */
 export interface RebalanceMove {
   readonly task: Task;
   /** Node to move to. */
@@ -22,26 +22,25 @@ export interface RebalanceMove {
 }
 
 export interface RebalanceOptions {
-  /** Infinity when the number of moves is not limited. */
+  /** Limit of moves. Infinity when there is none. */
   readonly maxMoves: number;
   readonly now: number;
 }
 
-/** Limit of moves per call, since each move restarts a task. Another call makes the remaining moves. */
+/** Limit of moves per call, since each move restarts a task. Later calls return the remaining moves. */
 const MAX_MOVES_PER_CALL = 1_000;
 
-/** A move restarts a task, so it has to lower the reserved share of the fuller node by at least this much. */
+/** Minimum difference of the reserved shares of both nodes. Smaller improvements are not worth a restart. */
 const MIN_SHARE_IMPROVEMENT = 0.1;
 
 /**
- * Returns the moves that balance the cluster, each evaluated after those before it.
+ * Returns the moves that balance the cluster. Each move is evaluated after the moves before it.
  *
  * A move takes a task from the most loaded node of its service to the node that placement would choose now. It either
- * spreads the service more evenly, or keeps its spread and relieves the more loaded of the two nodes. So every move
+ * spreads the service more evenly, or keeps its spread and lowers the load of the more loaded node. So every move
  * lowers the imbalance, and no task moves twice.
  *
- * Only stable replicated services take part: rollouts and failures come first. Services with sticky volumes stay with
- * their data.
+ * Only tasks of stable replicated services without sticky volumes move.
  */
 export function rebalance(
   cluster: ClusterSnapshot,
@@ -53,27 +52,29 @@ export function rebalance(
   const limit = Math.min(maxMoves, MAX_MOVES_PER_CALL);
   const moves: RebalanceMove[] = [];
   for (const improvement of IMPROVEMENTS) {
-    for (let before = -1; before < moves.length && moves.length < limit; ) {
-      before = moves.length;
+    let hasMoved = true;
+    while (hasMoved) {
+      const countBefore = moves.length;
       for (const candidate of candidates) {
         const move = moves.length < limit ? nextMove(candidate, draft, improvement) : undefined;
         if (move !== undefined) moves.push(move);
       }
+      hasMoved = moves.length > countBefore;
     }
   }
   return moves;
 }
 
-/** A service whose tasks may be moved, with the distribution of its tasks after the moves so far. */
+/** A service whose tasks may be moved, with the distribution of its tasks after previous moves. */
 interface RebalanceCandidate extends ServicePlacement {
   readonly name: string;
-  /** The tasks that have not been moved yet, by node. */
+  /** The tasks that have not been moved, by node. */
   readonly movable: ReadonlyMap<string, Task[]>;
-  /** Counts one task more (1) or less (-1) on a node. */
-  readonly count: (nodeId: string, by: 1 | -1) => void;
+  /** Adjusts the task count of a node by one. */
+  readonly adjustCount: (nodeId: string, by: 1 | -1) => void;
 }
 
-/** Undefined when the service is not stable or its tasks are bound to their nodes. */
+/** Returns a service as a candidate. Undefined when it is not stable or its tasks are bound to their nodes. */
 function findRebalanceCandidate(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
@@ -102,13 +103,13 @@ function findRebalanceCandidate(
     requirements,
     load: { tasksByNode, occupiedByNode, avoided: present.avoided },
     movable,
-    count: (nodeId, by) => {
+    adjustCount: (nodeId, by) => {
       for (const counts of [tasksByNode, occupiedByNode]) counts.set(nodeId, (counts.get(nodeId) ?? 0) + by);
     },
   };
 }
 
-/** Returns the only task of a slot, provided that it runs well, is current and is not being moved already. */
+/** Returns the only task of a slot if it is ready, current and not being moved. Undefined otherwise. */
 function stableTask(slot: Slot, isCurrent: (task: Task) => boolean): Task | undefined {
   const [task] = slot.active;
   const isAlone = slot.active.length === 1 && slot.pending.length === 0 && slot.stopping.length === 0;
@@ -116,32 +117,32 @@ function stableTask(slot: Slot, isCurrent: (task: Task) => boolean): Task | unde
   return isReady(task) && isCurrent(task) && task.preferredNodeId === "" ? task : undefined;
 }
 
-/** Tries the next move of a service in the draft, and undoes it unless it is an improvement. */
+/** Tries the next move of a service in the draft. Reverts it and returns undefined unless it is an improvement. */
 function nextMove(
   candidate: RebalanceCandidate,
   draft: DraftCluster,
   improvement: Improvement,
 ): RebalanceMove | undefined {
-  const { requirements, load, movable, count } = candidate;
+  const { requirements, load, movable, adjustCount } = candidate;
   const { resources } = requirements;
   const from = mostLoadedNode(candidate, draft);
   const tasks = movable.get(from) ?? [];
   const task = tasks.at(-1);
   if (task === undefined) return undefined;
   draft.removeTask(from, resources);
-  count(from, -1);
+  adjustCount(from, -1);
   const [to = from] = place({ count: 1, requirements, load }, draft).nodeIds;
   const isNoBetter = to === from || load.avoided.has(to);
-  const why = isNoBetter ? undefined : improvement({ from, to, candidate, cluster: draft });
-  const chosen = why === undefined ? from : to;
+  const reason = isNoBetter ? undefined : improvement({ from, to, candidate, cluster: draft });
+  const chosen = reason === undefined ? from : to;
   draft.addTask(chosen, resources);
-  count(chosen, 1);
-  if (why === undefined) return undefined;
+  adjustCount(chosen, 1);
+  if (reason === undefined) return undefined;
   tasks.pop();
-  return { task, toNodeId: to, reason: why };
+  return { task, toNodeId: to, reason };
 }
 
-/** Returns the node with movable tasks that placement would choose last. Empty when there is none. */
+/** Returns the id of the node with movable tasks that placement would choose last. Empty when there is none. */
 function mostLoadedNode({ requirements, load, movable }: RebalanceCandidate, draft: DraftCluster): string {
   const countsAt = spreadCounts(load.tasksByNode, draft.nodes, requirements.spread);
   let most: { readonly id: string; readonly rank: readonly number[] } = { id: "", rank: [] };
@@ -172,18 +173,18 @@ interface ProposedMove {
 /** Returns what a move improves, for the user. Undefined when it improves nothing. */
 type Improvement = (move: ProposedMove) => string | undefined;
 
-/** Most important first. A later improvement never undoes an earlier one. */
+/** The improvements, most important first. A later improvement never reverts an earlier one. */
 const IMPROVEMENTS: readonly Improvement[] = [describeEvenerSpread, describeLowerLoad];
 
 function describeEvenerSpread(move: ProposedMove): string | undefined {
   const { requirements, name } = move.candidate;
-  const { here, there, level } = compareCounts(move);
-  const [more = 0, fewer = 0] = [here[level], there[level]];
+  const { source, target, level } = compareCounts(move);
+  const [more = 0, fewer = 0] = [source[level], target[level]];
   if (fewer >= more) return undefined;
   return `${name} is uneven over ${requirements.spread[level] ?? "nodes"}: ${tasksText(more + 1)} against ${fewer}`;
 }
 
-/** Compares reserved shares. A service without reservations moves none, so there the numbers of tasks are compared. */
+/** Compares the reserved shares of both nodes, or their numbers of tasks when the service reserves nothing. */
 function describeLowerLoad(move: ProposedMove): string | undefined {
   const { from, to, cluster, candidate } = move;
   const [source, target] = [cluster.nodes.get(from), cluster.nodes.get(to)];
@@ -198,16 +199,16 @@ function describeLowerLoad(move: ProposedMove): string | undefined {
   return `its node runs ${tasksText(before.taskCount)}, the other one ${after.taskCount - 1}`;
 }
 
-/** Returns the tasks around both nodes at each level, and the first level that differs (-1 when none does). */
+/** Returns the task counts of both nodes' groups at each level, and the first level that differs (-1 when none does). */
 function compareCounts({ from, to, candidate, cluster }: ProposedMove): {
-  readonly here: readonly number[];
-  readonly there: readonly number[];
+  readonly source: readonly number[];
+  readonly target: readonly number[];
   readonly level: number;
 } {
   const { load, requirements } = candidate;
   const countsAt = spreadCounts(load.tasksByNode, cluster.nodes, requirements.spread);
-  const [here, there] = [countsAt(from), countsAt(to)];
-  return { here, there, level: here.findIndex((count, at) => count !== there[at]) };
+  const [source, target] = [countsAt(from), countsAt(to)];
+  return { source, target, level: source.findIndex((count, level) => count !== target[level]) };
 }
 
 function withOneMore(snapshot: NodeSnapshot, request: ResourceRequest): Candidate {

@@ -2,11 +2,11 @@ import { canonicalAttribute, type NetworkAttachment, type ServiceSpec, VolumePol
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
 import { getResourceRequest, type ResourceRequest } from "./resource-request.js";
 
-/** The requirements of a service version that each node of its tasks has to meet. */
+/** The requirements that a node has to meet to run the tasks of a service version. */
 export interface TaskRequirements {
   readonly resources: ResourceRequest;
   readonly constraints: readonly NodeConstraint[];
-  /** "<os>/<architecture>". Empty when any platform will do. */
+  /** `<os>/<architecture>`. Empty when any platform is accepted. */
   readonly platform: string;
   /** Infinity when there is no limit. */
   readonly maxPerNode: number;
@@ -17,9 +17,10 @@ export interface TaskRequirements {
   readonly networks: readonly NetworkAttachment[];
 }
 
-/** Specs are immutable, and each plan needs the requirements several times: constraints are parsed once per spec. */
+/** Requirements by spec. Specs are immutable, so their constraints are parsed only once. */
 const requirementsBySpec = new WeakMap<ServiceSpec, TaskRequirements>();
 
+/** Returns the requirements of a spec (cached). */
 export function getRequirements(spec: ServiceSpec): TaskRequirements {
   const known = requirementsBySpec.get(spec);
   if (known !== undefined) return known;

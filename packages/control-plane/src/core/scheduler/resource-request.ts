@@ -9,7 +9,7 @@ import {
 import type { Reservation } from "../model/snapshot.js";
 import { isEnded } from "../model/task-state.js";
 
-/** The resources that one task takes from its node. */
+/** The resources that one task reserves on its node. */
 export interface ResourceRequest extends Reservation {
   /** Keys of the task's host-mode ports (see `hostPortKey`). Ports that Docker picks are left out. */
   readonly hostPorts: readonly string[];
@@ -18,11 +18,11 @@ export interface ResourceRequest extends Reservation {
 /**
  * Returns whether a task counts against the resources of its node.
  *
- * A task counts until its agent reports its end, or its node is lost. Asking a task to stop frees nothing yet.
+ * A task counts until its agent reports its end, or its node is lost. A task that is asked to stop still counts.
  */
 export const occupiesNode = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
 
-/** Returns the resources that one task of this spec takes. */
+/** Returns the resources that one task of this spec reserves. */
 export function getResourceRequest(spec: ServiceSpec): ResourceRequest {
   const reserved = spec.task?.reservations;
   return {
@@ -35,6 +35,7 @@ export function getResourceRequest(spec: ServiceSpec): ResourceRequest {
   };
 }
 
+/** Returns whether a port is published on the node of each task instead of through the ingress. */
 export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mode.HOST;
 
 /** Returns `<protocol>/<host ip>/<published port>`. The address is empty when the port is bound on all addresses. */

@@ -9,6 +9,7 @@ interface RemovableSlot {
   readonly active: readonly Pick<Task, "nodeId">[];
 }
 
+/** The attributes by which a service is spread, and the nodes that have them. */
 export interface SpreadContext {
   /** Attributes over whose values the service is spread. */
   readonly spread: readonly string[];
@@ -18,12 +19,11 @@ export interface SpreadContext {
 /**
  * Returns the `count` slots to remove when a service is scaled down.
  *
- * Selects slots in the reverse order of placement. At each spread level it descends into the group with the most tasks
- * of the service, and there it picks the node with the most of them. On that node it picks the slot with the highest
- * number.
+ * Selects slots in the reverse order of placement. At each spread level, the group with the most tasks of the service
+ * comes first, within it the node with the most of these tasks, and on the node the slot with the highest number.
  *
  * @param slots the slots that may be removed
- * @param options.staying all slots that count towards the tasks of a node, those of `slots` included
+ * @param options.staying all slots that count as tasks of a node, including `slots`
  */
 export function selectSlotsToRemove<Slot extends RemovableSlot>(
   slots: readonly Slot[],

@@ -1,28 +1,38 @@
 import type { Task } from "@berth/proto";
+import type { NodeSnapshot } from "../model/snapshot.js";
 import type { NodeCounts, StableTasks } from "../model/task-index.js";
 import { nodesToAvoid } from "./avoidance.js";
 import { ChangedCounts } from "./node-counts.js";
+import type { TaskRequirements } from "./requirements.js";
 import { occupiesNode } from "./resource-request.js";
 
 /** The distribution of a service over the nodes before placement, by node id. */
 export interface ServiceLoad {
-  /** Tasks that stay. Spreading counts these. */
+  /** Tasks that keep their nodes. Spreading counts these. */
   readonly tasksByNode: NodeCounts;
-  /** Tasks that occupy the node, those about to stop included. The limit per node counts these. */
+  /** Tasks that occupy nodes, including tasks that are to stop. The limit per node counts these. */
   readonly occupiedByNode: NodeCounts;
   /** Recent failures on the nodes that are chosen after all others (see `nodesToAvoid`). */
   readonly avoided: ReadonlyMap<string, number>;
 }
 
+/** The requirements of a service and its current distribution over the nodes. */
+export interface ServicePlacement {
+  readonly requirements: TaskRequirements;
+  readonly load: ServiceLoad;
+}
+
+/** The inputs of a service's load, besides its tasks. */
 export interface ServiceLoadContext {
   readonly isCurrent: (task: Task) => boolean;
   readonly now: number;
-  /** Further tasks of the service, which are not in the lists. Undefined when there are none. */
+  /** The stable tasks of the service, which are not in the lists. Undefined when there are none. */
   readonly stable: StableTasks | undefined;
 }
 
 /**
  * Returns the load of a service before placement.
+ *
  * @param tasks the tasks of the service, except for stable ones
  * @param staying the tasks among them that are neither stopped nor replaced
  */
@@ -33,12 +43,22 @@ export function computeServiceLoad(
 ): ServiceLoad {
   return new TaskLoad(tasks, stable, {
     tasksByNode: countWithStable(staying, stable),
-    // Stable tasks have not failed, so only the others can make a node avoided.
+    // Stable tasks have not failed, so only other tasks can cause a node to be avoided.
     avoided: nodesToAvoid(tasks, context),
   });
 }
 
-/** Counts the tasks that occupy nodes on demand: only services with a limit per node need that count. */
+/** Returns a function that counts the tasks of the service that occupy a node. Always 0 without a limit per node. */
+export function occupiedTasksFunction({
+  requirements,
+  load,
+}: ServicePlacement): (snapshot: NodeSnapshot) => number {
+  if (requirements.maxPerNode === Number.POSITIVE_INFINITY) return () => 0;
+  const { occupiedByNode } = load;
+  return ({ node }) => occupiedByNode.get(node.id) ?? 0;
+}
+
+/** Counts the tasks that occupy nodes on demand, because only services with a limit per node need the count. */
 class TaskLoad implements ServiceLoad {
   readonly tasksByNode: NodeCounts;
   readonly avoided: ReadonlyMap<string, number>;
@@ -63,7 +83,7 @@ class TaskLoad implements ServiceLoad {
   }
 }
 
-/** Counts tasks by node, together with the stable tasks that need not leave their node. */
+/** Counts the tasks by node, including the stable tasks that may stay on their nodes. */
 function countWithStable(tasks: readonly Task[], stable: StableTasks | undefined): NodeCounts {
   const counts = new Map<string, number>();
   for (const { nodeId } of tasks) counts.set(nodeId, (counts.get(nodeId) ?? 0) + 1);

@@ -1,26 +1,23 @@
-import type { NodeSnapshot } from "../model/snapshot.js";
+import type { NodeSnapshot, OrderedNodeGroup } from "../model/snapshot.js";
 import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
 import { spreadPath } from "./spread.js";
 
-/** Number of indexes that are kept up to date. The services of a cluster rarely use more than two or three. */
+/** Number of indexes that are maintained. The services of a cluster rarely use more than two or three. */
 const MAX_INDEXES = 8;
 
 /** The nodes that have the same value of each spread attribute. */
-export interface NodeGroup {
-  /** The values, first attribute first. */
-  readonly path: readonly string[];
-  /** The nodes of the group that accept tasks. */
+export interface NodeGroup extends OrderedNodeGroup {
   readonly loadOrder: LoadOrder;
 }
 
 interface CountedGroup extends NodeGroup {
   readonly key: string;
-  /** Number of nodes in the group, whether they accept tasks or not. */
+  /** Number of nodes in the group, including nodes that accept no tasks. */
   nodeCount: number;
 }
 
-/** One index of the cluster's nodes per list of spread attributes in use. */
+/** Indexes of the cluster's nodes, one for each list of spread attributes that services use. */
 export class SpreadIndexes {
   readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
   readonly #indexes = new Map<string, SpreadIndex>();
@@ -30,7 +27,7 @@ export class SpreadIndexes {
     this.#nodes = nodes;
   }
 
-  /** Returns the index by these attributes, first level first. Without attributes all nodes are one group. */
+  /** Returns the nodes grouped by these attributes, first level first. Without attributes, all nodes are one group. */
   groupedBy(attributes: readonly string[]): SpreadIndex {
     const key = JSON.stringify(attributes);
     const known = this.#indexes.get(key);
@@ -78,7 +75,7 @@ export class SpreadIndex {
     return count;
   }
 
-  /** Returns the group of a node, whether the node accepts tasks or not. */
+  /** Returns the group of a node, even if the node accepts no tasks. */
   groupOf(nodeId: string): NodeGroup | undefined {
     return this.#byNode.get(nodeId);
   }

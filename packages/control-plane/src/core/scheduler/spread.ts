@@ -4,15 +4,15 @@ import type { NodeCounts } from "../model/task-index.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
 import { getAttribute } from "./node-attribute.js";
 
-/** Items of which the best is taken repeatedly. Taking an item changes it. */
+/** A collection from which the best item is taken repeatedly. Taking an item may change its rank. */
 export interface Pool<T> {
   /** Undefined when nothing is left. */
   readonly best: T | undefined;
-  /** Takes the best item. Another item may be the best afterwards. */
+  /** Takes the best item once. Another item may be the best afterwards. */
   take(): void;
 }
 
-/** Number of tasks of a service on the nodes of a group, and of each of its subgroups. Updated with each take. */
+/** Task counts of a group of nodes and of each subgroup, for one service. Each take updates them. */
 export interface Group {
   count: number;
   readonly subgroups: Map<string, Group>;
@@ -23,19 +23,19 @@ export const emptyGroup = (): Group => ({ count: 0, subgroups: new Map() });
 /** Adds tasks to a group and to its subgroups along the path. */
 export function addToGroup(group: Group, path: readonly string[], count: number): void {
   group.count += count;
-  let at = group;
+  let current = group;
   for (const value of path) {
-    at = getOrCreateSubgroup(at, value);
-    at.count += count;
+    current = getOrCreateSubgroup(current, value);
+    current.count += count;
   }
 }
 
 /** Returns the counts of the subgroups along the path, first level first. */
 function countsByLevel(group: Group, path: readonly string[]): readonly number[] {
-  let at: Group | undefined = group;
+  let current: Group | undefined = group;
   return path.map((value) => {
-    at = at?.subgroups.get(value);
-    return at?.count ?? 0;
+    current = current?.subgroups.get(value);
+    return current?.count ?? 0;
   });
 }
 
@@ -51,7 +51,7 @@ function getOrCreateSubgroup(group: Group, value: string): Group {
 export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
   attributes.map((attribute) => (node === undefined ? "" : (getAttribute(node, attribute) ?? "")));
 
-/** Groups the tasks of a service. Tasks on nodes that no longer accept tasks count as well. */
+/** Counts the tasks of a service by group. Includes tasks on nodes that no longer accept tasks. */
 export function countTasksByGroup(
   countByNode: NodeCounts,
   pathOf: (nodeId: string) => readonly string[],
@@ -61,7 +61,7 @@ export function countTasksByGroup(
   return groups;
 }
 
-/** Returns a function that gives the tasks in a node's group at each level, followed by those of the node itself. */
+/** Returns a function that counts the tasks in a node's group at each level, and last on the node itself. */
 export function spreadCounts(
   countByNode: NodeCounts,
   nodes: ReadonlyMap<string, NodeSnapshot>,
@@ -79,7 +79,7 @@ export interface Leaf<T> {
   readonly pool: Pool<T>;
 }
 
-/** Sorts items into leaves by their paths. */
+/** Groups items into leaves by their paths. */
 export function groupIntoLeaves<Item, T>(
   items: Iterable<Item>,
   {
@@ -100,7 +100,7 @@ export function groupIntoLeaves<Item, T>(
 
 /** The order among groups and among items. */
 export interface SpreadOrder<T> {
-  /** Change of the counts per take: 1 fills the emptiest groups first, -1 drains the fullest first. */
+  /** Change of the counts per take: 1 fills the emptiest groups first, -1 empties the fullest groups first. */
   readonly step: 1 | -1;
   readonly before: Before<T>;
 }
@@ -108,9 +108,9 @@ export interface SpreadOrder<T> {
 /**
  * A pool of items in nested groups.
  *
- * The best item belongs to the best group of the first level, within that to the best group of the second level, and so
- * on. The best items decide among equal groups. Each level is a heap, so a take costs the logarithm of the number of
- * groups, whatever their sizes.
+ * The best item belongs to the best group of the first level, within it to the best group of the second level, and so
+ * on. Groups with equal counts are compared by their best items. Each level is a heap, so a take costs the logarithm of
+ * the number of groups.
  */
 export class SpreadTree<T> implements Pool<T> {
   readonly #root: Tree<T>;
@@ -119,7 +119,7 @@ export class SpreadTree<T> implements Pool<T> {
   /** Set after a take, until the groups of the taken item are moved to their new places. */
   #needsReorder = false;
 
-  /** Updates `counts` with each take, and adds the groups of the leaves that are missing in it. */
+  /** `counts` is updated with each take. Groups of the leaves that are missing in it are added. */
   constructor(leaves: readonly Leaf<T>[], counts: Group, order: SpreadOrder<T>) {
     this.#step = order.step;
     this.#before = treeBefore(order);
@@ -153,7 +153,7 @@ interface Position {
   readonly level: number;
 }
 
-/** Builds the tree without the groups that have nothing to take. */
+/** Builds the tree. Leaves out groups without items. */
 function buildTree<T>(
   leaves: readonly Leaf<T>[],
   { group, level }: Position,
