@@ -3,7 +3,7 @@ import {
   completedDrains,
   DRAIN_DEADLINE_MS,
   type Drain,
-  lowestVersionInForce,
+  lowestAppliedVersion,
   nextDeadlineMs,
   nodesToAwait,
   receivesConnections,
@@ -160,10 +160,10 @@ export class DrainGate {
   #review(): void {
     const { state, clock, isSuspect, getAppliedVersion } = this.#options;
     this.#reviewAtMs = Number.POSITIVE_INFINITY;
-    const inForce = lowestVersionInForce(
+    const appliedVersion = lowestAppliedVersion(
       nodesToAwait(state.nodes.values(), isSuspect).map((nodeId) => getAppliedVersion(nodeId)),
     );
-    for (const taskId of completedDrains(this.#drains, { inForce, now: clock.nowMs() })) {
+    for (const taskId of completedDrains(this.#drains, { appliedVersion, now: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
       if (task === undefined) this.#drains.delete(taskId);
       else this.#release(task);

@@ -1,8 +1,8 @@
 import { type Subnet, subnetHas, subnetSize, subnetsOverlap } from "@berth/proto";
 
-/** Smaller VNIs are left to users and other programs. */
+/** The smallest VNI that berth assigns. Users and other programs may use smaller ones. */
 export const FIRST_VNI = 4_096;
-/** A VNI has 24 bits (RFC 7348). */
+/** The first number after the last VNI. A VNI has 24 bits (RFC 7348). */
 const END_VNI = 2 ** 24;
 
 /** The address range from which networks get their subnets. */
@@ -24,24 +24,25 @@ const VIP_SHARE_BITS = 3;
 const RANGE_PREFIX = 25;
 const RANGE_SHARE_BITS = 4;
 const SMALLEST_RANGE_PREFIX = 30;
-/** The gateway and the broadcast address of each range. */
+/** Number of addresses that containers cannot get in each range: the gateway and the broadcast address. */
 const RESERVED_PER_RANGE = 2;
 
-/** The division of a network's addresses. */
+/** The division of a network's subnet into virtual IPs and one range per node. */
 export interface NetworkLayout {
   readonly subnet: Subnet;
   /** The part from which services get their virtual IPs. */
   readonly virtualIps: Subnet;
   /** Prefix length of each node's range. */
   readonly rangePrefix: number;
-  /** Number of the first range. Those before it are used for virtual IPs. */
+  /** Index of the first range of a node. The space of the ranges before it is used for virtual IPs. */
   readonly firstRange: number;
-  /** Number of the last range, plus one. */
+  /** Index after the last range. */
   readonly endRange: number;
   /** Number of containers that a node can have in the network. */
   readonly addressesPerRange: number;
 }
 
+/** Returns the division of a network's subnet. */
 export function networkLayout(subnet: Subnet): NetworkLayout {
   const { base, prefix } = subnet;
   const rangePrefix = Math.min(SMALLEST_RANGE_PREFIX, Math.max(RANGE_PREFIX, prefix + RANGE_SHARE_BITS));
@@ -66,10 +67,10 @@ export function gatewayAddress(range: Subnet): number {
 }
 
 /**
- * Picks a subnet of the pool that overlaps none of the taken ones. Undefined when none is left.
+ * Picks a subnet of the pool that overlaps no taken subnet. Returns undefined when none is left.
  *
- * The search starts at a random position (`random` is from 0 up to 1), so that a subnet just given back is not reused
- * while nodes still clean up.
+ * The search starts at a random position (`random` is from 0 up to 1). A subnet that was just released is then rarely
+ * reused while nodes still clean up.
  */
 export function pickSubnet(
   { subnet, networkPrefix: prefix }: NetworkPool,
@@ -85,7 +86,7 @@ export function pickSubnet(
   return undefined;
 }
 
-/** Picks a free VNI from a random position on. A node that was cut off may still use one just given back. */
+/** Picks a free VNI, starting at a random position. A disconnected node may still use a VNI that was just released. */
 export function pickVni(taken: ReadonlySet<number>, random: number): number {
   const count = END_VNI - FIRST_VNI;
   let vni = FIRST_VNI + Math.floor(random * count);
@@ -93,7 +94,7 @@ export function pickVni(taken: ReadonlySet<number>, random: number): number {
   return vni;
 }
 
-/** Picks the first free range of a network that contains no static address. Undefined when none is left. */
+/** Picks the first free range of a network that contains no static address. Returns undefined when none is left. */
 export function pickRange(
   subnet: Subnet,
   {
@@ -112,9 +113,9 @@ export function pickRange(
 }
 
 /**
- * Picks a free virtual IP. Undefined when none is left.
+ * Picks a free virtual IP. Returns undefined when none is left.
  *
- * Searches backwards, because users choose their static addresses at the start. The first two addresses are never used.
+ * Searches backwards, because users choose static addresses at the start of a subnet. Skips the first two addresses.
  */
 export function pickVirtualIp(subnet: Subnet, taken: ReadonlySet<number>): number | undefined {
   const { virtualIps } = networkLayout(subnet);

@@ -84,7 +84,7 @@ describe("applyNetwork", () => {
       /^subnet: .*10\.64\.0\.0\/18/,
     );
     expect(messageOf(apply(made(), spec({ stack: "blog" })))).toMatchInlineSnapshot(
-      `"name: a network of this name exists already; it belongs to stack shop"`,
+      `"name: a network of this name already exists and belongs to stack shop"`,
     );
     const holder = made(spec({ name: "other", subnet: "172.20.0.0/16" }));
     expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [holder]))).toMatchInlineSnapshot(
@@ -92,7 +92,7 @@ describe("applyNetwork", () => {
     );
     const full = made(spec({ name: "all", subnet: "10.64.0.0/10" }));
     expect(messageOf(apply(undefined, spec(), [full]))).toMatchInlineSnapshot(
-      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, give this network a subnet of its own, or start the servers with a larger --network-pool"`,
+      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, set the subnet of this network, or start the servers with a larger --network-pool"`,
     );
   });
 });

@@ -15,6 +15,7 @@ import { type NetworkPool, pickSubnet, pickVni } from "./address-pool.js";
 import { attachedSubnets } from "./network-eligibility.js";
 import { networkMtu } from "./network-mtu.js";
 
+/** The result of applying a network spec. */
 export type NetworkOutcome =
   | { readonly kind: "created" | "updated" | "unchanged"; readonly network: Network }
   | { readonly kind: "refused"; readonly violation: Violation };
@@ -26,9 +27,9 @@ export interface NetworkContext {
   readonly pool: NetworkPool;
   /** All other networks. */
   readonly others: readonly Network[];
-  /** A network must not overlap the subnets of any node: the node would look for its neighbors among containers. */
+  /** A network must not overlap the subnets of any node. */
   readonly nodes: readonly Node[];
-  /** Returns a new number from 0 up to 1 at each call. */
+  /** Returns a new number from 0 up to 1 on each call. */
   readonly random: () => number;
 }
 
@@ -38,8 +39,8 @@ const HOST_PREFIX = 32;
 /**
  * Creates a network or updates it to a spec.
  *
- * Hosts create a network only once. So only the labels and `attachable` of an existing network can change. A network
- * that is being removed is kept.
+ * Hosts create a network only once, so an existing network can only change its labels and `attachable`. Applying a spec
+ * to a network that is being removed cancels the removal.
  */
 export function applyNetwork(
   existing: Network | undefined,
@@ -61,21 +62,21 @@ function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutco
     ...others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
     ...nodes.flatMap(attachedSubnets),
   ];
-  const found =
+  const picked =
     spec.subnet === "" ? pickSubnet(pool, taken, random()) : checkRequestedSubnet(spec.subnet, context);
-  if (typeof found === "string") return refused(found);
-  if (found === undefined) {
+  if (typeof picked === "string") return refused(picked);
+  if (picked === undefined) {
     return refused(
-      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, give this network a subnet of its own, or start the servers with a larger --network-pool`,
+      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, set the subnet of this network, or start the servers with a larger --network-pool`,
     );
   }
   const vni = pickVni(new Set(others.map((network) => network.vni)), random());
   const mtu = networkMtu(spec, nodes);
-  const network = { id, spec, subnet: subnetText(found), vni, createdAtMs: now, removing: false, mtu };
+  const network = { id, spec, subnet: subnetText(picked), vni, createdAtMs: now, removing: false, mtu };
   return { kind: "created", network };
 }
 
-/** Returns the subnet that a spec asks for, or why the network cannot have it. */
+/** Returns the subnet that a spec requests, or as a string why the network cannot have it. */
 function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): Subnet | string {
   const subnet = parseSubnet(text);
   if (subnet === undefined) return `invalid subnet ${JSON.stringify(text)}`;
@@ -97,11 +98,12 @@ function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): 
   return subnet;
 }
 
+/** Returns why an existing network cannot change to a spec. Undefined when it can. */
 function changeViolation(existing: Network, spec: NetworkSpec): Violation | undefined {
   const before = existing.spec ?? NetworkSpecCodec.fromPartial({});
   if (before.stack !== spec.stack) {
     const owner = before.stack === "" ? "no stack" : `stack ${before.stack}`;
-    return { path: "name", message: `a network of this name exists already; it belongs to ${owner}` };
+    return { path: "name", message: `a network of this name already exists and belongs to ${owner}` };
   }
   if (spec.subnet !== "" && spec.subnet !== existing.subnet) {
     return immutableViolation("subnet", existing.subnet, spec.subnet);

@@ -13,10 +13,10 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, stateOf } from "../model/task-state.js";
 
 /**
- * Largest network in which broadcasts (mostly ARP) are flooded to all hosts.
+ * Largest number of hosts of a network in which broadcasts (mostly ARP) are flooded to all hosts.
  *
- * Flooding costs one copy per host. Beyond a few dozen hosts, flannel, Calico and the kernel documentation recommend
- * static forwarding entries.
+ * Flooding costs one copy per host. Flannel, Calico and the kernel documentation recommend static forwarding entries
+ * for more than a few dozen hosts.
  */
 export const DEFAULT_FLOOD_LIMIT = 32;
 
@@ -29,6 +29,7 @@ export function hasStaticFdb(network: Network, hosts: number, floodLimit: number
   return hosts > floodLimit && !(network.spec?.attachable ?? false);
 }
 
+/** The cluster's state that DNS entries depend on. */
 export interface DnsContext {
   readonly nodes: ClusterSnapshot["nodes"];
   readonly isSuspect: (nodeId: string) => boolean;
@@ -39,22 +40,23 @@ export interface DnsContext {
   readonly hasStaticFdb: (networkId: string) => boolean;
 }
 
-/** Returns `<network id>/<service id>`. */
+/** Returns the key of a DNS entry: `<network id>/<service id>`. */
 export function dnsEntryKey(networkId: string, serviceId: string): string {
   return `${networkId}/${serviceId}`;
 }
 
+/** Returns the network id in the key of a DNS entry. */
 export function networkIdOfDnsEntry(key: string): string {
   return key.slice(0, key.indexOf("/"));
 }
 
 /**
- * Returns one entry per network of a service, with its names and endpoints.
+ * Returns one DNS entry per network of a service, with its names and endpoints. Agents answer DNS queries from them.
  *
- * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are endpoints only when there are no others.
- * Stopping tasks that still run are draining. In networks with static forwarding entries, the remaining started tasks
- * are listed as inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task id,
- * so that equal entries compare equal.
+ * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are only endpoints when there are no others.
+ * Stopping tasks that still run are draining. In networks with static forwarding entries, the other started tasks are
+ * inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task id, so equal
+ * entries compare equal.
  */
 export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): readonly DnsEntry[] {
   const { service, spec } = snapshot;
@@ -100,18 +102,24 @@ function classifyEndpoints(
   }
   const trusted = ready.filter(({ nodeId }) => !context.isSuspect(nodeId));
   const endpoints = trusted.length > 0 ? trusted : ready;
-  const unused = ready.filter((endpoint) => !endpoints.includes(endpoint));
-  return { endpoints, draining, inactive: isStatic ? [...others, ...unused] : [] };
+  const suspect = ready.filter((endpoint) => !endpoints.includes(endpoint));
+  return { endpoints, draining, inactive: isStatic ? [...others, ...suspect] : [] };
 }
 
-/** Undefined when the task has no address in the network yet. */
+/** Returns the endpoint of a task. Undefined when the task has no address in the network yet. */
 function createEndpoint(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
-  const joined = task.status?.addresses.find((each) => each.networkId === networkId);
-  if (joined === undefined || joined.address === "") return undefined;
+  const attachment = task.status?.addresses.find((each) => each.networkId === networkId);
+  if (attachment === undefined || attachment.address === "") return undefined;
   const { id: taskId, nodeId, slot } = task;
-  return { taskId, nodeId, address: joined.address, slot, macAddress: isStatic ? joined.macAddress : "" };
+  return {
+    taskId,
+    nodeId,
+    address: attachment.address,
+    slot,
+    macAddress: isStatic ? attachment.macAddress : "",
+  };
 }
 
-/** The task's container may exist, even when its node is down. */
+/** Returns whether the task's container may exist, even if its node is down. */
 const hasStarted = (task: Task): boolean =>
   stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;

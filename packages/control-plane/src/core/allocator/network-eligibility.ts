@@ -23,7 +23,7 @@ export function encryptionProblem(node: Node): string | undefined {
   return dataPlane.wireguardReason || "it has no WireGuard key";
 }
 
-/** Returns whether a node can join a network, by what the network requires. */
+/** Returns whether a node meets the requirements of a network. */
 export function canJoin(node: Node, { encrypted }: Pick<NetworkAttachment, "encrypted">): boolean {
   return (encrypted ? encryptionProblem(node) : overlayProblem(node)) === undefined;
 }
@@ -35,13 +35,13 @@ export function overlapProblem({ description }: Node, subnet: Subnet | undefined
   return attached && `it is attached to ${subnetText(attached)}, which overlaps ${subnetText(subnet)}`;
 }
 
-/** Returns what a node reaches without a gateway: its own address and the subnets it is attached to. */
+/** Returns the addresses that a node reaches without a gateway: its own address and its attached subnets. */
 export function attachedSubnets({ description }: Node): readonly Subnet[] {
-  const own = parseSubnet(`${description?.address ?? ""}/32`);
-  return [...(own === undefined ? [] : [own]), ...localSubnets(description?.dataPlane)];
+  const ownAddress = parseSubnet(`${description?.address ?? ""}/32`);
+  return [...(ownAddress === undefined ? [] : [ownAddress]), ...localSubnets(description?.dataPlane)];
 }
 
-/** Parsed subnets by description: placement needs them for every candidate, and records are immutable. */
+/** Cache of parsed subnets. Placement needs them for every candidate, and records are immutable. */
 const parsedSubnets = new WeakMap<DataPlane, readonly Subnet[]>();
 
 function localSubnets(dataPlane: DataPlane | undefined): readonly Subnet[] {

@@ -1,13 +1,14 @@
 import type { Network, NetworkSpec, Node } from "@berth/proto";
 import { canJoin } from "./network-eligibility.js";
 
-/** Added to each packet by WireGuard, including the longer headers inside it. */
+/** Bytes that WireGuard adds to each packet, including the longer inner headers. */
 const WIREGUARD_OVERHEAD_BYTES = 80;
 
 /**
- * Returns the MTU of a new network: the one of its spec, or the largest that every eligible node supports.
+ * Returns the MTU of a new network: the MTU of its spec, or the largest that every eligible node supports.
  *
- * 0 while no node has reported its MTU. Nothing tells a container that its packets are too large for another host.
+ * Returns 0 while no node has reported its MTU. All hosts need the same MTU, because a container is not notified when its
+ * packets are too large for another host.
  */
 export function networkMtu(spec: NetworkSpec, nodes: Iterable<Node>): number {
   if (spec.mtu > 0) return spec.mtu;
@@ -18,7 +19,7 @@ export function networkMtu(spec: NetworkSpec, nodes: Iterable<Node>): number {
   return known.length === 0 ? 0 : Math.min(...known);
 }
 
-/** Returns a message for each of the nodes that does not support the network's MTU. */
+/** Returns a message for each node that does not support the network's MTU. */
 export function mtuProblems({ mtu, spec }: Network, nodes: Iterable<Node>): readonly string[] {
   if (mtu === 0 || spec === undefined) return [];
   return [...nodes].flatMap((node) => {

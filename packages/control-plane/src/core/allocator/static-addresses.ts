@@ -1,6 +1,6 @@
 import type { Service, ServiceSpec } from "@berth/proto";
 
-/** Returns the addresses that services have chosen for their tasks in a network, given by name. */
+/** Returns the static addresses of all services in the network of this name. */
 export function staticAddresses(services: Iterable<Service>, network: string): readonly string[] {
   const addresses: string[] = [];
   for (const { spec } of services) {
@@ -10,7 +10,7 @@ export function staticAddresses(services: Iterable<Service>, network: string): r
   return addresses;
 }
 
-/** Returns the address that a service has chosen in a network. Undefined when it leaves the choice to Docker. */
+/** Returns a service's static address in a network. Undefined when Docker chooses the addresses of its tasks. */
 export function staticAddressIn(spec: ServiceSpec, network: string): string | undefined {
   const attachment = spec.task?.networks.find((each) => each.network === network);
   return attachment?.ipv4Address || undefined;

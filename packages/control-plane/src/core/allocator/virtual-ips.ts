@@ -1,19 +1,20 @@
 import { ipv4Text, parseIpv4, parseSubnet, type VirtualIp } from "@berth/proto";
 import { pickVirtualIp } from "./address-pool.js";
 
-/** A released virtual IP is not reused for this long: resolvers and programs may still remember it. */
+/** Time before a released virtual IP is reused, because resolvers and programs may still cache it. */
 export const VIP_QUARANTINE_MS = 3_600_000;
 
 /** A network that a service is attached to. */
 export interface AttachedNetwork {
   readonly id: string;
   readonly subnet: string;
-  /** Virtual IPs of all services in the network, released ones included. */
+  /** Virtual IPs of all services in the network, including released ones. */
   readonly vips: readonly VirtualIp[];
-  /** Addresses that services have chosen for their tasks. */
+  /** Static addresses of services in the network. */
   readonly staticAddresses: readonly string[];
 }
 
+/** The records of virtual IPs to write and to delete. */
 export interface VirtualIpChanges {
   readonly put: readonly VirtualIp[];
   /** Virtual IPs of other services whose quarantine is over. */
@@ -21,10 +22,10 @@ export interface VirtualIpChanges {
 }
 
 /**
- * Gives a service a virtual IP in each of its networks and releases those in networks that it has left.
+ * Allocates a virtual IP to a service in each of its networks. Releases its virtual IPs in networks that it has left.
  *
- * A service that returns within the quarantine gets its former address again. In a network without free addresses the
- * service gets none; its name then resolves to its tasks.
+ * A service that returns within the quarantine gets its former address again. In a network without free addresses, the
+ * service gets no virtual IP and its name resolves to its tasks.
  */
 export function updateVirtualIps(
   serviceId: string,
@@ -34,24 +35,24 @@ export function updateVirtualIps(
     now,
   }: {
     readonly attached: readonly AttachedNetwork[];
-    /** The virtual IPs of the service, released ones included. */
+    /** The virtual IPs of the service, including released ones. */
     readonly held: readonly VirtualIp[];
     readonly now: number;
   },
 ): VirtualIpChanges {
   const put: VirtualIp[] = [];
   const expired: VirtualIp[] = [];
-  const wanted = new Set(attached.map(({ id }) => id));
+  const attachedIds = new Set(attached.map(({ id }) => id));
   for (const vip of held) {
-    if (wanted.has(vip.networkId) || vip.releasedAtMs !== 0) continue;
+    if (attachedIds.has(vip.networkId) || vip.releasedAtMs !== 0) continue;
     put.push({ ...vip, releasedAtMs: now });
   }
   for (const network of attached) {
-    const own = network.vips.find((vip) => vip.serviceId === serviceId);
-    if (own?.releasedAtMs === 0) continue;
-    const reusable = network.vips.filter((vip) => isExpired(vip, now) && vip !== own);
+    const current = network.vips.find((vip) => vip.serviceId === serviceId);
+    if (current?.releasedAtMs === 0) continue;
+    const reusable = network.vips.filter((vip) => isExpired(vip, now) && vip !== current);
     expired.push(...reusable);
-    const address = own?.address ?? freeAddress(network, new Set(reusable));
+    const address = current?.address ?? pickAddress(network, new Set(reusable));
     if (address !== undefined) put.push({ networkId: network.id, serviceId, address, releasedAtMs: 0 });
   }
   return { put, expired };
@@ -60,7 +61,7 @@ export function updateVirtualIps(
 const isExpired = ({ releasedAtMs }: VirtualIp, now: number): boolean =>
   releasedAtMs !== 0 && now - releasedAtMs >= VIP_QUARANTINE_MS;
 
-function freeAddress(
+function pickAddress(
   { subnet, vips, staticAddresses }: AttachedNetwork,
   reusable: ReadonlySet<VirtualIp>,
 ): string | undefined {

@@ -4,34 +4,35 @@ import { isReady } from "../model/task-state.js";
 /** Longest time to wait for acknowledgements before a task is stopped. Most agents answer within 50 ms. */
 export const DRAIN_DEADLINE_MS = 1_000;
 
-/** A task that is to stop. Its agent does not get the request yet, because other nodes may still send it connections. */
+/** The drain of a task: the leader delays its stop while other nodes may still send it connections. */
 export interface Drain {
+  /** When the drain began. */
   readonly sinceMs: number;
-  /** First version of the tables without the task. Undefined until these tables have been computed. */
+  /** First version of the ingress and DNS tables without the task. Undefined until they have been computed. */
   readonly version: number | undefined;
 }
 
-/** Returns the table version that all awaited nodes have in force. Infinity when no node is awaited. */
-export function lowestVersionInForce(versions: Iterable<number>): number {
+/** Returns the table version that all awaited nodes have applied. Infinity when no node is awaited. */
+export function lowestAppliedVersion(versions: Iterable<number>): number {
   let lowest = Number.POSITIVE_INFINITY;
   for (const version of versions) lowest = Math.min(lowest, version);
   return lowest;
 }
 
-/** Returns the ids of the tasks that may be stopped: no table in force contains them, or the deadline has passed. */
+/** Returns the ids of the tasks that may be stopped: no applied table contains them, or their deadline has passed. */
 export function completedDrains(
   drains: ReadonlyMap<string, Drain>,
-  { inForce, now }: { readonly inForce: number; readonly now: number },
+  { appliedVersion, now }: { readonly appliedVersion: number; readonly now: number },
 ): readonly string[] {
   const completed: string[] = [];
   for (const [taskId, { sinceMs, version }] of drains) {
-    const isOutOfTables = version !== undefined && version <= inForce;
+    const isOutOfTables = version !== undefined && version <= appliedVersion;
     if (isOutOfTables || now - sinceMs >= DRAIN_DEADLINE_MS) completed.push(taskId);
   }
   return completed;
 }
 
-/** Returns the earliest deadline. Undefined when no task drains. */
+/** Returns the earliest deadline of the drains, in ms. Undefined when there are no drains. */
 export function nextDeadlineMs(drains: ReadonlyMap<string, Drain>): number | undefined {
   let earliestMs: number | undefined;
   for (const { sinceMs } of drains.values()) earliestMs = Math.min(earliestMs ?? sinceMs, sinceMs);
@@ -45,9 +46,9 @@ export function receivesConnections(task: Task, { ports, task: template }: Servi
 }
 
 /**
- * Returns the ids of the nodes to wait for before a task is stopped: those that send connections and are able to answer.
+ * Returns the ids of the nodes whose acknowledgement is awaited before a task stops: all nodes that can answer.
  *
- * A node that joins is included at once, since its tables may be from an earlier time.
+ * Includes a node that has just joined, since its tables may be outdated.
  */
 export function nodesToAwait(
   nodes: Iterable<Node>,

@@ -14,18 +14,20 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, stateOf } from "../model/task-state.js";
 import { type CurrentTest, currentTest } from "../model/template.js";
 
+/** The state of the nodes that endpoints depend on. */
 export interface EndpointContext {
   readonly nodes: ClusterSnapshot["nodes"];
   readonly isSuspect: (nodeId: string) => boolean;
 }
 
 /**
- * Returns one entry per published ingress port of a service, including ports without endpoints.
+ * Returns one entry per published ingress port of a service, including ports without endpoints. The ingress of each node
+ * balances connections over them.
  *
- * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections: tasks that are asked to stop and
- * still run, and tasks on suspect nodes. When all nodes are suspect, their tasks stay endpoints, since some may still
- * answer. UDP flows move away from suspect nodes at once. Endpoints are sorted by task id, so that equal tables compare
- * equal.
+ * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections but get no new ones: tasks that
+ * are to stop and still run, and tasks on suspect nodes. If all nodes are suspect, their tasks stay endpoints, since some
+ * may still answer. UDP flows move away from suspect nodes at once. Endpoints are sorted by task id, so equal tables
+ * compare equal.
  */
 export function ingressEntries(
   snapshot: ServiceSnapshot,
@@ -42,7 +44,7 @@ export function ingressEntries(
   return ports.map((port) => createEntry(port, tasks, context));
 }
 
-/** Returns `<protocol>/<host ip>/<published port>`. */
+/** Returns the key of an ingress port: `<protocol>/<host ip>/<published port>`. */
 export function ingressKey(port: PortSpec): string {
   const protocol = port.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
   return `${protocol}/${port.hostIp}/${port.published}`;
@@ -79,29 +81,30 @@ function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceCon
   };
 }
 
-/** Undefined when the task cannot be reached on this port. */
+/** Returns the endpoint of a task for a port. Undefined when the task cannot be reached on this port. */
 function createEndpoint(port: PortSpec, task: Task, context: ServiceContext): IngressEndpoint | undefined {
   const node = context.nodes.get(task.nodeId)?.node;
   if (node?.state !== NodeState.READY) return undefined;
   const target = findTargetPort(port, task, context);
-  const hostPort = task.status?.ports.find((open) => isMappingFor(open, port, target))?.hostPort ?? 0;
+  const hostPort = task.status?.ports.find((mapping) => isMappingFor(mapping, port, target))?.hostPort ?? 0;
   if (hostPort === 0) return undefined;
   return { taskId: task.id, nodeId: node.id, address: node.description?.address ?? "", port: hostPort };
 }
 
 /**
- * Returns the container port behind a published port.
+ * Returns the container port of a task behind a published port.
  *
- * An update or a rollback may move a published port to another container port. Tasks of other templates then still
- * listen on the container port of their own version.
+ * An update or a rollback may change the container port of a published port. Tasks of other templates still listen on
+ * the container port of their version.
  */
 function findTargetPort(port: PortSpec, task: Task, { snapshot, isCurrent }: ServiceContext): number {
   if (isCurrent(task)) return port.target;
   const key = ingressKey(port);
-  const own = snapshot.revisions.get(task.specVersion)?.ports.find((other) => ingressKey(other) === key);
-  return own?.target ?? port.target;
+  const taskPorts = snapshot.revisions.get(task.specVersion)?.ports ?? [];
+  return taskPorts.find((other) => ingressKey(other) === key)?.target ?? port.target;
 }
 
-const isMappingFor = (open: HostPort, port: PortSpec, target: number): boolean =>
-  open.target === target &&
-  (open.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP);
+/** Returns whether a mapping of Docker publishes the container port `target` with the protocol of `port`. */
+const isMappingFor = (mapping: HostPort, port: PortSpec, target: number): boolean =>
+  mapping.target === target &&
+  (mapping.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP);

@@ -7,11 +7,11 @@ import {
 } from "@berth/proto";
 import { hostPortKey, isHostMode, portsClash } from "../scheduler/resource-request.js";
 
-/** Range of the ports that are picked automatically. Docker Swarm uses the same. */
+/** Range of the ports that are picked automatically. Docker Swarm uses the same range. */
 export const FIRST_PICKED_PORT = 30_000;
 export const LAST_PICKED_PORT = 32_767;
 
-/** A port published by a service. */
+/** A port that a service publishes. */
 export interface PortClaim {
   readonly serviceId: string;
   readonly serviceName: string;
@@ -24,8 +24,8 @@ export type ClaimLookup = (protocol: PortSpec_Protocol, published: number) => re
 /**
  * Returns a violation for each published port that another service has published already.
  *
- * An ingress port is taken on every node. Two host-mode ports do not conflict: placement keeps their tasks on different
- * nodes.
+ * An ingress port is taken on every node. Two host-mode ports do not conflict, because placement keeps their tasks on
+ * different nodes.
  */
 export function portConflicts(
   spec: ServiceSpec,
@@ -47,6 +47,7 @@ function portsConflict(a: PortSpec, b: PortSpec): boolean {
   return portsClash(hostPortKey(a), hostPortKey(b));
 }
 
+/** A spec in which every ingress port has a number, or why there is none. */
 export type PickedPorts =
   | { readonly kind: "picked"; readonly spec: ServiceSpec }
   | { readonly kind: "exhausted"; readonly violation: Violation };
@@ -54,22 +55,22 @@ export type PickedPorts =
 /**
  * Picks a free published port for every ingress port without one.
  *
- * A port keeps the number picked for it before, so that deploying the same spec again changes nothing.
+ * A port keeps the number that was picked for it before, so deploying the same spec again changes nothing.
  */
 export function pickPorts(
   spec: ServiceSpec,
   { previous, claimsOn }: { readonly previous: ServiceSpec | undefined; readonly claimsOn: ClaimLookup },
 ): PickedPorts {
-  const mine = new Set(spec.ports.map(claimKey));
+  const ownClaims = new Set(spec.ports.map(claimKey));
   let next = FIRST_PICKED_PORT;
   const pick = (port: PortSpec): PortSpec | undefined => {
-    const before = pickedBefore(port, previous);
-    if (before !== undefined && !mine.has(claimKey({ ...port, published: before }))) {
-      return { ...port, published: before };
+    const earlier = findEarlierPick(port, previous);
+    if (earlier !== undefined && !ownClaims.has(claimKey({ ...port, published: earlier }))) {
+      return { ...port, published: earlier };
     }
     for (; next <= LAST_PICKED_PORT; next += 1) {
       const picked = { ...port, published: next };
-      if (!mine.has(claimKey(picked)) && claimsOn(port.protocol, next).length === 0) return picked;
+      if (!ownClaims.has(claimKey(picked)) && claimsOn(port.protocol, next).length === 0) return picked;
     }
     return undefined;
   };
@@ -77,7 +78,7 @@ export function pickPorts(
   for (const [index, port] of spec.ports.entries()) {
     const numbered = port.published !== 0 || isHostMode(port) ? port : pick(port);
     if (numbered === undefined) return exhaustedPorts(index);
-    mine.add(claimKey(numbered));
+    ownClaims.add(claimKey(numbered));
     ports.push(numbered);
   }
   return { kind: "picked", spec: { ...spec, ports } };
@@ -85,7 +86,8 @@ export function pickPorts(
 
 const claimKey = (port: PortSpec): string => `${port.protocol}/${port.published}`;
 
-function pickedBefore(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {
+/** Returns the number that was picked for a port in the previous spec. Undefined when there is none. */
+function findEarlierPick(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {
   return previous?.ports.find(
     (old) =>
       !isHostMode(old) &&

@@ -4,6 +4,7 @@ import { lastNodeEvent } from "./node-events.js";
 import { pastServiceEvents } from "./service-events.js";
 import { lastTaskEvent } from "./task-events.js";
 
+/** The records from which past events are reconstructed. */
 export interface Records {
   readonly services: Iterable<Service>;
   readonly tasks: Iterable<Task>;
@@ -12,8 +13,10 @@ export interface Records {
 }
 
 /**
- * Reconstructs the newest `limit` events from the records, oldest first: the last event of each task and node, and the
- * milestones of each service. All others are lost with the leader that saw them.
+ * Reconstructs the newest `limit` events from the records, oldest first. A new leader starts its event log with them.
+ *
+ * Finds the last event of each task and node, and the milestones of each service. Other events are lost with the leader
+ * that recorded them.
  */
 export function pastEvents(
   { services, tasks, nodes, nodeOf }: Records,
@@ -33,7 +36,7 @@ export function pastEvents(
   return dated.sort((a, b) => a.timeMs - b.timeMs).slice(-limit);
 }
 
-/** Returns the newest tasks. Sorts only their times, because there may be 100,000. */
+/** Returns the newest tasks, at least `limit`. Only sorts their times, because there may be 100,000 tasks. */
 function newestTasks(tasks: readonly Task[], limit: number): readonly Task[] {
   if (tasks.length <= limit) return tasks;
   const times = new Float64Array(tasks.length);

@@ -1,6 +1,6 @@
 import type { ClusterEvent, Node, Service, Task } from "@berth/proto";
 
-/** The reasons of events. They are stable: none is ever renamed or reused. */
+/** The reasons of events. Part of the API: a reason is never renamed or reused. */
 export const EVENT_REASONS = [
   "LEADER_ELECTED",
   "NODE_JOINED",
@@ -61,8 +61,8 @@ const WARNINGS: ReadonlySet<EventReason> = new Set<EventReason>([
 ]);
 
 /**
- * One event, with the records as they were at the time. It is kept in this form because most events are never read.
- * Records are immutable, so referring to them is safe and costs nothing.
+ * One event, with the records at the time. The leader keeps events in this form, because most are never read. Records
+ * are immutable, so references to them stay valid.
  */
 export interface EventRecord {
   /** In ms since the epoch. */
@@ -72,12 +72,13 @@ export interface EventRecord {
   readonly message: string;
   readonly service?: Service;
   readonly task?: Task;
-  /** The node of the task, or the subject itself. */
+  /** The node of the task, or the node that the event is about. */
   readonly node?: Node | undefined;
 }
 
-/** The position of an event within a leader's term. */
-export interface EventPlace {
+/** The position of an event in the event log. */
+export interface EventPosition {
+  /** The leader's term. */
   readonly epoch: number;
   /** 0 when the event was reconstructed from records. */
   readonly sequence: number;
@@ -86,7 +87,7 @@ export interface EventPlace {
 /** Returns an event in its wire format. */
 export function clusterEvent(
   { timeMs, reason, message, service, task, node }: EventRecord,
-  { epoch, sequence }: EventPlace,
+  { epoch, sequence }: EventPosition,
 ): ClusterEvent {
   const nodeId = task?.nodeId ?? node?.id ?? "";
   return {

@@ -1,9 +1,10 @@
 import { Availability, assertNever, type Node, NodeState } from "@berth/proto";
 import type { EventReason, EventRecord } from "./event.js";
 
-/** Problems of a node that get an event of their own. `node inspect` shows all of them. */
+/** Limit of problem events per change. `berth node inspect` shows all problems. */
 const MAX_PROBLEMS = 5;
 
+/** A node's record before and after a change. Undefined when there is no record. */
 export interface NodeChange {
   readonly before: Node | undefined;
   readonly after: Node | undefined;
@@ -14,8 +15,9 @@ export function nodeEvents({ before, after }: NodeChange, timeMs: number): reado
   const node = after ?? before;
   if (node === undefined) return [];
   const events: EventRecord[] = [];
-  const add = (reason: EventReason, message: string): void =>
-    void events.push({ timeMs, reason, message, node });
+  const add = (reason: EventReason, message: string): void => {
+    events.push({ timeMs, reason, message, node });
+  };
   if (after === undefined) {
     add("NODE_REMOVED", "");
     return events;
@@ -32,7 +34,7 @@ export function nodeEvents({ before, after }: NodeChange, timeMs: number): reado
   return events;
 }
 
-/** Returns the event of the node's present state. */
+/** Returns the event of the node's current state. */
 export function lastNodeEvent(node: Node): EventRecord | undefined {
   const before = { ...node, state: NodeState.UNSPECIFIED };
   return nodeEvents({ before, after: node }, node.stateSinceMs).at(0);

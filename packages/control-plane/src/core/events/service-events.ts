@@ -10,8 +10,10 @@ const ROLLOUT_REASONS: ReadonlyMap<Rollout_State, EventReason> = new Map<Rollout
   [Rollout_State.ROLLBACK_COMPLETED, "ROLLED_BACK"],
 ]);
 
+/** Adds an event to a list. The time defaults to the time of the change. */
 type AddEvent = (reason: EventReason, message: string, atMs?: number) => void;
 
+/** A service's record before and after a change. Undefined when there is no record. */
 export interface ServiceChange {
   readonly before: Service | undefined;
   readonly after: Service | undefined;
@@ -22,8 +24,9 @@ export function serviceEvents({ before, after }: ServiceChange, timeMs: number):
   const service = after ?? before;
   if (service === undefined) return [];
   const events: EventRecord[] = [];
-  const add: AddEvent = (reason, message, atMs = timeMs) =>
-    void events.push({ timeMs: atMs, reason, message, service });
+  const add: AddEvent = (reason, message, atMs = timeMs) => {
+    events.push({ timeMs: atMs, reason, message, service });
+  };
   if (after === undefined) {
     add("SERVICE_REMOVED", "");
     return events;
@@ -35,11 +38,12 @@ export function serviceEvents({ before, after }: ServiceChange, timeMs: number):
   return events;
 }
 
-/** Returns the past events that a service's record shows, with the times that it keeps. */
+/** Returns the past events that can be derived from a service's record, with their recorded times. */
 export function pastServiceEvents(service: Service): readonly EventRecord[] {
   const events: EventRecord[] = [];
-  const add: AddEvent = (reason, message, atMs = service.updatedAtMs) =>
-    void events.push({ timeMs: atMs, reason, message, service });
+  const add: AddEvent = (reason, message, atMs = service.updatedAtMs) => {
+    events.push({ timeMs: atMs, reason, message, service });
+  };
   add("SERVICE_CREATED", "", service.createdAtMs);
   if (service.version > 1) add("SERVICE_UPDATED", `version ${service.version}`);
   const { rollout } = service;
@@ -87,8 +91,8 @@ function addRunEnd({ iteration, failed, message }: JobStatus, add: AddEvent, atM
 }
 
 /**
- * Returns the runs of a job, newest first. Unlike the orchestrator's function of this name, it also returns runs of a
- * schedule that the spec no longer has.
+ * Returns the runs in a job's record, newest first. Unlike `jobRuns`, it includes the runs of a schedule that was removed
+ * from the spec.
  */
 function recordedRuns(service: Service | undefined): readonly JobStatus[] {
   if (service?.cron !== undefined) return service.cron.runs;

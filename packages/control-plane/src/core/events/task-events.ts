@@ -11,6 +11,7 @@ const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, Even
   [TaskState.LOST, "TASK_LOST"],
 ]);
 
+/** A task's record before and after a change. Undefined when there is no record. */
 export interface TaskChange {
   readonly before: Task | undefined;
   readonly after: Task | undefined;
@@ -21,15 +22,16 @@ export interface TaskEventContext {
   readonly nodeOf: (nodeId: string) => Node | undefined;
 }
 
-/** Returns the events of one change of a task's record, oldest first. The deletion of a record is no event. */
+/** Returns the events of one change of a task's record, oldest first. Deleting a record causes no event. */
 export function taskEvents(
   { before, after }: TaskChange,
   { timeMs, nodeOf }: TaskEventContext,
 ): readonly EventRecord[] {
   if (after === undefined) return [];
   const events: EventRecord[] = [];
-  const add = (reason: EventReason, message: string): void =>
-    void events.push({ timeMs, reason, message, task: after, node: nodeOf(after.nodeId) });
+  const add = (reason: EventReason, message: string): void => {
+    events.push({ timeMs, reason, message, task: after, node: nodeOf(after.nodeId) });
+  };
   const from = before === undefined ? TaskState.UNSPECIFIED : stateOf(before);
   const to = stateOf(after);
   const message = after.status?.message ?? "";
@@ -52,7 +54,7 @@ export function taskEvents(
   return events;
 }
 
-/** Returns the last event that a task's record shows. Earlier ones are lost with the leader that saw them. */
+/** Returns the last event that can be derived from a task's record. Earlier events are lost with their leader. */
 export function lastTaskEvent(
   task: Task,
   context: Omit<TaskEventContext, "timeMs">,

@@ -1,8 +1,7 @@
 /**
- * Heartbeat interval by cluster size.
+ * The heartbeat interval of agents, by cluster size.
  *
- * Four heartbeats a second while that is cheap, then fewer: the leader never reads more than about 200 a second, which
- * costs one or two percent of a CPU.
+ * The leader reads about 200 heartbeats per second at most, which costs 1 to 2 % of a CPU.
  */
 const INTERVALS: readonly { readonly maxNodes: number; readonly heartbeatMs: number }[] = [
   { maxNodes: 50, heartbeatMs: 250 },
@@ -10,7 +9,7 @@ const INTERVALS: readonly { readonly maxNodes: number; readonly heartbeatMs: num
   { maxNodes: 250, heartbeatMs: 1_000 },
 ];
 
-/** Interval of larger clusters. A loss is still noticed within a few seconds. */
+/** Interval in larger clusters. The leader still detects a loss within a few seconds. */
 const MAX_INTERVAL_MS = 2_000;
 
 /** Returns the heartbeat interval for a cluster of this size. */

@@ -2,9 +2,10 @@ import { type Service, type Task, TaskState } from "@berth/proto";
 import { byAge, endText, shouldRun, stateOf } from "../model/task-state.js";
 import { templateVersionAt } from "../model/template.js";
 
-/** Most problems of one node. A host that rejects one service usually rejects many. */
+/** Limit of problems per node. A host that rejects one service usually rejects many. */
 const MAX_PROBLEMS = 5;
 
+/** A node, and the records that show whether its host causes rejections. */
 export interface HostRejectionContext {
   readonly nodeId: string;
   /** All tasks of the node, ended ones included. */
@@ -15,10 +16,10 @@ export interface HostRejectionContext {
 }
 
 /**
- * Returns one problem per service whose task the node rejected for a reason of its host, newest first.
+ * Returns one problem per service whose tasks cannot start because of the node's host, newest first.
  *
- * The host is the reason when another node has started the same template. A rejection no longer counts once a later
- * task has started on the node. Both follow from the task history, so nothing is stored.
+ * The host is the cause when another node has started the same template. A rejection no longer counts once a later task
+ * has started on the node. The task history shows both, so no state is stored.
  */
 export function hostRejections({
   nodeId,
@@ -65,7 +66,7 @@ function hasStartedElsewhere(
   return false;
 }
 
-/** Undefined when the task has never run. */
+/** Returns when the task began to run. Undefined when it has never run. */
 const startedAtMs = ({ status }: Task): number | undefined => status?.runningSinceMs;
 
 function problemText(task: Task): string {
@@ -74,7 +75,7 @@ function problemText(task: Task): string {
   return `cannot start tasks of service ${task.serviceName}, which other nodes run: ${reason}: ${advice}`;
 }
 
-/** What to do, by the message of Docker. The first match counts: Docker's message for a taken port has both texts. */
+/** Advice by Docker's error message. The first match counts: the message for a taken port matches two patterns. */
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [
     /port is already allocated|address already in use/i,

@@ -10,29 +10,29 @@ import {
 import { evaluateVotes, type HostEvidence, type ProbeVotes } from "./probe-votes.js";
 import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
 
-/** A host is probed when its heartbeat is later than this. A probe costs little. */
+/** A host is probed when its heartbeat is late by more than this. */
 const LATE_MS = 50;
-/** A node whose heartbeat is later than this and whose host does not answer gets no new connections. */
+/** A node gets no new connections when its heartbeat is late by more than this and its host does not answer. */
 const SUSPECT_MS = 150;
-/** A host that most voters find silent is down after this long. Leaves a route the time to move. */
+/** Silence after which a host that a majority cannot reach is down. A route can change within this time. */
 export const DOWN_AFTER_MS = 1_400;
-/** Lower bound of the time from a late heartbeat to a majority verdict, for long heartbeat intervals. */
+/** Minimum time from a missed heartbeat to a majority verdict. Applies to long heartbeat intervals. */
 const DOWN_AFTER_LATE_MS = 1_000;
-/** A new leader starts probing after this long, when most agents have connected and can vote. */
+/** Time after which a new leader starts probing. Most agents have connected by then and can vote. */
 export const TAKEOVER_LATE_MS = 100;
-/** A new leader waits this long before a majority verdict, so that nearly all agents can connect and vote. */
+/** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
 export const TAKEOVER_GRACE_MS = 1_500;
-/** A host that no voter has reported on is down after this long. An agent that is busy or paused is silent, too. */
+/** Silence after which a host without votes is down. A busy or paused agent is silent, too. */
 export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
-/** An agent that does not answer is reported after this long. A restart or upgrade of the agent is over by then. */
+/** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
 export const AGENT_AWAY_AFTER_MS = 3_000;
 /**
- * A live host without its agent is given up after this long, since nothing is known about its tasks.
+ * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown.
  *
- * Long, because its containers probably still serve: replacing them runs each task twice until the agent returns.
+ * Long, because its containers probably still serve. Replacing them runs each task twice until the agent returns.
  */
 export const AGENT_LOST_AFTER_MS = 60_000;
-/** At most this much of an agent's reported lag excuses its silence. */
+/** Limit of an agent's reported lag that is subtracted from its silence. */
 const MAX_AGENT_LAG_MS = 1_000;
 
 /** Observations of one node. Times are in ms of the leader's monotonic clock. */
@@ -49,15 +49,16 @@ export interface NodeHealthInput {
   readonly failedRounds: number;
   /** When the host last answered a probe. */
   readonly hostAnsweredMs: number | undefined;
-  /** Id of a node on the same host that was first heard during this silence. Undefined when there is none. */
+  /** Id of a node on the same host whose first heartbeat came during this silence. Undefined when there is none. */
   readonly replacedBy: string | undefined;
 }
 
+/** The leader's state at the time of a judgement. */
 export interface NodeHealthContext {
   readonly now: number;
   /** When this server became the leader. Earlier silence does not count. */
   readonly leadingSinceMs: number;
-  /** Lag of the leader's event loop: heartbeats and votes may have been waiting unread for this long. */
+  /** Lag of the leader's event loop. Heartbeats and votes may have waited unread for this long. */
   readonly lagMs: number;
   readonly freeze: Freeze | undefined;
 }
@@ -65,6 +66,7 @@ export interface NodeHealthContext {
 /** The health fields of a node record. */
 export type NodeCondition = Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage">;
 
+/** The result of judging a node. The health monitor of the leader acts on it. */
 export interface NodeHealthVerdict {
   /** The condition to write. Undefined when it is unchanged. */
   readonly condition: NodeCondition | undefined;
@@ -72,7 +74,7 @@ export interface NodeHealthVerdict {
   readonly isSuspect: boolean;
   /** Whether the host should be probed. */
   readonly isLate: boolean;
-  /** When to judge again unless something is heard before. Undefined when time alone changes nothing. */
+  /** When to judge again if no heartbeat or vote arrives before. Undefined when time alone changes nothing. */
   readonly checkAtMs: number | undefined;
 }
 
@@ -88,7 +90,7 @@ const AGENT_AWAY: NodeCondition = {
   stateMessage: "its agent does not answer, but its host is up and its tasks keep running",
 };
 
-/** How long a node has been silent. The lag of the leader and of the agent is subtracted. */
+/** How long a node has been silent, without the lag of the leader and of the agent. */
 interface Silence {
   /** Since the last heartbeat. */
   readonly agentMs: number;
@@ -107,7 +109,7 @@ export function judgeNode(input: NodeHealthInput, context: NodeHealthContext): N
     : judgeUpNode(input, silence, context);
 }
 
-/** Returns how long after a heartbeat the next one counts as late. */
+/** Returns the time after a heartbeat from which the next heartbeat counts as late. */
 export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
 
 function measureSilence(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
@@ -167,7 +169,7 @@ function lateThresholdMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): num
   return lastHeartbeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
 }
 
-/** Returns how long a host must have been silent to be down when the voters find it silent. */
+/** Returns the silence after which a host is down that a majority cannot reach. */
 function silentDownAfterMs(input: NodeHealthInput): number {
   return input.failedRounds >= PROOF_ROUNDS ? lateThresholdMs(input) + PROOF_MS : downAfterMs(input);
 }
@@ -177,7 +179,7 @@ function downAfterMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number 
   return lastHeartbeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
 }
 
-/** Returns how long a node stays up after another node appeared on its host. A new leader waits longer. */
+/** Returns the silence after which a node is down whose host runs another node. A new leader waits longer. */
 function replacedAfterMs(input: NodeHealthInput): number {
   return input.lastHeartbeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(input);
 }
@@ -208,9 +210,9 @@ function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: S
 }
 
 /**
- * During a freeze no node is down. Afterwards only confirmed silence counts, until the freeze ends.
+ * Returns why the node is down during a freeze. At first no node is down; later, only confirmed silence counts.
  *
- * Whether this leader can still write needs no check of its own: a verdict that etcd rejects has no effect.
+ * This does not check whether the leader can still write, because a verdict that etcd rejects has no effect.
  */
 function downReasonDuringFreeze(
   input: NodeHealthInput,
@@ -223,7 +225,7 @@ function downReasonDuringFreeze(
   return isConfirmed ? findDownReason(input, silence) : undefined;
 }
 
-/** Records on a suspect node why it is not replaced. Undefined when there is no freeze. */
+/** Returns the condition that explains why a suspect node's tasks are not replaced. Undefined without a freeze. */
 function frozenCondition(node: NodeCondition, freeze: Freeze | undefined): NodeCondition | undefined {
   if (freeze === undefined) return undefined;
   const { agentUnreachable } = node;
@@ -236,7 +238,7 @@ function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): Nod
     : undefined;
 }
 
-/** Only a heartbeat makes a down node ready again: neither a new leader's grace period nor a probe answer does. */
+/** Judges a down node. Only a heartbeat makes it ready again, neither a probe answer nor a new leader does. */
 function judgeDownNode(
   input: NodeHealthInput,
   silence: Silence,
@@ -244,18 +246,18 @@ function judgeDownNode(
 ): NodeHealthVerdict {
   const { node, votes, heartbeatMs } = input;
   const { agentMs, hostMs, evidence, isUnheard } = silence;
-  const done = { isSuspect: false, isLate: false, checkAtMs: undefined };
-  if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...done, condition: READY };
-  if (node.fenced) return { ...done, condition: undefined };
+  const base = { isSuspect: false, isLate: false, checkAtMs: undefined };
+  if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY };
+  if (node.fenced) return { ...base, condition: undefined };
   // The former leader may have acknowledged heartbeats until its lease ran out.
   const fencedAfterMs = FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
   const isFenced = agentMs >= fencedAfterMs && hostMs >= DOWN_AFTER_MS && evidence === "silent";
   if (isFenced && votes.alive === 0) {
     const { state, agentUnreachable, stateMessage } = node;
-    return { ...done, condition: { state, agentUnreachable, stateMessage, fenced: true } };
+    return { ...base, condition: { state, agentUnreachable, stateMessage, fenced: true } };
   }
   const checkAtMs = nextCheckMs([fencedAfterMs], silence, context);
-  return { ...done, isLate: true, condition: undefined, checkAtMs };
+  return { ...base, isLate: true, condition: undefined, checkAtMs };
 }
 
 /** Returns when the silence reaches the next threshold. Undefined when it has passed all of them. */
@@ -271,16 +273,17 @@ function nextCheckMs(
       if (silentMs < thresholdMs) waitMs = Math.min(waitMs, thresholdMs - silentMs);
     }
   }
-  // Rounded up: a wait of a fraction of a millisecond would end before the clock advances, and spin.
+  // Rounded up: after a wait of less than a millisecond, the clock may not have advanced.
   return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
 }
 
-function changedCondition(node: NodeCondition, wanted: NodeCondition): NodeCondition | undefined {
+/** Returns the desired condition. Undefined when the node has it already. */
+function changedCondition(node: NodeCondition, desired: NodeCondition): NodeCondition | undefined {
   const isEqual =
-    node.state === wanted.state &&
-    node.agentUnreachable === wanted.agentUnreachable &&
-    node.stateMessage === wanted.stateMessage;
-  return isEqual ? undefined : wanted;
+    node.state === desired.state &&
+    node.agentUnreachable === desired.agentUnreachable &&
+    node.stateMessage === desired.stateMessage;
+  return isEqual ? undefined : desired;
 }
 
 const seconds = (ms: number): string => (ms / 1_000).toFixed(1);

@@ -1,7 +1,7 @@
-/** More voters do not change the result. */
+/** Number of voters that is enough in any cluster. */
 const MAX_PEERS = 5;
 
-/** With fewer peers, a single wrong one cannot be outvoted. Then the leader's own probe counts as well. */
+/** With fewer peers, the leader's own probe counts as well, because a single wrong peer could not be outvoted. */
 const ENOUGH_PEERS = 3;
 
 /** The voters of a probe round. */
@@ -11,14 +11,14 @@ export interface ProbeVoters {
   readonly includesServer: boolean;
 }
 
-/** The votes of a probe round. Voters that have not answered count in `asked` only. */
+/** The votes of a probe round. Voters that have not answered only count in `asked`. */
 export interface ProbeVotes {
   readonly asked: number;
   readonly silent: number;
   readonly alive: number;
 }
 
-/** State of a host's kernel according to the voters, whatever the state of its agent. */
+/** State of a host's kernel according to the voters, regardless of its agent. */
 export type HostEvidence = "silent" | "lives" | "unknown";
 
 export const NO_VOTES: ProbeVotes = { asked: 0, silent: 0, alive: 0 };
@@ -26,8 +26,8 @@ export const NO_VOTES: ProbeVotes = { asked: 0, silent: 0, alive: 0 };
 /**
  * Chooses five or three of the live peers at random. With fewer than three, chooses all of them and the leader.
  *
- * So two of {leader, peer, peer} decide in a cluster of three where one node is silent, the leader and the peer must
- * agree in a cluster of two, and the leader decides alone otherwise.
+ * In a cluster of three nodes with one silent node, two of the leader and the two peers decide. In a cluster of two, the
+ * leader and the peer must agree. Without a peer, the leader decides alone.
  */
 export function chooseVoters(livePeers: readonly string[], random: () => number): ProbeVoters {
   if (livePeers.length < ENOUGH_PEERS) return { peers: livePeers, includesServer: true };
@@ -41,12 +41,12 @@ export function chooseVoters(livePeers: readonly string[], random: () => number)
   return { peers, includesServer: false };
 }
 
-/** Returns whether at least two voters were asked and none of them reached the host. Stronger than a majority. */
+/** Returns whether at least two voters were asked and none reached the host. Stronger than a majority. */
 export function isUnanimous({ asked, silent }: ProbeVotes): boolean {
   return asked >= 2 && silent === asked;
 }
 
-/** Evaluates the votes. One answer proves that a host lives, unless most voters cannot reach it (a partition). */
+/** Evaluates the votes. One answer proves that a host is alive, unless most voters cannot reach it (a partition). */
 export function evaluateVotes({ asked, silent, alive }: ProbeVotes): HostEvidence {
   if (silent > asked / 2) return "silent";
   return alive > 0 ? "lives" : "unknown";

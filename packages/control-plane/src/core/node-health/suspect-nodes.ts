@@ -1,18 +1,21 @@
-/** A freeze starts when nodes become suspect within this time. A broken switch silences all within two heartbeats. */
+/** Time within which nodes must become suspect to start a freeze. A broken switch silences all within two heartbeats. */
 const WINDOW_MS = 2_000;
 
-/** During a freeze, no node is declared down for this long. A restarted switch is back within this time. */
+/** Time at the start of a freeze in which no node is declared down. A switch restarts within this time. */
 export const FREEZE_MS = 15_000;
 
 /**
- * Most nodes became suspect at once, so the leader itself may be cut off. For the first `FREEZE_MS` of a freeze, the
- * leader declares no node down. After that, each node needs confirmation of its own until the freeze ends.
+ * A period in which the leader itself may be cut off, because most nodes became suspect at once.
+ *
+ * For the first `FREEZE_MS`, the leader declares no node down. Afterwards, it only declares nodes down whose silence is
+ * confirmed by voters.
  */
 export interface Freeze {
   readonly sinceMs: number;
   readonly reason: string;
 }
 
+/** The observations that decide about a freeze. */
 export interface Suspicions {
   /** When each suspect node became suspect. */
   readonly onsetsMs: readonly number[];
@@ -24,9 +27,9 @@ export interface Suspicions {
 /**
  * Starts, keeps or ends a freeze.
  *
- * A freeze starts when more than half of the nodes became suspect within one window, and ends when no more than half are
- * suspect. Nodes that are lost one after the other do not start one. A single suspect node never does: in a cluster of
- * one node, its tasks could not move anyway.
+ * A freeze starts when more than half of the nodes become suspect within one window. It ends when at most half are
+ * suspect. Nodes that are lost one after the other do not start a freeze. A single suspect node never starts one,
+ * because the tasks of a single node cannot move.
  */
 export function nextFreeze(
   current: Freeze | undefined,
@@ -44,7 +47,7 @@ export function nextFreeze(
 
 const isMajority = (some: number, all: number): boolean => some >= 2 && some > all / 2;
 
-/** The suspect nodes, which get no new connections, and the freeze that they cause. In the leader's memory only. */
+/** The suspect nodes, which get no new connections, and the freeze that they cause. Only in the leader's memory. */
 export class SuspectNodes {
   readonly #onsetMs = new Map<string, number>();
   #freeze: Freeze | undefined;
@@ -61,7 +64,7 @@ export class SuspectNodes {
     return this.#onsetMs.has(nodeId);
   }
 
-  /** Marks or unmarks a node. Returns whether this changed anything. */
+  /** Marks or unmarks a node as suspect. Returns whether its mark has changed. */
   set(nodeId: string, isSuspect: boolean, now: number): boolean {
     if (isSuspect === this.#onsetMs.has(nodeId)) return false;
     if (isSuspect) this.#onsetMs.set(nodeId, now);
@@ -69,7 +72,7 @@ export class SuspectNodes {
     return true;
   }
 
-  /** Reevaluates the freeze. Returns whether it started or ended. Counts the nodes only when it has to. */
+  /** Updates the freeze. Returns whether it started or ended. Only counts the nodes when at least two are suspect. */
   updateFreeze(countUpNodes: () => number, now: number): boolean {
     const before = this.#freeze;
     this.#freeze =

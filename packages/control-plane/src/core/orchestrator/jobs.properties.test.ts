@@ -9,7 +9,7 @@ import type { World } from "../testing/world.js";
 test("at most `max_concurrent` tasks exist at a time and each slot completes once, whatever fails", () => {
   const runs = fc.record({
     total: fc.integer({ min: 1, max: 8 }),
-    atOnce: fc.integer({ min: 0, max: 4 }),
+    maxConcurrent: fc.integer({ min: 0, max: 4 }),
     events: fc.array(
       fc.record({
         pick: fc.nat(9),
@@ -20,11 +20,11 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
     ),
   });
   fc.assert(
-    fc.property(runs, ({ total, atOnce, events }) => {
-      const spec = jobSpec({ total, atOnce });
+    fc.property(runs, ({ total, maxConcurrent, events }) => {
+      const spec = jobSpec({ total, maxConcurrent });
       const world = startJob(spec);
       const check = (): void => {
-        expect(world.occupying().length).toBeLessThanOrEqual(atOnce || total);
+        expect(world.occupying().length).toBeLessThanOrEqual(maxConcurrent || total);
         const slots = world.occupying().map(({ slot }) => slot);
         expect(new Set(slots).size).toBe(slots.length);
       };

@@ -15,7 +15,7 @@ import { buildNodes } from "../testing/world.js";
 import { applySpec } from "./apply-spec.js";
 
 test("a job runs up to its limit of concurrent tasks, until all have completed", () => {
-  const world = startJob(jobSpec({ total: 5, atOnce: 2 }));
+  const world = startJob(jobSpec({ total: 5, maxConcurrent: 2 }));
   expect(runningTasks(world).map(({ slot }) => slot)).toEqual([1, 2]);
   expect(jobConvergence(world)).toMatchObject({ desired: 2, converged: false });
   while (runningTasks(world).length > 0) {
@@ -87,8 +87,8 @@ test("a job with 0 completions completes, and fewer completions stop surplus tas
     failed: false,
     message: "0 of 0 completed",
   });
-  const world = startJob(jobSpec({ total: 3, atOnce: 3 }));
-  world.change(jobSpec({ total: 1, atOnce: 1 }), { template: false });
+  const world = startJob(jobSpec({ total: 3, maxConcurrent: 3 }));
+  world.change(jobSpec({ total: 1, maxConcurrent: 1 }), { template: false });
   world.settle();
   expect(runningTasks(world).map(({ slot }) => slot)).toEqual([1]);
   stopTasks(world);

@@ -1,4 +1,4 @@
-/** Builds jobs for tests and ends their tasks. */
+// Builds jobs for tests and ends their tasks.
 import {
   type CronSpec_Concurrency,
   DesiredState,
@@ -12,15 +12,15 @@ import { convergence } from "../orchestrator/convergence.js";
 import { buildSpec } from "./records.js";
 import { buildNodes, World } from "./world.js";
 
-interface Job {
+interface JobOptions {
   readonly total: number;
-  readonly atOnce?: number;
+  readonly maxConcurrent?: number;
   readonly maxAttempts?: number;
 }
 
-export function jobSpec({ total, atOnce = 0, maxAttempts = 0 }: Job): ServiceSpec {
+export function jobSpec({ total, maxConcurrent = 0, maxAttempts = 0 }: JobOptions): ServiceSpec {
   return buildSpec({
-    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent: atOnce } },
+    mode: { $case: "replicatedJob", value: { totalCompletions: total, maxConcurrent } },
     task: {
       container: { image: "job:1" },
       restart: { condition: RestartPolicy_Condition.ON_FAILURE, maxAttempts },
@@ -37,6 +37,7 @@ export function cronSpec(concurrency: CronSpec_Concurrency, history = 3): Servic
   });
 }
 
+/** Returns a world in which a job has been started. */
 export function startJob(spec: ServiceSpec, nodes = 2): World {
   const world = new World({ spec, nodes: buildNodes(nodes) });
   world.settle();
@@ -70,12 +71,15 @@ export function stopTasks(world: World): void {
   }
 }
 
+/** Returns the tasks that should run and occupy a node. */
 export const runningTasks = (world: World): readonly Task[] =>
   world.occupying().filter(({ desiredState }) => desiredState === DesiredState.RUNNING);
+/** Returns the only task of the list. Throws when there is not exactly one. */
 export const singleTask = (tasks: readonly Task[]): Task => {
   const [task] = tasks;
-  if (task === undefined || tasks.length !== 1) throw new Error(`${tasks.length} tasks, not one`);
+  if (task === undefined || tasks.length !== 1) throw new Error(`expected 1 task, got ${tasks.length}`);
   return task;
 };
+/** Returns how far the job of a world is. */
 export const jobConvergence = (world: World): ReturnType<typeof convergence> =>
   convergence(world.snapshot, world.cluster, world.now);

@@ -1,4 +1,4 @@
-/** Generates random deployments of good and bad versions, with faults, for property tests. */
+// Generates random deployments of good and bad versions, with faults, for property tests.
 import { Availability, NodeState, type ServiceSpec, UpdateConfig_Order } from "@berth/proto";
 import fc from "fast-check";
 import type { Action } from "../model/plan.js";
@@ -28,6 +28,7 @@ type Event =
     }
   | { readonly kind: "time"; readonly ms: number };
 
+/** The settings of a service and the events that happen to it. */
 export interface RolloutHistory {
   readonly replicas: number;
   readonly isGlobal: boolean;
@@ -40,32 +41,32 @@ export interface RolloutHistory {
 }
 
 const record = fc.record;
-const is = <T extends string>(kind: T): fc.Arbitrary<T> => fc.constant(kind);
+const literal = <T extends string>(kind: T): fc.Arbitrary<T> => fc.constant(kind);
 
 const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 3,
     arbitrary: record({
-      kind: is("deploy"),
+      kind: literal("deploy"),
       version: fc.constantFrom(...KINDS),
       failureAction: fc.constantFrom(0, 1, 2, 3),
     }),
   },
-  { weight: 1, arbitrary: record({ kind: is("scale"), replicas: fc.integer({ min: 0, max: 6 }) }) },
-  { weight: 1, arbitrary: record({ kind: is("relabel") }) },
-  { weight: 1, arbitrary: record({ kind: is("rollback") }) },
-  { weight: 8, arbitrary: record({ kind: is("agents"), rounds: fc.integer({ min: 1, max: 4 }) }) },
-  { weight: 1, arbitrary: record({ kind: is("fails"), pick: fc.nat(99) }) },
+  { weight: 1, arbitrary: record({ kind: literal("scale"), replicas: fc.integer({ min: 0, max: 6 }) }) },
+  { weight: 1, arbitrary: record({ kind: literal("relabel") }) },
+  { weight: 1, arbitrary: record({ kind: literal("rollback") }) },
+  { weight: 8, arbitrary: record({ kind: literal("agents"), rounds: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 1, arbitrary: record({ kind: literal("fails"), pick: fc.nat(99) }) },
   {
     weight: 1,
     arbitrary: record({
-      kind: is("node"),
+      kind: literal("node"),
       node: fc.integer({ min: 1, max: NODES }),
       availability: fc.constantFrom(Availability.ACTIVE, Availability.PAUSE, Availability.DRAIN),
       state: fc.constantFrom(NodeState.READY, NodeState.READY, NodeState.DOWN),
     }),
   },
-  { weight: 3, arbitrary: record({ kind: is("time"), ms: fc.integer({ min: 1, max: 20_000 }) }) },
+  { weight: 3, arbitrary: record({ kind: literal("time"), ms: fc.integer({ min: 1, max: 20_000 }) }) },
 );
 
 export const rolloutHistory: fc.Arbitrary<RolloutHistory> = record({
@@ -79,6 +80,7 @@ export const rolloutHistory: fc.Arbitrary<RolloutHistory> = record({
   events: fc.array(event, { maxLength: 40 }),
 });
 
+/** Returns the world at the start of a history. */
 export function buildWorld(history: RolloutHistory, observe?: (action: Action, world: World) => void): World {
   const spec = buildSpec({
     mode: history.isGlobal
@@ -97,21 +99,21 @@ const updateConfig = (history: RolloutHistory, failureAction: 0 | 1 | 2 | 3): Se
 };
 
 /** Applies one event, without reconciling. */
-export function applyEvent(world: World, one: Event, history: RolloutHistory): void {
-  switch (one.kind) {
+export function applyEvent(world: World, event: Event, history: RolloutHistory): void {
+  switch (event.kind) {
     case "deploy": {
-      const isNowhere = one.version === "unplaceable";
-      const image = `${isNowhere ? "good" : one.version}:${world.service.version + 1}`;
-      const constraints = isNowhere ? ["node.id == nowhere"] : [];
+      const isUnplaceable = event.version === "unplaceable";
+      const image = `${isUnplaceable ? "good" : event.version}:${world.service.version + 1}`;
+      const constraints = isUnplaceable ? ["node.id == nowhere"] : [];
       const { mode } = world.spec;
       const spec = buildSpec({ task: { container: { image } }, placement: { constraints } });
-      const update = updateConfig(history, one.failureAction);
+      const update = updateConfig(history, event.failureAction);
       world.deploy({ ...spec, ...(mode === undefined ? {} : { mode }), update });
       return;
     }
     case "scale":
       if (history.isGlobal) return;
-      world.deploy({ ...world.spec, mode: { $case: "replicated", value: { replicas: one.replicas } } });
+      world.deploy({ ...world.spec, mode: { $case: "replicated", value: { replicas: event.replicas } } });
       return;
     case "relabel":
       world.deploy({ ...world.spec, labels: { at: String(world.now) } });
@@ -122,7 +124,7 @@ export function applyEvent(world: World, one: Event, history: RolloutHistory): v
       return;
     }
     case "agents":
-      for (let round = 0; round < one.rounds; round += 1) {
+      for (let round = 0; round < event.rounds; round += 1) {
         world.now += 100;
         for (const id of [...world.tasks.keys()]) world.advance(id, { fails: false });
         world.settle();
@@ -130,18 +132,18 @@ export function applyEvent(world: World, one: Event, history: RolloutHistory): v
       return;
     case "fails": {
       const ids = [...world.tasks.keys()];
-      world.advance(ids[one.pick % Math.max(1, ids.length)] ?? "", { fails: true });
+      world.advance(ids[event.pick % Math.max(1, ids.length)] ?? "", { fails: true });
       return;
     }
     case "node":
-      world.setNode(`n${one.node}`, { availability: one.availability, state: one.state });
+      world.setNode(`n${event.node}`, { availability: event.availability, state: event.state });
       return;
     case "time":
-      world.now += one.ms;
+      world.now += event.ms;
   }
 }
 
-/** Ends all faults. */
+/** Makes all nodes ready and active again. */
 export function endFaults(world: World): void {
   for (const id of world.nodes.keys()) {
     world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });

@@ -1,4 +1,4 @@
-/** Generates random services and events for property tests. */
+// Generates random services and events for property tests.
 import {
   Availability,
   NodeState,
@@ -27,7 +27,7 @@ export type Event =
   | { readonly kind: "time"; readonly ms: number };
 
 const node = fc.integer({ min: 1, max: NODES });
-/** Most events are agents' progress, so that services advance between two faults. */
+/** Most events are progress of agents, so services advance between two faults. */
 const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 6,
@@ -83,24 +83,25 @@ const spec: fc.Arbitrary<ServiceSpec> = fc
     memory: fc.constantFrom(0, 0, 1, 3),
     hostPort: fc.constantFrom(0, 0, 8080),
   })
-  .map((made) =>
+  .map((params) =>
     buildSpec({
-      mode: made.isGlobal
+      mode: params.isGlobal
         ? { $case: "global", value: {} }
-        : { $case: "replicated", value: { replicas: made.replicas } },
-      placement: { maxReplicasPerNode: made.maxReplicasPerNode },
-      update: { parallelism: made.parallelism, order: made.order, delayMs: made.delayMs },
+        : { $case: "replicated", value: { replicas: params.replicas } },
+      placement: { maxReplicasPerNode: params.maxReplicasPerNode },
+      update: { parallelism: params.parallelism, order: params.order, delayMs: params.delayMs },
       task: {
         container: { image: "web:1" },
-        reservations: { nanoCpus: made.cpus * CPU, memoryBytes: made.memory * GIB },
+        reservations: { nanoCpus: params.cpus * CPU, memoryBytes: params.memory * GIB },
       },
       ports:
-        made.hostPort === 0
+        params.hostPort === 0
           ? []
           : [{ target: 80, published: 8080, protocol: PortSpec_Protocol.TCP, mode: PortSpec_Mode.HOST }],
     }),
   );
 
+/** Applies one event, without reconciling. */
 export function applyEvent(world: World, event: Event): void {
   switch (event.kind) {
     case "scale":
@@ -143,9 +144,9 @@ export function play(
 ): World {
   const world = new World({ spec: input.spec, nodes: buildNodes(NODES), ...(observe ? { observe } : {}) });
   world.settle();
-  for (const one of input.events) {
+  for (const event of input.events) {
     world.now += 10;
-    applyEvent(world, one);
+    applyEvent(world, event);
     world.settle();
     check(world);
   }
@@ -165,9 +166,9 @@ export interface History {
 const historyOf = (events: fc.Arbitrary<Event>): fc.Arbitrary<History> =>
   fc.record({ spec, events: fc.array(events, { maxLength: 40 }) });
 
-/** Histories of services that keep their update order. */
+/** Generates histories of services that keep their update order. */
 export const history = historyOf(event);
-/** The same, with changes of the update order. */
+/** Generates histories that also change the update order. */
 export const historyWithReorders = historyOf(
   fc.oneof({ weight: 10, arbitrary: event }, { weight: 1, arbitrary: REORDER }),
 );
