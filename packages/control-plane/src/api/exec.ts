@@ -12,7 +12,7 @@ import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals } from "../runtime/abort.js";
 import { firstItem } from "../runtime/first-item.js";
 import type { ApiContext } from "./api-context.js";
-import { findRunningTask } from "./lookup.js";
+import { findRunningTask } from "./lookup-target.js";
 
 /** Timeout for the first message of a caller, which contains the command. */
 const START_TIMEOUT_MS = 10_000;

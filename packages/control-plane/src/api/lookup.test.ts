@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { findRunningTask, findTarget } from "./lookup.js";
+import { findNode } from "./lookup.js";
+import { findRunningTask, findTarget } from "./lookup-target.js";
 
 let state: ClusterState;
 
@@ -46,6 +47,12 @@ test.each([
   ["shop.dns.n1", "each"],
 ])("findRunningTask() finds %s", (reference, id) => {
   expect(findRunningTask(state, reference).id).toBe(id);
+});
+
+test("does not match an empty reference with a node that has no hostname", () => {
+  const node = { ...buildNode({ id: "n2" }), description: undefined };
+  state.apply([{ change: { kind: "put-node", node }, revision: 2n }]);
+  expect(() => findNode(state, "")).toThrow("no such node");
 });
 
 describe("findRunningTask", () => {

@@ -3,7 +3,7 @@ import { isEnded } from "../../core/model/task-state.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Delta } from "../../state/delta.js";
 import type { ApiContext } from "../api-context.js";
-import { hasLog, isInSlot, type LookupTarget } from "../lookup.js";
+import { hasLog, isInSlot, type LookupTarget } from "../lookup-target.js";
 import { LiveLogs } from "./live-logs.js";
 import type { LogReader } from "./log-reader.js";
 import type { MergedLine } from "./past-logs.js";
@@ -13,12 +13,15 @@ const RETRY_MS = 1_000;
 
 export interface FollowOptions {
   readonly target: LookupTarget;
+  /** The tasks whose logs are followed from the start. */
   readonly tasks: readonly Task[];
+  /** Tasks beyond the limit of one request. Their logs are not followed. */
+  readonly skipped: readonly Task[];
   readonly reader: LogReader;
   readonly context: ApiContext;
 }
 
-/** Follows the logs of the tasks and of later tasks of the service. Reopens a lost log when its node is back. */
+/** Follows the logs of the tasks, and of tasks that the service gets later. Reopens a lost log when its node is back. */
 export async function* followLogs(options: FollowOptions): AsyncGenerator<MergedLine> {
   const follower = new LogFollower(options);
   const stopWatching = onAbort(options.reader.signal, () => follower.end());
@@ -40,10 +43,10 @@ class LogFollower {
   #cancelRetry: (() => void) | undefined;
 
   constructor(options: FollowOptions) {
-    const { tasks, reader, context } = options;
+    const { tasks, skipped, reader, context } = options;
     this.#options = options;
     this.#logs = new LiveLogs({ clock: context.runtime.clock, isComplete: () => this.#isComplete });
-    this.#knownTaskIds = new Set(tasks.map(({ id }) => id));
+    this.#knownTaskIds = new Set([...tasks, ...skipped].map(({ id }) => id));
     // The logs of ended tasks have been read to their end.
     for (const task of tasks) if (!isEnded(task)) this.#logs.add(reader.follow(task));
     this.#unsubscribe = context.state.onChange((delta) => this.#onChange(delta));
@@ -51,8 +54,8 @@ class LogFollower {
 
   async *lines(): AsyncGenerator<MergedLine> {
     for await (const line of this.#logs.lines()) {
-      if (line.kind === "lost" && isBerthError(line.error, "BERTH_NODE_UNREACHABLE"))
-        this.#retryLater(line.task);
+      const isNodeLost = line.kind === "lost" && isBerthError(line.error, "BERTH_NODE_UNREACHABLE");
+      if (isNodeLost) this.#scheduleRetry(line.task);
       yield line;
     }
   }
@@ -83,12 +86,13 @@ class LogFollower {
     return target.slot === undefined || isInSlot(context.state, task, target.slot);
   }
 
-  #retryLater(task: Task): void {
+  #scheduleRetry(task: Task): void {
     this.#lostTasks.set(task.id, task);
-    this.#cancelRetry ??= this.#options.context.runtime.clock.after(RETRY_MS, () => this.#retry());
+    this.#cancelRetry ??= this.#options.context.runtime.clock.after(RETRY_MS, () => this.#reopenLost());
   }
 
-  #retry(): void {
+  /** Reopens the lost logs whose nodes are connected again. Gives up on tasks that have ended. */
+  #reopenLost(): void {
     this.#cancelRetry = undefined;
     const { reader, context } = this.#options;
     for (const { id, nodeId } of [...this.#lostTasks.values()]) {
@@ -100,6 +104,6 @@ class LogFollower {
     }
     this.#logs.recheck();
     if (this.#lostTasks.size > 0)
-      this.#cancelRetry = context.runtime.clock.after(RETRY_MS, () => this.#retry());
+      this.#cancelRetry = context.runtime.clock.after(RETRY_MS, () => this.#reopenLost());
   }
 }

@@ -18,14 +18,15 @@ export interface LiveLogsOptions {
   readonly isComplete: () => boolean;
 }
 
-/** Merges logs that are still being written, in the order of time within a short window, until `end` is called. */
+/** Merges the logs of running tasks by time within a short window, for `logs --follow`. */
 export class LiveLogs {
   readonly #clock: Clock;
   readonly #isComplete: () => boolean;
   readonly #losses: MergedLine[] = [];
   #openSources = 0;
-  /** Lines that arrived before the open window, and in it. */
+  /** Lines that arrived before the current window. */
   #earlierLines: readonly Line[] = [];
+  /** Lines that arrived in the current window. */
   #windowLines: Line[] = [];
   #isEnded = false;
   #wakeReader: () => void = () => {};
@@ -37,6 +38,7 @@ export class LiveLogs {
     this.#isComplete = isComplete;
   }
 
+  /** Reads a source until it ends or fails. */
   add(source: LogSource): void {
     this.#openSources += 1;
     void this.#read(source).then(() => {
@@ -56,6 +58,7 @@ export class LiveLogs {
     this.#wakeWriters();
   }
 
+  /** Yields lines and losses until `end` is called, or until all sources have ended and the logs are complete. */
   async *lines(): AsyncGenerator<MergedLine> {
     while (!this.#isEnded) {
       yield* this.#losses.splice(0);

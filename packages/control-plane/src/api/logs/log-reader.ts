@@ -8,7 +8,7 @@ const NS_PER_MS = 1_000_000n;
 /** Timeout for each batch of a past log, so that an unresponsive agent does not delay the other logs. */
 const PAST_TIMEOUT_MS = 10_000;
 
-type Range = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
+type LogRange = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs">;
 
 export interface LogReaderOptions {
   readonly request: StreamLogsRequest;
@@ -36,14 +36,14 @@ export class LogReader {
     return { task, log: { take: async () => this.#takeUnread(task, await this.#withTimeout(log.take())) } };
   }
 
-  /** Follows a task's log from the last line that was read. If none was read, starts where the request says. */
+  /** Follows a task's log from the last line that was read. Before the first line, starts where the request says. */
   follow(task: Task): LogSource {
     const { tail, sinceMs, untilMs } = this.#options.request;
-    const after = this.#lastTimeNs.get(task.id);
+    const afterNs = this.#lastTimeNs.get(task.id);
     const from =
-      after === undefined ? { tail, sinceMs } : { tail: -1, sinceMs: Number(BigInt(after) / NS_PER_MS) };
+      afterNs === undefined ? { tail, sinceMs } : { tail: -1, sinceMs: Number(BigInt(afterNs) / NS_PER_MS) };
     const log = this.#open(task, { ...from, untilMs, follow: true });
-    return { task, log: { take: async () => this.#takeUnread(task, await log.take(), after) } };
+    return { task, log: { take: async () => this.#takeUnread(task, await log.take(), afterNs) } };
   }
 
   /** Follows the whole log of a task that was created after the request. */
@@ -53,24 +53,24 @@ export class LogReader {
     return { task, log: { take: async () => this.#takeUnread(task, await log.take()) } };
   }
 
-  #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: Range): TaskLog {
+  #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: LogRange): TaskLog {
     const { context, signal } = this.#options;
     return context.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
   }
 
   /**
-   * Returns the entries later than `after`, and records the time of the last one as read. Agents can only start at a whole
+   * Returns the entries later than `afterNs`, and records the time of the last one as read. Agents can only start at a whole
    * millisecond, so a resumed log repeats entries.
    */
   #takeUnread(
     { id }: Task,
     entries: readonly LogEntry[] | undefined,
-    after?: string,
+    afterNs?: string,
   ): readonly LogEntry[] | undefined {
     const unread =
-      after === undefined ? entries : entries?.filter(({ timeNs }) => compareTimes(timeNs, after) > 0);
-    const last = unread?.at(-1);
-    if (last !== undefined) this.#lastTimeNs.set(id, last.timeNs);
+      afterNs === undefined ? entries : entries?.filter(({ timeNs }) => compareTimes(timeNs, afterNs) > 0);
+    const newest = unread?.at(-1);
+    if (newest !== undefined) this.#lastTimeNs.set(id, newest.timeNs);
     return unread;
   }
 

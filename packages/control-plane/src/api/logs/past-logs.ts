@@ -6,18 +6,19 @@ export type MergedLine =
   | { readonly kind: "line"; readonly task: Task; readonly entry: LogEntry }
   | { readonly kind: "lost"; readonly task: Task; readonly error: unknown };
 
+/** The log of one task, in batches. */
 export interface LogSource {
   readonly task: Task;
   readonly log: Pick<TaskLog, "take">;
 }
 
-/** The next entry of one source, as a position in its current batch. */
+/** One source and the position of its next entry, in its current batch. */
 interface Head extends LogSource {
   readonly entries: readonly LogEntry[];
   readonly index: number;
 }
 
-/** Merges past logs in the order of their lines' times. A log that cannot be read yields one `lost`. */
+/** Merges past logs by the times of their lines. A log that cannot be read yields one `lost`. */
 export async function* mergePastLogs(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
   const heads: Head[] = [];
   for (const first of await Promise.all(sources.map(nextHead))) {
@@ -62,7 +63,7 @@ function isBefore(a: Head | undefined, b: Head): boolean {
   return compareTimes(a?.entries[a.index]?.timeNs ?? "", b.entries[b.index]?.timeNs ?? "") <= 0;
 }
 
-/** Compares decimal text as numbers: nanoseconds since 1970 exceed the safe integers. */
+/** Compares times in ns since 1970, as decimal text: they exceed the safe integers. */
 export function compareTimes(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
   return a < b ? -1 : Number(a > b);

@@ -5,10 +5,11 @@ import {
   type StreamLogsResponse,
   type Task,
 } from "@berth/proto";
+import { nodeNameById } from "../../core/model/node-name.js";
 import { byAge } from "../../core/model/task-state.js";
 import { linkSignals } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
-import { findTarget, hasLog, hostnameOfTask } from "../lookup.js";
+import { findTarget, hasLog } from "../lookup-target.js";
 import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReader } from "./log-reader.js";
 import { formatLogError, type MergedLine, mergePastLogs } from "./past-logs.js";
@@ -29,21 +30,23 @@ export async function* streamLogs(
   const target = findTarget(context.state, request.target);
   const all = target.kind === "task" ? [target.task] : [...target.tasks];
   const tasks = all.filter(hasLog).sort(byAge);
-  const end = linkSignals(caller, context.signal);
-  const reader = new LogReader({ request, context, signal: end.signal });
+  const link = linkSignals(caller, context.signal);
+  const reader = new LogReader({ request, context, signal: link.signal });
   try {
     if (tasks.length > MAX_TASKS)
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);
     const shown = tasks.slice(0, MAX_TASKS);
-    yield* responses(mergedLines({ request, target, tasks: shown, reader, context }), context);
-    end.signal.throwIfAborted();
+    const skipped = tasks.slice(MAX_TASKS);
+    yield* toResponses(readLines({ request, target, tasks: shown, skipped, reader, context }), context);
+    link.signal.throwIfAborted();
   } finally {
-    end.unlink();
-    end.abort("the log has been read");
+    link.unlink();
+    link.abort("the log has been read");
   }
 }
 
-async function* mergedLines({
+/** Yields the past lines that the request asks for, and then, with `follow`, new lines. */
+async function* readLines({
   request,
   ...options
 }: FollowOptions & { readonly request: StreamLogsRequest }): AsyncGenerator<MergedLine> {
@@ -52,7 +55,8 @@ async function* mergedLines({
   if (request.follow) yield* followLogs(options);
 }
 
-async function* responses(
+/** Converts lines into responses, and lost logs into warnings. */
+async function* toResponses(
   lines: AsyncIterable<MergedLine>,
   context: ApiContext,
 ): AsyncGenerator<StreamLogsResponse> {
@@ -61,40 +65,40 @@ async function* responses(
   for await (const line of lines) {
     if (line.kind === "line") {
       lostNodes.delete(line.task.nodeId);
-      yield { message: { $case: "line", value: logLine(line, context) } };
+      yield { message: { $case: "line", value: toLogLine(line, context) } };
     } else {
-      const text = lossWarning(line, lostNodes, context);
+      const text = recordLoss(line, lostNodes, context);
       if (text !== undefined) yield warning(text);
     }
   }
 }
 
-/** Returns a warning for a log that cannot be read; for an unreachable node, only the first time. */
-function lossWarning(
+/** Returns a warning for a log that cannot be read. An unreachable node is added to `lostNodes` and gets one warning. */
+function recordLoss(
   { task, error }: Extract<MergedLine, { readonly kind: "lost" }>,
   lostNodes: Set<string>,
   { state }: ApiContext,
 ): string | undefined {
-  const hostname = hostnameOfTask(state, task);
+  const hostname = nodeNameById(task.nodeId, state.nodes);
   const reason = formatLogError(error);
   if (!isBerthError(error, "BERTH_NODE_UNREACHABLE")) {
-    return `cannot read the log of task ${taskLabel(task)} on ${hostname}: ${reason}`;
+    return `cannot read the log of task ${formatTaskLabel(task)} on ${hostname}: ${reason}`;
   }
   if (lostNodes.has(task.nodeId)) return undefined;
   lostNodes.add(task.nodeId);
   return `cannot read logs on ${hostname}: ${reason}; lines of its tasks are missing`;
 }
 
-function taskLabel({ id, serviceName, slot }: Task): string {
+function formatTaskLabel({ id, serviceName, slot }: Task): string {
   return `${id} (${serviceName}.${slot})`;
 }
 
-function logLine(
+function toLogLine(
   { task, entry }: Extract<MergedLine, { readonly kind: "line" }>,
   { state }: ApiContext,
 ): LogLine {
   const { id: taskId, serviceName, slot } = task;
-  return { taskId, serviceName, slot, nodeHostname: hostnameOfTask(state, task), entry };
+  return { taskId, serviceName, slot, nodeHostname: nodeNameById(task.nodeId, state.nodes), entry };
 }
 
 function warning(value: string): StreamLogsResponse {
