@@ -12,7 +12,7 @@ import { type Clock, sleep } from "../runtime/clock.js";
 import { noLeader } from "../runtime/leader-errors.js";
 import type { Role, Route } from "./role.js";
 
-/** How long a call waits for a leader: during a failover, callers get a slow answer instead of an error. */
+/** How long a call waits for a leader. During a failover, callers then get a slow answer instead of an error. */
 const MAX_WAIT_MS = 5_000;
 
 /** Pause before a call is retried with the next leader. */
@@ -36,9 +36,11 @@ export interface ControlRouter {
 }
 
 /**
- * Returns the Control service of any server: the leader answers calls itself, and every other server forwards them to
- * the leader. A call that fails because the leader has just changed is retried with the next one. Calls with a request
- * stream are not retried, since the stream can be read only once.
+ * Returns the Control service of any server. The leader answers calls itself, and every other server forwards them to
+ * the leader.
+ *
+ * A call that fails because the leader has changed is retried with the next leader. A call with a request stream is not
+ * retried, because the stream can be read only once.
  */
 export function routeControlService({ role, clock, transport }: ControlRouterOptions): ControlRouter {
   const leader = createLeaderConnection(role, transport);
@@ -48,6 +50,7 @@ export function routeControlService({ role, clock, transport }: ControlRouterOpt
     return [name, createMethod(router, name as keyof Control, method)] as const;
   });
   return {
+    // The entries have the names of all methods, but TypeScript cannot derive the type of each handler.
     handlers: Object.fromEntries(entries) as unknown as Handlers,
     close: () => leader.close(),
   };

@@ -2,11 +2,11 @@ import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../runtime/clock.js";
 
-/** The first moments of a term have the most writes; the check itself costs one request to the local member. */
+/** Interval of checks. The first check waits, too: the first moments of a term have the most writes. */
 const INTERVAL_MS = 3_000;
 
 export interface EtcdLeaderOptions {
-  /** Makes the etcd member on this host etcd's leader. Resolves to whether another member was. */
+  /** Makes the etcd member on this host etcd's leader. Resolves to whether another member was the leader before. */
   readonly moveEtcdLeader: (signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,7 +28,7 @@ export async function keepEtcdLeaderLocal(
     } catch (error) {
       if (signal.aborted) return;
       if (!isBerthError(error)) throw error;
-      logger.debug({ err: error }, "moving etcd's leader to this host failed");
+      logger.debug({ err: error }, "failed to move etcd's leader to this host");
     }
   }
 }

@@ -1,5 +1,4 @@
-import { assertNever, PeerServiceService } from "@berth/proto";
-import type { RpcHandlers, RpcTransport } from "@berth/proto/rpc";
+import { assertNever } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals, untilAborted } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
@@ -13,7 +12,7 @@ const PROBE_INTERVAL_MS = 400;
 /** The kernel answers in a fraction of a millisecond in a LAN, also on a busy host. */
 const PROBE_TIMEOUT_MS = 200;
 
-/** Four timeouts in a row mean that the leader has not answered for 0.8 s. */
+/** After this many timeouts in a row, the leader has not answered for 0.8 s. */
 const TIMEOUTS_UNTIL_DEAD = 4;
 
 /** After this many timeouts, calls wait for another leader instead of being forwarded. */
@@ -23,14 +22,11 @@ const TIMEOUTS_UNTIL_SUSPECT = 2;
 const REFUSALS_UNTIL_DEAD = 2;
 const REFUSED_RETRY_MS = 50;
 
-/** Limits the rate of probes when each connection ends at once. */
+/** Minimum time between two probes. Limits their rate when each connection ends at once. */
 const MIN_PAUSE_MS = 50;
 
 /** The leader counts as reachable for this long after its last answer. */
 const CONTACT_VALID_MS = 700;
-
-/** A peer that takes longer to answer is overloaded or cut off itself. */
-const PEER_TIMEOUT_MS = 400;
 
 export interface LeaderContactOptions {
   readonly clock: Clock;
@@ -43,7 +39,7 @@ export interface LeaderContactOptions {
 }
 
 /**
- * Probes the leader from a follower and detects its death sooner than its lease expires:
+ * Probes the leader from a follower, and detects the leader's death before its lease expires:
  *
  * | what happened to the leader    | what a follower sees                     | leader key deleted after    |
  * |--------------------------------|------------------------------------------|-----------------------------|
@@ -95,7 +91,6 @@ export class LeaderContact {
   ): Promise<string | undefined> {
     const { clock, probeTcp, havePeersLostLeader } = this.#options;
     let refusals = 0;
-    let timeouts = this.#timeouts?.epoch === leader.epoch ? this.#timeouts.count : 0;
     while (!signal.aborted) {
       const result = await probeTcp(address, PROBE_TIMEOUT_MS, signal);
       if (signal.aborted) {
@@ -105,11 +100,7 @@ export class LeaderContact {
       switch (result.kind) {
         case "open":
           refusals = 0;
-          timeouts = 0;
-          this.#timeouts = undefined;
-          this.#lastContact = { epoch: leader.epoch, atMs: clock.nowMs() };
-          this.#setSuspect(false);
-          await sleep(clock, MIN_PAUSE_MS, signal);
+          this.#recordContact(leader.epoch);
           await this.#untilNextProbe(result.closed, signal);
           result.close();
           break;
@@ -120,10 +111,7 @@ export class LeaderContact {
           await sleep(clock, REFUSED_RETRY_MS, signal);
           break;
         case "timeout":
-          timeouts += 1;
-          this.#timeouts = { epoch: leader.epoch, count: timeouts };
-          this.#setSuspect(timeouts >= TIMEOUTS_UNTIL_SUSPECT);
-          if (timeouts < TIMEOUTS_UNTIL_DEAD) break;
+          if (this.#recordTimeout(leader.epoch) < TIMEOUTS_UNTIL_DEAD) break;
           if (await havePeersLostLeader(leader, signal)) return "its host does not answer";
           break;
         default:
@@ -133,8 +121,23 @@ export class LeaderContact {
     return undefined;
   }
 
-  /** Waits for the next probe. A killed process ends its connections, so the next probe follows at once. */
+  #recordContact(epoch: bigint): void {
+    this.#timeouts = undefined;
+    this.#lastContact = { epoch, atMs: this.#options.clock.nowMs() };
+    this.#setSuspect(false);
+  }
+
+  /** Records a timeout. Returns the number of timeouts in a row. */
+  #recordTimeout(epoch: bigint): number {
+    const count = this.#timeouts?.epoch === epoch ? this.#timeouts.count + 1 : 1;
+    this.#timeouts = { epoch, count };
+    this.#setSuspect(count >= TIMEOUTS_UNTIL_SUSPECT);
+    return count;
+  }
+
+  /** Waits for the next probe. A killed process ends its connections, so the next probe follows almost at once. */
   async #untilNextProbe(closed: Promise<void>, signal: AbortSignal): Promise<void> {
+    await sleep(this.#options.clock, MIN_PAUSE_MS, signal);
     const link = linkSignals(signal);
     void closed.then(() => link.abort());
     await sleep(this.#options.clock, PROBE_INTERVAL_MS - MIN_PAUSE_MS, link.signal);
@@ -146,48 +149,4 @@ export class LeaderContact {
     this.#isSuspect = isSuspect;
     this.#options.onSuspicion(isSuspect);
   }
-}
-
-/** Returns the handlers of the Peer service, with which other servers ask whether this one reaches the leader. */
-export function peerHandlers(
-  isInContact: (epoch: bigint) => boolean,
-): RpcHandlers<typeof PeerServiceService> {
-  return { checkLeader: async ({ epoch }) => ({ reachable: isInContact(BigInt(epoch)) }) };
-}
-
-export interface PeerQuery {
-  readonly transport: RpcTransport;
-  /** Addresses of the other servers. */
-  readonly peers: readonly string[];
-  readonly leader: LeaderRecord;
-}
-
-/**
- * Asks the other servers whether they reach the leader. Returns true if at least one answers and none reaches it.
- *
- * If no peer answers, this server itself is cut off, and the result is false. Without peers, the result is true.
- */
-export async function havePeersLostLeader(
-  { transport, peers, leader }: PeerQuery,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const answers = await Promise.all(
-    peers.map(async (address) => {
-      const connection = transport.connect(PeerServiceService, { address });
-      const request = { epoch: Number(leader.epoch) };
-      try {
-        const { reachable } = await connection.calls.checkLeader(request, {
-          signal,
-          timeoutMs: PEER_TIMEOUT_MS,
-        });
-        return [reachable];
-      } catch {
-        return [];
-      } finally {
-        connection.close();
-      }
-    }),
-  );
-  const received = answers.flat();
-  return peers.length === 0 || (received.length > 0 && !received.includes(true));
 }

@@ -14,13 +14,13 @@ export type TcpProbeResult =
   /** No answer within the timeout. */
   | { readonly kind: "timeout" };
 
-/** Connects to "host:port". Never rejects; the result is `timeout` when the signal aborts. */
+/** Probes a server at "host:port". Never rejects; the result is `timeout` when the signal aborts. */
 export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
-/** Interval of connection attempts. The kernel retransmits a lost SYN only after a second. */
-const REPEAT_MS = 50;
+/** Interval of connection attempts. The kernel alone would retransmit a lost SYN only after a second. */
+const ATTEMPT_INTERVAL_MS = 50;
 
-/** Opens a new connection every 50 ms until one of them is accepted or refused. */
+/** Opens a new connection every 50 ms until one of them is accepted or refused. Followers probe the leader with it. */
 export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
   new Promise((resolve) => {
     const sockets = new Set<Socket>();
@@ -30,7 +30,7 @@ export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
       if (isDone) return;
       isDone = true;
       clearTimeout(timer);
-      clearInterval(repetition);
+      clearInterval(interval);
       removeListener();
       for (const socket of sockets) if (socket !== open) socket.destroy();
       resolve(result);
@@ -49,7 +49,7 @@ export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
     };
     // setImmediate: after a busy event loop, an answer that has arrived is read before the timeout counts.
     const timer = setTimeout(() => setImmediate(finish, { kind: "timeout" }), timeoutMs);
-    const repetition = setInterval(attempt, REPEAT_MS);
+    const interval = setInterval(attempt, ATTEMPT_INTERVAL_MS);
     removeListener = onAbort(signal, () => finish({ kind: "timeout" }));
     if (!isDone) attempt();
   });

@@ -5,7 +5,7 @@ import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
 import { noLeader } from "../runtime/leader-errors.js";
 
-/** The parts of a leader that the server's listeners call. They exist only during one term. */
+/** The components of a leader that the server's listeners call. They exist only during one term. */
 export interface Leader {
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly dispatcher: RpcHandlers<typeof DispatcherServiceService>;
@@ -18,7 +18,7 @@ export type Route =
   | { readonly kind: "remote"; readonly address: string };
 
 /**
- * The role of this server:
+ * The role of this server. The election updates it, and the routers of both RPC services read it:
  *
  * | role      | holds the leader key | loaded the records | control calls             | agents                    |
  * |-----------|----------------------|--------------------|---------------------------|---------------------------|
@@ -40,7 +40,7 @@ export class Role {
     this.#clock = clock;
   }
 
-  /** The leader's parts while this server is the leader and has loaded all records. */
+  /** The leader's components while this server is the leader and has loaded all records. */
   get leader(): Leader | undefined {
     return this.#leader;
   }
@@ -49,7 +49,7 @@ export class Role {
     return this.#leader !== undefined;
   }
 
-  /** Address in the leader key, as last seen by this server. */
+  /** Address in the leader key when this server last read it. */
   get leaderAddress(): string | undefined {
     return this.#leaderAddress;
   }
@@ -67,11 +67,13 @@ export class Role {
     this.#ownAddress = address;
   }
 
+  /** Sets the leader's components when a term has begun here, and undefined when it has ended. */
   setLeader(leader: Leader | undefined): void {
     this.#leader = leader;
     this.#notifyListeners();
   }
 
+  /** Sets the address in the leader key. A new leader is not suspect. */
   setLeaderAddress(address: string | undefined): void {
     this.#leaderAddress = address;
     this.#isLeaderSuspect = false;
@@ -93,12 +95,12 @@ export class Role {
       if (route !== undefined) return route;
       const leftMs = deadlineMs - this.#clock.nowMs();
       if (leftMs <= 0) throw noLeader();
-      await this.waitForChange(leftMs, signal);
+      await this.#waitForChange(leftMs, signal);
     }
   }
 
-  /** Resolves when the role or the leader changes, after `timeoutMs`, or when `signal` aborts. */
-  waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {
+  /** Resolves when the role or the leader changes, after `timeoutMs`, or when `signal` aborts. `signal` must be open. */
+  #waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         this.#listeners.delete(wake);

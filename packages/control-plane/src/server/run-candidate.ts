@@ -1,10 +1,11 @@
 import { assertNever, LEADER_LEASE_MS } from "@berth/proto";
 import type { Logger } from "pino";
 import { sleep } from "../runtime/clock.js";
-import { campaign, type ElectionEvent } from "../store/election.js";
+import { campaign, type ElectionEvent, type LeaderRecord } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
-import { type LeaderOptions, runTerm } from "./leader.js";
+import { runTerm } from "./leader.js";
 import type { LeaderContact } from "./leader-contact.js";
+import type { LeaderOptions } from "./leader-options.js";
 import { parseServerAddress } from "./server-registry.js";
 
 /** Pause after a failed term, so that a persistent failure does not cause one election after the other. */
@@ -26,12 +27,8 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     key: LEADER_KEY,
     value,
     ttlSeconds: LEADER_LEASE_MS / 1_000,
-    // Only one process can listen on an address, so a leader with this server's value is an earlier run of this server.
-    ...(contact && {
-      untilDead: (...[leader, waitSignal]: Parameters<LeaderContact["untilDead"]>) =>
-        leader.value === value ? Promise.resolve() : contact.untilDead(leader, waitSignal),
-    }),
-    onEvent: logElectionEvents(logger),
+    ...(contact && { untilDead: createDeathWatch(contact, value) }),
+    onEvent: createElectionLogger(logger),
   };
   for await (const term of campaign(candidacy, signal)) {
     const termLogger = logger.child({ epoch: String(term.epoch) });
@@ -44,7 +41,16 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
   }
 }
 
-function logElectionEvents(logger: Logger): (event: ElectionEvent) => void {
+/** Returns a function that waits until another server, or an earlier run of this one, is dead. */
+function createDeathWatch(contact: LeaderContact, ownValue: string): LeaderContact["untilDead"] {
+  return async (leader: LeaderRecord, signal: AbortSignal) => {
+    // Only one process can listen on an address, so a leader with this server's value is an earlier run of this server.
+    if (leader.value !== ownValue) await contact.untilDead(leader, signal);
+  };
+}
+
+/** Returns a listener that logs the events of the election. */
+function createElectionLogger(logger: Logger): (event: ElectionEvent) => void {
   let isEtcdLost = false;
   return (event) => {
     const wasEtcdLost = isEtcdLost;

@@ -7,11 +7,12 @@ import type { LeaderRecord } from "../store/election.js";
 import { type HeldLease, holdLease } from "../store/held-lease.js";
 import { isServerKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
-import type { Entry, Store } from "../store/store.js";
+import type { Entry, Store, WatchEvent } from "../store/store.js";
 
 /** A dead server stays registered for this long. An agent that tries it loses one refused connection. */
 const TTL_SECONDS = 10;
 
+/** Pause before a failed registration is repeated. */
 const RETRY_MS = 1_000;
 
 export interface ServerRegistryOptions {
@@ -20,7 +21,7 @@ export interface ServerRegistryOptions {
   readonly logger: Logger;
 }
 
-/** Registers this server under a leased key, and watches the keys of all servers. */
+/** Registers this server under a leased key in etcd, and watches the keys of all servers. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
   readonly #serverId: string;
@@ -84,20 +85,27 @@ export class ServerRegistry {
     const { store, runtime } = this.#options;
     const span = { prefix: SERVERS_PREFIX };
     for await (const message of listAndWatch({ store, clock: runtime.clock, span }, signal)) {
-      if (message.kind === "unreachable") continue;
-      if (message.kind === "snapshot") {
-        this.#addressByKey.clear();
-        for (const entry of message.entries) this.#put(entry);
-      } else {
-        for (const event of message.events) {
-          if (event.kind === "put") this.#put(event.entry);
-          else this.#addressByKey.delete(event.key);
-        }
+      switch (message.kind) {
+        case "unreachable":
+          break; // The known servers stay listed until etcd answers again.
+        case "snapshot":
+          this.#addressByKey.clear();
+          for (const entry of message.entries) this.#setAddress(entry);
+          break;
+        default:
+          this.#applyEvents(message.events);
       }
     }
   }
 
-  #put({ key, value }: Entry): void {
+  #applyEvents(events: readonly WatchEvent[]): void {
+    for (const event of events) {
+      if (event.kind === "put") this.#setAddress(event.entry);
+      else this.#addressByKey.delete(event.key);
+    }
+  }
+
+  #setAddress({ key, value }: Entry): void {
     const address = parseServerAddress(value);
     if (isServerKey(key) && address !== undefined) this.#addressByKey.set(key, address);
   }

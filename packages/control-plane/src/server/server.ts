@@ -9,7 +9,7 @@ import { type Probe, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport, rpcService } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { checkHealth } from "../http/health.js";
-import { startHttpServer } from "../http/http-server.js";
+import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -19,20 +19,22 @@ import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
 import { routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
-import type { LeaderSettings } from "./leader.js";
-import { havePeersLostLeader, LeaderContact, peerHandlers } from "./leader-contact.js";
+import { LeaderContact } from "./leader-contact.js";
+import type { LeaderSettings } from "./leader-options.js";
+import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
-/** How long the start waits for etcd, which may start at the same time. */
+/** How long the start waits for etcd, which may start at the same time, and how often it tries. */
 const ETCD_START_TIMEOUT_MS = 10_000;
 const ETCD_START_RETRY_MS = 250;
 
 /** How long a stopping server waits for the next leader after it has resigned. */
 const NEXT_LEADER_TIMEOUT_MS = 500;
-/** How long calls in flight may then finish with the next leader. */
+
+/** How long calls in flight may then take to finish with the next leader. */
 const FORWARD_MS = 200;
 
 /** Grace period for responses in flight when the server stops. */
@@ -42,11 +44,11 @@ export interface ServerOptions extends LeaderSettings {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** "host:port" for gRPC; port 0 picks a free one. */
+  /** "host:port" for gRPC; port 0 picks a free port. */
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" where other servers and agents reach this one; the listen address when undefined. */
+  /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
   /** Network access; replaced in simulations. */
   readonly platform?: ServerPlatform;
@@ -61,6 +63,7 @@ export interface ServerPlatform {
   readonly probeTcp?: TcpProbe;
 }
 
+/** The network access of a real server. */
 export const SYSTEM_PLATFORM: ServerPlatform = {
   transport: grpcTransport,
   startHttp: startHttpServer,
@@ -81,45 +84,17 @@ export interface RunningServer {
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
   const { store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
-  const { transport } = platform;
   const { clock } = runtime;
   await waitForEtcd(options, signal);
 
   const role = new Role(clock);
   const registry = new ServerRegistry({ store, runtime, logger });
-  const contact =
-    platform.probeTcp &&
-    new LeaderContact({
-      clock,
-      logger,
-      probeTcp: platform.probeTcp,
-      havePeersLostLeader: (leader, probeSignal) =>
-        havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, probeSignal),
-      onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
-    });
-  const router = routeControlService({ role, clock, transport });
+  const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
+  const listeners = await startListeners(options, { role, contact, metrics });
 
-  // Until a leader is known, calls wait.
-  const rpc = await transport.serve({
-    listen: options.listen,
-    services: [
-      rpcService(ControlServiceService, router.handlers),
-      rpcService(DispatcherServiceService, routeDispatcherService(role)),
-      rpcService(
-        PeerServiceService,
-        peerHandlers((epoch) => contact?.isInContact(epoch) === true),
-      ),
-    ],
-    onInternalError: (path, error) => logger.error({ err: error, path }, "call failed unexpectedly"),
-  });
-  const http = await startHttp(options, { platform, role, metrics }).catch(async (error: unknown) => {
-    await rpc.close(0);
-    throw error;
-  });
-
-  // With port 0 the address is known only now.
-  const address = options.advertise ?? rpc.address;
+  // With port 0, the address is known only after the start of the listeners.
+  const address = options.advertise ?? listeners.address;
   role.setOwnAddress(address);
   registry.setOwnAddress(address);
 
@@ -131,57 +106,123 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       address,
       servers: () => registry.addresses(),
       onLeaderChange: (leader) => role.setLeader(leader),
-      // The host name tells servers on several hosts apart that all listen on 127.0.0.1:7400.
+      // With its host name, a server is distinct from servers on other hosts that also listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),
       contact,
     },
     signal,
   );
   const registration = registry.run(signal);
-  const watching = new AbortController();
-  const leaderWatch = trackLeader({ store, role, clock }, watching.signal);
+  const tracking = new AbortController();
+  const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
 
   /** Waits for the resignation, lets calls in flight finish with the next leader, and closes the listeners. */
   const stop = async (): Promise<void> => {
     await candidate;
     const isAlone = registry.addresses().length === 1;
-    if (!isAlone) await forwardRemainingCalls(role, clock, watching.signal);
-    await rpc.close(CLOSE_GRACE_MS);
-    watching.abort();
-    http.close();
-    router.close();
-    await Promise.all([registration, leaderWatch]);
+    if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
+    await listeners.close();
+    tracking.abort();
+    await Promise.all([registration, leaderTracker]);
   };
-  logger.info({ listen: rpc.address, http: http.address, advertise: address }, "server started");
-  return { address, httpAddress: http.address, stopped: stop() };
+  const { address: listen, httpAddress } = listeners;
+  logger.info({ listen, http: httpAddress, advertise: address }, "server started");
+  return { address, httpAddress, stopped: stop() };
 }
 
-interface HttpParts {
-  readonly platform: ServerPlatform;
+/** Returns undefined when the platform cannot probe other servers. */
+function createLeaderContact(
+  { runtime, logger, platform = SYSTEM_PLATFORM }: ServerOptions,
+  role: Role,
+  registry: ServerRegistry,
+): LeaderContact | undefined {
+  const { transport, probeTcp } = platform;
+  if (probeTcp === undefined) return undefined;
+  return new LeaderContact({
+    clock: runtime.clock,
+    logger,
+    probeTcp,
+    havePeersLostLeader: (leader, signal) =>
+      havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, signal),
+    onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
+  });
+}
+
+interface ListenerDependencies {
   readonly role: Role;
+  readonly contact: LeaderContact | undefined;
   readonly metrics: Metrics;
 }
 
-function startHttp(
-  { http, store }: ServerOptions,
-  { platform, role, metrics }: HttpParts,
-): ReturnType<ServerPlatform["startHttp"]> {
-  return platform.startHttp({
-    listen: http,
-    routes: {
-      "/healthz": () => checkHealth(store, role),
-      "/metrics": async () => ({
-        status: 200,
-        contentType: "text/plain; version=0.0.4",
-        body: await metrics.render(),
-      }),
-    },
+/** The gRPC and the HTTP listener of a server. */
+interface Listeners {
+  /** Address of the gRPC listener. */
+  readonly address: string;
+  readonly httpAddress: string;
+  /** Closes both listeners, after a grace period for responses in flight. */
+  close(): Promise<void>;
+}
+
+/** Starts both listeners. Calls wait until a leader is known. */
+async function startListeners(
+  options: ServerOptions,
+  { role, contact, metrics }: ListenerDependencies,
+): Promise<Listeners> {
+  const { listen, http, store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
+  const { transport } = platform;
+  const router = routeControlService({ role, clock: runtime.clock, transport });
+  const rpc = await transport.serve({
+    listen,
+    services: [
+      rpcService(ControlServiceService, router.handlers),
+      rpcService(DispatcherServiceService, routeDispatcherService(role)),
+      rpcService(
+        PeerServiceService,
+        peerHandlers((epoch) => contact?.isInContact(epoch) === true),
+      ),
+    ],
+    onInternalError: (path, error) => logger.error({ err: error, path }, "call failed unexpectedly"),
   });
+  const routes = createHttpRoutes({ store, role, metrics });
+  const httpListener = await platform.startHttp({ listen: http, routes }).catch(async (error: unknown) => {
+    await rpc.close(0);
+    throw error;
+  });
+  return {
+    address: rpc.address,
+    httpAddress: httpListener.address,
+    close: async () => {
+      await rpc.close(CLOSE_GRACE_MS);
+      httpListener.close();
+      router.close();
+    },
+  };
+}
+
+function createHttpRoutes({
+  store,
+  role,
+  metrics,
+}: {
+  readonly store: Store;
+  readonly role: Role;
+  readonly metrics: Metrics;
+}): HttpServerOptions["routes"] {
+  return {
+    "/healthz": () => checkHealth(store, role),
+    "/metrics": async () => ({
+      status: 200,
+      contentType: "text/plain; version=0.0.4",
+      body: await metrics.render(),
+    }),
+  };
 }
 
 /** Gives calls in flight time to be retried with the next leader. */
 async function forwardRemainingCalls(role: Role, clock: Clock, signal: AbortSignal): Promise<void> {
-  await role.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {});
+  await role.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {
+    // Without a next leader, the calls fail when the listeners close.
+  });
   await sleep(clock, FORWARD_MS, signal);
 }
 
@@ -195,6 +236,7 @@ async function trackLeader(
   }
 }
 
+/** Waits until etcd answers and its schema is supported. @throws BerthError BERTH_ETCD_UNAVAILABLE after 10 s */
 async function waitForEtcd({ store, runtime, logger }: ServerOptions, signal: AbortSignal): Promise<void> {
   const deadlineMs = runtime.clock.nowMs() + ETCD_START_TIMEOUT_MS;
   for (;;) {

@@ -1,0 +1,213 @@
+import { NodeState } from "@berth/proto";
+import type { Logger } from "pino";
+import { controlHandlers } from "../api/control-service.js";
+import { EventLog } from "../api/events/event-log.js";
+import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
+import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
+import { Dispatcher } from "../dispatcher/dispatcher.js";
+import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
+import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import { LogRelay } from "../dispatcher/relays/log-relay.js";
+import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
+import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import type { Session } from "../dispatcher/session.js";
+import { SessionRegistry } from "../dispatcher/session-registry.js";
+import { StatusWriter } from "../dispatcher/status-writer.js";
+import { createTrafficEntrySource } from "../dispatcher/traffic-entry-source.js";
+import { TrafficTables } from "../dispatcher/traffic-tables.js";
+import type { LeaderMetrics } from "../http/metrics.js";
+import { surveyTraffic } from "../http/traffic-metrics.js";
+import { LagMeter } from "../node-health/lag-meter.js";
+import { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
+import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
+import { Controller } from "../reconciler/controller.js";
+import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js";
+import { autoRebalance } from "../reconciler/rebalance/rebalancer.js";
+import { Writer } from "../reconciler/writer.js";
+import { Emitter } from "../runtime/emitter.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { StateSync } from "../state/state-sync.js";
+import { fence, type Term } from "../store/election.js";
+import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
+import type { LeaderOptions } from "./leader-options.js";
+import type { Leader } from "./role.js";
+
+export interface CreateLeaderOptions extends LeaderOptions {
+  readonly term: Term;
+  /** All records, loaded. */
+  readonly state: ClusterState;
+  readonly sync: StateSync;
+}
+
+/** A background loop of the leader. It runs until the signal aborts. */
+export type Loop = (signal: AbortSignal) => Promise<void>;
+
+export interface CreatedLeader {
+  readonly leader: Leader;
+  /** The caller runs these loops during the term. */
+  readonly loops: readonly Loop[];
+}
+
+/** The dependencies that most components of the leader have in common. */
+interface TermContext {
+  readonly state: ClusterState;
+  readonly writer: Writer;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Aborts when the term ends. */
+  readonly signal: AbortSignal;
+}
+
+/** Creates the components of a leader for one term, in the order of their dependencies. */
+export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
+  const { term, state, store, runtime, logger, observer, address, servers } = options;
+  const { clock } = runtime;
+  const { epoch } = term;
+
+  const events = new EventLog({ state, runtime, epoch, address, signal });
+  const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
+  const context: TermContext = { state, writer, runtime, logger, signal };
+  const controller = new Controller({ ...context, observer });
+
+  const sessions = new SessionRegistry(logger);
+  const lag = new LagMeter(clock);
+  const suspicionChanged = new Emitter<string>((error) =>
+    logger.error({ err: error }, "node suspicion listener failed"),
+  );
+  const nodeHealth = createNodeHealthMonitor(context, options, {
+    sessions,
+    lag,
+    onSuspicion: (nodeId) => suspicionChanged.emit(nodeId),
+  });
+
+  const isSuspect = (nodeId: string): boolean => nodeHealth.isSuspect(nodeId);
+  const floodLimit = options.floodLimit ?? DEFAULT_FLOOD_LIMIT;
+  const entrySource = createTrafficEntrySource({ state, isSuspect, floodLimit });
+  const tables = new TrafficTables({ state, clock, logger, signal, ...entrySource });
+  suspicionChanged.on((nodeId) => {
+    tables.markNodeStale(nodeId);
+    events.recordSuspicion(nodeId, isSuspect(nodeId));
+  });
+
+  const autoscaler = new Autoscaler({
+    ...context,
+    onUsageRequest: (value) => sessions.broadcast({ $case: "measureUsage", value }),
+  });
+  const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
+  const dispatcher = new Dispatcher({
+    ...context,
+    sessions,
+    epoch,
+    servers,
+    tables,
+    hasStaticFdb: entrySource.hasStaticFdb,
+    statusWriter: new StatusWriter(context),
+    nodeHealth,
+    autoscaler,
+    trafficCollector,
+  });
+  const relays = createRelays(context, sessions);
+
+  const control = controlHandlers({
+    ...context,
+    ...relays,
+    ingress: tables.ingress,
+    trafficCollector,
+    events,
+    networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
+    epoch,
+    address,
+    servers,
+  });
+  const metrics: LeaderMetrics = {
+    state,
+    sessionCount: () => sessions.size,
+    workQueueDepth: () => controller.depth,
+    writeQueueDepth: () => writer.depth,
+    eventLoopLagMs: () => lag.lagMs(),
+    surveyTraffic: () => surveyTraffic({ state, trafficCollector, tableVersion: tables.version }),
+  };
+  return {
+    leader: { control, dispatcher: dispatcherHandlers({ dispatcher, ...relays }), metrics },
+    loops: createLoops(context, options, { controller, autoscaler, lag }),
+  };
+}
+
+interface NodeHealthLinks {
+  readonly sessions: SessionRegistry;
+  readonly lag: LagMeter;
+  /** Called when a node becomes suspect or is trusted again. */
+  readonly onSuspicion: (nodeId: string) => void;
+}
+
+function createNodeHealthMonitor(
+  context: TermContext,
+  { probe, observer }: LeaderOptions,
+  { sessions, lag, onSuspicion }: NodeHealthLinks,
+): NodeHealthMonitor {
+  return new NodeHealthMonitor({
+    ...context,
+    lag,
+    probe,
+    observer,
+    sendProbeRequest: (nodeId, value) => sessions.send(nodeId, { $case: "probe", value }),
+    onSuspicion,
+    onHeartbeatInterval: (heartbeatMs) =>
+      sessions.broadcast({ $case: "heartbeatInterval", value: { heartbeatMs } }),
+  });
+}
+
+interface Relays {
+  readonly logs: LogRelay;
+  readonly execs: ExecRelay;
+  readonly stats: StatsRelay;
+}
+
+/** Creates the relays between API calls and agents. */
+function createRelays({ state, runtime, signal }: TermContext, sessions: SessionRegistry): Relays {
+  // The session of a dead host can stay open for minutes, so requests to down nodes fail at once.
+  const sessionOf = (nodeId: string): Session | undefined =>
+    state.nodes.get(nodeId)?.state === NodeState.READY ? sessions.get(nodeId) : undefined;
+  const logs = new LogRelay({ runtime, sessionOf });
+  const execs = new ExecRelay({ runtime, sessionOf });
+  const stats = new StatsRelay({ runtime, sessionOf, signal });
+  state.onChange(({ nodes }) => {
+    for (const [nodeId, { after }] of nodes) {
+      if (after?.state === NodeState.READY) continue;
+      logs.onNodeDown(nodeId);
+      execs.onNodeDown(nodeId);
+    }
+  });
+  return { logs, execs, stats };
+}
+
+interface LoopComponents {
+  readonly controller: Controller;
+  readonly autoscaler: Autoscaler;
+  readonly lag: LagMeter;
+}
+
+function createLoops(
+  context: TermContext,
+  { sync, moveEtcdLeader, autoRebalanceMs }: CreateLeaderOptions,
+  { controller, autoscaler, lag }: LoopComponents,
+): readonly Loop[] {
+  const { writer, runtime, logger } = context;
+  const loops: Loop[] = [
+    (signal) => writer.run(signal),
+    (signal) => controller.run(signal),
+    (signal) => autoscaler.run(signal),
+    (signal) => lag.run(signal),
+    () => sync.run(writer),
+    (signal) => removeUnusedNetworks(context, signal),
+  ];
+  if (moveEtcdLeader !== undefined) {
+    const { clock } = runtime;
+    loops.push((signal) => keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, signal));
+  }
+  if (autoRebalanceMs !== undefined) {
+    loops.push((signal) => autoRebalance({ ...context, afterMs: autoRebalanceMs }, signal));
+  }
+  return loops;
+}

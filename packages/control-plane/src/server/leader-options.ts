@@ -1,0 +1,41 @@
+import type { Probe } from "@berth/proto/probe";
+import type { Logger } from "pino";
+import type { NetworkPool } from "../core/allocator/address-pool.js";
+import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
+import type { ControllerObserver } from "../reconciler/controller.js";
+import type { WriterObserver } from "../reconciler/writer.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { Store } from "../store/store.js";
+import type { Leader } from "./role.js";
+
+/** Receives the measurements of a leader. The server's metrics implement it. */
+export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;
+
+/** The parts of a server's configuration that matter only while it is the leader. */
+export interface LeaderSettings {
+  /** How long a returned node must be up before tasks move to it. Undefined when only `berth rebalance` moves tasks. */
+  readonly autoRebalanceMs?: number | undefined;
+  /**
+   * Makes the etcd member on this host etcd's leader; resolves to whether another member was the leader
+   * before. Undefined when etcd is external.
+   */
+  readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** Address ranges from which new networks get their subnets. */
+  readonly networkPool?: NetworkPool | undefined;
+  /** Networks with more hosts than this use static forwarding entries instead of flooding. */
+  readonly floodLimit?: number | undefined;
+}
+
+export interface LeaderOptions extends LeaderSettings {
+  readonly store: Store;
+  readonly runtime: Runtime;
+  readonly probe: Probe;
+  readonly logger: Logger;
+  readonly observer: LeaderObserver;
+  /** Advertised address of this server. */
+  readonly address: string;
+  /** Returns the addresses of all running servers. */
+  readonly servers: () => readonly string[];
+  /** Called with the leader once the records are loaded, and with undefined when the term ends. */
+  readonly onLeaderChange: (leader: Leader | undefined) => void;
+}
