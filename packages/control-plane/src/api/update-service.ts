@@ -31,7 +31,7 @@ export async function updateService(
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);
-    const intro = `service ${nameOf(service)} was not updated`;
+    const intro = `service ${serviceName(service)} was not updated`;
     const spec = resolveSpec(service, request, intro);
     const result = replaceSpec(state, service, { spec, intro, now: runtime.wallClockMs() });
     return { changes: result.changes, result };
@@ -54,7 +54,7 @@ export async function rollbackService(
     const { version, spec } = findEarlierVersion(service, request.toVersion, state);
     const { changes, outcome } = replaceSpec(state, service, {
       spec,
-      intro: `service ${nameOf(service)} was not rolled back`,
+      intro: `service ${serviceName(service)} was not rolled back`,
       now: runtime.wallClockMs(),
       rollback: `rolled back to version ${version} as requested`,
     });
@@ -63,21 +63,19 @@ export async function rollbackService(
   return { service: outcome, restoredVersion: version };
 }
 
+interface Replacement {
+  readonly spec: ServiceSpec;
+  /** What failed, for the error message. */
+  readonly intro: string;
+  readonly now: number;
+  /** The rollout's message when this is a rollback. */
+  readonly rollback?: string;
+}
+
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  {
-    spec,
-    intro,
-    now,
-    rollback,
-  }: {
-    readonly spec: ServiceSpec;
-    readonly intro: string;
-    readonly now: number;
-    /** The rollout's message when this is a rollback. */
-    readonly rollback?: string;
-  },
+  { spec, intro, now, rollback }: Replacement,
 ): ServiceDecision {
   const withNetworks = resolveNetworks([{ id, spec }], { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
@@ -88,22 +86,23 @@ function replaceSpec(
   });
 }
 
-/** @throws BerthError BERTH_CONFLICT or BERTH_INPUT_INVALID */
+/** @throws BerthError BERTH_INPUT_INVALID while the service is being removed; BERTH_CONFLICT at another version */
 function requireChangeable(service: Service, expectedVersion = 0): void {
   if (service.removing) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `service ${nameOf(service)} is being removed: deploy its stack to create it again`,
+      message: `service ${serviceName(service)} is being removed: deploy its stack to create it again`,
     });
   }
   if (expectedVersion === 0 || expectedVersion === service.version) return;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `service ${nameOf(service)} is at version ${service.version}, not ${expectedVersion}: inspect the change and try again`,
+    message: `service ${serviceName(service)} is at version ${service.version}, not ${expectedVersion}: inspect the change and try again`,
     details: { version: String(service.version) },
   });
 }
 
+/** Returns the requested spec with defaults applied. @throws BerthError BERTH_SPEC_INVALID with every violation */
 function resolveSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
   const requested = request.spec ?? service.spec;
   if (requested === undefined) throw new Error(`service ${service.id} has no spec`);
@@ -112,7 +111,7 @@ function resolveSpec(service: Service, request: UpdateServiceRequest, intro: str
   for (const field of ["name", "stack"] as const) {
     if (spec[field] === service.spec?.[field]) continue;
     violations.push({
-      service: nameOf(service),
+      service: serviceName(service),
       path: field,
       message: `the ${field} of a service cannot be changed`,
     });
@@ -139,9 +138,9 @@ function findEarlierVersion(
   const kept = [...revisions.keys()].sort((a, b) => a - b);
   throw new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `service ${nameOf(service)} was not rolled back: ${target.reason} (current version ${service.version}, kept versions ${kept.join(", ")})`,
+    message: `service ${serviceName(service)} was not rolled back: ${target.reason} (current version ${service.version}, kept versions ${kept.join(", ")})`,
     details: { versions: kept.join(",") },
   });
 }
 
-const nameOf = (service: Service): string => service.spec?.name ?? service.id;
+const serviceName = (service: Service): string => service.spec?.name ?? service.id;

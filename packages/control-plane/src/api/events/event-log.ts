@@ -15,7 +15,7 @@ const CAPACITY = 10_000;
 /** Limit of events that are reconstructed from the time before this leader's term. */
 const MAX_RECONSTRUCTED = 2_000;
 
-/** Past events are reconstructed after this delay, since the takeover must be fast, or when they are first read. */
+/** Past events are reconstructed after this delay, because a takeover must be fast, or earlier when they are read. */
 const RECONSTRUCT_AFTER_MS = 5_000;
 
 export interface EventLogOptions {
@@ -34,23 +34,22 @@ export interface EventLogOptions {
  */
 export class EventLog {
   readonly #options: EventLogOptions;
-  readonly #ring: EventRecord[] = [];
+  readonly #recentEvents = new EventRing();
   readonly #listeners = new Set<() => void>();
-  /** Service records before the next change, since a delta only contains the ids of services. */
-  readonly #services = new Map<string, Service>();
+  /** Service records before the next change, because a delta only contains the ids of services. */
+  readonly #previousServices = new Map<string, Service>();
   readonly #nodeOf = (nodeId: string): Node | undefined => this.#options.state.nodes.get(nodeId);
   readonly #electedMs: number;
-  #past: readonly ClusterEvent[] | undefined;
-  #last = 0;
+  #reconstructedEvents: readonly ClusterEvent[] | undefined;
 
   /** Starts to record changes. `state` must hold all records. */
   constructor(options: EventLogOptions) {
     this.#options = options;
     const { state, runtime, address, epoch, signal } = options;
     this.#electedMs = runtime.wallClockMs();
-    for (const service of state.services.values()) this.#services.set(service.id, service);
+    for (const service of state.services.values()) this.#previousServices.set(service.id, service);
     const message = `${address} is the leader (epoch ${epoch}); earlier events are reconstructed from the records`;
-    this.#add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
+    this.#recentEvents.add({ timeMs: this.#electedMs, reason: "LEADER_ELECTED", message });
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     const cancel = runtime.clock.after(RECONSTRUCT_AFTER_MS, () => void this.reconstructedEvents());
     onAbort(signal, () => {
@@ -65,24 +64,23 @@ export class EventLog {
 
   /** Returns the reconstructed events from before the term, oldest first. They have no sequence numbers. */
   reconstructedEvents(): readonly ClusterEvent[] {
-    this.#past ??= this.#reconstruct();
-    return this.#past;
+    this.#reconstructedEvents ??= this.#reconstruct();
+    return this.#reconstructedEvents;
   }
 
   /** Sequence number of the oldest event of the term that is kept. */
   get firstSequence(): number {
-    return this.#last - this.#ring.length + 1;
+    return this.#recentEvents.firstSequence;
   }
 
   /** Sequence number of the newest event of the term. */
   get lastSequence(): number {
-    return this.#last;
+    return this.#recentEvents.lastSequence;
   }
 
   /** Returns an event of the term; undefined when it was dropped, or has not happened yet. */
   get(sequence: number): ClusterEvent | undefined {
-    const event =
-      sequence < this.firstSequence || sequence > this.#last ? undefined : this.#ring[slotOf(sequence)];
+    const event = this.#recentEvents.get(sequence);
     return event && clusterEvent(event, { epoch: this.epoch, sequence });
   }
 
@@ -100,27 +98,29 @@ export class EventLog {
     const message = isSuspect
       ? "not responding; it gets no new connections"
       : "responding again; it gets new connections";
-    this.#add({ timeMs, reason: isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED", message, node });
+    this.#recentEvents.add({ timeMs, reason: isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED", message, node });
     this.#notify();
   }
 
   #onChange({ services, tasks, nodes }: Delta): void {
     const timeMs = this.#options.runtime.wallClockMs();
-    const before = this.#last;
-    for (const step of nodes.values()) for (const event of nodeEvents(step, timeMs)) this.#add(event);
+    const lastBefore = this.lastSequence;
+    for (const step of nodes.values())
+      for (const event of nodeEvents(step, timeMs)) this.#recentEvents.add(event);
     for (const serviceId of services) this.#addServiceEvents(serviceId, timeMs);
     const context = { timeMs, nodeOf: this.#nodeOf };
-    for (const step of tasks.values()) for (const event of taskEvents(step, context)) this.#add(event);
-    if (this.#last > before) this.#notify();
+    for (const step of tasks.values())
+      for (const event of taskEvents(step, context)) this.#recentEvents.add(event);
+    if (this.lastSequence > lastBefore) this.#notify();
   }
 
   #addServiceEvents(serviceId: string, timeMs: number): void {
-    const before = this.#services.get(serviceId);
+    const before = this.#previousServices.get(serviceId);
     const after = this.#options.state.services.get(serviceId);
     if (before === after) return;
-    if (after === undefined) this.#services.delete(serviceId);
-    else this.#services.set(serviceId, after);
-    for (const event of serviceEvents({ before, after }, timeMs)) this.#add(event);
+    if (after === undefined) this.#previousServices.delete(serviceId);
+    else this.#previousServices.set(serviceId, after);
+    for (const event of serviceEvents({ before, after }, timeMs)) this.#recentEvents.add(event);
   }
 
   #reconstruct(): readonly ClusterEvent[] {
@@ -131,14 +131,36 @@ export class EventLog {
       .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0 }));
   }
 
-  #add(event: EventRecord): void {
-    this.#last += 1;
-    this.#ring[slotOf(this.#last)] = event;
-  }
-
   #notify(): void {
     for (const listener of this.#listeners) listener();
   }
 }
 
-const slotOf = (sequence: number): number => (sequence - 1) % CAPACITY;
+/** The newest events, by sequence number. The first event has number 1. */
+class EventRing {
+  readonly #events: EventRecord[] = [];
+  #lastSequence = 0;
+
+  get firstSequence(): number {
+    return this.#lastSequence - this.#events.length + 1;
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  get(sequence: number): EventRecord | undefined {
+    if (sequence < this.firstSequence || sequence > this.#lastSequence) return undefined;
+    return this.#events[ringIndex(sequence)];
+  }
+
+  /** Adds an event. Drops the oldest event when the ring is full. */
+  add(event: EventRecord): void {
+    this.#lastSequence += 1;
+    this.#events[ringIndex(this.#lastSequence)] = event;
+  }
+}
+
+function ringIndex(sequence: number): number {
+  return (sequence - 1) % CAPACITY;
+}

@@ -13,17 +13,17 @@ export async function* streamEvents(
   caller: AbortSignal,
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
-  const end = linkSignals(caller, term);
+  const link = linkSignals(caller, term);
   let next = isResumed ? request.afterSequence + 1 : events.firstSequence;
   let wake = (): void => {};
   const unsubscribe = events.onAppended(() => wake());
-  const stopWatching = onAbort(end.signal, () => wake());
+  const stopWatching = onAbort(link.signal, () => wake());
   try {
     for (const text of describeUnknownNames(request, state)) yield warning(text);
     // A caller that resumes within this term has already got the events before it.
     for (const event of isResumed ? [] : events.reconstructedEvents())
       if (matches(event, request, false)) yield eventResponse(event);
-    while (!end.signal.aborted) {
+    while (!link.signal.aborted) {
       if (next < events.firstSequence) {
         yield warning(`${events.firstSequence - next} events are missing: the caller reads too slowly`);
         next = events.firstSequence;
@@ -40,11 +40,11 @@ export async function* streamEvents(
         });
       }
     }
-    end.signal.throwIfAborted();
+    link.signal.throwIfAborted();
   } finally {
     unsubscribe();
     stopWatching();
-    end.unlink();
+    link.unlink();
   }
 }
 

@@ -1,27 +1,21 @@
-import {
-  DesiredState,
-  Health,
-  NodeState,
-  type PlannedStep,
-  type ServiceSpec,
-  type Task,
-  TaskState,
-} from "@berth/proto";
+import type { PlannedStep, Task } from "@berth/proto";
+import { nodeNameById } from "../../core/model/node-name.js";
 import type { Plan } from "../../core/model/plan.js";
 import { isRolloutActive } from "../../core/model/rollout.js";
-import { isEnded, isPending, shouldRun, stateOf } from "../../core/model/task-state.js";
+import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 import { currentTest } from "../../core/model/template.js";
-import { isJob } from "../../core/orchestrator/job-schedule.js";
 import { reconcile } from "../../core/reconcile.js";
 import { evaluateGate, planWithGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
-import type { Change } from "../../state/change.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { StepRecorder } from "./planned-steps.js";
+import { simulateAgents } from "./simulate-agents.js";
 
 /** Limit of visited tasks. A forecast blocks the leader for at most a few hundred milliseconds. */
 const MAX_VISITED_TASKS = 20_000;
+
+const EMPTY_PLAN: Plan = { actions: [], problems: [] };
 
 /** The planned steps of one service. */
 export interface Forecast {
@@ -48,7 +42,7 @@ interface ServiceForecast {
 
 /**
  * Computes what would happen to services by running the reconciler on a draft of the records. Agents are simulated,
- * and everything that they do succeeds. Ends when no service has anything left to do.
+ * and their actions always succeed. Ends when no service has anything left to do.
  */
 export function forecast(
   serviceIds: readonly string[],
@@ -60,7 +54,7 @@ export function forecast(
     return { serviceId, recorder, plan: EMPTY_PLAN };
   });
   const isTruncated = runRounds(services, context);
-  const hostnameOf = (nodeId: string): string => state.nodes.get(nodeId)?.description?.hostname || nodeId;
+  const hostnameOf = (nodeId: string): string => nodeNameById(nodeId, state.nodes);
   return new Map(
     services.map((service) => {
       const steps = service.recorder.steps(hostnameOf);
@@ -70,7 +64,7 @@ export function forecast(
   );
 }
 
-/** Runs rounds until nothing changes. Returns true when it stopped at the limit. */
+/** Runs rounds until nothing changes. Returns true when the limit of visited tasks ended it earlier. */
 function runRounds(services: readonly ServiceForecast[], context: ForecastContext): boolean {
   const { state } = context;
   let { now } = context;
@@ -78,11 +72,16 @@ function runRounds(services: readonly ServiceForecast[], context: ForecastContex
   for (let visited = 0; visited < MAX_VISITED_TASKS; ) {
     for (const { serviceId } of services) visited += 1 + state.tasks.ofService(serviceId).size;
     const hasChanged = runRound(services, { ...context, now });
+    now += 1;
+    if (hasChanged) {
+      hasWaited = false;
+      continue;
+    }
     // When nothing changes after a pause, no service is waiting for time to pass.
-    const nextMs = hasChanged ? now : hasWaited ? undefined : nextBatchMs(services, state);
-    if (nextMs === undefined) return false;
-    hasWaited = !hasChanged;
-    now = Math.max(now + 1, nextMs);
+    const batchMs = hasWaited ? undefined : nextBatchMs(services, state);
+    if (batchMs === undefined) return false;
+    hasWaited = true;
+    now = Math.max(now, batchMs);
   }
   return true;
 }
@@ -137,47 +136,3 @@ function nextBatchMs(services: readonly ServiceForecast[], state: ClusterState):
 function hasPendingTask(serviceId: string, state: ClusterState): boolean {
   return [...state.tasks.ofService(serviceId).values()].some((task) => shouldRun(task) && isPending(task));
 }
-
-/** Returns the next status change of each task of a service if its agent succeeds in everything. */
-function simulateAgents(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  return [...state.tasks.ofService(serviceId).values()].flatMap((task): readonly Change[] => {
-    if (isPending(task) || state.nodes.get(task.nodeId)?.state !== NodeState.READY) return [];
-    if (task.desiredState === DesiredState.REMOVE) {
-      return [{ kind: "delete-task", serviceId, taskId: task.id }];
-    }
-    const spec = state.services.specOf(serviceId, task.specVersion);
-    const next = nextState(task, spec);
-    return next === undefined ? [] : [{ kind: "put-task", task: withState(task, next, now) }];
-  });
-}
-
-function nextState(task: Task, spec: ServiceSpec | undefined): TaskState | undefined {
-  if (isEnded(task)) return undefined;
-  if (!shouldRun(task)) return TaskState.SHUTDOWN;
-  if (stateOf(task) < TaskState.RUNNING) return TaskState.RUNNING;
-  return spec !== undefined && isJob(spec) ? TaskState.COMPLETE : undefined;
-}
-
-/** A running task is healthy at once, so that no monitoring time has to pass. */
-function withState(task: Task, state: TaskState, now: number): Task {
-  const known = task.status ?? {
-    message: "",
-    containerId: "",
-    ports: [],
-    addresses: [],
-    stoppedExternally: false,
-  };
-  const isRunning = state === TaskState.RUNNING;
-  return {
-    ...task,
-    status: {
-      ...known,
-      state,
-      sinceMs: now,
-      health: isRunning ? Health.HEALTHY : Health.UNSPECIFIED,
-      ...(isRunning ? { runningSinceMs: now } : {}),
-    },
-  };
-}
-
-const EMPTY_PLAN: Plan = { actions: [], problems: [] };

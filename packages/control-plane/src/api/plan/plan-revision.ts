@@ -4,7 +4,7 @@ import { canonicalText } from "../../core/model/canonical.js";
 
 const PLAN_HASH_LENGTH = 12;
 
-/** Shows which services differ. The longer hash of the whole plan decides whether two plans are equal. */
+/** Short hashes show which services differ. The longer hash of the whole plan decides whether two plans are equal. */
 const SERVICE_HASH_LENGTH = 4;
 
 /** Beyond this many services, the revision would be too long to copy and consists of the plan's hash only. */
@@ -37,7 +37,7 @@ export function computePlanRevision({ services: parts, networks }: RevisedPlan):
   return `${planHash}-${texts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
 
-/** @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them */
+/** Checks that a plan still has this revision. @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them */
 export function checkPlanRevision(requested: string, plan: RevisedPlan, stack: string): void {
   const current = computePlanRevision(plan);
   if (requested === current) return;
@@ -55,14 +55,19 @@ function findChangedServices(
   current: string,
   parts: readonly PlannedService[],
 ): readonly string[] {
-  const [, before = ""] = requested.split("-");
-  const [, after = ""] = current.split("-");
+  const before = parseServiceHashes(requested);
+  const after = parseServiceHashes(current);
   if (before.length !== after.length) return []; // The plans have different services.
-  const hashAt = (text: string, index: number): string =>
-    text.slice(index * SERVICE_HASH_LENGTH, (index + 1) * SERVICE_HASH_LENGTH);
-  return parts
-    .filter((_, index) => hashAt(before, index) !== hashAt(after, index))
-    .map(({ plan }) => plan.name);
+  return parts.filter((_, index) => before[index] !== after[index]).map(({ plan }) => plan.name);
+}
+
+/** Returns the service hashes of a revision, in the order of the services' names; empty when it has none. */
+function parseServiceHashes(revision: string): readonly string[] {
+  const [, text = ""] = revision.split("-");
+  const count = Math.ceil(text.length / SERVICE_HASH_LENGTH);
+  return Array.from({ length: count }, (_, index) =>
+    text.slice(index * SERVICE_HASH_LENGTH, (index + 1) * SERVICE_HASH_LENGTH),
+  );
 }
 
 function sortByName(parts: readonly PlannedService[]): readonly PlannedService[] {

@@ -107,7 +107,7 @@ function createSteps(change: SlotChange, hostnameOf: (nodeId: string) => string)
   const hasNoNode = newTask !== undefined && isUnplaced(newTask);
   return [
     {
-      kind: newTask === undefined ? Kind.STOP : oldTask === undefined ? Kind.CREATE : Kind.REPLACE,
+      kind: stepKind(oldTask, newTask),
       slot,
       taskId: oldTask?.id ?? "",
       fromHostname: oldTask === undefined ? "" : hostnameOf(oldTask.nodeId),
@@ -117,6 +117,11 @@ function createSteps(change: SlotChange, hostnameOf: (nodeId: string) => string)
       isUnplaced: hasNoNode,
     },
   ];
+}
+
+function stepKind(oldTask: Task | undefined, newTask: Task | undefined): Kind {
+  if (newTask === undefined) return Kind.STOP;
+  return oldTask === undefined ? Kind.CREATE : Kind.REPLACE;
 }
 
 /** Returns the key of a task's slot. For a global service, that is the node, or the task while it has no node. */
