@@ -228,7 +228,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "packages/agent/src/core/networks/plan-network.ts",
     search: "const existing = observed.networks.find(({ networkId }) => networkId === network.id);",
     replace:
-      "const own = observed.networks.find(({ name }) => name === network.spec?.name); if (own) return { state: { kind: 'ready', dockerId: own.id }, steps: [] };",
+      "const existing = observed.networks.find(({ name }) => name === network.spec?.name); if (existing) return { state: { kind: 'ready', dockerId: existing.id }, steps: [] };",
   },
   {
     name: "networks-stay",

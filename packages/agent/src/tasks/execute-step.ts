@@ -1,12 +1,9 @@
-import { AT_MOST_ONE_LABEL } from "../core/docker/labels.js";
-import type { ObservedContainer } from "../core/docker/observed-container.js";
-import { RESOLV_CONF } from "../core/networks/task-networks.js";
-import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
 import type { CheckPort } from "../node/probe/check-port.js";
+import { createContainer } from "./create-container.js";
 import type { ImageCache } from "./image-cache.js";
 import type { WorkLanes } from "./work-lanes.js";
 
@@ -55,7 +52,7 @@ const EXECUTORS: Executors = {
     return { kind: "image-known" };
   },
   pull,
-  create,
+  create: createContainer,
   connect: async ({ containerId, network, endpoint }, { engine }, signal) => {
     await engine.connectNetwork(network, { containerId, endpoint, signal });
     return { kind: "changed", containerId };
@@ -171,66 +168,6 @@ async function start(
     // The rules are also gone for a moment while firewalld reloads, so the start is repeated before it is rejected.
     return { kind: "failed", reason: `${FIREWALL_PROBLEM} (${error.message})` };
   }
-}
-
-async function create(
-  step: StepOf<"create">,
-  { engine, images, shareFile }: StepTools,
-  signal: AbortSignal,
-): Promise<StepOutcome> {
-  const { config, taskId } = step;
-  try {
-    const id = await engine.create(await withResolvConf(config, shareFile), { signal });
-    return { kind: "observed", container: createdContainer(id, step) };
-  } catch (error) {
-    if (isEngineError(error, "no-such-image")) images.forget(config.body.Image);
-    if (!isEngineError(error, "name-taken")) throw error;
-  }
-  // The name may belong to this task's own container: an earlier attempt succeeded, but its response was lost.
-  const holder = await engine.inspect(config.name, { signal });
-  if (holder === undefined)
-    return { kind: "failed", reason: `the container name ${config.name} was in use a moment ago` };
-  if (holder.taskId === taskId) return { kind: "observed", container: holder };
-  const reason = `the container name ${config.name} is in use by ${holder.id.slice(0, 12)}, which does not belong to this task`;
-  return { kind: "rejected", reason };
-}
-
-async function withResolvConf(
-  config: ContainerConfig,
-  shareFile: StepTools["shareFile"],
-): Promise<ContainerConfig> {
-  if (config.resolvConf === undefined) return config;
-  const { HostConfig } = config.body;
-  const source = await shareFile(config.resolvConf);
-  const mount = { Type: "bind", Source: source, Target: RESOLV_CONF, ReadOnly: true } as const;
-  const mounts = [...(HostConfig.Mounts ?? []), mount];
-  return { ...config, body: { ...config.body, HostConfig: { ...HostConfig, Mounts: mounts } } };
-}
-
-/** Returns a created container without an inspection. */
-function createdContainer(id: string, { taskId, config }: StepOf<"create">): ObservedContainer {
-  return {
-    id,
-    name: config.name,
-    taskId,
-    state: "created",
-    exitCode: 0,
-    error: "",
-    outOfMemory: false,
-    health: "none",
-    healthOutput: "",
-    ports: [],
-    networks: Object.keys(config.body.NetworkingConfig?.EndpointsConfig ?? {}).map((network) => ({
-      name: network,
-      address: "",
-      subnet: "",
-      gateway: "",
-    })),
-    tty: config.body.Tty ?? false,
-    processId: 0,
-    stopGraceMs: config.body.StopTimeout * 1_000,
-    atMostOne: config.body.Labels[AT_MOST_ONE_LABEL] === "true",
-  };
 }
 
 function errorOutcome(error: unknown, step: Step, signal: AbortSignal): StepOutcome {

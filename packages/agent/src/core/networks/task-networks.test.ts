@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { reconcile } from "../tasks/reconcile.js";
 import type { TaskView } from "../tasks/task-view.js";
 import { containerWith, specWith, taskWith, viewWith } from "../tasks/testing.js";
+import { dnsServers } from "./container-dns.js";
 import type { NetworkState } from "./plan-network.js";
-import { dnsServers, type NetworksView, networksView } from "./task-networks.js";
+import { type NetworksView, networksView } from "./task-networks.js";
 import { networkWith } from "./testing.js";
 
 const NOW_MS = 100_000;

@@ -12,8 +12,9 @@ import {
 } from "@berth/proto";
 import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";
+import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
-import { attachmentsOf, directResolvConf, dnsServers, endpointBody } from "../networks/task-networks.js";
+import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
