@@ -20,6 +20,8 @@ export default defineConfig({
           ],
           // Share modules between files: loading them for each of 230 files took most of the time.
           isolate: false,
+          // Property tests take seconds of CPU time, and more on a busy machine.
+          testTimeout: 60 * SECOND_MS,
         },
       },
       { test: { name: "sim", include: ["test/sim/**/*.test.ts"] } },
