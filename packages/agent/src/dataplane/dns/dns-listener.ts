@@ -7,9 +7,15 @@ import {
   listeningHandle,
   pauseReceiving,
 } from "../transport/socket-handles.js";
+import { ClientQuota } from "./client-quota.js";
 import { readMessages, writeMessage } from "./message.js";
 
-const MAX_TCP_CONNECTIONS = 256;
+/** Limits of open connections at one address. */
+const MAX_CONNECTIONS = { perClient: 32, perNetwork: 256, total: 256 } as const;
+/** A query contains one name and options. */
+const MAX_QUERY_BYTES = 4_096;
+/** A client that leaves more bytes of its replies unread is disconnected. */
+const MAX_UNREAD_BYTES = 256 * 1_024;
 /** Time after which an idle connection is closed. RFC 7766 leaves the value to the server. */
 const TCP_IDLE_MS = 10_000;
 /** Longer than any answer takes: 3 s when other servers do not answer. */
@@ -46,6 +52,7 @@ export class DnsListener {
   readonly #isBound: boolean;
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();
+  readonly #quota = new ClientQuota(MAX_CONNECTIONS);
   /** Number of queries that are being answered. */
   #pending = 0;
 
@@ -55,7 +62,6 @@ export class DnsListener {
     this.#isBound = adopted !== undefined;
     this.#udp = adopted ?? createSocket({ type: "udp4" });
     this.#tcp = createServer((socket) => this.#serve(socket));
-    this.#tcp.maxConnections = MAX_TCP_CONNECTIONS;
   }
 
   /**
@@ -131,13 +137,19 @@ export class DnsListener {
   }
 
   #serve(socket: TcpSocket): void {
-    this.#connections.add(socket);
-    socket.once("close", () => this.#connections.delete(socket));
-    socket.on("error", () => socket.destroy());
-    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
     const from = socket.remoteAddress ?? "";
-    readMessages(socket, (bytes) => {
+    const client = { address: from, gateway: this.#options.address };
+    socket.on("error", () => socket.destroy());
+    if (!this.#quota.take(client)) return void socket.destroy();
+    this.#connections.add(socket);
+    socket.once("close", () => {
+      this.#connections.delete(socket);
+      this.#quota.release(client);
+    });
+    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
+    readMessages(socket, MAX_QUERY_BYTES, (bytes) => {
       this.#answer({ bytes, from, isOverTcp: true }, (reply) => {
+        if (socket.writableLength > MAX_UNREAD_BYTES) socket.destroy();
         if (!socket.destroyed) writeMessage(socket, reply);
       });
     });

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import type { Logger } from "pino";
+import { ClientQuota, type QuotaClient } from "./client-quota.js";
 import { DnsIndex } from "./dns-index.js";
 import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js";
 import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "./dns-table.js";
@@ -13,8 +14,8 @@ export const DNS_PORT = 53;
 const REOPEN_MS = 500;
 /** How long a query of an unknown container waits. The agent may not have sent the networks of a new container yet. */
 const NEW_CLIENT_TIMEOUT_MS = 500;
-/** Limit of queries that wait for the networks of their client. Further queries are answered at once. */
-const MAX_NEW_CLIENTS = 1_000;
+/** Limits of queries that wait for the networks of their client. Further queries are answered at once. */
+const MAX_WAITING = { perClient: 10, perNetwork: 250, total: 1_000 } as const;
 const RANDOM_STEPS = 2 ** 32;
 
 export interface DnsServerOptions {
@@ -49,6 +50,7 @@ export class DnsServer {
   /** System error codes by address. */
   readonly #problems = new Map<string, string>();
   readonly #onTableChange = new Set<() => void>();
+  readonly #waiting = new ClientQuota(MAX_WAITING);
   #table: DnsTable = EMPTY_DNS_TABLE;
   #index = new DnsIndex(EMPTY_DNS_TABLE);
   #suspects: ReadonlySet<string> = new Set();
@@ -149,33 +151,35 @@ export class DnsServer {
     const { name, type } = request.question;
     const { random, isVipActive, forwarder, hostResolvers } = this.#options;
     const query = { name, type, from, gateway };
+    const client = { address: from, gateway };
     let answer = lookup(this.#index, query, { random, isVipActive });
     if (answer.kind === "unknown" && this.#index.client(from) === undefined) {
-      await this.#waitForClient(from);
+      await this.#waitForClient(client);
       answer = lookup(this.#index, query, { random, isVipActive });
     }
     if (answer.kind === "forward") {
       const servers = answer.servers.length > 0 ? answer.servers : await hostResolvers();
-      return (await forwarder.forward(bytes, servers, isOverTcp)) ?? failureTo(request);
+      return (await forwarder.forward({ bytes, client, servers, isOverTcp })) ?? failureTo(request);
     }
     return replyTo(request, answer, { isOverTcp });
   }
 
   /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */
-  #waitForClient(address: string): Promise<void> {
-    return new Promise((resolve) => {
+  async #waitForClient(client: QuotaClient): Promise<void> {
+    if (!this.#waiting.take(client)) return;
+    await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
         this.#onTableChange.delete(check);
         resolve();
       };
       const check = (): void => {
-        if (this.#index.client(address) !== undefined) finish();
+        if (this.#index.client(client.address) !== undefined) finish();
       };
       const timer = setTimeout(finish, NEW_CLIENT_TIMEOUT_MS);
-      if (this.#onTableChange.size < MAX_NEW_CLIENTS) this.#onTableChange.add(check);
-      else finish();
+      this.#onTableChange.add(check);
     });
+    this.#waiting.release(client);
   }
 }
 

@@ -18,6 +18,8 @@ import type { Answer } from "./lookup.js";
 const PLAIN_UDP_BYTES = 512;
 /** Larger answers would be fragmented on many networks (DNS Flag Day 2020). */
 const MAX_UDP_BYTES = 1_232;
+/** The length of a message over TCP has 16 bits. */
+export const MAX_MESSAGE_BYTES = 65_535;
 const HEADER_BYTES = 12;
 /** Over TCP, each message is preceded by its length (RFC 1035 section 4.2.2). */
 const LENGTH_BYTES = 2;
@@ -98,6 +100,11 @@ export function replyTo(
 /** Encodes the reply "server failure". */
 export function failureTo(request: Request): Buffer {
   return encodeReply(request, { records: [], rcode: RCODE.serverFailure, isTruncated: false });
+}
+
+/** Returns a query for the name servers of the root zone, which every resolver knows. */
+export function createRootQuery(id: number): Buffer {
+  return encode({ type: "query", id, flags: RECURSION_DESIRED, questions: [{ type: "NS", name: "." }] });
 }
 
 /** Returns whether a message is a response to the query with this ID. */
@@ -182,13 +189,15 @@ function reject(bytes: Buffer, rcode: Rcode): ParsedRequest {
 const flagsOf = (bytes: Buffer): number => bytes.readUInt16BE(2);
 const isResponse = (bytes: Buffer): boolean => (flagsOf(bytes) & RESPONSE_FLAG) !== 0;
 
-/** Splits a TCP stream into messages. */
-export function readMessages(socket: Socket, onMessage: (message: Buffer) => void): void {
+/** Splits a TCP stream into messages. Destroys the socket when a message is too long. */
+export function readMessages(socket: Socket, maxBytes: number, onMessage: (message: Buffer) => void): void {
   let pending: Buffer = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {
     pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
-    while (pending.length >= LENGTH_BYTES) {
-      const end = LENGTH_BYTES + pending.readUInt16BE(0);
+    while (pending.length >= LENGTH_BYTES && !socket.destroyed) {
+      const length = pending.readUInt16BE(0);
+      if (length > maxBytes) return void socket.destroy();
+      const end = LENGTH_BYTES + length;
       if (pending.length < end) return;
       const message = pending.subarray(LENGTH_BYTES, end);
       pending = pending.subarray(end);

@@ -1,7 +1,7 @@
+import { isResourceError } from "../../runtime/resource-error.js";
 import type { Balancer, Upstream } from "../balancing/balancer.js";
 import type { ByteStream, Transport } from "../transport/transport.js";
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
-import { isResourceError } from "./resource-error.js";
 
 /** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
 const ATTEMPT_TIMEOUT_MS = 200;

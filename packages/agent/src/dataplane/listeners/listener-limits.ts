@@ -1,9 +1,9 @@
+import { isResourceError } from "../../runtime/resource-error.js";
 import { Admission } from "./admission.js";
 import type { DeadlineTimer } from "./deadline-timer.js";
 import { FdExhaustion } from "./fd-exhaustion.js";
 import { computeFdBudget, openFileLimit } from "./fd-limits.js";
 import { Quota } from "./quota.js";
-import { isResourceError } from "./resource-error.js";
 
 export interface ListenerLimitsOptions {
   readonly deadlines: DeadlineTimer;

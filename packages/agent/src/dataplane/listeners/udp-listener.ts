@@ -1,4 +1,5 @@
 import type { Socket } from "node:dgram";
+import { isResourceError } from "../../runtime/resource-error.js";
 import { Balancer, type Upstream } from "../balancing/balancer.js";
 import type { UdpFlowHandle } from "../handover/state.js";
 import {
@@ -19,7 +20,6 @@ import { FlowTable } from "./flow-table.js";
 import type { InheritedPort } from "./inherited-ports.js";
 import { combineStats, newCounters } from "./listener-stats.js";
 import type { Quota } from "./quota.js";
-import { isResourceError } from "./resource-error.js";
 import { UdpFlow } from "./udp-flow.js";
 
 /** Idle flows are closed this often. Only expired flows are visited. */
