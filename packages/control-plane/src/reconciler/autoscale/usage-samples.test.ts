@@ -16,9 +16,14 @@ const NOW = 1_000_000;
 
 class Setup {
   monotonicMs = 0;
+  /** Number of times that the clock was read. Each comparison of a sample's age reads it. */
+  clockReads = 0;
   readonly board = new UsageSamples({
     findTask: (taskId) => tasks.find(({ id }) => id === taskId),
-    monotonicMs: () => this.monotonicMs,
+    monotonicMs: () => {
+      this.clockReads += 1;
+      return this.monotonicMs;
+    },
   });
 
   report(nodeId: string, report: Parameters<typeof UsageReport.fromPartial>[0]): void {
@@ -73,4 +78,20 @@ test("UsageSamples ignores unknown tasks and reports about tasks of other nodes"
   });
   setup.report("n1", { connections: [{ taskId: "unknown", active: 9 }] });
   expect(setup.usage({ nodeIds: ["n1"] })).toMatchObject({ cpuPercents: [], connections: 0 });
+});
+
+test("UsageSamples does linear work for a report that repeats a task", () => {
+  const setup = new Setup();
+  const repeated = Array.from({ length: 10_000 }, (_, index) => ({ taskId: "t1", cpuPercent: index }));
+  setup.report("n1", { tasks: repeated });
+  expect(setup.clockReads).toBeLessThan(100);
+  expect(setup.usage().cpuPercents).toEqual([9_999]);
+});
+
+test("UsageSamples ignores reports that follow each other faster than agents measure", () => {
+  const setup = new Setup();
+  for (; setup.monotonicMs < 5_000; setup.monotonicMs += 1)
+    setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: setup.monotonicMs }] });
+  expect(setup.clockReads).toBeLessThan(3 * 5_000);
+  expect(setup.usage().cpuPercents).toEqual([2_250]);
 });

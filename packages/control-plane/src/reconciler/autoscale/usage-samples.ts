@@ -3,6 +3,11 @@ import type { Usage } from "../../core/orchestrator/autoscale.js";
 
 /** Averaging window. A single expensive request must not cause another replica. */
 const WINDOW_MS = 15_000;
+/**
+ * Shortest time between two reports of a node; reports that come sooner are ignored. Bounds the samples in the window.
+ * Agents report every 5 s, so a report that the network delayed is not affected.
+ */
+const MIN_REPORT_INTERVAL_MS = 500;
 /** The usage of a task is ignored while it starts. */
 const STARTING_MS = 10_000;
 
@@ -43,18 +48,24 @@ export class UsageSamples {
     this.#options = options;
   }
 
-  /** Adds the report of a node's agent. Ignores tasks that are unknown or on another node. */
+  /**
+   * Adds the report of a node's agent. Ignores tasks that are unknown or on another node, and a report that follows the
+   * previous one too soon. If a report repeats a task, its last value counts.
+   */
   recordReport(nodeId: string, { tasks, connections }: UsageReport): void {
-    const { findTask: taskOf } = this.#options;
+    const { findTask } = this.#options;
     const atMs = this.#options.monotonicMs();
-    for (const { taskId, cpuPercent } of tasks) {
-      if (taskOf(taskId)?.nodeId !== nodeId || !(cpuPercent >= 0)) continue;
+    const previous = this.#connections.get(nodeId);
+    if (previous !== undefined && atMs - previous.atMs < MIN_REPORT_INTERVAL_MS) return;
+    const known = connections.filter(({ taskId }) => findTask(taskId) !== undefined);
+    const activeByTask = new Map(known.map(({ taskId, active }) => [taskId, active]));
+    this.#connections.set(nodeId, { atMs, activeByTask });
+    const percentByTask = new Map(tasks.map(({ taskId, cpuPercent }) => [taskId, cpuPercent]));
+    for (const [taskId, cpuPercent] of percentByTask) {
+      if (findTask(taskId)?.nodeId !== nodeId || !Number.isFinite(cpuPercent) || cpuPercent < 0) continue;
       const recent = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
       this.#samples.set(taskId, [...recent, { atMs, cpuPercent }]);
     }
-    const known = connections.filter(({ taskId }) => taskOf(taskId) !== undefined);
-    const activeByTask = new Map(known.map(({ taskId, active }) => [taskId, active]));
-    this.#connections.set(nodeId, { atMs, activeByTask });
   }
 
   /** Returns the current usage of the tasks of one service. */
