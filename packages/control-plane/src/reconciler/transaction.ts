@@ -1,4 +1,4 @@
-import { assertNever, type BerthError } from "@berth/proto";
+import { assertNever, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../runtime/clock.js";
 import { notLeader } from "../runtime/leader-errors.js";
@@ -6,10 +6,14 @@ import { type Change, changeKey, encodeValue } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes, txnBytes } from "../store/check-txn.js";
+import { LEADER_KEY } from "../store/keys.js";
 import type { Compare, Entry, GetOp, Op, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
 
 /** Limit of changes in one transaction. The leader's fence is one more comparison. */
 export const MAX_CHANGES = MAX_TXN_OPS - 1;
+
+/** Limit of the changes' bytes in one transaction. The fence's key is compared, and read when the fence has failed. */
+const MAX_BYTES = MAX_TXN_BYTES - 2 * txnBytes({ compare: [{ kind: "absent", key: LEADER_KEY }], ops: [] });
 
 /** etcd commits concurrent transactions with one fsync; more than this at a time gain nothing. */
 const MAX_CONCURRENT = 8;
@@ -25,13 +29,17 @@ export interface EncodedChange {
   readonly bytes: number;
 }
 
-/** Encodes a change for the store. */
+/**
+ * Encodes a change for the store.
+ * @throws BerthError BERTH_STORE_LIMIT when the record is too large for a transaction of its own
+ */
 export function encodeChange(change: Change): EncodedChange {
   const key = changeKey(change);
   const value = encodeValue(change);
   const op: Op = value === undefined ? { kind: "delete", key } : { kind: "put", key, value };
   // The key is also compared, and read back when the transaction is refused.
   const bytes = opBytes(op) + txnBytes({ compare: [{ kind: "absent", key }], ops: [] }) * 2;
+  if (bytes > MAX_BYTES) throw recordTooLarge(key, bytes);
   return { change, key, op, bytes };
 }
 
@@ -54,7 +62,7 @@ export class TransactionBudget {
     const transactions = this.#hasOnlyTasks && changes.every(isTaskChange) ? MAX_CONCURRENT : 1;
     return (
       this.#changes + changes.length <= MAX_CHANGES * transactions &&
-      this.#bytes + totalBytes(changes) <= MAX_TXN_BYTES * transactions
+      this.#bytes + totalBytes(changes) <= MAX_BYTES * transactions
     );
   }
 
@@ -78,7 +86,7 @@ export function splitIntoTransactions(
   let current: EncodedChange[] = [];
   let bytes = 0;
   for (const change of changes) {
-    if (current.length >= MAX_CHANGES || (current.length > 0 && bytes + change.bytes > MAX_TXN_BYTES)) {
+    if (current.length >= MAX_CHANGES || (current.length > 0 && bytes + change.bytes > MAX_BYTES)) {
       transactions.push(current);
       current = [];
       bytes = 0;
@@ -210,4 +218,12 @@ function readOps(changes: readonly EncodedChange[]): readonly GetOp[] {
 
 function resultEntry(result: OpResult): Entry | undefined {
   return result.kind === "get" ? result.entry : undefined;
+}
+
+function recordTooLarge(key: string, bytes: number): BerthError {
+  return new BerthError({
+    code: "BERTH_STORE_LIMIT",
+    message: `cannot store ${key}: the record has ${bytes} bytes, more than the limit of ${MAX_BYTES}: make it smaller`,
+    details: { key },
+  });
 }

@@ -2,13 +2,14 @@ import { BerthError, DesiredState, Task, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../runtime/clock.js";
-import { recordKey } from "../state/change.js";
+import { type Change, recordKey } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { MAX_TXN_BYTES } from "../store/check-txn.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { readOne } from "../store/read.js";
 import type { Store, TxnRequest } from "../store/store.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
-import { MAX_CHANGES } from "./transaction.js";
+import { encodeChange, MAX_CHANGES } from "./transaction.js";
 import { type Decide, Writer } from "./writer.js";
 
 const never = new AbortController().signal;
@@ -88,6 +89,35 @@ describe("Writer", () => {
     expect(ids).toEqual(Array.from({ length: 50 }, (_, i) => `t${i}`));
     expect(outcomes.length).toBeLessThan(5);
     expect(state.tasks.size).toBe(50);
+  });
+
+  it("rejects a decision that exceeds the limits of the store, and writes those that wait with it", async () => {
+    const writer = await startWriter();
+    const tooLarge: Decide<void> = () => ({
+      changes: [{ kind: "put-task", task: task("large", "x".repeat(2_000_000)) }],
+      result: undefined,
+    });
+    const results = await Promise.allSettled([
+      writer.submit(addNext, never),
+      writer.submit(tooLarge, never),
+      writer.submit(addNext, never),
+    ]);
+    expect(results).toMatchObject([
+      { status: "fulfilled", value: "t0" },
+      { status: "rejected", reason: { code: "BERTH_STORE_LIMIT" } },
+      { status: "fulfilled", value: "t1" },
+    ]);
+  });
+
+  it("leaves room for the fence in a transaction whose changes are as large as the store allows", async () => {
+    const writer = await startWriter();
+    const empty = encodeChange({ kind: "put-task", task: task("a", "x") }).bytes;
+    const message = "x".repeat(MAX_TXN_BYTES / 2 - empty + 1);
+    const changes: readonly Change[] = ["a", "b"].map((id) => ({
+      kind: "put-task",
+      task: task(id, message),
+    }));
+    await expect(writer.submit(() => ({ changes, result: true }), never)).resolves.toBe(true);
   });
 
   it("shows changes to listeners only after they are in the store", async () => {
