@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   BERTH_ENGINE_FAILED: { grpc: status.INTERNAL, exit: 1 },
   BERTH_INGRESS_FAILED: { grpc: status.INTERNAL, exit: 1 },
   BERTH_ADDRESS_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_LIMIT_EXCEEDED: { grpc: status.RESOURCE_EXHAUSTED, exit: 1 },
   BERTH_PROTOCOL: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_UNSUPPORTED: { grpc: status.UNIMPLEMENTED, exit: 1 },
   BERTH_INTERNAL: { grpc: status.INTERNAL, exit: 1 },

@@ -49,11 +49,16 @@ export {
 } from "./spec/subnet.js";
 export { imageProblem } from "./spec/validate-container.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
-export { defaultNetworkName, subnetProblem, validateNetworkSpec } from "./spec/validate-networks.js";
-export { describePublished, findPortConflicts } from "./spec/validate-ports.js";
+export {
+  defaultNetworkName,
+  MAX_NETWORKS,
+  subnetProblem,
+  validateNetworkSpec,
+} from "./spec/validate-networks.js";
+export { describePublished, findPortConflicts, MAX_PORTS_PER_SERVICE } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
-export { exitCodeText, taskStatusText } from "./task-text.js";
+export { exitCodeText, MAX_STATUS_MESSAGE_LENGTH, taskStatusText } from "./task-text.js";
 export {
   ASK_PEERS_AFTER_MS,
   FENCE_AFTER_MS,

@@ -6,6 +6,9 @@ const SIGNAL_EXIT_BASE = 128;
 /** An exit code of many programs after any error. It is not a signal's, since no signal has the number 127. */
 const ANY_ERROR = 255;
 
+/** Limit of a status message, in characters. Docker keeps 4 KiB of a health check's output. */
+export const MAX_STATUS_MESSAGE_LENGTH = 8_192;
+
 /** Returns `exit code 3`, or `exit code 137 (signal 9)` for a program that a signal ended. */
 export function exitCodeText(exitCode: number): string {
   const isSignal = exitCode > SIGNAL_EXIT_BASE && exitCode !== ANY_ERROR;

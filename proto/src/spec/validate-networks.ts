@@ -13,7 +13,7 @@ const SUBNET_PREFIX = { min: 8, max: 26 };
 /** IPv4 requires at least 68 bytes (RFC 791), and a Linux bridge allows at most 65535. */
 const MTU = { min: 68, max: 65_535 };
 /** A limit, because each network is an interface in the container. */
-const MAX_NETWORKS = 32;
+export const MAX_NETWORKS = 32;
 const MAX_ALIASES = 128;
 /** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
 const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;

@@ -4,7 +4,7 @@ import type { Report } from "./violation.js";
 
 const MAX_PORT = 65_535;
 /** A limit, because every published port is a listener on every host. */
-const MAX_PORTS_PER_SERVICE = 2_000;
+export const MAX_PORTS_PER_SERVICE = 2_000;
 
 /** Checks the ports of one service. */
 export function validatePorts(ports: readonly PortSpec[], report: Report): void {

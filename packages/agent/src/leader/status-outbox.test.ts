@@ -1,4 +1,4 @@
-import { type ReportedTask, TaskState, TaskStatus } from "@berth/proto";
+import { type ReportedTask, TaskState, TaskStatus, TaskStatuses } from "@berth/proto";
 import { expect, test } from "vitest";
 import { StatusOutbox } from "./status-outbox.js";
 
@@ -16,6 +16,17 @@ test("StatusOutbox sends the latest status of each task once", () => {
   const batch = outbox.takeBatch();
   expect(batch?.tasks.map(({ status }) => status?.state)).toEqual([TaskState.RUNNING, TaskState.RUNNING]);
   expect(outbox.takeBatch()).toBeUndefined();
+});
+
+test("StatusOutbox splits statuses with long messages into several batches", () => {
+  const outbox = new StatusOutbox();
+  const status = TaskStatus.fromPartial({ message: "x".repeat(8_192) });
+  for (let index = 0; index < 300; index++) outbox.put({ ...report(`t${index}`), status });
+  const sizes: number[] = [];
+  for (let batch = outbox.takeBatch(); batch !== undefined; batch = outbox.takeBatch())
+    sizes.push(TaskStatuses.encode(batch).finish().length);
+  expect(sizes).toHaveLength(3);
+  expect(Math.max(...sizes)).toBeLessThan(1.1 * 1024 * 1024);
 });
 
 test("StatusOutbox resends only what was not acknowledged", () => {

@@ -1,7 +1,8 @@
-import type { ReportedTask, TaskStatuses } from "@berth/proto";
+import { ReportedTask, type TaskStatuses } from "@berth/proto";
 
-/** Keeps a message of statuses far below gRPC's size limit. */
+/** Limits of one message, below those of the leader (`message-limits.ts`) and of gRPC. */
 const MAX_BATCH = 500;
+const MAX_BATCH_BYTES = 1024 * 1024;
 
 interface Entry {
   readonly report: ReportedTask;
@@ -38,13 +39,15 @@ export class StatusOutbox {
     if (this.#unsent.size === 0) return undefined;
     this.#lastBatch += 1;
     const tasks: ReportedTask[] = [];
+    let bytes = 0;
     for (const taskId of this.#unsent) {
-      if (tasks.length === MAX_BATCH) break;
+      if (tasks.length === MAX_BATCH || bytes >= MAX_BATCH_BYTES) break;
       this.#unsent.delete(taskId);
       const entry = this.#entries.get(taskId);
       if (entry === undefined) continue;
       entry.batch = this.#lastBatch;
       tasks.push(entry.report);
+      bytes += ReportedTask.encode(entry.report).finish().length;
     }
     return { batch: this.#lastBatch, tasks };
   }

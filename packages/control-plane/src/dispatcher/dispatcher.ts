@@ -2,6 +2,7 @@ import {
   assertNever,
   BerthError,
   type Hello,
+  isBerthError,
   NodeDescription,
   NodeState,
   type SessionRequest,
@@ -19,6 +20,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import { createAssignmentSource } from "./assignments/assignment-source.js";
 import { notifySessionsOfChanges } from "./change-notifications.js";
 import { DrainGate } from "./drain-gate.js";
+import { requireWithinLimits } from "./message-limits.js";
 import { protocolError, readHello, registrationChanges } from "./registration.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { Session } from "./session.js";
@@ -159,15 +161,18 @@ export class Dispatcher {
     return session;
   }
 
+  /** Handles the agent's messages until the stream ends. A message that exceeds its limits ends the session. */
   async #receiveMessages(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
     try {
       for (let next = await incoming.next(); !next.done; next = await incoming.next()) {
         if (session.isEnded) return;
         const request = next.value;
+        requireWithinLimits(session.nodeId, request);
         this.#sessions.updateEach([session], () => this.#handleMessage(request, session));
       }
-    } catch {
-      // The stream broke; the agent connects again.
+    } catch (error) {
+      // Otherwise, the stream broke. In both cases, the agent connects again.
+      if (isBerthError(error, "BERTH_LIMIT_EXCEEDED")) session.end(error);
     }
     session.end();
   }
@@ -184,11 +189,9 @@ export class Dispatcher {
       case "probeResult":
         nodeHealth.recordProbeResult(nodeId, message.value);
         return;
-      case "statuses": {
-        const { value } = message;
-        statusWriter.enqueue(nodeId, value, () => session.ackStatuses(value.batch));
+      case "statuses":
+        statusWriter.enqueue(nodeId, message.value, session);
         return;
-      }
       case "description":
         this.#updateDescription(nodeId, message.value);
         return;

@@ -1,5 +1,6 @@
 import {
   assertNever,
+  type BerthError,
   isBerthError,
   type ReportedTask,
   type Task,
@@ -23,92 +24,133 @@ const RETRY_MS = 500;
 
 export interface StatusWriterOptions {
   readonly state: ClusterState;
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly signal: AbortSignal;
 }
 
-/** A task's status in the report of one node. */
-interface Report {
-  readonly nodeId: string;
-  readonly task: ReportedTask;
+/** The session that statuses came from. */
+export interface StatusReceiver {
+  /** Acknowledges that all statuses up to this batch are in the store. */
+  ackStatuses(batch: number): void;
+  /** Ends the session with an error. */
+  end(error: BerthError): void;
+}
+
+/** The unwritten statuses of one node. Bounded by the number of its tasks. */
+interface NodeReports {
+  /** The latest status of each task, by task id. */
+  readonly tasks: Map<string, ReportedTask>;
+  /** The latest batch, which acknowledges all earlier batches too. */
+  readonly batch: number;
+  readonly receiver: StatusReceiver;
 }
 
 /**
  * Writes the task statuses that the dispatcher receives from agents, and acknowledges them once they are in the store.
  *
- * If a task has several unwritten statuses, only the latest is written.
+ * If a task has several unwritten statuses, only the latest is written. Each node's statuses are written on their own, so
+ * statuses that the store rejects end the session of their agent and delay no other node. The writer combines them into
+ * few transactions.
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
-  #pending = new Map<string, Report>();
-  #acks: (() => void)[] = [];
-  #isRunning = false;
+  /** By node id. */
+  readonly #pending = new Map<string, NodeReports>();
+  /** The nodes with a write in flight, or waiting for its repetition. */
+  readonly #writing = new Set<string>();
+  #isStarting = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
-  /** Queues a batch of statuses. Calls `ack` when this batch and every earlier batch are in the store. */
-  enqueue(nodeId: string, statuses: TaskStatuses, ack: () => void): void {
-    for (const task of statuses.tasks) this.#pending.set(task.taskId, { nodeId, task });
-    this.#acks.push(ack);
-    if (this.#isRunning) return;
-    this.#isRunning = true;
-    void this.#writeUntilEmpty();
+  /**
+   * Queues a batch of statuses. Acknowledges it once it and every earlier batch are in the store. Drops statuses of tasks
+   * that are unknown or on another node.
+   */
+  enqueue(nodeId: string, { batch, tasks }: TaskStatuses, receiver: StatusReceiver): void {
+    const { state } = this.#options;
+    const own = tasks.filter(({ taskId }) => state.tasks.get(taskId)?.nodeId === nodeId);
+    this.#add(nodeId, own, { batch, receiver });
+    this.#startWriting();
   }
 
-  async #writeUntilEmpty(): Promise<void> {
+  /** Adds statuses that are newer than the queued ones of the node. */
+  #add(nodeId: string, newer: Iterable<ReportedTask>, ack: Pick<NodeReports, "batch" | "receiver">): void {
+    const tasks = this.#pending.get(nodeId)?.tasks ?? new Map<string, ReportedTask>();
+    for (const task of newer) tasks.set(task.taskId, task);
+    this.#pending.set(nodeId, { batch: ack.batch, receiver: ack.receiver, tasks });
+  }
+
+  #startWriting(): void {
+    if (this.#isStarting) return;
+    this.#isStarting = true;
+    void this.#startWrites();
+  }
+
+  /** Starts a write for each node with queued statuses that has no write in flight, until no such node is left. */
+  async #startWrites(): Promise<void> {
     const { runtime, signal } = this.#options;
-    while (this.#acks.length > 0 && !signal.aborted) {
-      const startedMs = runtime.clock.nowMs();
-      const isWritten = await this.#writePending();
-      const pauseMs = (isWritten ? MIN_WRITE_INTERVAL_MS : RETRY_MS) - (runtime.clock.nowMs() - startedMs);
-      if (pauseMs > 0) await sleep(runtime.clock, pauseMs, signal);
+    while (!signal.aborted) {
+      const ready = [...this.#pending].filter(([nodeId]) => !this.#writing.has(nodeId));
+      if (ready.length === 0) break;
+      for (const [nodeId, reports] of ready) {
+        this.#pending.delete(nodeId);
+        this.#writing.add(nodeId);
+        void this.#writeNode(nodeId, reports);
+      }
+      await sleep(runtime.clock, MIN_WRITE_INTERVAL_MS, signal);
     }
-    this.#isRunning = false;
+    this.#isStarting = false;
   }
 
-  async #writePending(): Promise<boolean> {
-    const reports = [...this.#pending.values()];
-    const acks = this.#acks;
-    this.#pending = new Map();
-    this.#acks = [];
+  async #writeNode(nodeId: string, reports: NodeReports): Promise<void> {
+    const { signal } = this.#options;
     try {
-      await Promise.all(splitIntoChunks(reports, MAX_CHANGES).map((group) => this.#write(group)));
+      const groups = splitIntoChunks([...reports.tasks.values()], MAX_CHANGES);
+      await Promise.all(groups.map((group) => this.#write(nodeId, group)));
+      reports.receiver.ackStatuses(reports.batch);
     } catch (error) {
-      this.#requeue(reports, acks, error);
-      return false;
+      if (!signal.aborted) await this.#onFailure(nodeId, reports, error);
     }
-    for (const ack of acks) ack();
-    return true;
+    this.#writing.delete(nodeId);
+    if (this.#pending.has(nodeId)) this.#startWriting();
   }
 
-  async #write(reports: readonly Report[]): Promise<void> {
+  /** Queues the statuses again after a pause, or ends the session when another attempt would fail as well. */
+  async #onFailure(nodeId: string, reports: NodeReports, error: unknown): Promise<void> {
+    const { logger, runtime, signal } = this.#options;
+    logger[isBerthError(error) ? "warn" : "error"]({ err: error, nodeId }, "failed to write task statuses");
+    if (isBerthError(error, "BERTH_STORE_LIMIT")) {
+      reports.receiver.end(error);
+      return;
+    }
+    await sleep(runtime.clock, RETRY_MS, signal);
+    const newer = this.#pending.get(nodeId);
+    this.#pending.set(nodeId, reports);
+    if (newer !== undefined) this.#add(nodeId, newer.tasks.values(), newer);
+  }
+
+  async #write(nodeId: string, reports: readonly ReportedTask[]): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
       const now = runtime.wallClockMs();
-      const changes = reports.flatMap((report) => reportChanges(report, state, now));
+      const changes = reports.flatMap((report) => reportChanges(nodeId, report, state, now));
       return { changes, result: changes };
     }, signal);
     for (const change of changes) if (change.kind === "put-task") logTaskEnd(change.task, logger);
   }
-
-  /** Queues reports again after a failed write. A newer report of the same task takes precedence. */
-  #requeue(reports: readonly Report[], acks: readonly (() => void)[], error: unknown): void {
-    const { signal, logger } = this.#options;
-    if (signal.aborted) return;
-    logger[isBerthError(error) ? "warn" : "error"]({ err: error }, "failed to write task statuses");
-    const newer = this.#pending;
-    this.#pending = new Map(reports.map((report) => [report.task.taskId, report]));
-    for (const [taskId, report] of newer) this.#pending.set(taskId, report);
-    this.#acks = [...acks, ...this.#acks];
-  }
 }
 
 /** Returns the changes that record a report. Empty when the task is unknown, on another node, or in a later state. */
-function reportChanges({ nodeId, task: reported }: Report, state: ClusterState, now: number): Change[] {
+function reportChanges(
+  nodeId: string,
+  reported: ReportedTask,
+  state: ClusterState,
+  now: number,
+): readonly Change[] {
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
   const { status, removed } = reported;

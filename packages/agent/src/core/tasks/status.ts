@@ -4,6 +4,7 @@ import {
   exitCodeText,
   Health,
   type HostPort,
+  MAX_STATUS_MESSAGE_LENGTH,
   NetworkMode,
   PortSpec_Protocol,
   TaskState,
@@ -186,7 +187,7 @@ export function isSameStatus(left: TaskStatus | undefined, right: TaskStatus | u
   return left === right || JSON.stringify(left) === JSON.stringify(right);
 }
 
-/** Returns a status with the given fields; the others are empty. */
+/** Returns a status with the given fields; the others are empty. Shortens a message that the leader would reject. */
 function createStatus(fields: Partial<TaskStatus> & Verdict): TaskStatus {
   const emptyStatus = {
     sinceMs: 0,
@@ -196,5 +197,5 @@ function createStatus(fields: Partial<TaskStatus> & Verdict): TaskStatus {
     addresses: [],
     stoppedExternally: false,
   };
-  return { ...emptyStatus, ...fields };
+  return { ...emptyStatus, ...fields, message: fields.message.slice(0, MAX_STATUS_MESSAGE_LENGTH) };
 }

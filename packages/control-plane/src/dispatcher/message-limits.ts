@@ -1,0 +1,83 @@
+import {
+  assertNever,
+  BerthError,
+  MAX_NETWORKS,
+  MAX_PORTS_PER_SERVICE,
+  MAX_STATUS_MESSAGE_LENGTH,
+  type ReportedTask,
+  type SessionRequest,
+  type TaskStatus,
+} from "@berth/proto";
+
+/** Limit of an id or an address, in characters. Docker's ids have 64. */
+const MAX_ID_LENGTH = 128;
+
+/** A list or text of a message, its size, and the largest size that an agent of this release sends. */
+type Limit = readonly [field: string, size: number, maximum: number];
+
+/**
+ * Checks the size of each list and text that the leader stores or keeps from an agent's message. A message that passes
+ * fits into the store.
+ * @throws BerthError BERTH_LIMIT_EXCEEDED
+ */
+export function requireWithinLimits(nodeId: string, { message }: SessionRequest): void {
+  for (const [field, size, maximum] of limitsOf(message)) {
+    if (size > maximum)
+      throw limitExceeded(nodeId, `${field} has size ${size}, more than the limit of ${maximum}`);
+  }
+}
+
+function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
+  switch (message?.$case) {
+    case "statuses":
+      // Agents send at most 500 statuses in a batch.
+      yield ["statuses.tasks", message.value.tasks.length, 1_000];
+      for (const task of message.value.tasks) yield* reportLimits(task);
+      return;
+    case "usage":
+      // Docker hosts run some thousand containers at most. Connections are reported for tasks on all hosts.
+      yield ["usage.tasks", message.value.tasks.length, 10_000];
+      yield ["usage.connections", message.value.connections.length, 100_000];
+      return;
+    case "traffic":
+      // Agents report at most 5,000 listeners. A service has at most 100,000 tasks.
+      yield ["traffic.listeners", message.value.listeners.length, 5_000];
+      yield ["traffic.tasks", message.value.traffic?.tasks.length ?? 0, 100_000];
+      return;
+    case "hello":
+    case "heartbeat":
+    case "description":
+    case "probeResult":
+    case "tablesApplied":
+    case undefined:
+      return;
+    default:
+      assertNever(message);
+  }
+}
+
+function* reportLimits({ taskId, status }: ReportedTask): Generator<Limit> {
+  yield ["task_id", taskId.length, MAX_ID_LENGTH];
+  if (status !== undefined) yield* statusLimits(status);
+}
+
+function* statusLimits({ message, containerId, ports, addresses }: TaskStatus): Generator<Limit> {
+  yield ["status.message", message.length, MAX_STATUS_MESSAGE_LENGTH];
+  yield ["status.container_id", containerId.length, MAX_ID_LENGTH];
+  // Each port of a service can be published on an IPv4 and on an IPv6 port of the host.
+  yield ["status.ports", ports.length, 2 * MAX_PORTS_PER_SERVICE];
+  yield ["status.addresses", addresses.length, MAX_NETWORKS];
+  for (const { networkId, address, macAddress } of addresses) {
+    yield ["status.addresses.network_id", networkId.length, MAX_ID_LENGTH];
+    yield ["status.addresses.address", address.length, MAX_ID_LENGTH];
+    yield ["status.addresses.mac_address", macAddress.length, MAX_ID_LENGTH];
+  }
+}
+
+function limitExceeded(nodeId: string, reason: string): BerthError {
+  return new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `message of node ${nodeId} rejected: ${reason}: restart its agent with the release of this server`,
+    details: { nodeId },
+  });
+}

@@ -1,0 +1,87 @@
+import {
+  DispatcherServiceService,
+  Hello,
+  isBerthError,
+  PROTOCOL_VERSION,
+  type SessionRequest,
+  TaskState,
+  TaskStatus,
+} from "@berth/proto";
+import { createRpcClient } from "@berth/proto/rpc";
+import { eventually } from "./eventually.js";
+import { asyncQueue } from "./fake-agent/async-queue.js";
+
+/** One session with the leader that sends whatever a test wants to, as a faulty agent may. */
+export class RawSession {
+  readonly nodeId: string;
+  readonly taskIds = new Set<string>();
+  /** How the session ended: an error code, or "ended". Undefined while it is open. */
+  outcome: string | undefined;
+  readonly #stop = new AbortController();
+  readonly #outgoing = asyncQueue<SessionRequest>();
+  #ackedBatch = 0;
+  #batch = 0;
+
+  constructor(address: string, nodeId: string) {
+    this.nodeId = nodeId;
+    const description = { hostname: nodeId, address: "127.0.0.1", os: "linux", architecture: "x86_64" };
+    const resources = { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3, engineReady: true };
+    const value = Hello.fromPartial({
+      nodeId,
+      protocolVersion: PROTOCOL_VERSION,
+      bootId: "boot",
+      description: { ...description, ...resources },
+    });
+    this.#outgoing.push({ message: { $case: "hello", value } });
+    void this.#run(address);
+  }
+
+  send(message: SessionRequest["message"]): void {
+    this.#outgoing.push({ message });
+  }
+
+  /** Reports a task as running with this message. Returns the number of the batch. */
+  report(taskId: string, text: string): number {
+    this.#batch += 1;
+    const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, message: text });
+    const tasks = [{ taskId, serviceId: "", status, removed: false }];
+    this.send({ $case: "statuses", value: { batch: this.#batch, tasks } });
+    return this.#batch;
+  }
+
+  /** Reports a task as running, and returns the milliseconds until the leader has acknowledged this. */
+  async measureAck(taskId: string): Promise<number> {
+    const startedMs = performance.now();
+    const batch = this.report(taskId, `report at ${startedMs}`);
+    await eventually(`node ${this.nodeId} is acknowledged`, () => this.#ackedBatch >= batch);
+    return performance.now() - startedMs;
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#outgoing.end();
+  }
+
+  async #run(address: string): Promise<void> {
+    const client = createRpcClient(DispatcherServiceService, { address });
+    try {
+      const heartbeat = { appliedSequence: 0, lagMs: 0, number: 0 };
+      const timer = setInterval(() => this.send({ $case: "heartbeat", value: heartbeat }), 200);
+      this.#stop.signal.addEventListener("abort", () => clearInterval(timer));
+      for await (const { message } of client.calls.session(this.#outgoing.items, {
+        signal: this.#stop.signal,
+      })) {
+        if (message?.$case === "statusesAck") this.#ackedBatch = message.value.batch;
+        if (message?.$case === "assignments") {
+          for (const { id } of message.value.tasks) this.taskIds.add(id);
+        }
+      }
+      this.outcome = "ended";
+    } catch (error) {
+      this.outcome = isBerthError(error) ? error.code : String(error);
+    } finally {
+      this.#stop.abort();
+      client.close();
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { ControlServiceService, ServiceSpec } from "@berth/proto";
+import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { RawSession } from "../harness/raw-session.js";
+import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { deployment, service } from "../harness/test-cluster.js";
+
+const ACKS = 20;
+/** Far above what the leader needs, and far below what the messages of these tests have in total. */
+const MAX_GROWTH_BYTES = 300 * 1024 * 1024;
+
+const dataDir = temporaryFolder();
+let server: ServerProcess;
+let control: RpcConnection<typeof ControlServiceService>;
+let honest: RawSession;
+let faulty: RawSession;
+let epoch: number;
+
+beforeAll(async () => {
+  server = await startServerProcess(["--data-dir", dataDir]);
+  control = createRpcClient(ControlServiceService, { address: server.address });
+  honest = new RawSession(server.address, "honest");
+  faulty = new RawSession(server.address, "faulty");
+  // Usage is kept for autoscaled services only.
+  const web = service("web", { global: true });
+  const scaled = service("scaled", { replicas: 1, constraints: ["node.id == faulty"] });
+  const { autoscale } = ServiceSpec.fromPartial({ autoscale: { min: 1, max: 2, targetCpuPercent: 50 } });
+  await eventually("both nodes are registered", async () => {
+    const { nodes } = await control.calls.listNodes({});
+    return nodes.length === 2;
+  });
+  await control.calls.deployStack(deployment([web, { ...scaled, autoscale }]));
+  await eventually("both nodes have tasks", () => honest.taskIds.size >= 1 && faulty.taskIds.size >= 2);
+  epoch = (await control.calls.getCluster({})).epoch;
+});
+
+afterAll(async () => {
+  honest?.close();
+  faulty?.close();
+  control?.close();
+  await server?.kill();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+interface Figures {
+  readonly residentBytes: number;
+  /** Longest time of a call that the leader answers without etcd. */
+  readonly callMs: number;
+  /** Longest time until the other node's status was acknowledged. */
+  readonly ackMs: number;
+}
+
+/** Measures the leader while `disturb` runs before each acknowledgement. */
+async function measure(disturb: () => void = () => {}): Promise<Figures> {
+  const [taskId = ""] = honest.taskIds;
+  const acks: number[] = [];
+  const calls: number[] = [];
+  let residentBytes = 0;
+  for (let round = 0; round < ACKS; round++) {
+    disturb();
+    const startedMs = performance.now();
+    const call = control.calls.getCluster({}).then(() => calls.push(performance.now() - startedMs));
+    acks.push(await honest.measureAck(taskId));
+    await call;
+    residentBytes = Math.max(residentBytes, readResidentBytes());
+  }
+  return { residentBytes, callMs: Math.max(...calls), ackMs: Math.max(...acks) };
+}
+
+function readResidentBytes(): number {
+  const status = readFileSync(`/proc/${server.process.pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1_024;
+}
+
+/** Measures before, during and after a disturbance. `BERTH_PRINT_FIGURES=1` prints the figures. */
+async function compare(title: string, disturb: () => void): Promise<void> {
+  await measure();
+  const before = await measure();
+  const during = await measure(disturb);
+  const after = await measure();
+  if (process.env.BERTH_PRINT_FIGURES === "1") {
+    for (const [phase, { residentBytes, callMs, ackMs }] of Object.entries({ before, during, after }))
+      console.log(
+        `${title}, ${phase}: ${(residentBytes / 2 ** 20).toFixed(0)} MiB, call ${callMs.toFixed(0)} ms, ack ${ackMs.toFixed(0)} ms`,
+      );
+  }
+  expect(after.residentBytes).toBeLessThan(before.residentBytes + MAX_GROWTH_BYTES);
+  expect(during.residentBytes).toBeLessThan(before.residentBytes + MAX_GROWTH_BYTES);
+  expect((await control.calls.getCluster({})).epoch).toBe(epoch);
+}
+
+/** Opens another session of the faulty agent when the leader has ended the last one. */
+function reconnect(): void {
+  if (faulty.outcome === undefined) return;
+  const known = [...faulty.taskIds];
+  faulty = new RawSession(server.address, "faulty");
+  for (const id of known) faulty.taskIds.add(id);
+}
+
+test("an agent whose status exceeds the store's limits delays no acknowledgement of another node", async () => {
+  const outcomes = new Set<string>();
+  const disturb = (): void => {
+    if (faulty.outcome !== undefined) outcomes.add(faulty.outcome);
+    reconnect();
+    const [taskId = ""] = faulty.taskIds;
+    faulty.report(taskId, "x".repeat(2_000_000));
+  };
+  await compare("status of 2 MB", disturb);
+  await eventually("the leader has ended the session", () => faulty.outcome !== undefined);
+  expect([...outcomes]).toEqual(["BERTH_LIMIT_EXCEEDED"]);
+});
+
+test("an agent that repeats a task in its usage reports does not stop the leader", async () => {
+  reconnect();
+  const taskIds = [...faulty.taskIds];
+  const tasks = Array.from({ length: 10_000 }, (_, index) => ({
+    taskId: taskIds[index % taskIds.length] ?? "",
+    cpuPercent: 1,
+  }));
+  await compare("usage of 10,000 entries", () => {
+    reconnect();
+    faulty.send({ $case: "usage", value: { tasks, connections: [] } });
+  });
+});
+
+test("an agent that sends statuses without a pause costs a bounded amount of memory", async () => {
+  reconnect();
+  const [taskId = ""] = faulty.taskIds;
+  await compare("flood of statuses", () => {
+    reconnect();
+    for (let index = 0; index < 500; index++) faulty.report(taskId, `${index} ${"x".repeat(8_000)}`);
+  });
+});
