@@ -103,6 +103,34 @@ describe("startEmbeddedEtcd", () => {
     await start();
   });
 
+  it("does not restart etcd when another process has taken its port", async () => {
+    const program = join(folder, "etcd-and-squatter");
+    const squatter = join(folder, "squatter.mjs");
+    // Runs etcd. Once etcd has been killed, another process listens on its port before the server notices.
+    writeFileSync(
+      squatter,
+      `import { appendFileSync, writeFileSync } from "node:fs";
+       import { createServer } from "node:net";
+       const port = Number(/--listen-client-urls \\S+:(\\d+)/.exec(process.argv.slice(2).join(" "))[1]);
+       createServer(() => appendFileSync("${folder}/connections", "1"))
+         .listen(port, "127.0.0.1", () => writeFileSync("${folder}/squatter-pid", String(process.pid)));`,
+    );
+    const script = `#!/bin/sh
+      etcd "$@" & echo $! >${folder}/etcd-pid; trap "kill -9 $!" TERM; wait $!
+      ${process.execPath} ${squatter} "$@" >/dev/null 2>&1 &
+      while [ ! -s ${folder}/squatter-pid ]; do sleep 0.02; done`;
+    writeFileSync(program, script, { mode: 0o755 });
+    const etcd = await start({ program });
+    cleanups.push(() => process.kill(Number(readFileSync(join(folder, "squatter-pid"), "utf8")), "SIGKILL"));
+    process.kill(Number(readFileSync(join(folder, "etcd-pid"), "utf8")), "SIGKILL");
+    const timeout = new Promise((resolve) => setTimeout(resolve, WAIT.timeout, "still restarting").unref());
+    expect(await Promise.race([etcd.exited, timeout])).toMatchObject({
+      code: "BERTH_ADDRESS_IN_USE",
+      message: expect.stringMatching(/port \d+ or \d+ is in use: stop the process that listens on it/),
+    });
+    expect(existsSync(join(folder, "connections"))).toBe(false);
+  });
+
   it("reports why etcd did not start", async () => {
     const wal = join(folder, "data", "member", "wal");
     mkdirSync(wal, { recursive: true });

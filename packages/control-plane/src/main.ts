@@ -77,6 +77,13 @@ export async function runProcess(
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
   const etcd = await openEtcd(config, logger, signal);
   const store = new EtcdStore({ endpoints: etcd.endpoints });
+  const serving = linkSignals(signal);
+  void etcd.exited.then((failure) => {
+    if (failure === undefined) return;
+    // Another process may answer on etcd's port.
+    store.close();
+    serving.abort(failure);
+  });
   // The operator of an external etcd may want its leader elsewhere.
   const hasOwnCluster = config.etcdCluster !== undefined;
   try {
@@ -88,14 +95,17 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         logger,
         ...(hasOwnCluster && { moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal) }),
       },
-      signal,
+      serving.signal,
     );
     await server.stopped;
     logger.info("stopped");
   } finally {
+    serving.unlink();
     store.close();
     await etcd.stop();
   }
+  const failure = await etcd.exited;
+  if (failure !== undefined) throw failure;
 }
 
 /** Returns the external etcd of the settings, or starts an embedded one. */
@@ -103,9 +113,9 @@ async function openEtcd(
   config: ServerConfig,
   logger: Logger,
   signal: AbortSignal,
-): Promise<Pick<EmbeddedEtcd, "endpoints" | "stop">> {
+): Promise<Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop">> {
   const { etcd: endpoints, dataDir, etcdCluster: cluster } = config;
-  if (endpoints !== undefined) return { endpoints, stop: async () => {} };
+  if (endpoints !== undefined) return { endpoints, exited: Promise.resolve(undefined), stop: async () => {} };
   // The signal interrupts only the start. Once etcd runs, it is needed until everything else has stopped.
   const starting = linkSignals(signal);
   try {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { BerthError } from "@berth/proto";
+import { BerthError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
@@ -14,7 +14,7 @@ import {
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdProcess, requireEtcd } from "./etcd-process.js";
-import { choosePorts, requireFree } from "./free-ports.js";
+import { choosePorts, holdPorts, requireFree } from "./free-ports.js";
 
 /** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
 const START_TIMEOUT_MS = 30_000;
@@ -47,8 +47,8 @@ export interface EmbeddedEtcdOptions {
 export interface EmbeddedEtcd {
   /** The client URLs of all members, starting with this one. */
   readonly endpoints: readonly [string, ...string[]];
-  /** Resolves when etcd has stopped and is not restarted. */
-  readonly exited: Promise<void>;
+  /** Resolves when etcd has stopped and is not restarted: after `stop`, or with the reason when it cannot be restarted. */
+  readonly exited: Promise<BerthError | undefined>;
   /** Stops etcd and releases the data directory. */
   stop(): Promise<void>;
 }
@@ -93,11 +93,11 @@ interface SupervisorOptions extends EmbeddedEtcdOptions {
 /** Runs the etcd process and restarts it when it exits. */
 class Supervisor implements EmbeddedEtcd {
   readonly endpoints: readonly [string, ...string[]];
-  readonly exited: Promise<void>;
+  readonly exited: Promise<BerthError | undefined>;
   readonly #options: SupervisorOptions;
   readonly #stopping = new AbortController();
   #etcd: EtcdProcess | undefined;
-  #resolveExited: () => void = () => {};
+  #resolveExited: (failure?: BerthError) => void = () => {};
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -162,7 +162,10 @@ class Supervisor implements EmbeddedEtcd {
     }
   }
 
-  /** Restarts etcd whenever it exits, until it is stopped. */
+  /**
+   * Restarts etcd whenever it exits, until it is stopped. Holds the ports until then: clients would take another process
+   * that listens on them for etcd. Gives up when another process has taken a port.
+   */
   async #supervise(first: EtcdProcess): Promise<void> {
     const { logger } = this.#options;
     const onExit = (): void => this.#etcd?.kill();
@@ -171,6 +174,7 @@ class Supervisor implements EmbeddedEtcd {
     const backoff = new Backoff({ firstMs: FIRST_RESTART_DELAY_MS, maxMs: MAX_RESTART_DELAY_MS });
     // The first restart is immediate.
     let restartDelayMs = 0;
+    let failure: BerthError | undefined;
     for (;;) {
       const startedAtMs = performance.now();
       await this.#untilExitOrStop(etcd);
@@ -180,7 +184,13 @@ class Supervisor implements EmbeddedEtcd {
         restartDelayMs = 0;
       }
       logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
+      const freePorts = await this.#holdPorts();
+      if (isBerthError(freePorts)) {
+        failure = freePorts;
+        break;
+      }
       await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      await freePorts();
       if (this.#stopping.signal.aborted) break;
       restartDelayMs = backoff.nextMs();
       etcd = this.#spawn();
@@ -188,7 +198,16 @@ class Supervisor implements EmbeddedEtcd {
     await etcd.stop();
     process.off("exit", onExit);
     this.#release();
-    this.#resolveExited();
+    this.#resolveExited(failure);
+  }
+
+  /** Holds the ports, or returns why it cannot. */
+  #holdPorts(): Promise<(() => Promise<void>) | BerthError> {
+    const { host, ports, logger } = this.#options;
+    return holdPorts(host, ports).catch((error: BerthError) => {
+      logger.fatal({ err: error }, "cannot restart etcd");
+      return error;
+    });
   }
 
   /** Releases the data directory. After a failure, the claim becomes invalid when this process exits. */

@@ -29,8 +29,9 @@ export async function choosePorts(host: string, preferred: Ports | undefined): P
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function requireFree(host: string, ports: Ports): Promise<Ports> {
-  if (await areFree(host, ports)) return ports;
-  throw portsInUse(host, `port ${ports.client} or ${ports.peer} is in use`);
+  const free = await holdPorts(host, ports);
+  await free();
+  return ports;
 }
 
 function portsInUse(host: string, reason: string): BerthError {
@@ -38,15 +39,31 @@ function portsInUse(host: string, reason: string): BerthError {
   return new BerthError({ code: "BERTH_ADDRESS_IN_USE", message, details: { host } });
 }
 
-async function areFree(host: string, { client, peer }: Ports): Promise<boolean> {
-  const attempts = await Promise.allSettled([listen(host, client), listen(host, peer)]);
+/**
+ * Holds both ports, so that no other process can listen on them, and closes every connection. Returns a function that
+ * frees the ports.
+ * @throws BerthError BERTH_ADDRESS_IN_USE
+ */
+export async function holdPorts(host: string, ports: Ports): Promise<() => Promise<void>> {
+  const attempts = await Promise.allSettled([listen(host, ports.client), listen(host, ports.peer)]);
   const servers = attempts.flatMap((attempt) => (attempt.status === "fulfilled" ? [attempt.value] : []));
-  await Promise.all(servers.map(close));
-  return servers.length === attempts.length;
+  const free = async (): Promise<void> => void (await Promise.all(servers.map(close)));
+  if (servers.length === attempts.length) return free;
+  await free();
+  throw portsInUse(
+    host,
+    `port ${ports.client} or ${ports.peer} is in use: stop the process that listens on it`,
+  );
+}
+
+async function areFree(host: string, ports: Ports): Promise<boolean> {
+  const free = await holdPorts(host, ports).catch(() => undefined);
+  await free?.();
+  return free !== undefined;
 }
 
 async function listen(host: string, port: number): Promise<Server> {
-  const server = createServer().listen(port, host);
+  const server = createServer((socket) => socket.destroy()).listen(port, host);
   await once(server, "listening");
   return server;
 }
