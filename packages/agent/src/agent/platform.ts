@@ -118,6 +118,5 @@ async function lockOrThrow(dataDir: string): Promise<() => void> {
       details: { dataDir },
     });
   }
-  lock.unref();
-  return () => lock.close();
+  return () => lock.release();
 }

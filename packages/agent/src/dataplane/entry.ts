@@ -1,11 +1,10 @@
 import { rmSync } from "node:fs";
-import type { Server } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
 import { type Logger, pino } from "pino";
-import { lockDataDir } from "../runtime/process-lock.js";
+import { lockDataDir, type ProcessLock } from "../runtime/process-lock.js";
 import { runProgram } from "../runtime/run-program.js";
 import { type ControlServer, createControlServer, watchSocketFile } from "./control/control-server.js";
 import { SOCKET_NAME } from "./control/protocol.js";
@@ -51,7 +50,7 @@ interface IngressProcess extends Services {
   readonly log: Logger;
   readonly path: OpenedPath;
   /** The lock of the data directory. */
-  readonly lock: Server;
+  readonly lock: ProcessLock;
 }
 
 /**
@@ -152,7 +151,7 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
   const shutdown = new GracefulShutdown({
     ...{ log, listeners, discovery, path },
     releaseControl: () => {
-      lock.close();
+      lock.release();
       control.closeConnections();
     },
   });
@@ -231,7 +230,7 @@ async function stop({ discovery, path, log }: IngressProcess, socketPath: string
 }
 
 /** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */
-async function acquireDataDirLock(dataDir: string, timeoutMs: number): Promise<Server | undefined> {
+async function acquireDataDirLock(dataDir: string, timeoutMs: number): Promise<ProcessLock | undefined> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const lock = await lockDataDir(dataDir, "ingress");

@@ -1,29 +1,47 @@
-import { createHash } from "node:crypto";
-import { statSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, constants, mkdirSync, openSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
 
-/**
- * Takes a lock that one process of a network namespace can hold. Returns undefined when another process holds it; close
- * the server to release it. The lock is a socket in Linux's abstract namespace: it is taken atomically and ends with its
- * process, so there are no stale locks.
- */
-export async function acquireLock(name: string): Promise<Server | undefined> {
-  const lock = createServer((socket) => socket.destroy());
-  try {
-    await new Promise<void>((resolve, reject) => {
-      lock.once("error", reject);
-      lock.listen({ path: `\0${name}` }, resolve);
-    });
-    return lock;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") return undefined;
-    throw error;
-  }
+/** Locks of a network namespace. Only root can create it, so no other user can take a lock first. */
+const RUN_DIR = "/run/berth";
+/** The exit status of flock when another process holds the lock. */
+const CONFLICT = 1;
+
+/** A lock that this process holds until it releases it or ends. */
+export interface ProcessLock {
+  release(): void;
 }
 
-/** Takes the lock of a data directory: at most one process of each kind may use it. */
-export function lockDataDir(dataDir: string, kind: "agent" | "ingress"): Promise<Server | undefined> {
-  const { dev, ino } = statSync(dataDir);
-  const name = createHash("sha256").update(`${dev}/${ino}`).digest("hex").slice(0, 32);
-  return acquireLock(`berth-${kind}-${name}`);
+/** Takes the lock of a data directory: at most one process of each kind may use it. Undefined when another one does. */
+export function lockDataDir(dataDir: string, kind: "agent" | "ingress"): Promise<ProcessLock | undefined> {
+  return acquireLock(join(dataDir, `${kind}.lock`));
+}
+
+/** Takes the lock of this network namespace's nftables tables. Undefined when another process holds it. */
+export function lockKernelTables(): Promise<ProcessLock | undefined> {
+  mkdirSync(RUN_DIR, { recursive: true, mode: 0o700 });
+  return acquireLock(join(RUN_DIR, `kernel-tables-${statSync("/proc/self/ns/net").ino}.lock`));
+}
+
+/**
+ * Takes the lock of a file. Node.js cannot lock files, but locks of flock(2) belong to the open file, which the program
+ * flock shares with this process. The lock is taken atomically and ends with this process, so there are no stale locks.
+ * @throws BerthError BERTH_UNSUPPORTED when flock is missing
+ */
+async function acquireLock(file: string): Promise<ProcessLock | undefined> {
+  const fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  try {
+    const flock = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
+    const [status] = await once(flock, "close");
+    if (status === 0) return { release: () => closeSync(fd) };
+    if (status !== CONFLICT) throw new Error(`flock exited with status ${status}`);
+    closeSync(fd);
+    return undefined;
+  } catch (cause) {
+    closeSync(fd);
+    const message = `cannot lock ${file}: ${cause instanceof Error ? cause.message : cause}: install flock (util-linux)`;
+    throw new BerthError({ code: "BERTH_UNSUPPORTED", message, cause });
+  }
 }

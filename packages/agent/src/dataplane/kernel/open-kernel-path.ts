@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Logger } from "pino";
-import { acquireLock } from "../../runtime/process-lock.js";
+import { lockKernelTables, type ProcessLock } from "../../runtime/process-lock.js";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
@@ -10,8 +10,6 @@ import { KernelTable } from "./kernel-table.js";
 import { runNft } from "./nft.js";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
-/** Locks, like nftables, are per network namespace. */
-const TABLE_LOCK = "berth-kernel-table";
 
 /** Endpoints of the self-test, with addresses of RFC 5737, which are reserved for documentation. */
 const REMOTE_ENDPOINT: KernelEndpoint = {
@@ -71,9 +69,9 @@ export interface KernelPathChoice {
  */
 export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice): Promise<OpenedPath> {
   const closing = new AbortController();
-  const lock = mode === "userspace" ? undefined : await acquireLock(TABLE_LOCK);
+  const { lock, problem: lockProblem } = mode === "userspace" ? {} : await tryLockTables();
   const problem =
-    mode === "userspace" ? undefined : await findKernelProblem(lock !== undefined, closing.signal);
+    mode === "userspace" ? undefined : (lockProblem ?? (await findKernelProblem(closing.signal)));
   const selected = selectPath(mode, problem);
   const kernel = selected.kernel ? new KernelPath({ log }) : undefined;
   const removeLeftovers = async (): Promise<void> => {
@@ -88,7 +86,7 @@ export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice
     close: async (options) => {
       await kernel?.close(options);
       closing.abort();
-      lock?.close();
+      lock?.release();
     },
   };
 }
@@ -100,19 +98,31 @@ function createIdleBalancer(removeLeftovers: () => Promise<void>): KernelBalance
     apply: async () => {
       if (!isFirst) return;
       isFirst = false;
-      const lock = await acquireLock(TABLE_LOCK);
+      const { lock } = await tryLockTables();
       if (lock === undefined) return;
       await removeLeftovers();
-      lock.close();
+      lock.release();
     },
     setSuspectNodes: () => Promise.resolve(),
     addStatistics: (stats) => Promise.resolve(stats),
   };
 }
 
-/** Returns why this process cannot use the kernel path, or undefined when it can. */
-async function findKernelProblem(hasLock: boolean, signal: AbortSignal): Promise<string | undefined> {
-  if (!hasLock) return "another ingress process on this host uses the kernel path";
+/** Takes the lock of the kernel's tables, or returns why this process cannot. */
+async function tryLockTables(): Promise<{ readonly lock?: ProcessLock; readonly problem?: string }> {
+  try {
+    const lock = await lockKernelTables();
+    return lock === undefined
+      ? { problem: "another ingress process on this host uses the kernel path" }
+      : { lock };
+  } catch (error) {
+    // Only root may use the kernel path, and only root can create the lock.
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Returns why the kernel path does not work on this host, or undefined when it does. */
+async function findKernelProblem(signal: AbortSignal): Promise<string | undefined> {
   const failure = await runNft(SELF_TEST_RULESET, { signal, isDryRun: true });
   if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");
   const forwarding = await readFile(IP_FORWARD, "utf8").catch(() => "");

@@ -1,0 +1,57 @@
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { lockDataDir } from "./process-lock.js";
+
+const OTHER_USER = 65_534;
+
+function createDataDir(): string {
+  const dataDir = mkdtempSync(join(tmpdir(), "berth-lock-"));
+  onTestFinished(() => rmSync(dataDir, { recursive: true, force: true }));
+  return dataDir;
+}
+
+it("lockDataDir locks a directory for one process of each kind until it is released", async () => {
+  const dataDir = createDataDir();
+  const lock = await lockDataDir(dataDir, "agent");
+  expect(lock).toBeDefined();
+  expect(await lockDataDir(dataDir, "agent")).toBeUndefined();
+  const other = await lockDataDir(dataDir, "ingress");
+  expect(other).toBeDefined();
+  lock?.release();
+  const next = await lockDataDir(dataDir, "agent");
+  expect(next).toBeDefined();
+  for (const held of [other, next]) held?.release();
+});
+
+it("lockDataDir succeeds after the previous holder was killed", async () => {
+  const dataDir = createDataDir();
+  const holder = spawn("flock", ["--no-fork", join(dataDir, "agent.lock"), "sleep", "60"]);
+  await expect
+    .poll(async () => {
+      const lock = await lockDataDir(dataDir, "agent");
+      lock?.release();
+      return lock;
+    })
+    .toBeUndefined();
+  holder.kill("SIGKILL");
+  await expect.poll(() => lockDataDir(dataDir, "agent")).toBeDefined();
+});
+
+it.skipIf(process.getuid?.() !== 0)("another user cannot take the lock first", async () => {
+  const dataDir = createDataDir();
+  (await lockDataDir(dataDir, "agent"))?.release();
+  const takeLock = (): unknown =>
+    execFileSync("flock", ["-n", join(dataDir, "agent.lock"), "true"], { uid: OTHER_USER, stdio: "pipe" });
+  expect(takeLock).toThrow(/Permission denied/);
+  // The file protects itself where the directory is readable.
+  chmodSync(dataDir, 0o755);
+  expect(takeLock).toThrow(/Permission denied/);
+  const sockets = execFileSync("cat", ["/proc/self/net/unix"], { encoding: "utf8" });
+  const lock = await lockDataDir(dataDir, "agent");
+  expect(lock).toBeDefined();
+  lock?.release();
+  expect(sockets).not.toMatch(/@berth-(agent|ingress|kernel)/);
+});
