@@ -6,6 +6,9 @@ import { pino } from "pino";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { run } from "../../../deploy/lab/run.js";
 import { networkWith } from "../../../packages/agent/src/core/networks/testing.js";
+import { VXLAN_TABLE } from "../../../packages/agent/src/core/networks/vxlan-filter.js";
+import type { Command } from "../../../packages/agent/src/dataplane/kernel/supervised-process.js";
+import { TableWatch } from "../../../packages/agent/src/dataplane/kernel/table-watch.js";
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { linuxNetworkDevices } from "../../../packages/agent/src/networks/host-networking.js";
 import { NetworkReconciler } from "../../../packages/agent/src/networks/network-reconciler.js";
@@ -55,6 +58,13 @@ export class NetworkHost {
         run: hasWireguard ? this.runProgram : withUserspaceWireguard(this.runProgram),
         wireguardPrivateKey: wireguardKey.privateKey,
       }),
+      watchVxlanFilter: (onRemoved, log) =>
+        new TableWatch({
+          table: VXLAN_TABLE,
+          log,
+          command: this.#host.commandInside(["nft", "monitor", "chains"]) as unknown as Command,
+          onChainDeleted: onRemoved,
+        }),
       host: {
         address: this.address,
         overlayProblem: "",

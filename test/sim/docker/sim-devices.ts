@@ -11,6 +11,7 @@ const UPLINK_MTU = 1_500;
 /** The network devices in the kernel of one host. */
 export class SimDevices {
   readonly links = new Map<string, ObservedLink>();
+  #vxlanFilter = "";
   readonly #floodPeers = new Map<string, readonly string[]>();
 
   add(link: ObservedLink): void {
@@ -28,6 +29,7 @@ export class SimDevices {
   clear(): void {
     this.links.clear();
     this.#floodPeers.clear();
+    this.#vxlanFilter = "";
   }
 
   /** Returns the peers to which a tunnel floods. */
@@ -43,6 +45,7 @@ export class SimDevices {
       vxlanFdb: new Map(),
       bridgeFdb: new Map(),
       neighbours: new Map(),
+      vxlanFilter: this.#vxlanFilter,
       routes: [],
       wireguard: undefined,
     };
@@ -73,6 +76,9 @@ export class SimDevices {
       }
       case "set-tunnel":
         this.#join(step.device, step.bridge, step.mtu);
+        return;
+      case "set-vxlan-filter":
+        this.#vxlanFilter = step.ruleset;
         return;
       case "filter-bridge":
         this.add({ ...this.#get(step.bridge), callsIptables: true });

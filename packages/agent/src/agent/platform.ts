@@ -6,6 +6,8 @@ import type { Probe } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
+import { VXLAN_TABLE } from "../core/networks/vxlan-filter.js";
+import { TableWatch } from "../dataplane/kernel/table-watch.js";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
 import { type IngressClient, openIngress } from "../dataplane-client/ingress-client.js";
 import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
@@ -78,6 +80,8 @@ export async function hostPlatform({
     networking: {
       wireguardPublicKey: wireguard.publicKey,
       devices: linuxNetworkDevices({ wireguardPrivateKey: wireguard.privateKey }),
+      watchVxlanFilter: (onRemoved, log) =>
+        new TableWatch({ table: VXLAN_TABLE, log, onChainDeleted: onRemoved }),
       detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
     transport: grpcTransport,

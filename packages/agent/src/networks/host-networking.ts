@@ -1,8 +1,10 @@
 import { assertNever } from "@berth/proto";
+import type { Logger } from "pino";
 import { VXLAN_PORT } from "../core/networks/devices.js";
 import { linkCommands } from "../core/networks/link-commands.js";
 import type { LinkStep } from "../core/networks/network-step.js";
 import { type ObservedLinks, parseLinks } from "../core/networks/observed-state.js";
+import { VXLAN_TABLE } from "../core/networks/vxlan-filter.js";
 import { WIREGUARD_DEVICE } from "../core/networks/wireguard.js";
 import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../runtime/run-program.js";
 
@@ -10,8 +12,12 @@ import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../r
 export interface HostNetworking {
   readonly wireguardPublicKey: string;
   readonly devices: NetworkDevices;
+  readonly watchVxlanFilter?: WatchVxlanFilter;
   detectKernelSupport(signal: AbortSignal): Promise<KernelSupport>;
 }
+
+/** Calls `onRemoved` when the rules that filter VXLAN packets are removed, such as by `nft flush ruleset`. */
+export type WatchVxlanFilter = (onRemoved: () => void, log: Logger) => { close(): void };
 
 /** Reads and changes the network devices of a host. */
 export interface NetworkDevices {
@@ -45,15 +51,24 @@ export function linuxNetworkDevices({
     const stdout = await execute(command, signal);
     return stdout.trim() === "" ? [] : JSON.parse(stdout);
   };
+  /** The ruleset that this agent has loaded. That of an earlier agent is unknown, so it is replaced. */
+  let loadedFilter = "unknown";
+  const observeFilter = async (signal: AbortSignal): Promise<string> => {
+    const listed = await run("nft", { args: ["list", "tables", "inet"], signal });
+    // nft may be missing, or fail on a busy host. The agent then loads the rules again, and reports why it cannot.
+    const exists = listed.kind === "done" && listed.stdout.split("\n").includes(`table ${VXLAN_TABLE}`);
+    return exists ? loadedFilter : "";
+  };
   return {
     async observe(nodeAddress, signal) {
-      const [addresses, routes, fdb, neighbours] = await Promise.all([
+      const [addresses, routes, fdb, neighbours, vxlanFilter] = await Promise.all([
         readJson(["ip", "-json", "-details", "address", "show"], signal),
         readJson(["ip", "-json", "-4", "route", "show", "table", "all"], signal),
         readJson(["bridge", "-json", "fdb", "show"], signal),
         readJson(["ip", "-json", "neigh", "show", "nud", "permanent"], signal),
+        observeFilter(signal),
       ]);
-      const listings = { addresses, routes, fdb, neighbours, wireguard: "" };
+      const listings = { addresses, routes, fdb, neighbours, vxlanFilter, wireguard: "" };
       const observed = parseLinks(listings, nodeAddress);
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
       // Other networks must work without wg, and when the device of this name is not a WireGuard device.
@@ -65,6 +80,7 @@ export function linuxNetworkDevices({
       for (const { program, args, input } of linkCommands(step, wireguardPrivateKey)) {
         await execute([program, ...args], signal, input);
       }
+      if (step.kind === "set-vxlan-filter") loadedFilter = step.ruleset;
     },
   };
 }

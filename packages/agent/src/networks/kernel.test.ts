@@ -6,6 +6,7 @@ import { linkCommands } from "../core/networks/link-commands.js";
 import { parseLinks } from "../core/networks/observed-state.js";
 import { planNetwork } from "../core/networks/plan-network.js";
 import { dockerNetworkOf, HOST, networkWith } from "../core/networks/testing.js";
+import { VXLAN_TABLE, vxlanRuleset } from "../core/networks/vxlan-filter.js";
 import { detectKernelSupport } from "./host-networking.js";
 
 const isRoot = process.getuid?.() === 0;
@@ -50,6 +51,30 @@ describe.skipIf(!isRoot)("the kernel", () => {
     expect(converged).toMatchObject({ state: { kind: "ready" }, steps: [] });
   });
 
+  it("accepts the VXLAN filter of networks with IPv4 and IPv6 peers and with none, also when one is loaded", () => {
+    const rulesets = [
+      new Map([
+        [4097, ["10.0.0.2", "fd00::2"]],
+        [4098, ["10.0.0.2"]],
+      ]),
+      new Map([[4097, []]]),
+      new Map(),
+    ].map(vxlanRuleset);
+    const tables = rulesets.map((ruleset) => {
+      const [command] = linkCommands({ kind: "set-vxlan-filter", ruleset }, "");
+      return `nft --file - <<'END'\n${command?.input}END\nnft list tables`;
+    });
+    const script = tables.join("\necho '|'\n");
+    const { stdout, stderr } = spawnSync("unshare", ["--net", "sh", "-ec", script]);
+    expect(String(stderr)).toBe("");
+    const loaded = String(stdout).split("|");
+    expect(loaded.map((listed) => listed.trim())).toEqual([
+      `table ${VXLAN_TABLE}`,
+      `table ${VXLAN_TABLE}`,
+      "",
+    ]);
+  });
+
   it("detectKernelSupport leaves no device behind", async () => {
     const { overlayProblem, encryptionProblem } = await detectKernelSupport(signal);
     expect(overlayProblem).toBe("");
@@ -78,5 +103,5 @@ function observe(script: string): ReturnType<typeof parseLinks> {
   const [addresses, routes, fdb, neighbours] = String(stdout)
     .split("|")
     .map((listing) => JSON.parse(listing.trim() || "[]"));
-  return parseLinks({ addresses, routes, fdb, neighbours, wireguard: "" }, HOST.address);
+  return parseLinks({ addresses, routes, fdb, neighbours, vxlanFilter: "", wireguard: "" }, HOST.address);
 }

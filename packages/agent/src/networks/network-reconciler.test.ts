@@ -79,6 +79,46 @@ describe("NetworkReconciler", () => {
   });
 });
 
+test("NetworkReconciler creates no unencrypted network while nft fails, and removes none", async () => {
+  const steps: string[] = [];
+  const networks = [
+    networkWith(),
+    networkWith({ id: "net2", vni: 4_098, spec: { name: "sealed", encrypted: true } }),
+  ];
+  const reconciler = new NetworkReconciler({
+    engine: {
+      networks: async () => [],
+      createNetwork: async ({ Name }) => Name,
+      removeNetwork: async () => {},
+    },
+    devices: {
+      observe: async () => observedWith(),
+      run: async ({ kind }) => {
+        steps.push(kind);
+        if (kind === "set-vxlan-filter") throw new Error("nft is not installed");
+      },
+    },
+    host: HOST,
+    log: pino({ level: "silent" }),
+    onChange: () => {},
+  });
+  const stopping = new AbortController();
+  const running = reconciler.run(stopping.signal);
+  reconciler.setNetworks(networks, { isComplete: true });
+  reconciler.engineConnected();
+  await expect
+    .poll(() => [...reconciler.states.values()])
+    .toEqual([
+      { kind: "waiting", reason: "nft is not installed" },
+      { kind: "waiting", reason: "creating the network" },
+    ]);
+  stopping.abort();
+  await running;
+  expect(new Set(steps)).toEqual(
+    new Set(["set-vxlan-filter", "add-wireguard", "set-wireguard-peers", "bring-up-wireguard"]),
+  );
+});
+
 function failWith(error: Error): () => Promise<never> {
   return () => Promise.reject(error);
 }

@@ -1,7 +1,7 @@
 import type { AssignedNetwork, DnsEntry } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworkBody } from "../core/networks/docker-network.js";
-import type { NetworkStep } from "../core/networks/network-step.js";
+import type { LinkStep, NetworkStep } from "../core/networks/network-step.js";
 import type { ObservedHostNetworks } from "../core/networks/observed-state.js";
 import {
   type NetworkHost,
@@ -10,10 +10,11 @@ import {
   planNetwork,
   planRemovals,
 } from "../core/networks/plan-network.js";
+import { planVxlanFilter } from "../core/networks/vxlan-filter.js";
 import { planWireguard } from "../core/networks/wireguard.js";
 import type { Engine } from "../engine/engine.js";
 import { EngineError, isEngineError } from "../engine/engine-error.js";
-import type { NetworkDevices } from "./host-networking.js";
+import type { NetworkDevices, WatchVxlanFilter } from "./host-networking.js";
 import { PassSchedule } from "./pass-schedule.js";
 import { ProblemLog } from "./problem-log.js";
 
@@ -24,6 +25,7 @@ const FIREWALL_PROBLEM = "Docker cannot create networks: its firewall rules are 
 export interface NetworkReconcilerOptions {
   readonly engine: Pick<Engine, "networks" | "createNetwork" | "removeNetwork">;
   readonly devices: NetworkDevices;
+  readonly watchVxlanFilter?: WatchVxlanFilter | undefined;
   readonly host: NetworkHost;
   readonly log: Logger;
   /** Called when the state of a network has changed. */
@@ -44,6 +46,7 @@ export class NetworkReconciler {
   #states: ReadonlyMap<string, NetworkState> = new Map();
   /** Whether dockerd refused to remove a network because containers are connected to it. */
   #isRemovalBlocked = false;
+  #filterWatch: { close(): void } | undefined;
 
   constructor(options: NetworkReconcilerOptions) {
     this.#options = options;
@@ -99,6 +102,7 @@ export class NetworkReconciler {
       await this.#schedule.waitForNextPass(signal);
       if (this.#isEngineConnected && !signal.aborted) await this.#reconcile(signal);
     }
+    this.#filterWatch?.close();
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
@@ -144,11 +148,19 @@ export class NetworkReconciler {
     signal: AbortSignal,
   ): Promise<boolean> {
     const wireguardSteps = planWireguard(assigned, observed, this.#host);
+    // A host that refuses all overlay networks has no tunnels either.
+    const filterSteps = this.#host.overlayProblem === "" ? planVxlanFilter(assigned, observed) : [];
     const encryptionProblem = await this.#executeAll(wireguardSteps, undefined, signal);
     let hasChanged = wireguardSteps.length > 0 && encryptionProblem === undefined;
+    const filterProblem = await this.#updateFilter(filterSteps, signal);
+    hasChanged ||= filterSteps.length > 0 && filterProblem === undefined;
     const states = new Map<string, NetworkState>();
     for (const network of assigned) {
       const { state, steps } = planNetwork(network, observed, this.#host, this.#dnsEntries);
+      if (filterProblem !== undefined && !network.spec?.encrypted && state.kind !== "refused") {
+        states.set(network.id, { kind: "waiting", reason: filterProblem });
+        continue;
+      }
       const networkProblem = await this.#executeAll(steps, network, signal);
       const problem = (network.spec?.encrypted ? encryptionProblem : undefined) ?? networkProblem;
       states.set(network.id, problem === undefined ? state : { kind: "waiting", reason: problem });
@@ -156,6 +168,21 @@ export class NetworkReconciler {
     }
     this.#setStates(states);
     return hasChanged;
+  }
+
+  /** Executes the steps of the VXLAN filter, and watches its rules while there are any. Returns why it failed. */
+  async #updateFilter(steps: readonly LinkStep[], signal: AbortSignal): Promise<string | undefined> {
+    const { watchVxlanFilter, log } = this.#options;
+    const problem = await this.#executeAll(steps, undefined, signal);
+    const [step] = steps;
+    if (step?.kind !== "set-vxlan-filter" || problem !== undefined) return problem;
+    if (step.ruleset === "") {
+      this.#filterWatch?.close();
+      this.#filterWatch = undefined;
+    } else {
+      this.#filterWatch ??= watchVxlanFilter?.(() => this.requestReconcile(), log);
+    }
+    return undefined;
   }
 
   /** Removes networks and devices that no task uses. Returns whether it removed any. */

@@ -25,10 +25,16 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolv
 
 test("OverlayNetworks observes the host when a container starts or ends, not when its health changes", async () => {
   let observations = 0;
+  let vxlanFilter = "";
   const overlay = new OverlayNetworks({
     networking: {
       wireguardPublicKey: "",
-      devices: { observe: async () => observedWith({ uplinkMtu: 0 }), run: async () => {} },
+      devices: {
+        observe: async () => observedWith({ uplinkMtu: 0, vxlanFilter }),
+        run: async (step) => {
+          if (step.kind === "set-vxlan-filter") vxlanFilter = step.ruleset;
+        },
+      },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
     engine: {

@@ -51,6 +51,7 @@ export class OverlayNetworks {
     this.#reconciler = new NetworkReconciler({
       engine,
       devices: this.#capabilities.devices,
+      watchVxlanFilter: networking.watchVxlanFilter,
       host: this.#capabilities.host,
       log,
       onChange: () => this.#updateView(),

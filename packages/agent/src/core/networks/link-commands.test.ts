@@ -17,6 +17,13 @@ it("linkCommands returns the iproute2 commands of each step", () => {
   expect(commandsOf({ kind: "set-hairpin", device: "veth1" })).toEqual([
     "bridge link set dev veth1 hairpin on",
   ]);
+  expect(linkCommands({ kind: "set-vxlan-filter", ruleset: "table x {}\n" }, "")).toEqual([
+    {
+      program: "nft",
+      args: ["--file", "-"],
+      input: "table inet berth-vxlan\ndelete table inet berth-vxlan\ntable x {}\n",
+    },
+  ]);
   const encrypted = { ...tunnel, vni: 7, local: "fe80::a00:1", boundDevice: "berthwg" };
   expect(commandsOf({ kind: "add-tunnel", ...encrypted })[0]).toBe(
     "ip link add btv7 mtu 1450 type vxlan id 7 local fe80::a00:1 dev berthwg dstport 4789",

@@ -1,11 +1,12 @@
 import { assertNever } from "@berth/proto";
 import { bridgeName, FLOOD_MAC, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
+import { VXLAN_TABLE } from "./vxlan-filter.js";
 import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
 /** A program and its arguments. */
 export interface LinkCommand {
-  readonly program: "ip" | "bridge" | "sysctl" | "sh";
+  readonly program: "ip" | "bridge" | "nft" | "sysctl" | "sh";
   readonly args: readonly string[];
   /** Standard input, for secrets and long batches. */
   readonly input: string;
@@ -33,6 +34,11 @@ export function linkCommands(step: LinkStep, wireguardPrivateKey: string): reado
     case "set-wireguard-peers": {
       const input = wireguardConfig(wireguardPrivateKey, step.peers);
       return [{ program: "sh", args: ["-c", SYNC, WIREGUARD_DEVICE], input }];
+    }
+    case "set-vxlan-filter": {
+      // One transaction. The first line makes the deletion succeed when the table does not exist.
+      const input = `table ${VXLAN_TABLE}\ndelete table ${VXLAN_TABLE}\n${step.ruleset}`;
+      return [{ program: "nft", args: ["--file", "-"], input }];
     }
     case "filter-bridge":
       return [command("ip", "link", "set", step.bridge, "type", "bridge", "nf_call_iptables", "1")];

@@ -31,6 +31,8 @@ export type LinkStep =
   | { readonly kind: "bring-up-wireguard"; readonly inner: string; readonly mtu: number }
   /** Replaces the WireGuard peers. */
   | { readonly kind: "set-wireguard-peers"; readonly peers: readonly WireguardPeer[] }
+  /** Replaces the nftables rules that drop VXLAN packets of other senders than peers; "" removes them. */
+  | { readonly kind: "set-vxlan-filter"; readonly ruleset: string }
   /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }
   /** Lets a container receive its own packets: a virtual IP may route a container's connection back to it. */

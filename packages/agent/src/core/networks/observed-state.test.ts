@@ -61,7 +61,14 @@ const DUMP = [
 describe("parseLinks", () => {
   it("parses devices, the uplink's MTU, forwarding entries and WireGuard peers", () => {
     const { links, uplinkMtu, floodPeers, wireguard, vxlanFdb, bridgeFdb, neighbours } = parseLinks(
-      { addresses: ADDRESSES, routes: [], fdb: FDB, neighbours: NEIGHBOURS, wireguard: DUMP },
+      {
+        addresses: ADDRESSES,
+        routes: [],
+        fdb: FDB,
+        neighbours: NEIGHBOURS,
+        vxlanFilter: "rules",
+        wireguard: DUMP,
+      },
       "10.0.0.1",
     );
     const mac = "02:42:0a:40:03:02";
@@ -99,7 +106,10 @@ describe("parseLinks", () => {
 
   it("returns an empty state for listings that are not lists", () => {
     expect(
-      parseLinks({ addresses: {}, routes: {}, fdb: "x", neighbours: 7, wireguard: "" }, "10.0.0.1"),
+      parseLinks(
+        { addresses: {}, routes: {}, fdb: "x", neighbours: 7, vxlanFilter: "", wireguard: "" },
+        "10.0.0.1",
+      ),
     ).toEqual({
       links: new Map(),
       uplinkMtu: 0,
@@ -108,6 +118,7 @@ describe("parseLinks", () => {
       bridgeFdb: new Map(),
       neighbours: new Map(),
       routes: [],
+      vxlanFilter: "",
       wireguard: undefined,
     });
   });

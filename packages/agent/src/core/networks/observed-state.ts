@@ -54,6 +54,8 @@ export interface ObservedLinks {
   readonly bridgeFdb: ReadonlyMap<string, ReadonlySet<string>>;
   /** The permanent neighbours by the VNI of the bridge, which map IP addresses to MAC addresses. */
   readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
+  /** The nftables rules that filter VXLAN packets; "" when their table does not exist. */
+  readonly vxlanFilter: string;
   /** Routes through devices that do not belong to berth's networks. */
   readonly routes: readonly HostRoute[];
   /** The state of the WireGuard device; undefined when it does not exist. */
@@ -75,13 +77,15 @@ export interface LinkListings {
   readonly fdb: unknown;
   /** `ip -json neigh show nud permanent` */
   readonly neighbours: unknown;
+  /** See {@link ObservedLinks.vxlanFilter}. */
+  readonly vxlanFilter: string;
   /** `wg show berthwg dump`; "" when the device does not exist. */
   readonly wireguard: string;
 }
 
 /** Parses the listings of a host. Unexpected JSON is treated as an empty list. @param nodeAddress selects the uplink */
 export function parseLinks(
-  { addresses, routes, fdb, neighbours, wireguard }: LinkListings,
+  { addresses, routes, fdb, neighbours, vxlanFilter, wireguard }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
   const links = listOf(addresses);
@@ -92,6 +96,7 @@ export function parseLinks(
     floodPeers: parseFloodPeers(fdb),
     ...parseStaticFdb(fdb),
     neighbours: parseNeighbours(neighbours),
+    vxlanFilter,
     routes: parseRoutes(routes, addresses),
     wireguard: wireguard === "" ? undefined : parseWireguard(wireguard),
   };

@@ -91,6 +91,7 @@ export interface ObservedParts {
   readonly bridgeFdb?: ObservedLinks["bridgeFdb"];
   readonly neighbours?: ObservedLinks["neighbours"];
   readonly uplinkMtu?: number;
+  readonly vxlanFilter?: string;
 }
 
 export function observedWith({
@@ -101,6 +102,7 @@ export function observedWith({
   bridgeFdb = new Map(),
   neighbours = new Map(),
   uplinkMtu = 1_500,
+  vxlanFilter = "",
 }: ObservedParts = {}): ObservedHostNetworks {
   return {
     networks,
@@ -111,6 +113,7 @@ export function observedWith({
     neighbours,
     routes: [],
     uplinkMtu,
+    vxlanFilter,
     wireguard: undefined,
   };
 }

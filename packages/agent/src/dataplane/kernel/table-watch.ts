@@ -14,21 +14,24 @@ const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR];
 
 export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
+  /** The table of berth, with its family; by default the one of published ports. */
+  readonly table?: string;
   /** The command that prints changes; by default `nft monitor`. */
   readonly command?: Command;
-  /** Called when a chain of berth's table was deleted, by berth or another program, and when the monitor restarted. */
+  /** Called when a chain of the table was deleted, by berth or another program, and when the monitor restarted. */
   readonly onChainDeleted: () => void;
   /** Called when a chain outside berth's tables changed, such as one of Docker's, and when the monitor restarted. */
-  readonly onForeignChainChanged: () => void;
+  readonly onForeignChainChanged?: () => void;
 }
 
 type Event = "onChainDeleted" | "onForeignChainChanged";
 
-/** Watches the kernel's nftables chains for the kernel path, with `nft monitor`, which sleeps until something changes. */
+/** Watches the kernel's nftables chains, with `nft monitor`, which sleeps until something changes. */
 export class TableWatch {
   readonly #options: TableWatchOptions;
   readonly #pending = new Map<Event, NodeJS.Timeout>();
   readonly #monitor: SupervisedProcess;
+  readonly #table: string;
   #command: Command;
   #firstErrorLine = "";
   #hasWarned = false;
@@ -36,6 +39,7 @@ export class TableWatch {
 
   constructor(options: TableWatchOptions) {
     this.#options = options;
+    this.#table = options.table ?? `ip ${TABLE}`;
     this.#command = options.command ?? TIED_MONITOR;
     this.#monitor = new SupervisedProcess({
       command: () => this.#command,
@@ -72,16 +76,15 @@ export class TableWatch {
     if (ranMs >= STABLE_AFTER_MS || this.#hasWarned) return;
     this.#hasWarned = true;
     const reason = error?.message ?? this.#firstErrorLine;
-    this.#options.log.warn({ reason }, "cannot watch nftables; changes from outside are noticed within 10 s");
+    this.#options.log.warn({ reason }, "cannot watch nftables; changes from outside are noticed later");
   }
 
   /** Handles a line such as `delete chain ip berth port-tcp-80`. */
   #handleLine(line: string): void {
     const [verb, , family, table] = line.split(" ");
-    if (family !== "ip") return;
-    if (table === TABLE) {
+    if (`${family} ${table}` === this.#table) {
       if (verb === "delete") this.#notify("onChainDeleted");
-    } else if (table?.startsWith(`${TABLE}-`) !== true) {
+    } else if (family === "ip" && table !== TABLE && table?.startsWith(`${TABLE}-`) !== true) {
       this.#notify("onForeignChainChanged");
     }
   }
@@ -90,7 +93,7 @@ export class TableWatch {
     if (this.#pending.has(event) || this.#isClosed) return;
     const timer = setTimeout(() => {
       this.#pending.delete(event);
-      this.#options[event]();
+      this.#options[event]?.();
     }, COALESCE_MS);
     this.#pending.set(event, timer);
   }
