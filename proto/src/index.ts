@@ -27,6 +27,8 @@ export {
   type ParsedConstraint,
   parseConstraint,
 } from "./spec/constraint.js";
+export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
+export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
 export {
   MAX_NAME_LENGTH,
   networkNameProblem,

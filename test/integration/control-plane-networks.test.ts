@@ -275,7 +275,7 @@ describe("nodes without overlay networks", () => {
       "no node can join encrypted network shop_back (a: no WireGuard in this kernel)",
     );
     const [b] = await context.cluster.startAgents(["b"], {
-      dataPlane: { overlay: true, wireguardPublicKey: "key" },
+      dataPlane: { overlay: true, wireguardPublicKey: `${"A".repeat(43)}=` },
     });
     await calls.deployStack(request);
     await converged(calls, "shop_web");

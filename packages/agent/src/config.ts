@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { BERTH_VERSION } from "@berth/proto";
+import { BERTH_VERSION, canonicalIp, hostAddressProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
@@ -52,7 +52,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
       .split(",")
       .map((part) => part.trim())
       .filter((part) => part !== ""),
-    advertiseAddress: options.advertise ?? "",
+    advertiseAddress: canonicalIp(options.advertise ?? "") ?? options.advertise ?? "",
     dataDir: options.dataDir ?? "",
     dockerSocket: options.dockerSocket ?? "",
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
@@ -138,7 +138,7 @@ function validate(config: AgentConfig): string[] {
   if (config.servers.length === 0) problems.push("--server: at least one HOST:PORT is required");
   if (isIP(config.advertiseAddress) === 0) {
     problems.push(`--advertise: invalid IP address "${config.advertiseAddress}"`);
-  } else if (/^(0\.0\.0\.0|::)$/.test(config.advertiseAddress)) {
+  } else if (hostAddressProblem(config.advertiseAddress) !== undefined) {
     problems.push(
       `--advertise: other hosts cannot reach ${config.advertiseAddress}: use an address of this host`,
     );

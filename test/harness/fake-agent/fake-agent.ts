@@ -44,6 +44,8 @@ export interface FakeAgentOptions extends ContainerBehavior {
   readonly probe?: Probe;
   /** Capabilities of the data plane. Default: overlay networks. Undefined imitates an agent from before networks. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
+  /** Fields of the node's description that differ from those of an honest agent. */
+  readonly description?: Partial<NodeDescription>;
   /** Counters of listeners that the agent reports when the leader requests traffic. */
   readonly listeners?: readonly ListenerTraffic[];
   /** Returns the log of a task. */
@@ -335,7 +337,7 @@ export class FakeAgent {
   #description(): NodeDescription {
     const { nodeId, hostname, memoryBytes } = this.options;
     const dataPlane = "dataPlane" in this.options ? this.options.dataPlane : { overlay: true };
-    return NodeDescription.fromPartial({
+    const description = NodeDescription.fromPartial({
       hostname: hostname ?? nodeId,
       address: this.address,
       os: "linux",
@@ -346,5 +348,6 @@ export class FakeAgent {
       engineReady: true,
       dataPlane,
     });
+    return { ...description, ...this.options.description };
   }
 }

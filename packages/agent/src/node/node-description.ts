@@ -1,6 +1,7 @@
 import { arch, cpus, totalmem } from "node:os";
 import { BERTH_VERSION, DataPlane, type HostListener, type NodeDescription } from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
+import { limitDescription } from "./limit-description.js";
 
 /** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_PROBLEMS = 50;
@@ -137,7 +138,7 @@ function limitProblems(problems: readonly string[]): readonly string[] {
  */
 export function describeNode(identity: NodeIdentity, condition: ConditionSnapshot): NodeDescription {
   const { engine } = condition;
-  return {
+  return limitDescription({
     ...identity,
     os: engine?.os ?? process.platform,
     architecture: engine?.architecture ?? (arch() === "x64" ? "x86_64" : arch()),
@@ -153,5 +154,5 @@ export function describeNode(identity: NodeIdentity, condition: ConditionSnapsho
     listeners: [...condition.listeners],
     volumes: [...condition.volumes],
     dataPlane: { ...condition.dataPlane },
-  };
+  });
 }

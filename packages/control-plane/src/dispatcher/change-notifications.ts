@@ -1,5 +1,6 @@
 import { BerthError, type Node } from "@berth/proto";
 import { networkIdOfDnsEntry } from "../core/allocator/dns-entries.js";
+import { isNodeLive, nodeClaims } from "../core/model/node-claims.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
@@ -58,7 +59,7 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
-    else if (hasPeerChanged(before, after)) {
+    else if (hasPeerChanged(before, after) || hasOwnerChanged(before, after, state)) {
       for (const networkId of state.networks.ranges.ofMember(nodeId).keys())
         markNetworkStale(networkId, options);
     }
@@ -88,6 +89,12 @@ function hasPeerChanged(before: Node | undefined, after: Node): boolean {
     old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
     old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
   );
+}
+
+/** Returns whether the owner of an address that several nodes have may have changed. */
+function hasOwnerChanged(before: Node | undefined, after: Node, { nodes }: ClusterState): boolean {
+  if (before === undefined || isNodeLive(before) === isNodeLive(after)) return false;
+  return nodeClaims(after.description).some((claim) => nodes.holdersOf(claim).size > 1);
 }
 
 function nodeRemoved(nodeId: string): BerthError {

@@ -56,7 +56,13 @@ function dispatcherWith(term: AbortSignal) {
 }
 
 async function* hello(): AsyncGenerator<SessionRequest> {
-  const value = Hello.fromPartial({ nodeId: "n1", protocolVersion: PROTOCOL_VERSION, bootId: "boot" });
+  const description = { hostname: "n1", address: "192.0.2.1" };
+  const value = Hello.fromPartial({
+    nodeId: "n1",
+    protocolVersion: PROTOCOL_VERSION,
+    bootId: "boot",
+    description,
+  });
   yield SessionRequest.fromPartial({ message: { $case: "hello", value } });
   await new Promise(() => {});
 }

@@ -4,7 +4,6 @@ import {
   type Hello,
   isBerthError,
   NodeDescription,
-  NodeState,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
@@ -13,7 +12,7 @@ import type { Logger } from "pino";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
-import { linkSignals, onAbort } from "../runtime/abort.js";
+import { onAbort } from "../runtime/abort.js";
 import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -21,15 +20,13 @@ import { createAssignmentSource } from "./assignments/assignment-source.js";
 import { notifySessionsOfChanges } from "./change-notifications.js";
 import { DrainGate } from "./drain-gate.js";
 import { requireWithinLimits } from "./message-limits.js";
-import { protocolError, readHello, registrationChanges } from "./registration.js";
+import { NodeRegistrar } from "./node-registrar.js";
+import { protocolError, type RegisteringAgent, readHello } from "./registration.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { Session } from "./session.js";
 import type { SessionRegistry } from "./session-registry.js";
 import type { StatusWriter } from "./status-writer.js";
 import type { TrafficTables } from "./traffic-tables.js";
-
-/** Timeout for writing a node's registration to etcd. After a timeout, the agent connects again. */
-const REGISTRATION_TIMEOUT_MS = 10_000;
 
 export interface DispatcherOptions {
   readonly sessions: SessionRegistry;
@@ -64,6 +61,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #sessions: SessionRegistry;
   readonly #drainGate: DrainGate;
+  readonly #registrar: NodeRegistrar;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -80,6 +78,11 @@ export class Dispatcher {
       onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.markTaskStale(id),
       signal,
     });
+    this.#registrar = new NodeRegistrar({
+      ...options,
+      isSuspect: (nodeId) => nodeHealth.isSuspect(nodeId),
+      isConnected: (nodeId) => this.#sessions.get(nodeId) !== undefined,
+    });
     const unsubscribe = notifySessionsOfChanges({ ...options, drainGate: this.#drainGate });
     onAbort(signal, () => {
       unsubscribe();
@@ -94,8 +97,12 @@ export class Dispatcher {
   ): AsyncGenerator<SessionResponse> {
     const incoming = requests[Symbol.asyncIterator]();
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
-    await this.#registerNode(hello.nodeId, hello.description, context.signal);
+    const { nodeId, description = NodeDescription.fromPartial({}) } = hello;
+    const agent = { nodeId, description, peer: context.peer };
+    const isStored = await this.#registrar.register(agent, context.signal);
+    this.#options.nodeHealth.recordHeartbeat(nodeId, 0);
     const session = this.#openSession(hello, context.peer);
+    if (!isStored) this.#updateDescription(session, description);
     const stopWatching = onAbort(context.signal, () => session.end());
     void this.#receiveMessages(incoming, session);
     try {
@@ -104,34 +111,6 @@ export class Dispatcher {
       stopWatching();
       session.end();
       this.#sessions.remove(session);
-    }
-  }
-
-  /**
-   * Writes the node's record, and counts as a heartbeat of the node.
-   * @throws BerthError BERTH_DEADLINE when etcd does not accept the write in time
-   */
-  async #registerNode(
-    nodeId: string,
-    description: NodeDescription | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { writer, runtime, logger, nodeHealth, signal: term } = this.#options;
-    const agent = { nodeId, description: description ?? NodeDescription.fromPartial({}) };
-    const link = linkSignals(signal, term);
-    const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
-      link.abort(registrationTimeout(nodeId)),
-    );
-    try {
-      const wasReady = await writer.submit((state) => {
-        const changes = registrationChanges(agent, state, runtime.wallClockMs());
-        return { changes, result: state.nodes.get(nodeId)?.state === NodeState.READY };
-      }, link.signal);
-      nodeHealth.recordHeartbeat(nodeId, 0);
-      if (!wasReady) logger.info({ nodeId, hostname: agent.description.hostname }, "node ready");
-    } finally {
-      cancelTimeout();
-      link.unlink();
     }
   }
 
@@ -193,7 +172,7 @@ export class Dispatcher {
         statusWriter.enqueue(nodeId, message.value, session);
         return;
       case "description":
-        this.#updateDescription(nodeId, message.value);
+        this.#updateDescription(session, message.value);
         return;
       case "traffic":
         trafficCollector.recordReport(nodeId, message.value);
@@ -214,22 +193,19 @@ export class Dispatcher {
     }
   }
 
-  #updateDescription(nodeId: string, description: NodeDescription): void {
-    const { logger, signal } = this.#options;
-    this.#registerNode(nodeId, description, signal).catch((error: unknown) => {
-      if (!signal.aborted) logger.warn({ err: error, nodeId }, "failed to write node description");
-    });
+  /** Ends the session when the description is refused. */
+  #updateDescription(session: Session, description: NodeDescription): void {
+    const { nodeId, peer } = session;
+    const agent: RegisteringAgent = { nodeId, description, peer };
+    try {
+      this.#registrar.update(agent, (error) => session.end(error));
+    } catch (error) {
+      if (!isBerthError(error)) throw error;
+      session.end(error);
+    }
   }
 }
 
 function endOfTerm({ reason }: AbortSignal): BerthError {
   return reason instanceof BerthError ? reason : notLeader();
-}
-
-function registrationTimeout(nodeId: string): BerthError {
-  return new BerthError({
-    code: "BERTH_DEADLINE",
-    message: `node ${nodeId} was not registered: etcd did not accept the write within ${REGISTRATION_TIMEOUT_MS / 1_000} s`,
-    details: { nodeId },
-  });
 }

@@ -3,12 +3,16 @@ import {
   Availability,
   BerthError,
   type Hello,
+  isLoopback,
   type Node,
   type NodeDescription,
   NodeState,
   PROTOCOL_VERSION,
   type SessionRequest,
 } from "@berth/proto";
+import { findClaimConflict } from "../core/model/node-claims.js";
+import { nodeName } from "../core/model/node-name.js";
+import { descriptionProblem } from "../core/model/validate-description.js";
 import type { Clock } from "../runtime/clock.js";
 import { firstItem } from "../runtime/first-item.js";
 import type { Change } from "../state/change.js";
@@ -48,6 +52,67 @@ export async function readHello(
 /** Returns an error for an agent that violates the protocol of a session. */
 export function protocolError(message: string): BerthError {
   return new BerthError({ code: "BERTH_PROTOCOL", message });
+}
+
+/**
+ * Largest number of nodes. Far above what the scheduler is measured with, and their descriptions fit into etcd. It bounds
+ * what a program can store that registers under ever new ids.
+ */
+export const MAX_NODES = 10_000;
+
+/** An agent that registers its node, or reports a changed description of it. */
+export interface RegisteringAgent {
+  readonly nodeId: string;
+  readonly description: NodeDescription;
+  /** Address and port of the agent's connection. */
+  readonly peer: string;
+}
+
+/** @throws BerthError BERTH_INPUT_INVALID when the leader cannot use the description */
+export function checkDescription({ nodeId, description, peer }: RegisteringAgent): void {
+  const problem = descriptionProblem(description) ?? loopbackProblem(description, peer);
+  if (problem === undefined) return;
+  throw new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `the description of node ${nodeId} was refused: ${problem}: correct the options of the agent, or upgrade it`,
+    details: { nodeId },
+  });
+}
+
+/** Other hosts would reach themselves at a loopback address, so all hosts have to run on the machine of the server. */
+function loopbackProblem({ address }: NodeDescription, peer: string): string | undefined {
+  const connectedFrom = peer.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+  return isLoopback(address) && !isLoopback(connectedFrom)
+    ? `address ${address} is a loopback address, and the agent connects from ${connectedFrom}`
+    : undefined;
+}
+
+/**
+ * Checks a registration against the other nodes.
+ * @throws BerthError BERTH_CONFLICT when another live node has the address or the key; BERTH_LIMIT_EXCEEDED when a new node
+ *         would exceed the number of nodes
+ */
+export function checkRegistration(
+  { nodeId, description }: RegisteringAgent,
+  { nodes }: ClusterState,
+  isSuspect: (nodeId: string) => boolean,
+): void {
+  const known = nodes.get(nodeId);
+  if (known === undefined && nodes.size >= MAX_NODES) {
+    throw new BerthError({
+      code: "BERTH_LIMIT_EXCEEDED",
+      message: `node ${nodeId} was not registered: the cluster has ${MAX_NODES} nodes, which is the limit: remove nodes that are gone with "berth node rm"`,
+      details: { nodeId },
+    });
+  }
+  const conflict = findClaimConflict({ nodeId, known, description }, nodes, isSuspect);
+  if (conflict === undefined) return;
+  const { claim, holder } = conflict;
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `node ${nodeId} was not registered: ${nodeName(holder)} (node ${holder.id}) is connected with ${claim}: set --advertise to an address of this host`,
+    details: { nodeId, holder: holder.id },
+  });
 }
 
 /** Returns the change that makes a node READY with its agent's description. Empty when the record is up to date. */

@@ -1,4 +1,5 @@
 import type { Node, ServiceSpec, Task } from "@berth/proto";
+import { type NodeClaims, nodeClaims } from "../core/model/node-claims.js";
 import type { ClusterSnapshot, NetworkRanges, NodeSnapshot, Reservation } from "../core/model/snapshot.js";
 import { acceptsTasks } from "../core/scheduler/filters.js";
 import {
@@ -7,6 +8,7 @@ import {
   type ResourceRequest,
 } from "../core/scheduler/resource-request.js";
 import { SpreadIndexes } from "../core/scheduler/spread-index.js";
+import { GroupedMap } from "./grouped-map.js";
 
 const NO_RESOURCES: ResourceRequest = {
   nanoCpus: 0,
@@ -22,8 +24,10 @@ const NO_RESOURCES: ResourceRequest = {
  *
  * The scheduler reads the table as the cluster snapshot.
  */
-export class NodeTable implements ClusterSnapshot {
+export class NodeTable implements ClusterSnapshot, NodeClaims {
   readonly #records = new Map<string, Node>();
+  /** The nodes by address and by WireGuard key. */
+  readonly #byClaim = new GroupedMap<Node>();
   readonly #usages = new Map<string, Usage>();
   /** The resources of each task by task id. Kept until the task is released, since its spec may be deleted earlier. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
@@ -65,8 +69,14 @@ export class NodeTable implements ClusterSnapshot {
     return this.#tasksByNetwork.get(network) ?? 0;
   }
 
+  holdersOf(claim: string): ReadonlyMap<string, Node> {
+    return this.#byClaim.get(claim);
+  }
+
   put(node: Node): void {
+    this.#deleteClaims(node.id);
     this.#records.set(node.id, node);
+    for (const claim of nodeClaims(node.description)) this.#byClaim.set(claim, node.id, node);
     const snapshot = new LiveNodeSnapshot(node, this.#getOrCreateUsage(node.id));
     this.#snapshots.set(node.id, snapshot);
     this.spreadIndexes.put(snapshot);
@@ -74,6 +84,7 @@ export class NodeTable implements ClusterSnapshot {
   }
 
   delete(nodeId: string): void {
+    this.#deleteClaims(nodeId);
     this.#records.delete(nodeId);
     this.#snapshots.delete(nodeId);
     this.spreadIndexes.delete(nodeId);
@@ -102,6 +113,10 @@ export class NodeTable implements ClusterSnapshot {
     this.spreadIndexes.touch(holding.nodeId);
     this.#countNetworks(holding.request, -1);
     this.#deleteIfUnused(holding.nodeId);
+  }
+
+  #deleteClaims(nodeId: string): void {
+    for (const claim of nodeClaims(this.get(nodeId)?.description)) this.#byClaim.delete(claim, nodeId);
   }
 
   #deleteIfUnused(nodeId: string): void {

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
 import { linkCommands } from "./link-commands.js";
 
+const KEY = `${"A".repeat(43)}=`;
+
 it("linkCommands returns the iproute2 commands of each step", () => {
   const commandsOf = (step: Parameters<typeof linkCommands>[0]) =>
     linkCommands(step, "own=").map(({ program, args }) => [program, ...args].join(" "));
@@ -89,10 +91,30 @@ it("linkCommands routes static entries with an inner address through the WireGua
 });
 
 it("linkCommands passes the private key on standard input, not as an argument", () => {
-  const step = { kind: "set-wireguard-peers", peers: [{ publicKey: "key2=", address: "10.0.0.2" }] } as const;
+  const step = { kind: "set-wireguard-peers", peers: [{ publicKey: KEY, address: "10.0.0.2" }] } as const;
   const [command, ...others] = linkCommands(step, "own=");
   expect(others).toEqual([]);
   expect(command).toMatchObject({ program: "sh", args: ["-c", expect.any(String), "berthwg"] });
   expect(command?.args.join(" ")).not.toContain("own=");
   expect(command?.input).toContain("PrivateKey = own=");
+});
+
+it("linkCommands refuses arbitrary text in place of an address, a MAC address or a key", () => {
+  const injected = "10.0.0.2\n- a second line";
+  const mac = "02:42:0a:40:03:02";
+  const stale = { vxlanFdb: [], bridgeFdb: [], neighbours: [] };
+  const upsert = { address: "10.64.3.2", macAddress: mac, tunnelAddress: "10.0.0.3" };
+  const update = (parts: Partial<typeof upsert>) => () =>
+    linkCommands({ kind: "update-static-entries", vni: 7, upserts: [{ ...upsert, ...parts }], stale }, "");
+  expect(update({})).not.toThrow();
+  expect(update({ address: injected })).toThrow("is not an IP address");
+  expect(update({ tunnelAddress: injected })).toThrow("is not an IP address");
+  expect(update({ macAddress: `${mac} dev eth0` })).toThrow("is not a MAC address");
+  expect(() => linkCommands({ kind: "add-peer", device: "btv7", peer: injected }, "")).toThrow(
+    "is not an IP address",
+  );
+  const peers = (peer: { readonly publicKey: string; readonly address: string }) => () =>
+    linkCommands({ kind: "set-wireguard-peers", peers: [peer] }, "own=");
+  expect(peers({ publicKey: KEY, address: "10.0.0.2\nAllowedIPs = ::/0" })).toThrow("invalid WireGuard peer");
+  expect(peers({ publicKey: `${KEY}\n[Peer]`, address: "10.0.0.2" })).toThrow("invalid WireGuard peer");
 });

@@ -1,4 +1,4 @@
-import { assertNever } from "@berth/proto";
+import { assertNever, canonicalIp } from "@berth/proto";
 import { bridgeName, FLOOD_MAC, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import { VXLAN_TABLE } from "./vxlan-filter.js";
@@ -15,10 +15,15 @@ export interface LinkCommand {
 /** wg opens /proc/self/fd/0 by name, which fails for the sockets that Node.js uses as standard input. `cat` makes it a pipe. */
 const SYNC = 'cat | wg syncconf "$0" /proc/self/fd/0';
 
+const MAC_ADDRESS = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
+
 type Program = LinkCommand["program"];
 type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
 
-/** Returns the commands of a step, in the order in which to run them. */
+/**
+ * Returns the commands of a step, in the order in which to run them.
+ * @throws Error when an argument of the step is not an address: it would become part of a command that runs as root
+ */
 export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {
   switch (step.kind) {
     case "add-tunnel":
@@ -95,6 +100,10 @@ function bringUpWireguard({ inner, mtu }: Step<"bring-up-wireguard">): readonly 
 /** Runs each program once: a host that joins may have thousands of entries. `-force` skips entries that are gone. */
 function updateStaticEntries({ vni, upserts, stale }: Step<"update-static-entries">): readonly LinkCommand[] {
   const [tunnel, bridge] = [tunnelName(vni), bridgeName(vni)];
+  for (const { address, macAddress } of upserts) {
+    checkAddress(address);
+    checkMacAddress(macAddress);
+  }
   const fdbLines = [
     ...stale.vxlanFdb.map((mac) => `fdb delete ${mac} dev ${tunnel} self`),
     ...stale.bridgeFdb.map((mac) => `fdb delete ${mac} dev ${tunnel} master`),
@@ -119,11 +128,20 @@ const batch = (program: Program, lines: readonly string[]): LinkCommand => ({
   input: lines.map((line) => `${line}\n`).join(""),
 });
 
+function checkAddress(text: string): void {
+  if (canonicalIp(text) === undefined) throw new Error(`${JSON.stringify(text)} is not an IP address`);
+}
+
+function checkMacAddress(text: string): void {
+  if (!MAC_ADDRESS.test(text)) throw new Error(`${JSON.stringify(text)} is not a MAC address`);
+}
+
 function floodEntry({ device, peer }: Step<"add-peer" | "remove-peer">): readonly string[] {
   return [FLOOD_MAC, "dev", device, ...destination(peer)];
 }
 
 /** Returns the destination arguments. Addresses inside WireGuard are link-local, so they need their device. */
 function destination(host: string): readonly string[] {
+  checkAddress(host);
   return ["dst", host, ...(isInnerAddress(host) ? ["via", WIREGUARD_DEVICE] : [])];
 }

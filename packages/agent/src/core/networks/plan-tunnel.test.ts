@@ -66,6 +66,43 @@ describe("remoteContainers", () => {
   });
 });
 
+describe("remoteContainers with a lying agent", () => {
+  const containersIn = (...entries: DnsEntry[]) =>
+    remoteContainers(STATIC, entries, ({ address }) => address);
+
+  it("keeps the MAC address of a container on this host and of the container that it is derived for", () => {
+    const first = entry({
+      endpoints: [
+        endpoint("node3", "10.64.3.2", "02:42:0a:40:01:02"),
+        endpoint("node3", "10.64.3.3", "02:42:0a:40:02:02"),
+        endpoint("node3", "10.64.3.4", "ff:ff:ff:ff:ff:ff"),
+      ],
+    });
+    const second = entry({
+      endpoints: [endpoint("node1", "10.64.1.2", ""), endpoint("node2", "10.64.2.2", MAC)],
+    });
+    expect(containersIn(first, second)).toEqual([
+      { address: "10.64.3.4", macAddress: "02:42:0a:40:03:04", tunnelAddress: "10.0.0.3" },
+      CONTAINER,
+    ]);
+  });
+
+  it("ignores an endpoint of another host in the range of this host", () => {
+    const names = entry({ endpoints: [endpoint("node3", "10.64.1.9", "de:ad:be:ef:00:01")] });
+    expect(containersIn(names)).toEqual([]);
+  });
+
+  it("leaves out a peer without an address and keeps the others", () => {
+    const peers = [
+      { nodeId: "node2", address: "10.0.0.2\n- a second line", wireguardPublicKey: "" },
+      { nodeId: "node3", address: "10.0.0.3", wireguardPublicKey: "" },
+    ];
+    expect(stepsOf(networkWith({ peers }), convergedHost(networkWith({ peers: [] })))).toEqual([
+      "add-peer 10.0.0.3",
+    ]);
+  });
+});
+
 describe("a network with a static forwarding database", () => {
   it("adds the static entries before flooding stops", () => {
     expect(stepsOf(STATIC, convergedHost(STATIC))).toEqual([

@@ -4,6 +4,9 @@ import {
   type DnsEntry,
   type NetworkPeer,
   parseIpv4,
+  parseSubnet,
+  type Subnet,
+  subnetHas,
 } from "@berth/proto";
 import { bridgeName, tunnelName, VXLAN_PORT } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
@@ -98,11 +101,15 @@ function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStat
   return isLearning === !isStatic && suppressesNeighbours === isStatic;
 }
 
-/** Returns the address of a peer's tunnel endpoint; undefined when the network is encrypted and the peer has no key. */
+/**
+ * Returns the address of a peer's tunnel endpoint. Undefined when the peer has no valid address, or when the network is
+ * encrypted and the peer has no key: one wrong peer must not keep the others out.
+ */
 function tunnelAddress(
   { spec }: AssignedNetwork,
   { address, wireguardPublicKey }: NetworkPeer,
 ): string | undefined {
+  if (parseIpv4(address) === undefined) return undefined;
   if (!spec?.encrypted) return address;
   return isWireguardKey(wireguardPublicKey) ? innerAddress(address) : undefined;
 }
@@ -128,36 +135,61 @@ export interface RemoteContainer {
   readonly tunnelAddress: string;
 }
 
-const MAC_ADDRESS = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
+/** A unicast address: multicast addresses have an odd first byte. */
+const MAC_ADDRESS = /^(?!00:00:00:00:00:00)[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
 
 /**
  * Returns the containers on other hosts, from the DNS entries. When two containers have the same address, a serving
  * endpoint takes precedence over a draining one, and a draining one over an inactive one.
+ *
+ * When two of these have the same MAC address, a container on this host takes precedence, then the container from whose
+ * IP address Docker derives it. Endpoints in this host's range are ignored: other hosts have no such addresses.
  */
 export function remoteContainers(
-  { id, peers }: AssignedNetwork,
+  { id, range, peers }: AssignedNetwork,
   dnsEntries: readonly DnsEntry[],
   addressOf: (peer: NetworkPeer) => string | undefined,
 ): readonly RemoteContainer[] {
   const tunnelAddresses = new Map(peers.map((peer) => [peer.nodeId, addressOf(peer)]));
+  const ownRange = parseSubnet(range);
   const entries = dnsEntries.filter(({ networkId }) => networkId === id);
-  const endpoints = [
+  const holders = addressHolders([
     ...entries.flatMap((entry) => entry.endpoints),
     ...entries.flatMap((entry) => entry.draining),
     ...entries.flatMap((entry) => entry.inactive),
-  ];
-  const containers: RemoteContainer[] = [];
-  const seen = new Set<string>();
-  for (const endpoint of endpoints) {
+  ]);
+  const macHolders = new Map<string, DnsEndpoint>();
+  const isLocal = ({ nodeId }: DnsEndpoint): boolean => !tunnelAddresses.has(nodeId);
+  const isDerived = (endpoint: DnsEndpoint): boolean =>
+    macAddressOf(endpoint) === derivedMac(endpoint.address);
+  for (const isPreferred of [isLocal, isDerived, () => true]) {
+    for (const endpoint of holders.filter(isPreferred)) {
+      const mac = macAddressOf(endpoint) ?? "";
+      if (!macHolders.has(mac)) macHolders.set(mac, endpoint);
+    }
+  }
+  return holders.flatMap((endpoint) => {
     const { address } = endpoint;
     const tunnelAddress = tunnelAddresses.get(endpoint.nodeId);
     const macAddress = macAddressOf(endpoint);
-    if (tunnelAddress === undefined || macAddress === undefined) continue;
-    if (seen.has(macAddress) || seen.has(address)) continue;
-    seen.add(macAddress).add(address);
-    containers.push({ address, macAddress, tunnelAddress });
+    if (tunnelAddress === undefined || macAddress === undefined || isInRange(ownRange, address)) return [];
+    return macHolders.get(macAddress) === endpoint ? [{ address, macAddress, tunnelAddress }] : [];
+  });
+}
+
+/** Returns the first endpoint of each valid address. */
+function addressHolders(endpoints: readonly DnsEndpoint[]): readonly DnsEndpoint[] {
+  const holders = new Map<string, DnsEndpoint>();
+  for (const endpoint of endpoints) {
+    if (parseIpv4(endpoint.address) !== undefined && !holders.has(endpoint.address))
+      holders.set(endpoint.address, endpoint);
   }
-  return containers;
+  return [...holders.values()];
+}
+
+function isInRange(range: Subnet | undefined, text: string): boolean {
+  const address = parseIpv4(text);
+  return range !== undefined && address !== undefined && subnetHas(range, address);
 }
 
 /**
@@ -169,7 +201,11 @@ function macAddressOf({
   macAddress,
 }: Pick<DnsEndpoint, "address" | "macAddress">): string | undefined {
   if (parseIpv4(address) === undefined) return undefined;
-  if (MAC_ADDRESS.test(macAddress)) return macAddress;
+  return MAC_ADDRESS.test(macAddress) ? macAddress : derivedMac(address);
+}
+
+/** Returns the MAC address that Docker derives from an IP address. */
+function derivedMac(address: string): string {
   const bytes = address.split(".").map((byte) => Number(byte).toString(16).padStart(2, "0"));
   return ["02", "42", ...bytes].join(":");
 }

@@ -1,4 +1,4 @@
-import type { AssignedNetwork } from "@berth/proto";
+import { type AssignedNetwork, parseIpv4 } from "@berth/proto";
 import { WIREGUARD_OVERHEAD_BYTES } from "./devices.js";
 import type { LinkStep } from "./network-step.js";
 import type { ObservedLinks, ObservedWireguard } from "./observed-state.js";
@@ -41,8 +41,15 @@ export function isInnerAddress(address: string): boolean {
   return address.startsWith(INNER_PREFIX);
 }
 
-/** Returns the input of `wg syncconf`. Each peer can send only from its own inner address. */
+/**
+ * Returns the input of `wg syncconf`. Each peer can send only from its own inner address.
+ * @throws Error when a key or an address is arbitrary text, which could add lines
+ */
 export function wireguardConfig(privateKey: string, peers: readonly WireguardPeer[]): string {
+  for (const { publicKey, address } of peers) {
+    if (isWireguardKey(publicKey) && parseIpv4(address) !== undefined) continue;
+    throw new Error(`invalid WireGuard peer ${JSON.stringify(publicKey)} at ${JSON.stringify(address)}`);
+  }
   const sections = peers.map(
     (peer) => `
 [Peer]
@@ -108,15 +115,16 @@ function hasPeers(
 const allowedIpsOf = ({ address }: WireguardPeer): string => `${innerAddress(address)}/128`;
 
 /**
- * Returns the peers with valid keys, in a fixed order. WireGuard accepts one peer for each key and for each address; the
- * last one wins. Peers with an invalid key are left out, so that they do not prevent encryption between the other hosts.
+ * Returns the peers with valid keys and addresses, in a fixed order. WireGuard accepts one peer for each key and for each address; the
+ * last one wins. Other peers are left out, so that they do not prevent encryption between the other hosts.
  */
 function peersOf(networks: readonly AssignedNetwork[]): readonly WireguardPeer[] {
   const byKey = new Map<string, WireguardPeer>();
   for (const { wireguardPublicKey: publicKey, address } of networks.flatMap(({ peers }) => peers)) {
     // A later entry for the same key also takes the later position, which decides between equal addresses below.
     byKey.delete(publicKey);
-    if (isWireguardKey(publicKey)) byKey.set(publicKey, { publicKey, address });
+    if (isWireguardKey(publicKey) && parseIpv4(address) !== undefined)
+      byKey.set(publicKey, { publicKey, address });
   }
   const byAddress = new Map([...byKey.values()].map((peer) => [peer.address, peer]));
   return [...byAddress.values()].sort((a, b) => (a.publicKey < b.publicKey ? -1 : 1));

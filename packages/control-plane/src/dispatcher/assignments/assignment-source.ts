@@ -1,5 +1,6 @@
 import type { AssignedNetwork, NetworkPeer, Node } from "@berth/proto";
 import { dnsEntryKey } from "../../core/allocator/dns-entries.js";
+import { isNodeLive, nodeClaims } from "../../core/model/node-claims.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { TrafficTables } from "../traffic-tables.js";
 import type { AssignmentSource } from "./assignment-feed.js";
@@ -68,22 +69,35 @@ export function assignedNetwork(
 /**
  * Returns the other nodes of a network, including down nodes: their containers may still run and become reachable again.
  *
- * When several nodes have the same address, the host was reinstalled, and only the newest node is returned. For the same
- * reason, a node with this node's own address is left out.
+ * When several nodes have the same address, the host was reinstalled, and only one of them is returned. For the same
+ * reason, a node with this node's own address is left out. Of several nodes with one WireGuard key, one is returned too.
  */
 function findPeers(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
-  const ownAddress = state.nodes.get(nodeId)?.description?.address;
-  const newest = new Map<string, Node>();
-  for (const peerId of state.networks.ranges.ofNetwork(networkId).keys()) {
-    const node = state.nodes.get(peerId);
-    const address = node?.description?.address;
-    if (peerId === nodeId || node === undefined || address === undefined || address === ownAddress) continue;
-    const other = newest.get(address);
-    if (other === undefined || other.createdAtMs < node.createdAtMs) newest.set(address, node);
+  const nodeIds = [...state.networks.ranges.ofNetwork(networkId).keys()];
+  const nodes = nodeIds.flatMap((id) => (id === nodeId ? [] : (state.nodes.get(id) ?? [])));
+  const taken = new Set(nodeClaims(state.nodes.get(nodeId)?.description));
+  const owners = new Set<Node>();
+  for (const node of [...nodes].sort(byPrecedence)) {
+    const claims = nodeClaims(node.description);
+    if (claims.length === 0 || claims.some((claim) => taken.has(claim))) continue;
+    for (const claim of claims) taken.add(claim);
+    owners.add(node);
   }
-  return [...newest].map(([address, { id, description }]) => ({
-    nodeId: id,
-    address,
-    wireguardPublicKey: description?.dataPlane?.wireguardPublicKey ?? "",
-  }));
+  return nodes
+    .filter((node) => owners.has(node))
+    .map(({ id, description }) => ({
+      nodeId: id,
+      address: description?.address ?? "",
+      wireguardPublicKey: description?.dataPlane?.wireguardPublicKey ?? "",
+    }));
+}
+
+/**
+ * Orders nodes by their right to an address. A live node precedes one that is gone. Of two live nodes the older one
+ * precedes: the newer one took the address while that host was silent. Of two others, the newer one precedes.
+ */
+function byPrecedence(a: Node, b: Node): number {
+  const isLive = isNodeLive(a);
+  if (isLive !== isNodeLive(b)) return isLive ? -1 : 1;
+  return isLive ? a.createdAtMs - b.createdAtMs : b.createdAtMs - a.createdAtMs;
 }

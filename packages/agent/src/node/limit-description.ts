@@ -1,0 +1,55 @@
+import { DESCRIPTION_LIMITS, isDescriptionText, NodeDescription, toDescriptionText } from "@berth/proto";
+
+/** Docker gives volumes without a name one of 64 hexadecimal digits. No service can ask for such a volume. */
+const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
+
+/** What is left out when the description is too large as a whole, in this order. */
+const OPTIONAL_PARTS: readonly (readonly [name: string, without: Partial<NodeDescription>])[] = [
+  ["engine labels", { engineLabels: {} }],
+  ["listening ports", { listeners: [] }],
+  ["volumes", { volumes: [] }],
+];
+
+/**
+ * Returns the description within the limits that the leader accepts, so that an unusual host is not refused. Problems
+ * name what was left out. The description itself when it is within the limits, except for anonymous volumes.
+ */
+export function limitDescription(description: NodeDescription): NodeDescription {
+  const { labels, listeners, problems, volumes, subnets } = DESCRIPTION_LIMITS;
+  const omitted: string[] = [];
+  const take = <T>(name: string, items: readonly T[], limit: number): T[] => {
+    if (items.length > limit) omitted.push(name);
+    return items.slice(0, limit);
+  };
+  const { dataPlane } = description;
+  const validLabels = Object.entries(description.engineLabels).filter((texts) =>
+    texts.every(isDescriptionText),
+  );
+  let limited: NodeDescription = {
+    ...description,
+    engineLabels: Object.fromEntries(take("engine labels", validLabels, labels)),
+    listeners: take("listening ports", description.listeners, listeners),
+    problems: description.problems.slice(0, problems - 1).map(toDescriptionText),
+    volumes: take(
+      "volumes",
+      description.volumes.filter((name) => !ANONYMOUS_VOLUME.test(name)),
+      volumes,
+    ),
+    dataPlane: dataPlane && {
+      ...dataPlane,
+      kernelReason: toDescriptionText(dataPlane.kernelReason),
+      overlayReason: toDescriptionText(dataPlane.overlayReason),
+      wireguardReason: toDescriptionText(dataPlane.wireguardReason),
+      subnets: take("subnets", dataPlane.subnets, subnets),
+    },
+  };
+  for (const [name, without] of OPTIONAL_PARTS) {
+    if (NodeDescription.encode(limited).finish().length < DESCRIPTION_LIMITS.bytes - DESCRIPTION_LIMITS.text)
+      break;
+    limited = { ...limited, ...without };
+    omitted.push(name);
+  }
+  if (omitted.length === 0) return limited;
+  const message = `the cluster does not know all ${[...new Set(omitted)].join(", ")} of this host: there are too many`;
+  return { ...limited, problems: [...limited.problems, message] };
+}

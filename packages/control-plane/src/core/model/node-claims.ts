@@ -1,0 +1,41 @@
+import { type Node, type NodeDescription, NodeState } from "@berth/proto";
+
+/**
+ * Returns what only one live node can have: its address and its WireGuard key. Other hosts send to the address, and
+ * WireGuard keeps one peer for each of them.
+ */
+export function nodeClaims(description: NodeDescription | undefined): readonly string[] {
+  const { address = "", dataPlane } = description ?? {};
+  const key = dataPlane?.wireguardPublicKey ?? "";
+  return [...(address === "" ? [] : [`address ${address}`]), ...(key === "" ? [] : [`WireGuard key ${key}`])];
+}
+
+/** Returns whether a node's agent is connected or was until recently, as far as its record says. */
+export function isNodeLive({ state, agentUnreachable }: Node): boolean {
+  return state === NodeState.READY && !agentUnreachable;
+}
+
+/** The nodes with their claims, as `NodeTable` has them. */
+export interface NodeClaims {
+  /** Returns the nodes that have the address or the key. */
+  holdersOf(claim: string): ReadonlyMap<string, Node>;
+}
+
+/**
+ * Returns the first address or key of a new description that another live node has, and that node. A node keeps what its
+ * record has: a node that took it while the host was silent does not lock the host out.
+ */
+export function findClaimConflict(
+  { nodeId, known, description }: { nodeId: string; known: Node | undefined; description: NodeDescription },
+  nodes: NodeClaims,
+  isSuspect: (nodeId: string) => boolean,
+): { readonly claim: string; readonly holder: Node } | undefined {
+  const own = new Set(nodeClaims(known?.description));
+  for (const claim of nodeClaims(description)) {
+    if (own.has(claim)) continue;
+    for (const holder of nodes.holdersOf(claim).values()) {
+      if (holder.id !== nodeId && isNodeLive(holder) && !isSuspect(holder.id)) return { claim, holder };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,48 @@
+import { BlockList, isIP, SocketAddress } from "node:net";
+
+/** Addresses at which no host can be reached from another one, with the reason. */
+const UNREACHABLE: readonly (readonly [reason: string, range: BlockList])[] = [
+  ["is the address of no host", blockList(["0.0.0.0/8", "240.0.0.0/4", "::/128"])],
+  ["is a multicast address", blockList(["224.0.0.0/4", "ff00::/8"])],
+  ["is a link-local address", blockList(["169.254.0.0/16", "fe80::/10"])],
+];
+const LOOPBACK = blockList(["127.0.0.0/8", "::1/128"]);
+const MAPPED = /^::ffff:/i;
+
+function blockList(subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [address = "", prefix] = subnet.split("/");
+    list.addSubnet(address, Number(prefix), familyOf(address));
+  }
+  return list;
+}
+
+function familyOf(address: string): "ipv4" | "ipv6" {
+  return isIP(address) === 4 ? "ipv4" : "ipv6";
+}
+
+/**
+ * Returns the one spelling of an IP address in which addresses can be compared as text. Undefined for any other text, and
+ * for addresses with a zone.
+ */
+export function canonicalIp(text: string): string | undefined {
+  if (isIP(text) === 0 || text.includes("%")) return undefined;
+  return new SocketAddress({ address: text, family: familyOf(text) }).address;
+}
+
+/** Returns whether an address is a loopback address. Returns false for text that is not an IP address. */
+export function isLoopback(address: string): boolean {
+  return isIP(address) !== 0 && LOOPBACK.check(address, familyOf(address));
+}
+
+/**
+ * Returns why other hosts cannot use this text as the address of a host. Undefined for an address in its canonical form.
+ * Loopback addresses are accepted here: all hosts may run on one machine.
+ */
+export function hostAddressProblem(text: string): string | undefined {
+  const canonical = canonicalIp(text);
+  if (canonical === undefined || MAPPED.test(text)) return "is not an IP address";
+  for (const [reason, range] of UNREACHABLE) if (range.check(text, familyOf(text))) return reason;
+  return canonical === text ? undefined : `is not written as ${canonical}`;
+}
