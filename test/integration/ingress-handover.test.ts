@@ -8,7 +8,7 @@ import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
-import { spawnIngressProcess } from "../../packages/agent/src/dataplane/spawn-ingress.js";
+import { spawnSuccessor } from "../../packages/agent/src/dataplane/spawn-ingress.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
 import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";
@@ -311,11 +311,7 @@ describe("an ingress process of another release", () => {
     ["serves when its predecessor exits after the handover", "serving", true],
   ] as const)("a successor %s", async (_what, lastWord, isServing) => {
     const dataDir = folderFor(cleanup);
-    const successor = spawnIngressProcess(
-      dataDir,
-      { executable: process.execPath, entryPath: ENTRY, args: [] },
-      "successor",
-    );
+    const successor = spawnSuccessor(dataDir, { executable: process.execPath, entryPath: ENTRY, args: [] });
     cleanup.add(() => void successor.kill("SIGKILL"));
     const ended = once(successor, "exit");
     successor.on("message", ({ kind }: { readonly kind: string }) => {

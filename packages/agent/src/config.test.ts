@@ -11,6 +11,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       dataDir: "/flag",
       dockerSocket: "/var/run/docker.sock",
       ingress: "auto",
+      ingressUser: "",
       metrics: "",
       resources: {},
       logLevel: "info",

@@ -14,6 +14,8 @@ export interface AgentConfig {
   readonly resources: Readonly<Record<string, number>>;
   /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
+  /** User that the ingress process runs as. Empty for the agent's own user. */
+  readonly ingressUser: string;
   /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
   readonly logLevel: string;
@@ -57,6 +59,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     dockerSocket: options.dockerSocket ?? "",
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
     ingress: isIngressMode(ingress) ? ingress : "auto",
+    ingressUser: options.ingressUser ?? "",
     metrics: options.metrics ?? "",
     logLevel: options.logLevel ?? "",
   };
@@ -112,6 +115,9 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
         "BERTH_INGRESS",
         "auto",
       ),
+    )
+    .addOption(
+      withEnv("--ingress-user <name>", "unprivileged user for the ingress process", "BERTH_INGRESS_USER", ""),
     )
     .addOption(withEnv("--metrics <host:port>", "Prometheus listen address", "BERTH_METRICS", ""))
     .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))

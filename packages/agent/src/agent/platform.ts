@@ -25,6 +25,7 @@ import { UsageReader, type UsageSample } from "../node/usage/container-usage.js"
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
+import { findIngressUser } from "./ingress-user.js";
 
 /** The agent's I/O: everything that reaches outside its process. The simulation replaces it. */
 export interface AgentPlatform {
@@ -63,6 +64,7 @@ export async function hostPlatform({
   dockerSocket,
   resources,
   ingress,
+  ingressUser,
   metrics,
 }: AgentConfig): Promise<AgentPlatform> {
   const release = await lockOrThrow(dataDir);
@@ -92,8 +94,10 @@ export async function hostPlatform({
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),
-    openIngress: (logger, signal) =>
-      openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, logger, signal }),
+    openIngress: async (logger, signal) => {
+      const user = ingressUser === "" ? {} : { user: await findIngressUser(ingressUser, signal) };
+      return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, ...user, logger, signal });
+    },
     ...(metrics === "" ? {} : { serveMetrics: (stats) => serveIngressMetrics(metrics, stats) }),
     release,
   };

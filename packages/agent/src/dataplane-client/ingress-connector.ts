@@ -1,10 +1,16 @@
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BERTH_VERSION, BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/protocol.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
-import { ENTRY_PATH, type IngressProgram, spawnIngressProcess } from "../dataplane/spawn-ingress.js";
+import {
+  ENTRY_PATH,
+  type IngressProgram,
+  type IngressUser,
+  spawnIngress,
+} from "../dataplane/spawn-ingress.js";
 import { IngressSession } from "./ingress-session.js";
 
 /** A start takes about 100 ms; on an overloaded host much longer. */
@@ -23,6 +29,8 @@ export interface IngressConnectorOptions {
   readonly entryPath?: string;
   /** A running process with another mode is replaced. When undefined, any mode is accepted. */
   readonly mode?: IngressMode;
+  /** A running process of another user is replaced. When undefined, the process gets the agent's user. */
+  readonly user?: IngressUser;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
   /** Release of the agent; a running process of another release is replaced. */
@@ -56,7 +64,7 @@ export class IngressConnector {
 
   /**
    * Returns a session with a process of this release. A process of another release is asked once to hand over its
-   * sockets to a new one; a process with another protocol or mode is shut down gracefully and replaced.
+   * sockets to a new one; a process with another protocol, mode or user is shut down gracefully and replaced.
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
   async connect(signal: AbortSignal): Promise<IngressSession> {
@@ -88,7 +96,12 @@ export class IngressConnector {
 
   #isCompatible({ hello }: IngressSession): boolean {
     const { mode = hello.mode } = this.#options;
-    return hello.protocol === PROTOCOL_VERSION && hello.mode === mode;
+    return hello.protocol === PROTOCOL_VERSION && hello.mode === mode && this.#hasUser(hello.processId);
+  }
+
+  #hasUser(processId: number): boolean {
+    const { user } = this.#options;
+    return user === undefined || statSync(`/proc/${processId}`).uid === user.uid;
   }
 
   get #release(): string {
@@ -127,7 +140,7 @@ export class IngressConnector {
     const { protocol, processId, mode } = session.hello;
     this.#options.logger.info(
       { processId, protocol, mode },
-      "shutting down ingress process of another protocol or mode",
+      "shutting down ingress process of another protocol, mode or user",
     );
     await session.request({ $case: "shutDown", value: {} }, "done");
     session.close();
@@ -137,8 +150,8 @@ export class IngressConnector {
     const nowMs = performance.now();
     if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = nowMs;
-    const { dataDir, mode } = this.#options;
-    const child = spawnIngressProcess(dataDir, this.#program(mode), "first");
+    const { dataDir, mode, user } = this.#options;
+    const child = spawnIngress(dataDir, this.#program(mode), user);
     const onExit = (reason: string): void => {
       this.#lastExit = reason;
       this.#startedAtMs = Number.NEGATIVE_INFINITY;

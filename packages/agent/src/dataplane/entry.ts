@@ -17,7 +17,7 @@ import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
 import { type OpenedPath, openKernelPath } from "./kernel/open-kernel-path.js";
 import { ListenerManager } from "./listeners/listener-manager.js";
-import { type IngressProgram, spawnIngressProcess } from "./spawn-ingress.js";
+import { type IngressProgram, spawnSuccessor } from "./spawn-ingress.js";
 import { createNetTransport } from "./transport/net-transport.js";
 import { openTransport } from "./transport/open-transport.js";
 import type { Transport } from "./transport/transport.js";
@@ -32,6 +32,8 @@ const LOCK_POLL_MS = 5;
 
 interface Options {
   readonly dataDir: string;
+  /** Path through which this process uses the data directory. */
+  readonly folder: string;
   readonly mode: IngressMode;
   readonly release: string;
   readonly transport: "raw" | "net";
@@ -59,12 +61,12 @@ interface IngressProcess extends Services {
  */
 async function main(log: Logger): Promise<void> {
   const options = parseOptions();
-  const { dataDir, mode } = options;
+  const { dataDir, folder, mode } = options;
   const handover = options.isSuccessor ? await receiveHandover(log) : undefined;
   const transport = options.transport === "net" ? createNetTransport() : await openTransport(log);
   const services = createServices(log, transport, handover);
   if (handover !== undefined) await takeOver(services, handover);
-  const lock = await acquireDataDirLock(dataDir, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
+  const lock = await acquireDataDirLock(folder, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory; exiting");
     process.exit(0);
@@ -88,7 +90,12 @@ function parseOptions(): Options {
   const { "data-dir": dataDir, transport, mode, inherit, release } = values;
   if (dataDir === undefined) throw new Error("--data-dir is required");
   if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}": use ${INGRESS_MODES.join(", ")}`);
-  return { dataDir, mode, release, transport: transport === "net" ? "net" : "raw", isSuccessor: inherit };
+  return {
+    ...{ dataDir, mode, release, isSuccessor: inherit },
+    // A process with a user of its own may have no access to the directories above its data directory.
+    folder: process.cwd() === dataDir ? "." : dataDir,
+    transport: transport === "net" ? "net" : "raw",
+  };
 }
 
 function createServices(log: Logger, transport: Transport, handover: Handover | undefined): Services {
@@ -147,7 +154,7 @@ async function useKernel(
 /** Serves the agent's requests. Resolves when the control socket is open. */
 async function serveControl(ingress: IngressProcess): Promise<void> {
   const { listeners, discovery, options, log, path, lock } = ingress;
-  const socketPath = join(options.dataDir, SOCKET_NAME);
+  const socketPath = join(options.folder, SOCKET_NAME);
   const shutdown = new GracefulShutdown({
     ...{ log, listeners, discovery, path },
     releaseControl: () => {
@@ -191,7 +198,7 @@ function createHandOver(
     if (shutdown.hasBegun) throw new Error("ingress process is shutting down");
     // An agent that did not wait for the reply may ask again. Two successors would compete for clients.
     if (isHandingOver) throw new Error("handover already in progress");
-    const successor = spawnIngressProcess(options.dataDir, program, "successor");
+    const successor = spawnSuccessor(options.dataDir, program);
     isHandingOver = true;
     try {
       await handOver(successor, createHandoverSource(services));

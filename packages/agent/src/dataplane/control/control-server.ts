@@ -1,4 +1,4 @@
-import { type BigIntStats, statSync } from "node:fs";
+import { type BigIntStats, readlinkSync, statSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import {
   assertNever,
@@ -152,11 +152,14 @@ export function watchSocketFile(path: string, onLost: () => void): void {
   }, SOCKET_CHECK_MS);
 }
 
-/** Returns a file's inode and birth time, since inodes are reused. Returns "" when the file does not exist. */
+/**
+ * Returns a file's inode and birth time, since inodes are reused, and the working directory's path, which changes when the
+ * directory is moved. Returns "" when the file does not exist.
+ */
 function readFileIdentity(path: string): string {
   try {
     const { dev, ino, birthtimeNs }: BigIntStats = statSync(path, { bigint: true });
-    return `${dev}/${ino}/${birthtimeNs}`;
+    return `${dev}/${ino}/${birthtimeNs} ${readlinkSync("/proc/self/cwd")}`;
   } catch {
     return "";
   }
