@@ -1,16 +1,17 @@
-import { DataPlane } from "@berth/proto";
+import { DataPlane, Health, NetworkSpec, PortSpec_Protocol, TaskState, TaskStatus } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
 import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
-import type { TestServer } from "../harness/test-cluster.js";
+import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
 const context = useTestCluster();
 
 const KEY = `${"A".repeat(43)}=`;
 const dataPlane = DataPlane.fromPartial({ overlay: true, wireguardPublicKey: KEY });
+const BACK = NetworkSpec.fromPartial({ name: "shop_back", stack: "shop" });
 
 async function addressesOf(calls: TestServer["calls"]): Promise<Record<string, string | undefined>> {
   const { nodes } = await calls.listNodes({});
@@ -87,5 +88,55 @@ describe("the description of a node", () => {
       20_000,
     );
     expect((await revision()) - before).toBeLessThan(30);
+  });
+});
+
+describe("the reported status of a task", () => {
+  it("keeps an address outside the node's leased range and invalid ports out of other hosts' tables", async () => {
+    const { calls } = await context.cluster.startServer();
+    const [a, b] = await context.cluster.startAgents(["a", "b"]);
+    const networks = [{ network: "shop_back" }];
+    await calls.deployStack(
+      deployment(
+        [
+          service("db", { networks, constraints: ["node.id == a"] }),
+          service("web", {
+            networks,
+            constraints: ["node.id == b"],
+            ports: [{ target: 80, published: 8_080 }],
+          }),
+        ],
+        { networks: [BACK] },
+      ),
+    );
+    await converged(calls, "shop_db");
+    await converged(calls, "shop_web");
+    const [db] = await runningTasks(calls, "shop_db");
+    const [web] = await runningTasks(calls, "shop_web");
+    const [stolen] = db?.status?.addresses ?? [];
+    const [own] = web?.status?.addresses ?? [];
+    const listed = (agent: FakeAgent | undefined): readonly string[] =>
+      [...(agent?.names.values() ?? [])]
+        .filter(({ serviceName }) => serviceName === "shop_web")
+        .flatMap(({ endpoints }) => endpoints.map(({ address }) => address));
+    await eventually("the address is listed", () => listed(a).length === 1);
+    for (const address of [stolen?.address ?? "", "127.0.0.1", "10.0.0.1\n- a second line"]) {
+      const status = TaskStatus.fromPartial({
+        state: TaskState.RUNNING,
+        health: Health.HEALTHY,
+        message: address,
+        addresses: [{ networkId: own?.networkId ?? "", address, macAddress: "" }],
+        ports: [{ protocol: PortSpec_Protocol.TCP, target: 80, hostPort: 70_000 }],
+      });
+      b?.reportRaw({ taskId: web?.id ?? "", serviceId: web?.serviceId ?? "", status, removed: false });
+      await eventually("the status is stored", async () => {
+        const [task] = await runningTasks(calls, "shop_web");
+        return task?.status?.health === Health.HEALTHY && task.status.message.startsWith(address.slice(0, 8));
+      });
+      const [task] = await runningTasks(calls, "shop_web");
+      expect(task?.status?.addresses).toEqual([]);
+      expect(task?.status?.ports).toEqual([]);
+      await eventually("the address is not listed", () => listed(a).length === 0);
+    }
   });
 });

@@ -102,10 +102,11 @@ function createTaskManager(context: AgentContext): TaskManager {
 
 /** Constructs the client of the data plane with the tables of an earlier run. */
 function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneClient {
-  const { platform, nodeId, savedState, ticker, condition, overlay, log, signal } = context;
+  const { platform, nodeId, identity, savedState, ticker, condition, overlay, log, signal } = context;
   const { ingress, networks, dnsEntries } = savedState;
   return new DataPlaneClient({
     nodeId,
+    address: identity.address,
     openIngress: platform.openIngress,
     serveMetrics: platform.serveMetrics,
     peerProbe: platform.peerProbe,

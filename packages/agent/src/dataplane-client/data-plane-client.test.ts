@@ -82,6 +82,7 @@ function clientWith(parts: Partial<DataPlaneClientOptions>) {
   const { signal } = stopping;
   const condition = new HostCondition(() => {});
   const client = new DataPlaneClient({
+    address: "10.0.0.1",
     nodeId: "node1",
     openIngress: async () => new AcceptingProcess(),
     serveMetrics: undefined,

@@ -25,6 +25,8 @@ export interface TablesUpdate {
 
 export interface DataPlaneClientOptions {
   readonly nodeId: string;
+  /** The address at which other hosts reach this host. */
+  readonly address: string;
   readonly openIngress: OpenIngress;
   /** Serves the ingress process's counters to Prometheus. Undefined without a listen address. */
   readonly serveMetrics:
@@ -58,7 +60,8 @@ export class DataPlaneClient {
   #hasLeaderTables = false;
 
   constructor(options: DataPlaneClientOptions) {
-    const { nodeId, openIngress, overlay, tasks, condition, saved, peerProbe, ticker, log, signal } = options;
+    const { nodeId, address, openIngress, overlay, tasks, condition, saved, peerProbe, ticker, log, signal } =
+      options;
     this.#options = options;
     this.#tables = saved;
     this.#ingress = new IngressConnection({
@@ -69,7 +72,7 @@ export class DataPlaneClient {
     });
     this.#ports = new IngressSync({
       apply: (table, inner) => this.#ingress.applyTable(table, inner),
-      local: localTasks(nodeId, tasks),
+      local: localTasks({ nodeId, address }, tasks),
       log: log.child({ part: "ingress" }),
       signal,
     });
@@ -228,9 +231,9 @@ export class DataPlaneClient {
   }
 }
 
-function localTasks(nodeId: string, tasks: KnownTasks): LocalTaskLookup {
+function localTasks(node: Pick<LocalTaskLookup, "nodeId" | "address">, tasks: KnownTasks): LocalTaskLookup {
   return {
-    nodeId,
+    ...node,
     addressOf: (endpoint, protocol) =>
       containerAddress(endpoint, protocol, tasks.containerOf(endpoint.taskId)),
     hasEnded: ({ taskId }) => tasks.hasEnded(taskId),

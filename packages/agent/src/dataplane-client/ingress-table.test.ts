@@ -17,6 +17,7 @@ describe("ListenerBuilder", () => {
     const ended = new Set<string>();
     const builder = new ListenerBuilder({
       nodeId: "1",
+      address: "10.0.0.1",
       addressOf: () => undefined,
       hasEnded: ({ taskId }) => ended.has(taskId),
     });
@@ -34,6 +35,7 @@ describe("ListenerBuilder", () => {
     let container: ContainerAddress | undefined;
     const builder = new ListenerBuilder({
       nodeId: "1",
+      address: "10.0.0.1",
       addressOf: () => container,
       hasEnded: () => false,
     });
@@ -46,10 +48,28 @@ describe("ListenerBuilder", () => {
     expect(routes()).toEqual(["direct", "forward", "forward"]);
   });
 
+  test("omits endpoints of other nodes at a loopback address, unless this node has one too", () => {
+    const at = (nodeId: string, address: string) => ({ ...on(nodeId), address });
+    const misdirected = {
+      ...entry,
+      endpoints: [at("1", "127.0.0.1"), at("2", "127.0.0.1"), on("3"), at("4", "::1")],
+      draining: [at("2", "127.0.0.2"), on("5")],
+    };
+    const build = (address: string) => {
+      const local = { nodeId: "1", address, addressOf: () => undefined, hasEnded: () => false };
+      const [listener] = new ListenerBuilder(local).buildAll([misdirected]);
+      const { endpoints = [], draining = [] } = listener?.entry ?? {};
+      return [...endpoints, ...draining].map(({ taskId }) => taskId);
+    };
+    expect(build("10.0.0.1")).toEqual(["t-1", "t-3", "t-5"]);
+    expect(build("127.0.0.1")).toEqual(["t-1", "t-2", "t-3", "t-4", "t-2", "t-5"]);
+  });
+
   test("returns the same object while neither the entry nor the containers change", () => {
     const container = { address: "172.17.0.2", port: 8080, subnet: "" };
     const builder = new ListenerBuilder({
       nodeId: "1",
+      address: "10.0.0.1",
       addressOf: () => ({ ...container }),
       hasEnded: () => false,
     });

@@ -3,6 +3,7 @@ import {
   type ContainerAddress,
   type IngressEndpoint,
   type IngressEntry,
+  isLoopback,
   type LocalEndpoint,
   PortSpec_Protocol,
   type PublishedListener,
@@ -21,6 +22,8 @@ export interface ListenerTable {
 /** Looks up the tasks of this node that serve endpoints. */
 export interface LocalTaskLookup {
   readonly nodeId: string;
+  /** The address at which other hosts reach this host. */
+  readonly address: string;
   /** Returns undefined when the kernel cannot reach the container. */
   addressOf(endpoint: IngressEndpoint, protocol: PortSpec_Protocol): ContainerAddress | undefined;
   /** Returns whether the task has ended, which the leader may not know yet. */
@@ -44,12 +47,28 @@ export class ListenerBuilder {
     return entries.map((entry) => this.#build(entry));
   }
 
-  #build(entry: IngressEntry): PublishedListener {
+  #build(received: IngressEntry): PublishedListener {
+    const entry = this.#withoutLoopback(received);
     const listener = { entry: this.#withoutEnded(entry), local: this.#localEndpoints(entry) };
-    const cached = this.#cache.get(entry);
+    const cached = this.#cache.get(received);
     if (cached !== undefined && isSame(cached, listener)) return cached;
-    this.#cache.set(entry, listener);
+    this.#cache.set(received, listener);
     return listener;
+  }
+
+  /**
+   * Removes endpoints of other nodes at a loopback address. Connections to them would reach the programs of this host that
+   * listen for local clients only. A host with a loopback address shares its machine with all others.
+   */
+  #withoutLoopback(entry: IngressEntry): IngressEntry {
+    if (this.#localTasks === undefined || isLoopback(this.#localTasks.address)) return entry;
+    const isMisdirected = (endpoint: IngressEndpoint): boolean =>
+      isLoopback(endpoint.address) && !this.#isLocal(endpoint);
+    if (![...entry.endpoints, ...entry.draining].some(isMisdirected)) return entry;
+    const [endpoints, draining] = [entry.endpoints, entry.draining].map((list) =>
+      list.filter((endpoint) => !isMisdirected(endpoint)),
+    );
+    return { ...entry, endpoints: endpoints ?? [], draining: draining ?? [] };
   }
 
   #isLocal(endpoint: IngressEndpoint): boolean {

@@ -8,6 +8,8 @@ import {
   type TaskStatuses,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import { staticAddressIn } from "../core/allocator/static-addresses.js";
+import { type AddressLeases, checkReportedStatus } from "../core/model/reported-status.js";
 import { applyReport } from "../core/model/task-report.js";
 import { MAX_CHANGES } from "../reconciler/transaction.js";
 import type { Writer } from "../reconciler/writer.js";
@@ -137,7 +139,7 @@ export class StatusWriter {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
       const now = runtime.wallClockMs();
-      const changes = reports.flatMap((report) => reportChanges(nodeId, report, state, now));
+      const changes = reports.flatMap((report) => reportChanges(nodeId, report, { state, logger, now }));
       return { changes, result: changes };
     }, signal);
     for (const change of changes) if (change.kind === "put-task") logTaskEnd(change.task, logger);
@@ -148,15 +150,18 @@ export class StatusWriter {
 function reportChanges(
   nodeId: string,
   reported: ReportedTask,
-  state: ClusterState,
-  now: number,
+  { state, logger, now }: Pick<StatusWriterOptions, "state" | "logger"> & { readonly now: number },
 ): readonly Change[] {
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
-  const { status, removed } = reported;
-  const result = applyReport(task, { nodeId, status, removed }, now);
+  const checked =
+    reported.status && checkReportedStatus(reported.status, leasesOf({ ...task, nodeId }, state));
+  const report = { nodeId, status: checked?.status, removed: reported.removed };
+  const result = applyReport(task, report, now);
   switch (result.kind) {
     case "updated":
+      if (checked !== undefined && checked.refused.length > 0)
+        logger.warn({ nodeId, taskId: task.id, refused: checked.refused }, "task addresses or ports refused");
       return [{ kind: "put-task", task: result.task }];
     case "deleted":
       return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
@@ -166,6 +171,18 @@ function reportChanges(
     default:
       return assertNever(result);
   }
+}
+
+/** Returns the addresses that a task on its node can have. */
+function leasesOf({ nodeId, serviceId, specVersion }: Task, state: ClusterState): AddressLeases {
+  return {
+    range: (networkId) => state.networks.ranges.get(networkId, nodeId),
+    staticAddress: (networkId) => {
+      const spec = state.services.specOf(serviceId, specVersion);
+      const network = state.networks.get(networkId)?.spec?.name;
+      return spec && network !== undefined ? staticAddressIn(spec, network) : undefined;
+    },
+  };
 }
 
 /** Logs the end of a task that has completed or failed without a stop request. */

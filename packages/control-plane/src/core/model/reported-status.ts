@@ -1,0 +1,83 @@
+import {
+  type HostPort,
+  type NetworkRange,
+  PortSpec_Protocol,
+  parseIpv4,
+  parseSubnet,
+  subnetHas,
+  type TaskAddress,
+  type TaskStatus,
+} from "@berth/proto";
+
+const MAX_PORT = 65_535;
+const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([PortSpec_Protocol.TCP, PortSpec_Protocol.UDP]);
+/** Limits of the log message about refused values. */
+const MAX_REFUSED = 5;
+const MAX_REFUSED_LENGTH = 64;
+/** A unicast address: multicast addresses have an odd first byte. */
+const MAC_ADDRESS = /^(?!00:00:00:00:00:00)[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
+
+/** The addresses that a task on a node can have. */
+export interface AddressLeases {
+  /** Returns the range that the node has leased in a network. */
+  range(networkId: string): NetworkRange | undefined;
+  /** Returns the static address of the task's service in a network. */
+  staticAddress(networkId: string): string | undefined;
+}
+
+export interface CheckedStatus {
+  readonly status: TaskStatus;
+  /** The addresses and ports that were left out. */
+  readonly refused: readonly string[];
+}
+
+/**
+ * Returns a reported status without the addresses and ports that the node cannot give to a container. Other hosts send
+ * connections to them. An address has to be in the range that the node has leased, or be the static address of the service.
+ * Which node reported an address first does not matter.
+ */
+export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): CheckedStatus {
+  const ports = status.ports.filter(isValidPort);
+  const networkIds = new Set<string>();
+  const addresses = status.addresses.filter((attachment) => {
+    if (networkIds.has(attachment.networkId) || !isLeased(attachment, leases)) return false;
+    networkIds.add(attachment.networkId);
+    return true;
+  });
+  const isComplete =
+    ports.length === status.ports.length &&
+    addresses.length === status.addresses.length &&
+    addresses.every(hasValidMac);
+  if (isComplete) return { status, refused: [] };
+  const kept = new Set(addresses);
+  const refused = [
+    ...status.addresses.filter((attachment) => !kept.has(attachment)).map(({ address }) => address),
+    ...addresses.filter((attachment) => !hasValidMac(attachment)).map(({ macAddress }) => macAddress),
+    ...status.ports.filter((port) => !isValidPort(port)).map(({ hostPort }) => `port ${hostPort}`),
+  ];
+  return {
+    status: {
+      ...status,
+      ports,
+      addresses: addresses.map((each) => (hasValidMac(each) ? each : { ...each, macAddress: "" })),
+    },
+    refused: refused.slice(0, MAX_REFUSED).map((text) => JSON.stringify(text.slice(0, MAX_REFUSED_LENGTH))),
+  };
+}
+
+const isValidPort = ({ protocol, target, hostPort }: HostPort): boolean =>
+  PROTOCOLS.has(protocol || PortSpec_Protocol.TCP) && isPort(target) && isPort(hostPort);
+
+const isPort = (port: number): boolean => port >= 1 && port <= MAX_PORT;
+
+/** Agents report no MAC address when Docker derives it from the IP address. */
+const hasValidMac = ({ macAddress }: TaskAddress): boolean =>
+  macAddress === "" || MAC_ADDRESS.test(macAddress);
+
+function isLeased({ networkId, address: text }: TaskAddress, leases: AddressLeases): boolean {
+  const address = parseIpv4(text);
+  const lease = leases.range(networkId);
+  if (address === undefined || lease === undefined || text === lease.gateway) return false;
+  const range = parseSubnet(lease.range);
+  return text === leases.staticAddress(networkId) || (range !== undefined && subnetHas(range, address));
+}
