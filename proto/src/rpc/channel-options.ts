@@ -1,4 +1,11 @@
 import { type ChannelOptions, logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
+import {
+  MAX_REQUEST_BYTES,
+  MAX_RESPONSE_BYTES,
+  MAX_SESSION_MEMORY_MB,
+  MAX_STREAMS,
+  type MessageLimits,
+} from "./limits.js";
 
 // Disables grpc-js's own log lines; callers get the same information as errors.
 setLogVerbosity(logVerbosity.NONE);
@@ -6,14 +13,14 @@ setLogVerbosity(logVerbosity.NONE);
 /** Metadata key of calls that one server forwards to another. */
 export const FORWARDED_KEY = "berth-forwarded";
 
-/** Options of all clients and servers. */
-export const CHANNEL_OPTIONS: ChannelOptions = {
+/** Options that clients and servers share. */
+const SHARED_OPTIONS: ChannelOptions = {
   // Detects half-open connections. Off by default in grpc-js.
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.keepalive_permit_without_calls": 1,
-  // A complete set of assignments or a long task list exceeds the default of 4 MiB.
-  "grpc.max_receive_message_length": 64 * 1024 * 1024,
+  // grpc-js has no limit by default.
+  "grpc-node.max_session_memory": MAX_SESSION_MEMORY_MB,
   // Reconnects to a restarted server within two seconds instead of two minutes.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.min_reconnect_backoff_ms": 100,
@@ -21,3 +28,19 @@ export const CHANNEL_OPTIONS: ChannelOptions = {
   // Prevents that all clients of a process share one connection and its back-off.
   "grpc.use_local_subchannel_pool": 1,
 };
+
+export const SERVER_OPTIONS: ChannelOptions = {
+  ...SHARED_OPTIONS,
+  "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+  "grpc.max_send_message_length": MAX_RESPONSE_BYTES,
+  "grpc.max_concurrent_streams": MAX_STREAMS,
+};
+
+/** Returns the options of a client of a service with these limits. */
+export function clientOptions({ request, response }: MessageLimits): ChannelOptions {
+  return {
+    ...SHARED_OPTIONS,
+    "grpc.max_receive_message_length": response,
+    "grpc.max_send_message_length": request,
+  };
+}

@@ -6,8 +6,9 @@ import {
   type CallOptions as GrpcCallOptions,
   Metadata,
 } from "@grpc/grpc-js";
-import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel-options.js";
+import { clientOptions, FORWARDED_KEY } from "./channel-options.js";
 import { channelCredentials } from "./credentials.js";
+import { limitsOf, MAX_STREAMS, tooManyStreams } from "./limits.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
@@ -34,6 +35,8 @@ interface Caller {
   readonly client: Client;
   readonly address: string;
   readonly metadata: Metadata;
+  /** Calls in progress. Further calls would wait for one of them to end, so they fail. */
+  openCalls: number;
 }
 
 type AnyClientStream =
@@ -46,10 +49,12 @@ export function createRpcClient<D extends RpcDefinition>(
   definition: D,
   options: RpcClientOptions,
 ): RpcConnection<D> {
-  const client = new Client(options.address, channelCredentials(), CHANNEL_OPTIONS);
+  const [method] = Object.values(definition);
+  const limits = limitsOf(method?.path ?? "");
+  const client = new Client(options.address, channelCredentials(), clientOptions(limits));
   const metadata = new Metadata();
   if (options.forwarded) metadata.set(FORWARDED_KEY, "1");
-  const caller: Caller = { client, address: options.address, metadata };
+  const caller: Caller = { client, address: options.address, metadata, openCalls: 0 };
   const calls = Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [name, createCall(caller, method)]),
   );
@@ -65,7 +70,10 @@ function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: Ca
   return new Promise((resolve, reject) => {
     const { signal } = options;
     if (signal?.aborted) return reject(signal.reason);
+    if (caller.openCalls >= MAX_STREAMS) return reject(tooManyStreams(caller.address));
+    caller.openCalls += 1;
     const settle = (error: unknown, response: unknown): void => {
+      caller.openCalls -= 1;
       signal?.removeEventListener("abort", cancel);
       if (error === null) resolve(response);
       else reject(signal?.aborted ? signal.reason : fromServiceError(error, caller.address));
@@ -119,6 +127,8 @@ async function* callForStream(
 ): AsyncGenerator<unknown> {
   const { signal } = options;
   signal?.throwIfAborted();
+  if (caller.openCalls >= MAX_STREAMS) throw tooManyStreams(caller.address);
+  caller.openCalls += 1;
   const call = startStream(caller, method, input);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
@@ -131,6 +141,7 @@ async function* callForStream(
   } finally {
     signal?.removeEventListener("abort", cancel);
     call.cancel();
+    caller.openCalls -= 1;
   }
 }
 

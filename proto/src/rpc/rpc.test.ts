@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import * as http2 from "node:http2";
+import { Client, credentials } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   ControlServiceService,
@@ -6,13 +9,14 @@ import {
 } from "../../gen/berth/v1/control.js";
 import {
   DispatcherServiceService,
-  type SessionRequest,
+  SessionRequest,
   type SessionResponse,
 } from "../../gen/berth/v1/dispatcher.js";
 import { BerthError } from "../errors.js";
 import { createRpcClient } from "./client.js";
 import { forwardService } from "./forward.js";
 import { type RpcServer, rpcService, startRpcServer } from "./server.js";
+import { fromServiceError } from "./status.js";
 import type { CallContext, RpcHandlers } from "./types.js";
 
 type Control = RpcHandlers<typeof ControlServiceService>;
@@ -224,6 +228,89 @@ describe("two-way streams", () => {
       for await (const _ of calls.session(requests())) void server.close(100);
     };
     await expect(read()).rejects.toBeInstanceOf(BerthError);
+  });
+});
+
+describe("limits", () => {
+  const exceeded = { code: "BERTH_LIMIT_EXCEEDED" };
+
+  /** A connection to a session that answers each message, whose own client has no limits. */
+  async function unlimited() {
+    const others = { pushLogs: async () => ({}), pushStats: async () => ({}), async *pushExec() {} };
+    const received: number[] = [];
+    const session: Dispatcher["session"] = async function* (requests) {
+      for await (const { message } of requests) {
+        if (message?.$case === "statuses") received.push(message.value.tasks.length);
+        yield { message: undefined };
+      }
+    };
+    const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
+    const options = { "grpc.max_send_message_length": -1, "grpc.use_local_subchannel_pool": 1 };
+    const client = new Client(server.address, credentials.createInsecure(), options);
+    cleanUps.push(() => client.close());
+    const { path, requestSerialize, responseDeserialize } = DispatcherServiceService.session;
+    const open = () => {
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+      // The call also fails when the test closes the server.
+      call.on("error", () => {});
+      return call;
+    };
+    return { open, received };
+  }
+
+  const requestOf = (bytes: number): SessionRequest =>
+    SessionRequest.fromPartial({
+      message: { $case: "statuses", value: { tasks: [{ taskId: "x".repeat(bytes) }] } },
+    });
+
+  it.each([
+    ["of its service", 5 * 1024 * 1024],
+    ["of the server", 40 * 1024 * 1024],
+  ])("reject a request beyond the limit %s, and keep serving others", async (_, bytes) => {
+    const { open, received } = await unlimited();
+    const call = open();
+    const failed = once(call, "error");
+    call.on("data", () => {});
+    call.write(requestOf(bytes));
+    expect(fromServiceError((await failed.catch((error: unknown) => [error]))[0], "server")).toMatchObject(
+      exceeded,
+    );
+    expect(received).toEqual([]);
+    const next = open();
+    next.write(requestOf(1_000_000));
+    await once(next, "data");
+    next.end();
+    expect(received).toEqual([1]);
+  });
+
+  it("let a client fail a request beyond the limit before it is sent", async () => {
+    const calls = await connect({ getNode: async () => ({ node: undefined }) });
+    await expect(calls.getNode({ node: "x".repeat(17 * 1024 * 1024) })).rejects.toMatchObject(exceeded);
+    await expect(calls.getNode({ node: "x".repeat(15 * 1024 * 1024) })).resolves.toEqual({ node: undefined });
+  });
+
+  it("reject calls of a client that has too many open, instead of blocking them", async () => {
+    const calls = await connect({
+      getNode: async () => ({ node: undefined }),
+      streamLogs: async function* (_, { signal }) {
+        yield logLine("open");
+        await once(signal, "abort");
+      },
+    });
+    const request = { target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 };
+    const streams = Array.from({ length: 1_024 }, () => calls.streamLogs(request)[Symbol.asyncIterator]());
+    await Promise.all(streams.map((stream) => stream.next()));
+    await expect(calls.getNode({ node: "n" })).rejects.toMatchObject(exceeded);
+    await streams[0]?.return?.();
+    await expect(calls.getNode({ node: "n" })).resolves.toEqual({ node: undefined });
+  });
+
+  it("announce the limit of streams to clients of other programs", async () => {
+    const server = await serve();
+    const session = http2.connect(`http://${server.address}`);
+    cleanUps.push(() => session.destroy());
+    const [settings] = await once(session, "remoteSettings");
+    expect(settings).toMatchObject({ maxConcurrentStreams: 1_024 });
   });
 });
 

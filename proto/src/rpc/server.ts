@@ -8,8 +8,9 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
-import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel-options.js";
+import { FORWARDED_KEY, SERVER_OPTIONS } from "./channel-options.js";
 import { serverCredentials } from "./credentials.js";
+import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
@@ -49,20 +50,32 @@ export interface RpcServer {
 
 /** Starts a gRPC server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  const server = new Server(CHANNEL_OPTIONS);
+  const server = new Server(SERVER_OPTIONS);
   const closing = new AbortController();
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
   for (const service of options.services) {
     server.addService(
-      service.definition as never,
+      limitRequests(service.definition) as never,
       implementService(service, closing.signal, onInternalError),
     );
   }
   const port = await bind(server, options.listen);
   const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
   return { address: `${host}:${port}`, close: (graceMs) => shutDown(server, closing, graceMs) };
+}
+
+/** Returns the definition with a limit for the size of requests. */
+function limitRequests(definition: RpcDefinition): RpcDefinition {
+  const entries = Object.entries(definition).map(([name, method]) => {
+    const { path, requestDeserialize } = method;
+    const { request: maxBytes } = limitsOf(path);
+    const deserialize = (bytes: Buffer): unknown =>
+      bytes.length > maxBytes ? new OversizedRequest(path, bytes.length) : requestDeserialize(bytes);
+    return [name, { ...method, requestDeserialize: deserialize }] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 function implementService(
@@ -108,7 +121,7 @@ interface CallTarget {
 
 /** Runs the handler and sends its response or its stream of responses. */
 async function respond(call: AnyCall, { method, handler, context, callback }: CallTarget): Promise<void> {
-  const input = method.requestStream ? readMessages(call) : call.request;
+  const input = method.requestStream ? readRequests(call) : requireWithinLimit(call.request);
   const output = handler(input, context);
   if (!method.responseStream) {
     callback?.(null, await output);
@@ -116,6 +129,16 @@ async function respond(call: AnyCall, { method, handler, context, callback }: Ca
   }
   await writeMessages(call, output as AsyncIterable<unknown>, context.signal);
   call.end();
+}
+
+async function* readRequests(call: AnyCall): AsyncGenerator<unknown> {
+  for await (const request of readMessages(call)) yield requireWithinLimit(request);
+}
+
+/** Returns the request. @throws BerthError BERTH_LIMIT_EXCEEDED when it is too large */
+function requireWithinLimit(request: unknown): unknown {
+  if (request instanceof OversizedRequest) throw request.toError();
+  return request;
 }
 
 /** Creates the context of a call, whose signal aborts when the caller disconnects or the server closes. */

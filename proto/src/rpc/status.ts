@@ -56,6 +56,11 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
       return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not respond in time` };
     case status.CANCELLED:
       return { code: "BERTH_CANCELLED", message: `the call to ${address} was cancelled` };
+    case status.RESOURCE_EXHAUSTED:
+      return {
+        code: "BERTH_LIMIT_EXCEEDED",
+        message: `the call to ${address} was rejected: ${error.details}: send or request less at a time`,
+      };
     case status.UNIMPLEMENTED:
       return {
         code: "BERTH_PROTOCOL",

@@ -1,0 +1,66 @@
+import { BerthError } from "../errors.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Largest message in each direction, in bytes. */
+export interface MessageLimits {
+  readonly request: number;
+  readonly response: number;
+}
+
+/**
+ * Limits by service. The largest real messages are: a deployment of 1,000 services (a few MiB), a list of 100,000 tasks
+ * (40 MiB), a usage report with 100,000 tasks (3 MiB), a node's complete assignments with the DNS entries of a large
+ * cluster (some 10 MiB).
+ */
+const LIMITS: Readonly<Record<string, MessageLimits>> = {
+  "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
+  "berth.v1.DispatcherService": { request: 4 * MIB, response: 64 * MIB },
+  "berth.v1.PeerService": { request: KIB, response: KIB },
+};
+
+/** Largest message of any service. A server rejects a larger one before it has received it. */
+export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS).map(({ request }) => request));
+export const MAX_RESPONSE_BYTES = Math.max(...Object.values(LIMITS).map(({ response }) => response));
+
+/**
+ * Streams that a client may have open on one connection. An agent needs a session and a stream for each log and exec,
+ * which are 500 at most. A follower forwards the calls of all its clients over one connection.
+ */
+export const MAX_STREAMS = 1_024;
+
+/** Memory of one connection in MB, from which on Node.js accepts no further stream. Several of the largest messages. */
+export const MAX_SESSION_MEMORY_MB = 256;
+
+/** Returns the limits of a method's service. @throws Error for a service without limits, which is a bug */
+export function limitsOf(path: string): MessageLimits {
+  const limits = LIMITS[path.split("/")[1] ?? ""];
+  if (limits === undefined) throw new Error(`no message limits for ${path}`);
+  return limits;
+}
+
+/** Takes the place of a request that exceeds its service's limit. The request is not decoded. */
+export class OversizedRequest {
+  readonly #path: string;
+  readonly #bytes: number;
+
+  constructor(path: string, bytes: number) {
+    this.#path = path;
+    this.#bytes = bytes;
+  }
+
+  toError(): BerthError {
+    return new BerthError({
+      code: "BERTH_LIMIT_EXCEEDED",
+      message: `request rejected: it has ${this.#bytes} bytes, more than the limit of ${limitsOf(this.#path).request}: send less at a time`,
+    });
+  }
+}
+
+export function tooManyStreams(address: string): BerthError {
+  return new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `cannot call ${address}: ${MAX_STREAMS} calls are open on this connection: wait until some of them end`,
+  });
+}
