@@ -43,7 +43,7 @@ export class RawSession {
   /** Reports a task as running with this message. Returns the number of the batch. */
   report(taskId: string, text: string): number {
     this.#batch += 1;
-    const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, message: text });
+    const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, message: text, containerId: "c" });
     const tasks = [{ taskId, serviceId: "", status, removed: false }];
     this.send({ $case: "statuses", value: { batch: this.#batch, tasks } });
     return this.#batch;

@@ -1,6 +1,7 @@
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { ControlServiceService, ServiceSpec } from "@berth/proto";
+import { ControlServiceService, ServiceSpec, TaskState } from "@berth/proto";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
@@ -134,4 +135,42 @@ test("an agent that sends statuses without a pause costs a bounded amount of mem
     reconnect();
     for (let index = 0; index < 500; index++) faulty.report(taskId, `${index} ${"x".repeat(8_000)}`);
   });
+});
+
+test("a client that opens many logs of a slow agent ends no session and leaves logs to other clients", async () => {
+  reconnect();
+  for (const taskId of faulty.taskIds) faulty.report(taskId, "running");
+  const target = await eventually("the faulty node has a task that has not ended", async () => {
+    const { tasks } = await control.calls.listTasks({ service: "shop_web", stack: "", node: "" });
+    const isOpen = (state: TaskState = TaskState.NEW): boolean => state <= TaskState.RUNNING;
+    const task = tasks.find(({ nodeId, status }) => nodeId === "faulty" && isOpen(status?.state));
+    return task !== undefined && faulty.taskIds.has(task.id) && task.id;
+  });
+  const request = { target, follow: true, tail: 0, sinceMs: 0, untilMs: 0 };
+  const greedy = createRpcClient(ControlServiceService, { address: server.address });
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  setMaxListeners(0, signal);
+  const warnings: string[] = [];
+  const open = async (calls: typeof greedy.calls): Promise<string> => {
+    for await (const { message } of calls.streamLogs(request, { signal })) {
+      if (message?.$case === "warning") return message.value;
+    }
+    return "";
+  };
+  const logs = Array.from({ length: 700 }, () =>
+    open(greedy.calls).then(
+      (text) => void warnings.push(text),
+      () => {},
+    ),
+  );
+  await eventually("the excess is rejected", () => warnings.length >= 500);
+  const rejected = warnings.filter((text) => text.includes("too many streams"));
+  expect(rejected.length).toBeGreaterThanOrEqual(500);
+  expect(await open(control.calls)).toMatch(/does not answer/);
+  await compare("700 logs", () => {});
+  expect(faulty.outcome).toBeUndefined();
+  leaving.abort();
+  await Promise.all(logs);
+  greedy.close();
 });

@@ -10,7 +10,7 @@ import {
 // Disables grpc-js's own log lines; callers get the same information as errors.
 setLogVerbosity(logVerbosity.NONE);
 
-/** Metadata key of calls that one server forwards to another. */
+/** Metadata key of calls that one server forwards to another. The value is the address of the client. */
 export const FORWARDED_KEY = "berth-forwarded";
 
 /** Options that clients and servers share. */

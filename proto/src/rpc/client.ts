@@ -3,7 +3,6 @@ import {
   type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
-  type CallOptions as GrpcCallOptions,
   Metadata,
 } from "@grpc/grpc-js";
 import { clientOptions, FORWARDED_KEY } from "./channel-options.js";
@@ -30,11 +29,11 @@ export interface RpcConnection<D extends RpcDefinition> {
   close(): void;
 }
 
-/** The connection and the metadata that all calls of a client share. */
+/** The connection of a client, and what all of its calls share. */
 interface Caller {
   readonly client: Client;
   readonly address: string;
-  readonly metadata: Metadata;
+  readonly isForwarding: boolean;
   /** Calls in progress. Further calls would wait for one of them to end, so they fail. */
   openCalls: number;
 }
@@ -52,9 +51,8 @@ export function createRpcClient<D extends RpcDefinition>(
   const [method] = Object.values(definition);
   const limits = limitsOf(method?.path ?? "");
   const client = new Client(options.address, channelCredentials(), clientOptions(limits));
-  const metadata = new Metadata();
-  if (options.forwarded) metadata.set(FORWARDED_KEY, "1");
-  const caller: Caller = { client, address: options.address, metadata, openCalls: 0 };
+  const isForwarding = options.forwarded === true;
+  const caller: Caller = { client, address: options.address, isForwarding, openCalls: 0 };
   const calls = Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [name, createCall(caller, method)]),
   );
@@ -78,8 +76,7 @@ function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: Ca
       if (error === null) resolve(response);
       else reject(signal?.aborted ? signal.reason : fromServiceError(error, caller.address));
     };
-    const grpcOptions = { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
-    const call = startOnce(caller, method, input, method.requestStream ? {} : grpcOptions, settle);
+    const call = startOnce(caller, method, input, options, settle);
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
   });
@@ -87,15 +84,18 @@ function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: Ca
 
 /** Starts a call with one response. */
 function startOnce(
-  { client, metadata }: Caller,
+  caller: Caller,
   method: RpcMethod,
   input: unknown,
-  grpcOptions: GrpcCallOptions,
+  options: CallOptions,
   settle: (error: unknown, response: unknown) => void,
 ): { cancel: () => void } {
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
+  const { client } = caller;
+  const metadata = createMetadata(caller, options);
   if (!method.requestStream) {
+    const grpcOptions = { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
     return client.makeUnaryRequest(
       path,
       serialize,
@@ -106,14 +106,7 @@ function startOnce(
       settle,
     );
   }
-  const call = client.makeClientStreamRequest(
-    path,
-    serialize,
-    responseDeserialize,
-    metadata,
-    grpcOptions,
-    settle,
-  );
+  const call = client.makeClientStreamRequest(path, serialize, responseDeserialize, metadata, {}, settle);
   sendAll(call, input as AsyncIterable<unknown>);
   return call;
 }
@@ -129,7 +122,7 @@ async function* callForStream(
   signal?.throwIfAborted();
   if (caller.openCalls >= MAX_STREAMS) throw tooManyStreams(caller.address);
   caller.openCalls += 1;
-  const call = startStream(caller, method, input);
+  const call = startStream(caller, method, input, options);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // Without a listener, an error between two reads would end the process. The iterator reports the error.
@@ -145,13 +138,22 @@ async function* callForStream(
   }
 }
 
+function createMetadata({ isForwarding }: Caller, { forwardedFor = "unknown" }: CallOptions): Metadata {
+  const metadata = new Metadata();
+  if (isForwarding) metadata.set(FORWARDED_KEY, forwardedFor);
+  return metadata;
+}
+
 function startStream(
-  { client, metadata }: Caller,
+  caller: Caller,
   method: RpcMethod,
   input: unknown,
+  options: CallOptions,
 ): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
+  const { client } = caller;
+  const metadata = createMetadata(caller, options);
   if (!method.requestStream) {
     return client.makeServerStreamRequest(path, serialize, responseDeserialize, input, metadata, {});
   }

@@ -153,11 +153,10 @@ function createContext(call: AnyCall, closing: AbortSignal): { context: CallCont
   call.on("cancelled", cancel);
   closing.addEventListener("abort", close, { once: true });
   if (closing.aborted) close();
-  const context = {
-    signal: controller.signal,
-    peer: call.getPeer(),
-    forwarded: call.metadata.get(FORWARDED_KEY).length > 0,
-  };
+  const peer = call.getPeer();
+  const [forwardedFor] = call.metadata.get(FORWARDED_KEY);
+  const client = forwardedFor === undefined ? peer : String(forwardedFor);
+  const context = { signal: controller.signal, peer, client, forwarded: forwardedFor !== undefined };
   return { context, dispose: () => closing.removeEventListener("abort", close) };
 }
 

@@ -31,6 +31,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Deadline of a call with one response. Streams have none. @default 10 s */
   readonly timeoutMs?: number;
+  /** Address of the client whose call is forwarded. */
+  readonly forwardedFor?: string;
 }
 
 /** The context of a call on the server. */
@@ -39,6 +41,8 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** "address:port" of the caller. */
   readonly peer: string;
+  /** "address:port" of the client. Differs from `peer` when another server forwarded the call. */
+  readonly client: string;
   /** Whether another server forwarded the call. It is not forwarded again. */
   readonly forwarded: boolean;
 }

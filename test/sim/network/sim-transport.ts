@@ -75,7 +75,12 @@ async function answer(
     over.abort(new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "the server is shutting down" }));
   closing.addEventListener("abort", close, { once: true });
   call.signal.addEventListener("abort", () => over.abort(call.signal.reason), { once: true });
-  const context: CallContext = { signal: over.signal, peer: call.peer, forwarded: call.forwarded };
+  const context: CallContext = {
+    signal: over.signal,
+    peer: call.peer,
+    client: call.peer,
+    forwarded: call.forwarded,
+  };
   const serialize = method.responseSerialize as (value: unknown) => Buffer;
   try {
     const input = method.requestStream ? decoded(call.requests, method) : await first(call.requests, method);

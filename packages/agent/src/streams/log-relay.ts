@@ -13,8 +13,8 @@ import { awaitContainer } from "./await-container.js";
 import { groupIntoBatches } from "./batches.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** One reader may request this many logs. Each log holds a connection to Docker and a stream to the leader. */
-const MAX_STREAMS = 200;
+/** The leader shares these between its clients. Each log holds a connection to Docker and a stream to the leader. */
+const MAX_STREAMS = 400;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushLogs">;
 

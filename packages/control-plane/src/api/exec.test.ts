@@ -12,7 +12,7 @@ async function run(command: Partial<ExecCommand>): Promise<void> {
   const { signal } = new AbortController();
   // The command is checked before any other part of the context is used.
   const context = { runtime: { clock: systemClock }, signal } as unknown as ApiContext;
-  for await (const _ of exec(requestsFor(command), context, signal)) break;
+  for await (const _ of exec(requestsFor(command), context, { signal: signal, client: "c1" })) break;
 }
 
 describe("exec", () => {

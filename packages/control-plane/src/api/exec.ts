@@ -7,6 +7,7 @@ import {
   isBerthError,
   type Task,
 } from "@berth/proto";
+import type { CallContext } from "@berth/proto/rpc";
 import { nodeNameById } from "../core/model/node-name.js";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals } from "../runtime/abort.js";
@@ -28,14 +29,17 @@ const MAX_COMMAND_BYTES = 256 * 1024;
 export async function* exec(
   requests: AsyncIterable<ExecRequest>,
   context: ApiContext,
-  caller: AbortSignal,
+  caller: Pick<CallContext, "signal" | "client">,
 ): AsyncGenerator<ExecResponse> {
-  const link = linkSignals(caller, context.signal);
+  const link = linkSignals(caller.signal, context.signal);
   const { signal } = link;
   try {
     const incoming = requests[Symbol.asyncIterator]();
     const { task, command } = await readStart(incoming, context, signal);
-    const remote = context.execs.open({ nodeId: task.nodeId, taskId: task.id, command }, signal);
+    const remote = context.execs.open(
+      { nodeId: task.nodeId, client: caller.client, taskId: task.id, command },
+      signal,
+    );
     void forwardInput(incoming, remote);
     yield* forwardOutput(remote, task, context);
     signal.throwIfAborted();

@@ -53,16 +53,14 @@ export class SessionRegistry {
     if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
   }
 
-  /** Sends a command to one node's agent. Returns whether the agent is connected. */
+  /** Sends a command to one node's agent. Returns whether the agent is connected and reads its commands. */
   send(nodeId: string, command: AgentCommand): boolean {
-    const session = this.#sessions.get(nodeId);
-    session?.send(command);
-    return session !== undefined;
+    return this.#sessions.get(nodeId)?.send(command) ?? false;
   }
 
   /** Sends a command to all connected agents. */
   broadcast(command: AgentCommand): void {
-    this.updateEach(this.all(), (session) => session.send(command));
+    this.updateEach(this.all(), (session) => void session.send(command));
   }
 
   /** Calls `run` for each session. Ends a session for which `run` throws, and continues with the others. */

@@ -157,6 +157,15 @@ describe("Session.messages()", () => {
     session.end();
   });
 
+  it("rejects commands that an agent does not read, and stays open", async () => {
+    const { session } = sessionWith(new ManualClock());
+    const results = Array.from({ length: 2_000 }, (_, index) =>
+      session.send({ $case: "trafficRequest", value: { requestId: `r${index}`, serviceName: "" } }),
+    );
+    expect(results.filter(Boolean)).toHaveLength(1_000);
+    expect(session.isEnded).toBe(false);
+  });
+
   it("ends with the first reason", async () => {
     const clock = new ManualClock();
     const { session } = sessionWith(clock);

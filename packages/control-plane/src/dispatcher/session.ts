@@ -1,11 +1,9 @@
-import { type Assignments, BerthError, type SessionResponse, type Welcome } from "@berth/proto";
+import type { Assignments, BerthError, SessionResponse, Welcome } from "@berth/proto";
 import type { Clock } from "../runtime/clock.js";
 import { AssignmentFeed, type AssignmentSource } from "./assignments/assignment-feed.js";
 import { Coalescer } from "./coalescer.js";
+import { CommandQueue } from "./command-queue.js";
 import { TableAcks } from "./table-acks.js";
-
-/** Limit of queued commands. An agent with a longer queue has stopped reading. */
-const MAX_QUEUED_COMMANDS = 1_000;
 
 /** A message that the leader sends once and in order, outside of the assignments. */
 export type AgentCommand = Extract<
@@ -53,7 +51,7 @@ export class Session {
   readonly #clock: Clock;
   readonly #hasBacklog: () => boolean;
   readonly #tableVersion: () => number;
-  readonly #commands: AgentCommand[] = [];
+  readonly #commands = new CommandQueue();
   readonly #tableAcks = new TableAcks();
   readonly #coalescer = new Coalescer();
   readonly #heartbeatAck = new CumulativeAck();
@@ -131,11 +129,11 @@ export class Session {
     this.#wake();
   }
 
-  /** Queues a command. Ends the session when the agent has stopped reading. */
-  send(command: AgentCommand): void {
-    if (this.#commands.length >= MAX_QUEUED_COMMANDS) this.end(notReading(this.nodeId));
-    else this.#commands.push(command);
+  /** Queues a command. Returns false when the agent has too many that it has not read. */
+  send(command: AgentCommand): boolean {
+    const isQueued = this.#commands.push(command);
     this.#wake();
+    return isQueued;
   }
 
   /** Ends the stream, with `reason` as the error that the agent receives. Later calls have no effect. */
@@ -162,7 +160,7 @@ export class Session {
     if (this.#statusesAck.isDue) {
       return { $case: "statusesAck", value: { batch: this.#statusesAck.take() } };
     }
-    const command = this.#commands.shift();
+    const command = this.#commands.take();
     if (command !== undefined) return command;
     const assignments = this.#takeAssignments();
     return assignments && { $case: "assignments", value: assignments };
@@ -189,7 +187,7 @@ export class Session {
 
   get #hasImmediateMessage(): boolean {
     const isAckDue = this.#statusesAck.isDue || this.#heartbeatAck.isDue;
-    return this.isEnded || this.#commands.length > 0 || isAckDue;
+    return this.isEnded || !this.#commands.isEmpty || isAckDue;
   }
 
   /** Resolves when there may be a message to send. Until then, `#wake` evaluates again when that will be. */
@@ -236,12 +234,4 @@ class CumulativeAck {
     this.#sentNumber = this.#number;
     return this.#sentNumber;
   }
-}
-
-function notReading(nodeId: string): BerthError {
-  return new BerthError({
-    code: "BERTH_PROTOCOL",
-    message: `the agent of node ${nodeId} has stopped reading its session (${MAX_QUEUED_COMMANDS} commands queued)`,
-    details: { nodeId },
-  });
 }

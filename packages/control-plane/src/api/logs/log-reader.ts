@@ -13,6 +13,8 @@ type LogRange = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs
 export interface LogReaderOptions {
   readonly request: StreamLogsRequest;
   readonly context: ApiContext;
+  /** Address of the client that reads the logs. */
+  readonly client: string;
   readonly signal: AbortSignal;
 }
 
@@ -54,8 +56,8 @@ export class LogReader {
   }
 
   #open({ id: taskId, nodeId }: Task, { follow, tail, sinceMs, untilMs }: LogRange): TaskLog {
-    const { context, signal } = this.#options;
-    return context.logs.open({ nodeId, taskId, follow, tail, sinceMs, untilMs }, signal);
+    const { context, client, signal } = this.#options;
+    return context.logs.open({ nodeId, client, taskId, follow, tail, sinceMs, untilMs }, signal);
   }
 
   /**

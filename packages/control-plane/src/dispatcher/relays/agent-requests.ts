@@ -7,7 +7,19 @@ import type { AgentCommand, Session } from "../session.js";
 /** Timeout for the agent's stream. The agent opens it and sends the first message before it calls Docker. */
 export const ANSWER_TIMEOUT_MS = 5_000;
 
-export interface AgentRequestsOptions {
+export interface AgentRequestsOptions extends RelayOptions {
+  /** Limit of open requests on one node, as many as its agent accepts. */
+  readonly capacity: number;
+}
+
+/** Where a request runs, and for whom. */
+export interface RequestTarget {
+  readonly nodeId: string;
+  /** Address of the client that the request is made for. */
+  readonly client: string;
+}
+
+export interface RelayOptions {
   readonly runtime: Runtime;
   /** Returns the session of a node's agent; undefined when the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
@@ -19,6 +31,8 @@ export interface ResultSink {
   readonly isEnded: boolean;
   /** Whether the leader must stop the request on the agent when the caller leaves. */
   readonly needsStop: boolean;
+  /** Called when the result ends. May be called several times. */
+  onEnded: () => void;
   /** Ends the result, with an error when it is incomplete. */
   end(error?: BerthError): void;
 }
@@ -33,24 +47,29 @@ export interface RequestCommands {
  * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream. Used
  * for logs and exec.
  *
- * A request fails when the node is not connected, does not answer in time, or goes down.
+ * A request fails when the node is not connected, does not answer in time, or goes down, and when its client has too many
+ * requests on the node.
  */
 export class AgentRequests<Sink extends ResultSink> {
   readonly #options: AgentRequestsOptions;
   /** Requests whose stream the agent has not opened yet, by request id. */
   readonly #unclaimed = new Map<string, { readonly sink: Sink; readonly cancelTimeout: () => void }>();
-  readonly #openByNode = new GroupedMap<Sink>();
+  readonly #openByNode = new GroupedMap<{ readonly sink: Sink; readonly client: string }>();
 
   constructor(options: AgentRequestsOptions) {
     this.#options = options;
   }
 
   /** Starts a request on a node, and ends it when `signal` aborts. */
-  open(nodeId: string, sink: Sink, commands: RequestCommands, signal: AbortSignal): void {
+  open({ nodeId, client }: RequestTarget, sink: Sink, commands: RequestCommands, signal: AbortSignal): void {
     const { runtime, sessionOf } = this.#options;
     const session = sessionOf(nodeId);
     if (session === undefined) {
       sink.end(nodeUnreachable("its node is not connected"));
+      return;
+    }
+    if (!this.#hasRoom(nodeId, client)) {
+      sink.end(tooManyRequests(this.#options.capacity));
       return;
     }
     const requestId = runtime.newId();
@@ -58,16 +77,30 @@ export class AgentRequests<Sink extends ResultSink> {
       sink.end(nodeUnreachable("its node does not answer")),
     );
     this.#unclaimed.set(requestId, { sink, cancelTimeout });
-    this.#openByNode.set(nodeId, requestId, sink);
-    session.send(commands.start(requestId));
-    onAbort(signal, () => {
+    this.#openByNode.set(nodeId, requestId, { sink, client });
+    sink.onEnded = () => {
       cancelTimeout();
       this.#unclaimed.delete(requestId);
       this.#openByNode.delete(nodeId, requestId);
+    };
+    if (!session.send(commands.start(requestId)))
+      sink.end(nodeUnreachable("its node does not read its commands"));
+    onAbort(signal, () => {
       // The stop is sent over the session, since the agent may have stopped reading the request's own stream.
       if (sink.needsStop && !session.isEnded) session.send(commands.stop(requestId));
       sink.end();
     });
+  }
+
+  /**
+   * Returns whether a client may open another request on a node: it has fewer than are left. One client gets at most half
+   * of the capacity, the next one half of the rest. Switches share buffers between ports by the same rule.
+   */
+  #hasRoom(nodeId: string, client: string): boolean {
+    const open = this.#openByNode.get(nodeId);
+    let own = 0;
+    for (const request of open.values()) if (request.client === client) own += 1;
+    return own < this.#options.capacity - open.size;
   }
 
   /** Returns the sink for the agent's stream. @throws BerthError BERTH_NOT_FOUND when the request has ended */
@@ -83,7 +116,8 @@ export class AgentRequests<Sink extends ResultSink> {
 
   /** Fails all open requests to a node that went down. The connection to a dead host can stay open for minutes. */
   onNodeDown(nodeId: string): void {
-    for (const sink of this.#openByNode.get(nodeId).values()) sink.end(nodeUnreachable("its node is down"));
+    for (const { sink } of [...this.#openByNode.get(nodeId).values()])
+      sink.end(nodeUnreachable("its node is down"));
   }
 
   /** Returns whether the node's agent is connected. */
@@ -95,6 +129,13 @@ export class AgentRequests<Sink extends ResultSink> {
 /** Returns the error for a stream that ended before its result was complete. */
 export function connectionLost(): BerthError {
   return nodeUnreachable("the connection to its node was lost");
+}
+
+function tooManyRequests(capacity: number): BerthError {
+  return new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `too many streams are open on its node (limit ${capacity}, shared by all clients): end some of them, or try again later`,
+  });
 }
 
 function nodeUnreachable(message: string): BerthError {

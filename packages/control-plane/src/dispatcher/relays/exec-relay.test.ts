@@ -14,7 +14,7 @@ function createRelay() {
   });
   const caller = new AbortController();
   const command = ExecCommand.fromPartial({ command: ["true"] });
-  const open = (nodeId = "n1") => relay.open({ nodeId, taskId: "t1", command }, caller.signal);
+  const open = (nodeId = "n1") => relay.open({ nodeId, client: "c1", taskId: "t1", command }, caller.signal);
   const requestId = (): string => {
     const [start] = session.commands;
     return start?.$case === "startExec" ? start.value.requestId : "";

@@ -12,17 +12,22 @@ import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { firstItem } from "../../runtime/first-item.js";
 import {
   AgentRequests,
-  type AgentRequestsOptions,
   ANSWER_TIMEOUT_MS,
   connectionLost,
+  type RelayOptions,
   type ResultSink,
 } from "./agent-requests.js";
 
 /** Queued messages in each direction. At 64 KiB each, 16 messages keep the connection busy. */
 const QUEUE_CAPACITY = 16;
 
+/** Limit of commands that run on one node. Agents have the same limit. */
+const MAX_EXECS_PER_NODE = 32;
+
 export interface ExecTarget {
   readonly nodeId: string;
+  /** Address of the client that runs the command. */
+  readonly client: string;
   readonly taskId: string;
   readonly command: ExecCommand;
 }
@@ -32,6 +37,7 @@ export class RemoteExec implements ResultSink {
   readonly input = new BoundedQueue<ExecInput>(QUEUE_CAPACITY);
   /** Ends after the `exited` message, or with an error when the command could not run or its node was lost. */
   readonly output = new BoundedQueue<ExecOutput>(QUEUE_CAPACITY);
+  onEnded = (): void => {};
   #hasExited = false;
 
   get isEnded(): boolean {
@@ -47,22 +53,24 @@ export class RemoteExec implements ResultSink {
   recordExit(): void {
     this.#hasExited = true;
     this.output.end();
+    this.onEnded();
   }
 
   end(error?: BerthError): void {
     this.input.end();
     this.output.end(error);
+    this.onEnded();
   }
 }
 
 /** Runs commands on the nodes, for `berth exec`. Relays input and output between the caller and the agent's PushExec stream. */
 export class ExecRelay {
-  readonly #options: AgentRequestsOptions;
+  readonly #options: RelayOptions;
   readonly #requests: AgentRequests<RemoteExec>;
 
-  constructor(options: AgentRequestsOptions) {
+  constructor(options: RelayOptions) {
     this.#options = options;
-    this.#requests = new AgentRequests(options);
+    this.#requests = new AgentRequests({ ...options, capacity: MAX_EXECS_PER_NODE });
   }
 
   /** Fails all commands on a node that went down. */
@@ -71,10 +79,10 @@ export class ExecRelay {
   }
 
   /** Starts a command. When `signal` aborts, both queues end and the agent stops the command. */
-  open({ nodeId, taskId, command }: ExecTarget, signal: AbortSignal): RemoteExec {
+  open({ nodeId, client, taskId, command }: ExecTarget, signal: AbortSignal): RemoteExec {
     const exec = new RemoteExec();
     this.#requests.open(
-      nodeId,
+      { nodeId, client },
       exec,
       {
         start: (requestId) => ({ $case: "startExec", value: { requestId, taskId, command } }),

@@ -8,14 +8,17 @@ import { LogRelay } from "./log-relay.js";
 function connected() {
   const clock = new ManualClock();
   const commands: AgentCommand[] = [];
-  const session = { isEnded: false, send: (command: AgentCommand) => commands.push(command) };
+  const session = { isEnded: false, send: (command: AgentCommand) => commands.push(command) > 0 };
   const relay = new LogRelay({
     runtime: { ...systemRuntime, clock },
     sessionOf: (nodeId) => (nodeId === "n1" ? (session as unknown as Session) : undefined),
   });
   const caller = new AbortController();
-  const open = (follow: boolean) =>
-    relay.open({ nodeId: "n1", taskId: "t1", follow, tail: -1, sinceMs: 0, untilMs: 0 }, caller.signal);
+  const open = (follow: boolean, client = "c1") =>
+    relay.open(
+      { nodeId: "n1", client, taskId: "t1", follow, tail: -1, sinceMs: 0, untilMs: 0 },
+      caller.signal,
+    );
   return { clock, commands, relay, caller, open };
 }
 
@@ -45,4 +48,19 @@ test("LogRelay follows a log without new lines for as long as its agent is conne
   expect(commands.map(({ $case }) => $case)).toEqual(["startLogs", "stopLogs"]);
   end();
   await pushed;
+});
+
+test("LogRelay gives one client at most half of the logs of a node, so that others can read logs too", async () => {
+  const { commands, open } = connected();
+  const openMany = (client: string) => Array.from({ length: 300 }, () => open(true, client));
+  const first = openMany("c1");
+  expect(first.filter((log) => !log.isEnded)).toHaveLength(200);
+  await expect(first.at(-1)?.take()).rejects.toMatchObject({ code: "BERTH_LIMIT_EXCEEDED" });
+  expect(openMany("c2").filter((log) => !log.isEnded)).toHaveLength(100);
+  expect(open(true, "c3").isEnded).toBe(false);
+  expect(commands).toHaveLength(301);
+  first[0]?.end();
+  expect(open(true, "c1").isEnded).toBe(true);
+  for (const log of first) log.end();
+  expect(open(true, "c1").isEnded).toBe(false);
 });

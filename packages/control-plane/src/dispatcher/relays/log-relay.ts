@@ -8,20 +8,25 @@ import {
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import { BoundedQueue } from "../../runtime/bounded-queue.js";
-import {
-  AgentRequests,
-  type AgentRequestsOptions,
-  connectionLost,
-  type ResultSink,
-} from "./agent-requests.js";
+import { AgentRequests, connectionLost, type RelayOptions, type ResultSink } from "./agent-requests.js";
 
 /** Queued batches of one log. When the queue is full, the agent waits. */
 const QUEUE_CAPACITY = 16;
 
+/** Limit of logs that are read on one node. Agents have the same limit. */
+export const MAX_LOGS_PER_NODE = 400;
+
 /** The log of one task, in order and in the batches that the agent sent. */
 export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements ResultSink {
+  onEnded = (): void => {};
+
   constructor() {
     super(QUEUE_CAPACITY);
+  }
+
+  override end(error?: Error): void {
+    super.end(error);
+    this.onEnded();
   }
 
   get needsStop(): boolean {
@@ -31,14 +36,16 @@ export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements Result
 
 export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
+  /** Address of the client that reads the log. */
+  readonly client: string;
 }
 
 /** Reads task logs from the nodes, for `berth logs`. Relays each agent's PushLogs stream to the caller of `open`. */
 export class LogRelay {
   readonly #requests: AgentRequests<TaskLog>;
 
-  constructor(options: AgentRequestsOptions) {
-    this.#requests = new AgentRequests(options);
+  constructor(options: RelayOptions) {
+    this.#requests = new AgentRequests({ ...options, capacity: MAX_LOGS_PER_NODE });
   }
 
   /** Returns whether the node's agent is connected. */
@@ -52,10 +59,10 @@ export class LogRelay {
   }
 
   /** Requests the log of one task. Ends with an error when it cannot be read, and without one when `signal` aborts. */
-  open({ nodeId, ...request }: LogRequest, signal: AbortSignal): TaskLog {
+  open({ nodeId, client, ...request }: LogRequest, signal: AbortSignal): TaskLog {
     const log = new TaskLog();
     this.#requests.open(
-      nodeId,
+      { nodeId, client },
       log,
       {
         start: (requestId) => ({ $case: "startLogs", value: { requestId, ...request } }),

@@ -26,7 +26,8 @@ export class RecordingSession extends Session {
     });
   }
 
-  override send(command: AgentCommand): void {
+  override send(command: AgentCommand): boolean {
     this.commands.push(command);
+    return true;
   }
 }

@@ -1,0 +1,66 @@
+import { assertNever } from "@berth/proto";
+import type { AgentCommand } from "./session.js";
+
+/** Limit of queued commands. An agent with a longer queue has stopped reading, or is very slow. */
+const MAX_COMMANDS = 1_000;
+
+/**
+ * The commands that wait until an agent reads its session, in order.
+ *
+ * Bounded without losing what matters: a command that stops a queued start replaces it, a newer setting replaces an older
+ * one, and other commands are rejected when the queue is full. Stops are never rejected: there is at most one for each
+ * request that the agent has received.
+ */
+export class CommandQueue {
+  /** By key, in the order of arrival. */
+  readonly #commands = new Map<string, AgentCommand>();
+
+  get isEmpty(): boolean {
+    return this.#commands.size === 0;
+  }
+
+  /** Adds a command. Returns false when the queue is full. */
+  push(command: AgentCommand): boolean {
+    const { key, isStop, isSetting } = classify(command);
+    if (isStop && this.#commands.delete(key)) return true;
+    const isReplaced = isSetting && this.#commands.has(key);
+    if (!isStop && !isReplaced && this.#commands.size >= MAX_COMMANDS) return false;
+    this.#commands.set(isStop ? `stop ${key}` : key, command);
+    return true;
+  }
+
+  take(): AgentCommand | undefined {
+    for (const [key, command] of this.#commands) {
+      this.#commands.delete(key);
+      return command;
+    }
+    return undefined;
+  }
+}
+
+interface CommandClass {
+  /** Identifies the request that a command starts or stops, or the setting that it changes. */
+  readonly key: string;
+  readonly isStop: boolean;
+  readonly isSetting: boolean;
+}
+
+function classify(command: AgentCommand): CommandClass {
+  switch (command.$case) {
+    case "startLogs":
+    case "startExec":
+    case "startStats":
+    case "probe":
+    case "trafficRequest":
+      return { key: command.value.requestId, isStop: false, isSetting: false };
+    case "stopLogs":
+    case "stopExec":
+    case "stopStats":
+      return { key: command.value.requestId, isStop: true, isSetting: false };
+    case "heartbeatInterval":
+    case "measureUsage":
+      return { key: command.$case, isStop: false, isSetting: true };
+    default:
+      return assertNever(command);
+  }
+}
