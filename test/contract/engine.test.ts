@@ -3,12 +3,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { fieldOf, textOf } from "../../packages/agent/src/core/docker/json.js";
 import { TASK_LABEL } from "../../packages/agent/src/core/docker/labels.js";
 import type { ObservedContainer } from "../../packages/agent/src/core/docker/observed-container.js";
 import { networkBody } from "../../packages/agent/src/core/networks/docker-network.js";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import type { ContainerConfig } from "../../packages/agent/src/core/tasks/container-config.js";
 import type { ContainerEvent } from "../../packages/agent/src/core/tasks/container-event.js";
+import { containerOwner } from "../../packages/agent/src/engine/container-owner.js";
+import { EngineClient } from "../../packages/agent/src/engine/dockerode/client.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../../packages/agent/src/engine/engine.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
@@ -90,7 +93,7 @@ describe.each([
 
   beforeAll(async () => {
     daemon = await start();
-    engine = new DockerodeEngine(daemon.socket);
+    engine = new DockerodeEngine(daemon.socket, containerOwner("this agent"));
     await engine.connect({ signal });
   });
   afterEach(() => daemon.clean());
@@ -128,6 +131,45 @@ describe.each([
     const id = await engine.create(configOf("t2"), { signal });
     await engine.create(configOf(undefined), { signal });
     expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);
+  });
+
+  test("a container with copied labels does not count as berth's", async () => {
+    const client = new EngineClient(daemon.socket);
+    const ids: string[] = [];
+    const listening = new AbortController();
+    const reading = (async () => {
+      for await (const event of engine.events({ sinceNs: "", signal: listening.signal }))
+        ids.push(event.containerId);
+    })().catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const original = await engine.create(configOf("t8"), { signal });
+    const path = `/containers/${original}/json`;
+    const labels = fieldOf(
+      fieldOf(await client.request({ method: "GET", path, signal }), "Config"),
+      "Labels",
+    );
+    expect(labels).toMatchObject({ [TASK_LABEL]: "t8" });
+    const body = { ...configOf("t8").body, Labels: labels };
+    const query = { name: "copy" };
+    const copy = textOf(
+      fieldOf(
+        await client.request({ method: "POST", path: "/containers/create", query, body, signal }),
+        "Id",
+      ),
+    );
+    await new DockerodeEngine(daemon.socket, containerOwner("another agent")).create(configOf("t9"), {
+      signal,
+    });
+    expect(await engine.list({ signal })).toMatchObject([{ id: original, taskId: "t8" }]);
+    expect(await inspected(original)).toMatchObject({ taskId: "t8" });
+    expect(await inspected(copy)).toMatchObject({ taskId: "" });
+    expect(await inspected("n-t9")).toMatchObject({ taskId: "" });
+    await engine.start(copy, { signal });
+    await engine.start(original, { signal });
+    await eventually("the start of the original", () => ids.includes(original));
+    expect(ids).not.toContain(copy);
+    listening.abort();
+    await reading;
   });
 
   test("a network is created once, joined by containers, kept while they run and then removed", async () => {

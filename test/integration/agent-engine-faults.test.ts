@@ -4,12 +4,22 @@ import { join } from "node:path";
 import { TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { CreateBody } from "../../packages/agent/src/core/docker/create-body.js";
+import { TASK_LABEL } from "../../packages/agent/src/core/docker/labels.js";
 import { NO_NETWORKS } from "../../packages/agent/src/core/networks/task-networks.js";
+import { containerOwner } from "../../packages/agent/src/engine/container-owner.js";
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { TaskManager } from "../../packages/agent/src/tasks/task-manager.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { eventually } from "../harness/eventually.js";
 import { specOf, taskOf } from "./agent/specs.js";
+
+const owner = containerOwner("key");
+
+function bodyOf(labels: Readonly<Record<string, string>>): CreateBody {
+  const HostConfig = { RestartPolicy: { Name: "no" }, NetworkMode: "default" } as const;
+  return { Image: "web:1", Labels: labels, StopTimeout: 1, HostConfig };
+}
 
 describe("the Docker client with a faulty daemon", () => {
   let folder: string;
@@ -21,7 +31,7 @@ describe("the Docker client with a faulty daemon", () => {
     folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
     fake = new FakeEngine();
     await fake.listen(join(folder, "docker.sock"));
-    engine = new DockerodeEngine(join(folder, "docker.sock"));
+    engine = new DockerodeEngine(join(folder, "docker.sock"), owner);
   });
   afterEach(async () => {
     await fake.close();
@@ -71,8 +81,9 @@ describe("the Docker client with a faulty daemon", () => {
         seen.push(containerId);
     })().catch(() => {});
     await eventually("the client listens", () => fake.requests.includes("GET /events"));
+    const { body } = owner.sign({ name: "n", platform: "", body: bodyOf({ [TASK_LABEL]: "t" }) });
     const line = (id: string): string =>
-      JSON.stringify({ Action: "die", Actor: { ID: id, Attributes: { "berth.task.id": "t" } } });
+      JSON.stringify({ Action: "die", Actor: { ID: id, Attributes: { ...body.Labels, name: "n" } } });
     await eventually("three events arrive", () => {
       fake.emit(line("a").slice(0, 20), `${line("a").slice(20)}\n${line("b")}\n{"broken\n`, `${line("c")}\n`);
       return seen.length >= 3;

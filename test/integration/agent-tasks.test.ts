@@ -238,27 +238,35 @@ describe("an agent on a real Docker daemon", () => {
     });
   });
 
-  test("removes unassigned containers of berth after a complete set and leaves all others alone", async () => {
-    const { docker, leader } = fixture;
+  test("removes its unassigned containers after a complete set and leaves all others alone", async () => {
+    const { docker, leader, agent } = fixture;
+    const spec = specOf();
+    const task = taskOf(spec);
+    leader.sendComplete([spec], [task]);
+    const { containerId } = await waitForState(task.id, TaskState.RUNNING);
     const run = ["run", "-d", "--stop-timeout", "1"];
-    const foreign = await docker.docker(...run, "busybox:test", "sleep", "1000");
-    const unassigned = await docker.docker(
-      ...run,
-      "--label",
-      "berth.task.id=gone",
-      "busybox:test",
-      "sleep",
-      "1000",
-    );
+    const program = ["busybox:test", "sleep", "1000"];
+    const foreign = await docker.docker(...run, ...program);
+    const lookAlike = await docker.docker(...run, "--label", "berth.task.id=gone", ...program);
+    // A committed image has all labels of the container, also the one that proves the owner.
+    await docker.docker("commit", containerId, "committed:test");
+    const committed = await docker.docker(...run, "committed:test");
+    await agent.kill("SIGKILL");
+    await fixture.restartAgent();
     // Before a complete set, the agent removes nothing, however long it waits.
     await sleep(500);
-    expect(await docker.runningContainers("gone")).toEqual([unassigned]);
+    expect(await docker.runningContainers(task.id)).toContain(containerId);
     leader.sendComplete([], []);
-    await eventually(
-      "the unassigned container is removed",
-      async () => (await docker.docker("ps", "-aq", "--no-trunc")) === foreign,
-    );
-    expect(await docker.docker("inspect", "--format", "{{.State.Running}}", foreign)).toBe("true");
+    await eventually("the unassigned container is removed", async () => {
+      const left = await docker.docker("ps", "-aq", "--no-trunc");
+      return !left.includes(containerId);
+    });
+    // Longer than the agent needs to stop another container after the first.
+    await sleep(2_000);
+    const running = await docker.docker("ps", "-q", "--no-trunc");
+    expect(running.split("\n").sort()).toEqual([foreign, lookAlike, committed].sort());
+    await docker.removeContainers();
+    await docker.docker("rmi", "committed:test");
   });
 
   test("acknowledges assignments after it serves their published ports and counts connections", async () => {

@@ -70,7 +70,7 @@ export class FakeEngine {
     ["POST", /^\/networks\/create$/, (call) => this.#createNetwork(call)],
     ["POST", /^\/networks\/(.+)\/connect$/, (call, name) => this.#connect(call, name)],
     ["DELETE", /^\/networks\/(.+)$/, (call, id) => this.#removeNetwork(call, id)],
-    ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, image)],
+    ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, decodeURIComponent(image))],
     ["POST", /^\/images\/create$/, (call) => this.#pull(call)],
     ["GET", /^\/containers\/json$/, (call) => this.#list(call)],
     ["POST", /^\/containers\/create$/, (call) => this.#create(call)],
@@ -246,7 +246,7 @@ export class FakeEngine {
   }
 
   #emitEvent(container: FakeContainer, Action: string): void {
-    const Actor = { ID: container.id, Attributes: container.labels };
+    const Actor = { ID: container.id, Attributes: { ...container.labels, name: container.name } };
     this.emit(`${JSON.stringify({ Type: "container", Action, Actor })}\n`);
   }
 }

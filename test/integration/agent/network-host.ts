@@ -9,6 +9,7 @@ import { networkWith } from "../../../packages/agent/src/core/networks/testing.j
 import { VXLAN_TABLE } from "../../../packages/agent/src/core/networks/vxlan-filter.js";
 import type { Command } from "../../../packages/agent/src/dataplane/kernel/supervised-process.js";
 import { TableWatch } from "../../../packages/agent/src/dataplane/kernel/table-watch.js";
+import { containerOwner } from "../../../packages/agent/src/engine/container-owner.js";
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { linuxNetworkDevices } from "../../../packages/agent/src/networks/host-networking.js";
 import { NetworkReconciler } from "../../../packages/agent/src/networks/network-reconciler.js";
@@ -51,7 +52,7 @@ export class NetworkHost {
     this.#index = index;
     this.name = this.#host.name;
     this.address = this.#host.address;
-    this.#engine = new DockerodeEngine(this.#host.dockerSocket);
+    this.#engine = new DockerodeEngine(this.#host.dockerSocket, containerOwner("network host"));
     this.reconciler = new NetworkReconciler({
       engine: this.#engine,
       devices: linuxNetworkDevices({

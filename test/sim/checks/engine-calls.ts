@@ -13,7 +13,7 @@ export function checkEngineCall(
   const host = cluster.hosts.find(({ name }) => name === hostName);
   const container = kind === "create" ? undefined : host?.docker.containers.get(containerId);
   if (host === undefined || container === undefined) return;
-  if (container.taskId === "") {
+  if (container.isForeign) {
     report("I6", `the agent of ${hostName} wants to ${kind} ${container.name}, which berth did not create`);
   }
   if (kind === "start" || !container.isRunning || container.health === "unhealthy") return;

@@ -1,5 +1,6 @@
 import { runAgent } from "../../../packages/agent/src/agent/agent.js";
 import type { AgentPlatform } from "../../../packages/agent/src/agent/platform.js";
+import { OWNER_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
 import type { LinkStep } from "../../../packages/agent/src/core/networks/network-step.js";
 import { type DnsTable, EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import { parseDnsConfig } from "../../../packages/agent/src/dataplane/messages/dns-messages.js";
@@ -8,6 +9,7 @@ import type {
   IngressTable,
   ListenerStats,
 } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
+import { type ContainerOwner, containerOwner } from "../../../packages/agent/src/engine/container-owner.js";
 import type { KernelSupport } from "../../../packages/agent/src/networks/host-networking.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
@@ -56,9 +58,9 @@ export class SimHost {
     this.address = `10.0.0.${options.number}`;
     this.#servers = options.servers;
     world.network.addresses.set(this.address, this.name);
-    this.#name();
     this.docker = new SimDocker({
       host: this.name,
+      owner: this.#createNodeId(),
       scheduler: world.scheduler,
       rng: world.rng(`docker/${this.name}`),
       onChange: (container, what) => {
@@ -67,6 +69,7 @@ export class SimHost {
       },
     });
     this.docker.addForeign("postgres");
+    this.docker.addForeign("look-alike", { [TASK_LABEL]: "made-up", [OWNER_LABEL]: "0".repeat(32) });
   }
 
   get nodeId(): string {
@@ -130,14 +133,15 @@ export class SimHost {
     this.#world.trace.add(this.name, "has an empty disk");
     this.files.clear();
     this.docker.wipe();
-    this.#name();
+    this.docker.owner = this.#createNodeId();
   }
 
-  /** Creates a node ID, as the first start of an agent does. */
-  #name(): void {
+  /** Creates a node ID and the owner of its containers, as the first start of an agent does. */
+  #createNodeId(): ContainerOwner {
     const nodeId = nodeIdOf(this.name, this.#nodeIds.length);
     this.#nodeIds.push(nodeId);
     this.files.set("node-id", `${nodeId}\n`);
+    return containerOwner(nodeId);
   }
 
   restorePower(): void {

@@ -1,5 +1,5 @@
 import type { CreateBody, EndpointBody } from "../../../packages/agent/src/core/docker/create-body.js";
-import { AT_MOST_ONE_LABEL, TASK_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
+import { AT_MOST_ONE_LABEL } from "../../../packages/agent/src/core/docker/labels.js";
 import type {
   ContainerHealth,
   ContainerNetwork,
@@ -17,6 +17,10 @@ export class SimContainer {
   readonly id: string;
   readonly name: string;
   readonly body: CreateBody;
+  /** The task as the host's agent determines it. Empty for a container that the agent did not create. */
+  readonly taskId: string;
+  /** True for a container that no agent created, whatever its labels are. */
+  readonly isForeign: boolean;
   state: "created" | "running" | "exited" = "created";
   exitCode = 0;
   health: ContainerHealth = NO_HEALTH;
@@ -29,8 +33,14 @@ export class SimContainer {
   readonly endpoints = new Map<string, EndpointBody>();
   readonly #waiting: (() => void)[] = [];
 
-  constructor(id: string, { name, body }: Pick<ContainerConfig, "name" | "body">) {
+  constructor(
+    id: string,
+    { name, body }: Pick<ContainerConfig, "name" | "body">,
+    { taskId, isForeign }: { readonly taskId: string; readonly isForeign: boolean },
+  ) {
     this.id = id;
+    this.taskId = taskId;
+    this.isForeign = isForeign;
     this.name = name;
     this.body = body;
     for (const [network, endpoint] of Object.entries(body.NetworkingConfig?.EndpointsConfig ?? {})) {
@@ -40,11 +50,6 @@ export class SimContainer {
 
   get isRunning(): boolean {
     return this.state === "running";
-  }
-
-  /** Empty for a container that berth did not create. */
-  get taskId(): string {
-    return this.body.Labels[TASK_LABEL] ?? "";
   }
 
   get serviceId(): string {

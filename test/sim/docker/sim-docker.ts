@@ -5,6 +5,7 @@ import type {
 } from "../../../packages/agent/src/core/docker/observed-container.js";
 import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/container-config.js";
 import type { ContainerEvent } from "../../../packages/agent/src/core/tasks/container-event.js";
+import type { ContainerOwner } from "../../../packages/agent/src/engine/container-owner.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
 import { Actor } from "../simulator/actor.js";
 import type { Rng } from "../simulator/rng.js";
@@ -24,6 +25,7 @@ export interface SimDockerOptions {
   readonly host: string;
   readonly scheduler: Scheduler;
   readonly rng: Rng;
+  readonly owner: ContainerOwner;
   /** Called when a container has started, ended or been removed. */
   readonly onChange: (container: SimContainer, what: ContainerEvent["kind"]) => void;
 }
@@ -44,16 +46,19 @@ export class SimDocker {
   /** Factor by which every operation is slower. */
   slowness = 1;
   daemon: Actor;
+  /** The owner whose containers the host's agent recognizes. */
+  owner: ContainerOwner;
   readonly #onChange: SimDockerOptions["onChange"];
   readonly #listeners = new Set<(event: ContainerEvent) => void>();
   readonly #events: { readonly atMs: number; readonly event: ContainerEvent }[] = [];
   #created = 0;
   #nextPort = FIRST_EPHEMERAL_PORT;
 
-  constructor({ host, scheduler, rng, onChange }: SimDockerOptions) {
+  constructor({ host, scheduler, rng, owner, onChange }: SimDockerOptions) {
     this.host = host;
     this.scheduler = scheduler;
     this.rng = rng;
+    this.owner = owner;
     this.#onChange = onChange;
     this.networks = new SimNetworks(host, this.devices);
     this.daemon = new Actor(`docker@${host}`, host);
@@ -92,14 +97,18 @@ export class SimDocker {
   }
 
   /** Adds a running container that berth did not create. */
-  addForeign(name: string): void {
+  addForeign(name: string, labels: Readonly<Record<string, string>> = {}): void {
     const body = {
       Image: "app:1",
-      Labels: {},
+      Labels: labels,
       StopTimeout: 10,
       HostConfig: { RestartPolicy: { Name: "no" }, NetworkMode: "default" },
     } as const;
-    const container = new SimContainer(`foreign-${name}`, { name, body });
+    const container = new SimContainer(
+      `foreign-${name}`,
+      { name, body },
+      { taskId: this.owner.taskIdOf(labels, name), isForeign: true },
+    );
     container.state = "running";
     this.containers.set(container.id, container);
   }
@@ -119,7 +128,8 @@ export class SimDocker {
       throw new EngineError("name-taken", `The container name "/${config.name}" is already in use`);
     }
     const id = `${this.host}-c${String(++this.#created).padStart(4, "0")}`;
-    this.containers.set(id, new SimContainer(id, config));
+    const taskId = this.owner.taskIdOf(config.body.Labels, config.name);
+    this.containers.set(id, new SimContainer(id, config, { taskId, isForeign: false }));
     for (const { Type, Source = "" } of config.body.HostConfig.Mounts ?? []) {
       if (Type === "volume" && Source !== "" && !this.volumes.has(Source)) {
         this.volumes.set(Source, this.scheduler.nowMs);

@@ -54,7 +54,7 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
     create: (config, call) => {
       return ask(call, 40, () => {
         onOrder("create", config.name);
-        return docker.create(config);
+        return docker.create(docker.owner.sign(config));
       });
     },
     start: (id, call) => {

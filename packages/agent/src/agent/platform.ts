@@ -12,6 +12,7 @@ import type { IngressStats } from "../dataplane/table/ingress-table.js";
 import { type IngressClient, openIngress } from "../dataplane-client/ingress-client.js";
 import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
 import { serveMetrics } from "../dataplane-client/serve-metrics.js";
+import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
 import type { HostNetworking } from "../networks/host-networking.js";
@@ -26,6 +27,7 @@ import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
 import { findIngressUser } from "./ingress-user.js";
+import { loadOrCreateOwnerKey } from "./owner-key.js";
 
 /** The agent's I/O: everything that reaches outside its process. The simulation replaces it. */
 export interface AgentPlatform {
@@ -71,14 +73,15 @@ export async function hostPlatform({
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
   const probe = createProbe();
-  const wireguard = await hostWireguardKey(disk).catch((error: unknown) => {
+  const keys = Promise.all([hostWireguardKey(disk), loadOrCreateOwnerKey(disk)]);
+  const [wireguard, ownerKey] = await keys.catch((error: unknown) => {
     release();
     throw error;
   });
   return {
     hostname: hostname(),
     host: linuxHost(resources),
-    engine: new DockerodeEngine(dockerSocket),
+    engine: new DockerodeEngine(dockerSocket, containerOwner(ownerKey)),
     networking: {
       wireguardPublicKey: wireguard.publicKey,
       devices: linuxNetworkDevices({ wireguardPrivateKey: wireguard.privateKey }),

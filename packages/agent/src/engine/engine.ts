@@ -20,11 +20,11 @@ export interface Engine {
   connect(options: EngineCall): Promise<EngineInfo>;
   /** Rejects within seconds when the daemon does not answer. */
   ping(options: EngineCall): Promise<void>;
-  /** Lists all containers with berth's task label, running or not. */
+  /** Lists the containers that this agent created, running or not. */
   list(options: EngineCall): Promise<readonly ContainerSummary[]>;
-  /** Finds a container by id or name. Returns undefined when there is none. */
+  /** Finds a container by id or name, of any creator. Returns undefined when there is none. */
   inspect(container: string, options: EngineCall): Promise<ObservedContainer | undefined>;
-  /** Returns the id of the new container. */
+  /** Marks the container as created by this agent, and returns its id. */
   create(config: ContainerConfig, options: EngineCall): Promise<string>;
   /** Has no effect on a container that is running. */
   start(containerId: string, options: EngineCall): Promise<void>;
@@ -48,7 +48,7 @@ export interface Engine {
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /** Resolves when the image is present. Concurrent callers share one pull. */
   pull(image: string, options: PullOptions): Promise<void>;
-  /** Yields events of containers with berth's label until the connection breaks, which throws, or the signal fires. */
+  /** Yields events of the containers that this agent created until the connection breaks, which throws, or the signal fires. */
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** Yields the container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;

@@ -15,7 +15,7 @@ const EVENTS_OVERLAP_MS = 1_000;
 const NS_PER_MS_DIGITS = "000000";
 
 export interface EngineListener {
-  /** The daemon is available. `containers` are all containers with berth's label. */
+  /** The daemon is available. `containers` are all that this agent created. */
   onConnected(info: EngineInfo, containers: readonly ContainerSummary[]): void;
   onListed(containers: readonly ContainerSummary[]): void;
   onEvent(event: ContainerEvent): void;

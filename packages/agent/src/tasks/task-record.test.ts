@@ -55,3 +55,11 @@ test("TaskRecord records the end of a process once, and inspects until Docker re
   record.applyInspection({ kind: "observed", container: { ...container, processId: 8 } }, 0);
   expect(record.hasEnded).toBe(false);
 });
+
+test("a task loses its container when the container no longer proves that it belongs to the task", () => {
+  const record = new TaskRecord("task1");
+  record.applyInspection({ kind: "observed", container: containerWith() }, 0);
+  expect(record.containers.size).toBe(1);
+  record.applyInspection({ kind: "observed", container: containerWith({ name: "renamed", taskId: "" }) }, 0);
+  expect(record.containers.size).toBe(0);
+});

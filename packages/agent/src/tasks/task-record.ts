@@ -103,8 +103,11 @@ export class TaskRecord {
 
   /** Records the result of an inspection. */
   applyInspection(outcome: StepOutcome, nowMs: number): void {
-    // An inspection by name may find a container that does not belong to the task.
-    if (outcome.kind === "observed" && outcome.container.taskId !== this.taskId) return;
+    if (outcome.kind === "observed" && outcome.container.taskId !== this.taskId) {
+      // An inspection by name may find a foreign container, and a renamed container is the task's no longer.
+      this.containers.delete(outcome.container.id);
+      return;
+    }
     this.#storeContainer(outcome);
     if (outcome.kind === "observed") {
       this.memory = applyObservation(this.memory, outcome.container, nowMs);

@@ -3,6 +3,9 @@ import type { AssignedNetwork, AssignedTask } from "@berth/proto";
 /** The label of a container that berth manages. Containers without it are never touched. */
 export const TASK_LABEL = "berth.task.id";
 
+/** Proves that this agent created the container. Labels alone prove nothing: an image can carry any label. */
+export const OWNER_LABEL = "berth.owner";
+
 /** Swarm's label for a stack. Tools that group containers by this label also work with berth. */
 const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 

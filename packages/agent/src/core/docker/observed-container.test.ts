@@ -1,11 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { PortSpec_Protocol } from "@berth/proto";
 import { expect, test } from "vitest";
-import { parseInspect, parseSummary } from "./observed-container.js";
+import { fieldOf, textOf } from "./json.js";
+import { TASK_LABEL } from "./labels.js";
+import { parseInspect, parseSummary, type TaskIdOf } from "./observed-container.js";
 
 const FIXTURES = new URL("../../../../../test/fixtures/inspect/", import.meta.url);
+const claimedTaskId: TaskIdOf = (labels) => textOf(fieldOf(labels, TASK_LABEL));
+
 const inspected = async (name: string): Promise<ReturnType<typeof parseInspect>> =>
-  parseInspect(JSON.parse(await readFile(new URL(`${name}.json`, FIXTURES), "utf8")));
+  parseInspect(JSON.parse(await readFile(new URL(`${name}.json`, FIXTURES), "utf8")), claimedTaskId);
 
 test("parseInspect reads a healthy container with a published port", async () => {
   expect(await inspected("running-healthy")).toMatchObject({
@@ -51,14 +55,23 @@ test("parseInspect never throws", () => {
     {},
     { State: [], Config: 7, NetworkSettings: { Ports: { "": 1 } } },
   ]) {
-    expect(parseInspect(json)).toMatchObject({ id: "", state: "dead" });
+    expect(parseInspect(json, claimedTaskId)).toMatchObject({ id: "", state: "dead" });
   }
 });
 
 test("parseSummary reads the health from a listing's display text", () => {
-  const healthOf = (Status: string): string => parseSummary({ Id: "i", State: "running", Status }).health;
+  const healthOf = (Status: string): string =>
+    parseSummary({ Id: "i", State: "running", Status }, claimedTaskId).health;
   expect(healthOf("Up 4 seconds (health: starting)")).toBe("starting");
   expect(healthOf("Up 2 hours (healthy)")).toBe("healthy");
   expect(healthOf("Up 2 hours (unhealthy)")).toBe("unhealthy");
   expect(healthOf("Up 2 hours")).toBe("none");
+});
+
+test("parseSummary passes the container's own name, not the name of a link, to the check of the owner", () => {
+  const nameOf = (Names: unknown): string =>
+    parseSummary({ Id: "i", State: "running", Names }, (_, name) => name).taskId;
+  expect(nameOf(["/other/db", "/web"])).toBe("web");
+  expect(nameOf(["/web"])).toBe("web");
+  expect(nameOf(undefined)).toBe("");
 });

@@ -1,6 +1,6 @@
 import { type HostPort, PortSpec_Protocol } from "@berth/proto";
 import { entriesOf, fieldOf, listOf, numberOf, textOf } from "./json.js";
-import { AT_MOST_ONE_LABEL, TASK_LABEL } from "./labels.js";
+import { AT_MOST_ONE_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
 /** Docker's default for a container without a stop timeout. */
@@ -24,7 +24,7 @@ export type ContainerHealth = "none" | "starting" | "healthy" | "unhealthy";
 export interface ObservedContainer {
   readonly id: string;
   readonly name: string;
-  /** Empty for a container without berth's label. */
+  /** Empty for a container that this agent did not create. */
   readonly taskId: string;
   readonly state: ContainerState;
   readonly exitCode: number;
@@ -70,17 +70,21 @@ export interface ContainerSummary {
   readonly health: ContainerHealth;
 }
 
+/** Returns the task that a container belongs to, or "" for a container that this agent did not create. */
+export type TaskIdOf = (labels: unknown, name: string) => string;
+
 /** Parses the response to `GET /containers/{id}/json`. */
-export function parseInspect(json: unknown): ObservedContainer {
+export function parseInspect(json: unknown, taskIdOf: TaskIdOf): ObservedContainer {
   const state = fieldOf(json, "State");
   const config = fieldOf(json, "Config");
   const labels = fieldOf(config, "Labels");
   const health = fieldOf(state, "Health");
+  const name = nameWithoutSlash(fieldOf(json, "Name"));
   const stopTimeoutS = fieldOf(config, "StopTimeout");
   return {
     id: textOf(fieldOf(json, "Id")),
-    name: textOf(fieldOf(json, "Name")).replace(/^\//, ""),
-    taskId: textOf(fieldOf(labels, TASK_LABEL)),
+    name,
+    taskId: taskIdOf(labels, name),
     state: parseState(fieldOf(state, "Status")),
     exitCode: numberOf(fieldOf(state, "ExitCode")),
     error: textOf(fieldOf(state, "Error")),
@@ -97,13 +101,20 @@ export function parseInspect(json: unknown): ObservedContainer {
 }
 
 /** Parses one element of the response to `GET /containers/json`. */
-export function parseSummary(json: unknown): ContainerSummary {
+export function parseSummary(json: unknown, taskIdOf: TaskIdOf): ContainerSummary {
+  const names = listOf(fieldOf(json, "Names")).map(nameWithoutSlash);
+  // A container that other containers are linked to also has names such as "other/alias".
+  const name = names.find((each) => !each.includes("/")) ?? "";
   return {
     id: textOf(fieldOf(json, "Id")),
-    taskId: textOf(fieldOf(fieldOf(json, "Labels"), TASK_LABEL)),
+    taskId: taskIdOf(fieldOf(json, "Labels"), name),
     state: parseState(fieldOf(json, "State")),
     health: healthFromStatusLine(textOf(fieldOf(json, "Status"))),
   };
+}
+
+function nameWithoutSlash(name: unknown): string {
+  return textOf(name).replace(/^\//, "");
 }
 
 /** Returns true while the container has processes, or may have some again without a start. */

@@ -2,7 +2,7 @@ import { assertNever } from "@berth/proto";
 import type { ContainerState } from "../docker/observed-container.js";
 import type { Step } from "./step.js";
 
-/** An event of a container with berth's label. */
+/** An event of a container that this agent created. */
 export interface ContainerEvent {
   readonly kind: "started" | "ended" | "health" | "removed" | "signalled" | "changed";
   readonly containerId: string;

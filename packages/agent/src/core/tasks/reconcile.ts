@@ -27,8 +27,7 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   const [container, surplus] = selectContainer(observed);
   const view = container === undefined ? withRejection(observed) : observed;
   const status = statusOf(view, container);
-  if (surplus !== undefined)
-    return { status, ...removal(surplus, "a second container with this task's label") };
+  if (surplus !== undefined) return { status, ...removal(surplus, "a second container of this task") };
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 

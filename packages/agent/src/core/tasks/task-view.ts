@@ -39,7 +39,7 @@ export interface TaskView {
   readonly taskId: string;
   /** Undefined when the task is not, or no longer, assigned to this node. */
   readonly assignment: Assignment | undefined;
-  /** All containers with the task's label. More than one only when the label was copied. */
+  /** The task's containers. More than one only after a creation whose response was lost. */
   readonly containers: readonly ObservedContainer[];
   /** The last status decided. Undefined before the first. */
   readonly status: TaskStatus | undefined;

@@ -1,7 +1,6 @@
 import { assertNever } from "@berth/proto";
 import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
 import { NETWORK_LABEL } from "../../core/docker/labels.js";
-import { parseInspect } from "../../core/docker/observed-container.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
@@ -56,8 +55,8 @@ async function findContainerProcess(network: string, get: Get): Promise<number |
   const filters = JSON.stringify({ network: [network], status: ["running"] });
   const [container] = listOf(await get("/containers/json", { limit: "1", filters }));
   if (container === undefined) return undefined;
-  const inspected = parseInspect(await get(`/containers/${textOf(fieldOf(container, "Id"))}/json`));
-  return numberOf(inspected.processId) || undefined;
+  const inspected = await get(`/containers/${textOf(fieldOf(container, "Id"))}/json`);
+  return numberOf(fieldOf(fieldOf(inspected, "State"), "Pid")) || undefined;
 }
 
 const subjectOf = (network: string): string => `DNS in ${network}`;

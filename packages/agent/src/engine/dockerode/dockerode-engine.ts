@@ -9,6 +9,7 @@ import {
 import { type NetworkBody, type ObservedNetwork, parseNetworks } from "../../core/networks/docker-network.js";
 import type { ContainerConfig } from "../../core/tasks/container-config.js";
 import type { ContainerEvent } from "../../core/tasks/container-event.js";
+import type { ContainerOwner } from "../container-owner.js";
 import type {
   ConnectOptions,
   Engine,
@@ -44,9 +45,12 @@ const LABELED_CONTAINERS = JSON.stringify({ label: [TASK_LABEL] });
 /** Implements {@link Engine} for the Docker daemon behind a Unix socket. */
 export class DockerodeEngine implements Engine {
   readonly #client: EngineClient;
+  readonly #owner: ContainerOwner;
   readonly #pulls: SharedPulls;
 
-  constructor(socketPath: string) {
+  /** @param owner marks the containers that this engine creates, and recognizes them */
+  constructor(socketPath: string, owner: ContainerOwner) {
+    this.#owner = owner;
     this.#client = new EngineClient(socketPath);
     this.#pulls = new SharedPulls((image, options) => pullImage(this.#client, image, options));
   }
@@ -66,16 +70,18 @@ export class DockerodeEngine implements Engine {
   async list({ signal }: EngineCall): Promise<readonly ContainerSummary[]> {
     const query = { all: "1", filters: LABELED_CONTAINERS };
     const json = await this.#client.request({ method: "GET", path: "/containers/json", query, signal });
-    return listOf(json).map(parseSummary);
+    const summaries = listOf(json).map((each) => parseSummary(each, this.#owner.taskIdOf));
+    return summaries.filter(({ taskId }) => taskId !== "");
   }
 
   async inspect(container: string, { signal }: EngineCall): Promise<ObservedContainer | undefined> {
     const path = `${containerPath(container)}/json`;
     const json = await undefinedOn("not-found", this.#client.request({ method: "GET", path, signal }));
-    return json === undefined ? undefined : parseInspect(json);
+    return json === undefined ? undefined : parseInspect(json, this.#owner.taskIdOf);
   }
 
-  async create({ name, platform, body }: ContainerConfig, { signal }: EngineCall): Promise<string> {
+  async create(config: ContainerConfig, { signal }: EngineCall): Promise<string> {
+    const { name, platform, body } = this.#owner.sign(config);
     const json = await this.#client.request({
       method: "POST",
       path: "/containers/create",
@@ -146,7 +152,7 @@ export class DockerodeEngine implements Engine {
   }
 
   events(options: EventsOptions): AsyncIterable<ContainerEvent> {
-    return readEvents(this.#client, options);
+    return readEvents(this.#client, this.#owner, options);
   }
 
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord> {

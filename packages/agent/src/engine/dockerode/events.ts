@@ -1,6 +1,7 @@
 import { fieldOf, textOf } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
 import type { ContainerEvent } from "../../core/tasks/container-event.js";
+import type { ContainerOwner } from "../container-owner.js";
 import type { EventsOptions } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";
@@ -20,9 +21,10 @@ const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event
 
 const NS_DIGITS = 9;
 
-/** Yields the events of containers with berth's label from the daemon's event stream. */
+/** Yields the events of this agent's containers from the daemon's event stream. */
 export async function* readEvents(
   client: EngineClient,
+  owner: ContainerOwner,
   options: EventsOptions,
 ): AsyncGenerator<ContainerEvent> {
   const { signal, sinceNs } = options;
@@ -30,7 +32,7 @@ export async function* readEvents(
   const request = { method: "GET", path: "/events", query: { filters: FILTERS, ...since }, signal } as const;
   const body = await client.stream(request);
   for await (const json of readNdjson(body)) {
-    const event = parseEvent(json);
+    const event = parseEvent(json, owner);
     if (event !== undefined) yield event;
   }
 }
@@ -40,13 +42,13 @@ function secondsOf(timeNs: string): string {
   return `${timeNs.slice(0, -NS_DIGITS)}.${timeNs.slice(-NS_DIGITS)}`;
 }
 
-function parseEvent(json: unknown): ContainerEvent | undefined {
+function parseEvent(json: unknown, owner: ContainerOwner): ContainerEvent | undefined {
   // "health_status: healthy"
   const [action = ""] = textOf(fieldOf(json, "Action")).split(":");
   const kind = KINDS[action];
   const actor = fieldOf(json, "Actor");
   const attributes = fieldOf(actor, "Attributes");
-  const taskId = textOf(fieldOf(attributes, TASK_LABEL));
+  const taskId = owner.taskIdOf(attributes, textOf(fieldOf(attributes, "name")));
   if (kind === undefined || taskId === "") return undefined;
   return {
     kind,
