@@ -29,6 +29,7 @@ export {
 } from "./spec/constraint.js";
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
 export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
+export { imageProblem } from "./spec/image-reference.js";
 export {
   MAX_NAME_LENGTH,
   networkNameProblem,
@@ -49,7 +50,6 @@ export {
   subnetsOverlap,
   subnetText,
 } from "./spec/subnet.js";
-export { imageProblem } from "./spec/validate-container.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
 export {
   defaultNetworkName,

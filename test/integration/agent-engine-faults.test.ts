@@ -73,6 +73,16 @@ describe("the Docker client with a faulty daemon", () => {
     await expect(engine.connect({ signal })).rejects.toThrow(/upgrade berth/);
   });
 
+  test("an image that is a path of Docker's API reaches no other path", async () => {
+    for (const image of ["../containers/json", "a/../../containers/json", "x?all=1", "x#", "x%2f..%2f.."]) {
+      await expect(engine.imageExists(image, { signal })).rejects.toMatchObject({ kind: "invalid" });
+      await expect(engine.pull(image, { signal, platform: "" })).rejects.toMatchObject({ kind: "invalid" });
+    }
+    expect(fake.requests.filter((request) => !request.includes("/version"))).toEqual([]);
+    await engine.imageExists("localhost:5000/a/b:1", { signal });
+    expect(fake.requests.at(-1)).toContain("/images/localhost");
+  });
+
   test("receives events that the stream splits or joins", async () => {
     const listening = new AbortController();
     const seen: string[] = [];

@@ -1,12 +1,10 @@
 import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import { imageProblem } from "./image-reference.js";
 import { validateMounts } from "./validate-mounts.js";
 import type { Report } from "./violation.js";
 
 /** Docker rejects longer hostnames. */
 const MAX_HOSTNAME_LENGTH = 63;
-const MAX_IMAGE_LENGTH = 512;
-const IMAGE =
-  /^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?\/|\[[0-9a-fA-F:]+\](?::[0-9]+)?\/)?[a-z0-9]+(?:(?:\.|_{1,2}|-+|\/)[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[a-fA-F0-9]{32,128})?$/;
 const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];
 
 /** Checks the settings of one container, except those that depend on its host. */
@@ -35,15 +33,6 @@ export function validateContainer(container: ContainerSpec, path: string, report
   if (container.healthcheck !== undefined) {
     validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);
   }
-}
-
-/** Returns why an image reference is invalid; undefined when it is valid. */
-export function imageProblem(image: string): string | undefined {
-  if (image === "") return "no image is given";
-  if (image.length > MAX_IMAGE_LENGTH) return "the image name is too long";
-  if (IMAGE.test(image)) return undefined;
-  const hint = IMAGE.test(image.toLowerCase()) ? ": repository names must be lower case" : "";
-  return `${JSON.stringify(image)} is not an image name${hint}`;
 }
 
 function envProblem(entry: string): string | undefined {

@@ -28,6 +28,7 @@ import { EngineClient } from "./client.js";
 import { negotiateVersion, parseInfo } from "./daemon-info.js";
 import { readEvents } from "./events.js";
 import { DockerExec, startDetached } from "./exec.js";
+import { imagePath } from "./image-path.js";
 import { readLogs } from "./logs.js";
 import { pullImage, SharedPulls } from "./pull.js";
 
@@ -142,7 +143,7 @@ export class DockerodeEngine implements Engine {
   }
 
   async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {
-    const path = `/images/${image}/json`;
+    const path = `${imagePath(image)}/json`;
     const json = await undefinedOn("no-such-image", this.#client.request({ method: "GET", path, signal }));
     return json !== undefined;
   }

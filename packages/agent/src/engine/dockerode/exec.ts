@@ -147,7 +147,7 @@ async function create(
     AttachStderr: isAttached,
     ...consoleSize(options),
   };
-  const path = `/containers/${containerId}/exec`;
+  const path = `/containers/${encodeURIComponent(containerId)}/exec`;
   return textOf(fieldOf(await client.request({ method: "POST", path, body, signal }), "Id"));
 }
 

@@ -21,7 +21,7 @@ export async function* readLogs(
 ): AsyncGenerator<LogRecord> {
   const body = await client.stream({
     method: "GET",
-    path: `/containers/${container.id}/logs`,
+    path: `/containers/${encodeURIComponent(container.id)}/logs`,
     query: {
       stdout: "1",
       stderr: "1",

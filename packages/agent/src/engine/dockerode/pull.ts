@@ -3,6 +3,7 @@ import { raceSignal } from "../../runtime/race-signal.js";
 import type { PullOptions, PullProgress } from "../engine.js";
 import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
+import { requireImageReference } from "./image-path.js";
 import { readNdjson } from "./ndjson.js";
 
 /**
@@ -19,6 +20,7 @@ const PROGRESS_INTERVAL_MS = 1_000;
  */
 export async function pullImage(client: EngineClient, image: string, options: PullOptions): Promise<void> {
   const { signal, platform, onProgress } = options;
+  requireImageReference(image);
   const silence = new SilenceTimer(signal, image);
   try {
     const body = await client.stream({
@@ -130,6 +132,7 @@ export class SharedPulls {
 
   async pull(image: string, options: PullOptions): Promise<void> {
     const { signal, platform, onProgress } = options;
+    requireImageReference(image);
     signal.throwIfAborted();
     const key = `${platform} ${image}`;
     const running = this.#running.get(key) ?? this.#begin(key, image, platform);

@@ -1,0 +1,62 @@
+import { expect, test } from "vitest";
+import { imageProblem } from "./image-reference.js";
+
+const HEX = "0123456789abcdef".repeat(4);
+
+test.each([
+  "nginx",
+  "nginx:1.27",
+  "nginx:_1.A-b",
+  "library/nginx",
+  "docker.io/library/nginx:latest",
+  "localhost:5000/a/b",
+  "REGISTRY.example.com/a__b/c---d/e.f",
+  "[2001:db8::1]:5000/a:1",
+  "127.0.0.1:1/nothing:1",
+  "registry:1/json",
+  `nginx@sha256:${HEX}`,
+  `nginx:1@sha512+b64:${HEX}`,
+])("imageProblem accepts %s", (image) => {
+  expect(imageProblem(image)).toBeUndefined();
+});
+
+test.each([
+  "../containers/json",
+  "./nginx",
+  "..",
+  ".example/nginx",
+  "-example.com/nginx",
+  "example-.com/nginx",
+  "example..com/nginx",
+  "a//b",
+  "/nginx",
+  "nginx/",
+  "a/../b",
+  "a/%2e%2e/b",
+  "a___b",
+  "a._b",
+  "nginx?all=1",
+  "nginx#x",
+  "nginx:1:2",
+  "nginx@sha256:short",
+  "nginx\n",
+  "nginx\u0000",
+  HEX,
+  `example.com/${"a/".repeat(130)}a`,
+  `nginx:${"a".repeat(129)}`,
+])("imageProblem rejects %j", (image) => {
+  expect(imageProblem(image)).toBeDefined();
+});
+
+test("imageProblem takes linear time for a long hostile name", () => {
+  for (const image of [
+    `${"a-".repeat(255)}!`,
+    `${"a.".repeat(255)}!`,
+    `${"a_".repeat(255)}`,
+    "-".repeat(512),
+  ]) {
+    const startedMs = performance.now();
+    expect(imageProblem(image)).toBeDefined();
+    expect(performance.now() - startedMs).toBeLessThan(200);
+  }
+});

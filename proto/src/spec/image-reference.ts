@@ -1,0 +1,29 @@
+/** Docker's limit of a name with its domain. */
+const MAX_NAME_LENGTH = 255;
+/** A name, a tag (128 characters) and a digest (SHA-512). */
+const MAX_REFERENCE_LENGTH = 512;
+
+// The grammar of github.com/distribution/reference. JavaScript's \w is ASCII, like Go's.
+const DOMAIN_COMPONENT = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
+const DOMAIN_NAME = `${DOMAIN_COMPONENT}(?:\\.${DOMAIN_COMPONENT})*`;
+const DOMAIN = `(?:${DOMAIN_NAME}|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
+const PATH_COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const NAME = `(?:${DOMAIN}/)?${PATH_COMPONENT}(?:/${PATH_COMPONENT})*`;
+const TAG = "[\\w][\\w.-]{0,127}";
+const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
+const REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?(?:@${DIGEST})?$`);
+/** Docker takes such a name for an image id. */
+const IMAGE_ID = /^[a-f0-9]{64}$/;
+
+/** Returns why an image reference is invalid by Docker's grammar; undefined when it is valid. */
+export function imageProblem(image: string): string | undefined {
+  if (image === "") return "no image is given";
+  if (image.length > MAX_REFERENCE_LENGTH) return "the image name is too long";
+  const [, name] = REFERENCE.exec(image) ?? [];
+  if (name === undefined) {
+    const hint = REFERENCE.test(image.toLowerCase()) ? ": repository names must be lower case" : "";
+    return `${JSON.stringify(image)} is not an image name${hint}`;
+  }
+  if (name.length > MAX_NAME_LENGTH) return "the image name is too long";
+  return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID: give a name instead` : undefined;
+}
