@@ -29,6 +29,7 @@ export {
 } from "./spec/constraint.js";
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
 export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
+export { NAMESPACE_MODES } from "./spec/host-access.js";
 export { imageProblem } from "./spec/image-reference.js";
 export {
   MAX_NAME_LENGTH,

@@ -1,4 +1,5 @@
 import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import { validateNamespaces } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { validateMounts } from "./validate-mounts.js";
 import type { Report } from "./violation.js";
@@ -29,6 +30,7 @@ export function validateContainer(container: ContainerSpec, path: string, report
   if (container.oomScoreAdj !== undefined && Math.abs(container.oomScoreAdj) > 1000) {
     report(`${path}.oom_score_adj`, `${container.oomScoreAdj} is not between -1000 and 1000`);
   }
+  validateNamespaces(container, path, report);
   validateMounts(container.mounts, `${path}.mounts`, report);
   if (container.healthcheck !== undefined) {
     validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);

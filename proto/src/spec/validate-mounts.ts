@@ -1,5 +1,6 @@
 import type { Mount } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
+import { hostBindOf, hostPathProblem } from "./host-access.js";
 import { volumeNameProblem } from "./names.js";
 import type { Report } from "./violation.js";
 
@@ -30,16 +31,13 @@ function validateMount(mount: Mount, path: string, report: Report): void {
   }
   switch (kind.$case) {
     case "bind":
-      if (!kind.value.source.startsWith("/")) {
-        report(
-          `${path}.bind.source`,
-          `${JSON.stringify(kind.value.source)} is not an absolute path on the node`,
-        );
-      }
+      validateHostPath(kind.value.source, `${path}.bind.source`, report);
       return;
     case "volume": {
       const problem = kind.value.name === "" ? undefined : volumeNameProblem(kind.value.name);
       if (problem !== undefined) report(`${path}.volume.name`, problem);
+      const source = hostBindOf(kind.value);
+      if (source !== undefined) validateHostPath(source, `${path}.volume.driver_opts.device`, report);
       return;
     }
     case "tmpfs":
@@ -48,4 +46,10 @@ function validateMount(mount: Mount, path: string, report: Report): void {
     default:
       assertNever(kind);
   }
+}
+
+/** Checks a directory of the node, for a bind mount and for a volume that is one. */
+function validateHostPath(source: string, path: string, report: Report): void {
+  const problem = hostPathProblem(source);
+  if (problem !== undefined) report(path, problem);
 }

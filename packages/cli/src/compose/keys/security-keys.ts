@@ -1,4 +1,4 @@
-import type { Device } from "@berth/proto";
+import { type Device, NAMESPACE_MODES } from "@berth/proto";
 import {
   type Cursor,
   readFlag,
@@ -52,19 +52,19 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cgroup_parent: rule(readText, (draft, parent) => {
     draft.container.cgroupParent = parent;
   }),
-  cgroup: namespaceRule(["host", "private"], (draft, mode) => {
+  cgroup: namespaceRule(NAMESPACE_MODES.cgroupns, (draft, mode) => {
     draft.container.cgroupnsMode = mode;
   }),
-  cgroupns_mode: namespaceRule(["host", "private"], (draft, mode) => {
+  cgroupns_mode: namespaceRule(NAMESPACE_MODES.cgroupns, (draft, mode) => {
     draft.container.cgroupnsMode = mode;
   }),
-  pid: namespaceRule(["host"], (draft, mode) => {
+  pid: namespaceRule(NAMESPACE_MODES.pid, (draft, mode) => {
     draft.container.pidMode = mode;
   }),
-  ipc: namespaceRule(["host", "private", "shareable", "none"], (draft, mode) => {
+  ipc: namespaceRule(NAMESPACE_MODES.ipc, (draft, mode) => {
     draft.container.ipcMode = mode;
   }),
-  uts: namespaceRule(["host"], (draft, mode) => {
+  uts: namespaceRule(NAMESPACE_MODES.uts, (draft, mode) => {
     draft.container.utsMode = mode;
   }),
 };
