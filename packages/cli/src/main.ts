@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
+import { safeTerminal } from "./output/terminal-text.js";
 import { type Cli, InterruptedError, type Terminal } from "./process/cli.js";
 import { readBounded } from "./process/read-bounded.js";
 import { standardStreams } from "./process/standard-streams.js";
@@ -10,7 +11,12 @@ import { standardStreams } from "./process/standard-streams.js";
 const DEFAULT_COLUMNS = 80;
 
 /** Runs a command line (without the program name) and returns the exit code. */
-export async function run(argv: readonly string[], cli: Cli): Promise<number> {
+export async function run(argv: readonly string[], processCli: Cli): Promise<number> {
+  const cli: Cli = {
+    ...processCli,
+    stdout: safeTerminal(processCli.stdout),
+    stderr: safeTerminal(processCli.stderr),
+  };
   const [first = ""] = argv;
   // Commander's own help command supports one level of subcommands only.
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
@@ -69,6 +75,7 @@ function hasMain(value: unknown): value is { main: (argv: readonly string[]) => 
 function createTerminal(stream: NodeJS.WriteStream): Terminal {
   return {
     write: (text) => stream.write(text),
+    writeRaw: (text) => stream.write(text),
     isTty: stream.isTTY === true,
     get columns() {
       // A terminal without a size reports 0.

@@ -1,4 +1,5 @@
 import type { Terminal } from "../process/cli.js";
+import { styledTerminalText } from "./terminal-text.js";
 
 const ENTER_ALTERNATE_SCREEN = "\x1b[?1049h\x1b[?25l";
 const LEAVE_ALTERNATE_SCREEN = "\x1b[?25h\x1b[?1049l";
@@ -17,18 +18,18 @@ export class FullScreen {
 
   open(): void {
     this.#isOpen = true;
-    this.#terminal.write(ENTER_ALTERNATE_SCREEN);
+    this.#terminal.writeRaw(ENTER_ALTERNATE_SCREEN);
   }
 
   /** Replaces the previous lines one by one, without flicker. */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return;
-    const text = lines.map((line) => `${line}${CLEAR_TO_LINE_END}`).join("\r\n");
-    this.#terminal.write(`${MOVE_TO_TOP}${text}${CLEAR_BELOW}`);
+    const text = lines.map((line) => `${styledTerminalText(line)}${CLEAR_TO_LINE_END}`).join("\r\n");
+    this.#terminal.writeRaw(`${MOVE_TO_TOP}${text}${CLEAR_BELOW}`);
   }
 
   close(): void {
-    if (this.#isOpen) this.#terminal.write(LEAVE_ALTERNATE_SCREEN);
+    if (this.#isOpen) this.#terminal.writeRaw(LEAVE_ALTERNATE_SCREEN);
     this.#isOpen = false;
   }
 }

@@ -1,4 +1,5 @@
 import type { Terminal } from "../process/cli.js";
+import { styledTerminalText } from "./terminal-text.js";
 
 const CLEAR_LINE = "\x1b[2K";
 /** Minimum time between two redraws. Slow terminals cannot keep up with more. */
@@ -12,13 +13,13 @@ const moveUp = (lines: number): string => `\x1b[${lines}A\r`;
  * the command may end before a deferred draw.
  */
 export class LiveView {
-  readonly #terminal: Terminal;
+  readonly #terminal: Pick<Terminal, "writeRaw">;
   readonly #now: () => number;
   #drawnLines = 0;
   #lastDrawMs = Number.NEGATIVE_INFINITY;
   #deferred: NodeJS.Timeout | undefined;
 
-  constructor(terminal: Terminal, now: () => number) {
+  constructor(terminal: Pick<Terminal, "writeRaw">, now: () => number) {
     this.#terminal = terminal;
     this.#now = now;
   }
@@ -35,8 +36,11 @@ export class LiveView {
     this.#lastDrawMs = nowMs;
     const up = this.#drawnLines > 0 ? moveUp(this.#drawnLines) : "";
     const height = Math.max(lines.length, this.#drawnLines);
-    const rows = Array.from({ length: height }, (_, row) => `${CLEAR_LINE}${lines[row] ?? ""}\n`);
-    this.#terminal.write(up + rows.join(""));
+    const rows = Array.from(
+      { length: height },
+      (_, row) => `${CLEAR_LINE}${styledTerminalText(lines[row] ?? "")}\n`,
+    );
+    this.#terminal.writeRaw(up + rows.join(""));
     this.#drawnLines = height;
   }
 }

@@ -1,5 +1,5 @@
 import type { Cli } from "../process/cli.js";
-import { type Column, formatTable } from "./table.js";
+import { type Column, formatTable, oneLine } from "./table.js";
 
 /** A list of objects, and how each one is printed in the formats of `printListing`. */
 export interface Listing<Row> {
@@ -20,6 +20,11 @@ export function printListing<Row>(cli: Cli, listing: Listing<Row>, options: List
   if (options.output === "json") printJson(cli, rows.map(json));
   else if (options.quiet) cli.stdout.write(rows.map((row) => `${id(row)}\n`).join(""));
   else cli.stdout.write(formatTable(columns, rows));
+}
+
+/** Prints a warning on one line, so that its text cannot pass for other output. */
+export function printWarning(cli: Cli, message: string): void {
+  cli.stderr.write(`warning: ${oneLine(message)}\n`);
 }
 
 export function printJson(cli: Cli, value: unknown): void {

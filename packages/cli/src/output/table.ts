@@ -1,3 +1,5 @@
+import { terminalText } from "./terminal-text.js";
+
 const GAP = "   ";
 
 export interface Column<Row> {
@@ -40,8 +42,7 @@ export function truncate(text: string, width: number): string {
   return width <= 0 ? "" : `${text.slice(0, width - 1)}…`;
 }
 
-/** Replaces newlines and control characters, which messages from containers can contain, with spaces. */
+/** Returns text, for example a message from a container, as one line that is safe for a terminal. */
 export function oneLine(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: matches the characters to replace
-  return text.replace(/[\x00-\x1f\x7f]+/g, " ").trim();
+  return terminalText(text.replace(/[\t\n\v\f\r\u2028\u2029]+/g, " ").trim());
 }

@@ -1,6 +1,9 @@
 /** An output stream of a command. `main` handles broken pipes. */
 export interface Terminal {
+  /** Writes text. Control characters become visible, since names and messages can come from anyone. */
   write(text: string): void;
+  /** Writes text as it is, for the escape sequences of a live view. */
+  writeRaw(text: string): void;
   readonly isTty: boolean;
   /** Width in characters; 80 when the stream is not a terminal. */
   readonly columns: number;

@@ -24,6 +24,7 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
   const err: string[] = [];
   const terminal = (written: string[]): Terminal => ({
     write: (text) => void written.push(text),
+    writeRaw: (text) => void written.push(text),
     isTty,
     columns,
   });

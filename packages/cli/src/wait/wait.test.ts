@@ -180,7 +180,7 @@ describe("renderProgress", () => {
 test("LiveView redraws its last lines in place, also when there are fewer of them", () => {
   const written: string[] = [];
   let nowMs = 0;
-  const view = new LiveView({ write: (text) => written.push(text), isTty: true, columns: 80 }, () => nowMs);
+  const view = new LiveView({ writeRaw: (text) => written.push(text) }, () => nowMs);
   view.draw(["a", "b"]);
   view.draw(["skipped: too soon"]);
   nowMs = 1_000;

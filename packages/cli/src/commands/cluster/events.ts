@@ -2,6 +2,7 @@ import type { ClusterEvent } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { resumeStream } from "../../client/leader-change.js";
 import { parseTimeMs } from "../../options/parse-options.js";
+import { printWarning } from "../../output/print.js";
 import { shortId } from "../../output/services.js";
 import { styled } from "../../output/style.js";
 import { oneLine } from "../../output/table.js";
@@ -33,7 +34,7 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
       );
     };
     for await (const { message } of follow ? resumeStream(cli, open) : open()) {
-      if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
+      if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "event") continue;
       const event = message.value;
       lastEvent = event;
@@ -46,11 +47,11 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
 
 function eventLine(cli: Cli, event: ClusterEvent): string {
   const { timeMs, reason, message, isWarning, isReconstructed } = event;
-  const paddedReason = reason.padEnd(REASON_WIDTH);
+  const paddedReason = oneLine(reason).padEnd(REASON_WIDTH);
   const cells = [
     styled(cli, cli.stdout, "dim", new Date(timeMs).toISOString()),
     isWarning ? styled(cli, cli.stdout, "yellow", paddedReason) : paddedReason,
-    eventSubject(event),
+    oneLine(eventSubject(event)),
     oneLine(message),
     isReconstructed ? styled(cli, cli.stdout, "dim", "(reconstructed)") : "",
   ];

@@ -1,6 +1,6 @@
 import { type GetServiceResponse, isBerthError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
-import { printJson } from "../../output/print.js";
+import { printJson, printWarning } from "../../output/print.js";
 import { prettyService, serviceDetails } from "../../output/service-details.js";
 import type { ServiceTraffic } from "../../output/service-traffic.js";
 import { serviceName } from "../../output/services.js";
@@ -50,7 +50,7 @@ async function fetchTrafficOrWarn(
     if (cli.signal.aborted || !isBerthError(error)) throw error;
     if (!isUnsupportedCall(error)) {
       const reason = oneLine(error.message);
-      cli.stderr.write(`warning: traffic figures of ${serviceName(summary)} are missing: ${reason}\n`);
+      printWarning(cli, `traffic figures of ${serviceName(summary)} are missing: ${reason}`);
     }
     return undefined;
   }

@@ -2,8 +2,11 @@ import { LogEntry_Stream, type LogLine } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { resumeStream } from "../../client/leader-change.js";
 import { invalidOption, parseTail, parseTimeMs } from "../../options/parse-options.js";
+import { printWarning } from "../../output/print.js";
 import { shortId } from "../../output/services.js";
 import { type Style, styled } from "../../output/style.js";
+import { oneLine } from "../../output/table.js";
+import { terminalText } from "../../output/terminal-text.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { LogPosition } from "./log-position.js";
 
@@ -40,7 +43,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     const open = () => client.streamLogs(position.nextRequest(), { signal: cli.signal });
     let width = 0;
     for await (const { message } of request.follow ? resumeStream(cli, open) : open()) {
-      if (message?.$case === "warning") cli.stderr.write(`warning: ${message.value}\n`);
+      if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "line" || !position.recordLine(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
@@ -58,10 +61,10 @@ function parseTimeOption(cli: Cli, option: string, text: string | undefined): nu
 function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, options: LogsOptions): string {
   if (options.raw || options.output === "json") return "";
   const id = options.taskIds === false ? "" : `.${options.trunc === false ? taskId : shortId(taskId)}`;
-  return `${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`;
+  return oneLine(`${serviceName}${slot === 0 ? "" : `.${slot}`}${id}@${nodeHostname}`);
 }
 
-/** Prints a line. Waits while the reader of the output is slow. */
+/** Prints a line as the container wrote it, like Docker and kubectl. Waits while the reader of the output is slow. */
 async function printLine(
   cli: Cli,
   line: LogLine,
@@ -73,7 +76,7 @@ async function printLine(
   if (options.output === "json") {
     const { taskId, serviceName, slot, nodeHostname } = line;
     const entry = { time, taskId, service: serviceName, slot, node: nodeHostname, stream, text };
-    return cli.streams.write("stdout", Buffer.from(`${JSON.stringify(entry)}\n`));
+    return cli.streams.write("stdout", Buffer.from(`${terminalText(JSON.stringify(entry))}\n`));
   }
   const stamp = options.timestamps && time !== "" ? `${time} ` : "";
   const margin = prefix === "" ? "" : styled(cli, cli[stream], slotStyle(line), `${prefix}    | `);

@@ -9,7 +9,7 @@ import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
-import { printJson } from "../../output/print.js";
+import { printJson, printWarning } from "../../output/print.js";
 import { outcomeName } from "../../output/state-names.js";
 import { styled } from "../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
@@ -56,7 +56,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     );
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) {
-      for (const warning of response.warnings) cli.stderr.write(`warning: ${warning}\n`);
+      for (const warning of response.warnings) printWarning(cli, warning);
       printOutcomes(terminal, response);
     }
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });

@@ -1,7 +1,7 @@
 import { BerthError, type DeployPlan, type DeployStackRequest } from "@berth/proto";
 import type { ControlClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
-import { printJson } from "../../../output/print.js";
+import { printJson, printWarning } from "../../../output/print.js";
 import { styled } from "../../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
 import { planJson } from "./plan-json.js";
@@ -36,7 +36,7 @@ async function fetchPlan(cli: Cli, client: ControlClient, request: DeployStackRe
   const dryRun = { ...request, dryRun: true, planRev: "" };
   const call = { signal: cli.signal, timeoutMs: PLAN_TIMEOUT_MS };
   const { plan, warnings } = await retryDuringElection(cli, () => client.deployStack(dryRun, call));
-  for (const warning of warnings) cli.stderr.write(`warning: ${warning}\n`);
+  for (const warning of warnings) printWarning(cli, warning);
   if (plan !== undefined) return plan;
   const message = "the server is too old for --dry-run: upgrade it first";
   throw new BerthError({ code: "BERTH_UNSUPPORTED", message });
