@@ -28,8 +28,8 @@ export {
   parseConstraint,
 } from "./spec/constraint.js";
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
-export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
 export { NAMESPACE_MODES } from "./spec/host-access.js";
+export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
 export { imageProblem } from "./spec/image-reference.js";
 export {
   MAX_NAME_LENGTH,

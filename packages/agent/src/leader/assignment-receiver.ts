@@ -4,6 +4,14 @@ import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import type { TaskManager } from "../tasks/task-manager.js";
 import { AssignmentSet } from "./assignment-set.js";
 import type { Fence } from "./fence.js";
+import { MAX_SERVERS } from "./next-attempt.js";
+
+/**
+ * How long a leader with a lower epoch is refused after the last contact with the leader of the highest epoch. A former
+ * leader stops within seconds, when its lease in etcd expires. A longer refusal protects nothing, and would be final
+ * after a false epoch, or after etcd was restored from a backup.
+ */
+export const REFUSE_LOWER_EPOCH_MS = 60_000;
 
 /** The last leader that this node joined, as stored on disk. */
 export interface KnownLeader {
@@ -32,6 +40,9 @@ export class AssignmentReceiver {
   readonly #options: AssignmentReceiverOptions;
   #knownLeader: KnownLeader;
   #assignments = new AssignmentSet();
+  #hasSession = false;
+  /** When the last session with the known leader began or ended. An agent that has just started may have lost it just now. */
+  #lastContactMs = performance.now();
 
   constructor(options: AssignmentReceiverOptions) {
     this.#options = options;
@@ -45,23 +56,38 @@ export class AssignmentReceiver {
   /**
    * Starts an empty set of assignments and stores the epoch of the leader.
    * @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more
+   * @throws BerthError BERTH_PROTOCOL when the epoch is not one
    */
   async onWelcome({ epoch, servers }: Welcome): Promise<void> {
+    if (!Number.isSafeInteger(epoch) || epoch < 1) {
+      throw new BerthError({ code: "BERTH_PROTOCOL", message: `the server sent the invalid epoch ${epoch}` });
+    }
     const { dataPlane, flushState, scheduleStateWrite, log } = this.#options;
     const knownEpoch = this.#knownLeader.epoch;
-    if (epoch < knownEpoch) {
+    const silentMs = performance.now() - this.#lastContactMs;
+    if (epoch < knownEpoch && silentMs < REFUSE_LOWER_EPOCH_MS) {
       throw new BerthError({
         code: "BERTH_STALE_EPOCH",
         message: `the server is not the leader any more: its epoch is ${epoch}, this node has joined epoch ${knownEpoch}`,
       });
     }
+    if (epoch < knownEpoch)
+      log.warn({ epoch, knownEpoch, silentMs }, "leader of the known epoch is gone; joining a lower epoch");
     this.#assignments = new AssignmentSet();
+    this.#hasSession = true;
+    this.#lastContactMs = performance.now();
     dataPlane.resetSequence();
-    this.#knownLeader = { epoch, servers };
+    this.#knownLeader = { epoch, servers: servers.slice(0, MAX_SERVERS) };
     // Stored before any assignment is applied: after a restart, the agent must not obey an older leader.
-    if (epoch > knownEpoch) await flushState();
+    if (epoch !== knownEpoch) await flushState();
     else scheduleStateWrite();
     log.info({ epoch }, "joined the cluster");
+  }
+
+  /** Called when a session has ended, whether or not its server was accepted. */
+  onSessionEnd(): void {
+    if (this.#hasSession) this.#lastContactMs = performance.now();
+    this.#hasSession = false;
   }
 
   /**

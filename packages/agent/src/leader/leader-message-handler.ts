@@ -79,7 +79,8 @@ export class LeaderMessageHandler implements SessionHandler {
 
   /** Stops the streams of the leader, except logs: a reader that reconnects continues them through the next leader. */
   onSessionEnd(): void {
-    const { execs, stats, usage } = this.#options;
+    const { assignments, execs, stats, usage } = this.#options;
+    assignments.onSessionEnd();
     execs.stopAll();
     stats.stopAll();
     usage.stop();

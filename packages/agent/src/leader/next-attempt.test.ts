@@ -16,9 +16,9 @@ test("nextAttempt tries the servers in turn with a back-off of up to two seconds
 });
 
 test("nextAttempt follows a limited number of redirects to the leader", () => {
-  const redirect = { kind: "not-leader", leader: "c:1", afterMs: 5, servers: [] } as const;
+  const redirect = { kind: "not-leader", leader: "b:1", afterMs: 5, servers: [] } as const;
   const followed = nextAttempt(first, redirect, highest);
-  expect(followed).toMatchObject({ address: "c:1", delayMs: 0 });
+  expect(followed).toMatchObject({ address: "b:1", delayMs: 0 });
   let attempt = followed;
   for (let round = 0; round < 3; round += 1) attempt = nextAttempt(attempt, redirect, highest);
   expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
@@ -36,8 +36,8 @@ test("nextAttempt spreads the reconnections of a large cluster, redirects includ
   const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "", servers: [] } as const;
   const away = nextAttempt(first, large, highest);
   expect(away.delayMs).toBe(400);
-  const redirect = { kind: "not-leader", leader: "c:1", afterMs: 5, servers: [] } as const;
-  expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "c:1", delayMs: 200 });
+  const redirect = { kind: "not-leader", leader: "a:1", afterMs: 5, servers: [] } as const;
+  expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "a:1", delayMs: 200 });
 });
 
 test("nextAttempt backs off after a server that knows no leader, unless that server has waited for one", () => {
@@ -52,4 +52,13 @@ test("nextAttempt backs off after a server that knows no leader, unless that ser
     delayMs: 2_000,
     failures: 8,
   });
+});
+
+test("nextAttempt follows a redirect to an unknown address only after every known server was tried", () => {
+  const redirect = { kind: "not-leader", leader: "127.0.0.1:2379", afterMs: 5, servers: [] } as const;
+  const second = nextAttempt(first, redirect, highest);
+  expect(second).toMatchObject({ address: "b:1", redirects: 0, failures: 1 });
+  const third = nextAttempt(second, redirect, highest);
+  expect(third).toMatchObject({ address: "a:1", redirects: 0, failures: 2 });
+  expect(nextAttempt(third, redirect, highest)).toMatchObject({ address: "127.0.0.1:2379", redirects: 1 });
 });

@@ -14,7 +14,7 @@ const WAITED_MS = 1_000;
 /** Bounds how long an agent follows servers that point at each other during an election. */
 const MAX_REDIRECTS = 3;
 /** More servers than a cluster has. */
-const MAX_SERVERS = 32;
+export const MAX_SERVERS = 32;
 
 /** Why a session ended, with the facts that decide which server is next. */
 export type SessionEnd = { readonly servers: readonly string[] } & (
@@ -50,12 +50,18 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 }
 
 /**
- * Follows a server's redirect to the leader, and otherwise tries the servers in turn. The first try after a lost
+ * Follows a server's redirect to the leader, and otherwise tries the servers in turn. A redirect to an unknown address is
+ * followed only when no known server has led to the leader: a false server must not send agents anywhere, but an agent
+ * may know one server of several. The first try after a lost
  * leader is immediate, since the other servers know the next leader or wait for it; later tries back off.
  */
 export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): Attempt {
   const servers = [...new Set([...last.servers, ...end.servers])].slice(0, MAX_SERVERS);
-  if (end.kind === "not-leader" && end.leader !== "" && last.redirects < MAX_REDIRECTS) {
+  const mayFollow = (leader: string): boolean =>
+    leader !== "" &&
+    last.redirects < MAX_REDIRECTS &&
+    (servers.includes(leader) || last.failures >= last.servers.length);
+  if (end.kind === "not-leader" && mayFollow(end.leader)) {
     const redirects = last.redirects + 1;
     const delayMs = last.spreadMs > NEGLIGIBLE_SPREAD_MS ? rng() * last.spreadMs : 0;
     return { ...last, servers, address: end.leader, delayMs, redirects };

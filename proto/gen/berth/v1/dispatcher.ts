@@ -172,7 +172,10 @@ export interface SessionResponse {
 }
 
 export interface Welcome {
-  /** Grows with each new leader. An agent refuses a leader whose epoch is lower than the highest one it has seen. */
+  /**
+   * Grows with each new leader. An agent refuses a leader whose epoch is lower than the highest one it has
+   * seen, until a minute after its last session with the leader of that epoch.
+   */
   epoch: number;
   heartbeatMs: number;
   /** Addresses of all servers, to connect to when this one is lost. */

@@ -1,0 +1,79 @@
+import type { Welcome } from "@berth/proto";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { AssignmentReceiver, type KnownLeader, REFUSE_LOWER_EPOCH_MS } from "./assignment-receiver.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome => ({
+  epoch,
+  heartbeatMs: 500,
+  servers,
+});
+
+function receiverWith(knownLeader: KnownLeader) {
+  const stored: KnownLeader[] = [];
+  const receiver: AssignmentReceiver = new AssignmentReceiver({
+    tasks: { assign: () => {} },
+    dataPlane: {
+      resetSequence: () => {},
+      updateNetworks: () => {},
+      updateTables: () => {},
+      whenApplied: async () => true,
+    },
+    fence: { requestAcks: () => {} },
+    knownLeader,
+    flushState: async () => void stored.push(receiver.knownLeader),
+    scheduleStateWrite: () => {},
+    log: pino({ level: "silent" }),
+  });
+  return { receiver, stored };
+}
+
+test("a leader with a lower epoch is refused while the leader of the highest epoch may act", async () => {
+  const { receiver } = receiverWith({ epoch: 5, servers: ["a:1"] });
+  await expect(receiver.onWelcome(welcome(4))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+  await receiver.onWelcome(welcome(6));
+  await vi.advanceTimersByTimeAsync(10 * REFUSE_LOWER_EPOCH_MS);
+  // The session with the leader lasted until now.
+  receiver.onSessionEnd();
+  await vi.advanceTimersByTimeAsync(REFUSE_LOWER_EPOCH_MS - 1);
+  await expect(receiver.onWelcome(welcome(5))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+  expect(receiver.knownLeader.epoch).toBe(6);
+});
+
+test("a false epoch does not keep the real leader away for ever", async () => {
+  const { receiver, stored } = receiverWith({ epoch: 5, servers: ["a:1"] });
+  await receiver.onWelcome(welcome(Number.MAX_SAFE_INTEGER));
+  receiver.onSessionEnd();
+  for (let second = 0; second < REFUSE_LOWER_EPOCH_MS / 1_000; second += 1) {
+    await expect(receiver.onWelcome(welcome(7))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+    // The end of a refused session is no contact with the leader.
+    receiver.onSessionEnd();
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  await receiver.onWelcome(welcome(7));
+  expect(stored.at(-1)).toEqual({ epoch: 7, servers: ["a:1"] });
+  await expect(receiver.onWelcome(welcome(6))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+});
+
+test("an agent that starts with a false epoch on disk accepts the real leader after a while", async () => {
+  const { receiver } = receiverWith({ epoch: Number.MAX_SAFE_INTEGER, servers: ["a:1"] });
+  await expect(receiver.onWelcome(welcome(7))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+  await vi.advanceTimersByTimeAsync(REFUSE_LOWER_EPOCH_MS);
+  await receiver.onWelcome(welcome(7));
+  expect(receiver.knownLeader.epoch).toBe(7);
+});
+
+test.each([0, -1, 1.5, Number.NaN, 2 ** 53])("the epoch %s is rejected as invalid", async (epoch) => {
+  const { receiver, stored } = receiverWith({ epoch: 0, servers: [] });
+  await expect(receiver.onWelcome(welcome(epoch))).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
+  expect(stored).toEqual([]);
+});
+
+test("the list of servers that a leader sends is bounded", async () => {
+  const { receiver } = receiverWith({ epoch: 1, servers: [] });
+  await receiver.onWelcome(welcome(2, [...Array.from({ length: 1_000 }, (_, index) => `s${index}:1`)]));
+  expect(receiver.knownLeader.servers).toHaveLength(32);
+});
