@@ -48,7 +48,7 @@ test("validateServiceSpec applies the rules of bind mounts to a volume that is o
 
 test("hostBindOf returns the directory of the node that a volume of the local driver shows", () => {
   expect(hostBindOf(volume({ type: "none", o: "ro, bind", device: "/" }, "local"))).toBe("/");
-  expect(hostBindOf(volume({ o: "bind", device: "/" }, "rexray"))).toBeUndefined();
+  expect(hostBindOf(volume({ o: "bind", device: "/" }, "plugin"))).toBeUndefined();
   expect(hostBindOf(volume({ type: "tmpfs", o: "size=10m", device: "tmpfs" }))).toBeUndefined();
   expect(hostBindOf(volume({}))).toBeUndefined();
 });

@@ -16,7 +16,7 @@ const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2
 
 test("terminalText escapes every C0, C1, DEL and bidi control and keeps all other text", () => {
   expect(terminalText(HOSTILE)).toBe(SHOWN);
-  expect(terminalText("täglich\t100 %\n日本語 🙂 עברית")).toBe("täglich\t100 %\n日本語 🙂 עברית");
+  expect(terminalText("naïve\t100 %\n日本語 🙂")).toBe("naïve\t100 %\n日本語 🙂");
   for (let code = 0; code < 0x3000; code += 1)
     expect(terminalText(String.fromCharCode(code))).not.toMatch(CONTROLS);
 });
@@ -36,7 +36,7 @@ test("styledTerminalText keeps the styles of berth only", () => {
     const text = styled(cli, cli.stdout, style, "x");
     expect(styledTerminalText(text)).toBe(text);
   }
-  expect(styledTerminalText("\x1b[8mhidden\x1b[31;8m")).toBe("\\u001b[8mhidden\\u001b[31;8m");
+  expect(styledTerminalText("\x1b[8m hidden\x1b[31;8m")).toBe("\\u001b[8m hidden\\u001b[31;8m");
 });
 
 test("table cells contain no control character and no line break", () => {
