@@ -15,7 +15,7 @@ const CLIENT = "127.0.1.62";
 /** More than the server forwards at a time for all clients. */
 const FLOOD = 2_500;
 /** Few enough datagrams for a socket's receive buffer. */
-const BATCH = 50;
+const BATCH = 25;
 const MAX_PORTS = 10;
 
 /** Replies to queries for "many" are long. */
@@ -133,6 +133,26 @@ describe("DnsServer", () => {
       if (id % BATCH === 0) await sleep(1);
     }
     expect(await resolveFrom(CLIENT, "example.com")).toBe("192.0.2.80");
+  });
+
+  it("waits for the networks of a new container while another unknown client sends many queries", async () => {
+    const other = { id: "n2", name: "shop_other", gateway: "127.0.1.57" };
+    const networks = TABLE.networks.flatMap((network) => [network, { ...network, ...other }]);
+    const services = TABLE.services.map((service) => ({ ...service, networkId: "n2", vip: "10.64.0.9" }));
+    await server.update({ networks, services, clients: [] });
+    const hostile = await openClient(HOSTILE);
+    const unknown = query(1, "nosuch");
+    const attack = setInterval(() => {
+      for (let sent = 0; sent < 10; sent += 1) hostile.send(unknown, port, GATEWAY);
+    }, 2);
+    await sleep(1_000);
+    const answer = resolveFrom(CLIENT, "many");
+    await sleep(100);
+    const client = { address: CLIENT, networkIds: ["n1", "n2"], dns: [] };
+    await server.update({ networks, services, clients: [client] });
+    const resolved = await answer;
+    clearInterval(attack);
+    expect(resolved).toBe("10.64.0.9");
   });
 
   it("accepts TCP connections of other clients while one client holds as many as it can", async () => {
