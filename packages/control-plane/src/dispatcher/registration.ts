@@ -74,7 +74,7 @@ export function checkDescription({ nodeId, description, peer }: RegisteringAgent
   if (problem === undefined) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `the description of node ${nodeId} was refused: ${problem}: correct the options of the agent, or upgrade it`,
+    message: `the description of node ${nodeId} was refused: ${problem}: correct the options of the agent, or run the release of this server`,
     details: { nodeId },
   });
 }
@@ -83,7 +83,7 @@ export function checkDescription({ nodeId, description, peer }: RegisteringAgent
 function loopbackProblem({ address }: NodeDescription, peer: string): string | undefined {
   const connectedFrom = peer.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
   return isLoopback(address) && !isLoopback(connectedFrom)
-    ? `address ${address} is a loopback address, and the agent connects from ${connectedFrom}`
+    ? `address ${address} is a loopback address, but the agent connects from ${connectedFrom}; set --advertise`
     : undefined;
 }
 

@@ -1,5 +1,6 @@
 import {
   type AssignedNetwork,
+  canonicalIp,
   type DnsEndpoint,
   type DnsEntry,
   type NetworkPeer,
@@ -109,9 +110,9 @@ function tunnelAddress(
   { spec }: AssignedNetwork,
   { address, wireguardPublicKey }: NetworkPeer,
 ): string | undefined {
-  if (parseIpv4(address) === undefined) return undefined;
-  if (!spec?.encrypted) return address;
-  return isWireguardKey(wireguardPublicKey) ? innerAddress(address) : undefined;
+  if (!spec?.encrypted) return canonicalIp(address);
+  const hasPeer = isWireguardKey(wireguardPublicKey) && parseIpv4(address) !== undefined;
+  return hasPeer ? innerAddress(address) : undefined;
 }
 
 function planFlooding(network: AssignedNetwork, { floodPeers }: ObservedLinks): readonly LinkStep[] {
