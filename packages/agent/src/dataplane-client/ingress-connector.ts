@@ -71,8 +71,11 @@ export class IngressConnector {
         if (mayHandOver && session.hello.release !== this.#release) {
           mayHandOver = false;
           await this.#requestHandover(session);
-        } else if (this.#isCompatible(session)) return session;
-        else await this.#shutDown(session);
+        } else if (this.#isCompatible(session)) {
+          return session;
+        } else {
+          await this.#shutDown(session);
+        }
       } catch (error) {
         failure = error;
         if (isNotRunning(error) && this.#options.launch !== false) this.#start();
@@ -129,8 +132,11 @@ export class IngressConnector {
       { processId, protocol, mode },
       "shutting down ingress process of another protocol or mode",
     );
-    await session.request({ $case: "shutDown", value: {} }, "done");
-    session.close();
+    try {
+      await session.request({ $case: "shutDown", value: {} }, "done");
+    } finally {
+      session.close();
+    }
   }
 
   #start(): void {
