@@ -3,7 +3,7 @@ import { isRollback, isRolloutActive, isRolloutPaused } from "../model/rollout.j
 import { isInUse, type Slot, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { byAge, endText, isEnded, isPending, isReady, shouldRun, stateOf } from "../model/task-state.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
@@ -52,7 +52,7 @@ function serviceConvergence(
     ...policy,
     spec,
     version: service.version,
-    isCurrent: currentTest(service),
+    isCurrent: currentTaskFilter(service),
     isFrozen: false,
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
