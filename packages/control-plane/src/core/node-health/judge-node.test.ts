@@ -1,4 +1,4 @@
-import { FENCED_AFTER_MS, NodeState, PROOF_MS } from "@berth/proto";
+import { CONFIRM_DOWN_MS, LEADER_ASSUMES_FENCED_AFTER_MS, NodeState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildNode } from "../testing/records.js";
@@ -138,8 +138,8 @@ describe("judgeNode of a node that is up", () => {
   it("needs only two rounds for a node that died while there was no leader", () => {
     const input = { ...PROVEN, lastHeartbeatMs: undefined };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS - 1, { input, context }))).toBe(false);
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS, { input, context }))).toBe(true);
+    expect(isDown(after(TAKEOVER_LATE_MS + CONFIRM_DOWN_MS - 1, { input, context }))).toBe(false);
+    expect(isDown(after(TAKEOVER_LATE_MS + CONFIRM_DOWN_MS, { input, context }))).toBe(true);
   });
 
   it("declares no node down during a freeze, records why, and requires confirmation afterwards", () => {
@@ -172,8 +172,8 @@ describe("judgeNode of a node that is down", () => {
 
   it("is fenced once its agent must have stopped its tasks, unless a voter reaches its host", () => {
     const input = { node: down, votes: SILENT };
-    expect(after(FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS, { input }).condition).toMatchObject({
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input }).condition).toMatchObject({
       state: NodeState.DOWN,
       fenced: true,
     });
@@ -186,8 +186,8 @@ describe("judgeNode of a node that is down", () => {
   it("is fenced later under a new leader, since the former one may have acknowledged heartbeats", () => {
     const input = { node: down, lastHeartbeatMs: undefined, votes: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(after(FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
   });
 
   it("is not checked again once it is fenced", () => {
@@ -227,7 +227,7 @@ describe("judgeNode", () => {
         if (made.state === NodeState.DOWN) return;
         const quietMs = now - Math.max(HEARD_MS, made.hostAnsweredMs ?? 0);
         const isProven = made.failedRounds >= 2;
-        const neededMs = isProven ? TAKEOVER_LATE_MS + PROOF_MS : DOWN_AFTER_MS;
+        const neededMs = isProven ? TAKEOVER_LATE_MS + CONFIRM_DOWN_MS : DOWN_AFTER_MS;
         if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(verdict)).toBe(false);
         if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(verdict)).toBe(false);
       }),

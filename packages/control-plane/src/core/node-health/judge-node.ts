@@ -1,11 +1,11 @@
 import {
   assertNever,
-  FENCED_AFTER_MS,
+  CONFIRM_DOWN_MS,
+  CONFIRM_DOWN_ROUNDS,
+  LEADER_ASSUMES_FENCED_AFTER_MS,
   LEADER_LEASE_MS,
   type Node,
   NodeState,
-  PROOF_MS,
-  PROOF_ROUNDS,
 } from "@berth/proto";
 import { evaluateVotes, type HostEvidence, type ProbeVotes } from "./probe-votes.js";
 import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
@@ -134,7 +134,13 @@ function judgeUpNode(
   const { agentMs, evidence, isUnheard } = silence;
   const lateMs = lateThresholdMs(input);
   const suspectMs = heartbeatMs + SUSPECT_MS;
-  const thresholds = [lateMs, suspectMs, lateMs + PROOF_MS, downAfterMs(input), ...FIXED_THRESHOLDS_MS];
+  const thresholds = [
+    lateMs,
+    suspectMs,
+    lateMs + CONFIRM_DOWN_MS,
+    downAfterMs(input),
+    ...FIXED_THRESHOLDS_MS,
+  ];
   const checkAtMs = nextCheckMs(thresholds, silence, context);
   if (agentMs < lateMs) {
     const condition = isUnheard ? undefined : changedCondition(node, READY);
@@ -171,7 +177,9 @@ function lateThresholdMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): num
 
 /** Returns the silence after which a host is down that a majority cannot reach. */
 function silentDownAfterMs(input: NodeHealthInput): number {
-  return input.failedRounds >= PROOF_ROUNDS ? lateThresholdMs(input) + PROOF_MS : downAfterMs(input);
+  return input.failedRounds >= CONFIRM_DOWN_ROUNDS
+    ? lateThresholdMs(input) + CONFIRM_DOWN_MS
+    : downAfterMs(input);
 }
 
 function downAfterMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
@@ -250,7 +258,7 @@ function judgeDownNode(
   if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY };
   if (node.fenced) return { ...base, condition: undefined };
   // The former leader may have acknowledged heartbeats until its lease ran out.
-  const fencedAfterMs = FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
+  const fencedAfterMs = LEADER_ASSUMES_FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
   const isFenced = agentMs >= fencedAfterMs && hostMs >= DOWN_AFTER_MS && evidence === "silent";
   if (isFenced && votes.alive === 0) {
     const { state, agentUnreachable, stateMessage } = node;

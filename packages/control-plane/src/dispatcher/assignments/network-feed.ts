@@ -33,7 +33,7 @@ export class NetworkFeed {
   }
 
   /** Whether the agent's DNS table is out of date. */
-  get isTrafficStale(): boolean {
+  get isDnsTableStale(): boolean {
     return this.#staleDnsKeys.size > 0;
   }
 
