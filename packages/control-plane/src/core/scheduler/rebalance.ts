@@ -10,7 +10,7 @@ import { place } from "./place.js";
 import { getRequirements } from "./requirements.js";
 import type { ResourceRequest } from "./resource-request.js";
 import { computeServiceLoad, type ServicePlacement } from "./service-load.js";
-import { spreadCounts } from "./spread.js";
+import { spreadCounts } from "./spread-counts.js";
 
 /** The move of a task to another node. */
 export interface RebalanceMove {
