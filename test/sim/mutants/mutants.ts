@@ -17,7 +17,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "unknown-is-committed",
     what: "a transaction without a reply counts as committed: the leader decides on stale state",
-    file: "packages/control-plane/src/reconciler/transaction.ts",
+    file: "packages/control-plane/src/reconciler/committer.ts",
     search: "await this.#readBack(changes, outcome.cause, signal);",
     replace: "state.apply(changes.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
   },
@@ -111,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-fence",
     what: "a leader's transactions do not compare the leader key",
-    file: "packages/control-plane/src/reconciler/transaction.ts",
+    file: "packages/control-plane/src/reconciler/committer.ts",
     search: "compare: [fence, ...changes",
     replace: "compare: [...changes",
   },
