@@ -3,7 +3,6 @@ import {
   type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
-  type CallOptions as GrpcCallOptions,
   Metadata,
 } from "@grpc/grpc-js";
 import { CHANNEL_OPTIONS, FORWARDED_KEY } from "./channel-options.js";
@@ -29,12 +28,22 @@ export interface RpcConnection<D extends RpcDefinition> {
   close(): void;
 }
 
-/** The connection and the metadata that all calls of a client share. */
-interface Caller {
+/** The gRPC client, and the metadata that it sends with each call. */
+interface GrpcConnection {
   readonly client: Client;
   readonly address: string;
   readonly metadata: Metadata;
 }
+
+/** A call to start. `input` is a message, or an async iterable of messages for a request stream. */
+interface RpcCall {
+  readonly connection: GrpcConnection;
+  readonly method: RpcMethod;
+  readonly input: unknown;
+}
+
+/** Called when a call with one response has ended. `error` is null on success. */
+type OnResponse = (error: unknown, response: unknown) => void;
 
 type AnyClientStream =
   | ClientReadableStream<unknown>
@@ -49,45 +58,48 @@ export function createRpcClient<D extends RpcDefinition>(
   const client = new Client(options.address, channelCredentials(), CHANNEL_OPTIONS);
   const metadata = new Metadata();
   if (options.forwarded) metadata.set(FORWARDED_KEY, "1");
-  const caller: Caller = { client, address: options.address, metadata };
+  const connection: GrpcConnection = { client, address: options.address, metadata };
   const calls = Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [name, createCall(caller, method)]),
+    Object.entries(definition).map(([name, method]) => [name, createCallFunction(connection, method)]),
   );
   return { address: options.address, calls: calls as RpcClient<D>, close: () => client.close() };
 }
 
-function createCall(caller: Caller, method: RpcMethod): (input: never, options?: CallOptions) => unknown {
-  if (method.responseStream) return (input, options = {}) => callForStream(caller, method, input, options);
-  return (input, options = {}) => callOnce(caller, method, input, options);
+function createCallFunction(
+  connection: GrpcConnection,
+  method: RpcMethod,
+): (input: never, options?: CallOptions) => unknown {
+  return method.responseStream
+    ? (input, options = {}) => callForStream({ connection, method, input }, options)
+    : (input, options = {}) => callForResponse({ connection, method, input }, options);
 }
 
-function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: CallOptions): Promise<unknown> {
+/** Makes a call with one response. A call that sends a stream has no deadline. */
+function callForResponse(
+  rpc: RpcCall,
+  { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: CallOptions,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const { signal } = options;
     if (signal?.aborted) return reject(signal.reason);
-    const settle = (error: unknown, response: unknown): void => {
+    const call = startResponseCall(rpc, timeoutMs, (error, response) => {
       signal?.removeEventListener("abort", cancel);
       if (error === null) resolve(response);
-      else reject(signal?.aborted ? signal.reason : fromServiceError(error, caller.address));
-    };
-    const grpcOptions = { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
-    const call = startOnce(caller, method, input, method.requestStream ? {} : grpcOptions, settle);
+      else reject(signal?.aborted ? signal.reason : fromServiceError(error, rpc.connection.address));
+    });
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
   });
 }
 
-/** Starts a call with one response. */
-function startOnce(
-  { client, metadata }: Caller,
-  method: RpcMethod,
-  input: unknown,
-  grpcOptions: GrpcCallOptions,
-  settle: (error: unknown, response: unknown) => void,
+function startResponseCall(
+  { connection: { client, metadata }, method, input }: RpcCall,
+  timeoutMs: number,
+  onResponse: OnResponse,
 ): { cancel: () => void } {
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
   if (!method.requestStream) {
+    const grpcOptions = { deadline: Date.now() + timeoutMs };
     return client.makeUnaryRequest(
       path,
       serialize,
@@ -95,31 +107,18 @@ function startOnce(
       input,
       metadata,
       grpcOptions,
-      settle,
+      onResponse,
     );
   }
-  const call = client.makeClientStreamRequest(
-    path,
-    serialize,
-    responseDeserialize,
-    metadata,
-    grpcOptions,
-    settle,
-  );
+  const call = client.makeClientStreamRequest(path, serialize, responseDeserialize, metadata, {}, onResponse);
   sendAll(call, input as AsyncIterable<unknown>);
   return call;
 }
 
 /** Yields the responses of a call. Cancels the call when the consumer stops early. */
-async function* callForStream(
-  caller: Caller,
-  method: RpcMethod,
-  input: unknown,
-  options: CallOptions,
-): AsyncGenerator<unknown> {
-  const { signal } = options;
+async function* callForStream(rpc: RpcCall, { signal }: CallOptions): AsyncGenerator<unknown> {
   signal?.throwIfAborted();
-  const call = startStream(caller, method, input);
+  const call = startStreamCall(rpc);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // Without a listener, an error between two reads would end the process. The iterator reports the error.
@@ -127,18 +126,18 @@ async function* callForStream(
   try {
     yield* readMessages(call);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : fromServiceError(error, caller.address);
+    throw signal?.aborted ? signal.reason : fromServiceError(error, rpc.connection.address);
   } finally {
     signal?.removeEventListener("abort", cancel);
     call.cancel();
   }
 }
 
-function startStream(
-  { client, metadata }: Caller,
-  method: RpcMethod,
-  input: unknown,
-): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
+function startStreamCall({
+  connection: { client, metadata },
+  method,
+  input,
+}: RpcCall): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
   if (!method.requestStream) {
