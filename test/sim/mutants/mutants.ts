@@ -83,7 +83,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-memory",
     what: "memory reservations are ignored",
-    file: "packages/control-plane/src/core/scheduler/filters.ts",
+    file: "packages/control-plane/src/core/scheduler/resource-filters.ts",
     search: "(node.description?.memoryBytes ?? 0) - reserved.memoryBytes",
     replace: "(node.description?.memoryBytes ?? 0)",
   },
@@ -161,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "not-sticky",
     what: "a task is placed on any node, regardless of its volume",
-    file: "packages/control-plane/src/core/scheduler/filters.ts",
+    file: "packages/control-plane/src/core/scheduler/volume-filters.ts",
     search: "passes: ({ node }) => ids.has(node.id),",
     replace: "passes: () => true,",
   },
