@@ -19,8 +19,6 @@ export interface NodeObservation {
   hostAnsweredMs: number | undefined;
   /** Earliest start of the next probe round. */
   nextRoundMs: number;
-  /** Whether a write of the node's condition is in flight. */
-  isWriting: boolean;
 }
 
 /** The observations of all nodes, from which the node health monitor judges them. */
@@ -38,7 +36,6 @@ export class NodeObservations {
         failedRounds: 0,
         hostAnsweredMs: undefined,
         nextRoundMs: 0,
-        isWriting: false,
       };
       this.#byNode.set(nodeId, observation);
     }
