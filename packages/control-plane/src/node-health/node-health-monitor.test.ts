@@ -4,7 +4,7 @@ import {
   AGENT_AWAY_AFTER_MS,
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
-} from "../core/node-health/judge-node.js";
+} from "../core/node-health/silence-thresholds.js";
 import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
 import { recordKey } from "../state/change.js";
 import { readOne } from "../store/read.js";

@@ -2,8 +2,9 @@ import { type Node, NodeState, type ProbeRequest, type ProbeResult } from "@bert
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import { heartbeatIntervalMs } from "../core/node-health/heartbeat-interval.js";
-import { judgeNode, lateAfterMs, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
+import { judgeNode, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
 import { evaluateVotes, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { lateAfterMs } from "../core/node-health/silence-thresholds.js";
 import { SuspectNodes } from "../core/node-health/suspect-nodes.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";

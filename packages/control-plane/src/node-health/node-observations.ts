@@ -1,6 +1,6 @@
 import { type Node, NodeState } from "@berth/proto";
-import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/judge-node.js";
 import { evaluateVotes, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/silence-thresholds.js";
 
 /** Interval of the probe rounds for a host with a verdict, live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
