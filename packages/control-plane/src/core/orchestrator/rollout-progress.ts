@@ -34,6 +34,36 @@ export interface ProgressContext extends FailureContext {
 export function rolloutProgress(states: readonly SlotState[], context: ProgressContext): RolloutProgress {
   const { rollout } = context;
   const failures = new SlotFailures(states, context);
+  const { unfinished, ...counts } = countSlots(states, failures, rollout);
+  const deadline = progressDeadline(unfinished, counts.updatedCount, context);
+  if (deadline.isOver) failures.addOverdue(unfinished);
+  return {
+    ...counts,
+    failed: failures.keys,
+    // The record counts all failed slots but names only some.
+    failedCount: Math.max(failures.keys.size, rollout?.failedCount ?? 0),
+    failure: failures.text,
+    isUpdating: unfinished.length > 0 && !deadline.isOver,
+    deadlineMs: deadline.atMs,
+  };
+}
+
+/** The slots of a rollout, counted by their progress. */
+interface SlotCounts
+  extends Pick<
+    RolloutProgress,
+    "updating" | "updatedCount" | "monitoredUntilMs" | "lastSuccessMs" | "hasOutdated" | "hasNew"
+  > {
+  /** Slots being updated that have not failed. */
+  readonly unfinished: readonly SlotState[];
+}
+
+/** Counts the slots, and records failed slots in `failures`. */
+function countSlots(
+  states: readonly SlotState[],
+  failures: SlotFailures,
+  rollout: Rollout | undefined,
+): SlotCounts {
   const updating = new Set<SlotState>();
   const unfinished: SlotState[] = [];
   let updatedCount = 0;
@@ -68,22 +98,7 @@ export function rolloutProgress(states: readonly SlotState[], context: ProgressC
         assertNever(progress);
     }
   }
-  const deadline = progressDeadline(unfinished, updatedCount, context);
-  if (deadline.isOver) failures.addOverdue(unfinished);
-  return {
-    updating,
-    updatedCount,
-    failed: failures.keys,
-    // The record counts all failed slots but names only some.
-    failedCount: Math.max(failures.keys.size, rollout?.failedCount ?? 0),
-    failure: failures.text,
-    monitoredUntilMs,
-    lastSuccessMs,
-    hasOutdated,
-    hasNew,
-    isUpdating: unfinished.length > 0 && !deadline.isOver,
-    deadlineMs: deadline.atMs,
-  };
+  return { updating, unfinished, updatedCount, monitoredUntilMs, lastSuccessMs, hasOutdated, hasNew };
 }
 
 function isNewVersion({ step }: SlotState, rollout: Rollout | undefined): boolean {
