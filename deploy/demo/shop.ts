@@ -44,7 +44,10 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
  */
 async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);
-  const code = await runOnTerminal(cliCommand(args), { ...process.env, BERTH_SERVER: lab.serverAddress });
+  const code = await runOnTerminal(cliCommand(args), {
+    ...process.env,
+    BERTH_SERVER: lab.serverAddresses.join(","),
+  });
   if (code === 0) return;
   throw new LabError("LAB_COMMAND_FAILED", `berth ${args.join(" ")} failed with exit code ${code}`);
 }

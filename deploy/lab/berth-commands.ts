@@ -15,9 +15,9 @@ export function serverCommand(options: {
   readonly address: string;
   readonly dataDir: string;
   /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
-  readonly cluster?: readonly string[] | undefined;
+  readonly etcdAddresses?: readonly string[] | undefined;
 }): string[] {
-  const { address, dataDir, cluster } = options;
+  const { address, dataDir, etcdAddresses } = options;
   return [
     ...BERTH,
     "server",
@@ -27,7 +27,7 @@ export function serverCommand(options: {
     `${address}:${SERVER_HTTP_PORT}`,
     "--data-dir",
     dataDir,
-    ...(cluster === undefined ? [] : ["--etcd-cluster", cluster.join(",")]),
+    ...(etcdAddresses === undefined ? [] : ["--etcd-cluster", etcdAddresses.join(",")]),
   ];
 }
 

@@ -29,8 +29,8 @@ export interface LabHostOptions {
   readonly dockerConfig: DockerConfig;
   /** Addresses of the control plane for the agent. Empty for a host that runs Docker only. */
   readonly serverAddresses: readonly string[];
-  /** Addresses of the hosts that run a server. Undefined when the server machine runs the server. */
-  readonly serverCluster?: readonly string[] | undefined;
+  /** Addresses of the hosts that run a server with an etcd member. Undefined when the server machine runs the server. */
+  readonly etcdAddresses?: readonly string[] | undefined;
 }
 
 /** A machine with dockerd and, in a lab with berth, an agent. */
@@ -50,8 +50,10 @@ export class LabHost extends LabMachine {
     this.dockerSocket = join(paths.runDir, "docker.sock");
     this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
     this.#options = options;
-    const { machine, serverCluster: cluster } = options;
-    this.server = cluster?.includes(machine.address) ? new LabServer({ machine, cluster }) : undefined;
+    const { machine, etcdAddresses } = options;
+    this.server = etcdAddresses?.includes(machine.address)
+      ? new LabServer({ machine, etcdAddresses })
+      : undefined;
   }
 
   /**

@@ -25,7 +25,7 @@ export interface ServerHealth {
 export interface LabServerOptions {
   readonly machine: Machine;
   /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
-  readonly cluster?: readonly string[] | undefined;
+  readonly etcdAddresses?: readonly string[] | undefined;
 }
 
 /** `berth server` on a machine, with the etcd that it embeds. */
@@ -41,16 +41,16 @@ export class LabServer {
   /** Additional arguments of the server. They apply from its next start. */
   extraArgs: readonly string[] = [];
   readonly #machine: Machine;
-  readonly #cluster: readonly string[] | undefined;
+  readonly #etcdAddresses: readonly string[] | undefined;
   #process: ProcessRef | undefined;
 
-  constructor({ machine, cluster }: LabServerOptions) {
+  constructor({ machine, etcdAddresses }: LabServerOptions) {
     this.name = machine.name;
     this.address = `${machine.address}:${SERVER_PORT}`;
     this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
     this.log = join(machine.paths.logDir, "server.log");
     this.#machine = machine;
-    this.#cluster = cluster;
+    this.#etcdAddresses = etcdAddresses;
   }
 
   processes(which: ServerProcess): ProcessInfo[] {
@@ -68,8 +68,11 @@ export class LabServer {
       throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
     const { address, paths } = this.#machine;
     // A host's agent uses the folder "berth".
-    const dataDir = join(paths.dataDir, this.#cluster === undefined ? "berth" : "berth-server");
-    const command = [...serverCommand({ address, dataDir, cluster: this.#cluster }), ...this.extraArgs];
+    const dataDir = join(paths.dataDir, this.#etcdAddresses === undefined ? "berth" : "berth-server");
+    const command = [
+      ...serverCommand({ address, dataDir, etcdAddresses: this.#etcdAddresses }),
+      ...this.extraArgs,
+    ];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
@@ -115,8 +118,6 @@ const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
 
 /** A machine without Docker that runs the server. It stays idle in a lab whose hosts run the servers. */
 export class ServerMachine extends LabMachine {
-  /** `ADDRESS:PORT` for the CLI and the agents. */
-  readonly serverAddress: string;
   /** URL of the health checks and metrics. */
   readonly httpUrl: string;
   readonly logs: { readonly server: string };
@@ -126,7 +127,6 @@ export class ServerMachine extends LabMachine {
   constructor(machine: Machine, { runsServer }: { readonly runsServer: boolean }) {
     super(machine);
     this.berthServer = new LabServer({ machine });
-    this.serverAddress = this.berthServer.address;
     this.httpUrl = this.berthServer.httpUrl;
     this.logs = { server: this.berthServer.log };
     this.#runsServer = runsServer;

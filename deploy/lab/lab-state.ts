@@ -6,7 +6,7 @@ import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import { findInit, isAlive, type ProcessRef, readNetnsHandle } from "./processes.js";
 
 /** Version of the format of {@link LabState}. Files of another version are ignored. */
-export const STATE_VERSION = 5;
+export const STATE_VERSION = 6;
 
 /** The stored description of a lab. The kernel's namespaces, not this file, tell which machines are up. */
 export interface LabState {
@@ -16,7 +16,7 @@ export interface LabState {
   readonly subnet: string;
   readonly hostNames: readonly string[];
   /** Whether the lab's machines run berth. Otherwise they only run Docker. */
-  readonly runsBerth: boolean;
+  readonly hasBerth: boolean;
   /** Number of hosts that run a server, counted from the first. If 0, the server machine runs the only server. */
   readonly serverHostCount: number;
   readonly dockerConfig: DockerConfig;

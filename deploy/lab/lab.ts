@@ -1,59 +1,19 @@
-import { mkdir } from "node:fs/promises";
-import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
 import { cliCommand, serverAddressOn } from "./berth-commands.js";
+import { claimLabName, labCommand } from "./claim-name.js";
 import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
+import { type CreateLabOptions, findDockerFolder, validateOptions } from "./lab-options.js";
 import { type LabServer, ServerMachine } from "./lab-server.js";
-import {
-  type DockerConfig,
-  type LabState,
-  readLabState,
-  readLabStatus,
-  STATE_VERSION,
-  writeLabState,
-} from "./lab-state.js";
+import { type LabState, readLabState, readLabStatus, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
-import { isLabName, labPaths, RUN_ROOT } from "./paths.js";
+import { isLabName, labPaths } from "./paths.js";
 import { selfRef } from "./processes.js";
 import { type RunOptions, type RunResult, run } from "./run.js";
-import {
-  claimSubnet,
-  DEFAULT_LAB,
-  hostAddress,
-  MAX_HOSTS,
-  rootAddress,
-  serverMachineAddress,
-} from "./subnet.js";
+import { claimSubnet, DEFAULT_LAB, hostAddress, rootAddress, serverMachineAddress } from "./subnet.js";
 import { removeAbandonedTestLabs, removeLab } from "./teardown.js";
-
-/** More etcd members make the cluster slower, not safer. */
-const MAX_SERVERS = 7;
-
-export interface CreateLabOptions {
-  /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
-  readonly name?: string;
-  readonly hosts: number;
-  /**
-   * Number of servers, each with an etcd member. They run on the first hosts; a majority of them must stay up.
-   * Undefined for one server on a machine of its own.
-   */
-  readonly servers?: number;
-  /** False for Docker hosts without agents, and an idle server machine. Default: true. */
-  readonly berth?: boolean;
-  /** Settings added to every host's `daemon.json`. */
-  readonly dockerConfig?: DockerConfig;
-  /**
-   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a folder with
-   * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
-   */
-  readonly docker?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called after each step with a description of it. */
-  readonly onProgress?: (step: string) => void;
-}
 
 export interface LoadImageOptions {
   /** Default: all hosts of the lab. */
@@ -66,8 +26,8 @@ export interface LoadImageOptions {
 export class Lab {
   readonly name: string;
   readonly hosts: readonly LabHost[];
-  /** The machine without Docker. It runs the server unless hosts do. */
-  readonly server: ServerMachine;
+  /** The machine without Docker. It runs the only server, unless hosts run servers. */
+  readonly serverMachine: ServerMachine;
   /** All berth servers, on hosts or on the server machine. Empty in a lab without berth. */
   readonly servers: readonly LabServer[];
   /** `ADDRESS:PORT` of each server. */
@@ -76,17 +36,18 @@ export class Lab {
   readonly #images: LabImages;
 
   constructor(state: LabState) {
-    const { name, subnet, runsBerth, dockerConfig, dockerFolder, serverHostCount } = state;
+    const { name, subnet, hasBerth, dockerConfig, dockerFolder, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
     const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
+    const runsServer = hasBerth && serverHostCount === 0;
     this.name = name;
-    this.hasBerth = runsBerth;
+    this.hasBerth = hasBerth;
+    this.serverMachine = new ServerMachine(serverMachine, { runsServer });
     const addresses = state.hostNames.map((_, index) => hostAddress(subnet, index));
-    const serverCluster = serverHostCount > 0 ? addresses.slice(0, serverHostCount) : undefined;
-    this.server = new ServerMachine(serverMachine, { runsServer: runsBerth && serverHostCount === 0 });
-    this.serverAddresses = (serverCluster ?? [this.server.address]).map(serverAddressOn);
-    const serverAddresses = runsBerth ? this.serverAddresses : [];
+    const etcdAddresses = serverHostCount > 0 ? addresses.slice(0, serverHostCount) : undefined;
+    this.serverAddresses = (etcdAddresses ?? [this.serverMachine.address]).map(serverAddressOn);
+    const serverAddresses = hasBerth ? this.serverAddresses : [];
     this.#images = images;
     this.hosts = state.hostNames.map((hostName, index) => {
       const machine = new Machine({
@@ -96,15 +57,11 @@ export class Lab {
         lan,
         overlayFolder: dockerFolder,
       });
-      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, serverCluster });
+      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, etcdAddresses });
     });
-    const onHosts = this.hosts.flatMap(({ server }) => server ?? []);
-    this.servers = runsBerth && onHosts.length === 0 ? [this.server.berthServer] : onHosts;
-  }
-
-  /** `ADDRESS:PORT` of the first server. */
-  get serverAddress(): string {
-    return this.serverAddresses[0] ?? "";
+    this.servers = runsServer
+      ? [this.serverMachine.berthServer]
+      : this.hosts.flatMap(({ server }) => server ?? []);
   }
 
   /** Returns the host of the leader. Undefined without a leader, or when the server machine runs it. */
@@ -135,7 +92,7 @@ export class Lab {
   }
 
   getAddress(name: string): string {
-    return name === this.server.name ? this.server.address : this.host(name).address;
+    return name === this.serverMachine.name ? this.serverMachine.address : this.host(name).address;
   }
 
   /** Runs the `berth` CLI against this lab's servers. */
@@ -174,10 +131,11 @@ export class Lab {
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
   validateOptions(options);
+  const dockerFolder = findDockerFolder(options.docker);
   await removeAbandonedTestLabs();
-  await claimName(name);
+  await claimLabName(name);
   try {
-    const state = await describeLab(name, options);
+    const state = await describeLab(name, options, dockerFolder);
     await new Lan(name).create(rootAddress(state.subnet), signal);
     const lab = new Lab(state);
     await startAll(lab, options);
@@ -217,86 +175,27 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
     onProgress?.(`started ${machine.name} at ${machine.address}`);
   };
   // Wait for all machines even if one fails: the clean-up must not race with a machine that still starts.
-  const results = await Promise.allSettled([lab.server, ...lab.hosts].map(start));
+  const results = await Promise.allSettled([lab.serverMachine, ...lab.hosts].map(start));
   for (const result of results) if (result.status === "rejected") throw result.reason;
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
   if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers are healthy`);
 }
 
-async function describeLab(name: string, options: CreateLabOptions): Promise<LabState> {
+/** Claims a subnet, and stores the description of the new lab. */
+async function describeLab(name: string, options: CreateLabOptions, dockerFolder: string): Promise<LabState> {
+  const { hosts, servers = 0, hasBerth = true, dockerConfig = {} } = options;
   const state: LabState = {
     version: STATE_VERSION,
     name,
     subnet: await claimSubnet(name),
-    hostNames: Array.from({ length: options.hosts }, (_, index) => `h${index + 1}`),
-    runsBerth: options.berth ?? true,
-    serverHostCount: options.berth === false ? 0 : (options.servers ?? 0),
-    dockerConfig: options.dockerConfig ?? {},
-    dockerFolder: findDockerFolder(options),
+    hostNames: Array.from({ length: hosts }, (_, index) => `h${index + 1}`),
+    hasBerth,
+    serverHostCount: hasBerth ? servers : 0,
+    dockerConfig,
+    dockerFolder,
     creator: selfRef(),
     isComplete: false,
   };
   await writeLabState(state);
   return state;
-}
-
-function findDockerFolder({ docker = process.env.BERTH_LAB_DOCKER }: CreateLabOptions): string {
-  if (!docker) return "";
-  const folder = otherDockerFolder(docker);
-  if (hasDocker(folder)) return folder;
-  throw new LabError(
-    "LAB_UNSUPPORTED",
-    `no usr/sbin/dockerd in ${folder}: to fetch the Docker of a Debian release, run BERTH_LAB_DOCKER=${docker} npm run setup`,
-  );
-}
-
-/** Returns a command line of the lab for an error message. */
-function labCommand(command: "up" | "down", name: string): string {
-  return `npm run lab -- ${command}${name === DEFAULT_LAB ? "" : ` --name ${name}`}`;
-}
-
-/** Claims the name by creating the lab's folder, which only one process can do. */
-async function claimName(name: string): Promise<void> {
-  const { runDir } = labPaths(name);
-  await mkdir(RUN_ROOT, { recursive: true });
-  const claim = (): Promise<boolean> =>
-    mkdir(runDir).then(
-      () => true,
-      () => false,
-    );
-  if (await claim()) return;
-  const status = await readLabStatus(name);
-  if (status === "running") {
-    throw new LabError(
-      "LAB_EXISTS",
-      `lab ${name} is already running: remove it with ${labCommand("down", name)}`,
-    );
-  }
-  if (status === "changing") {
-    throw new LabError("LAB_EXISTS", `another process is creating or removing lab ${name}`);
-  }
-  await removeLab(name);
-  await mkdir(RUN_ROOT, { recursive: true });
-  if (!(await claim())) throw new LabError("LAB_EXISTS", `another process is creating lab ${name}`);
-}
-
-function validateOptions(options: CreateLabOptions): void {
-  const { hosts, servers } = options;
-  if (process.platform !== "linux" || process.getuid?.() !== 0) {
-    throw new LabError(
-      "LAB_UNSUPPORTED",
-      "the lab needs Linux and root: it creates network namespaces and mounts",
-    );
-  }
-  if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
-    throw new LabError("LAB_BAD_USAGE", `invalid number of hosts ${hosts}: a lab has 1 to ${MAX_HOSTS}`);
-  }
-  findDockerFolder(options);
-  const maxServers = Math.min(hosts, MAX_SERVERS);
-  if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
-    throw new LabError(
-      "LAB_BAD_USAGE",
-      `invalid number of servers ${servers}: a lab of ${hosts} hosts has 1 to ${maxServers}`,
-    );
-  }
 }

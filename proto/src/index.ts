@@ -63,15 +63,15 @@ export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
 export { exitCodeText, MAX_STATUS_MESSAGE_LENGTH, taskStatusText } from "./task-text.js";
 export {
+  AGENT_FENCES_AFTER_MS,
   ASK_PEERS_AFTER_MS,
-  FENCE_AFTER_MS,
+  CONFIRM_DOWN_MS,
+  CONFIRM_DOWN_ROUNDS,
   FENCE_GRACE_MS,
-  FENCED_AFTER_MS,
+  LEADER_ASSUMES_FENCED_AFTER_MS,
   LEADER_LEASE_MS,
   PROBE_ROUND_MS,
   PROBE_TRIES,
   PROBE_TRY_MS,
-  PROOF_MS,
-  PROOF_ROUNDS,
 } from "./timing.js";
 export { BERTH_VERSION, PROTOCOL_VERSION } from "./version.js";

@@ -9,12 +9,13 @@
 /**
  * Number of tries per probe. A live kernel answers within a millisecond.
  *
- * Many short tries outlast packet loss: at 5 % loss a heartbeat is 0.2 s late every five seconds, and one try in ten
- * fails. Seven failed tries before a host becomes suspect mean one false suspicion per ten hosts in two months.
+ * A probe starts when a heartbeat is 50 ms late, and its host becomes suspect when the heartbeat is 150 ms late. About
+ * seven tries fit in between. At 5 % packet loss, one try in ten fails and each host has a late heartbeat every five
+ * seconds. All seven tries then fail about once in two months in a cluster of ten hosts.
  */
 export const PROBE_TRIES = 20;
 export const PROBE_TRY_MS = 15;
-/** Duration of a probe that stays unanswered. */
+/** Duration of an unanswered probe. */
 export const PROBE_MS = PROBE_TRIES * PROBE_TRY_MS;
 
 /** How long the leader's own probe runs before it asks peers. A host that is merely busy answers within this time. */
@@ -22,26 +23,26 @@ export const ASK_PEERS_AFTER_MS = 100;
 /** A probe round ends after this time. Peers that have not answered by then have no vote. */
 export const PROBE_ROUND_MS = 900;
 
-/** Number of consecutive rounds in which every voter must fail to reach a host before the leader declares it down. */
-export const PROOF_ROUNDS = 2;
+/** The leader confirms that a host is down after this many consecutive rounds in which no voter reached it. */
+export const CONFIRM_DOWN_ROUNDS = 2;
 /**
- * Shortest duration of `PROOF_ROUNDS` failed rounds: the leader's head start, then one probe per round.
+ * Minimum time in which the leader can confirm that a host is down: its head start, then one probe per round.
  *
  * With heartbeats every 250 ms a dead host is declared down 1.0 s after its last heartbeat.
  */
-export const PROOF_MS = ASK_PEERS_AFTER_MS + PROOF_ROUNDS * PROBE_MS;
+export const CONFIRM_DOWN_MS = ASK_PEERS_AFTER_MS + CONFIRM_DOWN_ROUNDS * PROBE_MS;
 
 /** The agent stops its at-most-one tasks when the leader has acknowledged no heartbeat for this long. */
-export const FENCE_AFTER_MS = 6_000;
+export const AGENT_FENCES_AFTER_MS = 6_000;
 /** Grace period of a fenced container before SIGKILL. Short, because the replacement waits for it. */
 export const FENCE_GRACE_MS = 1_000;
 /**
- * The leader counts the at-most-one tasks of a silent node as stopped after this long.
+ * The leader assumes that a silent node has stopped its at-most-one tasks this long after its last heartbeat.
  *
- * Counted from the last heartbeat received: every acknowledged heartbeat was received earlier. The difference to
- * `FENCE_AFTER_MS` and `FENCE_GRACE_MS` is left for dockerd to kill the container.
+ * The leader acknowledges only heartbeats that it has received, so the agent's time starts earlier. The time that
+ * remains after `AGENT_FENCES_AFTER_MS` and `FENCE_GRACE_MS` is left for dockerd to kill the container.
  */
-export const FENCED_AFTER_MS = 9_000;
+export const LEADER_ASSUMES_FENCED_AFTER_MS = 9_000;
 
 /**
  * Lease of the leader. A deposed leader may have acknowledged heartbeats for this long after its last renewal.

@@ -53,7 +53,7 @@ export async function withBerthLab<T>(
   use: (stage: BerthLab) => Promise<T>,
 ): Promise<T> {
   const { signal } = context;
-  return withBenchLab({ tag, hosts: HOSTS, berth: true, servers }, context, async (lab) => {
+  return withBenchLab({ tag, hosts: HOSTS, hasBerth: true, servers }, context, async (lab) => {
     const image = `${await startRegistry(lab, signal)}/hello:bench`;
     await loadHello(lab, image);
     await publishImage(lab, image, signal);

@@ -12,7 +12,7 @@ export interface BenchLabOptions {
   /** Part of the lab's name, one letter: names of labs are short. */
   readonly tag: string;
   readonly hosts: number;
-  readonly berth: boolean;
+  readonly hasBerth: boolean;
   /** Number of hosts that run a server. Undefined for one server on a separate machine. */
   readonly servers?: number | undefined;
 }
@@ -22,14 +22,21 @@ export interface BenchLabOptions {
  * lab on this machine removes it.
  */
 export async function withBenchLab<T>(
-  { tag, hosts, berth, servers }: BenchLabOptions,
+  { tag, hosts, hasBerth, servers }: BenchLabOptions,
   { signal, progress }: BenchContext,
   use: (lab: Lab) => Promise<T>,
 ): Promise<T> {
   const name = `t-${tag}-${randomBytes(3).toString("hex")}`;
   progress(`lab ${name}: ${hosts} Docker hosts`);
   const dockerConfig = { "insecure-registries": [LAB_NETWORK] };
-  const lab = await createLab({ name, hosts, berth, ...(servers && { servers }), dockerConfig, signal });
+  const lab = await createLab({
+    name,
+    hosts,
+    hasBerth,
+    ...(servers && { servers }),
+    dockerConfig,
+    signal,
+  });
   try {
     return await use(lab);
   } finally {

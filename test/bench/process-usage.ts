@@ -47,7 +47,7 @@ export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
     used.set(program, (used.get(program) ?? 0) + seconds);
   };
   for (const which of ["server", "etcd"] as const) {
-    for (const ref of lab.server.processes(which)) add(which, timesNowOf(ref).own);
+    for (const ref of lab.serverMachine.processes(which)) add(which, timesNowOf(ref).own);
   }
   for (const host of lab.hosts.filter(({ isUp }) => isUp)) {
     const named = new Map<number, string>();

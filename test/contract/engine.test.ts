@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { fieldOf, textOf } from "../../packages/agent/src/core/docker/json.js";
+import { readField, readString } from "../../packages/agent/src/core/docker/json.js";
 import { TASK_LABEL } from "../../packages/agent/src/core/docker/labels.js";
 import type { ObservedContainer } from "../../packages/agent/src/core/docker/observed-container.js";
 import { networkBody } from "../../packages/agent/src/core/networks/docker-network.js";
@@ -144,15 +144,15 @@ describe.each([
     await new Promise((resolve) => setTimeout(resolve, 200));
     const original = await engine.create(configOf("t8"), { signal });
     const path = `/containers/${original}/json`;
-    const labels = fieldOf(
-      fieldOf(await client.request({ method: "GET", path, signal }), "Config"),
+    const labels = readField(
+      readField(await client.request({ method: "GET", path, signal }), "Config"),
       "Labels",
     );
     expect(labels).toMatchObject({ [TASK_LABEL]: "t8" });
     const body = { ...configOf("t8").body, Labels: labels };
     const query = { name: "copy" };
-    const copy = textOf(
-      fieldOf(
+    const copy = readString(
+      readField(
         await client.request({ method: "POST", path: "/containers/create", query, body, signal }),
         "Id",
       ),

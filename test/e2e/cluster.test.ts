@@ -166,7 +166,7 @@ describe("a cluster of three hosts", () => {
     expect((await lab.berth(["stack", "rm", "shop"])).code).toBe(0);
     const left = await listContainers(lab);
     expect(left.map(({ id, running }) => ({ id, running }))).toEqual([{ id: foreign, running: true }]);
-    const keys = await lab.server.exec([
+    const keys = await lab.serverMachine.exec([
       "etcdctl",
       "get",
       "--prefix",
@@ -178,7 +178,7 @@ describe("a cluster of three hosts", () => {
   });
 
   function etcdEndpoint(of: Lab): readonly string[] {
-    const [etcd] = of.server.processes("etcd");
+    const [etcd] = of.serverMachine.processes("etcd");
     const url = etcd?.argv.join(" ").match(/--advertise-client-urls[ =](\S+)/)?.[1];
     return url === undefined ? [] : ["--endpoints", url];
   }

@@ -165,7 +165,7 @@ describe("the kernel path on real Docker hosts", () => {
   });
 
   test("the leader's metrics count each service's connections on each host", async () => {
-    const metrics = await (await fetch(`${lab.server.httpUrl}/metrics`)).text();
+    const metrics = await (await fetch(`${lab.serverMachine.httpUrl}/metrics`)).text();
     for (const host of ["h1", "h2", "h3"]) {
       const labels = `stack="who",service="who_web",port="${PORT}/tcp",node="${host}"`;
       const [, count = "0"] =

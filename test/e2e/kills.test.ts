@@ -22,13 +22,13 @@ async function waitForRestart(what: string, find: () => readonly unknown[]): Pro
 const KILLS: readonly Kill[] = [
   {
     what: "server",
-    kill: (lab) => lab.server.killProcess("server"),
-    restart: (lab) => lab.server.startServer(),
+    kill: (lab) => lab.serverMachine.killProcess("server"),
+    restart: (lab) => lab.serverMachine.startServer(),
   },
   {
     what: "etcd",
-    kill: (lab) => lab.server.killProcess("etcd"),
-    restart: (lab) => waitForRestart("etcd", () => lab.server.processes("etcd")),
+    kill: (lab) => lab.serverMachine.killProcess("etcd"),
+    restart: (lab) => waitForRestart("etcd", () => lab.serverMachine.processes("etcd")),
   },
   {
     what: "agent",

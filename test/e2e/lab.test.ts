@@ -35,7 +35,7 @@ describe("a lab of Docker hosts", () => {
   let h2: Lab["hosts"][number];
 
   beforeAll(async () => {
-    lab = await createLab({ name: newName(), hosts: 2, berth: false });
+    lab = await createLab({ name: newName(), hosts: 2, hasBerth: false });
     [h1, h2] = [lab.host("h1"), lab.host("h2")];
     await lab.loadImage(HELLO, "hello:1");
   });
@@ -84,7 +84,7 @@ describe("a lab of Docker hosts", () => {
       timeoutMs: 10_000,
     });
     expect(fetched).toMatch(/^ahoy from [0-9a-f]{12}\n$/);
-    for (const machine of [h2, lab.server]) {
+    for (const machine of [h2, lab.serverMachine]) {
       expect((await machine.exec(["busybox", "wget", "-q", "-O-", url])).stdout).toBe(fetched);
     }
     await docker(h1, "rm", "-f", "web");
@@ -99,12 +99,12 @@ describe("a lab of Docker hosts", () => {
       what: "the port",
       timeoutMs: 10_000,
     });
-    const open = lab.server.exec([
+    const open = lab.serverMachine.exec([
       "sh",
       "-c",
       `sleep 9 | busybox timeout 8 busybox nc ${h1.address} ${PORT}`,
     ]);
-    await waitUntil(async () => (await lab.server.exec(establishedTo)).stdout.includes(h1.address), {
+    await waitUntil(async () => (await lab.serverMachine.exec(establishedTo)).stdout.includes(h1.address), {
       what: "the open connection",
       timeoutMs: 8_000,
     });
@@ -187,7 +187,7 @@ describe("a lab of Docker hosts", () => {
   });
 
   test("a second lab does not interfere and leaves no trace after its removal", async () => {
-    const other = await createLab({ name: newName(), hosts: 1, berth: false });
+    const other = await createLab({ name: newName(), hosts: 1, hasBerth: false });
     const [host] = other.hosts;
     if (!host) throw new Error("no host");
     await other.loadImage(HELLO, "hello:1");
@@ -195,7 +195,7 @@ describe("a lab of Docker hosts", () => {
     const url = `http://${host.address}:${PORT}`;
     await waitUntil(() => fetchText(url), { what: "the other lab's container", timeoutMs: 10_000 });
     const subnet = host.address.replace(/\.\d+$/, "");
-    const inits = [host, other.server].map((machine) => processRef(machine.initPid ?? 0));
+    const inits = [host, other.serverMachine].map((machine) => processRef(machine.initPid ?? 0));
     const processes = inits.filter((init) => init !== undefined).flatMap(processTree);
     // Two for each machine (init and sleep), and on the host dockerd, containerd, a shim and the container's processes.
     expect(processes.length).toBeGreaterThanOrEqual(8);
@@ -233,12 +233,12 @@ describe("a lab with berth on it", () => {
   });
 
   test("the server restarts with its data after it and its etcd were killed", async () => {
-    await lab.server.killProcess("etcd");
-    await lab.server.killProcess("server");
-    expect(await lab.server.isHealthy()).toBe(false);
-    await lab.server.startServer();
-    expect(await lab.server.isHealthy()).toBe(true);
-    expect(lab.server.processes("etcd")).toHaveLength(1);
+    await lab.serverMachine.killProcess("etcd");
+    await lab.serverMachine.killProcess("server");
+    expect(await lab.serverMachine.isHealthy()).toBe(false);
+    await lab.serverMachine.startServer();
+    expect(await lab.serverMachine.isHealthy()).toBe(true);
+    expect(lab.serverMachine.processes("etcd")).toHaveLength(1);
     expect((await lab.berth(["node", "ls"])).stdout).toMatch(/\bh1\b/);
   });
 });
@@ -254,10 +254,10 @@ describe("a lab with another Docker", () => {
     const { stdout: dockerd } = await run(["sh", "-c", "command -v dockerd"]);
     await cp(dockerd.trim(), join(folder, "usr/sbin/dockerd"));
     await writeFile(join(folder, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
-    const lab = await createLab({ name: newName(), hosts: 1, berth: false, docker: folder });
+    const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false, docker: folder });
     expect((await openLab(lab.name)).host("h1").processes("dockerd")).toHaveLength(1);
     expect((await lab.host("h1").exec(["only-there"])).code).toBe(0);
-    expect((await lab.server.exec(["only-there"])).code).not.toBe(0);
+    expect((await lab.serverMachine.exec(["only-there"])).code).not.toBe(0);
     await lab.down();
   });
 
@@ -271,9 +271,9 @@ describe("a lab with another Docker", () => {
 
 describe("the removal of a lab", () => {
   test("down removes the leftovers of a lab without processes that openLab does not find", async () => {
-    const lab = await createLab({ name: newName(), hosts: 1, berth: false });
-    for (const machine of [...lab.hosts, lab.server]) process.kill(machine.initPid ?? 0, "SIGKILL");
-    await waitUntil(() => !lab.server.isUp && !lab.host("h1").isUp, {
+    const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false });
+    for (const machine of [...lab.hosts, lab.serverMachine]) process.kill(machine.initPid ?? 0, "SIGKILL");
+    await waitUntil(() => !lab.serverMachine.isUp && !lab.host("h1").isUp, {
       what: "the machines to end",
       timeoutMs: 10_000,
     });
@@ -284,7 +284,7 @@ describe("the removal of a lab", () => {
   });
 
   test("createLab rejects one of two concurrent calls with the same name", async () => {
-    const options = { name: newName(), hosts: 1, berth: false };
+    const options = { name: newName(), hosts: 1, hasBerth: false };
     const results = await Promise.allSettled([createLab(options), createLab(options)]);
     expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
     for (const result of results) {
@@ -298,14 +298,20 @@ describe("the removal of a lab", () => {
     const name = newName();
     const interrupt = new AbortController();
     const abortAtFirstStep = (): void => interrupt.abort(new Error("aborted by the test"));
-    const options = { name, hosts: 2, berth: false, signal: interrupt.signal, onProgress: abortAtFirstStep };
+    const options = {
+      name,
+      hosts: 2,
+      hasBerth: false,
+      signal: interrupt.signal,
+      onProgress: abortAtFirstStep,
+    };
     await expect(createLab(options)).rejects.toThrow("aborted by the test");
     expect(labTraces(name, "no subnet", [])).toEqual([]);
   });
 
   test("createLab removes only test labs whose creator was killed", async () => {
     const [orphaned, living] = [newName(), newName()];
-    const mine = await createLab({ name: living, hosts: 1, berth: false });
+    const mine = await createLab({ name: living, hosts: 1, hasBerth: false });
     const owner = spawn(
       process.execPath,
       ["--import", "tsx", LAB_MAIN, "up", "--no-berth", "--name", orphaned],
@@ -318,7 +324,7 @@ describe("the removal of a lab", () => {
     await once(owner, "exit");
     expect(labTraces(orphaned, "no subnet", [])).not.toEqual([]);
 
-    const next = await createLab({ name: newName(), hosts: 1, berth: false });
+    const next = await createLab({ name: newName(), hosts: 1, hasBerth: false });
 
     expect(labTraces(orphaned, "no subnet", [])).toEqual([]);
     expect(mine.host("h1").isUp).toBe(true);
@@ -401,7 +407,7 @@ describe("the lab's CLI", () => {
 });
 
 function subnetOf(lab: Lab): string {
-  return lab.server.address.replace(/\.\d+$/, "");
+  return lab.serverMachine.address.replace(/\.\d+$/, "");
 }
 
 /** Returns the body. Undefined without a reply within 1 s. */

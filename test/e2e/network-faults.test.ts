@@ -123,7 +123,7 @@ describe("overlay networks under faults", () => {
   });
 
   test("names and connections keep working without a server", async () => {
-    await lab.server.kill();
+    await lab.serverMachine.kill();
     try {
       expect((await repliesFrom("api", 6)).has(undefined)).toBe(false);
       // The DNS server and the kernel need no agent either.
@@ -131,7 +131,7 @@ describe("overlay networks under faults", () => {
       expect((await repliesFrom("api", 6)).has(undefined)).toBe(false);
       await lab.host("h1").startAgent();
     } finally {
-      await lab.server.start();
+      await lab.serverMachine.start();
     }
     await bothAnswer();
   });

@@ -84,9 +84,9 @@ describe("networks across three hosts", () => {
     await once(outside, "listening");
     await waitForNetworks(lab);
     // Networks with more than two hosts use static forwarding instead of flooding. The stack "pair" has only two.
-    lab.server.berthServer.extraArgs = ["--network-flood-limit", "2"];
-    await lab.server.killProcess("server", "SIGKILL");
-    await lab.server.startServer();
+    lab.serverMachine.berthServer.extraArgs = ["--network-flood-limit", "2"];
+    await lab.serverMachine.killProcess("server", "SIGKILL");
+    await lab.serverMachine.startServer();
   });
   afterAll(async () => {
     outside.close();

@@ -39,7 +39,7 @@ describe("a cluster with packet loss", () => {
     (await listRunning(lab, "shop_web")).map(({ id }) => id).sort();
 
   /** Drops incoming packets of a machine that match an nft expression. Undefined removes the rule. */
-  async function drop(machine: Pick<Lab["server"], "exec">, rule: string | undefined): Promise<void> {
+  async function drop(machine: Pick<Lab["serverMachine"], "exec">, rule: string | undefined): Promise<void> {
     const chain = `chain in { type filter hook prerouting priority -350; policy accept; ${rule} drop\n }`;
     const table = rule === undefined ? "" : `table ip ${TABLE} { ${chain}\n }`;
     const script = `table ip ${TABLE} {}\ndelete table ip ${TABLE}\n${table}\n`;
@@ -49,14 +49,17 @@ describe("a cluster with packet loss", () => {
 
   /** Drops this percentage of all packets between the machines. */
   async function lose(percent: number): Promise<void> {
-    const addresses = [lab.server, ...lab.hosts].map(({ address }) => address).join(", ");
+    const addresses = [lab.serverMachine, ...lab.hosts].map(({ address }) => address).join(", ");
     const rule = `ip saddr { ${addresses} } iifname != "lo" numgen random mod 100 < ${percent}`;
-    for (const machine of [lab.server, ...lab.hosts]) await drop(machine, percent > 0 ? rule : undefined);
+    for (const machine of [lab.serverMachine, ...lab.hosts])
+      await drop(machine, percent > 0 ? rule : undefined);
   }
 
   /** Returns the number of suspicions, by the leader and by the agents. */
   async function suspicions(): Promise<number> {
-    const metrics = await (await fetch(`http://${lab.server.address}:${SERVER_HTTP_PORT}/metrics`)).text();
+    const metrics = await (
+      await fetch(`http://${lab.serverMachine.address}:${SERVER_HTTP_PORT}/metrics`)
+    ).text();
     const [, byLeader = "none"] = /^berth_node_suspicions_total (\d+)/m.exec(metrics) ?? [];
     const logs = await Promise.all(lab.hosts.map((host) => readFile(host.logs.agent, "utf8")));
     const byAgents = logs.join("").match(/peer is silent/g)?.length ?? 0;

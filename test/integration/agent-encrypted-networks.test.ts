@@ -45,7 +45,7 @@ describe.skipIf(encryption.kind === "missing")(`encrypted networks over two host
   const inLan = (): readonly string[] => ["nsenter", `--net=${labPaths(lab.name).lanNetns}`];
 
   beforeAll(async () => {
-    lab = await createLab({ name: testLabName(), hosts: 2, berth: false });
+    lab = await createLab({ name: testLabName(), hosts: 2, hasBerth: false });
     await importBusybox(lab.hosts.map(({ dockerSocket }) => dockerSocket));
     [first, second] = [hostWith(0), hostWith(1)];
     for (const host of [first, second]) await host.start();

@@ -29,7 +29,7 @@ describe("overlay networks on three hosts", () => {
   let third: NetworkHost;
 
   beforeAll(async () => {
-    lab = await createLab({ name: testLabName(), hosts: 3, berth: false });
+    lab = await createLab({ name: testLabName(), hosts: 3, hasBerth: false });
     await importBusybox(lab.hosts.map(({ dockerSocket }) => dockerSocket));
     hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
     [first, second, third] = hosts as [NetworkHost, NetworkHost, NetworkHost];

@@ -34,7 +34,7 @@ describe("a virtual IP on two hosts", () => {
   let tasks: { readonly id: string; readonly address: string; readonly host: NetworkHost }[];
 
   beforeAll(async () => {
-    lab = await createLab({ name: testLabName(), hosts: 2, berth: false });
+    lab = await createLab({ name: testLabName(), hosts: 2, hasBerth: false });
     await importBusybox(lab.hosts.map(({ dockerSocket }) => dockerSocket));
     hosts = lab.hosts.map((_, index) => new NetworkHost(lab, index));
     for (const host of hosts) {

@@ -1,4 +1,10 @@
-import { FENCED_AFTER_MS, NodeState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import {
+  LEADER_ASSUMES_FENCED_AFTER_MS,
+  NodeState,
+  type ServiceSpec,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
@@ -155,7 +161,7 @@ describe("node health", () => {
       const tasks = await onB();
       return tasks.length > 0 && tasks.every(({ status }) => status?.state === TaskState.LOST);
     });
-    expect(Date.now() - silentSinceMs).toBeGreaterThan(FENCED_AFTER_MS - HEARTBEAT_MS);
+    expect(Date.now() - silentSinceMs).toBeGreaterThan(LEADER_ASSUMES_FENCED_AFTER_MS - HEARTBEAT_MS);
     await converged(calls, "shop_web");
   });
 });

@@ -55,7 +55,7 @@ export type MachineVerb = (typeof MACHINE_VERBS)[number];
 /** The options of `up`. `servers` is undefined for one server on a machine of its own. */
 interface UpOptions {
   readonly hosts: number;
-  readonly berth: boolean;
+  readonly hasBerth: boolean;
   readonly servers?: number;
 }
 
@@ -155,7 +155,7 @@ function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
     throw badUsageError("cannot use --servers with --no-berth");
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
-  return { hosts, berth: !values["no-berth"], ...(servers !== undefined && { servers }) };
+  return { hosts, hasBerth: !values["no-berth"], ...(servers !== undefined && { servers }) };
 }
 
 function parseCount(option: string, text: string | undefined): number | undefined {

@@ -30,11 +30,11 @@ export async function runCommand(command: Runnable, signal: AbortSignal): Promis
 }
 
 async function up(
-  { lab: name, hosts, berth, servers }: Runnable & { kind: "up" },
+  { lab: name, hosts, hasBerth, servers }: Runnable & { kind: "up" },
   signal: AbortSignal,
 ): Promise<number> {
   const clock = startClock();
-  const options = { name, hosts, berth, ...(servers !== undefined && { servers }) };
+  const options = { name, hosts, hasBerth, ...(servers !== undefined && { servers }) };
   const lab = await createLab({ ...options, signal, onProgress: clock.step });
   clock.step(`lab ${name} is up`);
   console.log(`\n${nextSteps(lab)}`);
@@ -103,7 +103,7 @@ async function image(
 }
 
 function findMachine(lab: Lab, name: string): LabMachine {
-  return name === lab.server.name ? lab.server : lab.host(name);
+  return name === lab.serverMachine.name ? lab.serverMachine : lab.host(name);
 }
 
 function nextSteps(lab: Lab): string {

@@ -19,7 +19,7 @@ export interface MachineStatus {
 
 /** Reads the status of the server machine and of every host. */
 export async function readMachineStatuses(lab: Lab): Promise<MachineStatus[]> {
-  const server = readStatus(lab.server, () => listServerPrograms(lab.server.berthServer));
+  const server = readStatus(lab.serverMachine, () => listServerPrograms(lab.serverMachine.berthServer));
   return Promise.all([server, ...lab.hosts.map(readHostStatus)]);
 }
 

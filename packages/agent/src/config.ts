@@ -37,6 +37,58 @@ Examples:
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
+/** The options with one value each, in the order of the help text. */
+const OPTIONS = [
+  {
+    flags: "--server <host:port,...>",
+    description: "addresses of control-plane servers",
+    variable: "BERTH_SERVER",
+    fallback: "127.0.0.1:7400",
+  },
+  {
+    flags: "--advertise <address>",
+    description: "IP address at which other hosts reach this one",
+    variable: "BERTH_ADVERTISE",
+    fallback: "127.0.0.1",
+  },
+  {
+    flags: "--data-dir <path>",
+    description: "data directory",
+    variable: "BERTH_DATA_DIR",
+    fallback: "/var/lib/berth/agent",
+  },
+  {
+    flags: "--docker-socket <path>",
+    description: "socket of the Docker daemon",
+    variable: "BERTH_DOCKER_SOCKET",
+    fallback: "/var/run/docker.sock",
+  },
+  {
+    flags: "--ingress <path>",
+    description: `how to balance published ports: ${INGRESS_MODES.join(", ")}`,
+    variable: "BERTH_INGRESS",
+    fallback: "auto",
+  },
+  {
+    flags: "--ingress-user <name>",
+    description: "unprivileged user for the ingress process",
+    variable: "BERTH_INGRESS_USER",
+    fallback: "",
+  },
+  {
+    flags: "--metrics <host:port>",
+    description: "Prometheus listen address",
+    variable: "BERTH_METRICS",
+    fallback: "",
+  },
+  {
+    flags: "--log-level <level>",
+    description: LOG_LEVELS.join(", "),
+    variable: "BERTH_LOG_LEVEL",
+    fallback: "info",
+  },
+] as const;
+
 /** Parses the arguments of `berth agent`. Missing options come from BERTH_* variables. */
 export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): ParsedConfig {
   const problems: string[] = [];
@@ -70,57 +122,20 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
 }
 
 function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => void): Command {
-  const withEnv = (flags: string, description: string, variable: string, fallback: string): Option =>
-    new Option(flags, `${description} [${variable}]`).default(env[variable] ?? fallback);
-  return new Command("berth agent")
+  const command = new Command("berth agent")
     .description("Run the tasks that the control plane assigns to this host")
-    .version(BERTH_VERSION, "--version")
-    .addOption(
-      withEnv(
-        "--server <host:port,...>",
-        "addresses of control-plane servers",
-        "BERTH_SERVER",
-        "127.0.0.1:7400",
-      ),
-    )
-    .addOption(
-      withEnv(
-        "--advertise <address>",
-        "IP address at which other hosts reach this one",
-        "BERTH_ADVERTISE",
-        "127.0.0.1",
-      ),
-    )
-    .addOption(withEnv("--data-dir <path>", "data directory", "BERTH_DATA_DIR", "/var/lib/berth/agent"))
-    .addOption(
-      withEnv(
-        "--docker-socket <path>",
-        "socket of the Docker daemon",
-        "BERTH_DOCKER_SOCKET",
-        "/var/run/docker.sock",
-      ),
-    )
-    .addOption(
-      new Option(
-        "--resource <kind=count>",
-        "generic resource that tasks can reserve, repeatable [BERTH_RESOURCE]",
-      ).argParser((value: string, previous: string | undefined) =>
+    .version(BERTH_VERSION, "--version");
+  for (const { flags, description, variable, fallback } of OPTIONS) {
+    const option = new Option(flags, `${description} [${variable}]`);
+    command.addOption(option.default(env[variable] ?? fallback));
+  }
+  return command
+    .option(
+      "--resource <kind=count>",
+      "generic resource that tasks can reserve, repeatable [BERTH_RESOURCE]",
+      (value: string, previous: string | undefined) =>
         previous === undefined ? value : `${previous},${value}`,
-      ),
     )
-    .addOption(
-      withEnv(
-        "--ingress <path>",
-        `how to balance published ports: ${INGRESS_MODES.join(", ")}`,
-        "BERTH_INGRESS",
-        "auto",
-      ),
-    )
-    .addOption(
-      withEnv("--ingress-user <name>", "unprivileged user for the ingress process", "BERTH_INGRESS_USER", ""),
-    )
-    .addOption(withEnv("--metrics <host:port>", "Prometheus listen address", "BERTH_METRICS", ""))
-    .addOption(withEnv("--log-level <level>", LOG_LEVELS.join(", "), "BERTH_LOG_LEVEL", "info"))
     .addHelpText("after", EXAMPLES)
     .exitOverride()
     .configureOutput({ outputError: (text) => onProblem(text.trim().replace(/^error: /, "")) });

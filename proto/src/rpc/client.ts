@@ -29,14 +29,25 @@ export interface RpcConnection<D extends RpcDefinition> {
   close(): void;
 }
 
-/** The connection of a client, and what all of its calls share. */
-interface Caller {
+/** The gRPC client and the number of its calls. */
+interface GrpcConnection {
   readonly client: Client;
   readonly address: string;
   readonly isForwarding: boolean;
   /** Calls in progress. Further calls would wait for one of them to end, so they fail. */
   openCalls: number;
 }
+
+/** A call to start. `input` is a message, or an async iterable of messages for a request stream. */
+interface RpcCall {
+  readonly connection: GrpcConnection;
+  readonly method: RpcMethod;
+  readonly input: unknown;
+  readonly options: CallOptions;
+}
+
+/** Called when a call with one response has ended. `error` is null on success. */
+type OnResponse = (error: unknown, response: unknown) => void;
 
 type AnyClientStream =
   | ClientReadableStream<unknown>
@@ -48,52 +59,53 @@ export function createRpcClient<D extends RpcDefinition>(
   definition: D,
   options: RpcClientOptions,
 ): RpcConnection<D> {
-  const [method] = Object.values(definition);
-  const limits = limitsOf(method?.path ?? "");
-  const client = new Client(options.address, channelCredentials(), clientOptions(limits));
-  const isForwarding = options.forwarded === true;
-  const caller: Caller = { client, address: options.address, isForwarding, openCalls: 0 };
+  const { address, forwarded = false } = options;
+  const [anyMethod] = Object.values(definition);
+  const limits = limitsOf(anyMethod?.path ?? "");
+  const client = new Client(address, channelCredentials(), clientOptions(limits));
+  const connection: GrpcConnection = { client, address, isForwarding: forwarded, openCalls: 0 };
   const calls = Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [name, createCall(caller, method)]),
+    Object.entries(definition).map(([name, method]) => [name, createCallFunction(connection, method)]),
   );
-  return { address: options.address, calls: calls as RpcClient<D>, close: () => client.close() };
+  return { address, calls: calls as RpcClient<D>, close: () => client.close() };
 }
 
-function createCall(caller: Caller, method: RpcMethod): (input: never, options?: CallOptions) => unknown {
-  if (method.responseStream) return (input, options = {}) => callForStream(caller, method, input, options);
-  return (input, options = {}) => callOnce(caller, method, input, options);
+function createCallFunction(
+  connection: GrpcConnection,
+  method: RpcMethod,
+): (input: never, options?: CallOptions) => unknown {
+  return method.responseStream
+    ? (input, options = {}) => callForStream({ connection, method, input, options })
+    : (input, options = {}) => callForResponse({ connection, method, input, options });
 }
 
-function callOnce(caller: Caller, method: RpcMethod, input: unknown, options: CallOptions): Promise<unknown> {
+/** Makes a call with one response. A call that sends a stream has no deadline. */
+function callForResponse(rpc: RpcCall): Promise<unknown> {
+  const { connection, options } = rpc;
+  const { signal } = options;
   return new Promise((resolve, reject) => {
-    const { signal } = options;
     if (signal?.aborted) return reject(signal.reason);
-    if (caller.openCalls >= MAX_STREAMS) return reject(tooManyStreams(caller.address));
-    caller.openCalls += 1;
-    const settle = (error: unknown, response: unknown): void => {
-      caller.openCalls -= 1;
+    if (connection.openCalls >= MAX_STREAMS) return reject(tooManyStreams(connection.address));
+    connection.openCalls += 1;
+    const call = startResponseCall(rpc, (error, response) => {
+      connection.openCalls -= 1;
       signal?.removeEventListener("abort", cancel);
       if (error === null) resolve(response);
-      else reject(signal?.aborted ? signal.reason : fromServiceError(error, caller.address));
-    };
-    const call = startOnce(caller, method, input, options, settle);
+      else reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
+    });
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
   });
 }
 
-/** Starts a call with one response. */
-function startOnce(
-  caller: Caller,
-  method: RpcMethod,
-  input: unknown,
-  options: CallOptions,
-  settle: (error: unknown, response: unknown) => void,
+function startResponseCall(
+  { connection, method, input, options }: RpcCall,
+  onResponse: OnResponse,
 ): { cancel: () => void } {
+  const { client } = connection;
+  const metadata = createMetadata(connection, options);
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
-  const { client } = caller;
-  const metadata = createMetadata(caller, options);
   if (!method.requestStream) {
     const grpcOptions = { deadline: Date.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS) };
     return client.makeUnaryRequest(
@@ -103,26 +115,22 @@ function startOnce(
       input,
       metadata,
       grpcOptions,
-      settle,
+      onResponse,
     );
   }
-  const call = client.makeClientStreamRequest(path, serialize, responseDeserialize, metadata, {}, settle);
+  const call = client.makeClientStreamRequest(path, serialize, responseDeserialize, metadata, {}, onResponse);
   sendAll(call, input as AsyncIterable<unknown>);
   return call;
 }
 
 /** Yields the responses of a call. Cancels the call when the consumer stops early. */
-async function* callForStream(
-  caller: Caller,
-  method: RpcMethod,
-  input: unknown,
-  options: CallOptions,
-): AsyncGenerator<unknown> {
+async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
+  const { connection, options } = rpc;
   const { signal } = options;
   signal?.throwIfAborted();
-  if (caller.openCalls >= MAX_STREAMS) throw tooManyStreams(caller.address);
-  caller.openCalls += 1;
-  const call = startStream(caller, method, input, options);
+  if (connection.openCalls >= MAX_STREAMS) throw tooManyStreams(connection.address);
+  connection.openCalls += 1;
+  const call = startStreamCall(rpc);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // Without a listener, an error between two reads would end the process. The iterator reports the error.
@@ -130,30 +138,34 @@ async function* callForStream(
   try {
     yield* readMessages(call);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : fromServiceError(error, caller.address);
+    throw signal?.aborted ? signal.reason : fromServiceError(error, connection.address);
   } finally {
     signal?.removeEventListener("abort", cancel);
     call.cancel();
-    caller.openCalls -= 1;
+    connection.openCalls -= 1;
   }
 }
 
-function createMetadata({ isForwarding }: Caller, { forwardedFor = "unknown" }: CallOptions): Metadata {
+/** Returns the metadata of a call. A forwarded call names its original caller. */
+function createMetadata(
+  { isForwarding }: GrpcConnection,
+  { forwardedFor = "unknown" }: CallOptions,
+): Metadata {
   const metadata = new Metadata();
   if (isForwarding) metadata.set(FORWARDED_KEY, forwardedFor);
   return metadata;
 }
 
-function startStream(
-  caller: Caller,
-  method: RpcMethod,
-  input: unknown,
-  options: CallOptions,
-): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
+function startStreamCall({
+  connection,
+  method,
+  input,
+  options,
+}: RpcCall): ClientReadableStream<unknown> | ClientDuplexStream<unknown, unknown> {
   const { path, requestSerialize, responseDeserialize } = method;
   const serialize = requestSerialize as (value: unknown) => Buffer;
-  const { client } = caller;
-  const metadata = createMetadata(caller, options);
+  const { client } = connection;
+  const metadata = createMetadata(connection, options);
   if (!method.requestStream) {
     return client.makeServerStreamRequest(path, serialize, responseDeserialize, input, metadata, {});
   }

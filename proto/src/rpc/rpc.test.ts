@@ -115,7 +115,9 @@ describe("unary calls", () => {
     cleanUps.push(client.close);
     await expect(client.calls.getCluster({})).rejects.toMatchObject({
       code: "BERTH_SERVER_UNREACHABLE",
-      message: expect.stringMatching(/at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1; is it running/),
+      message: expect.stringMatching(
+        /at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1: check that it is running/,
+      ),
     });
   });
 });

@@ -50,24 +50,27 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
     case status.UNAVAILABLE:
       return {
         code: "BERTH_SERVER_UNREACHABLE",
-        message: `cannot connect to the berth server at ${address}: ${findSystemError(error.details)}; is it running, and is the address correct?`,
+        message: `cannot connect to the berth server at ${address}: ${findSystemError(error.details)}: check that it is running and that the address is correct`,
       };
     case status.DEADLINE_EXCEEDED:
-      return { code: "BERTH_DEADLINE", message: `the berth server at ${address} did not respond in time` };
+      return { code: "BERTH_DEADLINE", message: `berth server at ${address} did not respond in time` };
     case status.CANCELLED:
-      return { code: "BERTH_CANCELLED", message: `the call to ${address} was cancelled` };
+      return { code: "BERTH_CANCELLED", message: `call to the berth server at ${address} cancelled` };
     case status.RESOURCE_EXHAUSTED:
       return {
         code: "BERTH_LIMIT_EXCEEDED",
-        message: `the call to ${address} was rejected: ${error.details}: send or request less at a time`,
+        message: `call to the berth server at ${address} rejected: ${error.details}: send or request less at a time`,
       };
     case status.UNIMPLEMENTED:
       return {
         code: "BERTH_PROTOCOL",
-        message: `the server at ${address} does not support this call: it is another version of berth, or another program`,
+        message: `${address} does not support this call: check that it is a berth server, and of the same version`,
       };
     default:
-      return { code: "BERTH_INTERNAL", message: `the call to ${address} failed: ${error.details}` };
+      return {
+        code: "BERTH_INTERNAL",
+        message: `call to the berth server at ${address} failed: ${error.details}`,
+      };
   }
 }
 
@@ -78,8 +81,7 @@ function findSystemError(details: string): string {
 
 /** Converts an error that is not a BerthError: an aborted call, or a bug. */
 function toBerthError(error: unknown): BerthError {
-  if (isAbortError(error))
-    return new BerthError({ code: "BERTH_CANCELLED", message: "the call was cancelled" });
+  if (isAbortError(error)) return new BerthError({ code: "BERTH_CANCELLED", message: "call cancelled" });
   const text = error instanceof Error ? error.message : String(error);
   return new BerthError({ code: "BERTH_INTERNAL", message: `internal error: ${text}`, cause: error });
 }

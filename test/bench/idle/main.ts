@@ -33,7 +33,7 @@ const AGENT_CPU_GOAL_PERCENT = 1;
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const { signal, isSmoke } = context;
   const { settleMs, windowMs } = isSmoke ? SMOKE : FULL;
-  return withBenchLab({ tag: "i", hosts: HOSTS, berth: true }, context, async (lab) => {
+  return withBenchLab({ tag: "i", hosts: HOSTS, hasBerth: true }, context, async (lab) => {
     await loadHello(lab, IMAGE);
     await runTasks(lab, signal);
     context.progress(`${SERVICES * REPLICAS_PER_SERVICE} tasks run; waiting ${settleMs / 1_000} s`);

@@ -26,8 +26,8 @@ export interface IdleSample {
 /** Measures the CPU use of an idle lab over a window of time, and its memory at the end. */
 export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal): Promise<IdleSample> {
   const processes = {
-    server: lab.server.processes("server"),
-    etcd: lab.server.processes("etcd"),
+    server: lab.serverMachine.processes("server"),
+    etcd: lab.serverMachine.processes("etcd"),
     agent: lab.hosts.flatMap((host) => host.processes("agent")),
     ingress: lab.hosts.flatMap((host) => host.processes("ingress")),
   };
@@ -63,7 +63,7 @@ export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal
 
 async function etcdRevision(lab: Lab, signal: AbortSignal): Promise<number> {
   const argv = ["etcdctl", "--endpoints", etcdUrl(lab), "endpoint", "status", "--write-out", "json"];
-  const { code, stdout, stderr } = await lab.server.exec(argv, { signal });
+  const { code, stdout, stderr } = await lab.serverMachine.exec(argv, { signal });
   if (code !== 0) throw new Error(`etcdctl: ${stderr}`);
   const [endpoint] = JSON.parse(stdout) as { Status: { header: { revision: number } } }[];
   if (endpoint === undefined) throw new Error("etcdctl reports no endpoint");
@@ -72,7 +72,7 @@ async function etcdRevision(lab: Lab, signal: AbortSignal): Promise<number> {
 
 /** Returns etcd's address, which the server chose, from etcd's command line. */
 function etcdUrl(lab: Lab): string {
-  const argv = lab.server.processes("etcd")[0]?.argv ?? [];
+  const argv = lab.serverMachine.processes("etcd")[0]?.argv ?? [];
   const url = /--listen-client-urls[= ](\S+?)(,|\s|$)/.exec(argv.join(" "))?.[1];
   if (url === undefined) throw new Error("the server has no embedded etcd");
   return url;

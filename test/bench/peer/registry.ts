@@ -15,8 +15,8 @@ const PROBE_TIMEOUT_MS = 1_000;
  * wants to. It ends with the lab. Returns its `ADDRESS:PORT`.
  */
 export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<string> {
-  const address = `${lab.server.address}:${PORT}`;
-  const { dataDir } = machinePaths(lab.name, lab.server.name);
+  const address = `${lab.serverMachine.address}:${PORT}`;
+  const { dataDir } = machinePaths(lab.name, lab.serverMachine.name);
   const folder = join(dataDir, "registry");
   await mkdir(folder, { recursive: true });
   const config = {
@@ -26,7 +26,7 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   };
   const configFile = join(dataDir, "registry.json");
   await writeFile(configFile, JSON.stringify(config));
-  const [program = "", ...args] = lab.server.commandInside(["docker-registry", "serve", configFile]);
+  const [program = "", ...args] = lab.serverMachine.commandInside(["docker-registry", "serve", configFile]);
   spawn(program, args, { detached: true, stdio: "ignore" })
     .on("error", () => undefined) // The wait below reports that it did not start.
     .unref();

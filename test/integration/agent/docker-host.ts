@@ -18,7 +18,7 @@ export class DockerHost {
 
   static async start(dockerConfig: Record<string, never> = {}): Promise<DockerHost> {
     const host = new DockerHost(
-      await createLab({ name: testLabName(), hosts: 1, berth: false, dockerConfig }),
+      await createLab({ name: testLabName(), hosts: 1, hasBerth: false, dockerConfig }),
     );
     await importBusybox([host.socket]);
     return host;

@@ -17,7 +17,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "unknown-is-committed",
     what: "a transaction without a reply counts as committed: the leader decides on stale state",
-    file: "packages/control-plane/src/reconciler/transaction.ts",
+    file: "packages/control-plane/src/reconciler/committer.ts",
     search: "await this.#readBack(changes, outcome.cause, signal);",
     replace: "state.apply(changes.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
   },
@@ -83,7 +83,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-memory",
     what: "memory reservations are ignored",
-    file: "packages/control-plane/src/core/scheduler/filters.ts",
+    file: "packages/control-plane/src/core/scheduler/resource-filters.ts",
     search: "(node.description?.memoryBytes ?? 0) - reserved.memoryBytes",
     replace: "(node.description?.memoryBytes ?? 0)",
   },
@@ -111,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-fence",
     what: "a leader's transactions do not compare the leader key",
-    file: "packages/control-plane/src/reconciler/transaction.ts",
+    file: "packages/control-plane/src/reconciler/committer.ts",
     search: "compare: [fence, ...changes",
     replace: "compare: [...changes",
   },
@@ -161,7 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "not-sticky",
     what: "a task is placed on any node, regardless of its volume",
-    file: "packages/control-plane/src/core/scheduler/filters.ts",
+    file: "packages/control-plane/src/core/scheduler/volume-filters.ts",
     search: "passes: ({ node }) => ids.has(node.id),",
     replace: "passes: () => true,",
   },

@@ -157,7 +157,7 @@ function asReceived(error: unknown, address: string): Error {
   }
   return new BerthError({
     code: "BERTH_INTERNAL",
-    message: `the call to ${address} failed: ${String(error)}`,
+    message: `call to the berth server at ${address} failed: ${String(error)}`,
   });
 }
 

@@ -166,7 +166,7 @@ interface OutgoingCall extends CallOptions {
 async function callOnce(options: SimTransportOptions, call: OutgoingCall): Promise<unknown> {
   const deadline = new AbortController();
   const timer = setTimeout(() => {
-    const message = `the berth server at ${call.client.address} did not respond in time`;
+    const message = `berth server at ${call.client.address} did not respond in time`;
     deadline.abort(new BerthError({ code: "BERTH_DEADLINE", message }));
   }, call.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   try {

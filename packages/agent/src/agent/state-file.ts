@@ -7,7 +7,7 @@ import {
   TaskStatus,
 } from "@berth/proto";
 import type { Logger } from "pino";
-import { entriesOf, fieldOf, listOf, numberOf, textOf } from "../core/docker/json.js";
+import { readEntries, readField, readList, readNumber, readString } from "../core/docker/json.js";
 import type { Disk } from "../runtime/disk.js";
 
 const FILE = "state.json";
@@ -103,19 +103,19 @@ function toJson({ epoch, servers, ingress, networks, dnsEntries, dataPlane, stat
 }
 
 function fromJson(json: unknown): AgentState {
-  const { ingress, networks, dnsEntries } = Assignments.fromJSON(fieldOf(json, "table"));
-  const dataPlane = fieldOf(json, "dataPlane");
+  const { ingress, networks, dnsEntries } = Assignments.fromJSON(readField(json, "table"));
+  const dataPlane = readField(json, "dataPlane");
   return {
-    epoch: numberOf(fieldOf(json, "epoch")),
-    servers: listOf(fieldOf(json, "servers"))
-      .map(textOf)
+    epoch: readNumber(readField(json, "epoch")),
+    servers: readList(readField(json, "servers"))
+      .map(readString)
       .filter((server) => server !== ""),
     ingress,
     networks,
     dnsEntries,
     dataPlane: dataPlane === undefined ? EMPTY_STATE.dataPlane : DataPlane.fromJSON(dataPlane),
     statuses: new Map(
-      entriesOf(fieldOf(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
+      readEntries(readField(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
     ),
   };
 }

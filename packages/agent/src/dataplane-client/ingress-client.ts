@@ -1,12 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
-import type { ChangeListeners, DnsConfig, IngressStatusMessage, PublishedListener } from "@berth/proto";
+import type { DnsConfig, IngressStatusMessage } from "@berth/proto";
 import type { ApplyResult, IngressStats, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import { IngressConnector, type IngressConnectorOptions } from "./ingress-connector.js";
 import type { IngressSession } from "./ingress-session.js";
 import type { ListenerTable } from "./ingress-table.js";
+import { TableSender } from "./table-sender.js";
 
 /** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
 const STABLE_AFTER_MS = 5_000;
@@ -70,8 +70,7 @@ class ReconnectingIngressClient implements IngressClient {
   #table: ListenerTable | undefined;
   #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
-  /** The last table sent in each session, so that only changes have to be sent. */
-  readonly #sentTables = new WeakMap<IngressSession, ListenerTable>();
+  readonly #tables = new TableSender();
 
   constructor(options: IngressClientOptions, connector: IngressConnector, session: IngressSession) {
     this.#options = options;
@@ -88,7 +87,7 @@ class ReconnectingIngressClient implements IngressClient {
 
   apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
     this.#table = table;
-    return this.#call((session) => this.#sendTable(session, this.#table ?? table), signal);
+    return this.#call((session) => this.#tables.send(session, this.#table ?? table), signal);
   }
 
   async setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void> {
@@ -204,7 +203,7 @@ class ReconnectingIngressClient implements IngressClient {
     const dns = this.#dns ?? fallback?.dns;
     try {
       if (this.#suspects.length > 0) await this.#sendSuspects(session);
-      if (table !== undefined) await this.#sendTable(session, table);
+      if (table !== undefined) await this.#tables.send(session, table);
       if (dns !== undefined) await session.request({ $case: "applyDns", value: dns }, "done");
     } catch (error) {
       session.close();
@@ -215,45 +214,6 @@ class ReconnectingIngressClient implements IngressClient {
   #sendSuspects(session: IngressSession): Promise<unknown> {
     return session.request({ $case: "suspectNodes", value: { nodeIds: [...this.#suspects] } }, "done");
   }
-
-  /** Sends the changes since the last table, or all of the table when the process has another one in use. */
-  async #sendTable(session: IngressSession, table: ListenerTable): Promise<ApplyResult> {
-    const lastTable = this.#sentTables.get(session);
-    this.#sentTables.delete(session);
-    const changed =
-      lastTable &&
-      (await session
-        .request({ $case: "changeListeners", value: changesBetween(lastTable, table) }, "applied")
-        .catch(() => undefined));
-    const result = changed ?? (await this.#sendWholeTable(session, table));
-    this.#sentTables.set(session, table);
-    return result;
-  }
-
-  #sendWholeTable(session: IngressSession, { version, listeners }: ListenerTable): Promise<ApplyResult> {
-    const value = { version, listeners: [...listeners] };
-    return session.request({ $case: "applyListeners", value }, "applied");
-  }
-}
-
-/**
- * Returns the listeners that differ between two tables. Unchanged listeners usually are the same objects, so the
- * comparison of a large table is cheap.
- */
-function changesBetween(from: ListenerTable, to: ListenerTable): ChangeListeners {
-  const removed = new Map(from.listeners.map((listener) => [keyOf(listener), listener]));
-  const set: PublishedListener[] = [];
-  for (const listener of to.listeners) {
-    const key = keyOf(listener);
-    const previous = removed.get(key);
-    removed.delete(key);
-    if (previous !== listener && !isDeepStrictEqual(previous, listener)) set.push(listener);
-  }
-  return { base: from.version, version: to.version, set, removedKeys: [...removed.keys()] };
-}
-
-function keyOf({ entry }: PublishedListener): string {
-  return entry?.key ?? "";
 }
 
 function completeStatus(status: IngressStatusMessage | undefined): IngressStatus {

@@ -79,8 +79,11 @@ export class IngressConnector {
         if (mayHandOver && session.hello.release !== this.#release) {
           mayHandOver = false;
           await this.#requestHandover(session);
-        } else if (this.#isCompatible(session)) return session;
-        else await this.#shutDown(session);
+        } else if (this.#isCompatible(session)) {
+          return session;
+        } else {
+          await this.#shutDown(session);
+        }
       } catch (error) {
         failure = error;
         if (isNotRunning(error) && this.#options.launch !== false) this.#start();
@@ -142,8 +145,11 @@ export class IngressConnector {
       { processId, protocol, mode },
       "shutting down ingress process of another protocol, mode or user",
     );
-    await session.request({ $case: "shutDown", value: {} }, "done");
-    session.close();
+    try {
+      await session.request({ $case: "shutDown", value: {} }, "done");
+    } finally {
+      session.close();
+    }
   }
 
   #start(): void {

@@ -4,18 +4,36 @@ import { type IngressStats, listenerName } from "../dataplane/table/ingress-tabl
 const SERVICE = ["stack", "service"] as const;
 const PORT = [...SERVICE, "port"] as const;
 
+/** Creates metrics in one registry, with the common prefix. */
+interface MetricFactory {
+  counter(name: string, help: string, labelNames: readonly string[]): Counter;
+  gauge(name: string, help: string, labelNames?: readonly string[]): Gauge;
+}
+
 /**
  * Returns the counters of this node's ingress process in Prometheus text format. They include both the kernel and the
  * user-space proxy, and restart at 0 with the process.
  */
 export async function ingressMetrics(stats: IngressStats): Promise<string> {
   const registry = new Registry();
-  const registers = [registry];
-  const counter = (name: string, help: string, labelNames: readonly string[]): Counter =>
-    new Counter({ name: `berth_ingress_${name}`, help, labelNames: [...labelNames], registers });
-  const gauge = (name: string, help: string, labelNames: readonly string[] = []): Gauge =>
-    new Gauge({ name: `berth_ingress_${name}`, help, labelNames: [...labelNames], registers });
+  const metrics = createMetricFactory(registry);
+  addProcessMetrics(stats, metrics);
+  addListenerMetrics(stats, metrics);
+  addVipMetrics(stats, metrics);
+  return registry.metrics();
+}
 
+function createMetricFactory(registry: Registry): MetricFactory {
+  const registers = [registry];
+  return {
+    counter: (name, help, labelNames) =>
+      new Counter({ name: `berth_ingress_${name}`, help, labelNames: [...labelNames], registers }),
+    gauge: (name, help, labelNames = []) =>
+      new Gauge({ name: `berth_ingress_${name}`, help, labelNames: [...labelNames], registers }),
+  };
+}
+
+function addProcessMetrics(stats: IngressStats, { gauge }: MetricFactory): void {
   gauge(
     "table_version",
     "Version of the ingress table in use; versions of different nodes are unrelated",
@@ -25,6 +43,9 @@ export async function ingressMetrics(stats: IngressStats): Promise<string> {
   );
   gauge("resident_bytes", "Memory of the ingress process").set(stats.residentBytes);
   gauge("closed_ports", "Published ports that are not open on this node").set(stats.errors.length);
+}
+
+function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFactory): void {
   const total = counter("connections_total", "Connections (or UDP flows) to a published port", PORT);
   const open = gauge("connections_open", "Open connections (or UDP flows) to a published port", PORT);
   const failed = counter("failures_total", "Connections that no endpoint accepted", PORT);
@@ -46,29 +67,33 @@ export async function ingressMetrics(stats: IngressStats): Promise<string> {
   const byNode = counter("node_connections_total", "Connections accepted by the tasks of a node", toNode);
   const nodeFailures = counter("node_failures_total", "Connection attempts that failed on a node", toNode);
   for (const listener of stats.listeners) {
-    const labels = { ...labelsOf(listener), port: listenerName(listener) };
+    const labels = { ...serviceLabels(listener), port: listenerName(listener) };
     total.inc(labels, listener.total);
     open.set(labels, listener.active);
     failed.inc(labels, listener.failed);
     retried.inc(labels, listener.retried);
     ejected.inc(labels, listener.ejections);
     for (const { state } of listener.endpoints) endpoints.inc({ ...labels, state });
-    for (const node of listener.nodes) {
-      byNode.inc({ ...labels, to_node: node.node }, node.total);
-      nodeFailures.inc({ ...labels, to_node: node.node }, node.failed);
+    for (const { node, total: accepted, failed: refused } of listener.nodes) {
+      byNode.inc({ ...labels, to_node: node }, accepted);
+      nodeFailures.inc({ ...labels, to_node: node }, refused);
     }
   }
-  const toVip = counter(
+}
+
+function addVipMetrics(stats: IngressStats, { counter }: MetricFactory): void {
+  const connections = counter(
     "vip_connections_total",
     "Connections (or UDP flows) from containers on this node to a virtual IP",
     [...SERVICE, "network"],
   );
-  for (const vip of stats.vips) toVip.inc({ ...labelsOf(vip), network: vip.network }, vip.connections);
-  return registry.metrics();
+  for (const vip of stats.vips) {
+    connections.inc({ ...serviceLabels(vip), network: vip.network }, vip.connections);
+  }
 }
 
 /** Omits the label of a missing stack: to Prometheus, an empty label is the same. */
-function labelsOf({ stack, service }: { readonly stack: string; readonly service: string }): {
+function serviceLabels({ stack, service }: { readonly stack: string; readonly service: string }): {
   readonly service: string;
   readonly stack?: string;
 } {

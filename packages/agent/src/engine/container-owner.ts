@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { fieldOf, textOf } from "../core/docker/json.js";
+import { readField, readString } from "../core/docker/json.js";
 import { OWNER_LABEL, TASK_LABEL } from "../core/docker/labels.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
 
@@ -35,8 +35,8 @@ export function containerOwner(key: string): ContainerOwner {
       return { ...config, body: { ...config.body, Labels: labels } };
     },
     taskIdOf: (labels, name) => {
-      const taskId = textOf(fieldOf(labels, TASK_LABEL));
-      const proof = Buffer.from(textOf(fieldOf(labels, OWNER_LABEL)));
+      const taskId = readString(readField(labels, TASK_LABEL));
+      const proof = Buffer.from(readString(readField(labels, OWNER_LABEL)));
       if (taskId === "" || proof.length !== PROOF_LENGTH) return "";
       return timingSafeEqual(proof, Buffer.from(proofOf(taskId, name))) ? taskId : "";
     },

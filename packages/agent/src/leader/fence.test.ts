@@ -1,4 +1,4 @@
-import { FENCE_AFTER_MS } from "@berth/proto";
+import { AGENT_FENCES_AFTER_MS } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Fence } from "./fence.js";
@@ -25,7 +25,7 @@ describe("Fence", () => {
     const sentMs = fence.heartbeatNumber();
     await pass(1_500);
     fence.recordAck(sentMs);
-    await pass(FENCE_AFTER_MS - 1_501);
+    await pass(AGENT_FENCES_AFTER_MS - 1_501);
     expect(changes).toEqual([]);
     await pass(2);
     expect(changes).toEqual([true]);
@@ -35,12 +35,12 @@ describe("Fence", () => {
   it("ends with the next acknowledgement, but not with one of an old heartbeat", async () => {
     fence.requestAcks();
     const oldMs = fence.heartbeatNumber();
-    await pass(FENCE_AFTER_MS + 10);
+    await pass(AGENT_FENCES_AFTER_MS + 10);
     fence.recordAck(oldMs);
     expect(changes).toEqual([true]);
     fence.recordAck(fence.heartbeatNumber());
     expect(changes).toEqual([true, false]);
-    await pass(FENCE_AFTER_MS + 1);
+    await pass(AGENT_FENCES_AFTER_MS + 1);
     expect(changes).toEqual([true, false, true]);
   });
 
@@ -53,7 +53,7 @@ describe("Fence", () => {
   it("ignores an acknowledgement of a heartbeat from the future", async () => {
     fence.requestAcks();
     fence.recordAck(performance.now() + 60_000);
-    await pass(FENCE_AFTER_MS + 1);
+    await pass(AGENT_FENCES_AFTER_MS + 1);
     expect(changes).toEqual([true]);
   });
 });

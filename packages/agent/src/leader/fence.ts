@@ -1,4 +1,4 @@
-import { FENCE_AFTER_MS } from "@berth/proto";
+import { AGENT_FENCES_AFTER_MS } from "@berth/proto";
 import type { Logger } from "pino";
 
 export interface FenceOptions {
@@ -30,7 +30,7 @@ export class Fence {
   }
 
   get isFenced(): boolean {
-    return performance.now() - this.#lastContactMs >= FENCE_AFTER_MS;
+    return performance.now() - this.#lastContactMs >= AGENT_FENCES_AFTER_MS;
   }
 
   /** True while at-most-one tasks wait for the leader's acknowledgement. */
@@ -64,13 +64,16 @@ export class Fence {
     clearTimeout(this.#timer);
     const { isFenced } = this;
     if (!isFenced) {
-      const leftMs = this.#lastContactMs + FENCE_AFTER_MS - performance.now();
+      const leftMs = this.#lastContactMs + AGENT_FENCES_AFTER_MS - performance.now();
       this.#timer = setTimeout(() => this.#evaluate(), Math.ceil(leftMs));
     }
     if (isFenced === this.#wasFenced) return;
     this.#wasFenced = isFenced;
     if (this.#needsAcks && isFenced)
-      log.warn({ timeoutMs: FENCE_AFTER_MS }, "no acknowledgement from leader; stopping at-most-one tasks");
+      log.warn(
+        { timeoutMs: AGENT_FENCES_AFTER_MS },
+        "no acknowledgement from leader; stopping at-most-one tasks",
+      );
     else if (this.#needsAcks) log.info("in contact with leader; at-most-one tasks may run");
     onChange();
   }

@@ -11,7 +11,9 @@ import type { Probe } from "@berth/proto/probe";
 import type { RpcClient, RpcTransport } from "@berth/proto/rpc";
 import type { Ticker } from "../runtime/ticker.js";
 import type { Fence } from "./fence.js";
-import { HeartbeatTimer, LeaderSilence, waitForHostLoss } from "./leader-liveness.js";
+import { HeartbeatTimer } from "./heartbeat-timer.js";
+import { waitForHostLoss } from "./leader-host.js";
+import { LeaderSilence } from "./leader-silence.js";
 import type { SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
 

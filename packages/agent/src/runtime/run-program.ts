@@ -11,8 +11,8 @@ const MAX_REASON = 500;
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
   | { readonly kind: "missing" }
-  /** The program failed. `reason` is the line of its output that says why. */
-  | { readonly kind: "failed"; readonly reason: string };
+  /** The program failed. `reason` is the line of its output that says why. `exitCode` is undefined unless it exited. */
+  | { readonly kind: "failed"; readonly reason: string; readonly exitCode?: number };
 
 export interface ProgramCall {
   readonly args: readonly string[];
@@ -40,7 +40,14 @@ export function runProgram(
         else if (error.code === "ENOENT") resolve({ kind: "missing" });
         else if (error.killed === true && error.signal === killSignal)
           resolve({ kind: "failed", reason: `${program} did not finish within ${timeoutMs / 1_000} s` });
-        else resolve({ kind: "failed", reason: reasonIn(stderr) || reasonIn(stdout) || error.message });
+        else {
+          const reason = reasonIn(stderr) || reasonIn(stdout) || error.message;
+          resolve({
+            kind: "failed",
+            reason,
+            ...(typeof error.code === "number" && { exitCode: error.code }),
+          });
+        }
       });
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);

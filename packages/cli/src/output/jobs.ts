@@ -2,6 +2,8 @@ import type { CronStatus, JobStatus, Service } from "@berth/proto";
 import { formatTimeSince, formatTimeUntil, pluralize } from "./human.js";
 import type { Field } from "./table.js";
 
+// The job, cron and autoscaling status of a service in `berth service inspect`: fields of its table, and JSON for scripts.
+
 /** Returns the state of a job run. Scripts compare these names, so they must not change. */
 function runStateName({ endedAtMs, failed }: JobStatus): "running" | "failed" | "completed" {
   if (endedAtMs === 0) return "running";
@@ -19,13 +21,13 @@ export function cronJson({ nextRunAtMs, runs, message }: CronStatus): unknown {
   return { nextRunAtMs, runs: runs.map(jobJson), message };
 }
 
-/** Returns the run of a job without a cron schedule. Empty for other services. */
+/** Returns the table field with the run of a job. Empty for cron jobs, which have several runs, and for other services. */
 export function jobFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { job, cron } = service ?? {};
   return job === undefined || cron !== undefined ? [] : [["Run", runText(job, nowMs)]];
 }
 
-/** Returns the schedule of a cron job and its runs. Empty for other services. */
+/** Returns the table fields with the schedule of a cron job and its runs. Empty for other services. */
 export function cronFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const { cron, spec } = service ?? {};
   const schedule = spec?.cron;
@@ -40,7 +42,7 @@ export function cronFields(service: Service | undefined, nowMs: number): readonl
   ];
 }
 
-/** Returns the autoscaling status. Empty for a service that is not autoscaled. */
+/** Returns the table field with the autoscaling status. Empty for a service that is not autoscaled. */
 export function autoscaleFields(service: Service | undefined, nowMs: number): readonly Field[] {
   const status = service?.autoscale;
   if (status === undefined) return [];

@@ -193,11 +193,11 @@ function hostPorts({ status }: Task, service: ServiceSummary | undefined): strin
 
 /** Compares tasks by slot. In a slot, ended tasks come last: if a replacement fails, the older task keeps the slot. */
 function bySlotThenAge(a: Task, b: Task): number {
-  return (
-    a.serviceName.localeCompare(b.serviceName) ||
-    a.slot - b.slot ||
-    a.nodeId.localeCompare(b.nodeId) * Number(a.slot === 0) ||
-    Number(hasEnded(a)) - Number(hasEnded(b)) ||
-    b.createdAtMs - a.createdAtMs
-  );
+  return compareSlots(a, b) || Number(hasEnded(a)) - Number(hasEnded(b)) || b.createdAtMs - a.createdAtMs;
+}
+
+function compareSlots(a: Task, b: Task): number {
+  const order = a.serviceName.localeCompare(b.serviceName) || a.slot - b.slot;
+  // A global service has one slot per node. These slots have no number.
+  return order === 0 && a.slot === 0 ? a.nodeId.localeCompare(b.nodeId) : order;
 }

@@ -79,8 +79,10 @@ export function applyUpdate(progress: Progress, message: WatchServicesResponse, 
 
 /** Whether the awaited version runs as specified, or the service has been removed. */
 export function isConverged(service: ServiceProgress): boolean {
-  const { watched, version = 0 } = service;
-  if (watched === undefined || watched.removed) return watched !== undefined;
+  const { watched, version } = service;
+  if (watched === undefined) return false;
+  if (watched.removed) return true;
+  if (version === undefined) return false;
   const { converged = false, service: record } = watched.summary ?? {};
   return converged && (record?.version ?? 0) >= version && !isRollingOut(service) && !hasFailed(service);
 }

@@ -26,7 +26,7 @@ export function renderProgress(progress: Progress, columns: number): readonly st
 
 /** Returns the line of a service without its bar, for output that is not a terminal. */
 export function plainLine(service: ServiceProgress): string {
-  return `${service.name}: ${countText(service)}${detailText(service)}`;
+  return `${service.name}: ${statusText(service)}`;
 }
 
 function unconvergedFirst(services: readonly ServiceProgress[]): readonly ServiceProgress[] {
@@ -35,7 +35,7 @@ function unconvergedFirst(services: readonly ServiceProgress[]): readonly Servic
 
 function serviceLine(service: ServiceProgress, nameWidth: number): string {
   const name = truncate(service.name, nameWidth).padEnd(nameWidth);
-  return `${name}  ${bar(service)}  ${countText(service)}${detailText(service)}`;
+  return `${name}  ${bar(service)}  ${statusText(service)}`;
 }
 
 function bar(service: ServiceProgress): string {
@@ -61,6 +61,12 @@ function progressCounts(service: ServiceProgress): { readonly done: number; read
   return { done, total: desired };
 }
 
+/** Returns the counts of a service, and what it waits for. */
+function statusText(service: ServiceProgress): string {
+  const detail = detailText(service);
+  return detail === "" ? countText(service) : `${countText(service)} ${detail}`;
+}
+
 function countText(service: ServiceProgress): string {
   const { watched } = service;
   if (watched === undefined) return "waiting";
@@ -79,17 +85,17 @@ function isScheduled({ watched }: ServiceProgress): boolean {
   return watched?.summary?.service?.spec?.cron !== undefined;
 }
 
-/** Returns what the service waits for, with a leading space. Empty if there is nothing to add to the counts. */
+/** Returns what the service waits for. Empty if there is nothing to add to the counts. */
 function detailText(service: ServiceProgress): string {
   const { watched } = service;
   if (watched === undefined || isConverged(service) || watched.summary?.service?.removing) return "";
   const failure = failureText(service);
-  if (failure !== undefined) return ` ${failure}`;
+  if (failure !== undefined) return failure;
   const status = rolloutStatus(service);
-  if (status.kind === "rolling-back") return ` ${rollbackText(status.reason)}`;
+  if (status.kind === "rolling-back") return rollbackText(status.reason);
   const [worst] = pendingReasons(service);
-  if (worst === undefined) return status.kind === "updating" ? "" : ` ${serverReason(service) ?? "updating"}`;
-  return areStarting(service) ? ` ${countByState(unfinishedTasks(service))}` : ` ${worst.text}`;
+  if (worst === undefined) return status.kind === "updating" ? "" : (serverReason(service) ?? "updating");
+  return areStarting(service) ? countByState(unfinishedTasks(service)) : worst.text;
 }
 
 /** Returns the server's reason for a service that has no task with a reason. */

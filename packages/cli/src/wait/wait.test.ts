@@ -13,7 +13,7 @@ import { explainUnconverged } from "./explain.js";
 import { applyUpdate, initialProgress, type Progress } from "./progress.js";
 import { renderProgress } from "./render-progress.js";
 
-const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web" };
+const SERVICE = { id: "svcwebxxxxxxxxxxxx", name: "shop_web", version: 1 };
 
 function message(summary: Parameters<typeof webService>[0], tasks: readonly Task[]): WatchServicesResponse {
   return {
@@ -35,6 +35,14 @@ function after(...messages: readonly (readonly [number, WatchServicesResponse])[
 describe("evaluateWait", () => {
   test("waits for the first message", () => {
     expect(evaluateWait(initialProgress([SERVICE]), 0)).toEqual({ kind: "wait", untilMs: undefined });
+  });
+
+  test("waits for the removal of a service that still runs", () => {
+    const { id, name } = SERVICE;
+    const running = applyUpdate(initialProgress([{ id, name }]), message({}, [webTask()]), 1_000);
+    expect(evaluateWait(running, 9_000)).toEqual({ kind: "wait", untilMs: undefined });
+    const removal = { services: [{ serviceId: id, removed: true, summary: undefined, tasks: [] }] };
+    expect(evaluateWait(applyUpdate(running, removal, 9_000), 9_000)).toEqual({ kind: "converged" });
   });
 
   test("requires tasks to run for half a second, within which a program with invalid settings exits", () => {

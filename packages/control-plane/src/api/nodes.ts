@@ -96,7 +96,9 @@ export function nodeRemovalChanges(
 /** Returns the node's at-most-one tasks. If they became lost, replacements would start while the agent may run them. */
 function findAtMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
   return [...state.tasks.ofNode(node.id).values()].filter((task) => {
-    return !isEnded(task) && state.services.specOf(task.serviceId, task.specVersion)?.atMostOne === true;
+    return (
+      !isEnded(task) && state.services.versions.specOf(task.serviceId, task.specVersion)?.atMostOne === true
+    );
   });
 }
 

@@ -43,7 +43,7 @@ function countCompletedTasks({ service, tasks }: ServiceSnapshot): number {
 
 /** Returns the versions whose specs are kept, newest first. */
 export function serviceRevisions(state: ClusterState, serviceId: string): readonly ServiceRevision[] {
-  return [...state.services.versionsOf(serviceId)]
+  return [...state.services.versions.ofService(serviceId)]
     .map(([version, spec]) => ({ version, image: spec.task?.container?.image ?? "" }))
     .sort((a, b) => b.version - a.version);
 }

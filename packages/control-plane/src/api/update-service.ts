@@ -132,7 +132,7 @@ function findEarlierVersion(
   requested: number,
   state: ClusterState,
 ): { readonly version: number; readonly spec: ServiceSpec } {
-  const revisions = state.services.versionsOf(service.id);
+  const revisions = state.services.versions.ofService(service.id);
   const target = rollbackTarget(service, requested, revisions);
   if (target.kind === "found") return target;
   const kept = [...revisions.keys()].sort((a, b) => a - b);

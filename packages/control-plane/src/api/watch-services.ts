@@ -1,5 +1,5 @@
 import type { WatchedService, WatchServicesRequest, WatchServicesResponse } from "@berth/proto";
-import { newestTasks } from "../core/orchestrator/convergence.js";
+import { newestTasks } from "../core/orchestrator/newest-tasks.js";
 import { linkSignals, onAbort } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { ClusterState } from "../state/cluster-state.js";

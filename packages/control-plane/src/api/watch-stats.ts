@@ -115,7 +115,7 @@ function createTaskStats(
     readonly context: ApiContext;
   },
 ): WatchedTaskStats {
-  const spec = details.context.state.services.specOf(serviceId, specVersion);
+  const spec = details.context.state.services.versions.specOf(serviceId, specVersion);
   const memoryLimitBytes = spec?.task?.limits?.memoryBytes ?? 0;
   return {
     taskId,

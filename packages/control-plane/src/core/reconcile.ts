@@ -4,7 +4,7 @@ import type { ClusterSnapshot, ReconcileContext, ServiceSnapshot } from "./model
 import { isJob } from "./orchestrator/job-schedule.js";
 import { reconcileJob } from "./orchestrator/reconcile-job.js";
 import { reconcileService } from "./orchestrator/reconcile-service.js";
-import { partitionStable } from "./orchestrator/stable-tasks.js";
+import { partitionTasks } from "./orchestrator/stable-tasks.js";
 import { goneTest, removeTask } from "./orchestrator/task-removal.js";
 
 /**
@@ -28,8 +28,8 @@ export function reconcile(
   if (snapshot.service.removing) return planRemoval(snapshot, cluster);
   if (isJob(snapshot.spec)) return reconcileJob(snapshot, cluster, context);
   const { service, spec, revisions } = snapshot;
-  const { open, stable } = partitionStable(snapshot, cluster);
-  return reconcileService({ service, spec, revisions, tasks: open }, stable, cluster, context);
+  const { tasksToReconcile: tasks, stable } = partitionTasks(snapshot, cluster);
+  return reconcileService({ service, spec, revisions, tasks }, stable, cluster, context);
 }
 
 function planRemoval(snapshot: ServiceSnapshot, { nodes }: ClusterSnapshot): Plan {

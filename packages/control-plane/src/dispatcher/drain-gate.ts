@@ -126,7 +126,8 @@ export class DrainGate {
     const service = this.#keptService(task);
     if (service === undefined) return false;
     const { state } = this.#options;
-    const spec = state.services.specOf(task.serviceId, task.specVersion) ?? currentSpec(state, service);
+    const spec =
+      state.services.versions.specOf(task.serviceId, task.specVersion) ?? currentSpec(state, service);
     return spec !== undefined && receivesConnections(task, spec);
   }
 

@@ -178,7 +178,7 @@ function leasesOf({ nodeId, serviceId, specVersion }: Task, state: ClusterState)
   return {
     range: (networkId) => state.networks.ranges.get(networkId, nodeId),
     staticAddress: (networkId) => {
-      const spec = state.services.specOf(serviceId, specVersion);
+      const spec = state.services.versions.specOf(serviceId, specVersion);
       const network = state.networks.get(networkId)?.spec?.name;
       return spec && network !== undefined ? staticAddressIn(spec, network) : undefined;
     },

@@ -51,7 +51,9 @@ export class TrafficTables {
     const onError = (error: unknown): void => logger.error({ err: error }, "traffic table listener failed");
     this.#changeEmitter = new Emitter(onError);
     this.#updateEmitter = new Emitter(onError);
-    for (const { id } of state.services.values()) this.#recompute(id);
+    for (const { id } of state.services.values()) {
+      if (this.#recompute(id) === undefined) this.#staleServices.add(id);
+    }
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     onAbort(signal, () => {
       unsubscribe();

@@ -1,10 +1,10 @@
-import { FENCED_AFTER_MS, NodeState, type ProbeRequest } from "@berth/proto";
+import { LEADER_ASSUMES_FENCED_AFTER_MS, NodeState, type ProbeRequest } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   AGENT_AWAY_AFTER_MS,
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
-} from "../core/node-health/judge-node.js";
+} from "../core/node-health/silence-thresholds.js";
 import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
 import { recordKey } from "../state/change.js";
 import { readOne } from "../store/read.js";
@@ -181,7 +181,7 @@ describe("NodeHealthMonitor", () => {
     lead();
     await pass(2_000, NODES);
     reachable.delete("b");
-    await pass(FENCED_AFTER_MS - 500, ["a", "c", "d"]);
+    await pass(LEADER_ASSUMES_FENCED_AFTER_MS - 500, ["a", "c", "d"]);
     expect(state.nodes.get("b")).toMatchObject({ state: NodeState.DOWN, fenced: false });
     await pass(2_500, ["a", "c", "d"]);
     expect(state.nodes.get("b")).toMatchObject({ state: NodeState.DOWN, fenced: true });

@@ -2,21 +2,20 @@ import { type Node, NodeState, type ProbeRequest, type ProbeResult } from "@bert
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import { heartbeatIntervalMs } from "../core/node-health/heartbeat-interval.js";
-import { judgeNode, lateAfterMs, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
+import { judgeNode, type NodeHealthVerdict } from "../core/node-health/judge-node.js";
 import { evaluateVotes, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { lateAfterMs } from "../core/node-health/silence-thresholds.js";
 import { SuspectNodes } from "../core/node-health/suspect-nodes.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
 import { DelayQueue } from "../runtime/delay-queue.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { ConditionWriter } from "./condition-writer.js";
 import type { LagMeter } from "./lag-meter.js";
 import { endSilence, findReplacement, NodeObservations, recordVotes } from "./node-observations.js";
 import { ProbeRounds } from "./probe-rounds.js";
 import { ProbeSupport } from "./probe-support.js";
-
-/** Delay before a node is evaluated again after a failed write. */
-const WRITE_RETRY_MS = 500;
 
 export interface NodeHealthObserver {
   /** A node's heartbeat arrived more than one interval late. */
@@ -56,6 +55,7 @@ export class NodeHealthMonitor {
   readonly #evaluations: DelayQueue;
   readonly #rounds: ProbeRounds;
   readonly #probeSupport: ProbeSupport;
+  readonly #conditions: ConditionWriter;
   #heartbeatMs: number;
 
   constructor(options: NodeHealthMonitorOptions) {
@@ -74,6 +74,11 @@ export class NodeHealthMonitor {
     this.#probeSupport = new ProbeSupport({
       ...options,
       isHeard: (nodeId) => this.#observations.isHeard(nodeId, 2 * this.#heartbeatMs, this.#nowMs()),
+    });
+    this.#conditions = new ConditionWriter({
+      ...options,
+      judge: (nodeId) => this.#judge(nodeId)?.condition,
+      evaluateAfter: (nodeId, delayMs) => this.#evaluations.add(nodeId, delayMs),
     });
     for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
     const unsubscribe = state.onChange(({ nodes }) => {
@@ -147,7 +152,7 @@ export class NodeHealthMonitor {
     if (checkAtMs !== undefined) this.#evaluateAt(nodeId, checkAtMs);
     this.#setSuspect(nodeId, isSuspect);
     if (isLate) this.#startRound(nodeId);
-    if (condition !== undefined) void this.#writeCondition(nodeId);
+    if (condition !== undefined) void this.#conditions.write(nodeId);
   }
 
   #judge(nodeId: string): NodeHealthVerdict | undefined {
@@ -206,45 +211,8 @@ export class NodeHealthMonitor {
     if (evaluateVotes(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
     this.#evaluations.add(nodeId, 0);
   }
-
-  /** Writes the node's condition. Judges the node again first, since a heartbeat may have arrived in the meantime. */
-  async #writeCondition(nodeId: string): Promise<void> {
-    const { writer, runtime, logger, signal } = this.#options;
-    const observation = this.#observations.getOrCreate(nodeId);
-    if (observation.isWriting) return;
-    observation.isWriting = true;
-    try {
-      const written = await writer.submit((state) => {
-        const condition = this.#judge(nodeId)?.condition;
-        const node = state.nodes.get(nodeId);
-        if (node === undefined || condition === undefined) return { changes: [], result: undefined };
-        const stateSinceMs = condition.state === node.state ? node.stateSinceMs : runtime.wallClockMs();
-        const changed: Node = { ...node, ...condition, stateSinceMs };
-        return { changes: [{ kind: "put-node", node: changed }], result: changed };
-      }, signal);
-      if (written !== undefined) logCondition(written, logger);
-      observation.isWriting = false;
-      this.#evaluations.add(nodeId, 0);
-    } catch (error) {
-      observation.isWriting = false;
-      if (signal.aborted) return;
-      logger.warn({ err: error, nodeId }, "failed to write node condition");
-      this.#evaluations.add(nodeId, WRITE_RETRY_MS);
-    }
-  }
 }
 
 function addressOf(node: Node | undefined): string {
   return node?.description?.address ?? "";
-}
-
-function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
-  const fields = {
-    nodeId: id,
-    hostname: description?.hostname,
-    ...(stateMessage && { reason: stateMessage }),
-  };
-  if (state === NodeState.READY) logger.warn(fields, "node is ready");
-  else if (fenced) logger.warn(fields, "node is down and fenced: its at-most-one tasks have stopped");
-  else logger.warn(fields, "node is down");
 }

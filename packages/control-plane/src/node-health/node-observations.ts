@@ -1,6 +1,6 @@
 import { type Node, NodeState } from "@berth/proto";
-import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/judge-node.js";
 import { evaluateVotes, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
+import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/silence-thresholds.js";
 
 /** Interval of the probe rounds for a host with a verdict, live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
@@ -19,8 +19,6 @@ export interface NodeObservation {
   hostAnsweredMs: number | undefined;
   /** Earliest start of the next probe round. */
   nextRoundMs: number;
-  /** Whether a write of the node's condition is in flight. */
-  isWriting: boolean;
 }
 
 /** The observations of all nodes, from which the node health monitor judges them. */
@@ -38,7 +36,6 @@ export class NodeObservations {
         failedRounds: 0,
         hostAnsweredMs: undefined,
         nextRoundMs: 0,
-        isWriting: false,
       };
       this.#byNode.set(nodeId, observation);
     }

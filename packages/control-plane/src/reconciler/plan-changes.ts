@@ -76,7 +76,7 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
 /** Returns the changes that remove a service. Its own record is deleted last, so an interrupted removal is resumed. */
 function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
   const changes: Change[] = [...virtualIpReleases(serviceId, state, now)];
-  for (const version of state.services.versionsOf(serviceId).keys()) {
+  for (const version of state.services.versions.ofService(serviceId).keys()) {
     changes.push({ kind: "delete-revision", serviceId, version });
   }
   const name = state.services.get(serviceId)?.spec?.name;

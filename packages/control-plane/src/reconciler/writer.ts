@@ -9,8 +9,8 @@ import { Notifier } from "../runtime/notifier.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Compare, Store } from "../store/store.js";
+import { Committer } from "./committer.js";
 import {
-  Committer,
   type EncodedChange,
   encodeChange,
   groupConcurrent,

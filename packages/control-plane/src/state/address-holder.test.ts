@@ -39,9 +39,9 @@ test("findAddressHolder ignores versions whose spec has been deleted", () => {
   const state = new ClusterState();
   const spec = having("10.64.0.5");
   state.apply([{ change: { kind: "put-revision", serviceId: "s1", version: 1, spec }, revision: 1n }]);
-  expect([...state.services.withStaticAddress("shop_back", "10.64.0.5")]).toEqual([
+  expect([...state.services.versions.withStaticAddress("shop_back", "10.64.0.5")]).toEqual([
     { serviceId: "s1", version: 1 },
   ]);
   state.apply([{ change: { kind: "delete-revision", serviceId: "s1", version: 1 }, revision: 2n }]);
-  expect([...state.services.withStaticAddress("shop_back", "10.64.0.5")]).toEqual([]);
+  expect([...state.services.versions.withStaticAddress("shop_back", "10.64.0.5")]).toEqual([]);
 });

@@ -18,7 +18,7 @@ export function findAddressHolder(
   { serviceId: ownId, network, address }: StaticAddress,
   { services, tasks }: Pick<ClusterState, "services" | "tasks">,
 ): Task | undefined {
-  for (const { serviceId, version } of services.withStaticAddress(network, address)) {
+  for (const { serviceId, version } of services.versions.withStaticAddress(network, address)) {
     if (serviceId === ownId) continue;
     for (const task of tasks.ofService(serviceId).values()) {
       if (task.specVersion === version && occupiesNode(task)) return task;

@@ -95,11 +95,11 @@ export const RECORD_KINDS = {
     encode: ({ spec }) => ServiceSpec.toJSON(spec),
     decode: (value, { serviceId, version }) => ({ serviceId, version, spec: ServiceSpec.fromJSON(value) }),
     get: ({ services }, { serviceId, version }) => {
-      const spec = services.specOf(serviceId, version);
+      const spec = services.versions.specOf(serviceId, version);
       return spec && { serviceId, version, spec };
     },
-    put: ({ services }, { serviceId, version, spec }) => services.putSpec(serviceId, version, spec),
-    delete: ({ services }, { serviceId, version }) => services.deleteSpec(serviceId, version),
+    put: ({ services }, { serviceId, version, spec }) => services.versions.put(serviceId, version, spec),
+    delete: ({ services }, { serviceId, version }) => services.versions.delete(serviceId, version),
     addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
   }),
 
@@ -117,7 +117,7 @@ export const RECORD_KINDS = {
     },
     get: ({ tasks }, { taskId }) => wrap("task", tasks.get(taskId)),
     put: ({ tasks, nodes, services }, { task }) => {
-      nodes.occupy(task, services.specOf(task.serviceId, task.specVersion));
+      nodes.occupy(task, services.versions.specOf(task.serviceId, task.specVersion));
       tasks.put(task);
     },
     delete: ({ tasks, nodes }, { taskId }) => {

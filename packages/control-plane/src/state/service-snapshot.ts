@@ -13,12 +13,17 @@ export function serviceSnapshot(state: ClusterState, serviceId: string): Service
   const spec = service && currentSpec(state, service);
   if (service === undefined || spec === undefined) return undefined;
   const index = state.tasks.taskIndex(serviceId);
-  return new LiveServiceSnapshot({ service, spec, index, revisions: state.services.versionsOf(serviceId) });
+  return new LiveServiceSnapshot({
+    service,
+    spec,
+    index,
+    revisions: state.services.versions.ofService(serviceId),
+  });
 }
 
 /** Returns the spec of the service's current version. */
 export function currentSpec(state: ClusterState, service: Service): ServiceSpec | undefined {
-  return state.services.specOf(service.id, service.version) ?? service.spec;
+  return state.services.versions.specOf(service.id, service.version) ?? service.spec;
 }
 
 /** A snapshot that lists the tasks on first use. Most decisions about a large service read only the index. */

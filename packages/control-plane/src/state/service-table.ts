@@ -1,26 +1,20 @@
-import { type PortSpec, PortSpec_Protocol, type Service, type ServiceSpec } from "@berth/proto";
-import type { PortClaim } from "../core/endpoints/published-ports.js";
+import type { Service, ServiceSpec } from "@berth/proto";
 import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
 import { GroupedMap } from "./grouped-map.js";
+import { PortClaims } from "./port-claims.js";
+import { ServiceVersions } from "./service-versions.js";
 
-/** Identifies one version of a service. */
-export interface ServiceVersion {
-  readonly serviceId: string;
-  readonly version: number;
-}
-
-/** The services in the leader's memory with the specs of their versions, indexed for its look-ups. */
+/** The services in the leader's memory, indexed for its look-ups. */
 export class ServiceTable {
   readonly ports = new PortClaims();
+  readonly versions = new ServiceVersions();
   readonly #byId = new Map<string, Service>();
   readonly #idByName = new Map<string, string>();
-  readonly #byStack = new GroupedMap<Service>();
-  readonly #global = new Set<string>();
-  readonly #autoscaled = new Map<string, Service>();
-  readonly #byDependency = new GroupedMap<Service>();
-  readonly #byNetwork = new GroupedMap<Service>();
-  readonly #specs = new Map<string, Map<number, ServiceSpec>>();
-  readonly #byStaticAddress = new GroupedMap<ServiceVersion>();
+  readonly #byStack = new ServiceIndex(({ stack }) => [stack]);
+  readonly #byDependency = new ServiceIndex(({ dependsOn }) => dependsOn.map(({ service }) => service));
+  readonly #byNetwork = new ServiceIndex((spec) => (spec.task?.networks ?? []).map(({ network }) => network));
+  readonly #byTrait = new ServiceIndex(traitsOf);
+  readonly #indexes = [this.#byStack, this.#byDependency, this.#byNetwork, this.#byTrait];
 
   get size(): number {
     return this.#byId.size;
@@ -44,17 +38,17 @@ export class ServiceTable {
   }
 
   /** Returns the ids of global services and jobs. */
-  globalServices(): IterableIterator<string> {
-    return this.#global.values();
+  globalServices(): Iterable<string> {
+    return this.#byTrait.get("global").keys();
   }
 
   /** Returns the services with autoscaling. */
-  autoscaled(): IterableIterator<Service> {
-    return this.#autoscaled.values();
+  autoscaled(): Iterable<Service> {
+    return this.#byTrait.get("autoscaled").values();
   }
 
   isAutoscaled(serviceId: string): boolean {
-    return this.#autoscaled.has(serviceId);
+    return this.#byTrait.get("autoscaled").has(serviceId);
   }
 
   /** Returns the services that depend on the service with this name, whether or not that service exists. */
@@ -67,32 +61,13 @@ export class ServiceTable {
     return this.#byNetwork.get(name);
   }
 
-  /** Returns the spec of a version; undefined when its record is gone or unreadable. */
-  specOf(serviceId: string, version: number): ServiceSpec | undefined {
-    return this.#specs.get(serviceId)?.get(version);
-  }
-
-  /** Returns the specs of all stored versions by version. */
-  versionsOf(serviceId: string): ReadonlyMap<number, ServiceSpec> {
-    return this.#specs.get(serviceId) ?? new Map();
-  }
-
-  /** Returns the stored versions with this static address in the network, including those of removed services. */
-  withStaticAddress(network: string, address: string): Iterable<ServiceVersion> {
-    return this.#byStaticAddress.get(addressKey(network, address)).values();
-  }
-
   put(service: Service): void {
     this.delete(service.id);
     this.#byId.set(service.id, service);
     const { spec } = service;
     if (spec === undefined) return;
     this.#idByName.set(spec.name, service.id);
-    this.#byStack.set(spec.stack, service.id, service);
-    if (isBoundToNodes(spec)) this.#global.add(service.id);
-    if (spec.autoscale !== undefined) this.#autoscaled.set(service.id, service);
-    for (const { service: name } of spec.dependsOn) this.#byDependency.set(name, service.id, service);
-    for (const { network } of spec.task?.networks ?? []) this.#byNetwork.set(network, service.id, service);
+    for (const index of this.#indexes) index.add(service, spec);
     this.ports.add(service.id, spec);
   }
 
@@ -100,73 +75,43 @@ export class ServiceTable {
     const service = this.#byId.get(serviceId);
     if (service === undefined) return;
     this.#byId.delete(serviceId);
-    this.#global.delete(serviceId);
-    this.#autoscaled.delete(serviceId);
     const { spec } = service;
     if (spec === undefined) return;
     if (this.#idByName.get(spec.name) === serviceId) this.#idByName.delete(spec.name);
-    this.#byStack.delete(spec.stack, serviceId);
-    for (const { service: name } of spec.dependsOn) this.#byDependency.delete(name, serviceId);
-    for (const { network } of spec.task?.networks ?? []) this.#byNetwork.delete(network, serviceId);
+    for (const index of this.#indexes) index.delete(serviceId, spec);
     this.ports.remove(serviceId, spec);
   }
+}
 
-  putSpec(serviceId: string, version: number, spec: ServiceSpec): void {
-    this.deleteSpec(serviceId, version);
-    const specs = this.#specs.get(serviceId);
-    if (specs === undefined) this.#specs.set(serviceId, new Map([[version, spec]]));
-    else specs.set(version, spec);
-    for (const key of addressKeys(spec)) {
-      this.#byStaticAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
-    }
+/** The services by keys that are computed from their specs. */
+class ServiceIndex {
+  readonly #services = new GroupedMap<Service>();
+  readonly #keysOf: (spec: ServiceSpec) => readonly string[];
+
+  constructor(keysOf: (spec: ServiceSpec) => readonly string[]) {
+    this.#keysOf = keysOf;
   }
 
-  deleteSpec(serviceId: string, version: number): void {
-    const specs = this.#specs.get(serviceId);
-    const spec = specs?.get(version);
-    if (spec === undefined) return;
-    for (const key of addressKeys(spec)) this.#byStaticAddress.delete(key, `${serviceId}/${version}`);
-    specs?.delete(version);
-    if (specs?.size === 0) this.#specs.delete(serviceId);
+  get(key: string): ReadonlyMap<string, Service> {
+    return this.#services.get(key);
+  }
+
+  add(service: Service, spec: ServiceSpec): void {
+    for (const key of this.#keysOf(spec)) this.#services.set(key, service.id, service);
+  }
+
+  /** Removes a service. @param spec the spec with which it was added */
+  delete(serviceId: string, spec: ServiceSpec): void {
+    for (const key of this.#keysOf(spec)) this.#services.delete(key, serviceId);
   }
 }
 
-const addressKey = (network: string, address: string): string => `${network}/${address}`;
+/** Properties by which the leader looks up services. */
+type Trait = "global" | "autoscaled";
 
-function addressKeys(spec: ServiceSpec): readonly string[] {
-  const attachments = spec.task?.networks ?? [];
-  return attachments.flatMap(({ network, ipv4Address }) =>
-    ipv4Address === "" ? [] : [addressKey(network, ipv4Address)],
-  );
-}
-
-/** Indexes the published ports of all services. Conflicts within one service are found by the validation of its spec. */
-export class PortClaims {
-  readonly #claims = new GroupedMap<readonly PortClaim[]>();
-
-  add(serviceId: string, spec: ServiceSpec): void {
-    for (const port of spec.ports) {
-      if (port.published === 0) continue;
-      const key = portKey(port);
-      const claim = { serviceId, serviceName: spec.name, port };
-      this.#claims.set(key, serviceId, [...(this.#claims.get(key).get(serviceId) ?? []), claim]);
-    }
-  }
-
-  remove(serviceId: string, spec: ServiceSpec): void {
-    for (const port of spec.ports) this.#claims.delete(portKey(port), serviceId);
-  }
-
-  /** Returns the claims on a protocol and port number, for all addresses and modes. */
-  claimsOn(protocol: PortSpec_Protocol, published: number): readonly PortClaim[] {
-    return [...this.#claims.get(claimKey(protocol, published)).values()].flat();
-  }
-}
-
-function portKey(port: PortSpec): string {
-  return claimKey(port.protocol, port.published);
-}
-
-function claimKey(protocol: PortSpec_Protocol, published: number): string {
-  return `${protocol === PortSpec_Protocol.UDP ? "udp" : "tcp"}/${published}`;
+function traitsOf(spec: ServiceSpec): readonly Trait[] {
+  const traits: Trait[] = [];
+  if (isBoundToNodes(spec)) traits.push("global");
+  if (spec.autoscale !== undefined) traits.push("autoscaled");
+  return traits;
 }

@@ -1,27 +1,27 @@
 // Readers for untrusted JSON. A value that is missing or has another type yields a neutral value, never an exception.
 
 /** Returns the field of an object, or undefined. */
-export function fieldOf(value: unknown, key: string): unknown {
+export function readField(value: unknown, key: string): unknown {
   return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 /** Returns the string, or "" for a value of another type. */
-export function textOf(value: unknown): string {
+export function readString(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
 /** Returns the number, or 0 for a value of another type. */
-export function numberOf(value: unknown): number {
+export function readNumber(value: unknown): number {
   return typeof value === "number" && Number.isFinite(value) ? value : 0;
 }
 
 /** Returns the list, or an empty one for a value of another type. */
-export function listOf(value: unknown): readonly unknown[] {
+export function readList(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
 /** Returns the fields of an object, or an empty list for a value of another type. */
-export function entriesOf(value: unknown): readonly (readonly [string, unknown])[] {
+export function readEntries(value: unknown): readonly (readonly [string, unknown])[] {
   return isRecord(value) ? Object.entries(value) : [];
 }
 

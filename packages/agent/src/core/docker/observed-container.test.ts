@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { PortSpec_Protocol } from "@berth/proto";
 import { expect, test } from "vitest";
-import { fieldOf, textOf } from "./json.js";
+import { readField, readString } from "./json.js";
 import { TASK_LABEL } from "./labels.js";
 import { parseInspect, parseSummary, type TaskIdOf } from "./observed-container.js";
 
 const FIXTURES = new URL("../../../../../test/fixtures/inspect/", import.meta.url);
-const claimedTaskId: TaskIdOf = (labels) => textOf(fieldOf(labels, TASK_LABEL));
+const claimedTaskId: TaskIdOf = (labels) => readString(readField(labels, TASK_LABEL));
 
 const inspected = async (name: string): Promise<ReturnType<typeof parseInspect>> =>
   parseInspect(JSON.parse(await readFile(new URL(`${name}.json`, FIXTURES), "utf8")), claimedTaskId);

@@ -1,5 +1,5 @@
 import { type HostPort, PortSpec_Protocol } from "@berth/proto";
-import { entriesOf, fieldOf, listOf, numberOf, textOf } from "./json.js";
+import { readEntries, readField, readList, readNumber, readString } from "./json.js";
 import { AT_MOST_ONE_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
@@ -75,46 +75,46 @@ export type TaskIdOf = (labels: unknown, name: string) => string;
 
 /** Parses the response to `GET /containers/{id}/json`. */
 export function parseInspect(json: unknown, taskIdOf: TaskIdOf): ObservedContainer {
-  const state = fieldOf(json, "State");
-  const config = fieldOf(json, "Config");
-  const labels = fieldOf(config, "Labels");
-  const health = fieldOf(state, "Health");
-  const name = nameWithoutSlash(fieldOf(json, "Name"));
-  const stopTimeoutS = fieldOf(config, "StopTimeout");
+  const state = readField(json, "State");
+  const config = readField(json, "Config");
+  const labels = readField(config, "Labels");
+  const health = readField(state, "Health");
+  const name = nameWithoutSlash(readField(json, "Name"));
+  const stopTimeoutS = readField(config, "StopTimeout");
   return {
-    id: textOf(fieldOf(json, "Id")),
+    id: readString(readField(json, "Id")),
     name,
     taskId: taskIdOf(labels, name),
-    state: parseState(fieldOf(state, "Status")),
-    exitCode: numberOf(fieldOf(state, "ExitCode")),
-    error: textOf(fieldOf(state, "Error")),
-    outOfMemory: fieldOf(state, "OOMKilled") === true,
-    health: parseHealth(fieldOf(health, "Status")),
-    healthOutput: textOf(fieldOf(listOf(fieldOf(health, "Log")).at(-1), "Output")).trim(),
-    ports: parsePorts(fieldOf(fieldOf(json, "NetworkSettings"), "Ports")),
-    networks: parseNetworks(fieldOf(fieldOf(json, "NetworkSettings"), "Networks")),
-    tty: fieldOf(config, "Tty") === true,
-    processId: numberOf(fieldOf(state, "Pid")),
+    state: parseState(readField(state, "Status")),
+    exitCode: readNumber(readField(state, "ExitCode")),
+    error: readString(readField(state, "Error")),
+    outOfMemory: readField(state, "OOMKilled") === true,
+    health: parseHealth(readField(health, "Status")),
+    healthOutput: readString(readField(readList(readField(health, "Log")).at(-1), "Output")).trim(),
+    ports: parsePorts(readField(readField(json, "NetworkSettings"), "Ports")),
+    networks: parseNetworks(readField(readField(json, "NetworkSettings"), "Networks")),
+    tty: readField(config, "Tty") === true,
+    processId: readNumber(readField(state, "Pid")),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
-    atMostOne: textOf(fieldOf(labels, AT_MOST_ONE_LABEL)) === "true",
+    atMostOne: readString(readField(labels, AT_MOST_ONE_LABEL)) === "true",
   };
 }
 
 /** Parses one element of the response to `GET /containers/json`. */
 export function parseSummary(json: unknown, taskIdOf: TaskIdOf): ContainerSummary {
-  const names = listOf(fieldOf(json, "Names")).map(nameWithoutSlash);
+  const names = readList(readField(json, "Names")).map(nameWithoutSlash);
   // A container that other containers are linked to also has names such as "other/alias".
   const name = names.find((each) => !each.includes("/")) ?? "";
   return {
-    id: textOf(fieldOf(json, "Id")),
-    taskId: taskIdOf(fieldOf(json, "Labels"), name),
-    state: parseState(fieldOf(json, "State")),
-    health: healthFromStatusLine(textOf(fieldOf(json, "Status"))),
+    id: readString(readField(json, "Id")),
+    taskId: taskIdOf(readField(json, "Labels"), name),
+    state: parseState(readField(json, "State")),
+    health: healthFromStatusLine(readString(readField(json, "Status"))),
   };
 }
 
 function nameWithoutSlash(name: unknown): string {
-  return textOf(name).replace(/^\//, "");
+  return readString(name).replace(/^\//, "");
 }
 
 /** Returns true while the container has processes, or may have some again without a start. */
@@ -137,25 +137,28 @@ function healthFromStatusLine(line: string): ContainerHealth {
 
 /** `{"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "9/udp": null}` */
 function parsePorts(json: unknown): PublishedPort[] {
-  return entriesOf(json).flatMap(([key, bindings]) => {
+  return readEntries(json).flatMap(([key, bindings]) => {
     const [target = "", protocol] = key.split("/");
-    return listOf(bindings).map((binding) => ({
+    return readList(bindings).map((binding) => ({
       protocol: protocol === "udp" ? PortSpec_Protocol.UDP : PortSpec_Protocol.TCP,
       target: Number(target),
-      hostPort: Number(textOf(fieldOf(binding, "HostPort"))),
-      hostIp: textOf(fieldOf(binding, "HostIp")),
+      hostPort: Number(readString(readField(binding, "HostPort"))),
+      hostIp: readString(readField(binding, "HostIp")),
     }));
   });
 }
 
 /** `{"shop_default": {"IPAddress": "10.64.1.2", …}}` */
 function parseNetworks(json: unknown): ContainerNetwork[] {
-  return entriesOf(json).map(([name, endpoint]) => ({
+  return readEntries(json).map(([name, endpoint]) => ({
     name,
-    address: textOf(fieldOf(endpoint, "IPAddress")),
-    mac: textOf(fieldOf(endpoint, "MacAddress")).toLowerCase(),
-    subnet: subnetOf(textOf(fieldOf(endpoint, "IPAddress")), numberOf(fieldOf(endpoint, "IPPrefixLen"))),
-    gateway: textOf(fieldOf(endpoint, "Gateway")),
+    address: readString(readField(endpoint, "IPAddress")),
+    mac: readString(readField(endpoint, "MacAddress")).toLowerCase(),
+    subnet: subnetOf(
+      readString(readField(endpoint, "IPAddress")),
+      readNumber(readField(endpoint, "IPPrefixLen")),
+    ),
+    gateway: readString(readField(endpoint, "Gateway")),
   }));
 }
 

@@ -1,5 +1,5 @@
 import type { AssignedNetwork } from "@berth/proto";
-import { fieldOf, listOf, textOf } from "../docker/json.js";
+import { readField, readList, readString } from "../docker/json.js";
 import { NETWORK_CONFIG_LABEL, NETWORK_LABEL, NETWORK_MTU_LABEL, networkLabels } from "../docker/labels.js";
 import { bridgeName } from "./devices.js";
 
@@ -88,14 +88,14 @@ export interface ObservedNetwork {
 
 /** Parses the response of `GET /networks`. */
 export function parseNetworks(json: unknown): readonly ObservedNetwork[] {
-  return listOf(json).map((network) => {
-    const labels = fieldOf(network, "Labels");
+  return readList(json).map((network) => {
+    const labels = readField(network, "Labels");
     return {
-      id: textOf(fieldOf(network, "Id")),
-      name: textOf(fieldOf(network, "Name")),
-      networkId: textOf(fieldOf(labels, NETWORK_LABEL)),
-      config: textOf(fieldOf(labels, NETWORK_CONFIG_LABEL)),
-      mtu: Number(textOf(fieldOf(labels, NETWORK_MTU_LABEL))) || 0,
+      id: readString(readField(network, "Id")),
+      name: readString(readField(network, "Name")),
+      networkId: readString(readField(labels, NETWORK_LABEL)),
+      config: readString(readField(labels, NETWORK_CONFIG_LABEL)),
+      mtu: Number(readString(readField(labels, NETWORK_MTU_LABEL))) || 0,
     };
   });
 }

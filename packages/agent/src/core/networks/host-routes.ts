@@ -1,5 +1,5 @@
 import { parseSubnet, type Subnet, subnetsOverlap, subnetText } from "@berth/proto";
-import { fieldOf, listOf, textOf } from "../docker/json.js";
+import { readField, readList, readString } from "../docker/json.js";
 import { isBridgeName } from "./devices.js";
 
 /** A subnet that this host reaches through one of its devices. */
@@ -22,26 +22,26 @@ const MAX_REPORTED_SUBNETS = 64;
  * out, because new networks are checked against the others.
  */
 export function parseRoutes(routes: unknown, addresses: unknown): readonly HostRoute[] {
-  return [...listOf(routes).flatMap(parseRoute), ...listOf(addresses).flatMap(parseAddresses)];
+  return [...readList(routes).flatMap(parseRoute), ...readList(addresses).flatMap(parseAddresses)];
 }
 
 function parseRoute(json: unknown): readonly HostRoute[] {
-  const type = textOf(fieldOf(json, "type"));
-  const device = textOf(fieldOf(json, "dev"));
-  const subnet = parseDestination(textOf(fieldOf(json, "dst")));
+  const type = readString(readField(json, "type"));
+  const device = readString(readField(json, "dev"));
+  const subnet = parseDestination(readString(readField(json, "dst")));
   const isUnicast = type === "" || type === "unicast";
   if (!isUnicast || isBridgeName(device) || subnet === undefined || subnet.prefix <= MAX_DEFAULT_PREFIX) {
     return [];
   }
-  const gateways = ["gateway", "via", "nexthops"].map((key) => fieldOf(json, key));
+  const gateways = ["gateway", "via", "nexthops"].map((key) => readField(json, key));
   return [{ subnet, device, isDirect: gateways.every((gateway) => gateway === undefined) }];
 }
 
 function parseAddresses(link: unknown): readonly HostRoute[] {
-  const device = textOf(fieldOf(link, "ifname"));
+  const device = readString(readField(link, "ifname"));
   if (isBridgeName(device)) return [];
-  return listOf(fieldOf(link, "addr_info")).flatMap((info) => {
-    const subnet = parseDestination(textOf(fieldOf(info, "local")));
+  return readList(readField(link, "addr_info")).flatMap((info) => {
+    const subnet = parseDestination(readString(readField(info, "local")));
     return subnet === undefined ? [] : [{ subnet, device, isDirect: true }];
   });
 }

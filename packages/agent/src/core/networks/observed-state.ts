@@ -1,4 +1,4 @@
-import { fieldOf, listOf, numberOf, textOf } from "../docker/json.js";
+import { readField, readList, readNumber, readString } from "../docker/json.js";
 import { FLOOD_MAC, vniOfBridge, vniOfTunnel } from "./devices.js";
 import type { ObservedNetwork } from "./docker-network.js";
 import { type HostRoute, parseRoutes } from "./host-routes.js";
@@ -88,11 +88,11 @@ export function parseLinks(
   { addresses, routes, fdb, neighbours, vxlanFilter, wireguard }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
-  const links = listOf(addresses);
+  const links = readList(addresses);
   const uplink = links.find((link) => addressesOf(link).includes(nodeAddress));
   return {
     links: new Map(links.map(parseLink).map((link) => [link.name, link])),
-    uplinkMtu: numberOf(fieldOf(uplink, "mtu")),
+    uplinkMtu: readNumber(readField(uplink, "mtu")),
     floodPeers: parseFloodPeers(fdb),
     ...parseStaticFdb(fdb),
     neighbours: parseNeighbours(neighbours),
@@ -103,35 +103,35 @@ export function parseLinks(
 }
 
 function parseLink(json: unknown): ObservedLink {
-  const info = fieldOf(json, "linkinfo");
-  const data = fieldOf(info, "info_data");
+  const info = readField(json, "linkinfo");
+  const data = readField(info, "info_data");
   return {
-    name: textOf(fieldOf(json, "ifname")),
-    kind: textOf(fieldOf(info, "info_kind")),
-    isUp: listOf(fieldOf(json, "flags")).includes("UP"),
-    mtu: numberOf(fieldOf(json, "mtu")),
-    master: textOf(fieldOf(json, "master")),
-    vni: numberOf(fieldOf(data, "id")),
-    local: textOf(fieldOf(data, "local")) || textOf(fieldOf(data, "local6")),
-    boundDevice: textOf(fieldOf(data, "link")),
-    port: numberOf(fieldOf(data, "port")),
-    isLearning: fieldOf(data, "learning") === true,
-    suppressesNeighbours: fieldOf(fieldOf(info, "info_slave_data"), "neigh_suppress") === true,
+    name: readString(readField(json, "ifname")),
+    kind: readString(readField(info, "info_kind")),
+    isUp: readList(readField(json, "flags")).includes("UP"),
+    mtu: readNumber(readField(json, "mtu")),
+    master: readString(readField(json, "master")),
+    vni: readNumber(readField(data, "id")),
+    local: readString(readField(data, "local")) || readString(readField(data, "local6")),
+    boundDevice: readString(readField(data, "link")),
+    port: readNumber(readField(data, "port")),
+    isLearning: readField(data, "learning") === true,
+    suppressesNeighbours: readField(readField(info, "info_slave_data"), "neigh_suppress") === true,
     addresses: addressesOf(json),
-    callsIptables: fieldOf(data, "nf_call_iptables") === 1,
-    isHairpin: fieldOf(fieldOf(info, "info_slave_data"), "hairpin") === true,
+    callsIptables: readField(data, "nf_call_iptables") === 1,
+    isHairpin: readField(readField(info, "info_slave_data"), "hairpin") === true,
   };
 }
 
 function addressesOf(link: unknown): readonly string[] {
-  return listOf(fieldOf(link, "addr_info")).map((info) => textOf(fieldOf(info, "local")));
+  return readList(readField(link, "addr_info")).map((info) => readString(readField(info, "local")));
 }
 
 function parseFloodPeers(fdb: unknown): ReadonlyMap<string, readonly string[]> {
   const floodPeers = new Map<string, string[]>();
-  for (const entry of listOf(fdb)) {
-    const [device, peer] = [textOf(fieldOf(entry, "ifname")), textOf(fieldOf(entry, "dst"))];
-    if (fieldOf(entry, "mac") !== FLOOD_MAC || peer === "") continue;
+  for (const entry of readList(fdb)) {
+    const [device, peer] = [readString(readField(entry, "ifname")), readString(readField(entry, "dst"))];
+    if (readField(entry, "mac") !== FLOOD_MAC || peer === "") continue;
     const peers = floodPeers.get(device) ?? [];
     floodPeers.set(device, peers);
     peers.push(peer);
@@ -143,11 +143,11 @@ function parseFloodPeers(fdb: unknown): ReadonlyMap<string, readonly string[]> {
 function parseStaticFdb(fdb: unknown): Pick<ObservedLinks, "vxlanFdb" | "bridgeFdb"> {
   const vxlanFdb = new Map<string, Map<string, string>>();
   const bridgeFdb = new Map<string, Set<string>>();
-  for (const entry of listOf(fdb)) {
-    const [mac, device] = [textOf(fieldOf(entry, "mac")), textOf(fieldOf(entry, "ifname"))];
-    const isOurs = vniOfTunnel(device) !== undefined && fieldOf(entry, "state") === "static";
+  for (const entry of readList(fdb)) {
+    const [mac, device] = [readString(readField(entry, "mac")), readString(readField(entry, "ifname"))];
+    const isOurs = vniOfTunnel(device) !== undefined && readField(entry, "state") === "static";
     if (!isOurs || mac === FLOOD_MAC) continue;
-    const host = textOf(fieldOf(entry, "dst"));
+    const host = readString(readField(entry, "dst"));
     if (host === "") bridgeFdb.set(device, (bridgeFdb.get(device) ?? new Set()).add(mac));
     else vxlanFdb.set(device, (vxlanFdb.get(device) ?? new Map<string, string>()).set(mac, host));
   }
@@ -156,9 +156,9 @@ function parseStaticFdb(fdb: unknown): Pick<ObservedLinks, "vxlanFdb" | "bridgeF
 
 function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<string, string>> {
   const neighbours = new Map<number, Map<string, string>>();
-  for (const entry of listOf(listing)) {
-    const vni = vniOfBridge(textOf(fieldOf(entry, "dev")));
-    const [address, mac] = [textOf(fieldOf(entry, "dst")), textOf(fieldOf(entry, "lladdr"))];
+  for (const entry of readList(listing)) {
+    const vni = vniOfBridge(readString(readField(entry, "dev")));
+    const [address, mac] = [readString(readField(entry, "dst")), readString(readField(entry, "lladdr"))];
     if (vni === undefined || mac === "") continue;
     neighbours.set(vni, (neighbours.get(vni) ?? new Map<string, string>()).set(address, mac));
   }

@@ -7,21 +7,29 @@ import type { HandoverState, UdpFlowRecord } from "./state.js";
 export const HANDOVER_TIMEOUT_MS = 8_000;
 
 /**
- * Messages from an ingress process to its successor, over Node's IPC channel. First come flows, sockets and the snapshot.
- * Once the successor is `prepared`, the flows that started meanwhile and `receive` follow. `released` is the last
- * message. Each `socket` and `flow` message carries its handle. A successor ignores messages of unknown kinds.
+ * Messages from an ingress process (the source) to its successor, over Node's IPC channel.
+ *
+ * Order of the messages in both directions:
+ * 1. The successor sends `ready`.
+ * 2. The source sends its flows, its sockets and the snapshot.
+ * 3. The successor opens its listeners and sends `prepared`.
+ * 4. The source sends the flows that started meanwhile, stops reading datagrams and sends `receive`.
+ * 5. The successor starts to read datagrams and sends `serving`.
+ * 6. The source releases what it owns in the kernel and sends `released`.
+ *
+ * Each `socket` and `flow` message carries its handle. A successor ignores messages of unknown kinds.
  */
 export type SourceMessage =
   | { readonly kind: "flow"; readonly flow: UdpFlowRecord }
   | { readonly kind: "socket"; readonly key: string }
   /** A `HandoverSnapshot` in base64: the two processes may be of different releases. */
   | { readonly kind: "snapshot"; readonly bytes: string }
-  /** The source reads no more datagrams: the successor may start. */
+  /** The source has stopped reading datagrams. */
   | { readonly kind: "receive" }
   /** The source has released the lock, the control socket and the kernel's table. */
   | { readonly kind: "released" };
 
-/** Messages from the successor to the process that hands over. */
+/** Messages from the successor to the source. */
 export type SuccessorMessage =
   /** The successor can receive. */
   | { readonly kind: "ready" }

@@ -119,7 +119,7 @@ export class ConntrackCleaner {
     }).finally(() => this.#running.delete(deletion));
     // conntrack also fails when no connection matched.
     if (deleted.kind !== "done" || this.#isClosed) return;
-    // Prompts are repeated for a while; other deletions must not wait for them.
+    // The callback takes a while: it repeats packets. Other deletions must not wait for it.
     void onUnanswered(parseUnanswered(deleted.stdout)).catch(() => {});
   }
 

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { failureOf, runProgram } from "../../runtime/run-program.js";
+import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
 /** Docker evaluates this chain before its own chains and never flushes it. */
@@ -15,13 +15,15 @@ const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "
 export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;
+  readonly #run: RunProgram;
   #restoring: Promise<void> | undefined;
   #isRestoreDue = false;
   #isClosed = false;
 
-  constructor(log: Pick<Logger, "warn">, signal: AbortSignal) {
+  constructor(log: Pick<Logger, "warn">, signal: AbortSignal, run: RunProgram = runProgram) {
     this.#log = log;
     this.#signal = signal;
+    this.#run = run;
   }
 
   /** Restores missing rules in the background. Calls do not overlap, because two would add each rule twice. */
@@ -32,7 +34,7 @@ export class ForwardingRules {
     });
   }
 
-  /** Stops. Resolves when no iptables runs any more. The rules stay. */
+  /** Stops restoring rules and waits for a running iptables process to exit. Leaves the rules in place. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#restoring;
@@ -41,7 +43,7 @@ export class ForwardingRules {
   async #restoreWhileDue(): Promise<void> {
     while (this.#isRestoreDue && !this.#isClosed) {
       this.#isRestoreDue = false;
-      const reason = await acceptForwarding(this.#signal);
+      const reason = await acceptForwarding(this.#run, this.#signal);
       if (reason !== undefined && !this.#isClosed) {
         this.#log.warn({ reason }, "cannot add the iptables rules that accept balanced connections");
       }
@@ -51,29 +53,40 @@ export class ForwardingRules {
 
 /** Removes the rules that {@link ForwardingRules} adds. */
 export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
-  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(signal, "-D", chain, ...RULE);
+  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(runProgram, signal, "-D", chain, ...RULE);
 }
 
 /**
- * Adds the iptables rules that accept forwarded packets of balanced connections. Docker drops forwarded
- * packets that bypass its own published ports. Adds nothing without Docker's user chain. Returns the reason of a failure, else undefined.
+ * Adds the iptables rules that accept forwarded packets of balanced connections. Docker drops forwarded packets that
+ * bypass its own published ports. Adds nothing without Docker's user chain. Returns why it failed, or undefined on success.
  */
-async function acceptForwarding(signal: AbortSignal): Promise<string | undefined> {
-  if ((await iptables(signal, "-n", "-L", USER_CHAIN)) !== undefined) return undefined;
-  return (await ensureRule(signal, "-I", USER_CHAIN)) ?? (await ensureRule(signal, "-A", FALLBACK_CHAIN));
+async function acceptForwarding(run: RunProgram, signal: AbortSignal): Promise<string | undefined> {
+  const userChain = await iptables(run, signal, "-n", "-L", USER_CHAIN);
+  if (userChain.kind === "missing" || isAbsent(userChain)) return undefined;
+  if (userChain.kind === "failed") return userChain.reason;
+  return (
+    (await ensureRule(run, signal, "-I", USER_CHAIN)) ?? (await ensureRule(run, signal, "-A", FALLBACK_CHAIN))
+  );
 }
 
-/** Adds a rule if it is missing. Returns the reason of a failure, else undefined. */
+/** Adds a rule if it is missing. Returns why it failed, or undefined on success. */
 async function ensureRule(
+  run: RunProgram,
   signal: AbortSignal,
   position: "-I" | "-A",
   chain: string,
 ): Promise<string | undefined> {
-  if ((await iptables(signal, "-C", chain, ...RULE)) === undefined) return undefined;
-  return iptables(signal, position, chain, ...RULE);
+  const present = await iptables(run, signal, "-C", chain, ...RULE);
+  // After another failure, the rule may be present. Adding it would duplicate it.
+  if (!isAbsent(present)) return failureOf("iptables", present);
+  return failureOf("iptables", await iptables(run, signal, position, chain, ...RULE));
 }
 
-/** Runs iptables. Returns the reason of a failure, else undefined. */
-async function iptables(signal: AbortSignal, ...args: readonly string[]): Promise<string | undefined> {
-  return failureOf("iptables", await runProgram("iptables", { args: ["-w", "2", ...args], signal }));
+/** Returns whether iptables did not find the chain or the rule. Other failures, such as a held lock, have other codes. */
+function isAbsent(result: ProgramResult): boolean {
+  return result.kind === "failed" && result.exitCode === 1;
+}
+
+function iptables(run: RunProgram, signal: AbortSignal, ...args: readonly string[]): Promise<ProgramResult> {
+  return run("iptables", { args: ["-w", "2", ...args], signal });
 }

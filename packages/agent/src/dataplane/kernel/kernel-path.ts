@@ -10,7 +10,7 @@ import { type KernelStatistics, readStatistics } from "./kernel-statistics.js";
 import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
 import { RulesetSync } from "./ruleset-sync.js";
-import { promptClients, type UnansweredClient } from "./syn-retransmit.js";
+import { requestSynRetransmits, type UnansweredClient } from "./syn-retransmit.js";
 import { TableWatch } from "./table-watch.js";
 
 /** How often the rules are checked: some ways to remove a rule cause no event. */
@@ -39,7 +39,11 @@ export class KernelPath implements KernelBalancer {
 
   constructor({ log }: KernelPathOptions) {
     const { signal } = this.#stopped;
-    this.#cleaner = new ConntrackCleaner({ log, signal, onUnanswered: (clients) => this.#prompt(clients) });
+    this.#cleaner = new ConntrackCleaner({
+      log,
+      signal,
+      onUnanswered: (clients) => this.#requestSynRetransmits(clients),
+    });
     this.#sync = new RulesetSync({
       ...{ log, signal, desired: () => this.#listeners.desired },
       beforeScript: () => this.#prepareDeletions(),
@@ -109,9 +113,9 @@ export class KernelPath implements KernelBalancer {
     return () => this.#cleaner.delete(deletions);
   }
 
-  #prompt(clients: readonly UnansweredClient[]): Promise<void> {
+  #requestSynRetransmits(clients: readonly UnansweredClient[]): Promise<void> {
     this.#counters.countRetransmitted(clients, this.#listeners.all);
-    return promptClients(clients, { table: `ip ${TABLE}`, signal: this.#stopped.signal });
+    return requestSynRetransmits(clients, { table: `ip ${TABLE}`, signal: this.#stopped.signal });
   }
 }
 

@@ -1,4 +1,4 @@
-import { fieldOf, listOf, numberOf } from "../../core/docker/json.js";
+import { readField, readList, readNumber } from "../../core/docker/json.js";
 import { runProgram } from "../../runtime/run-program.js";
 import { FRONTEND_MAPS, TABLE } from "./base-ruleset.js";
 import { BALANCED_MARK } from "./service-chain.js";
@@ -53,15 +53,16 @@ async function readCounters(
 /** Parses nft's JSON for a set or map. Elements are named in nft's syntax: `10.0.0.1 . tcp . 80`. */
 export function parseCounters(json: string): ReadonlyMap<string, number> {
   const counters = new Map<string, number>();
-  for (const listed of listOf(fieldOf(parseJson(json), "nftables"))) {
-    const elements = fieldOf(fieldOf(listed, "set"), "elem") ?? fieldOf(fieldOf(listed, "map"), "elem");
-    for (const item of listOf(elements)) {
+  for (const listed of readList(readField(parseJson(json), "nftables"))) {
+    const elements =
+      readField(readField(listed, "set"), "elem") ?? readField(readField(listed, "map"), "elem");
+    for (const item of readList(elements)) {
       // Elements of a map are pairs of key and value.
-      const element = fieldOf(Array.isArray(item) ? item[0] : item, "elem");
-      const key = fieldOf(element, "val");
-      const concatenated = listOf(fieldOf(key, "concat"));
+      const element = readField(Array.isArray(item) ? item[0] : item, "elem");
+      const key = readField(element, "val");
+      const concatenated = readList(readField(key, "concat"));
       const name = (concatenated.length > 0 ? concatenated : [key]).map(String).join(" . ");
-      counters.set(name, numberOf(fieldOf(fieldOf(element, "counter"), "packets")));
+      counters.set(name, readNumber(readField(readField(element, "counter"), "packets")));
     }
   }
   return counters;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunProgram } from "../../runtime/run-program.js";
-import { parseUnanswered, promptClients } from "./syn-retransmit.js";
+import { parseUnanswered, requestSynRetransmits } from "./syn-retransmit.js";
 
 const REPLY = "src=10.0.0.2 dst=10.0.0.1 sport=32768 dport=41254 mark=2097152 use=1";
 const CLIENT = { client: "10.0.0.9", clientPort: 41_254, address: "10.0.0.1", port: 80 };
@@ -25,8 +25,8 @@ describe("parseUnanswered()", () => {
   });
 });
 
-describe("promptClients()", () => {
-  it("sends each prompt three times, because a packet may be lost", async () => {
+describe("requestSynRetransmits()", () => {
+  it("sends each challenge ACK three times, because a packet may be lost", async () => {
     const sent: string[] = [];
     const scripts: string[] = [];
     const run: RunProgram = async (_program, { input = "" }) => {
@@ -34,11 +34,16 @@ describe("promptClients()", () => {
       return { kind: "done", stdout: "" };
     };
     const sendSyn = (host: string, port: number): void => void sent.push(`${host} ${port}`);
-    await promptClients([CLIENT], { table: "ip berth", signal: new AbortController().signal, run, sendSyn });
+    await requestSynRetransmits([CLIENT], {
+      table: "ip berth",
+      signal: new AbortController().signal,
+      run,
+      sendSyn,
+    });
     expect(sent).toEqual(Array.from({ length: 3 }, () => "10.0.0.9 41254"));
     expect(scripts).toEqual([
-      "add element ip berth prompt-addresses { 10.0.0.9 . 41254 : 10.0.0.1 }\n" +
-        "add element ip berth prompt-ports { 10.0.0.9 . 41254 : 80 }\n",
+      "add element ip berth challenge-ack-addresses { 10.0.0.9 . 41254 : 10.0.0.1 }\n" +
+        "add element ip berth challenge-ack-ports { 10.0.0.9 . 41254 : 80 }\n",
     ]);
   });
 
@@ -47,6 +52,11 @@ describe("promptClients()", () => {
     const sendSyn = (): never => {
       throw new Error("sent");
     };
-    await promptClients([CLIENT], { table: "ip berth", signal: new AbortController().signal, run, sendSyn });
+    await requestSynRetransmits([CLIENT], {
+      table: "ip berth",
+      signal: new AbortController().signal,
+      run,
+      sendSyn,
+    });
   });
 });

@@ -11,65 +11,66 @@ export interface UnansweredClient {
   readonly port: number;
 }
 
-/** Limit of clients prompted at a time. Under a SYN flood, further clients retransmit after 1 s, as TCP does anyway. */
-const MAX_CLIENTS = 512;
-/** When to send a prompt, in ms from the first one: a packet may be lost. */
-const PROMPT_TIMES_MS = [0, 40, 160] as const;
+/** Limit of clients per call. Under a SYN flood, further clients retransmit after 1 s, as TCP does anyway. */
+const MAX_UNANSWERED_CLIENTS = 512;
+/** When to send each challenge ACK, in ms from the first one: a packet may be lost. */
+const CHALLENGE_ACK_TIMES_MS = [0, 40, 160] as const;
 /** The kernel sends the first packet of a connection at once; the socket is not needed after that. */
 const SOCKET_LIFETIME_MS = 50;
 
-/** The maps that hold the clients to prompt; both have the same keys. */
-const ADDRESSES = "prompt-addresses";
-const PORTS = "prompt-ports";
+/** The nftables maps with the clients to send challenge ACKs to, and the address and port that each connects to. */
+const ADDRESSES = "challenge-ack-addresses";
+const PORTS = "challenge-ack-ports";
 
 /**
- * The maps and chains that turn connection attempts to a client into prompts, for the body of an nftables table.
+ * The maps and chains that turn a SYN to a client into a challenge ACK, for the body of an nftables table.
  *
- * A prompt is an acknowledgement of something that the client never sent, from the address that the client connects
- * to. Linux (since 5.6) then retransmits its SYN at once, the first time that it happens on a connection. Other
- * systems ignore it. RFC 9293 makes the client reply with a reset, which no socket receives.
+ * A challenge ACK acknowledges data that the client never sent, and comes from the address that the client connects to.
+ * Linux (since 5.6) then retransmits its SYN at once, but only once per connection. Other systems ignore the ACK. As
+ * RFC 9293 demands, the client also replies with a reset, which no socket receives.
  *
- * Prompts bypass conntrack: an entry for them would collide with that of the retransmitted SYN. Prompts to a client
- * that has retransmitted its SYN are dropped.
+ * Challenge ACKs bypass conntrack: their entry would collide with the entry of the retransmitted SYN. The rules drop
+ * challenge ACKs to a client that has retransmitted its SYN.
  */
 export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_service : ipv4_addr; flags timeout; timeout 1s; size 4096; }
   map ${PORTS} { type ipv4_addr . inet_service : inet_service; flags timeout; timeout 1s; size 4096; }
   set retransmitted { type ipv4_addr . inet_service; flags dynamic, timeout; timeout 1s; size 4096; }
-  chain prompt-untracked {
+  chain challenge-ack-untracked {
     type filter hook output priority -300; policy accept;
     tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PORTS} notrack
   }
-  chain prompt-out {
+  chain challenge-ack-out {
     type filter hook output priority -142; policy accept;
-    tcp flags & (syn | ack) == syn jump prompt
+    tcp flags & (syn | ack) == syn jump challenge-ack
   }
-  chain prompt-in {
+  chain challenge-ack-in {
     type filter hook prerouting priority -142; policy accept;
     tcp flags & (syn | ack) == syn ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
   }
-  chain prompt {
+  chain challenge-ack {
     ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
     ip daddr . tcp dport @${PORTS} ip daddr . tcp dport @retransmitted drop
     ip daddr . tcp dport @${PORTS} tcp flags set ack tcp ackseq set 0 tcp sport set ip daddr . tcp dport map @${PORTS} ip saddr set ip daddr . tcp dport map @${ADDRESSES}
   }
 `;
 
-export interface PromptOptions {
+export interface SynRetransmitOptions {
   /** The table that contains {@link SYN_RETRANSMIT_RULES}, with its family. */
   readonly table: string;
   readonly signal: AbortSignal;
   readonly run?: RunProgram;
-  /** Sends a SYN, which the rules turn into a prompt. */
+  /** Sends a SYN, which the rules turn into a challenge ACK. */
   readonly sendSyn?: (host: string, port: number) => void;
 }
 
 /**
- * Makes clients retransmit their SYN now instead of after a second. Delete their conntrack entries first, or the
- * retransmission goes to the same endpoint again. Repeats each prompt until the client retransmits, at most 3 times.
+ * Makes clients retransmit their SYN now instead of after a second, by a challenge ACK. Delete their conntrack entries
+ * first, or the retransmission goes to the same endpoint again. Repeats the challenge ACK until the client retransmits,
+ * at most 3 times.
  */
-export async function promptClients(
+export async function requestSynRetransmits(
   clients: readonly UnansweredClient[],
-  { table, signal, run = runProgram, sendSyn = sendFirstPacket }: PromptOptions,
+  { table, signal, run = runProgram, sendSyn = sendFirstPacket }: SynRetransmitOptions,
 ): Promise<void> {
   if (clients.length === 0) return;
   const elements = (value: (client: UnansweredClient) => string | number): string =>
@@ -79,9 +80,10 @@ export async function promptClients(
     `add element ${table} ${PORTS} { ${elements(({ port }) => port)} }`,
     "",
   ].join("\n");
+  // Without the elements, the rules would let plain SYNs through. The clients then retransmit after 1 s by themselves.
   if ((await runNft(script, { signal, run })) !== undefined) return;
   let elapsedMs = 0;
-  for (const atMs of PROMPT_TIMES_MS) {
+  for (const atMs of CHALLENGE_ACK_TIMES_MS) {
     if (atMs > elapsedMs) await sleep(atMs - elapsedMs, undefined, { signal });
     elapsedMs = atMs;
     for (const { client, clientPort } of clients) sendSyn(client, clientPort);
@@ -101,7 +103,7 @@ function sendFirstPacket(host: string, port: number): void {
 export function parseUnanswered(text: string): readonly UnansweredClient[] {
   const found = new Map<string, UnansweredClient>();
   for (const line of text.split("\n")) {
-    if (found.size === MAX_CLIENTS) break;
+    if (found.size === MAX_UNANSWERED_CLIENTS) break;
     const [protocol, , , state] = line.split(/\s+/);
     if (protocol !== "tcp" || state !== "SYN_SENT" || !line.includes("[UNREPLIED]")) continue;
     const [, client, address, clientPort, port] =

@@ -29,7 +29,8 @@ async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
     options.onConnection(new NetStream(socket)),
   );
-  const inherited = isTcpHandle(options.inherited) ? options.inherited : closeHandle(options.inherited);
+  const inherited = isTcpHandle(options.inherited) ? options.inherited : undefined;
+  if (inherited === undefined) closeHandle(options.inherited);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const host = options.address === "" ? {} : { host: options.address };

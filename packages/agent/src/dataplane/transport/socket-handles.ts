@@ -43,6 +43,7 @@ export function pauseReceiving(socket: Socket): boolean {
   return findDatagramState(socket)?.handle.recvStop() === 0;
 }
 
+/** Reads again after {@link pauseReceiving}. */
 export function resumeReceiving(socket: Socket): void {
   findDatagramState(socket)?.handle.recvStart();
 }
@@ -55,19 +56,17 @@ export function adoptDatagramSocket(
   handle: unknown,
   { isConnected }: { readonly isConnected: boolean },
 ): Socket | undefined {
-  if (!isDatagramHandle(handle)) return closeHandle(handle);
-  const name: { address?: string } = {};
-  if (handle.getsockname(name) !== 0) return closeHandle(handle);
-  const socket = createSocket(name.address?.includes(":") ? "udp6" : "udp4");
-  const state = findDatagramState(socket);
-  if (state?.connectState !== NOT_CONNECTED) {
-    socket.close();
-    return closeHandle(handle);
+  const socket = isDatagramHandle(handle) ? createSocketFor(handle) : undefined;
+  const state = socket && findDatagramState(socket);
+  if (socket === undefined || state?.connectState !== NOT_CONNECTED) {
+    socket?.close();
+    closeHandle(handle);
+    return undefined;
   }
   Reflect.apply(socket.bind, socket, [handle]);
   if (isConnected) state.connectState = CONNECTED;
   try {
-    // Throws when this Node does not take `connectState` as the mark of a connected socket.
+    // Throws when this Node version does not recognize a connected socket by `connectState`.
     if (isConnected) socket.remoteAddress();
     return socket;
   } catch {
@@ -76,8 +75,15 @@ export function adoptDatagramSocket(
   }
 }
 
-/** Closes a handle that is not used. Ignores other values. Returns undefined, for callers that have no handle then. */
-export function closeHandle(handle: unknown): undefined {
+/** Creates an unbound socket of the handle's address family. Returns undefined when the handle has no address. */
+function createSocketFor(handle: DatagramHandle): Socket | undefined {
+  const name: { address?: string } = {};
+  if (handle.getsockname(name) !== 0) return undefined;
+  return createSocket(name.address?.includes(":") ? "udp6" : "udp4");
+}
+
+/** Closes a received handle that is not adopted. Ignores values that are not handles. */
+export function closeHandle(handle: unknown): void {
   if (isClosable(handle)) handle.close();
 }
 

@@ -1,5 +1,5 @@
 import type { networkInterfaces } from "node:os";
-import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
+import { readField, readList, readString } from "../../core/docker/json.js";
 import { isBridgeName } from "../../core/networks/devices.js";
 import type { Vips } from "./vip.js";
 
@@ -12,12 +12,12 @@ export type VipAddresses = ReadonlyMap<string, ReadonlySet<string>>;
 /** Parses the output of `ip -json -4 address show`. Returns the host's virtual IPs. */
 export function parseAssignedVips(json: unknown): VipAddresses {
   const assigned = new Map<string, Set<string>>();
-  for (const link of listOf(json)) {
-    const bridge = textOf(fieldOf(link, "ifname"));
+  for (const link of readList(json)) {
+    const bridge = readString(readField(link, "ifname"));
     if (!isBridgeName(bridge)) continue;
-    for (const info of listOf(fieldOf(link, "addr_info"))) {
-      if (fieldOf(info, "prefixlen") === PREFIX_LENGTH) {
-        addAddress(assigned, bridge, textOf(fieldOf(info, "local")));
+    for (const info of readList(readField(link, "addr_info"))) {
+      if (readField(info, "prefixlen") === PREFIX_LENGTH) {
+        addAddress(assigned, bridge, readString(readField(info, "local")));
       }
     }
   }

@@ -6,7 +6,7 @@ import { ConntrackCleaner } from "../kernel/conntrack-cleaner.js";
 import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
-import { promptClients } from "../kernel/syn-retransmit.js";
+import { requestSynRetransmits } from "../kernel/syn-retransmit.js";
 import { areSameVips, buildVips, findStaleConnections, type Vips } from "./vip.js";
 import { VipAddressSync } from "./vip-address-sync.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
@@ -46,7 +46,7 @@ export class VipBalancer {
     this.#addresses = new VipAddressSync(run, signal);
     this.#cleaner = new ConntrackCleaner({
       ...{ log, signal, run },
-      onUnanswered: (clients) => promptClients(clients, { table: `ip ${VIP_TABLE}`, signal, run }),
+      onUnanswered: (clients) => requestSynRetransmits(clients, { table: `ip ${VIP_TABLE}`, signal, run }),
     });
   }
 

@@ -1,5 +1,5 @@
 import { assertNever } from "@berth/proto";
-import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
+import { readField, readList, readNumber, readString } from "../../core/docker/json.js";
 import { NETWORK_LABEL } from "../../core/docker/labels.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
@@ -33,15 +33,15 @@ export const checkDns: Check = async ({ dockerSocket, signal }) => {
   const get: Get = (path, query = {}) =>
     client.request({ method: "GET", path, query, signal, timeoutMs: TIMEOUT_MS });
   const filters = JSON.stringify({ label: [NETWORK_LABEL] });
-  const networks = listOf(await get("/networks", { filters })).slice(0, MAX_NETWORKS);
+  const networks = readList(await get("/networks", { filters })).slice(0, MAX_NETWORKS);
   if (networks.length === 0) return [skipped("DNS", "not checked: this host has no overlay networks")];
   return Promise.all(networks.map((network) => checkNetwork(network, get, signal)));
 };
 
 async function checkNetwork(network: unknown, get: Get, signal: CheckContext["signal"]): Promise<Finding> {
-  const name = textOf(fieldOf(network, "Name"));
-  const [config] = listOf(fieldOf(fieldOf(network, "IPAM"), "Config"));
-  const gateway = textOf(fieldOf(config, "Gateway"));
+  const name = readString(readField(network, "Name"));
+  const [config] = readList(readField(readField(network, "IPAM"), "Config"));
+  const gateway = readString(readField(config, "Gateway"));
   const processId = await findContainerProcess(name, get);
   if (processId === undefined) {
     return skipped(subjectOf(name), "not checked: no container is running in this network");
@@ -53,10 +53,10 @@ async function checkNetwork(network: unknown, get: Get, signal: CheckContext["si
 /** Returns the main process of a running container in a network; undefined when there is none. */
 async function findContainerProcess(network: string, get: Get): Promise<number | undefined> {
   const filters = JSON.stringify({ network: [network], status: ["running"] });
-  const [container] = listOf(await get("/containers/json", { limit: "1", filters }));
+  const [container] = readList(await get("/containers/json", { limit: "1", filters }));
   if (container === undefined) return undefined;
-  const inspected = await get(`/containers/${textOf(fieldOf(container, "Id"))}/json`);
-  return numberOf(fieldOf(fieldOf(inspected, "State"), "Pid")) || undefined;
+  const inspected = await get(`/containers/${readString(readField(container, "Id"))}/json`);
+  return readNumber(readField(readField(inspected, "State"), "Pid")) || undefined;
 }
 
 const subjectOf = (network: string): string => `DNS in ${network}`;

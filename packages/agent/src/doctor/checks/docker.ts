@@ -1,6 +1,6 @@
 import { readFile, statfs } from "node:fs/promises";
 import { compareVersions } from "../../core/docker/api-version.js";
-import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
+import { readField, readList, readString } from "../../core/docker/json.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
@@ -28,18 +28,18 @@ export const checkDocker: Check = async (context) => {
     evaluateDaemon(parseDaemon(version, info)),
     await checkForwarding(),
     await checkForwardChain(context),
-    await checkRootDisk(textOf(fieldOf(info, "DockerRootDir"))),
+    await checkRootDisk(readString(readField(info, "DockerRootDir"))),
   ];
 };
 
 function parseDaemon(version: unknown, info: unknown): DaemonProperties {
   return {
-    version: textOf(fieldOf(version, "Version")),
-    apiVersion: textOf(fieldOf(version, "ApiVersion")),
-    isRootless: listOf(fieldOf(info, "SecurityOptions")).some((option) =>
-      textOf(option).includes("rootless"),
+    version: readString(readField(version, "Version")),
+    apiVersion: readString(readField(version, "ApiVersion")),
+    isRootless: readList(readField(info, "SecurityOptions")).some((option) =>
+      readString(option).includes("rootless"),
     ),
-    isDesktop: textOf(fieldOf(info, "OperatingSystem")) === "Docker Desktop",
+    isDesktop: readString(readField(info, "OperatingSystem")) === "Docker Desktop",
   };
 }
 

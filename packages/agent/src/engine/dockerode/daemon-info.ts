@@ -1,5 +1,5 @@
 import { compareVersions } from "../../core/docker/api-version.js";
-import { fieldOf, listOf, numberOf, textOf } from "../../core/docker/json.js";
+import { readField, readList, readNumber, readString } from "../../core/docker/json.js";
 import type { EngineInfo } from "../engine.js";
 import { EngineError } from "../engine-error.js";
 
@@ -18,9 +18,9 @@ export interface DaemonVersion {
  * @throws EngineError api-version when there is none
  */
 export function negotiateVersion(json: unknown): DaemonVersion {
-  const version = textOf(fieldOf(json, "Version"));
-  const newest = textOf(fieldOf(json, "ApiVersion"));
-  const oldest = textOf(fieldOf(json, "MinAPIVersion")) || "1.12";
+  const version = readString(readField(json, "Version"));
+  const newest = readString(readField(json, "ApiVersion"));
+  const oldest = readString(readField(json, "MinAPIVersion")) || "1.12";
   if (!/^\d+\.\d+$/.test(newest)) {
     throw new EngineError("api-version", "the response at Docker's socket has no API version");
   }
@@ -43,25 +43,27 @@ export function negotiateVersion(json: unknown): DaemonVersion {
 /** Parses the response to `GET /info`. */
 export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
   return {
-    hostname: textOf(fieldOf(json, "Name")),
-    os: textOf(fieldOf(json, "OSType")),
-    architecture: textOf(fieldOf(json, "Architecture")),
-    cpus: numberOf(fieldOf(json, "NCPU")),
-    memoryBytes: numberOf(fieldOf(json, "MemTotal")),
+    hostname: readString(readField(json, "Name")),
+    os: readString(readField(json, "OSType")),
+    architecture: readString(readField(json, "Architecture")),
+    cpus: readNumber(readField(json, "NCPU")),
+    memoryBytes: readNumber(readField(json, "MemTotal")),
     version: daemon.version,
     apiVersion: daemon.apiVersion,
     isolation: isolationOf(json),
-    labels: Object.fromEntries(listOf(fieldOf(json, "Labels")).map((label) => splitLabel(textOf(label)))),
+    labels: Object.fromEntries(
+      readList(readField(json, "Labels")).map((label) => splitLabel(readString(label))),
+    ),
   };
 }
 
 /** Returns the environment in which containers have other network devices than the host, or "". */
 function isolationOf(json: unknown): string {
-  const isRootless = listOf(fieldOf(json, "SecurityOptions")).some(
-    (option) => textOf(option) === "name=rootless",
+  const isRootless = readList(readField(json, "SecurityOptions")).some(
+    (option) => readString(option) === "name=rootless",
   );
   if (isRootless) return "rootless Docker";
-  return textOf(fieldOf(json, "OperatingSystem")) === "Docker Desktop" ? "Docker Desktop" : "";
+  return readString(readField(json, "OperatingSystem")) === "Docker Desktop" ? "Docker Desktop" : "";
 }
 
 function splitLabel(label: string): [string, string] {

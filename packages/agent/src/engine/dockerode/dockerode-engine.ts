@@ -1,4 +1,4 @@
-import { fieldOf, listOf, textOf } from "../../core/docker/json.js";
+import { readField, readList, readString } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
 import {
   type ContainerSummary,
@@ -71,7 +71,7 @@ export class DockerodeEngine implements Engine {
   async list({ signal }: EngineCall): Promise<readonly ContainerSummary[]> {
     const query = { all: "1", filters: LABELED_CONTAINERS };
     const json = await this.#client.request({ method: "GET", path: "/containers/json", query, signal });
-    const summaries = listOf(json).map((each) => parseSummary(each, this.#owner.taskIdOf));
+    const summaries = readList(json).map((each) => parseSummary(each, this.#owner.taskIdOf));
     return summaries.filter(({ taskId }) => taskId !== "");
   }
 
@@ -91,7 +91,7 @@ export class DockerodeEngine implements Engine {
       signal,
       timeoutMs: START_TIMEOUT_MS,
     });
-    return textOf(fieldOf(json, "Id"));
+    return readString(readField(json, "Id"));
   }
 
   async start(containerId: string, { signal }: EngineCall): Promise<void> {
@@ -119,7 +119,7 @@ export class DockerodeEngine implements Engine {
   async volumes({ signal }: EngineCall): Promise<readonly string[]> {
     const query = { filters: LOCAL_VOLUMES };
     const json = await this.#client.request({ method: "GET", path: "/volumes", query, signal });
-    return listOf(fieldOf(json, "Volumes")).map((volume) => textOf(fieldOf(volume, "Name")));
+    return readList(readField(json, "Volumes")).map((volume) => readString(readField(volume, "Name")));
   }
 
   async networks({ signal }: EngineCall): Promise<readonly ObservedNetwork[]> {
@@ -128,7 +128,7 @@ export class DockerodeEngine implements Engine {
 
   async createNetwork(body: NetworkBody, { signal }: EngineCall): Promise<string> {
     const json = await this.#client.request({ method: "POST", path: "/networks/create", body, signal });
-    return textOf(fieldOf(json, "Id"));
+    return readString(readField(json, "Id"));
   }
 
   async removeNetwork(networkId: string, { signal }: EngineCall): Promise<void> {

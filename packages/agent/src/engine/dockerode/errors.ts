@@ -1,4 +1,4 @@
-import { fieldOf, numberOf } from "../../core/docker/json.js";
+import { readField, readNumber } from "../../core/docker/json.js";
 import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
 /** Kinds by message: status codes differ between versions of Docker. */
@@ -36,7 +36,7 @@ const KINDS_BY_STATUS: Readonly<Record<number, EngineErrorKind>> = {
 /** Maps an error of dockerode. `socketPath` is for the message when nothing answers there. */
 export function toEngineError(error: unknown, socketPath: string): EngineError {
   if (error instanceof EngineError) return error;
-  const status = numberOf(fieldOf(error, "statusCode"));
+  const status = readNumber(readField(error, "statusCode"));
   if (status === 0) return connectionError(error, socketPath);
   const message = dockerMessage(error);
   return new EngineError(kindOf(status, message), message, error);

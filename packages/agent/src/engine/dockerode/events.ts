@@ -1,4 +1,4 @@
-import { fieldOf, textOf } from "../../core/docker/json.js";
+import { readField, readString } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
 import type { ContainerEvent } from "../../core/tasks/container-event.js";
 import type { ContainerOwner } from "../container-owner.js";
@@ -44,16 +44,16 @@ function secondsOf(timeNs: string): string {
 
 function parseEvent(json: unknown, owner: ContainerOwner): ContainerEvent | undefined {
   // "health_status: healthy"
-  const [action = ""] = textOf(fieldOf(json, "Action")).split(":");
+  const [action = ""] = readString(readField(json, "Action")).split(":");
   const kind = KINDS[action];
-  const actor = fieldOf(json, "Actor");
-  const attributes = fieldOf(actor, "Attributes");
-  const taskId = owner.taskIdOf(attributes, textOf(fieldOf(attributes, "name")));
+  const actor = readField(json, "Actor");
+  const attributes = readField(actor, "Attributes");
+  const taskId = owner.taskIdOf(attributes, readString(readField(attributes, "name")));
   if (kind === undefined || taskId === "") return undefined;
   return {
     kind,
-    containerId: textOf(fieldOf(actor, "ID")),
+    containerId: readString(readField(actor, "ID")),
     taskId,
-    unixSignal: textOf(fieldOf(attributes, "signal")),
+    unixSignal: readString(readField(attributes, "signal")),
   };
 }

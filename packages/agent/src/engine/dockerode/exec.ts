@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
+import { readField, readNumber, readString } from "../../core/docker/json.js";
 import type { EngineExec, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
@@ -112,9 +112,9 @@ export class DockerExec implements EngineExec {
   async #inspect(signal: AbortSignal): Promise<{ isRunning: boolean; exitCode: number; pid: number }> {
     const json = await this.#client.request({ method: "GET", path: `/exec/${this.#id}/json`, signal });
     return {
-      isRunning: fieldOf(json, "Running") === true,
-      exitCode: numberOf(fieldOf(json, "ExitCode")),
-      pid: numberOf(fieldOf(json, "Pid")),
+      isRunning: readField(json, "Running") === true,
+      exitCode: readNumber(readField(json, "ExitCode")),
+      pid: readNumber(readField(json, "Pid")),
     };
   }
 }
@@ -148,7 +148,7 @@ async function create(
     ...consoleSize(options),
   };
   const path = `/containers/${encodeURIComponent(containerId)}/exec`;
-  return textOf(fieldOf(await client.request({ method: "POST", path, body, signal }), "Id"));
+  return readString(readField(await client.request({ method: "POST", path, body, signal }), "Id"));
 }
 
 function consoleSize({ tty, size }: ExecOptions): object {

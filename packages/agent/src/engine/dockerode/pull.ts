@@ -1,4 +1,4 @@
-import { fieldOf, numberOf, textOf } from "../../core/docker/json.js";
+import { readField, readNumber, readString } from "../../core/docker/json.js";
 import { raceSignal } from "../../runtime/race-signal.js";
 import type { PullOptions, PullProgress } from "../engine.js";
 import { EngineError } from "../engine-error.js";
@@ -34,7 +34,7 @@ export async function pullImage(client: EngineClient, image: string, options: Pu
     let reportedAtMs = 0;
     for await (const line of readNdjson(body)) {
       silence.reset();
-      const error = textOf(fieldOf(line, "error"));
+      const error = readString(readField(line, "error"));
       if (error !== "") throw new EngineError("failed", error);
       recordLayer(layers, line);
       if (onProgress !== undefined && Date.now() - reportedAtMs >= PROGRESS_INTERVAL_MS) {
@@ -62,11 +62,11 @@ function imageQuery(image: string): { fromImage: string; tag: string } {
 }
 
 function recordLayer(layers: Map<string, PullProgress>, line: unknown): void {
-  const detail = fieldOf(line, "progressDetail");
-  const totalBytes = numberOf(fieldOf(detail, "total"));
-  if (textOf(fieldOf(line, "status")) !== "Downloading" || totalBytes === 0) return;
-  layers.set(textOf(fieldOf(line, "id")), {
-    receivedBytes: numberOf(fieldOf(detail, "current")),
+  const detail = readField(line, "progressDetail");
+  const totalBytes = readNumber(readField(detail, "total"));
+  if (readString(readField(line, "status")) !== "Downloading" || totalBytes === 0) return;
+  layers.set(readString(readField(line, "id")), {
+    receivedBytes: readNumber(readField(detail, "current")),
     totalBytes,
   });
 }

@@ -29,8 +29,8 @@ export interface PeerWatchOptions {
 }
 
 /**
- * Probes, several times a second, the hosts to which this host sends connections. A dead host gets no new connections from
- * this host, whether or not there is a leader.
+ * Probes the hosts to which this host sends connections, several times a second. The ingress process of this host opens
+ * no new connections to a dead host, even without a leader.
  */
 export class PeerWatch {
   readonly #options: PeerWatchOptions;
@@ -39,7 +39,7 @@ export class PeerWatch {
   readonly #stopped = new AbortController();
   #addresses: ReadonlyMap<string, string> = new Map();
   #peers = new Map<string, PeerHealth>();
-  #silent: ReadonlySet<string> = new Set();
+  readonly #report: SilentPeersReport;
   /** Stops the rounds, in which all peers are probed. */
   #stopRounds: () => void = () => {};
   #intervalMs = 0;
@@ -54,6 +54,7 @@ export class PeerWatch {
   constructor(options: PeerWatchOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
+    this.#report = new SilentPeersReport(options);
     setMaxListeners(0, this.#stopped.signal);
     const end = (): void => {
       this.#stop();
@@ -150,20 +151,33 @@ export class PeerWatch {
   }
 
   #reportChange(): void {
-    const before = this.#silent;
-    const silent = silentPeers(this.#peers);
-    if (silent.size === before.size && [...silent].every((nodeId) => before.has(nodeId))) return;
-    this.#silent = silent;
-    for (const nodeId of silent) {
-      if (!before.has(nodeId)) this.#log(nodeId, "peer is silent; new connections avoid it");
-    }
-    for (const nodeId of before) {
-      if (!silent.has(nodeId)) this.#log(nodeId, "peer answers again");
-    }
-    this.#options.onChange(silent);
+    this.#report.update(silentPeers(this.#peers), this.#addresses);
+  }
+}
+
+/** Reports changes of the set of silent peers, to the log and to `onChange`. */
+class SilentPeersReport {
+  readonly #options: Pick<PeerWatchOptions, "onChange" | "log">;
+  #silent: ReadonlySet<string> = new Set();
+
+  constructor(options: Pick<PeerWatchOptions, "onChange" | "log">) {
+    this.#options = options;
   }
 
-  #log(nodeId: string, message: string): void {
-    this.#options.log.info({ peer: nodeId, address: this.#addresses.get(nodeId) }, message);
+  update(silent: ReadonlySet<string>, addresses: ReadonlyMap<string, string>): void {
+    const { onChange, log } = this.#options;
+    const fallenSilent = difference(silent, this.#silent);
+    const recovered = difference(this.#silent, silent);
+    if (fallenSilent.length === 0 && recovered.length === 0) return;
+    this.#silent = silent;
+    for (const peer of fallenSilent) {
+      log.info({ peer, address: addresses.get(peer) }, "peer is silent; new connections avoid it");
+    }
+    for (const peer of recovered) log.info({ peer, address: addresses.get(peer) }, "peer answers again");
+    onChange(silent);
   }
+}
+
+function difference(from: ReadonlySet<string>, others: ReadonlySet<string>): readonly string[] {
+  return [...from].filter((nodeId) => !others.has(nodeId));
 }

@@ -6,15 +6,15 @@ const OVERLAP_MS = 5_000;
 const NS_PER_MS = 1_000_000n;
 
 /**
- * Tracks which lines of a followed log were read, so that `berth logs -f` resumes at the same line after a leader
- * change.
+ * Tracks which lines of a followed log the client has read. After a leader change, `berth service logs -f` resumes with
+ * the first line that it has not read.
  */
 export class LogPosition {
   readonly #request: StreamLogsRequest;
   readonly #startedMs: number;
-  /** Time of the last line that was read of each task. */
+  /** Time of the last line read from each task, in ns, by task ID. */
   readonly #lastTimes = new Map<string, bigint>();
-  /** The last times when the current stream was opened. Earlier lines of it are repeats. */
+  /** The last line of each task that earlier streams returned. The current stream repeats the lines up to it. */
   #resumedAfter: ReadonlyMap<string, bigint> = new Map();
   #newestMs: number | undefined;
   #isFirst = true;
@@ -24,7 +24,7 @@ export class LogPosition {
     this.#startedMs = startedMs;
   }
 
-  /** Returns the request for the first stream, and on later calls the request that resumes it. */
+  /** Returns the original request on the first call. Later calls return a request that resumes the log. */
   nextRequest(): StreamLogsRequest {
     if (this.#isFirst) {
       this.#isFirst = false;
@@ -35,7 +35,7 @@ export class LogPosition {
     return { ...this.#request, tail: -1, sinceMs };
   }
 
-  /** Records a line as read. Returns false if an earlier stream has already returned the line. */
+  /** Records a line as read. Returns false when an earlier stream has returned the line already. */
   recordLine({ taskId, entry }: LogLine): boolean {
     const timeText = entry?.timeNs ?? "";
     const timeNs = /^\d+$/.test(timeText) ? BigInt(timeText) : 0n;
@@ -45,7 +45,7 @@ export class LogPosition {
     return true;
   }
 
-  /** Returns where to resume a log of which no line has been read. */
+  /** Returns the start of the resumed log when no line has been read yet. */
   #initialSinceMs(): number {
     return this.#request.tail < 0 ? this.#request.sinceMs : this.#startedMs;
   }

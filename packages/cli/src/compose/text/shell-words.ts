@@ -1,6 +1,13 @@
 /** Characters that end a command in a shell. Compose stops at them, too. */
 const TERMINATORS = new Set([";", "&", "|", "<", ">", "(", ")"]);
-const ESCAPABLE_IN_DOUBLE_QUOTES = new Set(["\\", '"', "$", "`"]);
+
+/** The parts of which words consist. Each pattern captures the text of the part, and `decode` resolves its escapes. */
+const WORD_PARTS: readonly { readonly pattern: RegExp; readonly decode?: (text: string) => string }[] = [
+  { pattern: /'([^']*)'/y },
+  { pattern: /"((?:[^"\\]|\\.)*)"/sy, decode: (text) => text.replace(/\\([\\"$`])/g, "$1") },
+  { pattern: /\\(.)/sy },
+  { pattern: /([^\s;&|<>()'"])/y },
+];
 
 export type ShellWords =
   | {
@@ -15,37 +22,36 @@ export type ShellWords =
 export function splitShellWords(line: string): ShellWords {
   const words: string[] = [];
   let word: string | undefined;
-  let quote = "";
-  for (let index = 0; index < line.length; index += 1) {
+  let index = 0;
+  while (index < line.length) {
+    const part = matchWordPart(line, index);
+    if (part !== undefined) {
+      word = (word ?? "") + part.text;
+      index = part.end;
+      continue;
+    }
     const char = line[index] ?? "";
-    const next = line[index + 1];
-    if (quote === "'") {
-      if (char === "'") quote = "";
-      else word += char;
-    } else if (
-      char === "\\" &&
-      next !== undefined &&
-      (quote === "" || ESCAPABLE_IN_DOUBLE_QUOTES.has(next))
-    ) {
-      word = (word ?? "") + next;
-      index += 1;
-    } else if (quote === '"') {
-      if (char === '"') quote = "";
-      else word += char;
-    } else if (char === "'" || char === '"') {
-      quote = char;
-      word ??= "";
-    } else if (/\s/.test(char)) {
-      if (word !== undefined) words.push(word);
-      word = undefined;
-    } else if (TERMINATORS.has(char)) {
-      return {
-        kind: "words",
-        words: word === undefined ? words : [...words, word],
-        ignored: line.slice(index),
-      };
-    } else word = (word ?? "") + char;
+    if (char === "'" || char === '"') return { kind: "invalid", reason: `unclosed quote (${char})` };
+    if (word !== undefined) words.push(word);
+    word = undefined;
+    if (TERMINATORS.has(char)) return { kind: "words", words, ignored: line.slice(index) };
+    index += 1;
   }
-  if (quote !== "") return { kind: "invalid", reason: `unclosed quote (${quote})` };
-  return { kind: "words", words: word === undefined ? words : [...words, word], ignored: "" };
+  if (word !== undefined) words.push(word);
+  return { kind: "words", words, ignored: "" };
 }
+
+/** Returns the part of a word that starts at the index. Undefined at white space, a terminator or an unclosed quote. */
+function matchWordPart(
+  line: string,
+  index: number,
+): { readonly text: string; readonly end: number } | undefined {
+  for (const { pattern, decode = keepText } of WORD_PARTS) {
+    pattern.lastIndex = index;
+    const [, text] = pattern.exec(line) ?? [];
+    if (text !== undefined) return { text: decode(text), end: pattern.lastIndex };
+  }
+  return undefined;
+}
+
+const keepText = (text: string): string => text;

@@ -27,7 +27,7 @@ export function decideSpec(
   { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
 ): ServiceDecision {
   const specsInUse = findSpecsInUse(state.tasks.ofService(id).values(), (version) =>
-    state.services.specOf(id, version),
+    state.services.versions.specOf(id, version),
   );
   const result = applySpec(state.services.get(id), spec, {
     id,
@@ -64,7 +64,7 @@ export function decideRemoval(service: Service, now: number): ServiceDecision {
 /** Deletes old revisions that no task runs and that an automatic rollback would not restore. */
 function deleteUnusedRevisions(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
-  const old = [...state.services.versionsOf(service.id).keys()].filter((version) => version < oldest);
+  const old = [...state.services.versions.ofService(service.id).keys()].filter((version) => version < oldest);
   if (old.length === 0) return [];
   const used = new Set<number>([service.healthyVersion]);
   for (const task of state.tasks.ofService(service.id).values()) used.add(task.specVersion);

@@ -1,6 +1,6 @@
 import { type ClaimLookup, pickPorts, portConflicts } from "../../core/endpoints/published-ports.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import { PortClaims } from "../../state/service-table.js";
+import { PortClaims } from "../../state/port-claims.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 

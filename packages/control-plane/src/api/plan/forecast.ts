@@ -3,7 +3,7 @@ import { nodeNameById } from "../../core/model/node-name.js";
 import type { Plan } from "../../core/model/plan.js";
 import { isRolloutActive } from "../../core/model/rollout.js";
 import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
-import { currentTest } from "../../core/model/template.js";
+import { currentTaskFilter } from "../../core/model/template.js";
 import { reconcile } from "../../core/reconcile.js";
 import { evaluateGate, planWithGate } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
@@ -118,7 +118,7 @@ function reconcileService(service: ServiceForecast, { state, draft, now, newId }
 function countOutdatedTasks(serviceId: string, state: ClusterState): number {
   const service = state.services.get(serviceId);
   if (service === undefined || service.removing) return 0;
-  const isCurrent = currentTest(service);
+  const isCurrent = currentTaskFilter(service);
   const isOutdated = (task: Task): boolean => shouldRun(task) && !isEnded(task) && !isCurrent(task);
   return [...state.tasks.ofService(serviceId).values()].filter(isOutdated).length;
 }

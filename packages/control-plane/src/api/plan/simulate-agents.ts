@@ -19,7 +19,7 @@ export function simulateAgents(serviceId: string, state: ClusterState, now: numb
     if (task.desiredState === DesiredState.REMOVE) {
       return [{ kind: "delete-task", serviceId, taskId: task.id }];
     }
-    const spec = state.services.specOf(serviceId, task.specVersion);
+    const spec = state.services.versions.specOf(serviceId, task.specVersion);
     const next = nextState(task, spec);
     return next === undefined ? [] : [{ kind: "put-task", task: withState(task, next, now) }];
   });

@@ -12,7 +12,7 @@ import {
 } from "@berth/proto";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, stateOf } from "../model/task-state.js";
-import { type CurrentTest, currentTest } from "../model/template.js";
+import { type CurrentTaskFilter, currentTaskFilter } from "../model/template.js";
 
 /** The state of the nodes that endpoints depend on. */
 export interface EndpointContext {
@@ -40,7 +40,12 @@ export function ingressEntries(
   const tasks = snapshot.tasks
     .filter((task) => stateOf(task) === TaskState.RUNNING)
     .sort((a, b) => (a.id < b.id ? -1 : 1));
-  const context: ServiceContext = { snapshot, isCurrent: currentTest(snapshot.service), nodes, isSuspect };
+  const context: ServiceContext = {
+    snapshot,
+    isCurrent: currentTaskFilter(snapshot.service),
+    nodes,
+    isSuspect,
+  };
   return ports.map((port) => createEntry(port, tasks, context));
 }
 
@@ -52,7 +57,7 @@ export function ingressKey(port: PortSpec): string {
 
 interface ServiceContext extends EndpointContext {
   readonly snapshot: ServiceSnapshot;
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
 }
 
 function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildService, buildSpec, buildTask } from "../testing/records.js";
-import { addTemplateChange, currentTest, templateText, templateVersionAt } from "./template.js";
+import { addTemplateChange, currentTaskFilter, templateText, templateVersionAt } from "./template.js";
 
 const mark = (version: number, templateVersion: number) => ({ version, templateVersion });
 /** Versions 1-3 of template 1, 4-5 of template 4, then 6 is back at template 1. */
@@ -29,11 +29,11 @@ describe("templateVersionAt", () => {
   });
 });
 
-describe("currentTest", () => {
+describe("currentTaskFilter", () => {
   it("treats tasks of an older version with the same template as current, and those between as outdated", () => {
-    const isCurrent = currentTest(returned);
+    const isCurrent = currentTaskFilter(returned);
     expect([1, 3, 4, 5, 6, 7].filter((version) => isCurrent(ofVersion(version)))).toEqual([1, 3, 6, 7]);
-    const isNew = currentTest(buildService({ version: 5, templateVersion: 3 }));
+    const isNew = currentTaskFilter(buildService({ version: 5, templateVersion: 3 }));
     expect([2, 3, 5].filter((version) => isNew(ofVersion(version)))).toEqual([3, 5]);
   });
 });
@@ -41,10 +41,10 @@ describe("currentTest", () => {
 describe("addTemplateChange", () => {
   it("keeps earlier changes up to the limit", () => {
     const first = buildService({ version: 3, templateVersion: 2 });
-    expect(addTemplateChange(first, { version: 4, template: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
+    expect(addTemplateChange(first, { version: 4, templateVersion: 4 })).toEqual([mark(2, 2), mark(4, 4)]);
     let service = first;
     for (let version = 4; version < 50; version += 1) {
-      service = { ...service, templates: addTemplateChange(service, { version, template: version }) };
+      service = { ...service, templates: addTemplateChange(service, { version, templateVersion: version }) };
     }
     expect(service.templates).toHaveLength(20);
     expect(templateVersionAt(service, 49)).toBe(49);

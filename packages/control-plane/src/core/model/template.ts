@@ -9,9 +9,9 @@ import {
 } from "@berth/proto";
 import { canonicalText } from "./canonical.js";
 
-// Tracks which versions of a service have the same task template. Only a change of the template replaces tasks.
-// The template is the part of the spec from which containers are created. It is named after the first service version
-// that has it, and later versions keep it until the next change.
+// Tracks which versions of a service have the same task template. The leader replaces tasks only when the template has
+// changed. The task template is the part of the spec from which containers are created. Its version number is that of
+// the first service version with this template.
 
 /** Number of template changes in a service record. A task older than all of them counts as outdated. */
 const MAX_CHANGES = 20;
@@ -33,11 +33,11 @@ export function templateVersionAt(history: TemplateHistory, version: number): nu
   return change?.templateVersion ?? UNKNOWN_TEMPLATE;
 }
 
-/** Tests whether a task runs the current template of its service. */
-export type CurrentTest = (task: Pick<Task, "specVersion">) => boolean;
+/** Returns whether a task runs the current template of its service. */
+export type CurrentTaskFilter = (task: Pick<Task, "specVersion">) => boolean;
 
-/** Returns a test whether a task runs the current template of the service. The test is cheap enough for every task. */
-export function currentTest(service: TemplateHistory): CurrentTest {
+/** Returns a filter for the tasks that run the current template of a service. It is cheap enough to run for every task. */
+export function currentTaskFilter(service: TemplateHistory): CurrentTaskFilter {
   const { templates, templateVersion } = service;
   const currentSinceVersion = templates.at(-1)?.version ?? templateVersion;
   return ({ specVersion }) =>
@@ -45,14 +45,14 @@ export function currentTest(service: TemplateHistory): CurrentTest {
     (templates.length > 1 && templateVersionAt(service, specVersion) === templateVersion);
 }
 
-/** Returns the template changes with one added: from `version` on, tasks are created from `template`. */
+/** Adds a template change: from service version `version` on, tasks are created from the template `templateVersion`. */
 export function addTemplateChange(
-  service: TemplateHistory,
-  { version, template }: { readonly version: number; readonly template: number },
+  history: TemplateHistory,
+  change: { readonly version: number; readonly templateVersion: number },
 ): TemplateChange[] {
-  const { templates, templateVersion } = service;
+  const { templates, templateVersion } = history;
   const changes = templates.length > 0 ? templates : [{ version: templateVersion, templateVersion }];
-  return [...changes, { version, templateVersion: template }].slice(-MAX_CHANGES);
+  return [...changes, change].slice(-MAX_CHANGES);
 }
 
 /** Returns a text that is equal for two specs exactly when they have the same task template. */
@@ -60,8 +60,8 @@ export function templateText(spec: ServiceSpec | undefined): string {
   if (spec === undefined) return "";
   const { container, limits, forceUpdate = 0 } = spec.task ?? {};
   const task = { container, limits, forceUpdate, networks: [...templateNetworks(spec)] };
-  const template = ServiceSpec.fromPartial({ task, ports: [...templatePorts(spec)] });
-  return canonicalText(ServiceSpec.toJSON(withSortedPorts(template)));
+  const templateParts = ServiceSpec.fromPartial({ task, ports: [...templatePorts(spec)] });
+  return canonicalText(ServiceSpec.toJSON(withSortedPorts(templateParts)));
 }
 
 /**

@@ -1,28 +1,30 @@
-import { FENCED_AFTER_MS, NodeState, PROOF_MS } from "@berth/proto";
+import { CONFIRM_DOWN_MS, LEADER_ASSUMES_FENCED_AFTER_MS, NodeState } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildNode } from "../testing/records.js";
+import {
+  judgeNode,
+  type NodeHealthContext,
+  type NodeHealthInput,
+  type NodeHealthVerdict,
+} from "./judge-node.js";
+import { NO_VOTES, type ProbeVotes } from "./probe-votes.js";
 import {
   AGENT_AWAY_AFTER_MS,
   AGENT_LOST_AFTER_MS,
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
-  judgeNode,
-  type NodeHealthContext,
-  type NodeHealthInput,
-  type NodeHealthVerdict,
   TAKEOVER_GRACE_MS,
   TAKEOVER_LATE_MS,
-} from "./judge-node.js";
-import { NO_VOTES, type ProbeVotes } from "./probe-votes.js";
+} from "./silence-thresholds.js";
 import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
 
 const HEARD_MS = 100_000;
 const HEARTBEAT_MS = 250;
 const SILENT: ProbeVotes = { asked: 3, silent: 2, alive: 0 };
 /** Two rounds in which every voter failed. */
-const PROVEN = { votes: { asked: 3, silent: 3, alive: 0 }, failedRounds: 2 };
-const PROVEN_DOWN_AFTER_MS = 1_000;
+const CONFIRMED = { votes: { asked: 3, silent: 3, alive: 0 }, failedRounds: 2 };
+const CONFIRMED_DOWN_AFTER_MS = 1_000;
 const LIVES: ProbeVotes = { asked: 3, silent: 1, alive: 2 };
 const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, reason: "most nodes fell silent" };
 
@@ -73,14 +75,14 @@ describe("judgeNode of a node that is up", () => {
   });
 
   it("declares a node down after 1.0 s when every voter failed in two rounds", () => {
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS - 1, { input: PROVEN }))).toBe(false);
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { input: PROVEN }))).toBe(true);
-    const once = { ...PROVEN, failedRounds: 1 };
+    expect(isDown(after(CONFIRMED_DOWN_AFTER_MS - 1, { input: CONFIRMED }))).toBe(false);
+    expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, { input: CONFIRMED }))).toBe(true);
+    const once = { ...CONFIRMED, failedRounds: 1 };
     expect(isDown(after(DOWN_AFTER_MS - 1, { input: once }))).toBe(false);
-    const answered = { ...PROVEN, hostAnsweredMs: HEARD_MS + 500 };
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS, { input: answered }))).toBe(false);
-    const lagging = { input: PROVEN, context: { lagMs: 300 } };
-    expect(isDown(after(PROVEN_DOWN_AFTER_MS, lagging))).toBe(false);
+    const answered = { ...CONFIRMED, hostAnsweredMs: HEARD_MS + 500 };
+    expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, { input: answered }))).toBe(false);
+    const lagging = { input: CONFIRMED, context: { lagMs: 300 } };
+    expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, lagging))).toBe(false);
   });
 
   it("waits 5 s when no voter reports, and when the host ignores probes", () => {
@@ -136,10 +138,10 @@ describe("judgeNode of a node that is up", () => {
   });
 
   it("needs only two rounds for a node that died while there was no leader", () => {
-    const input = { ...PROVEN, lastHeartbeatMs: undefined };
+    const input = { ...CONFIRMED, lastHeartbeatMs: undefined };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS - 1, { input, context }))).toBe(false);
-    expect(isDown(after(TAKEOVER_LATE_MS + PROOF_MS, { input, context }))).toBe(true);
+    expect(isDown(after(TAKEOVER_LATE_MS + CONFIRM_DOWN_MS - 1, { input, context }))).toBe(false);
+    expect(isDown(after(TAKEOVER_LATE_MS + CONFIRM_DOWN_MS, { input, context }))).toBe(true);
   });
 
   it("declares no node down during a freeze, records why, and requires confirmation afterwards", () => {
@@ -172,8 +174,8 @@ describe("judgeNode of a node that is down", () => {
 
   it("is fenced once its agent must have stopped its tasks, unless a voter reaches its host", () => {
     const input = { node: down, votes: SILENT };
-    expect(after(FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS, { input }).condition).toMatchObject({
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input }).condition).toMatchObject({
       state: NodeState.DOWN,
       fenced: true,
     });
@@ -186,8 +188,8 @@ describe("judgeNode of a node that is down", () => {
   it("is fenced later under a new leader, since the former one may have acknowledged heartbeats", () => {
     const input = { node: down, lastHeartbeatMs: undefined, votes: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
-    expect(after(FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
-    expect(after(FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
+    expect(after(LEADER_ASSUMES_FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
   });
 
   it("is not checked again once it is fenced", () => {
@@ -226,8 +228,8 @@ describe("judgeNode", () => {
         if (verdict.checkAtMs !== undefined) expect(verdict.checkAtMs).toBeGreaterThan(now);
         if (made.state === NodeState.DOWN) return;
         const quietMs = now - Math.max(HEARD_MS, made.hostAnsweredMs ?? 0);
-        const isProven = made.failedRounds >= 2;
-        const neededMs = isProven ? TAKEOVER_LATE_MS + PROOF_MS : DOWN_AFTER_MS;
+        const isConfirmed = made.failedRounds >= 2;
+        const neededMs = isConfirmed ? TAKEOVER_LATE_MS + CONFIRM_DOWN_MS : DOWN_AFTER_MS;
         if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(verdict)).toBe(false);
         if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(verdict)).toBe(false);
       }),

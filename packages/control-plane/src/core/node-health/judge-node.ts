@@ -1,52 +1,36 @@
 import {
   assertNever,
-  FENCED_AFTER_MS,
+  LEADER_ASSUMES_FENCED_AFTER_MS,
   LEADER_LEASE_MS,
   type Node,
   NodeState,
-  PROOF_MS,
-  PROOF_ROUNDS,
 } from "@berth/proto";
 import { evaluateVotes, type HostEvidence, type ProbeVotes } from "./probe-votes.js";
+import {
+  AGENT_AWAY_AFTER_MS,
+  AGENT_LOST_AFTER_MS,
+  allThresholdsMs,
+  DOWN_AFTER_MS,
+  DOWN_UNCONFIRMED_AFTER_MS,
+  firstLateMs,
+  lateAfterMs,
+  type NodeTiming,
+  replacedAfterMs,
+  suspectAfterMs,
+  unreachableDownAfterMs,
+} from "./silence-thresholds.js";
 import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
 
-/** A host is probed when its heartbeat is late by more than this. */
-const LATE_MS = 50;
-/** A node gets no new connections when its heartbeat is late by more than this and its host does not answer. */
-const SUSPECT_MS = 150;
-/** Silence after which a host that a majority cannot reach is down. A route can change within this time. */
-export const DOWN_AFTER_MS = 1_400;
-/** Minimum time from a missed heartbeat to a majority verdict. Applies to long heartbeat intervals. */
-const DOWN_AFTER_LATE_MS = 1_000;
-/** Time after which a new leader starts probing. Most agents have connected by then and can vote. */
-export const TAKEOVER_LATE_MS = 100;
-/** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
-export const TAKEOVER_GRACE_MS = 1_500;
-/** Silence after which a host without votes is down. A busy or paused agent is silent, too. */
-export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
-/** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
-export const AGENT_AWAY_AFTER_MS = 3_000;
-/**
- * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown.
- *
- * Long, because its containers probably still serve. Replacing them runs each task twice until the agent returns.
- */
-export const AGENT_LOST_AFTER_MS = 60_000;
 /** Limit of an agent's reported lag that is subtracted from its silence. */
 const MAX_AGENT_LAG_MS = 1_000;
 
 /** Observations of one node. Times are in ms of the leader's monotonic clock. */
-export interface NodeHealthInput {
+export interface NodeHealthInput extends NodeTiming {
   readonly node: Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage" | "ignoresProbes">;
-  /** Undefined when this leader has received no heartbeat yet. */
-  readonly lastHeartbeatMs: number | undefined;
-  readonly heartbeatMs: number;
   /** Event loop lag that the agent reported with its last heartbeat. */
   readonly agentLagMs: number;
   /** Votes of the last probe round of this silence. */
   readonly votes: ProbeVotes;
-  /** Number of the last rounds in a row in which every voter failed to reach the host. */
-  readonly failedRounds: number;
   /** When the host last answered a probe. */
   readonly hostAnsweredMs: number | undefined;
   /** Id of a node on the same host whose first heartbeat came during this silence. Undefined when there is none. */
@@ -109,9 +93,6 @@ export function judgeNode(input: NodeHealthInput, context: NodeHealthContext): N
     : judgeUpNode(input, silence, context);
 }
 
-/** Returns the time after a heartbeat from which the next heartbeat counts as late. */
-export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
-
 function measureSilence(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
   const heardMs = Math.max(input.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);
   const excusedMs = Math.max(0, lagMs) + Math.min(Math.max(0, input.agentLagMs), MAX_AGENT_LAG_MS);
@@ -132,10 +113,9 @@ function judgeUpNode(
 ): NodeHealthVerdict {
   const { node, heartbeatMs } = input;
   const { agentMs, evidence, isUnheard } = silence;
-  const lateMs = lateThresholdMs(input);
-  const suspectMs = heartbeatMs + SUSPECT_MS;
-  const thresholds = [lateMs, suspectMs, lateMs + PROOF_MS, downAfterMs(input), ...FIXED_THRESHOLDS_MS];
-  const checkAtMs = nextCheckMs(thresholds, silence, context);
+  const lateMs = firstLateMs(input);
+  const suspectMs = suspectAfterMs(heartbeatMs);
+  const checkAtMs = nextCheckMs(allThresholdsMs(input), silence, context);
   if (agentMs < lateMs) {
     const condition = isUnheard ? undefined : changedCondition(node, READY);
     return { condition, isSuspect: false, isLate: false, checkAtMs };
@@ -159,37 +139,12 @@ function judgeUpNode(
   return { condition, isSuspect, isLate: true, checkAtMs };
 }
 
-const FIXED_THRESHOLDS_MS: readonly number[] = [
-  AGENT_AWAY_AFTER_MS,
-  DOWN_UNCONFIRMED_AFTER_MS,
-  AGENT_LOST_AFTER_MS,
-];
-
-function lateThresholdMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
-  return lastHeartbeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
-}
-
-/** Returns the silence after which a host is down that a majority cannot reach. */
-function silentDownAfterMs(input: NodeHealthInput): number {
-  return input.failedRounds >= PROOF_ROUNDS ? lateThresholdMs(input) + PROOF_MS : downAfterMs(input);
-}
-
-function downAfterMs({ heartbeatMs, lastHeartbeatMs }: NodeHealthInput): number {
-  const afterMs = Math.max(DOWN_AFTER_MS, heartbeatMs + DOWN_AFTER_LATE_MS);
-  return lastHeartbeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
-}
-
-/** Returns the silence after which a node is down whose host runs another node. A new leader waits longer. */
-function replacedAfterMs(input: NodeHealthInput): number {
-  return input.lastHeartbeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(input);
-}
-
 /** Returns why the node is down. Undefined when it may be up. */
 function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: Silence): string | undefined {
   switch (evidence) {
     case "silent": {
       const { silent, asked } = input.votes;
-      return hostMs >= silentDownAfterMs(input)
+      return hostMs >= unreachableDownAfterMs(input)
         ? `its host has been silent for ${seconds(hostMs)} s: ${silent} of ${asked} probes failed`
         : undefined;
     }
@@ -250,7 +205,7 @@ function judgeDownNode(
   if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY };
   if (node.fenced) return { ...base, condition: undefined };
   // The former leader may have acknowledged heartbeats until its lease ran out.
-  const fencedAfterMs = FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
+  const fencedAfterMs = LEADER_ASSUMES_FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
   const isFenced = agentMs >= fencedAfterMs && hostMs >= DOWN_AFTER_MS && evidence === "silent";
   if (isFenced && votes.alive === 0) {
     const { state, agentUnreachable, stateMessage } = node;

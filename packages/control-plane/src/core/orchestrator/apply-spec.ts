@@ -52,11 +52,11 @@ export function applySpec(
       : undefined;
     return { kind: "updated", service: { ...service, rollout }, replacesTasks, changed };
   }
-  const template = findEqualTemplate(existing, spec, context) ?? version;
+  const templateVersion = findEqualTemplate(existing, spec, context) ?? version;
   const updated = {
     ...service,
-    templateVersion: template,
-    templates: addTemplateChange(existing, { version, template }),
+    templateVersion,
+    templates: addTemplateChange(existing, { version, templateVersion }),
     rollout: usesRollouts(existing, spec) ? startRollout(existing, context) : undefined,
   };
   return { kind: "updated", service: updated, replacesTasks, changed };
@@ -98,8 +98,8 @@ function findEqualTemplate(
   if (specsInUse === undefined) return undefined;
   const text = templateText(spec);
   for (const [version, usedSpec] of specsInUse) {
-    const template = templateVersionAt(existing, version);
-    if (template > 0 && templateText(usedSpec) === text) return template;
+    const templateVersion = templateVersionAt(existing, version);
+    if (templateVersion > 0 && templateText(usedSpec) === text) return templateVersion;
   }
   return undefined;
 }

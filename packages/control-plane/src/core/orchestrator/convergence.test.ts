@@ -17,7 +17,8 @@ import {
   buildSpec,
   buildTask,
 } from "../testing/records.js";
-import { type Convergence, convergence, newestTasks } from "./convergence.js";
+import { type Convergence, convergence } from "./convergence.js";
+import { newestTasks } from "./newest-tasks.js";
 
 const NODES = [
   buildNode({ id: "n1" }),

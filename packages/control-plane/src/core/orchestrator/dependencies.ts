@@ -11,7 +11,7 @@ import {
 import { type Slot, slotsByNode, slotsByNumber, taskSlotKey } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, shouldRun, stateOf } from "../model/task-state.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { durationText } from "../model/text.js";
 import { WAITING_FOR } from "../scheduler/pending-reason.js";
 import { convergence } from "./convergence.js";
@@ -175,7 +175,7 @@ const isCurrentRun = (run: JobStatus, { cron, templateVersion }: Service): boole
 function serviceState(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): DependencyState {
   const { service, spec, tasks } = snapshot;
   const { desired } = convergence(snapshot, cluster, now);
-  const isCurrent = currentTest(service);
+  const isCurrent = currentTaskFilter(service);
   const slots = spec.mode?.$case === "global" ? slotsByNode(tasks) : slotsByNumber(tasks);
   const restarts = slots
     .filter(hasOnlyEndedTasks)

@@ -2,7 +2,7 @@ import { type AutoscaleStatus, Availability, NodeState, type ServiceSpec, type T
 import { isInUse, type Slot, type SlotRef, slotsByNode, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { isPending, isReady, shouldRun } from "../model/task-state.js";
-import type { CurrentTest } from "../model/template.js";
+import type { CurrentTaskFilter } from "../model/template.js";
 import { eligibilityTest } from "../scheduler/node-capacity.js";
 import { getRequirements, type TaskRequirements } from "../scheduler/requirements.js";
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
@@ -31,7 +31,7 @@ export interface DesiredSlotsContext {
   readonly cluster: Pick<ClusterSnapshot, "nodes">;
   /** Number of slots that the given tasks of a replicated service should have. */
   readonly replicas: number;
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
 }
 
 /** Decides which slots of a service to keep, to remove and to add. */
@@ -45,7 +45,7 @@ export function desiredSlots(tasks: readonly Task[], context: DesiredSlotsContex
 
 /** The inputs for choosing the slots to remove. */
 interface RemovalOrder extends SpreadContext {
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
 }
 
 /** Decides which slots of a replicated service to keep, to remove and to add. */
@@ -98,7 +98,7 @@ function selectLeastValuable(
 }
 
 /** Returns the value of keeping a slot, from 0 (lowest) to 3. */
-function retentionClass(slot: Slot, isCurrent: CurrentTest): number {
+function retentionClass(slot: Slot, isCurrent: CurrentTaskFilter): number {
   if (slot.active.length === 0) return 0;
   if (!slot.active.some(isReady)) return 1;
   return slot.active.some(isCurrent) ? 3 : 2;

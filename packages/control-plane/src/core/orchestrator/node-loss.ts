@@ -2,7 +2,7 @@ import { Availability, assertNever, type Node, NodeState, type Task, TaskState }
 import { type Action, taskAfter } from "../model/plan.js";
 import type { NodeSnapshot, ServiceDefinition, ServiceTasks } from "../model/snapshot.js";
 import { isDisconnected, isEnded, isReady, shouldRun, stateOf } from "../model/task-state.js";
-import { type CurrentTest, currentTest } from "../model/template.js";
+import { type CurrentTaskFilter, currentTaskFilter } from "../model/template.js";
 import { deleteUnreportable, goneTest, isAtMostOne } from "./task-removal.js";
 
 /** What happens to a task whose node is down or was removed. */
@@ -43,7 +43,7 @@ export function applyNodeLoss(
   const context = {
     definition: snapshot,
     nodes,
-    isCurrent: currentTest(snapshot.service),
+    isCurrent: currentTaskFilter(snapshot.service),
     isReplaced: replacedTest(snapshot.tasks, nodes),
     now,
   };
@@ -70,7 +70,7 @@ const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
 interface VerdictContext {
   readonly definition: ServiceDefinition;
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
   /** Whether another task of the same slot is ready or has completed. */
   readonly isReplaced: (task: Task) => boolean;
   readonly now: number;

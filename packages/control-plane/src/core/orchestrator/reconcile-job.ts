@@ -1,7 +1,7 @@
 import { DesiredState, type JobStatus, type Service, type Task } from "@berth/proto";
 import { type Action, buildPlan, type Plan } from "../model/plan.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { placeGlobal, placeReplicated } from "../scheduler/place-tasks.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
@@ -91,7 +91,7 @@ function placeNextRun(
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const staying = runs.flatMap(({ decision }) => decision.staying);
   const load = computeServiceLoad(tasks, staying, {
-    isCurrent: currentTest(service),
+    isCurrent: currentTaskFilter(service),
     now: context.now,
     stable: undefined,
   });

@@ -4,7 +4,7 @@ import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import type { StableTasks } from "../model/task-index.js";
 import { isReady } from "../model/task-state.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { capacityFunction } from "../scheduler/node-capacity.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js";
@@ -39,7 +39,7 @@ export function reconcileService(
     spec,
     cluster,
     replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
-    isCurrent: currentTest(service),
+    isCurrent: currentTaskFilter(service),
   });
   const policy = updatePolicy(service, spec);
   const states = slotStates(afterLoss, desired, { policy, cluster, now });
@@ -145,7 +145,7 @@ function slotStates(
   const context = {
     spec,
     version: service.version,
-    isCurrent: isFrozen ? () => true : currentTest(service),
+    isCurrent: isFrozen ? () => true : currentTaskFilter(service),
     isFrozen,
     startFirst: policy.startFirst,
     monitorMs: policy.monitorMs,
@@ -178,7 +178,7 @@ function progressContext(
 /** Returns whether no slot is missing and no outdated task is left. A paused rollout leaves outdated tasks. */
 function runsOnlyCurrent(service: Service, { keep, missing, unbound }: DesiredSlots): boolean {
   if (missing.length > 0 || unbound.length > 0) return false;
-  const isCurrent = currentTest(service);
+  const isCurrent = currentTaskFilter(service);
   return keep.every(({ active, pending }) => pending.length === 0 && active.every(isCurrent));
 }
 

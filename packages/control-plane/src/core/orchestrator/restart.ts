@@ -7,7 +7,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
-import type { CurrentTest } from "../model/template.js";
+import type { CurrentTaskFilter } from "../model/template.js";
 
 /** A task that was ready this long resets the restart count of its slot. */
 export const RESET_RESTARTS_AFTER_MS = 60_000;
@@ -30,7 +30,7 @@ export interface RestartInput {
   /** Ended tasks of the slot, newest first. */
   readonly ended: readonly Task[];
   readonly policy: RestartPolicy | undefined;
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
   readonly now: number;
 }
 

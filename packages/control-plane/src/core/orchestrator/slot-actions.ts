@@ -3,7 +3,7 @@ import type { Action } from "../model/plan.js";
 import { type Slot, type SlotRef, slotKey } from "../model/slots.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import type { StableTasks } from "../model/task-index.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { type Placements, placeGlobal, placeReplicated, type SlotFill } from "../scheduler/place-tasks.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { computeServiceLoad } from "../scheduler/service-load.js";
@@ -196,7 +196,7 @@ function placeVersion(
 ): readonly Action[] {
   const { snapshot, cluster, stable, now } = context;
   const { version, spec } = resolveVersion(requestedVersion, snapshot);
-  const isCurrent = currentTest(snapshot.service);
+  const isCurrent = currentTaskFilter(snapshot.service);
   const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, now, stable });
   const placeTasks = spec.mode?.$case === "global" ? placeGlobal : placeReplicated;
   const service = { ...snapshot.service, version };

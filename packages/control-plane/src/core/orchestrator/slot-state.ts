@@ -74,7 +74,7 @@ export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
   const { step, superfluous } = slotStep(versionSlot, version, context);
-  return { slot: versionSlot, step, version, superfluous, ...assess(step, versionSlot, context) };
+  return { slot: versionSlot, step, version, superfluous, ...assessStep(step, versionSlot, context) };
 }
 
 /**
@@ -98,30 +98,24 @@ type Assessment = Omit<SlotState, "slot" | "step" | "version" | "superfluous">;
 const UPDATING: SlotProgress = { kind: "updating" };
 const NEW: SlotProgress = { kind: "new" };
 const OUTDATED: SlotProgress = { kind: "outdated" };
+const COMPLETED: SlotProgress = { kind: "updated", sinceMs: 0 };
 
 /** Derives the remaining fields from the step. Only this function and slot-actions.ts interpret steps. */
-function assess(step: SlotStep, slot: Slot, context: SlotContext): Assessment {
+function assessStep(step: SlotStep, slot: Slot, context: SlotContext): Assessment {
   const base = { isSatisfied: false, isBlocked: false, dueMs: undefined, giveUpAtMs: undefined };
   switch (step.kind) {
-    case "running": {
-      const progress = monitoredProgress(step.task, context);
-      return { ...base, progress, isSatisfied: true, reason: leftoverReason(slot, context) };
-    }
+    case "running":
     case "completed": {
-      const progress: SlotProgress = { kind: "updated", sinceMs: 0 };
+      const progress = step.kind === "running" ? monitoredProgress(step.task, context) : COMPLETED;
       return { ...base, progress, isSatisfied: true, reason: leftoverReason(slot, context) };
     }
     case "monitoring": {
       const { untilMs } = step;
-      const progress: SlotProgress = { kind: "monitoring", untilMs };
-      return { ...base, progress, reason: OLDER_RUNS, dueMs: untilMs };
+      return { ...base, progress: { kind: "monitoring", untilMs }, reason: OLDER_RUNS, dueMs: untilMs };
     }
-    case "starting": {
-      const giveUpAtMs = taskGiveUpAtMs(step.task, context);
-      return { ...base, progress: UPDATING, reason: unreadyReason(step.task), giveUpAtMs };
-    }
+    case "starting":
     case "pending": {
-      const progress = hasHistory(slot) ? UPDATING : NEW;
+      const progress = step.kind === "pending" && !hasHistory(slot) ? NEW : UPDATING;
       const giveUpAtMs = taskGiveUpAtMs(step.task, context);
       return { ...base, progress, reason: unreadyReason(step.task), giveUpAtMs };
     }
@@ -173,7 +167,7 @@ function unattemptedProgress(
   serves: boolean,
 ): SlotProgress {
   if (cause === "outdated") return OUTDATED;
-  return serves ? { kind: "updated", sinceMs: 0 } : UPDATING;
+  return serves ? COMPLETED : UPDATING;
 }
 
 function monitoredProgress(task: Task, { monitorMs, now }: SlotContext): SlotProgress {

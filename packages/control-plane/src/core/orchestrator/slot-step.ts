@@ -2,7 +2,7 @@ import { Availability, assertNever, NodeState, type ServiceSpec, type Task } fro
 import type { Slot } from "../model/slots.js";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import { endText, isReady, successAtMs } from "../model/task-state.js";
-import type { CurrentTest } from "../model/template.js";
+import type { CurrentTaskFilter } from "../model/template.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
 
 /** The next step of a slot, regardless of the other slots. */
@@ -40,7 +40,7 @@ export type ReplacementAttempt =
 
 export interface SlotStepContext {
   readonly spec: ServiceSpec;
-  readonly isCurrent: CurrentTest;
+  readonly isCurrent: CurrentTaskFilter;
   readonly startFirst: boolean;
   readonly monitorMs: number;
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;

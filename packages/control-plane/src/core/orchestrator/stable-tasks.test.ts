@@ -13,25 +13,25 @@ import {
 import { applyEvent, history, NODES } from "../testing/service-histories.js";
 import { buildNodes, World } from "../testing/world.js";
 import { reconcileService } from "./reconcile-service.js";
-import { partitionStable } from "./stable-tasks.js";
+import { partitionTasks } from "./stable-tasks.js";
 
-describe("partitionStable", () => {
+describe("partitionTasks", () => {
   const spec = buildSpec({ mode: { $case: "replicated", value: { replicas: 3 } } });
   const tasks = [1, 2, 3].map((slot) =>
     buildTask({ id: `t${slot}`, slot, nodeId: `n${slot}`, status: { state: TaskState.RUNNING } }),
   );
   const world = new World({ spec, nodes: buildNodes(NODES) });
-  const idsOf = (over: Partial<Parameters<typeof partitionStable>[0]>): readonly string[] =>
-    partitionStable(
+  const idsOf = (over: Partial<Parameters<typeof partitionTasks>[0]>): readonly string[] =>
+    partitionTasks(
       buildSnapshot({ service: buildService({ spec }), spec, tasks, ...over }),
       world.cluster,
-    ).open.map(({ id }) => id);
+    ).tasksToReconcile.map(({ id }) => id);
 
-  it("leaves no task of a steady service open", () => {
+  it("reconciles no task of a converged service", () => {
     expect(idsOf({})).toEqual([]);
   });
 
-  it("leaves only the tasks of the slot that changed open", () => {
+  it("reconciles only the tasks of the slot that changed", () => {
     const [first, second, third] = tasks;
     if (!first || !second || !third) throw new Error("expected three tasks");
     const stopped = { ...second, desiredState: DesiredState.SHUTDOWN };
@@ -40,7 +40,7 @@ describe("partitionStable", () => {
     expect(idsOf({ tasks: [first, second, third, duplicate] })).toEqual(["t2", "t4"]);
   });
 
-  it("leaves all tasks open when a slot is missing or superfluous", () => {
+  it("reconciles all tasks when a slot is missing or superfluous", () => {
     expect(idsOf({ tasks: tasks.slice(1) })).toEqual(["t2", "t3"]);
     expect(
       idsOf({ spec: buildSpec({ mode: { $case: "replicated", value: { replicas: 2 } } }) }),
@@ -73,7 +73,7 @@ describe("partitionStable", () => {
           if (world.isRemoved) return;
           const { snapshot, cluster, now } = world;
           const context = () => buildContext({ now, newId: idSequence("x") });
-          if (partitionStable(snapshot, cluster).stable !== undefined) partitions += 1;
+          if (partitionTasks(snapshot, cluster).stable !== undefined) partitions += 1;
           const plan = reconcile(snapshot, cluster, context());
           if (snapshot.service.removing) continue;
           expect(plan).toEqual(reconcileService(snapshot, undefined, cluster, context()));
@@ -84,7 +84,7 @@ describe("partitionStable", () => {
     expect(partitions).toBeGreaterThan(0);
   });
 
-  it("does not list the tasks of a steady service, which costs one step per task", () => {
+  it("does not list the tasks of a converged service, which costs one step per task", () => {
     const [first, second, third] = tasks;
     if (!first || !second || !third) throw new Error("expected three tasks");
     const failed = { ...second, status: TaskStatus.fromPartial({ state: TaskState.FAILED }) };
@@ -99,12 +99,12 @@ describe("partitionStable", () => {
     expect(actions).toMatchObject([{ kind: "create-task", task: { slot: 2 } }]);
   });
 
-  it("leaves the task of a down node open", () => {
+  it("reconciles the task of a down node", () => {
     world.setNode("n2", { state: NodeState.DOWN });
-    const { open } = partitionStable(
+    const { tasksToReconcile } = partitionTasks(
       buildSnapshot({ service: buildService({ spec }), spec, tasks }),
       world.cluster,
     );
-    expect(open.map(({ id }) => id)).toEqual(["t2"]);
+    expect(tasksToReconcile.map(({ id }) => id)).toEqual(["t2"]);
   });
 });

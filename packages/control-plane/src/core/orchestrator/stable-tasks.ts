@@ -3,46 +3,46 @@ import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, ServiceDefinition, ServiceSnapshot } from "../model/snapshot.js";
 import type { StableTasks, TaskIndex } from "../model/task-index.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { replicasOf } from "./desired-slots.js";
 
-/** The tasks of a service, divided by whether they need a decision. */
-export interface Partition {
-  /** Undefined when every task needs a decision. */
+/** The tasks of a service, divided into stable tasks and tasks to reconcile. */
+export interface TaskPartition {
+  /** Undefined when all tasks are to be reconciled. */
   readonly stable: StableTasks | undefined;
-  /** All tasks that need a decision. */
-  readonly open: readonly Task[];
+  readonly tasksToReconcile: readonly Task[];
 }
 
 /**
- * Separates the stable tasks of a service from the tasks that need a decision. An event in one of a thousand slots then
- * costs little more than that slot.
+ * Separates the stable tasks of a service from the tasks to reconcile. The cost of an event in one slot then does not
+ * depend on the number of slots.
  *
- * All tasks are open when a decision depends on all of them: the current version is not healthy yet, a rollout is active
- * or paused, or the number of slots is wrong.
+ * All tasks are to be reconciled when a decision depends on all of them: the current version is not healthy yet, a
+ * rollout is active or paused, or the number of slots is wrong.
  */
-export function partitionStable(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): Partition {
-  return partitionSteady(snapshot, cluster) ?? { stable: undefined, open: snapshot.tasks };
+export function partitionTasks(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): TaskPartition {
+  return splitOffStableTasks(snapshot, cluster) ?? { stable: undefined, tasksToReconcile: snapshot.tasks };
 }
 
-/** Returns undefined when all tasks are open. Does not read `snapshot.tasks`, whose cost grows with the tasks. */
-function partitionSteady(
+/** Returns undefined when all tasks are to be reconciled. Does not read `snapshot.tasks`: its cost grows with the tasks. */
+function splitOffStableTasks(
   snapshot: Omit<ServiceSnapshot, "tasks">,
   cluster: ClusterSnapshot,
-): Partition | undefined {
+): TaskPartition | undefined {
   const { index, spec, service } = snapshot;
-  if (!isSteady(snapshot) || !areStableTasksCurrent(snapshot)) return undefined;
+  if (!isServiceConverged(snapshot) || !areStableTasksCurrent(snapshot)) return undefined;
   const leaving = leavingTasks(index, cluster);
-  const open = [...index.unstableTasks(), ...leaving];
+  const tasksToReconcile = [...index.unstableTasks(), ...leaving];
   const size = index.stableCount - leaving.length;
-  // Not worth dividing when most tasks are open.
-  if (size < open.length) return undefined;
-  const used = slotsByNumber(open).filter(isInUse).length;
-  if (size + used !== replicasOf(spec, service.autoscale)) return undefined;
-  return { stable: { size, countByNode: index.stableByNode, leaving }, open };
+  // Not worth dividing when most tasks are to be reconciled.
+  if (size < tasksToReconcile.length) return undefined;
+  const otherSlots = slotsByNumber(tasksToReconcile).filter(isInUse).length;
+  if (size + otherSlots !== replicasOf(spec, service.autoscale)) return undefined;
+  return { stable: { size, countByNode: index.stableByNode, leaving }, tasksToReconcile };
 }
 
-function isSteady({ service, spec }: ServiceDefinition): boolean {
+/** Returns whether the current version of a replicated service is healthy and no rollout is in progress. */
+function isServiceConverged({ service, spec }: ServiceDefinition): boolean {
   const { rollout, version, healthyVersion } = service;
   return (
     spec.mode?.$case === "replicated" &&
@@ -53,7 +53,7 @@ function isSteady({ service, spec }: ServiceDefinition): boolean {
 }
 
 function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "service" | "index">): boolean {
-  const isCurrent = currentTest(service);
+  const isCurrent = currentTaskFilter(service);
   for (const specVersion of index.stableVersions()) if (!isCurrent({ specVersion })) return false;
   return true;
 }
@@ -62,10 +62,10 @@ function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "servic
 function leavingTasks(index: TaskIndex, { nodes, closedNodeIds }: ClusterSnapshot): readonly Task[] {
   const leaving: Task[] = [];
   for (const nodeId of closedNodeIds) {
-    if (!keepsTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableTasksOn(nodeId));
+    if (!canKeepTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableTasksOn(nodeId));
   }
   return leaving;
 }
 
-const keepsTasks = (node: Node | undefined): boolean =>
+const canKeepTasks = (node: Node | undefined): boolean =>
   node?.state === NodeState.READY && node.availability !== Availability.DRAIN;

@@ -1,7 +1,7 @@
 import { addTask, type Candidate, type CandidateSource, isBetterCandidate } from "./candidates.js";
 import { mergeSort } from "./merge-sort.js";
 import type { ResourceRequest } from "./resource-request.js";
-import type { Pool } from "./spread.js";
+import type { Pool } from "./spread-tree.js";
 
 /**
  * Yields the best candidate repeatedly. Each take places one task on it.

@@ -17,7 +17,7 @@ import { explainNoCapacity, fitTest } from "./node-capacity.js";
 import { type PlacementRequest, place } from "./place.js";
 import { getRequirements, type TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
-import { spreadPath } from "./spread.js";
+import { spreadPath } from "./spread-counts.js";
 
 const NO_LOAD: ServiceLoad = { tasksByNode: new Map(), occupiedByNode: new Map(), avoided: new Map() };
 const clusterWith = (snapshots: readonly NodeSnapshot[]): ClusterSnapshot =>

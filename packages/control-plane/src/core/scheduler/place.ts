@@ -13,15 +13,8 @@ import { LevelQueue } from "./level-queue.js";
 import { capacityFunction, explainShortage } from "./node-capacity.js";
 import { minTasksPerNode } from "./node-counts.js";
 import { occupiedTasksFunction, type ServicePlacement } from "./service-load.js";
-import {
-  addToGroup,
-  countTasksByGroup,
-  emptyGroup,
-  type Group,
-  groupIntoLeaves,
-  type Leaf,
-  SpreadTree,
-} from "./spread.js";
+import { addToGroup, countTasksByGroup, emptyGroup, type Group } from "./spread-counts.js";
+import { groupIntoLeaves, type Leaf, SpreadTree } from "./spread-tree.js";
 
 /** A number of equal tasks of one service to be placed. */
 export interface PlacementRequest extends ServicePlacement {
@@ -53,43 +46,117 @@ export interface Placement {
  * costs about as much as checking the nodes that reject it.
  */
 export function place(request: PlacementRequest, cluster: ClusterSnapshot): Placement {
-  const { count, requirements, load } = request;
-  const index = cluster.spreadIndexes.groupedBy(requirements.spread);
-  const groups =
-    requirements.spread.length === 0
-      ? emptyGroup()
-      : countTasksByGroup(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
-  const preferred = new Map<string, Candidate>();
-  const candidateFor = candidateFactory(request, cluster, preferred);
-  const state: PlacementState = { request, cluster, index, preferred, candidateFor };
-  const onPreferred = placeOnPreferred(state, groups);
-  const remaining = count - onPreferred.length;
-  const nodeIds: string[] = [];
-  for (const leaves of candidateTiers(state)) {
-    if (nodeIds.length === remaining) break;
-    const tree = new SpreadTree(leaves, groups, { step: 1, before: isBetterCandidate });
-    while (nodeIds.length < remaining) {
-      const { best } = tree;
-      if (best === undefined) break;
-      nodeIds.push(best.id);
-      tree.take();
-    }
-  }
+  const run = new PlacementRun(request, cluster);
+  const onPreferred = run.placeOnPreferred();
+  const remaining = request.count - onPreferred.length;
+  const nodeIds = run.placeEvenly(remaining);
   const isShort = nodeIds.length < remaining;
   const reason = isShort ? explainShortage([...onPreferred, ...nodeIds], request, cluster) : "";
   return { nodeIds, onPreferred, reason };
 }
 
-/** The inputs of one placement and the candidates that already got tasks. */
-interface PlacementState {
-  readonly request: PlacementRequest;
-  readonly cluster: ClusterSnapshot;
-  readonly index: NodeGroups;
+/** Chooses the nodes of one request. Counts the tasks that it has placed so far. */
+class PlacementRun {
+  readonly #request: PlacementRequest;
+  readonly #cluster: ClusterSnapshot;
+  readonly #index: NodeGroups;
+  /** Tasks of the service by spread group, including tasks placed so far. */
+  readonly #groups: Group;
   /** The candidates among the preferred nodes, with the tasks placed on them. */
-  readonly preferred: Map<string, Candidate>;
-  readonly candidateFor: CandidateFactory;
+  readonly #preferred = new Map<string, Candidate>();
+  readonly #candidateFor: CandidateFactory;
+
+  constructor(request: PlacementRequest, cluster: ClusterSnapshot) {
+    const { requirements, load } = request;
+    const index = cluster.spreadIndexes.groupedBy(requirements.spread);
+    this.#request = request;
+    this.#cluster = cluster;
+    this.#index = index;
+    this.#groups =
+      requirements.spread.length === 0
+        ? emptyGroup()
+        : countTasksByGroup(load.tasksByNode, (nodeId) => index.pathOf(nodeId));
+    this.#candidateFor = candidateFactory(request, cluster, this.#preferred);
+  }
+
+  /** Places one task on each preferred node that has capacity. Returns these nodes. */
+  placeOnPreferred(): readonly string[] {
+    const { preferredNodeIds = [], requirements } = this.#request;
+    const nodeIds: string[] = [];
+    for (const id of preferredNodeIds) {
+      const snapshot = this.#cluster.nodes.get(id);
+      const candidate = snapshot === undefined ? undefined : this.#candidateFor(snapshot);
+      if (candidate === undefined) continue;
+      this.#preferred.set(id, candidate);
+      addTask(candidate, requirements.resources);
+      addToGroup(this.#groups, this.#index.pathOf(id), 1);
+      nodeIds.push(id);
+    }
+    return nodeIds;
+  }
+
+  /** Places up to `count` tasks on the best nodes. Returns the node of each task, best first. */
+  placeEvenly(count: number): readonly string[] {
+    const nodeIds: string[] = [];
+    for (const leaves of this.#tiers()) {
+      if (nodeIds.length === count) break;
+      const tree = new SpreadTree(leaves, this.#groups, { step: 1, before: isBetterCandidate });
+      while (nodeIds.length < count) {
+        const { best } = tree;
+        if (best === undefined) break;
+        nodeIds.push(best.id);
+        tree.take();
+      }
+    }
+    return nodeIds;
+  }
+
+  /** Yields the candidates by tier: first the nodes that are not to be avoided, then avoided nodes by failures. */
+  *#tiers(): Iterable<readonly Leaf<Candidate>[]> {
+    yield this.#mainTier();
+    for (const snapshots of avoidedTiers(this.#request, this.#cluster)) yield this.#avoidedTier(snapshots);
+  }
+
+  /** Returns the candidates that are not to be avoided, by spread group. */
+  #mainTier(): readonly Leaf<Candidate>[] {
+    const { spread, resources } = this.#request.requirements;
+    const minTasks = spread.length === 0 ? this.#minTasksPerNode() : 0;
+    return Array.from(this.#index.groups, ({ path, loadOrder }) => {
+      const source = this.#mainSource(loadOrder.inOrder(), minTasks);
+      return { path, pool: new LevelQueue(source, resources) };
+    });
+  }
+
+  #minTasksPerNode(): number {
+    const { acceptingCount } = this.#index;
+    const { closedNodeIds } = this.#cluster;
+    return minTasksPerNode(this.#request.load.tasksByNode, { acceptingCount, closedNodeIds });
+  }
+
+  /**
+   * Returns the source of the candidates among `nodes`, which are in order of load.
+   *
+   * The lazy source relies on this order and on the task counts from before the placement. Neither includes tasks placed
+   * on preferred nodes, so the candidates are sorted again when there are any.
+   */
+  #mainSource(nodes: readonly OrderedNode[], minTasks: number): CandidateSource {
+    const { load } = this.#request;
+    return this.#preferred.size === 0
+      ? new LeastLoadedSource(nodes, { candidateFor: this.#candidateFor, load, minTasks })
+      : sortedSource(snapshotsExcept(load.avoided, nodes), this.#candidateFor);
+  }
+
+  /** Returns the candidates among avoided nodes, by spread group. */
+  #avoidedTier(snapshots: readonly NodeSnapshot[]): readonly Leaf<Candidate>[] {
+    const { resources } = this.#request.requirements;
+    return groupIntoLeaves(snapshots, {
+      pathOf: ({ node }) => this.#index.pathOf(node.id),
+      poolOf: (members) => new LevelQueue(sortedSource(members, this.#candidateFor), resources),
+    });
+  }
 }
 
+/** Returns the factory of the candidates. The candidate of a preferred node that got a task is not created again. */
 function candidateFactory(
   request: PlacementRequest,
   cluster: ClusterSnapshot,
@@ -107,60 +174,6 @@ function candidateFactory(
   };
 }
 
-/** Places tasks on their preferred nodes and counts them for the rest of the placement. */
-function placeOnPreferred(
-  { request, cluster, index, preferred, candidateFor }: PlacementState,
-  groups: Group,
-): readonly string[] {
-  const { preferredNodeIds = [], requirements } = request;
-  return preferredNodeIds.filter((id) => {
-    const snapshot = cluster.nodes.get(id);
-    const candidate = snapshot === undefined ? undefined : candidateFor(snapshot);
-    if (candidate === undefined) return false;
-    preferred.set(id, candidate);
-    addTask(candidate, requirements.resources);
-    addToGroup(groups, index.pathOf(id), 1);
-    return true;
-  });
-}
-
-/** Yields the candidates by tier: first the nodes that are not to be avoided, then avoided nodes by failures. */
-function* candidateTiers(state: PlacementState): Iterable<readonly Leaf<Candidate>[]> {
-  yield mainTier(state);
-  for (const snapshots of avoidedTiers(state)) yield avoidedTier(snapshots, state);
-}
-
-/** Returns the candidates that are not to be avoided, by spread group. */
-function mainTier(state: PlacementState): readonly Leaf<Candidate>[] {
-  const { request, index } = state;
-  const minTasks = request.requirements.spread.length === 0 ? minTasksOf(state) : 0;
-  return Array.from(index.groups, ({ path, loadOrder }) => {
-    const source = mainSource(loadOrder.inOrder(), minTasks, state);
-    return { path, pool: new LevelQueue(source, request.requirements.resources) };
-  });
-}
-
-function minTasksOf({ request, cluster, index }: PlacementState): number {
-  const { acceptingCount } = index;
-  return minTasksPerNode(request.load.tasksByNode, { acceptingCount, closedNodeIds: cluster.closedNodeIds });
-}
-
-/**
- * Returns the source of the candidates among `nodes`, which are in order of load.
- *
- * The lazy source relies on this order and on the task counts from before the placement. Neither includes tasks placed on
- * preferred nodes, so the candidates are sorted again when there are any.
- */
-function mainSource(
-  nodes: readonly OrderedNode[],
-  minTasks: number,
-  { request: { load }, preferred, candidateFor }: PlacementState,
-): CandidateSource {
-  return preferred.size === 0
-    ? new LeastLoadedSource(nodes, { candidateFor, load, minTasks })
-    : sortedSource(snapshotsExcept(load.avoided, nodes), candidateFor);
-}
-
 function* snapshotsExcept(
   avoided: ReadonlyMap<string, number>,
   nodes: readonly OrderedNode[],
@@ -169,25 +182,17 @@ function* snapshotsExcept(
 }
 
 /** Returns the avoided nodes, grouped by their number of failures, the fewest first. */
-function avoidedTiers({ request, cluster }: PlacementState): readonly (readonly NodeSnapshot[])[] {
+function avoidedTiers(
+  { load }: PlacementRequest,
+  { nodes }: ClusterSnapshot,
+): readonly (readonly NodeSnapshot[])[] {
   const byFailures = new Map<number, NodeSnapshot[]>();
-  for (const [id, failures] of request.load.avoided) {
-    const snapshot = cluster.nodes.get(id);
+  for (const [id, failures] of load.avoided) {
+    const snapshot = nodes.get(id);
     if (snapshot === undefined) continue;
     const tier = byFailures.get(failures);
     if (tier === undefined) byFailures.set(failures, [snapshot]);
     else tier.push(snapshot);
   }
   return [...byFailures].sort(([a], [b]) => a - b).map(([, snapshots]) => snapshots);
-}
-
-/** Returns the candidates among avoided nodes, by spread group. */
-function avoidedTier(
-  snapshots: readonly NodeSnapshot[],
-  { request, index, candidateFor }: PlacementState,
-): readonly Leaf<Candidate>[] {
-  return groupIntoLeaves(snapshots, {
-    pathOf: ({ node }) => index.pathOf(node.id),
-    poolOf: (members) => new LevelQueue(sortedSource(members, candidateFor), request.requirements.resources),
-  });
 }

@@ -15,7 +15,7 @@ import { fitTest } from "./node-capacity.js";
 import { type RebalanceMove, rebalance } from "./rebalance.js";
 import { getRequirements } from "./requirements.js";
 import { computeServiceLoad } from "./service-load.js";
-import { spreadCounts } from "./spread.js";
+import { spreadCounts } from "./spread-counts.js";
 
 const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
 

@@ -3,14 +3,14 @@ import { isRolloutActive, isRolloutPaused } from "../model/rollout.js";
 import { isInUse, type Slot, slotsByNumber } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady } from "../model/task-state.js";
-import { currentTest } from "../model/template.js";
+import { currentTaskFilter } from "../model/template.js";
 import { addTask, type Candidate, createCandidate } from "./candidates.js";
 import { DraftCluster } from "./draft-cluster.js";
 import { place } from "./place.js";
 import { getRequirements } from "./requirements.js";
 import type { ResourceRequest } from "./resource-request.js";
 import { computeServiceLoad, type ServicePlacement } from "./service-load.js";
-import { spreadCounts } from "./spread.js";
+import { spreadCounts } from "./spread-counts.js";
 
 /** The move of a task to another node. */
 export interface RebalanceMove {
@@ -85,7 +85,7 @@ function findRebalanceCandidate(
   if (isRolloutActive(service.rollout) || isRolloutPaused(service.rollout)) return undefined;
   const requirements = getRequirements(spec);
   if (requirements.volumes.length > 0) return undefined;
-  const isCurrent = currentTest(service);
+  const isCurrent = currentTaskFilter(service);
   const slots = slotsByNumber(tasks).filter(isInUse);
   const stable = slots.flatMap((slot) => stableTask(slot, isCurrent) ?? []);
   if (stable.length < slots.length) return undefined;

@@ -1,7 +1,8 @@
 import type { Task } from "@berth/proto";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import { type Before, dropFirst, heapify, reorderFirst } from "./heap.js";
-import { countTasksByGroup, groupIntoLeaves, type Pool, SpreadTree, spreadPath } from "./spread.js";
+import { countTasksByGroup, spreadPath } from "./spread-counts.js";
+import { groupIntoLeaves, type Pool, SpreadTree } from "./spread-tree.js";
 
 /** A slot of a replicated service. */
 interface RemovableSlot {

@@ -1,7 +1,7 @@
 import type { NodeSnapshot, OrderedNodeGroup } from "../model/snapshot.js";
 import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
-import { spreadPath } from "./spread.js";
+import { spreadPath } from "./spread-counts.js";
 
 /** Number of indexes that are maintained. The services of a cluster rarely use more than two or three. */
 const MAX_INDEXES = 8;

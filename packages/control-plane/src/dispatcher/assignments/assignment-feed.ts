@@ -57,7 +57,7 @@ export class AssignmentFeed {
 
   /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
   get isTrafficStale(): boolean {
-    return this.#staleIngress.size > 0 || this.#networks.isTrafficStale;
+    return this.#staleIngress.size > 0 || this.#networks.isDnsTableStale;
   }
 
   markTaskStale(taskId: string): void {

@@ -20,7 +20,7 @@ export function createAssignmentSource(
   return {
     tasks: () => state.tasks.ofNode(nodeId).values(),
     task: (taskId) => state.tasks.get(taskId),
-    spec: (serviceId, version) => state.services.specOf(serviceId, version),
+    spec: (serviceId, version) => state.services.versions.specOf(serviceId, version),
     ingressEntries: () => tables.ingress.values(),
     ingressEntry: (key) => tables.ingress.get(key),
     isStopHeld,

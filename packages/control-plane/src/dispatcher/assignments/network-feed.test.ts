@@ -77,7 +77,7 @@ describe("NetworkFeed", () => {
     expect(sent.isStale).toBe(false);
     truth.name("ida/s2");
     sent.markDnsEntryStale("ida/s2");
-    expect(sent.isTrafficStale).toBe(true);
+    expect(sent.isDnsTableStale).toBe(true);
     expect(takenChanges(sent)).toEqual({ ...NOTHING, names: ["ida/s2"] });
     truth.names.delete("ida/s1");
     sent.markDnsEntryStale("ida/s1");

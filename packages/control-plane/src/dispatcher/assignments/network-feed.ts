@@ -33,7 +33,7 @@ export class NetworkFeed {
   }
 
   /** Whether the agent's DNS table is out of date. */
-  get isTrafficStale(): boolean {
+  get isDnsTableStale(): boolean {
     return this.#staleDnsKeys.size > 0;
   }
 
@@ -79,14 +79,15 @@ export class NetworkFeed {
       removedDnsKeys: [],
     };
     // Networks come first: a new network makes all of its DNS entries stale.
-    for (const id of this.#staleNetworks) this.#addNetwork(id, changes);
+    for (const id of this.#staleNetworks) this.#collectNetworkChanges(id, changes);
     this.#staleNetworks.clear();
-    for (const key of this.#staleDnsKeys) this.#addDnsEntry(key, changes);
+    for (const key of this.#staleDnsKeys) this.#collectDnsEntryChange(key, changes);
     this.#staleDnsKeys.clear();
     return changes;
   }
 
-  #addNetwork(id: string, changes: NetworkChanges): void {
+  /** Adds or removes the network for the agent, together with its DNS entries. */
+  #collectNetworkChanges(id: string, changes: NetworkChanges): void {
     const network = this.#taskCounts.has(id) ? this.#source.network(id) : undefined;
     const sentKeys = this.#sentDnsKeys.get(id);
     if (network !== undefined) {
@@ -101,7 +102,7 @@ export class NetworkFeed {
     }
   }
 
-  #addDnsEntry(key: string, changes: NetworkChanges): void {
+  #collectDnsEntryChange(key: string, changes: NetworkChanges): void {
     const sentKeys = this.#sentDnsKeys.get(networkIdOfDnsEntry(key));
     if (sentKeys === undefined) return;
     const entry = this.#source.dnsEntry(key);

@@ -52,7 +52,7 @@ class RangeAllocation implements RangeChanges {
 
   /** Allocates a range on the task's node in each of its networks, or records why the task cannot run there. */
   addTask({ id, serviceId, specVersion }: Task, nodeId: string): void {
-    const attachments = this.#state.services.specOf(serviceId, specVersion)?.task?.networks ?? [];
+    const attachments = this.#state.services.versions.specOf(serviceId, specVersion)?.task?.networks ?? [];
     if (attachments.length === 0) return;
     const node = this.#state.nodes.get(nodeId);
     if (node === undefined) return;

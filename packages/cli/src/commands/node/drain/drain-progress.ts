@@ -14,6 +14,8 @@ export interface ServiceDrain {
   readonly total: number;
   /** The number of these tasks that are no longer on the nodes. */
   readonly moved: number;
+  /** Whether no task is left on the nodes and no moved task is still starting. */
+  readonly isSettled: boolean;
   /** The state of tasks in transition, for display. Empty if there are none. */
   readonly note: string;
   /** The distinct reasons why tasks do not run on other nodes. */
@@ -43,7 +45,7 @@ export function evaluateDrain(snapshot: DrainSnapshot): DrainProgress {
     ...new Set([...snapshot.drainedTasks.values()].map(({ serviceName }) => serviceName)),
   ].sort();
   const services = names.map((name) => evaluateService(name, snapshot));
-  return { services, isDone: services.every(({ moved, total, note }) => moved === total && note === "") };
+  return { services, isDone: services.every(({ isSettled }) => isSettled) };
 }
 
 function evaluateService(
@@ -68,6 +70,7 @@ function evaluateService(
     name,
     total,
     moved: total - remaining.length,
+    isSettled: remaining.length === 0 && starting.length === 0,
     note,
     stuck: [...new Set([...pending, ...failed].map(stuckReason))],
   };

@@ -48,6 +48,8 @@ function printWarnings(cli: Cli, progress: DrainProgress): void {
 function drainJson(nodes: readonly Node[], progress?: DrainProgress): unknown {
   return {
     nodes: nodes.map((node) => ({ id: node.id, hostname: nodeHostname({ node }) })),
-    ...(progress === undefined ? {} : { services: progress.services }),
+    ...(progress !== undefined && {
+      services: progress.services.map(({ isSettled: _isSettled, ...service }) => service),
+    }),
   };
 }

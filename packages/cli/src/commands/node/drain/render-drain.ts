@@ -33,6 +33,6 @@ function countLine({ name, moved, total, note }: ServiceDrain): string {
   return `${name}: ${moved} of ${total} moved${note === "" ? "" : `, ${note}`}`;
 }
 
-function isFinished({ moved, total, note, stuck }: ServiceDrain): boolean {
-  return moved === total && note === "" && stuck.length === 0;
+function isFinished({ isSettled, stuck }: ServiceDrain): boolean {
+  return isSettled && stuck.length === 0;
 }

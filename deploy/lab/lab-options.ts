@@ -1,0 +1,69 @@
+import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
+import { LabError } from "./lab-error.js";
+import type { DockerConfig } from "./lab-state.js";
+import { MAX_HOSTS } from "./subnet.js";
+
+/** More etcd members make the cluster slower, not safer. */
+const MAX_SERVERS = 7;
+
+export interface CreateLabOptions {
+  /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
+  readonly name?: string;
+  readonly hosts: number;
+  /**
+   * Number of servers, each with an etcd member. They run on the first hosts; a majority of them must stay up.
+   * Undefined for one server on a machine of its own.
+   */
+  readonly servers?: number;
+  /** False for Docker hosts without agents, and an idle server machine. Default: true. */
+  readonly hasBerth?: boolean;
+  /** Settings added to every host's `daemon.json`. */
+  readonly dockerConfig?: DockerConfig;
+  /**
+   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a folder with
+   * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
+   */
+  readonly docker?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each step with a description of it. */
+  readonly onProgress?: (step: string) => void;
+}
+
+/**
+ * Checks the options that do not depend on other labs.
+ *
+ * @throws LabError LAB_BAD_USAGE, LAB_UNSUPPORTED.
+ */
+export function validateOptions({ hosts, servers }: CreateLabOptions): void {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) {
+    throw new LabError(
+      "LAB_UNSUPPORTED",
+      "the lab needs Linux and root: it creates network namespaces and mounts",
+    );
+  }
+  if (!Number.isInteger(hosts) || hosts < 1 || hosts > MAX_HOSTS) {
+    throw new LabError("LAB_BAD_USAGE", `invalid number of hosts ${hosts}: a lab has 1 to ${MAX_HOSTS}`);
+  }
+  const maxServers = Math.min(hosts, MAX_SERVERS);
+  if (servers !== undefined && !(Number.isInteger(servers) && servers >= 1 && servers <= maxServers)) {
+    throw new LabError(
+      "LAB_BAD_USAGE",
+      `invalid number of servers ${servers}: a lab of ${hosts} hosts has 1 to ${maxServers}`,
+    );
+  }
+}
+
+/**
+ * Returns the folder with the hosts' Docker. Empty for this machine's Docker.
+ *
+ * @throws LabError LAB_UNSUPPORTED when the folder contains no Docker.
+ */
+export function findDockerFolder(docker = process.env.BERTH_LAB_DOCKER): string {
+  if (!docker) return "";
+  const folder = otherDockerFolder(docker);
+  if (hasDocker(folder)) return folder;
+  throw new LabError(
+    "LAB_UNSUPPORTED",
+    `no usr/sbin/dockerd in ${folder}: to fetch the Docker of a Debian release, run BERTH_LAB_DOCKER=${docker} npm run setup`,
+  );
+}

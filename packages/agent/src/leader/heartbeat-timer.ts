@@ -1,0 +1,47 @@
+import type { Ticker } from "../runtime/ticker.js";
+
+/**
+ * Bounds of the interval that the leader sets: long enough to cost little, short enough for the node to count as up.
+ */
+const MIN_INTERVAL_MS = 50;
+const MAX_INTERVAL_MS = 10_000;
+
+export interface HeartbeatTimerOptions {
+  readonly intervalMs: number;
+  readonly ticker: Pick<Ticker, "every">;
+  /** Called with the timer's lateness and the current interval. */
+  readonly onHeartbeat: (lagMs: number, intervalMs: number) => void;
+}
+
+/** Calls `onHeartbeat` at once and then at the interval that the leader sets. */
+export class HeartbeatTimer {
+  readonly #options: HeartbeatTimerOptions;
+  #cancel: () => void = () => {};
+  #lagMs = 0;
+  #intervalMs: number;
+
+  constructor(options: HeartbeatTimerOptions) {
+    this.#options = options;
+    this.#intervalMs = options.intervalMs;
+    this.sendNow();
+    this.setInterval(options.intervalMs);
+  }
+
+  setInterval(intervalMs: number): void {
+    this.#cancel();
+    this.#intervalMs = Math.min(Math.max(intervalMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS);
+    this.#cancel = this.#options.ticker.every(this.#intervalMs, (lagMs) => {
+      this.#lagMs = Math.round(lagMs);
+      this.sendNow();
+    });
+  }
+
+  /** Sends an extra heartbeat. */
+  sendNow(): void {
+    this.#options.onHeartbeat(this.#lagMs, this.#intervalMs);
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+}

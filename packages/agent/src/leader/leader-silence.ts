@@ -1,0 +1,49 @@
+/** One heartbeat in four requests an acknowledgement. More would load the leader of a large cluster. */
+const HEARTBEATS_PER_REQUEST = 4;
+/**
+ * A leader that sends nothing for this long is stuck or unreachable, even though its host's kernel answers. Longer than
+ * the leader of a hundred thousand tasks is ever busy, and shorter than the connection timeout (15 s).
+ */
+const SILENT_MS = 3_000;
+/** Tolerates one lost acknowledgement where heartbeats are rare. */
+const SILENT_HEARTBEATS = 2 * HEARTBEATS_PER_REQUEST;
+/** A timer this late means that the agent itself was stuck, and that messages may wait to be read. */
+const MAX_LAG_MS = 500;
+
+export interface HeartbeatTiming {
+  readonly nowMs: number;
+  /** How late the heartbeat's timer fired. */
+  readonly lagMs: number;
+  readonly intervalMs: number;
+}
+
+export interface SilenceVerdict {
+  /** True when this heartbeat has to request an acknowledgement. */
+  readonly requestsAck: boolean;
+  /** True when the leader has sent nothing for too long. */
+  readonly isSilent: boolean;
+}
+
+/** Detects a leader that is connected but sends nothing. The caller passes the time. */
+export class LeaderSilence {
+  #lastMessageMs: number;
+  #heartbeats = 0;
+
+  constructor(nowMs: number) {
+    this.#lastMessageMs = nowMs;
+  }
+
+  /** Records that the leader sent a message. */
+  recordMessage(nowMs: number): void {
+    this.#lastMessageMs = nowMs;
+  }
+
+  /** Evaluates the silence. Called once for each heartbeat. */
+  onHeartbeat({ nowMs, lagMs, intervalMs }: HeartbeatTiming): SilenceVerdict {
+    if (lagMs > MAX_LAG_MS) this.#lastMessageMs = nowMs;
+    const requestsAck = this.#heartbeats % HEARTBEATS_PER_REQUEST === 0;
+    this.#heartbeats += 1;
+    const limitMs = Math.max(SILENT_MS, SILENT_HEARTBEATS * intervalMs);
+    return { requestsAck, isSilent: nowMs - this.#lastMessageMs >= limitMs };
+  }
+}

@@ -1,0 +1,76 @@
+import { CONFIRM_DOWN_MS, CONFIRM_DOWN_ROUNDS } from "@berth/proto";
+
+// The durations of silence at which the leader's verdict about a node can change.
+
+/** A host is probed when its heartbeat is late by more than this. */
+const LATE_MS = 50;
+/** A node gets no new connections when its heartbeat is late by more than this and its host does not answer. */
+const SUSPECT_MS = 150;
+/** Silence after which a host that a majority cannot reach is down. A route can change within this time. */
+export const DOWN_AFTER_MS = 1_400;
+/** Minimum time from a missed heartbeat to a majority verdict. Applies to long heartbeat intervals. */
+const DOWN_AFTER_LATE_MS = 1_000;
+/** Time after which a new leader starts probing. Most agents have connected by then and can vote. */
+export const TAKEOVER_LATE_MS = 100;
+/** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
+export const TAKEOVER_GRACE_MS = 1_500;
+/** Silence after which a host without votes is down. A busy or paused agent is silent, too. */
+export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
+/** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
+export const AGENT_AWAY_AFTER_MS = 3_000;
+/**
+ * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown.
+ *
+ * Long, because its containers probably still serve. Replacing them runs each task twice until the agent returns.
+ */
+export const AGENT_LOST_AFTER_MS = 60_000;
+/** Thresholds that do not depend on the node. */
+const FIXED_THRESHOLDS_MS: readonly number[] = [
+  AGENT_AWAY_AFTER_MS,
+  DOWN_UNCONFIRMED_AFTER_MS,
+  AGENT_LOST_AFTER_MS,
+];
+
+/** What the thresholds of a node depend on. */
+export interface NodeTiming {
+  /** Undefined when this leader has received no heartbeat yet. */
+  readonly lastHeartbeatMs: number | undefined;
+  readonly heartbeatMs: number;
+  /** Number of the last rounds in a row in which every voter failed to reach the host. */
+  readonly failedRounds: number;
+}
+
+/** Returns all thresholds of a node that is not down, in ms of silence. */
+export function allThresholdsMs(timing: NodeTiming): readonly number[] {
+  const lateMs = firstLateMs(timing);
+  const suspectMs = suspectAfterMs(timing.heartbeatMs);
+  return [lateMs, suspectMs, lateMs + CONFIRM_DOWN_MS, downAfterMs(timing), ...FIXED_THRESHOLDS_MS];
+}
+
+/** Returns the time after a heartbeat from which the next heartbeat counts as late. */
+export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
+
+/** Returns the silence after which a node is suspect when its host does not answer. */
+export const suspectAfterMs = (heartbeatMs: number): number => heartbeatMs + SUSPECT_MS;
+
+/** Returns the silence after which a node is late. A new leader has a fixed limit for nodes that it has not heard. */
+export function firstLateMs({ heartbeatMs, lastHeartbeatMs }: NodeTiming): number {
+  return lastHeartbeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
+}
+
+/** Returns the silence after which a host is down that a majority cannot reach. */
+export function unreachableDownAfterMs(timing: NodeTiming): number {
+  return timing.failedRounds >= CONFIRM_DOWN_ROUNDS
+    ? firstLateMs(timing) + CONFIRM_DOWN_MS
+    : downAfterMs(timing);
+}
+
+/** Returns the silence after which a node is down whose host runs another node. A new leader waits longer. */
+export function replacedAfterMs(timing: NodeTiming): number {
+  return timing.lastHeartbeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(timing);
+}
+
+function downAfterMs({ heartbeatMs, lastHeartbeatMs }: NodeTiming): number {
+  const afterMs = Math.max(DOWN_AFTER_MS, heartbeatMs + DOWN_AFTER_LATE_MS);
+  return lastHeartbeatMs === undefined ? Math.max(afterMs, TAKEOVER_GRACE_MS) : afterMs;
+}
