@@ -159,10 +159,15 @@ interface SimHost {
 }
 
 /**
- * An address at which no kernel answers probes. The agent that is ended has it from the start, like a host behind a
+ * An address at which no kernel answers probes: the broadcast address of the loopback device. The agent that is ended has it from the start, like a host behind a
  * firewall. Its node is therefore down only after five seconds of silence.
  */
-const SILENT_ADDRESS = "255.255.255.255";
+const SILENT_ADDRESS = "127.255.255.255";
+
+/** Returns the address of a simulated host: a loopback address of its own, at which this machine's kernel answers. */
+function loopbackAddress(index: number): string {
+  return `127.1.${Math.floor(index / 256)}.${index % 256}`;
+}
 
 function startAgents(
   { nodes: count, startMs }: ScaleSize,
@@ -180,7 +185,7 @@ function startAgents(
     const nodeId = `sim-${String(index).padStart(4, "0")}`;
     const power = new AbortController();
     const addresses = servers.map(({ address }) => address);
-    const address = index === 0 ? SILENT_ADDRESS : "127.0.0.1";
+    const address = index === 0 ? SILENT_ADDRESS : loopbackAddress(index);
     const agent = new SimAgent({ nodeId, address, servers: addresses, startMs, observer: counters });
     void agent.run(AbortSignal.any([hosts, power.signal]));
     return { nodeId, power };

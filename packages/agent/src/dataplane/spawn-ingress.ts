@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { giveIngressLocks } from "../runtime/process-lock.js";
 import { LOG_NAME, SOCKET_NAME } from "./control/protocol.js";
 
 /** The process logs little. The limit keeps a process that crashes in a loop from filling the disk. */
@@ -89,6 +90,7 @@ function dropPrivileges({ uid, gid }: IngressUser): readonly string[] {
 function shareDirectory(dataDir: string, { uid, gid }: IngressUser): void {
   chownSync(dataDir, process.getuid?.() ?? 0, gid);
   chmodSync(dataDir, SHARED_DIRECTORY);
+  giveIngressLocks(dataDir, { uid, gid });
   // A process of another user may have left it. In this directory, only its owner and root can delete it.
   const socketPath = join(dataDir, SOCKET_NAME);
   if (lstatSync(socketPath, { throwIfNoEntry: false })?.uid !== uid) rmSync(socketPath, { force: true });

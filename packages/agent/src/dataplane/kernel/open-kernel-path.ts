@@ -116,7 +116,7 @@ async function tryLockTables(): Promise<{ readonly lock?: ProcessLock; readonly 
       ? { problem: "another ingress process on this host uses the kernel path" }
       : { lock };
   } catch (error) {
-    // Only root may use the kernel path, and only root can create the lock.
+    // Only root can create the lock. It gives the lock to the user of an unprivileged ingress process.
     return { problem: error instanceof Error ? error.message : String(error) };
   }
 }
