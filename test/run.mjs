@@ -21,7 +21,7 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
  * mostly wait, so more of them than processors run in parallel. Each e2e file creates a lab, which needs about a processor.
  */
 const RUNS = [
-  ["--project", "unit", "--project", "sim"],
+  ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
   ["--project", "integration", "--maxWorkers=4"],
   ["--project", "e2e", "--maxWorkers=2"],
 ];

@@ -355,7 +355,7 @@ describe("an image recipe", () => {
 
   test.each([
     ['{"programs": "node"}', "programs must be a list of strings"],
-    ['{"program": ["node"]}', "unknown key program; known keys are programs and folders"],
+    ['{"program": ["node"]}', "unknown key program: use programs and folders"],
     ["{", "JSON"],
   ])("readRecipe rejects %s with the file's name and the reason", async (recipe, reason) => {
     const folder = await recipeFolder(recipe);

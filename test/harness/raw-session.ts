@@ -22,9 +22,10 @@ export class RawSession {
   #ackedBatch = 0;
   #batch = 0;
 
-  constructor(address: string, nodeId: string) {
+  /** @param hostAddress address of the node, which no other node may have */
+  constructor(serverAddress: string, nodeId: string, hostAddress: string) {
     this.nodeId = nodeId;
-    const description = { hostname: nodeId, address: "127.0.0.1", os: "linux", architecture: "x86_64" };
+    const description = { hostname: nodeId, address: hostAddress, os: "linux", architecture: "x86_64" };
     const resources = { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3, engineReady: true };
     const value = Hello.fromPartial({
       nodeId,
@@ -33,7 +34,7 @@ export class RawSession {
       description: { ...description, ...resources },
     });
     this.#outgoing.push({ message: { $case: "hello", value } });
-    void this.#run(address);
+    void this.#run(serverAddress);
   }
 
   send(message: SessionRequest["message"]): void {

@@ -24,8 +24,8 @@ let epoch: number;
 beforeAll(async () => {
   server = await startServerProcess(["--data-dir", dataDir]);
   control = createRpcClient(ControlServiceService, { address: server.address });
-  honest = new RawSession(server.address, "honest");
-  faulty = new RawSession(server.address, "faulty");
+  honest = new RawSession(server.address, "honest", "127.1.0.1");
+  faulty = new RawSession(server.address, "faulty", "127.1.0.2");
   // Usage is kept for autoscaled services only.
   const web = service("web", { global: true });
   const scaled = service("scaled", { replicas: 1, constraints: ["node.id == faulty"] });
@@ -98,7 +98,7 @@ async function compare(title: string, disturb: () => void): Promise<void> {
 function reconnect(): void {
   if (faulty.outcome === undefined) return;
   const known = [...faulty.taskIds];
-  faulty = new RawSession(server.address, "faulty");
+  faulty = new RawSession(server.address, "faulty", "127.1.0.2");
   for (const id of known) faulty.taskIds.add(id);
 }
 
