@@ -23,7 +23,7 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 const RUNS = [
   ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
   ["--project", "integration", "--maxWorkers=4"],
-  ["--project", "e2e", "--maxWorkers=2"],
+  ["--project", "e2e", "--maxWorkers=3"],
 ];
 
 let running;
