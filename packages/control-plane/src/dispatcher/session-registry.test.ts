@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
 import { Session } from "./session.js";
 import { SessionRegistry } from "./session-registry.js";
-import { NO_NETWORKS } from "./testing/no-networks.js";
+import { NO_ASSIGNMENTS } from "./testing/no-networks.js";
 
 function sessionOf(nodeId: string, bootId = "boot"): Session {
   return new Session({
@@ -12,15 +12,7 @@ function sessionOf(nodeId: string, bootId = "boot"): Session {
     peer: `${nodeId}:1`,
     welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
     clock: new ManualClock(),
-    source: {
-      tasks: () => [],
-      task: () => undefined,
-      spec: () => undefined,
-      ingressEntries: () => [],
-      ingressEntry: () => undefined,
-      isStopHeld: () => false,
-      ...NO_NETWORKS,
-    },
+    source: NO_ASSIGNMENTS,
     tableVersion: () => 1,
   });
 }

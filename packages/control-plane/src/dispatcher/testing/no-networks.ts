@@ -1,9 +1,20 @@
 import type { NetworkSource } from "../assignments/network-feed.js";
 
-/** Of a cluster without networks. */
+/** The networks of a cluster that has none. */
 export const NO_NETWORKS: NetworkSource = {
   networkIdOf: () => undefined,
   network: () => undefined,
   dnsKeys: () => [],
   dnsEntry: () => undefined,
 };
+
+/** The assignments of a node without tasks. */
+export const NO_ASSIGNMENTS = {
+  tasks: () => [],
+  task: () => undefined,
+  spec: () => undefined,
+  ingressEntries: () => [],
+  ingressEntry: () => undefined,
+  isStopHeld: () => false,
+  ...NO_NETWORKS,
+} as const;

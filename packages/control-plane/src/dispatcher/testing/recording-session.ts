@@ -1,6 +1,6 @@
 import type { Clock } from "../../runtime/clock.js";
 import { type AgentCommand, Session } from "../session.js";
-import { NO_NETWORKS } from "./no-networks.js";
+import { NO_ASSIGNMENTS } from "./no-networks.js";
 
 /** The session of node `n1`, which has no tasks. Records the commands for the agent instead of sending them. */
 export class RecordingSession extends Session {
@@ -13,15 +13,7 @@ export class RecordingSession extends Session {
       peer: "peer",
       welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
       clock,
-      source: {
-        tasks: () => [],
-        task: () => undefined,
-        spec: () => undefined,
-        ingressEntries: () => [],
-        ingressEntry: () => undefined,
-        isStopHeld: () => false,
-        ...NO_NETWORKS,
-      },
+      source: NO_ASSIGNMENTS,
       tableVersion: () => 1,
     });
   }
