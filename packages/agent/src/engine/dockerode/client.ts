@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import { Agent, type IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
 import Docker from "dockerode";
 import { withDeadline } from "../../runtime/with-deadline.js";
@@ -134,12 +134,16 @@ async function readJson(response: IncomingMessage): Promise<unknown> {
 }
 
 function newDialer(socketPath: string, version?: string): Dialer {
-  // `host` and `protocol` are set so that DOCKER_HOST in the environment does not redirect the agent.
-  const docker = new Docker({
+  // dockerode passes `agent` on to Node, but its types do not have it.
+  const options = {
     socketPath,
+    // Set, together with `protocol`, so that DOCKER_HOST in the environment does not redirect the agent.
     host: undefined,
-    protocol: "http",
+    protocol: "http" as const,
     version: version === undefined ? undefined : `v${version}`,
-  });
-  return docker.modem;
+    // A daemon that shuts down stops listening but still serves open connections. A container that it starts then
+    // leaves a mount behind and can never be removed: https://github.com/moby/moby/pull/34253
+    agent: new Agent({ keepAlive: false }),
+  };
+  return new Docker(options).modem;
 }
