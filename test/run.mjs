@@ -4,14 +4,17 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { ensureReady, LAB_PACKAGES, SetupError } from "../deploy/setup.mjs";
 
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const VITEST = join(REPO_ROOT, "node_modules/vitest/vitest.mjs");
 const REMOVE_LEFTOVERS = join(REPO_ROOT, "test/harness/remove-leftovers.ts");
 const EXIT_INTERRUPTED = 130;
+/** Lines of each failure that the summary repeats. */
+const FAILURE_LINES = 12;
 
 /** npm scripts that check the code without running it, fastest first. */
 const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
@@ -58,12 +61,17 @@ async function run(command, args) {
   return code === 0;
 }
 
+function noResults() {
+  return { passed: 0, failed: 0, skipped: 0, failures: [] };
+}
+
 async function runChecks() {
-  const total = { passed: 0, failed: 0, skipped: 0 };
+  const total = noResults();
   for (const name of STATIC_CHECKS) {
     console.log(`\n── ${name}`);
     const ok = await run("npm", ["run", "--silent", name]);
     total[ok ? "passed" : "failed"] += 1;
+    if (!ok) total.failures.push(`npm run ${name}`);
   }
   return total;
 }
@@ -81,33 +89,53 @@ async function runVitest(args, report) {
   return { ok, ...readReport(report, ok) };
 }
 
-/** Returns the counts of a run. A file that cannot be loaded has no failed test, so a failed run counts as at least one. */
+/** Returns the counts and failures of a run. A file that cannot be loaded has no failed test, but counts as one. */
 function readReport(report, ok) {
   try {
-    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, "utf8"));
+    const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
+      readFileSync(report, "utf8"),
+    );
     return {
       passed: numPassedTests,
       failed: ok ? numFailedTests : Math.max(1, numFailedTests),
       skipped: numPendingTests,
+      failures: testResults.flatMap(failuresOfFile),
     };
-  } catch {
-    return { passed: 0, failed: 1, skipped: 0 };
+  } catch (error) {
+    const failures = ok ? [] : [`no report (${error.message})`];
+    return { passed: 0, failed: 1, skipped: 0, failures };
   }
+}
+
+/** Returns a line for each failed test of a file, or for the file itself when it or a hook failed. */
+function failuresOfFile({ name, status, message, assertionResults }) {
+  const file = relative(REPO_ROOT, name);
+  const failed = assertionResults.filter((test) => test.status === "failed");
+  if (failed.length === 0) return status === "failed" ? [`${file}: ${message}`] : [];
+  return failed.map((test) => `${file} > ${test.fullName}: ${test.failureMessages[0]}`);
+}
+
+/** Limits a failure to its first lines, without colours. */
+function summarize(failure) {
+  return stripVTControlCharacters(failure).split("\n").slice(0, FAILURE_LINES).join("\n");
 }
 
 async function main(extra) {
   ensureReady({ packages: LAB_PACKAGES });
   const folder = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
-    const total = extra.length > 0 ? { passed: 0, failed: 0, skipped: 0 } : await runChecks();
+    const total = extra.length > 0 ? noResults() : await runChecks();
     const runs = extra.length > 0 ? [extra] : RUNS;
     for (const [index, args] of runs.entries()) {
       if (isInterrupted) break;
-      const { passed, failed, skipped } = await runVitest(args, join(folder, `${index}.json`));
+      const { passed, failed, skipped, failures } = await runVitest(args, join(folder, `${index}.json`));
       total.passed += passed;
       total.failed += failed;
       total.skipped += skipped;
+      total.failures.push(...failures);
     }
+    // The details of the first runs are far above: repeat the names of all failures at the end.
+    for (const failure of total.failures) console.log(`\nfailed: ${summarize(failure)}`);
     // Continuous integration reads the last line.
     if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);
     console.log(`\n${total.passed} passed, ${total.failed} failed`);

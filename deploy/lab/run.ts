@@ -47,7 +47,7 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
         else if (!error) resolve({ code: 0, stdout, stderr });
         else if (typeof error.code === "number") resolve({ code: error.code, stdout, stderr });
         else if (error.signal && !error.killed) resolve({ code: 128, stdout, stderr });
-        else reject(commandError(argv, error.killed ? `timed out after ${timeoutMs} ms` : error.message));
+        else reject(commandError(argv, error.killed ? timedOut(timeoutMs, stdout, stderr) : error.message));
       },
     );
     // A program may exit without reading its input: ignore EPIPE.
@@ -61,6 +61,12 @@ export async function runOrThrow(argv: readonly string[], options: RunOptions = 
   const result = await run(argv, options);
   if (result.code === 0) return result.stdout;
   throw commandError(argv, `exit ${result.code}: ${(result.stderr || result.stdout).trim()}`);
+}
+
+/** Describes a timeout with the last lines of the output, which show what the program waited for. */
+function timedOut(timeoutMs: number, stdout: string, stderr: string): string {
+  const lastLines = `${stdout}${stderr}`.trim().split("\n").slice(-10).join("\n");
+  return `timed out after ${timeoutMs} ms${lastLines && `; last output:\n${lastLines}`}`;
 }
 
 function commandError(argv: readonly string[], reason: string): LabError {
