@@ -1,5 +1,4 @@
 import { DesiredState, type Task } from "@berth/proto";
-import { EMPTY_DNS_TABLE } from "../../../packages/agent/src/dataplane/dns/dns-table.js";
 import {
   DRAIN_DEADLINE_MS,
   receivesConnections,
@@ -92,16 +91,22 @@ export class Drains {
   }
 }
 
+interface StoppingTask {
+  readonly service: string;
+  /** Whether each table of a host contains the task. Tables that never did are missing. */
+  readonly sending: Map<string, boolean>;
+}
+
 /**
  * N6: a host that has stopped sending connections to a stopping task does not start again.
  *
- * Two causes are no violation. The leader takes the tasks of a suspect node out of the tables, and puts them back when the
- * node answers. After a power cut, the agent starts with the tables on its disk, which may be older.
+ * Three causes are no violation. The leader takes the tasks of a suspect node out of the tables, and puts them back when
+ * the node answers. After a power cut, the agent starts with the tables on its disk, which may be older. A host that
+ * leaves the networks of a service loses its names; if it is late and joins them again, it first gets the older entries.
  */
 export class ResumedTraffic {
   readonly #context: CheckContext;
-  /** Whether a table of a host contains a stopping task, by task and table. Tables that never did are missing. */
-  readonly #sending = new Map<string, Map<string, boolean>>();
+  readonly #stopping = new Map<string, StoppingTask>();
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -110,8 +115,9 @@ export class ResumedTraffic {
   onCommit(tasks: readonly TaskChange[]): void {
     for (const { before, after } of tasks) {
       if (before === undefined || !isNowStopping(before, after)) continue;
-      this.#sending.set(before.id, new Map());
-      for (const host of this.#context.cluster.hosts) this.#checkHost(host, before.id);
+      const task = { service: before.serviceName, sending: new Map() };
+      this.#stopping.set(before.id, task);
+      for (const host of this.#context.cluster.hosts) this.#checkHost(host, before.id, task);
     }
   }
 
@@ -119,25 +125,24 @@ export class ResumedTraffic {
   onTablesChanged(hostName: string): void {
     const host = this.#context.cluster.hosts.find(({ name }) => name === hostName);
     if (host === undefined) return;
-    for (const taskId of this.#sending.keys()) this.#checkHost(host, taskId);
+    for (const [taskId, task] of this.#stopping) this.#checkHost(host, taskId, task);
   }
 
-  #checkHost(host: SimHost, taskId: string): void {
-    const byName = host.names === EMPTY_DNS_TABLE ? undefined : host.names.services;
-    this.#checkTable(`${host.name} sends connections by port`, host.table?.listeners, taskId);
-    this.#checkTable(`${host.name} sends connections by name`, byName, taskId);
-  }
-
-  #checkTable(what: string, table: Table | undefined, taskId: string): void {
-    const tables = this.#sending.get(taskId);
-    const hadSent = tables?.get(what);
-    if (table === undefined) tables?.delete(what);
-    else if (contains(table, taskId)) {
-      if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
-      tables?.set(what, true);
-    } else if (hadSent === true) {
-      if (this.#isNodeDisrupted(taskId)) tables?.delete(what);
-      else tables?.set(what, false);
+  #checkHost(host: SimHost, taskId: string, { service, sending }: StoppingTask): void {
+    const isInNetworks = host.names.services.some((entry) => entry.service === service);
+    const byName = isInNetworks ? host.names.services : undefined;
+    const tables = { port: host.table?.listeners, name: byName };
+    for (const [by, table] of Object.entries(tables)) {
+      const what = `${host.name} sends connections by ${by}`;
+      const hadSent = sending.get(what);
+      if (table === undefined) sending.delete(what);
+      else if (contains(table, taskId)) {
+        if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
+        sending.set(what, true);
+      } else if (hadSent === true) {
+        if (this.#isNodeDisrupted(taskId)) sending.delete(what);
+        else sending.set(what, false);
+      }
     }
   }
 

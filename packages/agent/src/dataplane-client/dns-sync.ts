@@ -1,11 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { DnsConfig } from "@berth/proto";
 import type { Logger } from "pino";
-import { withDeadline } from "../runtime/with-deadline.js";
+import { applyWithDeadline } from "./apply-deadline.js";
 import { RetryTimer } from "./retry-timer.js";
-
-/** A process that does not answer keeps serving its last configuration; the leader must not wait for it longer. */
-const APPLY_TIMEOUT_MS = 10_000;
 
 export interface DnsSyncOptions {
   readonly apply: (config: DnsConfig, signal: AbortSignal) => Promise<void>;
@@ -77,8 +74,7 @@ export class DnsSync {
     this.#hasClients = config.clients.length > 0;
     if (this.#applied !== undefined && isDeepStrictEqual(config, this.#applied)) return true;
     try {
-      const onTimeout = (): Error => new Error(`no answer within ${APPLY_TIMEOUT_MS / 1_000} s`);
-      await withDeadline({ signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout }, (inner) => apply(config, inner));
+      await applyWithDeadline(signal, (inner) => apply(config, inner));
       this.#applied = config;
       return true;
     } catch (error) {

@@ -1,12 +1,9 @@
 import type { IngressEntry, PublishedListener } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ApplyResult } from "../dataplane/table/ingress-table.js";
-import { withDeadline } from "../runtime/with-deadline.js";
+import { applyWithDeadline } from "./apply-deadline.js";
 import { ListenerBuilder, type ListenerTable, type LocalTaskLookup } from "./ingress-table.js";
 import { RetryTimer } from "./retry-timer.js";
-
-/** A process that does not answer keeps serving its last table; the leader must not wait for it longer. */
-const APPLY_TIMEOUT_MS = 10_000;
 
 /** A caller that waits until the table of a sequence is applied. */
 interface Waiter {
@@ -148,9 +145,7 @@ export class IngressSync {
     this.#version += 1;
     try {
       const table = this.tableOf(entries);
-      const onTimeout = (): Error => new Error(`no answer within ${APPLY_TIMEOUT_MS / 1_000} s`);
-      const deadline = { signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout };
-      const { errors } = await withDeadline(deadline, (inner) => apply(table, inner));
+      const { errors } = await applyWithDeadline(signal, (inner) => apply(table, inner));
       this.#applied = table.listeners;
       this.#logErrors(errors.map(({ service, message }) => `${service}: ${message}`));
       return true;
