@@ -7,7 +7,8 @@ echo "$name" >/proc/sys/kernel/hostname
 mount --make-rprivate /
 
 # Unmount the copies of all network namespace handles: they would keep the networks of removed labs alive.
-awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo | while read -r handle; do umount --lazy "$handle"; done
+# The list is read completely before the first change: a file in /proc may repeat lines while it changes.
+for handle in $(awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo); do umount --lazy "$handle"; done
 
 # Give the machine a private /run, for Docker's sockets and PID files, libnetwork's sandboxes (in /run/docker regardless
 # of --exec-root) and the lock of iptables.

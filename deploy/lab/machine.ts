@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,8 +21,8 @@ import { type RunOptions, type RunResult, run, runOrThrow } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 const BOOT_SCRIPT = fileURLToPath(new URL("boot.sh", import.meta.url));
-/** A boot is a few mounts and a fork: milliseconds, or seconds on an overloaded machine. */
-const BOOT_TIMEOUT_MS = 10_000;
+/** A boot is a few mounts and forks: milliseconds, but many seconds on an overloaded machine. */
+const BOOT_TIMEOUT_MS = 60_000;
 /** The kernel kills the processes of hundreds of containers, and disk flushes may delay their end. */
 const POWER_OFF_TIMEOUT_MS = 20_000;
 
@@ -71,8 +71,13 @@ export class Machine {
     await Promise.all([runDir, dataDir, logDir].map((folder) => mkdir(folder, { recursive: true })));
     await this.#lan.attach(this.name, netns, this.address);
     signal?.throwIfAborted();
-    this.#launch();
-    await waitUntil(() => this.isUp && existsSync(join(runDir, "booted")), {
+    const logFile = join(logDir, "boot.log");
+    const launcher = this.#launch(logFile);
+    const hasBooted = (): boolean => {
+      if (launcher.exitCode !== null) throw bootFailed(this.name, launcher.exitCode, logFile);
+      return this.isUp && existsSync(join(runDir, "booted"));
+    };
+    await waitUntil(hasBooted, {
       what: `${this.name} to boot (${BOOT_SCRIPT})`,
       timeoutMs: BOOT_TIMEOUT_MS,
       signal,
@@ -139,7 +144,8 @@ export class Machine {
     return ["nsenter", "--target", String(pid), "--net", "--mount", "--uts", "--pid", "--", ...argv];
   }
 
-  #launch(): void {
+  /** Starts the machine's PID 1. The process returned ends with it. */
+  #launch(logFile: string): ChildProcess {
     const { netns, runDir, dataDir } = this.paths;
     const namespaces = ["--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
     const argv = [
@@ -153,11 +159,19 @@ export class Machine {
       join(dataDir, "etc"),
       this.#overlayFolder,
     ];
+    const log = openSync(logFile, "w");
     // Detached, so that Ctrl-C in the lab's terminal does not stop the machine.
-    const launcher = spawn("nsenter", argv, { detached: true, stdio: "ignore", env: machineEnv(), cwd: "/" });
-    // `boot` times out if the launcher cannot be started.
+    const launcher = spawn("nsenter", argv, {
+      detached: true,
+      stdio: ["ignore", log, log],
+      env: machineEnv(),
+      cwd: "/",
+    });
+    closeSync(log);
+    // When the launcher cannot be started, it has an exit code below zero.
     launcher.on("error", () => undefined);
     launcher.unref();
+    return launcher;
   }
 
   #findInit(): ProcessRef | undefined {
@@ -170,6 +184,11 @@ export class Machine {
     if (init) return init;
     throw new LabError("LAB_HOST_DOWN", `${this.name} is down: start it first`);
   }
+}
+
+function bootFailed(name: string, code: number, logFile: string): LabError {
+  const output = readFileSync(logFile, "utf8").trim();
+  return new LabError("LAB_NOT_READY", `${name} did not boot: ${BOOT_SCRIPT} exited with ${code}: ${output}`);
 }
 
 /** Returns the environment of a machine's programs, without the caller's shell, test runner and proxy settings. */

@@ -36,8 +36,8 @@ describe("an agent with tasks in overlay networks", () => {
   let folder: string;
 
   beforeAll(async () => {
-    docker = await DockerHost.start();
     folder = temporaryFolder();
+    docker = await DockerHost.start();
     // Listens on the test's address in the lab's network.
     leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
     agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
