@@ -17,6 +17,8 @@ export interface RequestOutcome {
 export interface HttpTrafficOptions {
   readonly url: string;
   readonly perSecond: number;
+  /** Longest time without a byte of the reply. @default 2 s */
+  readonly timeoutMs?: number;
   /** Extracts the replica's name from a reply, such as "web.3 on h2". */
   readonly replicaOf: (body: string) => string;
 }
@@ -49,7 +51,7 @@ export class HttpTraffic {
   /** Stops sending and waits for the requests in flight. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    const deadlineMs = performance.now() + 2 * REQUEST_TIMEOUT_MS;
+    const deadlineMs = performance.now() + 2 * (this.#options.timeoutMs ?? REQUEST_TIMEOUT_MS);
     while (this.#inFlight > 0 && performance.now() < deadlineMs) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -68,7 +70,7 @@ export class HttpTraffic {
   #sendOne(): void {
     const sentAtMs = performance.now();
     this.#inFlight += 1;
-    fetchBody(this.#options.url).then(
+    fetchBody(this.#options.url, this.#options.timeoutMs).then(
       (body) => this.#record(sentAtMs, { kind: "answered", by: this.#options.replicaOf(body) }),
       (error: Error) => this.#record(sentAtMs, { kind: "failed", reason: error.message }),
     );
@@ -81,9 +83,9 @@ export class HttpTraffic {
 }
 
 /** Sends one request on its own connection. Rejects unless a complete reply with status 200 arrives. */
-export function fetchBody(url: string): Promise<string> {
+export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
-    const req = request(url, { agent: false, timeout: REQUEST_TIMEOUT_MS }, (response) => {
+    const req = request(url, { agent: false, timeout: timeoutMs }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
@@ -92,7 +94,7 @@ export function fetchBody(url: string): Promise<string> {
         else resolve(Buffer.concat(chunks).toString("utf8"));
       });
     });
-    req.on("timeout", () => req.destroy(new Error(`no reply within ${REQUEST_TIMEOUT_MS} ms`)));
+    req.on("timeout", () => req.destroy(new Error(`no reply within ${timeoutMs} ms`)));
     req.on("error", reject);
     req.end();
   });

@@ -16,6 +16,8 @@ import { fetchBodies } from "./support/http.js";
 const IMAGES = fileURLToPath(new URL("../../deploy/images/", import.meta.url));
 const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.url));
 const WEB_PORT = 8000;
+/** web repeats a call to a dead replica of api after 1.5 s, up to three times. */
+const REPLY_TIMEOUT_MS = 8_000;
 /** Reply of `web` when all three tiers reach each other. */
 const ALL_TIERS = /^web\.(\S+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
 
@@ -80,7 +82,12 @@ describe("three tiers that reach each other by name", () => {
       const asked = victim === "h1" ? "h2" : "h1";
       await waitForAllTiers(asked);
       const hitsBefore = await hits(asked);
-      const traffic = new HttpTraffic({ url: url(asked), perSecond: 30, replicaOf: (body) => body.trim() });
+      const traffic = new HttpTraffic({
+        url: url(asked),
+        perSecond: 30,
+        timeoutMs: REPLY_TIMEOUT_MS,
+        replicaOf: (body) => body.trim(),
+      });
       traffic.start();
       try {
         await lab.host(victim).kill();

@@ -3,9 +3,9 @@ import { createServer, get } from "node:http";
 import { identity } from "./identity.mjs";
 
 const { API_URL = "http://api:8080/", PORT = "8000" } = process.env;
-/** Timeout after which a call is repeated once. The name then resolves to another replica. */
+/** Timeout after which a call is repeated. The name then resolves to another replica. */
 const CALL_TIMEOUT_MS = 1_500;
-const MAX_ATTEMPTS = 2;
+const MAX_ATTEMPTS = 4;
 
 const self = identity("web");
 let isStopping = false;
