@@ -24,6 +24,13 @@ describe("validateServiceSpec", () => {
     expect(violations({})).toEqual([]);
   });
 
+  test("rejects a value of an enum that this release does not know", () => {
+    const unknown = 67 as number as PortSpec_Protocol;
+    expect(violations({ ports: [{ target: 80, protocol: unknown }] })).toEqual([
+      ": the spec has a value that this release does not support: Unrecognized enum value 67 for enum PortSpec_Protocol",
+    ]);
+  });
+
   test("reports everything at once, in the order of the fields", () => {
     expect(
       violations({

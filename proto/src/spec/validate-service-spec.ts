@@ -22,6 +22,9 @@ const MIN_MEMORY_LIMIT_BYTES = 6 * 1024 * 1024;
 export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   const violations: Violation[] = [];
   const report: Report = (path, message) => violations.push({ path, message });
+  const bytes = encodedBytes(spec);
+  // The other checks switch over enums, which protobuf decodes to any number.
+  if (typeof bytes === "string") return [{ path: "", message: bytes }];
   validateNames(spec, report);
   if (spec.task === undefined) report("task", "the service has no task template");
   else validateTask(spec.task, report);
@@ -34,7 +37,9 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   validateNetworkMode(spec, report);
   validateAttachments(spec, report);
   validateNumbers(spec, "", report);
-  validateSize(spec, report);
+  if (bytes > MAX_SPEC_BYTES) {
+    report("", `the spec is too large (${bytes} bytes, maximum ${MAX_SPEC_BYTES})`);
+  }
   return violations;
 }
 
@@ -126,7 +131,12 @@ function protoName(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-function validateSize(spec: ServiceSpec, report: Report): void {
-  const bytes = Buffer.byteLength(JSON.stringify(ServiceSpec.toJSON(spec)));
-  if (bytes > MAX_SPEC_BYTES) report("", `the spec is too large (${bytes} bytes, maximum ${MAX_SPEC_BYTES})`);
+/** Returns the size of the spec in etcd, or why it cannot be stored: a value of an enum that this release does not know. */
+function encodedBytes(spec: ServiceSpec): number | string {
+  try {
+    return Buffer.byteLength(JSON.stringify(ServiceSpec.toJSON(spec)));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return `the spec has a value that this release does not support: ${reason}`;
+  }
 }

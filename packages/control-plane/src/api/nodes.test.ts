@@ -1,9 +1,10 @@
-import { NodeState, TaskState } from "@berth/proto";
+import { type Availability, NodeState, TaskState, UpdateNodeRequest } from "@berth/proto";
 import { beforeEach, describe, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
-import { nodeRemovalChanges } from "./nodes.js";
+import type { ApiContext } from "./api-context.js";
+import { nodeRemovalChanges, updateNode } from "./nodes.js";
 import { nodeSummary } from "./summaries.js";
 
 const NOW = { now: 5_000, force: false };
@@ -31,6 +32,15 @@ test("the summary of a node shows a task that only this node rejected", () => {
   const running = { state: TaskState.RUNNING, sinceMs: 2_000, runningSinceMs: 2_000 };
   put({ kind: "put-task", task: buildTask({ id: "t2", nodeId: "n2", status: running }) });
   expect(nodeSummary(state, DOWN).problems).toEqual([expect.stringContaining(message)]);
+});
+
+test("updateNode rejects an availability that only a newer release knows", async () => {
+  const request = {
+    ...UpdateNodeRequest.fromPartial({ node: "n1" }),
+    availability: 9 as number as Availability,
+  };
+  const update = updateNode(request, {} as ApiContext, new AbortController().signal);
+  await expect(update).rejects.toThrow("availability 9 is not supported by this server");
 });
 
 describe("nodeRemoval", () => {

@@ -26,6 +26,9 @@ import { nodeSummary } from "./summaries.js";
 const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$/;
 const MAX_LABEL_VALUE_LENGTH = 1_024;
 const MAX_LABELS = 256;
+const AVAILABILITIES: ReadonlySet<Availability> = new Set(
+  Object.values(Availability).filter((value) => typeof value === "number"),
+);
 
 /** Lists all nodes by hostname. */
 export function listNodes({ state }: ApiContext): ListNodesResponse {
@@ -38,13 +41,14 @@ export function getNode({ node }: GetNodeRequest, { state }: ApiContext): GetNod
   return { node: nodeSummary(state, findNode(state, node)) };
 }
 
-/** Changes a node's availability and labels. @throws BerthError BERTH_INPUT_INVALID for invalid labels */
+/** Changes a node's availability and labels. @throws BerthError BERTH_INPUT_INVALID for invalid values */
 export async function updateNode(
   request: UpdateNodeRequest,
   { writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateNodeResponse> {
   requireValidLabels(request.addLabels);
+  requireKnownAvailability(request.availability);
   const node = await writer.submit((state) => {
     const previous = findNode(state, request.node);
     const updated: Node = {
@@ -132,6 +136,15 @@ function applyLabelChanges(labels: Node["labels"], request: UpdateNodeRequest): 
   const count = Object.keys(updated).length;
   if (count > MAX_LABELS) throw invalidLabel(`too many labels (${count}, maximum ${MAX_LABELS})`);
   return updated;
+}
+
+/** protobuf decodes an enum to any number, but etcd stores its names. */
+function requireKnownAvailability(availability: Availability): void {
+  if (AVAILABILITIES.has(availability)) return;
+  throw new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `availability ${availability} is not supported by this server: update it to the release of the command line`,
+  });
 }
 
 function requireValidLabels(labels: Node["labels"]): void {

@@ -1,4 +1,4 @@
-import { NetworkRange, PortSpec_Protocol, TaskState, TaskStatus } from "@berth/proto";
+import { Health, NetworkRange, PortSpec_Protocol, TaskState, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
 import { type AddressLeases, checkReportedStatus } from "./reported-status.js";
 
@@ -25,6 +25,12 @@ test("checkReportedStatus keeps the same status when all addresses and ports are
   const checked = checkReportedStatus(status, LEASES);
   expect(checked.status).toBe(status);
   expect(checked.refused).toEqual([]);
+});
+
+test("checkReportedStatus leaves out a health that only a newer release knows", () => {
+  const { status, refused } = check({ health: 115 as number as Health });
+  expect(status.health).toBe(Health.UNSPECIFIED);
+  expect(refused).toEqual(['"health 115"']);
 });
 
 test.each([

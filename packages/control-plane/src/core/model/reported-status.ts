@@ -1,4 +1,5 @@
 import {
+  Health,
   type HostPort,
   type NetworkRange,
   PortSpec_Protocol,
@@ -10,6 +11,9 @@ import {
 } from "@berth/proto";
 
 const MAX_PORT = 65_535;
+const HEALTHS: ReadonlySet<Health> = new Set(
+  Object.values(Health).filter((value) => typeof value === "number"),
+);
 const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([PortSpec_Protocol.TCP, PortSpec_Protocol.UDP]);
 /** Limits of the log message about refused values. */
 const MAX_REFUSED = 5;
@@ -27,13 +31,13 @@ export interface AddressLeases {
 
 export interface CheckedStatus {
   readonly status: TaskStatus;
-  /** The addresses and ports that were left out. */
+  /** The values that were left out. */
   readonly refused: readonly string[];
 }
 
 /**
- * Returns a reported status without the addresses and ports that the node cannot give to a container. Other hosts send
- * connections to them. An address has to be in the range that the node has leased, or be the static address of the service.
+ * Returns a reported status without a health that this release does not know, and without the addresses and ports that
+ * the node cannot give to a container. Other hosts send connections to them. An address has to be in the range that the node has leased, or be the static address of the service.
  * Which node reported an address first does not matter.
  */
 export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): CheckedStatus {
@@ -44,13 +48,16 @@ export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): 
     networkIds.add(attachment.networkId);
     return true;
   });
+  const hasKnownHealth = HEALTHS.has(status.health);
   const isComplete =
+    hasKnownHealth &&
     ports.length === status.ports.length &&
     addresses.length === status.addresses.length &&
     addresses.every(hasValidMac);
   if (isComplete) return { status, refused: [] };
   const kept = new Set(addresses);
   const refused = [
+    ...(hasKnownHealth ? [] : [`health ${status.health}`]),
     ...status.addresses.filter((attachment) => !kept.has(attachment)).map(({ address }) => address),
     ...addresses.filter((attachment) => !hasValidMac(attachment)).map(({ macAddress }) => macAddress),
     ...status.ports.filter((port) => !isValidPort(port)).map(({ hostPort }) => `port ${hostPort}`),
@@ -58,6 +65,7 @@ export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): 
   return {
     status: {
       ...status,
+      health: hasKnownHealth ? status.health : Health.UNSPECIFIED,
       ports,
       addresses: addresses.map((each) => (hasValidMac(each) ? each : { ...each, macAddress: "" })),
     },
