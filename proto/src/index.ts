@@ -14,6 +14,7 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
+export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
 export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
 export {
   applySpecDefaults,

@@ -48,10 +48,13 @@ test("readState returns the state that StateFile wrote, and a blank state before
   expect(await readdir(dataDir)).toEqual(["state.json"]);
 });
 
-test("readState ignores a file that it cannot read", async () => {
-  await writeFile(join(dataDir, "state.json"), '{"epoch":');
-  expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
-});
+test.each(['{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
+  "readState ignores the invalid file %s",
+  async (text) => {
+    await writeFile(join(dataDir, "state.json"), text);
+    expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
+  },
+);
 
 test("nodeId is generated once, and an invalid file is an error that says what to do", async () => {
   const other = join(dataDir, "other");

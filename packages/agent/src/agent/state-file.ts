@@ -3,6 +3,7 @@ import {
   Assignments,
   DataPlane,
   type DnsEntry,
+  hasOnlyFiniteNumbers,
   type IngressEntry,
   TaskStatus,
 } from "@berth/proto";
@@ -105,6 +106,12 @@ function toJson({ epoch, servers, ingress, networks, dnsEntries, dataPlane, stat
 function fromJson(json: unknown): AgentState {
   const { ingress, networks, dnsEntries } = Assignments.fromJSON(readField(json, "table"));
   const dataPlane = readField(json, "dataPlane");
+  const statuses = readEntries(readField(json, "tasks")).map(
+    ([id, status]) => [id, TaskStatus.fromJSON(status)] as const,
+  );
+  if (!hasOnlyFiniteNumbers([ingress, networks, dnsEntries, statuses])) {
+    throw new Error("a number of the state is invalid");
+  }
   return {
     epoch: readNumber(readField(json, "epoch")),
     servers: readList(readField(json, "servers"))
@@ -114,8 +121,6 @@ function fromJson(json: unknown): AgentState {
     networks,
     dnsEntries,
     dataPlane: dataPlane === undefined ? EMPTY_STATE.dataPlane : DataPlane.fromJSON(dataPlane),
-    statuses: new Map(
-      readEntries(readField(json, "tasks")).map(([id, status]) => [id, TaskStatus.fromJSON(status)]),
-    ),
+    statuses: new Map(statuses),
   };
 }

@@ -35,7 +35,7 @@ export function configPath({ env, homeDirectory }: ConfigLocation): string {
  */
 export async function readContexts(path: string): Promise<ContextConfig> {
   try {
-    return parseConfig(JSON.parse(await readFile(path, "utf8")));
+    return parseContexts(await readFile(path, "utf8"));
   } catch (cause) {
     if (isNotFound(cause)) return EMPTY_CONFIG;
     const message = `cannot read contexts from ${path}: ${String(cause)}: correct or delete the file`;
@@ -57,18 +57,19 @@ export async function writeContexts(path: string, config: ContextConfig): Promis
   }
 }
 
-/** @throws Error when the value is not a configuration. The caller adds the path of the file. */
-function parseConfig(value: unknown): ContextConfig {
+/** @throws Error when the text is not a configuration. The caller adds the path of the file. */
+export function parseContexts(text: string): ContextConfig {
+  const value: unknown = JSON.parse(text);
   if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {
     throw new Error("current or contexts is missing");
   }
-  const contexts: Record<string, SavedContext> = {};
-  for (const [name, saved] of Object.entries(value.contexts)) {
+  const contexts = Object.entries(value.contexts).map(([name, saved]): [string, SavedContext] => {
     if (!isRecord(saved) || typeof saved.server !== "string")
       throw new Error(`context ${name} has no server`);
-    contexts[name] = { server: saved.server };
-  }
-  return { current: value.current, contexts };
+    return [name, { server: saved.server }];
+  });
+  // Object.fromEntries also keeps a context with the name `__proto__`.
+  return { current: value.current, contexts: Object.fromEntries(contexts) };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

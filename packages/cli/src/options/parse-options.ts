@@ -37,7 +37,8 @@ const TIMESTAMP = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z
  * a duration before now (`42m`).
  */
 export function parseTimeMs(text: string, { option, nowMs }: { option: string; nowMs: number }): number {
-  if (/^\d+(?:\.\d+)?$/.test(text)) return Math.round(Number(text) * 1_000);
+  const epochMs = /^\d+(?:\.\d+)?$/.test(text) ? Math.round(Number(text) * 1_000) : Number.NaN;
+  if (Number.isSafeInteger(epochMs)) return epochMs;
   const duration = parseDurationMs(text);
   if (duration.kind === "value") return nowMs - duration.value;
   const timeMs = TIMESTAMP.test(text) ? Date.parse(text) : Number.NaN;

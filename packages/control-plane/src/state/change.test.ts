@@ -50,4 +50,11 @@ describe("decodeEntry", () => {
     const decoded = decodeEntry(entry(recordKey("node", { nodeId: "n1" }), '{"id":"n2"}'));
     expect(decoded.kind).toBe("unreadable");
   });
+
+  it("rejects a value with text instead of a number", () => {
+    const decoded = decodeEntry(
+      entry(recordKey("node", { nodeId: "n1" }), '{"id":"n1","createdAtMs":"soon"}'),
+    );
+    expect(decoded).toEqual({ kind: "unreadable", reason: "a number of the record is invalid" });
+  });
 });

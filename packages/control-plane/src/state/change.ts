@@ -1,3 +1,4 @@
+import { hasOnlyFiniteNumbers } from "@berth/proto";
 import { buildKey, parseKey, parseVersionSegment, versionSegment } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import type { DeltaBuilder } from "./delta.js";
@@ -115,6 +116,7 @@ export function decodeEntry({ key, value }: Entry): Decoded {
   const { name, kind } = findOperation(deletion);
   try {
     const content = kind.decode(parseJsonObject(value), deletion);
+    if (!hasOnlyFiniteNumbers(content)) throw new Error("a number of the record is invalid");
     return { kind: "put", put: { ...content, kind: `put-${name}` } as Put };
   } catch (error) {
     return { kind: "unreadable", reason: error instanceof Error ? error.message : String(error) };

@@ -59,6 +59,18 @@ test("parseInspect never throws", () => {
   }
 });
 
+test("parseInspect leaves out ports and subnets that cannot exist", () => {
+  const binding = (HostPort: unknown) => [{ HostIp: "", HostPort }];
+  const Ports = { "80/tcp": binding("99999"), "x/tcp": binding("80"), "53/udp": binding("53") };
+  const Networks = {
+    a: { IPAddress: "10.0.0.2", IPPrefixLen: 33 },
+    b: { IPAddress: "10.0.0.2", IPPrefixLen: 24 },
+  };
+  const { ports, networks } = parseInspect({ NetworkSettings: { Ports, Networks } }, claimedTaskId);
+  expect(ports.map(({ target }) => target)).toEqual([53]);
+  expect(networks.map(({ subnet }) => subnet)).toEqual(["", "10.0.0.0/24"]);
+});
+
 test("parseSummary reads the health from a listing's display text", () => {
   const healthOf = (Status: string): string =>
     parseSummary({ Id: "i", State: "running", Status }, claimedTaskId).health;

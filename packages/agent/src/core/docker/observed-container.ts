@@ -1,8 +1,10 @@
-import { type HostPort, PortSpec_Protocol } from "@berth/proto";
+import { type HostPort, PortSpec_Protocol, parseIpv4, subnetSize, subnetText } from "@berth/proto";
 import { readEntries, readField, readList, readNumber, readString } from "./json.js";
 import { AT_MOST_ONE_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
+const MAX_PORT = 65_535;
+const MAX_PREFIX = 32;
 /** Docker's default for a container without a stop timeout. */
 const DOCKER_STOP_GRACE_MS = 10_000;
 
@@ -139,13 +141,18 @@ function healthFromStatusLine(line: string): ContainerHealth {
 function parsePorts(json: unknown): PublishedPort[] {
   return readEntries(json).flatMap(([key, bindings]) => {
     const [target = "", protocol] = key.split("/");
-    return readList(bindings).map((binding) => ({
+    const ports = readList(bindings).map((binding) => ({
       protocol: protocol === "udp" ? PortSpec_Protocol.UDP : PortSpec_Protocol.TCP,
       target: Number(target),
       hostPort: Number(readString(readField(binding, "HostPort"))),
       hostIp: readString(readField(binding, "HostIp")),
     }));
+    return ports.filter((port) => isPort(port.target) && isPort(port.hostPort));
   });
+}
+
+function isPort(number: number): boolean {
+  return Number.isInteger(number) && number > 0 && number <= MAX_PORT;
 }
 
 /** `{"shop_default": {"IPAddress": "10.64.1.2", …}}` */
@@ -163,9 +170,9 @@ function parseNetworks(json: unknown): ContainerNetwork[] {
 }
 
 function subnetOf(address: string, prefixBits: number): string {
-  if (address === "") return "";
-  const word = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-  const blockSize = 2 ** (32 - prefixBits);
-  const base = Math.floor(word / blockSize) * blockSize;
-  return `${[24, 16, 8, 0].map((shift) => (base >>> shift) & 0xff).join(".")}/${prefixBits}`;
+  const number = parseIpv4(address);
+  if (number === undefined || !Number.isInteger(prefixBits) || prefixBits < 0 || prefixBits > MAX_PREFIX)
+    return "";
+  const size = subnetSize({ prefix: prefixBits });
+  return subnetText({ base: number - (number % size), prefix: prefixBits });
 }

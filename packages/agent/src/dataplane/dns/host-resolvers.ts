@@ -43,7 +43,7 @@ export class HostResolvers {
 }
 
 /** Returns the addresses of the `nameserver` lines. */
-function parseResolvConf(text: string): readonly string[] {
+export function parseResolvConf(text: string): readonly string[] {
   return text
     .split("\n")
     .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? "")

@@ -18,6 +18,17 @@ function openChannel() {
   return { channel, receive };
 }
 
+it("receiveHandover() ignores a flow without its fields", async () => {
+  const { channel, receive } = openChannel();
+  const receiving = receiveHandover({ warn: vi.fn() }, channel);
+  receive({ kind: "flow" }, { close: vi.fn() });
+  receive({ kind: "snapshot", bytes: SNAPSHOT });
+  const handover = await receiving;
+  expect(handover.flows).toEqual([]);
+  channel.emit("disconnect");
+  await expect(handover.reportPrepared()).rejects.toThrow("predecessor exited");
+});
+
 it("receiveHandover() ignores and logs a message of a kind that only a newer release sends", async () => {
   const { channel, receive } = openChannel();
   const warn = vi.fn();

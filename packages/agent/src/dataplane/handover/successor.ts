@@ -8,7 +8,7 @@ import {
   type SourceMessage,
   type SuccessorMessage,
 } from "./message.js";
-import type { HandoverState, UdpFlowHandle } from "./state.js";
+import type { HandoverState, UdpFlowHandle, UdpFlowRecord } from "./state.js";
 
 /** The state that a starting ingress process receives from its predecessor, and the steps that complete the handover. */
 export interface Handover extends HandoverState {
@@ -150,18 +150,32 @@ class PredecessorChannel {
   }
 }
 
-const SOURCE_MESSAGE_KINDS: Readonly<Record<SourceMessage["kind"], true>> = {
-  flow: true,
-  socket: true,
-  snapshot: true,
-  receive: true,
-  released: true,
+/** Checks the fields of a message, by its kind. */
+const FIELD_CHECKS: Readonly<Record<SourceMessage["kind"], (message: object) => boolean>> = {
+  flow: (message) => "flow" in message && isFlowRecord(message.flow),
+  socket: (message) => "key" in message && typeof message.key === "string",
+  snapshot: (message) => "bytes" in message && typeof message.bytes === "string",
+  receive: () => true,
+  released: () => true,
 };
 
-/** Returns whether the message is of a known kind. Its other fields are not checked. */
+function isFlowRecord(value: unknown): value is UdpFlowRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const { listener, client, endpoint, isAnswered, idleMs } = value as Readonly<Record<string, unknown>>;
+  return (
+    [listener, client, endpoint].every((text) => typeof text === "string") &&
+    typeof isAnswered === "boolean" &&
+    Number.isFinite(idleMs)
+  );
+}
+
+/** Returns whether the message is of a known kind and has all fields of this kind. */
 function isSourceMessage(message: unknown): message is SourceMessage {
   if (typeof message !== "object" || message === null || !("kind" in message)) return false;
-  return typeof message.kind === "string" && Object.hasOwn(SOURCE_MESSAGE_KINDS, message.kind);
+  const { kind } = message;
+  return typeof kind === "string" && Object.hasOwn(FIELD_CHECKS, kind)
+    ? FIELD_CHECKS[kind as SourceMessage["kind"]](message)
+    : false;
 }
 
 /** @throws Error when the snapshot is invalid */

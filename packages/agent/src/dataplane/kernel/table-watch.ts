@@ -79,14 +79,9 @@ export class TableWatch {
     this.#options.log.warn({ reason }, "cannot watch nftables; changes from outside are noticed later");
   }
 
-  /** Handles a line such as `delete chain ip berth port-tcp-80`. */
   #handleLine(line: string): void {
-    const [verb, , family, table] = line.split(" ");
-    if (`${family} ${table}` === this.#table) {
-      if (verb === "delete") this.#notify("onChainDeleted");
-    } else if (family === "ip" && table !== TABLE && table?.startsWith(`${TABLE}-`) !== true) {
-      this.#notify("onForeignChainChanged");
-    }
+    const event = parseMonitorLine(line, this.#table);
+    if (event !== undefined) this.#notify(event);
   }
 
   #notify(event: Event): void {
@@ -97,4 +92,12 @@ export class TableWatch {
     }, COALESCE_MS);
     this.#pending.set(event, timer);
   }
+}
+
+/** Returns the event of a line such as `delete chain ip berth port-tcp-80`. Undefined when it does not matter. */
+export function parseMonitorLine(line: string, watchedTable: string): Event | undefined {
+  const [verb, , family, table] = line.split(" ");
+  if (`${family} ${table}` === watchedTable) return verb === "delete" ? "onChainDeleted" : undefined;
+  const isForeign = family === "ip" && table !== TABLE && table?.startsWith(`${TABLE}-`) !== true;
+  return isForeign ? "onForeignChainChanged" : undefined;
 }

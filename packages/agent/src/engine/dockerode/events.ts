@@ -42,7 +42,8 @@ function secondsOf(timeNs: string): string {
   return `${timeNs.slice(0, -NS_DIGITS)}.${timeNs.slice(-NS_DIGITS)}`;
 }
 
-function parseEvent(json: unknown, owner: ContainerOwner): ContainerEvent | undefined {
+/** Parses one event. Returns undefined for events that berth does not use, and for other containers. */
+export function parseEvent(json: unknown, owner: ContainerOwner): ContainerEvent | undefined {
   // "health_status: healthy"
   const [action = ""] = readString(readField(json, "Action")).split(":");
   const kind = KINDS[action];

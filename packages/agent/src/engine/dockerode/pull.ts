@@ -11,6 +11,9 @@ import { readNdjson } from "./ndjson.js";
  * answer.
  */
 const SILENCE_TIMEOUT_MS = 120_000;
+/** Docker permits 127 layers in an image. Together they stay below the largest integer that a message can carry. */
+const MAX_LAYERS = 1_000;
+const MAX_LAYER_BYTES = 2 ** 40;
 /** Each report is sent to the leader and to all clients that watch. */
 const PROGRESS_INTERVAL_MS = 1_000;
 
@@ -64,11 +67,12 @@ function imageQuery(image: string): { fromImage: string; tag: string } {
 function recordLayer(layers: Map<string, PullProgress>, line: unknown): void {
   const detail = readField(line, "progressDetail");
   const totalBytes = readNumber(readField(detail, "total"));
-  if (readString(readField(line, "status")) !== "Downloading" || totalBytes === 0) return;
-  layers.set(readString(readField(line, "id")), {
-    receivedBytes: readNumber(readField(detail, "current")),
-    totalBytes,
-  });
+  const id = readString(readField(line, "id"));
+  if (readString(readField(line, "status")) !== "Downloading") return;
+  if (!Number.isInteger(totalBytes) || totalBytes <= 0 || totalBytes > MAX_LAYER_BYTES) return;
+  if (layers.size >= MAX_LAYERS && !layers.has(id)) return;
+  const receivedBytes = Math.floor(readNumber(readField(detail, "current")));
+  layers.set(id, { receivedBytes: Math.min(totalBytes, Math.max(0, receivedBytes)), totalBytes });
 }
 
 function totalProgress(layers: ReadonlyMap<string, PullProgress>): PullProgress {

@@ -72,7 +72,7 @@ async function readMemoryBytes(folder: string): Promise<number> {
 }
 
 /** Returns the value of a line `name value`; 0 when there is no such line. */
-function statValue(stat: string, name: string): number {
+export function statValue(stat: string, name: string): number {
   const line = stat.split("\n").find((entry) => entry.startsWith(`${name} `));
   return line === undefined ? 0 : Number(line.slice(name.length + 1));
 }

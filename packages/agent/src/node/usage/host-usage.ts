@@ -37,14 +37,15 @@ export async function readHostUsage(procDir = "/proc"): Promise<HostUsage> {
 }
 
 /** Parses `cpu  user nice system idle iowait irq softirq steal ...`. Leaves out idle, iowait and steal. */
-function busyTicks(stat: string): number {
+export function busyTicks(stat: string): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (stat.split("\n")[0] ?? "")
     .split(/\s+/)
     .map(Number);
   return user + nice + system + irq + softirq;
 }
 
-function memInfoBytes(meminfo: string, name: string): number {
+/** Returns the value of a line such as `MemTotal:  16384 kB` in bytes; 0 when there is no such line. */
+export function memInfoBytes(meminfo: string, name: string): number {
   const [, kib = "0"] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(meminfo) ?? [];
   return Number(kib) * BYTES_PER_KIB;
 }

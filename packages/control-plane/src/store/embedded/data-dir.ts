@@ -19,6 +19,8 @@ export interface Ports {
   readonly peer: number;
 }
 
+const MAX_PORT = 65_535;
+
 /** The content of the claim file. */
 interface Claim {
   /** The server that uses the directory. Undefined after an orderly stop. */
@@ -119,9 +121,19 @@ async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
   if (isOurs()) throw lockedBy(path, etcd.pid);
 }
 
+/** Returns undefined when the file is missing or invalid, so that the directory is not claimed. */
 function readClaim(file: string): Claim | undefined {
   try {
-    const { owner, etcd, ports, members } = JSON.parse(readFileSync(file, "utf8"));
+    return parseClaim(readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Parses the file that claims a data directory. Leaves out invalid fields. Returns undefined for an invalid file. */
+export function parseClaim(text: string): Claim | undefined {
+  try {
+    const { owner, etcd, ports, members } = JSON.parse(text);
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
@@ -129,21 +141,24 @@ function readClaim(file: string): Claim | undefined {
       ...(isStringList(members) && { members }),
     };
   } catch {
-    // The file is missing or invalid, so the directory is not claimed.
     return undefined;
   }
 }
 
 function isIdentity(value: unknown): value is ProcessIdentity {
   if (typeof value !== "object" || value === null) return false;
-  return "pid" in value && Number.isInteger(value.pid) && "startTicks" in value && "bootId" in value;
+  const { pid, startTicks, bootId } = value as Readonly<Record<string, unknown>>;
+  return isPositiveInteger(pid) && typeof startTicks === "string" && typeof bootId === "string";
 }
 
 function isPorts(value: unknown): value is Ports {
   if (typeof value !== "object" || value === null) return false;
-  return (
-    "client" in value && Number.isInteger(value.client) && "peer" in value && Number.isInteger(value.peer)
-  );
+  const { client, peer } = value as Readonly<Record<string, unknown>>;
+  return [client, peer].every((port) => isPositiveInteger(port) && port <= MAX_PORT);
+}
+
+function isPositiveInteger(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value > 0;
 }
 
 function isStringList(value: unknown): value is readonly string[] {
