@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Failure } from "./execute.js";
+
+export const DEFAULT_CORPUS = fileURLToPath(new URL("../corpus", import.meta.url));
+
+/** Prefix of inputs that failed once. They are never removed: they show that the bug stays fixed. */
+const FAILURE_PREFIX = "failed-";
+const HASH_LENGTH = 12;
+
+/** Reads the inputs that were kept for a target, in the order of their file names. */
+export function readCorpus(folder: string, target: string): readonly Buffer[] {
+  const path = join(folder, target);
+  if (!existsSync(path)) return [];
+  return readdirSync(path)
+    .sort()
+    .map((name) => readFileSync(join(path, name)));
+}
+
+/** Replaces the inputs of a target, except those that failed once. */
+export function replaceCorpus(folder: string, target: string, inputs: readonly Buffer[]): void {
+  const path = join(folder, target);
+  mkdirSync(path, { recursive: true });
+  const kept = new Set(inputs.map(hashOf));
+  for (const name of readdirSync(path)) {
+    if (!name.startsWith(FAILURE_PREFIX) && !kept.has(name)) rmSync(join(path, name));
+  }
+  for (const input of inputs) writeFileSync(join(path, hashOf(input)), input);
+}
+
+/** Saves the input of a failure. Returns the path of the file. */
+export function saveFailure(folder: string, target: string, { input }: Failure): string {
+  const path = join(folder, target);
+  mkdirSync(path, { recursive: true });
+  const file = join(path, `${FAILURE_PREFIX}${hashOf(input)}`);
+  writeFileSync(file, input);
+  return file;
+}
+
+function hashOf(input: Buffer): string {
+  return createHash("sha256").update(input).digest("hex").slice(0, HASH_LENGTH);
+}

@@ -1,0 +1,53 @@
+/** What the worker thread needs to know. */
+export interface WorkerTask {
+  readonly target: string;
+  readonly seed: number;
+  readonly forMs: number;
+  readonly corpus: string;
+  readonly current: SharedArrayBuffer;
+}
+
+/** The result of a target, as the worker thread sends it. */
+export interface TargetReport {
+  readonly executions: number;
+  readonly elapsedMs: number;
+  readonly newInputs: number;
+  readonly failure:
+    | { readonly kind: "error" | "slow" | "hang"; readonly reason: string; readonly file: string }
+    | undefined;
+}
+
+/** Bytes before the input: the number of inputs so far, and the length of this one. */
+const HEADER_BYTES = 8;
+
+/** The input that a worker thread runs now, in memory that its parent reads when the thread hangs. */
+export class CurrentInput {
+  readonly buffer: SharedArrayBuffer;
+  readonly #header: Int32Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.buffer = buffer;
+    this.#header = new Int32Array(buffer, 0, 2);
+    this.#bytes = new Uint8Array(buffer, HEADER_BYTES);
+  }
+
+  static allocate(maxBytes: number): CurrentInput {
+    return new CurrentInput(new SharedArrayBuffer(HEADER_BYTES + maxBytes));
+  }
+
+  /** Number of inputs so far. */
+  get count(): number {
+    return Atomics.load(this.#header, 0);
+  }
+
+  set(input: Buffer): void {
+    this.#bytes.set(input.subarray(0, this.#bytes.length));
+    Atomics.store(this.#header, 1, Math.min(input.length, this.#bytes.length));
+    Atomics.add(this.#header, 0, 1);
+  }
+
+  get(): Buffer {
+    return Buffer.from(this.#bytes.slice(0, Atomics.load(this.#header, 1)));
+  }
+}

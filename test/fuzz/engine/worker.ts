@@ -1,0 +1,39 @@
+// Runs one target in a thread of its own: its parent can end a thread that hangs.
+import { parentPort, workerData } from "node:worker_threads";
+import { readCorpus, replaceCorpus, saveFailure } from "./corpus.js";
+import { Coverage } from "./coverage.js";
+import { fuzz, selectCorpus } from "./fuzz.js";
+import { CurrentInput, type TargetReport, type WorkerTask } from "./worker-messages.js";
+
+const { target: name, seed, forMs, corpus, current } = workerData as WorkerTask;
+// The coverage only has the parts of functions that are compiled after its start.
+const coverage = new Coverage();
+const { TARGETS } = await import("../targets/targets.js");
+const target = TARGETS.find((each) => each.name === name);
+if (target === undefined) throw new Error(`unknown target ${name}`);
+
+const kept = readCorpus(corpus, name);
+const currentInput = new CurrentInput(current);
+const startMs = performance.now();
+const { executions, found, failure } = await fuzz(target, {
+  seed,
+  corpus: kept,
+  coverage,
+  isOver: () => performance.now() - startMs >= forMs,
+  onInput: (input) => currentInput.set(input),
+});
+const elapsedMs = performance.now() - startMs;
+if (failure === undefined)
+  replaceCorpus(corpus, name, await selectCorpus(target, [...kept, ...found], coverage));
+const report: TargetReport = {
+  executions,
+  elapsedMs,
+  newInputs: found.length,
+  failure: failure && {
+    kind: failure.kind,
+    reason: failure.reason,
+    file: saveFailure(corpus, name, failure),
+  },
+};
+parentPort?.postMessage(report);
+coverage.close();
