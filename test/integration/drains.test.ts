@@ -44,10 +44,13 @@ async function deploy(replicas: number, image = "web:1"): Promise<void> {
 describe("a draining task", () => {
   it("stops after all nodes have removed it from their tables: after scaling, update and drain", async () => {
     await deploy(6);
+    const changesMs = [performance.now()];
     await deploy(2);
     await eventually("surplus tasks stop", () => stops.length === 4);
+    changesMs.push(performance.now());
     await deploy(2, "web:2");
     await eventually("updated tasks stop", () => stops.length === 6);
+    changesMs.push(performance.now());
     const drain = { availability: Availability.DRAIN, addLabels: {}, removeLabels: [] };
     await calls.updateNode({ ...drain, node: "a" });
     await calls.updateNode({ ...drain, node: "b" });
@@ -57,7 +60,11 @@ describe("a draining task", () => {
         a?.runningTaskIds.length === 0 && b?.runningTaskIds.length === 0 && c?.runningTaskIds.length === 2
       );
     });
-    expect(stops.filter(({ senders }) => senders.length > 0)).toEqual([]);
+    // On an overloaded machine, a node may acknowledge its table after the deadline, and the leader does not wait longer.
+    const isBeforeDeadline = (atMs: number): boolean =>
+      changesMs.some((changeMs) => atMs > changeMs && atMs < changeMs + 0.9 * DRAIN_DEADLINE_MS);
+    const early = stops.filter(({ atMs, senders }) => senders.length > 0 && isBeforeDeadline(atMs));
+    expect(early).toEqual([]);
   });
 
   it("stops after a second when a node does not acknowledge its table", async () => {

@@ -85,7 +85,8 @@ describe("the description of a node", () => {
     await eventually(
       "the last description is stored",
       async () => (await problemsOf("busy"))[0] === "2000",
-      20_000,
+      // 2,000 messages of 36 kB arrive first.
+      50_000,
     );
     expect((await revision()) - before).toBeLessThan(30);
   });

@@ -9,12 +9,16 @@ import { isFinal, isJob } from "./records.js";
 
 /** Longest time to scale a service, with grace periods. */
 const SCALE_MS = 10_000;
+/** Longest time until a task whose drain was revoked, or its replacement, has stopped. */
+const REVOKED_DRAIN_MS = 10_000;
 
 /** I1, I2 and I4: how many tasks run, and where. */
 export class TaskCounts {
   readonly #context: CheckContext;
   /** Earlier replica counts that still apply, by service. */
   readonly #wanted = new Map<string, { readonly replicas: number; readonly untilMs: number }[]>();
+  /** When each node was last drained. */
+  readonly #drainedAtMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
     this.#context = context;
@@ -31,7 +35,10 @@ export class TaskCounts {
   }
 
   check(): void {
-    const { conditions: contact } = this.#context;
+    const { conditions: contact, records, cluster } = this.#context;
+    for (const { id, availability } of records.nodes.values()) {
+      if (availability === Availability.DRAIN) this.#drainedAtMs.set(id, cluster.world.scheduler.nowMs);
+    }
     const all = runningContainers(this.#context);
     this.#atMostOne(all.filter(({ host }) => contact.hasResponsiveAgent(host.name)));
     const running = all.filter(({ host }) => !contact.isDisrupted(host.name));
@@ -93,9 +100,15 @@ export class TaskCounts {
           task.desiredState >= DesiredState.SHUTDOWN ||
           task.preferredNodeId !== "" ||
           isFinal(task) ||
-          records.nodes.get(task.nodeId)?.availability === Availability.DRAIN,
+          this.#wasDrained(task.nodeId),
       )
     );
+  }
+
+  /** Whether the node is drained or was until recently: replacements of its tasks may already run. */
+  #wasDrained(nodeId: string): boolean {
+    const drainedAtMs = this.#drainedAtMs.get(nodeId) ?? Number.NEGATIVE_INFINITY;
+    return this.#context.cluster.world.scheduler.nowMs - drainedAtMs < REVOKED_DRAIN_MS;
   }
 
   #total(serviceId: string, running: readonly RunningContainer[]): void {
@@ -110,8 +123,10 @@ export class TaskCounts {
     // The tasks of a drained node and tasks that are rebalanced move start-first, all at once.
     const moving = isStartFirst(service.spec)
       ? running.filter(({ host, container }) => {
-          const isDrained = records.nodes.get(host.nodeId)?.availability === Availability.DRAIN;
-          return isDrained || (records.tasks.get(container.taskId)?.preferredNodeId ?? "") !== "";
+          return (
+            this.#wasDrained(host.nodeId) ||
+            (records.tasks.get(container.taskId)?.preferredNodeId ?? "") !== ""
+          );
         }).length
       : 0;
     const wanted = running.filter(({ container }) => {
