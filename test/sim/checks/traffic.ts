@@ -140,18 +140,18 @@ export class ResumedTraffic {
         if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
         sending.set(what, true);
       } else if (hadSent === true) {
-        if (this.#isNodeDisrupted(taskId)) sending.delete(what);
+        if (this.#isNodeSuspicious(taskId)) sending.delete(what);
         else sending.set(what, false);
       }
     }
   }
 
-  /** Whether the leader may suspect the task's node. */
-  #isNodeDisrupted(taskId: string): boolean {
+  /** Whether the leader may suspect the task's node, for example because the network is slow. */
+  #isNodeSuspicious(taskId: string): boolean {
     const { records, cluster, conditions } = this.#context;
     const nodeId = records.tasks.get(taskId)?.nodeId;
     const host = cluster.hosts.find((each) => each.nodeId === nodeId);
-    return host === undefined || conditions.isDisrupted(host.name);
+    return host === undefined || !conditions.isHealthy(host.name);
   }
 }
 
