@@ -11,6 +11,7 @@ export { grpcTransport, type RpcTransport } from "./transport.js";
 export type {
   CallContext,
   CallOptions,
+  RequestOf,
   RpcClient,
   RpcDefinition,
   RpcHandlers,

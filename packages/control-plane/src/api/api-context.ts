@@ -8,12 +8,13 @@ import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import type { AuditLog } from "./audit/audit-log.js";
 import type { EventLog } from "./events/event-log.js";
 
 /** The parts of a leader that the handlers of the Control service use during one term. */
 export interface ApiContext {
   readonly state: ClusterState;
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly ingress: EntryTable<IngressEntry>;
   readonly logs: LogRelay;
@@ -21,6 +22,7 @@ export interface ApiContext {
   readonly trafficCollector: TrafficCollector;
   readonly execs: ExecRelay;
   readonly events: EventLog;
+  readonly audit: AuditLog;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -1,6 +1,8 @@
 import type { ControlServiceService } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import type { ApiContext } from "./api-context.js";
+import { recordCalls } from "./audit/record-calls.js";
+import { streamAudit } from "./audit/stream-audit.js";
 import { getCluster } from "./cluster.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
@@ -18,6 +20,10 @@ import { watchStats } from "./watch-stats.js";
 
 /** Returns the leader's handlers of the Control service, for one term. */
 export function controlHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
+  return recordCalls(context, createHandlers);
+}
+
+function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
   return {
     getCluster: async () => getCluster(context),
     deployStack: (request, { signal }) => deployStack(request, context, signal),
@@ -33,6 +39,7 @@ export function controlHandlers(context: ApiContext): RpcHandlers<typeof Control
     streamLogs: (request, caller) => streamLogs(request, context, caller),
     watchStats: (request, { signal }) => watchStats(request, context, signal),
     streamEvents: (request, { signal }) => streamEvents(request, context, signal),
+    streamAudit: (request, { signal }) => streamAudit(request, context, signal),
     exec: (requests, caller) => exec(requests, context, caller),
     listNodes: async () => listNodes(context),
     getNode: async (request) => getNode(request, context),

@@ -70,7 +70,13 @@ async function readStart(
     });
   }
   requireValidCommand(command);
-  return { task: findRunningTask(context.state, message.value.target), command };
+  const { target } = message.value;
+  // Found in a decision, so that the audit log has the call before the command starts.
+  const task = await context.writer.submit(
+    (state) => ({ changes: [], result: findRunningTask(state, target) }),
+    signal,
+  );
+  return { task, command };
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID for an empty or too long command */

@@ -1,5 +1,6 @@
 import { NodeState } from "@berth/proto";
 import type { Logger } from "pino";
+import { AuditLog } from "../api/audit/audit-log.js";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
@@ -115,6 +116,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     ingress: tables.ingress,
     trafficCollector,
     events,
+    audit: new AuditLog({ ...context, epoch, address }),
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,

@@ -31,6 +31,9 @@ export type Deletion = {
  */
 type AnyKind = RecordKind<Put, Deletion>;
 
+/** Fields of ids that are numbers. Their segments of keys sort as numbers. */
+const NUMERIC_FIELDS: ReadonlySet<string> = new Set(["version", "sequence"]);
+
 /** The kind of record that a change concerns, and whether the change writes or deletes the record. */
 interface Operation {
   readonly name: RecordName;
@@ -89,7 +92,7 @@ export function deletionOfKey(key: string): Deletion | undefined {
   const id: Record<string, unknown> = { kind: `delete-${name}` };
   for (const [index, field] of kind.keyFields.entries()) {
     const segment = parsed.segments[index] ?? "";
-    const value = (field as string) === "version" ? parseVersionSegment(segment) : segment;
+    const value = NUMERIC_FIELDS.has(field) ? parseVersionSegment(segment) : segment;
     if (value === undefined) return undefined;
     id[field] = value;
   }

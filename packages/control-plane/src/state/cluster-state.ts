@@ -1,4 +1,5 @@
 import { Emitter } from "../runtime/emitter.js";
+import { AuditTable } from "./audit-table.js";
 import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
 import { type Delta, DeltaBuilder } from "./delta.js";
 import { KeyRevisions } from "./key-revisions.js";
@@ -29,6 +30,7 @@ export class ClusterState implements Tables {
   readonly tasks = new TaskTable();
   readonly networks = new NetworkTable();
   readonly nodes = new NodeTable(this.networks);
+  readonly audit = new AuditTable();
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
   readonly #changed: Emitter<Delta>;

@@ -1,4 +1,4 @@
-import type { Node, Task } from "@berth/proto";
+import type { AuditRecord, Node, Task } from "@berth/proto";
 
 /** A record before and after a change. Each is undefined when the record did not exist then. */
 export interface RecordDiff<T> {
@@ -16,6 +16,8 @@ export interface Delta {
   readonly networks: ReadonlySet<string>;
   /** Ids of networks in which a node's range changed. */
   readonly ranges: ReadonlySet<string>;
+  /** Records of the audit log by sequence number. */
+  readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -25,10 +27,11 @@ export class DeltaBuilder implements Delta {
   readonly nodes = new Map<string, RecordDiff<Node>>();
   readonly networks = new Set<string>();
   readonly ranges = new Set<string>();
+  readonly audit = new Map<number, RecordDiff<AuditRecord>>();
 
   get isEmpty(): boolean {
-    const { services, nodes, networks, ranges } = this;
-    return services.size + nodes.size + networks.size + ranges.size === 0;
+    const { services, nodes, networks, ranges, audit } = this;
+    return services.size + nodes.size + networks.size + ranges.size + audit.size === 0;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {
@@ -40,9 +43,13 @@ export class DeltaBuilder implements Delta {
   addNode(nodeId: string, diff: RecordDiff<Node>): void {
     merge(this.nodes, nodeId, diff);
   }
+
+  addAudit(sequence: number, diff: RecordDiff<AuditRecord>): void {
+    merge(this.audit, sequence, diff);
+  }
 }
 
-function merge<T>(diffs: Map<string, RecordDiff<T>>, id: string, diff: RecordDiff<T>): void {
+function merge<Id, T>(diffs: Map<Id, RecordDiff<T>>, id: Id, diff: RecordDiff<T>): void {
   const earlier = diffs.get(id);
   diffs.set(id, earlier === undefined ? diff : { before: earlier.before, after: diff.after });
 }

@@ -1,7 +1,7 @@
 import type { ClusterState } from "./cluster-state.js";
 
 /** Returns the latest time in any record, in ms since the epoch; 0 without records. */
-export function latestRecordedMs({ services, tasks, nodes }: ClusterState): number {
+export function latestRecordedMs({ services, tasks, nodes, audit }: ClusterState): number {
   let latestMs = 0;
   const include = (timeMs = 0): void => {
     latestMs = Math.max(latestMs, timeMs);
@@ -17,5 +17,6 @@ export function latestRecordedMs({ services, tasks, nodes }: ClusterState): numb
     include(job?.startedAtMs);
     include(cron?.handledUntilMs);
   }
+  include(audit.last?.timeMs);
   return latestMs;
 }

@@ -1,4 +1,14 @@
-import { Network, NetworkRange, Node, Service, ServiceSpec, Task, VirtualIp } from "@berth/proto";
+import {
+  AuditRecord,
+  Network,
+  NetworkRange,
+  Node,
+  Service,
+  ServiceSpec,
+  Task,
+  VirtualIp,
+} from "@berth/proto";
+import type { AuditTable } from "./audit-table.js";
 import type { DeltaBuilder, RecordDiff } from "./delta.js";
 import type { NetworkTable } from "./network-table.js";
 import type { NodeTable } from "./node-table.js";
@@ -13,6 +23,7 @@ export interface Tables {
   readonly tasks: TaskTable;
   readonly nodes: NodeTable;
   readonly networks: NetworkTable;
+  readonly audit: AuditTable;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -199,6 +210,25 @@ export const RECORD_KINDS = {
     put: ({ networks }, { vip }) => networks.vips.put(vip),
     delete: ({ networks }, { networkId, serviceId }) => networks.vips.delete(networkId, serviceId),
     addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
+  }),
+
+  /** A call that changed the cluster or was refused, see api/audit. */
+  audit: defineKind<{ readonly record: AuditRecord }, { readonly sequence: number }>({
+    collection: "audit",
+    keyFields: ["sequence"],
+    idOf: ({ record: { sequence } }) => ({ sequence }),
+    encode: ({ record }) => AuditRecord.toJSON(record),
+    decode: (value, { sequence }) => {
+      const record = AuditRecord.fromJSON(value);
+      requireSameId(String(record.sequence), String(sequence));
+      return { record };
+    },
+    get: ({ audit }, { sequence }) => wrap("record", audit.get(sequence)),
+    put: ({ audit }, { record }) => audit.put(record),
+    delete: ({ audit }, { sequence }) => audit.delete(sequence),
+    addToDelta: (delta, { sequence }, { before, after }) => {
+      delta.addAudit(sequence, { before: before?.record, after: after?.record });
+    },
   }),
 } as const;
 

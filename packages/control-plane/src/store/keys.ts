@@ -16,8 +16,9 @@
  * | `networks/<networkId>`             | a network: spec, subnet                        | the leader           |
  * | `ranges/<networkId>/<nodeId>`      | a node's part of a network's subnet            | the leader           |
  * | `vips/<networkId>/<serviceId>`     | the virtual IP of a service in a network       | the leader           |
+ * | `audit/<sequence>`                 | a call that changed the cluster; never changes | the leader           |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last eight kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last nine kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";
@@ -31,7 +32,7 @@ const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";
 const SEGMENT_PATTERN = new RegExp(`^${SEGMENT}$`);
 const KEY_PATTERN = new RegExp(`^${ROOT}([a-z]+)/(${SEGMENT})(?:/(${SEGMENT}))?$`);
 
-/** Digits of a version in a key, zero-padded so that versions sort as numbers. */
+/** Digits of a version or sequence number in a key, zero-padded so that they sort as numbers. */
 const VERSION_DIGITS = 12;
 const VERSION_PATTERN = new RegExp(`^[0-9]{${VERSION_DIGITS}}$`);
 

@@ -703,6 +703,97 @@ export interface VirtualIp {
   releasedAtMs: number;
 }
 
+/** A call that changed the cluster or ran a command in a container, or calls that were refused. Written once. */
+export interface AuditRecord {
+  /** Position in the audit log, from 1. Records of all leaders share one sequence, which can have gaps. */
+  sequence: number;
+  timeMs: number;
+  kind: AuditRecord_Kind;
+  /** Name of the method, such as "DeployStack". */
+  method: string;
+  /** Identity of the caller. Empty when the caller has none. */
+  caller: string;
+  /** "address:port" of the client. When another server forwarded the call, the address is that server's claim. */
+  client: string;
+  /** "address:port" of the server that forwarded the call. Empty for a direct call. */
+  forwardedBy: string;
+  subjects: AuditSubject[];
+  /** Number of further subjects, which are left out. */
+  omittedSubjects: number;
+  /** The most important changes. Shown to users. Never contains environment variables, arguments or file contents. */
+  summary: string;
+  /** Why the call was refused, as a code such as "BERTH_SPEC_INVALID". Empty when it was accepted. */
+  errorCode: string;
+  /** Number of refused calls that the record stands for. The other fields describe the first of them. */
+  count: number;
+  /** Address and epoch of the leader that recorded the call. */
+  server: string;
+  epoch: number;
+  /** Counts the records that a leader creates in its epoch, from 1. Identifies the call if its record is written again. */
+  call: number;
+}
+
+export const AuditRecord_Kind = {
+  UNSPECIFIED: 0,
+  /** CHANGE - A call that changed the desired state. */
+  CHANGE: 1,
+  /** ACCESS - A call that gave access to a container. */
+  ACCESS: 2,
+  /** REFUSED - A call that failed and changed nothing. */
+  REFUSED: 3,
+} as const;
+
+export type AuditRecord_Kind = typeof AuditRecord_Kind[keyof typeof AuditRecord_Kind];
+
+export namespace AuditRecord_Kind {
+  export type UNSPECIFIED = typeof AuditRecord_Kind.UNSPECIFIED;
+  export type CHANGE = typeof AuditRecord_Kind.CHANGE;
+  export type ACCESS = typeof AuditRecord_Kind.ACCESS;
+  export type REFUSED = typeof AuditRecord_Kind.REFUSED;
+}
+
+export function auditRecord_KindFromJSON(object: any): AuditRecord_Kind {
+  switch (object) {
+    case 0:
+    case "KIND_UNSPECIFIED":
+      return AuditRecord_Kind.UNSPECIFIED;
+    case 1:
+    case "KIND_CHANGE":
+      return AuditRecord_Kind.CHANGE;
+    case 2:
+    case "KIND_ACCESS":
+      return AuditRecord_Kind.ACCESS;
+    case 3:
+    case "KIND_REFUSED":
+      return AuditRecord_Kind.REFUSED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum AuditRecord_Kind");
+  }
+}
+
+export function auditRecord_KindToJSON(object: AuditRecord_Kind): string {
+  switch (object) {
+    case AuditRecord_Kind.UNSPECIFIED:
+      return "KIND_UNSPECIFIED";
+    case AuditRecord_Kind.CHANGE:
+      return "KIND_CHANGE";
+    case AuditRecord_Kind.ACCESS:
+      return "KIND_ACCESS";
+    case AuditRecord_Kind.REFUSED:
+      return "KIND_REFUSED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum AuditRecord_Kind");
+  }
+}
+
+export interface AuditSubject {
+  /** "stack", "service", "task", "node" or "network". */
+  kind: string;
+  /** Empty when the subject has no record, for example because it was not found. */
+  id: string;
+  name: string;
+}
+
 function createBaseService(): Service {
   return {
     id: "",
@@ -4300,6 +4391,434 @@ export const VirtualIp: MessageFns<VirtualIp> = {
     message.serviceId = object.serviceId ?? "";
     message.address = object.address ?? "";
     message.releasedAtMs = object.releasedAtMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseAuditRecord(): AuditRecord {
+  return {
+    sequence: 0,
+    timeMs: 0,
+    kind: 0,
+    method: "",
+    caller: "",
+    client: "",
+    forwardedBy: "",
+    subjects: [],
+    omittedSubjects: 0,
+    summary: "",
+    errorCode: "",
+    count: 0,
+    server: "",
+    epoch: 0,
+    call: 0,
+  };
+}
+
+export const AuditRecord: MessageFns<AuditRecord> = {
+  encode(message: AuditRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).int64(message.sequence);
+    }
+    if (message.timeMs !== 0) {
+      writer.uint32(16).int64(message.timeMs);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    if (message.method !== "") {
+      writer.uint32(34).string(message.method);
+    }
+    if (message.caller !== "") {
+      writer.uint32(42).string(message.caller);
+    }
+    if (message.client !== "") {
+      writer.uint32(50).string(message.client);
+    }
+    if (message.forwardedBy !== "") {
+      writer.uint32(58).string(message.forwardedBy);
+    }
+    for (const v of message.subjects) {
+      AuditSubject.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.omittedSubjects !== 0) {
+      writer.uint32(72).uint32(message.omittedSubjects);
+    }
+    if (message.summary !== "") {
+      writer.uint32(82).string(message.summary);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(90).string(message.errorCode);
+    }
+    if (message.count !== 0) {
+      writer.uint32(96).uint32(message.count);
+    }
+    if (message.server !== "") {
+      writer.uint32(106).string(message.server);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(112).int64(message.epoch);
+    }
+    if (message.call !== 0) {
+      writer.uint32(120).int64(message.call);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.timeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.method = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.caller = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.forwardedBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.subjects.push(AuditSubject.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.omittedSubjects = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.summary = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.int64());
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.call = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuditRecord {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      timeMs: isSet(object.timeMs)
+        ? globalThis.Number(object.timeMs)
+        : isSet(object.time_ms)
+        ? globalThis.Number(object.time_ms)
+        : 0,
+      kind: isSet(object.kind) ? auditRecord_KindFromJSON(object.kind) : 0,
+      method: isSet(object.method) ? globalThis.String(object.method) : "",
+      caller: isSet(object.caller) ? globalThis.String(object.caller) : "",
+      client: isSet(object.client) ? globalThis.String(object.client) : "",
+      forwardedBy: isSet(object.forwardedBy)
+        ? globalThis.String(object.forwardedBy)
+        : isSet(object.forwarded_by)
+        ? globalThis.String(object.forwarded_by)
+        : "",
+      subjects: globalThis.Array.isArray(object?.subjects)
+        ? object.subjects.map((e: any) => AuditSubject.fromJSON(e))
+        : [],
+      omittedSubjects: isSet(object.omittedSubjects)
+        ? globalThis.Number(object.omittedSubjects)
+        : isSet(object.omitted_subjects)
+        ? globalThis.Number(object.omitted_subjects)
+        : 0,
+      summary: isSet(object.summary) ? globalThis.String(object.summary) : "",
+      errorCode: isSet(object.errorCode)
+        ? globalThis.String(object.errorCode)
+        : isSet(object.error_code)
+        ? globalThis.String(object.error_code)
+        : "",
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      call: isSet(object.call) ? globalThis.Number(object.call) : 0,
+    };
+  },
+
+  toJSON(message: AuditRecord): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.timeMs !== 0) {
+      obj.timeMs = Math.round(message.timeMs);
+    }
+    if (message.kind !== 0) {
+      obj.kind = auditRecord_KindToJSON(message.kind);
+    }
+    if (message.method !== "") {
+      obj.method = message.method;
+    }
+    if (message.caller !== "") {
+      obj.caller = message.caller;
+    }
+    if (message.client !== "") {
+      obj.client = message.client;
+    }
+    if (message.forwardedBy !== "") {
+      obj.forwardedBy = message.forwardedBy;
+    }
+    if (message.subjects?.length) {
+      obj.subjects = message.subjects.map((e) => AuditSubject.toJSON(e));
+    }
+    if (message.omittedSubjects !== 0) {
+      obj.omittedSubjects = Math.round(message.omittedSubjects);
+    }
+    if (message.summary !== "") {
+      obj.summary = message.summary;
+    }
+    if (message.errorCode !== "") {
+      obj.errorCode = message.errorCode;
+    }
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.call !== 0) {
+      obj.call = Math.round(message.call);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuditRecord>): AuditRecord {
+    return AuditRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuditRecord>): AuditRecord {
+    const message = createBaseAuditRecord();
+    message.sequence = object.sequence ?? 0;
+    message.timeMs = object.timeMs ?? 0;
+    message.kind = object.kind ?? 0;
+    message.method = object.method ?? "";
+    message.caller = object.caller ?? "";
+    message.client = object.client ?? "";
+    message.forwardedBy = object.forwardedBy ?? "";
+    message.subjects = object.subjects?.map((e) => AuditSubject.fromPartial(e)) || [];
+    message.omittedSubjects = object.omittedSubjects ?? 0;
+    message.summary = object.summary ?? "";
+    message.errorCode = object.errorCode ?? "";
+    message.count = object.count ?? 0;
+    message.server = object.server ?? "";
+    message.epoch = object.epoch ?? 0;
+    message.call = object.call ?? 0;
+    return message;
+  },
+};
+
+function createBaseAuditSubject(): AuditSubject {
+  return { kind: "", id: "", name: "" };
+}
+
+export const AuditSubject: MessageFns<AuditSubject> = {
+  encode(message: AuditSubject, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuditSubject {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuditSubject();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuditSubject {
+    return {
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+    };
+  },
+
+  toJSON(message: AuditSubject): unknown {
+    const obj: any = {};
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuditSubject>): AuditSubject {
+    return AuditSubject.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuditSubject>): AuditSubject {
+    const message = createBaseAuditSubject();
+    message.kind = object.kind ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
     return message;
   },
 };

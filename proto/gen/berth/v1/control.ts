@@ -13,6 +13,7 @@ import type {
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
+  AuditRecord,
   Availability,
   availabilityFromJSON,
   availabilityToJSON,
@@ -640,6 +641,21 @@ export interface ClusterEvent {
   nodeHostname: string;
   /** Reconstructed from the records, because it happened before the leader's term. */
   isReconstructed: boolean;
+}
+
+export interface StreamAuditRequest {
+  follow: boolean;
+  sinceMs: number;
+  /** Only the newest records, before new ones follow. 0 for all. */
+  limit: number;
+  /** Sequence number of the last record that the caller has received. When set, `since_ms` and `limit` are ignored. */
+  afterSequence: number;
+}
+
+export interface StreamAuditResponse {
+  message?: { $case: "record"; value: AuditRecord } | //
+  /** Records were removed before the caller, which read too slowly, could get them. */
+  { $case: "warning"; value: string } | undefined;
 }
 
 export interface WatchStatsRequest {
@@ -7180,6 +7196,232 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
   },
 };
 
+function createBaseStreamAuditRequest(): StreamAuditRequest {
+  return { follow: false, sinceMs: 0, limit: 0, afterSequence: 0 };
+}
+
+export const StreamAuditRequest: MessageFns<StreamAuditRequest> = {
+  encode(message: StreamAuditRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.follow !== false) {
+      writer.uint32(8).bool(message.follow);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(16).int64(message.sinceMs);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).uint32(message.limit);
+    }
+    if (message.afterSequence !== 0) {
+      writer.uint32(32).int64(message.afterSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamAuditRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamAuditRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.follow = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.afterSequence = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamAuditRequest {
+    return {
+      follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      sinceMs: isSet(object.sinceMs)
+        ? globalThis.Number(object.sinceMs)
+        : isSet(object.since_ms)
+        ? globalThis.Number(object.since_ms)
+        : 0,
+      limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      afterSequence: isSet(object.afterSequence)
+        ? globalThis.Number(object.afterSequence)
+        : isSet(object.after_sequence)
+        ? globalThis.Number(object.after_sequence)
+        : 0,
+    };
+  },
+
+  toJSON(message: StreamAuditRequest): unknown {
+    const obj: any = {};
+    if (message.follow !== false) {
+      obj.follow = message.follow;
+    }
+    if (message.sinceMs !== 0) {
+      obj.sinceMs = Math.round(message.sinceMs);
+    }
+    if (message.limit !== 0) {
+      obj.limit = Math.round(message.limit);
+    }
+    if (message.afterSequence !== 0) {
+      obj.afterSequence = Math.round(message.afterSequence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamAuditRequest>): StreamAuditRequest {
+    return StreamAuditRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamAuditRequest>): StreamAuditRequest {
+    const message = createBaseStreamAuditRequest();
+    message.follow = object.follow ?? false;
+    message.sinceMs = object.sinceMs ?? 0;
+    message.limit = object.limit ?? 0;
+    message.afterSequence = object.afterSequence ?? 0;
+    return message;
+  },
+};
+
+function createBaseStreamAuditResponse(): StreamAuditResponse {
+  return { message: undefined };
+}
+
+export const StreamAuditResponse: MessageFns<StreamAuditResponse> = {
+  encode(message: StreamAuditResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "record":
+        AuditRecord.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "warning":
+        writer.uint32(18).string(message.message.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StreamAuditResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStreamAuditResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "record", value: AuditRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "warning", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StreamAuditResponse {
+    return {
+      message: isSet(object.record)
+        ? { $case: "record", value: AuditRecord.fromJSON(object.record) }
+        : isSet(object.warning)
+        ? { $case: "warning", value: globalThis.String(object.warning) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: StreamAuditResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "record") {
+      obj.record = AuditRecord.toJSON(message.message.value);
+    } else if (message.message?.$case === "warning") {
+      obj.warning = message.message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StreamAuditResponse>): StreamAuditResponse {
+    return StreamAuditResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StreamAuditResponse>): StreamAuditResponse {
+    const message = createBaseStreamAuditResponse();
+    switch (object.message?.$case) {
+      case "record": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "record", value: AuditRecord.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "warning": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "warning", value: object.message.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseWatchStatsRequest(): WatchStatsRequest {
   return { service: "", node: "", intervalMs: 0 };
 }
@@ -7834,6 +8076,16 @@ export const ControlServiceService = {
       Buffer.from(StreamEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamEventsResponse => StreamEventsResponse.decode(value),
   },
+  /** Streams records of the audit log, oldest first. */
+  streamAudit: {
+    path: "/berth.v1.ControlService/StreamAudit" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: StreamAuditRequest): Buffer => Buffer.from(StreamAuditRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StreamAuditRequest => StreamAuditRequest.decode(value),
+    responseSerialize: (value: StreamAuditResponse): Buffer => Buffer.from(StreamAuditResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StreamAuditResponse => StreamAuditResponse.decode(value),
+  },
   /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: {
     path: "/berth.v1.ControlService/WatchStats" as const,
@@ -7966,6 +8218,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * from the records.
    */
   streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
+  /** Streams records of the audit log, oldest first. */
+  streamAudit: handleServerStreamingCall<StreamAuditRequest, StreamAuditResponse>;
   /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: handleServerStreamingCall<WatchStatsRequest, WatchStatsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;

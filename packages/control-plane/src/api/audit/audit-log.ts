@@ -1,0 +1,136 @@
+import { AuditRecord_Kind as Kind } from "@berth/proto";
+import type { Logger } from "pino";
+import { type AuditedCall, createAuditRecord } from "../../core/audit/audit-record.js";
+import { RefusedCalls } from "../../core/audit/refused-calls.js";
+import { selectExpired } from "../../core/audit/retention.js";
+import type { Writer } from "../../reconciler/writer.js";
+import { onAbort } from "../../runtime/abort.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/** Shortest interval between two writes of refused calls. Limits the writes that a client without rights can cause. */
+const REFUSED_INTERVAL_MS = 10_000;
+
+export interface AuditLogOptions {
+  readonly state: ClusterState;
+  readonly writer: Pick<Writer, "submit">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  readonly epoch: bigint;
+  /** This server's address. */
+  readonly address: string;
+  /** Aborts when the term ends. */
+  readonly signal: AbortSignal;
+}
+
+/** A record that a decision writes. The decision can be made several times, and the record is written once. */
+export interface PendingRecord {
+  /** Identifies the record within the epoch. */
+  readonly call: number;
+  /** The position that the last attempt chose. 0 before the first one. */
+  sequence: number;
+}
+
+/** Adds records to the audit log in etcd, and removes the oldest ones. */
+export class AuditLog {
+  readonly #options: AuditLogOptions;
+  readonly #refused = new RefusedCalls();
+  #calls = 0;
+  #isWriteScheduled = false;
+  #lastRefusedWriteMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: AuditLogOptions) {
+    this.#options = options;
+  }
+
+  createPending(): PendingRecord {
+    this.#calls += 1;
+    return { call: this.#calls, sequence: 0 };
+  }
+
+  /**
+   * Returns the changes of a decision with the record of its call. The record comes first: if the leader crashes between
+   * two transactions of a large decision, the log has the call. The oldest records are removed last.
+   */
+  withRecord(
+    state: ClusterState,
+    pending: PendingRecord,
+    call: AuditedCall,
+    changes: readonly Change[],
+  ): readonly Change[] {
+    const { put, removals } = this.#recordChanges(state, [{ pending, call }], call.kind);
+    return [...put, ...changes, ...removals];
+  }
+
+  /** Records a refused call, at once or with others after an interval. Lost if the term ends before. */
+  recordRefused(call: AuditedCall): void {
+    this.#refused.add(call);
+    this.#scheduleRefusedWrite();
+  }
+
+  #recordChanges(
+    state: ClusterState,
+    added: readonly { readonly pending: PendingRecord; readonly call: AuditedCall }[],
+    kind: Kind,
+  ): { readonly put: readonly Change[]; readonly removals: readonly Change[] } {
+    const { runtime, address, epoch } = this.#options;
+    const timeMs = runtime.wallClockMs();
+    const { lastSequence } = state.audit;
+    const missing = added.filter(({ pending }) => !this.#isWritten(state, pending));
+    const records = missing.map(({ pending, call }, index) => {
+      pending.sequence = lastSequence + 1 + index;
+      const { sequence, call: number } = pending;
+      return createAuditRecord(call, {
+        sequence,
+        timeMs,
+        server: address,
+        epoch: Number(epoch),
+        call: number,
+      });
+    });
+    const removals = selectExpired(state.audit, kind, records).map(({ sequence }): Change => {
+      return { kind: "delete-audit", sequence };
+    });
+    return { put: records.map((record) => ({ kind: "put-audit", record })), removals };
+  }
+
+  /**
+   * Returns whether an earlier attempt has written the record: its outcome was unknown, or it failed after the first of
+   * several transactions. The repeated decision can have other changes, but the first record stays.
+   */
+  #isWritten({ audit }: ClusterState, { call, sequence }: PendingRecord): boolean {
+    const found = audit.get(sequence);
+    return found?.epoch === Number(this.#options.epoch) && found.call === call;
+  }
+
+  #scheduleRefusedWrite(): void {
+    if (this.#isWriteScheduled || this.#refused.isEmpty) return;
+    this.#isWriteScheduled = true;
+    const { clock } = this.#options.runtime;
+    const { signal } = this.#options;
+    const waitMs = Math.max(0, this.#lastRefusedWriteMs + REFUSED_INTERVAL_MS - clock.nowMs());
+    const cancel = clock.after(waitMs, () => {
+      removeListener();
+      void this.#writeRefused();
+    });
+    const removeListener = onAbort(signal, cancel);
+  }
+
+  async #writeRefused(): Promise<void> {
+    const { writer, runtime, logger, signal } = this.#options;
+    this.#lastRefusedWriteMs = runtime.clock.nowMs();
+    const added = this.#refused.take().map((call) => ({ pending: this.createPending(), call }));
+    try {
+      await writer.submit((state) => {
+        const { put, removals } = this.#recordChanges(state, added, Kind.REFUSED);
+        return { changes: [...put, ...removals], result: undefined };
+      }, signal);
+    } catch (error) {
+      if (!signal.aborted)
+        logger.error({ err: error, calls: added.length }, "failed to record refused calls");
+    }
+    this.#isWriteScheduled = false;
+    this.#scheduleRefusedWrite();
+  }
+}

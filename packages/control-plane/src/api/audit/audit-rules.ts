@@ -1,0 +1,160 @@
+import {
+  type AuditSubject,
+  type ControlServiceService,
+  isBerthError,
+  AuditRecord_Kind as Kind,
+} from "@berth/proto";
+import type { RequestOf } from "@berth/proto/rpc";
+import { nodeName, nodeNameById } from "../../core/model/node-name.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { findNetwork, findNode, findService } from "../lookup.js";
+import { findRunningTask } from "../lookup-target.js";
+
+type Control = typeof ControlServiceService;
+
+/** Whether and how the calls of one method are recorded. */
+export type AuditRule<Request> =
+  /** The method only reads. */
+  | { readonly kind: "unrecorded" }
+  | {
+      readonly kind: "recorded";
+      readonly recordKind: Kind.CHANGE | Kind.ACCESS;
+      /** Returns false for a request that changes nothing. @default always true */
+      readonly isRecorded?: (request: Request) => boolean;
+      /** Returns what the call is about. Names that do not exist are subjects, too. */
+      readonly subjects: (request: Request, state: ClusterState) => readonly AuditSubject[];
+      /** @default the changes of records, see `summarizeChanges` */
+      readonly summary?: (request: Request) => string;
+    };
+
+type AuditRules = { readonly [Name in keyof Control]: AuditRule<RequestOf<Control[Name]>> };
+
+const UNRECORDED = { kind: "unrecorded" } as const;
+
+/**
+ * The rule of every method. Recorded are calls that change the cluster, and exec, which can change a container. Reading,
+ * logs included, is not recorded: monitoring reads all the time.
+ *
+ * Subjects and summaries never contain environment variables, arguments, input or labels' values.
+ */
+export const AUDIT_RULES: AuditRules = {
+  getCluster: UNRECORDED,
+  deployStack: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    isRecorded: ({ dryRun }) => !dryRun,
+    subjects: ({ stack }) => [stackSubject(stack)],
+  },
+  listServices: UNRECORDED,
+  getService: UNRECORDED,
+  scaleServices: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ services }, state) => services.map(({ service }) => serviceSubject(service, state)),
+  },
+  updateService: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ service }, state) => [serviceSubject(service, state)],
+  },
+  rollbackService: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ service }, state) => [serviceSubject(service, state)],
+  },
+  removeServices: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ services, stack }, state) => [
+      ...(stack === "" ? [] : [stackSubject(stack)]),
+      ...services.map((service) => serviceSubject(service, state)),
+    ],
+  },
+  watchServices: UNRECORDED,
+  getServiceTraffic: UNRECORDED,
+  listTasks: UNRECORDED,
+  streamLogs: UNRECORDED,
+  exec: {
+    kind: "recorded",
+    recordKind: Kind.ACCESS,
+    subjects: ({ message }, state) => {
+      return message?.$case === "start" ? [taskSubject(message.value.target, state)] : [];
+    },
+    summary: ({ message }) => {
+      const command = message?.$case === "start" ? message.value.command : undefined;
+      const user = command?.user ? ` as user ${command.user}` : "";
+      // Arguments can contain secrets.
+      return `program ${command?.command[0] ?? ""}${user}`;
+    },
+  },
+  streamEvents: UNRECORDED,
+  streamAudit: UNRECORDED,
+  watchStats: UNRECORDED,
+  listNodes: UNRECORDED,
+  getNode: UNRECORDED,
+  updateNode: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => [nodeSubject(node, state)],
+  },
+  removeNode: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => [nodeSubject(node, state)],
+  },
+  rebalance: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    isRecorded: ({ dryRun }) => !dryRun,
+    subjects: () => [],
+    summary: ({ maxMoves }) => (maxMoves === 0 ? "any number of moves" : `at most ${maxMoves} moves`),
+  },
+  listNetworks: UNRECORDED,
+  getNetwork: UNRECORDED,
+  createNetwork: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ spec }, state) => [networkSubject(spec?.name ?? "", state)],
+  },
+  removeNetworks: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ networks }, state) => networks.map((network) => networkSubject(network, state)),
+  },
+};
+
+function stackSubject(name: string): AuditSubject {
+  return { kind: "stack", id: "", name };
+}
+
+function serviceSubject(reference: string, state: ClusterState): AuditSubject {
+  const service = findIfAny(() => findService(state, reference));
+  return { kind: "service", id: service?.id ?? "", name: service?.spec?.name ?? reference };
+}
+
+function nodeSubject(reference: string, state: ClusterState): AuditSubject {
+  const node = findIfAny(() => findNode(state, reference));
+  return { kind: "node", id: node?.id ?? "", name: node === undefined ? reference : nodeName(node) };
+}
+
+function networkSubject(reference: string, state: ClusterState): AuditSubject {
+  const network = findIfAny(() => findNetwork(state, reference));
+  return { kind: "network", id: network?.id ?? "", name: network?.spec?.name ?? reference };
+}
+
+function taskSubject(reference: string, state: ClusterState): AuditSubject {
+  const task = findIfAny(() => findRunningTask(state, reference));
+  if (task === undefined) return { kind: "task", id: "", name: reference };
+  const slot = task.slot === 0 ? nodeNameById(task.nodeId, state.nodes) : task.slot;
+  return { kind: "task", id: task.id, name: `${task.serviceName}.${slot}` };
+}
+
+/** Returns undefined when a record is not found or the reference is ambiguous. */
+function findIfAny<T>(find: () => T): T | undefined {
+  try {
+    return find();
+  } catch (error) {
+    if (isBerthError(error)) return undefined;
+    throw error;
+  }
+}

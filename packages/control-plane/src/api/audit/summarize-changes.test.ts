@@ -1,0 +1,53 @@
+import { Availability, type Service } from "@berth/proto";
+import { describe, expect, it } from "vitest";
+import { buildNode, buildService, buildSpec } from "../../core/testing/records.js";
+import type { Change } from "../../state/change.js";
+import { ClusterState } from "../../state/cluster-state.js";
+import { summarizeChanges } from "./summarize-changes.js";
+
+function stateWith(...changes: readonly Change[]): ClusterState {
+  const state = new ClusterState();
+  state.apply(changes.map((change) => ({ change, revision: 1n })));
+  return state;
+}
+
+function service(image: string, replicas: number, version = 1): Service {
+  const task = { container: { image, env: ["PASSWORD=hunter2"] } };
+  const mode = { $case: "replicated" as const, value: { replicas } };
+  return buildService({ version, spec: { ...buildSpec({ task }), mode } });
+}
+
+describe("summarizeChanges", () => {
+  it("shows the version, image and replicas of services, and no environment variables", () => {
+    const state = stateWith({ kind: "put-service", service: service("app:1", 3) });
+    const changes: readonly Change[] = [{ kind: "put-service", service: service("app:2", 5, 2) }];
+    expect(summarizeChanges(changes, state)).toBe(
+      "shop_web: version 1 -> 2, image app:1 -> app:2, replicas 3 -> 5",
+    );
+    expect(summarizeChanges(changes, new ClusterState())).toBe(
+      "shop_web created: version 2, image app:2, replicas 5",
+    );
+    const removed = { ...service("app:1", 3), removing: true };
+    expect(summarizeChanges([{ kind: "put-service", service: removed }], state)).toBe("shop_web removed");
+  });
+
+  it("shows the availability of nodes and the names of labels, but not their values", () => {
+    const before = buildNode({ labels: { zone: "a", old: "1" } });
+    const after = { ...before, availability: Availability.DRAIN, labels: { zone: "secret" } };
+    const state = stateWith({ kind: "put-node", node: before });
+    expect(summarizeChanges([{ kind: "put-node", node: after }], state)).toBe(
+      "availability active -> drain, label zone set, label old removed",
+    );
+  });
+
+  it("counts the changes that do not fit", () => {
+    const changes = Array.from({ length: 1_000 }, (_, i): Change => {
+      const one = service("app:1", 1);
+      return { kind: "put-service", service: { ...one, id: `s${i}`, removing: true } };
+    });
+    const text = summarizeChanges(changes, new ClusterState());
+    expect(text.length).toBeLessThanOrEqual(400);
+    expect(text).toMatch(/and \d+ more$/);
+    expect(summarizeChanges([], new ClusterState())).toBe("no changes");
+  });
+});

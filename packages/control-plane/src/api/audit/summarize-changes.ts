@@ -1,0 +1,81 @@
+import { availabilityToJSON, type Node, type Service } from "@berth/proto";
+import { MAX_SUMMARY_LENGTH } from "../../core/audit/audit-record.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/**
+ * Describes the most important changes of a decision, such as `shop_web: version 1 -> 2, image app:1 -> app:2`.
+ * `state` holds the records before the changes. Labels and environment variables can be secret, so their values are left
+ * out.
+ */
+export function summarizeChanges(changes: readonly Change[], state: ClusterState): string {
+  const described: string[] = [];
+  let length = 0;
+  let omitted = 0;
+  for (const change of changes) {
+    const text = describeChange(change, state);
+    if (text === undefined) continue;
+    length += text.length + 2;
+    if (length <= MAX_SUMMARY_LENGTH - 20) described.push(text);
+    else omitted += 1;
+  }
+  if (omitted > 0) described.push(`and ${omitted} more`);
+  return described.join("; ") || "no changes";
+}
+
+/** Returns undefined for records that follow from the change of another record. */
+function describeChange(change: Change, state: ClusterState): string | undefined {
+  switch (change.kind) {
+    case "put-service":
+      return describeService(state.services.get(change.service.id), change.service);
+    case "put-node":
+      return describeNode(state.nodes.get(change.node.id), change.node);
+    case "delete-node":
+      return "node removed";
+    case "put-network": {
+      const { id, spec, removing } = change.network;
+      const isNew = state.networks.get(id) === undefined;
+      return `network ${spec?.name ?? id} ${removing ? "removed" : isNew ? "created" : "updated"}`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function describeService(before: Service | undefined, after: Service): string {
+  const name = after.spec?.name ?? after.id;
+  if (after.removing) return `${name} removed`;
+  const fields = [
+    describeField("version", before?.version, after.version),
+    describeField("image", imageOf(before), imageOf(after)),
+    describeField("replicas", replicasOf(before), replicasOf(after)),
+  ].filter((field) => field !== "");
+  return `${name}${before === undefined ? " created" : ""}: ${fields.join(", ")}`;
+}
+
+function describeNode(before: Node | undefined, after: Node): string {
+  const fields = [
+    describeField("availability", availabilityOf(before), availabilityOf(after)),
+    ...[...new Set([...Object.keys(before?.labels ?? {}), ...Object.keys(after.labels)])]
+      .filter((key) => before?.labels[key] !== after.labels[key])
+      .map((key) => `label ${key} ${after.labels[key] === undefined ? "removed" : "set"}`),
+  ].filter((field) => field !== "");
+  return fields.join(", ") || "no changes";
+}
+
+function describeField(name: string, before: string | number | undefined, after: typeof before): string {
+  if (before === after) return "";
+  return before === undefined ? `${name} ${after}` : `${name} ${before} -> ${after ?? "none"}`;
+}
+
+const imageOf = (service: Service | undefined): string | undefined => service?.spec?.task?.container?.image;
+
+function replicasOf(service: Service | undefined): number | undefined {
+  const mode = service?.spec?.mode;
+  return mode?.$case === "replicated" ? mode.value.replicas : undefined;
+}
+
+function availabilityOf(node: Node | undefined): string | undefined {
+  if (node === undefined || node.availability === 0) return undefined;
+  return availabilityToJSON(node.availability).replace("AVAILABILITY_", "").toLowerCase();
+}

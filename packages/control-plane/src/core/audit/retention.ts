@@ -1,0 +1,59 @@
+import { type AuditRecord, AuditRecord_Kind as Kind } from "@berth/proto";
+import { auditRecordBytes } from "./audit-record.js";
+
+export interface AuditLimits {
+  readonly maxRecords: number;
+  readonly maxBytes: number;
+}
+
+/**
+ * Limits of each kind of record. Kinds have separate limits, so that neither refused calls nor a script that executes
+ * commands can remove the records of changes. A new leader loads all of them, in about 60 ms.
+ */
+export const AUDIT_LIMITS: Readonly<Record<Kind, AuditLimits>> = {
+  [Kind.UNSPECIFIED]: { maxRecords: 0, maxBytes: 0 },
+  [Kind.CHANGE]: { maxRecords: 5_000, maxBytes: 5 * 1024 * 1024 },
+  [Kind.ACCESS]: { maxRecords: 1_000, maxBytes: 1024 * 1024 },
+  [Kind.REFUSED]: { maxRecords: 500, maxBytes: 512 * 1024 },
+};
+
+/** Once a limit is exceeded, the oldest records are removed until this much is free. Removal is then rare. */
+const FREE_RECORDS = 32;
+const FREE_BYTES = 32 * 1024;
+
+/** Limit of removals in one decision, which has to fit into one transaction with the changes of a usual call. */
+const MAX_REMOVED = 64;
+
+/** The records of one kind. */
+export interface KindUsage {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export interface AuditRecords {
+  usageOf(kind: Kind): KindUsage;
+  /** Returns the records of one kind, oldest first. */
+  ofKind(kind: Kind): Iterable<AuditRecord>;
+}
+
+/** Returns the records to remove, oldest first, when records of one kind are added. */
+export function selectExpired(
+  records: AuditRecords,
+  kind: Kind,
+  added: readonly AuditRecord[],
+): readonly AuditRecord[] {
+  const { maxRecords, maxBytes } = AUDIT_LIMITS[kind];
+  const usage = records.usageOf(kind);
+  let count = usage.count + added.length;
+  let bytes = added.reduce((sum, record) => sum + auditRecordBytes(record), usage.bytes);
+  if (count <= maxRecords && bytes <= maxBytes) return [];
+  const expired: AuditRecord[] = [];
+  for (const record of records.ofKind(kind)) {
+    const isFree = count <= maxRecords - FREE_RECORDS && bytes <= maxBytes - FREE_BYTES;
+    if (isFree || expired.length >= MAX_REMOVED) break;
+    expired.push(record);
+    count -= 1;
+    bytes -= auditRecordBytes(record);
+  }
+  return expired;
+}
