@@ -4,11 +4,12 @@ import { addExamples, lazyAction, repeatableOption } from "./command-options.js"
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 
-/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `top`, `rebalance`. */
+/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `audit`, `top`, `rebalance`. */
 export function addClusterCommands(program: Command, cli: Cli): void {
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
   addEvents(program, cli);
+  addAudit(program, cli);
   addTop(program, cli);
   addRebalance(program, cli);
 }
@@ -80,6 +81,25 @@ cluster: the latest event of each task and node, and the milestones of each serv
     "berth events --since 10m --service shop_web",
     "berth events -f -o json",
   ]);
+}
+
+function addAudit(program: Command, cli: Cli): void {
+  const audit = program
+    .command("audit")
+    .description("Show who changed what, when, from where, and with what result")
+    .option("-f, --follow", "follow new records")
+    .option("--since <time>", `show records since ${TIME_HELP}`)
+    .option("--limit <number>", "only show the newest records")
+    .addHelpText(
+      "after",
+      `
+Calls that change the cluster, "berth exec", and refused calls are recorded in etcd. Commands that only read, and dry
+runs, are not. The newest 5,000 changes, 1,000 executed commands and 500 records of refused calls are kept. Equal
+calls that are refused within 10 seconds are one record. Values of environment variables and labels, and arguments of
+executed commands are never recorded.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/cluster/audit.js")).showAudit));
+  addExamples(audit, ["berth audit --since 1h", "berth audit -f --limit 10", "berth audit -o json"]);
 }
 
 function addTop(program: Command, cli: Cli): void {

@@ -29,6 +29,13 @@ export function parseTail(text: string): number {
   throw invalidOption("--tail", `${JSON.stringify(text)} is not a number of lines or "all"`);
 }
 
+/** Parses a limit: a number above zero. Returns 0, which means no limit, without one. */
+export function parseLimit(option: string, text: string | undefined): number {
+  if (text === undefined) return 0;
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw invalidOption(option, `${JSON.stringify(text)} is not a number from 1 to 9999999`);
+}
+
 /** RFC 3339, down to a date alone. `Date.parse` also accepts text such as "yesterday 5", as a day in 2001. */
 const TIMESTAMP = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?$/i;
 

@@ -1,6 +1,6 @@
 import type { RebalanceMove } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { invalidOption } from "../../options/parse-options.js";
+import { parseLimit } from "../../options/parse-options.js";
 import { type Listing, printListing } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -11,7 +11,7 @@ export interface RebalanceOptions extends GlobalOptions {
 
 /** `berth rebalance`: asks the leader to move tasks to less loaded nodes, and prints the moves. */
 export async function rebalance(cli: Cli, options: RebalanceOptions): Promise<void> {
-  const request = { dryRun: options.dryRun ?? false, maxMoves: parseMaxMoves(options.maxMoves) };
+  const request = { dryRun: options.dryRun ?? false, maxMoves: parseLimit("--max-moves", options.maxMoves) };
   const { moves } = await withClient(cli, options, (client) =>
     client.rebalance(request, { signal: cli.signal }),
   );
@@ -20,13 +20,6 @@ export async function rebalance(cli: Cli, options: RebalanceOptions): Promise<vo
     return;
   }
   printListing(cli, moveListing(moves), options);
-}
-
-/** Parses `--max-moves`. 0 means no limit. */
-function parseMaxMoves(text: string | undefined): number {
-  if (text === undefined) return 0;
-  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw invalidOption("--max-moves", `${JSON.stringify(text)} is not a number from 1 to 9999999`);
 }
 
 function moveListing(rows: readonly RebalanceMove[]): Listing<RebalanceMove> {
