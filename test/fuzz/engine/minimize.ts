@@ -1,5 +1,5 @@
 /** Bounds the runs for one input. */
-const MAX_ATTEMPTS = 60;
+const MAX_ATTEMPTS = 32;
 
 /**
  * Returns a smaller input for which `isWanted` still holds: removes pieces of half the size, a quarter, and so on.

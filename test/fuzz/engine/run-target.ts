@@ -1,11 +1,14 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import { fileOf } from "../targets/targets.js";
 import { saveFailure } from "./corpus.js";
 import { maxBytesOf, type Target } from "./target.js";
 import { CurrentInput, type TargetReport, type WorkerTask } from "./worker-messages.js";
 
 /** Far above what any input takes, also on a busy machine and while the corpus is selected. */
 const HANG_MS = 30_000;
+/** On a busy machine, compiling the target takes a while. */
+const START_MS = 180_000;
 const POLL_MS = 1_000;
 
 export interface RunOptions {
@@ -18,14 +21,15 @@ export interface RunOptions {
 /** Fuzzes a target in a thread, and ends the thread when an input does not return. */
 export async function runTarget(target: Target, options: RunOptions): Promise<TargetReport> {
   const current = CurrentInput.allocate(maxBytesOf(target));
-  const task: WorkerTask = { target: target.name, ...options, current: current.buffer };
+  const file = fileOf(target).href;
+  const task: WorkerTask = { target: target.name, file, ...options, current: current.buffer };
   const worker = new Worker(new URL("worker.mjs", import.meta.url), { workerData: task });
   const startMs = performance.now();
   let [lastCount, lastChangeMs] = [0, startMs];
   let isHanging = false;
   const timer = setInterval(() => {
     if (current.count !== lastCount) [lastCount, lastChangeMs] = [current.count, performance.now()];
-    isHanging = performance.now() - lastChangeMs > HANG_MS;
+    isHanging = performance.now() - lastChangeMs > (lastCount === 0 ? START_MS : HANG_MS);
     if (isHanging) void worker.terminate();
   }, POLL_MS);
   try {

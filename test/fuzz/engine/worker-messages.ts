@@ -1,6 +1,8 @@
 /** What the worker thread needs to know. */
 export interface WorkerTask {
   readonly target: string;
+  /** URL of the module that exports the target. */
+  readonly file: string;
   readonly seed: number;
   readonly forMs: number;
   readonly corpus: string;

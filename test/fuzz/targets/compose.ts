@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
-import { validateServiceSpec } from "@berth/proto";
+import { MAX_PORTS_PER_SERVICE, validateServiceSpec } from "@berth/proto";
 import { loadStack } from "../../../packages/cli/src/compose/load-stack.js";
 import { Diagnostics } from "../../../packages/cli/src/compose/text/diagnostics.js";
 import { parseEnvFile } from "../../../packages/cli/src/compose/text/env-file.js";
@@ -115,7 +115,8 @@ export const COMPOSE_TARGETS: readonly Target[] = [
     run: (bytes) => {
       const text = bytes.toString();
       const ports = parseShortPorts(text);
-      if (ports.kind === "value") check(ports.value.ports.length <= 65_535, "the number of ports is bounded");
+      if (ports.kind === "value")
+        check(ports.value.ports.length <= MAX_PORTS_PER_SERVICE, "the number of ports is bounded");
       parseShortMount(text);
     },
   },

@@ -10,16 +10,28 @@ import { RECORD_TARGETS } from "./records.js";
 import { SPEC_TEXT_TARGETS } from "./spec-texts.js";
 import { STATE_FILE_TARGETS } from "./state-files.js";
 
+/** The targets of each file in this folder, by its name. */
+const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
+  dns: DNS_TARGETS,
+  ingress: INGRESS_TARGETS,
+  docker: DOCKER_TARGETS,
+  host: HOST_TARGETS,
+  "state-files": STATE_FILE_TARGETS,
+  records: RECORD_TARGETS,
+  messages: MESSAGE_TARGETS,
+  "spec-texts": SPEC_TEXT_TARGETS,
+  compose: COMPOSE_TARGETS,
+  options: OPTION_TARGETS,
+};
+
 /** All targets. The README has a table of them with the files of their parsers. */
-export const TARGETS: readonly Target[] = [
-  ...DNS_TARGETS,
-  ...INGRESS_TARGETS,
-  ...DOCKER_TARGETS,
-  ...HOST_TARGETS,
-  ...STATE_FILE_TARGETS,
-  ...RECORD_TARGETS,
-  ...MESSAGE_TARGETS,
-  ...SPEC_TEXT_TARGETS,
-  ...COMPOSE_TARGETS,
-  ...OPTION_TARGETS,
-];
+export const TARGETS: readonly Target[] = Object.values(TARGETS_BY_FILE).flat();
+
+/** Returns the file of a target. @throws RangeError when there is no such target */
+export function fileOf({ name }: Target): URL {
+  const found = Object.entries(TARGETS_BY_FILE).find(([, targets]) =>
+    targets.some((each) => each.name === name),
+  );
+  if (found === undefined) throw new RangeError(`unknown target ${name}`);
+  return new URL(`${found[0]}.js`, import.meta.url);
+}

@@ -48,6 +48,31 @@ describe("loadStack with invalid files", () => {
     );
   });
 
+  test("variables that expand to too much text", () => {
+    const lines = Array.from({ length: 30 }, () => "A=$A$A");
+    const dotenv = `A=${"a".repeat(64)}\n${lines.join("\n")}\n`;
+    const { messages } = loadText("services:\n  web:\n    image: a\n", { dotenv });
+    expect(messages[0]).toBe(".env:16:3: the value is longer than 1048576 characters with its variables");
+  });
+
+  test("a value that is repeated too often", () => {
+    const values = Array.from({ length: 40 }, (_, index) => `      A${index}: $BIG\n`).join("");
+    const text = `services:\n  web:\n    image: a\n    environment:\n${values}`;
+    const { messages } = loadText(text, { env: { BIG: "a".repeat(500_000) } });
+    expect(messages.join("\n")).toContain("the file has more than 16777216 characters with its variables");
+  });
+
+  test("ports that are ranges of too many ports", () => {
+    const ports = "      - 1-65535\n".repeat(1_000);
+    expect(message(`services:\n  web:\n    image: a\n    ports:\n${ports}`)).toContain(
+      'c.yaml:5:9: services.web.ports[0]: "1-65535" is not a port: too many ports (65535, maximum 2000)',
+    );
+    const short = "      - 1-1500\n".repeat(2);
+    expect(message(`services:\n  web:\n    image: a\n    ports:\n${short}`)).toBe(
+      "c.yaml:6:9: services.web.ports[1]: too many ports (maximum 2000)",
+    );
+  });
+
   test("a file that is too large", () => {
     expect(message(new Uint8Array(5_000_001).fill(35))).toBe(
       "c.yaml:1:1: the file is larger than 5000000 bytes",

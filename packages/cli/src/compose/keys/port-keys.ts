@@ -1,4 +1,4 @@
-import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
+import { MAX_PORTS_PER_SERVICE, type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
 import { parsePortRange, parseProtocol, parseShortPorts, type ShortPort } from "../text/short-port.js";
 import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
@@ -32,7 +32,12 @@ export const PORT_RULES = {
 export const PORT_KEYS: KeyTable<ServiceDraft> = {
   ports: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
-      for (const port of readPorts(item)) {
+      const ports = readPorts(item);
+      if (draft.spec.ports.length + ports.length > MAX_PORTS_PER_SERVICE) {
+        cursor.diagnostics.error(item, `too many ports (maximum ${MAX_PORTS_PER_SERVICE})`);
+        return;
+      }
+      for (const port of ports) {
         draft.origins.set(`ports[${draft.spec.ports.length}]`, item);
         draft.spec.ports.push(port);
       }
@@ -102,8 +107,9 @@ function readPublished(cursor: Cursor): number | undefined {
     cursor.diagnostics.error(cursor, range.reason);
     return undefined;
   }
-  if (range.value.length > 1) warnAboutRange(cursor, text);
-  return range.value[0];
+  const { first, last } = range.value;
+  if (last > first) warnAboutRange(cursor, text);
+  return first;
 }
 
 function warnAboutRange(cursor: Cursor, range: string): void {

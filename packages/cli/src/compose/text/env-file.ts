@@ -1,6 +1,6 @@
 import type { Diagnostics } from "./diagnostics.js";
 import type { Position, Source } from "./source.js";
-import { interpolate, type Lookup } from "./template.js";
+import { interpolate, type Lookup, MAX_EXPANDED_LENGTH } from "./template.js";
 
 export interface EnvFileOptions {
   /** Looks up variables in values, and the values of keys without `=`. Its variables override those of the file. */
@@ -48,6 +48,8 @@ class EnvFileParser {
   readonly #text: string;
   readonly #options: EnvFileOptions;
   readonly #values = new Map<string, string>();
+  /** Length of all values so far. */
+  #expandedLength = 0;
   /** Offset of the next line to parse. */
   #offset = 0;
 
@@ -125,6 +127,15 @@ class EnvFileParser {
     const result = interpolate(template, (name) => lookup(name) ?? this.#values.get(name));
     if (result.kind === "invalid") {
       this.#error(start, start, result.message);
+      return;
+    }
+    this.#expandedLength += result.text.length;
+    if (this.#expandedLength > MAX_EXPANDED_LENGTH) {
+      this.#error(
+        start,
+        start,
+        `the file has more than ${MAX_EXPANDED_LENGTH} characters with its variables`,
+      );
       return;
     }
     for (const name of result.unset) {

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { MAX_PORTS_PER_SERVICE } from "@berth/proto";
 import { type InvalidText, invalid, type Parsed, valid } from "./parsed.js";
 
 /** One port of the short form `[ip:][published:]target[/protocol]`, with its ranges expanded. */
@@ -35,12 +36,16 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   if (protocol.kind === "invalid") return invalidPort(text, protocol.reason);
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
+  const count = countOf(target.value);
+  if (count > MAX_PORTS_PER_SERVICE) {
+    return invalidPort(text, `too many ports (${count}, maximum ${MAX_PORTS_PER_SERVICE})`);
+  }
   if (publishedText === "") {
     return expandRanges({ hostIp, protocol: protocol.value, targets: target.value, published: undefined });
   }
   const published = parsePortRange(publishedText);
   if (published.kind === "invalid") return invalidPort(text, `published port ${published.reason}`);
-  if (published.value.length !== target.value.length && target.value.length !== 1) {
+  if (countOf(published.value) !== count && count !== 1) {
     return invalidPort(text, "the two ranges have different lengths");
   }
   return expandRanges({
@@ -58,8 +63,14 @@ export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
   return invalid(`${JSON.stringify(text)} is not a supported protocol: use tcp or udp`);
 }
 
-/** Parses `80` or `8000-8010` to the list of all ports. */
-export function parsePortRange(text: string): Parsed<readonly number[]> {
+/** Consecutive ports. A single port is a range whose first port is also the last. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Parses `80` or `8000-8010`. */
+export function parsePortRange(text: string): Parsed<PortRange> {
   const [, firstText, lastText = firstText] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
   const first = Number(firstText);
   const last = Number(lastText);
@@ -67,25 +78,30 @@ export function parsePortRange(text: string): Parsed<readonly number[]> {
   if (Number.isNaN(first)) return invalid(`${quoted} is not a port or a range of ports`);
   if (first < 1 || last > MAX_PORT || last < first)
     return invalid(`${quoted} is not within 1 to ${MAX_PORT}`);
-  return valid(Array.from({ length: last - first + 1 }, (_, index) => first + index));
+  return valid({ first, last });
+}
+
+function countOf({ first, last }: PortRange): number {
+  return last - first + 1;
 }
 
 interface PortRanges {
   readonly hostIp: string;
   readonly protocol: "tcp" | "udp";
-  readonly targets: readonly number[];
-  readonly published: readonly number[] | undefined;
+  readonly targets: PortRange;
+  readonly published: PortRange | undefined;
 }
 
 function expandRanges({ hostIp, protocol, targets, published }: PortRanges): Parsed<ShortPorts> {
-  const ports = targets.map((target, index) => ({
+  const count = countOf(targets);
+  const ports = Array.from({ length: count }, (_, index) => ({
     hostIp,
     protocol,
-    target,
-    published: published?.[index] ?? 0,
+    target: targets.first + index,
+    published: published === undefined ? 0 : published.first + index,
   }));
-  const isChoice = published !== undefined && published.length > targets.length;
-  const choice = isChoice ? `${published[0]}-${published.at(-1)}` : undefined;
+  const isChoice = published !== undefined && countOf(published) > count;
+  const choice = isChoice ? `${published.first}-${published.last}` : undefined;
   return valid({ ports, choice });
 }
 

@@ -7,6 +7,13 @@ export type InterpolationResult =
 
 const NAME_AT = /[_a-zA-Z][_a-zA-Z0-9]*/y;
 const OPERATOR = /^(:?)([-+?])(.*)$/s;
+/**
+ * Maximum length of a value with its variables. Variables of an env file can contain others, so that each line doubles
+ * the length. Linux permits 128 KiB for an environment variable.
+ */
+const MAX_LENGTH = 1024 * 1024;
+/** Maximum length of all values of a file with their variables. */
+export const MAX_EXPANDED_LENGTH = 16 * 1024 * 1024;
 /** Maximum nesting of defaults, to bound the recursion. */
 const MAX_NESTING = 50;
 
@@ -47,6 +54,8 @@ class Interpolator {
       result += template.slice(offset, dollar);
       const [value, end] = this.#replaceVariable(template, dollar, nesting);
       result += value;
+      if (result.length > MAX_LENGTH)
+        throw new TemplateError(`the value is longer than ${MAX_LENGTH} characters with its variables`);
       offset = end;
     }
     return result + template.slice(offset);

@@ -1,6 +1,6 @@
 import { pluralize } from "../../output/human.js";
 import type { Diagnostics } from "../text/diagnostics.js";
-import { interpolate, type Lookup } from "../text/template.js";
+import { interpolate, type Lookup, MAX_EXPANDED_LENGTH } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
 /**
@@ -32,6 +32,8 @@ class TreeInterpolator {
   readonly #lookup: Lookup;
   readonly #diagnostics: Diagnostics;
   readonly #unset: Map<string, UnsetUse>;
+  /** Length of all values with variables so far. */
+  #expandedLength = 0;
 
   constructor(lookup: Lookup, diagnostics: Diagnostics, unset: Map<string, UnsetUse>) {
     this.#lookup = lookup;
@@ -67,6 +69,12 @@ class TreeInterpolator {
     const result = interpolate(node.value, this.#lookup);
     if (result.kind === "invalid") {
       this.#diagnostics.error({ position: node.position, path }, result.message);
+      return node;
+    }
+    this.#expandedLength += result.text.length;
+    if (this.#expandedLength > MAX_EXPANDED_LENGTH) {
+      const message = `the file has more than ${MAX_EXPANDED_LENGTH} characters with its variables`;
+      this.#diagnostics.error({ position: node.position, path }, message);
       return node;
     }
     for (const name of result.unset) {

@@ -23,9 +23,8 @@ export function parsePortTarget(text: string): Parsed<Pick<PortSpec, "target" | 
   const [portText = "", protocolText = "tcp"] = text.split("/");
   const range = parsePortRange(portText);
   if (range.kind === "invalid") return range;
-  const [target, ...others] = range.value;
-  if (target === undefined || others.length > 0)
-    return invalid(`${JSON.stringify(portText)} is not a single port`);
+  const { first: target, last } = range.value;
+  if (last > target) return invalid(`${JSON.stringify(portText)} is not a single port`);
   const protocol = parseProtocol(protocolText);
   if (protocol.kind === "invalid") return protocol;
   return valid({ target, protocol: PROTOCOLS[protocol.value] });
