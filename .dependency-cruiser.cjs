@@ -31,7 +31,18 @@ module.exports = {
         "The main entry point of @berth/proto is for the pure core. Transports have entry points of their own.",
       severity: "error",
       from: { path: "^proto/src/index\\.ts$" },
-      to: { path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe)/", reachable: true },
+      to: {
+        path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe|identity)/",
+        reachable: true,
+      },
+    },
+    {
+      name: "certificates-are-created-on-demand",
+      comment:
+        "x509.ts loads a large library. Import it with import(), where a certificate is issued or requested.",
+      severity: "error",
+      from: {},
+      to: { path: "^proto/src/identity/x509\\.ts$", dynamic: false },
     },
   ],
   options: {

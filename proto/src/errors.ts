@@ -4,12 +4,14 @@ const status = {
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
+  PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   ABORTED: 10,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  UNAUTHENTICATED: 16,
 } as const;
 
 /** The gRPC status and the exit code of an error code. */
@@ -56,6 +58,12 @@ export const ERROR_CODES = {
   BERTH_INGRESS_FAILED: { grpc: status.INTERNAL, exit: 1 },
   BERTH_ADDRESS_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_LIMIT_EXCEEDED: { grpc: status.RESOURCE_EXHAUSTED, exit: 1 },
+  BERTH_UNAUTHENTICATED: { grpc: status.UNAUTHENTICATED, exit: 1 },
+  BERTH_PERMISSION_DENIED: { grpc: status.PERMISSION_DENIED, exit: 1 },
+  BERTH_CERTIFICATE_INVALID: { grpc: status.UNAUTHENTICATED, exit: 1 },
+  BERTH_IDENTITY_INVALID: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_AUTHORITY_MISMATCH: { grpc: status.UNAUTHENTICATED, exit: 1 },
+  BERTH_TOKEN_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_PROTOCOL: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_UNSUPPORTED: { grpc: status.UNIMPLEMENTED, exit: 1 },
   BERTH_INTERNAL: { grpc: status.INTERNAL, exit: 1 },

@@ -1,4 +1,5 @@
 import { type ChannelOptions, logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
+import { TLS_CLIENT_OPTIONS } from "./credentials.js";
 import {
   MAX_REQUEST_BYTES,
   MAX_RESPONSE_BYTES,
@@ -12,6 +13,9 @@ setLogVerbosity(logVerbosity.NONE);
 
 /** Metadata key of calls that one server forwards to another. The value is the address of the client. */
 export const FORWARDED_KEY = "berth-forwarded";
+
+/** Metadata key of forwarded calls with the identity of the original caller, as in certificates. */
+export const FORWARDED_CALLER_KEY = "berth-forwarded-caller";
 
 /** Options that clients and servers share. */
 const SHARED_OPTIONS: ChannelOptions = {
@@ -40,6 +44,7 @@ export const SERVER_OPTIONS: ChannelOptions = {
 export function clientOptions({ request, response }: MessageLimits): ChannelOptions {
   return {
     ...SHARED_OPTIONS,
+    ...TLS_CLIENT_OPTIONS,
     "grpc.max_receive_message_length": response,
     "grpc.max_send_message_length": request,
   };

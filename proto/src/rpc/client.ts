@@ -1,13 +1,15 @@
 import {
-  Client,
   type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
   Metadata,
 } from "@grpc/grpc-js";
-import { clientOptions, FORWARDED_KEY } from "./channel-options.js";
-import { channelCredentials } from "./credentials.js";
-import { limitsOf, MAX_STREAMS, tooManyStreams } from "./limits.js";
+import { formatIdentityUri } from "../identity/identity.js";
+import { ANONYMOUS } from "./caller.js";
+import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
+import { type ClientConnection, ClientConnections } from "./client-connections.js";
+import { limitsOf, tooManyStreams } from "./limits.js";
+import type { RpcIdentity } from "./rpc-identity.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
@@ -20,6 +22,8 @@ export interface RpcClientOptions {
   readonly address: string;
   /** Marks every call as forwarded by another server. */
   readonly forwarded?: boolean;
+  /** Connects with TLS. Without it, the connection is neither encrypted nor authenticated. */
+  readonly identity?: RpcIdentity;
 }
 
 export interface RpcConnection<D extends RpcDefinition> {
@@ -29,18 +33,9 @@ export interface RpcConnection<D extends RpcDefinition> {
   close(): void;
 }
 
-/** The gRPC client and the number of its calls. */
-interface GrpcConnection {
-  readonly client: Client;
-  readonly address: string;
-  readonly isForwarding: boolean;
-  /** Calls in progress. Further calls would wait for one of them to end, so they fail. */
-  openCalls: number;
-}
-
 /** A call to start. `input` is a message, or an async iterable of messages for a request stream. */
 interface RpcCall {
-  readonly connection: GrpcConnection;
+  readonly connection: ClientConnection;
   readonly method: RpcMethod;
   readonly input: unknown;
   readonly options: CallOptions;
@@ -59,24 +54,21 @@ export function createRpcClient<D extends RpcDefinition>(
   definition: D,
   options: RpcClientOptions,
 ): RpcConnection<D> {
-  const { address, forwarded = false } = options;
+  const { address } = options;
   const [anyMethod] = Object.values(definition);
-  const limits = limitsOf(anyMethod?.path ?? "");
-  const client = new Client(address, channelCredentials(), clientOptions(limits));
-  const connection: GrpcConnection = { client, address, isForwarding: forwarded, openCalls: 0 };
+  const connections = new ClientConnections(options, limitsOf(anyMethod?.path ?? ""));
   const calls = Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => [name, createCallFunction(connection, method)]),
+    Object.entries(definition).map(([name, method]) => [name, createCallFunction(connections, method)]),
   );
-  return { address, calls: calls as RpcClient<D>, close: () => client.close() };
+  return { address, calls: calls as RpcClient<D>, close: () => connections.close() };
 }
 
 function createCallFunction(
-  connection: GrpcConnection,
+  connections: ClientConnections,
   method: RpcMethod,
 ): (input: never, options?: CallOptions) => unknown {
-  return method.responseStream
-    ? (input, options = {}) => callForStream({ connection, method, input, options })
-    : (input, options = {}) => callForResponse({ connection, method, input, options });
+  const call = method.responseStream ? callForStream : callForResponse;
+  return (input, options = {}) => call({ connection: connections.current, method, input, options });
 }
 
 /** Makes a call with one response. A call that sends a stream has no deadline. */
@@ -85,10 +77,9 @@ function callForResponse(rpc: RpcCall): Promise<unknown> {
   const { signal } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    if (connection.openCalls >= MAX_STREAMS) return reject(tooManyStreams(connection.address));
-    connection.openCalls += 1;
+    if (!connection.startCall()) return reject(tooManyStreams(connection.address));
     const call = startResponseCall(rpc, (error, response) => {
-      connection.openCalls -= 1;
+      connection.endCall();
       signal?.removeEventListener("abort", cancel);
       if (error === null) resolve(response);
       else reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
@@ -128,8 +119,7 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
   const { connection, options } = rpc;
   const { signal } = options;
   signal?.throwIfAborted();
-  if (connection.openCalls >= MAX_STREAMS) throw tooManyStreams(connection.address);
-  connection.openCalls += 1;
+  if (!connection.startCall()) throw tooManyStreams(connection.address);
   const call = startStreamCall(rpc);
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
@@ -142,17 +132,22 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
   } finally {
     signal?.removeEventListener("abort", cancel);
     call.cancel();
-    connection.openCalls -= 1;
+    connection.endCall();
   }
 }
 
 /** Returns the metadata of a call. A forwarded call names its original caller. */
 function createMetadata(
-  { isForwarding }: GrpcConnection,
-  { forwardedFor = "unknown" }: CallOptions,
+  { isForwarding, cluster }: ClientConnection,
+  { forwardedFor }: CallOptions,
 ): Metadata {
   const metadata = new Metadata();
-  if (isForwarding) metadata.set(FORWARDED_KEY, forwardedFor);
+  if (!isForwarding) return metadata;
+  metadata.set(FORWARDED_KEY, forwardedFor?.client ?? "unknown");
+  const caller = forwardedFor?.caller ?? ANONYMOUS;
+  if (cluster !== undefined && caller.kind !== "anonymous") {
+    metadata.set(FORWARDED_CALLER_KEY, formatIdentityUri({ cluster, identity: caller }));
+  }
   return metadata;
 }
 

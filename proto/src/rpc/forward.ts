@@ -13,7 +13,7 @@ export function forwardService<D extends RpcDefinition>(
     const call = async (input: never, context: CallContext): Promise<unknown> => {
       const target = await resolveTarget(context);
       const forward = target[name as keyof D] as unknown as (input: never, options: object) => unknown;
-      return forward(input, { signal: context.signal, forwardedFor: context.client });
+      return forward(input, { signal: context.signal, forwardedFor: context });
     };
     return [name, method.responseStream ? streaming(call) : call] as const;
   });

@@ -1,5 +1,9 @@
+export type { AuthorizationRules, Revocations, RpcSecurity } from "./authorization.js";
+export { ANONYMOUS, type Caller, describeCaller, requireNode } from "./caller.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
 export { forwardService } from "./forward.js";
+export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
+export { RotatingIdentity, type RpcIdentity, type TlsMaterial } from "./rpc-identity.js";
 export {
   type RpcServer,
   type RpcServerOptions,

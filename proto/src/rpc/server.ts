@@ -7,12 +7,16 @@ import {
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { BerthError } from "../errors.js";
+import { BerthError, isBerthError } from "../errors.js";
+import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
+import { type Admission, CallGate } from "./call-gate.js";
+import { ANONYMOUS } from "./caller.js";
 import { FORWARDED_KEY, SERVER_OPTIONS } from "./channel-options.js";
-import { serverCredentials } from "./credentials.js";
+import { plaintextServerCredentials } from "./credentials.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
-import { readMessages, writeMessages } from "./streams.js";
+import { createAbortRace, readMessages, writeMessages } from "./streams.js";
+import type { TlsListener } from "./tls-listener.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
 
 /** Any of the four kinds of call. The method's definition determines which parts exist. */
@@ -37,6 +41,8 @@ export interface RpcServerOptions {
   /** "host:port"; port 0 picks a free one. */
   readonly listen: string;
   readonly services: readonly RpcService[];
+  /** Without it, connections are neither encrypted nor authenticated, and every caller may call every method. */
+  readonly security?: RpcSecurity;
   /** Called with errors that are not BerthErrors, which are bugs. They never end the process. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
@@ -48,22 +54,36 @@ export interface RpcServer {
   close(graceMs: number): Promise<void>;
 }
 
-/** Starts a gRPC server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
+/**
+ * Starts a gRPC server.
+ * @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address
+ * @throws Error when a method has no permissions, which is a bug
+ */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  const server = new Server(SERVER_OPTIONS);
+  const { listen, services, security } = options;
+  for (const { definition } of services) {
+    if (security !== undefined) requirePermissionEntries(definition, security.permissions);
+  }
+  const gate = security === undefined ? undefined : new CallGate(security);
+  const server = new Server({
+    ...SERVER_OPTIONS,
+    interceptors: gate === undefined ? [] : [gate.interceptor],
+  });
   const closing = new AbortController();
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
-  for (const service of options.services) {
-    server.addService(
-      limitRequests(service.definition) as never,
-      implementService(service, closing.signal, onInternalError),
-    );
+  const environment: CallEnvironment = { closing: closing.signal, gate, onInternalError };
+  for (const service of services) {
+    server.addService(limitRequests(service.definition) as never, implementService(service, environment));
   }
-  const port = await bind(server, options.listen);
-  const host = options.listen.slice(0, options.listen.lastIndexOf(":"));
-  return { address: `${host}:${port}`, close: (graceMs) => shutDown(server, closing, graceMs) };
+  const listener = await bind(server, listen, gate);
+  const host = listen.slice(0, listen.lastIndexOf(":"));
+  const close = async (graceMs: number): Promise<void> => {
+    listener.close();
+    await shutDown(server, closing, graceMs);
+  };
+  return { address: `${host}:${listener.port}`, close };
 }
 
 /** Returns the definition with a limit for the size of requests. */
@@ -78,15 +98,19 @@ function limitRequests(definition: RpcDefinition): RpcDefinition {
   return Object.fromEntries(entries);
 }
 
-function implementService(
-  service: RpcService,
-  closing: AbortSignal,
-  onInternalError: (path: string, error: unknown) => void,
-): UntypedServiceImplementation {
+/** What all calls of a server share. */
+interface CallEnvironment {
+  readonly closing: AbortSignal;
+  /** Undefined without TLS. */
+  readonly gate: CallGate | undefined;
+  readonly onInternalError: (path: string, error: unknown) => void;
+}
+
+function implementService(service: RpcService, environment: CallEnvironment): UntypedServiceImplementation {
   const entries = Object.entries(service.definition).map(([name, method]) => {
     const handler = service.handlers[name];
     if (handler === undefined) throw new Error(`no handler for ${method.path}`);
-    return [name, adaptHandler(method, handler, closing, onInternalError)] as const;
+    return [name, adaptHandler(method, handler, environment)] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -95,15 +119,16 @@ function implementService(
 function adaptHandler(
   method: RpcMethod,
   handler: AnyHandler,
-  closing: AbortSignal,
-  onInternalError: (path: string, error: unknown) => void,
+  { closing, gate, onInternalError }: CallEnvironment,
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
-    const { context, dispose } = createContext(call, closing);
-    respond(call, { method, handler, context, callback })
+    const admission = gate?.admissionOf(call.metadata) ?? admitWithoutTls(call);
+    const { context, dispose } = createContext(call, closing, admission);
+    respond(call, { method, handler, context, callback, callerEnded: admission.ended })
       .catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
-        const failure = toStatus(error);
+        // The handler may throw any error when its signal aborts. The end of the caller's certificate is the cause.
+        const failure = toStatus(admission.ended?.aborted ? admission.ended.reason : error);
         if (callback === undefined) call.emit("error", failure);
         else callback(failure);
       })
@@ -117,18 +142,32 @@ interface CallTarget {
   readonly context: CallContext;
   /** Takes the response of a call that is not a response stream. */
   readonly callback: sendUnaryData<unknown> | undefined;
+  /** Aborts when the caller's certificate is not accepted any more. */
+  readonly callerEnded: AbortSignal | undefined;
 }
 
 /** Runs the handler and sends its response or its stream of responses. */
-async function respond(call: AnyCall, { method, handler, context, callback }: CallTarget): Promise<void> {
+async function respond(call: AnyCall, target: CallTarget): Promise<void> {
+  const { method, handler, context, callback, callerEnded } = target;
   const input = method.requestStream ? readRequests(call) : requireWithinLimit(call.request);
   const output = handler(input, context);
   if (!method.responseStream) {
-    callback?.(null, await output);
+    callback?.(null, await settleBefore(callerEnded, output as Promise<unknown>));
     return;
   }
   await writeMessages(call, output as AsyncIterable<unknown>, context.signal);
   call.end();
+}
+
+/** Returns the result, or throws the signal's reason when it aborts first: the handler may not watch its signal. */
+async function settleBefore(signal: AbortSignal | undefined, result: Promise<unknown>): Promise<unknown> {
+  if (signal === undefined) return result;
+  const abortRace = createAbortRace(signal);
+  try {
+    return await abortRace.race(result);
+  } finally {
+    abortRace.dispose();
+  }
 }
 
 async function* readRequests(call: AnyCall): AsyncGenerator<unknown> {
@@ -141,8 +180,12 @@ function requireWithinLimit(request: unknown): unknown {
   return request;
 }
 
-/** Creates the context of a call, whose signal aborts when the caller disconnects or the server closes. */
-function createContext(call: AnyCall, closing: AbortSignal): { context: CallContext; dispose: () => void } {
+/** Creates the context of a call, whose signal aborts when the call should end. */
+function createContext(
+  call: AnyCall,
+  closing: AbortSignal,
+  { caller, client, isForwarded, ended }: Admission,
+): { context: CallContext; dispose: () => void } {
   const controller = new AbortController();
   const cancel = (): void =>
     controller.abort(new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" }));
@@ -150,27 +193,50 @@ function createContext(call: AnyCall, closing: AbortSignal): { context: CallCont
     controller.abort(
       new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "the server is shutting down" }),
     );
+  const endCaller = (): void => controller.abort(ended?.reason);
   call.on("cancelled", cancel);
   closing.addEventListener("abort", close, { once: true });
+  ended?.addEventListener("abort", endCaller, { once: true });
   if (closing.aborted) close();
-  const peer = call.getPeer();
-  const [forwardedFor] = call.metadata.get(FORWARDED_KEY);
-  const client = forwardedFor === undefined ? peer : String(forwardedFor);
-  const context = { signal: controller.signal, peer, client, forwarded: forwardedFor !== undefined };
-  return { context, dispose: () => closing.removeEventListener("abort", close) };
+  if (ended?.aborted) endCaller();
+  const dispose = (): void => {
+    closing.removeEventListener("abort", close);
+    ended?.removeEventListener("abort", endCaller);
+  };
+  const { signal } = controller;
+  return { context: { signal, peer: call.getPeer(), client, caller, forwarded: isForwarded }, dispose };
 }
 
-function bind(server: Server, listen: string): Promise<number> {
+/** Admits a call of a connection without TLS. Its caller and the forwarding server are taken at their word. */
+function admitWithoutTls(call: AnyCall): Admission {
+  const [forwardedFor] = call.metadata.get(FORWARDED_KEY);
+  const isForwarded = forwardedFor !== undefined;
+  const client = isForwarded ? String(forwardedFor) : call.getPeer();
+  return { caller: ANONYMOUS, client, isForwarded, ended: undefined };
+}
+
+/** The port of a server, and how to stop listening on it. */
+type Listener = Pick<TlsListener, "port" | "close">;
+
+async function bind(server: Server, listen: string, gate: CallGate | undefined): Promise<Listener> {
+  try {
+    return await (gate === undefined ? bindWithoutTls(server, listen) : gate.listen(server, listen));
+  } catch (error) {
+    if (isBerthError(error)) throw error;
+    const why = error instanceof Error ? findSystemError(error.message) : String(error);
+    throw new BerthError({
+      code: "BERTH_ADDRESS_IN_USE",
+      message: `cannot listen on ${listen}: ${why}; the port may be in use, or the address may not belong to this host`,
+      cause: error,
+    });
+  }
+}
+
+function bindWithoutTls(server: Server, listen: string): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, serverCredentials(), (error, port) => {
-      if (error === null) return resolve(port);
-      reject(
-        new BerthError({
-          code: "BERTH_ADDRESS_IN_USE",
-          message: `cannot listen on ${listen}: ${findSystemError(error.message)}; the port may be in use, or the address may not belong to this host`,
-          cause: error,
-        }),
-      );
+    server.bindAsync(listen, plaintextServerCredentials(), (error, port) => {
+      if (error === null) resolve({ port, close: () => {} });
+      else reject(error);
     });
   });
 }

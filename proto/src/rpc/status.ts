@@ -48,10 +48,7 @@ export function fromServiceError(error: unknown, address: string): Error {
 function describeServiceError(error: ServiceError, address: string): { code: ErrorCode; message: string } {
   switch (error.code) {
     case status.UNAVAILABLE:
-      return {
-        code: "BERTH_SERVER_UNREACHABLE",
-        message: `cannot connect to the berth server at ${address}: ${findSystemError(error.details)}: check that it is running and that the address is correct`,
-      };
+      return describeUnavailable(findSystemError(error.details), address);
     case status.DEADLINE_EXCEEDED:
       return { code: "BERTH_DEADLINE", message: `berth server at ${address} did not respond in time` };
     case status.CANCELLED:
@@ -72,6 +69,21 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
         message: `call to the berth server at ${address} failed: ${error.details}`,
       };
   }
+}
+
+/** Describes a connection that could not be opened. OpenSSL's errors about a server's certificate all have this word. */
+function describeUnavailable(why: string, address: string): { code: ErrorCode; message: string } {
+  if (/certificate/.test(why)) {
+    const clock = new Date().toISOString();
+    return {
+      code: "BERTH_CERTIFICATE_INVALID",
+      message: `cannot verify the berth server at ${address}: ${why} (this host's clock says ${clock}): check that it is a server of this cluster`,
+    };
+  }
+  return {
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: `cannot connect to the berth server at ${address}: ${why}: check that it is running and that the address is correct`,
+  };
 }
 
 /** Extracts the system's error from grpc-js's text about a failed connection. */

@@ -34,7 +34,7 @@ export async function writeMessages<T>(
  * Races promises, one after the other, against the abort of a signal. Uses one listener for all of them: `Promise.race`
  * would add a reaction to the abort promise for each message of a stream that stays open for weeks.
  */
-function createAbortRace(signal: AbortSignal): {
+export function createAbortRace(signal: AbortSignal): {
   /** Settles like the promise, or rejects with the signal's reason when it aborts first. */
   readonly race: <T>(promise: Promise<T>) => Promise<T>;
   readonly dispose: () => void;

@@ -1,3 +1,5 @@
+import type { Caller } from "./caller.js";
+
 /** The part of a generated method definition that clients and servers use. */
 export interface RpcMethod {
   readonly path: string;
@@ -31,8 +33,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Deadline of a call with one response. Streams have none. @default 10 s */
   readonly timeoutMs?: number;
-  /** Address of the client whose call is forwarded. */
-  readonly forwardedFor?: string;
+  /** The client whose call is forwarded. */
+  readonly forwardedFor?: Pick<CallContext, "client" | "caller">;
 }
 
 /** The context of a call on the server. */
@@ -43,6 +45,8 @@ export interface CallContext {
   readonly peer: string;
   /** "address:port" of the client. Differs from `peer` when another server forwarded the call. */
   readonly client: string;
+  /** Who makes the call; the original caller when another server forwarded it. Anonymous without TLS. */
+  readonly caller: Caller;
   /** Whether another server forwarded the call. It is not forwarded again. */
   readonly forwarded: boolean;
 }

@@ -254,7 +254,7 @@ export class SimHost {
         },
         detectKernelSupport: () => soon(() => this.#kernel()),
       },
-      transport: world.transport(actor),
+      transport: world.transport(actor, { kind: "node", id: this.nodeId }),
       readUsage: async () => undefined,
       readHostUsage: async () => ({
         monotonicMs: scheduler.nowMs,

@@ -79,7 +79,7 @@ export class SimServer {
         networkPrefix: NETWORK_PREFIX,
       },
       platform: {
-        transport: world.transport(actor),
+        transport: world.transport(actor, { kind: "server", id: this.name }),
         probe: simProbe(world.network, actor),
         probeTcp: simTcpProbe(world.network, actor),
         startHttp: async ({ listen }: { readonly listen: string }) => ({ address: listen, close: () => {} }),

@@ -76,7 +76,8 @@ export class User {
   #connect(address: string): Calls {
     const known = this.#connections.get(address);
     if (known !== undefined) return known.calls;
-    const connection = this.#world.transport(this.#actor).connect(ControlServiceService, { address });
+    const transport = this.#world.transport(this.#actor, { kind: "user", name: "user" });
+    const connection = transport.connect(ControlServiceService, { address });
     this.#connections.set(address, connection);
     return connection.calls;
   }

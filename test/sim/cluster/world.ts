@@ -1,4 +1,4 @@
-import type { RpcTransport } from "@berth/proto/rpc";
+import type { Caller, RpcTransport } from "@berth/proto/rpc";
 import { type Logger, pino } from "pino";
 import { parseServerAddress } from "../../../packages/control-plane/src/server/server-registry.js";
 import { LEADER_KEY } from "../../../packages/control-plane/src/store/keys.js";
@@ -76,10 +76,11 @@ export class World {
     return `x${String(this.#ids).padStart(5, "0")}`;
   }
 
-  transport(actor: Actor): RpcTransport {
+  transport(actor: Actor, caller: Caller): RpcTransport {
     return simTransport({
       network: this.network,
       actor,
+      caller,
       onBug: (where, error) => this.bug(actor.name, `${where}: ${textOf(error)}`),
       onMessage: (to, path, bytes) => this.trace.count(to.name, path, bytes.length),
     });

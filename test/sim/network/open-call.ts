@@ -1,4 +1,5 @@
 import { BerthError, isBerthError } from "@berth/proto";
+import type { Caller } from "@berth/proto/rpc";
 import type { Actor } from "../simulator/actor.js";
 import { Connection } from "./connection.js";
 import { MessageQueue } from "./message-queue.js";
@@ -18,6 +19,8 @@ export interface IncomingCall {
   readonly signal: AbortSignal;
   readonly peer: string;
   readonly forwarded: boolean;
+  /** The caller; the original one of a forwarded call. */
+  readonly caller: Caller;
   readonly respond: (bytes: Buffer) => Promise<void>;
   readonly end: (error: unknown) => void;
 }
@@ -28,6 +31,7 @@ export interface Opening {
   readonly address: string;
   readonly path: string;
   readonly forwarded: boolean;
+  readonly caller: Caller;
   readonly responses: MessageQueue<Buffer>;
   readonly fail: (error: Error) => void;
   readonly onMessage: (to: Actor, path: string, bytes: Buffer) => void;
@@ -41,7 +45,7 @@ export interface Request {
 
 /** Opens a connection to the process that listens at the address when the first segment arrives. */
 export function openCall(opening: Opening): Request {
-  const { network, actor, address, path, forwarded, responses, fail, onMessage } = opening;
+  const { network, actor, address, path, forwarded, caller, responses, fail, onMessage } = opening;
   const { scheduler } = network;
   const host = address.slice(0, address.lastIndexOf(":"));
   const early: (() => void)[] = [];
@@ -84,6 +88,7 @@ export function openCall(opening: Opening): Request {
       signal: gone.signal,
       peer: `${actor.host}:0`,
       forwarded,
+      caller,
       respond: (bytes) => {
         connection.toClient.send(() => {
           onMessage(actor, path, bytes);

@@ -1,17 +1,19 @@
 import { setMaxListeners } from "node:events";
 import { BerthError, isBerthError } from "@berth/proto";
-import type {
-  CallContext,
-  CallOptions,
-  RpcClient,
-  RpcClientOptions,
-  RpcConnection,
-  RpcDefinition,
-  RpcMethod,
-  RpcServer,
-  RpcServerOptions,
-  RpcService,
-  RpcTransport,
+import {
+  ANONYMOUS,
+  type CallContext,
+  type Caller,
+  type CallOptions,
+  type RpcClient,
+  type RpcClientOptions,
+  type RpcConnection,
+  type RpcDefinition,
+  type RpcMethod,
+  type RpcServer,
+  type RpcServerOptions,
+  type RpcService,
+  type RpcTransport,
 } from "@berth/proto/rpc";
 import type { Actor } from "../simulator/actor.js";
 import { MessageQueue } from "./message-queue.js";
@@ -24,6 +26,8 @@ export interface SimTransportOptions {
   readonly network: Network;
   /** The program whose end this is. */
   readonly actor: Actor;
+  /** The caller of this program's calls. */
+  readonly caller: Caller;
   /** A handler threw something that is not a BerthError. */
   readonly onBug: (where: string, error: unknown) => void;
   /** Every message that arrives, for the trace. */
@@ -79,6 +83,7 @@ async function answer(
     signal: over.signal,
     peer: call.peer,
     client: call.peer,
+    caller: call.caller,
     forwarded: call.forwarded,
   };
   const serialize = method.responseSerialize as (value: unknown) => Buffer;
@@ -183,8 +188,8 @@ function callForStream(options: SimTransportOptions, call: OutgoingCall): AsyncG
 
 /** One call, as seen by the client. */
 async function* exchange(
-  { network, actor, onMessage }: SimTransportOptions,
-  { method, input, client, closed, signal }: OutgoingCall,
+  { network, actor, caller, onMessage }: SimTransportOptions,
+  { method, input, client, closed, signal, forwardedFor }: OutgoingCall,
   deadline: AbortSignal | undefined,
 ): AsyncGenerator<unknown> {
   signal?.throwIfAborted();
@@ -207,6 +212,7 @@ async function* exchange(
     address,
     path: method.path,
     forwarded,
+    caller: forwarded ? (forwardedFor?.caller ?? ANONYMOUS) : caller,
     responses,
     fail,
     onMessage,

@@ -20,6 +20,7 @@ const CALLER: CallContext = {
   signal: new AbortController().signal,
   peer: "10.0.0.2:40000",
   client: "10.0.0.9:50000",
+  caller: { kind: "anonymous" },
   forwarded: true,
 };
 

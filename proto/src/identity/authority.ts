@@ -1,0 +1,111 @@
+import { createPublicKey, randomBytes, X509Certificate } from "node:crypto";
+import { BerthError } from "../errors.js";
+import { readAuthority } from "./certificate.js";
+import { type ClusterIdentity, formatClusterUri, formatIdentityUri, type Identity } from "./identity.js";
+import { createKey } from "./private-key.js";
+
+/** A certificate authority: its certificate and private key, in PEM. */
+export interface Authority {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** When a certificate is valid. */
+export interface Validity {
+  readonly nowMs: number;
+  /** Starts the validity before now, for hosts whose clock is behind. */
+  readonly backdateMs: number;
+  readonly durationMs: number;
+}
+
+export interface IssueOptions {
+  /** Certificate request in PEM. Only its key is used: the names that it asks for are ignored. */
+  readonly request: string;
+  /** Whom the certificate is for. The caller of the authority has checked that the requester is this identity. */
+  readonly identity: Identity;
+  readonly validity: Validity;
+  /** Addresses for TLS clients that verify host names, such as etcd's. */
+  readonly ipAddresses?: readonly string[];
+}
+
+/** A request with a P-256 key has about 400 bytes. The length is checked before the request is parsed. */
+const MAX_REQUEST_LENGTH = 4_096;
+
+const SERIAL_BYTES = 16;
+
+/** Creates a certificate authority with a new key. */
+export async function createAuthority(cluster: string, validity: Validity): Promise<Authority> {
+  const key = createKey();
+  const { createAuthorityCertificate } = await import("./x509.js");
+  const certificate = await createAuthorityCertificate({
+    ...certificateValues(validity),
+    // Two authorities of a cluster must differ in their name, so that a verifier finds the right one.
+    commonName: `berth CA ${randomBytes(4).toString("hex")}`,
+    uri: formatClusterUri(cluster),
+    keyPem: key,
+  });
+  return { certificate, key };
+}
+
+/**
+ * Issues a certificate for the key of a request. Returns it in PEM.
+ * @throws BerthError BERTH_INPUT_INVALID for a request that is malformed, or not signed with its own key
+ */
+export async function issueCertificate(authority: Authority, options: IssueOptions): Promise<string> {
+  const { request, identity, validity, ipAddresses = [] } = options;
+  const { cluster, x509 } = readAuthority(authority.certificate);
+  const name: ClusterIdentity = { cluster, identity };
+  const publicKeyPem = await readPublicKey(request);
+  const { createLeafCertificate } = await import("./x509.js");
+  const pem = await createLeafCertificate({
+    ...certificateValues(validity),
+    // A common name has at most 64 characters, so it cannot have the whole name. Only the URI counts.
+    commonName: `berth ${identity.kind}`,
+    issuerCertificatePem: authority.certificate,
+    issuerSubject: x509.subject.replaceAll("\n", ", "),
+    issuerKeyPem: authority.key,
+    publicKeyPem,
+    uri: formatIdentityUri(name),
+    ipAddresses,
+  });
+  // A name that the library encodes differently would lead to certificates that no program accepts.
+  if (!new X509Certificate(pem).checkIssued(x509))
+    throw new Error("the issued certificate does not name its issuer");
+  return pem;
+}
+
+/** Returns a certificate request for a private key, both in PEM. The request proves possession of the key. */
+export async function createRequest(key: string): Promise<string> {
+  const { createRequestPem } = await import("./x509.js");
+  return createRequestPem(key);
+}
+
+async function readPublicKey(request: string): Promise<string> {
+  if (request.length > MAX_REQUEST_LENGTH) {
+    throw invalidRequest(`it has ${request.length} characters, more than ${MAX_REQUEST_LENGTH}`);
+  }
+  const { readRequest } = await import("./x509.js");
+  const publicKeyPem = await readRequest(request).catch((error: unknown) => {
+    throw invalidRequest(error instanceof Error ? error.message : String(error));
+  });
+  if (publicKeyPem === undefined)
+    throw invalidRequest("it is not signed with the private key of its public key");
+  const { namedCurve } = createPublicKey(publicKeyPem).asymmetricKeyDetails ?? {};
+  if (namedCurve !== "prime256v1") throw invalidRequest("its key is not a P-256 key");
+  return publicKeyPem;
+}
+
+function invalidRequest(why: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid certificate request: ${why}` });
+}
+
+function certificateValues({ nowMs, backdateMs, durationMs }: Validity) {
+  const serial = randomBytes(SERIAL_BYTES);
+  // A serial number is positive and has no leading zero.
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  return {
+    serial: serial.toString("hex"),
+    notBefore: new Date(nowMs - backdateMs),
+    notAfter: new Date(nowMs + durationMs),
+  };
+}

@@ -1,0 +1,120 @@
+import { once } from "node:events";
+import { type ConnectionOptions, connect, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
+import { BerthError, isBerthError } from "../errors.js";
+import {
+  type AuthorityCertificate,
+  certificateFacts,
+  fingerprintOf,
+  parseCertificate,
+  readAuthority,
+  requireServer,
+} from "./certificate.js";
+
+export interface FetchAuthorityOptions {
+  /** "host:port" of a server. */
+  readonly address: string;
+  /** SHA-256 of the CA certificate in lower-case hexadecimal digits, from a join token. */
+  readonly fingerprint: string;
+  /** @default 5 s */
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 5_000;
+
+/** A server sends its certificate and the CA certificates of its cluster. */
+const MAX_CHAIN_LENGTH = 16;
+
+/**
+ * Gets the CA certificate with this fingerprint from a server that a certificate of this CA identifies.
+ *
+ * The connection only serves for this, and carries no data of the caller. A later connection trusts just this CA, so a
+ * server that only repeats the CA certificate gains nothing.
+ * @throws BerthError BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE or BERTH_DEADLINE, or the signal's reason
+ */
+export async function fetchAuthority(
+  { address, fingerprint, timeoutMs = DEFAULT_TIMEOUT_MS }: FetchAuthorityOptions,
+  signal: AbortSignal,
+): Promise<AuthorityCertificate> {
+  signal.throwIfAborted();
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const socket = connect({ ...parseAddress(address), ...CONNECTION_OPTIONS });
+  try {
+    await once(socket, "secureConnect", { signal: AbortSignal.any([signal, deadline]) });
+    return findAuthority(chainOf(socket), { address, fingerprint });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isBerthError(error)) throw error;
+    throw connectionError(error, { address, timeoutMs, hasTimedOut: deadline.aborted });
+  } finally {
+    socket.destroy();
+  }
+}
+
+const CONNECTION_OPTIONS: ConnectionOptions = {
+  // The fingerprint takes the place of a trusted CA and of a host name.
+  rejectUnauthorized: false,
+  minVersion: "TLSv1.3",
+  ALPNProtocols: ["h2"],
+};
+
+/** Returns the certificates that the server sent, its own first. */
+function chainOf(socket: TLSSocket): readonly Buffer[] {
+  const chain: Buffer[] = [];
+  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  while (certificate?.raw !== undefined && chain.length < MAX_CHAIN_LENGTH) {
+    chain.push(certificate.raw);
+    // The issuer of a self-signed certificate is the certificate itself.
+    certificate = certificate.issuerCertificate === certificate ? undefined : certificate.issuerCertificate;
+  }
+  return chain;
+}
+
+function findAuthority(
+  chain: readonly Buffer[],
+  { address, fingerprint }: { readonly address: string; readonly fingerprint: string },
+): AuthorityCertificate {
+  const [leaf, ...issuers] = chain.map(parseCertificate);
+  const found = issuers.find((issuer) => fingerprintOf(issuer) === fingerprint);
+  if (leaf === undefined || found === undefined || !leaf.verify(found.publicKey)) {
+    const presented = [leaf, ...issuers].map((each) => each && describe(each.subject, fingerprintOf(each)));
+    throw new BerthError({
+      code: "BERTH_AUTHORITY_MISMATCH",
+      message: `server at ${address} is not of the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, and not a certificate of the CA ${fingerprint}: check the address, and get a new token if the CA was replaced`,
+    });
+  }
+  requireServer(certificateFacts(leaf));
+  return readAuthority(found.raw);
+}
+
+/** Describes a certificate. The subject is a text of the other side, so it is quoted. */
+function describe(subject: string, fingerprint: string): string {
+  return `${JSON.stringify(subject.slice(0, 100))} (${fingerprint})`;
+}
+
+function connectionError(
+  error: unknown,
+  { address, timeoutMs, hasTimedOut }: { address: string; timeoutMs: number; hasTimedOut: boolean },
+): BerthError {
+  if (hasTimedOut) {
+    const message = `server at ${address} did not complete a TLS handshake within ${timeoutMs} ms: check the address`;
+    return new BerthError({ code: "BERTH_DEADLINE", message, cause: error });
+  }
+  const why = error instanceof Error ? error.message : String(error);
+  return new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: `cannot open a TLS connection to ${address}: ${why}: check that a berth server listens there`,
+    cause: error,
+  });
+}
+
+/** Splits "host:port". An IPv6 address may be in brackets. */
+function parseAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(address.slice(colon + 1));
+  if (host === "" || !Number.isInteger(port) || port < 1 || port > 65_535) {
+    const message = `invalid address ${JSON.stringify(address)}: use HOST:PORT`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+  }
+  return { host, port };
+}

@@ -1,0 +1,194 @@
+import { chmod, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { BerthError } from "../errors.js";
+import { type CertificateFacts, certificateFacts, parseCertificate, readTrust } from "./certificate.js";
+import { createKey, isKeyOf } from "./private-key.js";
+
+/** The identity of a host: its certificate, its key, and the CA certificates that it trusts, all in PEM. */
+export interface IdentityFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly authorities: string;
+}
+
+/** The functions of `node:fs/promises` that a folder uses. Tests interrupt them. */
+export type IdentityFileSystem = Readonly<{
+  chmod: typeof chmod;
+  lstat: typeof lstat;
+  mkdir: typeof mkdir;
+  open: typeof open;
+  readFile: typeof readFile;
+  rename: typeof rename;
+  rm: typeof rm;
+}>;
+
+const CERTIFICATE_FILE = "certificate.pem";
+const KEY_FILE = "key.pem";
+/** The key of a certificate that has been requested, until the certificate is stored. */
+const NEXT_KEY_FILE = "key.next.pem";
+const AUTHORITIES_FILE = "authorities.pem";
+
+const FOLDER_MODE = 0o700;
+const PRIVATE = 0o600;
+const PUBLIC = 0o644;
+
+const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, mkdir, open, readFile, rename, rm };
+
+/**
+ * The folder with the identity of a host.
+ *
+ * A crash at any time leaves either the old identity or the new one. Each file is replaced atomically, and a key waits
+ * in a file of its own until its certificate is stored: the key that belongs to the certificate is the current one.
+ */
+export class IdentityFolder {
+  readonly path: string;
+  readonly #files: IdentityFileSystem;
+
+  private constructor(path: string, files: IdentityFileSystem) {
+    this.path = path;
+    this.#files = files;
+  }
+
+  /**
+   * Opens the folder, and creates it if it is missing. Only its owner may use it: other permissions are removed.
+   * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a folder
+   */
+  static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityFolder> {
+    await files.mkdir(path, { recursive: true, mode: FOLDER_MODE });
+    const folder = new IdentityFolder(path, files);
+    await folder.#restrictAccess(path, FOLDER_MODE);
+    return folder;
+  }
+
+  /**
+   * Returns the identity; undefined when no certificate has been stored.
+   * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged
+   */
+  async load(): Promise<IdentityFiles | undefined> {
+    const certificate = await this.#read(CERTIFICATE_FILE);
+    if (certificate === undefined) return undefined;
+    const authorities = await this.#read(AUTHORITIES_FILE);
+    if (authorities === undefined) throw this.#invalid(`${AUTHORITIES_FILE} is missing`);
+    const { key, isNext } = await this.#findKey(certificate, authorities);
+    // A crash came between the certificate and its key.
+    if (isNext) await this.#promoteNextKey();
+    return { certificate, key, authorities };
+  }
+
+  /** Returns the key for the next certificate, and creates it if it is missing. It stays the same until `store`. */
+  async prepareKey(): Promise<string> {
+    const existing = await this.#readKey(NEXT_KEY_FILE);
+    if (existing !== undefined) return existing;
+    const key = createKey();
+    await this.#replace(NEXT_KEY_FILE, key, PRIVATE);
+    return key;
+  }
+
+  /**
+   * Stores a certificate for the key that `prepareKey` returned, or for the current key, and the authorities.
+   * @throws BerthError BERTH_IDENTITY_INVALID when the certificate is for neither key
+   */
+  async store({ certificate, authorities }: Omit<IdentityFiles, "key">): Promise<IdentityFiles> {
+    const { key, isNext } = await this.#findKey(certificate, authorities);
+    await this.#replace(AUTHORITIES_FILE, authorities, PUBLIC);
+    await this.#replace(CERTIFICATE_FILE, certificate, PUBLIC);
+    if (isNext) await this.#promoteNextKey();
+    return { certificate, key, authorities };
+  }
+
+  /** Replaces the trusted authorities, for example when a successor of the CA is announced. */
+  async storeAuthorities(authorities: string): Promise<void> {
+    readTrust(authorities);
+    await this.#replace(AUTHORITIES_FILE, authorities, PUBLIC);
+  }
+
+  /** Finds the key of a certificate. The certificate and the authorities are read first, which detects damage. */
+  async #findKey(certificate: string, authorities: string): Promise<{ key: string; isNext: boolean }> {
+    const x509 = this.#readIdentity(certificate, authorities);
+    for (const name of [KEY_FILE, NEXT_KEY_FILE]) {
+      const key = await this.#readKey(name);
+      if (key !== undefined && isKeyOf(key, x509)) return { key, isNext: name === NEXT_KEY_FILE };
+    }
+    throw this.#invalid(`no key belongs to the certificate with the serial number ${x509.serialNumber}`);
+  }
+
+  #readIdentity(certificate: string, authorities: string): ReturnType<typeof parseCertificate> {
+    try {
+      const x509 = parseCertificate(certificate);
+      const facts: CertificateFacts = certificateFacts(x509);
+      const trust = readTrust(authorities);
+      if (trust.cluster === facts.cluster) return x509;
+      throw new Error(`the certificate is of the cluster ${facts.cluster}, and the CA of ${trust.cluster}`);
+    } catch (error) {
+      throw this.#invalid(error instanceof Error ? error.message : String(error), error);
+    }
+  }
+
+  async #promoteNextKey(): Promise<void> {
+    await this.#files.rename(join(this.path, NEXT_KEY_FILE), join(this.path, KEY_FILE));
+    await this.#syncFolder();
+  }
+
+  async #readKey(name: string): Promise<string | undefined> {
+    const key = await this.#read(name);
+    if (key !== undefined) await this.#restrictAccess(join(this.path, name), PRIVATE);
+    return key;
+  }
+
+  async #read(name: string): Promise<string | undefined> {
+    try {
+      return await this.#files.readFile(join(this.path, name), "utf8");
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Replaces a file atomically. After a power failure it has either its old or its new text. */
+  async #replace(name: string, text: string, mode: number): Promise<void> {
+    const temporary = join(this.path, `${name}.new`);
+    // A leftover of a crash could have other permissions, or be a link.
+    await this.#files.rm(temporary, { force: true });
+    const file = await this.#files.open(temporary, "wx", mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.#files.rename(temporary, join(this.path, name));
+    await this.#syncFolder();
+  }
+
+  /** Makes a rename durable. */
+  async #syncFolder(): Promise<void> {
+    const folder = await this.#files.open(this.path, "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** Checks the owner of a file or folder, and removes the permissions of others. */
+  async #restrictAccess(path: string, mode: number): Promise<void> {
+    const status = await this.#files.lstat(path);
+    const isExpectedType = mode === FOLDER_MODE ? status.isDirectory() : status.isFile();
+    if (!isExpectedType) throw this.#invalid(`${path} is not a ${mode === FOLDER_MODE ? "folder" : "file"}`);
+    const user = process.geteuid?.();
+    if (user !== undefined && status.uid !== user) {
+      throw this.#invalid(
+        `${path} belongs to the user ${status.uid}, not to ${user} who runs berth: change its owner`,
+      );
+    }
+    if ((status.mode & 0o777) !== mode) await this.#files.chmod(path, mode);
+  }
+
+  #invalid(why: string, cause?: unknown): BerthError {
+    return new BerthError({
+      code: "BERTH_IDENTITY_INVALID",
+      message: `cannot use the identity in ${this.path}: ${why}`,
+      cause,
+    });
+  }
+}

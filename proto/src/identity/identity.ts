@@ -1,0 +1,98 @@
+import { assertNever } from "../assert-never.js";
+
+/** What a certificate proves: that its owner is this server, node or user of a cluster. */
+export type Identity =
+  | { readonly kind: "server"; readonly id: string }
+  | { readonly kind: "node"; readonly id: string }
+  | { readonly kind: "user"; readonly name: string };
+
+/** An identity and its cluster, as a certificate names them. */
+export interface ClusterIdentity {
+  readonly cluster: string;
+  readonly identity: Identity;
+}
+
+const SCHEME = "spiffe://";
+
+/** The longest URI that the rules below allow has 142 characters. */
+const MAX_URI_LENGTH = 160;
+
+/** A host name in lower case, as SPIFFE requires for a trust domain. */
+const CLUSTER = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
+/** The characters that SPIFFE allows in a segment of a path. The first one is not a dot. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Returns why a text cannot be the name of a cluster in certificates; undefined when it is valid. */
+export function clusterNameProblem(cluster: string): string | undefined {
+  if (CLUSTER.test(cluster)) return undefined;
+  return `invalid cluster name ${quote(cluster)}: use at most 63 lower-case letters, digits, - and .`;
+}
+
+/** Returns why a text cannot be the id of a server or node, or the name of a user; undefined when it is valid. */
+export function identityNameProblem(name: string): string | undefined {
+  if (NAME.test(name)) return undefined;
+  return `invalid name ${quote(name)}: use at most 64 ASCII letters, digits, ., _ and -, starting with a letter or digit`;
+}
+
+/** Returns the URI of an identity in certificates. @throws Error for a name that no certificate can have */
+export function formatIdentityUri({ cluster, identity }: ClusterIdentity): string {
+  const name = nameOf(identity);
+  const problem = clusterNameProblem(cluster) ?? identityNameProblem(name);
+  if (problem !== undefined) throw new Error(problem);
+  return `${SCHEME}${cluster}/${identity.kind}/${name}`;
+}
+
+/** Returns the identity that a URI names; undefined unless it is exactly what `formatIdentityUri` returns. */
+export function parseIdentityUri(uri: string): ClusterIdentity | undefined {
+  if (uri.length > MAX_URI_LENGTH || !uri.startsWith(SCHEME)) return undefined;
+  const [cluster = "", kind, name = "", ...rest] = uri.slice(SCHEME.length).split("/");
+  if (rest.length > 0 || !CLUSTER.test(cluster) || !NAME.test(name)) return undefined;
+  const identity = createIdentity(kind, name);
+  return identity && { cluster, identity };
+}
+
+/** Returns the URI of a cluster, which its CA certificates have as their name. */
+export function formatClusterUri(cluster: string): string {
+  const problem = clusterNameProblem(cluster);
+  if (problem !== undefined) throw new Error(problem);
+  return SCHEME + cluster;
+}
+
+/** Returns the cluster of a CA certificate's URI; undefined when the URI is not one of a cluster. */
+export function parseClusterUri(uri: string): string | undefined {
+  const cluster = uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : "";
+  return CLUSTER.test(cluster) ? cluster : undefined;
+}
+
+/** Returns an identity for messages and logs, such as `node "n1"`. */
+export function describeIdentity(identity: Identity): string {
+  return `${identity.kind} "${nameOf(identity)}"`;
+}
+
+function createIdentity(kind: string | undefined, name: string): Identity | undefined {
+  switch (kind) {
+    case "server":
+    case "node":
+      return { kind, id: name };
+    case "user":
+      return { kind, name };
+    default:
+      return undefined;
+  }
+}
+
+function nameOf(identity: Identity): string {
+  switch (identity.kind) {
+    case "server":
+    case "node":
+      return identity.id;
+    case "user":
+      return identity.name;
+    default:
+      return assertNever(identity);
+  }
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}

@@ -1,0 +1,50 @@
+export {
+  type Authority,
+  createAuthority,
+  createRequest,
+  type IssueOptions,
+  issueCertificate,
+  type Validity,
+} from "./authority.js";
+export {
+  type AuthorityCertificate,
+  type CertificateFacts,
+  type CertificateProblem,
+  certificateFacts,
+  fingerprintOf,
+  parseCertificate,
+  readAuthority,
+  readTrust,
+  requireServer,
+  requireValidAt,
+  type Trust,
+  type VerifierTime,
+  verifyCertificate,
+} from "./certificate.js";
+export { type FetchAuthorityOptions, fetchAuthority } from "./fetch-authority.js";
+export {
+  type ClusterIdentity,
+  clusterNameProblem,
+  describeIdentity,
+  formatClusterUri,
+  formatIdentityUri,
+  type Identity,
+  identityNameProblem,
+  parseClusterUri,
+  parseIdentityUri,
+} from "./identity.js";
+export { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
+export {
+  createJoinToken,
+  formatJoinToken,
+  hashJoinToken,
+  type JoinAttempt,
+  type JoinKind,
+  type JoinToken,
+  type JoinTokenRecord,
+  parseJoinToken,
+  type TokenUse,
+  useToken,
+} from "./join-token.js";
+export { createKey } from "./private-key.js";
+export { type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";

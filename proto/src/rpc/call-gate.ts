@@ -1,0 +1,100 @@
+import {
+  type Metadata,
+  type Server,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
+import { BerthError } from "../errors.js";
+import {
+  type AuthorizationRules,
+  authorizeCall,
+  type CallRequest,
+  type RpcSecurity,
+} from "./authorization.js";
+import type { Caller } from "./caller.js";
+import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
+import { trustOf } from "./rpc-identity.js";
+import { toStatus } from "./status.js";
+import { listenTls, type TlsListener } from "./tls-listener.js";
+
+/** A call that was allowed. */
+export interface Admission {
+  readonly caller: Caller;
+  /** "address:port" of the client. */
+  readonly client: string;
+  readonly isForwarded: boolean;
+  /** Aborts when the caller's certificate is not accepted any more. Undefined without TLS. */
+  readonly ended: AbortSignal | undefined;
+}
+
+/** Authenticates and authorizes each call of a server with TLS, before its request is decoded. */
+export class CallGate {
+  readonly #security: RpcSecurity;
+  readonly #rules: AuthorizationRules;
+  /** By the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
+  readonly #admissions = new WeakMap<Metadata, Admission>();
+  #listener: TlsListener | undefined;
+
+  constructor(security: RpcSecurity) {
+    const { permissions, rolesOf, identity } = security;
+    this.#security = security;
+    this.#rules = { permissions, rolesOf, cluster: trustOf(identity.current).cluster };
+  }
+
+  /** Starts to listen, and passes connections to the server. */
+  async listen(server: Server, listen: string): Promise<TlsListener> {
+    this.#listener = await listenTls(server, listen, this.#security);
+    return this.#listener;
+  }
+
+  /** Rejects calls that are not allowed. grpc-js reads a request only after the metadata was passed on. */
+  readonly interceptor: ServerInterceptor = ({ path }, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata, pass) => {
+            try {
+              this.#admissions.set(metadata, this.#admit(path, call, metadata));
+            } catch (error) {
+              call.sendStatus(toStatus(error));
+              return;
+            }
+            pass(metadata);
+          },
+        }),
+    });
+
+  /** Returns the admission of a call. @throws Error for a call that the interceptor has not seen, which is a bug */
+  admissionOf(metadata: Metadata): Admission {
+    const admission = this.#admissions.get(metadata);
+    if (admission === undefined) throw new Error("a call has bypassed the authorization");
+    return admission;
+  }
+
+  #admit(path: string, call: ServerInterceptingCallInterface, metadata: Metadata): Admission {
+    const connection = this.#listener?.find(call.getConnectionInfo());
+    if (connection === undefined) {
+      throw new BerthError({
+        code: "BERTH_UNAUTHENTICATED",
+        message: "the connection of this call was closed",
+      });
+    }
+    const forwarded = forwardingOf(metadata);
+    const caller = authorizeCall({ path, peer: connection.authenticate(), forwarded }, this.#rules);
+    const client = forwarded?.client ?? call.getPeer();
+    return { caller, client, isForwarded: forwarded !== undefined, ended: connection.ended };
+  }
+}
+
+function forwardingOf(
+  metadata: Metadata,
+): (CallRequest["forwarded"] & { readonly client: string }) | undefined {
+  const [client] = metadata.get(FORWARDED_KEY);
+  const [callerUri] = metadata.get(FORWARDED_CALLER_KEY);
+  if (client === undefined && callerUri === undefined) return undefined;
+  return {
+    client: String(client ?? "unknown"),
+    callerUri: callerUri === undefined ? undefined : String(callerUri),
+  };
+}

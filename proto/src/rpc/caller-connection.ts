@@ -1,0 +1,126 @@
+import { setMaxListeners } from "node:events";
+import type { TLSSocket } from "node:tls";
+import { BerthError, isBerthError } from "../errors.js";
+import {
+  type CertificateFacts,
+  parseCertificate,
+  requireValidAt,
+  type Trust,
+  verifyCertificate,
+} from "../identity/certificate.js";
+import { describeIdentity } from "../identity/identity.js";
+import type { Revocations } from "./authorization.js";
+import { ANONYMOUS, type Caller } from "./caller.js";
+
+/** What decides whether a certificate is accepted. */
+export interface CallerPolicy {
+  readonly trust: Trust;
+  readonly revocations: Revocations | undefined;
+}
+
+/** After its certificate was rejected, a connection gets this long to deliver the errors of its calls. */
+const CLOSE_AFTER_MS = 2_000;
+
+/** setTimeout supports 24 days at most. A review in between also notices a clock that was set. */
+const MAX_REVIEW_DELAY_MS = 60 * 60 * 1_000;
+
+const CLOCK = "the server's clock";
+
+/**
+ * One TLS connection to a server and the caller that its certificate proves.
+ *
+ * TLS verifies a certificate when a connection is opened. This class verifies it again: when it expires, when a
+ * certificate is revoked, and when the trusted authorities change. Then the calls of the connection end.
+ */
+export class CallerConnection {
+  readonly #socket: TLSSocket;
+  readonly #certificate: Buffer | undefined;
+  readonly #ended = new AbortController();
+  #facts: CertificateFacts | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(socket: TLSSocket, policy: CallerPolicy) {
+    this.#socket = socket;
+    this.#certificate = socket.getPeerCertificate()?.raw;
+    // Each call adds a listener.
+    setMaxListeners(0, this.#ended.signal);
+    socket.once("close", () => clearTimeout(this.#timer));
+    this.review(policy);
+  }
+
+  /** Aborts with a BERTH_UNAUTHENTICATED when the certificate is not accepted, or not any more. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Returns the caller. @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted */
+  authenticate(): Caller {
+    this.#rejectOnError(() => {
+      if (this.#facts !== undefined) requireValidAt(this.#facts, { nowMs: Date.now(), clock: CLOCK });
+    });
+    if (this.#ended.signal.aborted) throw this.#ended.signal.reason;
+    return this.#facts?.identity ?? ANONYMOUS;
+  }
+
+  /** Verifies the certificate with the current policy. */
+  review(policy: CallerPolicy): void {
+    if (this.#certificate === undefined || this.#ended.signal.aborted) return;
+    const certificate = this.#certificate;
+    this.#rejectOnError(() => {
+      this.#facts = verifyCallerCertificate(certificate, policy);
+      // Covers what is not verified above, such as the validity of the CA certificate.
+      if (!this.#socket.authorized) throw unauthenticated(String(this.#socket.authorizationError));
+    });
+    if (!this.#ended.signal.aborted) this.#scheduleExpiry(policy);
+  }
+
+  #scheduleExpiry(policy: CallerPolicy): void {
+    clearTimeout(this.#timer);
+    const leftMs = (this.#facts?.notAfterMs ?? 0) + 1 - Date.now();
+    this.#timer = setTimeout(() => this.review(policy), Math.min(Math.max(leftMs, 0), MAX_REVIEW_DELAY_MS));
+    this.#timer.unref();
+  }
+
+  #rejectOnError(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#reject(isBerthError(error, "BERTH_UNAUTHENTICATED") ? error : unauthenticatedBy(error));
+    }
+  }
+
+  /** Ends the calls of this connection, and soon the connection. A new connection is verified from the start. */
+  #reject(error: BerthError): void {
+    if (this.#ended.signal.aborted) return;
+    clearTimeout(this.#timer);
+    this.#ended.abort(error);
+    this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_AFTER_MS);
+    this.#timer.unref();
+  }
+}
+
+function verifyCallerCertificate(
+  certificate: Buffer,
+  { trust, revocations }: CallerPolicy,
+): CertificateFacts {
+  const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs: Date.now(), clock: CLOCK });
+  if (revocations?.isRevoked(facts) === true) {
+    throw unauthenticated(
+      `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,
+    );
+  }
+  return facts;
+}
+
+function unauthenticatedBy(error: unknown): BerthError {
+  const details = isBerthError(error) ? error.details : {};
+  return unauthenticated(error instanceof Error ? error.message : String(error), details);
+}
+
+function unauthenticated(why: string, details: Readonly<Record<string, string>> = {}): BerthError {
+  return new BerthError({
+    code: "BERTH_UNAUTHENTICATED",
+    message: `the server rejected the certificate: ${why}`,
+    details,
+  });
+}

@@ -1,0 +1,21 @@
+import { BerthError } from "../errors.js";
+import { describeIdentity, type Identity } from "../identity/identity.js";
+
+/** The program or user that makes a call: an identity that a certificate proves, or anonymous without a certificate. */
+export type Caller = Identity | { readonly kind: "anonymous" };
+
+export const ANONYMOUS: Caller = { kind: "anonymous" };
+
+/** Returns a caller for messages and logs, such as `user "alice"`. */
+export function describeCaller(caller: Caller): string {
+  return caller.kind === "anonymous" ? "a caller without a certificate" : describeIdentity(caller);
+}
+
+/** Checks that a node speaks for itself only. @throws BerthError BERTH_PERMISSION_DENIED unless the caller is this node */
+export function requireNode(caller: Caller, nodeId: string): void {
+  if (caller.kind === "node" && caller.id === nodeId) return;
+  throw new BerthError({
+    code: "BERTH_PERMISSION_DENIED",
+    message: `${describeCaller(caller)} may not act for node ${JSON.stringify(nodeId.slice(0, 64))}: each node has its own certificate`,
+  });
+}

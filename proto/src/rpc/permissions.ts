@@ -1,0 +1,70 @@
+import type { ControlServiceService } from "../../gen/berth/v1/control.js";
+import type { DispatcherServiceService } from "../../gen/berth/v1/dispatcher.js";
+import type { PeerServiceService } from "../../gen/berth/v1/peer.js";
+
+/** The roles of users. A user can have several. */
+export type UserRole = "admin" | "deployer" | "viewer";
+
+/** The roles of callers. Nodes, servers and callers without a certificate have the role of their kind only. */
+export type Role = UserRole | "node" | "server" | "anonymous";
+
+/** The roles that may call each method, by the method's path. A method that is missing may not be called. */
+export type Permissions = Readonly<Record<string, readonly Role[]>>;
+
+type PathOf<Definition> = {
+  [Method in keyof Definition]: Definition[Method] extends { readonly path: infer Path } ? Path : never;
+}[keyof Definition] &
+  string;
+
+type MethodPath =
+  | PathOf<typeof ControlServiceService>
+  | PathOf<typeof DispatcherServiceService>
+  | PathOf<typeof PeerServiceService>;
+
+/** Users who can read. */
+const READ: readonly Role[] = ["viewer", "deployer", "admin"];
+/** Users who can change stacks and run commands in their containers. */
+const DEPLOY: readonly Role[] = ["deployer", "admin"];
+/** Users who can change the cluster itself. */
+const ADMIN: readonly Role[] = ["admin"];
+const NODE: readonly Role[] = ["node"];
+const SERVER: readonly Role[] = ["server"];
+
+/**
+ * The permissions of all methods. The compiler requires an entry for each method. docs/rpc-permissions.md has the same
+ * table; `npx vitest run proto/src/rpc/permissions.test.ts -u` writes it.
+ *
+ * A server forwards calls of users with the user's identity, so the Control service does not list servers.
+ */
+export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
+  "/berth.v1.ControlService/GetCluster": READ,
+  "/berth.v1.ControlService/ListServices": READ,
+  "/berth.v1.ControlService/GetService": READ,
+  "/berth.v1.ControlService/WatchServices": READ,
+  "/berth.v1.ControlService/GetServiceTraffic": READ,
+  "/berth.v1.ControlService/ListTasks": READ,
+  "/berth.v1.ControlService/StreamLogs": READ,
+  "/berth.v1.ControlService/StreamEvents": READ,
+  "/berth.v1.ControlService/WatchStats": READ,
+  "/berth.v1.ControlService/ListNodes": READ,
+  "/berth.v1.ControlService/GetNode": READ,
+  "/berth.v1.ControlService/ListNetworks": READ,
+  "/berth.v1.ControlService/GetNetwork": READ,
+  "/berth.v1.ControlService/DeployStack": DEPLOY,
+  "/berth.v1.ControlService/ScaleServices": DEPLOY,
+  "/berth.v1.ControlService/UpdateService": DEPLOY,
+  "/berth.v1.ControlService/RollbackService": DEPLOY,
+  "/berth.v1.ControlService/RemoveServices": DEPLOY,
+  "/berth.v1.ControlService/Exec": DEPLOY,
+  "/berth.v1.ControlService/CreateNetwork": DEPLOY,
+  "/berth.v1.ControlService/RemoveNetworks": DEPLOY,
+  "/berth.v1.ControlService/UpdateNode": ADMIN,
+  "/berth.v1.ControlService/RemoveNode": ADMIN,
+  "/berth.v1.ControlService/Rebalance": ADMIN,
+  "/berth.v1.ControlService/StreamAudit": ADMIN,
+  "/berth.v1.DispatcherService/Session": NODE,
+  "/berth.v1.DispatcherService/PushLogs": NODE,
+  "/berth.v1.DispatcherService/PushExec": NODE,
+  "/berth.v1.DispatcherService/PushStats": NODE,
+  "/berth.v1.PeerService/CheckLeader": SERVER,
+};

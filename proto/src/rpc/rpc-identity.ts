@@ -1,0 +1,77 @@
+import { X509Certificate } from "node:crypto";
+import { BerthError } from "../errors.js";
+import { parseCertificate, readTrust, type Trust, verifyCertificate } from "../identity/certificate.js";
+import { isKeyOf } from "../identity/private-key.js";
+
+/** What one side of a TLS connection presents and trusts, in PEM. */
+export interface TlsMaterial {
+  /** CA certificates of the cluster. */
+  readonly authorities: string;
+  /** Undefined for a client without an identity, such as a host that joins. */
+  readonly leaf: { readonly certificate: string; readonly key: string } | undefined;
+}
+
+/** The identity of a program for servers and clients, which use the current material for new connections. */
+export interface RpcIdentity {
+  readonly current: TlsMaterial;
+  /** Calls the listener after each change of the material. Returns a function that ends this. */
+  subscribe(listener: () => void): () => void;
+}
+
+/** An RpcIdentity whose owner replaces the material when a certificate was renewed or the authorities changed. */
+export class RotatingIdentity implements RpcIdentity {
+  #current: TlsMaterial;
+  readonly #listeners = new Set<() => void>();
+
+  /** @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_IDENTITY_INVALID for material that TLS could not use */
+  constructor(material: TlsMaterial) {
+    requireUsable(material);
+    this.#current = material;
+  }
+
+  get current(): TlsMaterial {
+    return this.#current;
+  }
+
+  /** Replaces the material. The old one stays when the new one is unusable. @throws like the constructor */
+  update(material: TlsMaterial): void {
+    const { cluster } = requireUsable(material);
+    const current = trustOf(this.#current).cluster;
+    if (cluster !== current) throw unusable(`it is of the cluster ${cluster}, not of ${current}`);
+    this.#current = material;
+    for (const listener of this.#listeners) listener();
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+
+/** Returns the authorities that a material trusts. */
+export function trustOf(material: TlsMaterial): Trust {
+  return readTrust(material.authorities);
+}
+
+/** Returns the certificates that a server presents: its own, and its CA's, which joining hosts compare. */
+export function serverChain(certificate: string, trust: Trust): string {
+  const x509 = new X509Certificate(certificate);
+  const issuer = trust.authorities.find((authority) => x509.checkIssued(authority.x509));
+  return issuer === undefined ? certificate : `${certificate}\n${issuer.x509.toString()}`;
+}
+
+function requireUsable({ authorities, leaf }: TlsMaterial): Trust {
+  const trust = readTrust(authorities);
+  if (leaf === undefined) return trust;
+  const x509 = parseCertificate(leaf.certificate);
+  // An expired certificate is usable: the peer rejects it with a reason, or accepts it for its renewal.
+  verifyCertificate(x509, trust, { nowMs: Date.parse(x509.validFrom) });
+  if (isKeyOf(leaf.key, x509)) return trust;
+  throw unusable(
+    `its private key does not belong to the certificate with the serial number ${x509.serialNumber}`,
+  );
+}
+
+function unusable(why: string): BerthError {
+  return new BerthError({ code: "BERTH_IDENTITY_INVALID", message: `cannot use the new identity: ${why}` });
+}

@@ -1,0 +1,121 @@
+import { constants } from "node:crypto";
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+import { createServer, type SecureContextOptions, type TlsOptions } from "node:tls";
+import type { Server } from "@grpc/grpc-js";
+import { BerthError } from "../errors.js";
+import type { RpcSecurity } from "./authorization.js";
+import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
+import { plaintextServerCredentials, TLS_VERSION } from "./credentials.js";
+import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
+
+/** A TLS handshake takes milliseconds of CPU time on each side. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** The addresses of a TCP connection. No two open connections of a host have the same ones. */
+export interface ConnectionAddresses {
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
+/** Accepts TLS connections for a gRPC server, and knows the caller of each one. */
+export interface TlsListener {
+  /** Port on which it listens. */
+  readonly port: number;
+  /** Returns an open connection. */
+  find(addresses: ConnectionAddresses): CallerConnection | undefined;
+  /** Stops listening. Established connections stay; the gRPC server closes them. */
+  close(): void;
+}
+
+/**
+ * Listens for TLS connections and passes them to a gRPC server.
+ *
+ * grpc-js could terminate TLS itself, but it hides the certificates that do not verify: such callers would look like
+ * callers without a certificate. It also allows TLS 1.2 after its certificate has been replaced.
+ */
+export async function listenTls(server: Server, listen: string, security: RpcSecurity): Promise<TlsListener> {
+  const { identity, revocations } = security;
+  const injector = server.createConnectionInjector(plaintextServerCredentials());
+  const connections = new Map<string, CallerConnection>();
+  const handshakes = new Map<string, Socket>();
+  let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
+
+  const tls = createServer({ ...LISTENER_OPTIONS, ...contextOptions(identity.current) }, (socket) => {
+    const key = keyOf(socket);
+    const connection = new CallerConnection(socket, policy);
+    handshakes.delete(key);
+    connections.set(key, connection);
+    socket.once("close", () => {
+      if (connections.get(key) === connection) connections.delete(key);
+    });
+    // grpc-js reports a broken connection to its calls.
+    socket.on("error", () => {});
+    injector.injectConnection(socket);
+  });
+  tls.on("connection", (socket: Socket) => {
+    const key = keyOf(socket);
+    handshakes.set(key, socket);
+    socket.once("close", () => {
+      if (handshakes.get(key) === socket) handshakes.delete(key);
+    });
+  });
+  const reviewAll = (): void => {
+    for (const connection of connections.values()) connection.review(policy);
+  };
+  const applyIdentity = (): void => {
+    tls.setSecureContext(contextOptions(identity.current));
+    policy = { ...policy, trust: trustOf(identity.current) };
+    reviewAll();
+  };
+  const { host, port } = splitAddress(listen);
+  tls.listen(port, host);
+  await once(tls, "listening");
+  const unsubscribe = [identity.subscribe(applyIdentity), revocations?.subscribe(reviewAll)];
+  // The identity may have changed before the subscription.
+  applyIdentity();
+  return {
+    port: (tls.address() as AddressInfo).port,
+    find: (addresses) => connections.get(keyOf(addresses)),
+    close: () => {
+      for (const end of unsubscribe) end?.();
+      tls.close();
+      for (const socket of handshakes.values()) socket.destroy();
+    },
+  };
+}
+
+const LISTENER_OPTIONS: TlsOptions = {
+  requestCert: true,
+  // Calls without a certificate, or with an invalid one, are rejected one by one, with a reason.
+  rejectUnauthorized: false,
+  ALPNProtocols: ["h2"],
+  handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+};
+
+/** Returns the options for new connections. Node.js forgets those that a new context does not repeat. */
+function contextOptions(material: TlsMaterial): SecureContextOptions {
+  const { authorities, leaf } = material;
+  if (leaf === undefined) {
+    throw new BerthError({ code: "BERTH_IDENTITY_INVALID", message: "a server needs a certificate" });
+  }
+  return {
+    minVersion: TLS_VERSION,
+    // A resumed session keeps the result of an earlier verification of its certificate.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ca: authorities,
+    cert: serverChain(leaf.certificate, trustOf(material)),
+    key: leaf.key,
+  };
+}
+
+function keyOf({ localAddress, localPort, remoteAddress, remotePort }: ConnectionAddresses): string {
+  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
+}
+
+function splitAddress(listen: string): { readonly host: string; readonly port: number } {
+  const colon = listen.lastIndexOf(":");
+  return { host: listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port: Number(listen.slice(colon + 1)) };
+}
