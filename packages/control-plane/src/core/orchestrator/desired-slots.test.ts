@@ -1,8 +1,8 @@
-import type { Node } from "@berth/proto";
+import { DesiredState, NetworkAttachment, type Node } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildSpec } from "../testing/records.js";
-import { World } from "../testing/world.js";
+import { buildNodes, World } from "../testing/world.js";
 
 const labels = fc.record({ zone: fc.constantFrom("a", "b", "c"), rack: fc.constantFrom("1", "2") });
 const nodes = fc
@@ -53,5 +53,24 @@ describe("replicatedSlots", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it.each([
+    ["", 2],
+    ["10.21.0.4", 1],
+  ])("scales down and up again with the static address %o: %i tasks at a time", (ipv4Address, atATime) => {
+    const networks = [NetworkAttachment.fromPartial({ network: "front", ipv4Address, optional: true })];
+    const world = new World({ spec: buildSpec({ task: { networks } }), nodes: buildNodes(2) });
+    world.settleOverTime();
+    for (const count of [0, 1]) {
+      world.change(
+        { ...world.spec, mode: { $case: "replicated", value: { replicas: count } } },
+        { template: false },
+      );
+      world.settle();
+    }
+    expect(world.occupying()).toHaveLength(atATime);
+    world.settleOverTime();
+    expect(world.occupying().map(({ desiredState }) => desiredState)).toEqual([DesiredState.RUNNING]);
   });
 });

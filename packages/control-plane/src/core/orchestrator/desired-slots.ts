@@ -7,6 +7,7 @@ import { eligibilityTest } from "../scheduler/node-capacity.js";
 import { getRequirements, type TaskRequirements } from "../scheduler/requirements.js";
 import { type SpreadContext, selectSlotsToRemove } from "../scheduler/scale-down.js";
 import { scaledReplicas } from "./autoscale.js";
+import { hasStaticAddress } from "./update-policy.js";
 
 /** The slots of a service, divided by what the spec requires. */
 export interface DesiredSlots {
@@ -40,7 +41,8 @@ export function desiredSlots(tasks: readonly Task[], context: DesiredSlotsContex
   const requirements = getRequirements(spec);
   const { nodes } = cluster;
   if (spec.mode?.$case === "global") return globalSlots(tasks, requirements, nodes);
-  return replicatedSlots(tasks, replicas, { isCurrent, spread: requirements.spread, nodes });
+  const order = { isCurrent, spread: requirements.spread, nodes };
+  return replicatedSlots(tasks, replicas, { ...order, mayOverlap: !hasStaticAddress(spec) });
 }
 
 /** The inputs for choosing the slots to remove. */
@@ -48,12 +50,24 @@ interface RemovalOrder extends SpreadContext {
   readonly isCurrent: CurrentTaskFilter;
 }
 
+interface ReplicatedContext extends RemovalOrder {
+  /** False when a new task must not run beside a stopping one, because both would have the same address. */
+  readonly mayOverlap: boolean;
+}
+
 /** Decides which slots of a replicated service to keep, to remove and to add. */
-export function replicatedSlots(tasks: readonly Task[], replicas: number, order: RemovalOrder): DesiredSlots {
+export function replicatedSlots(
+  tasks: readonly Task[],
+  replicas: number,
+  { mayOverlap, ...order }: ReplicatedContext,
+): DesiredSlots {
   const slots = slotsByNumber(tasks);
   const used = slots.filter(isInUse);
   if (used.length <= replicas) {
-    return { keep: used, remove: [], missing: freeSlots(slots, replicas - used.length), unbound: [] };
+    const stopping = mayOverlap ? [] : slots.filter((slot) => !isInUse(slot) && slot.stopping.length > 0);
+    // A kept slot gets its new task once its stopping task has ended.
+    const keep = [...used, ...stopping.slice(0, replicas - used.length)];
+    return { keep, remove: [], missing: freeSlots(slots, replicas - keep.length), unbound: [] };
   }
   const remove = new Set(selectLeastValuable(used, used.length - replicas, order));
   return { keep: used.filter((slot) => !remove.has(slot)), remove: [...remove], missing: [], unbound: [] };

@@ -68,8 +68,8 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
  */
 function startsFirst(order: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(({ mode }) => mode === PortSpec_Mode.HOST);
-  const hasStaticAddress = spec.task?.networks.some(({ ipv4Address }) => ipv4Address !== "");
-  if (spec.atMostOne || hasStaticAddress || (hasHostPorts && spec.mode?.$case === "global")) return false;
+  if (spec.atMostOne || hasStaticAddress(spec) || (hasHostPorts && spec.mode?.$case === "global"))
+    return false;
   switch (order) {
     case Order.START_FIRST:
       return true;
@@ -83,6 +83,11 @@ function startsFirst(order: Order, spec: ServiceSpec): boolean {
     default:
       return assertNever(order);
   }
+}
+
+/** Returns whether the tasks of a service get a fixed address, which only one of them can have at a time. */
+export function hasStaticAddress({ task }: ServiceSpec): boolean {
+  return task?.networks.some(({ ipv4Address }) => ipv4Address !== "") === true;
 }
 
 function writesToVolume({ task }: ServiceSpec): boolean {
