@@ -102,7 +102,8 @@ export class SimServer {
   #runtime(actor: Actor): Runtime {
     const world = this.#world;
     const { scheduler } = world;
-    const rng = world.rng(`${this.name}/runtime`);
+    // A server that restarts continues with other random numbers.
+    const rng = world.rng(`${this.name}/runtime/${scheduler.nowMs}`);
     return {
       clock: {
         nowMs: () => scheduler.nowMs,
