@@ -144,6 +144,7 @@ describe("recordCalls", () => {
     };
     await refuse();
     await clock.advance(1);
+    await vi.waitFor(() => expect(state.audit.size).toBe(1));
     expect(state.audit.after(0)).toMatchObject([
       { errorCode: "BERTH_SPEC_INVALID", count: 1, subjects: [{ kind: "network", name: "not a name" }] },
     ]);
