@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   BERTH_INPUT_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_COMPOSE_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_SPEC_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
+  BERTH_POLICY_DENIED: { grpc: status.PERMISSION_DENIED, exit: 1 },
   BERTH_NOT_FOUND: { grpc: status.NOT_FOUND, exit: 1 },
   BERTH_AMBIGUOUS: { grpc: status.INVALID_ARGUMENT, exit: 1 },
   BERTH_CONFLICT: { grpc: status.ABORTED, exit: 1 },

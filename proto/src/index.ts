@@ -3,6 +3,7 @@ export * from "../gen/berth/v1/control.js";
 export * from "../gen/berth/v1/dispatcher.js";
 export * from "../gen/berth/v1/ingress.js";
 export * from "../gen/berth/v1/peer.js";
+export * from "../gen/berth/v1/policy.js";
 export * from "../gen/berth/v1/spec.js";
 export { assertNever } from "./assert-never.js";
 export {
@@ -15,6 +16,25 @@ export {
   isErrorCode,
 } from "./errors.js";
 export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
+export { isGlob, matchesGlob } from "./glob.js";
+export {
+  checkSpec,
+  DEFAULT_HOST_FILES,
+  type HostFiles,
+  type PolicySubject,
+  type RuleViolation,
+} from "./policy/check-spec.js";
+export {
+  DEFAULT_POLICY,
+  DEFAULT_RULE,
+  findPolicyRule,
+  POLICY_FLAGS,
+  POLICY_LISTS,
+  type PolicyFlag,
+  type PolicyList,
+  type ResolvedRule,
+} from "./policy/policy-rule.js";
+export { policyKey, validatePolicy } from "./policy/validate-policy.js";
 export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
 export {
   applySpecDefaults,

@@ -23,7 +23,7 @@ import { eventually } from "./eventually.js";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
 
 /** Keys of records. Excludes leases and the store's layout version. */
-const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips)\//;
+const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips|policies)\//;
 
 export interface TestServer {
   readonly address: string;

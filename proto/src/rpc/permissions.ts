@@ -62,6 +62,8 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/RemoveNode": ADMIN,
   "/berth.v1.ControlService/Rebalance": ADMIN,
   "/berth.v1.ControlService/StreamAudit": ADMIN,
+  "/berth.v1.ControlService/GetPolicy": READ,
+  "/berth.v1.ControlService/SetPolicy": ADMIN,
   "/berth.v1.DispatcherService/Session": NODE,
   "/berth.v1.DispatcherService/PushLogs": NODE,
   "/berth.v1.DispatcherService/PushExec": NODE,

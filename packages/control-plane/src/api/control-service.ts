@@ -10,6 +10,7 @@ import { exec } from "./exec.js";
 import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { getNode, listNodes, removeNode, updateNode } from "./nodes.js";
+import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
@@ -49,6 +50,8 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     getNetwork: async (request) => getNetwork(request, context),
     createNetwork: (request, { signal }) => createNetwork(request, context, signal),
     removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
+    getPolicy: async () => getPolicy(context),
+    setPolicy: (request, { signal }) => setPolicy(request, context, signal),
     rebalance: (request, { signal }) => rebalance(request, context, signal),
   };
 }

@@ -19,7 +19,7 @@ const MAX_NETWORKS = 256;
 
 /**
  * Deploys a stack, or returns the plan in a dry run. Nothing is written unless the whole request is valid.
- * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation; BERTH_PLAN_CHANGED when the plan is
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_PLAN_CHANGED when the plan is
  * no longer the one that the request names
  */
 export async function deployStack(

@@ -17,6 +17,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideNetworkRemoval, findNetworksRemovedWith } from "./deploy/decide-networks.js";
 import { decideRemoval, decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
+import { requirePermitted } from "./deploy/require-permitted.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 import { serviceRevisions, serviceSummary } from "./summaries.js";
@@ -56,7 +57,7 @@ export function getService(
 
 /**
  * Sets the replicas of all the services or, after an error, of none.
- * @throws BerthError BERTH_INPUT_INVALID with every violation; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function scaleServices(
   request: ScaleServicesRequest,
@@ -65,9 +66,10 @@ export async function scaleServices(
 ): Promise<ScaleServicesResponse> {
   const decisions = await writer.submit((state) => {
     const now = runtime.wallClockMs();
-    const scaled = resolveScales(request.services, state).map(({ service, replicas }) =>
-      decideScale(state, service, { replicas, now }),
-    );
+    const scales = resolveScales(request.services, state);
+    const grown = scales.flatMap((scale) => (isScaledUp(scale) ? (scale.service.spec ?? []) : []));
+    requirePermitted(grown, state, "no service was scaled");
+    const scaled = scales.map(({ service, replicas }) => decideScale(state, service, { replicas, now }));
     return { changes: joinChanges(scaled), result: scaled };
   }, signal);
   return { services: decisions.map(({ outcome }) => outcome) };
@@ -122,6 +124,12 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
   if (violations.length > 0)
     throw violationsError("BERTH_INPUT_INVALID", "no service was scaled", violations);
   return resolved;
+}
+
+/** Fewer replicas need no new tasks, so that the policy does not matter. */
+function isScaledUp({ service, replicas }: Scale): boolean {
+  const mode = service.spec?.mode;
+  return mode?.$case === "replicated" && replicas > mode.value.replicas;
 }
 
 /** Returns every reason why a service cannot have this number of replicas. */

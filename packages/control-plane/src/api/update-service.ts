@@ -13,6 +13,7 @@ import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
+import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
 import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
@@ -20,7 +21,7 @@ import { findService } from "./lookup.js";
 
 /**
  * Replaces the spec of one service.
- * @throws BerthError BERTH_SPEC_INVALID or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when the service is
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when the service is
  * not at the expected version
  */
 export async function updateService(
@@ -41,7 +42,7 @@ export async function updateService(
 
 /**
  * Rolls a service back: writes the spec of an earlier version as a new version.
- * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_PORT_IN_USE
+ * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_POLICY_DENIED; BERTH_PORT_IN_USE
  */
 export async function rollbackService(
   request: RollbackServiceRequest,
@@ -77,6 +78,7 @@ function replaceSpec(
   { id }: Service,
   { spec, intro, now, rollback }: Replacement,
 ): ServiceDecision {
+  requirePermitted([spec], state, intro);
   const withNetworks = resolveNetworks([{ id, spec }], { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
   return decideSpec(state, target?.spec ?? spec, {

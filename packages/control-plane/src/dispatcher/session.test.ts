@@ -1,4 +1,4 @@
-import { BerthError, type SessionResponse } from "@berth/proto";
+import { BerthError, DEFAULT_POLICY, type SessionResponse } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/records.js";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -26,6 +26,7 @@ function sessionWith(
       spec: () => buildSpec(),
       ingressEntries: () => [],
       ingressEntry: () => undefined,
+      policy: () => DEFAULT_POLICY,
       isStopHeld: () => false,
       ...NO_NETWORKS,
     },

@@ -100,6 +100,11 @@ export class Session {
     this.#wake();
   }
 
+  markPolicyStale(): void {
+    this.#assignments.markPolicyStale();
+    this.#wake();
+  }
+
   /** Asks the agent to acknowledge when it has applied this version of the traffic tables, or a later one. */
   requestTableAck(version: number): void {
     this.#tableAcks.requireAck(version);

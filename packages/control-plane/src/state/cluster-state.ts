@@ -1,3 +1,4 @@
+import { DEFAULT_POLICY, type Policy } from "@berth/proto";
 import { Emitter } from "../runtime/emitter.js";
 import { AuditTable } from "./audit-table.js";
 import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
@@ -5,7 +6,7 @@ import { type Delta, DeltaBuilder } from "./delta.js";
 import { KeyRevisions } from "./key-revisions.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
-import type { Tables } from "./record-kinds.js";
+import { POLICY_NAME, type Tables } from "./record-kinds.js";
 import { ServiceTable } from "./service-table.js";
 import { TaskTable } from "./task-table.js";
 
@@ -31,6 +32,7 @@ export class ClusterState implements Tables {
   readonly networks = new NetworkTable();
   readonly nodes = new NodeTable(this.networks);
   readonly audit = new AuditTable();
+  readonly policies = new Map<string, Policy>();
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
   readonly #changed: Emitter<Delta>;
@@ -46,6 +48,11 @@ export class ClusterState implements Tables {
   /** Returns the id of the service with this name. */
   serviceIdOf(name: string): string | undefined {
     return this.serviceNames.get(name);
+  }
+
+  /** The policy in force. */
+  get policy(): Policy {
+    return this.policies.get(POLICY_NAME) ?? DEFAULT_POLICY;
   }
 
   /** Applies committed changes. Ignores a change that is older than the last known change of its record. */

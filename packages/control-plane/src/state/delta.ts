@@ -18,6 +18,7 @@ export interface Delta {
   readonly ranges: ReadonlySet<string>;
   /** Records of the audit log by sequence number. */
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
+  readonly isPolicyChanged: boolean;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -28,10 +29,16 @@ export class DeltaBuilder implements Delta {
   readonly networks = new Set<string>();
   readonly ranges = new Set<string>();
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
+  isPolicyChanged = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit } = this;
-    return services.size + nodes.size + networks.size + ranges.size + audit.size === 0;
+    const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
+    return size === 0 && !this.isPolicyChanged;
+  }
+
+  markPolicyChanged(): void {
+    this.isPolicyChanged = true;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {

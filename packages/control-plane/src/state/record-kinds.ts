@@ -3,10 +3,12 @@ import {
   Network,
   NetworkRange,
   Node,
+  Policy,
   Service,
   ServiceSpec,
   Task,
   VirtualIp,
+  validatePolicy,
 } from "@berth/proto";
 import type { AuditTable } from "./audit-table.js";
 import type { DeltaBuilder, RecordDiff } from "./delta.js";
@@ -24,6 +26,8 @@ export interface Tables {
   readonly nodes: NodeTable;
   readonly networks: NetworkTable;
   readonly audit: AuditTable;
+  /** The policy of the cluster, by its name. Empty when none was set. */
+  readonly policies: Map<string, Policy>;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -230,7 +234,31 @@ export const RECORD_KINDS = {
       delta.addAudit(sequence, { before: before?.record, after: after?.record });
     },
   }),
+
+  /** What containers may use of their hosts. There is one record, `POLICY_NAME`. */
+  policy: defineKind<{ readonly name: string; readonly policy: Policy }, { readonly name: string }>({
+    collection: "policies",
+    keyFields: ["name"],
+    idOf: ({ name }) => ({ name }),
+    encode: ({ policy }) => Policy.toJSON(policy),
+    decode: (value, { name }) => {
+      const policy = Policy.fromJSON(value);
+      const [problem] = validatePolicy(policy);
+      if (problem !== undefined) throw new Error(`invalid policy: ${problem.path}: ${problem.message}`);
+      return { name, policy };
+    },
+    get: ({ policies }, { name }) => {
+      const policy = policies.get(name);
+      return policy && { name, policy };
+    },
+    put: ({ policies }, { name, policy }) => policies.set(name, policy),
+    delete: ({ policies }, { name }) => policies.delete(name),
+    addToDelta: (delta) => delta.markPolicyChanged(),
+  }),
 } as const;
+
+/** Name of the record of the policy. */
+export const POLICY_NAME = "cluster";
 
 export type RecordName = keyof typeof RECORD_KINDS;
 

@@ -17,8 +17,9 @@
  * | `ranges/<networkId>/<nodeId>`      | a node's part of a network's subnet            | the leader           |
  * | `vips/<networkId>/<serviceId>`     | the virtual IP of a service in a network       | the leader           |
  * | `audit/<sequence>`                 | a call that changed the cluster; never changes | the leader           |
+ * | `policies/cluster`                 | what containers may use of their hosts         | the leader           |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last nine kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last ten kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";

@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleClientStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { DesiredState, desiredStateFromJSON, desiredStateToJSON, NodeDescription, TaskStatus } from "./cluster.js";
+import { Policy } from "./policy.js";
 import {
   NetworkSpec,
   PortSpec,
@@ -234,6 +235,11 @@ export interface Assignments {
   removedDnsKeys: string[];
   /** Requests `tables_applied`. */
   ackRequested: boolean;
+  /**
+   * The policy, in a complete set and whenever it changes. Absent in a complete set of a leader without policies: the
+   * agent then applies the rule `default` of its release.
+   */
+  policy?: Policy | undefined;
 }
 
 export const Assignments_Kind = {
@@ -2994,6 +3000,7 @@ function createBaseAssignments(): Assignments {
     dnsEntries: [],
     removedDnsKeys: [],
     ackRequested: false,
+    policy: undefined,
   };
 }
 
@@ -3037,6 +3044,9 @@ export const Assignments: MessageFns<Assignments> = {
     }
     if (message.ackRequested !== false) {
       writer.uint32(104).bool(message.ackRequested);
+    }
+    if (message.policy !== undefined) {
+      Policy.encode(message.policy, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -3158,6 +3168,14 @@ export const Assignments: MessageFns<Assignments> = {
             message.ackRequested = reader.bool();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.policy = Policy.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3221,6 +3239,7 @@ export const Assignments: MessageFns<Assignments> = {
         : isSet(object.ack_requested)
         ? globalThis.Boolean(object.ack_requested)
         : false,
+      policy: isSet(object.policy) ? Policy.fromJSON(object.policy) : undefined,
     };
   },
 
@@ -3265,6 +3284,9 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.ackRequested !== false) {
       obj.ackRequested = message.ackRequested;
     }
+    if (message.policy !== undefined) {
+      obj.policy = Policy.toJSON(message.policy);
+    }
     return obj;
   },
 
@@ -3286,6 +3308,9 @@ export const Assignments: MessageFns<Assignments> = {
     message.dnsEntries = object.dnsEntries?.map((e) => DnsEntry.fromPartial(e)) || [];
     message.removedDnsKeys = object.removedDnsKeys?.map((e) => e) || [];
     message.ackRequested = object.ackRequested ?? false;
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? Policy.fromPartial(object.policy)
+      : undefined;
     return message;
   },
 };

@@ -7,6 +7,7 @@ import {
 import type { RequestOf } from "@berth/proto/rpc";
 import { nodeName, nodeNameById } from "../../core/model/node-name.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+import { POLICY_NAME } from "../../state/record-kinds.js";
 import { findNetwork, findNode, findService } from "../lookup.js";
 import { findRunningTask } from "../lookup-target.js";
 
@@ -110,6 +111,14 @@ export const AUDIT_RULES: AuditRules = {
     summary: ({ maxMoves }) => (maxMoves === 0 ? "any number of moves" : `at most ${maxMoves} moves`),
   },
   listNetworks: UNRECORDED,
+  getPolicy: UNRECORDED,
+  setPolicy: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    isRecorded: ({ dryRun }) => !dryRun,
+    subjects: () => [{ kind: "policy", id: "", name: POLICY_NAME }],
+    summary: ({ policy }) => `policy set: rules ${(policy?.rules ?? []).map(({ name }) => name).join(", ")}`,
+  },
   getNetwork: UNRECORDED,
   createNetwork: {
     kind: "recorded",

@@ -9,6 +9,7 @@ import {
   type NetworkDecision,
 } from "./decide-networks.js";
 import { decideRemoval, decideSpec } from "./decide-spec.js";
+import { requirePermitted } from "./require-permitted.js";
 import { networkWarnings, resolveNetworks } from "./resolve-networks.js";
 import { resolvePorts } from "./resolve-ports.js";
 import { violationsError } from "./violations.js";
@@ -47,8 +48,8 @@ export interface ServiceTarget {
 
 /**
  * Returns the changes that deploy a stack.
- * @throws BerthError BERTH_SPEC_INVALID with every violation in networks, or BERTH_PORT_IN_USE with every port that
- * another service publishes
+ * @throws BerthError BERTH_POLICY_DENIED with everything that the policy denies, BERTH_SPEC_INVALID with every
+ * violation in networks, or BERTH_PORT_IN_USE with every port that another service publishes
  */
 export function decideDeployment(
   deployment: StackDeployment,
@@ -57,6 +58,7 @@ export function decideDeployment(
 ): Decision<DeployOutcome> {
   const { now, newId } = context;
   const intro = `stack ${deployment.stack} was not deployed`;
+  requirePermitted(deployment.specs, state, intro);
   const networks = networkChanges(deployment, state, { ...context, intro });
   const targets = deployment.specs.map((spec) => ({
     // A name without a service is left over from an interrupted deployment, which is completed with the same id.

@@ -1,5 +1,11 @@
-import { assertNever, type Node, parseAddressRange, parseConstraint } from "@berth/proto";
-import { isGlob, matchesGlob } from "./glob.js";
+import {
+  assertNever,
+  isGlob,
+  matchesGlob,
+  type Node,
+  parseAddressRange,
+  parseConstraint,
+} from "@berth/proto";
 import { architectureName, getAttribute } from "./node-attribute.js";
 
 /** A parsed placement constraint, as the scheduler's filters evaluate it. */

@@ -1,4 +1,12 @@
-import { type Assignments, DesiredState, Assignments_Kind as Kind, type Task, TaskState } from "@berth/proto";
+import {
+  type Assignments,
+  DEFAULT_POLICY,
+  DesiredState,
+  Assignments_Kind as Kind,
+  Policy,
+  type Task,
+  TaskState,
+} from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../../core/testing/records.js";
@@ -42,13 +50,18 @@ class Follower {
   }
 }
 
-function chainOver(tasks: Map<string, Task>, held = new Set<string>()): AssignmentFeed {
+function chainOver(
+  tasks: Map<string, Task>,
+  held = new Set<string>(),
+  policy = (): Policy => DEFAULT_POLICY,
+): AssignmentFeed {
   return new AssignmentFeed(NODE, {
     tasks: () => tasks.values(),
     task: (id) => tasks.get(id),
     spec: () => buildSpec(),
     ingressEntries: () => [],
     ingressEntry: () => undefined,
+    policy,
     isStopHeld: (id) => held.has(id),
     ...NO_NETWORKS,
   });
@@ -122,6 +135,19 @@ describe("AssignmentFeed", () => {
       buildTask({ id: "a", nodeId: NODE, status: { state: TaskState.RUNNING, message: "new" } }),
     );
     chain.markTaskStale("a");
+    expect(chain.takeMessage()).toBeUndefined();
+  });
+
+  it("sends the policy with the complete set, and again when it changes", () => {
+    let policy = DEFAULT_POLICY;
+    const chain = chainOver(new Map(), new Set(), () => policy);
+    expect(chain.takeMessage()?.policy).toEqual({ rules: [] });
+    expect(chain.takeMessage(true)?.policy).toBeUndefined();
+    policy = Policy.fromPartial({ rules: [{ name: "apps", stacks: ["*"], privileged: false }] });
+    chain.markPolicyStale();
+    expect(chain.isStale).toBe(true);
+    expect(chain.takeMessage()).toMatchObject({ kind: Kind.INCREMENTAL, policy });
+    expect(chain.isStale).toBe(false);
     expect(chain.takeMessage()).toBeUndefined();
   });
 });

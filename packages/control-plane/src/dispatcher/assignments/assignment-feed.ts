@@ -5,6 +5,7 @@ import {
   DesiredState,
   type IngressEntry,
   Assignments_Kind as Kind,
+  type Policy,
   type ServiceSpec,
   type Task,
   TaskState,
@@ -23,6 +24,7 @@ export interface AssignmentSource extends NetworkSource {
   /** Returns the whole ingress table. */
   ingressEntries(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
+  policy(): Policy;
   /** Returns whether the drain gate delays the stop of this task. */
   isStopHeld(taskId: string): boolean;
 }
@@ -41,6 +43,7 @@ export class AssignmentFeed {
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
   readonly #networks: NetworkFeed;
+  #isPolicyStale = false;
   #sequence = 0;
 
   constructor(nodeId: string, source: AssignmentSource) {
@@ -52,7 +55,7 @@ export class AssignmentFeed {
   /** Whether the agent's assignments are out of date. */
   get isStale(): boolean {
     const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
-    return this.#sequence === 0 || isStale;
+    return this.#sequence === 0 || isStale || this.#isPolicyStale;
   }
 
   /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
@@ -76,6 +79,10 @@ export class AssignmentFeed {
     this.#networks.markDnsEntryStale(key);
   }
 
+  markPolicyStale(): void {
+    this.#isPolicyStale = true;
+  }
+
   /**
    * Returns the complete set on the first call, and the changes since the last call afterwards. Undefined when nothing
    * has changed and no acknowledgement is requested.
@@ -97,6 +104,7 @@ export class AssignmentFeed {
       ingress,
       ...this.#networks.takeChanges(),
       ackRequested,
+      policy: this.#takePolicy(),
     });
   }
 
@@ -130,8 +138,15 @@ export class AssignmentFeed {
       removedIngressKeys,
       ...this.#networks.takeChanges(),
     };
-    if (!ackRequested && Object.values(changes).every((list) => list.length === 0)) return undefined;
-    return this.#message(Kind.INCREMENTAL, { specs, ...changes, ackRequested });
+    const hasChanges = this.#isPolicyStale || Object.values(changes).some((list) => list.length > 0);
+    if (!ackRequested && !hasChanges) return undefined;
+    const policy = this.#isPolicyStale ? { policy: this.#takePolicy() } : {};
+    return this.#message(Kind.INCREMENTAL, { specs, ...changes, ackRequested, ...policy });
+  }
+
+  #takePolicy(): Policy {
+    this.#isPolicyStale = false;
+    return this.#source.policy();
   }
 
   #message(kind: Kind, content: Partial<Assignments>): Assignments {

@@ -23,6 +23,7 @@ export function createAssignmentSource(
     spec: (serviceId, version) => state.services.versions.specOf(serviceId, version),
     ingressEntries: () => tables.ingress.values(),
     ingressEntry: (key) => tables.ingress.get(key),
+    policy: () => state.policy,
     isStopHeld,
     networkIdOf: (name) => state.networks.idOf(name),
     network: (networkId) => assignedNetwork(state, networkId, nodeId, hasStaticFdb),

@@ -1,3 +1,4 @@
+import { DEFAULT_POLICY } from "@berth/proto";
 import type { NetworkSource } from "../assignments/network-feed.js";
 
 /** The networks of a cluster that has none. */
@@ -15,6 +16,7 @@ export const NO_ASSIGNMENTS = {
   spec: () => undefined,
   ingressEntries: () => [],
   ingressEntry: () => undefined,
+  policy: () => DEFAULT_POLICY,
   isStopHeld: () => false,
   ...NO_NETWORKS,
 } as const;

@@ -1,0 +1,53 @@
+import {
+  checkSpec,
+  type GetPolicyResponse,
+  Policy,
+  type PolicyViolation,
+  type SetPolicyRequest,
+  type SetPolicyResponse,
+  validatePolicy,
+} from "@berth/proto";
+import type { ClusterState } from "../state/cluster-state.js";
+import { POLICY_NAME } from "../state/record-kinds.js";
+import type { ApiContext } from "./api-context.js";
+import { violationsError } from "./deploy/violations.js";
+
+export function getPolicy({ state }: ApiContext): GetPolicyResponse {
+  return { policy: state.policies.get(POLICY_NAME) };
+}
+
+/**
+ * Replaces the policy of the cluster. Services that violate the new policy are returned, and stay: their running tasks
+ * continue, and agents reject new ones.
+ * @throws BerthError BERTH_SPEC_INVALID with every problem of the policy
+ */
+export async function setPolicy(
+  request: SetPolicyRequest,
+  { writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<SetPolicyResponse> {
+  const policy = request.policy ?? Policy.fromPartial({});
+  const problems = validatePolicy(policy).map((problem) => ({ service: "", ...problem }));
+  if (problems.length > 0) throw violationsError("BERTH_SPEC_INVALID", "the policy was not set", problems);
+  return writer.submit((state) => {
+    const previous = state.policies.get(POLICY_NAME);
+    const isUnchanged = previous !== undefined && isSamePolicy(previous, policy);
+    return {
+      changes: request.dryRun || isUnchanged ? [] : [{ kind: "put-policy", name: POLICY_NAME, policy }],
+      result: { previous, violations: [...findViolations(policy, state)] },
+    };
+  }, signal);
+}
+
+/** Returns what the policy denies in the current specs of all services, ordered by the names of the services. */
+function findViolations(policy: Policy, state: ClusterState): readonly PolicyViolation[] {
+  const specs = [...state.services.values()].flatMap(({ spec, removing }) => (removing ? [] : (spec ?? [])));
+  const sorted = specs.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return sorted.flatMap((spec) =>
+    checkSpec(spec, policy).map((violation) => ({ service: spec.name, ...violation })),
+  );
+}
+
+function isSamePolicy(left: Policy, right: Policy): boolean {
+  return Buffer.from(Policy.encode(left).finish()).equals(Policy.encode(right).finish());
+}

@@ -1,0 +1,84 @@
+import type { AccessList, Policy, PolicyRule } from "../../gen/berth/v1/policy.js";
+import { matchesGlob } from "../glob.js";
+
+/** The keys of a rule that are true or false. */
+export const POLICY_FLAGS = ["privileged", "dockerSocket", "berthAccess", "deviceCgroupRules"] as const;
+
+/** The keys of a rule that have the lists `allow` and `deny`. */
+export const POLICY_LISTS = [
+  "namespaces",
+  "binds",
+  "propagation",
+  "devices",
+  "capabilities",
+  "securityOptions",
+  "sysctls",
+  "runtimes",
+  "cgroupParents",
+  "volumeDrivers",
+  "volumeOptions",
+  "logDrivers",
+  "ports",
+] as const;
+
+export type PolicyFlag = (typeof POLICY_FLAGS)[number];
+export type PolicyList = (typeof POLICY_LISTS)[number];
+
+export interface ResolvedList {
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
+/** A rule in which nothing is absent. */
+export type ResolvedRule = { readonly name: string } & {
+  readonly [Flag in PolicyFlag]: boolean;
+} & { readonly [List in PolicyList]: ResolvedList };
+
+const ANYTHING: ResolvedList = { allow: ["*"], deny: [] };
+const ANY_PATH: ResolvedList = { allow: ["/"], deny: [] };
+
+export const DEFAULT_RULE_NAME = "default";
+
+/**
+ * The rule of stacks that no other rule matches, and the values of what is absent in other rules. Everything that
+ * Compose files use is allowed, except for access to berth itself.
+ */
+export const DEFAULT_RULE: ResolvedRule = {
+  name: DEFAULT_RULE_NAME,
+  privileged: true,
+  dockerSocket: true,
+  berthAccess: false,
+  deviceCgroupRules: true,
+  namespaces: ANYTHING,
+  binds: ANY_PATH,
+  propagation: ANYTHING,
+  devices: ANY_PATH,
+  capabilities: ANYTHING,
+  securityOptions: ANYTHING,
+  sysctls: ANYTHING,
+  runtimes: ANYTHING,
+  cgroupParents: ANY_PATH,
+  volumeDrivers: ANYTHING,
+  volumeOptions: ANYTHING,
+  logDrivers: ANYTHING,
+  ports: { allow: ["1-65535"], deny: [] },
+};
+
+/** The policy of a cluster in which none was set. */
+export const DEFAULT_POLICY: Policy = { rules: [] };
+
+/** Returns the rule that applies to a stack: the first one with a matching pattern. */
+export function findPolicyRule({ rules }: Policy, stack: string): ResolvedRule {
+  const rule = rules.find(({ stacks }) => stacks.some((pattern) => matchesGlob(pattern, stack)));
+  return rule === undefined ? DEFAULT_RULE : resolveRule(rule);
+}
+
+function resolveRule(rule: PolicyRule): ResolvedRule {
+  const flags = POLICY_FLAGS.map((key) => [key, rule[key] ?? DEFAULT_RULE[key]]);
+  const lists = POLICY_LISTS.map((key) => [key, resolveList(rule[key], DEFAULT_RULE[key])]);
+  return { ...DEFAULT_RULE, name: rule.name, ...Object.fromEntries([...flags, ...lists]) };
+}
+
+function resolveList(list: AccessList | undefined, { allow, deny }: ResolvedList): ResolvedList {
+  return { allow: list?.allow?.values ?? allow, deny: list?.deny?.values ?? deny };
+}
