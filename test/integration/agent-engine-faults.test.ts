@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { TaskState } from "@berth/proto";
+import { DEFAULT_HOST_FILES, DEFAULT_POLICY, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { CreateBody } from "../../packages/agent/src/core/docker/create-body.js";
@@ -136,6 +136,7 @@ describe("the Docker client with a faulty daemon", () => {
         log: pino({ level: "silent" }),
         isFenced: () => false,
         networks: () => NO_NETWORKS,
+        policy: () => ({ policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES }),
         onReport: ({ taskId, status }) => {
           states.set(taskId, status?.state ?? TaskState.UNSPECIFIED);
           messages.push(status?.message ?? "");

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,9 +13,10 @@ import {
   type TaskStatus,
   VolumeMount,
 } from "@berth/proto";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 import { useAgent } from "./agent/agent-fixture.js";
 import { specOf, taskOf } from "./agent/specs.js";
 
@@ -57,7 +59,10 @@ describe("an agent on a real Docker daemon", () => {
 
   test("passes every field of a spec to Docker and removes anonymous volumes with the container", async () => {
     const { docker, leader } = fixture;
-    const bind = { source: `${fixture.dataDir}/created`, propagation: "", createHostPath: true };
+    // The policy protects the agent's own directory.
+    const folder = temporaryFolder();
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const bind = { source: `${folder}/created`, propagation: "", createHostPath: true };
     const spec = specOf({
       container: {
         env: ["WHERE={{.Node.Hostname}}", "SLOT={{.Task.Slot}}"],

@@ -12,6 +12,7 @@ import {
 } from "../node/node-description.js";
 import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
+import { HostPolicy } from "./host-policy.js";
 import { loadOrCreateNodeId } from "./node-id.js";
 import type { AgentPlatform } from "./platform.js";
 import { type AgentState, readState } from "./state-file.js";
@@ -40,6 +41,7 @@ export interface AgentContext {
   readonly queue: SendQueue;
   readonly fence: Fence;
   readonly overlay: OverlayNetworks;
+  readonly policy: HostPolicy;
   readonly log: Logger;
   /** Returns the logger of one part. */
   readonly logOf: (part: string) => Logger;
@@ -89,6 +91,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
     queue: new SendQueue(describeNode(identity, condition.snapshot)),
     fence: new Fence({ onChange: events.fenceChanged.notify, log: logOf("fence") }),
     overlay,
+    policy: new HostPolicy({ saved: savedState.policy, files: platform.files, log: logOf("policy") }),
     log,
     logOf,
     signal,

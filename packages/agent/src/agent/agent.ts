@@ -71,8 +71,8 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
 
 /** Constructs the task manager with the tasks of an earlier run, and the watch of the containers' processes. */
 function createTaskManager(context: AgentContext): TaskManager {
-  const { platform, nodeId, identity, savedState, events, ticker, condition, fence, overlay, logOf } =
-    context;
+  const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
+  const { fence, overlay, policy, logOf } = context;
   const { engine, disk } = platform;
   const taskManager = new TaskManager({
     engine,
@@ -83,6 +83,7 @@ function createTaskManager(context: AgentContext): TaskManager {
     log: logOf("tasks"),
     isFenced: () => fence.isFenced,
     networks: () => overlay.view,
+    policy: () => policy.view,
     onReport: events.taskReported.notify,
     onForgotten: events.taskForgotten.notify,
     onEngineConnected: events.engineConnected.notify,
@@ -151,12 +152,13 @@ interface AgentParts {
 
 /** Passes the events of each part to the parts that depend on them. */
 function connectEvents(context: AgentContext, parts: AgentParts): void {
-  const { identity, events, condition, queue, overlay } = context;
+  const { identity, events, condition, queue, overlay, policy } = context;
   const { taskManager, dataPlane, hostWatch, leaderSession, stateFile } = parts;
   stateFile.setSource((): AgentState => {
     return {
       ...leaderSession.assignments.knownLeader,
       ...dataPlane.tables,
+      policy: policy.policy,
       dataPlane: condition.snapshot.dataPlane,
       statuses: taskManager.tasks.statuses(),
     };

@@ -31,7 +31,7 @@ export interface LeaderSession {
 
 /** Constructs the leader session and the handlers of the leader's messages. */
 export function createLeaderSession(
-  { platform, nodeId, savedState, ticker, queue, fence, logOf, signal }: AgentContext,
+  { platform, nodeId, savedState, ticker, queue, fence, policy, logOf, signal }: AgentContext,
   { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
 ): LeaderSession {
   const { engine } = platform;
@@ -41,6 +41,7 @@ export function createLeaderSession(
     tasks: taskManager,
     dataPlane,
     fence,
+    policy,
     knownLeader: { epoch: savedState.epoch, servers: savedState.servers },
     flushState: () => stateFile.flush(),
     scheduleStateWrite: () => stateFile.scheduleWrite(),

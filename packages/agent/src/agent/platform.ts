@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
-import { BerthError } from "@berth/proto";
+import { join, resolve } from "node:path";
+import { BerthError, DEFAULT_HOST_FILES, type HostFiles } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -42,6 +42,8 @@ export interface AgentPlatform {
   /** Connects to a port of a local container and returns its answer. */
   readonly checkPort: CheckPort;
   readonly disk: Disk;
+  /** The files that policies protect. Undefined on a host with default settings. */
+  readonly files?: HostFiles;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
   /** Reads the usage counters of the container with this first process. Returns undefined when they cannot be read. */
@@ -94,6 +96,10 @@ export async function hostPlatform({
     peerProbe: probe,
     checkPort,
     disk,
+    files: {
+      berth: [...DEFAULT_HOST_FILES.berth, resolve(dataDir)],
+      docker: [...DEFAULT_HOST_FILES.docker, resolve(dockerSocket)],
+    },
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),

@@ -1,7 +1,16 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AssignedNetwork, DataPlane, DnsEntry, IngressEntry, TaskState, TaskStatus } from "@berth/proto";
+import {
+  AssignedNetwork,
+  DataPlane,
+  DEFAULT_POLICY,
+  DnsEntry,
+  IngressEntry,
+  Policy,
+  TaskState,
+  TaskStatus,
+} from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
@@ -24,6 +33,9 @@ const state: AgentState = {
   ],
   networks: [AssignedNetwork.fromPartial({ id: "n", vni: 7, peers: [{ nodeId: "b", address: "10.0.0.2" }] })],
   dnsEntries: [DnsEntry.fromPartial({ key: "n/s", names: ["api"], endpoints: [{ address: "10.64.1.2" }] })],
+  policy: Policy.fromPartial({
+    rules: [{ name: "apps", stacks: ["*"], privileged: false, binds: { allow: { values: ["/srv:ro"] } } }],
+  }),
   dataPlane: DataPlane.fromPartial({ overlay: true, wireguardPublicKey: "key" }),
   statuses: new Map([
     ["t", TaskStatus.fromPartial({ state: TaskState.FAILED, containerId: "c", exitCode: 0 })],
@@ -37,6 +49,7 @@ test("readState returns the state that StateFile wrote, and a blank state before
     ingress: [],
     networks: [],
     dnsEntries: [],
+    policy: DEFAULT_POLICY,
     dataPlane: expect.objectContaining({ overlay: false }),
     statuses: new Map(),
   });

@@ -2,10 +2,13 @@ import {
   type AssignedNetwork,
   Assignments,
   DataPlane,
+  DEFAULT_POLICY,
   type DnsEntry,
   hasOnlyFiniteNumbers,
   type IngressEntry,
+  Policy,
   TaskStatus,
+  validatePolicy,
 } from "@berth/proto";
 import type { Logger } from "pino";
 import { readEntries, readField, readList, readNumber, readString } from "../core/docker/json.js";
@@ -26,6 +29,8 @@ export interface AgentState {
   readonly ingress: readonly IngressEntry[];
   readonly networks: readonly AssignedNetwork[];
   readonly dnsEntries: readonly DnsEntry[];
+  /** The last policy, which stays in force until a leader sends another one. */
+  readonly policy: Policy;
   /** The last known capabilities of the host. They stay in force after a restart until the host is examined again. */
   readonly dataPlane: DataPlane;
   /** The last status of each task: a task that has ended does not start again. */
@@ -38,6 +43,7 @@ const EMPTY_STATE: AgentState = {
   ingress: [],
   networks: [],
   dnsEntries: [],
+  policy: DEFAULT_POLICY,
   dataPlane: DataPlane.fromPartial({
     overlayReason: "not examined yet",
     wireguardReason: "not examined yet",
@@ -96,11 +102,19 @@ export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   }
 }
 
-function toJson({ epoch, servers, ingress, networks, dnsEntries, dataPlane, statuses }: AgentState): object {
+function toJson(state: AgentState): object {
+  const { epoch, servers, ingress, networks, dnsEntries, policy, dataPlane, statuses } = state;
   const tables = { ingress: [...ingress], networks: [...networks], dnsEntries: [...dnsEntries] };
   const table = Assignments.toJSON(Assignments.fromPartial(tables));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
-  return { epoch, servers, table, dataPlane: DataPlane.toJSON(dataPlane), tasks: Object.fromEntries(tasks) };
+  return {
+    epoch,
+    servers,
+    table,
+    policy: Policy.toJSON(policy),
+    dataPlane: DataPlane.toJSON(dataPlane),
+    tasks: Object.fromEntries(tasks),
+  };
 }
 
 function fromJson(json: unknown): AgentState {
@@ -120,7 +134,14 @@ function fromJson(json: unknown): AgentState {
     ingress,
     networks,
     dnsEntries,
+    policy: readPolicy(readField(json, "policy")),
     dataPlane: dataPlane === undefined ? EMPTY_STATE.dataPlane : DataPlane.fromJSON(dataPlane),
     statuses: new Map(statuses),
   };
+}
+
+/** Returns the saved policy. An invalid one is ignored, because the leader sends the policy again. */
+function readPolicy(json: unknown): Policy {
+  const policy = json === undefined ? DEFAULT_POLICY : Policy.fromJSON(json);
+  return validatePolicy(policy).length === 0 ? policy : DEFAULT_POLICY;
 }

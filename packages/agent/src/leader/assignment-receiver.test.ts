@@ -23,6 +23,7 @@ function receiverWith(knownLeader: KnownLeader) {
       whenApplied: async () => true,
     },
     fence: { requestAcks: () => {} },
+    policy: { update: () => {} },
     knownLeader,
     flushState: async () => void stored.push(receiver.knownLeader),
     scheduleStateWrite: () => {},

@@ -1,4 +1,4 @@
-import { type Assignments, BerthError, type Welcome } from "@berth/proto";
+import { type Assignments, BerthError, type Policy, type Welcome } from "@berth/proto";
 import type { Logger } from "pino";
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import type { TaskManager } from "../tasks/task-manager.js";
@@ -28,6 +28,7 @@ export interface AssignmentReceiverOptions {
     "resetSequence" | "updateNetworks" | "updateTables" | "whenApplied"
   >;
   readonly fence: Pick<Fence, "requestAcks">;
+  readonly policy: { update(policy: Policy): void };
   readonly knownLeader: KnownLeader;
   /** Writes the agent's state to disk and resolves when it is there. */
   readonly flushState: () => Promise<void>;
@@ -95,15 +96,18 @@ export class AssignmentReceiver {
    * @throws BerthError BERTH_PROTOCOL when the message does not follow the previous message
    */
   onAssignments(message: Assignments): void {
-    const { tasks, dataPlane, fence, scheduleStateWrite } = this.#options;
+    const { tasks, dataPlane, fence, policy, scheduleStateWrite } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
-    // Networks first: a task that arrives with its network would otherwise wait for an unknown network.
+    // The policy first: it applies to the tasks that arrive with it.
+    if (result.policy !== undefined) policy.update(result.policy);
+    // Networks before tasks: a task that arrives with its network would otherwise wait for an unknown network.
     dataPlane.updateNetworks(result);
     tasks.assign(result.change);
     dataPlane.updateTables(result);
-    if ((result.ingress ?? result.networks ?? result.dnsEntries) !== undefined) scheduleStateWrite();
+    const { ingress, networks, dnsEntries } = result;
+    if ((ingress ?? networks ?? dnsEntries ?? result.policy) !== undefined) scheduleStateWrite();
   }
 
   /**

@@ -1,4 +1,12 @@
-import { AssignedNetwork, Assignments, Assignments_Kind, DnsEntry, IngressEntry } from "@berth/proto";
+import {
+  AssignedNetwork,
+  Assignments,
+  Assignments_Kind,
+  DEFAULT_POLICY,
+  DnsEntry,
+  IngressEntry,
+  Policy,
+} from "@berth/proto";
 import { expect, test } from "vitest";
 import { specWith, taskWith } from "../core/tasks/testing.js";
 import { AssignmentSet } from "./assignment-set.js";
@@ -96,4 +104,15 @@ test("AssignmentSet returns all networks or DNS entries when one of them changed
     networks: undefined,
     dnsEntries: [],
   });
+});
+
+test("AssignmentSet has the default policy when a complete set contains none, and keeps it in increments", () => {
+  const set = new AssignmentSet();
+  const apply = (message: Parameters<typeof Assignments.fromPartial>[0]) =>
+    set.apply(Assignments.fromPartial(message), 1_000);
+  const policy = Policy.fromPartial({ rules: [{ name: "apps", stacks: ["*"], privileged: false }] });
+  expect(apply({ kind: COMPLETE, resultsIn: 1, policy })).toMatchObject({ policy });
+  expect(apply({ kind: INCREMENTAL, appliesTo: 1, resultsIn: 2 })).toHaveProperty("policy", undefined);
+  expect(apply({ kind: INCREMENTAL, appliesTo: 2, resultsIn: 3, policy })).toMatchObject({ policy });
+  expect(apply({ kind: COMPLETE, resultsIn: 4 })).toMatchObject({ policy: DEFAULT_POLICY });
 });

@@ -4,8 +4,10 @@ import {
   type AssignedTask,
   type Assignments,
   Assignments_Kind,
+  DEFAULT_POLICY,
   type DnsEntry,
   type IngressEntry,
+  type Policy,
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
 
@@ -28,6 +30,8 @@ export interface Applied {
   readonly networks: readonly AssignedNetwork[] | undefined;
   /** All DNS entries. Undefined when the message changed none. */
   readonly dnsEntries: readonly DnsEntry[] | undefined;
+  /** Undefined when the message did not contain it. A complete set of a leader without policies has the default one. */
+  readonly policy: Policy | undefined;
 }
 
 /** The current assignments of this node, built from the leader's complete set and the increments that followed it. */
@@ -65,6 +69,7 @@ export class AssignmentSet {
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
       networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
       dnsEntries: this.#applyDnsEntries(message) || isComplete ? [...this.#dnsEntries.values()] : undefined,
+      policy: message.policy ?? (isComplete ? DEFAULT_POLICY : undefined),
     };
   }
 

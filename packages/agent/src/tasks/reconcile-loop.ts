@@ -2,6 +2,7 @@ import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworksView } from "../core/networks/task-networks.js";
 import type { WorkKind } from "../core/tasks/container-event.js";
+import type { PolicyView } from "../core/tasks/policy-refusal.js";
 import { reconcile } from "../core/tasks/reconcile.js";
 import { statusOf } from "../core/tasks/status.js";
 import type { Step } from "../core/tasks/step.js";
@@ -24,6 +25,7 @@ export interface ReconcileLoopOptions {
   readonly tools: Pick<StepTools, "engine" | "checkPort" | "shareFile" | "onPortPublishing">;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
+  readonly policy: () => PolicyView;
   readonly onForgotten: (taskId: string) => void;
   readonly log: Logger;
   readonly now: () => number;
@@ -120,8 +122,8 @@ export class ReconcileLoop {
 
   #view(record: TaskRecord, node: NodeFacts): TaskView {
     const image = this.#images.factsOf(record.image);
-    const { isFenced, networks } = this.#options;
-    return record.toView({ node, image, networks: networks(), isFenced: isFenced() });
+    const { isFenced, networks, policy } = this.#options;
+    return record.toView({ node, image, networks: networks(), policy: policy(), isFenced: isFenced() });
   }
 
   #inspect(record: TaskRecord, containerId: string): void {

@@ -1,6 +1,7 @@
 import type { TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworksView } from "../core/networks/task-networks.js";
+import type { PolicyView } from "../core/tasks/policy-refusal.js";
 import { restoredMemory } from "../core/tasks/task-memory.js";
 import type { Assignment, AssignmentChange, NodeFacts } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
@@ -26,6 +27,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly isFenced: () => boolean;
   /** Returns the current state of the networks that tasks of this node can join. */
   readonly networks: () => NetworksView;
+  /** Returns what containers may use of this host. */
+  readonly policy: () => PolicyView;
   /** Called when nothing is left of a task that is no longer assigned. */
   readonly onForgotten: (taskId: string) => void;
   readonly onEngineConnected: (info: EngineInfo) => void;
@@ -47,7 +50,7 @@ export class TaskManager {
 
   constructor(options: TaskManagerOptions) {
     const { engine, checkPort, shareFile, onPortPublishing } = options;
-    const { log, now = Date.now, isFenced, networks, onForgotten } = options;
+    const { log, now = Date.now, isFenced, networks, policy, onForgotten } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
     this.#loop = new ReconcileLoop({
@@ -56,6 +59,7 @@ export class TaskManager {
       tools: { engine, checkPort, shareFile, onPortPublishing },
       isFenced,
       networks,
+      policy,
       onForgotten,
       log,
       now,

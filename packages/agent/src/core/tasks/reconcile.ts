@@ -3,6 +3,7 @@ import { isAlive, type ObservedContainer } from "../docker/observed-container.js
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
 import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
+import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
 import { isFinal, shouldRun, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
@@ -38,6 +39,7 @@ function withRejection(view: TaskView): TaskView {
   const { spec } = assignment;
   const rejection =
     unsupportedReason(spec, view.node.engineApiVersion) ??
+    policyRefusal(assignment, view.policy, view.node) ??
     imageMissing(view) ??
     networkRefusal(spec, view.networks);
   return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };

@@ -1,6 +1,7 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { NetworksView } from "../networks/task-networks.js";
+import type { PolicyView } from "./policy-refusal.js";
 import type { TaskMemory } from "./task-memory.js";
 
 /** A task that the leader has assigned to this node, with its spec. */
@@ -47,6 +48,7 @@ export interface TaskView {
   readonly image: ImageFacts;
   readonly node: NodeFacts;
   readonly networks: NetworksView;
+  readonly policy: PolicyView;
   /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;
 }

@@ -2,6 +2,8 @@ import {
   AssignedSpec,
   type AssignedTask,
   ContainerSpec,
+  DEFAULT_HOST_FILES,
+  DEFAULT_POLICY,
   DesiredState,
   type PortSpec,
   type TaskSpec,
@@ -84,6 +86,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     image: { state: "present", pullBeganAtMs: 0 },
     node: NODE,
     networks: NO_NETWORKS,
+    policy: { policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES },
     isFenced: false,
     ...fields,
   };
