@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import type { NetworkSpec, ServiceSpec } from "@berth/proto";
 import type { Project } from "./keys/stack-context.js";
-import { type Diagnostic, Diagnostics } from "./text/diagnostics.js";
+import { type Diagnostic, Diagnostics, findPlace, type Place } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
 import { createSource, decodeSource, type Source } from "./text/source.js";
 import type { Lookup } from "./text/template.js";
@@ -37,6 +37,8 @@ export interface LoadedStack {
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
   readonly diagnostics: readonly Diagnostic[];
+  /** Returns where a part of a service's spec is written. Undefined when the service is not in the files. */
+  readonly placeOf: (service: string, path: string) => Place | undefined;
 }
 
 /**
@@ -52,12 +54,16 @@ export function loadStack(input: StackInput): LoadedStack {
   const [first] = input.files;
   if (root === undefined || first === undefined) {
     reportEmpty(sources, diagnostics);
-    return { specs: [], networks: [], diagnostics: diagnostics.sorted() };
+    return { specs: [], networks: [], diagnostics: diagnostics.sorted(), placeOf: () => undefined };
   }
   const { stack, homeDirectory, readFile } = input;
   const project: Project = { stack, directory: dirname(first.path), homeDirectory, lookup, readFile };
-  const { specs, networks } = translateStack(rootCursor(root, diagnostics), project);
-  return { specs, networks, diagnostics: diagnostics.sorted() };
+  const { specs, networks, origins } = translateStack(rootCursor(root, diagnostics), project);
+  const placeOf: LoadedStack["placeOf"] = (service, path) => {
+    const places = origins.get(service);
+    return places && findPlace(path, places);
+  };
+  return { specs, networks, diagnostics: diagnostics.sorted(), placeOf };
 }
 
 function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics): readonly Node[] {

@@ -12,7 +12,7 @@ import { readBerthKeys } from "./keys/berth-keys.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
 import type { StackContext } from "./keys/stack-context.js";
-import type { Place } from "./text/diagnostics.js";
+import { findPlace, type Place } from "./text/diagnostics.js";
 import { type Cursor, keyPlace } from "./tree/cursor.js";
 import { applyKeys } from "./tree/key-table.js";
 
@@ -99,12 +99,4 @@ function reportMissingImage(cursor: Cursor): void {
 
 function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {
   if (!cursor.diagnostics.hasErrorAt(place)) cursor.diagnostics.error(place, message);
-}
-
-/** Returns the place of a path in the spec, or of the closest part of the spec that contains it and has a place. */
-function findPlace(path: string, origins: ReadonlyMap<string, Place>): Place {
-  for (let prefix = path; ; prefix = prefix.replace(/(?:\.[^.[]+|\[\d+\]|^[^.[]+)$/, "")) {
-    const place = origins.get(prefix);
-    if (place !== undefined) return place;
-  }
 }

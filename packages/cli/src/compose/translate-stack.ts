@@ -44,12 +44,14 @@ export interface TranslatedStack {
   readonly specs: readonly ServiceSpec[];
   /** Networks that the stack owns and a service uses. */
   readonly networks: readonly NetworkSpec[];
+  /** Where the parts of each service's spec are written, by the name of the service. */
+  readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
 
 /** Translates a merged and interpolated file to specs. Problems are reported to the cursor's diagnostics. */
 export function translateStack(root: Cursor, project: Project): TranslatedStack {
   const fields = readFields(root);
-  if (fields === undefined) return { specs: [], networks: [] };
+  if (fields === undefined) return { specs: [], networks: [], origins: new Map() };
   reportTopLevelKeys(fields, root);
   const { enabled, disabled } = readServices(fields, root, project);
   const networks = readNetworks(fields.get("networks"), project);
@@ -65,7 +67,8 @@ export function translateStack(root: Cursor, project: Project): TranslatedStack 
   reportCycles(translated, root.diagnostics);
   const specs = addLinkAliases(translated, project.stack);
   reportPortConflicts(specs, enabled, project.stack);
-  return { specs, networks: usedNetworks(specs, networks) };
+  const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
+  return { specs, networks: usedNetworks(specs, networks), origins };
 }
 
 /** Returns the networks of the file and the implicit default network. */

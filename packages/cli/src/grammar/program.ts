@@ -4,6 +4,7 @@ import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
+import { addPolicyCommands } from "./policy-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 
@@ -51,6 +52,7 @@ export function createProgram(cli: Cli): Command {
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
+  addPolicyCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {

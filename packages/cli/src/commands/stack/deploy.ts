@@ -17,6 +17,7 @@ import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
+import { explainDenial } from "./policy-denial.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
 
 export interface DeployOptions extends GlobalOptions, StackFiles {
@@ -36,7 +37,8 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   if (options.dryRun && options.planRev !== undefined) {
     throw invalidOption("--plan-rev", "cannot be combined with --dry-run");
   }
-  const { specs, networks } = await readSpecs(cli, options, stack);
+  const stackSpecs = await readSpecs(cli, options, stack);
+  const { specs, networks } = stackSpecs;
   await withClient(cli, options, async (client) => {
     const request = {
       stack,
@@ -46,12 +48,15 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       planRev: options.planRev ?? "",
       networks: [...networks],
     };
-    if (options.dryRun) return showPlan(cli, client, { request, options });
+    const explain = async (error: unknown): Promise<never> => {
+      throw await explainDenial(cli, client, { error, stack: stackSpecs });
+    };
+    if (options.dryRun) return showPlan(cli, client, { request, options }).catch(explain);
     const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
     const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(
       async (error) => {
         if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showCurrentPlan(cli, client, request);
-        throw error;
+        return explain(error);
       },
     );
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;

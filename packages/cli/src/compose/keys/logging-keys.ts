@@ -22,5 +22,6 @@ export const LOGGING_KEYS: KeyTable<ServiceDraft> = {
     const logging: LoggingDraft = { name: "", options: {} };
     applyKeys(cursor, LOGGING_FIELDS, logging);
     draft.container.logDriver = logging;
+    draft.origins.set("task.container.log_driver", cursor);
   },
 };

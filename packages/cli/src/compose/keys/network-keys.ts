@@ -25,8 +25,9 @@ const MODES: ReadonlyMap<string, NetworkMode> = new Map([
 
 /** Reads the networks of a service, its DNS settings and its extra hosts. */
 export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
-  network_mode: rule(readNetworkMode, (draft, mode) => {
+  network_mode: rule(readNetworkMode, (draft, mode, cursor) => {
     draft.container.networkMode = mode;
+    draft.origins.set("task.container.network_mode", cursor);
   }),
   networks: (cursor, draft) => {
     draft.origins.set("task.networks", keyPlace(cursor));

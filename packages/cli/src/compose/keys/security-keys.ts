@@ -1,4 +1,4 @@
-import { type Device, NAMESPACE_MODES } from "@berth/proto";
+import { type ContainerSpec, type Device, NAMESPACE_MODES } from "@berth/proto";
 import {
   type Cursor,
   readFlag,
@@ -9,6 +9,7 @@ import {
   readTexts,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { rejectKey } from "./unsupported-keys.js";
 
@@ -16,70 +17,84 @@ const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 
 /** Reads the privileges of a container, its devices, and the namespaces that it shares with the host. */
 export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
-  cap_add: rule(readTexts, (draft, capabilities) => {
-    draft.container.capAdd = [...capabilities];
+  cap_add: containerRule("cap_add", readTexts, (container, capabilities) => {
+    container.capAdd = [...capabilities];
   }),
-  cap_drop: rule(readTexts, (draft, capabilities) => {
-    draft.container.capDrop = [...capabilities];
+  cap_drop: containerRule("cap_drop", readTexts, (container, capabilities) => {
+    container.capDrop = [...capabilities];
   }),
-  privileged: rule(readFlag, (draft, privileged) => {
-    draft.container.privileged = privileged;
+  privileged: containerRule("privileged", readFlag, (container, privileged) => {
+    container.privileged = privileged;
   }),
-  read_only: rule(readFlag, (draft, readOnly) => {
-    draft.container.readOnly = readOnly;
+  read_only: containerRule("read_only", readFlag, (container, readOnly) => {
+    container.readOnly = readOnly;
   }),
-  security_opt: rule(readTexts, (draft, options) => {
-    draft.container.securityOpt = [...options];
+  security_opt: containerRule("security_opt", readTexts, (container, options) => {
+    container.securityOpt = [...options];
   }),
-  sysctls: rule(readTextMap, (draft, sysctls) => {
-    draft.container.sysctls = sysctls;
+  sysctls: containerRule("sysctls", readTextMap, (container, sysctls) => {
+    container.sysctls = sysctls;
   }),
-  devices: rule(readDevices, (draft, devices) => {
-    draft.container.devices = devices;
+  devices: containerRule("devices", readDevices, (container, devices) => {
+    container.devices = devices;
   }),
-  device_cgroup_rules: rule(readTexts, (draft, rules) => {
-    draft.container.deviceCgroupRules = [...rules];
+  device_cgroup_rules: containerRule("device_cgroup_rules", readTexts, (container, rules) => {
+    container.deviceCgroupRules = [...rules];
   }),
   gpus: rejectKey(
     "gpus is not supported yet: remove the key, or constrain the service to a node and use devices",
   ),
-  runtime: rule(readText, (draft, runtime) => {
-    draft.container.runtime = runtime;
+  runtime: containerRule("runtime", readText, (container, runtime) => {
+    container.runtime = runtime;
   }),
-  userns_mode: rule(readText, (draft, mode) => {
-    draft.container.usernsMode = mode;
+  userns_mode: containerRule("userns_mode", readText, (container, mode) => {
+    container.usernsMode = mode;
   }),
-  cgroup_parent: rule(readText, (draft, parent) => {
-    draft.container.cgroupParent = parent;
+  cgroup_parent: containerRule("cgroup_parent", readText, (container, parent) => {
+    container.cgroupParent = parent;
   }),
-  cgroup: namespaceRule(NAMESPACE_MODES.cgroupns, (draft, mode) => {
-    draft.container.cgroupnsMode = mode;
+  cgroup: namespaceRule("cgroupns_mode", NAMESPACE_MODES.cgroupns, (container, mode) => {
+    container.cgroupnsMode = mode;
   }),
-  cgroupns_mode: namespaceRule(NAMESPACE_MODES.cgroupns, (draft, mode) => {
-    draft.container.cgroupnsMode = mode;
+  cgroupns_mode: namespaceRule("cgroupns_mode", NAMESPACE_MODES.cgroupns, (container, mode) => {
+    container.cgroupnsMode = mode;
   }),
-  pid: namespaceRule(NAMESPACE_MODES.pid, (draft, mode) => {
-    draft.container.pidMode = mode;
+  pid: namespaceRule("pid_mode", NAMESPACE_MODES.pid, (container, mode) => {
+    container.pidMode = mode;
   }),
-  ipc: namespaceRule(NAMESPACE_MODES.ipc, (draft, mode) => {
-    draft.container.ipcMode = mode;
+  ipc: namespaceRule("ipc_mode", NAMESPACE_MODES.ipc, (container, mode) => {
+    container.ipcMode = mode;
   }),
-  uts: namespaceRule(NAMESPACE_MODES.uts, (draft, mode) => {
-    draft.container.utsMode = mode;
+  uts: namespaceRule("uts_mode", NAMESPACE_MODES.uts, (container, mode) => {
+    container.utsMode = mode;
   }),
 };
 
-function namespaceRule(
-  choices: readonly string[],
-  write: (draft: ServiceDraft, mode: string) => void,
+/** Creates a rule for one field of the container, which also records where its value is written. */
+function containerRule<T>(
+  field: string,
+  read: (cursor: Cursor) => T | undefined,
+  write: (container: ContainerSpec, value: T) => void,
 ): KeyRule<ServiceDraft> {
-  return rule((cursor) => {
+  return rule(read, (draft, value, cursor) => {
+    write(draft.container, value);
+    recordOrigins(draft, `task.container.${field}`, cursor);
+  });
+}
+
+function namespaceRule(
+  field: string,
+  choices: readonly string[],
+  write: (container: ContainerSpec, mode: string) => void,
+): KeyRule<ServiceDraft> {
+  const readMode = (cursor: Cursor): string | undefined => {
     const { node, diagnostics } = cursor;
     const isShared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
     if (!isShared) return readOneOf(cursor, choices);
     diagnostics.error(cursor, "sharing the namespace of another container is not supported yet");
     return undefined;
-  }, write);
+  };
+  return containerRule(field, readMode, write);
 }
 
 function readDevices(cursor: Cursor): Device[] | undefined {

@@ -15,6 +15,18 @@ export interface Place {
   readonly path: string;
 }
 
+/** Returns the place of a path, or of the closest part that contains it. The places include one for the empty path. */
+export function findPlace(path: string, places: ReadonlyMap<string, Place>): Place {
+  for (let prefix = path; ; prefix = prefix.replace(LAST_STEP, "")) {
+    const place = places.get(prefix);
+    if (place !== undefined) return place;
+    if (prefix === "") throw new RangeError(`no place for the path ${JSON.stringify(path)}`);
+  }
+}
+
+/** Matches the last step of `a.b[0].c`. A step can be empty, in `a..b`. */
+const LAST_STEP = /(?:\.[^.[]*|\[\d+\]|^[^.[]+|.)$/;
+
 /** Maximum number of diagnostics of each severity, to limit memory. Warnings never displace errors. */
 const MAX_PER_SEVERITY = 1_000;
 

@@ -1,0 +1,48 @@
+import { BerthError, checkSpec, DEFAULT_POLICY, isBerthError, type Policy } from "@berth/proto";
+import type { ControlClient } from "../../client/client.js";
+import { Diagnostics } from "../../compose/text/diagnostics.js";
+import { pluralize } from "../../output/human.js";
+import type { Cli } from "../../process/cli.js";
+import { printDiagnostics } from "../shared/input-files.js";
+import { diagnosticDetails, type StackSpecs } from "./read-specs.js";
+
+/**
+ * Returns the error of a deployment. For one that the policy denies, prints where the Compose files contain what is
+ * denied. The server's error has no positions, and it is cut when it is long.
+ */
+export async function explainDenial(
+  cli: Cli,
+  client: ControlClient,
+  { error, stack }: { readonly error: unknown; readonly stack: StackSpecs },
+): Promise<unknown> {
+  if (!isBerthError(error, "BERTH_POLICY_DENIED")) return error;
+  const response = await client.getPolicy({}, { signal: cli.signal }).catch(() => undefined);
+  if (response === undefined) return error;
+  return printDenials(cli, stack, { policy: response.policy, effect: "; nothing was deployed" }) ?? error;
+}
+
+/** Prints everything in the Compose files that the policy denies. Returns the error, undefined when there is nothing. */
+export function printDenials(
+  cli: Cli,
+  stack: StackSpecs,
+  {
+    policy = DEFAULT_POLICY,
+    effect = "",
+  }: { readonly policy?: Policy | undefined; readonly effect?: string },
+): BerthError | undefined {
+  const diagnostics = new Diagnostics();
+  for (const spec of stack.specs) {
+    for (const { path, message } of checkSpec(spec, policy)) {
+      const place = stack.placeOf(spec.name, path);
+      if (place !== undefined) diagnostics.error(place, message);
+    }
+  }
+  if (!diagnostics.hasErrors) return undefined;
+  const denials = diagnostics.sorted();
+  printDiagnostics(cli, denials);
+  return new BerthError({
+    code: "BERTH_POLICY_DENIED",
+    message: `the policy denies ${pluralize(denials.length, "setting")} in ${stack.fileNames}${effect}`,
+    details: diagnosticDetails(denials),
+  });
+}

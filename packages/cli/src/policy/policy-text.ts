@@ -1,0 +1,91 @@
+import {
+  type AccessList,
+  DEFAULT_RULE,
+  POLICY_FLAGS,
+  POLICY_LISTS,
+  type Policy,
+  type PolicyRule,
+  policyKey,
+} from "@berth/proto";
+
+type JsonValue = boolean | string | readonly string[] | Readonly<Record<string, readonly string[]>>;
+type RuleJson = Readonly<Record<string, JsonValue>>;
+
+/** Returns a policy with the names of policy files, and the rule that completes it. */
+export function policyJson({ rules }: Policy): object {
+  return { rules: rules.map(ruleJson), default: defaultRuleJson() };
+}
+
+/** Returns a policy as YAML that `berth policy set` accepts. The rule that completes it is a comment. */
+export function policyText({ rules }: Policy): string {
+  const own =
+    rules.length === 0 ? "rules: []\n" : `rules:\n${rules.map((rule) => ruleText(ruleJson(rule))).join("")}`;
+  const completing = ruleText(defaultRuleJson()).replace(/^ {2}/gm, "#   ");
+  return `${own}\n# This rule applies to stacks that no rule above matches, and completes the rules above:\n${completing}`;
+}
+
+function ruleText(rule: RuleJson): string {
+  const lines = Object.entries(rule).map(([key, value]) => `${key}: ${valueText(value)}\n`);
+  return lines.map((line, index) => (index === 0 ? `  - ${line}` : `    ${line}`)).join("");
+}
+
+/** Returns a value in YAML's flow style. */
+function valueText(value: JsonValue): string {
+  if (typeof value === "string") return /^[A-Za-z][\w.-]*$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === "boolean") return String(value);
+  if (Array.isArray(value)) return `[${value.map((item) => JSON.stringify(item)).join(", ")}]`;
+  return `{${Object.entries(value)
+    .map(([key, list]) => `${key}: ${valueText(list)}`)
+    .join(", ")}}`;
+}
+
+function ruleJson(rule: PolicyRule): RuleJson {
+  const flags = POLICY_FLAGS.flatMap((key) => entryOf(policyKey(key), rule[key]));
+  const lists = POLICY_LISTS.flatMap((key) => entryOf(policyKey(key), rule[key] && listJson(rule[key])));
+  return { name: rule.name, stacks: rule.stacks, ...Object.fromEntries([...flags, ...lists]) };
+}
+
+function defaultRuleJson(): RuleJson {
+  const flags = POLICY_FLAGS.map((key) => [policyKey(key), DEFAULT_RULE[key]]);
+  const lists = POLICY_LISTS.map((key) => [policyKey(key), { ...DEFAULT_RULE[key] }]);
+  return { name: DEFAULT_RULE.name, stacks: ["*"], ...Object.fromEntries([...flags, ...lists]) };
+}
+
+function entryOf(key: string, value: JsonValue | undefined): readonly (readonly [string, JsonValue])[] {
+  return value === undefined ? [] : [[key, value]];
+}
+
+function listJson({ allow, deny }: AccessList): Readonly<Record<string, readonly string[]>> {
+  return { ...(allow && { allow: allow.values }), ...(deny && { deny: deny.values }) };
+}
+
+/** The differences between two policies, by the names of their rules. */
+export interface PolicyChanges {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** Keys that differ, by rule. */
+  readonly changed: Readonly<Record<string, readonly string[]>>;
+  /** Whether rules that both policies have are in another order. */
+  readonly reordered: boolean;
+}
+
+export function comparePolicies(before: Policy, after: Policy): PolicyChanges {
+  const old = new Map(before.rules.map((rule) => [rule.name, ruleJson(rule)]));
+  const current = new Map(after.rules.map((rule) => [rule.name, ruleJson(rule)]));
+  const kept = [...current.keys()].filter((name) => old.has(name));
+  const changed = kept.flatMap((name) => {
+    const keys = differingKeys(old.get(name) ?? {}, current.get(name) ?? {});
+    return keys.length === 0 ? [] : [[name, keys] as const];
+  });
+  return {
+    added: [...current.keys()].filter((name) => !old.has(name)),
+    removed: [...old.keys()].filter((name) => !current.has(name)),
+    changed: Object.fromEntries(changed),
+    reordered: [...old.keys()].filter((name) => current.has(name)).join() !== kept.join(),
+  };
+}
+
+function differingKeys(left: RuleJson, right: RuleJson): readonly string[] {
+  const keys = [...new Set([...Object.keys(left), ...Object.keys(right)])];
+  return keys.filter((key) => JSON.stringify(left[key]) !== JSON.stringify(right[key]));
+}
