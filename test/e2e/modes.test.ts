@@ -25,12 +25,13 @@ services:
     deploy: { placement: { constraints: ["node.hostname == h2"] } }
 `;
 
+/** Exceeds its target even on a machine with ten other busy programs. */
 const LOAD = `
 services:
   busy:
     image: hello:1
     command: ["${BUSYBOX}", "sh", "-c", "while :; do :; done"]
-    x-berth: { autoscale: { min: 1, max: 2, target_cpu: 20 } }
+    x-berth: { autoscale: { min: 1, max: 2, target_cpu: 5 } }
 `;
 
 const FAILING = `
