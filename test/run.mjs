@@ -95,11 +95,13 @@ function readReport(report, ok) {
     const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
       readFileSync(report, "utf8"),
     );
+    const failures = testResults.flatMap(failuresOfFile);
+    if (!ok && failures.length === 0) failures.push("an error outside of the tests, see above");
     return {
       passed: numPassedTests,
       failed: ok ? numFailedTests : Math.max(1, numFailedTests),
       skipped: numPendingTests,
-      failures: testResults.flatMap(failuresOfFile),
+      failures,
     };
   } catch (error) {
     const failures = ok ? [] : [`no report (${error.message})`];

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
 import { Session } from "./session.js";
 import { SessionRegistry } from "./session-registry.js";
-import { NO_ASSIGNMENTS } from "./testing/no-networks.js";
+import { NO_ASSIGNMENTS } from "./testing/no-assignments.js";
 
 function sessionOf(nodeId: string, bootId = "boot"): Session {
   return new Session({

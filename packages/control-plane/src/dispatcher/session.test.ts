@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/records.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { Session } from "./session.js";
-import { NO_NETWORKS } from "./testing/no-networks.js";
+import { NO_NETWORKS } from "./testing/no-assignments.js";
 
 function sessionWith(
   clock: ManualClock,

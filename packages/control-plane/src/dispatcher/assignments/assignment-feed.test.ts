@@ -10,7 +10,7 @@ import {
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../../core/testing/records.js";
-import { NO_NETWORKS } from "../testing/no-networks.js";
+import { NO_NETWORKS } from "../testing/no-assignments.js";
 import { AssignmentFeed } from "./assignment-feed.js";
 
 const NODE = "n1";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../runtime/clock.js";
 import { type AgentCommand, Session } from "../session.js";
-import { NO_ASSIGNMENTS } from "./no-networks.js";
+import { NO_ASSIGNMENTS } from "./no-assignments.js";
 
 /** The session of node `n1`, which has no tasks. Records the commands for the agent instead of sending them. */
 export class RecordingSession extends Session {
