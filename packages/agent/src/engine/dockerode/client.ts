@@ -1,5 +1,6 @@
 import { Agent, type IncomingMessage } from "node:http";
 import { Duplex } from "node:stream";
+import { inspect } from "node:util";
 import Docker from "dockerode";
 import { withDeadline } from "../../runtime/with-deadline.js";
 import { EngineError } from "../engine-error.js";
@@ -143,7 +144,18 @@ function newDialer(socketPath: string, version?: string): Dialer {
     version: version === undefined ? undefined : `v${version}`,
     // A daemon that shuts down stops listening but still serves open connections. A container that it starts then
     // leaves a mount behind and can never be removed: https://github.com/moby/moby/pull/34253
-    agent: new Agent({ keepAlive: false }),
+    agent: new ShortLivedConnections({ keepAlive: false }),
   };
   return new Docker(options).modem;
+}
+
+/**
+ * Connections that serve one request each. docker-modem formats the options of every request, this object among them,
+ * for a debug log that is off: https://github.com/apocas/docker-modem/blob/v5.0.6/lib/modem.js#L278. For a plain
+ * `Agent`, with its hidden properties, that takes longer than the request.
+ */
+class ShortLivedConnections extends Agent {
+  [inspect.custom](): string {
+    return "Agent";
+  }
 }
