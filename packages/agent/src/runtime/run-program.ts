@@ -11,8 +11,16 @@ const MAX_REASON = 500;
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
   | { readonly kind: "missing" }
-  /** The program failed. `reason` is the line of its output that says why. `exitCode` is undefined unless it exited. */
-  | { readonly kind: "failed"; readonly reason: string; readonly exitCode?: number };
+  /**
+   * The program failed. `reason` is the line of its output that says why. `exitCode` and `stdout` are undefined unless it
+   * exited.
+   */
+  | {
+      readonly kind: "failed";
+      readonly reason: string;
+      readonly exitCode?: number;
+      readonly stdout?: string;
+    };
 
 export interface ProgramCall {
   readonly args: readonly string[];
@@ -45,7 +53,7 @@ export function runProgram(
           resolve({
             kind: "failed",
             reason,
-            ...(typeof error.code === "number" && { exitCode: error.code }),
+            ...(typeof error.code === "number" && { exitCode: error.code, stdout }),
           });
         }
       });

@@ -1,6 +1,7 @@
 import { expect, it, vi } from "vitest";
-import type { RunProgram } from "../../runtime/run-program.js";
+import type { ProgramResult, RunProgram } from "../../runtime/run-program.js";
 import { ConntrackCleaner } from "./conntrack-cleaner.js";
+import type { UnansweredClient } from "./syn-retransmit.js";
 
 const { signal } = new AbortController();
 const deletion = (host: number) => ({ args: ["--delete", "--reply-src", `10.0.0.${host}`] });
@@ -44,6 +45,29 @@ it("runs a deletion once that is queued several times", async () => {
   for (let times = 0; times < 10; times += 1) cleaner.delete([deletion(3)]);
   await cleaner.close();
   expect(runs()).toBeLessThanOrEqual(3);
+});
+
+it("runs a deletion again that ended at a missing entry, and reports the clients of both runs", async () => {
+  const line = (port: number): string =>
+    `tcp 6 0 SYN_SENT src=10.0.0.9 dst=10.0.0.1 sport=${port} dport=80 [UNREPLIED] src=10.0.0.2 dst=10.0.0.9`;
+  const results: ProgramResult[] = [
+    {
+      kind: "failed",
+      exitCode: 1,
+      reason: "conntrack v1.4.7 (conntrack-tools): Operation failed: such conntrack doesn't exist",
+      stdout: line(1_001),
+    },
+    { kind: "done", stdout: line(1_002) },
+  ];
+  const run: RunProgram = async () => results.shift() ?? { kind: "missing" };
+  const ports: number[] = [];
+  const onUnanswered = async (clients: readonly UnansweredClient[]): Promise<void> => {
+    ports.push(...clients.map(({ clientPort }) => clientPort));
+  };
+  const cleaner = new ConntrackCleaner({ log: { warn: () => {} }, signal, onUnanswered, run });
+  cleaner.delete([deletion(2)]);
+  await vi.waitFor(() => expect(ports).toEqual([1_001, 1_002]));
+  expect(results).toEqual([]);
 });
 
 it("skips a deletion whose address belongs to another task when its turn comes", async () => {

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { type RunProgram, runProgram } from "../../runtime/run-program.js";
+import { type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { parseUnanswered, type UnansweredClient } from "./syn-retransmit.js";
 
 /** Each run of `conntrack` reads the whole connection table: with 262,144 entries about 0.3 s of CPU time. */
@@ -8,6 +8,10 @@ const MAX_CONCURRENT = 2;
 const DEADLINE_MS = 20_000;
 /** A connection table is read within seconds; a `conntrack` that takes longer hangs. */
 const PROGRAM_TIMEOUT_MS = 5_000;
+/** conntrack exits at the first entry that no longer exists, such as one that another conntrack has deleted. */
+const ENTRY_IS_GONE = /such conntrack doesn't exist/;
+/** How often a deletion that such an entry ended is run. */
+const MAX_RUNS = 5;
 
 export interface ConntrackCleanerOptions {
   readonly log: Pick<Logger, "warn">;
@@ -109,18 +113,24 @@ export class ConntrackCleaner {
   }
 
   async #execute(deletion: ConntrackDeletion): Promise<void> {
-    const { signal, onUnanswered } = this.#options;
+    for (let runs = 0; runs < MAX_RUNS; runs += 1) {
+      const result = await this.#runConntrack(deletion);
+      if (this.#isClosed || result.kind === "missing") return;
+      // The callback takes a while: it repeats packets. Other deletions must not wait for it.
+      void this.#options.onUnanswered(parseUnanswered(result.stdout ?? "")).catch(() => {});
+      // conntrack also fails when no connection matched.
+      if (result.kind === "done" || !ENTRY_IS_GONE.test(result.reason)) return;
+    }
+  }
+
+  #runConntrack(deletion: ConntrackDeletion): Promise<ProgramResult> {
     const controller = new AbortController();
     this.#running.set(deletion, controller);
-    const deleted = await this.#run("conntrack", {
+    return this.#run("conntrack", {
       args: deletion.args,
       timeoutMs: PROGRAM_TIMEOUT_MS,
-      signal: AbortSignal.any([signal, controller.signal]),
+      signal: AbortSignal.any([this.#options.signal, controller.signal]),
     }).finally(() => this.#running.delete(deletion));
-    // conntrack also fails when no connection matched.
-    if (deleted.kind !== "done" || this.#isClosed) return;
-    // The callback takes a while: it repeats packets. Other deletions must not wait for it.
-    void onUnanswered(parseUnanswered(deleted.stdout)).catch(() => {});
   }
 
   #reportSkipped(): void {
