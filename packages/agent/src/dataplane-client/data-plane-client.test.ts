@@ -188,6 +188,33 @@ test("DataPlaneClient moves connections away from a peer that no longer answers"
   expect(process.suspects.at(-1)).toEqual([]);
 });
 
+test("DataPlaneClient keeps a silent peer a suspect until the tables without its endpoints are applied", async () => {
+  const process = new AcceptingProcess();
+  let acceptTables = (): void => {};
+  const acceptAtOnce = process.apply;
+  let isAnswering = true;
+  const { client } = clientWith({ openIngress: async () => process, peerProbe: async () => isAnswering });
+  await start(client);
+  client.updateTables(tables(1, 80));
+  await advance(1_000);
+  isAnswering = false;
+  await advance(2_000);
+  expect(process.suspects).toEqual([["node2"]]);
+
+  vi.spyOn(process, "apply").mockImplementation(async (table, signal) => {
+    await new Promise<void>((resolve) => {
+      acceptTables = resolve;
+    });
+    return acceptAtOnce(table, signal);
+  });
+  client.updateTables({ ...tables(2, 80), ingress: [], dnsEntries: [] });
+  await advance(100);
+  expect(process.suspects).toEqual([["node2"]]);
+  acceptTables();
+  await advance(100);
+  expect(process.suspects).toEqual([["node2"], []]);
+});
+
 test("DataPlaneClient rejects and stops when the metrics address is in use, and close() only disconnects", async () => {
   const inUse = clientWith({ serveMetrics: () => Promise.reject(new Error("address in use")) });
   await expect(inUse.client.run(stopping.signal)).rejects.toThrow("address in use");

@@ -147,6 +147,15 @@ export class DataPlaneClient {
     this.#ports.update(sequence, ingress);
     if (dnsEntries !== undefined) this.#dns.resume();
     if ((ingress ?? networks ?? dnsEntries) === undefined) return;
+    void this.#watchPeers(sequence);
+  }
+
+  /**
+   * Updates the watched peers. A silent peer to which this node sends nothing any more stops being a suspect only when
+   * the ingress process has the tables without it. Otherwise, the process would send it connections in between.
+   */
+  async #watchPeers(sequence: number): Promise<void> {
+    await this.whenApplied(sequence);
     this.#peers.watch(watchedPeers(this.#tables, this.#options.nodeId));
   }
 

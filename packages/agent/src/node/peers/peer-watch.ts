@@ -5,7 +5,6 @@ import type { Ticker } from "../../runtime/ticker.js";
 import {
   afterAnswer,
   afterMiss,
-  isOverdue,
   nextCheckMs,
   type PeerHealth,
   probeIntervalMs,
@@ -48,7 +47,7 @@ export class PeerWatch {
   /** Fires for a check between two rounds. */
   #timer: NodeJS.Timeout | undefined;
   #checkedMs = 0;
-  /** Peers that have not answered the probe of this round. */
+  /** Peers that should have answered and have not answered since the last round. Their probes are repeated. */
   readonly #unanswered = new Set<string>();
 
   constructor(options: PeerWatchOptions) {
@@ -74,6 +73,7 @@ export class PeerWatch {
     }
     this.#addresses = addresses;
     this.#peers = peers;
+    for (const nodeId of this.#unanswered) if (!peers.has(nodeId)) this.#unanswered.delete(nodeId);
     this.#setInterval(addresses.size === 0 ? 0 : probeIntervalMs(addresses.size));
     this.#reportChange();
   }
@@ -97,45 +97,43 @@ export class PeerWatch {
     clearTimeout(this.#timer);
     const nowMs = this.#now();
     this.#nextRoundMs = nowMs + this.#intervalMs;
-    this.#unanswered.clear();
+    this.#updateSilence(nowMs, lagMs);
+    const hasOverdue = this.#unanswered.size > 0;
     for (const [nodeId, { answeredMs, isSilent }] of this.#peers) {
       if (answeredMs !== undefined && !isSilent) this.#unanswered.add(nodeId);
+      void this.#probe(nodeId);
     }
-    const hasOverdue = this.#checkPeers({ nowMs, lagMs, isRound: true });
     this.#checkAt(nowMs + nextCheckMs(this.#intervalMs, hasOverdue));
     this.#reportChange();
   }
 
-  /** Schedules a check between two rounds, which repeats the probes of overdue peers. */
+  /** Schedules a check between two rounds, which repeats the probes that were not answered. */
   #checkAt(dueMs: number): void {
     if (dueMs >= this.#nextRoundMs) return;
     this.#timer = setTimeout(() => {
       const nowMs = this.#now();
-      const hasOverdue = this.#checkPeers({ nowMs, lagMs: nowMs - dueMs, isRound: false });
-      if (hasOverdue) this.#checkAt(nowMs + nextCheckMs(this.#intervalMs, hasOverdue));
+      this.#updateSilence(nowMs, nowMs - dueMs);
+      for (const nodeId of this.#unanswered) void this.#probe(nodeId);
+      if (this.#unanswered.size > 0) this.#checkAt(nowMs + nextCheckMs(this.#intervalMs, true));
       this.#reportChange();
     }, dueMs - this.#now());
   }
 
-  /** Updates the health of all peers and probes those that are due. Returns whether any peer is overdue. */
-  #checkPeers({ nowMs, lagMs, isRound }: { nowMs: number; lagMs: number; isRound: boolean }): boolean {
+  #updateSilence(nowMs: number, lagMs: number): void {
     const intervalMs = this.#intervalMs;
     // The previous check has excused its lag already.
     const freshLagMs = Math.min(lagMs, nowMs - this.#checkedMs);
     this.#checkedMs = nowMs;
-    let hasOverdue = false;
     for (const [nodeId, before] of this.#peers) {
       const health = withSilence(before, { nowMs, lagMs: freshLagMs, intervalMs });
       this.#peers.set(nodeId, health);
-      const isPeerOverdue = isOverdue(health, { nowMs, intervalMs });
-      hasOverdue ||= isPeerOverdue;
-      if (isRound || isPeerOverdue) void this.#probe(nodeId, this.#addresses.get(nodeId) ?? "");
+      if (health.isSilent) this.#unanswered.delete(nodeId);
     }
-    return hasOverdue;
   }
 
-  async #probe(nodeId: string, address: string): Promise<void> {
+  async #probe(nodeId: string): Promise<void> {
     const { signal } = this.#stopped;
+    const address = this.#addresses.get(nodeId) ?? "";
     const target = { address, port: PROBE_PORT, tries: 1, tryMs: ANSWER_TIMEOUT_MS };
     const isAnswered = await this.#options.probe(target, signal);
     const health = this.#peers.get(nodeId);
@@ -151,7 +149,7 @@ export class PeerWatch {
   }
 
   #reportChange(): void {
-    this.#report.update(silentPeers(this.#peers), this.#addresses);
+    this.#report.update(this.#peers, this.#addresses);
   }
 }
 
@@ -164,8 +162,9 @@ class SilentPeersReport {
     this.#options = options;
   }
 
-  update(silent: ReadonlySet<string>, addresses: ReadonlyMap<string, string>): void {
+  update(peers: ReadonlyMap<string, PeerHealth>, addresses: ReadonlyMap<string, string>): void {
     const { onChange, log } = this.#options;
+    const silent = silentPeers(peers, this.#silent);
     const fallenSilent = difference(silent, this.#silent);
     const recovered = difference(this.#silent, silent);
     if (fallenSilent.length === 0 && recovered.length === 0) return;
