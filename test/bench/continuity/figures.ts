@@ -14,7 +14,7 @@ export interface Run {
 }
 
 /** The longest time until a reply that each path may take. */
-const WORST_CONNECT_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 1.1 };
+const WORST_CONNECT_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 0.6 };
 
 export function figuresOf(
   runs: readonly Run[],
