@@ -89,15 +89,16 @@ describe("three tiers that reach each other by name", () => {
         replicaOf: (body) => body.trim(),
       });
       traffic.start();
+      let diedMs = Number.POSITIVE_INFINITY;
       try {
         await lab.host(victim).kill();
+        diedMs = performance.now();
         await waitForReplicas(lab, "tiers_api", 2);
       } finally {
         await traffic.stop();
       }
-      const summary = summarize(traffic.outcomes);
-      // Requests in flight on the killed host are lost with it.
-      expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(2);
+      // Requests in flight on the killed host are lost with it. A busy machine has more of them.
+      expect(summarize(traffic.outcomes, diedMs)).toMatchObject({ failed: 0, reasons: [] });
       await lab.host(victim).start();
       await untilReady();
       await waitForAllTiers(asked);

@@ -86,7 +86,7 @@ describe("dnsEntries", () => {
     expect(entries([], { endpointMode: EndpointMode.DNSRR }).map(({ vip }) => vip)).toEqual(["", ""]);
   });
 
-  it("lists ready tasks on ready nodes as endpoints, and stopping ones as draining", () => {
+  it("lists ready tasks on ready nodes as endpoints, and stopping and unhealthy ones as draining", () => {
     const stopping = task("t4", "n1", { desiredState: DesiredState.SHUTDOWN });
     const tasks = [
       task("t1", "n1"),
@@ -97,7 +97,7 @@ describe("dnsEntries", () => {
       task("t6", "n1", { status: { state: TaskState.FAILED } }),
     ];
     expect(answering(tasks)).toEqual(["t1"]);
-    expect(entries(tasks)[0]?.draining.map(({ taskId }) => taskId)).toEqual(["t4"]);
+    expect(entries(tasks)[0]?.draining.map(({ taskId }) => taskId)).toEqual(["t2", "t4"]);
   });
 
   it("lists all other tasks with an address as inactive in a network with static forwarding entries", () => {

@@ -10,7 +10,7 @@ import {
   TrafficSpec_Affinity,
 } from "@berth/proto";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
-import { isReady, stateOf } from "../model/task-state.js";
+import { isReady, isUnhealthy, stateOf } from "../model/task-state.js";
 
 /**
  * Largest number of hosts of a network in which broadcasts (mostly ARP) are flooded to all hosts.
@@ -54,7 +54,7 @@ export function networkIdOfDnsEntry(key: string): string {
  * Returns one DNS entry per network of a service, with its names and endpoints. Agents answer DNS queries from them.
  *
  * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are only endpoints when there are no others.
- * Stopping tasks that still run are draining. In networks with static forwarding entries, the other started tasks are
+ * Stopping and unhealthy tasks that still run are draining. In networks with static forwarding entries, the other started tasks are
  * inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task id, so equal
  * entries compare equal.
  */
@@ -96,7 +96,8 @@ function classifyEndpoints(
     if (endpoint === undefined) continue;
     const isOnReadyNode = context.nodes.get(task.nodeId)?.node.state === NodeState.READY;
     const isRunning = isOnReadyNode && stateOf(task) === TaskState.RUNNING;
-    if (isRunning && task.desiredState >= DesiredState.SHUTDOWN) draining.push(endpoint);
+    const isStopping = task.desiredState >= DesiredState.SHUTDOWN;
+    if (isRunning && (isStopping || isUnhealthy(task))) draining.push(endpoint);
     else if (isRunning && isReady(task)) ready.push(endpoint);
     else others.push(endpoint);
   }

@@ -53,14 +53,24 @@ describe("ingressEntries", () => {
   it.each<[string, Task]>([
     ["has not started", running({ status: { state: TaskState.STARTING, ports: [...OPEN] } })],
     [
-      "is unhealthy",
-      running({ status: { state: TaskState.RUNNING, health: Health.UNHEALTHY, ports: [...OPEN] } }),
+      "has not passed its health check yet",
+      running({ status: { state: TaskState.RUNNING, health: Health.STARTING, ports: [...OPEN] } }),
     ],
     ["has ended", running({ status: { state: TaskState.FAILED, ports: [...OPEN] } })],
     ["has no host port yet", running({ status: { state: TaskState.RUNNING } })],
     ["is on an unknown node", running({ nodeId: "gone" })],
   ])("leaves out a task that %s", (_name, task) => {
     expect(entries([task])).toMatchObject([{ endpoints: [], draining: [] }]);
+  });
+
+  it("drains an unhealthy task: requests in flight may still be answered", () => {
+    const sick = running({
+      id: "b",
+      status: { state: TaskState.RUNNING, health: Health.UNHEALTHY, ports: [...OPEN] },
+    });
+    const [entry] = entries([running({ id: "a" }), sick]);
+    expect(entry?.endpoints.map(({ taskId }) => taskId)).toEqual(["a"]);
+    expect(entry?.draining.map(({ taskId }) => taskId)).toEqual(["b"]);
   });
 
   it("leaves out a dead node", () => {

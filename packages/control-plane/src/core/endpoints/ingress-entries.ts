@@ -11,7 +11,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
-import { isReady, stateOf } from "../model/task-state.js";
+import { isReady, isUnhealthy, stateOf } from "../model/task-state.js";
 import { type CurrentTaskFilter, currentTaskFilter } from "../model/template.js";
 
 /** The state of the nodes that endpoints depend on. */
@@ -25,9 +25,9 @@ export interface EndpointContext {
  * balances connections over them.
  *
  * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections but get no new ones: tasks that
- * are to stop and still run, and tasks on suspect nodes. If all nodes are suspect, their tasks stay endpoints, since some
- * may still answer. UDP flows move away from suspect nodes at once. Endpoints are sorted by task id, so equal tables
- * compare equal.
+ * are to stop and still run, unhealthy tasks, and tasks on suspect nodes. If all nodes are suspect, their tasks stay
+ * endpoints, since some may still answer. UDP flows move away from unhealthy tasks and suspect nodes at once. Endpoints are
+ * sorted by task id, so equal tables compare equal.
  */
 export function ingressEntries(
   snapshot: ServiceSnapshot,
@@ -63,11 +63,13 @@ interface ServiceContext extends EndpointContext {
 function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {
   const ready: IngressEndpoint[] = [];
   const stopping: IngressEndpoint[] = [];
+  const unhealthy: IngressEndpoint[] = [];
   for (const task of tasks) {
     const endpoint = createEndpoint(port, task, context);
     if (endpoint === undefined) continue;
     if (task.desiredState >= DesiredState.SHUTDOWN) stopping.push(endpoint);
     else if (isReady(task)) ready.push(endpoint);
+    else if (isUnhealthy(task)) unhealthy.push(endpoint);
   }
   const { name, stack, traffic } = context.snapshot.spec;
   const suspect = ready.filter(({ nodeId }) => context.isSuspect(nodeId));
@@ -82,7 +84,7 @@ function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceCon
     published: port.published,
     endpoints: trusted.length > 0 ? trusted : ready,
     ...(traffic && { traffic }),
-    draining: [...stopping, ...(trusted.length > 0 && !isUdp ? suspect : [])],
+    draining: isUdp ? stopping : [...stopping, ...unhealthy, ...(trusted.length > 0 ? suspect : [])],
   };
 }
 
