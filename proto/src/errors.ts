@@ -64,6 +64,7 @@ export const ERROR_CODES = {
   BERTH_CERTIFICATE_INVALID: { grpc: status.UNAUTHENTICATED, exit: 1 },
   BERTH_IDENTITY_INVALID: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_AUTHORITY_MISMATCH: { grpc: status.UNAUTHENTICATED, exit: 1 },
+  BERTH_NODE_NOT_ACCEPTED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_TOKEN_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_PROTOCOL: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_UNSUPPORTED: { grpc: status.UNIMPLEMENTED, exit: 1 },

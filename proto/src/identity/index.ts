@@ -21,6 +21,7 @@ export {
   type VerifierTime,
   verifyCertificate,
 } from "./certificate.js";
+export { type CertificateRenewerOptions, keepCertificateValid } from "./certificate-renewer.js";
 export { type FetchAuthorityOptions, fetchAuthority } from "./fetch-authority.js";
 export {
   type ClusterIdentity,
@@ -36,15 +37,12 @@ export {
 export { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
 export {
   createJoinToken,
-  formatJoinToken,
-  hashJoinToken,
-  type JoinAttempt,
-  type JoinKind,
-  type JoinToken,
-  type JoinTokenRecord,
+  joinKindWord,
+  joinTokenId,
+  type ParsedJoinToken,
   parseJoinToken,
-  type TokenUse,
-  useToken,
+  type TokenRejection,
+  tokenRejection,
 } from "./join-token.js";
 export { createKey } from "./private-key.js";
 export { type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";

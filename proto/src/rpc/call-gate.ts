@@ -18,13 +18,16 @@ import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { listenTls, type TlsListener } from "./tls-listener.js";
 
+/** An expired certificate suffices for this method. */
+const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";
+
 /** A call that was allowed. */
 export interface Admission {
   readonly caller: Caller;
   /** "address:port" of the client. */
   readonly client: string;
   readonly isForwarded: boolean;
-  /** Aborts when the caller's certificate is not accepted any more. Undefined without TLS. */
+  /** Aborts when the caller's certificate is not accepted any more. Undefined when that does not end the call. */
   readonly ended: AbortSignal | undefined;
 }
 
@@ -81,9 +84,13 @@ export class CallGate {
       });
     }
     const forwarded = forwardingOf(metadata);
-    const caller = authorizeCall({ path, peer: connection.authenticate(), forwarded }, this.#rules);
+    const isRenewal = path === RENEWAL_PATH;
+    const peer = isRenewal ? connection.authenticateForRenewal() : connection.authenticate();
+    const caller = authorizeCall({ path, peer, forwarded }, this.#rules);
     const client = forwarded?.client ?? call.getPeer();
-    return { caller, client, isForwarded: forwarded !== undefined, ended: connection.ended };
+    // The end of a certificate must not end its renewal, which is a short call.
+    const ended = isRenewal ? undefined : connection.ended;
+    return { caller, client, isForwarded: forwarded !== undefined, ended };
   }
 }
 

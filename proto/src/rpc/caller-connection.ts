@@ -3,6 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { BerthError, isBerthError } from "../errors.js";
 import {
   type CertificateFacts,
+  certificateFacts,
   parseCertificate,
   requireValidAt,
   type Trust,
@@ -17,6 +18,12 @@ export interface CallerPolicy {
   readonly trust: Trust;
   readonly revocations: Revocations | undefined;
 }
+
+/**
+ * How long an expired certificate still suffices for its own renewal. A host that was off for less than this need not join
+ * again.
+ */
+export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** After its certificate was rejected, a connection gets this long to deliver the errors of its calls. */
 const CLOSE_AFTER_MS = 2_000;
@@ -37,6 +44,8 @@ export class CallerConnection {
   readonly #certificate: Buffer | undefined;
   readonly #ended = new AbortController();
   #facts: CertificateFacts | undefined;
+  /** Set for a certificate whose only problem is that it has expired. */
+  #expired: CertificateFacts | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: TLSSocket, policy: CallerPolicy) {
@@ -62,16 +71,40 @@ export class CallerConnection {
     return this.#facts?.identity ?? ANONYMOUS;
   }
 
+  /**
+   * Returns the caller of a call that renews a certificate, for which an expired certificate suffices for a while.
+   * @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted even for that
+   */
+  authenticateForRenewal(): Caller {
+    const expired = this.#expired;
+    if (expired !== undefined && Date.now() <= expired.notAfterMs + RENEWAL_GRACE_MS) return expired.identity;
+    return this.authenticate();
+  }
+
   /** Verifies the certificate with the current policy. */
   review(policy: CallerPolicy): void {
     if (this.#certificate === undefined || this.#ended.signal.aborted) return;
     const certificate = this.#certificate;
+    this.#expired = undefined;
     this.#rejectOnError(() => {
-      this.#facts = verifyCallerCertificate(certificate, policy);
+      this.#facts = this.#verify(certificate, policy);
       // Covers what is not verified above, such as the validity of the CA certificate.
       if (!this.#socket.authorized) throw unauthenticated(String(this.#socket.authorizationError));
     });
     if (!this.#ended.signal.aborted) this.#scheduleExpiry(policy);
+  }
+
+  #verify(certificate: Buffer, policy: CallerPolicy): CertificateFacts {
+    try {
+      return verifyCallerCertificate(certificate, policy, Date.now());
+    } catch (error) {
+      if (isBerthError(error) && error.details.reason === "expired") {
+        const { notBeforeMs } = certificateFacts(parseCertificate(certificate));
+        // Throws for a certificate that has other problems, too.
+        this.#expired = verifyCallerCertificate(certificate, policy, notBeforeMs);
+      }
+      throw error;
+    }
   }
 
   #scheduleExpiry(policy: CallerPolicy): void {
@@ -102,8 +135,9 @@ export class CallerConnection {
 function verifyCallerCertificate(
   certificate: Buffer,
   { trust, revocations }: CallerPolicy,
+  nowMs: number,
 ): CertificateFacts {
-  const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs: Date.now(), clock: CLOCK });
+  const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs, clock: CLOCK });
   if (revocations?.isRevoked(facts) === true) {
     throw unauthenticated(
       `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,

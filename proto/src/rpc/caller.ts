@@ -6,6 +6,12 @@ export type Caller = Identity | { readonly kind: "anonymous" };
 
 export const ANONYMOUS: Caller = { kind: "anonymous" };
 
+/**
+ * The administrator of a server's host, who calls the server over its unix socket. No certificate has this name, so only a
+ * server can vouch for this user.
+ */
+export const LOCAL_USER = { kind: "user", name: "root" } as const satisfies Identity;
+
 /** Returns a caller for messages and logs, such as `user "alice"`. */
 export function describeCaller(caller: Caller): string {
   return caller.kind === "anonymous" ? "a caller without a certificate" : describeIdentity(caller);

@@ -1,7 +1,9 @@
 export type { AuthorizationRules, Revocations, RpcSecurity } from "./authorization.js";
-export { ANONYMOUS, type Caller, describeCaller, requireNode } from "./caller.js";
+export { ANONYMOUS, type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
+export { RENEWAL_GRACE_MS } from "./caller-connection.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
 export { forwardService } from "./forward.js";
+export { type JoinClusterOptions, type JoinedCluster, joinCluster } from "./join-cluster.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
 export { RotatingIdentity, type RpcIdentity, type TlsMaterial } from "./rpc-identity.js";
 export {

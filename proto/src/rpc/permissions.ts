@@ -29,6 +29,8 @@ const DEPLOY: readonly Role[] = ["deployer", "admin"];
 const ADMIN: readonly Role[] = ["admin"];
 const NODE: readonly Role[] = ["node"];
 const SERVER: readonly Role[] = ["server"];
+/** Everyone with a certificate. */
+const MEMBERS: readonly Role[] = ["viewer", "deployer", "admin", "node", "server"];
 
 /**
  * The permissions of all methods. The compiler requires an entry for each method. docs/rpc-permissions.md has the same
@@ -64,6 +66,15 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/StreamAudit": ADMIN,
   "/berth.v1.ControlService/GetPolicy": READ,
   "/berth.v1.ControlService/SetPolicy": ADMIN,
+  "/berth.v1.ControlService/Join": ["anonymous"],
+  "/berth.v1.ControlService/RenewCertificate": MEMBERS,
+  "/berth.v1.ControlService/AcceptNode": ADMIN,
+  "/berth.v1.ControlService/CreateJoinToken": ADMIN,
+  "/berth.v1.ControlService/ListJoinTokens": ADMIN,
+  "/berth.v1.ControlService/RemoveJoinToken": ADMIN,
+  "/berth.v1.ControlService/InviteUser": ADMIN,
+  "/berth.v1.ControlService/ListUsers": ADMIN,
+  "/berth.v1.ControlService/RemoveUser": ADMIN,
   "/berth.v1.DispatcherService/Session": NODE,
   "/berth.v1.DispatcherService/PushLogs": NODE,
   "/berth.v1.DispatcherService/PushExec": NODE,

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { chmod, rm } from "node:fs/promises";
 import {
   Server,
   type ServerDuplexStream,
@@ -10,7 +11,7 @@ import {
 import { BerthError, isBerthError } from "../errors.js";
 import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
 import { type Admission, CallGate } from "./call-gate.js";
-import { ANONYMOUS } from "./caller.js";
+import { ANONYMOUS, LOCAL_USER } from "./caller.js";
 import { FORWARDED_KEY, SERVER_OPTIONS } from "./channel-options.js";
 import { plaintextServerCredentials } from "./credentials.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
@@ -38,7 +39,10 @@ export function rpcService<D extends RpcDefinition>(definition: D, handlers: Rpc
 }
 
 export interface RpcServerOptions {
-  /** "host:port"; port 0 picks a free one. */
+  /**
+   * "host:port"; port 0 picks a free one. Or "unix:/path" for a socket that only the user of this process can open: its
+   * callers count as the local user.
+   */
   readonly listen: string;
   readonly services: readonly RpcService[];
   /** Without it, connections are neither encrypted nor authenticated, and every caller may call every method. */
@@ -73,17 +77,17 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
   const onInternalError = options.onInternalError ?? (() => {});
-  const environment: CallEnvironment = { closing: closing.signal, gate, onInternalError };
+  const admitWithoutGate = socketPathOf(listen) === undefined ? admitWithoutTls : admitLocalUser;
+  const environment: CallEnvironment = { closing: closing.signal, gate, admitWithoutGate, onInternalError };
   for (const service of services) {
     server.addService(limitRequests(service.definition) as never, implementService(service, environment));
   }
   const listener = await bind(server, listen, gate);
-  const host = listen.slice(0, listen.lastIndexOf(":"));
   const close = async (graceMs: number): Promise<void> => {
     listener.close();
     await shutDown(server, closing, graceMs);
   };
-  return { address: `${host}:${listener.port}`, close };
+  return { address: boundAddress(listen, listener.port), close };
 }
 
 /** Returns the definition with a limit for the size of requests. */
@@ -103,6 +107,8 @@ interface CallEnvironment {
   readonly closing: AbortSignal;
   /** Undefined without TLS. */
   readonly gate: CallGate | undefined;
+  /** Admits the calls of a server without a gate. */
+  readonly admitWithoutGate: (call: AnyCall) => Admission;
   readonly onInternalError: (path: string, error: unknown) => void;
 }
 
@@ -119,10 +125,10 @@ function implementService(service: RpcService, environment: CallEnvironment): Un
 function adaptHandler(
   method: RpcMethod,
   handler: AnyHandler,
-  { closing, gate, onInternalError }: CallEnvironment,
+  { closing, gate, admitWithoutGate, onInternalError }: CallEnvironment,
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
-    const admission = gate?.admissionOf(call.metadata) ?? admitWithoutTls(call);
+    const admission = gate?.admissionOf(call.metadata) ?? admitWithoutGate(call);
     const { context, dispose } = createContext(call, closing, admission);
     respond(call, { method, handler, context, callback, callerEnded: admission.ended })
       .catch((error: unknown) => {
@@ -207,12 +213,29 @@ function createContext(
   return { context: { signal, peer: call.getPeer(), client, caller, forwarded: isForwarded }, dispose };
 }
 
+function boundAddress(listen: string, port: number): string {
+  return socketPathOf(listen) === undefined ? `${listen.slice(0, listen.lastIndexOf(":"))}:${port}` : listen;
+}
+
+/** Returns the path of a unix socket; undefined for another address. */
+function socketPathOf(listen: string): string | undefined {
+  return listen.startsWith(UNIX_PREFIX) ? listen.slice(UNIX_PREFIX.length) : undefined;
+}
+
+const UNIX_PREFIX = "unix:";
+/** Only the owner may connect, which needs permission to write. */
+const SOCKET_MODE = 0o600;
+
 /** Admits a call of a connection without TLS. Its caller and the forwarding server are taken at their word. */
 function admitWithoutTls(call: AnyCall): Admission {
   const [forwardedFor] = call.metadata.get(FORWARDED_KEY);
   const isForwarded = forwardedFor !== undefined;
   const client = isForwarded ? String(forwardedFor) : call.getPeer();
   return { caller: ANONYMOUS, client, isForwarded, ended: undefined };
+}
+
+function admitLocalUser(): Admission {
+  return { caller: LOCAL_USER, client: "the server's host", isForwarded: false, ended: undefined };
 }
 
 /** The port of a server, and how to stop listening on it. */
@@ -232,13 +255,18 @@ async function bind(server: Server, listen: string, gate: CallGate | undefined):
   }
 }
 
-function bindWithoutTls(server: Server, listen: string): Promise<Listener> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, plaintextServerCredentials(), (error, port) => {
-      if (error === null) resolve({ port, close: () => {} });
+async function bindWithoutTls(server: Server, listen: string): Promise<Listener> {
+  const path = socketPathOf(listen);
+  // A server that was killed has left its socket. The data directory's lock excludes a second server.
+  if (path !== undefined) await rm(path, { force: true });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(listen, plaintextServerCredentials(), (error, bound) => {
+      if (error === null) resolve(bound);
       else reject(error);
     });
   });
+  if (path !== undefined) await chmod(path, SOCKET_MODE);
+  return { port, close: () => {} };
 }
 
 /** Extracts the system's error from a grpc-js message, which has it at the end in brackets. */

@@ -5,6 +5,7 @@ import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import type { CertificateIssuer } from "../identity/certificate-issuer.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -23,6 +24,8 @@ export interface ApiContext {
   readonly execs: ExecRelay;
   readonly events: EventLog;
   readonly audit: AuditLog;
+  /** Undefined when the server has no identity, as in simulations. */
+  readonly issuer: CertificateIssuer | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -7,9 +7,13 @@ import { getCluster } from "./cluster.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
+import { join } from "./identities/join.js";
+import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
+import { renewCertificate } from "./identities/renew-certificate.js";
+import { inviteUser, listUsers, removeUser } from "./identities/users.js";
 import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
-import { getNode, listNodes, removeNode, updateNode } from "./nodes.js";
+import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
 import { getServiceTraffic } from "./service-traffic.js";
@@ -53,5 +57,14 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     getPolicy: async () => getPolicy(context),
     setPolicy: (request, { signal }) => setPolicy(request, context, signal),
     rebalance: (request, { signal }) => rebalance(request, context, signal),
+    join: (request, { signal }) => join(request, context, signal),
+    renewCertificate: (request, { caller }) => renewCertificate(request, context, caller),
+    acceptNode: (request, { signal }) => acceptNode(request, context, signal),
+    createJoinToken: (request, { signal }) => createJoinToken(request, context, signal),
+    listJoinTokens: async () => listJoinTokens(context),
+    removeJoinToken: (request, { signal }) => removeJoinToken(request, context, signal),
+    inviteUser: (request, { signal }) => inviteUser(request, context, signal),
+    listUsers: async () => listUsers(context),
+    removeUser: (request, { signal }) => removeUser(request, context, signal),
   };
 }

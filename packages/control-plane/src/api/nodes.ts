@@ -1,4 +1,6 @@
 import {
+  type AcceptNodeRequest,
+  type AcceptNodeResponse,
   Availability,
   BerthError,
   type GetNodeRequest,
@@ -57,6 +59,19 @@ export async function updateNode(
       labels: applyLabelChanges(previous.labels, request),
     };
     return { changes: [{ kind: "put-node", node: updated }], result: updated };
+  }, signal);
+  return { node };
+}
+
+/** Lets a node that awaits approval take part. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+export async function acceptNode(
+  request: AcceptNodeRequest,
+  { writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<AcceptNodeResponse> {
+  const node = await writer.submit((state) => {
+    const accepted: Node = { ...findNode(state, request.node), awaitsApproval: false };
+    return { changes: [{ kind: "put-node", node: accepted }], result: accepted };
   }, signal);
   return { node };
 }

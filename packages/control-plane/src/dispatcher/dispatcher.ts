@@ -7,7 +7,7 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
-import type { CallContext } from "@berth/proto/rpc";
+import { type CallContext, requireNode } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
@@ -45,6 +45,8 @@ export interface DispatcherOptions {
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
+  /** Whether a node must have joined with a token before its agent connects. */
+  readonly mustJoin: boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Aborts when the term ends. Its reason is sent to the agents. */
@@ -93,11 +95,12 @@ export class Dispatcher {
   /** Serves the session of one agent until either side ends the stream. */
   async *serve(
     requests: AsyncIterable<SessionRequest>,
-    context: Pick<CallContext, "signal" | "peer">,
+    context: Pick<CallContext, "signal" | "peer" | "caller">,
   ): AsyncGenerator<SessionResponse> {
     const incoming = requests[Symbol.asyncIterator]();
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
     const { nodeId, description = NodeDescription.fromPartial({}) } = hello;
+    if (this.#options.mustJoin) requireNode(context.caller, nodeId);
     const agent = { nodeId, description, peer: context.peer };
     const isStored = await this.#registrar.register(agent, context.signal);
     this.#options.nodeHealth.recordHeartbeat(nodeId, 0);

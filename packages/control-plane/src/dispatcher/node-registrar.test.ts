@@ -37,6 +37,7 @@ beforeEach(() => {
     writer,
     isSuspect: (nodeId) => suspects.has(nodeId),
     isConnected: () => true,
+    mustJoin: false,
     runtime: { ...systemRuntime, clock },
     logger: pino({ level: "silent" }),
     signal: never,

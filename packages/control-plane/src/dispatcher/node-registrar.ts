@@ -12,6 +12,7 @@ import {
   MAX_NODES,
   type RegisteringAgent,
   registrationChanges,
+  requireAdmission,
 } from "./registration.js";
 import { WriteBudget } from "./write-budget.js";
 
@@ -29,6 +30,8 @@ export interface NodeRegistrarOptions {
   readonly writer: Writer;
   readonly isSuspect: (nodeId: string) => boolean;
   readonly isConnected: (nodeId: string) => boolean;
+  /** Whether a node must have joined with a token before its agent connects. */
+  readonly mustJoin: boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Aborts when the term ends. */
@@ -103,7 +106,7 @@ export class NodeRegistrar {
   }
 
   async #write(agent: RegisteringAgent, signal: AbortSignal): Promise<Registration> {
-    const { writer, runtime, isSuspect, signal: term } = this.#options;
+    const { writer, runtime, isSuspect, mustJoin, signal: term } = this.#options;
     const { nodeId } = agent;
     const link = linkSignals(signal, term);
     const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
@@ -111,6 +114,7 @@ export class NodeRegistrar {
     );
     try {
       const registration = await writer.submit((state) => {
+        if (mustJoin) requireAdmission(agent.nodeId, state);
         checkRegistration(agent, state, isSuspect);
         const known = state.nodes.get(nodeId);
         const bytes = descriptionBytes(agent.description);

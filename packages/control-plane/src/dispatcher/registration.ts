@@ -115,6 +115,24 @@ export function checkRegistration(
   });
 }
 
+/** @throws BerthError BERTH_NOT_FOUND for a node that was removed, BERTH_NODE_NOT_ACCEPTED while it awaits approval */
+export function requireAdmission(nodeId: string, { nodes }: ClusterState): void {
+  const node = nodes.get(nodeId);
+  if (node === undefined) {
+    throw new BerthError({
+      code: "BERTH_NOT_FOUND",
+      message: `node ${nodeId} is not in the cluster any more: join again with "berth agent join" and a new token`,
+      details: { nodeId },
+    });
+  }
+  if (!node.awaitsApproval) return;
+  throw new BerthError({
+    code: "BERTH_NODE_NOT_ACCEPTED",
+    message: `node ${nodeId} awaits approval: run "berth node accept ${nodeName(node)}"`,
+    details: { nodeId },
+  });
+}
+
 /** Returns the change that makes a node READY with its agent's description. Empty when the record is up to date. */
 export function registrationChanges(
   agent: { readonly nodeId: string; readonly description: NodeDescription },
@@ -153,5 +171,6 @@ function newNode(nodeId: string, now: number): Node {
     agentUnreachable: false,
     fenced: false,
     ignoresProbes: false,
+    awaitsApproval: false,
   };
 }

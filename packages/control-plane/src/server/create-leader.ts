@@ -3,6 +3,8 @@ import type { Logger } from "pino";
 import { AuditLog } from "../api/audit/audit-log.js";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
+import { authorizeUsers } from "../api/identities/authorize-users.js";
+import { isMember } from "../api/identities/renew-certificate.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
@@ -18,6 +20,8 @@ import { createTrafficEntrySource } from "../dispatcher/traffic-entry-source.js"
 import { TrafficTables } from "../dispatcher/traffic-tables.js";
 import type { LeaderMetrics } from "../http/metrics.js";
 import { surveyTraffic } from "../http/traffic-metrics.js";
+import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
+import { storeFirstAuthority } from "../identity/store-first-authority.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
@@ -33,6 +37,7 @@ import { fence, type Term } from "../store/election.js";
 import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 import type { LeaderOptions } from "./leader-options.js";
 import type { Leader } from "./role.js";
+import type { Members } from "./server-security.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;
@@ -107,6 +112,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     nodeHealth,
     autoscaler,
     trafficCollector,
+    mustJoin: options.identity !== undefined,
   });
   const relays = createRelays(context, sessions);
 
@@ -117,6 +123,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     trafficCollector,
     events,
     audit: new AuditLog({ ...context, epoch, address }),
+    issuer: createIssuer(options),
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,
@@ -131,8 +138,34 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     surveyTraffic: () => surveyTraffic({ state, trafficCollector, tableVersion: tables.version }),
   };
   return {
-    leader: { control, dispatcher: dispatcherHandlers({ dispatcher, ...relays }), metrics },
+    leader: {
+      control: options.identity === undefined ? control : authorizeUsers(control, state),
+      dispatcher: dispatcherHandlers({ dispatcher, ...relays }),
+      metrics,
+      members: membersOf(state),
+    },
     loops: createLoops(context, options, { controller, autoscaler, lag }),
+  };
+}
+
+/** Returns undefined when the server has no identity. */
+function createIssuer({ identity, state, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
+  if (identity === undefined) return undefined;
+  return clusterIssuer({
+    authorities: () => state.authorities.values(),
+    clusterKey: identity.clusterKey,
+    wallClockMs: () => runtime.wallClockMs(),
+  });
+}
+
+function membersOf(state: ClusterState): Members {
+  return {
+    has: (member) => isMember(member, state),
+    onRemoved: (listener) =>
+      state.onChange(({ nodes, areIdentitiesChanged }) => {
+        const isNodeRemoved = [...nodes.values()].some(({ after }) => after === undefined);
+        if (isNodeRemoved || areIdentitiesChanged) listener();
+      }),
   };
 }
 
@@ -192,7 +225,7 @@ interface LoopComponents {
 
 function createLoops(
   context: TermContext,
-  { sync, moveEtcdLeader, autoRebalanceMs }: CreateLeaderOptions,
+  { sync, moveEtcdLeader, autoRebalanceMs, identity }: CreateLeaderOptions,
   { controller, autoscaler, lag }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
@@ -204,6 +237,9 @@ function createLoops(
     () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
   ];
+  if (identity !== undefined) {
+    loops.push((signal) => storeFirstAuthority(identity.firstAuthority, writer, signal));
+  }
   if (moveEtcdLeader !== undefined) {
     const { clock } = runtime;
     loops.push((signal) => keepEtcdLeaderLocal({ moveEtcdLeader, clock, logger }, signal));

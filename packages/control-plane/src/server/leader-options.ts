@@ -1,6 +1,7 @@
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
+import type { ServerIdentity } from "../identity/server-identity.js";
 import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
 import type { WriterObserver } from "../reconciler/writer.js";
@@ -22,6 +23,8 @@ export interface LeaderSettings {
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
+  /** Undefined without TLS, as in simulations. */
+  readonly identity?: ServerIdentity | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;
 }

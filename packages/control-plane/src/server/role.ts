@@ -4,12 +4,14 @@ import type { LeaderMetrics } from "../http/metrics.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
 import { noLeader } from "../runtime/leader-errors.js";
+import type { Members } from "./server-security.js";
 
 /** The components of a leader that the server's listeners call. They exist only during one term. */
 export interface Leader {
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly dispatcher: RpcHandlers<typeof DispatcherServiceService>;
   readonly metrics: LeaderMetrics;
+  readonly members: Members;
 }
 
 /** Where calls are executed: in this process, or by the server at `address`. */
@@ -124,6 +126,28 @@ export class Role {
     };
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  /**
+   * Calls `listener` when this server becomes the leader, and when the leader removes a node or user. The returned
+   * function removes the listener.
+   */
+  onMembersChange(listener: () => void): () => void {
+    let unsubscribe = (): void => {};
+    let leader: Leader | undefined;
+    const follow = (): void => {
+      if (this.#leader === leader) return;
+      leader = this.#leader;
+      unsubscribe();
+      unsubscribe = leader?.members.onRemoved(listener) ?? (() => {});
+      if (leader !== undefined) listener();
+    };
+    this.#listeners.add(follow);
+    follow();
+    return () => {
+      this.#listeners.delete(follow);
+      unsubscribe();
+    };
   }
 
   #notifyListeners(): void {

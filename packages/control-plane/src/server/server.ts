@@ -26,6 +26,7 @@ import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
+import { serverSecurity, withIdentity } from "./server-security.js";
 
 /** How long the start waits for etcd, which may start at the same time, and how often it tries. */
 const ETCD_START_TIMEOUT_MS = 10_000;
@@ -50,6 +51,8 @@ export interface ServerOptions extends LeaderSettings {
   readonly http: string;
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
+  /** Path of the unix socket for the administrator of this host. Undefined for none. */
+  readonly socket?: string | undefined;
   /** Network access; replaced in simulations. */
   readonly platform?: ServerPlatform;
 }
@@ -132,12 +135,14 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
 
 /** Returns undefined when the platform cannot probe other servers. */
 function createLeaderContact(
-  { runtime, logger, platform = SYSTEM_PLATFORM }: ServerOptions,
+  options: ServerOptions,
   role: Role,
   registry: ServerRegistry,
 ): LeaderContact | undefined {
-  const { transport, probeTcp } = platform;
+  const { runtime, logger, platform = SYSTEM_PLATFORM } = options;
+  const { probeTcp } = platform;
   if (probeTcp === undefined) return undefined;
+  const transport = transportOf(options);
   return new LeaderContact({
     clock: runtime.clock,
     logger,
@@ -146,6 +151,10 @@ function createLeaderContact(
       havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, signal),
     onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
   });
+}
+
+function transportOf({ identity, platform = SYSTEM_PLATFORM }: ServerOptions): RpcTransport {
+  return identity === undefined ? platform.transport : withIdentity(platform.transport, identity);
 }
 
 interface ListenerDependencies {
@@ -168,11 +177,14 @@ async function startListeners(
   options: ServerOptions,
   { role, contact, metrics }: ListenerDependencies,
 ): Promise<Listeners> {
-  const { listen, http, store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
-  const { transport } = platform;
+  const { listen, http, socket, identity, store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
+  const transport = transportOf(options);
   const router = routeControlService({ role, clock: runtime.clock, transport });
+  const onInternalError = (path: string, error: unknown): void =>
+    logger.error({ err: error, path }, "call failed unexpectedly");
   const rpc = await transport.serve({
     listen,
+    ...(identity && { security: serverSecurity(identity, role) }),
     services: [
       rpcService(ControlServiceService, router.handlers),
       rpcService(DispatcherServiceService, routeDispatcherService(role)),
@@ -181,8 +193,16 @@ async function startListeners(
         peerHandlers((epoch) => contact?.isInContact(epoch) === true),
       ),
     ],
-    onInternalError: (path, error) => logger.error({ err: error, path }, "call failed unexpectedly"),
+    onInternalError,
   });
+  const local =
+    socket === undefined
+      ? undefined
+      : await transport.serve({
+          listen: `unix:${socket}`,
+          services: [rpcService(ControlServiceService, router.handlers)],
+          onInternalError,
+        });
   const routes = createHttpRoutes({ store, role, metrics });
   const httpListener = await platform.startHttp({ listen: http, routes }).catch(async (error: unknown) => {
     await rpc.close(0);
@@ -192,7 +212,7 @@ async function startListeners(
     address: rpc.address,
     httpAddress: httpListener.address,
     close: async () => {
-      await rpc.close(CLOSE_GRACE_MS);
+      await Promise.all([rpc.close(CLOSE_GRACE_MS), local?.close(CLOSE_GRACE_MS)]);
       httpListener.close();
       router.close();
     },

@@ -1,4 +1,4 @@
-import { DEFAULT_POLICY, type Policy } from "@berth/proto";
+import { type Authority, DEFAULT_POLICY, type JoinToken, type Policy, type User } from "@berth/proto";
 import { Emitter } from "../runtime/emitter.js";
 import { AuditTable } from "./audit-table.js";
 import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
@@ -33,6 +33,9 @@ export class ClusterState implements Tables {
   readonly nodes = new NodeTable(this.networks);
   readonly audit = new AuditTable();
   readonly policies = new Map<string, Policy>();
+  readonly authorities = new Map<string, Authority>();
+  readonly joinTokens = new Map<string, JoinToken>();
+  readonly users = new Map<string, User>();
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
   readonly #changed: Emitter<Delta>;

@@ -1,5 +1,7 @@
 import {
   AuditRecord,
+  Authority,
+  JoinToken,
   Network,
   NetworkRange,
   Node,
@@ -7,6 +9,7 @@ import {
   Service,
   ServiceSpec,
   Task,
+  User,
   VirtualIp,
   validatePolicy,
 } from "@berth/proto";
@@ -28,6 +31,12 @@ export interface Tables {
   readonly audit: AuditTable;
   /** The policy of the cluster, by its name. Empty when none was set. */
   readonly policies: Map<string, Policy>;
+  /** Certificate authorities by fingerprint. */
+  readonly authorities: Map<string, Authority>;
+  /** Join tokens by id. */
+  readonly joinTokens: Map<string, JoinToken>;
+  /** Users by name. */
+  readonly users: Map<string, User>;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -254,6 +263,54 @@ export const RECORD_KINDS = {
     put: ({ policies }, { name, policy }) => policies.set(name, policy),
     delete: ({ policies }, { name }) => policies.delete(name),
     addToDelta: (delta) => delta.markPolicyChanged(),
+  }),
+
+  authority: defineKind<{ readonly authority: Authority }, { readonly fingerprint: string }>({
+    collection: "authorities",
+    keyFields: ["fingerprint"],
+    idOf: ({ authority: { fingerprint } }) => ({ fingerprint }),
+    encode: ({ authority }) => Authority.toJSON(authority),
+    decode: (value, { fingerprint }) => {
+      const authority = Authority.fromJSON(value);
+      requireSameId(authority.fingerprint, fingerprint);
+      return { authority };
+    },
+    get: ({ authorities }, { fingerprint }) => wrap("authority", authorities.get(fingerprint)),
+    put: ({ authorities }, { authority }) => authorities.set(authority.fingerprint, authority),
+    delete: ({ authorities }, { fingerprint }) => authorities.delete(fingerprint),
+    addToDelta: (delta) => delta.markIdentitiesChanged(),
+  }),
+
+  joinToken: defineKind<{ readonly joinToken: JoinToken }, { readonly tokenId: string }>({
+    collection: "tokens",
+    keyFields: ["tokenId"],
+    idOf: ({ joinToken }) => ({ tokenId: joinToken.id }),
+    encode: ({ joinToken }) => JoinToken.toJSON(joinToken),
+    decode: (value, { tokenId }) => {
+      const joinToken = JoinToken.fromJSON(value);
+      requireSameId(joinToken.id, tokenId);
+      return { joinToken };
+    },
+    get: ({ joinTokens }, { tokenId }) => wrap("joinToken", joinTokens.get(tokenId)),
+    put: ({ joinTokens }, { joinToken }) => joinTokens.set(joinToken.id, joinToken),
+    delete: ({ joinTokens }, { tokenId }) => joinTokens.delete(tokenId),
+    addToDelta: () => {},
+  }),
+
+  user: defineKind<{ readonly user: User }, { readonly userName: string }>({
+    collection: "users",
+    keyFields: ["userName"],
+    idOf: ({ user }) => ({ userName: user.name }),
+    encode: ({ user }) => User.toJSON(user),
+    decode: (value, { userName }) => {
+      const user = User.fromJSON(value);
+      requireSameId(user.name, userName);
+      return { user };
+    },
+    get: ({ users }, { userName }) => wrap("user", users.get(userName)),
+    put: ({ users }, { user }) => users.set(user.name, user),
+    delete: ({ users }, { userName }) => users.delete(userName),
+    addToDelta: (delta) => delta.markIdentitiesChanged(),
   }),
 } as const;
 

@@ -18,8 +18,11 @@
  * | `vips/<networkId>/<serviceId>`     | the virtual IP of a service in a network       | the leader           |
  * | `audit/<sequence>`                 | a call that changed the cluster; never changes | the leader           |
  * | `policies/cluster`                 | what containers may use of their hosts         | the leader           |
+ * | `authorities/<fingerprint>`        | a CA: certificate, encrypted key               | the leader           |
+ * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
+ * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last ten kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last thirteen kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";

@@ -328,6 +328,111 @@ export function availabilityToJSON(object: Availability): string {
   }
 }
 
+/** What a join token admits. */
+export const JoinKind = {
+  UNSPECIFIED: 0,
+  NODE: 1,
+  SERVER: 2,
+  /** USER - The invitation of a user. */
+  USER: 3,
+} as const;
+
+export type JoinKind = typeof JoinKind[keyof typeof JoinKind];
+
+export namespace JoinKind {
+  export type UNSPECIFIED = typeof JoinKind.UNSPECIFIED;
+  export type NODE = typeof JoinKind.NODE;
+  export type SERVER = typeof JoinKind.SERVER;
+  export type USER = typeof JoinKind.USER;
+}
+
+export function joinKindFromJSON(object: any): JoinKind {
+  switch (object) {
+    case 0:
+    case "JOIN_KIND_UNSPECIFIED":
+      return JoinKind.UNSPECIFIED;
+    case 1:
+    case "JOIN_KIND_NODE":
+      return JoinKind.NODE;
+    case 2:
+    case "JOIN_KIND_SERVER":
+      return JoinKind.SERVER;
+    case 3:
+    case "JOIN_KIND_USER":
+      return JoinKind.USER;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum JoinKind");
+  }
+}
+
+export function joinKindToJSON(object: JoinKind): string {
+  switch (object) {
+    case JoinKind.UNSPECIFIED:
+      return "JOIN_KIND_UNSPECIFIED";
+    case JoinKind.NODE:
+      return "JOIN_KIND_NODE";
+    case JoinKind.SERVER:
+      return "JOIN_KIND_SERVER";
+    case JoinKind.USER:
+      return "JOIN_KIND_USER";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum JoinKind");
+  }
+}
+
+export const UserRole = {
+  UNSPECIFIED: 0,
+  /** VIEWER - May read, except for environment variables and secrets. */
+  VIEWER: 1,
+  /** DEPLOYER - May also change stacks, and run commands in their containers. */
+  DEPLOYER: 2,
+  /** ADMIN - May do everything. */
+  ADMIN: 3,
+} as const;
+
+export type UserRole = typeof UserRole[keyof typeof UserRole];
+
+export namespace UserRole {
+  export type UNSPECIFIED = typeof UserRole.UNSPECIFIED;
+  export type VIEWER = typeof UserRole.VIEWER;
+  export type DEPLOYER = typeof UserRole.DEPLOYER;
+  export type ADMIN = typeof UserRole.ADMIN;
+}
+
+export function userRoleFromJSON(object: any): UserRole {
+  switch (object) {
+    case 0:
+    case "USER_ROLE_UNSPECIFIED":
+      return UserRole.UNSPECIFIED;
+    case 1:
+    case "USER_ROLE_VIEWER":
+      return UserRole.VIEWER;
+    case 2:
+    case "USER_ROLE_DEPLOYER":
+      return UserRole.DEPLOYER;
+    case 3:
+    case "USER_ROLE_ADMIN":
+      return UserRole.ADMIN;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum UserRole");
+  }
+}
+
+export function userRoleToJSON(object: UserRole): string {
+  switch (object) {
+    case UserRole.UNSPECIFIED:
+      return "USER_ROLE_UNSPECIFIED";
+    case UserRole.VIEWER:
+      return "USER_ROLE_VIEWER";
+    case UserRole.DEPLOYER:
+      return "USER_ROLE_DEPLOYER";
+    case UserRole.ADMIN:
+      return "USER_ROLE_ADMIN";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum UserRole");
+  }
+}
+
 /** A service. Each version of its spec is also stored as a revision that never changes. */
 export interface Service {
   id: string;
@@ -593,6 +698,8 @@ export interface Node {
   fenced: boolean;
   /** The host did not answer probes while its agent sent heartbeats, possibly because of a firewall. */
   ignoresProbes: boolean;
+  /** The node has joined with a token that requires approval, and waits for `berth node accept`. */
+  awaitsApproval: boolean;
 }
 
 export interface Node_LabelsEntry {
@@ -787,11 +894,102 @@ export function auditRecord_KindToJSON(object: AuditRecord_Kind): string {
 }
 
 export interface AuditSubject {
-  /** "stack", "service", "task", "node" or "network". */
+  /** "stack", "service", "task", "node", "network", "policy", "host", "user" or "token". */
   kind: string;
   /** Empty when the subject has no record, for example because it was not found. */
   id: string;
   name: string;
+}
+
+/** A certificate authority (CA) of the cluster. */
+export interface Authority {
+  /** SHA-256 of the certificate in hexadecimal digits. */
+  fingerprint: string;
+  /** In PEM. */
+  certificate: string;
+  /** The private key, encrypted with the cluster key. The cluster key is not in etcd. */
+  sealedKey: Buffer;
+  state: Authority_State;
+  createdAtMs: number;
+}
+
+export const Authority_State = {
+  UNSPECIFIED: 0,
+  /** ANNOUNCED - Trusted, but does not issue certificates yet: all programs must trust it first. */
+  ANNOUNCED: 1,
+  ISSUING: 2,
+  /** RETIRING - Trusted until the certificates that it has issued are replaced. */
+  RETIRING: 3,
+} as const;
+
+export type Authority_State = typeof Authority_State[keyof typeof Authority_State];
+
+export namespace Authority_State {
+  export type UNSPECIFIED = typeof Authority_State.UNSPECIFIED;
+  export type ANNOUNCED = typeof Authority_State.ANNOUNCED;
+  export type ISSUING = typeof Authority_State.ISSUING;
+  export type RETIRING = typeof Authority_State.RETIRING;
+}
+
+export function authority_StateFromJSON(object: any): Authority_State {
+  switch (object) {
+    case 0:
+    case "STATE_UNSPECIFIED":
+      return Authority_State.UNSPECIFIED;
+    case 1:
+    case "STATE_ANNOUNCED":
+      return Authority_State.ANNOUNCED;
+    case 2:
+    case "STATE_ISSUING":
+      return Authority_State.ISSUING;
+    case 3:
+    case "STATE_RETIRING":
+      return Authority_State.RETIRING;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Authority_State");
+  }
+}
+
+export function authority_StateToJSON(object: Authority_State): string {
+  switch (object) {
+    case Authority_State.UNSPECIFIED:
+      return "STATE_UNSPECIFIED";
+    case Authority_State.ANNOUNCED:
+      return "STATE_ANNOUNCED";
+    case Authority_State.ISSUING:
+      return "STATE_ISSUING";
+    case Authority_State.RETIRING:
+      return "STATE_RETIRING";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Authority_State");
+  }
+}
+
+/** A join token as the cluster stores it. The token itself is shown only once, to its creator. */
+export interface JoinToken {
+  /** The first digits of the hash. */
+  id: string;
+  kind: JoinKind;
+  /** SHA-256 of the token's text in hexadecimal digits. Empty in lists. */
+  hash: string;
+  createdAtMs: number;
+  expiresAtMs: number;
+  usesLeft: number;
+  /** The host or user that may use the token. Empty for any host. */
+  subject: string;
+  /** Nodes that join with the token wait for approval. */
+  requiresApproval: boolean;
+}
+
+/** A user. Certificates prove a user's name; the record says what the user may do. */
+export interface User {
+  name: string;
+  role: UserRole;
+  /** Glob of the stacks that a deployer may change. Empty for all stacks. */
+  stacks: string;
+  createdAtMs: number;
+  /** 0 until the user has accepted an invitation. */
+  joinedAtMs: number;
 }
 
 function createBaseService(): Service {
@@ -2771,6 +2969,7 @@ function createBaseNode(): Node {
     agentUnreachable: false,
     fenced: false,
     ignoresProbes: false,
+    awaitsApproval: false,
   };
 }
 
@@ -2808,6 +3007,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.ignoresProbes !== false) {
       writer.uint32(88).bool(message.ignoresProbes);
+    }
+    if (message.awaitsApproval !== false) {
+      writer.uint32(96).bool(message.awaitsApproval);
     }
     return writer;
   },
@@ -2916,6 +3118,14 @@ export const Node: MessageFns<Node> = {
             message.ignoresProbes = reader.bool();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.awaitsApproval = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2974,6 +3184,11 @@ export const Node: MessageFns<Node> = {
         : isSet(object.ignores_probes)
         ? globalThis.Boolean(object.ignores_probes)
         : false,
+      awaitsApproval: isSet(object.awaitsApproval)
+        ? globalThis.Boolean(object.awaitsApproval)
+        : isSet(object.awaits_approval)
+        ? globalThis.Boolean(object.awaits_approval)
+        : false,
     };
   },
 
@@ -3018,6 +3233,9 @@ export const Node: MessageFns<Node> = {
     if (message.ignoresProbes !== false) {
       obj.ignoresProbes = message.ignoresProbes;
     }
+    if (message.awaitsApproval !== false) {
+      obj.awaitsApproval = message.awaitsApproval;
+    }
     return obj;
   },
 
@@ -3047,6 +3265,7 @@ export const Node: MessageFns<Node> = {
     message.agentUnreachable = object.agentUnreachable ?? false;
     message.fenced = object.fenced ?? false;
     message.ignoresProbes = object.ignoresProbes ?? false;
+    message.awaitsApproval = object.awaitsApproval ?? false;
     return message;
   },
 };
@@ -4822,6 +5041,502 @@ export const AuditSubject: MessageFns<AuditSubject> = {
     return message;
   },
 };
+
+function createBaseAuthority(): Authority {
+  return { fingerprint: "", certificate: "", sealedKey: Buffer.alloc(0), state: 0, createdAtMs: 0 };
+}
+
+export const Authority: MessageFns<Authority> = {
+  encode(message: Authority, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fingerprint !== "") {
+      writer.uint32(10).string(message.fingerprint);
+    }
+    if (message.certificate !== "") {
+      writer.uint32(18).string(message.certificate);
+    }
+    if (message.sealedKey.length !== 0) {
+      writer.uint32(26).bytes(message.sealedKey);
+    }
+    if (message.state !== 0) {
+      writer.uint32(32).int32(message.state);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Authority {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthority();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sealedKey = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Authority {
+    return {
+      fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
+      certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "",
+      sealedKey: isSet(object.sealedKey)
+        ? Buffer.from(bytesFromBase64(object.sealedKey))
+        : isSet(object.sealed_key)
+        ? Buffer.from(bytesFromBase64(object.sealed_key))
+        : Buffer.alloc(0),
+      state: isSet(object.state) ? authority_StateFromJSON(object.state) : 0,
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Authority): unknown {
+    const obj: any = {};
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    if (message.sealedKey.length !== 0) {
+      obj.sealedKey = base64FromBytes(message.sealedKey);
+    }
+    if (message.state !== 0) {
+      obj.state = authority_StateToJSON(message.state);
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Authority>): Authority {
+    return Authority.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Authority>): Authority {
+    const message = createBaseAuthority();
+    message.fingerprint = object.fingerprint ?? "";
+    message.certificate = object.certificate ?? "";
+    message.sealedKey = object.sealedKey ?? Buffer.alloc(0);
+    message.state = object.state ?? 0;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseJoinToken(): JoinToken {
+  return {
+    id: "",
+    kind: 0,
+    hash: "",
+    createdAtMs: 0,
+    expiresAtMs: 0,
+    usesLeft: 0,
+    subject: "",
+    requiresApproval: false,
+  };
+}
+
+export const JoinToken: MessageFns<JoinToken> = {
+  encode(message: JoinToken, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.hash !== "") {
+      writer.uint32(26).string(message.hash);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(32).int64(message.createdAtMs);
+    }
+    if (message.expiresAtMs !== 0) {
+      writer.uint32(40).int64(message.expiresAtMs);
+    }
+    if (message.usesLeft !== 0) {
+      writer.uint32(48).uint32(message.usesLeft);
+    }
+    if (message.subject !== "") {
+      writer.uint32(58).string(message.subject);
+    }
+    if (message.requiresApproval !== false) {
+      writer.uint32(64).bool(message.requiresApproval);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinToken {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinToken();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.hash = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.expiresAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.usesLeft = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.requiresApproval = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JoinToken {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      kind: isSet(object.kind) ? joinKindFromJSON(object.kind) : 0,
+      hash: isSet(object.hash) ? globalThis.String(object.hash) : "",
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      expiresAtMs: isSet(object.expiresAtMs)
+        ? globalThis.Number(object.expiresAtMs)
+        : isSet(object.expires_at_ms)
+        ? globalThis.Number(object.expires_at_ms)
+        : 0,
+      usesLeft: isSet(object.usesLeft)
+        ? globalThis.Number(object.usesLeft)
+        : isSet(object.uses_left)
+        ? globalThis.Number(object.uses_left)
+        : 0,
+      subject: isSet(object.subject) ? globalThis.String(object.subject) : "",
+      requiresApproval: isSet(object.requiresApproval)
+        ? globalThis.Boolean(object.requiresApproval)
+        : isSet(object.requires_approval)
+        ? globalThis.Boolean(object.requires_approval)
+        : false,
+    };
+  },
+
+  toJSON(message: JoinToken): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.kind !== 0) {
+      obj.kind = joinKindToJSON(message.kind);
+    }
+    if (message.hash !== "") {
+      obj.hash = message.hash;
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.expiresAtMs !== 0) {
+      obj.expiresAtMs = Math.round(message.expiresAtMs);
+    }
+    if (message.usesLeft !== 0) {
+      obj.usesLeft = Math.round(message.usesLeft);
+    }
+    if (message.subject !== "") {
+      obj.subject = message.subject;
+    }
+    if (message.requiresApproval !== false) {
+      obj.requiresApproval = message.requiresApproval;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JoinToken>): JoinToken {
+    return JoinToken.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinToken>): JoinToken {
+    const message = createBaseJoinToken();
+    message.id = object.id ?? "";
+    message.kind = object.kind ?? 0;
+    message.hash = object.hash ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.expiresAtMs = object.expiresAtMs ?? 0;
+    message.usesLeft = object.usesLeft ?? 0;
+    message.subject = object.subject ?? "";
+    message.requiresApproval = object.requiresApproval ?? false;
+    return message;
+  },
+};
+
+function createBaseUser(): User {
+  return { name: "", role: 0, stacks: "", createdAtMs: 0, joinedAtMs: 0 };
+}
+
+export const User: MessageFns<User> = {
+  encode(message: User, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.role !== 0) {
+      writer.uint32(16).int32(message.role);
+    }
+    if (message.stacks !== "") {
+      writer.uint32(26).string(message.stacks);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(32).int64(message.createdAtMs);
+    }
+    if (message.joinedAtMs !== 0) {
+      writer.uint32(40).int64(message.joinedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): User {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUser();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.role = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stacks = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.joinedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): User {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      role: isSet(object.role) ? userRoleFromJSON(object.role) : 0,
+      stacks: isSet(object.stacks) ? globalThis.String(object.stacks) : "",
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      joinedAtMs: isSet(object.joinedAtMs)
+        ? globalThis.Number(object.joinedAtMs)
+        : isSet(object.joined_at_ms)
+        ? globalThis.Number(object.joined_at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: User): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.role !== 0) {
+      obj.role = userRoleToJSON(message.role);
+    }
+    if (message.stacks !== "") {
+      obj.stacks = message.stacks;
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.joinedAtMs !== 0) {
+      obj.joinedAtMs = Math.round(message.joinedAtMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<User>): User {
+    return User.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<User>): User {
+    const message = createBaseUser();
+    message.name = object.name ?? "";
+    message.role = object.role ?? 0;
+    message.stacks = object.stacks ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.joinedAtMs = object.joinedAtMs ?? 0;
+    return message;
+  },
+};
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 

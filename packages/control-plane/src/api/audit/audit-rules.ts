@@ -4,6 +4,7 @@ import {
   isBerthError,
   AuditRecord_Kind as Kind,
 } from "@berth/proto";
+import { joinTokenId, parseJoinToken } from "@berth/proto/identity";
 import type { RequestOf } from "@berth/proto/rpc";
 import { nodeName, nodeNameById } from "../../core/model/node-name.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -130,7 +131,51 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ networks }, state) => networks.map((network) => networkSubject(network, state)),
   },
+  join: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ hostname }) => [{ kind: "host", id: "", name: hostname }],
+    // The token is a secret, its id is not.
+    summary: ({ token }) => `joined with token ${tokenIdIn(token)}`,
+  },
+  renewCertificate: UNRECORDED,
+  acceptNode: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => [nodeSubject(node, state)],
+  },
+  createJoinToken: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ hostname }) => (hostname === "" ? [] : [{ kind: "host", id: "", name: hostname }]),
+  },
+  listJoinTokens: UNRECORDED,
+  removeJoinToken: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ token }) => [{ kind: "token", id: token, name: token }],
+  },
+  inviteUser: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ name }) => [{ kind: "user", id: "", name }],
+  },
+  listUsers: UNRECORDED,
+  removeUser: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ name }) => [{ kind: "user", id: "", name }],
+  },
 };
+
+/** Returns the id of a token's text; "?" for a text that is no token. */
+function tokenIdIn(text: string): string {
+  try {
+    return joinTokenId(parseJoinToken(text).hash);
+  } catch {
+    return "?";
+  }
+}
 
 function stackSubject(name: string): AuditSubject {
   return { kind: "stack", id: "", name };

@@ -1,5 +1,5 @@
 import { AuditRecord_Kind, ControlServiceService, isBerthError } from "@berth/proto";
-import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
+import { type CallContext, describeCaller, type RpcHandlers } from "@berth/proto/rpc";
 import type { AuditedCall } from "../../core/audit/audit-record.js";
 import type { Decide } from "../../reconciler/writer.js";
 import type { ApiContext } from "../api-context.js";
@@ -147,9 +147,14 @@ class CallRecorder {
   }
 
   #describeCaller(): Pick<AuditedCall, "method" | "caller" | "client" | "forwardedBy" | "count"> {
-    const { client, peer, forwarded } = this.#caller;
+    const { caller, client, peer, forwarded } = this.#caller;
     const method = ControlServiceService[this.#recorder.name].path.split("/").at(-1) ?? "";
-    // Callers have no identities yet.
-    return { method, caller: "", client, forwardedBy: forwarded ? peer : "", count: 1 };
+    return {
+      method,
+      caller: caller.kind === "anonymous" ? "" : describeCaller(caller),
+      client,
+      forwardedBy: forwarded ? peer : "",
+      count: 1,
+    };
   }
 }

@@ -1,0 +1,151 @@
+import {
+  BerthError,
+  type CreateJoinTokenRequest,
+  type CreateJoinTokenResponse,
+  JoinKind,
+  type JoinToken,
+  type ListJoinTokensResponse,
+  type RemoveJoinTokenRequest,
+  type RemoveJoinTokenResponse,
+} from "@berth/proto";
+import { joinTokenId, parseJoinToken } from "@berth/proto/identity";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { ApiContext } from "../api-context.js";
+import { requireIssuer } from "./require-issuer.js";
+
+const MINUTE_MS = 60 * 1_000;
+const MIN_TTL_MS = MINUTE_MS;
+const MAX_TTL_MS = 30 * 24 * 60 * MINUTE_MS;
+const MAX_USES = 10_000;
+/** Bounds what tokens take in etcd and in the leader's memory. */
+const MAX_TOKENS = 1_000;
+
+/**
+ * Creates a join token for nodes or servers. The response is the only place that has its text.
+ * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
+ */
+export async function createJoinToken(
+  request: CreateJoinTokenRequest,
+  context: ApiContext,
+  signal: AbortSignal,
+): Promise<CreateJoinTokenResponse> {
+  const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers } = request;
+  const problems = [...kindProblems(kind, requiresApproval), ...ttlProblems(ttlMs)];
+  if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
+  if (problems.length > 0) throw invalidToken(problems);
+  const nowMs = context.runtime.wallClockMs();
+  const token = requireIssuer(context).createToken(kind);
+  const record = newTokenRecord(token, { ttlMs, uses, subject: hostname, requiresApproval }, nowMs);
+  await context.writer.submit((state) => {
+    const isReplaced = (other: JoinToken): boolean => replaceOthers && other.kind === kind;
+    return { changes: tokenCreationChanges(record, state, nowMs, isReplaced), result: undefined };
+  }, signal);
+  return { token, record: withoutHash(record) };
+}
+
+/** Lists the tokens that can still be used, the oldest first, without their hashes. */
+export function listJoinTokens({ state, runtime }: ApiContext): ListJoinTokensResponse {
+  const nowMs = runtime.wallClockMs();
+  const usable = [...state.joinTokens.values()].filter((token) => isUsable(token, nowMs));
+  return { tokens: usable.sort((a, b) => a.createdAtMs - b.createdAtMs).map(withoutHash) };
+}
+
+/** Removes a token. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+export async function removeJoinToken(
+  { token: reference }: RemoveJoinTokenRequest,
+  { writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<RemoveJoinTokenResponse> {
+  const id = await writer.submit((state) => {
+    const { id: tokenId } = findJoinToken(state, reference);
+    return { changes: [{ kind: "delete-joinToken", tokenId }], result: tokenId };
+  }, signal);
+  return { id };
+}
+
+/** Returns the record of a new token. */
+export function newTokenRecord(
+  text: string,
+  {
+    ttlMs,
+    uses,
+    subject,
+    requiresApproval,
+  }: {
+    readonly ttlMs: number;
+    readonly uses: number;
+    readonly subject: string;
+    readonly requiresApproval: boolean;
+  },
+  nowMs: number,
+): JoinToken {
+  const { kind, hash } = parseJoinToken(text);
+  return {
+    ...{ id: joinTokenId(hash), kind, hash, subject, requiresApproval },
+    ...{ createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesLeft: uses },
+  };
+}
+
+/**
+ * Returns the changes that store a token, and remove those that it replaces and those that cannot be used any more.
+ * @throws BerthError BERTH_LIMIT_EXCEEDED
+ */
+export function tokenCreationChanges(
+  record: JoinToken,
+  { joinTokens }: Pick<ClusterState, "joinTokens">,
+  nowMs: number,
+  isReplaced: (other: JoinToken) => boolean,
+): readonly Change[] {
+  const others = [...joinTokens.values()];
+  const removed = others.filter((token) => isReplaced(token) || !isUsable(token, nowMs));
+  if (others.length - removed.length >= MAX_TOKENS) {
+    throw new BerthError({
+      code: "BERTH_LIMIT_EXCEEDED",
+      message: `the cluster has ${MAX_TOKENS} join tokens, which is the limit: remove some with "berth token rm"`,
+    });
+  }
+  return [
+    ...removed.map(({ id }): Change => ({ kind: "delete-joinToken", tokenId: id })),
+    { kind: "put-joinToken", joinToken: record },
+  ];
+}
+
+/** Returns the problems with the validity of a token. */
+export function ttlProblems(ttlMs: number): string[] {
+  if (ttlMs >= MIN_TTL_MS && ttlMs <= MAX_TTL_MS) return [];
+  return ["the time to live must be from 1 minute to 30 days"];
+}
+
+export function invalidToken(problems: readonly string[]): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `no token was created: ${problems.join("; ")}`,
+  });
+}
+
+function kindProblems(kind: JoinKind, requiresApproval: boolean): string[] {
+  if (kind === JoinKind.NODE) return [];
+  if (kind !== JoinKind.SERVER) return ["the role must be node or server; users get invitations"];
+  return requiresApproval ? ["only nodes can wait for approval"] : [];
+}
+
+function isUsable({ usesLeft, expiresAtMs }: JoinToken, nowMs: number): boolean {
+  return usesLeft > 0 && nowMs < expiresAtMs;
+}
+
+function withoutHash(token: JoinToken): JoinToken {
+  return { ...token, hash: "" };
+}
+
+function findJoinToken({ joinTokens }: ClusterState, reference: string): JoinToken {
+  const found = [...joinTokens.values()].filter(({ id }) => reference !== "" && id.startsWith(reference));
+  const [first] = found;
+  if (first !== undefined && found.length === 1) return first;
+  const code = first === undefined ? "BERTH_NOT_FOUND" : "BERTH_AMBIGUOUS";
+  const why = first === undefined ? "there is none" : `${found.length} tokens start with it`;
+  throw new BerthError({
+    code,
+    message: `no join token ${JSON.stringify(reference)}: ${why}: see "berth token ls"`,
+  });
+}

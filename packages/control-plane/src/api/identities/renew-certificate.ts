@@ -1,0 +1,40 @@
+import { BerthError, type RenewCertificateRequest, type RenewCertificateResponse } from "@berth/proto";
+import type { Identity } from "@berth/proto/identity";
+import { type Caller, describeCaller } from "@berth/proto/rpc";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { ApiContext } from "../api-context.js";
+import { requireIssuer } from "./require-issuer.js";
+
+/**
+ * Issues the next certificate of the caller.
+ * @throws BerthError BERTH_UNAUTHENTICATED for a caller that was removed, BERTH_INPUT_INVALID for a malformed request
+ */
+export async function renewCertificate(
+  { certificateRequest }: RenewCertificateRequest,
+  context: ApiContext,
+  caller: Caller,
+): Promise<RenewCertificateResponse> {
+  const issuer = requireIssuer(context);
+  if (caller.kind === "anonymous" || !isMember(caller, context.state)) {
+    throw new BerthError({
+      code: "BERTH_UNAUTHENTICATED",
+      message: `${describeCaller(caller)} cannot renew a certificate: it is not in the cluster any more: join again with a new token`,
+    });
+  }
+  return issuer.issue(caller, certificateRequest);
+}
+
+/** Returns whether a node or user exists. A certificate of a removed one is revoked, since ids are never reused. */
+export function isMember(
+  identity: Identity,
+  { nodes, users }: Pick<ClusterState, "nodes" | "users">,
+): boolean {
+  switch (identity.kind) {
+    case "node":
+      return nodes.get(identity.id) !== undefined;
+    case "user":
+      return users.has(identity.name);
+    case "server":
+      return true;
+  }
+}

@@ -1,0 +1,43 @@
+import type { Identity } from "@berth/proto/identity";
+import { PERMISSIONS, type Revocations, type RpcSecurity, type RpcTransport } from "@berth/proto/rpc";
+import type { ServerIdentity } from "../identity/server-identity.js";
+import type { Role } from "./role.js";
+
+/** The nodes and users of the cluster, as the leader knows them. */
+export interface Members {
+  /** Returns false for a node or user that was removed. */
+  has(identity: Identity): boolean;
+  /** Calls the listener when a node or user was removed. Returns a function that ends this. */
+  onRemoved(listener: () => void): () => void;
+}
+
+/**
+ * Returns how a server authenticates and authorizes its callers.
+ *
+ * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward the
+ * calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
+ */
+export function serverSecurity({ rpc }: ServerIdentity, role: Role): RpcSecurity {
+  return {
+    identity: rpc,
+    permissions: PERMISSIONS,
+    rolesOf: () => ["viewer", "deployer", "admin"],
+    revocations: leaderRevocations(role),
+  };
+}
+
+/** Returns the transport of a program with an identity. */
+export function withIdentity(transport: RpcTransport, { rpc }: ServerIdentity): RpcTransport {
+  return {
+    serve: (options) => transport.serve(options),
+    connect: (definition, options) => transport.connect(definition, { ...options, identity: rpc }),
+  };
+}
+
+/** A certificate of a node or user that was removed is revoked, since names of nodes are never reused. */
+function leaderRevocations(role: Role): Revocations {
+  return {
+    isRevoked: ({ identity }) => role.leader?.members.has(identity) === false,
+    subscribe: (listener) => role.onMembersChange(listener),
+  };
+}

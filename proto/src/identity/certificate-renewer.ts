@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { createRequest } from "./authority.js";
+import { certificateFacts, parseCertificate } from "./certificate.js";
+import type { IdentityFiles, IdentityFolder } from "./identity-folder.js";
+import { renewalState } from "./renewal.js";
+
+/** Pause after a failed renewal: long enough to cost little, short against the half of the validity that is left. */
+const MIN_RETRY_MS = 5_000;
+const MAX_RETRY_MS = 5 * 60_000;
+
+/** `setTimeout` supports 24 days. A check in between also notices a clock that was set. */
+const MAX_SLEEP_MS = 60 * 60_000;
+
+export interface CertificateRenewerOptions {
+  readonly folder: IdentityFolder;
+  /** The identity in the folder. */
+  readonly files: IdentityFiles;
+  /** Asks a server for the next certificate. */
+  readonly requestCertificate: (request: string, signal: AbortSignal) => Promise<Omit<IdentityFiles, "key">>;
+  /** Called with each new identity once it is stored. */
+  readonly onRenewed: (files: IdentityFiles) => void;
+  readonly onFailure: (error: unknown) => void;
+  /** A number from 0 to 1. Spreads the renewals of hosts that joined at the same time. */
+  readonly jitter: number;
+  readonly graceMs: number;
+  readonly nowMs?: () => number;
+}
+
+/**
+ * Renews the certificate in a folder after half of its validity, with a new key, until the signal fires. Retries a
+ * renewal that fails: the certificate is valid for a while, and then suffices for its renewal for the grace period.
+ */
+export async function keepCertificateValid(
+  options: CertificateRenewerOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { onRenewed, onFailure, jitter, graceMs, nowMs = () => Date.now() } = options;
+  let { files } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    const facts = certificateFacts(parseCertificate(files.certificate));
+    const state = renewalState(facts, nowMs(), { graceMs, jitter });
+    let delayMs = 0;
+    if (state.kind === "current") delayMs = Math.min(state.renewAtMs - nowMs(), MAX_SLEEP_MS);
+    else {
+      try {
+        files = await renew(options, signal);
+        failures = 0;
+        onRenewed(files);
+        continue;
+      } catch (error) {
+        if (signal.aborted) return;
+        onFailure(error);
+        delayMs = Math.min(MIN_RETRY_MS * 2 ** failures, MAX_RETRY_MS);
+        failures += 1;
+      }
+    }
+    await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {});
+  }
+}
+
+async function renew(
+  { folder, requestCertificate }: CertificateRenewerOptions,
+  signal: AbortSignal,
+): Promise<IdentityFiles> {
+  const request = await createRequest(await folder.prepareKey());
+  return folder.store(await requestCertificate(request, signal));
+}

@@ -1,0 +1,49 @@
+import { ControlServiceService } from "../../gen/berth/v1/control.js";
+import { createRequest } from "../identity/authority.js";
+import { fetchAuthority } from "../identity/fetch-authority.js";
+import type { IdentityFiles, IdentityFolder } from "../identity/identity-folder.js";
+import { parseJoinToken } from "../identity/join-token.js";
+import { createRpcClient } from "./client.js";
+import { RotatingIdentity } from "./rpc-identity.js";
+
+export interface JoinClusterOptions {
+  /** "host:port" of a server. */
+  readonly address: string;
+  /** The text of a join token. */
+  readonly token: string;
+  /** Name of this host. */
+  readonly hostname: string;
+  /** The folder for the identity. */
+  readonly folder: IdentityFolder;
+}
+
+export interface JoinedCluster {
+  readonly files: IdentityFiles;
+  /** "host:port" of each server. */
+  readonly servers: readonly string[];
+  /** The node has to wait for `berth node accept`. */
+  readonly awaitsApproval: boolean;
+}
+
+/**
+ * Joins a cluster: checks that the server has a certificate of the token's CA, sends the token and a certificate request,
+ * and stores the certificate. The private key stays in the folder.
+ * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
+ */
+export async function joinCluster(
+  { address, token, hostname, folder }: JoinClusterOptions,
+  signal: AbortSignal,
+): Promise<JoinedCluster> {
+  const { authorityFingerprint: fingerprint } = parseJoinToken(token);
+  const { x509 } = await fetchAuthority({ address, fingerprint }, signal);
+  const certificateRequest = await createRequest(await folder.prepareKey());
+  const identity = new RotatingIdentity({ authorities: x509.toString(), leaf: undefined });
+  const client = createRpcClient(ControlServiceService, { address, identity });
+  try {
+    const response = await client.calls.join({ token, certificateRequest, hostname }, { signal });
+    const { certificate, authorities, servers, awaitsApproval } = response;
+    return { files: await folder.store({ certificate, authorities }), servers, awaitsApproval };
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,208 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  ControlServiceService,
+  DispatcherServiceService,
+  Hello,
+  JoinKind,
+  PROTOCOL_VERSION,
+  type SessionRequest,
+  UserRole,
+} from "@berth/proto";
+import { createRequest, type IdentityFiles, IdentityFolder } from "@berth/proto/identity";
+import { createRpcClient, joinCluster, RotatingIdentity, type RpcConnection } from "@berth/proto/rpc";
+import { pino } from "pino";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
+import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
+import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventually } from "../harness/eventually.js";
+
+type Control = RpcConnection<typeof ControlServiceService>;
+
+const TTL_MS = 60 * 60_000;
+const signal = AbortSignal.timeout(120_000);
+
+let folder: string;
+let etcd: TestEtcd;
+let store: EtcdStore;
+let server: RunningServer;
+let admin: Control;
+const stopping = new AbortController();
+const connections: { close(): void }[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "berth-identities-"));
+  etcd = await startTestEtcd();
+  store = new EtcdStore({ endpoints: [etcd.endpoint] });
+  const identity = await openServerIdentity({
+    dataDir: join(folder, "server"),
+    nowMs: Date.now(),
+    newId: systemRuntime.newId,
+  });
+  const socket = join(folder, "server.sock");
+  server = await startServer(
+    {
+      ...{ store, identity, socket, runtime: systemRuntime, advertise: undefined },
+      ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
+    },
+    stopping.signal,
+  );
+  admin = connect(`unix:${socket}`);
+  await eventually("the leader has an authority", () =>
+    createToken().then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
+afterAll(async () => {
+  for (const connection of connections) connection.close();
+  stopping.abort();
+  await server?.stopped;
+  store?.close();
+  await etcd?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function connect(address: string, files?: IdentityFiles): Control {
+  const identity =
+    files &&
+    new RotatingIdentity({
+      authorities: files.authorities,
+      leaf: { certificate: files.certificate, key: files.key },
+    });
+  const connection = createRpcClient(ControlServiceService, { address, ...(identity && { identity }) });
+  connections.push(connection);
+  return connection;
+}
+
+async function createToken(over: { uses?: number; requiresApproval?: boolean; hostname?: string } = {}) {
+  const { token } = await admin.calls.createJoinToken({
+    ...{ kind: JoinKind.NODE, ttlMs: TTL_MS, uses: 1, hostname: "", requiresApproval: false },
+    ...{ replaceOthers: false, ...over },
+  });
+  return token;
+}
+
+async function joinWith(token: string, name: string) {
+  const identityFolder = await IdentityFolder.open(join(folder, name));
+  return joinCluster({ address: server.address, token, hostname: name, folder: identityFolder }, signal);
+}
+
+async function userWith(name: string, role: UserRole): Promise<Control> {
+  const { invitation } = await admin.calls.inviteUser({ name, role, stacks: "", ttlMs: TTL_MS });
+  const { files } = await joinWith(invitation, name);
+  return connect(server.address, files);
+}
+
+/** Opens a session as a node, and returns the code of the error that ends it; "welcome" when it is served. */
+async function sessionOutcome(files: IdentityFiles, hostname: string, nodeId = ""): Promise<string> {
+  const identity = new RotatingIdentity({
+    authorities: files.authorities,
+    leaf: { certificate: files.certificate, key: files.key },
+  });
+  const connection = createRpcClient(DispatcherServiceService, { address: server.address, identity });
+  const value = Hello.fromPartial({
+    ...{ nodeId: nodeId || (await nodeIdOf(hostname)), protocolVersion: PROTOCOL_VERSION, bootId: "boot" },
+    description: { hostname, address: `127.0.0.${hostname.slice("host".length)}` },
+  });
+  async function* requests(): AsyncGenerator<SessionRequest> {
+    yield { message: { $case: "hello", value } };
+    await new Promise(() => {});
+  }
+  try {
+    for await (const { message } of connection.calls.session(requests())) {
+      if (message?.$case === "welcome") return "welcome";
+    }
+    return "ended";
+  } catch (error) {
+    return error instanceof Error && "code" in error ? String(error.code) : String(error);
+  } finally {
+    connection.close();
+  }
+}
+
+async function nodeIdOf(hostname: string): Promise<string> {
+  const { nodes } = await admin.calls.listNodes({});
+  return nodes.find(({ node }) => node?.description?.hostname === hostname)?.node?.id ?? "";
+}
+
+describe("a host with a join token", () => {
+  test("gets a certificate with which its agent is served, and the token is used up", async () => {
+    const token = await createToken();
+    const { files, servers } = await joinWith(token, "host1");
+    expect(servers).toEqual([server.address]);
+    expect(await sessionOutcome(files, "host1")).toBe("welcome");
+    expect(await sessionOutcome(files, "host1", "another-node")).toBe("BERTH_PERMISSION_DENIED");
+    await expect(joinWith(token, "host2")).rejects.toMatchObject({
+      code: "BERTH_TOKEN_INVALID",
+      details: { reason: "used-up" },
+    });
+  });
+
+  test("keeps the token when its certificate request is invalid", async () => {
+    const token = await createToken();
+    const { files } = await joinWith(await createToken(), "host3");
+    const anonymous = new RotatingIdentity({ authorities: files.authorities, leaf: undefined });
+    const client = createRpcClient(ControlServiceService, { address: server.address, identity: anonymous });
+    connections.push(client);
+    await expect(
+      client.calls.join({ token, certificateRequest: "x", hostname: "host4" }),
+    ).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+    await expect(client.calls.listNodes({})).rejects.toMatchObject({ code: "BERTH_UNAUTHENTICATED" });
+    await joinWith(token, "host4");
+  });
+
+  test("waits for approval when the token requires it", async () => {
+    const { files, awaitsApproval } = await joinWith(await createToken({ requiresApproval: true }), "host5");
+    expect(awaitsApproval).toBe(true);
+    expect(await sessionOutcome(files, "host5")).toBe("BERTH_NODE_NOT_ACCEPTED");
+    await admin.calls.acceptNode({ node: "host5" });
+    expect(await sessionOutcome(files, "host5")).toBe("welcome");
+  });
+
+  test("loses its session and its access for good when the node is removed", async () => {
+    const { files } = await joinWith(await createToken(), "host6");
+    const id = await nodeIdOf("host6");
+    expect(await sessionOutcome(files, "host6")).toBe("welcome");
+    await admin.calls.removeNode({ node: id, force: true });
+    expect(await sessionOutcome(files, "host6", id)).toBe("BERTH_UNAUTHENTICATED");
+    const request = { certificateRequest: await createRequest(files.key) };
+    await expect(connect(server.address, files).calls.renewCertificate(request)).rejects.toMatchObject({
+      code: "BERTH_UNAUTHENTICATED",
+    });
+  });
+
+  test("renews its certificate with its certificate", async () => {
+    const { files } = await joinWith(await createToken(), "host7");
+    const identityFolder = await IdentityFolder.open(join(folder, "host7"));
+    const certificateRequest = await createRequest(await identityFolder.prepareKey());
+    const renewed = await connect(server.address, files).calls.renewCertificate({ certificateRequest });
+    const next = await identityFolder.store(renewed);
+    expect(next.certificate).not.toBe(files.certificate);
+    expect(await sessionOutcome(next, "host7")).toBe("welcome");
+  });
+});
+
+describe("a user", () => {
+  test("may do what the role says, from the next call after a change", async () => {
+    const viewer = await userWith("vera", UserRole.VIEWER);
+    expect((await viewer.calls.listNodes({})).nodes.length).toBeGreaterThan(0);
+    await expect(viewer.calls.listUsers({})).rejects.toMatchObject({ code: "BERTH_PERMISSION_DENIED" });
+    await admin.calls.inviteUser({ name: "vera", role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS });
+    expect((await viewer.calls.listUsers({})).users.map(({ name }) => name)).toContain("vera");
+  });
+
+  test("can do nothing any more once removed", async () => {
+    const deployer = await userWith("dora", UserRole.DEPLOYER);
+    await deployer.calls.listNodes({});
+    await admin.calls.removeUser({ name: "dora" });
+    await expect(deployer.calls.listNodes({})).rejects.toMatchObject({ code: /UNAUTHENTICATED|DENIED/ });
+  });
+});
