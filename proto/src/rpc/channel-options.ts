@@ -3,8 +3,8 @@ import { TLS_CLIENT_OPTIONS } from "./credentials.js";
 import {
   MAX_REQUEST_BYTES,
   MAX_RESPONSE_BYTES,
+  MAX_SERVER_STREAMS,
   MAX_SESSION_MEMORY_MB,
-  MAX_STREAMS,
   type MessageLimits,
 } from "./limits.js";
 
@@ -37,7 +37,7 @@ export const SERVER_OPTIONS: ChannelOptions = {
   ...SHARED_OPTIONS,
   "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
   "grpc.max_send_message_length": MAX_RESPONSE_BYTES,
-  "grpc.max_concurrent_streams": MAX_STREAMS,
+  "grpc.max_concurrent_streams": MAX_SERVER_STREAMS,
 };
 
 /** Returns the options of a client of a service with these limits. */

@@ -30,6 +30,12 @@ export const MAX_RESPONSE_BYTES = Math.max(...Object.values(LIMITS).map(({ respo
  */
 export const MAX_STREAMS = 1_024;
 
+/**
+ * Streams that a server allows on one connection. A client counts a stream as closed before the server has closed it, so
+ * the server allows more than the client opens.
+ */
+export const MAX_SERVER_STREAMS = MAX_STREAMS + 128;
+
 /** Memory of one connection in MB, from which on Node.js accepts no further stream. Several of the largest messages. */
 export const MAX_SESSION_MEMORY_MB = 256;
 

@@ -312,7 +312,7 @@ describe("limits", () => {
     const session = http2.connect(`http://${server.address}`);
     cleanUps.push(() => session.destroy());
     const [settings] = await once(session, "remoteSettings");
-    expect(settings).toMatchObject({ maxConcurrentStreams: 1_024 });
+    expect(settings).toMatchObject({ maxConcurrentStreams: 1_152 });
   });
 });
 

@@ -102,7 +102,7 @@ describe("a server with TLS", () => {
     const session = connectHttp2(`https://${cluster.address}`, { rejectUnauthorized: false });
     const [settings] = await once(session, "remoteSettings");
     session.destroy();
-    expect(settings).toMatchObject({ maxConcurrentStreams: 1_024 });
+    expect(settings).toMatchObject({ maxConcurrentStreams: 1_152 });
   });
 
   it("closes connections with a rejected certificate after a while", async () => {
