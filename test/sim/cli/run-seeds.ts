@@ -12,7 +12,8 @@ import type { SeedAnswer } from "./worker.js";
 
 /** Failing seeds to print. One bug may fail hundreds. */
 const MAX_NAMED = 20;
-const PROGRESS_MS = 2_000;
+/** Interval of progress reports on a terminal, and of their lines elsewhere. */
+const PROGRESS_MS = { terminal: 2_000, lines: 60_000 };
 const MS_PER_MINUTE = 60_000;
 
 export interface RunSeedsOptions {
@@ -46,9 +47,11 @@ export async function runSeeds({ from, count, jobs, json, forMs }: RunSeedsOptio
         failed.push(answer);
         if (failed.length <= MAX_NAMED) nameFailure(answer);
       }
-      if (performance.now() - printedMs > PROGRESS_MS && process.stderr.isTTY) {
+      const { isTTY } = process.stderr;
+      if (performance.now() - printedMs > (isTTY ? PROGRESS_MS.terminal : PROGRESS_MS.lines)) {
         printedMs = performance.now();
-        process.stderr.write(`${sum.histories} of ${count} histories, ${sum.violations} failed\r`);
+        const progress = `${sum.histories} of ${count} histories, ${sum.violations} failed`;
+        process.stderr.write(progress + (isTTY ? "\r" : "\n"));
       }
       return performance.now() - startedMs > (forMs ?? Number.POSITIVE_INFINITY);
     },
