@@ -1,11 +1,19 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { IdentityFolder } from "@berth/proto/identity";
+import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
+import { startEmbeddedEtcd } from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
 import type { Op, Store, TxnOutcome, WatchMessage } from "../../packages/control-plane/src/store/store.js";
+import { EtcdAuthority } from "../../packages/control-plane/src/testing/etcd-authority.js";
 import { MemoryStore } from "../../packages/control-plane/src/testing/memory-store/memory-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { etcdctl } from "../harness/etcdctl.js";
 
 interface Subject {
   readonly store: Store;
@@ -14,12 +22,40 @@ interface Subject {
 }
 
 let etcd: TestEtcd;
+let etcdWithTls: { openStore(): Subject; close(): Promise<void> };
 beforeAll(async () => {
   etcd = await startTestEtcd();
+  etcdWithTls = await startEtcdWithTls();
 });
 afterAll(async () => {
   await etcd.close();
+  await etcdWithTls.close();
 });
+
+async function startEtcdWithTls(): Promise<typeof etcdWithTls> {
+  const folder = mkdtempSync(join(tmpdir(), "berth-contract-"));
+  const identity = await IdentityFolder.open(join(folder, "identity"));
+  const tls = await (await EtcdAuthority.create()).issueTo(identity, { id: "s1" });
+  const logger = pino({ level: "silent" });
+  const embedded = await startEmbeddedEtcd(
+    { dataDir: join(folder, "data"), tls: identity.paths, logger },
+    new AbortController().signal,
+  );
+  const { endpoints } = embedded;
+  const compact = async (revision: bigint): Promise<void> => {
+    etcdctl({ endpoint: endpoints[0], tls: identity.paths }, "compact", String(revision), "--physical");
+  };
+  return {
+    openStore: () => {
+      const store = new EtcdStore({ endpoints, tls });
+      return { store, compact, close: () => store.close() };
+    },
+    close: async () => {
+      await embedded.stop();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
 
 const subjects: Record<string, () => Subject> = {
   MemoryStore: () => {
@@ -30,6 +66,7 @@ const subjects: Record<string, () => Subject> = {
     const store = new EtcdStore({ endpoints: [etcd.endpoint] });
     return { store, compact: etcd.compact, close: () => store.close() };
   },
+  "EtcdStore with TLS": () => etcdWithTls.openStore(),
 };
 
 let runs = 0;

@@ -83,6 +83,16 @@ describe("IdentityFolder", () => {
     expect(await (await IdentityFolder.open(path)).load()).toEqual(stored);
   });
 
+  it("returns the paths of the files that it stores", async () => {
+    const folder = await IdentityFolder.open(path);
+    const { certificate, key, authorities } = await renew(folder, ca, ca.certificate);
+    const { certificateFile, keyFile, authoritiesFile } = folder.paths;
+    const texts = await Promise.all(
+      [certificateFile, keyFile, authoritiesFile].map((file) => fs.readFile(file, "utf8")),
+    );
+    expect(texts).toEqual([certificate, key, authorities]);
+  });
+
   it("lets only the owner read the folder and its keys, and tightens permissions that are too wide", async () => {
     await fs.mkdir(path, { mode: 0o755 });
     await fs.chmod(path, 0o755);

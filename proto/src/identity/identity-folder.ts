@@ -11,6 +11,13 @@ export interface IdentityFiles {
   readonly authorities: string;
 }
 
+/** Paths of the files of an identity. */
+export interface IdentityPaths {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly authoritiesFile: string;
+}
+
 /** The functions of `node:fs/promises` that a folder uses. Tests interrupt them. */
 export type IdentityFileSystem = Readonly<{
   chmod: typeof chmod;
@@ -58,6 +65,15 @@ export class IdentityFolder {
     const folder = new IdentityFolder(path, files);
     await folder.#restrictAccess(path, FOLDER_MODE);
     return folder;
+  }
+
+  /** Paths of the files, for programs such as etcd that read them. */
+  get paths(): IdentityPaths {
+    return {
+      certificateFile: join(this.path, CERTIFICATE_FILE),
+      keyFile: join(this.path, KEY_FILE),
+      authoritiesFile: join(this.path, AUTHORITIES_FILE),
+    };
   }
 
   /**

@@ -34,7 +34,7 @@ export {
   parseClusterUri,
   parseIdentityUri,
 } from "./identity.js";
-export { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
+export { type IdentityFiles, IdentityFolder, type IdentityPaths } from "./identity-folder.js";
 export {
   createJoinToken,
   joinKindWord,

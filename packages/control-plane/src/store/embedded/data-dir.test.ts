@@ -4,7 +4,12 @@ import { parseClaim } from "./data-dir.js";
 const process = { pid: 5, startTicks: "1", bootId: "b" };
 
 test("parseClaim returns the fields of a claim", () => {
-  const claim = { owner: process, ports: { client: 7_402, peer: 7_403 }, members: ["10.0.0.1"] };
+  const claim = {
+    owner: process,
+    ports: { client: 7_402, peer: 7_403 },
+    members: ["10.0.0.1"],
+    scheme: "https",
+  };
   expect(parseClaim(JSON.stringify(claim))).toEqual(claim);
 });
 
@@ -13,6 +18,7 @@ test.each([
   ["a start time that is no text", { owner: { ...process, startTicks: 1 } }],
   ["a port that is too large", { ports: { client: 7_402, peer: 70_000 } }],
   ["a list with a number", { members: [1] }],
+  ["an unknown scheme", { scheme: "ftp" }],
 ])("parseClaim leaves out %s", (_, claim) => {
   expect(parseClaim(JSON.stringify(claim))).toEqual({});
 });

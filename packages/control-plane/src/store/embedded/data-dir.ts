@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
+import type { Scheme } from "../etcd-tls.js";
 import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
 
 /** The claim file is next to etcd's data, so removing the data also removes the claim. */
@@ -29,6 +30,16 @@ interface Claim {
   readonly ports?: Ports;
   /** Addresses of the cluster's members; undefined for a single server. */
   readonly members?: readonly string[];
+  /** Undefined in claims of releases without TLS. */
+  readonly scheme?: Scheme;
+}
+
+/** What a data directory remembers about its etcd. */
+export interface EtcdRecord {
+  readonly ports: Ports;
+  /** Addresses of the cluster's members; empty for a single server. */
+  readonly members: readonly string[];
+  readonly scheme: Scheme;
 }
 
 /**
@@ -74,14 +85,19 @@ export class DataDir {
     return this.#claim.members ?? [];
   }
 
+  /** Whether the etcd of the last run had TLS. */
+  get scheme(): Scheme {
+    return this.#claim.scheme ?? "http";
+  }
+
   /** Records the etcd process that uses the directory. The next server finds the process after a crash. */
-  recordProcess(pid: number, ports: Ports, members: readonly string[]): void {
+  recordProcess(pid: number, record: EtcdRecord): void {
     const etcd = identityOf(pid);
-    this.#claim = { ...this.#claim, ports, members, ...(etcd && { etcd }) };
+    this.#claim = { ...this.#claim, ...record, ...(etcd && { etcd }) };
     this.#write();
   }
 
-  /** Lets another server claim the directory. Ports and members stay recorded. */
+  /** Lets another server claim the directory. The ports, the members and the scheme stay recorded. */
   release(): void {
     this.#claim = withoutProcesses(this.#claim);
     this.#write();
@@ -96,7 +112,8 @@ export class DataDir {
 
 /** Returns what stays recorded after an orderly stop. */
 function withoutProcesses(claim: Claim | undefined): Claim {
-  return { ...(claim?.ports && { ports: claim.ports }), ...(claim?.members && { members: claim.members }) };
+  const { owner: _owner, etcd: _etcd, ...recorded } = claim ?? {};
+  return recorded;
 }
 
 function lockedBy(path: string, pid: number): BerthError {
@@ -133,12 +150,13 @@ function readClaim(file: string): Claim | undefined {
 /** Parses the file that claims a data directory. Leaves out invalid fields. Returns undefined for an invalid file. */
 export function parseClaim(text: string): Claim | undefined {
   try {
-    const { owner, etcd, ports, members } = JSON.parse(text);
+    const { owner, etcd, ports, members, scheme } = JSON.parse(text);
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
       ...(isStringList(members) && { members }),
+      ...((scheme === "http" || scheme === "https") && { scheme }),
     };
   } catch {
     return undefined;

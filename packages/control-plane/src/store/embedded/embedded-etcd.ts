@@ -3,7 +3,9 @@ import { BerthError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
+import { type EtcdTls, type EtcdTlsFiles, readEtcdTls, requireAddress, schemeOf } from "../etcd-tls.js";
 import {
+  type ClusterAccess,
   clientUrl,
   clientUrls,
   type EtcdCluster,
@@ -11,8 +13,10 @@ import {
   lostData,
   MEMBER_PORTS,
   requireSameMembers,
+  requireSameScheme,
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
+import { EtcdHttpClient } from "./etcd-http.js";
 import { EtcdProcess, requireEtcd } from "./etcd-process.js";
 import { choosePorts, holdPorts, requireFree } from "./free-ports.js";
 
@@ -33,12 +37,17 @@ const STABLE_AFTER_MS = 10_000;
 export interface EmbeddedEtcdOptions {
   /** Holds the whole state of the cluster. Created if missing. */
   readonly dataDir: string;
-  /** Every client that reaches this address can read and write all data. @default loopback */
+  /** Without TLS, every client that reaches this address can read and write all data. @default loopback */
   readonly listenHost?: string;
   /** @default the ports of the last run if they are free, or else two free ports */
   readonly ports?: Ports;
   /** The cluster that this member belongs to, with fixed ports on the address `self`. Undefined for a single member. */
   readonly cluster?: EtcdCluster | undefined;
+  /**
+   * The certificate of this server's member. Every client and member with a certificate of these authorities has access,
+   * so they must not issue certificates for anything else. Undefined for an etcd without TLS.
+   */
+  readonly tls?: EtcdTlsFiles | undefined;
   readonly logger: Logger;
   /** The etcd executable; found on PATH by default. */
   readonly program?: string;
@@ -56,8 +65,8 @@ export interface EmbeddedEtcd {
 /**
  * Starts an embedded etcd and restarts it on the same ports until it is stopped or `signal` aborts. etcd syncs every write
  * to disk before it answers, with one fsync for concurrent writes, so etcd and the server can be killed at any time.
- * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, BERTH_INPUT_INVALID for the
- *         data of another cluster, or BERTH_ETCD_FAILED if it does not start
+ * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, BERTH_IDENTITY_INVALID for
+ *         unusable TLS files, BERTH_INPUT_INVALID for the data of another cluster, or BERTH_ETCD_FAILED if it does not start
  */
 export async function startEmbeddedEtcd(
   options: EmbeddedEtcdOptions,
@@ -65,21 +74,33 @@ export async function startEmbeddedEtcd(
 ): Promise<EmbeddedEtcd> {
   const program = options.program ?? "etcd";
   requireEtcd(program);
+  const { cluster } = options;
+  const host = cluster?.self ?? options.listenHost ?? "127.0.0.1";
+  const http = new EtcdHttpClient(options.tls && (await readMemberTls(options.tls, host)));
   const dir = await DataDir.claim(options.dataDir);
   try {
-    requireSameMembers(dir.path, dir.members, options.cluster);
-    const { cluster } = options;
-    const host = cluster?.self ?? options.listenHost ?? "127.0.0.1";
+    const scheme = schemeOf(options.tls);
+    requireSameMembers(dir.path, dir.members, cluster);
+    if (cluster !== undefined) requireSameScheme(dir.path, dir.scheme, scheme);
     const fixedPorts = options.ports ?? (cluster && MEMBER_PORTS);
     const ports = fixedPorts ? await requireFree(host, fixedPorts) : await choosePorts(host, dir.ports);
-    const isReplacement = cluster !== undefined && (await isReplacementMember(cluster, dir.path));
+    const access: ClusterAccess = { scheme, http };
+    const isReplacement = cluster !== undefined && (await isReplacementMember(cluster, dir.path, access));
     const supervisor = new Supervisor({ ...options, program, host, ports, dir, isReplacement });
-    await supervisor.start(signal);
+    await supervisor.start(http, signal);
     return supervisor;
   } catch (error) {
     dir.release();
     throw error;
+  } finally {
+    http.close();
   }
+}
+
+async function readMemberTls(files: EtcdTlsFiles, host: string): Promise<EtcdTls> {
+  const tls = await readEtcdTls(files, Date.now());
+  requireAddress(files, tls, host);
+  return tls;
 }
 
 interface SupervisorOptions extends EmbeddedEtcdOptions {
@@ -101,18 +122,19 @@ class Supervisor implements EmbeddedEtcd {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    const { cluster, host, ports } = options;
-    this.endpoints = cluster ? clientUrls(cluster) : [clientUrl(host, ports)];
+    const { cluster, host, ports, tls } = options;
+    const scheme = schemeOf(tls);
+    this.endpoints = cluster ? clientUrls(scheme, cluster) : [clientUrl(scheme, host, ports)];
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
   }
 
-  async start(signal: AbortSignal): Promise<void> {
+  async start(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const etcd = this.#spawn();
     const removeListener = onAbort(signal, () => this.#stopping.abort());
-    if (!(await this.#waitUntilHealthy(etcd))) {
+    if (!(await this.#waitUntilHealthy(etcd, http))) {
       removeListener();
       etcd.kill();
       await etcd.exited;
@@ -129,12 +151,21 @@ class Supervisor implements EmbeddedEtcd {
 
   /** Starts etcd and records its pid in the data directory. */
   #spawn(): EtcdProcess {
-    const { dir, ports, host, logger, program, cluster, isReplacement } = this.#options;
+    const { dir, ports, host, logger, program, cluster, isReplacement, tls } = this.#options;
     const membership = cluster && { ...cluster, isReplacement };
-    const etcd = new EtcdProcess({ program, dataDir: dir.path, host, ports, cluster: membership, logger });
+    const etcd = new EtcdProcess({
+      program,
+      dataDir: dir.path,
+      host,
+      ports,
+      cluster: membership,
+      tls,
+      logger,
+    });
     this.#etcd = etcd;
     try {
-      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, ports, cluster?.members ?? []);
+      const record = { ports, members: cluster?.members ?? [], scheme: schemeOf(tls) };
+      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, record);
     } catch (cause) {
       logger.warn(
         { cause },
@@ -145,7 +176,7 @@ class Supervisor implements EmbeddedEtcd {
   }
 
   /** Waits until etcd serves requests. Returns false if etcd exits, takes too long, or is stopped. */
-  async #waitUntilHealthy(etcd: EtcdProcess): Promise<boolean> {
+  async #waitUntilHealthy(etcd: EtcdProcess, http: EtcdHttpClient): Promise<boolean> {
     const { cluster, logger } = this.#options;
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
@@ -154,7 +185,7 @@ class Supervisor implements EmbeddedEtcd {
     const waiting = cluster && setTimeout(logWaiting, LOG_WAITING_AFTER_MS);
     const removeListener = onAbort(this.#stopping.signal, () => timeout.abort());
     try {
-      return await etcd.waitUntilHealthy(timeout.signal);
+      return await etcd.waitUntilHealthy(http, timeout.signal);
     } finally {
       clearTimeout(timer);
       clearTimeout(waiting);
@@ -230,11 +261,11 @@ class Supervisor implements EmbeddedEtcd {
   }
 
   #startFailure(etcd: EtcdProcess): BerthError {
-    const { dir, cluster } = this.#options;
+    const { dir, cluster, tls } = this.#options;
     const { path } = dir;
     const details = { dataDir: path };
     if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines)) {
-      return lostData(cluster, path);
+      return lostData(cluster, path, tls);
     }
     if (/file lock|already locked/i.test(etcd.lastLogLines)) {
       const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;

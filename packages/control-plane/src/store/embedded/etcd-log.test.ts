@@ -37,6 +37,9 @@ describe("logEtcdLine", () => {
     ]) {
       expect(logged(line), line).toBeUndefined();
     }
+    const claim =
+      '{"level":"warn","msg":"found invalid file under data directory","filename":"berth-server.json"}';
+    expect(logged(claim)).toBeUndefined();
     expect(logged('{"level":"warn","msg":"simple token is not cryptographically signed"}')).toBeUndefined();
   });
 });

@@ -4,6 +4,8 @@ import type { Logger } from "pino";
 const EXPECTED_WARNINGS = [
   /simple token is not cryptographically signed/,
   /serving client traffic insecurely/,
+  // The claim of the data directory.
+  /found invalid file under data directory/,
 ];
 
 /** Lines that etcd logs before it sets up JSON logging, and the first line of a Go panic. Stack traces do not match. */

@@ -5,15 +5,17 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
+import { linkSignals } from "../../runtime/abort.js";
+import { type EtcdTlsFiles, schemeOf } from "../etcd-tls.js";
 import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
+import type { EtcdHttpClient } from "./etcd-http.js";
 import { logEtcdLine } from "./etcd-log.js";
 
 /** Number of log lines that are kept for error messages. */
 const MAX_LAST_LINES = 5;
 
 const HEALTH_POLL_MS = 25;
-const HEALTH_CALL_TIMEOUT_MS = 1_000;
 
 /** How long etcd may take to stop after SIGTERM. Then it is killed, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
@@ -46,6 +48,16 @@ const CLUSTER_MEMBER: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
 /** etcd keeps all entries since the last snapshot in memory. Its default of 100,000 large transactions could be gigabytes. */
 const ENTRIES_PER_SNAPSHOT = 5_000;
 
+/**
+ * Suites for TLS 1.2; those of TLS 1.3 cannot be chosen. Certificates of berth have ECDSA keys. Without a list, Go also
+ * allows suites with CBC.
+ */
+const CIPHER_SUITES = [
+  "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+  "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+  "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+];
+
 export interface EtcdProcessOptions {
   readonly program: string;
   readonly dataDir: string;
@@ -53,6 +65,8 @@ export interface EtcdProcessOptions {
   readonly ports: Ports;
   /** Undefined for a single member. */
   readonly cluster?: (EtcdCluster & { readonly isReplacement: boolean }) | undefined;
+  /** Undefined for an etcd without TLS. */
+  readonly tls?: EtcdTlsFiles | undefined;
   readonly logger: Logger;
 }
 
@@ -65,8 +79,8 @@ export class EtcdProcess {
   #isRunning = true;
 
   constructor(options: EtcdProcessOptions) {
-    const { program, host, ports, logger } = options;
-    this.#endpoint = clientUrl(host, ports);
+    const { program, host, ports, tls, logger } = options;
+    this.#endpoint = clientUrl(schemeOf(tls), host, ports);
     const [command, ...args] = killedWithParent([program, ...etcdArguments(options)]);
     // The environment is empty, because etcd reads every ETCD_* variable as a flag. The process is detached, because
     // Ctrl-C in a terminal must stop the server first, which needs etcd to resign.
@@ -95,13 +109,23 @@ export class EtcdProcess {
     return this.#lastLines.join("; ") || "etcd logged nothing";
   }
 
-  /** Returns true once etcd serves requests, and false if it exits or the signal aborts first. */
-  async waitUntilHealthy(signal: AbortSignal): Promise<boolean> {
-    while (this.#isRunning && !signal.aborted) {
-      if (await isHealthy(this.#endpoint)) return this.#isRunning;
-      await delay(HEALTH_POLL_MS);
+  /**
+   * Returns true once etcd serves requests, and false if it exits or the signal aborts first. While etcd waits for other
+   * members, it accepts connections but does not answer, and it later logs each one that was closed in the meantime. So a
+   * request waits until then.
+   */
+  async waitUntilHealthy(http: EtcdHttpClient, signal: AbortSignal): Promise<boolean> {
+    const waiting = linkSignals(signal);
+    void this.exited.then(() => waiting.abort());
+    try {
+      while (!waiting.signal.aborted) {
+        if (await isHealthy(this.#endpoint, http, waiting.signal)) return this.#isRunning;
+        await delay(HEALTH_POLL_MS);
+      }
+      return false;
+    } finally {
+      waiting.unlink();
     }
-    return false;
   }
 
   /** Stops etcd, by SIGKILL if it does not end in time. */
@@ -128,9 +152,10 @@ export class EtcdProcess {
   }
 }
 
-function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): readonly string[] {
-  const client = clientUrl(host, ports);
-  const peer = peerUrl(host, ports);
+function etcdArguments({ dataDir, host, ports, cluster, tls }: EtcdProcessOptions): readonly string[] {
+  const scheme = schemeOf(tls);
+  const client = clientUrl(scheme, host, ports);
+  const peer = peerUrl(scheme, host, ports);
   const name = cluster === undefined ? "berth" : memberName(host);
   const { heartbeatMs, electionTimeoutMs } = cluster === undefined ? SINGLE_MEMBER : CLUSTER_MEMBER;
   return [
@@ -138,7 +163,7 @@ function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): r
     ["--data-dir", dataDir],
     ["--listen-client-urls", client, "--advertise-client-urls", client],
     ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
-    ["--initial-cluster", cluster === undefined ? `${name}=${peer}` : initialCluster(cluster)],
+    ["--initial-cluster", cluster === undefined ? `${name}=${peer}` : initialCluster(scheme, cluster)],
     ["--initial-cluster-state", cluster?.isReplacement ? "existing" : "new"],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
@@ -147,16 +172,28 @@ function etcdArguments({ dataDir, host, ports, cluster }: EtcdProcessOptions): r
     ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],
     ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
     ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],
+    tls === undefined ? [] : tlsArguments(tls),
   ].flat();
 }
 
-async function isHealthy(endpoint: string): Promise<boolean> {
+/**
+ * Returns the flags that make etcd require certificates from clients and from other members. etcd reads the certificate
+ * and the key again for each new connection, and the authorities only when it starts.
+ */
+function tlsArguments({ authoritiesFile, certificateFile, keyFile }: EtcdTlsFiles): readonly string[] {
+  return [
+    ["--trusted-ca-file", authoritiesFile, "--peer-trusted-ca-file", authoritiesFile],
+    ["--cert-file", certificateFile, "--peer-cert-file", certificateFile],
+    ["--key-file", keyFile, "--peer-key-file", keyFile],
+    ["--client-cert-auth", "--peer-client-cert-auth"],
+    ["--cipher-suites", CIPHER_SUITES.join(",")],
+  ].flat();
+}
+
+async function isHealthy(endpoint: string, http: EtcdHttpClient, signal: AbortSignal): Promise<boolean> {
   try {
-    const response = await fetch(`${endpoint}/health`, {
-      signal: AbortSignal.timeout(HEALTH_CALL_TIMEOUT_MS),
-    });
-    await response.arrayBuffer();
-    return response.ok;
+    const { status } = await http.get(`${endpoint}/health`, signal);
+    return status === 200;
   } catch {
     return false;
   }

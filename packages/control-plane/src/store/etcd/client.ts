@@ -1,7 +1,5 @@
 import { BerthError, isBerthError } from "@berth/proto";
-import { noop } from "cockatiel";
 import {
-  Etcd3,
   EtcdError,
   EtcdLeaseInvalidError,
   EtcdPermissionDeniedError,
@@ -14,26 +12,16 @@ import {
   GRPCOutOfRangeError,
   GRPCResourceExhastedError,
   GRPCUnauthenticatedError,
-  type IOptions,
 } from "etcd3";
 import { abortable } from "../../runtime/abort.js";
+import type { EtcdTls } from "../etcd-tls.js";
+import { Member, type MemberClients } from "./member.js";
 
 /** Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease expires. */
 const DEFAULT_CALL_TIMEOUT_MS = 3_000;
 
-/** Room for a page of a range read or a batch of watch events; gRPC's default is 4 MB. */
-const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
-
-/** Detects a dead connection below an idle watch. etcd disconnects clients that ping more often than every 5 s. */
-const PING_INTERVAL_MS = 7_000;
-const PING_TIMEOUT_MS = 3_000;
-
 /** How often the first member, usually on this host, is checked while calls go to another one. */
 const FIRST_MEMBER_CHECK_MS = 500;
-
-/** gRPC waits up to two minutes between connection attempts by default; a restarted etcd should be found at once. */
-const RECONNECT_DELAY_MS = 50;
-const MAX_RECONNECT_DELAY_MS = 1_000;
 
 /** A key that does not exist. Reading it is the cheapest check of a member. */
 const ABSENT_KEY = Buffer.from("/");
@@ -57,17 +45,8 @@ export interface EtcdOptions {
   /** URLs of the members. Calls go to the first one, and to the next one while it does not answer. */
   readonly endpoints: readonly [string, ...string[]];
   readonly callTimeoutMs?: number;
-}
-
-/**
- * The clients of one etcd member. etcd3 resets all channels of a client when one call fails in transport. With a client
- * for each purpose, a write that times out interrupts no watch and no lease renewal.
- */
-export interface Member {
-  readonly endpoint: string;
-  readonly calls: Etcd3;
-  readonly watches: Etcd3;
-  readonly renewals: Etcd3;
+  /** For endpoints with https. Undefined for an etcd without TLS. */
+  readonly tls?: EtcdTls | undefined;
 }
 
 /**
@@ -83,7 +62,9 @@ export class EtcdClient {
 
   constructor(options: EtcdOptions) {
     this.callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    this.#members = options.endpoints.map((endpoint) => openMember(endpoint, this.callTimeoutMs));
+    const { callTimeoutMs } = this;
+    const { endpoints, tls } = options;
+    this.#members = endpoints.map((endpoint) => new Member({ endpoint, callTimeoutMs, tls }));
   }
 
   get memberCount(): number {
@@ -102,11 +83,11 @@ export class EtcdClient {
    * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
    *         the signal's reason when aborted
    */
-  async call<T>(run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async call<T>(run: (clients: MemberClients) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const member = this.currentMember();
     try {
-      return await abortable(run(member), signal);
+      return await abortable(member.use(run), signal);
     } catch (error) {
       signal.throwIfAborted();
       const failure = toBerthError(error, member.endpoint);
@@ -116,10 +97,14 @@ export class EtcdClient {
   }
 
   /** Makes one call to a particular member. @throws the same errors as `call` */
-  async callMember<T>(member: Member, run: (member: Member) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async callMember<T>(
+    member: Member,
+    run: (clients: MemberClients) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
     signal.throwIfAborted();
     try {
-      return await abortable(run(member), signal);
+      return await abortable(member.use(run), signal);
     } catch (error) {
       signal.throwIfAborted();
       throw toBerthError(error, member.endpoint);
@@ -148,7 +133,7 @@ export class EtcdClient {
   async #returnToFirstMember(): Promise<void> {
     const [first] = this.#members;
     try {
-      if (this.#current !== 0) await first?.calls.kv.range({ key: ABSENT_KEY });
+      if (this.#current !== 0) await first?.use(({ calls }) => calls.kv.range({ key: ABSENT_KEY }));
       this.#current = 0;
       this.#firstMemberCheck = undefined;
     } catch {
@@ -157,36 +142,26 @@ export class EtcdClient {
     }
   }
 
+  /**
+   * Uses another certificate, or other authorities, for later calls and streams. Those in progress continue with the
+   * previous certificate until they end.
+   * @throws for a certificate that TLS cannot use; the current one then stays in use
+   */
+  updateTls(tls: EtcdTls): void {
+    for (const member of this.#members) member.updateTls(tls);
+  }
+
   /** Closes all connections. Calls and streams in progress fail. */
   close(): void {
     clearTimeout(this.#firstMemberCheck);
     this.#firstMemberCheck = undefined;
-    for (const { calls, watches, renewals } of this.#members) {
-      for (const etcd of [calls, watches, renewals]) etcd.close();
-    }
+    for (const member of this.#members) member.close();
   }
 }
 
 /** Returns whether etcd itself reported the error, and not gRPC about the connection. */
 function isEtcdAnswer(error: unknown): boolean {
   return error instanceof Error && /\betcdserver: /.test(error.message);
-}
-
-function openMember(endpoint: string, callTimeoutMs: number): Member {
-  const options: IOptions = {
-    hosts: endpoint,
-    faultHandling: { host: () => noop, global: noop },
-    defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: Date.now() + callTimeoutMs }),
-    grpcOptions: {
-      "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
-      "grpc.keepalive_time_ms": PING_INTERVAL_MS,
-      "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
-      "grpc.initial_reconnect_backoff_ms": RECONNECT_DELAY_MS,
-      "grpc.min_reconnect_backoff_ms": RECONNECT_DELAY_MS,
-      "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_DELAY_MS,
-    },
-  };
-  return { endpoint, calls: new Etcd3(options), watches: new Etcd3(options), renewals: new Etcd3(options) };
 }
 
 /** Converts an error of etcd3. An unknown error counts as "no answer", which is safe for a write. */
@@ -201,7 +176,10 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
     const message = `etcd at ${endpoint} refused a request: ${text}`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, cause: error, details });
   }
-  const message = `etcd at ${endpoint} does not answer: ${text}: check that it is running and reachable`;
+  const checks = endpoint.startsWith("https:")
+    ? "check that it is running and reachable, and that each side trusts the certificate of the other"
+    : "check that it is running and reachable, and does not require https";
+  const message = `etcd at ${endpoint} does not answer: ${text}: ${checks}`;
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message, cause: error, details });
 }
 

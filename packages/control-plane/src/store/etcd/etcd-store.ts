@@ -1,6 +1,7 @@
 import { isBerthError } from "@berth/proto";
 import type { IKeyValue, ILeaseKeepAliveResponse, IRangeRequest, IRangeResponse } from "etcd3";
 import { checkKey, checkTxn } from "../check-txn.js";
+import type { EtcdTls } from "../etcd-tls.js";
 import type {
   LeaseId,
   Leases,
@@ -137,6 +138,14 @@ export class EtcdStore implements Store {
       return true;
     }
     return false;
+  }
+
+  /**
+   * Uses a renewed certificate, or other authorities, for later calls and streams. Watches and calls in progress continue.
+   * @throws for a certificate that TLS cannot use; the current one then stays in use
+   */
+  updateTls(tls: EtcdTls): void {
+    this.#client.updateTls(tls);
   }
 
   /** Closes all connections. Calls in progress fail. */

@@ -5,6 +5,7 @@ import { checkKey } from "../check-txn.js";
 import type { WatchMessage, WatchQuery } from "../store.js";
 import { type EtcdClient, toBerthError } from "./client.js";
 import { decodeEvent, encodeSpan } from "./codec.js";
+import type { Member, MemberClients } from "./member.js";
 
 type WatchStream = IDuplexStream<IWatchRequest, IWatchResponse>;
 
@@ -20,7 +21,26 @@ export async function* watchSpan(
   checkKey("key" in query ? query.key : query.prefix);
   if (signal.aborted) return;
   const member = client.currentMember();
-  const stream = await member.watches.watchClient.watch();
+  const { clients, release } = member.acquire();
+  try {
+    yield* watchMember({ client, member, clients }, query, signal);
+  } finally {
+    release();
+  }
+}
+
+interface WatchSource {
+  readonly client: EtcdClient;
+  readonly member: Member;
+  readonly clients: MemberClients;
+}
+
+async function* watchMember(
+  { client, member, clients }: WatchSource,
+  query: WatchQuery,
+  signal: AbortSignal,
+): AsyncGenerator<WatchMessage> {
+  const stream = await clients.watches.watchClient.watch();
   const stop = (): void => cancel(stream);
   const removeListener = onAbort(signal, stop);
   const createTimeout = setTimeout(stop, client.callTimeoutMs);
