@@ -25,6 +25,7 @@ import {
   type MemberCertificate,
 } from "../../packages/control-plane/src/testing/etcd-authority.js";
 import { eventually } from "../harness/eventually.js";
+import { startServerProcess } from "../harness/server-process.js";
 
 const KEY = "/berth/v1/meta/schema";
 const LEADER_KEY = "/berth/v1/leader";
@@ -294,5 +295,22 @@ describe("a renewed certificate", () => {
     const { key } = await issue(authority);
     expect(() => store.updateTls({ ...tls, key })).toThrow(/key values mismatch/);
     expect(await write(store, "1")).toBe("committed");
+  });
+});
+
+describe("berth server --etcd https://…", () => {
+  it("uses an external etcd with a client certificate, and names a file that it cannot read", async () => {
+    await authority.issueTo(identity, { id: "s1" });
+    const etcd = await start();
+    const { authoritiesFile, certificateFile, keyFile } = identity.paths;
+    const args = ["--etcd", etcd.endpoints[0], "--etcd-ca", authoritiesFile, "--etcd-cert", certificateFile];
+    await expect(startServerProcess([...args, "--etcd-key", "/nonexistent"])).rejects.toThrow(/nonexistent/);
+
+    const server = await startServerProcess([...args, "--etcd-key", keyFile]);
+    cleanUps.push(() => server.kill());
+    const store = storeOn(etcd, await identity.load());
+    await eventually("the server is elected", async () => {
+      return (await readOne(store, LEADER_KEY, signal))?.value.includes(server.address);
+    });
   });
 });

@@ -13,6 +13,7 @@ describe("parseArguments", () => {
         advertise: undefined,
         dataDir: "/var/lib/berth/server",
         etcd: ["http://a:1", "http://b:2"],
+        etcdTls: undefined,
         etcdCluster: undefined,
         logLevel: "info",
         autoRebalanceMs: undefined,
@@ -45,6 +46,34 @@ describe("parseArguments", () => {
     expect(() => parseArguments(["--network-prefix", "8"], {})).toThrow(
       /--network-prefix "8": use a number from 10 to 24/,
     );
+  });
+
+  describe("with an external etcd", () => {
+    const all = ["--etcd-ca", "ca.pem", "--etcd-cert", "cert.pem", "--etcd-key", "key.pem"];
+
+    it("accepts https URLs with the files for TLS, from flags and variables", () => {
+      const env = { BERTH_ETCD_CA: "ca.pem", BERTH_ETCD_CERT: "cert.pem", BERTH_ETCD_KEY: "other.pem" };
+      const etcdTls = { authoritiesFile: "ca.pem", certificateFile: "cert.pem", keyFile: "key.pem" };
+      const urls = ["--etcd", "https://10.0.0.5:2379,https://etcd:2379"];
+      for (const parsed of [
+        parseArguments([...urls, ...all], {}),
+        parseArguments([...urls, "--etcd-key", "key.pem"], env),
+      ]) {
+        expect(parsed).toMatchObject({ config: { etcd: urls[1]?.split(","), etcdTls } });
+      }
+    });
+
+    it.each([
+      ["https URLs without files", ["--etcd", "https://a:1"], [/--etcd-ca, --etcd-cert, --etcd-key missing/]],
+      ["only some files", ["--etcd", "https://a:1", ...all.slice(0, 2)], [/--etcd-cert, --etcd-key missing/]],
+      ["an empty path", ["--etcd", "https://a:1", ...all, "--etcd-key", ""], [/^ {2}--etcd-key missing/m]],
+      ["files with http URLs", ["--etcd", "http://a:1", ...all], [/require https/]],
+      ["files with URLs of both kinds", ["--etcd", "https://a:1, http://b:1", ...all], [/require https/]],
+      ["files without --etcd", all, [/set --etcd, too/]],
+      ["several mistakes", all.slice(2), [/set --etcd, too/, /--etcd-ca missing/]],
+    ])("refuses %s", (_, argv, messages) => {
+      for (const message of messages) expect(() => parseArguments(argv, {})).toThrow(message);
+    });
   });
 
   it("requires --advertise when the server listens on all addresses", () => {

@@ -4,6 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
 import type { EtcdCluster } from "./store/embedded/cluster.js";
+import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
 /** The validated settings of `berth server`. */
 export interface ServerConfig {
@@ -16,6 +17,8 @@ export interface ServerConfig {
   readonly dataDir: string;
   /** URLs of an external etcd; undefined when the server runs its own. */
   readonly etcd: readonly [string, ...string[]] | undefined;
+  /** Files for TLS with an external etcd. They are defined if and only if its URLs have https. */
+  readonly etcdTls: EtcdTlsFiles | undefined;
   /** The servers whose embedded etcds form a cluster; undefined for a single server. */
   readonly etcdCluster: EtcdCluster | undefined;
   readonly logLevel: string;
@@ -42,6 +45,10 @@ Examples:
 
   # Use an external etcd
   $ berth server --listen 10.0.0.1:7400 --etcd http://10.0.0.5:2379
+
+  # Use an external etcd that requires client certificates
+  $ berth server --listen 10.0.0.1:7400 --etcd https://10.0.0.5:2379 \\
+      --etcd-ca ca.pem --etcd-cert client.pem --etcd-key client-key.pem
 
   # Three servers that tolerate the loss of one; use the same list on each
   $ berth server --listen 10.0.0.1:7400 --etcd-cluster 10.0.0.1,10.0.0.2,10.0.0.3
@@ -87,6 +94,9 @@ interface RawOptions {
   readonly advertise?: string;
   readonly dataDir: string;
   readonly etcd?: string;
+  readonly etcdCa?: string;
+  readonly etcdCert?: string;
+  readonly etcdKey?: string;
   readonly etcdCluster?: string;
   readonly logLevel: string;
   readonly autoRebalance?: string;
@@ -131,6 +141,21 @@ const OPTIONS: readonly OptionDefinition[] = [
     flags: "--etcd <url,...>",
     description: "URLs of an external etcd to use instead of the embedded one",
     variable: "BERTH_ETCD",
+  },
+  {
+    flags: "--etcd-ca <file>",
+    description: "CA certificates of an external etcd with https URLs, in PEM",
+    variable: "BERTH_ETCD_CA",
+  },
+  {
+    flags: "--etcd-cert <file>",
+    description: "Client certificate for an external etcd, in PEM",
+    variable: "BERTH_ETCD_CERT",
+  },
+  {
+    flags: "--etcd-key <file>",
+    description: "Private key of the client certificate, in PEM without a passphrase",
+    variable: "BERTH_ETCD_KEY",
   },
   {
     flags: "--etcd-cluster <address,...>",
@@ -199,6 +224,7 @@ function validate(raw: RawOptions): ServerConfig {
     advertise,
     dataDir,
     etcd: raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems),
+    etcdTls: parseEtcdTls(raw, problems),
     etcdCluster: raw.etcdCluster === undefined ? undefined : parseCluster(raw, raw.etcdCluster, problems),
     logLevel,
     autoRebalanceMs:
@@ -290,11 +316,31 @@ function parseEtcdUrls(list: string, problems: string[]): readonly [string, ...s
   const urls = list.split(",").map((url) => url.trim());
   for (const url of urls) {
     if (!/^https?:\/\/[^/\s]+\/?$/.test(url) || !URL.canParse(url)) {
-      problems.push(`invalid --etcd ${JSON.stringify(url)}: use http://HOST:PORT`);
+      problems.push(`invalid --etcd ${JSON.stringify(url)}: use http://HOST:PORT or https://HOST:PORT`);
     }
   }
   const [first, ...others] = urls.map((url) => url.replace(/\/$/, ""));
   return first === undefined ? undefined : [first, ...others];
+}
+
+/** Parses the paths of the TLS files. The files are read when the server starts. */
+function parseEtcdTls(
+  { etcd, etcdCa = "", etcdCert = "", etcdKey = "" }: RawOptions,
+  problems: string[],
+): EtcdTlsFiles | undefined {
+  const files = { "--etcd-ca": etcdCa, "--etcd-cert": etcdCert, "--etcd-key": etcdKey };
+  const flags = Object.keys(files).join(", ");
+  const missing = Object.entries(files).flatMap(([flag, file]) => (file === "" ? [flag] : []));
+  const isAnySet = missing.length < Object.keys(files).length;
+  const hasHttps = /(?:^|,)\s*https:/.test(etcd ?? "");
+  const hasHttp = /(?:^|,)\s*http:/.test(etcd ?? "");
+  if (isAnySet && etcd === undefined) problems.push(`${flags} are for an external etcd: set --etcd, too`);
+  if (isAnySet && hasHttp)
+    problems.push(`${flags} require https: use https://HOST:PORT for all URLs of --etcd`);
+  if ((isAnySet || hasHttps) && missing.length > 0) {
+    problems.push(`${missing.join(", ")} missing: an etcd with https needs ${flags}`);
+  }
+  return isAnySet ? { authoritiesFile: etcdCa, certificateFile: etcdCert, keyFile: etcdKey } : undefined;
 }
 
 function invalidSettings(problems: readonly string[]): BerthError {

@@ -7,6 +7,7 @@ import { systemRuntime } from "./runtime/runtime.js";
 import { startServer } from "./server/server.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
+import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 
 /** After an unhandled rejection the server gets this long to resign; then the process exits. */
 const FATAL_STOP_TIMEOUT_MS = 5_000;
@@ -76,7 +77,8 @@ export async function runProcess(
 /** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
   const etcd = await openEtcd(config, logger, signal);
-  const store = new EtcdStore({ endpoints: etcd.endpoints });
+  const { endpoints, tls } = etcd;
+  const store = new EtcdStore({ endpoints, tls });
   const serving = linkSignals(signal);
   void etcd.exited.then((failure) => {
     if (failure === undefined) return;
@@ -108,14 +110,18 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
   if (failure !== undefined) throw failure;
 }
 
+/** The etcd that a server uses, and the certificate that it presents there. */
+interface OpenEtcd extends Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop"> {
+  readonly tls?: EtcdTls | undefined;
+}
+
 /** Returns the external etcd of the settings, or starts an embedded one. */
-async function openEtcd(
-  config: ServerConfig,
-  logger: Logger,
-  signal: AbortSignal,
-): Promise<Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop">> {
-  const { etcd: endpoints, dataDir, etcdCluster: cluster } = config;
-  if (endpoints !== undefined) return { endpoints, exited: Promise.resolve(undefined), stop: async () => {} };
+async function openEtcd(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<OpenEtcd> {
+  const { etcd: endpoints, etcdTls, dataDir, etcdCluster: cluster } = config;
+  if (endpoints !== undefined) {
+    const tls = etcdTls && (await readEtcdTls(etcdTls, Date.now()));
+    return { endpoints, tls, exited: Promise.resolve(undefined), stop: async () => {} };
+  }
   // The signal interrupts only the start. Once etcd runs, it is needed until everything else has stopped.
   const starting = linkSignals(signal);
   try {
