@@ -199,10 +199,11 @@ describe("a user", () => {
     expect((await viewer.calls.listUsers({})).users.map(({ name }) => name)).toContain("vera");
   });
 
-  test("can do nothing any more once removed", async () => {
+  test("can do nothing any more once removed, although another user has got the name", async () => {
     const deployer = await userWith("dora", UserRole.DEPLOYER);
     await deployer.calls.listNodes({});
     await admin.calls.removeUser({ name: "dora" });
+    await userWith("dora", UserRole.ADMIN);
     await expect(deployer.calls.listNodes({})).rejects.toMatchObject({ code: /UNAUTHENTICATED|DENIED/ });
   });
 });

@@ -990,6 +990,11 @@ export interface User {
   createdAtMs: number;
   /** 0 until the user has accepted an invitation. */
   joinedAtMs: number;
+  /**
+   * The name in the user's certificates: the user's name with a random suffix. A removed user's certificates stay
+   * worthless when another user gets the name.
+   */
+  certificateName: string;
 }
 
 function createBaseService(): Service {
@@ -5390,7 +5395,7 @@ export const JoinToken: MessageFns<JoinToken> = {
 };
 
 function createBaseUser(): User {
-  return { name: "", role: 0, stacks: "", createdAtMs: 0, joinedAtMs: 0 };
+  return { name: "", role: 0, stacks: "", createdAtMs: 0, joinedAtMs: 0, certificateName: "" };
 }
 
 export const User: MessageFns<User> = {
@@ -5409,6 +5414,9 @@ export const User: MessageFns<User> = {
     }
     if (message.joinedAtMs !== 0) {
       writer.uint32(40).int64(message.joinedAtMs);
+    }
+    if (message.certificateName !== "") {
+      writer.uint32(50).string(message.certificateName);
     }
     return writer;
   },
@@ -5466,6 +5474,14 @@ export const User: MessageFns<User> = {
             message.joinedAtMs = longToNumber(reader.int64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.certificateName = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5493,6 +5509,11 @@ export const User: MessageFns<User> = {
         : isSet(object.joined_at_ms)
         ? globalThis.Number(object.joined_at_ms)
         : 0,
+      certificateName: isSet(object.certificateName)
+        ? globalThis.String(object.certificateName)
+        : isSet(object.certificate_name)
+        ? globalThis.String(object.certificate_name)
+        : "",
     };
   },
 
@@ -5513,6 +5534,9 @@ export const User: MessageFns<User> = {
     if (message.joinedAtMs !== 0) {
       obj.joinedAtMs = Math.round(message.joinedAtMs);
     }
+    if (message.certificateName !== "") {
+      obj.certificateName = message.certificateName;
+    }
     return obj;
   },
 
@@ -5526,6 +5550,7 @@ export const User: MessageFns<User> = {
     message.stacks = object.stacks ?? "";
     message.createdAtMs = object.createdAtMs ?? 0;
     message.joinedAtMs = object.joinedAtMs ?? 0;
+    message.certificateName = object.certificateName ?? "";
     return message;
   },
 };

@@ -10,6 +10,7 @@ import {
   type UserRole as UserRoleName,
 } from "@berth/proto/rpc";
 import type { ClusterState } from "../../state/cluster-state.js";
+import { findUser } from "./certificate-name.js";
 
 type Control = typeof ControlServiceService;
 type Handlers = RpcHandlers<Control>;
@@ -37,7 +38,7 @@ export function rolesOf(
   { users }: Pick<ClusterState, "users">,
 ): readonly UserRoleName[] {
   if (name === LOCAL_USER.name) return ["admin"];
-  switch (users.get(name)?.role) {
+  switch (findUser(name, users)?.role) {
     case UserRole.VIEWER:
       return ["viewer"];
     case UserRole.DEPLOYER:

@@ -98,7 +98,7 @@ function admissionOf(
       const user = state.users.get(subject);
       if (user === undefined) throw rejectedToken("unknown", undefined);
       return {
-        identity: { kind: "user", name: user.name },
+        identity: { kind: "user", name: user.certificateName },
         changes: [{ kind: "put-user", user: { ...user, joinedAtMs: nowMs } }],
       };
     }

@@ -3,6 +3,7 @@ import type { Identity } from "@berth/proto/identity";
 import { type Caller, describeCaller } from "@berth/proto/rpc";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
+import { findUser } from "./certificate-name.js";
 import { requireIssuer } from "./require-issuer.js";
 
 /**
@@ -24,7 +25,7 @@ export async function renewCertificate(
   return issuer.issue(caller, certificateRequest);
 }
 
-/** Returns whether a node or user exists. A certificate of a removed one is revoked, since ids are never reused. */
+/** Returns whether a node or user exists. A certificate of a removed one is revoked, since no other gets its name. */
 export function isMember(
   identity: Identity,
   { nodes, users }: Pick<ClusterState, "nodes" | "users">,
@@ -33,7 +34,7 @@ export function isMember(
     case "node":
       return nodes.get(identity.id) !== undefined;
     case "user":
-      return users.has(identity.name);
+      return findUser(identity.name, users) !== undefined;
     case "server":
       return true;
   }

@@ -14,6 +14,7 @@ import { identityNameProblem } from "@berth/proto/identity";
 import { LOCAL_USER } from "@berth/proto/rpc";
 import type { Change } from "../../state/change.js";
 import type { ApiContext } from "../api-context.js";
+import { MAX_USER_NAME_LENGTH, newCertificateName } from "./certificate-name.js";
 import { invalidToken, newTokenRecord, tokenCreationChanges, ttlProblems } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
 
@@ -36,6 +37,7 @@ export async function inviteUser(
   const problems = [...userProblems(request), ...ttlProblems(ttlMs)];
   if (problems.length > 0) throw invalidToken(problems);
   const nowMs = context.runtime.wallClockMs();
+  const newId = context.runtime.newId();
   const invitation = requireIssuer(context).createToken(JoinKind.USER);
   const record = newTokenRecord(
     invitation,
@@ -49,6 +51,7 @@ export async function inviteUser(
       ...{ name, role, stacks },
       createdAtMs: known?.createdAtMs ?? nowMs,
       joinedAtMs: known?.joinedAtMs ?? 0,
+      certificateName: known?.certificateName ?? newCertificateName(name, newId),
     };
     const tokenChanges = tokenCreationChanges(
       record,
@@ -91,6 +94,8 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
   const problems: string[] = [];
   const nameProblem = identityNameProblem(name);
   if (nameProblem !== undefined) problems.push(nameProblem);
+  if (name.length > MAX_USER_NAME_LENGTH)
+    problems.push(`the name must have at most ${MAX_USER_NAME_LENGTH} characters`);
   if (name === LOCAL_USER.name)
     problems.push(`the name ${name} belongs to the administrator of a server's host`);
   if (!ROLES.has(role)) problems.push("the role must be viewer, deployer or admin");
