@@ -8,7 +8,10 @@ mount --make-rprivate /
 
 # Unmount the copies of all network namespace handles: they would keep the networks of removed labs alive.
 # The list is read completely before the first change: a file in /proc may repeat lines while it changes.
-for handle in $(awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo); do umount --lazy "$handle"; done
+for handle in $(awk '$0 ~ / - nsfs / { print $5 }' /proc/self/mountinfo); do
+  # When another lab is removed meanwhile, the kernel removes the copies of its handles here, too.
+  umount --lazy "$handle" || ! grep --quiet --fixed-strings " $handle " /proc/self/mountinfo
+done
 
 # Give the machine a private /run, for Docker's sockets and PID files, libnetwork's sandboxes (in /run/docker regardless
 # of --exec-root) and the lock of iptables.
