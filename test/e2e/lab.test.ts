@@ -228,7 +228,9 @@ describe("a lab with berth on it", () => {
     await host.killProcess("agent");
     expect(host.processes("agent")).toEqual([]);
     await host.startAgent();
-    expect(host.processes("agent")).toHaveLength(1);
+    // The launcher becomes the agent a moment after it was started.
+    const isRunning = async (): Promise<boolean> => host.processes("agent").length === 1;
+    await waitUntil(isRunning, { what: "the agent to run", timeoutMs: 10_000 });
     await expect(host.startAgent()).rejects.toMatchObject({ code: "LAB_HOST_UP" });
   });
 
