@@ -156,6 +156,9 @@ describe("a host with a join token", () => {
       client.calls.join({ token, certificateRequest: "x", hostname: "host4" }),
     ).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
     await expect(client.calls.listNodes({})).rejects.toMatchObject({ code: "BERTH_UNAUTHENTICATED" });
+    await expect(
+      client.calls.join({ token, certificateRequest: "", hostname: "x".repeat(10_000) }),
+    ).rejects.toMatchObject({ code: "BERTH_LIMIT_EXCEEDED" });
     await joinWith(token, "host4");
   });
 

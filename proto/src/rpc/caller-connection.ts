@@ -23,7 +23,7 @@ export interface CallerPolicy {
  * How long an expired certificate still suffices for its own renewal. A host that was off for less than this need not join
  * again.
  */
-export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
+const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** After its certificate was rejected, a connection gets this long to deliver the errors of its calls. */
 const CLOSE_AFTER_MS = 2_000;

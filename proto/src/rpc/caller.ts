@@ -7,8 +7,8 @@ export type Caller = Identity | { readonly kind: "anonymous" };
 export const ANONYMOUS: Caller = { kind: "anonymous" };
 
 /**
- * The administrator of a server's host, who calls the server over its unix socket. No certificate has this name, so only a
- * server can vouch for this user.
+ * The administrator of a server's host, who calls the server over its unix socket. No certificate has this name, and
+ * only servers forward calls of this user.
  */
 export const LOCAL_USER = { kind: "user", name: "root" } as const satisfies Identity;
 

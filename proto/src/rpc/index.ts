@@ -1,6 +1,10 @@
-export type { AuthorizationRules, Revocations, RpcSecurity } from "./authorization.js";
+export {
+  type AuthorizationRules,
+  authorizeCall,
+  type Revocations,
+  type RpcSecurity,
+} from "./authorization.js";
 export { ANONYMOUS, type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
-export { RENEWAL_GRACE_MS } from "./caller-connection.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster } from "./join-cluster.js";

@@ -20,6 +20,11 @@ const LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.PeerService": { request: KIB, response: KIB },
 };
 
+/** Limits of single methods. Callers without a certificate send a token, a certificate request and a host name. */
+const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
+  "/berth.v1.ControlService/Join": { request: 8 * KIB, response: 64 * MIB },
+};
+
 /** Largest message of any service. A server rejects a larger one before it has received it. */
 export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS).map(({ request }) => request));
 export const MAX_RESPONSE_BYTES = Math.max(...Object.values(LIMITS).map(({ response }) => response));
@@ -39,14 +44,14 @@ export const MAX_SERVER_STREAMS = MAX_STREAMS + 128;
 /** Memory of one connection in MB, from which on Node.js accepts no further stream. Several of the largest messages. */
 export const MAX_SESSION_MEMORY_MB = 256;
 
-/** Returns the limits of a method's service. @throws Error for a service without limits, which is a bug */
+/** Returns the limits of a method. @throws Error for a service without limits, which is a bug */
 export function limitsOf(path: string): MessageLimits {
-  const limits = LIMITS[path.split("/")[1] ?? ""];
+  const limits = METHOD_LIMITS[path] ?? LIMITS[path.split("/")[1] ?? ""];
   if (limits === undefined) throw new Error(`no message limits for ${path}`);
   return limits;
 }
 
-/** Takes the place of a request that exceeds its service's limit. The request is not decoded. */
+/** Takes the place of a request that exceeds its method's limit. The request is not decoded. */
 export class OversizedRequest {
   readonly #path: string;
   readonly #bytes: number;

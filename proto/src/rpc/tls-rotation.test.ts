@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Identity } from "../identity/identity.js";
-import { TestAuthority } from "../identity/testing/test-authority.js";
+import { HOUR_MS, TestAuthority } from "../identity/testing/test-authority.js";
 import type { RotatingIdentity } from "./rpc-identity.js";
 import { FOLLOW, identityOf, openStream, outcomeOf, TlsCluster } from "./testing/tls-cluster.js";
 
@@ -96,6 +96,24 @@ describe("a server with TLS", () => {
     for (const material of invalid) expect(() => cluster.identity.update(material)).toThrow();
     const client = await cluster.connectAs(ADMIN);
     expect(await outcomeOf(client.control.getNode({ node: "n" }))).toBe("ok");
+  });
+
+  it("accepts an expired certificate for its own renewal only, for 30 days", async () => {
+    const outcomes = async (node: Identity, untilMs: number) => {
+      const validity = { fromMs: untilMs - HOUR_MS, untilMs };
+      const renew = async (): Promise<unknown> =>
+        (await cluster.connectAs(node, validity)).control.renewCertificate({ certificateRequest: "" });
+      const report = async (): Promise<unknown> =>
+        (await cluster.connectAs(node, validity)).dispatcher.pushStats((async function* () {})());
+      return [await outcomeOf(renew()), await outcomeOf(report())];
+    };
+    const node: Identity = { kind: "node", id: "n1" };
+    expect(await outcomes(node, HOUR_MS)).toEqual(["ok", "ok"]);
+    expect(await outcomes(node, -29 * 24 * HOUR_MS)).toEqual(["ok", "BERTH_UNAUTHENTICATED"]);
+    expect(await outcomes(node, -31 * 24 * HOUR_MS)).toEqual([
+      "BERTH_UNAUTHENTICATED",
+      "BERTH_UNAUTHENTICATED",
+    ]);
   });
 
   it("limits connections of other HTTP/2 programs as without TLS", async () => {

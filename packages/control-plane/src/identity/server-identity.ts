@@ -61,11 +61,6 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
   return { rpc: new RotatingIdentity(materialOf(files)), clusterKey, firstAuthority };
 }
 
-/** Returns whether a data directory has the identity of a server. */
-export async function hasServerIdentity(dataDir: string): Promise<boolean> {
-  return (await readText(join(dataDir, FOLDER, CLUSTER_KEY_FILE))) !== undefined;
-}
-
 function materialOf({ authorities, certificate, key }: IdentityFiles) {
   return { authorities, leaf: { certificate, key } };
 }

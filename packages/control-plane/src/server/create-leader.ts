@@ -162,9 +162,9 @@ function membersOf(state: ClusterState): Members {
   return {
     has: (member) => isMember(member, state),
     onRemoved: (listener) =>
-      state.onChange(({ nodes, areIdentitiesChanged }) => {
+      state.onChange(({ nodes, isUserRemoved }) => {
         const isNodeRemoved = [...nodes.values()].some(({ after }) => after === undefined);
-        if (isNodeRemoved || areIdentitiesChanged) listener();
+        if (isNodeRemoved || isUserRemoved) listener();
       }),
   };
 }

@@ -19,8 +19,7 @@ export interface Delta {
   /** Records of the audit log by sequence number. */
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
   readonly isPolicyChanged: boolean;
-  /** Whether an authority or a user changed. */
-  readonly areIdentitiesChanged: boolean;
+  readonly isUserRemoved: boolean;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -32,20 +31,20 @@ export class DeltaBuilder implements Delta {
   readonly ranges = new Set<string>();
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
   isPolicyChanged = false;
-  areIdentitiesChanged = false;
+  isUserRemoved = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit } = this;
     const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
-    return size === 0 && !this.isPolicyChanged && !this.areIdentitiesChanged;
+    return size === 0 && !this.isPolicyChanged && !this.isUserRemoved;
   }
 
   markPolicyChanged(): void {
     this.isPolicyChanged = true;
   }
 
-  markIdentitiesChanged(): void {
-    this.areIdentitiesChanged = true;
+  markUserRemoved(): void {
+    this.isUserRemoved = true;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {

@@ -278,7 +278,7 @@ export const RECORD_KINDS = {
     get: ({ authorities }, { fingerprint }) => wrap("authority", authorities.get(fingerprint)),
     put: ({ authorities }, { authority }) => authorities.set(authority.fingerprint, authority),
     delete: ({ authorities }, { fingerprint }) => authorities.delete(fingerprint),
-    addToDelta: (delta) => delta.markIdentitiesChanged(),
+    addToDelta: () => {},
   }),
 
   joinToken: defineKind<{ readonly joinToken: JoinToken }, { readonly tokenId: string }>({
@@ -310,7 +310,9 @@ export const RECORD_KINDS = {
     get: ({ users }, { userName }) => wrap("user", users.get(userName)),
     put: ({ users }, { user }) => users.set(user.name, user),
     delete: ({ users }, { userName }) => users.delete(userName),
-    addToDelta: (delta) => delta.markIdentitiesChanged(),
+    addToDelta: (delta, _, { after }) => {
+      if (after === undefined) delta.markUserRemoved();
+    },
   }),
 } as const;
 

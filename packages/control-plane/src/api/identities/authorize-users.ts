@@ -1,11 +1,10 @@
-import { BerthError, ControlServiceService, UserRole } from "@berth/proto";
+import { ControlServiceService, UserRole } from "@berth/proto";
 import type { Identity } from "@berth/proto/identity";
 import {
+  authorizeCall,
   type CallContext,
-  describeCaller,
   LOCAL_USER,
   PERMISSIONS,
-  type Role,
   type RpcHandlers,
   type UserRole as UserRoleName,
 } from "@berth/proto/rpc";
@@ -21,10 +20,17 @@ type Method = (input: never, context: CallContext) => unknown;
  * only the leader knows their roles. Calls of other callers were decided when they arrived.
  */
 export function authorizeUsers(handlers: Handlers, state: Pick<ClusterState, "users">): Handlers {
+  const rules = {
+    permissions: PERMISSIONS,
+    rolesOf: (user: Identity & { readonly kind: "user" }) => rolesOf(user, state),
+    // The server has resolved forwarded callers already.
+    cluster: "",
+  };
   const entries = Object.entries(ControlServiceService).map(([name, { path }]) => {
     const method = handlers[name as keyof Control] as Method;
     const authorized: Method = (input, context) => {
-      if (context.caller.kind === "user") requireRole(path, context.caller, state);
+      const { caller } = context;
+      if (caller.kind === "user") authorizeCall({ path, peer: caller, forwarded: undefined }, rules);
       return method(input, context);
     };
     return [name, authorized] as const;
@@ -48,20 +54,4 @@ export function rolesOf(
     default:
       return [];
   }
-}
-
-function requireRole(
-  path: string,
-  user: Identity & { readonly kind: "user" },
-  state: Pick<ClusterState, "users">,
-): void {
-  const roles: readonly Role[] = rolesOf(user, state);
-  const allowed: readonly Role[] = PERMISSIONS[path as keyof typeof PERMISSIONS] ?? [];
-  if (roles.some((role) => allowed.includes(role))) return;
-  const method = path.slice(path.lastIndexOf("/") + 1);
-  const own = roles.length === 0 ? "no role: it was removed" : `the role ${roles.join(", ")}`;
-  throw new BerthError({
-    code: "BERTH_PERMISSION_DENIED",
-    message: `${describeCaller(user)} has ${own}, and may not call ${method}: it needs the role ${allowed.join(" or ")}`,
-  });
 }

@@ -14,6 +14,8 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { requireIssuer } from "./require-issuer.js";
 
+const HOSTNAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
+
 const MINUTE_MS = 60 * 1_000;
 const MIN_TTL_MS = MINUTE_MS;
 const MAX_TTL_MS = 30 * 24 * 60 * MINUTE_MS;
@@ -33,6 +35,7 @@ export async function createJoinToken(
   const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers } = request;
   const problems = [...kindProblems(kind, requiresApproval), ...ttlProblems(ttlMs)];
   if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
+  if (hostname !== "" && !isHostname(hostname)) problems.push("the host name is invalid");
   if (problems.length > 0) throw invalidToken(problems);
   const nowMs = context.runtime.wallClockMs();
   const token = requireIssuer(context).createToken(kind);
@@ -110,6 +113,9 @@ export function tokenCreationChanges(
     { kind: "put-joinToken", joinToken: record },
   ];
 }
+
+/** Returns whether a text can be the name of a joining host. */
+export const isHostname = (text: string): boolean => HOSTNAME.test(text);
 
 /** Returns the problems with the validity of a token. */
 export function ttlProblems(ttlMs: number): string[] {

@@ -21,9 +21,8 @@ import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
+import { isHostname } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
-
-const HOSTNAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
 /** A host or user that presents a join token. */
 export interface Joiner {
@@ -53,7 +52,7 @@ export async function join(
   const issuer = requireIssuer(context);
   const token = parseJoinToken(request.token);
   const { hostname } = request;
-  if (token.kind !== JoinKind.USER && !HOSTNAME.test(hostname)) throw invalidHostname(hostname);
+  if (token.kind !== JoinKind.USER && !isHostname(hostname)) throw invalidHostname(hostname);
   const joiner: Joiner = { token, hostname, newId: runtime.newId() };
   const nowMs = runtime.wallClockMs();
   // The certificate is issued first: an invalid request must not use up the token.

@@ -1,0 +1,78 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { issueCertificate } from "./authority.js";
+import { keepCertificateValid } from "./certificate-renewer.js";
+import { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
+import { HOUR_MS, TestAuthority } from "./testing/test-authority.js";
+
+const NODE = { kind: "node", id: "n1" } as const;
+
+let path: string;
+let ca: TestAuthority;
+let folder: IdentityFolder;
+let files: IdentityFiles;
+
+beforeEach(async () => {
+  path = await mkdtemp(join(tmpdir(), "berth-renewer-"));
+  ca = await TestAuthority.create();
+  folder = await IdentityFolder.open(path);
+  const certificate = await ca.certify(await folder.prepareKey(), NODE);
+  files = await folder.store({ certificate, authorities: ca.certificate });
+});
+
+afterEach(() => rm(path, { recursive: true, force: true }));
+
+/** Runs the renewer at a time until it has renewed the certificate, or has failed to. Returns what it did. */
+async function runAt(nowMs: number, issue: (request: string) => Promise<string>) {
+  const stopping = new AbortController();
+  const renewed: IdentityFiles[] = [];
+  const failures: unknown[] = [];
+  const stop = (): void => stopping.abort();
+  const running = keepCertificateValid(
+    {
+      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => nowMs },
+      requestCertificate: async (request) => {
+        return { certificate: await issue(request), authorities: ca.certificate };
+      },
+      onRenewed: (next) => {
+        renewed.push(next);
+        stop();
+      },
+      onFailure: (error) => {
+        failures.push(error);
+        stop();
+      },
+    },
+    stopping.signal,
+  );
+  const timer = setTimeout(stop, 100);
+  await running;
+  clearTimeout(timer);
+  return { renewed, failures };
+}
+
+const issue = (request: string): Promise<string> =>
+  issueCertificate(ca.authority, {
+    ...{ request, identity: NODE },
+    validity: { nowMs: Date.now(), backdateMs: 0, durationMs: 10 * HOUR_MS },
+  });
+
+test("keepCertificateValid renews a certificate with a new key after half of its validity", async () => {
+  const { renewed } = await runAt(Date.now() + HOUR_MS / 2, issue);
+  expect(renewed).toHaveLength(1);
+  expect(renewed[0]?.key).not.toBe(files.key);
+  expect(await folder.load()).toEqual(renewed[0]);
+});
+
+test("keepCertificateValid leaves a young certificate alone", async () => {
+  const { renewed } = await runAt(Date.now() - HOUR_MS / 2, issue);
+  expect([renewed, await folder.load()]).toEqual([[], files]);
+});
+
+test("keepCertificateValid keeps the certificate when the renewal fails", async () => {
+  const { failures } = await runAt(Date.now() + HOUR_MS / 2, () => Promise.reject(new Error("no leader")));
+  expect(failures).toEqual([new Error("no leader")]);
+  expect(await folder.load()).toEqual(files);
+});
