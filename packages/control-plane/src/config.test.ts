@@ -12,6 +12,7 @@ describe("parseArguments", () => {
         http: "127.0.0.1:2",
         advertise: undefined,
         dataDir: "/var/lib/berth/server",
+        socket: "/run/berth/server.sock",
         etcd: ["http://a:1", "http://b:2"],
         etcdTls: undefined,
         etcdCluster: undefined,
@@ -74,6 +75,10 @@ describe("parseArguments", () => {
     ])("refuses %s", (_, argv, messages) => {
       for (const message of messages) expect(() => parseArguments(argv, {})).toThrow(message);
     });
+  });
+
+  it.each(["server.sock", "", `/${"x".repeat(107)}`])("refuses --socket %j", (path) => {
+    expect(() => parseArguments(["--socket", path], {})).toThrow(/--socket .*absolute path/);
   });
 
   it("requires --advertise when the server listens on all addresses", () => {

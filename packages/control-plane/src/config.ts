@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { isAbsolute } from "node:path";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
@@ -15,6 +16,8 @@ export interface ServerConfig {
   /** "host:port" at which agents and other servers reach this one. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
+  /** Path of the unix socket for the administrator of this host. Used only by a server with an identity. */
+  readonly socket: string;
   /** URLs of an external etcd; undefined when the server runs its own. */
   readonly etcd: readonly [string, ...string[]] | undefined;
   /** Files for TLS with an external etcd. They are defined if and only if its URLs have https. */
@@ -60,6 +63,8 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
+/** Linux's `sun_path` has 108 bytes with the final NUL. */
+const MAX_SOCKET_PATH_BYTES = 107;
 /** etcd's recommended maximum: more members slow down every write. */
 const MAX_ETCD_MEMBERS = 7;
 /** A smaller network has room for only a few hosts with about ten containers each. */
@@ -93,6 +98,7 @@ interface RawOptions {
   readonly http: string;
   readonly advertise?: string;
   readonly dataDir: string;
+  readonly socket: string;
   readonly etcd?: string;
   readonly etcdCa?: string;
   readonly etcdCert?: string;
@@ -133,9 +139,15 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--data-dir <dir>",
-    description: "Data directory of the embedded etcd",
+    description: "Data directory of the embedded etcd and of the server's identity",
     variable: "BERTH_DATA_DIR",
     defaultValue: "/var/lib/berth/server",
+  },
+  {
+    flags: "--socket <path>",
+    description: "Unix socket through which root on this host administers the cluster",
+    variable: "BERTH_SOCKET",
+    defaultValue: "/run/berth/server.sock",
   },
   {
     flags: "--etcd <url,...>",
@@ -214,15 +226,17 @@ function validate(raw: RawOptions): ServerConfig {
   const problems: string[] = [];
   checkAddresses(raw, problems);
   if (raw.dataDir === "") problems.push("--data-dir must not be empty");
+  checkSocket(raw.socket, problems);
   if (!LOG_LEVELS.includes(raw.logLevel)) {
     problems.push(`invalid --log-level ${JSON.stringify(raw.logLevel)}: use ${LOG_LEVELS.join(", ")}`);
   }
-  const { listen, http, advertise, dataDir, logLevel } = raw;
+  const { listen, http, advertise, dataDir, socket, logLevel } = raw;
   const config: ServerConfig = {
     listen,
     http,
     advertise,
     dataDir,
+    socket,
     etcd: raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems),
     etcdTls: parseEtcdTls(raw, problems),
     etcdCluster: raw.etcdCluster === undefined ? undefined : parseCluster(raw, raw.etcdCluster, problems),
@@ -260,6 +274,14 @@ function checkAddress(
   problems.push(`invalid ${flag} ${JSON.stringify(address)}: use HOST:PORT`);
 }
 
+function checkSocket(path: string, problems: string[]): void {
+  const length = Buffer.byteLength(path);
+  if (isAbsolute(path) && length <= MAX_SOCKET_PATH_BYTES) return;
+  problems.push(
+    `invalid --socket ${JSON.stringify(path)}: use an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+  );
+}
+
 function parseFloodLimit(text: string, problems: string[]): number {
   if (!/^[0-9]{1,4}$/.test(text)) {
     problems.push(`invalid --network-flood-limit ${JSON.stringify(text)}: use a number from 0 to 9999`);
@@ -294,7 +316,7 @@ function parseAutoRebalance(text: string, problems: string[]): number | undefine
 /** Parses the members of the etcd cluster. This server is the member with its advertised address. */
 function parseCluster(raw: RawOptions, list: string, problems: string[]): EtcdCluster {
   const members = list.split(",").map((member) => withoutBrackets(member.trim()));
-  const self = withoutBrackets((raw.advertise ?? raw.listen).replace(/:[0-9]+$/, ""));
+  const self = advertisedHost(raw);
   const report = (problem: string): void => {
     problems.push(`invalid --etcd-cluster ${JSON.stringify(list)}: ${problem}`);
   };
@@ -306,6 +328,17 @@ function parseCluster(raw: RawOptions, list: string, problems: string[]): EtcdCl
     report(`this server is not in the list; its address is ${self} (from --advertise or --listen)`);
   }
   return { self, members };
+}
+
+/** Returns the host at which other hosts reach a server. */
+export function advertisedHost({
+  advertise,
+  listen,
+}: {
+  readonly advertise?: string | undefined;
+  readonly listen: string;
+}): string {
+  return withoutBrackets((advertise ?? listen).replace(/:[0-9]+$/, ""));
 }
 
 function withoutBrackets(host: string): string {

@@ -1,10 +1,13 @@
 import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { parseArguments, type ServerConfig } from "./config.js";
+import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
+import { openEtcdCertificate } from "./identity/etcd-certificate.js";
+import { loadServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { createLogger } from "./logger.js";
 import { linkSignals } from "./runtime/abort.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { startServer } from "./server/server.js";
+import { certificateAddresses } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
@@ -76,10 +79,14 @@ export async function runProcess(
 
 /** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
-  const etcd = await openEtcd(config, logger, signal);
-  const { endpoints, tls } = etcd;
+  const identity = await loadServerIdentity(config.dataDir);
+  const etcd = await openEtcd(config, identity, logger, signal);
+  const { endpoints, tls, keepTlsValid } = etcd;
   const store = new EtcdStore({ endpoints, tls });
   const serving = linkSignals(signal);
+  // Lasts until the server has stopped, since etcd is needed until then.
+  const renewing = new AbortController();
+  const renewal = keepTlsValid?.((renewed) => store.updateTls(renewed), renewing.signal);
   void etcd.exited.then((failure) => {
     if (failure === undefined) return;
     // Another process may answer on etcd's port.
@@ -93,6 +100,8 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
       {
         ...config,
         store,
+        identity,
+        socket: identity && config.socket,
         runtime: systemRuntime,
         logger,
         ...(hasOwnCluster && { moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal) }),
@@ -103,6 +112,8 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     logger.info("stopped");
   } finally {
     serving.unlink();
+    renewing.abort();
+    await renewal;
     store.close();
     await etcd.stop();
   }
@@ -113,10 +124,17 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
 /** The etcd that a server uses, and the certificate that it presents there. */
 interface OpenEtcd extends Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop"> {
   readonly tls?: EtcdTls | undefined;
+  /** Renews the certificate until the signal aborts. Undefined for a certificate that berth has not issued. */
+  readonly keepTlsValid?: (onRenewed: (tls: EtcdTls) => void, signal: AbortSignal) => Promise<void>;
 }
 
-/** Returns the external etcd of the settings, or starts an embedded one. */
-async function openEtcd(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<OpenEtcd> {
+/** Returns the external etcd of the settings, or starts an embedded one, with TLS if the server has an identity. */
+async function openEtcd(
+  config: ServerConfig,
+  identity: ServerIdentity | undefined,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<OpenEtcd> {
   const { etcd: endpoints, etcdTls, dataDir, etcdCluster: cluster } = config;
   if (endpoints !== undefined) {
     const tls = etcdTls && (await readEtcdTls(etcdTls, Date.now()));
@@ -126,7 +144,25 @@ async function openEtcd(config: ServerConfig, logger: Logger, signal: AbortSigna
   const starting = linkSignals(signal);
   try {
     const etcdLogger = logger.child({ part: "etcd" });
-    return await startEmbeddedEtcd({ dataDir, cluster, logger: etcdLogger }, starting.signal);
+    const certificate =
+      identity &&
+      (await openEtcdCertificate(
+        { identity, hosts: certificateAddresses(advertisedHost(config)), wallClockMs: () => Date.now() },
+        starting.signal,
+      ));
+    const etcd = await startEmbeddedEtcd(
+      { dataDir, cluster, tls: certificate?.paths, logger: etcdLogger },
+      starting.signal,
+    );
+    const { endpoints: own, exited } = etcd;
+    const onFailure = (error: unknown): void =>
+      etcdLogger.warn({ err: error }, "cannot renew the certificate for etcd");
+    return {
+      ...{ endpoints: own, exited, stop: () => etcd.stop(), tls: certificate?.files },
+      ...(certificate && {
+        keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
+      }),
+    };
   } finally {
     starting.unlink();
   }

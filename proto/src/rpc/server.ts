@@ -1,5 +1,7 @@
-import { setMaxListeners } from "node:events";
-import { chmod, rm } from "node:fs/promises";
+import { once, setMaxListeners } from "node:events";
+import { chmod, mkdir, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname } from "node:path";
 import {
   Server,
   type ServerDuplexStream,
@@ -257,8 +259,7 @@ async function bind(server: Server, listen: string, gate: CallGate | undefined):
 
 async function bindWithoutTls(server: Server, listen: string): Promise<Listener> {
   const path = socketPathOf(listen);
-  // A server that was killed has left its socket. The data directory's lock excludes a second server.
-  if (path !== undefined) await rm(path, { force: true });
+  if (path !== undefined) await prepareSocketPath(path);
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(listen, plaintextServerCredentials(), (error, bound) => {
       if (error === null) resolve(bound);
@@ -267,6 +268,33 @@ async function bindWithoutTls(server: Server, listen: string): Promise<Listener>
   });
   if (path !== undefined) await chmod(path, SOCKET_MODE);
   return { port, close: () => {} };
+}
+
+/**
+ * Creates the folder of a socket, and removes the socket that a killed server has left there.
+ * @throws BerthError BERTH_ADDRESS_IN_USE when a process listens on it
+ */
+async function prepareSocketPath(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  if (await isListening(path)) {
+    throw new BerthError({
+      code: "BERTH_ADDRESS_IN_USE",
+      message: `cannot listen on ${path}: another server is running with this socket: stop it, or use another path`,
+    });
+  }
+  await rm(path, { force: true });
+}
+
+async function isListening(path: string): Promise<boolean> {
+  const socket = connect({ path });
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Extracts the system's error from a grpc-js message, which has it at the end in brackets. */

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { type Authority, Authority_State, BerthError, type JoinKind } from "@berth/proto";
+import type { Authority, JoinKind } from "@berth/proto";
 import { createJoinToken, type Identity, issueCertificate } from "@berth/proto/identity";
-import { type ClusterKey, open } from "./cluster-key.js";
+import type { ClusterKey } from "./cluster-key.js";
+import { bundleOf, issuingAuthority, openAuthority } from "./sealed-authority.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -27,8 +28,11 @@ export interface IssuedCertificate {
 
 /** Issues the certificates of the cluster. */
 export interface CertificateIssuer {
-  /** @throws BerthError BERTH_INPUT_INVALID for a malformed request */
-  issue(identity: Identity, request: string): Promise<IssuedCertificate>;
+  /**
+   * @param ipAddresses addresses for TLS clients that verify host names, such as etcd's
+   * @throws BerthError BERTH_INPUT_INVALID for a malformed request
+   */
+  issue(identity: Identity, request: string, ipAddresses?: readonly string[]): Promise<IssuedCertificate>;
   /** Returns the text of a new join token. */
   createToken(kind: JoinKind): string;
 }
@@ -40,48 +44,26 @@ export interface ClusterIssuerOptions {
   readonly wallClockMs: () => number;
 }
 
-/** Returns the issuer of a leader, which has the authorities in its state and the cluster key in a file. */
+/** Returns the issuer of a server, which has the cluster key in a file. */
 export function clusterIssuer({
   authorities,
   clusterKey,
   wallClockMs,
 }: ClusterIssuerOptions): CertificateIssuer {
   return {
-    issue: async (identity, request) => {
-      const { certificate, sealedKey, fingerprint } = issuingAuthority(authorities());
-      const key = open(clusterKey, sealedKey, authorityContext(fingerprint));
+    issue: async (identity, request, ipAddresses = []) => {
+      const authority = openAuthority(clusterKey, issuingAuthority(authorities()));
       const validity = {
         nowMs: wallClockMs(),
         backdateMs: BACKDATE_MS,
         durationMs: VALIDITY_MS[identity.kind],
       };
       return {
-        certificate: await issueCertificate({ certificate, key }, { request, identity, validity }),
+        certificate: await issueCertificate(authority, { request, identity, validity, ipAddresses }),
         authorities: bundleOf(authorities()),
       };
     },
     createToken: (kind) =>
       createJoinToken(kind, issuingAuthority(authorities()).fingerprint, randomBytes(JOIN_SECRET_BYTES)),
   };
-}
-
-/** Returns what the sealed key of an authority is, for `seal` and `open`. */
-export function authorityContext(fingerprint: string): string {
-  return `the key of the authority ${fingerprint}`;
-}
-
-/** Returns the CA certificates that all programs trust, in PEM, the oldest first. */
-export function bundleOf(authorities: Iterable<Authority>): string {
-  const sorted = [...authorities].sort((a, b) => a.createdAtMs - b.createdAtMs);
-  return sorted.map(({ certificate }) => certificate.trim()).join("\n");
-}
-
-function issuingAuthority(authorities: Iterable<Authority>): Authority {
-  const issuing = [...authorities].find(({ state }) => state === Authority_State.ISSUING);
-  if (issuing !== undefined) return issuing;
-  throw new BerthError({
-    code: "BERTH_IDENTITY_INVALID",
-    message:
-      "the cluster has no authority that issues certificates: wait until the first leader has stored it",
-  });
 }

@@ -237,8 +237,9 @@ function createLoops(
     () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
   ];
-  if (identity !== undefined) {
-    loops.push((signal) => storeFirstAuthority(identity.firstAuthority, writer, signal));
+  const firstAuthority = identity?.firstAuthority;
+  if (firstAuthority !== undefined) {
+    loops.push((signal) => storeFirstAuthority(firstAuthority, writer, signal));
   }
   if (moveEtcdLeader !== undefined) {
     const { clock } = runtime;

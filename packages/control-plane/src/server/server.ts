@@ -25,6 +25,7 @@ import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
+import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 import { serverSecurity, withIdentity } from "./server-security.js";
 
@@ -86,9 +87,10 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
+  const { store, runtime, logger, identity, platform = SYSTEM_PLATFORM } = options;
   const { clock } = runtime;
   await waitForEtcd(options, signal);
+  const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const role = new Role(clock);
   const registry = new ServerRegistry({ store, runtime, logger });
@@ -116,6 +118,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     signal,
   );
   const registration = registry.run(signal);
+  const renewal = keepCertificate?.(signal);
   const tracking = new AbortController();
   const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
 
@@ -126,7 +129,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
     await listeners.close();
     tracking.abort();
-    await Promise.all([registration, leaderTracker]);
+    await Promise.all([registration, renewal, leaderTracker]);
   };
   const { address: listen, httpAddress } = listeners;
   logger.info({ listen, http: httpAddress, advertise: address }, "server started");

@@ -30,6 +30,7 @@ export const ROOT = "/berth/v1/";
 export const SCHEMA_KEY = `${ROOT}meta/schema`;
 export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
+export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
 
 /** Matches an id or name that is one segment of a key. */
 const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";

@@ -1,0 +1,65 @@
+import { type Authority, Authority_State } from "@berth/proto";
+import { createKey, createRequest, type IdentityFiles } from "@berth/proto/identity";
+import { beforeAll, describe, expect, it } from "vitest";
+import { clusterIssuer } from "./certificate-issuer.js";
+import { createClusterKey } from "./cluster-key.js";
+import { planCertificate } from "./own-certificate.js";
+import { createSealedAuthority } from "./sealed-authority.js";
+
+const HOUR_MS = 60 * 60 * 1_000;
+const NOW_MS = Date.parse("2026-01-01T00:00:00Z");
+const ADDRESSES = ["127.0.0.1", "fd00::1"];
+const clusterKey = createClusterKey();
+
+let authority: Authority;
+let other: Authority;
+let current: Omit<IdentityFiles, "key">;
+
+beforeAll(async () => {
+  authority = await createSealedAuthority(clusterKey, "test", NOW_MS);
+  other = await createSealedAuthority(clusterKey, "test", NOW_MS + 1);
+  const issuer = clusterIssuer({ authorities: () => [authority], clusterKey, wallClockMs: () => NOW_MS });
+  const request = await createRequest(createKey());
+  current = await issuer.issue({ kind: "server", id: "s1" }, request, ADDRESSES);
+});
+
+function plan(
+  over: { readonly authorities?: readonly Authority[]; readonly ipAddresses?: readonly string[] },
+  nowMs = NOW_MS,
+) {
+  return planCertificate(current, { authorities: [authority], ipAddresses: ADDRESSES, ...over }, nowMs);
+}
+
+describe("planCertificate()", () => {
+  it.each([
+    ["that is new", {}, 0],
+    ["before half of its validity", {}, 34 * HOUR_MS],
+    ["that has more addresses than necessary", { ipAddresses: ["127.0.0.1"] }, 0],
+  ])("keeps a certificate %s", (_, over, afterMs) => {
+    expect(plan(over, NOW_MS + afterMs)).toEqual({ kind: "keep" });
+  });
+
+  it.each([
+    ["after half of the validity", {}, 37 * HOUR_MS, /half of its validity/],
+    ["long after its end", {}, 400 * 24 * HOUR_MS, /half of its validity/],
+    ["before its start, when the clock was set back", {}, -2 * HOUR_MS, /not valid yet/],
+    ["for a new address", { ipAddresses: [...ADDRESSES, "10.0.0.1"] }, 0, /the address 10\.0\.0\.1/],
+  ])("issues a certificate %s", (_, over, afterMs, reason) => {
+    expect(plan(over, NOW_MS + afterMs)).toEqual({
+      kind: "issue",
+      reason: expect.stringMatching(reason),
+    });
+  });
+
+  it("issues a certificate when there is none", () => {
+    const requirements = { authorities: [authority], ipAddresses: [] };
+    expect(planCertificate(undefined, requirements, NOW_MS)).toMatchObject({ kind: "issue" });
+  });
+
+  it("issues a certificate when another authority is to be trusted or issues certificates", () => {
+    const announced = { ...other, state: Authority_State.ANNOUNCED };
+    const retiring = { ...authority, state: Authority_State.RETIRING };
+    expect(plan({ authorities: [authority, announced] })).toMatchObject({ reason: /trusted/ });
+    expect(plan({ authorities: [retiring, other] })).toMatchObject({ reason: /another authority/ });
+  });
+});

@@ -1,0 +1,106 @@
+import type { Authority } from "@berth/proto";
+import {
+  certificateFacts,
+  createRequest,
+  type IdentityFiles,
+  type IdentityFolder,
+  keepCertificateValid,
+  parseCertificate,
+  renewalState,
+} from "@berth/proto/identity";
+import { clusterIssuer } from "./certificate-issuer.js";
+import type { ClusterKey } from "./cluster-key.js";
+import { bundleOf, issuingAuthority } from "./sealed-authority.js";
+
+// A server has the cluster key, so it issues its own certificates. It needs no other server for that, and a server that
+// was off for longer than its certificate was valid starts like any other.
+
+/** A certificate that a server issues to itself. */
+export interface OwnCertificate {
+  readonly folder: IdentityFolder;
+  readonly serverId: string;
+  readonly clusterKey: ClusterKey;
+  /** IP addresses that the certificate must have. */
+  readonly ipAddresses: readonly string[];
+  /** Returns the authorities to trust, one of which issues certificates. */
+  readonly authorities: (signal: AbortSignal) => Promise<readonly Authority[]>;
+  readonly wallClockMs: () => number;
+}
+
+/** What a server does about a certificate of its own when it starts. */
+export type CertificatePlan = { readonly kind: "keep" } | { readonly kind: "issue"; readonly reason: string };
+
+/** What a certificate has to be like. */
+export interface CertificateRequirements {
+  readonly authorities: readonly Authority[];
+  readonly ipAddresses: readonly string[];
+}
+
+/** Decides whether a server issues itself a new certificate. */
+export function planCertificate(
+  current: Pick<IdentityFiles, "certificate" | "authorities"> | undefined,
+  { authorities, ipAddresses }: CertificateRequirements,
+  nowMs: number,
+): CertificatePlan {
+  if (current === undefined) return issue("there is none");
+  const x509 = parseCertificate(current.certificate);
+  const issuer = parseCertificate(issuingAuthority(authorities).certificate);
+  if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey))
+    return issue("another authority issues certificates now");
+  if (current.authorities.trim() !== bundleOf(authorities))
+    return issue("the trusted authorities have changed");
+  const missing = ipAddresses.filter((address) => x509.checkIP(address) === undefined);
+  if (missing.length > 0) return issue(`it does not have the address ${missing.join(", ")}`);
+  const facts = certificateFacts(x509);
+  if (nowMs < facts.notBeforeMs) return issue("it is not valid yet");
+  const { kind } = renewalState(facts, nowMs, { graceMs: 0, jitter: 0.5 });
+  return kind === "current" ? { kind: "keep" } : issue("more than half of its validity has passed");
+}
+
+/** Returns the certificate in the folder, and issues it first if necessary. Called when the server starts. */
+export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal): Promise<IdentityFiles> {
+  const { folder, ipAddresses } = own;
+  const authorities = await own.authorities(signal);
+  const current = await folder.load();
+  const plan = planCertificate(current, { authorities, ipAddresses }, own.wallClockMs());
+  if (plan.kind === "keep" && current !== undefined) return current;
+  const request = await createRequest(await folder.prepareKey());
+  return folder.store(await issueToSelf(own, request, authorities));
+}
+
+export interface KeepOptions {
+  /** The current certificate. */
+  readonly files: IdentityFiles;
+  readonly onRenewed: (files: IdentityFiles) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Issues the next certificate after half of the validity, until the signal aborts. */
+export function keepCertificate(
+  own: OwnCertificate,
+  { files, onRenewed, onFailure }: KeepOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  return keepCertificateValid(
+    {
+      ...{ folder: own.folder, files, onRenewed, onFailure, nowMs: own.wallClockMs },
+      requestCertificate: async (request, abort) => issueToSelf(own, request, await own.authorities(abort)),
+      // The server issues its certificate itself, so nothing has to be spread, and an expired one is as good.
+      ...{ jitter: 0.5, graceMs: 0 },
+    },
+    signal,
+  );
+}
+
+async function issueToSelf(
+  { serverId, clusterKey, ipAddresses, wallClockMs }: OwnCertificate,
+  request: string,
+  authorities: readonly Authority[],
+): Promise<Omit<IdentityFiles, "key">> {
+  const issuer = clusterIssuer({ authorities: () => authorities, clusterKey, wallClockMs });
+  return issuer.issue({ kind: "server", id: serverId }, request, ipAddresses);
+}
+
+function issue(reason: string): CertificatePlan {
+  return { kind: "issue", reason };
+}

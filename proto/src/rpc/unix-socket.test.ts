@@ -1,0 +1,68 @@
+import { once } from "node:events";
+import { statSync } from "node:fs";
+import { link, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { PeerServiceService } from "../../gen/berth/v1/peer.js";
+import { createRpcClient } from "./client.js";
+import { type RpcServer, rpcService, startRpcServer } from "./server.js";
+
+let folder: string;
+let path: string;
+const cleanUps: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
+  path = join(folder, "berth", "server.sock");
+});
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function serve(): Promise<RpcServer> {
+  const service = rpcService(PeerServiceService, { checkLeader: async () => ({ reachable: true }) });
+  const server = await startRpcServer({ listen: `unix:${path}`, services: [service] });
+  cleanUps.push(() => server.close(0));
+  return server;
+}
+
+function call(): Promise<{ readonly reachable: boolean }> {
+  const client = createRpcClient(PeerServiceService, { address: `unix:${path}` });
+  cleanUps.push(() => client.close());
+  return client.calls.checkLeader({ epoch: 1 });
+}
+
+/** Leaves a socket on which no process listens, as a killed process does. */
+async function leaveStaleSocket(): Promise<void> {
+  await mkdir(dirname(path));
+  const other = createServer().listen(join(folder, "other.sock"));
+  await once(other, "listening");
+  // Node.js removes only the path on which it has listened.
+  await link(join(folder, "other.sock"), path);
+  await new Promise((resolve) => other.close(resolve));
+}
+
+test("a server creates the folder of its socket, which only its user can open", async () => {
+  await serve();
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(await call()).toEqual({ reachable: true });
+});
+
+test("a server does not take the socket of a running server", async () => {
+  await serve();
+  await expect(serve()).rejects.toMatchObject({
+    code: "BERTH_ADDRESS_IN_USE",
+    message: expect.stringContaining("another server is running"),
+  });
+  expect(await call()).toEqual({ reachable: true });
+});
+
+test("a server replaces the socket of a server that was killed", async () => {
+  await leaveStaleSocket();
+  expect(statSync(path).isSocket()).toBe(true);
+  await serve();
+  expect(await call()).toEqual({ reachable: true });
+});
