@@ -16,7 +16,7 @@ export interface CandidatesRequest {
 
 /**
  * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
- * stacks, services, nodes and networks from the server. Returns none for any other argument.
+ * stacks, services, nodes, networks, join tokens and users from the server. Returns none for any other argument.
  */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
@@ -40,6 +40,8 @@ const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, 
   ["service=replicas", fetchScaleArguments],
   ["node", fetchNodeNames],
   ["network", fetchNetworkNames],
+  ["token", fetchTokenIds],
+  ["user", fetchUserNames],
 ]);
 
 async function fetchStackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
@@ -68,4 +70,14 @@ async function fetchNodeNames(client: ControlClient, signal: AbortSignal): Promi
 async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { networks } = await client.listNetworks({ stack: "" }, { signal });
   return networks.map(networkName).sort();
+}
+
+async function fetchTokenIds(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { tokens } = await client.listJoinTokens({}, { signal });
+  return tokens.map(({ id }) => id).sort();
+}
+
+async function fetchUserNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { users } = await client.listUsers({}, { signal });
+  return users.map(({ name }) => name).sort();
 }

@@ -17,10 +17,10 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .command("ls")
       .alias("list")
       .description("List nodes")
-      .addOption(filterOption(["id", "name", "label", "node.label", "availability", "status"]))
+      .addOption(filterOption(["id", "name", "label", "node.label", "membership", "availability", "status"]))
       .option("-q, --quiet", "only display node IDs")
       .action(lazyAction(cli, async () => (await import("../commands/node/ls.js")).listNodes)),
-    ["berth node ls", "berth node ls --filter status=down"],
+    ["berth node ls", "berth node ls --filter status=down", "berth node ls --filter membership=pending"],
   );
   addExamples(
     node
@@ -54,6 +54,14 @@ export function addNodeCommands(program: Command, cli: Cli): void {
     ["berth node update --availability drain host-1", "berth node update --label-add zone=a host-1"],
   );
   addAvailabilityCommands(node, cli);
+  addExamples(
+    node
+      .command("accept")
+      .argument("<node...>")
+      .description("Accept one or more nodes that joined with a token that requires approval")
+      .action(lazyAction(cli, async () => (await import("../commands/node/accept.js")).acceptNodes)),
+    ["berth node accept host-4"],
+  );
   addExamples(
     node
       .command("rm")

@@ -7,6 +7,8 @@ import { addNodeCommands } from "./node-commands.js";
 import { addPolicyCommands } from "./policy-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
+import { addTokenCommands } from "./token-commands.js";
+import { addUserCommands } from "./user-commands.js";
 
 interface Subprogram {
   readonly module: string;
@@ -53,6 +55,8 @@ export function createProgram(cli: Cli): Command {
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
   addPolicyCommands(program, cli);
+  addTokenCommands(program, cli);
+  addUserCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {

@@ -3,9 +3,14 @@ import { parseDurationMs } from "../compose/text/units.js";
 
 /** Parses `--timeout`: a duration above zero. */
 export function parseTimeoutMs(text: string): number {
+  return parsePositiveDurationMs("--timeout", text);
+}
+
+/** Parses a duration above zero. */
+export function parsePositiveDurationMs(option: string, text: string): number {
   const parsed = parseDurationMs(text);
-  if (parsed.kind === "invalid") throw invalidOption("--timeout", parsed.reason);
-  if (parsed.value === 0) throw invalidOption("--timeout", "must be greater than 0");
+  if (parsed.kind === "invalid") throw invalidOption(option, parsed.reason);
+  if (parsed.value === 0) throw invalidOption(option, "must be greater than 0");
   return parsed.value;
 }
 

@@ -10,6 +10,9 @@ import {
   nodeStateName,
 } from "./state-names.js";
 
+/** The values of the filter `membership`, as in Docker. A pending node waits for `berth node accept`. */
+const MEMBERSHIPS: readonly string[] = ["accepted", "pending"];
+
 /** Returns the columns of `docker node ls`, with address and tasks instead of the manager status. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
@@ -33,6 +36,7 @@ export const NODE_FILTERS: FilterTable<NodeSummary> = {
   name: { matches: (row, value) => nodeHostname(row).includes(value) },
   label: { matches: ({ node }, value) => hasLabel(node?.description?.engineLabels ?? {}, value) },
   "node.label": { matches: ({ node }, value) => hasLabel(node?.labels ?? {}, value) },
+  membership: { values: MEMBERSHIPS, matches: (row, value) => nodeMembership(row) === value },
   availability: { values: AVAILABILITY_NAMES, matches: (row, value) => nodeAvailability(row) === value },
   status: { values: NODE_STATE_NAMES, matches: (row, value) => nodeStatus(row) === value },
 };
@@ -48,6 +52,7 @@ export function nodeJson(summary: NodeSummary): unknown {
     statusMessage: node?.stateMessage ?? "",
     statusSinceMs: node?.stateSinceMs ?? 0,
     availability: nodeAvailability({ node }),
+    membership: nodeMembership({ node }),
     labels: node?.labels ?? {},
     engineLabels: description?.engineLabels ?? {},
     engineReady: description?.engineReady ?? false,
@@ -91,12 +96,15 @@ export const nodeStatus = ({ node }: HasNode): string => nodeStateName(node?.sta
 export const nodeAvailability = ({ node }: HasNode): string =>
   availabilityName(node?.availability ?? Availability.UNSPECIFIED);
 
+export const nodeMembership = ({ node }: HasNode): string => (node?.awaitsApproval ? "pending" : "accepted");
+
 /** Returns `zone=a` for each label. */
 export function formatLabels(labels: Readonly<Record<string, string>>): readonly string[] {
   return Object.entries(labels).map(([key, value]) => `${key}=${value}`);
 }
 
 function engineNote({ node }: HasNode): string {
+  if (node?.awaitsApproval) return " (awaiting approval)";
   if (node?.state !== NodeState.READY) return "";
   if (node.agentUnreachable) return " (agent not responding)";
   if (node.stateMessage !== "") return " (suspect)";

@@ -2,11 +2,13 @@ import {
   Availability,
   DesiredState,
   Health,
+  JoinKind,
   NodeState,
   PortSpec_Mode,
   PortSpec_Protocol,
   ServiceOutcome_Kind,
   TaskState,
+  UserRole,
 } from "@berth/proto";
 
 // The names of states in tables and JSON. Scripts compare them, so they must not change.
@@ -49,6 +51,16 @@ const OUTCOMES = new Map<ServiceOutcome_Kind, string>([
   [ServiceOutcome_Kind.UNCHANGED, "unchanged"],
   [ServiceOutcome_Kind.REMOVED, "removed"],
 ]);
+const JOIN_KINDS = new Map<JoinKind, string>([
+  [JoinKind.NODE, "node"],
+  [JoinKind.SERVER, "server"],
+  [JoinKind.USER, "user"],
+]);
+const USER_ROLES = new Map<UserRole, string>([
+  [UserRole.VIEWER, "viewer"],
+  [UserRole.DEPLOYER, "deployer"],
+  [UserRole.ADMIN, "admin"],
+]);
 
 /** The name of a state that only a newer server knows. */
 const UNKNOWN = "unknown";
@@ -64,6 +76,8 @@ export const nodeStateName = (state: NodeState): string => NODE_STATES.get(state
 export const availabilityName = (availability: Availability): string =>
   AVAILABILITIES.get(availability) ?? UNKNOWN;
 export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN;
+export const joinKindName = (kind: JoinKind): string => JOIN_KINDS.get(kind) ?? UNKNOWN;
+export const userRoleName = (role: UserRole): string => USER_ROLES.get(role) ?? UNKNOWN;
 export const protocolName = (protocol: PortSpec_Protocol): string =>
   protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
 export const portModeName = (mode: PortSpec_Mode): string =>

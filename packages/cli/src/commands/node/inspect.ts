@@ -40,6 +40,7 @@ function prettyNode(summary: NodeSummary): string {
     ["Address", description?.address ?? ""],
     ["Status", `${capitalize(nodeStatus(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
     ["Availability", capitalize(nodeAvailability(summary))],
+    ["Membership", node?.awaitsApproval ? "Pending (run: berth node accept)" : "Accepted"],
     ["Labels", formatLabels(node?.labels ?? {})],
     ["Platform", `${description?.os ?? ""}/${description?.architecture ?? ""}`],
     ["Engine", description?.engineVersion ?? ""],

@@ -1,0 +1,59 @@
+import { type Command, Option } from "commander";
+import type { Cli } from "../process/cli.js";
+import { addExamples, lazyAction } from "./command-options.js";
+
+/** An invitation has to reach a person, who may read it the next day. It works once. */
+const DEFAULT_INVITATION_TTL = "24h";
+
+/** Adds `berth user …`. */
+export function addUserCommands(program: Command, cli: Cli): void {
+  const user = program.command("user").description("Manage users");
+  addExamples(
+    user
+      .command("invite")
+      .argument("<name>")
+      .description("Create or change a user, and show an invitation with which the user gets a certificate")
+      .addOption(
+        new Option(
+          "--role <role>",
+          "viewer: may read; deployer: may also change stacks and run commands in their containers; admin: may do everything",
+        )
+          .choices(["viewer", "deployer", "admin"])
+          .makeOptionMandatory(),
+      )
+      .option(
+        "--stack <pattern>",
+        "glob of the stacks that a deployer may change (recorded, not enforced yet)",
+      )
+      .option("--ttl <duration>", "how long the invitation can be used: 1m to 30d", DEFAULT_INVITATION_TTL)
+      .option("-q, --quiet", "only display the invitation, as when the output is not a terminal")
+      .addHelpText(
+        "after",
+        `
+A user who exists gets the new role at once, keeps the certificate, and gets a new invitation for another computer.`,
+      )
+      .action(lazyAction(cli, async () => (await import("../commands/user/invite.js")).inviteUser)),
+    [
+      "berth user invite alice --role admin",
+      "berth user invite ci --role deployer --stack 'shop-*' > invitation",
+    ],
+  );
+  addExamples(
+    user
+      .command("ls")
+      .alias("list")
+      .description("List users")
+      .option("-q, --quiet", "only display names")
+      .action(lazyAction(cli, async () => (await import("../commands/user/ls.js")).listUsers)),
+    ["berth user ls"],
+  );
+  addExamples(
+    user
+      .command("rm")
+      .alias("remove")
+      .argument("<user...>")
+      .description("Remove one or more users; their certificates and invitations are worthless at once")
+      .action(lazyAction(cli, async () => (await import("../commands/user/rm.js")).removeUsers)),
+    ["berth user rm alice"],
+  );
+}
