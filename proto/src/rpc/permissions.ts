@@ -36,7 +36,7 @@ const MEMBERS: readonly Role[] = ["viewer", "deployer", "admin", "node", "server
  * The permissions of all methods. The compiler requires an entry for each method. docs/rpc-permissions.md has the same
  * table; `npx vitest run proto/src/rpc/permissions.test.ts -u` writes it.
  *
- * A server forwards calls of users with the user's identity, so the Control service does not list servers.
+ * A server forwards calls of users with the user's identity, so it needs no permission for them.
  */
 export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/GetCluster": READ,
@@ -75,6 +75,8 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/InviteUser": ADMIN,
   "/berth.v1.ControlService/ListUsers": ADMIN,
   "/berth.v1.ControlService/RemoveUser": ADMIN,
+  "/berth.v1.ControlService/AddEtcdMember": SERVER,
+  "/berth.v1.ControlService/PromoteEtcdMember": SERVER,
   "/berth.v1.DispatcherService/Session": NODE,
   "/berth.v1.DispatcherService/PushLogs": NODE,
   "/berth.v1.DispatcherService/PushExec": NODE,

@@ -11,6 +11,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { AuditLog } from "./audit/audit-log.js";
 import type { EventLog } from "./events/event-log.js";
+import type { MembershipChanges } from "./servers/membership-changes.js";
 
 /** The parts of a leader that the handlers of the Control service use during one term. */
 export interface ApiContext {
@@ -26,6 +27,8 @@ export interface ApiContext {
   readonly audit: AuditLog;
   /** Undefined when the server has no identity, as in simulations. */
   readonly issuer: CertificateIssuer | undefined;
+  /** Changes the members of the embedded etcd. Undefined with an external etcd. */
+  readonly membership: MembershipChanges | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -16,6 +16,7 @@ import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./netwo
 import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
+import { addEtcdMember, promoteEtcdMember } from "./servers/etcd-members.js";
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
 import { listTasks } from "./tasks.js";
@@ -66,5 +67,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     inviteUser: (request, { signal }) => inviteUser(request, context, signal),
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),
+    addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
+    promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
   };
 }

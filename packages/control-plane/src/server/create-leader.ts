@@ -5,6 +5,7 @@ import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
 import { authorizeUsers } from "../api/identities/authorize-users.js";
 import { isMember } from "../api/identities/renew-certificate.js";
+import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
@@ -124,6 +125,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     events,
     audit: new AuditLog({ ...context, epoch, address }),
     issuer: createIssuer(options),
+    membership: createMembership(options),
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,
@@ -155,6 +157,20 @@ function createIssuer({ identity, state, runtime }: CreateLeaderOptions): Certif
     authorities: () => state.authorities.values(),
     clusterKey: identity.clusterKey,
     wallClockMs: () => runtime.wallClockMs(),
+  });
+}
+
+/** Returns undefined when etcd is external. */
+function createMembership({
+  etcdMembers,
+  runtime,
+  logger,
+}: CreateLeaderOptions): MembershipChanges | undefined {
+  if (etcdMembers === undefined) return undefined;
+  return new MembershipChanges({
+    members: etcdMembers,
+    clock: runtime.clock,
+    onStep: (step) => logger.info({ step }, "changed the members of etcd"),
   });
 }
 

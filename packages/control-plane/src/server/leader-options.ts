@@ -6,6 +6,7 @@ import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
 import type { WriterObserver } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { EtcdMembers } from "../store/etcd/etcd-members.js";
 import type { Store } from "../store/store.js";
 import type { Leader } from "./role.js";
 
@@ -21,6 +22,8 @@ export interface LeaderSettings {
    * before. Undefined when etcd is external.
    */
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
+  /** The members of the embedded etcd, which grows with the servers. Undefined when etcd is external. */
+  readonly etcdMembers?: EtcdMembers | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
   /** Undefined without TLS, as in simulations. */

@@ -843,6 +843,33 @@ export interface RemoveUserResponse {
   name: string;
 }
 
+export interface AddEtcdMemberRequest {
+  /** URL at which the other members will reach the member, with an IP address and a port. */
+  peerUrl: string;
+}
+
+export interface AddEtcdMemberResponse {
+  /** Why the member cannot be added yet. Empty when it was added. */
+  waitingFor: string;
+  /** All members, including the new one. Empty when the member was not added. */
+  members: EtcdMemberInfo[];
+}
+
+export interface EtcdMemberInfo {
+  /** Empty for a member that has never run. */
+  name: string;
+  peerUrls: string[];
+}
+
+export interface PromoteEtcdMemberRequest {
+  peerUrl: string;
+}
+
+export interface PromoteEtcdMemberResponse {
+  /** Why the member cannot have a vote yet. Empty when it has one. */
+  waitingFor: string;
+}
+
 function createBaseGetClusterRequest(): GetClusterRequest {
   return {};
 }
@@ -9966,6 +9993,405 @@ export const RemoveUserResponse: MessageFns<RemoveUserResponse> = {
   },
 };
 
+function createBaseAddEtcdMemberRequest(): AddEtcdMemberRequest {
+  return { peerUrl: "" };
+}
+
+export const AddEtcdMemberRequest: MessageFns<AddEtcdMemberRequest> = {
+  encode(message: AddEtcdMemberRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peerUrl !== "") {
+      writer.uint32(10).string(message.peerUrl);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddEtcdMemberRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddEtcdMemberRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peerUrl = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddEtcdMemberRequest {
+    return {
+      peerUrl: isSet(object.peerUrl)
+        ? globalThis.String(object.peerUrl)
+        : isSet(object.peer_url)
+        ? globalThis.String(object.peer_url)
+        : "",
+    };
+  },
+
+  toJSON(message: AddEtcdMemberRequest): unknown {
+    const obj: any = {};
+    if (message.peerUrl !== "") {
+      obj.peerUrl = message.peerUrl;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddEtcdMemberRequest>): AddEtcdMemberRequest {
+    return AddEtcdMemberRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddEtcdMemberRequest>): AddEtcdMemberRequest {
+    const message = createBaseAddEtcdMemberRequest();
+    message.peerUrl = object.peerUrl ?? "";
+    return message;
+  },
+};
+
+function createBaseAddEtcdMemberResponse(): AddEtcdMemberResponse {
+  return { waitingFor: "", members: [] };
+}
+
+export const AddEtcdMemberResponse: MessageFns<AddEtcdMemberResponse> = {
+  encode(message: AddEtcdMemberResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.waitingFor !== "") {
+      writer.uint32(10).string(message.waitingFor);
+    }
+    for (const v of message.members) {
+      EtcdMemberInfo.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddEtcdMemberResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddEtcdMemberResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.waitingFor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(EtcdMemberInfo.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddEtcdMemberResponse {
+    return {
+      waitingFor: isSet(object.waitingFor)
+        ? globalThis.String(object.waitingFor)
+        : isSet(object.waiting_for)
+        ? globalThis.String(object.waiting_for)
+        : "",
+      members: globalThis.Array.isArray(object?.members)
+        ? object.members.map((e: any) => EtcdMemberInfo.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: AddEtcdMemberResponse): unknown {
+    const obj: any = {};
+    if (message.waitingFor !== "") {
+      obj.waitingFor = message.waitingFor;
+    }
+    if (message.members?.length) {
+      obj.members = message.members.map((e) => EtcdMemberInfo.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddEtcdMemberResponse>): AddEtcdMemberResponse {
+    return AddEtcdMemberResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddEtcdMemberResponse>): AddEtcdMemberResponse {
+    const message = createBaseAddEtcdMemberResponse();
+    message.waitingFor = object.waitingFor ?? "";
+    message.members = object.members?.map((e) => EtcdMemberInfo.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseEtcdMemberInfo(): EtcdMemberInfo {
+  return { name: "", peerUrls: [] };
+}
+
+export const EtcdMemberInfo: MessageFns<EtcdMemberInfo> = {
+  encode(message: EtcdMemberInfo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.peerUrls) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EtcdMemberInfo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEtcdMemberInfo();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.peerUrls.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EtcdMemberInfo {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      peerUrls: globalThis.Array.isArray(object?.peerUrls)
+        ? object.peerUrls.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.peer_urls)
+        ? object.peer_urls.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: EtcdMemberInfo): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.peerUrls?.length) {
+      obj.peerUrls = message.peerUrls;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EtcdMemberInfo>): EtcdMemberInfo {
+    return EtcdMemberInfo.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EtcdMemberInfo>): EtcdMemberInfo {
+    const message = createBaseEtcdMemberInfo();
+    message.name = object.name ?? "";
+    message.peerUrls = object.peerUrls?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePromoteEtcdMemberRequest(): PromoteEtcdMemberRequest {
+  return { peerUrl: "" };
+}
+
+export const PromoteEtcdMemberRequest: MessageFns<PromoteEtcdMemberRequest> = {
+  encode(message: PromoteEtcdMemberRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peerUrl !== "") {
+      writer.uint32(10).string(message.peerUrl);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteEtcdMemberRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteEtcdMemberRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peerUrl = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PromoteEtcdMemberRequest {
+    return {
+      peerUrl: isSet(object.peerUrl)
+        ? globalThis.String(object.peerUrl)
+        : isSet(object.peer_url)
+        ? globalThis.String(object.peer_url)
+        : "",
+    };
+  },
+
+  toJSON(message: PromoteEtcdMemberRequest): unknown {
+    const obj: any = {};
+    if (message.peerUrl !== "") {
+      obj.peerUrl = message.peerUrl;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PromoteEtcdMemberRequest>): PromoteEtcdMemberRequest {
+    return PromoteEtcdMemberRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteEtcdMemberRequest>): PromoteEtcdMemberRequest {
+    const message = createBasePromoteEtcdMemberRequest();
+    message.peerUrl = object.peerUrl ?? "";
+    return message;
+  },
+};
+
+function createBasePromoteEtcdMemberResponse(): PromoteEtcdMemberResponse {
+  return { waitingFor: "" };
+}
+
+export const PromoteEtcdMemberResponse: MessageFns<PromoteEtcdMemberResponse> = {
+  encode(message: PromoteEtcdMemberResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.waitingFor !== "") {
+      writer.uint32(10).string(message.waitingFor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PromoteEtcdMemberResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePromoteEtcdMemberResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.waitingFor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PromoteEtcdMemberResponse {
+    return {
+      waitingFor: isSet(object.waitingFor)
+        ? globalThis.String(object.waitingFor)
+        : isSet(object.waiting_for)
+        ? globalThis.String(object.waiting_for)
+        : "",
+    };
+  },
+
+  toJSON(message: PromoteEtcdMemberResponse): unknown {
+    const obj: any = {};
+    if (message.waitingFor !== "") {
+      obj.waitingFor = message.waitingFor;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PromoteEtcdMemberResponse>): PromoteEtcdMemberResponse {
+    return PromoteEtcdMemberResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PromoteEtcdMemberResponse>): PromoteEtcdMemberResponse {
+    const message = createBasePromoteEtcdMemberResponse();
+    message.waitingFor = object.waitingFor ?? "";
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -10346,6 +10772,32 @@ export const ControlServiceService = {
     responseSerialize: (value: RemoveUserResponse): Buffer => Buffer.from(RemoveUserResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveUserResponse => RemoveUserResponse.decode(value),
   },
+  /**
+   * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
+   * call until it need not wait.
+   */
+  addEtcdMember: {
+    path: "/berth.v1.ControlService/AddEtcdMember" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AddEtcdMemberRequest): Buffer => Buffer.from(AddEtcdMemberRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AddEtcdMemberRequest => AddEtcdMemberRequest.decode(value),
+    responseSerialize: (value: AddEtcdMemberResponse): Buffer =>
+      Buffer.from(AddEtcdMemberResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AddEtcdMemberResponse => AddEtcdMemberResponse.decode(value),
+  },
+  /** Gives a member a vote. The server repeats the call until the member has copied the data. */
+  promoteEtcdMember: {
+    path: "/berth.v1.ControlService/PromoteEtcdMember" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PromoteEtcdMemberRequest): Buffer =>
+      Buffer.from(PromoteEtcdMemberRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PromoteEtcdMemberRequest => PromoteEtcdMemberRequest.decode(value),
+    responseSerialize: (value: PromoteEtcdMemberResponse): Buffer =>
+      Buffer.from(PromoteEtcdMemberResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PromoteEtcdMemberResponse => PromoteEtcdMemberResponse.decode(value),
+  },
 } as const;
 
 export interface ControlServiceServer extends UntypedServiceImplementation {
@@ -10416,6 +10868,13 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   listUsers: handleUnaryCall<ListUsersRequest, ListUsersResponse>;
   /** Removes a user. The certificates of the user are worthless at once. */
   removeUser: handleUnaryCall<RemoveUserRequest, RemoveUserResponse>;
+  /**
+   * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
+   * call until it need not wait.
+   */
+  addEtcdMember: handleUnaryCall<AddEtcdMemberRequest, AddEtcdMemberResponse>;
+  /** Gives a member a vote. The server repeats the call until the member has copied the data. */
+  promoteEtcdMember: handleUnaryCall<PromoteEtcdMemberRequest, PromoteEtcdMemberResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

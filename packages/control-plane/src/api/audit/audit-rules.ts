@@ -166,6 +166,9 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ name }) => [{ kind: "user", id: "", name }],
   },
+  // Servers repeat these calls while they start.
+  addEtcdMember: UNRECORDED,
+  promoteEtcdMember: UNRECORDED,
 };
 
 /** Returns the id of a token's text; "?" for a text that is no token. */

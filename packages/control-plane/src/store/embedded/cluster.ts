@@ -1,18 +1,55 @@
-import { existsSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import { type EtcdTlsFiles, type Scheme, schemeOf } from "../etcd-tls.js";
 import type { Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
+import type { InitialMember, MembershipRequests } from "./membership.js";
 
 /** Fixed ports of the members of a cluster, since each member must know the others' addresses before they start. */
 export const MEMBER_PORTS: Ports = { client: 7404, peer: 7403 };
 
 /** Subdirectory of etcd's data directory for its log and snapshots. */
-const ETCD_DATA = "member";
+export const ETCD_DATA = "member";
 
 /** Timeout for the member list of another member. */
 const MEMBER_LIST_TIMEOUT_MS = 1_000;
+
+/** A member of a cluster that servers join while it runs. */
+export interface GrowingMember {
+  /** IP address at which the other servers reach this one. Its ports are fixed. */
+  readonly address: string;
+  /** Requests to the cluster that this server has joined. Undefined for the server that creates the cluster. */
+  readonly requests: MembershipRequests | undefined;
+}
+
+/** The members with which an etcd without data starts. etcd ignores them when it has data. */
+export interface Bootstrap {
+  /** Name of this server's member. */
+  readonly name: string;
+  /** Value of etcd's `--initial-cluster`. */
+  readonly initialCluster: string;
+  /** "existing" when the members have this one in their list already. */
+  readonly state: "new" | "existing";
+}
+
+/** Returns the bootstrap of a member that creates a cluster. */
+export function firstBootstrap(name: string, ownPeerUrl: string): Bootstrap {
+  return { name, initialCluster: `${name}=${ownPeerUrl}`, state: "new" };
+}
+
+/** Returns the bootstrap of a member that was added to a cluster. */
+export function joinBootstrap(
+  name: string,
+  ownPeerUrl: string,
+  members: readonly InitialMember[],
+): Bootstrap {
+  const entries = members.flatMap((member, index) =>
+    // etcd compares only the URLs. A member that has never run has no name yet.
+    member.peerUrls.map((url) => `${url === ownPeerUrl ? name : member.name || `unnamed-${index}`}=${url}`),
+  );
+  return { name, initialCluster: entries.join(","), state: "existing" };
+}
 
 /** The servers whose embedded etcds form a cluster (`berth server --etcd-cluster`). */
 export interface EtcdCluster {
@@ -38,6 +75,11 @@ export function peerUrl(scheme: Scheme, host: string, { peer }: Ports): string {
   return `${scheme}://${urlHost(host)}:${peer}`;
 }
 
+/** Returns the host of a member's URL, without the brackets of IPv6. */
+export function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, "$1");
+}
+
 export function memberName(host: string): string {
   return `berth-${host}`;
 }
@@ -56,9 +98,38 @@ export function clientUrls(scheme: Scheme, { self, members }: EtcdCluster): read
   ];
 }
 
-/** Returns whether a data directory holds the data of a member. */
+/** Returns whether a data directory holds the data of a member. Like etcd, it looks for the first file of the log. */
 export function hasEtcdData(path: string): boolean {
-  return existsSync(join(path, ETCD_DATA));
+  try {
+    return readdirSync(join(path, ETCD_DATA, "wal")).some((name) => name.endsWith(".wal"));
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Checks that a member of several still has the address at which the others reach it.
+ * @throws BerthError BERTH_INPUT_INVALID, or BERTH_ETCD_FAILED for lost data that nothing can restore
+ */
+export function requireSameAddress(
+  path: string,
+  recorded: readonly string[],
+  { address, requests }: GrowingMember,
+): void {
+  const others = recorded.filter((host) => host !== address);
+  if (recorded.length <= 1 || (!hasEtcdData(path) && requests !== undefined)) return;
+  const details = { dataDir: path };
+  if (!hasEtcdData(path)) {
+    const message =
+      `${path} has no etcd data, but this server was in a cluster with ${others.join(", ")}: check --data-dir. ` +
+      "If the data is lost, remove the directory and join the cluster again";
+    throw new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
+  }
+  if (recorded.includes(address)) return;
+  const message =
+    `the etcd data in ${path} belongs to one of the servers ${recorded.join(", ")}, but the address of this server is ` +
+    `${address}: start it with its previous address, or remove the directory and join the cluster again`;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message, details });
 }
 
 /**

@@ -30,6 +30,8 @@ interface Claim {
   readonly ports?: Ports;
   /** Addresses of the cluster's members; undefined for a single server. */
   readonly members?: readonly string[];
+  /** Whether the member may still be a learner, without a vote. */
+  readonly isJoining?: boolean;
   /** Undefined in claims of releases without TLS. */
   readonly scheme?: Scheme;
 }
@@ -85,6 +87,21 @@ export class DataDir {
     return this.#claim.members ?? [];
   }
 
+  /** Whether the member may still be a learner, whose data is only a copy. */
+  get isJoining(): boolean {
+    return this.#claim.isJoining ?? false;
+  }
+
+  recordJoining(isJoining: boolean): void {
+    this.#claim = { ...this.#claim, isJoining };
+    this.#write();
+  }
+
+  recordMembers(members: readonly string[]): void {
+    this.#claim = { ...this.#claim, members };
+    this.#write();
+  }
+
   /** Whether the etcd of the last run had TLS. */
   get scheme(): Scheme {
     return this.#claim.scheme ?? "http";
@@ -97,7 +114,7 @@ export class DataDir {
     this.#write();
   }
 
-  /** Lets another server claim the directory. The ports, the members and the scheme stay recorded. */
+  /** Lets another server claim the directory. Everything but the processes stays recorded. */
   release(): void {
     this.#claim = withoutProcesses(this.#claim);
     this.#write();
@@ -150,12 +167,13 @@ function readClaim(file: string): Claim | undefined {
 /** Parses the file that claims a data directory. Leaves out invalid fields. Returns undefined for an invalid file. */
 export function parseClaim(text: string): Claim | undefined {
   try {
-    const { owner, etcd, ports, members, scheme } = JSON.parse(text);
+    const { owner, etcd, ports, members, isJoining, scheme } = JSON.parse(text);
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
       ...(isStringList(members) && { members }),
+      ...(typeof isJoining === "boolean" && { isJoining }),
       ...((scheme === "http" || scheme === "https") && { scheme }),
     };
   } catch {

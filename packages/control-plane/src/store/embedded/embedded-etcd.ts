@@ -1,38 +1,36 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { BerthError, isBerthError } from "@berth/proto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import type { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { onAbort } from "../../runtime/abort.js";
-import { Backoff } from "../../runtime/backoff.js";
+import { EtcdStore } from "../etcd/etcd-store.js";
 import { type EtcdTls, type EtcdTlsFiles, readEtcdTls, requireAddress, schemeOf } from "../etcd-tls.js";
 import {
+  type Bootstrap,
   type ClusterAccess,
   clientUrl,
   clientUrls,
+  ETCD_DATA,
   type EtcdCluster,
+  firstBootstrap,
+  type GrowingMember,
+  hasEtcdData,
+  hostOf,
+  initialCluster,
   isReplacementMember,
-  lostData,
+  joinBootstrap,
   MEMBER_PORTS,
+  memberName,
+  peerUrl,
+  requireSameAddress,
   requireSameMembers,
   requireSameScheme,
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdHttpClient } from "./etcd-http.js";
-import { EtcdProcess, requireEtcd } from "./etcd-process.js";
-import { choosePorts, holdPorts, requireFree } from "./free-ports.js";
-
-/** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
-const START_TIMEOUT_MS = 30_000;
-
-/** A member answers only while a majority runs, and after a power cut the hosts boot at different times. */
-const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
-const LOG_WAITING_AFTER_MS = 3_000;
-
-/** The first restart is immediate; the back-off limits the load of an etcd that keeps crashing. */
-const FIRST_RESTART_DELAY_MS = 100;
-const MAX_RESTART_DELAY_MS = 5_000;
-
-/** An etcd that ran this long counts as stable; its next restart is immediate again. */
-const STABLE_AFTER_MS = 10_000;
+import { requireEtcd } from "./etcd-process.js";
+import { EtcdSupervisor } from "./etcd-supervisor.js";
+import { choosePorts, requireFree } from "./free-ports.js";
+import { completeMembership, joinMembers } from "./membership.js";
 
 export interface EmbeddedEtcdOptions {
   /** Holds the whole state of the cluster. Created if missing. */
@@ -43,6 +41,8 @@ export interface EmbeddedEtcdOptions {
   readonly ports?: Ports;
   /** The cluster that this member belongs to, with fixed ports on the address `self`. Undefined for a single member. */
   readonly cluster?: EtcdCluster | undefined;
+  /** The address of a member that other servers can join. Not together with `cluster`, `listenHost` or `ports`. */
+  readonly member?: GrowingMember | undefined;
   /**
    * The certificate of this server's member. Every client and member with a certificate of these authorities has access,
    * so they must not issue certificates for anything else. Undefined for an etcd without TLS.
@@ -54,8 +54,10 @@ export interface EmbeddedEtcdOptions {
 }
 
 export interface EmbeddedEtcd {
-  /** The client URLs of all members, starting with this one. */
+  /** The client URLs of the members, starting with this one. `trackMembers` finds the others of a growing cluster. */
   readonly endpoints: readonly [string, ...string[]];
+  /** Records the addresses of all members in the data directory. */
+  recordMembers(addresses: readonly string[]): void;
   /** Resolves when etcd has stopped and is not restarted: after `stop`, or with the reason when it cannot be restarted. */
   readonly exited: Promise<BerthError | undefined>;
   /** Stops etcd and releases the data directory. */
@@ -74,21 +76,30 @@ export async function startEmbeddedEtcd(
 ): Promise<EmbeddedEtcd> {
   const program = options.program ?? "etcd";
   requireEtcd(program);
-  const { cluster } = options;
-  const host = cluster?.self ?? options.listenHost ?? "127.0.0.1";
-  const http = new EtcdHttpClient(options.tls && (await readMemberTls(options.tls, host)));
+  const { cluster, member } = options;
+  const host = member?.address ?? cluster?.self ?? options.listenHost ?? "127.0.0.1";
+  const tls = options.tls && (await readMemberTls(options.tls, host));
+  const http = new EtcdHttpClient(tls);
   const dir = await DataDir.claim(options.dataDir);
   try {
     const scheme = schemeOf(options.tls);
-    requireSameMembers(dir.path, dir.members, cluster);
-    if (cluster !== undefined) requireSameScheme(dir.path, dir.scheme, scheme);
-    const fixedPorts = options.ports ?? (cluster && MEMBER_PORTS);
+    if (member !== undefined) requireSameAddress(dir.path, dir.members, member);
+    else requireSameMembers(dir.path, dir.members, cluster);
+    if (cluster !== undefined || dir.members.length > 1) requireSameScheme(dir.path, dir.scheme, scheme);
+    const fixedPorts = options.ports ?? ((member ?? cluster) && MEMBER_PORTS);
     const ports = fixedPorts ? await requireFree(host, fixedPorts) : await choosePorts(host, dir.ports);
-    const access: ClusterAccess = { scheme, http };
-    const isReplacement = cluster !== undefined && (await isReplacementMember(cluster, dir.path, access));
-    const supervisor = new Supervisor({ ...options, program, host, ports, dir, isReplacement });
-    await supervisor.start(http, signal);
-    return supervisor;
+    const urls = { client: clientUrl(scheme, host, ports), peer: peerUrl(scheme, host, ports) };
+    const start: StartOptions = {
+      ...{ ...options, program, host, ports, dir, http, urls },
+      ...{ access: { scheme, http }, clientTls: tls },
+    };
+    const supervisor = await startSupervisor(start, signal);
+    return {
+      endpoints: cluster ? clientUrls(scheme, cluster) : [urls.client],
+      exited: supervisor.exited,
+      recordMembers: (addresses) => supervisor.recordMembers(addresses),
+      stop: () => supervisor.stop(),
+    };
   } catch (error) {
     dir.release();
     throw error;
@@ -103,175 +114,83 @@ async function readMemberTls(files: EtcdTlsFiles, host: string): Promise<EtcdTls
   return tls;
 }
 
-interface SupervisorOptions extends EmbeddedEtcdOptions {
+interface StartOptions extends EmbeddedEtcdOptions {
   readonly program: string;
   readonly host: string;
   readonly ports: Ports;
   readonly dir: DataDir;
-  readonly isReplacement: boolean;
+  readonly http: EtcdHttpClient;
+  readonly access: ClusterAccess;
+  /** This member's own URLs. */
+  readonly urls: { readonly client: string; readonly peer: string };
+  readonly clientTls: EtcdTls | undefined;
 }
 
-/** Runs the etcd process and restarts it when it exits. */
-class Supervisor implements EmbeddedEtcd {
-  readonly endpoints: readonly [string, ...string[]];
-  readonly exited: Promise<BerthError | undefined>;
-  readonly #options: SupervisorOptions;
-  readonly #stopping = new AbortController();
-  #etcd: EtcdProcess | undefined;
-  #resolveExited: (failure?: BerthError) => void = () => {};
-
-  constructor(options: SupervisorOptions) {
-    this.#options = options;
-    const { cluster, host, ports, tls } = options;
-    const scheme = schemeOf(tls);
-    this.endpoints = cluster ? clientUrls(scheme, cluster) : [clientUrl(scheme, host, ports)];
-    this.exited = new Promise((resolve) => {
-      this.#resolveExited = resolve;
-    });
-  }
-
-  async start(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const etcd = this.#spawn();
-    const removeListener = onAbort(signal, () => this.#stopping.abort());
-    if (!(await this.#waitUntilHealthy(etcd, http))) {
-      removeListener();
-      etcd.kill();
-      await etcd.exited;
-      signal.throwIfAborted();
-      throw this.#startFailure(etcd);
-    }
-    void this.#supervise(etcd).finally(removeListener);
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.exited;
-  }
-
-  /** Starts etcd and records its pid in the data directory. */
-  #spawn(): EtcdProcess {
-    const { dir, ports, host, logger, program, cluster, isReplacement, tls } = this.#options;
-    const membership = cluster && { ...cluster, isReplacement };
-    const etcd = new EtcdProcess({
-      program,
-      dataDir: dir.path,
-      host,
-      ports,
-      cluster: membership,
-      tls,
-      logger,
-    });
-    this.#etcd = etcd;
+/** Starts etcd, and joins the cluster if this server has joined it. Stops etcd again when that fails. */
+async function startSupervisor(options: StartOptions, signal: AbortSignal): Promise<EtcdSupervisor> {
+  const { dir, http, member, logger } = options;
+  for (let hasDiscarded = false; ; hasDiscarded = true) {
+    const supervisor = new EtcdSupervisor({ ...options, ...(await findMembers(options, signal)) });
     try {
-      const record = { ports, members: cluster?.members ?? [], scheme: schemeOf(tls) };
-      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, record);
-    } catch (cause) {
-      logger.warn(
-        { cause },
-        "failed to record the etcd process in the data directory; check for a full disk",
-      );
+      await supervisor.start(http, signal);
+    } catch (error) {
+      // The cluster removes a learner when its server is away for long. A learner's data is a copy.
+      if (!supervisor.wasRemoved || !dir.isJoining || hasDiscarded) throw error;
+      logger.warn("the cluster has removed this server's etcd before it had a vote; joining again");
+      rmSync(join(dir.path, ETCD_DATA), { recursive: true });
+      continue;
     }
-    return etcd;
+    if (member !== undefined) await completeOrStop(supervisor, member, options, signal);
+    return supervisor;
   }
+}
 
-  /** Waits until etcd serves requests. Returns false if etcd exits, takes too long, or is stopped. */
-  async #waitUntilHealthy(etcd: EtcdProcess, http: EtcdHttpClient): Promise<boolean> {
-    const { cluster, logger } = this.#options;
-    const timeout = new AbortController();
-    const timer = setTimeout(() => timeout.abort(), cluster ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
-    const logWaiting = (): void =>
-      logger.info({ members: cluster?.members }, "waiting for a majority of the etcd members");
-    const waiting = cluster && setTimeout(logWaiting, LOG_WAITING_AFTER_MS);
-    const removeListener = onAbort(this.#stopping.signal, () => timeout.abort());
-    try {
-      return await etcd.waitUntilHealthy(http, timeout.signal);
-    } finally {
-      clearTimeout(timer);
-      clearTimeout(waiting);
-      removeListener();
+async function completeOrStop(
+  supervisor: EtcdSupervisor,
+  { requests }: GrowingMember,
+  { urls, clientTls, dir, logger }: StartOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const store = new EtcdStore({ endpoints: [urls.client], tls: clientTls });
+  try {
+    await completeMembership({ members: store.members, peerUrl: urls.peer, requests, logger }, signal);
+    if (dir.isJoining) dir.recordJoining(false);
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  } finally {
+    store.close();
+  }
+}
+
+/** Returns the members with which etcd starts if it has no data, and the addresses of those that are known. */
+async function findMembers(
+  options: StartOptions,
+  signal: AbortSignal,
+): Promise<{ readonly bootstrap: Bootstrap; readonly members: readonly string[] }> {
+  const { cluster, member, dir, access, urls, logger } = options;
+  if (member !== undefined) {
+    const { address, requests } = member;
+    const name = memberName(address);
+    if (requests === undefined || hasEtcdData(dir.path)) {
+      const members = dir.members.length === 0 ? [address] : dir.members;
+      return { bootstrap: firstBootstrap(name, urls.peer), members };
     }
+    const joined = await joinMembers({ requests, peerUrl: urls.peer, logger }, signal);
+    dir.recordJoining(true);
+    // Left by a crash while etcd created its files.
+    rmSync(join(dir.path, ETCD_DATA), { recursive: true, force: true });
+    const members = joined.flatMap(({ peerUrls }) => peerUrls.map(hostOf));
+    return { bootstrap: joinBootstrap(name, urls.peer, joined), members };
   }
-
-  /**
-   * Restarts etcd whenever it exits, until it is stopped. Holds the ports until then: clients would take another process
-   * that listens on them for etcd. Gives up when another process has taken a port.
-   */
-  async #supervise(first: EtcdProcess): Promise<void> {
-    const { logger } = this.#options;
-    const onExit = (): void => this.#etcd?.kill();
-    process.once("exit", onExit);
-    let etcd = first;
-    const backoff = new Backoff({ firstMs: FIRST_RESTART_DELAY_MS, maxMs: MAX_RESTART_DELAY_MS });
-    // The first restart is immediate.
-    let restartDelayMs = 0;
-    let failure: BerthError | undefined;
-    for (;;) {
-      const startedAtMs = performance.now();
-      await this.#untilExitOrStop(etcd);
-      if (this.#stopping.signal.aborted) break;
-      if (performance.now() - startedAtMs > STABLE_AFTER_MS) {
-        backoff.reset();
-        restartDelayMs = 0;
-      }
-      logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
-      const freePorts = await this.#holdPorts();
-      if (isBerthError(freePorts)) {
-        failure = freePorts;
-        break;
-      }
-      await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
-      await freePorts();
-      if (this.#stopping.signal.aborted) break;
-      restartDelayMs = backoff.nextMs();
-      etcd = this.#spawn();
-    }
-    await etcd.stop();
-    process.off("exit", onExit);
-    this.#release();
-    this.#resolveExited(failure);
-  }
-
-  /** Holds the ports, or returns why it cannot. */
-  #holdPorts(): Promise<(() => Promise<void>) | BerthError> {
-    const { host, ports, logger } = this.#options;
-    return holdPorts(host, ports).catch((error: BerthError) => {
-      logger.fatal({ err: error }, "cannot restart etcd");
-      return error;
-    });
-  }
-
-  /** Releases the data directory. After a failure, the claim becomes invalid when this process exits. */
-  #release(): void {
-    try {
-      this.#options.dir.release();
-    } catch (cause) {
-      this.#options.logger.warn({ cause }, "failed to release the data directory");
-    }
-  }
-
-  #untilExitOrStop(etcd: EtcdProcess): Promise<void> {
-    return new Promise((resolve) => {
-      const removeListener = onAbort(this.#stopping.signal, resolve);
-      void etcd.exited.then(() => {
-        removeListener();
-        resolve();
-      });
-    });
-  }
-
-  #startFailure(etcd: EtcdProcess): BerthError {
-    const { dir, cluster, tls } = this.#options;
-    const { path } = dir;
-    const details = { dataDir: path };
-    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines)) {
-      return lostData(cluster, path, tls);
-    }
-    if (/file lock|already locked/i.test(etcd.lastLogLines)) {
-      const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
-      return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
-    }
-    const message = `etcd did not start with the data in ${path}: ${etcd.lastLogLines}`;
-    return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
-  }
+  if (cluster === undefined) return { bootstrap: firstBootstrap("berth", urls.peer), members: [] };
+  const isReplacement = await isReplacementMember(cluster, dir.path, access);
+  return {
+    bootstrap: {
+      name: memberName(cluster.self),
+      initialCluster: initialCluster(access.scheme, cluster),
+      state: isReplacement ? "existing" : "new",
+    },
+    members: cluster.members,
+  };
 }

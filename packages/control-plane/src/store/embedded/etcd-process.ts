@@ -7,13 +7,16 @@ import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals } from "../../runtime/abort.js";
 import { type EtcdTlsFiles, schemeOf } from "../etcd-tls.js";
-import { clientUrl, type EtcdCluster, initialCluster, memberName, peerUrl } from "./cluster.js";
+import { type Bootstrap, clientUrl, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { logEtcdLine } from "./etcd-log.js";
 
 /** Number of log lines that are kept for error messages. */
 const MAX_LAST_LINES = 5;
+
+/** What etcd logs before it exits because the other members have removed it. */
+const REMOVED = "the member has been permanently removed from the cluster";
 
 const HEALTH_POLL_MS = 25;
 
@@ -63,8 +66,9 @@ export interface EtcdProcessOptions {
   readonly dataDir: string;
   readonly host: string;
   readonly ports: Ports;
-  /** Undefined for a single member. */
-  readonly cluster?: (EtcdCluster & { readonly isReplacement: boolean }) | undefined;
+  readonly bootstrap: Bootstrap;
+  /** Whether other members can exist. */
+  readonly isClusterMember: boolean;
   /** Undefined for an etcd without TLS. */
   readonly tls?: EtcdTlsFiles | undefined;
   readonly logger: Logger;
@@ -77,6 +81,7 @@ export class EtcdProcess {
   readonly #endpoint: string;
   readonly #lastLines: string[] = [];
   #isRunning = true;
+  #wasRemoved = false;
 
   constructor(options: EtcdProcessOptions) {
     const { program, host, ports, tls, logger } = options;
@@ -102,6 +107,11 @@ export class EtcdProcess {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Whether etcd has exited because the cluster has removed this member. */
+  get wasRemoved(): boolean {
+    return this.#wasRemoved;
   }
 
   /** The last log lines, for error messages. */
@@ -146,25 +156,25 @@ export class EtcdProcess {
     if (stderr === null) return;
     createInterface({ input: stderr }).on("line", (line) => {
       const text = logEtcdLine(line, logger);
+      if (text?.includes(REMOVED)) this.#wasRemoved = true;
       if (text !== undefined) this.#lastLines.push(text);
       if (this.#lastLines.length > MAX_LAST_LINES) this.#lastLines.shift();
     });
   }
 }
 
-function etcdArguments({ dataDir, host, ports, cluster, tls }: EtcdProcessOptions): readonly string[] {
+function etcdArguments(options: EtcdProcessOptions): readonly string[] {
+  const { dataDir, host, ports, bootstrap, isClusterMember, tls } = options;
   const scheme = schemeOf(tls);
   const client = clientUrl(scheme, host, ports);
   const peer = peerUrl(scheme, host, ports);
-  const name = cluster === undefined ? "berth" : memberName(host);
-  const { heartbeatMs, electionTimeoutMs } = cluster === undefined ? SINGLE_MEMBER : CLUSTER_MEMBER;
+  const { heartbeatMs, electionTimeoutMs } = isClusterMember ? CLUSTER_MEMBER : SINGLE_MEMBER;
   return [
-    ["--name", name],
+    ["--name", bootstrap.name],
     ["--data-dir", dataDir],
     ["--listen-client-urls", client, "--advertise-client-urls", client],
     ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
-    ["--initial-cluster", cluster === undefined ? `${name}=${peer}` : initialCluster(scheme, cluster)],
-    ["--initial-cluster-state", cluster?.isReplacement ? "existing" : "new"],
+    ["--initial-cluster", bootstrap.initialCluster, "--initial-cluster-state", bootstrap.state],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],

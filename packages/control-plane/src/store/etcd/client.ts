@@ -56,15 +56,18 @@ export interface EtcdOptions {
  */
 export class EtcdClient {
   readonly callTimeoutMs: number;
-  readonly #members: readonly Member[];
-  #current = 0;
+  #members: readonly Member[];
+  #current: Member;
+  #tls: EtcdTls | undefined;
   #firstMemberCheck: NodeJS.Timeout | undefined;
 
   constructor(options: EtcdOptions) {
     this.callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
-    const { callTimeoutMs } = this;
     const { endpoints, tls } = options;
-    this.#members = endpoints.map((endpoint) => new Member({ endpoint, callTimeoutMs, tls }));
+    this.#tls = tls;
+    const [first, ...others] = endpoints;
+    this.#current = this.#createMember(first);
+    this.#members = [this.#current, ...others.map((endpoint) => this.#createMember(endpoint))];
   }
 
   get memberCount(): number {
@@ -113,15 +116,24 @@ export class EtcdClient {
 
   /** Returns the member to which calls go. */
   currentMember(): Member {
-    const member = this.#members[this.#current];
-    if (member === undefined) throw new RangeError("an etcd client needs an endpoint");
-    return member;
+    return this.#current;
+  }
+
+  /** Returns the id of the member that answers at a URL, which need not be an endpoint. @throws without an answer */
+  async memberIdAt(endpoint: string, callTimeoutMs: number): Promise<string> {
+    const member = new Member({ endpoint, callTimeoutMs, tls: this.#tls });
+    try {
+      const { header } = await member.use(({ calls }) => calls.maintenance.status());
+      return header.member_id;
+    } finally {
+      member.close();
+    }
   }
 
   /** Makes the next member the current one, unless another call has already done so. */
   failOver(from: Member): void {
-    if (from !== this.#members[this.#current]) return;
-    this.#current = (this.#current + 1) % this.#members.length;
+    if (from !== this.#current) return;
+    this.#current = this.#members[(this.#members.indexOf(from) + 1) % this.#members.length] ?? from;
     this.#firstMemberCheck ??= this.#scheduleFirstMemberCheck();
   }
 
@@ -133,13 +145,33 @@ export class EtcdClient {
   async #returnToFirstMember(): Promise<void> {
     const [first] = this.#members;
     try {
-      if (this.#current !== 0) await first?.use(({ calls }) => calls.kv.range({ key: ABSENT_KEY }));
-      this.#current = 0;
+      if (first !== undefined && this.#current !== first) {
+        await first.use(({ calls }) => calls.kv.range({ key: ABSENT_KEY }));
+        this.#current = first;
+      }
       this.#firstMemberCheck = undefined;
     } catch {
       // The first member is still down.
       if (this.#firstMemberCheck !== undefined) this.#firstMemberCheck = this.#scheduleFirstMemberCheck();
     }
+  }
+
+  /** Replaces the endpoints. Calls and streams in progress continue, also with members that are no endpoints any more. */
+  updateEndpoints(endpoints: readonly [string, ...string[]]): void {
+    const previous = new Map(this.#members.map((member) => [member.endpoint, member]));
+    const [first, ...others] = endpoints.map((endpoint) => {
+      const member = previous.get(endpoint) ?? this.#createMember(endpoint);
+      previous.delete(endpoint);
+      return member;
+    });
+    if (first === undefined) return;
+    this.#members = [first, ...others];
+    if (!this.#members.includes(this.#current)) this.#current = first;
+    for (const member of previous.values()) member.retire();
+  }
+
+  #createMember(endpoint: string): Member {
+    return new Member({ endpoint, callTimeoutMs: this.callTimeoutMs, tls: this.#tls });
   }
 
   /**
@@ -149,6 +181,7 @@ export class EtcdClient {
    */
   updateTls(tls: EtcdTls): void {
     for (const member of this.#members) member.updateTls(tls);
+    this.#tls = tls;
   }
 
   /** Closes all connections. Calls and streams in progress fail. */
@@ -160,7 +193,7 @@ export class EtcdClient {
 }
 
 /** Returns whether etcd itself reported the error, and not gRPC about the connection. */
-function isEtcdAnswer(error: unknown): boolean {
+export function isEtcdAnswer(error: unknown): error is Error {
   return error instanceof Error && /\betcdserver: /.test(error.message);
 }
 

@@ -17,6 +17,7 @@ import type {
 } from "../store.js";
 import { EtcdClient, type EtcdOptions, isCompacted, isLeaseGone } from "./client.js";
 import { decodeEntry, decodeFirst, decodeResult, encodeCompare, encodeOp, encodeSpan } from "./codec.js";
+import { EtcdMembers } from "./etcd-members.js";
 import { watchSpan } from "./watch.js";
 
 /** Size of the first page, before anything is known about the size of the values. */
@@ -32,10 +33,12 @@ const MAX_PAGE_SIZE = 50_000;
 /** The store in an etcd cluster, version 3.4 or later. Connections are opened by the first call. */
 export class EtcdStore implements Store {
   readonly leases: EtcdLeases;
+  readonly members: EtcdMembers;
   readonly #client: EtcdClient;
 
   constructor(options: EtcdOptions) {
     this.#client = new EtcdClient(options);
+    this.members = new EtcdMembers(this.#client);
     this.leases = new EtcdLeases(this.#client);
   }
 
@@ -138,6 +141,11 @@ export class EtcdStore implements Store {
       return true;
     }
     return false;
+  }
+
+  /** Uses these endpoints from now on. Calls and watches in progress continue. */
+  updateEndpoints(endpoints: readonly [string, ...string[]]): void {
+    this.#client.updateEndpoints(endpoints);
   }
 
   /**

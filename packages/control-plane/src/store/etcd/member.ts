@@ -114,6 +114,11 @@ export class Member {
     retired.retire();
   }
 
+  /** Closes the connections when their last users have released them. */
+  retire(): void {
+    this.#current.retire();
+  }
+
   /** Closes all connections. Calls and streams in progress fail. */
   close(): void {
     for (const connection of this.#open) connection.close();

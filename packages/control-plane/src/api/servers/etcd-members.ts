@@ -1,0 +1,77 @@
+import { isIP } from "node:net";
+import {
+  type AddEtcdMemberRequest,
+  type AddEtcdMemberResponse,
+  BerthError,
+  type PromoteEtcdMemberRequest,
+  type PromoteEtcdMemberResponse,
+} from "@berth/proto";
+import type { MembershipRequest } from "../../core/membership/etcd-membership.js";
+import type { ApiContext } from "../api-context.js";
+import type { MembershipAnswer } from "./membership-changes.js";
+
+/** An IPv6 address with brackets, the scheme and a port. */
+const MAX_URL_LENGTH = 64;
+
+/**
+ * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or what
+ * the server has to wait for. A repeated call returns the member that an earlier one has added, until that has started.
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd
+ */
+export async function addEtcdMember(
+  { peerUrl }: AddEtcdMemberRequest,
+  context: Pick<ApiContext, "membership">,
+  signal: AbortSignal,
+): Promise<AddEtcdMemberResponse> {
+  const answer = await change({ kind: "add", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
+  return answer.kind === "wait"
+    ? { waitingFor: answer.reason, members: [] }
+    : {
+        waitingFor: "",
+        members: answer.members.map(({ name, peerUrls }) => ({ name, peerUrls: [...peerUrls] })),
+      };
+}
+
+/**
+ * Gives the member of a server a vote, or returns what the server has to wait for. Succeeds if the member has a vote.
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd
+ */
+export async function promoteEtcdMember(
+  { peerUrl }: PromoteEtcdMemberRequest,
+  context: Pick<ApiContext, "membership">,
+  signal: AbortSignal,
+): Promise<PromoteEtcdMemberResponse> {
+  const answer = await change({ kind: "promote", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
+  return { waitingFor: answer.kind === "wait" ? answer.reason : "" };
+}
+
+async function change(
+  request: MembershipRequest,
+  { membership }: Pick<ApiContext, "membership">,
+  signal: AbortSignal,
+): Promise<Exclude<MembershipAnswer, { kind: "refuse" }>> {
+  if (membership === undefined) {
+    throw new BerthError({
+      code: "BERTH_UNSUPPORTED",
+      message: "the servers of this cluster use an external etcd: start this server with --etcd, too",
+    });
+  }
+  const answer = await membership.apply(request, signal);
+  if (answer.kind !== "refuse") return answer;
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `cannot ${request.kind} the etcd member at ${request.peerUrl}: ${answer.reason}`,
+  });
+}
+
+/** Returns the URL in the form in which etcd lists it. @throws BerthError BERTH_INPUT_INVALID */
+function parsePeerUrl(text: string): string {
+  const url = text.length <= MAX_URL_LENGTH && URL.canParse(text) ? new URL(text) : undefined;
+  const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";
+  const isValid = /^https?:$/.test(url?.protocol ?? "") && url?.port !== "" && isIP(host) !== 0;
+  if (url !== undefined && isValid && text === `${url.protocol}//${url.host}`) return text;
+  throw new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `invalid peer URL ${JSON.stringify(text.slice(0, MAX_URL_LENGTH))}: use http://IP:PORT or https://IP:PORT`,
+  });
+}

@@ -1,0 +1,88 @@
+import {
+  decideMembership,
+  type EtcdMember,
+  type MembershipRequest,
+  type MembershipStep,
+  type ObservedMember,
+} from "../../core/membership/etcd-membership.js";
+import type { Clock } from "../../runtime/clock.js";
+import type { EtcdMembers, MembershipOutcome } from "../../store/etcd/etcd-members.js";
+
+/** A request takes two steps at most: the removal of a member and the addition of another. */
+const MAX_STEPS = 3;
+
+export interface MembershipOptions {
+  readonly members: EtcdMembers;
+  readonly clock: Clock;
+  /** Called for each step that etcd has applied. */
+  readonly onStep?: (step: MembershipStep) => void;
+}
+
+/** The answer to a request. */
+export type MembershipAnswer =
+  | { readonly kind: "done"; readonly members: readonly EtcdMember[] }
+  | { readonly kind: "wait"; readonly reason: string }
+  | { readonly kind: "refuse"; readonly reason: string };
+
+/** Changes the members of the etcd cluster as servers request it, during one term. */
+export class MembershipChanges {
+  readonly #options: MembershipOptions;
+  readonly #startedAtMs: number;
+  /** The time of the last request for each peer URL of a member. */
+  readonly #requestedAtMs = new Map<string, number>();
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#startedAtMs = options.clock.nowMs();
+  }
+
+  /** Applies the steps towards a request. The caller repeats a request that has to wait. @throws the errors of etcd */
+  async apply(request: MembershipRequest, signal: AbortSignal): Promise<MembershipAnswer> {
+    const { members, clock, onStep } = this.#options;
+    this.#requestedAtMs.set(request.peerUrl, clock.nowMs());
+    for (let steps = 0; steps < MAX_STEPS; steps += 1) {
+      const observed = await this.#observe(request, signal);
+      const decision = decideMembership(request, observed);
+      if (decision.kind === "done") return { kind: "done", members: observed };
+      if (decision.kind !== "step") return decision;
+      const outcome = await execute(decision.step, members, signal);
+      if (outcome.kind === "refused") return { kind: "wait", reason: `etcd: ${outcome.reason}` };
+      onStep?.(decision.step);
+    }
+    return { kind: "wait", reason: "the members of etcd keep changing" };
+  }
+
+  async #observe(request: MembershipRequest, signal: AbortSignal): Promise<readonly ObservedMember[]> {
+    const { members, clock } = this.#options;
+    const listed = await members.list(signal);
+    const urls = new Set(listed.flatMap(({ peerUrls }) => peerUrls));
+    for (const url of this.#requestedAtMs.keys()) if (!urls.has(url)) this.#requestedAtMs.delete(url);
+    return Promise.all(
+      listed.map(async (member) => ({
+        ...member,
+        isRunning: request.kind === "add" && (await members.isRunning(member, signal)),
+        silentMs: clock.nowMs() - this.#latestRequestMs(member),
+      })),
+    );
+  }
+
+  /** Counts from the start of the term for a member without a request in it. */
+  #latestRequestMs({ peerUrls }: EtcdMember): number {
+    return Math.max(this.#startedAtMs, ...peerUrls.map((url) => this.#requestedAtMs.get(url) ?? 0));
+  }
+}
+
+function execute(
+  step: MembershipStep,
+  members: EtcdMembers,
+  signal: AbortSignal,
+): Promise<MembershipOutcome> {
+  switch (step.kind) {
+    case "add-learner":
+      return members.addLearner(step.peerUrl, signal);
+    case "promote":
+      return members.promote(step.memberId, signal);
+    case "remove":
+      return members.remove(step.memberId, signal);
+  }
+}

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import {
+  decideMembership,
+  LEARNER_TIMEOUT_MS,
+  MAX_ETCD_MEMBERS,
+  type ObservedMember,
+} from "./etcd-membership.js";
+
+function urlOf(host: number): string {
+  return `http://10.0.0.${host}:7403`;
+}
+
+/** A voter that runs. */
+function member(host: number, over: Partial<ObservedMember> = {}): ObservedMember {
+  return {
+    ...{ id: `id-${host}`, name: `berth-10.0.0.${host}`, isLearner: false, isRunning: true, silentMs: 0 },
+    ...{ peerUrls: [urlOf(host)], clientUrls: [`http://10.0.0.${host}:7404`], ...over },
+  };
+}
+
+const NEVER_RUN = { name: "", clientUrls: [], isRunning: false } as const;
+
+describe("a server without etcd data", () => {
+  const add = (host: number, members: readonly ObservedMember[]) =>
+    decideMembership({ kind: "add", peerUrl: urlOf(host) }, members);
+
+  test("gets a learner", () => {
+    expect(add(2, [member(1)])).toEqual({
+      kind: "step",
+      step: { kind: "add-learner", peerUrl: urlOf(2) },
+    });
+  });
+
+  test("gets the member that an interrupted start has left", () => {
+    expect(add(2, [member(1), member(2, { ...NEVER_RUN, isLearner: true })])).toEqual({ kind: "done" });
+  });
+
+  test("waits while another server joins", () => {
+    const learner = member(2, { isLearner: true, silentMs: LEARNER_TIMEOUT_MS });
+    expect(add(3, [member(1), learner])).toMatchObject({
+      kind: "wait",
+      reason: expect.stringContaining(urlOf(2)),
+    });
+  });
+
+  test("replaces a learner whose server has given up", () => {
+    const learner = member(2, { ...NEVER_RUN, isLearner: true, silentMs: LEARNER_TIMEOUT_MS + 1 });
+    expect(add(3, [member(1), learner])).toMatchObject({
+      kind: "step",
+      step: { kind: "remove", memberId: "id-2" },
+    });
+  });
+
+  test("replaces its own learner whose data is lost", () => {
+    expect(add(2, [member(1), member(2, { isLearner: true, isRunning: false })])).toMatchObject({
+      kind: "step",
+      step: { kind: "remove", memberId: "id-2" },
+    });
+  });
+
+  test("replaces its own voter whose data is lost while the others are a majority", () => {
+    const members = [member(1), member(2), member(3, { isRunning: false })];
+    expect(add(3, members)).toMatchObject({ kind: "step", step: { kind: "remove", memberId: "id-3" } });
+  });
+
+  test.each([
+    ["one of two", [member(1), member(3, { isRunning: false })]],
+    ["one of three beside another", [member(1), member(2, NEVER_RUN), member(3, { isRunning: false })]],
+    [
+      "one of three beside a learner",
+      [
+        member(1),
+        member(2, { isRunning: false }),
+        member(3, { isRunning: false }),
+        member(4, { isLearner: true }),
+      ],
+    ],
+  ])("does not replace a voter when it is %s", (_, members) => {
+    expect(add(3, members)).toMatchObject({ kind: "wait" });
+  });
+
+  test("is refused while another etcd runs at its address", () => {
+    expect(add(2, [member(1), member(2), member(3)])).toMatchObject({ kind: "refuse" });
+  });
+
+  test.each(["http://127.0.0.1:20001", "http://[::1]:20001"])("is refused beside a member at %s", (url) => {
+    expect(add(2, [member(1, { peerUrls: [url] })])).toMatchObject({
+      kind: "refuse",
+      reason: expect.stringContaining(url),
+    });
+  });
+
+  test("is refused beside members with TLS when it has none", () => {
+    const members = [member(1, { peerUrls: ["https://10.0.0.1:7403"] })];
+    expect(add(2, members)).toMatchObject({ kind: "refuse", reason: expect.stringContaining("TLS") });
+  });
+
+  test("is refused when there are as many members as etcd supports", () => {
+    const members = Array.from({ length: MAX_ETCD_MEMBERS }, (_, index) => member(index + 1));
+    expect(add(100, members)).toMatchObject({ kind: "refuse" });
+  });
+});
+
+describe("a server with a running member", () => {
+  const promote = (host: number, members: readonly ObservedMember[]) =>
+    decideMembership({ kind: "promote", peerUrl: urlOf(host) }, members);
+
+  test("gets a vote", () => {
+    expect(promote(2, [member(1), member(2, { isLearner: true })])).toEqual({
+      kind: "step",
+      step: { kind: "promote", memberId: "id-2" },
+    });
+  });
+
+  test("keeps its vote", () => {
+    expect(promote(2, [member(1), member(2)])).toEqual({ kind: "done" });
+  });
+
+  test("is refused once its member was removed", () => {
+    expect(promote(2, [member(1)])).toMatchObject({ kind: "refuse" });
+  });
+});

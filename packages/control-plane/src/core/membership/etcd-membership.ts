@@ -1,0 +1,132 @@
+/** etcd's recommended maximum: more members slow down every write. */
+export const MAX_ETCD_MEMBERS = 7;
+
+/**
+ * How long a learner keeps the only place for learners without a request of its server. Servers repeat their requests
+ * every second until the learner is promoted.
+ */
+export const LEARNER_TIMEOUT_MS = 30_000;
+
+/** Hosts of URLs that other servers cannot connect to. */
+const LOOPBACK_HOSTS = ["127.0.0.1", "[::1]", "localhost"];
+
+/** A member of the etcd cluster, as etcd lists it. */
+export interface EtcdMember {
+  readonly id: string;
+  /** Empty until the member has started for the first time. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  /** Empty until the member has started for the first time. */
+  readonly clientUrls: readonly string[];
+  /** A learner copies the data, but has no vote. */
+  readonly isLearner: boolean;
+}
+
+/** A member, and what the leader knows about it. */
+export interface ObservedMember extends EtcdMember {
+  /** Whether the etcd process answers. */
+  readonly isRunning: boolean;
+  /** How long ago its server has made a request about it. */
+  readonly silentMs: number;
+}
+
+/** What a server requests for its own member, which is identified by its peer URL. */
+export type MembershipRequest =
+  /** The server has no etcd data: it needs a member to start with. */
+  | { readonly kind: "add"; readonly peerUrl: string }
+  /** The server runs a learner: it needs a vote. */
+  | { readonly kind: "promote"; readonly peerUrl: string };
+
+/** A change of the membership. etcd applies it completely or not at all. */
+export type MembershipStep =
+  | { readonly kind: "add-learner"; readonly peerUrl: string }
+  | { readonly kind: "promote"; readonly memberId: string }
+  | { readonly kind: "remove"; readonly memberId: string; readonly reason: string };
+
+export type MembershipDecision =
+  /** Observe and decide again after the step. */
+  | { readonly kind: "step"; readonly step: MembershipStep }
+  | { readonly kind: "done" }
+  /** The request can be granted later. */
+  | { readonly kind: "wait"; readonly reason: string }
+  /** The request cannot be granted without a change by the operator. */
+  | { readonly kind: "refuse"; readonly reason: string };
+
+/**
+ * Decides the next step towards a request.
+ *
+ * A new member starts as a learner: a learner that never starts does not count for the majority. etcd 3.4 accepts one
+ * learner at a time. A crash between two steps is repaired by the same request, since each decision depends only on what
+ * is observed.
+ */
+export function decideMembership(
+  request: MembershipRequest,
+  members: readonly ObservedMember[],
+): MembershipDecision {
+  const own = members.find(({ peerUrls }) => peerUrls.includes(request.peerUrl));
+  switch (request.kind) {
+    case "add":
+      return own === undefined ? decideNewMember(request.peerUrl, members) : decideReplacement(own, members);
+    case "promote":
+      return own === undefined ? refuse(`no member has the URL ${request.peerUrl}`) : decidePromotion(own);
+  }
+}
+
+function decideNewMember(peerUrl: string, members: readonly ObservedMember[]): MembershipDecision {
+  const { protocol } = new URL(peerUrl);
+  const otherUrls = members.flatMap(({ peerUrls }) => peerUrls);
+  const unreachable = otherUrls.find((url) => LOOPBACK_HOSTS.includes(new URL(url).hostname));
+  if (unreachable !== undefined) {
+    return refuse(`the etcd of another server listens on ${unreachable} only: give that server an address`);
+  }
+  const otherScheme = otherUrls.find((url) => new URL(url).protocol !== protocol);
+  if (otherScheme !== undefined) {
+    return refuse(`either all servers or none must use TLS for etcd: there is a member at ${otherScheme}`);
+  }
+  if (members.length >= MAX_ETCD_MEMBERS) {
+    return refuse(`there are ${members.length} members, and at most ${MAX_ETCD_MEMBERS} are supported`);
+  }
+  const learner = members.find(({ isLearner }) => isLearner);
+  if (learner === undefined) return { kind: "step", step: { kind: "add-learner", peerUrl } };
+  if (learner.silentMs <= LEARNER_TIMEOUT_MS) {
+    return wait(`the server at ${describe(learner)} is joining, and servers join one at a time`);
+  }
+  return remove(learner, "its server has not finished joining");
+}
+
+/** Decides about a member whose server has no data of it. */
+function decideReplacement(own: ObservedMember, members: readonly ObservedMember[]): MembershipDecision {
+  if (own.name === "") return { kind: "done" };
+  if (own.isRunning) return refuse(`another etcd of this cluster is running at ${describe(own)}`);
+  if (own.isLearner || canLose(own, members)) return remove(own, "its data is lost");
+  return wait(
+    `a majority of the etcd members without ${describe(own)} must run before that member is replaced`,
+  );
+}
+
+/** Returns whether the other voters that run are a majority, both with and without the member. */
+function canLose(own: ObservedMember, members: readonly ObservedMember[]): boolean {
+  const voters = members.filter(({ isLearner }) => !isLearner);
+  const running = voters.filter((member) => member !== own && member.isRunning);
+  return running.length > voters.length / 2;
+}
+
+function decidePromotion({ id, isLearner }: ObservedMember): MembershipDecision {
+  return isLearner ? { kind: "step", step: { kind: "promote", memberId: id } } : { kind: "done" };
+}
+
+function remove({ id }: ObservedMember, reason: string): MembershipDecision {
+  return { kind: "step", step: { kind: "remove", memberId: id, reason } };
+}
+
+function wait(reason: string): MembershipDecision {
+  return { kind: "wait", reason };
+}
+
+function refuse(reason: string): MembershipDecision {
+  return { kind: "refuse", reason };
+}
+
+function describe({ peerUrls }: EtcdMember): string {
+  return peerUrls.join(", ");
+}

@@ -1,0 +1,219 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { BerthError, isBerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { onAbort } from "../../runtime/abort.js";
+import { Backoff } from "../../runtime/backoff.js";
+import { type EtcdTlsFiles, schemeOf } from "../etcd-tls.js";
+import { type Bootstrap, type EtcdCluster, lostData } from "./cluster.js";
+import type { DataDir, Ports } from "./data-dir.js";
+import type { EtcdHttpClient } from "./etcd-http.js";
+import { EtcdProcess } from "./etcd-process.js";
+import { holdPorts } from "./free-ports.js";
+
+/** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
+const START_TIMEOUT_MS = 30_000;
+
+/** A member answers only while a majority runs, and after a power cut the hosts boot at different times. */
+const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
+const LOG_WAITING_AFTER_MS = 3_000;
+
+/** The first restart is immediate; the back-off limits the load of an etcd that keeps crashing. */
+const FIRST_RESTART_DELAY_MS = 100;
+const MAX_RESTART_DELAY_MS = 5_000;
+
+/** An etcd that ran this long counts as stable; its next restart is immediate again. */
+const STABLE_AFTER_MS = 10_000;
+
+export interface SupervisorOptions {
+  readonly program: string;
+  readonly host: string;
+  readonly ports: Ports;
+  readonly dir: DataDir;
+  readonly bootstrap: Bootstrap;
+  /** Addresses of all members that are known; empty for a single member. */
+  readonly members: readonly string[];
+  /** Undefined when the members are not a fixed list. */
+  readonly cluster?: EtcdCluster | undefined;
+  /** Undefined for an etcd without TLS. */
+  readonly tls?: EtcdTlsFiles | undefined;
+  readonly logger: Logger;
+}
+
+/** Runs the etcd process and restarts it when it exits. */
+export class EtcdSupervisor {
+  readonly exited: Promise<BerthError | undefined>;
+  readonly #options: SupervisorOptions;
+  readonly #stopping = new AbortController();
+  #members: readonly string[];
+  #etcd: EtcdProcess | undefined;
+  #resolveExited: (failure?: BerthError) => void = () => {};
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#members = options.members;
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+  }
+
+  /** Whether the last etcd process has exited because the cluster has removed this member. */
+  get wasRemoved(): boolean {
+    return this.#etcd?.wasRemoved ?? false;
+  }
+
+  /** Starts etcd, and returns when it serves requests. @throws BerthError when it does not start */
+  async start(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const etcd = this.#spawn();
+    const removeListener = onAbort(signal, () => this.#stopping.abort());
+    if (!(await this.#waitUntilHealthy(etcd, http))) {
+      removeListener();
+      etcd.kill();
+      await etcd.exited;
+      signal.throwIfAborted();
+      throw this.#startFailure(etcd);
+    }
+    void this.#supervise(etcd).finally(removeListener);
+  }
+
+  /** Stops etcd and releases the data directory. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.exited;
+  }
+
+  /** Records the addresses of all members in the data directory. */
+  recordMembers(members: readonly string[]): void {
+    this.#members = members;
+    try {
+      this.#options.dir.recordMembers(members);
+    } catch (cause) {
+      this.#options.logger.warn({ cause }, "failed to record the etcd members; check for a full disk");
+    }
+  }
+
+  /** Starts etcd and records its pid in the data directory. */
+  #spawn(): EtcdProcess {
+    const { dir, ports, logger, tls } = this.#options;
+    const isClusterMember = this.#members.length > 0;
+    const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
+    this.#etcd = etcd;
+    try {
+      const record = { ports, members: this.#members, scheme: schemeOf(tls) };
+      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, record);
+    } catch (cause) {
+      logger.warn(
+        { cause },
+        "failed to record the etcd process in the data directory; check for a full disk",
+      );
+    }
+    return etcd;
+  }
+
+  /** Waits until etcd serves requests. Returns false if etcd exits, takes too long, or is stopped. */
+  async #waitUntilHealthy(etcd: EtcdProcess, http: EtcdHttpClient): Promise<boolean> {
+    const { logger } = this.#options;
+    const members = this.#members;
+    const hasOthers = members.length > 1;
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), hasOthers ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
+    const logWaiting = (): void => logger.info({ members }, "waiting for a majority of the etcd members");
+    const waiting = hasOthers ? setTimeout(logWaiting, LOG_WAITING_AFTER_MS) : undefined;
+    const removeListener = onAbort(this.#stopping.signal, () => timeout.abort());
+    try {
+      return await etcd.waitUntilHealthy(http, timeout.signal);
+    } finally {
+      clearTimeout(timer);
+      clearTimeout(waiting);
+      removeListener();
+    }
+  }
+
+  /**
+   * Restarts etcd whenever it exits, until it is stopped. Holds the ports until then: clients would take another process
+   * that listens on them for etcd. Gives up when another process has taken a port.
+   */
+  async #supervise(first: EtcdProcess): Promise<void> {
+    const { logger } = this.#options;
+    const onExit = (): void => this.#etcd?.kill();
+    process.once("exit", onExit);
+    let etcd = first;
+    const backoff = new Backoff({ firstMs: FIRST_RESTART_DELAY_MS, maxMs: MAX_RESTART_DELAY_MS });
+    // The first restart is immediate.
+    let restartDelayMs = 0;
+    let failure: BerthError | undefined;
+    for (;;) {
+      const startedAtMs = performance.now();
+      await this.#untilExitOrStop(etcd);
+      if (this.#stopping.signal.aborted) break;
+      if (performance.now() - startedAtMs > STABLE_AFTER_MS) {
+        backoff.reset();
+        restartDelayMs = 0;
+      }
+      logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
+      const freePorts = await this.#holdPorts();
+      if (isBerthError(freePorts)) {
+        failure = freePorts;
+        break;
+      }
+      await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      await freePorts();
+      if (this.#stopping.signal.aborted) break;
+      restartDelayMs = backoff.nextMs();
+      etcd = this.#spawn();
+    }
+    await etcd.stop();
+    process.off("exit", onExit);
+    this.#release();
+    this.#resolveExited(failure);
+  }
+
+  /** Holds the ports, or returns why it cannot. */
+  #holdPorts(): Promise<(() => Promise<void>) | BerthError> {
+    const { host, ports, logger } = this.#options;
+    return holdPorts(host, ports).catch((error: BerthError) => {
+      logger.fatal({ err: error }, "cannot restart etcd");
+      return error;
+    });
+  }
+
+  /** Releases the data directory. After a failure, the claim becomes invalid when this process exits. */
+  #release(): void {
+    try {
+      this.#options.dir.release();
+    } catch (cause) {
+      this.#options.logger.warn({ cause }, "failed to release the data directory");
+    }
+  }
+
+  #untilExitOrStop(etcd: EtcdProcess): Promise<void> {
+    return new Promise((resolve) => {
+      const removeListener = onAbort(this.#stopping.signal, resolve);
+      void etcd.exited.then(() => {
+        removeListener();
+        resolve();
+      });
+    });
+  }
+
+  #startFailure(etcd: EtcdProcess): BerthError {
+    const { dir, cluster, tls } = this.#options;
+    const { path } = dir;
+    const details = { dataDir: path };
+    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines)) {
+      return lostData(cluster, path, tls);
+    }
+    if (etcd.wasRemoved) {
+      const message =
+        `the other servers have removed the etcd member of this server: to join the cluster again, remove ${path} ` +
+        "and use a new token";
+      return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
+    }
+    if (/file lock|already locked/i.test(etcd.lastLogLines)) {
+      const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
+      return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
+    }
+    const message = `etcd did not start with the data in ${path}: ${etcd.lastLogLines}`;
+    return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
+  }
+}

@@ -1,0 +1,51 @@
+import { isBerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import type { EtcdMember } from "../../core/membership/etcd-membership.js";
+import { type Clock, sleep } from "../../runtime/clock.js";
+import type { EtcdStore } from "../etcd/etcd-store.js";
+import { hostOf } from "./cluster.js";
+import type { EmbeddedEtcd } from "./embedded-etcd.js";
+
+/** etcd cannot watch its members. A server without the newest list still reaches the etcd on its own host. */
+const INTERVAL_MS = 3_000;
+
+export interface TrackMembersOptions {
+  readonly store: Pick<EtcdStore, "members" | "updateEndpoints">;
+  readonly etcd: Pick<EmbeddedEtcd, "endpoints" | "recordMembers">;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Lets the store call the other members while this server's own does not answer, and records their addresses in the data
+ * directory, until `signal` aborts.
+ */
+export async function trackMembers(
+  { store, etcd, clock, logger }: TrackMembersOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const [own] = etcd.endpoints;
+  let known = "";
+  while (!signal.aborted) {
+    try {
+      const voters = (await store.members.list(signal)).filter(({ isLearner }) => !isLearner);
+      const others = clientUrls(voters).filter((url) => url !== own);
+      if (others.join() !== known) {
+        store.updateEndpoints([own, ...others]);
+        etcd.recordMembers(voters.flatMap(({ peerUrls }) => peerUrls.map(hostOf)));
+        logger.info({ others }, "the members of etcd have changed");
+        known = others.join();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isBerthError(error)) throw error;
+      logger.debug({ err: error }, "failed to list the members of etcd");
+    }
+    await sleep(clock, INTERVAL_MS, signal);
+  }
+}
+
+/** Returns the client URLs of the members that have started, in a stable order. */
+function clientUrls(members: readonly EtcdMember[]): readonly string[] {
+  return members.flatMap(({ clientUrls: [url] }) => (url === undefined ? [] : [url])).sort();
+}

@@ -1,0 +1,409 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ControlServiceService } from "@berth/proto";
+import { IdentityFolder } from "@berth/proto/identity";
+import { grpcTransport, type RpcHandlers, rpcService } from "@berth/proto/rpc";
+import { pino } from "pino";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  addEtcdMember,
+  promoteEtcdMember,
+} from "../../packages/control-plane/src/api/servers/etcd-members.js";
+import { MembershipChanges } from "../../packages/control-plane/src/api/servers/membership-changes.js";
+import { LEARNER_TIMEOUT_MS } from "../../packages/control-plane/src/core/membership/etcd-membership.js";
+import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
+import {
+  certificateAddresses,
+  hasEtcdData,
+  peerUrl,
+} from "../../packages/control-plane/src/store/embedded/cluster.js";
+import {
+  type EmbeddedEtcd,
+  startEmbeddedEtcd,
+} from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
+import type { MembershipRequests } from "../../packages/control-plane/src/store/embedded/membership.js";
+import { trackMembers } from "../../packages/control-plane/src/store/embedded/track-members.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import type { EtcdTls, EtcdTlsFiles } from "../../packages/control-plane/src/store/etcd-tls.js";
+import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
+import { EtcdAuthority } from "../../packages/control-plane/src/testing/etcd-authority.js";
+import { eventually } from "../harness/eventually.js";
+
+const PREFIX = "/berth/v1/test/";
+const TIMEOUT_MS = 150_000;
+const JOINING_SERVER = fileURLToPath(new URL("../harness/joining-server.mjs", import.meta.url));
+const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
+
+interface Identity {
+  readonly files: EtcdTlsFiles;
+  readonly tls: EtcdTls;
+}
+
+/** An etcd of this process, and a store that knows all members. */
+interface Server {
+  readonly etcd: EmbeddedEtcd;
+  readonly store: EtcdStore;
+  readonly tracking: Promise<void>;
+}
+
+let folder: string;
+let hosts: readonly [string, string, string];
+/** Undefined for a cluster without TLS. */
+let authority: EtcdAuthority | undefined;
+let identities: Map<string, Identity>;
+let cleanUps: (() => Promise<unknown> | unknown)[];
+let signal: AbortSignal;
+/** What the leader's clock is ahead. */
+let skippedMs: number;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "berth-growth-"));
+  // The ports of members are fixed, so each process has its own loopback addresses.
+  const [a, b] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
+  hosts = [`127.61.${a}.${b}`, `127.62.${a}.${b}`, `127.63.${a}.${b}`];
+  authority = undefined;
+  identities = new Map();
+  skippedMs = 0;
+  const abort = new AbortController();
+  signal = abort.signal;
+  cleanUps = [() => rmSync(folder, { recursive: true, force: true }), () => abort.abort()];
+});
+afterEach(async () => {
+  for (const cleanUp of cleanUps.reverse()) await cleanUp();
+});
+
+function dataDirOf(host: string): string {
+  return join(folder, host);
+}
+
+async function identityOf(host: string): Promise<Identity | undefined> {
+  const existing = identities.get(host);
+  if (existing !== undefined || authority === undefined) return existing;
+  const identityFolder = await IdentityFolder.open(join(folder, "identities", host));
+  const tls = await authority.issueTo(identityFolder, { id: host, addresses: certificateAddresses(host) });
+  const identity = { files: identityFolder.paths, tls };
+  identities.set(host, identity);
+  return identity;
+}
+
+/** Starts the etcd of a server; of the first server without `requests`. */
+async function start(host: string, requests?: MembershipRequests): Promise<Server> {
+  const identity = await identityOf(host);
+  const etcd = await startEmbeddedEtcd(
+    { dataDir: dataDirOf(host), member: { address: host, requests }, tls: identity?.files, logger },
+    signal,
+  );
+  const store = new EtcdStore({ endpoints: etcd.endpoints, tls: identity?.tls, callTimeoutMs: 1_000 });
+  const tracking = new AbortController();
+  const tracked = trackMembers({ store, etcd, clock: systemClock, logger }, tracking.signal);
+  const server: Server = { etcd, store, tracking: tracked };
+  cleanUps.push(async () => {
+    tracking.abort();
+    await tracked;
+    store.close();
+    await etcd.stop();
+  });
+  return server;
+}
+
+/** Returns the requests that the leader executes with a store. */
+function leaderOn({ store }: Pick<Server, "store">): MembershipRequests {
+  const clock = { ...systemClock, nowMs: () => systemClock.nowMs() + skippedMs };
+  const membership = new MembershipChanges({ members: store.members, clock });
+  return {
+    add: (url, abort) => addEtcdMember({ peerUrl: url }, { membership }, abort),
+    promote: (url, abort) => promoteEtcdMember({ peerUrl: url }, { membership }, abort),
+  };
+}
+
+async function write(store: EtcdStore, name: string): Promise<void> {
+  await eventually(`${name} is written`, async () => {
+    const outcome = await store.txn({ ops: [{ kind: "put", key: PREFIX + name, value: name }] }, signal);
+    return outcome.kind === "committed";
+  });
+}
+
+async function namesIn(store: EtcdStore): Promise<readonly string[]> {
+  const { entries } = await readAll(store, { prefix: PREFIX }, signal);
+  return entries.map(({ value }) => value);
+}
+
+async function votersOf(store: EtcdStore): Promise<number> {
+  return (await store.members.list(signal)).filter(({ isLearner }) => !isLearner).length;
+}
+
+/** Writes one value after the other until `stop` is called, which returns the values and the longest time between two. */
+function writeContinuously(store: EtcdStore): () => Promise<{ written: string[]; longestPauseMs: number }> {
+  const written: string[] = [];
+  let isStopped = false;
+  let longestPauseMs = 0;
+  const run = async (): Promise<void> => {
+    let previousMs = performance.now();
+    for (let index = 0; !isStopped; index += 1) {
+      const name = String(index).padStart(6, "0");
+      const outcome = await store.txn({ ops: [{ kind: "put", key: PREFIX + name, value: name }] }, signal);
+      if (outcome.kind !== "committed") continue;
+      written.push(name);
+      longestPauseMs = Math.max(longestPauseMs, performance.now() - previousMs);
+      previousMs = performance.now();
+    }
+  };
+  const running = run();
+  return async () => {
+    isStopped = true;
+    await running;
+    return { written, longestPauseMs };
+  };
+}
+
+describe.each([
+  { mode: "without TLS", createAuthority: async () => undefined },
+  { mode: "with TLS", createAuthority: () => EtcdAuthority.create() },
+])("a cluster that grows $mode", ({ mode, createAuthority }) => {
+  beforeEach(async () => {
+    authority = await createAuthority();
+  });
+
+  it("loses no write of a continuous writer, and then survives the loss of one server and restarts", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const first = await start(hosts[0]);
+    const requests = leaderOn(first);
+    const stop = writeContinuously(first.store);
+    const times: number[] = [];
+    const joined: Server[] = [];
+    for (const host of hosts.slice(1)) {
+      const startedAtMs = performance.now();
+      joined.push(await start(host, requests));
+      times.push(performance.now() - startedAtMs);
+    }
+    const { written, longestPauseMs } = await stop();
+    const rounded = [...times, longestPauseMs].map(Math.round);
+    console.info(
+      `${mode}: joined in ${rounded.slice(0, 2).join(" and ")} ms; longest pause ${rounded[2]} ms`,
+    );
+    const [second, third] = joined;
+    if (second === undefined || third === undefined) throw new Error("a server is missing");
+    // A write without an answer may have been stored, too.
+    expect(await namesIn(third.store)).toEqual(expect.arrayContaining(written));
+    expect(written.length).toBeGreaterThan(10);
+
+    // The store of the first server continues with the other members once it knows them.
+    const claimFile = join(dataDirOf(hosts[0]), "berth-server.json");
+    await eventually("the first server has recorded the members", () => {
+      return JSON.parse(readFileSync(claimFile, "utf8")).members.length === hosts.length;
+    });
+    await first.etcd.stop();
+    await write(first.store, "while-the-first-is-down");
+    const again = await start(hosts[0]);
+    await eventually("the first has the data again", async () => {
+      return (await namesIn(again.store)).includes("while-the-first-is-down");
+    });
+
+    await Promise.all([again.etcd.stop(), second.etcd.stop(), third.etcd.stop()]);
+    const restarted = await Promise.all([
+      start(hosts[0]),
+      start(hosts[1], unreachable),
+      start(hosts[2], unreachable),
+    ]);
+    for (const { store } of restarted) expect(await namesIn(store)).toEqual(expect.arrayContaining(written));
+    expect(await votersOf(restarted[0].store)).toBe(3);
+  });
+});
+
+/** The requests of a server that has joined, while there is no leader. */
+const unreachable: MembershipRequests = {
+  add: () => Promise.reject(new Error("a server with data must not request a member")),
+  promote: () => Promise.reject(new Error("a member with a vote must not request one")),
+};
+
+describe("servers that join", () => {
+  it("wait for each other when they join at once", { timeout: TIMEOUT_MS }, async () => {
+    const first = await start(hosts[0]);
+    const requests = leaderOn(first);
+    const reasons: string[] = [];
+    const hasWaited = (): boolean => reasons.some((reason) => /servers join one at a time/.test(reason));
+    const recorded: MembershipRequests = {
+      add: async (url, abort) => {
+        const answer = await requests.add(url, abort);
+        reasons.push(answer.waitingFor);
+        return answer;
+      },
+      // The first one stays a learner until the other has tried.
+      promote: async (url, abort) =>
+        hasWaited() ? requests.promote(url, abort) : { waitingFor: "the other server" },
+    };
+    await Promise.all(hosts.slice(1).map((host) => start(host, recorded)));
+    expect(await votersOf(first.store)).toBe(3);
+    expect(hasWaited()).toBe(true);
+  });
+
+  it("do not stop the first server when they never start, and make room for others", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const first = await start(hosts[0]);
+    const { waitingFor } = await leaderOn(first).add(
+      peerUrl("http", hosts[1], { client: 7404, peer: 7403 }),
+      signal,
+    );
+    expect(waitingFor).toBe("");
+    await write(first.store, "beside-a-learner");
+    await first.etcd.stop();
+    const again = await start(hosts[0]);
+    await write(again.store, "after-a-restart");
+    const requests = leaderOn(again);
+    skippedMs = LEARNER_TIMEOUT_MS + 1_000;
+    await start(hosts[2], requests);
+    expect(await votersOf(again.store)).toBe(2);
+  });
+
+  it("join again when the cluster has removed their learner meanwhile", { timeout: TIMEOUT_MS }, async () => {
+    const first = await start(hosts[0]);
+    const requests = leaderOn(first);
+    const never: MembershipRequests = {
+      ...requests,
+      promote: async () => Promise.reject(new Error("the server stops here")),
+    };
+    await expect(start(hosts[1], never)).rejects.toThrow("the server stops here");
+    expect(hasEtcdData(dataDirOf(hosts[1]))).toBe(true);
+    const [learner] = (await first.store.members.list(signal)).filter(({ isLearner }) => isLearner);
+    await first.store.members.remove(learner?.id ?? "", signal);
+    await start(hosts[1], requests);
+    expect(await votersOf(first.store)).toBe(2);
+  });
+
+  it("replace a member whose data is lost while the others are a majority", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const first = await start(hosts[0]);
+    const requests = leaderOn(first);
+    await start(hosts[1], requests);
+    const third = await start(hosts[2], requests);
+    await third.etcd.stop();
+    rmSync(dataDirOf(hosts[2]), { recursive: true });
+    await start(hosts[2], requests);
+    expect(await votersOf(first.store)).toBe(3);
+  });
+});
+
+describe("a server with another address", () => {
+  it("is refused when the cluster has other members", { timeout: TIMEOUT_MS }, async () => {
+    const first = await start(hosts[0]);
+    const second = await start(hosts[1], leaderOn(first));
+    await second.etcd.stop();
+    const member = { address: hosts[2], requests: unreachable };
+    const moved = startEmbeddedEtcd({ dataDir: dataDirOf(hosts[1]), member, logger }, signal);
+    await expect(moved).rejects.toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+      message: expect.stringContaining(`but the address of this server is ${hosts[2]}`),
+    });
+  });
+
+  it("changes the address of its member while it is alone, and can then be joined", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const dataDir = dataDirOf(hosts[0]);
+    const alone = await startEmbeddedEtcd({ dataDir, logger }, signal);
+    await alone.stop();
+    const first = await start(hosts[0]);
+    await start(hosts[1], leaderOn(first));
+    expect(await votersOf(first.store)).toBe(2);
+  });
+});
+
+describe("a joining server that is killed", () => {
+  /** What the leader does after it has executed a request, and before it answers. */
+  type Hook = (kind: "add" | "promote", isGranted: boolean) => Promise<void>;
+
+  /** Serves the requests of joining servers over gRPC. Returns the address. */
+  async function serve(requests: MembershipRequests, hook: Hook): Promise<string> {
+    const unused = Object.keys(ControlServiceService).map((name) => [name, () => Promise.reject()] as const);
+    const handlers: Partial<RpcHandlers<typeof ControlServiceService>> = {
+      ...Object.fromEntries(unused),
+      addEtcdMember: async ({ peerUrl: url }, context) => {
+        const { waitingFor, members } = await requests.add(url, context.signal);
+        await hook("add", waitingFor === "");
+        return {
+          waitingFor,
+          members: members.map(({ name, peerUrls }) => ({ name, peerUrls: [...peerUrls] })),
+        };
+      },
+      promoteEtcdMember: async ({ peerUrl: url }, context) => {
+        const answer = await requests.promote(url, context.signal);
+        await hook("promote", answer.waitingFor === "");
+        return answer;
+      },
+    };
+    const services = [
+      rpcService(ControlServiceService, handlers as RpcHandlers<typeof ControlServiceService>),
+    ];
+    const server = await grpcTransport.serve({ listen: "127.0.0.1:0", services });
+    cleanUps.push(() => server.close(0));
+    return server.address;
+  }
+
+  function spawnServer(address: string): ChildProcess {
+    const args = [JOINING_SERVER, dataDirOf(hosts[1]), hosts[1], address];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    cleanUps.push(() => kill(child));
+    return child;
+  }
+
+  async function kill(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill("SIGKILL");
+    await exited;
+  }
+
+  it.each([
+    {
+      step: "when it was added",
+      isReached: (kind: string, isGranted: boolean) => kind === "add" && isGranted,
+    },
+    { step: "while etcd creates its files", isReached: () => false, killOnFile: "member" },
+    { step: "while it copies the data", isReached: (kind: string) => kind === "promote" },
+    {
+      step: "when it has got its vote",
+      isReached: (kind: string, isGranted: boolean) => kind === "promote" && isGranted,
+    },
+  ])(
+    "joins when it is started again: killed $step",
+    { timeout: TIMEOUT_MS },
+    async ({ isReached, killOnFile }) => {
+      const first = await start(hosts[0]);
+      await write(first.store, "before");
+      let child: ChildProcess | undefined;
+      let kills = 0;
+      const killChild = async (): Promise<void> => {
+        if (child === undefined || kills > 0) return;
+        kills += 1;
+        await kill(child);
+      };
+      const address = await serve(leaderOn(first), async (kind, isGranted) => {
+        if (isReached(kind, isGranted)) await killChild();
+      });
+      child = spawnServer(address);
+      const exited = once(child, "exit");
+      if (killOnFile !== undefined) {
+        const file = join(dataDirOf(hosts[1]), killOnFile);
+        await eventually("etcd has begun to create its files", () => existsSync(file));
+        await killChild();
+      }
+      await exited;
+      expect(kills).toBe(1);
+
+      const again = spawnServer(address);
+      const [line] = await once(again.stdout ?? again, "data");
+      expect(String(line)).toBe("joined\n");
+      const store = new EtcdStore({ endpoints: [`http://${hosts[1]}:7404`] });
+      cleanUps.push(() => store.close());
+      expect((await readOne(store, `${PREFIX}before`, signal))?.value).toBe("before");
+      expect(await votersOf(store)).toBe(2);
+    },
+  );
+});
