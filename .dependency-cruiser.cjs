@@ -32,7 +32,7 @@ module.exports = {
       severity: "error",
       from: { path: "^proto/src/index\\.ts$" },
       to: {
-        path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe|identity)/",
+        path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe|identity|terminal)/",
         reachable: true,
       },
     },

@@ -1,0 +1,1 @@
+export { type InputStream, readSecret, type SecretSource, type SecretStreams } from "./read-secret.js";
