@@ -4,7 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
-  /** Addresses of servers ("host:port"), in the order in which to try them. */
+  /** Addresses of servers ("host:port"), in the order in which to try them. Empty when none are configured. */
   readonly servers: readonly string[];
   /** The IP address at which other hosts reach this one. */
   readonly advertiseAddress: string;
@@ -28,6 +28,9 @@ export type ParsedConfig =
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
 const EXAMPLES = `
+Commands:
+  join ADDRESS  get a certificate for this host with a join token; see berth agent join --help
+
 Examples:
   $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth agent --server 10.0.0.1:7400,10.0.0.2:7400 --advertise 10.0.0.12
@@ -41,9 +44,9 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 const OPTIONS = [
   {
     flags: "--server <host:port,...>",
-    description: "addresses of control-plane servers",
+    description: "control-plane servers; by default those of the joined cluster, or 127.0.0.1:7400",
     variable: "BERTH_SERVER",
-    fallback: "127.0.0.1:7400",
+    fallback: "",
   },
   {
     flags: "--advertise <address>",
@@ -156,7 +159,6 @@ function validate(config: AgentConfig): string[] {
   const problems = config.servers
     .filter((server) => !isHostPort(server))
     .map((server) => `--server: invalid address "${server}": must be HOST:PORT`);
-  if (config.servers.length === 0) problems.push("--server: at least one HOST:PORT is required");
   if (isIP(config.advertiseAddress) === 0) {
     problems.push(`--advertise: invalid IP address "${config.advertiseAddress}"`);
   } else if (hostAddressProblem(config.advertiseAddress) !== undefined) {
@@ -175,7 +177,8 @@ function validate(config: AgentConfig): string[] {
   return problems;
 }
 
-function isHostPort(text: string): boolean {
+/** Returns whether a text is "host:port". */
+export function isHostPort(text: string): boolean {
   const [, host = "", port = ""] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
   return host !== "" && Number(port) >= 1 && Number(port) <= 65_535;
 }

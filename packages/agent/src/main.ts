@@ -4,9 +4,19 @@ import { runAgent } from "./agent/agent.js";
 import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
 import { hostPlatform } from "./agent/platform.js";
 import { parseConfig } from "./config.js";
+import { runJoinCommand } from "./join/join-command.js";
 
-/** Runs `berth agent`. Returns its exit code: 0 after a stop signal, 1 after a failure, 2 for invalid arguments. */
-export async function main(argv: readonly string[]): Promise<number> {
+/**
+ * Runs `berth agent` or `berth agent join`. Returns its exit code: 0 after a stop signal, 1 after a failure, 2 for invalid
+ * arguments.
+ */
+export function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  return first === "join" ? runJoinCommand(rest) : runAgentCommand(argv);
+}
+
+/** Runs `berth agent` until a stop signal. Returns its exit code. */
+async function runAgentCommand(argv: readonly string[]): Promise<number> {
   const parsed = parseConfig(argv, process.env);
   if (parsed.kind === "done") return 0;
   if (parsed.kind === "invalid") {

@@ -44,5 +44,5 @@ export {
   type TokenRejection,
   tokenRejection,
 } from "./join-token.js";
-export { createKey } from "./private-key.js";
-export { type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";
+export { createKey, isKeyOf } from "./private-key.js";
+export { RENEWAL_GRACE_MS, type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";

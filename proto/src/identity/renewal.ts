@@ -18,6 +18,12 @@ export interface RenewalPolicy {
   readonly jitter: number;
 }
 
+/**
+ * How long an expired certificate still suffices for its own renewal. A host that was off for less than this need not join
+ * again.
+ */
+export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
+
 /** Share of the validity after which a certificate is renewed. Leaves the other half for retries. */
 const RENEW_AFTER = 0.5;
 

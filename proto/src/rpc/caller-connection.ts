@@ -10,6 +10,7 @@ import {
   verifyCertificate,
 } from "../identity/certificate.js";
 import { describeIdentity } from "../identity/identity.js";
+import { RENEWAL_GRACE_MS } from "../identity/renewal.js";
 import type { Revocations } from "./authorization.js";
 import { ANONYMOUS, type Caller } from "./caller.js";
 
@@ -18,12 +19,6 @@ export interface CallerPolicy {
   readonly trust: Trust;
   readonly revocations: Revocations | undefined;
 }
-
-/**
- * How long an expired certificate still suffices for its own renewal. A host that was off for less than this need not join
- * again.
- */
-const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 
 /** After its certificate was rejected, a connection gets this long to deliver the errors of its calls. */
 const CLOSE_AFTER_MS = 2_000;
@@ -141,6 +136,7 @@ function verifyCallerCertificate(
   if (revocations?.isRevoked(facts) === true) {
     throw unauthenticated(
       `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,
+      { reason: "revoked" },
     );
   }
   return facts;

@@ -39,7 +39,7 @@ const MEMBERS: readonly Role[] = ["viewer", "deployer", "admin", "node", "server
  * A server forwards calls of users with the user's identity, so it needs no permission for them.
  */
 export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
-  "/berth.v1.ControlService/GetCluster": READ,
+  "/berth.v1.ControlService/GetCluster": [...READ, "node"],
   "/berth.v1.ControlService/ListServices": READ,
   "/berth.v1.ControlService/GetService": READ,
   "/berth.v1.ControlService/WatchServices": READ,

@@ -82,7 +82,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
   });
   return {
     platform,
-    nodeId: await loadOrCreateNodeId(disk),
+    nodeId: platform.identity?.nodeId ?? (await loadOrCreateNodeId(disk)),
     identity,
     savedState,
     events,

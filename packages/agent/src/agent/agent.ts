@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
 import { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import { CertificateRenewal } from "../identity/certificate-renewal.js";
 import { berthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
@@ -11,7 +12,7 @@ import { type AgentContext, createAgentContext } from "./agent-context.js";
 import { createLeaderSession, type LeaderSession } from "./leader-session.js";
 import type { AgentPlatform } from "./platform.js";
 import { type AgentState, StateFile } from "./state-file.js";
-import { supervise } from "./supervise.js";
+import { type Part, supervise } from "./supervise.js";
 
 export interface AgentOptions {
   readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
@@ -50,6 +51,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   const dataPlane = createDataPlane(context, taskManager.tasks);
   const hostWatch = createHostWatch(context, { dataPlane, tasks: taskManager.tasks });
   const leaderSession = createLeaderSession(context, { servers, taskManager, dataPlane, stateFile });
+  const renewal = createCertificateRenewal(context, leaderSession);
   connectEvents(context, { taskManager, dataPlane, hostWatch, leaderSession, stateFile });
   try {
     await supervise(
@@ -57,7 +59,8 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
         { name: "task manager", run: (inner) => taskManager.run(inner) },
         { name: "host watch", run: (inner) => hostWatch.run(inner) },
         { name: "data-plane client", run: (inner) => dataPlane.run(inner) },
-        { name: "leader session", run: (inner) => leaderSession.run(inner) },
+        { name: "leader session", run: (inner) => runLeaderSession(leaderSession, renewal, inner) },
+        ...renewalParts(renewal),
       ],
       lifetime,
     );
@@ -67,6 +70,29 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     dataPlane.close();
     await stateFile.flush();
   }
+}
+
+/** Constructs the renewal of the certificate; undefined on a host without one. */
+function createCertificateRenewal(
+  { platform, logOf }: AgentContext,
+  { servers }: LeaderSession,
+): CertificateRenewal | undefined {
+  const { identity, transport } = platform;
+  return identity && new CertificateRenewal({ identity, transport, servers, log: logOf("certificate") });
+}
+
+function renewalParts(renewal: CertificateRenewal | undefined): readonly Part[] {
+  return renewal === undefined ? [] : [{ name: "certificate renewal", run: (inner) => renewal.run(inner) }];
+}
+
+/** Runs the session with the leader, which would reject an expired certificate. */
+async function runLeaderSession(
+  leaderSession: LeaderSession,
+  renewal: CertificateRenewal | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  await renewal?.waitUntilUnexpired(signal);
+  await leaderSession.run(signal);
 }
 
 /** Constructs the task manager with the tasks of an earlier run, and the watch of the containers' processes. */

@@ -1,5 +1,6 @@
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import { AssignmentReceiver } from "../leader/assignment-receiver.js";
+import { initialServers } from "../leader/initial-servers.js";
 import { LeaderLink } from "../leader/leader-link.js";
 import { LeaderMessageHandler } from "../leader/leader-message-handler.js";
 import { ProbeResponder } from "../node/probe/probe-responder.js";
@@ -13,7 +14,7 @@ import type { AgentContext } from "./agent-context.js";
 import type { StateFile } from "./state-file.js";
 
 export interface LeaderSessionParts {
-  /** Addresses of servers from the command line. */
+  /** Addresses of servers from the command line; may be empty. */
   readonly servers: readonly string[];
   readonly taskManager: TaskManager;
   readonly dataPlane: DataPlaneClient;
@@ -23,6 +24,8 @@ export interface LeaderSessionParts {
 /** The agent's session with the leader, and all work that the leader requests in it. */
 export interface LeaderSession {
   readonly assignments: AssignmentReceiver;
+  /** Returns the addresses of all known servers. */
+  readonly servers: () => readonly string[];
   /** Keeps a session open until the signal fires. */
   run(signal: AbortSignal): Promise<void>;
   /** Ends the streams to the leader. */
@@ -34,7 +37,9 @@ export function createLeaderSession(
   { platform, nodeId, savedState, ticker, queue, fence, policy, logOf, signal }: AgentContext,
   { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
 ): LeaderSession {
-  const { engine } = platform;
+  const { engine, identity } = platform;
+  const known = { configured: servers, saved: savedState.servers, hasJoined: identity !== undefined };
+  const firstServers = initialServers(known);
   const { tasks } = taskManager;
   const containerOf = tasks.containerOf.bind(tasks);
   const assignments = new AssignmentReceiver({
@@ -65,7 +70,7 @@ export function createLeaderSession(
     log: logOf("usage"),
   });
   const link = new LeaderLink({
-    servers: [...new Set([...servers, ...savedState.servers])],
+    servers: firstServers,
     nodeId,
     transport: platform.transport,
     probe: platform.probe,
@@ -88,6 +93,7 @@ export function createLeaderSession(
   });
   return {
     assignments,
+    servers: () => [...new Set([...firstServers, ...assignments.knownLeader.servers])],
     run: (inner) => link.run(inner),
     stopStreams: () => {
       usage.stop();

@@ -15,6 +15,8 @@ import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
+import { certificateMetrics } from "../identity/certificate-metrics.js";
+import { type HostIdentity, openHostIdentity, transportOf } from "../identity/host-identity.js";
 import type { HostNetworking } from "../networks/host-networking.js";
 import { detectKernelSupport, linuxNetworkDevices } from "../networks/host-networking.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
@@ -36,6 +38,8 @@ export interface AgentPlatform {
   readonly engine: Engine;
   readonly networking: HostNetworking;
   readonly transport: RpcTransport;
+  /** Undefined on a host that has not joined a cluster with `berth agent join`. */
+  readonly identity?: HostIdentity;
   readonly probe: Probe;
   /** Probes other nodes continuously. */
   readonly peerProbe: Probe;
@@ -52,7 +56,7 @@ export interface AgentPlatform {
   readHostUsage(): Promise<HostUsage>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<IngressClient, "stop">>;
   /**
-   * Serves the ingress process's counters to Prometheus. Returns a function that stops it. Undefined without --metrics.
+   * Serves the ingress process's counters and the state of the certificate to Prometheus. Returns a function that stops it. Undefined without --metrics.
    */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Releases the lock of the data directory. */
@@ -75,8 +79,12 @@ export async function hostPlatform({
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
   const probe = createProbe();
-  const keys = Promise.all([hostWireguardKey(disk), loadOrCreateOwnerKey(disk)]);
-  const [wireguard, ownerKey] = await keys.catch((error: unknown) => {
+  const secrets = Promise.all([
+    hostWireguardKey(disk),
+    loadOrCreateOwnerKey(disk),
+    openHostIdentity(dataDir),
+  ]);
+  const [wireguard, ownerKey, identity] = await secrets.catch((error: unknown) => {
     release();
     throw error;
   });
@@ -91,7 +99,8 @@ export async function hostPlatform({
         new TableWatch({ table: VXLAN_TABLE, log, onChainDeleted: onRemoved }),
       detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
-    transport: grpcTransport,
+    transport: identity === undefined ? grpcTransport : transportOf(identity),
+    ...(identity && { identity }),
     probe,
     peerProbe: probe,
     checkPort,
@@ -107,16 +116,19 @@ export async function hostPlatform({
       const user = ingressUser === "" ? {} : { user: await findIngressUser(ingressUser, signal) };
       return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, ...user, logger, signal });
     },
-    ...(metrics === "" ? {} : { serveMetrics: (stats) => serveIngressMetrics(metrics, stats) }),
+    ...(metrics === "" ? {} : { serveMetrics: (stats) => serveAgentMetrics({ metrics, identity }, stats) }),
     release,
   };
 }
 
-async function serveIngressMetrics(
-  listen: string,
+async function serveAgentMetrics(
+  { metrics, identity }: { readonly metrics: string; readonly identity: HostIdentity | undefined },
   stats: (signal: AbortSignal) => Promise<IngressStats>,
 ): Promise<() => void> {
-  const server = await serveMetrics(listen, async (signal) => ingressMetrics(await stats(signal)));
+  const server = await serveMetrics(metrics, async (signal) => {
+    const ingress = await ingressMetrics(await stats(signal));
+    return identity === undefined ? ingress : `${ingress}${await certificateMetrics(identity)}`;
+  });
   return () => server.close();
 }
 

@@ -91,6 +91,11 @@ export class StateFile {
   }
 }
 
+/** Replaces the state by that of an agent that knows nothing but the servers of a cluster. */
+export function writeFirstState(disk: Disk, servers: readonly string[]): Promise<void> {
+  return disk.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
+}
+
 /** Reads the state. A file that cannot be read is logged and ignored, because the leader sends the same state again. */
 export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
   try {

@@ -1,3 +1,5 @@
+import type { RpcIdentity } from "@berth/proto/rpc";
+
 /** The options of `berth doctor` that its checks use. */
 export interface CheckContext {
   /** The servers of the control plane, each as "host:port". */
@@ -6,6 +8,8 @@ export interface CheckContext {
   /** The agent's data directory. */
   readonly dataDir: string;
   readonly dockerSocket: string;
+  /** The identity of a host that has joined a cluster, if its files are usable. */
+  readonly identity?: RpcIdentity;
   readonly signal: AbortSignal;
 }
 

@@ -1,5 +1,6 @@
 import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import { readJoinedCluster } from "./joined-cluster.js";
 import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
 
@@ -37,8 +38,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   const onInterrupt = (): void => interrupted.abort();
   process.once("SIGINT", onInterrupt);
   try {
+    const { servers, identity } = await readJoinedCluster(dataDir);
+    const configured = server.split(",").filter((address) => address !== "");
     const findings = await runChecks({
-      servers: server.split(",").filter((address) => address !== ""),
+      servers: configured.length > 0 ? configured : servers,
+      ...(identity && { identity }),
       advertiseAddress: advertise,
       dataDir,
       dockerSocket,

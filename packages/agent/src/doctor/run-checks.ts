@@ -4,6 +4,7 @@ import { checkCluster } from "./checks/cluster.js";
 import { checkDataDisk } from "./checks/disk.js";
 import { checkDns } from "./checks/dns.js";
 import { checkDocker } from "./checks/docker.js";
+import { checkIdentity } from "./checks/identity.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
 
 /** In the order of the report. The keys are the subjects of checks that reject. */
@@ -13,6 +14,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   DNS: checkDns,
   address: checkAddress,
   "data directory": checkDataDisk,
+  identity: checkIdentity,
   cluster: checkCluster,
 };
 

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PROTOCOL_VERSION } from "@berth/proto";
+import { assertNever, PROTOCOL_VERSION } from "@berth/proto";
 import type { Logger } from "pino";
-import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
+import { type Attempt, firstAttempt, nextAttempt, type SessionEnd } from "./next-attempt.js";
 import { Session, type SessionOptions } from "./session.js";
 
 export interface LeaderLinkOptions extends Omit<SessionOptions, "address" | "hello" | "signal"> {
@@ -41,9 +41,41 @@ export class LeaderLink {
       bootId: this.#bootId,
     };
     const end = await new Session({ ...this.#options, address, hello, signal }).run();
-    if (end.kind === "lost" && !signal.aborted)
-      this.#logLoss(address, end.reason, end.joinedHeartbeatMs !== undefined);
+    if (!signal.aborted) this.#logEnd(address, end);
     return nextAttempt(attempt, end, Math.random);
+  }
+
+  #logEnd(server: string, end: SessionEnd): void {
+    if (end.kind === "refused") this.#logRefusal(end);
+    if (end.kind !== "lost") return;
+    const hadJoined = end.joinedHeartbeatMs !== undefined;
+    if (hadJoined && end.hasExpired === true) {
+      this.#options.log.info(
+        { server },
+        "session ended with its certificate; opening one with the renewed one",
+      );
+    } else this.#logLoss(server, end.reason, hadJoined);
+  }
+
+  /** Logs once what the administrator has to do. */
+  #logRefusal({ refusal, reason }: SessionEnd & { readonly kind: "refused" }): void {
+    if (reason === this.#lastReason) return;
+    this.#lastReason = reason;
+    const { log, nodeId } = this.#options;
+    const fields = { node: nodeId, reason };
+    switch (refusal) {
+      case "awaits-approval":
+        log.warn(fields, "node awaits approval; the agent starts once it is accepted");
+        break;
+      case "removed":
+        log.error(
+          fields,
+          'node was removed from the cluster; run "berth agent join ADDRESS --force" with a new token. Containers and published ports stay as they are',
+        );
+        break;
+      default:
+        assertNever(refusal);
+    }
   }
 
   /** Logs each new reason once, not once for each attempt. */

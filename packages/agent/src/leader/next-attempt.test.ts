@@ -62,3 +62,14 @@ test("nextAttempt follows a redirect to an unknown address only after every know
   expect(third).toMatchObject({ address: "a:1", redirects: 0, failures: 2 });
   expect(nextAttempt(third, redirect, highest)).toMatchObject({ address: "127.0.0.1:2379", redirects: 1 });
 });
+
+test("nextAttempt asks the same server again after a while when the node awaits approval, and rarely once it was removed", () => {
+  const backedOff = { ...first, address: "b:1", failures: 7 };
+  const refused = { kind: "refused", reason: "", servers: [] } as const;
+  const waiting = nextAttempt(backedOff, { ...refused, refusal: "awaits-approval" }, highest);
+  expect(waiting).toMatchObject({ address: "b:1", delayMs: 5_000, failures: 0 });
+  expect(nextAttempt(backedOff, { ...refused, refusal: "removed" }, () => 0)).toMatchObject({
+    address: "b:1",
+    delayMs: 30_000,
+  });
+});

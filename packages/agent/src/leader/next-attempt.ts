@@ -13,6 +13,11 @@ const NEGLIGIBLE_SPREAD_MS = 100;
 const WAITED_MS = 1_000;
 /** Bounds how long an agent follows servers that point at each other during an election. */
 const MAX_REDIRECTS = 3;
+/** How long a refused node waits before it tries again. An administrator who accepts a node waits for it. */
+const REFUSED_RETRY_MS = { "awaits-approval": 5_000, removed: 60_000 } as const satisfies Record<
+  Refusal,
+  number
+>;
 /** More servers than a cluster has. */
 export const MAX_SERVERS = 32;
 
@@ -30,8 +35,18 @@ export type SessionEnd = { readonly servers: readonly string[] } & (
       /** The heartbeat interval, which grows with the cluster. Undefined when the leader never welcomed this node. */
       readonly joinedHeartbeatMs: number | undefined;
       readonly reason: string;
+      /** The certificate that the session was opened with expired. */
+      readonly hasExpired?: boolean;
+    }
+  | {
+      readonly kind: "refused";
+      readonly refusal: Refusal;
+      readonly reason: string;
     }
 );
+
+/** Why the cluster does not serve a node. Trying again soon is of no use. */
+export type Refusal = "awaits-approval" | "removed";
 
 /** Which server to try next, and when. */
 export interface Attempt {
@@ -65,6 +80,11 @@ export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): 
     const redirects = last.redirects + 1;
     const delayMs = last.spreadMs > NEGLIGIBLE_SPREAD_MS ? rng() * last.spreadMs : 0;
     return { ...last, servers, address: end.leader, delayMs, redirects };
+  }
+  if (end.kind === "refused") {
+    // Only the leader refuses a node. A server that does not lead any more redirects to the leader.
+    const delayMs = REFUSED_RETRY_MS[end.refusal] * (0.5 + rng() / 2);
+    return { ...last, servers, delayMs, failures: 0, redirects: 0 };
   }
   const address = servers[(servers.indexOf(last.address) + 1) % servers.length] ?? last.address;
   const heartbeatMs = end.kind === "lost" ? end.joinedHeartbeatMs : undefined;

@@ -14,7 +14,7 @@ import type { Fence } from "./fence.js";
 import { HeartbeatTimer } from "./heartbeat-timer.js";
 import { waitForHostLoss } from "./leader-host.js";
 import { LeaderSilence } from "./leader-silence.js";
-import type { SessionEnd } from "./next-attempt.js";
+import type { Refusal, SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
 
 /** A server that is not the leader waits for one before it answers. This time is longer than that wait. */
@@ -185,8 +185,22 @@ export class Session {
       return { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers };
     }
     const reason = error instanceof Error ? error.message : String(error);
-    return { kind: "lost", joinedHeartbeatMs: this.#welcome?.heartbeatMs, reason, servers };
+    const refusal = refusalOf(error);
+    if (refusal !== undefined) return { kind: "refused", refusal, reason, servers };
+    const joinedHeartbeatMs = this.#welcome?.heartbeatMs;
+    return { kind: "lost", joinedHeartbeatMs, reason, servers, hasExpired: isExpiry(error) };
   }
+}
+
+/** Returns why the leader refuses this node; undefined for another error. */
+function refusalOf(error: unknown): Refusal | undefined {
+  if (isBerthError(error, "BERTH_NODE_NOT_ACCEPTED")) return "awaits-approval";
+  const isRevoked = isBerthError(error, "BERTH_UNAUTHENTICATED") && error.details.reason === "revoked";
+  return isRevoked || isBerthError(error, "BERTH_NOT_FOUND") ? "removed" : undefined;
+}
+
+function isExpiry(error: unknown): boolean {
+  return isBerthError(error, "BERTH_UNAUTHENTICATED") && error.details.reason === "expired";
 }
 
 function noWelcome(address: string): BerthError {

@@ -26,9 +26,13 @@ export const checkCluster: Check = async (context) => {
   let nodes: readonly NodeSummary[] | undefined;
   let networkFindings: readonly Finding[] | undefined;
   for (const server of context.servers) {
-    const control = grpcTransport.connect(ControlServiceService, { address: server });
+    const { identity } = context;
+    const options = { address: server, ...(identity && { identity }) };
+    const control = grpcTransport.connect(ControlServiceService, options);
     try {
       findings.push(...(await checkServer(server, control, context)));
+      // The certificate of a node does not suffice to list the others.
+      if (identity !== undefined) continue;
       nodes ??= await listNodes(control, context);
       networkFindings ??= await checkNetworks(control, context);
     } catch (error) {
@@ -37,6 +41,8 @@ export const checkCluster: Check = async (context) => {
       control.close();
     }
   }
+  if (context.identity !== undefined)
+    findings.push(skipped("peers", "not checked: only users may list the nodes of the cluster"));
   const isOwn = ({ node }: NodeSummary): boolean => node?.description?.address === context.advertiseAddress;
   const ownNodes = (nodes ?? []).filter(isOwn);
   const peers = (nodes ?? []).filter((summary) => !isOwn(summary)).flatMap(({ node }) => node ?? []);

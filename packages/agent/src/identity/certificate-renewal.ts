@@ -1,0 +1,140 @@
+import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
+import {
+  type CertificateFacts,
+  certificateFacts,
+  describeIdentity,
+  type IdentityFiles,
+  keepCertificateValid,
+  parseCertificate,
+  RENEWAL_GRACE_MS,
+  readTrust,
+  verifyCertificate,
+} from "@berth/proto/identity";
+import type { RpcTransport } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import { currentFacts, type HostIdentity, materialOf } from "./host-identity.js";
+
+export interface CertificateRenewalOptions {
+  readonly identity: HostIdentity;
+  readonly transport: RpcTransport;
+  /** Returns the addresses of servers, in the order in which to try them. */
+  readonly servers: () => readonly string[];
+  readonly log: Logger;
+}
+
+type NewCertificate = Omit<IdentityFiles, "key">;
+
+/**
+ * Renews the certificate of this host. New connections use the new certificate; the session with the leader stays on its
+ * connection until the old certificate expires.
+ */
+export class CertificateRenewal {
+  readonly #options: CertificateRenewalOptions;
+  #lastProblem = "";
+
+  constructor(options: CertificateRenewalOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the certificate has not expired by this host's clock, or when the signal fires. */
+  async waitUntilUnexpired(signal: AbortSignal): Promise<void> {
+    const { identity } = this.#options;
+    if (Date.now() <= currentFacts(identity).notAfterMs || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const finish = (): void => {
+        unsubscribe();
+        signal.removeEventListener("abort", finish);
+        resolve();
+      };
+      const unsubscribe = identity.rpc.subscribe(finish);
+      signal.addEventListener("abort", finish, { once: true });
+    });
+  }
+
+  /** Renews the certificate after half of its validity until the signal fires. Logs failures, and tries again. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { identity, log } = this.#options;
+    const files = await identity.folder.load();
+    if (files === undefined) throw new Error("the certificate was removed while the agent started");
+    await keepCertificateValid(
+      {
+        folder: identity.folder,
+        files,
+        jitter: Math.random(),
+        graceMs: RENEWAL_GRACE_MS,
+        requestCertificate: (request, inner) => this.#requestCertificate(request, inner),
+        onRenewed: (renewed) => {
+          identity.rpc.update(materialOf(renewed));
+          this.#lastProblem = "";
+          log.info({ validUntil: formatTime(currentFacts(identity).notAfterMs) }, "certificate renewed");
+        },
+        onFailure: (error) => this.#logFailure(error),
+      },
+      signal,
+    );
+  }
+
+  /** Asks one server after the other. @throws the error of the last server */
+  async #requestCertificate(certificateRequest: string, signal: AbortSignal): Promise<NewCertificate> {
+    const { identity, transport, servers } = this.#options;
+    let failure: unknown = new Error("no server is known");
+    for (const address of servers()) {
+      const { calls, close } = transport.connect(ControlServiceService, { address });
+      try {
+        const renewed = await calls.renewCertificate({ certificateRequest }, { signal });
+        return requireSameIdentity(renewed, currentFacts(identity));
+      } catch (error) {
+        signal.throwIfAborted();
+        failure = error;
+      } finally {
+        close();
+      }
+    }
+    throw failure;
+  }
+
+  /** Logs each new problem once, not once for each attempt. */
+  #logFailure(error: unknown): void {
+    const { identity, log } = this.#options;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason === this.#lastProblem) return;
+    this.#lastProblem = reason;
+    const facts = currentFacts(identity);
+    log.warn(
+      { reason, ...(isBerthError(error) && { code: error.code }), validUntil: formatTime(facts.notAfterMs) },
+      `cannot renew the certificate of ${describeIdentity(facts.identity)}: ${renewalAdvice(facts, Date.now())}`,
+    );
+  }
+}
+
+/** Returns what the administrator has to know while renewals fail. */
+export function renewalAdvice(facts: CertificateFacts, nowMs: number): string {
+  if (nowMs <= facts.notAfterMs) return "trying again; the certificate is still valid";
+  const graceEndMs = facts.notAfterMs + RENEWAL_GRACE_MS;
+  const clock = `this host's clock says ${formatTime(nowMs)}`;
+  if (nowMs <= graceEndMs) {
+    return `trying again; the certificate has expired, and suffices for its renewal until ${formatTime(graceEndMs)} (${clock})`;
+  }
+  return `the certificate expired too long ago (${clock}): run "berth agent join ADDRESS --force" with a new token, or correct the clock`;
+}
+
+/**
+ * Returns a new certificate if it is for the same identity and of an authority in its bundle. A wrong one must not be
+ * stored.
+ * @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_PROTOCOL
+ */
+export function requireSameIdentity(renewed: NewCertificate, current: CertificateFacts): NewCertificate {
+  const x509 = parseCertificate(renewed.certificate);
+  const { notBeforeMs } = certificateFacts(x509);
+  const next = verifyCertificate(x509, readTrust(renewed.authorities), { nowMs: notBeforeMs });
+  const [expected, actual] = [current, next].map(({ identity }) => describeIdentity(identity));
+  if (next.cluster === current.cluster && actual === expected) return renewed;
+  throw new BerthError({
+    code: "BERTH_PROTOCOL",
+    message: `the server returned a certificate for ${actual} of the cluster ${next.cluster} instead of ${expected} of ${current.cluster}`,
+  });
+}
+
+function formatTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,76 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import {
+  type CertificateFacts,
+  certificateFacts,
+  describeIdentity,
+  type IdentityFiles,
+  IdentityFolder,
+  parseCertificate,
+} from "@berth/proto/identity";
+import { grpcTransport, RotatingIdentity, type RpcTransport, type TlsMaterial } from "@berth/proto/rpc";
+
+/** The identity that this host got with `berth agent join`. */
+export interface HostIdentity {
+  readonly nodeId: string;
+  readonly folder: IdentityFolder;
+  /** What connections use. Renewals replace it. */
+  readonly rpc: RotatingIdentity;
+}
+
+/** Returns the path of the identity in an agent's data directory. */
+export function identityPath(dataDir: string): string {
+  return join(dataDir, "identity");
+}
+
+/**
+ * Returns the identity in an agent's data directory; undefined on a host that has not joined a cluster.
+ * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged
+ */
+export async function openHostIdentity(dataDir: string): Promise<HostIdentity | undefined> {
+  const path = identityPath(dataDir);
+  if (!(await exists(path))) return undefined;
+  const folder = await IdentityFolder.open(path);
+  const files = await folder.load();
+  if (files === undefined) return undefined;
+  return { nodeId: nodeIdOf(files.certificate), folder, rpc: new RotatingIdentity(materialOf(files)) };
+}
+
+/** Returns the transport of an agent with an identity. */
+export function transportOf({ rpc }: Pick<HostIdentity, "rpc">): RpcTransport {
+  return {
+    serve: (options) => grpcTransport.serve(options),
+    connect: (definition, options) => grpcTransport.connect(definition, { ...options, identity: rpc }),
+  };
+}
+
+/** Returns what TLS connections use of an identity. */
+export function materialOf({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
+  return { authorities, leaf: { certificate, key } };
+}
+
+/** Returns the facts of the current certificate. */
+export function currentFacts({ rpc }: Pick<HostIdentity, "rpc">): CertificateFacts {
+  return certificateFacts(parseCertificate(rpc.current.leaf?.certificate ?? ""));
+}
+
+/** Returns the id of the node that a certificate names. @throws BerthError BERTH_IDENTITY_INVALID */
+export function nodeIdOf(certificate: string): string {
+  const { identity } = certificateFacts(parseCertificate(certificate));
+  if (identity.kind === "node") return identity.id;
+  throw new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `the certificate of this host is for ${describeIdentity(identity)}, not for a node: run "berth agent join" with a token for nodes`,
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,125 @@
+import { hostname } from "node:os";
+import { BERTH_VERSION, BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { readSecret } from "@berth/proto/terminal";
+import { Command, CommanderError, Option } from "commander";
+import { isHostPort } from "../config.js";
+import { type JoinedHost, joinHost } from "./join-host.js";
+
+const EXIT_FAILED = 1;
+const EXIT_BAD_INPUT = 2;
+/** The exit code that shells use for SIGINT. */
+const EXIT_INTERRUPTED = 130;
+
+const HELP_EPILOGUE = `
+The command checks that the server belongs to the cluster of the token before it sends the token. The private key never
+leaves this host. Without --token-file, the token is read from standard input, or asked for on a terminal.
+
+Exit codes: 0 joined, 1 failed, 2 bad input or token, 3 server unreachable, 130 interrupted.
+
+Examples:
+  $ berth agent join 10.0.0.1:7400
+  $ berth agent join 10.0.0.1:7400 --token-file /root/token
+  $ ssh server berth token create | berth agent join 10.0.0.1:7400 --token-file -
+`;
+
+interface JoinCommandOptions {
+  readonly tokenFile?: string;
+  readonly dataDir: string;
+  readonly force: boolean;
+  readonly output: "table" | "json";
+}
+
+/** Runs `berth agent join`. Returns its exit code. */
+export async function runJoinCommand(argv: readonly string[]): Promise<number> {
+  const command = joinCommand();
+  try {
+    command.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
+  }
+  const [address = ""] = command.args;
+  const options = command.opts<JoinCommandOptions>();
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => interrupted.abort(new BerthError(INTERRUPTED));
+  process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
+  try {
+    const joined = await join(address, options, interrupted.signal);
+    process.stdout.write(options.output === "json" ? toJson(joined) : describe(joined));
+    return 0;
+  } catch (error) {
+    return reportError(error, options.output);
+  } finally {
+    process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
+  }
+}
+
+const INTERRUPTED = { code: "BERTH_CANCELLED", message: "interrupted: this host has not joined" } as const;
+
+function join(
+  address: string,
+  { tokenFile: file, dataDir, force }: JoinCommandOptions,
+  signal: AbortSignal,
+): Promise<JoinedHost> {
+  if (!isHostPort(address)) {
+    const message = `invalid address ${JSON.stringify(address)}: must be HOST:PORT of a server, such as 10.0.0.1:7400`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+  }
+  const source = { file, prompt: "Join token: ", what: "join token" };
+  const readToken = async (): Promise<string> => {
+    const token = await readSecret(source, process, signal);
+    process.stderr.write(`Joining the cluster of ${address} as ${hostname()} …\n`);
+    return token;
+  };
+  return joinHost({ address, dataDir, hostname: hostname(), force, readToken }, signal);
+}
+
+function reportError(error: unknown, output: JoinCommandOptions["output"]): number {
+  if (!isBerthError(error)) throw error;
+  const { code, message, details } = error;
+  process.stderr.write(
+    output === "json"
+      ? `${JSON.stringify({ error: { code, message, details } })}\n`
+      : `error: ${message}\n(${code})\n`,
+  );
+  if (code === "BERTH_CANCELLED") return EXIT_INTERRUPTED;
+  return ERROR_CODES[code].exit ?? EXIT_FAILED;
+}
+
+function toJson({ validUntilMs, ...joined }: JoinedHost): string {
+  return `${JSON.stringify({ ...joined, validUntil: new Date(validUntilMs).toISOString() }, null, 2)}\n`;
+}
+
+/** Describes the result, and what to do next. */
+export function describe({ cluster, nodeId, hostname: name, awaitsApproval }: JoinedHost): string {
+  const approval = awaitsApproval
+    ? [`The node waits for approval: run "berth node accept ${name}" on a server.`]
+    : [];
+  return [
+    `This host has joined the cluster ${cluster} as node ${nodeId} (${name}).`,
+    ...approval,
+    "Next: start the agent, with the address at which the other hosts reach this one:",
+    "  berth agent --advertise ADDRESS",
+    "",
+  ].join("\n");
+}
+
+function joinCommand(): Command {
+  const dataDir = process.env.BERTH_DATA_DIR ?? "/var/lib/berth/agent";
+  return new Command("berth agent join")
+    .description(
+      "Get a certificate for this host with a join token, so that its agent becomes a node of the cluster",
+    )
+    .version(BERTH_VERSION, "--version")
+    .argument("<address>", "HOST:PORT of a server")
+    .option("--token-file <path>", "file with the join token; - for standard input")
+    .option("--force", "join although this host has joined before, as a new node", false)
+    .addOption(
+      new Option("--data-dir <path>", "data directory of the agent [BERTH_DATA_DIR]").default(dataDir),
+    )
+    .addOption(
+      new Option("-o, --output <format>", "output format").choices(["table", "json"]).default("table"),
+    )
+    .addHelpText("after", HELP_EPILOGUE)
+    .exitOverride();
+}

@@ -1,0 +1,105 @@
+import { mkdir } from "node:fs/promises";
+import { BerthError, JoinKind } from "@berth/proto";
+import {
+  certificateFacts,
+  IdentityFolder,
+  joinKindWord,
+  parseCertificate,
+  parseJoinToken,
+} from "@berth/proto/identity";
+import { joinCluster } from "@berth/proto/rpc";
+import { writeFirstState } from "../agent/state-file.js";
+import { identityPath, nodeIdOf } from "../identity/host-identity.js";
+import { directoryDisk } from "../runtime/disk.js";
+import { lockDataDir } from "../runtime/process-lock.js";
+
+export interface JoinHostOptions {
+  /** "host:port" of a server. */
+  readonly address: string;
+  readonly dataDir: string;
+  /** The name that the agent reports. */
+  readonly hostname: string;
+  /** Joins although the host has joined before. */
+  readonly force: boolean;
+  /** Reads the join token. Called once the host may join. */
+  readonly readToken: () => Promise<string>;
+}
+
+export interface JoinedHost {
+  readonly cluster: string;
+  readonly nodeId: string;
+  readonly hostname: string;
+  /** SHA-256 of the cluster's CA certificate. */
+  readonly authorityFingerprint: string;
+  readonly servers: readonly string[];
+  readonly validUntilMs: number;
+  readonly awaitsApproval: boolean;
+}
+
+/**
+ * Gets a certificate for this host and stores it, with the servers, where the agent finds them.
+ *
+ * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The token is used
+ * up when the crash came between the server's answer and the certificate.
+ * @throws BerthError BERTH_CONFLICT, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
+ */
+export async function joinHost(options: JoinHostOptions, signal: AbortSignal): Promise<JoinedHost> {
+  const { dataDir } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const lock = await lockDataDir(dataDir, "agent");
+  if (lock === undefined) {
+    throw new BerthError({
+      code: "BERTH_CONFLICT",
+      message: `an agent uses ${dataDir}: stop it before this host joins a cluster`,
+    });
+  }
+  try {
+    return await joinWithLock(options, signal);
+  } finally {
+    lock.release();
+  }
+}
+
+async function joinWithLock(
+  { address, dataDir, hostname, force, readToken }: JoinHostOptions,
+  signal: AbortSignal,
+): Promise<JoinedHost> {
+  const folder = await IdentityFolder.open(identityPath(dataDir));
+  if (!force) await requireNotJoined(folder);
+  const token = await readToken();
+  const { kind, authorityFingerprint } = parseJoinToken(token);
+  if (kind !== JoinKind.NODE) throw wrongKind(kind);
+  const disk = directoryDisk(dataDir);
+  // After a crash, the agent has the certificate and knows at least this server.
+  await writeFirstState(disk, [address]);
+  const { files, servers, awaitsApproval } = await joinCluster({ address, token, hostname, folder }, signal);
+  const known = servers.length === 0 ? [address] : servers;
+  await writeFirstState(disk, known);
+  const { cluster, notAfterMs } = certificateFacts(parseCertificate(files.certificate));
+  return {
+    ...{ cluster, hostname, authorityFingerprint, servers: known, awaitsApproval },
+    nodeId: nodeIdOf(files.certificate),
+    validUntilMs: notAfterMs,
+  };
+}
+
+/** @throws BerthError BERTH_CONFLICT when the folder has a certificate */
+async function requireNotJoined(folder: IdentityFolder): Promise<void> {
+  const files = await folder.load();
+  if (files === undefined) return;
+  const { cluster } = certificateFacts(parseCertificate(files.certificate));
+  const nodeId = nodeIdOf(files.certificate);
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `this host has already joined the cluster ${cluster} as node ${nodeId}: to join again as a new node, run "berth node rm ${nodeId}" on a server, and repeat this command with --force`,
+    details: { cluster, nodeId },
+  });
+}
+
+function wrongKind(kind: JoinKind): BerthError {
+  const word = joinKindWord(kind);
+  return new BerthError({
+    code: "BERTH_TOKEN_INVALID",
+    message: `invalid join token: it is for a ${word}, not for a node: run "berth token create --role node" on a server`,
+  });
+}

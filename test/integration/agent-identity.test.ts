@@ -1,0 +1,221 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { ControlServiceService, JoinKind, type Node, NodeState } from "@berth/proto";
+import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
+import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
+import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventually } from "../harness/eventually.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
+import { AgentProcess } from "./agent/agent-process.js";
+
+const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
+const DAY_MS = 24 * 60 * 60_000;
+/** How long the leader's certificates for nodes are valid. */
+const NODE_VALIDITY_MS = 3 * DAY_MS;
+
+let etcd: TestEtcd;
+let store: EtcdStore;
+let server: RunningServer;
+let admin: RpcConnection<typeof ControlServiceService>;
+/** The leader's clock is behind, so that the first certificate expires after this time. */
+const FIRST_VALIDITY_MS = 30_000;
+let clockBehindMs = NODE_VALIDITY_MS - FIRST_VALIDITY_MS;
+const folder = temporaryFolder();
+const stopping = new AbortController();
+const agents: AgentProcess[] = [];
+
+beforeAll(async () => {
+  etcd = await startTestEtcd();
+  store = new EtcdStore({ endpoints: [etcd.endpoint] });
+  const dataDir = join(folder, "server");
+  const identity = await openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
+  const socket = join(folder, "server.sock");
+  server = await startServer(
+    {
+      ...{ store, identity, socket, advertise: undefined, listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      runtime: { ...systemRuntime, wallClockMs: () => Date.now() - clockBehindMs },
+      logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
+    },
+    stopping.signal,
+  );
+  admin = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
+  await eventually("the leader has an authority", () =>
+    createToken().then(
+      () => true,
+      () => false,
+    ),
+  );
+});
+
+afterEach(async () => {
+  clockBehindMs = 0;
+  for (const agent of agents.splice(0)) await agent.stopWithIngress();
+  const { nodes } = await admin.calls.listNodes({});
+  for (const { node } of nodes) await admin.calls.removeNode({ node: node?.id ?? "", force: true });
+});
+
+afterAll(async () => {
+  admin?.close();
+  stopping.abort();
+  await server?.stopped;
+  store?.close();
+  await etcd?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function createToken({ requiresApproval = false } = {}): Promise<string> {
+  const { token } = await admin.calls.createJoinToken({
+    ...{ kind: JoinKind.NODE, ttlMs: DAY_MS, uses: 1, hostname: "" },
+    ...{ requiresApproval, replaceOthers: false },
+  });
+  return token;
+}
+
+interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `berth agent join` with the token on standard input. */
+async function runJoin(token: string, dataDir: string, ...args: string[]): Promise<CommandResult> {
+  const command = [
+    BERTH,
+    "agent",
+    "join",
+    server.address,
+    "--data-dir",
+    dataDir,
+    "--token-file",
+    "-",
+    ...args,
+  ];
+  const child = spawn(process.execPath, command);
+  child.stdin.end(token);
+  const exited = once(child, "exit");
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  await exited;
+  return { code: child.exitCode, stdout, stderr };
+}
+
+/** Joins, and returns the id of the node. */
+async function joinHost(token: string, dataDir: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runJoin(token, dataDir, "-o", "json", ...args);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  return JSON.parse(stdout).nodeId;
+}
+
+/** Starts `berth agent` without the address of a server. No Docker daemon is needed for a session. */
+function startAgent(dataDir: string): AgentProcess {
+  const agent = new AgentProcess({
+    ...{ servers: [], dataDir, dockerSocket: join(dataDir, "docker.sock") },
+    args: ["--advertise", "127.0.0.1"],
+  });
+  agents.push(agent);
+  return agent;
+}
+
+async function nodeOf(id: string): Promise<Node | undefined> {
+  const { nodes } = await admin.calls.listNodes({});
+  return nodes.map(({ node }) => node).find((node) => node?.id === id);
+}
+
+const untilReady = (id: string): Promise<unknown> =>
+  eventually("the node is ready", async () => (await nodeOf(id))?.state === NodeState.READY);
+
+const untilLogged = (agent: AgentProcess, message: string): Promise<unknown> =>
+  eventually(`the agent logs ${message}`, async () =>
+    (await readFile(agent.logFile, "utf8")).includes(message),
+  );
+
+// This test comes first, since the leader's clock cannot be set back.
+describe("an agent whose certificate expires soon", () => {
+  test("renews its certificate while it keeps its session, and opens another session when the old one expires", async () => {
+    const dataDir = temporaryFolder();
+    const id = await joinHost(await createToken(), dataDir);
+    const expiresAtMs = Date.now() + FIRST_VALIDITY_MS;
+    const certificate = (): Promise<string> => readFile(join(dataDir, "identity", "certificate.pem"), "utf8");
+    const first = await certificate();
+    clockBehindMs = 0;
+    const agent = startAgent(dataDir);
+    await untilLogged(agent, "certificate renewed");
+    expect(await certificate()).not.toBe(first);
+    await untilReady(id);
+    expect(Date.now()).toBeLessThan(expiresAtMs);
+    await eventually("the first certificate has expired", () => Date.now() > expiresAtMs + 2_000, 60_000);
+    await untilReady(id);
+    expect(await readFile(agent.logFile, "utf8")).not.toContain("lost connection to leader");
+  });
+});
+
+describe("berth agent join", () => {
+  test("gives the host a certificate under whose id its agent becomes ready", async () => {
+    const dataDir = temporaryFolder();
+    const { code, stdout } = await runJoin(await createToken(), dataDir);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/has joined the cluster berth-\S+ as node \S+ /);
+    const [, id = ""] = /as node (\S+) /.exec(stdout) ?? [];
+    startAgent(dataDir);
+    await untilReady(id);
+  });
+
+  test("refuses on a host that has joined, unless forced, and while an agent uses the data directory", async () => {
+    const dataDir = temporaryFolder();
+    const id = await joinHost(await createToken(), dataDir);
+    const again = await runJoin(await createToken(), dataDir);
+    expect(again).toMatchObject({ code: 1, stdout: "" });
+    expect(again.stderr).toMatch(new RegExp(`already joined the cluster berth-\\S+ as node ${id}.*--force`));
+    const agent = startAgent(dataDir);
+    await untilReady(id);
+    expect((await runJoin(await createToken(), dataDir, "--force")).stderr).toContain("an agent uses");
+    await agent.kill("SIGTERM");
+    const next = await joinHost(await createToken(), dataDir, "--force");
+    expect(next).not.toBe(id);
+    await admin.calls.removeNode({ node: id, force: true });
+    startAgent(dataDir);
+    await untilReady(next);
+  });
+
+  test("leaves the host as it is when the token is rejected", async () => {
+    const dataDir = temporaryFolder();
+    const token = await createToken();
+    await joinHost(token, temporaryFolder());
+    const rejected = await runJoin(token, dataDir);
+    expect(rejected.code).toBe(2);
+    expect(rejected.stderr).toContain("BERTH_TOKEN_INVALID");
+    await joinHost(await createToken(), dataDir);
+  });
+});
+
+describe("an agent with an identity", () => {
+  test("waits for approval, and starts once it is accepted", async () => {
+    const dataDir = temporaryFolder();
+    const { stdout } = await runJoin(await createToken({ requiresApproval: true }), dataDir);
+    expect(stdout).toContain("berth node accept");
+    const [, id = ""] = /as node (\S+) /.exec(stdout) ?? [];
+    const agent = startAgent(dataDir);
+    await untilLogged(agent, "node awaits approval");
+    expect((await nodeOf(id))?.state).toBe(NodeState.DOWN);
+    await admin.calls.acceptNode({ node: id });
+    await untilReady(id);
+  });
+
+  test("loses its session when its node is removed, and does not come back", async () => {
+    const dataDir = temporaryFolder();
+    const id = await joinHost(await createToken(), dataDir);
+    const agent = startAgent(dataDir);
+    await untilReady(id);
+    await admin.calls.removeNode({ node: id, force: true });
+    await untilLogged(agent, "node was removed from the cluster");
+    expect(await nodeOf(id)).toBeUndefined();
+  });
+});
