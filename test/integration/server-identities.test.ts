@@ -1,24 +1,38 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ControlServiceService, JoinKind } from "@berth/proto";
-import { parseCertificate } from "@berth/proto/identity";
-import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
+import { createJoinToken, IdentityFolder, parseCertificate } from "@berth/proto/identity";
+import {
+  createRpcClient,
+  joinCluster,
+  RotatingIdentity,
+  type RpcConnection,
+  requestJoin,
+} from "@berth/proto/rpc";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { readEtcdTls } from "../../packages/control-plane/src/store/etcd-tls.js";
-import { readOne } from "../../packages/control-plane/src/store/read.js";
+import { ROOT } from "../../packages/control-plane/src/store/keys.js";
+import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
 
 type Control = RpcConnection<typeof ControlServiceService>;
 
+const PROGRAM = fileURLToPath(new URL("../harness/server-process.mjs", import.meta.url));
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const SCHEMA_KEY = "/berth/v1/meta/schema";
+
+// Each test starts up to three programs.
+vi.setConfig({ testTimeout: 180_000 });
 
 let folder: string;
 let cleanUps: (() => unknown)[];
@@ -101,6 +115,62 @@ async function readEtcd(name: string, etcdFolder?: string): Promise<string | und
   }
 }
 
+interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `berth server` with arguments and a text as its standard input. */
+async function run(args: readonly string[], stdin = ""): Promise<CommandResult> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].on("data", (chunk: Buffer) => {
+      output[name] += chunk.toString();
+    });
+  child.stdin.end(stdin);
+  await once(child, "close");
+  return { code: child.exitCode, ...output };
+}
+
+/** Runs `berth server join` with a token on standard input. */
+function runJoin(name: string, address: string, token: string): Promise<CommandResult> {
+  return run(["join", address, "--token-file", "-", "--data-dir", dataDirOf(name)], `${token}\n`);
+}
+
+/** Starts the first server of a cluster with an external etcd. */
+async function startFirst(): Promise<{
+  readonly server: ServerProcess;
+  readonly admin: Control;
+  readonly etcd: TestEtcd;
+}> {
+  const etcd = await startTestEtcd();
+  cleanUps.push(() => etcd.close());
+  await createCluster("s1");
+  return { server: await start("s1", ["--etcd", etcd.endpoint]), admin: adminOf("s1"), etcd };
+}
+
+/** Invites a user who administers the cluster, and returns the user's identity. */
+async function inviteAdmin(admin: Control, address: string): Promise<RotatingIdentity> {
+  const { invitation } = await admin.calls.inviteUser({
+    ...{ name: "alice", role: UserRole.ADMIN, stacks: "", ttlMs: 60 * 60_000 },
+  });
+  const userFolder = await IdentityFolder.open(join(folder, "alice"));
+  const options = { address, token: invitation, hostname: "", folder: userFolder };
+  const { files } = await joinCluster(options, AbortSignal.timeout(60_000));
+  return new RotatingIdentity({
+    authorities: files.authorities,
+    leaf: { certificate: files.certificate, key: files.key },
+  });
+}
+
+function connect(address: string, identity: RotatingIdentity): Control {
+  const connection = createRpcClient(ControlServiceService, { address, identity });
+  cleanUps.push(() => connection.close());
+  return connection;
+}
+
 describe("a server with an identity", () => {
   test("serves root on its host over the socket, and its etcd requires a certificate of etcd's CA", async () => {
     const identity = await createCluster("s1");
@@ -127,5 +197,95 @@ describe("a server with an identity", () => {
     await start("s1");
     expect(certificateOf("s1").serialNumber).toBe(renewed);
     expect(existsSync(join(dataDirOf("s1"), "identity", "etcd", "certificate.pem"))).toBe(true);
+  });
+});
+
+describe("berth server join", () => {
+  test("adds a server that serves users, forwards to the leader, and leads after it has stopped", async () => {
+    const { server, admin, etcd } = await startFirst();
+    const token = await createToken(admin, JoinKind.SERVER);
+    const joined = await runJoin("s2", server.address, token);
+    expect(joined).toMatchObject({ code: 0, stdout: expect.stringContaining("berth server --listen") });
+
+    const second = await start("s2", ["--etcd", etcd.endpoint]);
+    const alice = await inviteAdmin(admin, server.address);
+    const calls = await eventually("the second server forwards a call to the leader", async () => {
+      const { calls } = connect(second.address, alice);
+      const { leaderAddress } = await calls.getCluster({});
+      return leaderAddress === server.address && calls;
+    });
+    expect((await calls.listUsers({})).users.map(({ name }) => name)).toEqual(["alice"]);
+
+    await stop(server);
+    await eventually("the second server leads, and issues certificates", async () => {
+      const { leaderAddress } = await calls.getCluster({});
+      await createToken(adminOf("s2"), JoinKind.NODE);
+      return leaderAddress === second.address;
+    });
+    await expect(runJoin("s3", second.address, token)).resolves.toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/rejected the join token/),
+    });
+  });
+
+  test("gives the secrets of the cluster to servers only, and leaves no trace of them", async () => {
+    const { server, admin, etcd } = await startFirst();
+    const nodeFolder = await IdentityFolder.open(join(folder, "node"));
+    const options = { address: server.address, hostname: "node1", folder: nodeFolder };
+    const token = await createToken(admin, JoinKind.NODE);
+    const response = await eventually("the leader admits the node", () =>
+      requestJoin({ ...options, token }, AbortSignal.timeout(60_000)),
+    );
+    expect(response.certificate).not.toBe("");
+    expect(response.server).toBeUndefined();
+
+    const joined = await runJoin("s2", server.address, await createToken(admin, JoinKind.SERVER));
+    const key = readFileSync(join(dataDirOf("s2"), "identity", "cluster.key"), "utf8").trim();
+    expect(key).toBe(readFileSync(join(dataDirOf("s1"), "identity", "cluster.key"), "utf8").trim());
+    const store = new EtcdStore({ endpoints: [etcd.endpoint] });
+    const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(60_000));
+    store.close();
+    const all = JSON.stringify([entries.map(({ value }) => value), joined]);
+    // The audit log has the calls that joined.
+    expect(all).toContain("joined with token");
+    for (const encoding of ["hex", "base64", "latin1"] as const)
+      expect(all).not.toContain(Buffer.from(key, "hex").toString(encoding));
+  });
+
+  test("can be repeated after it was interrupted, and the server does not start meanwhile", async () => {
+    const { server, admin, etcd } = await startFirst();
+    const token = await createToken(admin, JoinKind.SERVER);
+    await admin.calls.removeJoinToken({ token: (await admin.calls.listJoinTokens({})).tokens[0]?.id ?? "" });
+    expect(await runJoin("s2", server.address, token)).toMatchObject({ code: 2 });
+    const args = ["--data-dir", dataDirOf("s2"), "--socket", socketOf("s2"), "--etcd", etcd.endpoint];
+    expect(await run(args)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("has not finished joining"),
+    });
+    const next = await createToken(admin, JoinKind.SERVER);
+    expect(await runJoin("s2", server.address, next)).toMatchObject({ code: 0 });
+    await start("s2", ["--etcd", etcd.endpoint]);
+  });
+
+  test("refuses the token of a node, and a data directory that is in use or has an identity", async () => {
+    const identity = await createCluster("s1");
+    const fingerprint = identity.firstAuthority?.fingerprint ?? "";
+    const token = (kind: JoinKind): string => createJoinToken(kind, fingerprint, Buffer.alloc(16));
+    const unreachable = "127.0.0.1:1";
+    expect(await runJoin("s2", unreachable, token(JoinKind.NODE))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--role server"),
+    });
+    expect(await runJoin("s1", unreachable, token(JoinKind.SERVER))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("already in a cluster"),
+    });
+    await startServerProcess(["--data-dir", dataDirOf("s3")]).then((running) =>
+      cleanUps.push(() => stop(running)),
+    );
+    expect(await runJoin("s3", unreachable, token(JoinKind.SERVER))).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("in use by process"),
+    });
   });
 });

@@ -56,9 +56,14 @@ Examples:
   # Three servers that tolerate the loss of one; use the same list on each
   $ berth server --listen 10.0.0.1:7400 --etcd-cluster 10.0.0.1,10.0.0.2,10.0.0.3
 
+  # Join a cluster as a further server; see 'berth server join --help'
+  $ berth server join 10.0.0.1:7400
+
 The etcd members of a cluster communicate unencrypted on ports 7403 and 7404.
 Use a trusted network between the servers.
 `;
+export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
+
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
@@ -141,7 +146,7 @@ const OPTIONS: readonly OptionDefinition[] = [
     flags: "--data-dir <dir>",
     description: "Data directory of the embedded etcd and of the server's identity",
     variable: "BERTH_DATA_DIR",
-    defaultValue: "/var/lib/berth/server",
+    defaultValue: DEFAULT_DATA_DIR,
   },
   {
     flags: "--socket <path>",
@@ -263,14 +268,19 @@ function checkAddresses({ listen, http, advertise }: RawOptions, problems: strin
   }
 }
 
+/** Returns whether a text is a host and a port of at least `minPort`. */
+export function isHostPort(text: string, minPort = 1): boolean {
+  const port = Number(HOST_PORT.exec(text)?.[2] ?? -1);
+  return port >= minPort && port <= MAX_PORT;
+}
+
 function checkAddress(
   flag: string,
   address: string,
   { minPort }: { readonly minPort: number },
   problems: string[],
 ): void {
-  const port = Number(HOST_PORT.exec(address)?.[2] ?? -1);
-  if (port >= minPort && port <= MAX_PORT) return;
+  if (isHostPort(address, minPort)) return;
   problems.push(`invalid ${flag} ${JSON.stringify(address)}: use HOST:PORT`);
 }
 

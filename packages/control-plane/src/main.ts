@@ -1,8 +1,9 @@
-import { type BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
 import { loadServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
+import { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
 import { linkSignals } from "./runtime/abort.js";
 import { systemRuntime } from "./runtime/runtime.js";
@@ -20,6 +21,7 @@ const FATAL_STOP_TIMEOUT_MS = 5_000;
  * @returns the exit code: 0 after a signal, 2 for invalid settings, 1 or 3 for a failure
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === "join") return joinMain(argv.slice(1));
   try {
     const parsed = parseArguments(argv, process.env);
     if (parsed.kind === "text") {
@@ -168,8 +170,27 @@ async function openEtcd(
   }
 }
 
+/** Runs `berth server join`. Returns the exit code. */
+async function joinMain(argv: readonly string[]): Promise<number> {
+  const stopping = new AbortController();
+  const stop = (): void =>
+    stopping.abort(
+      new BerthError({ code: "BERTH_CANCELLED", message: "interrupted: repeat the command to join" }),
+    );
+  process.once("SIGINT", stop).once("SIGTERM", stop);
+  try {
+    await runJoin(argv, process.env, process, stopping.signal);
+    return 0;
+  } catch (error) {
+    if (!isBerthError(error)) throw error;
+    return reportFailure(error, "berth server join");
+  } finally {
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  }
+}
+
 /** Prints the error. Returns the exit code. */
-function reportFailure(error: BerthError): number {
-  process.stderr.write(`berth server: ${error.message}\n`);
+function reportFailure(error: BerthError, program = "berth server"): number {
+  process.stderr.write(`${program}: ${error.message}\n`);
   return ERROR_CODES[error.code].exit;
 }

@@ -7,7 +7,7 @@ export {
 export { ANONYMOUS, type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
 export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
 export { forwardService } from "./forward.js";
-export { type JoinClusterOptions, type JoinedCluster, joinCluster } from "./join-cluster.js";
+export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
 export { RotatingIdentity, type RpcIdentity, type TlsMaterial } from "./rpc-identity.js";
 export {

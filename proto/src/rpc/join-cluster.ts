@@ -1,4 +1,4 @@
-import { ControlServiceService } from "../../gen/berth/v1/control.js";
+import { ControlServiceService, type JoinResponse } from "../../gen/berth/v1/control.js";
 import { createRequest } from "../identity/authority.js";
 import { fetchAuthority } from "../identity/fetch-authority.js";
 import type { IdentityFiles, IdentityFolder } from "../identity/identity-folder.js";
@@ -26,23 +26,30 @@ export interface JoinedCluster {
 }
 
 /**
- * Joins a cluster: checks that the server has a certificate of the token's CA, sends the token and a certificate request,
- * and stores the certificate. The private key stays in the folder.
+ * Joins a cluster, and stores the certificate in the folder.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
-export async function joinCluster(
+export async function joinCluster(options: JoinClusterOptions, signal: AbortSignal): Promise<JoinedCluster> {
+  const { certificate, authorities, servers, awaitsApproval } = await requestJoin(options, signal);
+  return { files: await options.folder.store({ certificate, authorities }), servers, awaitsApproval };
+}
+
+/**
+ * Checks that the server has a certificate of the token's CA, and sends the token and a certificate request. The caller
+ * stores the certificate. The private key stays in the folder.
+ * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
+ */
+export async function requestJoin(
   { address, token, hostname, folder }: JoinClusterOptions,
   signal: AbortSignal,
-): Promise<JoinedCluster> {
+): Promise<JoinResponse> {
   const { authorityFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority({ address, fingerprint }, signal);
   const certificateRequest = await createRequest(await folder.prepareKey());
   const identity = new RotatingIdentity({ authorities: x509.toString(), leaf: undefined });
   const client = createRpcClient(ControlServiceService, { address, identity });
   try {
-    const response = await client.calls.join({ token, certificateRequest, hostname }, { signal });
-    const { certificate, authorities, servers, awaitsApproval } = response;
-    return { files: await folder.store({ certificate, authorities }), servers, awaitsApproval };
+    return await client.calls.join({ token, certificateRequest, hostname }, { signal });
   } finally {
     client.close();
   }

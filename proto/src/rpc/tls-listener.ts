@@ -7,6 +7,7 @@ import { BerthError } from "../errors.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { plaintextServerCredentials, TLS_VERSION } from "./credentials.js";
+import { HANDSHAKE_LIMITS, type HandshakeLimits, PendingHandshakes } from "./pending-handshakes.js";
 import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 
 /** A TLS handshake takes milliseconds of CPU time on each side. */
@@ -36,11 +37,16 @@ export interface TlsListener {
  * grpc-js could terminate TLS itself, but it hides the certificates that do not verify: such callers would look like
  * callers without a certificate. It also allows TLS 1.2 after its certificate has been replaced.
  */
-export async function listenTls(server: Server, listen: string, security: RpcSecurity): Promise<TlsListener> {
+export async function listenTls(
+  server: Server,
+  listen: string,
+  security: RpcSecurity,
+  limits: HandshakeLimits = HANDSHAKE_LIMITS,
+): Promise<TlsListener> {
   const { identity, revocations } = security;
   const injector = server.createConnectionInjector(plaintextServerCredentials());
   const connections = new Map<string, CallerConnection>();
-  const handshakes = new Map<string, Socket>();
+  const handshakes = new PendingHandshakes(limits);
   let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
 
   const tls = createServer({ ...LISTENER_OPTIONS, ...contextOptions(identity.current) }, (socket) => {
@@ -57,10 +63,11 @@ export async function listenTls(server: Server, listen: string, security: RpcSec
   });
   tls.on("connection", (socket: Socket) => {
     const key = keyOf(socket);
-    handshakes.set(key, socket);
-    socket.once("close", () => {
-      if (handshakes.get(key) === socket) handshakes.delete(key);
-    });
+    if (!handshakes.add(key, socket)) {
+      socket.destroy();
+      return;
+    }
+    socket.once("close", () => handshakes.deleteSocket(key, socket));
   });
   const reviewAll = (): void => {
     for (const connection of connections.values()) connection.review(policy);
@@ -82,7 +89,7 @@ export async function listenTls(server: Server, listen: string, security: RpcSec
     close: () => {
       for (const end of unsubscribe) end?.();
       tls.close();
-      for (const socket of handshakes.values()) socket.destroy();
+      handshakes.closeAll();
     },
   };
 }

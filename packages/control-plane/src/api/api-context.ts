@@ -6,6 +6,7 @@ import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { CertificateIssuer } from "../identity/certificate-issuer.js";
+import type { ClusterSecrets } from "../identity/server-folder.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -29,6 +30,8 @@ export interface ApiContext {
   readonly issuer: CertificateIssuer | undefined;
   /** Changes the members of the embedded etcd. Undefined with an external etcd. */
   readonly membership: MembershipChanges | undefined;
+  /** For servers that join. Undefined when the server has no identity. */
+  readonly secrets: ClusterSecrets | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -9,6 +9,7 @@ import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
+import { redactEnvironments } from "./identities/redact-environment.js";
 import { renewCertificate } from "./identities/renew-certificate.js";
 import { inviteUser, listUsers, removeUser } from "./identities/users.js";
 import { streamLogs } from "./logs/stream-logs.js";
@@ -26,7 +27,7 @@ import { watchStats } from "./watch-stats.js";
 
 /** Returns the leader's handlers of the Control service, for one term. */
 export function controlHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
-  return recordCalls(context, createHandlers);
+  return redactEnvironments(recordCalls(context, createHandlers), context.state);
 }
 
 function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {

@@ -10,6 +10,10 @@ const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
+export function isClusterKey(bytes: Buffer): boolean {
+  return bytes.length === KEY_BYTES;
+}
+
 export function createClusterKey(): ClusterKey {
   return randomBytes(KEY_BYTES);
 }

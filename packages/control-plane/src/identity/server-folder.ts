@@ -11,13 +11,15 @@ const CLUSTER_KEY_FILE = "cluster.key";
 /** The authority for members that the first server created, as in etcd. A server that has joined does not have it. */
 const FIRST_AUTHORITY_FILE = "authority.json";
 const ETCD_AUTHORITY_FILE = "etcd-authority.json";
+/** The servers that the cluster had when this server joined. Their etcd is to get another member. */
+const SERVERS_FILE = "servers";
 /** Exists from the start of a join until its end. A server with it must not create a cluster. */
 const JOINING_FILE = "joining";
 /** The certificate for etcd, which the server issues itself. */
 const ETCD_FOLDER = "etcd";
 
-/** The files of a server in addition to its certificate. */
-export interface ServerSecrets {
+/** The secrets that all servers of a cluster have. Their owner can issue any certificate of the cluster. */
+export interface ClusterSecrets {
   readonly clusterKey: ClusterKey;
   readonly etcdAuthority: Authority;
 }
@@ -76,9 +78,16 @@ export class ServerFolder {
   }
 
   /** Stores what a server gets when it joins. Replaces the files of an earlier attempt. */
-  async storeSecrets({ clusterKey, etcdAuthority }: ServerSecrets): Promise<void> {
+  async storeJoin({ clusterKey, etcdAuthority }: ClusterSecrets, servers: readonly string[]): Promise<void> {
     await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
     await this.#replace(ETCD_AUTHORITY_FILE, formatAuthority(etcdAuthority));
+    await this.#replace(SERVERS_FILE, `${servers.join("\n")}\n`);
+  }
+
+  /** Returns the "host:port" of the servers that the cluster had when this server joined. */
+  async readServers(): Promise<readonly string[]> {
+    const text = (await this.#read(SERVERS_FILE)) ?? "";
+    return text.split("\n").filter((line) => line !== "");
   }
 
   /** Returns the cluster key, which `create` makes if it is missing. */
@@ -99,7 +108,7 @@ export class ServerFolder {
   }
 
   /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
-  async readSecrets(): Promise<ServerSecrets> {
+  async readSecrets(): Promise<ClusterSecrets> {
     const clusterKey = await this.#clusterKey();
     return { clusterKey, etcdAuthority: await this.#requireAuthority(ETCD_AUTHORITY_FILE, clusterKey) };
   }

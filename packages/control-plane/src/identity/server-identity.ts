@@ -11,14 +11,16 @@ import { RotatingIdentity, type TlsMaterial } from "@berth/proto/rpc";
 import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
-import { ServerFolder, type ServerSecrets } from "./server-folder.js";
+import { type ClusterSecrets, ServerFolder } from "./server-folder.js";
 
 /** What a server needs to prove who it is, and to issue certificates. */
-export interface ServerIdentity extends ServerSecrets {
+export interface ServerIdentity extends ClusterSecrets {
   readonly serverId: string;
   readonly rpc: RotatingIdentity;
   /** For the first leader, which stores it in etcd. Undefined on a server that has joined. */
   readonly firstAuthority: Authority | undefined;
+  /** "host:port" of the servers that the cluster had when this server joined. Empty on the first server. */
+  readonly servers: readonly string[];
   /** The folder with the certificate of `rpc`. */
   readonly folder: IdentityFolder;
   /** Path of the folder for the server's certificate for etcd. */
@@ -72,6 +74,7 @@ async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefine
     serverId: serverIdOf(files),
     rpc: new RotatingIdentity(tlsMaterial(files)),
     firstAuthority: await folder.readFirstAuthority(secrets.clusterKey),
+    servers: await folder.readServers(),
     folder: folder.identity,
     etcdPath: folder.etcdPath,
   };
@@ -93,7 +96,7 @@ async function createCluster(
   const request = await createRequest(await folder.identity.prepareKey());
   const files = await folder.identity.store(await issuer.issue({ kind: "server", id: serverId }, request));
   return {
-    ...{ clusterKey, serverId, firstAuthority: first, etcdAuthority: etcd },
+    ...{ clusterKey, serverId, firstAuthority: first, etcdAuthority: etcd, servers: [] },
     ...{ rpc: new RotatingIdentity(tlsMaterial(files)), folder: folder.identity, etcdPath: folder.etcdPath },
   };
 }
@@ -111,6 +114,6 @@ function serverIdOf({ certificate }: IdentityFiles): string {
 function interruptedJoin(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server has not finished joining its cluster (${path}): run "berth server join" again`,
+    message: `this server has not finished joining its cluster (${path}): run "berth server join" again, or remove this folder to create a new cluster`,
   });
 }

@@ -126,6 +126,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     audit: new AuditLog({ ...context, epoch, address }),
     issuer: createIssuer(options),
     membership: createMembership(options),
+    secrets: options.identity,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,

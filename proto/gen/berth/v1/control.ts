@@ -14,6 +14,7 @@ import type {
 } from "@grpc/grpc-js";
 import {
   AuditRecord,
+  Authority,
   Availability,
   availabilityFromJSON,
   availabilityToJSON,
@@ -760,6 +761,16 @@ export interface JoinResponse {
   servers: string[];
   /** The node has to wait for `berth node accept`. */
   awaitsApproval: boolean;
+  /** Set for servers only. */
+  server?: ServerSecrets | undefined;
+}
+
+/** What a server needs to lead and to run etcd. Its owner can issue any certificate of the cluster. */
+export interface ServerSecrets {
+  /** Decrypts the private keys of the authorities. 32 bytes. */
+  clusterKey: Buffer;
+  /** The authority for etcd. Its private key is encrypted with the cluster key. */
+  etcdAuthority?: Authority | undefined;
 }
 
 export interface RenewCertificateRequest {
@@ -8619,7 +8630,7 @@ export const JoinRequest: MessageFns<JoinRequest> = {
 };
 
 function createBaseJoinResponse(): JoinResponse {
-  return { certificate: "", authorities: "", servers: [], awaitsApproval: false };
+  return { certificate: "", authorities: "", servers: [], awaitsApproval: false, server: undefined };
 }
 
 export const JoinResponse: MessageFns<JoinResponse> = {
@@ -8635,6 +8646,9 @@ export const JoinResponse: MessageFns<JoinResponse> = {
     }
     if (message.awaitsApproval !== false) {
       writer.uint32(32).bool(message.awaitsApproval);
+    }
+    if (message.server !== undefined) {
+      ServerSecrets.encode(message.server, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -8684,6 +8698,14 @@ export const JoinResponse: MessageFns<JoinResponse> = {
             message.awaitsApproval = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.server = ServerSecrets.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8706,6 +8728,7 @@ export const JoinResponse: MessageFns<JoinResponse> = {
         : isSet(object.awaits_approval)
         ? globalThis.Boolean(object.awaits_approval)
         : false,
+      server: isSet(object.server) ? ServerSecrets.fromJSON(object.server) : undefined,
     };
   },
 
@@ -8723,6 +8746,9 @@ export const JoinResponse: MessageFns<JoinResponse> = {
     if (message.awaitsApproval !== false) {
       obj.awaitsApproval = message.awaitsApproval;
     }
+    if (message.server !== undefined) {
+      obj.server = ServerSecrets.toJSON(message.server);
+    }
     return obj;
   },
 
@@ -8735,6 +8761,104 @@ export const JoinResponse: MessageFns<JoinResponse> = {
     message.authorities = object.authorities ?? "";
     message.servers = object.servers?.map((e) => e) || [];
     message.awaitsApproval = object.awaitsApproval ?? false;
+    message.server = (object.server !== undefined && object.server !== null)
+      ? ServerSecrets.fromPartial(object.server)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseServerSecrets(): ServerSecrets {
+  return { clusterKey: Buffer.alloc(0), etcdAuthority: undefined };
+}
+
+export const ServerSecrets: MessageFns<ServerSecrets> = {
+  encode(message: ServerSecrets, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clusterKey.length !== 0) {
+      writer.uint32(10).bytes(message.clusterKey);
+    }
+    if (message.etcdAuthority !== undefined) {
+      Authority.encode(message.etcdAuthority, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServerSecrets {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServerSecrets();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clusterKey = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.etcdAuthority = Authority.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServerSecrets {
+    return {
+      clusterKey: isSet(object.clusterKey)
+        ? Buffer.from(bytesFromBase64(object.clusterKey))
+        : isSet(object.cluster_key)
+        ? Buffer.from(bytesFromBase64(object.cluster_key))
+        : Buffer.alloc(0),
+      etcdAuthority: isSet(object.etcdAuthority)
+        ? Authority.fromJSON(object.etcdAuthority)
+        : isSet(object.etcd_authority)
+        ? Authority.fromJSON(object.etcd_authority)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ServerSecrets): unknown {
+    const obj: any = {};
+    if (message.clusterKey.length !== 0) {
+      obj.clusterKey = base64FromBytes(message.clusterKey);
+    }
+    if (message.etcdAuthority !== undefined) {
+      obj.etcdAuthority = Authority.toJSON(message.etcdAuthority);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServerSecrets>): ServerSecrets {
+    return ServerSecrets.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServerSecrets>): ServerSecrets {
+    const message = createBaseServerSecrets();
+    message.clusterKey = object.clusterKey ?? Buffer.alloc(0);
+    message.etcdAuthority = (object.etcdAuthority !== undefined && object.etcdAuthority !== null)
+      ? Authority.fromPartial(object.etcdAuthority)
+      : undefined;
     return message;
   },
 };
@@ -10875,6 +10999,14 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   addEtcdMember: handleUnaryCall<AddEtcdMemberRequest, AddEtcdMemberResponse>;
   /** Gives a member a vote. The server repeats the call until the member has copied the data. */
   promoteEtcdMember: handleUnaryCall<PromoteEtcdMemberRequest, PromoteEtcdMemberResponse>;
+}
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -2,7 +2,9 @@ import { AuditRecord_Kind, ControlServiceService, isBerthError } from "@berth/pr
 import { type CallContext, describeCaller, type RpcHandlers } from "@berth/proto/rpc";
 import type { AuditedCall } from "../../core/audit/audit-record.js";
 import type { Decide } from "../../reconciler/writer.js";
+import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
+import { requireStackAccess } from "../identities/stack-access.js";
 import { AUDIT_RULES, type AuditRule } from "./audit-rules.js";
 import { summarizeChanges } from "./summarize-changes.js";
 
@@ -16,10 +18,11 @@ type Rule = Extract<AuditRule<unknown>, { readonly kind: "recorded" }>;
 
 /**
  * Returns handlers that record calls as AUDIT_RULES say. A recorded call gets handlers of its own, whose writer adds the
- * record to the first decision of the call: the record is in the store exactly if the change is.
+ * record to the first decision of the call: the record is in the store exactly if the change is. The decision also checks
+ * the stacks of the call.
  */
 export function recordCalls(context: ApiContext, createHandlers: CreateHandlers): Handlers {
-  const unrecorded = createHandlers(context);
+  const unrecorded = limitToStacks(createHandlers(context), context.state);
   const entries = Object.entries(ControlServiceService).map(([key, { requestStream }]) => {
     const name = key as keyof Control;
     const rule = AUDIT_RULES[name];
@@ -31,6 +34,20 @@ export function recordCalls(context: ApiContext, createHandlers: CreateHandlers)
     return [name, method] as const;
   });
   // The entries have the names of all methods, but TypeScript cannot derive the type of each handler.
+  return Object.fromEntries(entries) as unknown as Handlers;
+}
+
+/** Returns handlers of unary methods and response streams that check the stacks of each call. */
+function limitToStacks(handlers: Handlers, state: ClusterState): Handlers {
+  const entries = Object.entries(ControlServiceService).map(([key, { requestStream }]) => {
+    const name = key as keyof Control;
+    const method = handlers[name] as unknown as UnaryMethod;
+    const limited: UnaryMethod = (request, caller) => {
+      requireStackAccess(name, request, caller.caller, state);
+      return method(request, caller);
+    };
+    return [name, requestStream ? method : limited] as const;
+  });
   return Object.fromEntries(entries) as unknown as Handlers;
 }
 
@@ -125,6 +142,8 @@ class CallRecorder {
     if (this.#isWritten) return context.writer.submit(decide, signal);
     const pending = context.audit.createPending();
     const result = await context.writer.submit((state) => {
+      // Checked in the decision: a name could have passed to another stack since the call arrived.
+      requireStackAccess(this.#recorder.name, this.request, this.#caller.caller, state);
       const decision = decide(state);
       const call: AuditedCall = {
         ...this.#describeCaller(),

@@ -48,7 +48,7 @@ export async function join(
   context: ApiContext,
   signal: AbortSignal,
 ): Promise<JoinResponse> {
-  const { state, writer, runtime, servers } = context;
+  const { state, writer, runtime, servers, secrets } = context;
   const issuer = requireIssuer(context);
   const token = parseJoinToken(request.token);
   const { hostname } = request;
@@ -62,7 +62,11 @@ export async function join(
     (current) => decideAdmission(joiner, current, nowMs),
     signal,
   );
-  return { ...issued, servers: [...servers()], awaitsApproval };
+  return {
+    ...{ ...issued, servers: [...servers()], awaitsApproval },
+    // Only a token for servers leads to this identity.
+    server: identity.kind === "server" ? secrets : undefined,
+  };
 }
 
 /** Decides whether a token admits its bearer, and counts its use. @throws BerthError BERTH_TOKEN_INVALID */

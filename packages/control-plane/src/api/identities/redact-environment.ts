@@ -1,0 +1,57 @@
+import type { ControlServiceService, Service, ServiceSummary } from "@berth/proto";
+import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { maySeeEnvironment } from "./stack-access.js";
+
+type Handlers = RpcHandlers<typeof ControlServiceService>;
+
+/** Takes the place of the value of an environment variable. */
+export const REDACTED = "<redacted>";
+
+/**
+ * Returns handlers whose responses have the values of environment variables only for callers who may change the service.
+ * Other responses have no specs.
+ */
+export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState, "users">): Handlers {
+  const redact = (summary: ServiceSummary, { caller }: CallContext): ServiceSummary => {
+    const { service } = summary;
+    if (service === undefined || maySeeEnvironment(caller, service.spec?.stack ?? "", state)) return summary;
+    return { ...summary, service: withoutValues(service) };
+  };
+  return {
+    ...handlers,
+    listServices: async (request, context) => {
+      const { services } = await handlers.listServices(request, context);
+      return { services: services.map((summary) => redact(summary, context)) };
+    },
+    getService: async (request, context) => {
+      const response = await handlers.getService(request, context);
+      return { ...response, service: response.service && redact(response.service, context) };
+    },
+    watchServices: async function* (request, context) {
+      for await (const { services } of handlers.watchServices(request, context)) {
+        yield {
+          services: services.map((watched) => ({
+            ...watched,
+            summary: watched.summary && redact(watched.summary, context),
+          })),
+        };
+      }
+    },
+  };
+}
+
+/** Returns a service whose environment variables have their names, but not their values. */
+function withoutValues(service: Service): Service {
+  const { spec } = service;
+  const container = spec?.task?.container;
+  if (spec?.task === undefined || container === undefined) return service;
+  const env = container.env.map(redactVariable);
+  return { ...service, spec: { ...spec, task: { ...spec.task, container: { ...container, env } } } };
+}
+
+/** A variable without "=" has no value. */
+function redactVariable(variable: string): string {
+  const separator = variable.indexOf("=");
+  return separator < 0 ? variable : `${variable.slice(0, separator)}=${REDACTED}`;
+}

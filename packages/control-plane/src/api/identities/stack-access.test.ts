@@ -1,0 +1,149 @@
+import {
+  type ControlServiceService,
+  DeployStackRequest,
+  ExecRequest,
+  Network,
+  Service,
+  Task,
+  TaskState,
+  User,
+  UserRole,
+} from "@berth/proto";
+import type { Caller } from "@berth/proto/rpc";
+import { describe, expect, it } from "vitest";
+import { ClusterState } from "../../state/cluster-state.js";
+import { maySeeEnvironment, requireStackAccess } from "./stack-access.js";
+
+type Method = keyof typeof ControlServiceService;
+
+const OWN = "shop-a";
+const OTHER = "bank";
+const DORA: Caller = { kind: "user", name: "dora.aaaaaa" };
+
+function user(name: string, role: UserRole, stacks: string): User {
+  return User.fromPartial({ name, role, stacks, certificateName: `${name}.aaaaaa` });
+}
+
+const state = createState();
+
+/** A state with a service, a running task and a network in each stack, and a service without a stack. */
+function createState(): ClusterState {
+  const created = new ClusterState();
+  for (const stack of [OWN, OTHER, ""]) {
+    const id = `s${stack}`;
+    const name = stack === "" ? "alone" : `${stack}_web`;
+    created.services.put(Service.fromPartial({ id, spec: { name, stack } }));
+    created.tasks.put(
+      Task.fromPartial({
+        ...{ id: `t${stack}`, serviceId: id, serviceName: name, nodeId: "n1", slot: 1 },
+        ...{ desiredState: TaskState.RUNNING, status: { state: TaskState.RUNNING, containerId: "c" } },
+      }),
+    );
+    created.networks.put(Network.fromPartial({ id: `w${stack}`, spec: { name: `${name}-net`, stack } }));
+  }
+  for (const each of [
+    user("dora", UserRole.DEPLOYER, "shop-*"),
+    user("star", UserRole.DEPLOYER, "*"),
+    user("free", UserRole.DEPLOYER, ""),
+    user("vera", UserRole.VIEWER, ""),
+    user("adam", UserRole.ADMIN, ""),
+  ])
+    created.users.set(each.name, each);
+  return created;
+}
+
+const callerOf = (name: string): Caller => ({ kind: "user", name: `${name}.aaaaaa` });
+
+/** The request of each limited method that touches one stack. */
+const REQUESTS: Readonly<Partial<Record<Method, (stack: string) => unknown>>> = {
+  deployStack: (stack) => DeployStackRequest.fromPartial({ stack }),
+  scaleServices: (stack) => ({ services: [{ service: `s${stack}`, replicas: 2 }] }),
+  updateService: (stack) => ({ service: `${stack}_web` }),
+  rollbackService: (stack) => ({ service: `${stack}_web` }),
+  removeServices: (stack) => ({ services: [`${stack}_web`], stack: "" }),
+  streamLogs: (stack) => ({ target: `${stack}_web.1` }),
+  exec: (stack) =>
+    ExecRequest.fromPartial({ message: { $case: "start", value: { target: `t${stack}`, command: {} } } }),
+  removeNetworks: (stack) => ({ networks: [`${stack}_web-net`] }),
+};
+
+const methods = Object.keys(REQUESTS) as Method[];
+
+const check = (method: Method, stack: string, caller = DORA): void =>
+  requireStackAccess(method, REQUESTS[method]?.(stack), caller, state);
+
+describe("requireStackAccess()", () => {
+  it.each(methods)("lets a deployer call %s for the stacks of the user's pattern only", (method) => {
+    check(method, OWN);
+    expect(() => check(method, OTHER)).toThrow(
+      expect.objectContaining({
+        code: "BERTH_PERMISSION_DENIED",
+        message: expect.stringContaining('limited to the stacks "shop-*"'),
+      }),
+    );
+  });
+
+  it.each(methods)(
+    "does not limit %s for other users, servers, and callers without a certificate",
+    (method) => {
+      const callers: Caller[] = [
+        ...["free", "adam"].map(callerOf),
+        { kind: "anonymous" },
+        { kind: "user", name: "root" },
+      ];
+      for (const caller of callers) check(method, OTHER, caller);
+    },
+  );
+
+  it("denies every stack to a user who was removed since the call arrived", () => {
+    expect(() => check("updateService", OWN, callerOf("gone"))).toThrow(/shop-a/);
+  });
+
+  it("denies a request that also touches another stack", () => {
+    const services = [`s${OWN}`, `s${OTHER}`].map((service) => ({ service, replicas: 1 }));
+    expect(() => requireStackAccess("scaleServices", { services }, DORA, state)).toThrow(/bank/);
+    const removal = { services: [], stack: OTHER };
+    expect(() => requireStackAccess("removeServices", removal, DORA, state)).toThrow(/bank/);
+  });
+
+  it("denies a deployment that would take a service or network of another stack", () => {
+    const takeService = DeployStackRequest.fromPartial({
+      ...{ stack: OWN, services: [{ name: `${OTHER}_web`, stack: OWN }] },
+    });
+    const takeNetwork = DeployStackRequest.fromPartial({
+      ...{ stack: OWN, networks: [{ name: `${OTHER}_web-net`, stack: OWN }] },
+    });
+    for (const request of [takeService, takeNetwork])
+      expect(() => requireStackAccess("deployStack", request, DORA, state)).toThrow(/bank/);
+  });
+
+  it("denies services and networks without a stack, whatever the pattern", () => {
+    for (const name of ["dora", "star"]) {
+      const request = { services: ["alone"], stack: "" };
+      expect(() => requireStackAccess("removeServices", request, callerOf(name), state)).toThrow(
+        /services without a stack/,
+      );
+      expect(() => requireStackAccess("createNetwork", {}, callerOf(name), state)).toThrow(/without a stack/);
+    }
+  });
+
+  it("reports a reference to nothing as such", () => {
+    expect(() => requireStackAccess("updateService", { service: "nope" }, DORA, state)).toThrow(
+      expect.objectContaining({ code: "BERTH_NOT_FOUND" }),
+    );
+  });
+});
+
+describe("maySeeEnvironment()", () => {
+  it.each([
+    ["dora", OWN, true],
+    ["dora", OTHER, false],
+    ["dora", "", false],
+    ["free", OTHER, true],
+    ["vera", OWN, false],
+    ["adam", OTHER, true],
+    ["gone", OWN, false],
+  ])("answers for %s and the stack %j: %s", (name, stack, expected) => {
+    expect(maySeeEnvironment(callerOf(name), stack, state)).toBe(expected);
+  });
+});

@@ -1,0 +1,140 @@
+import { BerthError, type ControlServiceService, matchesGlob, UserRole } from "@berth/proto";
+import { type Caller, describeCaller, LOCAL_USER, type RequestOf } from "@berth/proto/rpc";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { findNetwork, findService } from "../lookup.js";
+import { findRunningTask, findTarget } from "../lookup-target.js";
+import { findUser } from "./certificate-name.js";
+
+/** A pattern that matches no stack. */
+const NO_STACK = "";
+
+type Control = typeof ControlServiceService;
+
+/**
+ * Returns the stacks that a call changes or looks into, "" for services and networks without a stack. Undefined for
+ * methods that no stack limits: they only read, or only administrators may call them.
+ */
+type StacksOf<Request> = ((request: Request, state: ClusterState) => readonly string[]) | undefined;
+
+type StackRules = { readonly [Name in keyof Control]: StacksOf<RequestOf<Control[Name]>> };
+
+/**
+ * The stacks of the calls of each method. A deployer who is limited to some stacks reads like a viewer, and may call the
+ * other methods for these stacks only. Logs and commands in containers show secrets, so they count as changes.
+ */
+const STACK_RULES: StackRules = {
+  getCluster: undefined,
+  // A service or network with the same name changes hands.
+  deployStack: ({ stack, services, networks }, state) => [
+    stack,
+    ...services.flatMap(({ name }) => state.services.byName(name)?.spec?.stack ?? []),
+    ...networks.flatMap(({ name }) => state.networks.byName(name)?.spec?.stack ?? []),
+  ],
+  listServices: undefined,
+  getService: undefined,
+  scaleServices: ({ services }, state) => services.map(({ service }) => stackOfService(service, state)),
+  updateService: ({ service }, state) => [stackOfService(service, state)],
+  rollbackService: ({ service }, state) => [stackOfService(service, state)],
+  removeServices: ({ services, stack }, state) => [
+    ...(stack === "" ? [] : [stack]),
+    ...services.map((service) => stackOfService(service, state)),
+  ],
+  watchServices: undefined,
+  getServiceTraffic: undefined,
+  listTasks: undefined,
+  streamLogs: ({ target }, state) => [stackOfTarget(target, state)],
+  exec: ({ message }, state) =>
+    message?.$case === "start"
+      ? [stackOfId(findRunningTask(state, message.value.target).serviceId, state)]
+      : [],
+  streamEvents: undefined,
+  streamAudit: undefined,
+  watchStats: undefined,
+  listNodes: undefined,
+  getNode: undefined,
+  updateNode: undefined,
+  removeNode: undefined,
+  rebalance: undefined,
+  listNetworks: undefined,
+  getNetwork: undefined,
+  // Only a deployment creates networks of a stack.
+  createNetwork: () => [""],
+  removeNetworks: ({ networks }, state) =>
+    networks.map((network) => findNetwork(state, network).spec?.stack ?? ""),
+  getPolicy: undefined,
+  setPolicy: undefined,
+  join: undefined,
+  renewCertificate: undefined,
+  acceptNode: undefined,
+  createJoinToken: undefined,
+  listJoinTokens: undefined,
+  removeJoinToken: undefined,
+  inviteUser: undefined,
+  listUsers: undefined,
+  removeUser: undefined,
+  addEtcdMember: undefined,
+  promoteEtcdMember: undefined,
+};
+
+/**
+ * Checks that the caller may make this call for its stacks. Roles were checked before.
+ * @throws BerthError BERTH_PERMISSION_DENIED; BERTH_NOT_FOUND, BERTH_AMBIGUOUS for references that have no stack
+ */
+export function requireStackAccess(
+  method: keyof Control,
+  request: unknown,
+  caller: Caller,
+  state: ClusterState,
+): void {
+  const pattern = stackLimitOf(caller, state);
+  const stacksOf = STACK_RULES[method] as StacksOf<unknown>;
+  if (pattern === undefined || stacksOf === undefined) return;
+  const denied = stacksOf(request, state).filter((stack) => !isAllowed(stack, pattern));
+  if (denied.length === 0) return;
+  const names = [...new Set(denied)].map((stack) => (stack === "" ? "services without a stack" : stack));
+  throw new BerthError({
+    code: "BERTH_PERMISSION_DENIED",
+    message: `${describeCaller(caller)} may not change ${names.join(", ")} or look into its containers: the user is limited to the stacks ${JSON.stringify(pattern)}: ask an administrator`,
+  });
+}
+
+/** Returns whether the caller may see the environment of a stack's services: callers who may change them may. */
+export function maySeeEnvironment(
+  caller: Caller,
+  stack: string,
+  state: Pick<ClusterState, "users">,
+): boolean {
+  if (caller.kind !== "user" || caller.name === LOCAL_USER.name) return true;
+  const user = findUser(caller.name, state.users);
+  if (user === undefined || user.role === UserRole.VIEWER) return false;
+  const pattern = stackLimitOf(caller, state);
+  return pattern === undefined || isAllowed(stack, pattern);
+}
+
+/** Returns the pattern of the stacks that a user is limited to; undefined without a limit. */
+function stackLimitOf(caller: Caller, { users }: Pick<ClusterState, "users">): string | undefined {
+  if (caller.kind !== "user") return undefined;
+  const user = findUser(caller.name, users);
+  // The user was removed since the call arrived.
+  if (user === undefined && caller.name !== LOCAL_USER.name) return NO_STACK;
+  return user?.role === UserRole.DEPLOYER && user.stacks !== "" ? user.stacks : undefined;
+}
+
+/** A pattern such as * does not include services without a stack. */
+function isAllowed(stack: string, pattern: string): boolean {
+  return stack !== "" && matchesGlob(pattern, stack);
+}
+
+function stackOfService(reference: string, state: ClusterState): string {
+  return findService(state, reference).spec?.stack ?? "";
+}
+
+function stackOfTarget(reference: string, state: ClusterState): string {
+  const target = findTarget(state, reference);
+  return stackOfId(target.kind === "task" ? target.task.serviceId : target.serviceId, state);
+}
+
+/** Returns the stack of a service; "" for a service that was removed, whose tasks may still stop. */
+function stackOfId(serviceId: string, state: ClusterState): string {
+  return state.services.get(serviceId)?.spec?.stack ?? "";
+}

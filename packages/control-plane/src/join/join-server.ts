@@ -1,0 +1,113 @@
+import { BerthError, JoinKind, type JoinResponse } from "@berth/proto";
+import {
+  certificateFacts,
+  joinKindWord,
+  parseCertificate,
+  parseJoinToken,
+  readAuthority,
+  readTrust,
+} from "@berth/proto/identity";
+import { requestJoin } from "@berth/proto/rpc";
+import { isClusterKey } from "../identity/cluster-key.js";
+import { requireOpenable } from "../identity/sealed-authority.js";
+import { type ClusterSecrets, type FolderState, ServerFolder } from "../identity/server-folder.js";
+import { hasEtcdData } from "../store/embedded/cluster.js";
+import { DataDir } from "../store/embedded/data-dir.js";
+
+export interface JoinServerOptions {
+  /** "host:port" of a server of the cluster. */
+  readonly address: string;
+  /** The text of a join token. */
+  readonly token: string;
+  /** Name of this host. */
+  readonly hostname: string;
+  readonly dataDir: string;
+}
+
+/** The server that has joined. */
+export interface JoinedServer {
+  readonly cluster: string;
+  readonly serverId: string;
+}
+
+/**
+ * Joins a cluster as a server: writes the certificate, the cluster key and the authority for etcd into the data directory.
+ *
+ * A crash at any time leaves a folder with which the join can be repeated. Only the server's certificate, which is
+ * written last, makes the folder usable.
+ * @throws BerthError BERTH_INPUT_INVALID for a data directory of another cluster, BERTH_ETCD_DATA_LOCKED while a server
+ *         runs with it, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
+ */
+export async function joinServer(
+  { address, token, hostname, dataDir }: JoinServerOptions,
+  signal: AbortSignal,
+): Promise<JoinedServer> {
+  requireServerToken(token);
+  // Excludes a running server, and a second join.
+  const claim = await DataDir.claim(dataDir);
+  try {
+    if (hasEtcdData(claim.path)) throw notEmpty(claim.path, "it has the etcd data of another cluster");
+    const folder = await ServerFolder.open(dataDir);
+    requireJoinable(await folder.state(), dataDir);
+    await folder.beginJoin();
+    const response = await requestJoin({ address, token, hostname, folder: folder.identity }, signal);
+    await folder.storeJoin(secretsOf(response), response.servers);
+    const { certificate } = await folder.identity.store(response);
+    await folder.endJoin();
+    const { cluster, identity } = certificateFacts(parseCertificate(certificate));
+    return { cluster, serverId: identity.kind === "server" ? identity.id : "" };
+  } finally {
+    claim.release();
+  }
+}
+
+/** The server would reject the token, too, but only after it has seen it. */
+function requireServerToken(token: string): void {
+  const { kind } = parseJoinToken(token);
+  if (kind === JoinKind.SERVER) return;
+  throw new BerthError({
+    code: "BERTH_TOKEN_INVALID",
+    message: `this join token is for a ${joinKindWord(kind)}: create one with "berth token create --role server"`,
+  });
+}
+
+/** @throws BerthError BERTH_INPUT_INVALID when a data directory has an identity */
+function requireJoinable(state: FolderState, dataDir: string): void {
+  if (state.kind === "complete") {
+    throw notEmpty(dataDir, "this server is already in a cluster, and starts without joining again");
+  }
+  if (state.kind === "none" && state.hasBegunCluster)
+    throw notEmpty(dataDir, "this server has begun to create a cluster");
+}
+
+/**
+ * Returns what a server gets in addition to its certificate.
+ * @throws BerthError BERTH_IDENTITY_INVALID unless the parts belong together
+ */
+function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterSecrets {
+  const clusterKey = Buffer.from(server?.clusterKey ?? []);
+  const etcdAuthority = server?.etcdAuthority;
+  const { identity } = certificateFacts(parseCertificate(certificate));
+  if (etcdAuthority === undefined || !isClusterKey(clusterKey) || identity.kind !== "server")
+    throw invalidResponse("it lacks the cluster key, the authority for etcd, or a certificate of a server");
+  requireOpenable(clusterKey, etcdAuthority);
+  const { cluster } = readTrust(authorities);
+  if (readAuthority(etcdAuthority.certificate).cluster !== cluster)
+    throw invalidResponse(`the authority for etcd is not of the cluster ${cluster}`);
+  return { clusterKey, etcdAuthority };
+}
+
+function invalidResponse(why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `cannot use the answer of the cluster: ${why}: the servers may have different versions`,
+  });
+}
+
+function notEmpty(dataDir: string, why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `cannot join with the data directory ${dataDir}: ${why}: use an empty --data-dir to join`,
+    details: { dataDir },
+  });
+}
