@@ -1,6 +1,7 @@
 import {
   type ControlServiceService,
   DeployStackRequest,
+  DesiredState,
   ExecRequest,
   Network,
   Service,
@@ -36,7 +37,7 @@ function createState(): ClusterState {
     created.tasks.put(
       Task.fromPartial({
         ...{ id: `t${stack}`, serviceId: id, serviceName: name, nodeId: "n1", slot: 1 },
-        ...{ desiredState: TaskState.RUNNING, status: { state: TaskState.RUNNING, containerId: "c" } },
+        ...{ desiredState: DesiredState.RUNNING, status: { state: TaskState.RUNNING, containerId: "c" } },
       }),
     );
     created.networks.put(Network.fromPartial({ id: `w${stack}`, spec: { name: `${name}-net`, stack } }));
@@ -69,7 +70,7 @@ const REQUESTS: Readonly<Partial<Record<Method, (stack: string) => unknown>>> = 
 
 const methods = Object.keys(REQUESTS) as Method[];
 
-const check = (method: Method, stack: string, caller = DORA): void =>
+const check = (method: Method, stack: string, caller: Caller = DORA): void =>
   requireStackAccess(method, REQUESTS[method]?.(stack), caller, state);
 
 describe("requireStackAccess()", () => {
