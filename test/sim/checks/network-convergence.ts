@@ -1,13 +1,17 @@
 import {
   DesiredState,
   EndpointMode,
+  type Network,
   NodeState,
+  parseIpv4,
+  parseSubnet,
   type Service,
   type ServiceSpec,
   type Task,
   TaskState,
 } from "@berth/proto";
 import { bridgeName, tunnelName, vniOfTunnel } from "../../../packages/agent/src/core/networks/devices.js";
+import { pickVirtualIp } from "../../../packages/control-plane/src/core/allocator/address-pool.js";
 import { isReady } from "../../../packages/control-plane/src/core/model/task-state.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage, isJobImage } from "../docker/images.js";
@@ -41,8 +45,10 @@ function missingRecords({ records }: CheckContext): readonly string[] {
   for (const { id: serviceId, spec } of records.services.values()) {
     if (spec?.endpointMode === EndpointMode.DNSRR) continue;
     for (const name of networkNames(spec)) {
-      const vip = records.vips.get(`${records.networkNamed(name)?.id ?? ""}/${serviceId}`);
-      if (vip?.releasedAtMs !== 0) missing.push(`${spec?.name} has no address of its own in ${name}`);
+      const network = records.networkNamed(name);
+      const vip = records.vips.get(`${network?.id ?? ""}/${serviceId}`);
+      if (vip?.releasedAtMs !== 0 && hasFreeVirtualIp(network, records))
+        missing.push(`${spec?.name} has no address of its own in ${name}`);
     }
   }
   for (const { networkId, serviceId } of records.vips.values()) {
@@ -50,6 +56,15 @@ function missingRecords({ records }: CheckContext): readonly string[] {
       missing.push(`${serviceId} has an address in ${networkId}, which is gone`);
   }
   return missing;
+}
+
+/** Returns false when all virtual IPs of the network are in use, or were released less than an hour ago. */
+function hasFreeVirtualIp(network: Network | undefined, records: Records): boolean {
+  const subnet = parseSubnet(network?.subnet ?? "");
+  if (network === undefined || subnet === undefined) return false;
+  const vips = [...records.vips.values()].filter(({ networkId }) => networkId === network.id);
+  const taken = vips.flatMap(({ address }) => parseIpv4(address) ?? []);
+  return pickVirtualIp(subnet, new Set(taken)) !== undefined;
 }
 
 function isUsed(name: string, records: Records): boolean {
