@@ -288,4 +288,19 @@ describe("berth server join", () => {
       stderr: expect.stringContaining("in use by process"),
     });
   });
+
+  test("adds a member to the embedded etcd when the server starts", async () => {
+    await createCluster("s1");
+    const first = await start("s1", ["--listen", "127.0.0.2:7400"]);
+    const token = await createToken(adminOf("s1"), JoinKind.SERVER);
+    expect(await runJoin("s2", first.address, token)).toMatchObject({ code: 0 });
+    const second = await start("s2", ["--listen", "127.0.0.3:7400"]);
+    const { leaderAddress, servers } = await eventually("the second server forwards calls", () =>
+      adminOf("s2").calls.getCluster({}),
+    );
+    expect({ leaderAddress, servers: servers.length }).toEqual({ leaderAddress: first.address, servers: 2 });
+    expect(second.address).toBe("127.0.0.3:7400");
+    const claim = readFileSync(join(dataDirOf("s2"), "berth-server.json"), "utf8");
+    expect(JSON.parse(claim).members.sort()).toEqual(["127.0.0.2", "127.0.0.3"]);
+  });
 });

@@ -1,4 +1,6 @@
+import { isIP } from "node:net";
 import { BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { grpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
@@ -6,12 +8,19 @@ import { loadServerIdentity, type ServerIdentity } from "./identity/server-ident
 import { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
 import { linkSignals } from "./runtime/abort.js";
+import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
+import { membershipRequests } from "./server/membership-requests.js";
 import { startServer } from "./server/server.js";
-import { certificateAddresses } from "./store/embedded/cluster.js";
+import { withIdentity } from "./server/server-security.js";
+import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
+import { trackMembers } from "./store/embedded/track-members.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
+
+/** Addresses of servers that only this host reaches. */
+const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
 
 /** After an unhandled rejection the server gets this long to resign; then the process exits. */
 const FATAL_STOP_TIMEOUT_MS = 5_000;
@@ -95,8 +104,9 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     store.close();
     serving.abort(failure);
   });
+  const memberTracking = etcd.trackMembers?.(store, serving.signal);
   // The operator of an external etcd may want its leader elsewhere.
-  const hasOwnCluster = config.etcdCluster !== undefined;
+  const hasOwnCluster = config.etcdCluster !== undefined || memberTracking !== undefined;
   try {
     const server = await startServer(
       {
@@ -106,6 +116,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         socket: identity && config.socket,
         runtime: systemRuntime,
         logger,
+        ...(memberTracking && { etcdMembers: store.members }),
         ...(hasOwnCluster && { moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal) }),
       },
       serving.signal,
@@ -114,6 +125,8 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     logger.info("stopped");
   } finally {
     serving.unlink();
+    serving.abort("the server has stopped");
+    await memberTracking;
     renewing.abort();
     await renewal;
     store.close();
@@ -128,6 +141,8 @@ interface OpenEtcd extends Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop"> {
   readonly tls?: EtcdTls | undefined;
   /** Renews the certificate until the signal aborts. Undefined for a certificate that berth has not issued. */
   readonly keepTlsValid?: (onRenewed: (tls: EtcdTls) => void, signal: AbortSignal) => Promise<void>;
+  /** Follows the changes of the members until the signal aborts. Undefined for members that do not change. */
+  readonly trackMembers?: (store: EtcdStore, signal: AbortSignal) => Promise<void>;
 }
 
 /** Returns the external etcd of the settings, or starts an embedded one, with TLS if the server has an identity. */
@@ -152,8 +167,9 @@ async function openEtcd(
         { identity, hosts: certificateAddresses(advertisedHost(config)), wallClockMs: () => Date.now() },
         starting.signal,
       ));
+    const member = identity && growingMember(config, identity);
     const etcd = await startEmbeddedEtcd(
-      { dataDir, cluster, tls: certificate?.paths, logger: etcdLogger },
+      { dataDir, cluster, member, tls: certificate?.paths, logger: etcdLogger },
       starting.signal,
     );
     const { endpoints: own, exited } = etcd;
@@ -164,10 +180,26 @@ async function openEtcd(
       ...(certificate && {
         keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
       }),
+      ...(member && {
+        trackMembers: (store, abort) =>
+          trackMembers({ store, etcd, clock: systemClock, logger: etcdLogger }, abort),
+      }),
     };
   } finally {
     starting.unlink();
   }
+}
+
+/**
+ * Returns the member of an etcd that grows when servers join. Undefined for a server that other hosts cannot reach, and
+ * for a fixed list of members.
+ */
+function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
+  const address = advertisedHost(config);
+  if (config.etcdCluster !== undefined || isIP(address) === 0 || LOOPBACK.has(address)) return undefined;
+  const { servers } = identity;
+  const transport = withIdentity(grpcTransport, identity);
+  return { address, requests: servers.length === 0 ? undefined : membershipRequests({ transport, servers }) };
 }
 
 /** Runs `berth server join`. Returns the exit code. */
