@@ -18,9 +18,7 @@ async function type(keys: string): Promise<string> {
   const script = spawn(
     "script",
     ["--quiet", "--echo", "always", "--command", `${node}; stty -a`, "/dev/null"],
-    {
-      env: { ...process.env, PROGRAM, SHELL: "/bin/sh" },
-    },
+    { env: { ...process.env, PROGRAM, SHELL: "/bin/sh" } },
   );
   let shown = "";
   script.stdout.on("data", (chunk: Buffer) => (shown += chunk.toString()));

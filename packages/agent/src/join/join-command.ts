@@ -5,7 +5,6 @@ import { Command, CommanderError, Option } from "commander";
 import { isHostPort } from "../config.js";
 import { type JoinedHost, joinHost } from "./join-host.js";
 
-const EXIT_FAILED = 1;
 const EXIT_BAD_INPUT = 2;
 /** The exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
@@ -83,7 +82,7 @@ function reportError(error: unknown, output: JoinCommandOptions["output"]): numb
       : `error: ${message}\n(${code})\n`,
   );
   if (code === "BERTH_CANCELLED") return EXIT_INTERRUPTED;
-  return ERROR_CODES[code].exit ?? EXIT_FAILED;
+  return ERROR_CODES[code].exit;
 }
 
 function toJson({ validUntilMs, ...joined }: JoinedHost): string {

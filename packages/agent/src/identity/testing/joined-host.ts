@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import {
   type Authority,
   createAuthority,
@@ -32,12 +31,11 @@ export class TestCluster {
     return new TestCluster(await createAuthority(cluster, validity));
   }
 
-  /** Stores an identity in a data directory, as `berth agent join` does. Returns the path of its folder. */
-  async join(dataDir: string, identity: Identity, validity: TestValidity = {}): Promise<string> {
+  /** Stores an identity in a data directory, as `berth agent join` does. */
+  async join(dataDir: string, identity: Identity, validity: TestValidity = {}): Promise<void> {
     const folder = await IdentityFolder.open(identityPath(dataDir));
     const request = await createRequest(await folder.prepareKey());
     await folder.store(await this.certify(request, identity, validity));
-    return join(dataDir, "identity");
   }
 
   async certify(
