@@ -16,7 +16,7 @@ const MAX_URL_LENGTH = 64;
 /**
  * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or what
  * the server has to wait for. A repeated call returns the member that an earlier one has added, until that has started.
- * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd or a fixed list
  */
 export async function addEtcdMember(
   { peerUrl }: AddEtcdMemberRequest,
@@ -34,7 +34,7 @@ export async function addEtcdMember(
 
 /**
  * Gives the member of a server a vote, or returns what the server has to wait for. Succeeds if the member has a vote.
- * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd or a fixed list
  */
 export async function promoteEtcdMember(
   { peerUrl }: PromoteEtcdMemberRequest,
@@ -53,7 +53,9 @@ async function change(
   if (membership === undefined) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
-      message: "the servers of this cluster use an external etcd: start this server with --etcd, too",
+      message:
+        "no server can join the etcd of this cluster: it is external, or has a fixed list of members: " +
+        "start this server with the same --etcd or --etcd-cluster",
     });
   }
   const answer = await membership.apply(request, signal);
