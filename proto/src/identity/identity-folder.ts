@@ -140,8 +140,13 @@ export class IdentityFolder {
     }
   }
 
+  /** Makes the next key the current one, unless another process that loads the identity has just done so. */
   async #promoteNextKey(): Promise<void> {
-    await this.#files.rename(join(this.path, NEXT_KEY_FILE), join(this.path, KEY_FILE));
+    try {
+      await this.#files.rename(join(this.path, NEXT_KEY_FILE), join(this.path, KEY_FILE));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
     await this.#syncFolder();
   }
 
@@ -155,7 +160,7 @@ export class IdentityFolder {
     try {
       return await this.#files.readFile(join(this.path, name), "utf8");
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+      if (isNotFound(error)) return undefined;
       throw error;
     }
   }
@@ -207,4 +212,8 @@ export class IdentityFolder {
       cause,
     });
   }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

@@ -91,5 +91,7 @@ function denied(
   return new BerthError({
     code: "BERTH_PERMISSION_DENIED",
     message: `${describeCaller(caller)} with ${own} may not call ${method}: ${needed}`,
+    // A user without a role was removed, which clients explain differently.
+    details: { reason: roles.length === 0 ? "no-role" : "role" },
   });
 }
