@@ -4,11 +4,14 @@ import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
 import { safeTerminal } from "./output/terminal-text.js";
-import { type Cli, InterruptedError, type Terminal } from "./process/cli.js";
+import { type Cli, InterruptedError, type SecretSource, type Terminal } from "./process/cli.js";
 import { readBounded } from "./process/read-bounded.js";
 import { standardStreams } from "./process/standard-streams.js";
 
 const DEFAULT_COLUMNS = 80;
+
+/** The default of `berth server --socket`. */
+const SERVER_SOCKET = "/run/berth/server.sock";
 
 /** Runs a command line (without the program name) and returns the exit code. */
 export async function run(argv: readonly string[], processCli: Cli): Promise<number> {
@@ -54,6 +57,8 @@ export async function main(): Promise<void> {
     env: process.env,
     cwd: process.cwd(),
     homeDirectory: homedir(),
+    serverSocket: SERVER_SOCKET,
+    readSecret: (source) => readSecretInput(source, interrupt.signal),
     readStdin: () => readBounded(process.stdin),
     streams: standardStreams(),
     signal: interrupt.signal,
@@ -70,6 +75,21 @@ async function runSubprogram(specifier: string, argv: readonly string[]): Promis
 
 function hasMain(value: unknown): value is { main: (argv: readonly string[]) => Promise<number> } {
   return typeof value === "object" && value !== null && "main" in value && typeof value.main === "function";
+}
+
+async function readSecretInput(source: SecretSource, signal: AbortSignal): Promise<string> {
+  const [{ readSecret }, { isBerthError }] = await Promise.all([
+    import("@berth/proto/terminal"),
+    import("@berth/proto"),
+  ]);
+  const { stdin, stderr } = process;
+  try {
+    return await readSecret(source, { stdin, stderr }, signal);
+  } catch (error) {
+    // Ctrl-C is a key while the terminal does not echo.
+    if (isBerthError(error, "BERTH_CANCELLED")) throw new InterruptedError(error.message);
+    throw error;
+  }
 }
 
 function createTerminal(stream: NodeJS.WriteStream): Terminal {

@@ -1,7 +1,10 @@
 import { parseConfig } from "../../../packages/agent/src/config.js";
 import { compareVersions } from "../../../packages/agent/src/core/docker/api-version.js";
-import { parseServerAddresses } from "../../../packages/cli/src/client/client.js";
-import { splitAddress } from "../../../packages/cli/src/client/first-reachable.js";
+import {
+  parseServerAddresses,
+  socketPathOf,
+  splitAddress,
+} from "../../../packages/cli/src/client/addresses.js";
 import {
   applyFlags,
   EDITS,
@@ -116,11 +119,16 @@ export const OPTION_TARGETS: readonly Target[] = [
   },
   {
     name: "server-list",
-    seeds: ["10.0.0.1:7400, [::1]:7400", "host:80"],
+    seeds: ["10.0.0.1:7400, [::1]:7400", "host:80", "unix:/run/berth/server.sock"],
     maxBytes: 4_096,
     run: (bytes) => {
       const list = unlessRejected(() => parseServerAddresses(bytes.toString()));
       for (const address of list?.split(",") ?? []) {
+        const path = socketPathOf(address);
+        if (path !== undefined) {
+          check(path.startsWith("/"), "a socket has an absolute path");
+          continue;
+        }
         const { host, port } = splitAddress(address);
         check(host !== "" && port >= 1 && port <= 65_535, "a server has a host and a port");
       }

@@ -1,61 +1,103 @@
-import { BerthError, ControlServiceService } from "@berth/proto";
-import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
+import { RotatingIdentity, type TlsMaterial } from "@berth/proto/rpc";
 import type { Cli, GlobalOptions } from "../process/cli.js";
-import { configPath, DEFAULT_CONTEXT, readContexts } from "./contexts.js";
+import { type ContextIdentity, loadContextIdentity } from "./context-identity.js";
+import { type ControlClient, connectTo } from "./control-connection.js";
+import { expiredError, explainIdentityError } from "./explain-identity.js";
 import { createFailoverClient } from "./failover-client.js";
+import { retryDuringElection } from "./leader-change.js";
+import { renewalStateOf, renewContextIdentity } from "./renew-identity.js";
+import { type ConnectionTarget, resolveTarget } from "./resolve-target.js";
 
-/** Address of a server that runs on this machine with the default `--listen`. */
-export const DEFAULT_SERVER = "127.0.0.1:7400";
+export type { ControlClient } from "./control-connection.js";
 
-const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
-const MAX_PORT = 65_535;
+export interface ClientOptions {
+  /** Whether a certificate is renewed after half of its validity. Off for completion: the shell waits for the process. */
+  readonly renewsCertificate?: boolean;
+}
 
-/** The typed calls of the control service. */
-export type ControlClient = RpcClient<typeof ControlServiceService>;
+/** Bounds how long the process outlives its command when no server answers the renewal. */
+const RENEWAL_TIMEOUT_MS = 2_000;
+/** An expired certificate is renewed before the command runs. */
+const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
 
-/** Connects to the servers of the cluster, calls `run` with the client, then closes the connection. */
+/**
+ * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. With an identity, the
+ * connection has TLS, and a certificate that is due is renewed in the background once `run` has succeeded.
+ */
 export async function withClient<T>(
   cli: Cli,
   options: GlobalOptions,
   run: (client: ControlClient) => Promise<T>,
+  { renewsCertificate = true }: ClientOptions = {},
 ): Promise<T> {
-  const [address = "", ...others] = (await resolveServerAddresses(cli, options)).split(",");
-  const connection =
-    others.length === 0
-      ? createRpcClient(ControlServiceService, { address })
-      : createFailoverClient([address, ...others]);
+  const target = await resolveTarget(cli, options);
+  let identity: ContextIdentity | undefined;
   try {
-    return await run(connection.calls);
-  } finally {
-    connection.close();
+    identity = target.identity && (await loadContextIdentity(target.identity));
+    if (identity === undefined) return await runAndClose(connect(target, undefined), run);
+    return await runWithIdentity(cli, { target, identity, renewsCertificate }, run);
+  } catch (error) {
+    throw await explainIdentityError(error, { target, identity, nowMs: cli.now() });
   }
 }
 
-/** Returns the server addresses (`HOST:PORT,…`) from `--server`, `BERTH_SERVER` or the current context, in this order. */
-export async function resolveServerAddresses(cli: Cli, options: GlobalOptions): Promise<string> {
-  const explicit = options.server ?? cli.env.BERTH_SERVER;
-  if (explicit !== undefined && explicit !== "") return parseServerAddresses(explicit);
-  const { current, contexts } = await readContexts(configPath(cli));
-  const saved = contexts[current]?.server;
-  if (saved !== undefined) return parseServerAddresses(saved);
-  if (current === DEFAULT_CONTEXT) return DEFAULT_SERVER;
-  const message = `no such context: ${current}: select another one with berth context use NAME`;
-  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+interface IdentifiedTarget {
+  readonly target: ConnectionTarget;
+  readonly identity: ContextIdentity;
+  readonly renewsCertificate: boolean;
 }
 
-/**
- * Normalizes a list of addresses.
- * @throws BerthError BERTH_INPUT_INVALID unless the list has the form `HOST:PORT,…`.
- */
-export function parseServerAddresses(list: string): string {
-  const addresses = list.split(",").map((part) => part.trim());
-  for (const address of addresses) assertValidAddress(address);
-  return addresses.join(",");
+async function runWithIdentity<T>(
+  cli: Cli,
+  { target, identity, renewsCertificate }: IdentifiedTarget,
+  run: (client: ControlClient) => Promise<T>,
+): Promise<T> {
+  const { now, signal } = cli;
+  const state = renewalStateOf(identity, now());
+  if (state.kind === "expired") throw expiredError(identity, now());
+  const rpc = new RotatingIdentity(materialOf(identity));
+  const connection = connect(target, rpc);
+  const renew = async (timeoutMs: number): Promise<void> => {
+    const options = { calls: connection.calls, timeoutMs, now, signal };
+    rpc.update(materialOf(await renewContextIdentity(identity, options)));
+  };
+  if (state.kind !== "due" || !renewsCertificate) {
+    return runAndClose(connection, async (calls) => {
+      if (state.kind === "grace") await retryDuringElection(cli, () => renew(REQUIRED_RENEWAL_TIMEOUT_MS));
+      return run(calls);
+    });
+  }
+  return runAndClose(connection, run, () => renew(RENEWAL_TIMEOUT_MS));
 }
 
-function assertValidAddress(text: string): void {
-  const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
-  if (port >= 1 && port <= MAX_PORT) return;
-  const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as ${DEFAULT_SERVER}`;
-  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+interface Connection {
+  readonly calls: ControlClient;
+  close(): void;
+}
+
+/** Runs a command and closes its connection. After a success, runs `afterwards` in the background first. */
+async function runAndClose<T>(
+  { calls, close }: Connection,
+  run: (client: ControlClient) => Promise<T>,
+  afterwards?: () => Promise<void>,
+): Promise<T> {
+  let background: Promise<void> | undefined;
+  try {
+    const result = await run(calls);
+    background = afterwards?.();
+    return result;
+  } finally {
+    if (background === undefined) close();
+    // A failure does not concern the command. The next one tries again, with half of the validity left.
+    else background.then(close, close);
+  }
+}
+
+function connect({ addresses }: ConnectionTarget, identity: RotatingIdentity | undefined): Connection {
+  const [address, ...others] = addresses;
+  return others.length === 0 ? connectTo(address, identity) : createFailoverClient(addresses, identity);
+}
+
+function materialOf({ files: { authorities, certificate, key } }: ContextIdentity): TlsMaterial {
+  return { authorities, leaf: { certificate, key } };
 }

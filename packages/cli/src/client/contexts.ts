@@ -11,12 +11,25 @@ export interface ContextConfig {
   readonly contexts: Readonly<Record<string, SavedContext>>;
 }
 
-interface SavedContext {
+export interface SavedContext {
   /** `HOST:PORT,…` */
   readonly server: string;
+  /** Name of the folder with the identity. A new identity gets a new folder, so that saving it is one atomic step. */
+  readonly identity?: string;
+}
+
+/** Where the identity of a context is. */
+export interface IdentityLocation {
+  readonly context: string;
+  readonly server: string;
+  /** Path of the folder. */
+  readonly folder: string;
 }
 
 const EMPTY_CONFIG: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
+
+/** A name without path separators: `berth context rm` deletes the folder. */
+const FOLDER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export interface ConfigLocation {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -27,6 +40,22 @@ export interface ConfigLocation {
 export function configPath({ env, homeDirectory }: ConfigLocation): string {
   const base = env.XDG_CONFIG_HOME || join(homeDirectory, ".config");
   return join(base, "berth", "config.json");
+}
+
+/** Returns the path of the folder with an identity. */
+export function identityFolderPath(location: ConfigLocation, identity: string): string {
+  return join(dirname(configPath(location)), "contexts", identity);
+}
+
+/** Returns the identity of a context, by default of the current one; undefined when it has none. */
+export function identityOf(
+  { current, contexts }: ContextConfig,
+  location: ConfigLocation,
+  context = current,
+): IdentityLocation | undefined {
+  const { server = "", identity } = (Object.hasOwn(contexts, context) && contexts[context]) || {};
+  if (identity === undefined) return undefined;
+  return { context, server, folder: identityFolderPath(location, identity) };
 }
 
 /**
@@ -63,13 +92,20 @@ export function parseContexts(text: string): ContextConfig {
   if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {
     throw new Error("current or contexts is missing");
   }
-  const contexts = Object.entries(value.contexts).map(([name, saved]): [string, SavedContext] => {
-    if (!isRecord(saved) || typeof saved.server !== "string")
-      throw new Error(`context ${name} has no server`);
-    return [name, { server: saved.server }];
-  });
+  const contexts = Object.entries(value.contexts).map(([name, saved]): [string, SavedContext] => [
+    name,
+    parseContext(name, saved),
+  ]);
   // Object.fromEntries also keeps a context with the name `__proto__`.
   return { current: value.current, contexts: Object.fromEntries(contexts) };
+}
+
+function parseContext(name: string, saved: unknown): SavedContext {
+  if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`context ${name} has no server`);
+  const { server, identity } = saved;
+  if (identity === undefined) return { server };
+  if (typeof identity === "string" && FOLDER_NAME.test(identity)) return { server, identity };
+  throw new Error(`the identity of context ${name} is not the name of a folder`);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

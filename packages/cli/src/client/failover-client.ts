@@ -1,5 +1,6 @@
 import { ControlServiceService } from "@berth/proto";
-import { createRpcClient, type RpcClient, type RpcConnection } from "@berth/proto/rpc";
+import type { RpcClient, RpcConnection, RpcIdentity } from "@berth/proto/rpc";
+import { connectTo } from "./control-connection.js";
 import { firstReachable } from "./first-reachable.js";
 import { type CallOptions, withHostProbe } from "./host-probe.js";
 import { isConnectionLost } from "./leader-change.js";
@@ -19,8 +20,11 @@ export interface FailoverClient {
  * that accepts. When the connection is lost, the client repeats the call on another server. It does not repeat a call
  * that sends a stream, or whose response has started. All other calls of the control service are safe to repeat.
  */
-export function createFailoverClient(addresses: readonly [string, ...string[]]): FailoverClient {
-  const pool = new ServerPool(addresses);
+export function createFailoverClient(
+  addresses: readonly [string, ...string[]],
+  identity?: RpcIdentity,
+): FailoverClient {
+  const pool = new ServerPool(addresses, identity);
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
     const key = name as keyof Control;
     if (method.responseStream)
@@ -83,10 +87,12 @@ async function* streamWithFailover(
 /** The connection to one of several servers. */
 class ServerPool {
   readonly #addresses: readonly [string, ...string[]];
+  readonly #identity: RpcIdentity | undefined;
   #connection: RpcConnection<Control> | undefined;
 
-  constructor(addresses: readonly [string, ...string[]]) {
+  constructor(addresses: readonly [string, ...string[]], identity: RpcIdentity | undefined) {
     this.#addresses = addresses;
+    this.#identity = identity;
   }
 
   get size(): number {
@@ -97,7 +103,7 @@ class ServerPool {
   async connect(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
     if (this.#connection !== undefined) return this.#connection;
     const address = (await firstReachable(this.#addresses, signal)) ?? this.#addresses[0];
-    this.#connection ??= createRpcClient(ControlServiceService, { address });
+    this.#connection ??= connectTo(address, this.#identity);
     return this.#connection;
   }
 

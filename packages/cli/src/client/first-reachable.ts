@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { socketPathOf, splitAddress } from "./addresses.js";
 
 /** Delay before the next server is tried in parallel. A server on the same network accepts much sooner. */
 const STAGGER_MS = 150;
@@ -19,7 +20,8 @@ export function firstReachable(
     signal?.addEventListener("abort", onAbort, { once: true });
     timers.push(setTimeout(() => resolve(undefined), CONNECT_TIMEOUT_MS));
     const tryConnect = (address: string): void => {
-      const socket = connect(splitAddress(address));
+      const path = socketPathOf(address);
+      const socket = connect(path === undefined ? splitAddress(address) : { path });
       sockets.push(socket);
       socket.once("connect", () => resolve(address));
       socket.on("error", () => {
@@ -35,13 +37,4 @@ export function firstReachable(
     for (const timer of timers) clearTimeout(timer);
     for (const socket of sockets) socket.destroy();
   });
-}
-
-/** Splits `HOST:PORT`. An IPv6 address is in brackets. */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const colon = address.lastIndexOf(":");
-  return {
-    host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
-    port: Number(address.slice(colon + 1)),
-  };
 }

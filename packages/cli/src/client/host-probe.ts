@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { BerthError } from "@berth/proto";
 import { probeHost, probeUntilSilent } from "@berth/proto/probe";
-import { splitAddress } from "./first-reachable.js";
+import { socketPathOf, splitAddress } from "./addresses.js";
 
 /**
  * Settings for probing a server's host during a call. A host that loses power does not reset its connections. Without
@@ -15,7 +15,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Returns call options whose signal also aborts when the server's host stops answering probes. */
+/** Returns call options whose signal also aborts when the server's host stops answering probes. A unix socket has none. */
 export function withHostProbe(
   address: string,
   options: CallOptions,
@@ -28,7 +28,8 @@ export function withHostProbe(
     const isSilent = await probeUntilSilent(target, stopped.signal);
     if (isSilent) lost.abort(hostLostError(address));
   };
-  const timer = isIP(host) === 0 ? undefined : setTimeout(() => void probe(), PROBE_AFTER_MS);
+  const isRemote = socketPathOf(address) === undefined && isIP(host) !== 0;
+  const timer = isRemote ? setTimeout(() => void probe(), PROBE_AFTER_MS) : undefined;
   const signal = options.signal ? AbortSignal.any([options.signal, lost.signal]) : lost.signal;
   const stop = (): void => {
     clearTimeout(timer);

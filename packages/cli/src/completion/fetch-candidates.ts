@@ -27,7 +27,7 @@ export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Pro
   const fetchNames = CANDIDATE_SOURCES.get(argument);
   if (fetchNames === undefined) return [];
   const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
-  return withClient(cli, globals, (client) => fetchNames(client, signal));
+  return withClient(cli, globals, (client) => fetchNames(client, signal), { renewsCertificate: false });
 }
 
 /** Fetches all candidates of one kind. */

@@ -28,23 +28,48 @@ export function addClientCommands(program: Command, cli: Cli): void {
 }
 
 function addContextCommands(program: Command, cli: Cli): void {
-  const context = program.command("context").description("Manage contexts (saved server addresses)");
+  const context = program.command("context").description("Manage contexts (saved servers and identities)");
   const load = () => import("../commands/context/edit-contexts.js");
   addExamples(
     context
       .command("ls")
       .alias("list")
-      .description("List contexts")
-      .action(lazyAction(cli, async () => (await load()).listContexts)),
+      .description("List contexts with their identities")
+      .option("-q, --quiet", "only display names")
+      .action(
+        lazyAction(cli, async () => (await import("../commands/context/list-contexts.js")).listContexts),
+      ),
     ["berth context ls"],
   );
   addExamples(
     context
       .command("create")
       .argument("<name>")
-      .description("Create or replace a context with the address from --server")
+      .description("Create or replace a context with the servers from --server")
+      .option(
+        "--invitation-file <path>",
+        'file with an invitation, for a certificate; "-" reads it from stdin, or asks for it on a terminal',
+      )
+      .addHelpText(
+        "after",
+        `
+With an invitation of "berth user invite", the context gets a private key, which stays on this computer, and a
+certificate. Commands that use the context connect with it, and renew the certificate when it is due.`,
+      )
       .action(lazyAction(cli, async () => (await load()).createContext)),
-    ["berth context create lab --server 10.0.0.1:7400"],
+    [
+      "berth context create prod --server 10.0.0.1:7400,10.0.0.2:7400 --invitation-file -",
+      "berth context create ci --server 10.0.0.1:7400 --invitation-file invitation",
+      "berth context create local --server unix:/run/berth/server.sock",
+    ],
+  );
+  addExamples(
+    context
+      .command("update")
+      .argument("<context>")
+      .description("Replace the servers of a context with those from --server, and keep its identity")
+      .action(lazyAction(cli, async () => (await load()).updateContext)),
+    ["berth context update prod --server 10.0.0.3:7400"],
   );
   addExamples(
     context
@@ -59,7 +84,7 @@ function addContextCommands(program: Command, cli: Cli): void {
       .command("rm")
       .alias("remove")
       .argument("<context>")
-      .description("Remove a context")
+      .description("Remove a context with its identity")
       .action(lazyAction(cli, async () => (await load()).removeContext)),
     ["berth context rm lab"],
   );

@@ -21,10 +21,7 @@ export function addUserCommands(program: Command, cli: Cli): void {
           .choices(["viewer", "deployer", "admin"])
           .makeOptionMandatory(),
       )
-      .option(
-        "--stack <pattern>",
-        "glob of the stacks that a deployer may change (recorded, not enforced yet)",
-      )
+      .option("--stack <pattern>", "limit a deployer to the stacks that match a glob")
       .option("--ttl <duration>", "how long the invitation can be used: 1m to 30d", DEFAULT_INVITATION_TTL)
       .option("-q, --quiet", "only display the invitation, as when the output is not a terminal")
       .addHelpText(

@@ -26,6 +26,15 @@ export interface StandardStreams {
   onSignal(listener: (name: "SIGINT" | "SIGTERM") => void): () => void;
 }
 
+export interface SecretSource {
+  /** File to read; "-" for standard input, which is a prompt on a terminal. */
+  readonly file: string;
+  /** Text in front of the user's input. */
+  readonly prompt: string;
+  /** What the secret is, for errors. */
+  readonly what: string;
+}
+
 /** The environment of a command: everything outside of the CLI that it can access. */
 export interface Cli {
   readonly stdout: Terminal;
@@ -34,7 +43,11 @@ export interface Cli {
   /** Working directory. */
   readonly cwd: string;
   readonly homeDirectory: string;
+  /** Path of the socket of a server on this host. */
+  readonly serverSocket: string;
   readonly readStdin: () => Promise<Uint8Array>;
+  /** Reads a secret of one line. A terminal does not show it. */
+  readonly readSecret: (source: SecretSource) => Promise<string>;
   readonly streams: StandardStreams;
   /** Aborted by Ctrl-C, with an `InterruptedError`. */
   readonly signal: AbortSignal;

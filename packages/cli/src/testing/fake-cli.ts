@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import type { Cli, StandardStreams, Terminal } from "../process/cli.js";
 
 export interface FakeCliOptions {
@@ -6,6 +7,7 @@ export interface FakeCliOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: string;
+  readonly serverSocket?: string;
   readonly signal?: AbortSignal;
   readonly streams?: Partial<StandardStreams>;
 }
@@ -34,6 +36,8 @@ export function fakeCli(options: FakeCliOptions = {}): FakeCli {
     env,
     cwd,
     homeDirectory: "/nowhere",
+    serverSocket: options.serverSocket ?? "/nowhere/server.sock",
+    readSecret: async ({ file }) => (file === "-" ? stdin : await readFile(file, "utf8")).trim(),
     readStdin: async () => Buffer.from(stdin),
     streams: {
       isInputTty: false,

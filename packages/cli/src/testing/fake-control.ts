@@ -6,7 +6,7 @@ import {
   Task,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { type RpcHandlers, rpcService, startRpcServer } from "@berth/proto/rpc";
+import { type RpcHandlers, type RpcSecurity, rpcService, startRpcServer } from "@berth/proto/rpc";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 
@@ -17,14 +17,24 @@ export interface FakeControl {
   readonly close: () => Promise<void>;
 }
 
-/** Starts a real gRPC server on a free port with these handlers. All other calls fail. */
-export async function startFakeControl(handlers: FakeControlHandlers): Promise<FakeControl> {
+export interface FakeControlOptions {
+  /** @default a free port */
+  readonly listen?: string;
+  /** Without it, the server has no TLS. */
+  readonly security?: RpcSecurity;
+}
+
+/** Starts a real gRPC server with these handlers. All other calls fail. */
+export async function startFakeControl(
+  handlers: FakeControlHandlers,
+  { listen = "127.0.0.1:0", security }: FakeControlOptions = {},
+): Promise<FakeControl> {
   const rejectCall = (): never => {
     throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no handler for this call" });
   };
   const defaults = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, rejectCall]));
   const services = [rpcService(ControlServiceService, { ...defaults, ...handlers } as Handlers)];
-  const server = await startRpcServer({ listen: "127.0.0.1:0", services });
+  const server = await startRpcServer({ listen, services, ...(security && { security }) });
   return { address: server.address, close: () => server.close(0) };
 }
 

@@ -1,5 +1,6 @@
 import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
-import { resolveServerAddresses, withClient } from "../../client/client.js";
+import { withClient } from "../../client/client.js";
+import { resolveTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -9,7 +10,7 @@ const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */
 export async function showVersion(cli: Cli, options: GlobalOptions): Promise<void> {
-  const address = await resolveServerAddresses(cli, options);
+  const address = (await resolveTarget(cli, options)).addresses.join(",");
   const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
   const server = await withClient(cli, options, (client) => client.getCluster({}, call)).catch(
     (error: unknown) => {

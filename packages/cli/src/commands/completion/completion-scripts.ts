@@ -7,7 +7,7 @@ _berth() {
   local IFS=$'\\n' last=$((\${#words[@]} - 1))
   # Options that take a file name.
   case "\${words[last-1]}" in
-    -c|--compose-file|--env-file)
+    -c|--compose-file|--env-file|--invitation-file)
       compopt -o filenames; COMPREPLY=($(compgen -f -- "\${words[last]}")); return ;;
   esac
   COMPREPLY=($(berth __complete "\${words[@]:1}" 2>/dev/null))
@@ -20,7 +20,7 @@ const ZSH = `#compdef berth
 # zsh completion for berth: source <(berth completion zsh)
 _berth() {
   case "\${words[CURRENT-1]}" in
-    -c|--compose-file|--env-file) _files; return ;;
+    -c|--compose-file|--env-file|--invitation-file) _files; return ;;
   esac
   local -a candidates
   candidates=(\${(f)"$(berth __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
@@ -38,6 +38,7 @@ end
 complete -c berth -f -a '(__berth_complete)'
 complete -c berth -n '__fish_seen_subcommand_from deploy' -s c -l compose-file -r -F
 complete -c berth -n '__fish_seen_subcommand_from deploy' -l env-file -r -F
+complete -c berth -n '__fish_seen_subcommand_from create' -l invitation-file -r -F
 `;
 
 /** Completion scripts by shell. They call `berth __complete` for everything except file names. */

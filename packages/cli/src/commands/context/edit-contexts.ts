@@ -1,73 +1,121 @@
+import { rm } from "node:fs/promises";
 import { BerthError } from "@berth/proto";
-import { DEFAULT_SERVER, parseServerAddresses } from "../../client/client.js";
-import { configPath, DEFAULT_CONTEXT, readContexts, writeContexts } from "../../client/contexts.js";
-import { printListing } from "../../output/print.js";
+import { parseServerAddresses } from "../../client/addresses.js";
+import {
+  type ContextConfig,
+  configPath,
+  DEFAULT_CONTEXT,
+  identityOf,
+  readContexts,
+  type SavedContext,
+  writeContexts,
+} from "../../client/contexts.js";
+import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
-interface ContextRow {
-  readonly name: string;
-  readonly server: string;
-  readonly current: boolean;
+export interface ContextCreateOptions extends GlobalOptions {
+  readonly invitationFile?: string;
 }
 
-/** `berth context create NAME --server HOST:PORT`: saves an address, or replaces the saved one. */
-export async function createContext(cli: Cli, options: GlobalOptions, name: string): Promise<void> {
+/** `berth context create NAME --server HOST:PORT`: saves addresses and an identity, or replaces the saved ones. */
+export async function createContext(cli: Cli, options: ContextCreateOptions, name: string): Promise<void> {
   if (!CONTEXT_NAME.test(name))
     throw invalidContextError(
       `invalid context name ${JSON.stringify(name)}: use up to 63 letters, digits, -, _ and .`,
     );
-  if (options.server === undefined)
-    throw invalidContextError("no server address: use berth context create NAME --server HOST:PORT");
-  const path = configPath(cli);
-  const config = await readContexts(path);
-  const saved = { server: parseServerAddresses(options.server) };
-  await writeContexts(path, { ...config, contexts: { ...config.contexts, [name]: saved } });
-  cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
+  const server = requireServers(options, "create");
+  const { invitationFile: file } = options;
+  if (file === undefined) await createWithoutIdentity(cli, name, server);
+  else {
+    const token = await cli.readSecret({ file, prompt: "Invitation: ", what: "invitation" });
+    const { acceptInvitation } = await import("./accept-invitation.js");
+    const invitation = { token, context: name, servers: server };
+    await acceptInvitation(cli, invitation, (saved) => saveContext(cli, name, saved));
+  }
+  if (options.output === "json") {
+    const { contextJson } = await import("./list-contexts.js");
+    printJson(cli, await contextJson(cli, name));
+  } else cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
+}
+
+/** `berth context update NAME --server HOST:PORT`: replaces the addresses of a context, and keeps its identity. */
+export async function updateContext(cli: Cli, options: GlobalOptions, name: string): Promise<void> {
+  const server = requireServers(options, "update");
+  await editContexts(cli, (config) => {
+    const saved = requireContext(config.contexts, name);
+    return { ...config, contexts: { ...config.contexts, [name]: { ...saved, server } } };
+  });
+  cli.stdout.write(`Updated context ${name}\n`);
 }
 
 /** `berth context use NAME`: makes a context the current one. */
 export async function useContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
-  const path = configPath(cli);
-  const config = await readContexts(path);
-  if (name !== DEFAULT_CONTEXT) requireContext(config.contexts, name);
-  await writeContexts(path, { ...config, current: name });
+  await editContexts(cli, (config) => {
+    if (name !== DEFAULT_CONTEXT) requireContext(config.contexts, name);
+    return { ...config, current: name };
+  });
   cli.stdout.write(`Current context is now ${name}\n`);
   if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and overrides the context\n");
 }
 
-/** `berth context rm NAME`: removes a context. If it is current, the default context becomes current. */
+/** `berth context rm NAME`: removes a context with its identity. If it is current, the default context becomes current. */
 export async function removeContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
-  const path = configPath(cli);
-  const { current, contexts } = await readContexts(path);
-  requireContext(contexts, name);
-  const { [name]: _removed, ...others } = contexts;
-  await writeContexts(path, { current: current === name ? DEFAULT_CONTEXT : current, contexts: others });
+  const previous = await editContexts(cli, ({ current, contexts }) => {
+    requireContext(contexts, name);
+    const { [name]: _removed, ...others } = contexts;
+    return { current: current === name ? DEFAULT_CONTEXT : current, contexts: others };
+  });
+  await removeIdentity(cli, previous, name);
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** `berth context ls`: lists the default context and the saved contexts. */
-export async function listContexts(cli: Cli, options: GlobalOptions): Promise<void> {
-  const { current, contexts } = await readContexts(configPath(cli));
-  const all = { [DEFAULT_CONTEXT]: { server: DEFAULT_SERVER }, ...contexts };
-  const rows = Object.entries(all).map(
-    ([name, { server }]): ContextRow => ({ name, server, current: name === current }),
-  );
-  const listing = {
-    rows,
-    id: ({ name }: ContextRow) => name,
-    json: (row: ContextRow) => row,
-    columns: [
-      { title: "NAME", cell: (row: ContextRow) => `${row.name}${row.current ? " *" : ""}` },
-      { title: "SERVER", cell: ({ server }: ContextRow) => server },
-    ],
-  };
-  printListing(cli, listing, options);
+/** Prevents that an identity is lost by mistake: an invitation works only once. */
+async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
+  await editContexts(cli, (config) => {
+    if (identityOf(config, cli, name) !== undefined) {
+      throw invalidContextError(
+        `context ${name} has an identity, which would be lost: use --invitation-file to replace it, "berth context update" to change only the servers, or "berth context rm"`,
+      );
+    }
+    return { ...config, contexts: { ...config.contexts, [name]: { server } } };
+  });
 }
 
-function requireContext(contexts: Readonly<Record<string, unknown>>, name: string): void {
-  if (Object.hasOwn(contexts, name)) return;
+async function saveContext(cli: Cli, name: string, saved: SavedContext): Promise<void> {
+  const previous = await editContexts(cli, (config) => ({
+    ...config,
+    contexts: { ...config.contexts, [name]: saved },
+  }));
+  await removeIdentity(cli, previous, name);
+}
+
+/** Changes the configuration. Returns the previous one. */
+async function editContexts(
+  cli: Cli,
+  edit: (config: ContextConfig) => ContextConfig,
+): Promise<ContextConfig> {
+  const path = configPath(cli);
+  const previous = await readContexts(path);
+  await writeContexts(path, edit(previous));
+  return previous;
+}
+
+/** Removes an identity that no context uses any more. */
+async function removeIdentity(cli: Cli, previous: ContextConfig, name: string): Promise<void> {
+  const location = identityOf(previous, cli, name);
+  if (location !== undefined) await rm(location.folder, { recursive: true, force: true });
+}
+
+function requireServers({ server }: GlobalOptions, command: string): string {
+  if (server !== undefined) return parseServerAddresses(server);
+  throw invalidContextError(`no server address: use berth context ${command} NAME --server HOST:PORT`);
+}
+
+function requireContext(contexts: ContextConfig["contexts"], name: string): SavedContext {
+  const saved = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+  if (saved !== undefined) return saved;
   const known = Object.keys(contexts);
   const hint = known.length === 0 ? "no contexts are saved" : `saved contexts are ${known.join(", ")}`;
   throw invalidContextError(`no such context: ${name}: ${hint}`);

@@ -1,0 +1,50 @@
+import { access } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BerthError, isBerthError } from "@berth/proto";
+import {
+  type CertificateFacts,
+  certificateFacts,
+  type IdentityFiles,
+  IdentityFolder,
+  parseCertificate,
+} from "@berth/proto/identity";
+import type { IdentityLocation } from "./contexts.js";
+
+/** The identity of a context. */
+export interface ContextIdentity {
+  readonly location: IdentityLocation;
+  readonly files: IdentityFiles;
+  /** What the certificate says. */
+  readonly facts: CertificateFacts;
+}
+
+/** Another command that renews the certificate replaces two files, one after the other. */
+const LOAD_ATTEMPTS = 4;
+const LOAD_RETRY_MS = 25;
+
+/** Loads the identity of a context. @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
+export async function loadContextIdentity(location: IdentityLocation): Promise<ContextIdentity> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await loadOnce(location);
+    } catch (error) {
+      if (attempt < LOAD_ATTEMPTS) await sleep(LOAD_RETRY_MS);
+      else if (isBerthError(error)) throw error;
+      else throw unusable(location, error instanceof Error ? error.message : String(error), error);
+    }
+  }
+}
+
+async function loadOnce(location: IdentityLocation): Promise<ContextIdentity> {
+  const { folder: path } = location;
+  // IdentityFolder.open would create it.
+  await access(path);
+  const files = await (await IdentityFolder.open(path)).load();
+  if (files === undefined) throw unusable(location, "it has no certificate");
+  return { location, files, facts: certificateFacts(parseCertificate(files.certificate)) };
+}
+
+function unusable({ folder }: IdentityLocation, why: string, cause?: unknown): BerthError {
+  const message = `cannot use the identity in ${folder}: ${why}`;
+  return new BerthError({ code: "BERTH_IDENTITY_INVALID", message, cause });
+}

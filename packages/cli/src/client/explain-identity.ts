@@ -1,0 +1,108 @@
+import { access, constants } from "node:fs/promises";
+import { BerthError, isBerthError } from "@berth/proto";
+import { describeIdentity } from "@berth/proto/identity";
+import { socketPathOf } from "./addresses.js";
+import type { ContextIdentity } from "./context-identity.js";
+import type { IdentityLocation } from "./contexts.js";
+import { firstReachable } from "./first-reachable.js";
+import type { ConnectionTarget } from "./resolve-target.js";
+
+const HOW_TO_START = 'create a context with an invitation ("berth context create --help")';
+/** How long an error waits for the hint that a server accepts connections. */
+const HINT_TIMEOUT_MS = 300;
+
+/** What a command knew about its identity when it failed. */
+export interface IdentityContext {
+  readonly target: ConnectionTarget;
+  /** Undefined without an identity, or when it could not be loaded. */
+  readonly identity: ContextIdentity | undefined;
+  readonly nowMs: number;
+}
+
+/**
+ * Returns the error of a command. An error about its identity also says which context and certificate the command has
+ * used, what the clock says, and what to do.
+ */
+export async function explainIdentityError(error: unknown, context: IdentityContext): Promise<unknown> {
+  if (!isBerthError(error)) return error;
+  const { target, identity, nowMs } = context;
+  switch (error.code) {
+    case "BERTH_SERVER_UNREACHABLE":
+      return (await socketDenied(target)) ?? (await mayNeedTls(error, target)) ?? error;
+    case "BERTH_IDENTITY_INVALID":
+      return target.identity === undefined ? error : extend(error, howToReplace(target.identity));
+    case "BERTH_UNAUTHENTICATED":
+      if (identity === undefined) return extend(error, HOW_TO_START);
+      return extend(error, `${describeUse(identity, nowMs)}: ${howToReplace(identity.location)}`);
+    case "BERTH_CERTIFICATE_INVALID":
+      if (identity === undefined) return error;
+      return extend(
+        error,
+        `${describeUse(identity, nowMs)}, and trusts servers of ${identity.facts.cluster}`,
+      );
+    case "BERTH_PERMISSION_DENIED":
+      if (identity === undefined) return error;
+      return extend(error, `${describeUse(identity, nowMs)}: ${howToGetRole(error, identity.location)}`);
+    default:
+      return error;
+  }
+}
+
+/** Returns the error for a certificate that has expired so long ago that it does not suffice for its renewal. */
+export function expiredError(identity: ContextIdentity, nowMs: number): BerthError {
+  const { facts, location } = identity;
+  return new BerthError({
+    code: "BERTH_CERTIFICATE_INVALID",
+    message: `certificate of ${describeIdentity(facts.identity)} in context ${quote(location.context)} expired at ${formatTime(facts.notAfterMs)}, too long ago to renew it: this host's clock says ${formatTime(nowMs)}: correct the clock, or ${howToReplace(location)}`,
+    details: { reason: "expired" },
+  });
+}
+
+/** Returns an error when this user may not open a socket of the target. */
+async function socketDenied({ addresses }: ConnectionTarget): Promise<BerthError | undefined> {
+  for (const path of addresses.flatMap((address) => socketPathOf(address) ?? [])) {
+    const code = await access(path, constants.W_OK).then(
+      () => "",
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    if (code !== "EACCES" && code !== "EPERM") continue;
+    return new BerthError({
+      code: "BERTH_PERMISSION_DENIED",
+      message: `cannot connect to the berth server at ${path}: permission denied: run berth as root, or ${HOW_TO_START}`,
+    });
+  }
+  return undefined;
+}
+
+/** Returns an error with a hint when a server accepts connections, but not without TLS. */
+async function mayNeedTls(
+  error: BerthError,
+  { addresses, identity }: ConnectionTarget,
+): Promise<BerthError | undefined> {
+  if (identity !== undefined) return undefined;
+  const remote = addresses.filter((address) => socketPathOf(address) === undefined);
+  const accepting = await firstReachable(remote, AbortSignal.timeout(HINT_TIMEOUT_MS));
+  if (accepting === undefined) return undefined;
+  return extend(error, `${accepting} accepts connections; if it requires a certificate, ${HOW_TO_START}`);
+}
+
+function describeUse({ location, facts }: ContextIdentity, nowMs: number): string {
+  return `context ${quote(location.context)} has the certificate of ${describeIdentity(facts.identity)}, valid until ${formatTime(facts.notAfterMs)}, and this host's clock says ${formatTime(nowMs)}`;
+}
+
+function howToGetRole({ details }: BerthError, location: IdentityLocation): string {
+  if (details.reason !== "no-role") return `ask an administrator for another role ("berth user invite")`;
+  return `the user was removed; ${howToReplace(location)}`;
+}
+
+function howToReplace({ context, server }: IdentityLocation): string {
+  return `ask an administrator for an invitation ("berth user invite"), and run "berth context create ${context} --server ${server} --invitation-file -"`;
+}
+
+function extend({ code, message, details }: BerthError, addition: string): BerthError {
+  return new BerthError({ code, message: `${message}; ${addition}`, details });
+}
+
+const quote = (text: string): string => JSON.stringify(text);
+
+const formatTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");

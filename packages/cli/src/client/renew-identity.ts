@@ -1,0 +1,82 @@
+import { open, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BerthError } from "@berth/proto";
+import {
+  createRequest,
+  IdentityFolder,
+  RENEWAL_GRACE_MS,
+  type RenewalState,
+  renewalState,
+} from "@berth/proto/identity";
+import { type ContextIdentity, loadContextIdentity } from "./context-identity.js";
+import type { ControlClient } from "./control-connection.js";
+
+const LOCK_FILE = "renewal.lock";
+/** A renewal takes at most the timeout of its call. An older lock is left over from a command that was killed. */
+const STALE_LOCK_MS = 60_000;
+const LOCK_RETRY_MS = 100;
+
+export interface RenewalOptions {
+  readonly calls: Pick<ControlClient, "renewCertificate">;
+  /** Bounds the wait for another command that is renewing the certificate, and the call. */
+  readonly timeoutMs: number;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Returns whether a certificate should be renewed, or must be renewed before it can be used. */
+export function renewalStateOf({ facts }: ContextIdentity, nowMs: number): RenewalState {
+  // Users do not get their certificates at the same time.
+  return renewalState(facts, nowMs, { graceMs: RENEWAL_GRACE_MS, jitter: 0.5 });
+}
+
+/**
+ * Renews the certificate of a context and stores it. Returns the identity that is stored afterwards: another command may
+ * have renewed it in the meantime.
+ * @throws BerthError of the call; BERTH_DEADLINE when another command holds the lock for too long
+ */
+export async function renewContextIdentity(
+  identity: ContextIdentity,
+  options: RenewalOptions,
+): Promise<ContextIdentity> {
+  const { location } = identity;
+  const deadlineMs = options.now() + options.timeoutMs;
+  while (!(await takeLock(location.folder))) {
+    if (options.now() >= deadlineMs) throw lockedError(location.folder);
+    await sleep(LOCK_RETRY_MS, undefined, { signal: options.signal });
+  }
+  try {
+    const stored = await loadContextIdentity(location);
+    if (renewalStateOf(stored, options.now()).kind === "current") return stored;
+    await renew(location.folder, { ...options, timeoutMs: Math.max(1, deadlineMs - options.now()) });
+    return await loadContextIdentity(location);
+  } finally {
+    await rm(join(location.folder, LOCK_FILE), { force: true });
+  }
+}
+
+async function renew(path: string, { calls, timeoutMs, signal }: RenewalOptions): Promise<void> {
+  const folder = await IdentityFolder.open(path);
+  const certificateRequest = await createRequest(await folder.prepareKey());
+  await folder.store(await calls.renewCertificate({ certificateRequest }, { signal, timeoutMs }));
+}
+
+/** Takes the lock of a folder. Returns false when another command holds it. Removes a lock that was left over. */
+async function takeLock(folder: string): Promise<boolean> {
+  const path = join(folder, LOCK_FILE);
+  try {
+    await (await open(path, "wx", 0o600)).close();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs > STALE_LOCK_MS) await rm(path, { force: true });
+    return false;
+  }
+}
+
+function lockedError(folder: string): BerthError {
+  const message = `cannot renew the certificate in ${folder}: another command is renewing it: try again`;
+  return new BerthError({ code: "BERTH_DEADLINE", message });
+}

@@ -1,0 +1,282 @@
+import { mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import { IdentityFolder } from "@berth/proto/identity";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { ContextHome } from "../testing/context-home.js";
+import { type FakeControlHandlers, readyNode, startFakeControl } from "../testing/fake-control.js";
+import { FakeTlsCluster, FRESH, type ValidityDays } from "../testing/fake-tls-control.js";
+import { loadContextIdentity } from "./context-identity.js";
+
+const ALICE = "alice.x1y2z3";
+const DUE: ValidityDays = { from: -20, until: 10 };
+const IN_GRACE: ValidityDays = { from: -40, until: -10 };
+const TOO_OLD: ValidityDays = { from: -90, until: -60 };
+
+let cluster: FakeTlsCluster;
+let home: ContextHome;
+let callers: string[];
+let renewals: number;
+const cleanUps: (() => Promise<unknown>)[] = [];
+
+// Loading the library for certificates takes seconds on a busy machine.
+beforeAll(async () => {
+  cluster = await FakeTlsCluster.create();
+}, 60_000);
+
+beforeEach(async () => {
+  home = await ContextHome.create();
+  cleanUps.push(() => home.remove());
+  callers = [];
+  renewals = 0;
+  cluster.roles = ["admin"];
+});
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+const handlers: FakeControlHandlers = {
+  listNodes: async (_, { caller }) => {
+    callers.push(caller.kind === "user" ? caller.name : caller.kind);
+    return { nodes: [readyNode()] };
+  },
+  renewCertificate: async ({ certificateRequest }) => {
+    renewals += 1;
+    const certificate = await cluster.certify(certificateRequest, { kind: "user", name: ALICE });
+    return { certificate, authorities: cluster.authority.certificate };
+  },
+};
+
+/** Starts a server with TLS, and saves a context with a certificate for it. */
+async function useContext(
+  validity = FRESH,
+  { over = {}, server = FRESH }: { over?: FakeControlHandlers; server?: ValidityDays } = {},
+): Promise<string> {
+  const { address, close } = await cluster.start({ ...handlers, ...over }, server);
+  cleanUps.push(close);
+  await cluster.store(home.identityFolder("lab-1"), ALICE, validity);
+  await home.save("lab", { server: address, identity: "lab-1" });
+  return address;
+}
+
+const storedCertificate = (): Promise<string> =>
+  readFile(join(home.identityFolder("lab-1"), "certificate.pem"), "utf8");
+
+describe("a context with an identity", () => {
+  test("connects with TLS as its user", async () => {
+    await useContext();
+    expect(await home.berth("node ls -q")).toEqual({ code: 0, out: "node1\n", err: "" });
+    expect(callers).toEqual([ALICE]);
+  });
+
+  test("is used for --server and BERTH_SERVER, and for several servers", async () => {
+    const address = await useContext();
+    await home.save("lab", { server: "127.0.0.1:1", identity: "lab-1" });
+    expect((await home.berth(`--server ${address} node ls -q`)).out).toBe("node1\n");
+    expect((await home.berth("node ls -q", { env: { BERTH_SERVER: address } })).out).toBe("node1\n");
+    expect((await home.berth(`--server 127.0.0.1:1,${address} node ls -q`)).out).toBe("node1\n");
+    expect(callers).toEqual([ALICE, ALICE, ALICE]);
+  });
+
+  test("is not used for a unix socket", async () => {
+    await useContext();
+    const folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
+    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+    const socket = await startFakeControl(handlers, { listen: `unix:${folder}/server.sock` });
+    cleanUps.push(socket.close);
+    expect((await home.berth(`--server unix:${folder}/server.sock node ls -q`)).out).toBe("node1\n");
+    expect(callers).toEqual(["root"]);
+  });
+});
+
+describe("without a context", () => {
+  test("a command uses the socket of a server on this host", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
+    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+    const serverSocket = join(folder, "server.sock");
+    const { close } = await startFakeControl(handlers, { listen: `unix:${serverSocket}` });
+    cleanUps.push(close);
+    expect((await home.berth("node ls -q", { serverSocket })).out).toBe("node1\n");
+    expect((await home.berth("context ls", { serverSocket })).out).toContain(`unix:${serverSocket}`);
+    expect(callers).toEqual(["root"]);
+  });
+});
+
+describe("renewal of the certificate", () => {
+  test("follows a successful command in the background when half of the validity is over", async () => {
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const slowRenewal: FakeControlHandlers["renewCertificate"] = async (request, context) => {
+      await released;
+      return (handlers.renewCertificate as NonNullable<typeof handlers.renewCertificate>)(request, context);
+    };
+    await useContext(DUE, { over: { renewCertificate: slowRenewal } });
+    const old = await storedCertificate();
+    expect(await home.berth("node ls -q")).toEqual({ code: 0, out: "node1\n", err: "" });
+    expect(await storedCertificate()).toBe(old);
+    release();
+    await vi.waitUntil(async () => (await storedCertificate()) !== old, { timeout: 10_000 });
+    expect((await home.berth("node ls -q")).code).toBe(0);
+    expect(renewals).toBe(1);
+  });
+
+  test("does not fail the command, and is repeated by the next one", async () => {
+    let asked = 0;
+    const renewCertificate: FakeControlHandlers["renewCertificate"] = async () => {
+      asked += 1;
+      throw new BerthError({ code: "BERTH_NO_LEADER", message: "electing" });
+    };
+    await useContext(DUE, { over: { renewCertificate } });
+    for (const count of [1, 2]) {
+      expect(await home.berth("node ls -q")).toEqual({ code: 0, out: "node1\n", err: "" });
+      await vi.waitUntil(() => asked === count, { timeout: 10_000 });
+      await lockIsFree();
+    }
+  });
+
+  test("does not follow a command that failed, nor completion", async () => {
+    await useContext(DUE);
+    expect((await home.berth("node inspect host-1")).code).toBe(1);
+    expect((await home.berth("__complete node inspect ho")).out).toBe("host-1\n");
+    expect(renewals).toBe(0);
+  });
+
+  test("comes first when the certificate has expired less than 30 days ago", async () => {
+    await useContext(IN_GRACE);
+    expect(await home.berth("node ls -q")).toEqual({ code: 0, out: "node1\n", err: "" });
+    expect(renewals).toBe(1);
+  });
+
+  test("is impossible later, and the error says what to do", async () => {
+    const address = await useContext(TOO_OLD);
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(1);
+    expect(err).toMatch(/certificate of user "alice.x1y2z3" in context "lab" expired at \d{4}-/);
+    expect(err).toMatch(/this host's clock says \d{4}-.*: correct the clock, or ask an administrator/);
+    expect(err).toContain(`berth context create lab --server ${address} --invitation-file -`);
+    expect([callers, renewals]).toEqual([[], 0]);
+  });
+
+  test("happens once when several commands run at the same time", async () => {
+    await useContext(DUE);
+    const old = await storedCertificate();
+    const results = await Promise.all(Array.from({ length: 8 }, () => home.berth("node ls -q")));
+    expect(results.map(({ code }) => code)).toEqual(Array(8).fill(0));
+    await vi.waitUntil(async () => (await storedCertificate()) !== old, { timeout: 10_000 });
+    await lockIsFree();
+    expect(renewals).toBe(1);
+    expect((await home.berth("node ls -q")).code).toBe(0);
+  });
+
+  test("ignores a lock that a killed command left over", async () => {
+    await useContext(DUE);
+    const old = await storedCertificate();
+    const lock = join(home.identityFolder("lab-1"), "renewal.lock");
+    await writeFile(lock, "");
+    await utimes(lock, new Date(0), new Date(0));
+    expect((await home.berth("node ls -q")).code).toBe(0);
+    await vi.waitUntil(async () => (await storedCertificate()) !== old, { timeout: 10_000 });
+  });
+
+  test("never disturbs commands that load the identity meanwhile", async () => {
+    await useContext();
+    const location = { context: "lab", server: "", folder: home.identityFolder("lab-1") };
+    let isDone = false;
+    const renewing = (async () => {
+      for (let round = 0; round < 10; round++) await cluster.store(location.folder, ALICE);
+    })().finally(() => {
+      isDone = true;
+    });
+    let loaded = 0;
+    while (!isDone) {
+      expect((await loadContextIdentity(location)).facts.identity).toEqual({ kind: "user", name: ALICE });
+      loaded += 1;
+    }
+    await renewing;
+    expect(loaded).toBeGreaterThan(0);
+  });
+
+  async function lockIsFree(): Promise<void> {
+    const lock = join(home.identityFolder("lab-1"), "renewal.lock");
+    const isFree = () =>
+      readFile(lock).then(
+        () => false,
+        () => true,
+      );
+    await vi.waitUntil(isFree, { timeout: 10_000 });
+  }
+});
+
+describe("errors name the context, the certificate and the clocks", () => {
+  const use =
+    /context "lab" has the certificate of user "alice\.x1y2z3", valid until \d{4}-[^,]+, and this host's clock says \d{4}-/;
+
+  test("BERTH_UNAUTHENTICATED", async () => {
+    const message =
+      'the server rejected the certificate: certificate of user "alice.x1y2z3" has been revoked';
+    const over: FakeControlHandlers = {
+      listNodes: async () => {
+        throw new BerthError({ code: "BERTH_UNAUTHENTICATED", message });
+      },
+    };
+    await useContext(FRESH, { over });
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(1);
+    expect(err).toContain(`error: ${message}; context "lab"`);
+    expect(err).toMatch(use);
+    expect(err).toMatch(/: ask an administrator for an invitation .*--invitation-file -"\n\(BERTH_UNAUTH/);
+  });
+
+  test.each([
+    ["viewer", /needs the role admin; .*: ask an administrator for another role \("berth user invite"\)/],
+    [undefined, /with no role .*: the user was removed; ask an administrator for an invitation/],
+  ] as const)("BERTH_PERMISSION_DENIED of the role %s", async (role, expected) => {
+    await useContext();
+    cluster.roles = role === undefined ? [] : [role];
+    const { code, err } = await home.berth("user ls");
+    expect(code).toBe(1);
+    expect(err).toMatch(expected);
+    expect(err).toMatch(use);
+  });
+
+  test("BERTH_CERTIFICATE_INVALID of a server whose certificate has expired", async () => {
+    const address = await useContext(FRESH, { server: { from: -5, until: -1 } });
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(1);
+    expect(err).toContain(`cannot verify the berth server at ${address}: `);
+    expect(err).toMatch(/certificate has expired \(this host's clock says \d{4}-/);
+    expect(err).toMatch(/, and trusts servers of test\n\(BERTH_CERTIFICATE_INVALID\)/);
+  });
+
+  test("BERTH_CERTIFICATE_INVALID of a server of another cluster", async () => {
+    const other = await (await FakeTlsCluster.create("other")).start(handlers);
+    cleanUps.push(other.close);
+    await useContext();
+    const { code, err } = await home.berth(`--server ${other.address} node ls`);
+    expect(code).toBe(1);
+    expect(err).toContain("(BERTH_CERTIFICATE_INVALID)");
+    expect(callers).toEqual([]);
+  });
+
+  test("BERTH_SERVER_UNREACHABLE without an identity, when the server requires one", async () => {
+    const address = await useContext();
+    await home.save("lab", { server: address });
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(3);
+    expect(err).toContain(`${address} accepts connections; if it requires a certificate, create a context`);
+  });
+
+  test("BERTH_IDENTITY_INVALID of a damaged folder", async () => {
+    await useContext();
+    await IdentityFolder.open(home.identityFolder("lab-1"));
+    await writeFile(join(home.identityFolder("lab-1"), "certificate.pem"), "x");
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(1);
+    expect(err).toContain(`cannot use the identity in ${home.identityFolder("lab-1")}: `);
+    expect(err).toContain("; ask an administrator for an invitation");
+  });
+});
