@@ -66,10 +66,10 @@ export class KernelListeners {
   /** Returns the deletions of connections that became stale since the last call. */
   drainDeletions(): readonly ConntrackDeletion[] {
     const unanswered = this.#unansweredDeletions.splice(0);
-    const vanished = this.#vanished.drain().map((target) => ({
-      args: deletionArgs(target),
-      isNeeded: () => !target.isReused(),
-    }));
+    const vanished = this.#vanished.drain().flatMap((target) => {
+      const isNeeded = (): boolean => !target.isReused();
+      return deletionArgs(target).map((args) => ({ args, isNeeded }));
+    });
     return [...unanswered, ...vanished];
   }
 
@@ -101,7 +101,8 @@ export class KernelListeners {
   #retryUnanswered(nodes: ReadonlySet<string>): void {
     if (nodes.size === 0) return;
     for (const target of targetsOnNodes(this.all, nodes)) {
-      this.#unansweredDeletions.push({ args: deletionArgs(target, { isUnansweredOnly: true }) });
+      const deletions = deletionArgs(target, { isUnansweredOnly: true });
+      this.#unansweredDeletions.push(...deletions.map((args) => ({ args })));
     }
   }
 }

@@ -64,10 +64,23 @@ describe("VanishedTargets", () => {
   });
 });
 
-it("deletionArgs() selects balanced connections only", () => {
-  expect(deletionArgs({ protocol: "udp", address: "10.0.0.1", port: 53 }).join(" ")).toBe(
-    "--delete --proto udp --mark 0x200000/0x200000 --reply-src 10.0.0.1 --reply-port-src 53",
-  );
+describe("deletionArgs()", () => {
+  const linesOf = (...args: Parameters<typeof deletionArgs>): readonly string[] =>
+    deletionArgs(...args).map((line) => line.join(" "));
+  const to = "--mark 0x200000/0x200000 --reply-src 10.0.0.1";
+
+  it("selects balanced connections only", () => {
+    expect(linesOf({ protocol: "udp", address: "10.0.0.1", port: 53 })).toEqual([
+      `--delete --proto udp ${to} --reply-port-src 53`,
+    ]);
+  });
+
+  it("selects no closed connections, whose clients may have reused their ports", () => {
+    expect(linesOf({ protocol: "tcp", address: "10.0.0.1", port: undefined })).toEqual([
+      `--delete --proto tcp --state SYN_SENT ${to}`,
+      `--delete --proto tcp --state ESTABLISHED ${to}`,
+    ]);
+  });
 });
 
 it("targetsOnNodes() returns the TCP addresses of a silent node", () => {
@@ -79,7 +92,7 @@ it("targetsOnNodes() returns the TCP addresses of a silent node", () => {
   ];
   const targets = targetsOnNodes(listeners, new Set(["n1"]));
   expect(targets).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
-  expect(targets.map((target) => deletionArgs(target, { isUnansweredOnly: true }).join(" "))).toEqual([
-    "--delete --proto tcp --state SYN_SENT --mark 0x200000/0x200000 --reply-src 10.0.0.1",
+  expect(targets.map((target) => deletionArgs(target, { isUnansweredOnly: true }))).toEqual([
+    ["--delete --proto tcp --state SYN_SENT --mark 0x200000/0x200000 --reply-src 10.0.0.1".split(" ")],
   ]);
 });

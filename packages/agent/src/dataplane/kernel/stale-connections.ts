@@ -118,16 +118,27 @@ export function targetsOnNodes(
   return [...targets.values()];
 }
 
-/** Returns arguments for `conntrack` that delete the balanced connections to a target and list them. */
+/**
+ * States of the TCP connections to delete when their endpoint is gone. Closed connections stay: conntrack deletes by
+ * addresses and ports, and reads its list tens of milliseconds earlier. The client may have reused the port of a closed
+ * connection meanwhile, and the deletion would reset the new one.
+ */
+export const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED"] as const;
+
+/** Returns arguments for `conntrack` that delete the open connections to a target and list them, for each run of it. */
 export function deletionArgs(
-  { protocol, address, port }: ConnectionTarget,
+  target: ConnectionTarget,
   { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
-): readonly string[] {
-  return [
-    ...["--delete", "--proto", protocol, ...(isUnansweredOnly ? ["--state", "SYN_SENT"] : [])],
+): readonly (readonly string[])[] {
+  const { protocol, address, port } = target;
+  const select = (...filter: readonly string[]): readonly string[] => [
+    ...["--delete", "--proto", protocol, ...filter],
     ...["--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "--reply-src", address],
     ...(port === undefined ? [] : ["--reply-port-src", String(port)]),
   ];
+  if (protocol === "udp") return [select()];
+  const states = isUnansweredOnly ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
+  return states.map((state) => select("--state", state));
 }
 
 function* endpointsOf({ endpoints, draining }: IngressListener): Generator<IngressEndpoint> {

@@ -12,8 +12,12 @@ const deletions = (before: Vips, now: Vips): readonly string[] =>
 describe("findStaleConnections()", () => {
   const to = "--orig-dst 10.64.0.2 --reply-src";
 
-  it("deletes all connections to a task that is gone", () => {
-    const gone = [`--delete --family ipv4 ${to} 10.64.3.2`];
+  it("deletes all connections but closed ones to a task that is gone", () => {
+    const gone = [
+      `--delete --family ipv4 --proto tcp --state SYN_SENT ${to} 10.64.3.2`,
+      `--delete --family ipv4 --proto tcp --state ESTABLISHED ${to} 10.64.3.2`,
+      `--delete --family ipv4 --proto udp ${to} 10.64.3.2`,
+    ];
     expect(deletions(table(vip(["10.64.1.2", "10.64.3.2"])), table(vip(["10.64.1.2"])))).toEqual(gone);
     expect(deletions(table(vip([], ["10.64.3.2"])), table())).toEqual(gone);
   });

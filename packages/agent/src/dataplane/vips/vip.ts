@@ -1,4 +1,5 @@
 import type { DnsTable, DnsTask } from "../dns/dns-table.js";
+import { OPEN_TCP_STATES } from "../kernel/stale-connections.js";
 
 /** The virtual IP of a service in one network, and the tasks that its connections go to. */
 export interface Vip {
@@ -84,9 +85,9 @@ function findStaleConnectionsTo(before: Vip, now: Vip | undefined): readonly Sta
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
   return removed.flatMap((task) => {
     const pair = { vip: before.address, task };
-    if (!draining.has(task)) return [selectConnections(pair)];
+    const states = draining.has(task) ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
     return [
-      selectConnections(pair, "--proto", "tcp", "--state", "SYN_SENT"),
+      ...states.map((state) => selectConnections(pair, "--proto", "tcp", "--state", state)),
       selectConnections(pair, "--proto", "udp"),
     ];
   });
