@@ -73,6 +73,8 @@ test("servers that joined with a token form an etcd with TLS, which survives the
   };
   const { token } = await eventually("the leader creates a token", () => admin.createJoinToken(tokenRequest));
   for (const host of others) await joinCluster(host, server.address, token);
+  const unreachable = ["--data-dir", dataDirOf(others[0] ?? ""), "--socket", socketOf(first)];
+  await expect(startServerProcess(unreachable)).rejects.toThrow("cannot reach it at 127.0.0.1");
   // At once: one of them waits for the other.
   await Promise.all(others.map(start));
   await eventually("the leader knows all servers", async () => {

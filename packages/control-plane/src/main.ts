@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
-import { grpcTransport } from "@berth/proto/rpc";
+import { grpcTransport, withIdentity } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
@@ -12,7 +12,6 @@ import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { membershipRequests } from "./server/membership-requests.js";
 import { startServer } from "./server/server.js";
-import { withIdentity } from "./server/server-security.js";
 import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { trackMembers } from "./store/embedded/track-members.js";
@@ -193,12 +192,21 @@ async function openEtcd(
 /**
  * Returns the member of an etcd that grows when servers join. Undefined for a server that other hosts cannot reach, and
  * for a fixed list of members.
+ * @throws BerthError BERTH_INPUT_INVALID for a server that has joined and that the other servers cannot reach
  */
 function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
   const address = advertisedHost(config);
-  if (config.etcdCluster !== undefined || isIP(address) === 0 || LOOPBACK.has(address)) return undefined;
   const { servers } = identity;
-  const transport = withIdentity(grpcTransport, identity);
+  if (config.etcdCluster !== undefined) return undefined;
+  if (isIP(address) === 0 || LOOPBACK.has(address)) {
+    if (servers.length === 0) return undefined;
+    // It would start an etcd of its own, and so a second cluster with the same identity.
+    throw new BerthError({
+      code: "BERTH_INPUT_INVALID",
+      message: `this server has joined a cluster, whose servers cannot reach it at ${address}: set --listen or --advertise to an IP address of this host`,
+    });
+  }
+  const transport = withIdentity(grpcTransport, identity.rpc);
   return { address, requests: servers.length === 0 ? undefined : membershipRequests({ transport, servers }) };
 }
 

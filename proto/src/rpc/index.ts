@@ -9,7 +9,7 @@ export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./cl
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
-export { RotatingIdentity, type RpcIdentity, type TlsMaterial } from "./rpc-identity.js";
+export { RotatingIdentity, type RpcIdentity, type TlsMaterial, tlsMaterialOf } from "./rpc-identity.js";
 export {
   type RpcServer,
   type RpcServerOptions,
@@ -17,7 +17,7 @@ export {
   rpcService,
   startRpcServer,
 } from "./server.js";
-export { grpcTransport, type RpcTransport } from "./transport.js";
+export { grpcTransport, type RpcTransport, withIdentity } from "./transport.js";
 export type {
   CallContext,
   CallOptions,

@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { BerthError } from "../errors.js";
 import { parseCertificate, readTrust, type Trust, verifyCertificate } from "../identity/certificate.js";
+import type { IdentityFiles } from "../identity/identity-folder.js";
 import { isKeyOf } from "../identity/private-key.js";
 
 /** What one side of a TLS connection presents and trusts, in PEM. */
@@ -9,6 +10,11 @@ export interface TlsMaterial {
   readonly authorities: string;
   /** Undefined for a client without an identity, such as a host that joins. */
   readonly leaf: { readonly certificate: string; readonly key: string } | undefined;
+}
+
+/** Returns what TLS needs of an identity in a folder. */
+export function tlsMaterialOf({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
+  return { authorities, leaf: { certificate, key } };
 }
 
 /** The identity of a program for servers and clients, which use the current material for new connections. */

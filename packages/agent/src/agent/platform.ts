@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { BerthError, DEFAULT_HOST_FILES, type HostFiles } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
+import { grpcTransport, type RpcTransport, withIdentity } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
 import { VXLAN_TABLE } from "../core/networks/vxlan-filter.js";
@@ -16,7 +16,7 @@ import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
 import { certificateMetrics } from "../identity/certificate-metrics.js";
-import { type HostIdentity, openHostIdentity, transportOf } from "../identity/host-identity.js";
+import { type HostIdentity, openHostIdentity } from "../identity/host-identity.js";
 import type { HostNetworking } from "../networks/host-networking.js";
 import { detectKernelSupport, linuxNetworkDevices } from "../networks/host-networking.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
@@ -99,7 +99,7 @@ export async function hostPlatform({
         new TableWatch({ table: VXLAN_TABLE, log, onChainDeleted: onRemoved }),
       detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
-    transport: identity === undefined ? grpcTransport : transportOf(identity),
+    transport: identity === undefined ? grpcTransport : withIdentity(grpcTransport, identity.rpc),
     ...(identity && { identity }),
     probe,
     peerProbe: probe,

@@ -10,9 +10,9 @@ import {
   readTrust,
   verifyCertificate,
 } from "@berth/proto/identity";
-import type { RpcTransport } from "@berth/proto/rpc";
+import { type RpcTransport, tlsMaterialOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { currentFacts, type HostIdentity, materialOf } from "./host-identity.js";
+import { currentFacts, type HostIdentity } from "./host-identity.js";
 
 export interface CertificateRenewalOptions {
   readonly identity: HostIdentity;
@@ -64,7 +64,7 @@ export class CertificateRenewal {
         graceMs: RENEWAL_GRACE_MS,
         requestCertificate: (request, inner) => this.#requestCertificate(request, inner),
         onRenewed: (renewed) => {
-          identity.rpc.update(materialOf(renewed));
+          identity.rpc.update(tlsMaterialOf(renewed));
           this.#lastProblem = "";
           log.info({ validUntil: formatTime(currentFacts(identity).notAfterMs) }, "certificate renewed");
         },

@@ -5,11 +5,10 @@ import {
   type CertificateFacts,
   certificateFacts,
   describeIdentity,
-  type IdentityFiles,
   IdentityFolder,
   parseCertificate,
 } from "@berth/proto/identity";
-import { grpcTransport, RotatingIdentity, type RpcTransport, type TlsMaterial } from "@berth/proto/rpc";
+import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 
 /** The identity that this host got with `berth agent join`. */
 export interface HostIdentity {
@@ -34,20 +33,7 @@ export async function openHostIdentity(dataDir: string): Promise<HostIdentity | 
   const folder = await IdentityFolder.open(path);
   const files = await folder.load();
   if (files === undefined) return undefined;
-  return { nodeId: nodeIdOf(files.certificate), folder, rpc: new RotatingIdentity(materialOf(files)) };
-}
-
-/** Returns the transport of an agent with an identity. */
-export function transportOf({ rpc }: Pick<HostIdentity, "rpc">): RpcTransport {
-  return {
-    serve: (options) => grpcTransport.serve(options),
-    connect: (definition, options) => grpcTransport.connect(definition, { ...options, identity: rpc }),
-  };
-}
-
-/** Returns what TLS connections use of an identity. */
-export function materialOf({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
-  return { authorities, leaf: { certificate, key } };
+  return { nodeId: nodeIdOf(files.certificate), folder, rpc: new RotatingIdentity(tlsMaterialOf(files)) };
 }
 
 /** Returns the facts of the current certificate. */

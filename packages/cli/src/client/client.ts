@@ -1,4 +1,4 @@
-import { RotatingIdentity, type TlsMaterial } from "@berth/proto/rpc";
+import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 import { type ContextIdentity, loadContextIdentity } from "./context-identity.js";
 import { type ControlClient, connectTo } from "./control-connection.js";
@@ -55,11 +55,11 @@ async function runWithIdentity<T>(
   const { now, signal } = cli;
   const state = renewalStateOf(identity, now());
   if (state.kind === "expired") throw expiredError(identity, now());
-  const rpc = new RotatingIdentity(materialOf(identity));
+  const rpc = new RotatingIdentity(tlsMaterialOf(identity.files));
   const connection = connect(target, rpc);
   const renew = async (timeoutMs: number): Promise<void> => {
     const options = { calls: connection.calls, timeoutMs, now, signal };
-    rpc.update(materialOf(await renewContextIdentity(identity, options)));
+    rpc.update(tlsMaterialOf((await renewContextIdentity(identity, options)).files));
   };
   if (state.kind !== "due" || !renewsCertificate) {
     return runAndClose(connection, async (calls) => {
@@ -96,8 +96,4 @@ async function runAndClose<T>(
 function connect({ addresses }: ConnectionTarget, identity: RotatingIdentity | undefined): Connection {
   const [address, ...others] = addresses;
   return others.length === 0 ? connectTo(address, identity) : createFailoverClient(addresses, identity);
-}
-
-function materialOf({ files: { authorities, certificate, key } }: ContextIdentity): TlsMaterial {
-  return { authorities, leaf: { certificate, key } };
 }

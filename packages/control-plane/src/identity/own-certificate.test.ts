@@ -51,7 +51,7 @@ describe("planCertificate()", () => {
     });
   });
 
-  it("issues a certificate when there is none", () => {
+  it("issues the first certificate", () => {
     const requirements = { authorities: [authority], ipAddresses: [] };
     expect(planCertificate(undefined, requirements, NOW_MS)).toMatchObject({ kind: "issue" });
   });

@@ -42,7 +42,7 @@ export function planCertificate(
   { authorities, ipAddresses }: CertificateRequirements,
   nowMs: number,
 ): CertificatePlan {
-  if (current === undefined) return issue("there is none");
+  if (current === undefined) return issue("the folder has no certificate");
   const x509 = parseCertificate(current.certificate);
   const issuer = parseCertificate(issuingAuthority(authorities).certificate);
   if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey))

@@ -27,7 +27,7 @@ export function openAuthority(clusterKey: ClusterKey, authority: Authority): Ope
   return { certificate, key: open(clusterKey, sealedKey, contextOf(fingerprint)) };
 }
 
-/** Returns the authority that issues certificates. @throws BerthError BERTH_IDENTITY_INVALID when there is none */
+/** Returns the authority that issues certificates. @throws BerthError BERTH_IDENTITY_INVALID before one is stored */
 export function issuingAuthority(authorities: Iterable<Authority>): Authority {
   const issuing = [...authorities].find(({ state }) => state === Authority_State.ISSUING);
   if (issuing !== undefined) return issuing;

@@ -7,7 +7,7 @@ import {
   parseCertificate,
   readAuthority,
 } from "@berth/proto/identity";
-import { RotatingIdentity, type TlsMaterial } from "@berth/proto/rpc";
+import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
@@ -35,7 +35,7 @@ export interface ServerIdentityOptions {
 }
 
 /**
- * Returns the identity in a server's data directory. Creates a cluster, with its authorities, when there is none.
+ * Returns the identity in a server's data directory. Creates a cluster, with its authorities, in an empty folder.
  *
  * A crash during the creation leaves files that the next start uses: the certificate is written last.
  * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted
@@ -46,17 +46,12 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
 }
 
 /**
- * Returns the identity in a server's data directory; undefined when there is none.
+ * Returns the identity in a server's data directory; undefined for a server without one.
  * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted
  */
 export async function loadServerIdentity(dataDir: string): Promise<ServerIdentity | undefined> {
   if (!ServerFolder.exists(dataDir)) return undefined;
   return loadFrom(await ServerFolder.open(dataDir));
-}
-
-/** Returns what TLS needs of an identity. */
-export function tlsMaterial({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
-  return { authorities, leaf: { certificate, key } };
 }
 
 async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefined> {
@@ -72,7 +67,7 @@ async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefine
   return {
     ...secrets,
     serverId: serverIdOf(files),
-    rpc: new RotatingIdentity(tlsMaterial(files)),
+    rpc: new RotatingIdentity(tlsMaterialOf(files)),
     firstAuthority: await folder.readFirstAuthority(secrets.clusterKey),
     servers: await folder.readServers(),
     folder: folder.identity,
@@ -97,7 +92,11 @@ async function createCluster(
   const files = await folder.identity.store(await issuer.issue({ kind: "server", id: serverId }, request));
   return {
     ...{ clusterKey, serverId, firstAuthority: first, etcdAuthority: etcd, servers: [] },
-    ...{ rpc: new RotatingIdentity(tlsMaterial(files)), folder: folder.identity, etcdPath: folder.etcdPath },
+    ...{
+      rpc: new RotatingIdentity(tlsMaterialOf(files)),
+      folder: folder.identity,
+      etcdPath: folder.etcdPath,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
-import type { RpcClient, RpcTransport } from "@berth/proto/rpc";
+import type { CallOptions, RpcClient, RpcTransport } from "@berth/proto/rpc";
 import type { MembershipRequests } from "../store/embedded/membership.js";
 
 export interface MembershipRequestOptions {
@@ -11,24 +11,34 @@ export interface MembershipRequestOptions {
 /** Returns the requests of a server that joins, to the first server that answers. */
 export function membershipRequests(options: MembershipRequestOptions): MembershipRequests {
   return {
-    add: (peerUrl, signal) => callAny(options, (calls) => calls.addEtcdMember({ peerUrl }, { signal })),
+    add: (peerUrl, signal) =>
+      callAny(options, signal, (calls, call) => calls.addEtcdMember({ peerUrl }, call)),
     promote: (peerUrl, signal) =>
-      callAny(options, (calls) => calls.promoteEtcdMember({ peerUrl }, { signal })),
+      callAny(options, signal, (calls, call) => calls.promoteEtcdMember({ peerUrl }, call)),
   };
 }
 
-/** Calls one server after the other until one can be reached. Repeated requests are safe. */
+/** Time for one server, so that a host that does not answer leaves time for the others. */
+const SERVER_TIMEOUT_MS = 5_000;
+
+/** Calls one server after the other until one answers. Repeated requests are safe. */
 async function callAny<T>(
   { transport, servers }: MembershipRequestOptions,
-  call: (calls: RpcClient<typeof ControlServiceService>) => Promise<T>,
+  signal: AbortSignal,
+  call: (calls: RpcClient<typeof ControlServiceService>, options: CallOptions) => Promise<T>,
 ): Promise<T> {
-  let failure = new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "no other server is known" });
+  let failure: BerthError = new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: "no other server is known",
+  });
   for (const address of servers) {
     const connection = transport.connect(ControlServiceService, { address });
     try {
-      return await call(connection.calls);
+      return await call(connection.calls, { signal, timeoutMs: SERVER_TIMEOUT_MS });
     } catch (error) {
-      if (!isBerthError(error, "BERTH_SERVER_UNREACHABLE")) throw error;
+      const isSilent =
+        isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_DEADLINE");
+      if (!isSilent || signal.aborted) throw error;
       failure = error;
     } finally {
       connection.close();

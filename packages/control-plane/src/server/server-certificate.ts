@@ -1,7 +1,8 @@
 import type { Authority } from "@berth/proto";
+import { tlsMaterialOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { ensureCertificate, keepCertificate, type OwnCertificate } from "../identity/own-certificate.js";
-import { type ServerIdentity, tlsMaterial } from "../identity/server-identity.js";
+import type { ServerIdentity } from "../identity/server-identity.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { decodeEntry } from "../state/change.js";
 import { AUTHORITIES_PREFIX } from "../store/keys.js";
@@ -38,9 +39,9 @@ export async function openServerCertificate(
     return folder.load();
   });
   if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
-  rpc.update(tlsMaterial(files));
+  rpc.update(tlsMaterialOf(files));
   return (abort) =>
-    keepCertificate(own, { files, onRenewed: (next) => rpc.update(tlsMaterial(next)), onFailure }, abort);
+    keepCertificate(own, { files, onRenewed: (next) => rpc.update(tlsMaterialOf(next)), onFailure }, abort);
 }
 
 /** Returns the authorities in etcd. Before the first leader has stored any, the one that this server has created. */

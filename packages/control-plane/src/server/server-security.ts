@@ -1,5 +1,5 @@
 import type { Identity } from "@berth/proto/identity";
-import { PERMISSIONS, type Revocations, type RpcSecurity, type RpcTransport } from "@berth/proto/rpc";
+import { PERMISSIONS, type Revocations, type RpcSecurity } from "@berth/proto/rpc";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import type { Role } from "./role.js";
 
@@ -23,14 +23,6 @@ export function serverSecurity({ rpc }: ServerIdentity, role: Role): RpcSecurity
     permissions: PERMISSIONS,
     rolesOf: () => ["viewer", "deployer", "admin"],
     revocations: leaderRevocations(role),
-  };
-}
-
-/** Returns the transport of a program with an identity. */
-export function withIdentity(transport: RpcTransport, { rpc }: ServerIdentity): RpcTransport {
-  return {
-    serve: (options) => transport.serve(options),
-    connect: (definition, options) => transport.connect(definition, { ...options, identity: rpc }),
   };
 }
 

@@ -6,7 +6,7 @@ import {
   PeerServiceService,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
-import { grpcTransport, type RpcTransport, rpcService } from "@berth/proto/rpc";
+import { grpcTransport, type RpcTransport, rpcService, withIdentity } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
@@ -27,7 +27,7 @@ import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
-import { serverSecurity, withIdentity } from "./server-security.js";
+import { serverSecurity } from "./server-security.js";
 
 /** How long the start waits for etcd, which may start at the same time, and how often it tries. */
 const ETCD_START_TIMEOUT_MS = 10_000;
@@ -157,7 +157,7 @@ function createLeaderContact(
 }
 
 function transportOf({ identity, platform = SYSTEM_PLATFORM }: ServerOptions): RpcTransport {
-  return identity === undefined ? platform.transport : withIdentity(platform.transport, identity);
+  return identity === undefined ? platform.transport : withIdentity(platform.transport, identity.rpc);
 }
 
 interface ListenerDependencies {

@@ -79,6 +79,7 @@ describe("deletionArgs()", () => {
     expect(linesOf({ protocol: "tcp", address: "10.0.0.1", port: undefined })).toEqual([
       `--delete --proto tcp --state SYN_SENT ${to}`,
       `--delete --proto tcp --state ESTABLISHED ${to}`,
+      `--delete --proto tcp --state CLOSE_WAIT ${to}`,
     ]);
   });
 });

@@ -119,11 +119,11 @@ export function targetsOnNodes(
 }
 
 /**
- * States of the TCP connections to delete when their endpoint is gone. Closed connections stay: conntrack deletes by
- * addresses and ports, and reads its list tens of milliseconds earlier. The client may have reused the port of a closed
- * connection meanwhile, and the deletion would reset the new one.
+ * States of the TCP connections to delete when their endpoint is gone. In CLOSE_WAIT, one side can still send. Closed
+ * connections stay: conntrack deletes by addresses and ports, and reads its list tens of milliseconds earlier. The client
+ * may have reused the port of a closed connection meanwhile, and the deletion would reset the new one.
  */
-export const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED"] as const;
+export const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT"] as const;
 
 /** Returns arguments for `conntrack` that delete the open connections to a target and list them, for each run of it. */
 export function deletionArgs(

@@ -16,6 +16,7 @@ describe("findStaleConnections()", () => {
     const gone = [
       `--delete --family ipv4 --proto tcp --state SYN_SENT ${to} 10.64.3.2`,
       `--delete --family ipv4 --proto tcp --state ESTABLISHED ${to} 10.64.3.2`,
+      `--delete --family ipv4 --proto tcp --state CLOSE_WAIT ${to} 10.64.3.2`,
       `--delete --family ipv4 --proto udp ${to} 10.64.3.2`,
     ];
     expect(deletions(table(vip(["10.64.1.2", "10.64.3.2"])), table(vip(["10.64.1.2"])))).toEqual(gone);
