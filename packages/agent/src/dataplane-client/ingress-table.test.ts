@@ -65,6 +65,18 @@ describe("ListenerBuilder", () => {
     expect(build("127.0.0.1")).toEqual(["t-1", "t-2", "t-3", "t-4", "t-2", "t-5"]);
   });
 
+  test("omits an ended task of this node that the leader lists as draining", () => {
+    const builder = new ListenerBuilder({
+      nodeId: "1",
+      address: "10.0.0.1",
+      addressOf: () => undefined,
+      hasEnded: () => true,
+    });
+    const draining = { ...entry, endpoints: [on("2")], draining: [on("1"), on("3")] };
+    const [listener] = builder.buildAll([draining]);
+    expect(listener?.entry).toEqual({ ...draining, draining: [on("3")] });
+  });
+
   test("returns the same object while neither the entry nor the containers change", () => {
     const container = { address: "172.17.0.2", port: 8080, subnet: "" };
     const builder = new ListenerBuilder({

@@ -87,23 +87,32 @@ export class ListenerBuilder {
     return localEndpoints;
   }
 
-  /** Removes ended endpoints. Keeps all if each has ended: an attempt that may fail is better than no endpoint. */
+  /**
+   * Removes ended endpoints, which the leader may list as serving or draining. Keeps all serving ones if each has ended: an
+   * attempt that may fail is better than no endpoint.
+   */
   #withoutEnded(entry: IngressEntry): IngressEntry {
     const hasEnded = (endpoint: IngressEndpoint): boolean =>
       this.#isLocal(endpoint) && this.#localTasks?.hasEnded(endpoint) === true;
-    if (!entry.endpoints.some(hasEnded)) return entry;
-    const endpoints = entry.endpoints.filter((endpoint) => !hasEnded(endpoint));
-    return endpoints.length === 0 ? entry : { ...entry, endpoints };
+    if (![...entry.endpoints, ...entry.draining].some(hasEnded)) return entry;
+    const [endpoints = [], draining = []] = [entry.endpoints, entry.draining].map((list) =>
+      list.filter((endpoint) => !hasEnded(endpoint)),
+    );
+    return { ...entry, endpoints: endpoints.length === 0 ? entry.endpoints : endpoints, draining };
   }
 }
 
 function isSame(left: PublishedListener, right: PublishedListener): boolean {
-  const [endpoints, others] = [left.entry?.endpoints ?? [], right.entry?.endpoints ?? []];
   return (
-    endpoints.length === others.length &&
-    (left.entry === right.entry || endpoints.every((endpoint, index) => endpoint === others[index])) &&
+    (left.entry === right.entry ||
+      (isSameList(left.entry?.endpoints, right.entry?.endpoints) &&
+        isSameList(left.entry?.draining, right.entry?.draining))) &&
     isDeepStrictEqual(left.local, right.local)
   );
+}
+
+function isSameList(left: readonly IngressEndpoint[] = [], right: readonly IngressEndpoint[] = []): boolean {
+  return left.length === right.length && left.every((endpoint, index) => endpoint === right[index]);
 }
 
 /**

@@ -13,6 +13,9 @@ const ENTRY_IS_GONE = /such conntrack doesn't exist/;
 /** How often a deletion that such an entry ended is run. */
 const MAX_RUNS = 5;
 
+/** Longer than the round-trip time between the hosts of a cluster. */
+export const ROUND_TRIP_MS = 100;
+
 export interface ConntrackCleanerOptions {
   readonly log: Pick<Logger, "warn">;
   readonly signal: AbortSignal;
@@ -49,6 +52,7 @@ export class ConntrackCleaner {
   /** By the arguments, in the order in which they were queued. */
   readonly #queue = new Map<string, QueuedDeletion>();
   readonly #workers = new Set<Promise<void>>();
+  readonly #timers = new Set<NodeJS.Timeout>();
   /** Deletions whose program runs, with the controller that kills it. */
   readonly #running = new Map<ConntrackDeletion, AbortController>();
   #skipped = 0;
@@ -58,6 +62,16 @@ export class ConntrackCleaner {
     this.#options = options;
     this.#run = options.run ?? runProgram;
     this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** Queues deletions after a delay. */
+  deleteLater(deletions: readonly ConntrackDeletion[], delayMs: number): void {
+    if (deletions.length === 0 || this.#isClosed) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.delete(deletions);
+    }, delayMs);
+    this.#timers.add(timer);
   }
 
   /** Queues deletions. */
@@ -83,6 +97,7 @@ export class ConntrackCleaner {
   /** Drops the queue. Resolves when no program runs any more. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
     this.#queue.clear();
     await Promise.all(this.#workers);
   }

@@ -1,8 +1,24 @@
 import { type IngressListener, listenerKey } from "../table/ingress-table.js";
 import type { ConntrackDeletion } from "./conntrack-cleaner.js";
 import { type DesiredServices, frontendKey, type KernelService, toKernelService } from "./kernel-service.js";
-import { ReferenceCountedSet } from "./reference-counted-set.js";
-import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connections.js";
+import {
+  deletionArgs,
+  type StaleTarget,
+  targetsOnNodes,
+  UnservedTargets,
+  VanishedTargets,
+} from "./stale-connections.js";
+
+/** Deletions of connections that became stale. */
+export interface StaleDeletions {
+  /** Of endpoints that are gone, or whose host is silent. */
+  readonly atOnce: readonly ConntrackDeletion[];
+  /**
+   * Of unanswered connections to endpoints that get no new ones, and may be alive. An endpoint that lives answers within the
+   * round-trip time between hosts: after that, only connections to dead endpoints are unanswered.
+   */
+  readonly afterRoundTrip: readonly ConntrackDeletion[];
+}
 
 interface KnownListener {
   readonly listener: IngressListener;
@@ -18,8 +34,7 @@ export class KernelListeners {
   readonly #listeners = new Map<string, KnownListener>();
   readonly #desired = new Map<string, KernelService>();
   readonly #vanished = new VanishedTargets();
-  /** Nodes with endpoints that get new connections. */
-  readonly #servingNodes = new ReferenceCountedSet();
+  readonly #unserved = new UnservedTargets();
   #suspects: ReadonlySet<string> = new Set();
   #unansweredDeletions: ConntrackDeletion[] = [];
 
@@ -44,8 +59,6 @@ export class KernelListeners {
       this.#add(key, listener);
     }
     for (const key of removed.keys()) this.#remove(key);
-    // A node without serving endpoints is no longer probed by this host: the leader may know that it is down.
-    this.#retryUnanswered(new Set(this.#servingNodes.drain().deleted));
     return hasChanged || removed.size > 0;
   }
 
@@ -64,18 +77,19 @@ export class KernelListeners {
   }
 
   /** Returns the deletions of connections that became stale since the last call. */
-  drainDeletions(): readonly ConntrackDeletion[] {
+  drainDeletions(): StaleDeletions {
     const unanswered = this.#unansweredDeletions.splice(0);
-    const vanished = this.#vanished.drain().flatMap((target) => {
-      const isNeeded = (): boolean => !target.isReused();
-      return deletionArgs(target).map((args) => ({ args, isNeeded }));
-    });
-    return [...unanswered, ...vanished];
+    const vanished = this.#vanished.drain();
+    const draining = this.#unserved.drain().filter((target) => this.#vanished.isPresent(target));
+    return {
+      atOnce: [...unanswered, ...deletionsOf(vanished)],
+      afterRoundTrip: deletionsOf(draining, { isUnansweredOnly: true }),
+    };
   }
 
   #add(key: string, listener: IngressListener): void {
     this.#vanished.add(listener);
-    for (const { node = "" } of listener.endpoints) this.#servingNodes.add(node);
+    this.#unserved.add(listener);
     this.#updateService(key, listener);
   }
 
@@ -92,17 +106,28 @@ export class KernelListeners {
     if (known === undefined) return;
     const { listener, service } = known;
     this.#vanished.remove(listener);
-    for (const { node = "" } of listener.endpoints) this.#servingNodes.remove(node);
+    this.#unserved.remove(listener);
     if (service !== undefined) this.#desired.delete(frontendKey(service.frontend));
     this.#listeners.delete(key);
   }
 
   /** Makes clients that wait for an endpoint on one of these nodes try another endpoint after the next change. */
   #retryUnanswered(nodes: ReadonlySet<string>): void {
-    if (nodes.size === 0) return;
     for (const target of targetsOnNodes(this.all, nodes)) {
       const deletions = deletionArgs(target, { isUnansweredOnly: true });
       this.#unansweredDeletions.push(...deletions.map((args) => ({ args })));
     }
   }
+}
+
+/** Returns the deletions of the targets' connections, first those of unanswered ones: their clients wait. */
+function deletionsOf(
+  targets: readonly StaleTarget[],
+  options?: Parameters<typeof deletionArgs>[1],
+): readonly ConntrackDeletion[] {
+  const deletions = targets.flatMap((target) => {
+    const isNeeded = (): boolean => !target.isReused();
+    return deletionArgs(target, options).map((args, order) => ({ args, isNeeded, order }));
+  });
+  return deletions.toSorted((left, right) => left.order - right.order);
 }

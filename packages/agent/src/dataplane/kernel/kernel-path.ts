@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { DELETE_TABLE, TABLE } from "./base-ruleset.js";
-import { ConntrackCleaner } from "./conntrack-cleaner.js";
+import { ConntrackCleaner, ROUND_TRIP_MS } from "./conntrack-cleaner.js";
 import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelListeners } from "./kernel-listeners.js";
@@ -109,8 +109,11 @@ export class KernelPath implements KernelBalancer {
    */
   #prepareDeletions(): () => void {
     this.#cleaner.cancelUnneeded();
-    const deletions = this.#listeners.drainDeletions();
-    return () => this.#cleaner.delete(deletions);
+    const { atOnce, afterRoundTrip } = this.#listeners.drainDeletions();
+    return () => {
+      this.#cleaner.delete(atOnce);
+      this.#cleaner.deleteLater(afterRoundTrip, ROUND_TRIP_MS);
+    };
   }
 
   #requestSynRetransmits(clients: readonly UnansweredClient[]): Promise<void> {

@@ -150,7 +150,10 @@ export function frontendElement(frontend: Frontend): string {
 }
 
 /** Returns the nftables element of an endpoint: `10.0.0.1 . tcp . 80`. */
-export function endpointElement(protocol: Protocol, { address, port }: KernelEndpoint): string {
+export function endpointElement(
+  protocol: Protocol,
+  { address, port }: Pick<KernelEndpoint, "address" | "port">,
+): string {
   return `${address} . ${protocol} . ${port}`;
 }
 

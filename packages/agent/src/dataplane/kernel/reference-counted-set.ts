@@ -12,6 +12,10 @@ export class ReferenceCountedSet {
     this.#change(element, -1);
   }
 
+  has(element: string): boolean {
+    return this.#counts.has(element);
+  }
+
   /** Returns the elements that appeared and disappeared since the last call. */
   drain(): { readonly added: readonly string[]; readonly deleted: readonly string[] } {
     const changed = this.#before;

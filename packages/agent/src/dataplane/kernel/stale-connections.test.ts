@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { deletionArgs, targetsOnNodes, VanishedTargets } from "./stale-connections.js";
+import { deletionArgs, targetsOnNodes, UnservedTargets, VanishedTargets } from "./stale-connections.js";
 import { listenerWith, localEndpoint, remoteEndpoint } from "./testing.js";
 
 describe("VanishedTargets", () => {
@@ -61,6 +61,45 @@ describe("VanishedTargets", () => {
     expect(vanished.drain()).toEqual([
       { protocol: "tcp", address: "172.17.0.2", port: undefined, isReused: expect.any(Function) },
     ]);
+  });
+});
+
+describe("UnservedTargets", () => {
+  it("returns the TCP endpoints that left the list of serving ones, merged by address", () => {
+    const unserved = new UnservedTargets();
+    const other = { ...remoteEndpoint, id: "t4", port: 32_770 };
+    const endpoints = [remoteEndpoint, other, localEndpoint];
+    const steps = [
+      listenerWith({ endpoints }),
+      listenerWith({ endpoints: [other, localEndpoint], draining: [remoteEndpoint] }),
+      listenerWith({ endpoints: [], draining: endpoints }),
+    ];
+    const drained = steps.map((listener, index) => {
+      unserved.add(listener);
+      const before = steps[index - 1];
+      if (before !== undefined) unserved.remove(before);
+      return unserved.drain().map(({ address, port }) => ({ address, port }));
+    });
+    expect(drained).toEqual([
+      [],
+      [{ address: "10.0.0.1", port: 32_768 }],
+      [
+        { address: "10.0.0.1", port: undefined },
+        { address: "172.17.0.2", port: undefined },
+      ],
+    ]);
+  });
+
+  it("reports a target that serves again as reused", () => {
+    const unserved = new UnservedTargets();
+    const serving = listenerWith({ endpoints: [localEndpoint] });
+    unserved.add(serving);
+    unserved.drain();
+    unserved.remove(serving);
+    const [target] = unserved.drain();
+    expect(target?.isReused()).toBe(false);
+    unserved.add(serving);
+    expect(target?.isReused()).toBe(true);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import { endpointElement, type Protocol, toKernelEndpoint } from "./kernel-service.js";
+import { ReferenceCountedSet } from "./reference-counted-set.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
 /** The endpoint side of balanced connections, as conntrack records it. */
@@ -10,9 +11,9 @@ export interface ConnectionTarget {
   readonly port: number | undefined;
 }
 
-/** A target of tasks that are gone. */
-export interface VanishedTarget extends ConnectionTarget {
-  /** Returns whether a task that was added since has the target's address. */
+/** A target with connections that the kernel should stop tracking. */
+export interface StaleTarget extends ConnectionTarget {
+  /** Returns whether a task that was added since has the target's address, or the target serves again. */
   readonly isReused: () => boolean;
 }
 
@@ -66,7 +67,7 @@ export class VanishedTargets {
   }
 
   /** Returns the targets that vanished since the last call. All targets of an address are merged into one. */
-  drain(): readonly VanishedTarget[] {
+  drain(): readonly StaleTarget[] {
     const vanished: TrackedTarget[] = [];
     for (const id of this.#removedTasks) {
       const task = this.#tasks.get(id);
@@ -79,7 +80,7 @@ export class VanishedTargets {
       this.#addReferences(address, -1);
       this.#addReferences(element, -1);
     }
-    const targets = new Map<string, VanishedTarget>();
+    const targets = new Map<string, StaleTarget>();
     for (const { element, protocol, address, port } of vanished) {
       // Docker reuses addresses: the connections may already belong to the next task.
       if (this.#present.has(element)) continue;
@@ -94,10 +95,70 @@ export class VanishedTargets {
     return [...targets.values()];
   }
 
+  /** Returns whether a task, which may be draining, has the address and port. */
+  isPresent({ protocol, address, port }: ConnectionTarget): boolean {
+    return this.#present.has(port === undefined ? address : endpointElement(protocol, { address, port }));
+  }
+
   #addReferences(key: string, by: number): void {
     const count = (this.#present.get(key) ?? 0) + by;
     if (count > 0) this.#present.set(key, count);
     else this.#present.delete(key);
+  }
+}
+
+/**
+ * Finds TCP targets that get no new connections any more. They may be dead: clients that wait for their answer should
+ * try another endpoint.
+ */
+export class UnservedTargets {
+  /** Addresses and nftables elements of the endpoints that get new connections. */
+  readonly #addresses = new ReferenceCountedSet();
+  readonly #elements = new ReferenceCountedSet();
+
+  add(listener: IngressListener): void {
+    for (const { address, element } of servingTargets(listener)) {
+      this.#addresses.add(address);
+      this.#elements.add(element);
+    }
+  }
+
+  remove(listener: IngressListener): void {
+    for (const { address, element } of servingTargets(listener)) {
+      this.#addresses.remove(address);
+      this.#elements.remove(element);
+    }
+  }
+
+  /** Returns the targets without new connections since the last call. All targets of an address are merged into one. */
+  drain(): readonly StaleTarget[] {
+    const protocol: Protocol = "tcp";
+    const addresses = this.#addresses.drain().deleted;
+    const whole = new Set(addresses);
+    const elements = this.#elements.drain().deleted.flatMap((element) => {
+      const [address = "", , port] = element.split(" . ");
+      return whole.has(address) ? [] : [{ element, address, port: Number(port) }];
+    });
+    return [
+      ...addresses.map((address) => ({
+        ...{ protocol, address, port: undefined },
+        isReused: () => this.#addresses.has(address),
+      })),
+      ...elements.map(({ element, address, port }) => ({
+        ...{ protocol, address, port },
+        isReused: () => this.#elements.has(element),
+      })),
+    ];
+  }
+}
+
+function* servingTargets({ protocol, endpoints }: IngressListener): Generator<TrackedTarget> {
+  if (protocol !== "tcp") return;
+  for (const endpoint of endpoints) {
+    const kernelEndpoint = toKernelEndpoint(endpoint);
+    if (kernelEndpoint === undefined) continue;
+    const { address, port } = kernelEndpoint;
+    yield { protocol, address, port, element: endpointElement(protocol, kernelEndpoint) };
   }
 }
 
@@ -125,7 +186,10 @@ export function targetsOnNodes(
  */
 export const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT"] as const;
 
-/** Returns arguments for `conntrack` that delete the open connections to a target and list them, for each run of it. */
+/**
+ * Returns arguments for `conntrack` that delete the open connections to a target and list them, for each run of it.
+ * Unanswered connections come first.
+ */
 export function deletionArgs(
   target: ConnectionTarget,
   { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},

@@ -2,7 +2,7 @@ import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { DnsTable } from "../dns/dns-table.js";
-import { ConntrackCleaner } from "../kernel/conntrack-cleaner.js";
+import { ConntrackCleaner, ROUND_TRIP_MS } from "../kernel/conntrack-cleaner.js";
 import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
@@ -147,12 +147,17 @@ export class VipBalancer {
   }
 
   #deleteStaleConnections(vips: Vips): void {
-    const deletions = findStaleConnections(this.#applied, vips).map(({ args, vip, task }) => ({
+    const stale = findStaleConnections(this.#applied, vips).map(({ args, vip, task, isAwaitingReply }) => ({
       args,
+      isAwaitingReply,
       // Docker may have given the address to another task of the service.
       isNeeded: () => !this.#vips.get(vip)?.tasks.includes(task),
     }));
-    this.#cleaner.delete(deletions);
+    this.#cleaner.delete(stale.filter(({ isAwaitingReply }) => !isAwaitingReply));
+    this.#cleaner.deleteLater(
+      stale.filter(({ isAwaitingReply }) => isAwaitingReply),
+      ROUND_TRIP_MS,
+    );
   }
 
   /** Logs a problem once, not for each attempt. */

@@ -11,7 +11,7 @@ import {
   TIMEOUT_OBJECT,
 } from "../kernel/service-chain.js";
 import { SYN_RETRANSMIT_RULES } from "../kernel/syn-retransmit.js";
-import { isSameList, type Vip } from "./vip.js";
+import { isSameList, VIP_MARK, type Vip } from "./vip.js";
 
 /** The nftables table of virtual IPs; one of family `ip` and one of family `bridge`. */
 export const VIP_TABLE = "berth-vips";
@@ -35,6 +35,7 @@ const MEMBER_MAPS = Array.from(
  * The part of the tables that does not depend on virtual IPs.
  *
  * - Priority -111 runs before published ports (-110), because a virtual IP is also an address of this host.
+ * - Connections are marked, so that the kernel lists them without all others (conntrack filters marks in the kernel).
  * - Unanswered SYNs are tracked for 1 s, so that the client's retransmission goes to another task.
  * - A task that is picked for its own connection would answer itself and bypass NAT, so the connection is masqueraded.
  * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of data that it never sent.
@@ -60,6 +61,7 @@ ${MEMBER_MAPS}
     meta l4proto { tcp, udp } jump frontends
   }
   chain frontends {
+    ip daddr @vips ct mark set ct mark or ${VIP_MARK}
     ip daddr vmap @${VIP_MAP}
   }
   chain leaving {

@@ -10,7 +10,7 @@ const deletions = (before: Vips, now: Vips): readonly string[] =>
   findStaleConnections(before, now).map(({ args }) => args.join(" "));
 
 describe("findStaleConnections()", () => {
-  const to = "--orig-dst 10.64.0.2 --reply-src";
+  const to = "--mark 0x400000/0x400000 --orig-dst 10.64.0.2 --reply-src";
 
   it("deletes all connections but closed ones to a task that is gone", () => {
     const gone = [

@@ -1,6 +1,9 @@
 import type { DnsTable, DnsTask } from "../dns/dns-table.js";
 import { OPEN_TCP_STATES } from "../kernel/stale-connections.js";
 
+/** The conntrack mark bit of connections to virtual IPs. See `BALANCED_MARK` for its choice. */
+export const VIP_MARK = "0x400000";
+
 /** The virtual IP of a service in one network, and the tasks that its connections go to. */
 export interface Vip {
   readonly address: string;
@@ -59,6 +62,8 @@ function listAddresses(tasks: readonly DnsTask[]): readonly string[] {
 export interface StaleConnections {
   readonly vip: string;
   readonly task: string;
+  /** Whether they are unanswered and the task may still answer. */
+  readonly isAwaitingReply: boolean;
   /** Arguments for `conntrack` that delete them. */
   readonly args: readonly string[];
 }
@@ -84,19 +89,19 @@ function findStaleConnectionsTo(before: Vip, now: Vip | undefined): readonly Sta
   const draining = new Set(now?.draining);
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
   return removed.flatMap((task) => {
+    const isDraining = draining.has(task);
+    const states = isDraining ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
+    const select = (...filter: readonly string[]): readonly string[] => [
+      ...["--delete", "--family", "ipv4", ...filter],
+      ...["--mark", `${VIP_MARK}/${VIP_MARK}`, "--orig-dst", before.address, "--reply-src", task],
+    ];
     const pair = { vip: before.address, task };
-    const states = draining.has(task) ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
     return [
-      ...states.map((state) => selectConnections(pair, "--proto", "tcp", "--state", state)),
-      selectConnections(pair, "--proto", "udp"),
+      ...states.map((state) => ({
+        ...{ ...pair, isAwaitingReply: isDraining },
+        args: select("--proto", "tcp", "--state", state),
+      })),
+      { ...pair, isAwaitingReply: false, args: select("--proto", "udp") },
     ];
   });
-}
-
-function selectConnections(
-  { vip, task }: Pick<StaleConnections, "vip" | "task">,
-  ...filter: readonly string[]
-): StaleConnections {
-  const args = ["--delete", "--family", "ipv4", ...filter, "--orig-dst", vip, "--reply-src", task];
-  return { vip, task, args };
 }
