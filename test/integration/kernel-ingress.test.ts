@@ -506,7 +506,20 @@ describe("the kernel path", () => {
       kernel: false,
       reason: "forced by --ingress userspace",
     });
-    expect(network.run("a", "nft", "list", "tables")).not.toContain("berth");
+    expect(tables()).not.toMatch(/table ip berth$/m);
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`b ${ADDRESS.a}`);
+  });
+
+  it("keeps connections that Docker translates while the ruleset is flushed, in userspace mode", async () => {
+    const rules = network.run("a", "iptables-save");
+    const published = ["-t nat -A OUTPUT -p tcp --dport 32002 -j DNAT", "--to-destination 172.30.0.2:80"];
+    network.run("a", "iptables", "-w", ...published.join(" ").split(" "));
+    cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
+    const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
+    await apply(ingress, publishedListener(8_080, [{ id: "c1", address: ADDRESS.a, port: 32_002 }]));
+    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), TIMEOUT_MS);
+    await network.call("client", "open", { connection: 5, host: ADDRESS.a, port: 8_080 });
+    network.run("a", "nft", "flush", "ruleset");
+    expect(await network.call("client", "say", { connection: 5, text: "still" })).toEqual({ text: "still" });
   });
 });

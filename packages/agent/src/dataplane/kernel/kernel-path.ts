@@ -7,7 +7,6 @@ import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelListeners } from "./kernel-listeners.js";
 import { type KernelStatistics, readStatistics } from "./kernel-statistics.js";
-import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
 import { RulesetSync } from "./ruleset-sync.js";
 import { requestSynRetransmits, type UnansweredClient } from "./syn-retransmit.js";
@@ -27,7 +26,6 @@ export interface KernelPathOptions {
 export class KernelPath implements KernelBalancer {
   readonly #sync: RulesetSync;
   readonly #watch: TableWatch;
-  readonly #natHooks = new NatHooks();
   readonly #forwarding: ForwardingRules;
   readonly #cleaner: ConntrackCleaner;
   readonly #checkTimer: NodeJS.Timeout;
@@ -95,7 +93,6 @@ export class KernelPath implements KernelBalancer {
     this.#isClosed = true;
     clearInterval(this.#checkTimer);
     this.#watch.close();
-    this.#natHooks.close();
     await this.#sync.close();
     await this.#cleaner.close();
     await this.#forwarding.close();

@@ -7,6 +7,7 @@ import { type IngressMode, selectPath } from "./ingress-mode.js";
 import { KernelPath, removeKernelPath } from "./kernel-path.js";
 import { type KernelEndpoint, type KernelService, servicesByFrontend } from "./kernel-service.js";
 import { KernelTable } from "./kernel-table.js";
+import { NatHooks } from "./nat-hooks.js";
 import { runNft } from "./nft.js";
 
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
@@ -73,6 +74,7 @@ export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice
   const problem =
     mode === "userspace" ? undefined : (lockProblem ?? (await findKernelProblem(closing.signal)));
   const selected = selectPath(mode, problem);
+  const natHooks = new NatHooks();
   const kernel = selected.kernel ? new KernelPath({ log }) : undefined;
   const removeLeftovers = async (): Promise<void> => {
     await removeKernelPath(closing.signal).catch(() => {});
@@ -84,6 +86,7 @@ export async function openKernelPath({ mode, log, removeVips }: KernelPathChoice
     balancer: kernel ?? createIdleBalancer(removeLeftovers),
     current: () => (kernel?.problem === undefined ? selected : { kernel: false, reason: kernel.problem }),
     close: async (options) => {
+      natHooks.close();
       await kernel?.close(options);
       closing.abort();
       lock?.release();
