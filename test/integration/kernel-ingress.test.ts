@@ -51,10 +51,13 @@ interface CopyResult {
 
 /** When TCP retransmits an unanswered SYN. */
 const RETRANSMISSION_MS = 1_000;
+/** Longer than the agent repeats its challenge ACKs. */
+const CHALLENGE_ACKS_MS = 250;
 
 /** Returns the number of connections without an answer to their SYN. */
-function unanswered(): number {
-  return network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT").split("\n").length - 1;
+function unanswered(...filter: readonly string[]): number {
+  const list = network.run("a", "conntrack", "-L", "-p", "tcp", "--state", "SYN_SENT", ...filter);
+  return list.split("\n").length - 1;
 }
 
 function tables(): string {
@@ -188,6 +191,29 @@ describe("the kernel path", () => {
     }
     const [listener] = (await ingress.stats(deadline())).listeners;
     expect(listener?.retried).toBeGreaterThanOrEqual(6 * 4);
+  });
+
+  it("connects clients before TCP's retransmission when two endpoints die one after the other", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    const other = remoteEndpoint("b", 8_002, "b2");
+    await apply(ingress, publishedListener(8_080, [B, other, C]));
+    await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3 });
+    network.disconnect("b");
+    cleanup.add(() => network.reconnect("b"));
+    await vi.waitFor(async () => {
+      await apply(ingress, publishedListener(8_080, [B, other, C]));
+      const pending = network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 30, parallel: 30 });
+      await vi.waitFor(() => expect(unanswered()).toBe(20), TIMEOUT_MS);
+      // Linux retransmits a SYN early only once: what was sent to the first must not go to the other one.
+      await apply(ingress, publishedListener(8_080, [other, C]));
+      await sleep(CHALLENGE_ACKS_MS);
+      await vi.waitFor(() => expect(unanswered("--orig-src", CLIENT)).toBe(10), TIMEOUT_MS);
+      await apply(ingress, publishedListener(8_080, [C]));
+      const answers = await pending;
+      expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 30 });
+      // Repeated when a busy machine takes longer than a retransmission between two steps.
+      expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+    }, TIMEOUT_MS);
   });
 
   it("retries with another endpoint when one does not answer, without an error for the client", async () => {

@@ -5,6 +5,7 @@ import {
   BALANCED_MARK,
   MEMBER_KEY_TYPE,
   MEMBER_MAP_COUNT,
+  markAnswered,
   memberMapNumber,
   TIMEOUT_OBJECT,
 } from "./service-chain.js";
@@ -41,6 +42,9 @@ const MEMBER_MAPS = (["tcp", "udp"] as const)
 /** Sets of endpoints and subnets that services share. */
 export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbours";
 
+/** The set of connections that go to the user-space proxy, since an endpoint did not accept them. */
+export const RETRIED_SET = "again";
+
 /** Verdict maps from a frontend to its service's chain. Their counters outlive endpoints. */
 export const FRONTEND_MAPS = { port: "ports", bound: "bound" } as const;
 
@@ -53,7 +57,8 @@ export const FRONTEND_MAPS = { port: "ports", bound: "bound" } as const;
  *   would not last otherwise.
  * - A refused SYN (RST with sequence number 0) reaches the client as an acknowledgement of data that it never sent.
  *   Linux then retransmits its SYN at once (since 5.6, once per connection), other systems after 1 s. A connection in
- *   `again` was refused once and goes to the user-space proxy, which tries one endpoint after the other.
+ *   `again` was refused, or its endpoint died before it answered. It goes to the user-space proxy, which tries one
+ *   endpoint after the other.
  * - ICMP "unreachable" messages are hidden from the client until an endpoint has answered, except "fragmentation
  *   needed".
  * - Connections to 127.0.0.1 cannot leave the host. A container may be picked for its own connection (`hairpins`),
@@ -70,7 +75,7 @@ ${MEMBER_MAPS}
   set locals { type ipv4_addr . inet_proto . inet_service; counter; }
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
   set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
-  set again { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
+  set ${RETRIED_SET} { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
   set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
   chain ${ENTRY_CHAIN} {
     type nat hook prerouting priority -110; policy accept;
@@ -82,7 +87,7 @@ ${MEMBER_MAPS}
     ip daddr != 127.0.0.0/8 jump frontends
   }
   chain frontends {
-    ip saddr . tcp sport . ip daddr . tcp dport @again return
+    ip saddr . tcp sport . ip daddr . tcp dport @${RETRIED_SET} return
     ip daddr . meta l4proto . th dport vmap @${FRONTEND_MAPS.bound}
     fib daddr type local meta l4proto . th dport vmap @${FRONTEND_MAPS.port}
     ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct mark set ct mark xor ${BALANCED_MARK} counter name "${NO_ENDPOINT_COUNTER}"
@@ -106,11 +111,12 @@ ${MEMBER_MAPS}
     jump unanswered
   }
   chain unanswered {
+    ${markAnswered(BALANCED_MARK)}
     tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct direction reply goto refused
     icmp type destination-unreachable icmp code != frag-needed ct original protocol tcp ct mark and ${BALANCED_MARK} == ${BALANCED_MARK} ct status and seen-reply == 0 counter name "unreachable" drop
   }
   chain refused {
-    tcp flags & rst == rst update @again { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0
+    tcp flags & rst == rst update @${RETRIED_SET} { ct original ip saddr . ct original proto-src . ct original ip daddr . ct original proto-dst } tcp flags set ack tcp ackseq set 0
     update @refusals { ip saddr . meta l4proto . tcp sport }
     tcp flags & rst == rst drop
   }

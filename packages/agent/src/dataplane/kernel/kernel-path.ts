@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
-import { DELETE_TABLE, TABLE } from "./base-ruleset.js";
+import { DELETE_TABLE, RETRIED_SET, TABLE } from "./base-ruleset.js";
 import { ConntrackCleaner, ROUND_TRIP_MS } from "./conntrack-cleaner.js";
 import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
@@ -115,7 +115,11 @@ export class KernelPath implements KernelBalancer {
 
   #requestSynRetransmits(clients: readonly UnansweredClient[]): Promise<void> {
     this.#counters.countRetransmitted(clients, this.#listeners.all);
-    return requestSynRetransmits(clients, { table: `ip ${TABLE}`, signal: this.#stopped.signal });
+    return requestSynRetransmits(clients, {
+      table: `ip ${TABLE}`,
+      clientSet: RETRIED_SET,
+      signal: this.#stopped.signal,
+    });
   }
 }
 

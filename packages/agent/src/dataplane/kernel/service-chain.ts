@@ -8,6 +8,25 @@ import type { KernelBalancing, Protocol } from "./kernel-service.js";
  * kube-proxy 0x4000 and 0x8000, Docker and Calico whole bytes.
  */
 export const BALANCED_MARK = "0x200000";
+/**
+ * The conntrack mark bit of balanced TCP connections whose SYN was answered. The kernel can then list the unanswered ones
+ * without all others: conntrack filters marks in the kernel, and states only after it has received all connections.
+ */
+const ANSWERED_MARK = "0x800000";
+/** Returns the rule that sets {@link ANSWERED_MARK} on connections with a mark, for a chain that sees their replies. */
+export function markAnswered(mark: string): string {
+  return `tcp flags & (syn | ack) == (syn | ack) ct direction reply ct mark and ${mark} == ${mark} ct mark set ct mark or ${ANSWERED_MARK}`;
+}
+
+/** Returns conntrack's filter for connections with a mark. */
+export function filterMark(
+  mark: string,
+  { isUnansweredOnly }: { readonly isUnansweredOnly: boolean },
+): string {
+  const mask = isUnansweredOnly ? Number(mark) | Number(ANSWERED_MARK) : Number(mark);
+  return `${mark}/0x${mask.toString(16)}`;
+}
+
 /** The `ct timeout` object of balanced connections. */
 export const TIMEOUT_OBJECT = "quick";
 

@@ -106,19 +106,19 @@ describe("UnservedTargets", () => {
 describe("deletionArgs()", () => {
   const linesOf = (...args: Parameters<typeof deletionArgs>): readonly string[] =>
     deletionArgs(...args).map((line) => line.join(" "));
-  const to = "--mark 0x200000/0x200000 --reply-src 10.0.0.1";
+  const to = "--reply-src 10.0.0.1";
 
   it("selects balanced connections only", () => {
     expect(linesOf({ protocol: "udp", address: "10.0.0.1", port: 53 })).toEqual([
-      `--delete --proto udp ${to} --reply-port-src 53`,
+      `--delete --proto udp --mark 0x200000/0x200000 ${to} --reply-port-src 53`,
     ]);
   });
 
   it("selects no closed connections, whose clients may have reused their ports", () => {
     expect(linesOf({ protocol: "tcp", address: "10.0.0.1", port: undefined })).toEqual([
-      `--delete --proto tcp --state SYN_SENT ${to}`,
-      `--delete --proto tcp --state ESTABLISHED ${to}`,
-      `--delete --proto tcp --state CLOSE_WAIT ${to}`,
+      `--delete --proto tcp --state SYN_SENT --mark 0x200000/0xa00000 ${to}`,
+      `--delete --proto tcp --state ESTABLISHED --mark 0x200000/0x200000 ${to}`,
+      `--delete --proto tcp --state CLOSE_WAIT --mark 0x200000/0x200000 ${to}`,
     ]);
   });
 });
@@ -133,6 +133,6 @@ it("targetsOnNodes() returns the TCP addresses of a silent node", () => {
   const targets = targetsOnNodes(listeners, new Set(["n1"]));
   expect(targets).toEqual([{ protocol: "tcp", address: "10.0.0.1", port: undefined }]);
   expect(targets.map((target) => deletionArgs(target, { isUnansweredOnly: true }))).toEqual([
-    ["--delete --proto tcp --state SYN_SENT --mark 0x200000/0x200000 --reply-src 10.0.0.1".split(" ")],
+    ["--delete --proto tcp --state SYN_SENT --mark 0x200000/0xa00000 --reply-src 10.0.0.1".split(" ")],
   ]);
 });

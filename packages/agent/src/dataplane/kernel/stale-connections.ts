@@ -1,7 +1,9 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import { endpointElement, type Protocol, toKernelEndpoint } from "./kernel-service.js";
 import { ReferenceCountedSet } from "./reference-counted-set.js";
-import { BALANCED_MARK } from "./service-chain.js";
+import { BALANCED_MARK, filterMark } from "./service-chain.js";
+
+const BALANCED = filterMark(BALANCED_MARK, { isUnansweredOnly: false });
 
 /** The endpoint side of balanced connections, as conntrack records it. */
 export interface ConnectionTarget {
@@ -184,7 +186,23 @@ export function targetsOnNodes(
  * connections stay: conntrack deletes by addresses and ports, and reads its list tens of milliseconds earlier. The client
  * may have reused the port of a closed connection meanwhile, and the deletion would reset the new one.
  */
-export const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT"] as const;
+const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT"] as const;
+const UNANSWERED = "SYN_SENT";
+
+/** Returns arguments for `conntrack` that delete the open TCP connections with a mark, first the unanswered ones. */
+export function tcpDeletions({
+  mark,
+  isUnansweredOnly,
+}: {
+  readonly mark: string;
+  readonly isUnansweredOnly: boolean;
+}): readonly (readonly string[])[] {
+  const states = isUnansweredOnly ? [UNANSWERED] : OPEN_TCP_STATES;
+  return states.map((state) => [
+    ...["--delete", "--proto", "tcp", "--state", state],
+    ...["--mark", filterMark(mark, { isUnansweredOnly: state === UNANSWERED })],
+  ]);
+}
 
 /**
  * Returns arguments for `conntrack` that delete the open connections to a target and list them, for each run of it.
@@ -195,14 +213,9 @@ export function deletionArgs(
   { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
 ): readonly (readonly string[])[] {
   const { protocol, address, port } = target;
-  const select = (...filter: readonly string[]): readonly string[] => [
-    ...["--delete", "--proto", protocol, ...filter],
-    ...["--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "--reply-src", address],
-    ...(port === undefined ? [] : ["--reply-port-src", String(port)]),
-  ];
-  if (protocol === "udp") return [select()];
-  const states = isUnansweredOnly ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
-  return states.map((state) => select("--state", state));
+  const to = ["--reply-src", address, ...(port === undefined ? [] : ["--reply-port-src", String(port)])];
+  if (protocol === "udp") return [["--delete", "--proto", protocol, "--mark", BALANCED, ...to]];
+  return tcpDeletions({ mark: BALANCED_MARK, isUnansweredOnly }).map((args) => [...args, ...to]);
 }
 
 function* endpointsOf({ endpoints, draining }: IngressListener): Generator<IngressEndpoint> {

@@ -36,6 +36,7 @@ describe("requestSynRetransmits()", () => {
     const sendSyn = (host: string, port: number): void => void sent.push(`${host} ${port}`);
     await requestSynRetransmits([CLIENT], {
       table: "ip berth",
+      clientSet: "again",
       signal: new AbortController().signal,
       run,
       sendSyn,
@@ -43,7 +44,8 @@ describe("requestSynRetransmits()", () => {
     expect(sent).toEqual(Array.from({ length: 3 }, () => "10.0.0.9 41254"));
     expect(scripts).toEqual([
       "add element ip berth challenge-ack-addresses { 10.0.0.9 . 41254 : 10.0.0.1 }\n" +
-        "add element ip berth challenge-ack-ports { 10.0.0.9 . 41254 : 80 }\n",
+        "add element ip berth challenge-ack-ports { 10.0.0.9 . 41254 : 80 }\n" +
+        "add element ip berth again { 10.0.0.9 . 41254 . 10.0.0.1 . 80 }\n",
     ]);
   });
 

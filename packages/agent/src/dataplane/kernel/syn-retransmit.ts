@@ -57,6 +57,8 @@ export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_
 export interface SynRetransmitOptions {
   /** The table that contains {@link SYN_RETRANSMIT_RULES}, with its family. */
   readonly table: string;
+  /** A set of the table. The clients are added to it with the address and port that they connect to. */
+  readonly clientSet?: string;
   readonly signal: AbortSignal;
   readonly run?: RunProgram;
   /** Sends a SYN, which the rules turn into a challenge ACK. */
@@ -70,16 +72,18 @@ export interface SynRetransmitOptions {
  */
 export async function requestSynRetransmits(
   clients: readonly UnansweredClient[],
-  { table, signal, run = runProgram, sendSyn = sendFirstPacket }: SynRetransmitOptions,
+  { table, clientSet, signal, run = runProgram, sendSyn = sendFirstPacket }: SynRetransmitOptions,
 ): Promise<void> {
   if (clients.length === 0) return;
-  const elements = (value: (client: UnansweredClient) => string | number): string =>
-    clients.map((entry) => `${entry.client} . ${entry.clientPort} : ${value(entry)}`).join(", ");
+  const addTo = (set: string, suffix: (client: UnansweredClient) => string): string => {
+    const elements = clients.map((entry) => `${entry.client} . ${entry.clientPort}${suffix(entry)}`);
+    return `add element ${table} ${set} { ${elements.join(", ")} }\n`;
+  };
   const script = [
-    `add element ${table} ${ADDRESSES} { ${elements(({ address }) => address)} }`,
-    `add element ${table} ${PORTS} { ${elements(({ port }) => port)} }`,
-    "",
-  ].join("\n");
+    addTo(ADDRESSES, ({ address }) => ` : ${address}`),
+    addTo(PORTS, ({ port }) => ` : ${port}`),
+    clientSet === undefined ? "" : addTo(clientSet, ({ address, port }) => ` . ${address} . ${port}`),
+  ].join("");
   // Without the elements, the rules would let plain SYNs through. The clients then retransmit after 1 s by themselves.
   if ((await runNft(script, { signal, run })) !== undefined) return;
   let elapsedMs = 0;

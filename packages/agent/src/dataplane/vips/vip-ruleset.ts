@@ -5,6 +5,7 @@ import {
   MEMBER_KEY_TYPE,
   MEMBER_MAP_COUNT,
   type MemberRange,
+  markAnswered,
   memberMapNumber,
   orderMembers,
   pickExpressions,
@@ -78,6 +79,7 @@ ${MEMBER_MAPS}
   }
   chain refusals {
     type filter hook prerouting priority -141; policy accept;
+    ${markAnswered(VIP_MARK)}
     tcp flags & (syn | rst | ack) == (rst | ack) tcp sequence 0 ct direction reply ct original ip daddr @retried jump refusal
   }
   chain refusal {

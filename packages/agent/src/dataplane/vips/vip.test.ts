@@ -10,14 +10,14 @@ const deletions = (before: Vips, now: Vips): readonly string[] =>
   findStaleConnections(before, now).map(({ args }) => args.join(" "));
 
 describe("findStaleConnections()", () => {
-  const to = "--mark 0x400000/0x400000 --orig-dst 10.64.0.2 --reply-src";
+  const to = "--orig-dst 10.64.0.2 --reply-src";
 
   it("deletes all connections but closed ones to a task that is gone", () => {
     const gone = [
-      `--delete --family ipv4 --proto tcp --state SYN_SENT ${to} 10.64.3.2`,
-      `--delete --family ipv4 --proto tcp --state ESTABLISHED ${to} 10.64.3.2`,
-      `--delete --family ipv4 --proto tcp --state CLOSE_WAIT ${to} 10.64.3.2`,
-      `--delete --family ipv4 --proto udp ${to} 10.64.3.2`,
+      `--delete --proto tcp --state SYN_SENT --mark 0x400000/0xc00000 ${to} 10.64.3.2`,
+      `--delete --proto tcp --state ESTABLISHED --mark 0x400000/0x400000 ${to} 10.64.3.2`,
+      `--delete --proto tcp --state CLOSE_WAIT --mark 0x400000/0x400000 ${to} 10.64.3.2`,
+      `--delete --proto udp --mark 0x400000/0x400000 ${to} 10.64.3.2`,
     ];
     expect(deletions(table(vip(["10.64.1.2", "10.64.3.2"])), table(vip(["10.64.1.2"])))).toEqual(gone);
     expect(deletions(table(vip([], ["10.64.3.2"])), table())).toEqual(gone);
@@ -27,8 +27,8 @@ describe("findStaleConnections()", () => {
     expect(
       deletions(table(vip(["10.64.1.2", "10.64.2.2"])), table(vip(["10.64.1.2"], ["10.64.2.2"]))),
     ).toEqual([
-      `--delete --family ipv4 --proto tcp --state SYN_SENT ${to} 10.64.2.2`,
-      `--delete --family ipv4 --proto udp ${to} 10.64.2.2`,
+      `--delete --proto tcp --state SYN_SENT --mark 0x400000/0xc00000 ${to} 10.64.2.2`,
+      `--delete --proto udp --mark 0x400000/0x400000 ${to} 10.64.2.2`,
     ]);
   });
 

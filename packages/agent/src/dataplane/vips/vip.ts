@@ -1,8 +1,17 @@
 import type { DnsTable, DnsTask } from "../dns/dns-table.js";
-import { OPEN_TCP_STATES } from "../kernel/stale-connections.js";
+import { filterMark } from "../kernel/service-chain.js";
+import { tcpDeletions } from "../kernel/stale-connections.js";
 
 /** The conntrack mark bit of connections to virtual IPs. See `BALANCED_MARK` for its choice. */
 export const VIP_MARK = "0x400000";
+/** Arguments for `conntrack` that delete UDP flows to virtual IPs. */
+const UDP_DELETION = [
+  "--delete",
+  "--proto",
+  "udp",
+  "--mark",
+  filterMark(VIP_MARK, { isUnansweredOnly: false }),
+];
 
 /** The virtual IP of a service in one network, and the tasks that its connections go to. */
 export interface Vip {
@@ -90,18 +99,12 @@ function findStaleConnectionsTo(before: Vip, now: Vip | undefined): readonly Sta
   const removed = [...new Set([...before.tasks, ...before.draining])].filter((task) => !serving.has(task));
   return removed.flatMap((task) => {
     const isDraining = draining.has(task);
-    const states = isDraining ? (["SYN_SENT"] as const) : OPEN_TCP_STATES;
-    const select = (...filter: readonly string[]): readonly string[] => [
-      ...["--delete", "--family", "ipv4", ...filter],
-      ...["--mark", `${VIP_MARK}/${VIP_MARK}`, "--orig-dst", before.address, "--reply-src", task],
-    ];
+    const to = ["--orig-dst", before.address, "--reply-src", task];
     const pair = { vip: before.address, task };
+    const tcp = tcpDeletions({ mark: VIP_MARK, isUnansweredOnly: isDraining });
     return [
-      ...states.map((state) => ({
-        ...{ ...pair, isAwaitingReply: isDraining },
-        args: select("--proto", "tcp", "--state", state),
-      })),
-      { ...pair, isAwaitingReply: false, args: select("--proto", "udp") },
+      ...tcp.map((args) => ({ ...pair, isAwaitingReply: isDraining, args: [...args, ...to] })),
+      { ...pair, isAwaitingReply: false, args: [...UDP_DELETION, ...to] },
     ];
   });
 }
