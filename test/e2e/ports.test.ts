@@ -113,14 +113,14 @@ services:
     const [task] = await listRunning(lab, "taken_web");
     expect(await fetchBody(url("h2", 8300))).toContain(task?.id.slice(0, 12));
     const problem = /cannot publish 8300\/tcp for taken_web: docker-proxy \(pid \d+\) already listens/;
-    const hasProblem = async (host: string): Promise<boolean> =>
-      (await listProblems(lab, host)).some((text) => problem.test(text));
+    const hasProblem = async (host: string, pattern = problem): Promise<boolean> =>
+      (await listProblems(lab, host)).some((text) => pattern.test(text));
     const wait = { what: "the node to report the problem", timeoutMs: CONVERGE_TIMEOUT_MS };
     await waitUntil(() => hasProblem("h1"), wait);
     expect(await hasProblem("h2")).toBe(false);
 
     await docker(lab.host("h1"), "rm", "-f", occupant);
-    await waitUntil(async () => !(await hasProblem("h1")), {
+    await waitUntil(async () => !(await hasProblem("h1", /cannot publish 8300/)), {
       what: "the node to report the problem no longer",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });

@@ -47,7 +47,8 @@ export interface ListenerManagerOptions {
 /** Opens, updates and closes the published ports of this host according to the ingress table. */
 export class ListenerManager {
   readonly #open = new Map<string, OpenListener>();
-  readonly #errors = new Map<string, ListenerError>();
+  /** Errors of the listeners that are not open. Replaced when all of them have been tried again. */
+  #errors: readonly ListenerError[] = [];
   readonly #inherited: InheritedPorts;
   readonly #tcp: TcpContext;
   readonly #udp: UdpContext;
@@ -87,7 +88,7 @@ export class ListenerManager {
   }
 
   get errors(): readonly ListenerError[] {
-    return [...this.#invalid, ...this.#errors.values()];
+    return [...this.#invalid, ...this.#errors];
   }
 
   /** A message for users while connections wait for file descriptors. Undefined otherwise. */
@@ -186,14 +187,18 @@ export class ListenerManager {
 
   async #reconcile(): Promise<void> {
     clearTimeout(this.#reopen);
-    this.#errors.clear();
     const current = new Map([...this.#open].map(([key, opened]) => [key, opened.listener]));
     const { close, update, open } = diffListeners(current, this.#table.listeners);
     for (const key of close) this.#closeListener(key);
     for (const listener of update) this.#open.get(listenerKey(listener))?.update(listener);
-    for (const listener of open) await this.#openListener(listener);
+    const errors: ListenerError[] = [];
+    for (const listener of open) {
+      const error = await this.#openListener(listener);
+      if (error !== undefined) errors.push(error);
+    }
+    this.#errors = errors;
     await this.#kernel?.apply(this.#openedListeners());
-    if (this.#errors.size > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
+    if (errors.length > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
   }
 
   #retry(): void {
@@ -205,13 +210,15 @@ export class ListenerManager {
     this.#open.delete(key);
   }
 
-  async #openListener(listener: IngressListener): Promise<void> {
+  /** Returns why the listener could not be opened; undefined when it is open. */
+  async #openListener(listener: IngressListener): Promise<ListenerError | undefined> {
     const key = listenerKey(listener);
     const inherited = this.#inherited.take(key);
     try {
       this.#open.set(key, await this.#openSocket(listener, inherited));
+      return undefined;
     } catch (error) {
-      this.#errors.set(key, await describeListenerError(listener, error));
+      return describeListenerError(listener, error);
     }
   }
 
