@@ -26,7 +26,7 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 const RUNS = [
   ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
   ["--project", "integration", "--maxWorkers=4"],
-  ["--project", "e2e", "--maxWorkers=3"],
+  ["--project", "e2e", "--maxWorkers=4"],
 ];
 
 let running;
