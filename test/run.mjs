@@ -21,7 +21,7 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /**
  * Runs of vitest, fastest first. The simulation is one file, so it shares a run with the unit tests. Integration tests
- * mostly wait, so more of them than processors run in parallel. Each e2e file creates a lab, which needs about a processor.
+ * and e2e tests mostly wait, so more of them than processors run in parallel. More than this makes benchmarks time out.
  */
 const RUNS = [
   ["--project", "unit", "--project", "sim", "--maxWorkers=2"],

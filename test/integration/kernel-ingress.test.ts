@@ -60,6 +60,13 @@ function unanswered(...filter: readonly string[]): number {
   return list.split("\n").length - 1;
 }
 
+/** Returns the number of balanced connections that lack the mark of answered ones. */
+function notMarkedAsAnswered(): number {
+  return (
+    network.run("a", "conntrack", "-L", "-p", "tcp", "--mark", "0x200000/0xa00000").split("\n").length - 1
+  );
+}
+
 function tables(): string {
   return network.run("a", "nft", "list", "tables");
 }
@@ -182,6 +189,7 @@ describe("the kernel path", () => {
         await ingress.setSuspectNodes([], deadline());
         const pending = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
         await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
+        expect(notMarkedAsAnswered()).toBe(4);
         await change();
         const answers = await pending;
         expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });

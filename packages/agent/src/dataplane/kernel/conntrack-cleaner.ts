@@ -14,7 +14,7 @@ const ENTRY_IS_GONE = /such conntrack doesn't exist/;
 const MAX_RUNS = 5;
 
 /** Longer than the round-trip time between the hosts of a cluster. */
-export const ROUND_TRIP_MS = 100;
+const ROUND_TRIP_MS = 100;
 
 export interface ConntrackCleanerOptions {
   readonly log: Pick<Logger, "warn">;
@@ -64,13 +64,13 @@ export class ConntrackCleaner {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Queues deletions after a delay. */
-  deleteLater(deletions: readonly ConntrackDeletion[], delayMs: number): void {
+  /** Queues deletions when endpoints that are alive have answered. */
+  deleteAfterRoundTrip(deletions: readonly ConntrackDeletion[]): void {
     if (deletions.length === 0 || this.#isClosed) return;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       this.delete(deletions);
-    }, delayMs);
+    }, ROUND_TRIP_MS);
     this.#timers.add(timer);
   }
 

@@ -2,11 +2,12 @@ import { type IngressListener, listenerKey } from "../table/ingress-table.js";
 import type { ConntrackDeletion } from "./conntrack-cleaner.js";
 import { type DesiredServices, frontendKey, type KernelService, toKernelService } from "./kernel-service.js";
 import {
+  type DeletionOptions,
   deletionArgs,
   type StaleTarget,
   targetsOnNodes,
-  UnservedTargets,
   VanishedTargets,
+  WithdrawnTargets,
 } from "./stale-connections.js";
 
 /** Deletions of connections that became stale. */
@@ -34,7 +35,7 @@ export class KernelListeners {
   readonly #listeners = new Map<string, KnownListener>();
   readonly #desired = new Map<string, KernelService>();
   readonly #vanished = new VanishedTargets();
-  readonly #unserved = new UnservedTargets();
+  readonly #withdrawn = new WithdrawnTargets();
   #suspects: ReadonlySet<string> = new Set();
   #unansweredDeletions: ConntrackDeletion[] = [];
 
@@ -80,7 +81,7 @@ export class KernelListeners {
   drainDeletions(): StaleDeletions {
     const unanswered = this.#unansweredDeletions.splice(0);
     const vanished = this.#vanished.drain();
-    const draining = this.#unserved.drain().filter((target) => this.#vanished.isPresent(target));
+    const draining = this.#withdrawn.drain().filter((target) => this.#vanished.isPresent(target));
     return {
       atOnce: [...unanswered, ...deletionsOf(vanished)],
       afterRoundTrip: deletionsOf(draining, { isUnansweredOnly: true }),
@@ -89,7 +90,7 @@ export class KernelListeners {
 
   #add(key: string, listener: IngressListener): void {
     this.#vanished.add(listener);
-    this.#unserved.add(listener);
+    this.#withdrawn.add(listener);
     this.#updateService(key, listener);
   }
 
@@ -106,7 +107,7 @@ export class KernelListeners {
     if (known === undefined) return;
     const { listener, service } = known;
     this.#vanished.remove(listener);
-    this.#unserved.remove(listener);
+    this.#withdrawn.remove(listener);
     if (service !== undefined) this.#desired.delete(frontendKey(service.frontend));
     this.#listeners.delete(key);
   }
@@ -123,7 +124,7 @@ export class KernelListeners {
 /** Returns the deletions of the targets' connections, first those of unanswered ones: their clients wait. */
 function deletionsOf(
   targets: readonly StaleTarget[],
-  options?: Parameters<typeof deletionArgs>[1],
+  options?: DeletionOptions,
 ): readonly ConntrackDeletion[] {
   const deletions = targets.flatMap((target) => {
     const isNeeded = (): boolean => !target.isReused();

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import { DELETE_TABLE, RETRIED_SET, TABLE } from "./base-ruleset.js";
-import { ConntrackCleaner, ROUND_TRIP_MS } from "./conntrack-cleaner.js";
+import { ConntrackCleaner } from "./conntrack-cleaner.js";
 import { ForwardingRules, removeForwardingRules } from "./forwarding.js";
 import { KernelCounters } from "./kernel-counters.js";
 import { KernelListeners } from "./kernel-listeners.js";
@@ -109,7 +109,7 @@ export class KernelPath implements KernelBalancer {
     const { atOnce, afterRoundTrip } = this.#listeners.drainDeletions();
     return () => {
       this.#cleaner.delete(atOnce);
-      this.#cleaner.deleteLater(afterRoundTrip, ROUND_TRIP_MS);
+      this.#cleaner.deleteAfterRoundTrip(afterRoundTrip);
     };
   }
 

@@ -26,9 +26,9 @@ const SCRIPT = [
  *
  * The kernel tracks and translates connections only while a table has chains for it. After `nft flush ruleset`, it
  * would treat packets of translated connections as its own and reset them: those that the kernel path balances, until
- * berth has reloaded its table, and those of the user-space proxy, which Docker translates. A table
- * with an owner (Linux 5.12) is not flushed. It exists as long as the `nft` process that created it, which
- * therefore keeps running. Older kernels reject the table and have no protection.
+ * berth has reloaded its table, and those of the user-space proxy, which Docker translates. A table with an owner (Linux
+ * 5.12) is not flushed. It exists as long as the `nft` process that created it, which therefore keeps running. Older
+ * kernels reject the table and have no protection.
  */
 export class NatHooks {
   readonly #nft = new SupervisedProcess({

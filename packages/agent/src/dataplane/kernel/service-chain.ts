@@ -9,7 +9,7 @@ import type { KernelBalancing, Protocol } from "./kernel-service.js";
  */
 export const BALANCED_MARK = "0x200000";
 /**
- * The conntrack mark bit of balanced TCP connections whose SYN was answered. The kernel can then list the unanswered ones
+ * The conntrack mark bit of TCP connections to published ports and virtual IPs whose SYN was answered. The kernel can then list the unanswered ones
  * without all others: conntrack filters marks in the kernel, and states only after it has received all connections.
  */
 const ANSWERED_MARK = "0x800000";
@@ -19,7 +19,7 @@ export function markAnswered(mark: string): string {
 }
 
 /** Returns conntrack's filter for connections with a mark. */
-export function filterMark(
+export function markFilter(
   mark: string,
   { isUnansweredOnly }: { readonly isUnansweredOnly: boolean },
 ): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { deletionArgs, targetsOnNodes, UnservedTargets, VanishedTargets } from "./stale-connections.js";
+import { deletionArgs, targetsOnNodes, VanishedTargets, WithdrawnTargets } from "./stale-connections.js";
 import { listenerWith, localEndpoint, remoteEndpoint } from "./testing.js";
 
 describe("VanishedTargets", () => {
@@ -64,9 +64,9 @@ describe("VanishedTargets", () => {
   });
 });
 
-describe("UnservedTargets", () => {
+describe("WithdrawnTargets", () => {
   it("returns the TCP endpoints that left the list of serving ones, merged by address", () => {
-    const unserved = new UnservedTargets();
+    const withdrawn = new WithdrawnTargets();
     const other = { ...remoteEndpoint, id: "t4", port: 32_770 };
     const endpoints = [remoteEndpoint, other, localEndpoint];
     const steps = [
@@ -75,10 +75,10 @@ describe("UnservedTargets", () => {
       listenerWith({ endpoints: [], draining: endpoints }),
     ];
     const drained = steps.map((listener, index) => {
-      unserved.add(listener);
+      withdrawn.add(listener);
       const before = steps[index - 1];
-      if (before !== undefined) unserved.remove(before);
-      return unserved.drain().map(({ address, port }) => ({ address, port }));
+      if (before !== undefined) withdrawn.remove(before);
+      return withdrawn.drain().map(({ address, port }) => ({ address, port }));
     });
     expect(drained).toEqual([
       [],
@@ -91,14 +91,14 @@ describe("UnservedTargets", () => {
   });
 
   it("reports a target that serves again as reused", () => {
-    const unserved = new UnservedTargets();
+    const withdrawn = new WithdrawnTargets();
     const serving = listenerWith({ endpoints: [localEndpoint] });
-    unserved.add(serving);
-    unserved.drain();
-    unserved.remove(serving);
-    const [target] = unserved.drain();
+    withdrawn.add(serving);
+    withdrawn.drain();
+    withdrawn.remove(serving);
+    const [target] = withdrawn.drain();
     expect(target?.isReused()).toBe(false);
-    unserved.add(serving);
+    withdrawn.add(serving);
     expect(target?.isReused()).toBe(true);
   });
 });

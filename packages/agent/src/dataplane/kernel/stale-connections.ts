@@ -1,9 +1,9 @@
 import type { IngressEndpoint, IngressListener } from "../table/ingress-table.js";
 import { endpointElement, type Protocol, toKernelEndpoint } from "./kernel-service.js";
 import { ReferenceCountedSet } from "./reference-counted-set.js";
-import { BALANCED_MARK, filterMark } from "./service-chain.js";
+import { BALANCED_MARK, markFilter } from "./service-chain.js";
 
-const BALANCED = filterMark(BALANCED_MARK, { isUnansweredOnly: false });
+const BALANCED = markFilter(BALANCED_MARK, { isUnansweredOnly: false });
 
 /** The endpoint side of balanced connections, as conntrack records it. */
 export interface ConnectionTarget {
@@ -110,10 +110,10 @@ export class VanishedTargets {
 }
 
 /**
- * Finds TCP targets that get no new connections any more. They may be dead: clients that wait for their answer should
- * try another endpoint.
+ * Finds TCP targets that were withdrawn: they get no new connections any more. They may be dead, so clients that wait for
+ * their answer should try another endpoint.
  */
-export class UnservedTargets {
+export class WithdrawnTargets {
   /** Addresses and nftables elements of the endpoints that get new connections. */
   readonly #addresses = new ReferenceCountedSet();
   readonly #elements = new ReferenceCountedSet();
@@ -132,7 +132,7 @@ export class UnservedTargets {
     }
   }
 
-  /** Returns the targets without new connections since the last call. All targets of an address are merged into one. */
+  /** Returns the targets that were withdrawn since the last call. All targets of an address are merged into one. */
   drain(): readonly StaleTarget[] {
     const protocol: Protocol = "tcp";
     const addresses = this.#addresses.drain().deleted;
@@ -200,8 +200,12 @@ export function tcpDeletions({
   const states = isUnansweredOnly ? [UNANSWERED] : OPEN_TCP_STATES;
   return states.map((state) => [
     ...["--delete", "--proto", "tcp", "--state", state],
-    ...["--mark", filterMark(mark, { isUnansweredOnly: state === UNANSWERED })],
+    ...["--mark", markFilter(mark, { isUnansweredOnly: state === UNANSWERED })],
   ]);
+}
+
+export interface DeletionOptions {
+  readonly isUnansweredOnly?: boolean;
 }
 
 /**
@@ -210,7 +214,7 @@ export function tcpDeletions({
  */
 export function deletionArgs(
   target: ConnectionTarget,
-  { isUnansweredOnly = false }: { readonly isUnansweredOnly?: boolean } = {},
+  { isUnansweredOnly = false }: DeletionOptions = {},
 ): readonly (readonly string[])[] {
   const { protocol, address, port } = target;
   const to = ["--reply-src", address, ...(port === undefined ? [] : ["--reply-port-src", String(port)])];

@@ -2,7 +2,7 @@ import { access } from "node:fs/promises";
 import type { Logger } from "pino";
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import type { DnsTable } from "../dns/dns-table.js";
-import { ConntrackCleaner, ROUND_TRIP_MS } from "../kernel/conntrack-cleaner.js";
+import { ConntrackCleaner } from "../kernel/conntrack-cleaner.js";
 import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
@@ -154,10 +154,7 @@ export class VipBalancer {
       isNeeded: () => !this.#vips.get(vip)?.tasks.includes(task),
     }));
     this.#cleaner.delete(stale.filter(({ isAwaitingReply }) => !isAwaitingReply));
-    this.#cleaner.deleteLater(
-      stale.filter(({ isAwaitingReply }) => isAwaitingReply),
-      ROUND_TRIP_MS,
-    );
+    this.#cleaner.deleteAfterRoundTrip(stale.filter(({ isAwaitingReply }) => isAwaitingReply));
   }
 
   /** Logs a problem once, not for each attempt. */

@@ -1,5 +1,5 @@
 import type { DnsTable, DnsTask } from "../dns/dns-table.js";
-import { filterMark } from "../kernel/service-chain.js";
+import { markFilter } from "../kernel/service-chain.js";
 import { tcpDeletions } from "../kernel/stale-connections.js";
 
 /** The conntrack mark bit of connections to virtual IPs. See `BALANCED_MARK` for its choice. */
@@ -10,7 +10,7 @@ const UDP_DELETION = [
   "--proto",
   "udp",
   "--mark",
-  filterMark(VIP_MARK, { isUnansweredOnly: false }),
+  markFilter(VIP_MARK, { isUnansweredOnly: false }),
 ];
 
 /** The virtual IP of a service in one network, and the tasks that its connections go to. */
