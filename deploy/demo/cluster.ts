@@ -9,8 +9,9 @@ const CALL_TIMEOUT_MS = 2_000;
 export class Cluster {
   readonly #connection: RpcConnection<typeof ControlServiceService>;
 
-  constructor(serverAddress: string) {
-    this.#connection = createRpcClient(ControlServiceService, { address: serverAddress });
+  /** @param socket path of the unix socket of a server */
+  constructor(socket: string) {
+    this.#connection = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
   }
 
   async listNodes(): Promise<readonly Node[]> {

@@ -36,7 +36,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
 
   screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
   const lab = await startLab(screen, signal);
-  const cluster = new Cluster(lab.servers[0]?.address ?? "");
+  const cluster = new Cluster(lab.servers[0]?.socket ?? "");
   try {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
@@ -118,7 +118,7 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
 function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {
   screen.heading("The lab stays up. Next steps");
   for (const [command, meaning] of [
-    [`export BERTH_SERVER=${lab.serverAddresses.join(",")}`, "for the commands below"],
+    [`export BERTH_CONFIG=${lab.configDir}`, "for the commands below"],
     [`curl ${url}`, "send a request; the replicas take turns"],
     ["npm run lab -- status", "list machines and addresses"],
     ["npx berth stack ps shop", "list all tasks, including ended ones"],

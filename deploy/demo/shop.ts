@@ -44,10 +44,7 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
  */
 async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);
-  const code = await runOnTerminal(cliCommand(args), {
-    ...process.env,
-    BERTH_SERVER: lab.serverAddresses.join(","),
-  });
+  const code = await runOnTerminal(cliCommand(args), lab.cliEnv());
   if (code === 0) return;
   throw new LabError("LAB_COMMAND_FAILED", `berth ${args.join(" ")} failed with exit code ${code}`);
 }

@@ -11,38 +11,49 @@ export const serverAddressOn = (address: string): string => `${address}:${SERVER
 /** The CLI, the server and the agent are one program. */
 const BERTH = [process.execPath, join(REPO_ROOT, "packages/cli/bin/berth.js")] as const;
 
-export function serverCommand(options: {
+export function serverCommand({
+  address,
+  dataDir,
+}: {
   readonly address: string;
   readonly dataDir: string;
-  /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
-  readonly etcdAddresses?: readonly string[] | undefined;
 }): string[] {
-  const { address, dataDir, etcdAddresses } = options;
   return [
     ...BERTH,
     "server",
     "--listen",
-    `${address}:${SERVER_PORT}`,
+    serverAddressOn(address),
     "--http",
     `${address}:${SERVER_HTTP_PORT}`,
     "--data-dir",
     dataDir,
-    ...(etcdAddresses === undefined ? [] : ["--etcd-cluster", etcdAddresses.join(",")]),
   ];
 }
 
-export function agentCommand(options: {
+/** Reads the join token from standard input. */
+export function joinCommand(
+  program: "server" | "agent",
+  { address, dataDir }: { readonly address: string; readonly dataDir: string },
+): string[] {
+  return [...BERTH, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
+}
+
+export function agentCommand({
+  address,
+  serverAddresses = [],
+  dataDir,
+  dockerSocket,
+}: {
   readonly address: string;
-  readonly serverAddresses: readonly string[];
+  /** By default, the servers that the host knows since it has joined. */
+  readonly serverAddresses?: readonly string[];
   readonly dataDir: string;
   readonly dockerSocket: string;
 }): string[] {
-  const { address, serverAddresses, dataDir, dockerSocket } = options;
   return [
     ...BERTH,
     "agent",
-    "--server",
-    serverAddresses.join(","),
+    ...(serverAddresses.length === 0 ? [] : ["--server", serverAddresses.join(",")]),
     "--advertise",
     address,
     "--data-dir",
@@ -58,5 +69,5 @@ export function cliCommand(args: readonly string[]): string[] {
 
 /** Returns whether a process runs `berth SUBCOMMAND`, started by one of the commands above. */
 export function isBerthCommand(argv: readonly string[], subcommand: "server" | "agent"): boolean {
-  return argv[1] === BERTH[1] && argv[2] === subcommand;
+  return argv[1] === BERTH[1] && argv[2] === subcommand && argv[3] !== "join";
 }

@@ -1,11 +1,12 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { agentCommand, isBerthCommand } from "./berth-commands.js";
+import { joinOnce } from "./cluster-access.js";
 import { killProcess, pingDocker, readStartupError } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
-import { LabServer } from "./lab-server.js";
+import type { LabServer } from "./lab-server.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
 import { cgroupParent } from "./paths.js";
@@ -27,10 +28,8 @@ export interface LabHostOptions {
   readonly machine: Machine;
   readonly images: LabImages;
   readonly dockerConfig: DockerConfig;
-  /** Addresses of the control plane for the agent. Empty for a host that runs Docker only. */
-  readonly serverAddresses: readonly string[];
-  /** Addresses of the hosts that run a server with an etcd member. Undefined when the server machine runs the server. */
-  readonly etcdAddresses?: readonly string[] | undefined;
+  /** All servers of the lab. Empty for a host that runs Docker only. */
+  readonly servers: readonly LabServer[];
 }
 
 /** A machine with dockerd and, in a lab with berth, an agent. */
@@ -38,6 +37,8 @@ export class LabHost extends LabMachine {
   /** Path of Docker's socket in the root namespace, for `docker -H unix://…`. */
   readonly dockerSocket: string;
   readonly logs: { readonly dockerd: string; readonly agent: string };
+  /** Data directory of the agent. */
+  readonly agentDataDir: string;
   /** The server on this host. Undefined when this host runs none. */
   readonly server: LabServer | undefined;
   /** Additional arguments of the agent. They apply from its next start. */
@@ -49,11 +50,9 @@ export class LabHost extends LabMachine {
     const { paths } = options.machine;
     this.dockerSocket = join(paths.runDir, "docker.sock");
     this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
+    this.agentDataDir = join(paths.dataDir, "berth");
     this.#options = options;
-    const { machine, etcdAddresses } = options;
-    this.server = etcdAddresses?.includes(machine.address)
-      ? new LabServer({ machine, etcdAddresses })
-      : undefined;
+    this.server = options.servers.find(({ name }) => name === this.name);
   }
 
   /**
@@ -62,10 +61,11 @@ export class LabHost extends LabMachine {
    */
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
+    await this.server?.join(signal);
     await this.server?.startWithoutWaiting();
     await this.startDockerd(signal);
     await this.#options.images.loadMissing(this.dockerSocket, signal);
-    if (this.#options.serverAddresses.length > 0) await this.startAgent();
+    if (this.#options.servers.length > 0) await this.startAgent(signal);
   }
 
   processes(which: HostProcess): ProcessInfo[] {
@@ -77,19 +77,24 @@ export class LabHost extends LabMachine {
     return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
   }
 
-  async startAgent(): Promise<void> {
-    const { serverAddresses } = this.#options;
-    if (serverAddresses.length === 0)
+  /** Starts the agent, after it has joined the cluster. */
+  async startAgent(signal?: AbortSignal): Promise<void> {
+    const { machine, agentDataDir: dataDir } = this;
+    const server = await this.#findServer();
+    if (server === undefined)
       throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
     if (this.processes("agent").length > 0)
       throw new LabError("LAB_HOST_UP", `the agent of ${this.name} is already running`);
-    const command = agentCommand({
-      address: this.address,
-      serverAddresses,
-      dataDir: join(this.machine.paths.dataDir, "berth"),
-      dockerSocket: DOCKER_SOCKET_INSIDE,
-    });
-    await this.machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
+    await joinOnce({ machine, program: "agent", dataDir, server }, signal);
+    const command = agentCommand({ address: this.address, dataDir, dockerSocket: DOCKER_SOCKET_INSIDE });
+    await machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
+  }
+
+  /** Returns a server that is healthy, or the first one. Undefined in a lab without berth. */
+  async #findServer(): Promise<LabServer | undefined> {
+    const { servers } = this.#options;
+    for (const server of servers) if (await server.isHealthy()) return server;
+    return servers[0];
   }
 
   /** Starts dockerd and waits until it answers. */

@@ -1,10 +1,12 @@
 import { join } from "node:path";
-import { isBerthCommand, SERVER_HTTP_PORT, SERVER_PORT, serverCommand } from "./berth-commands.js";
+import { isBerthCommand, SERVER_HTTP_PORT, serverAddressOn, serverCommand } from "./berth-commands.js";
+import { joinOnce } from "./cluster-access.js";
 import { killProcess, readStartupError } from "./daemons.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
 import type { Machine } from "./machine.js";
 import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
+import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 /** Includes the start of the server's etcd. */
@@ -24,9 +26,12 @@ export interface ServerHealth {
 
 export interface LabServerOptions {
   readonly machine: Machine;
-  /** Addresses of all servers in the etcd cluster. Undefined for a single server. */
-  readonly etcdAddresses?: readonly string[] | undefined;
+  /** The server that created the cluster. Undefined for the one that creates it. */
+  readonly first?: LabServer | undefined;
 }
+
+/** Name of the data directory on the disk of the machine, on which an agent may run, too. */
+const DATA_FOLDER = "berth-server";
 
 /** `berth server` on a machine, with the etcd that it embeds. */
 export class LabServer {
@@ -38,19 +43,31 @@ export class LabServer {
   readonly httpUrl: string;
   /** Path of the server's log. */
   readonly log: string;
+  /** Path of the unix socket for root of the machine, in the root namespace. */
+  readonly socket: string;
   /** Additional arguments of the server. They apply from its next start. */
   extraArgs: readonly string[] = [];
   readonly #machine: Machine;
-  readonly #etcdAddresses: readonly string[] | undefined;
+  readonly #first: LabServer | undefined;
+  readonly #dataDir: string;
   #process: ProcessRef | undefined;
 
-  constructor({ machine, etcdAddresses }: LabServerOptions) {
+  constructor({ machine, first }: LabServerOptions) {
     this.name = machine.name;
-    this.address = `${machine.address}:${SERVER_PORT}`;
+    this.address = serverAddressOn(machine.address);
     this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
     this.log = join(machine.paths.logDir, "server.log");
+    this.socket = join(machine.paths.runDir, "berth/server.sock");
     this.#machine = machine;
-    this.#etcdAddresses = etcdAddresses;
+    this.#first = first;
+    this.#dataDir = join(machine.paths.dataDir, DATA_FOLDER);
+  }
+
+  /** Joins the cluster of the first server, which may still start. Does nothing when this server has joined. */
+  async join(signal?: AbortSignal): Promise<void> {
+    if (this.#first === undefined) return;
+    const options = { machine: this.#machine, dataDir: this.#dataDir, server: this.#first };
+    await joinOnce({ ...options, program: "server" }, signal);
   }
 
   processes(which: ServerProcess): ProcessInfo[] {
@@ -66,13 +83,8 @@ export class LabServer {
   async startWithoutWaiting(): Promise<void> {
     if (this.processes("server").length > 0)
       throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
-    const { address, paths } = this.#machine;
-    // A host's agent uses the folder "berth".
-    const dataDir = join(paths.dataDir, this.#etcdAddresses === undefined ? "berth" : "berth-server");
-    const command = [
-      ...serverCommand({ address, dataDir, etcdAddresses: this.#etcdAddresses }),
-      ...this.extraArgs,
-    ];
+    const { address } = this.#machine;
+    const command = [...serverCommand({ address, dataDir: this.#dataDir }), ...this.extraArgs];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
@@ -92,6 +104,20 @@ export class LabServer {
       timeoutMs: READY_TIMEOUT_MS,
       signal,
     });
+  }
+
+  /** Runs etcdctl on the machine, with the server's certificate for its etcd. */
+  etcdctl(args: readonly string[], options?: RunOptions): Promise<RunResult> {
+    const argv = this.processes("etcd")[0]?.argv ?? [];
+    const endpoint = /--advertise-client-urls[= ](\S+)/.exec(argv.join(" "))?.[1] ?? "";
+    const folder = join(this.#dataDir, "identity/etcd");
+    const access = {
+      "--endpoints": endpoint,
+      "--cacert": join(folder, "authorities.pem"),
+      "--cert": join(folder, "certificate.pem"),
+      "--key": join(folder, "key.pem"),
+    };
+    return this.#machine.exec(["etcdctl", ...Object.entries(access).flat(), ...args], options);
   }
 
   async isHealthy(): Promise<boolean> {

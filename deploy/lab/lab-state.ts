@@ -6,7 +6,7 @@ import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import { findInit, isAlive, type ProcessRef, readNetnsHandle } from "./processes.js";
 
 /** Version of the format of {@link LabState}. Files of another version are ignored. */
-export const STATE_VERSION = 6;
+export const STATE_VERSION = 7;
 
 /** The stored description of a lab. The kernel's namespaces, not this file, tell which machines are up. */
 export interface LabState {

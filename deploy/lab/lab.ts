@@ -1,11 +1,12 @@
-import { cliCommand, serverAddressOn } from "./berth-commands.js";
+import { cliCommand } from "./berth-commands.js";
 import { claimLabName, labCommand } from "./claim-name.js";
+import { createContext } from "./cluster-access.js";
 import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
 import { type CreateLabOptions, findDockerFolder, validateOptions } from "./lab-options.js";
-import { type LabServer, ServerMachine } from "./lab-server.js";
+import { LabServer, ServerMachine } from "./lab-server.js";
 import { type LabState, readLabState, readLabStatus, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
 import { Machine } from "./machine.js";
@@ -33,6 +34,8 @@ export class Lab {
   /** `ADDRESS:PORT` of each server. */
   readonly serverAddresses: readonly string[];
   readonly hasBerth: boolean;
+  /** Folder with the context of the lab's administrator, for `BERTH_CONFIG`. */
+  readonly configDir: string;
   readonly #images: LabImages;
 
   constructor(state: LabState) {
@@ -43,25 +46,21 @@ export class Lab {
     const runsServer = hasBerth && serverHostCount === 0;
     this.name = name;
     this.hasBerth = hasBerth;
+    this.configDir = labPaths(name).configDir;
     this.serverMachine = new ServerMachine(serverMachine, { runsServer });
-    const addresses = state.hostNames.map((_, index) => hostAddress(subnet, index));
-    const etcdAddresses = serverHostCount > 0 ? addresses.slice(0, serverHostCount) : undefined;
-    this.serverAddresses = (etcdAddresses ?? [this.serverMachine.address]).map(serverAddressOn);
-    const serverAddresses = hasBerth ? this.serverAddresses : [];
-    this.#images = images;
-    this.hosts = state.hostNames.map((hostName, index) => {
-      const machine = new Machine({
-        lab: name,
-        name: hostName,
-        address: addresses[index] ?? "",
-        lan,
-        overlayFolder: dockerFolder,
-      });
-      return new LabHost({ lab: name, machine, images, dockerConfig, serverAddresses, etcdAddresses });
+    const machines = state.hostNames.map((hostName, index) => {
+      const address = hostAddress(subnet, index);
+      return new Machine({ lab: name, name: hostName, address, lan, overlayFolder: dockerFolder });
     });
-    this.servers = runsServer
+    const servers = runsServer
       ? [this.serverMachine.berthServer]
-      : this.hosts.flatMap(({ server }) => server ?? []);
+      : createServers(machines.slice(0, serverHostCount));
+    this.servers = servers;
+    this.serverAddresses = servers.map(({ address }) => address);
+    this.#images = images;
+    this.hosts = machines.map(
+      (machine) => new LabHost({ lab: name, machine, images, dockerConfig, servers }),
+    );
   }
 
   /** Returns the host of the leader. Undefined without a leader, or when the server machine runs it. */
@@ -95,10 +94,14 @@ export class Lab {
     return name === this.serverMachine.name ? this.serverMachine.address : this.host(name).address;
   }
 
+  /** Returns the environment for a `berth` CLI that administers this lab's cluster. */
+  cliEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, BERTH_CONFIG: this.configDir, BERTH_SERVER: "" };
+  }
+
   /** Runs the `berth` CLI against this lab's servers. */
   berth(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    const env = { ...process.env, BERTH_SERVER: this.serverAddresses.join(","), NO_COLOR: "1" };
-    return run(cliCommand(args), { env, ...options });
+    return run(cliCommand(args), { env: { ...this.cliEnv(), NO_COLOR: "1" }, ...options });
   }
 
   /**
@@ -175,10 +178,20 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
     onProgress?.(`started ${machine.name} at ${machine.address}`);
   };
   // Wait for all machines even if one fails: the clean-up must not race with a machine that still starts.
-  const results = await Promise.allSettled([lab.serverMachine, ...lab.hosts].map(start));
+  const results = await Promise.allSettled([
+    ...[lab.serverMachine, ...lab.hosts].map(start),
+    createContext(lab.servers, lab.configDir, signal),
+  ]);
   for (const result of results) if (result.status === "rejected") throw result.reason;
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
   if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers are healthy`);
+}
+
+/** Returns the servers of a cluster. The first machine creates it, and the others join. */
+function createServers([machine, ...others]: readonly Machine[]): readonly LabServer[] {
+  if (machine === undefined) return [];
+  const first = new LabServer({ machine });
+  return [first, ...others.map((other) => new LabServer({ machine: other, first }))];
 }
 
 /** Claims a subnet, and stores the description of the new lab. */

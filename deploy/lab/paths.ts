@@ -25,6 +25,8 @@ export interface LabPaths {
   readonly dataDir: string;
   readonly stateFile: string;
   readonly imagesDir: string;
+  /** Folder with the context of the lab's administrator. */
+  readonly configDir: string;
   /** Folder of the network namespace handles (bind mounts): one file for each machine, and `lan`. */
   readonly netnsDir: string;
   readonly lanNetns: string;
@@ -42,6 +44,7 @@ export function labPaths(lab: string): LabPaths {
     netnsDir,
     stateFile: join(runDir, "lab.json"),
     imagesDir: join(dataDir, "images"),
+    configDir: join(dataDir, "config"),
     lanNetns: join(netnsDir, "lan"),
   };
 }

@@ -57,7 +57,7 @@ export async function withBerthLab<T>(
     const image = `${await startRegistry(lab, signal)}/hello:bench`;
     await loadHello(lab, image);
     await publishImage(lab, image, signal);
-    const stacks = new BerthStacks(lab);
+    const stacks = await BerthStacks.connect(lab);
     const apis = lab.hosts.map((host) => new DockerApi(host.dockerSocket));
     try {
       await stacks.waitUntilReady(signal);

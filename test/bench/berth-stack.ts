@@ -1,11 +1,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ControlServiceService, NodeState, TaskState } from "@berth/proto";
-import type { RpcConnection } from "@berth/proto/rpc";
+import { NodeState, TaskState } from "@berth/proto";
+import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { createFailoverClient } from "../../packages/cli/src/client/failover-client.js";
+import { loadContextIdentity } from "../../packages/cli/src/client/context-identity.js";
+import { configPath, identityOf, readContexts } from "../../packages/cli/src/client/contexts.js";
+import { createFailoverClient, type FailoverClient } from "../../packages/cli/src/client/failover-client.js";
 
 const READY_TIMEOUT_MS = 60_000;
 
@@ -22,12 +24,24 @@ export interface BenchService {
 /** Stacks on a lab: deployed with the command line, as a user does, and observed over the API. */
 export class BerthStacks {
   readonly #lab: Lab;
-  readonly #control: Pick<RpcConnection<typeof ControlServiceService>, "calls" | "close">;
+  readonly #control: FailoverClient;
 
-  constructor(lab: Lab) {
+  private constructor(lab: Lab, control: FailoverClient) {
     this.#lab = lab;
+    this.#control = control;
+  }
+
+  /** Connects to all servers of the lab, as its administrator. */
+  static async connect(lab: Lab): Promise<BerthStacks> {
+    const location = { env: { BERTH_CONFIG: lab.configDir }, homeDirectory: "" };
+    const identity = identityOf(await readContexts(configPath(location)), location);
+    if (identity === undefined) throw new Error("the lab has no administrator");
+    const { files } = await loadContextIdentity(identity);
     const [first = "", ...others] = lab.serverAddresses;
-    this.#control = createFailoverClient([first, ...others]);
+    return new BerthStacks(
+      lab,
+      createFailoverClient([first, ...others], new RotatingIdentity(tlsMaterialOf(files))),
+    );
   }
 
   /** `berth stack deploy --detach`: resolves when the control plane has accepted the stack. */

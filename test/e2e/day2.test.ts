@@ -52,8 +52,7 @@ describe("day-two operations on two hosts", () => {
   /** Starts the CLI as a process that tests can write to and kill. */
   const start = (...args: string[]): ChildProcess => {
     const [program = "", ...programArgs] = cliCommand(args);
-    const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
-    return spawn(program, programArgs, { env, stdio: ["pipe", "pipe", "inherit"] });
+    return spawn(program, programArgs, { env: lab.cliEnv(), stdio: ["pipe", "pipe", "inherit"] });
   };
   const outputOf = async (child: ChildProcess): Promise<{ code: number; stdout: string }> => {
     let stdout = "";
@@ -75,7 +74,7 @@ describe("day-two operations on two hosts", () => {
     }
     const exec = cliCommand(["exec", "-it", "shop_web.1", BUSYBOX, "sh", "-c"]).join(" ");
     const inside = `${BUSYBOX} sleep 0.5; ${BUSYBOX} stty size`;
-    const env = { ...process.env, BERTH_SERVER: lab.serverAddresses.join(",") };
+    const env = lab.cliEnv();
     const terminal = spawn("script", ["-qec", `stty rows 33 cols 77; ${exec} '${inside}'`, "/dev/null"], {
       env,
     });

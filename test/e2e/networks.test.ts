@@ -126,8 +126,7 @@ describe("networks across three hosts", () => {
   /** Runs `berth doctor` on a host. Returns the verdicts by subject. */
   async function diagnosis(host: string): Promise<ReadonlyMap<string, string>> {
     const machine = lab.host(host);
-    const servers = lab.serverAddresses.join();
-    const args = ["doctor", "--server", servers, "--advertise", machine.address, "-o", "json"];
+    const args = ["doctor", "--advertise", machine.address, "--data-dir", machine.agentDataDir, "-o", "json"];
     const { stdout } = await machine.exec(cliCommand(args));
     const { findings } = JSON.parse(stdout) as {
       readonly findings: readonly { readonly subject: string; readonly verdict: string }[];

@@ -7,9 +7,18 @@ import {
   TaskState,
   TaskStatus,
 } from "@berth/proto";
-import { createRpcClient } from "@berth/proto/rpc";
+import { createRpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { eventually } from "./eventually.js";
 import { asyncQueue } from "./fake-agent/async-queue.js";
+
+export interface RawSessionOptions {
+  readonly serverAddress: string;
+  readonly nodeId: string;
+  /** Identity of the node, which has been admitted. */
+  readonly identity: RpcIdentity;
+  /** Address of the node, which no other node may have. */
+  readonly hostAddress: string;
+}
 
 /** One session with the leader that sends whatever a test wants to, as a faulty agent may. */
 export class RawSession {
@@ -22,8 +31,7 @@ export class RawSession {
   #ackedBatch = 0;
   #batch = 0;
 
-  /** @param hostAddress address of the node, which no other node may have */
-  constructor(serverAddress: string, nodeId: string, hostAddress: string) {
+  constructor({ serverAddress, nodeId, identity, hostAddress }: RawSessionOptions) {
     this.nodeId = nodeId;
     const description = { hostname: nodeId, address: hostAddress, os: "linux", architecture: "x86_64" };
     const resources = { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3, engineReady: true };
@@ -34,7 +42,7 @@ export class RawSession {
       description: { ...description, ...resources },
     });
     this.#outgoing.push({ message: { $case: "hello", value } });
-    void this.#run(serverAddress);
+    void this.#run(serverAddress, identity);
   }
 
   send(message: SessionRequest["message"]): void {
@@ -63,8 +71,8 @@ export class RawSession {
     this.#outgoing.end();
   }
 
-  async #run(address: string): Promise<void> {
-    const client = createRpcClient(DispatcherServiceService, { address });
+  async #run(address: string, identity: RpcIdentity): Promise<void> {
+    const client = createRpcClient(DispatcherServiceService, { address, identity });
     try {
       const heartbeat = { appliedSequence: 0, lagMs: 0, number: 0 };
       const timer = setInterval(() => this.send({ $case: "heartbeat", value: heartbeat }), 200);

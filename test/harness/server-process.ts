@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 /** A server on a busy machine starts its etcd and its listeners within a few seconds. */
 const START_TIMEOUT_MS = scaleTimeout(30_000);
@@ -11,20 +14,28 @@ const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
 
 export interface ServerProcess {
   readonly address: string;
+  /** Path of its unix socket, for root. */
+  readonly socket: string;
   readonly process: ChildProcess;
   /** Sends SIGKILL and waits for the end. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts `berth server` on free ports and waits until it is up.
+ * Starts `berth server` on free ports, with a socket and a data directory of its own, and waits until it is up. The
+ * arguments override these options.
  * @throws with its last log line when it exits, or is not up in time and was killed
  */
 export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
   const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-  const child = spawn(process.execPath, [PROGRAM, ...ports, ...args], {
+  const folder = temporaryFolder();
+  const paths = ["--socket", join(folder, "server.sock"), "--data-dir", join(folder, "data")];
+  const given = args.lastIndexOf("--socket");
+  const socket = given < 0 ? join(folder, "server.sock") : (args[given + 1] ?? "");
+  const child = spawn(process.execPath, [PROGRAM, ...ports, ...paths, ...args], {
     stdio: ["ignore", "ignore", "pipe"],
   });
+  child.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");
@@ -42,7 +53,7 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
     if (address === undefined) continue;
     clearTimeout(deadline);
     child.stderr.resume();
-    return { address, process: child, kill };
+    return { address, socket, process: child, kill };
   }
   clearTimeout(deadline);
   throw new Error(`the server exited while starting: ${lastLine}`);

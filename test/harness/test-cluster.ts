@@ -11,7 +11,7 @@ import {
   TaskState,
 } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
+import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
 import { SYSTEM_PLATFORM, startServer } from "../../packages/control-plane/src/server/server.js";
@@ -21,13 +21,20 @@ import { readAll } from "../../packages/control-plane/src/store/read.js";
 import type { Store } from "../../packages/control-plane/src/store/store.js";
 import { eventually } from "./eventually.js";
 import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
+import { type ServerProcess, startServerProcess } from "./server-process.js";
+import { admitNode, TestIdentities } from "./test-identities.js";
 
 /** Keys of records. Excludes leases and the store's layout version. */
 const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips|policies)\//;
 
+const ADMISSION_TIMEOUT_MS = 10_000;
+
 export interface TestServer {
   readonly address: string;
+  /** Path of its unix socket, for root. */
+  readonly socket: string;
   readonly httpAddress: string;
+  /** Calls of root over the socket. */
   readonly calls: RpcClient<typeof ControlServiceService>;
   /** Stops the server as SIGTERM does: a leader resigns first. */
   stop(): Promise<void>;
@@ -37,7 +44,9 @@ export interface TestServer {
 export class TestCluster {
   readonly #endpoint: string;
   readonly #cleanUps: (() => Promise<void> | void)[] = [];
+  /** The servers that have started, with the stopped ones. */
   readonly servers: TestServer[] = [];
+  readonly #running = new Set<TestServer>();
   readonly agents: FakeAgent[] = [];
   /** Probes a host. A host that does not answer uses up all tries, as a real one does. */
   readonly #probe: Probe = async ({ address, tries, tryMs }) => {
@@ -46,8 +55,37 @@ export class TestCluster {
     return isUp;
   };
 
+  #identities: Promise<TestIdentities> | undefined;
+  #admitting: EtcdStore | undefined;
+
   constructor(etcdEndpoint: string) {
     this.#endpoint = etcdEndpoint;
+  }
+
+  /** The identities of the cluster. */
+  get identities(): Promise<TestIdentities> {
+    this.#identities ??= TestIdentities.create();
+    return this.#identities;
+  }
+
+  /** Starts `berth server` in a process of its own. */
+  async startProcess(): Promise<ServerProcess> {
+    const dataDir = (await this.identities).createDataDir();
+    const server = await startServerProcess(["--etcd", this.#endpoint, "--data-dir", dataDir]);
+    this.#cleanUps.push(() => server.kill());
+    return server;
+  }
+
+  /** Admits a node, and returns its identity once the leader knows the node. */
+  async admit(nodeId: string): Promise<RpcIdentity> {
+    await this.#storeNode(nodeId);
+    return (await this.identities).nodeIdentity(nodeId);
+  }
+
+  /** Admits a node, and stores its identity in the data directory of an agent. */
+  async admitAgent(nodeId: string, dataDir: string): Promise<void> {
+    await this.#storeNode(nodeId);
+    await (await this.identities).storeNode(nodeId, dataDir);
   }
 
   /** Starts a server in this process, with its own etcd connection. */
@@ -56,14 +94,18 @@ export class TestCluster {
     settings: { readonly autoRebalanceMs?: number; readonly floodLimit?: number } = {},
   ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
+    const identities = await this.identities;
+    const socket = identities.socketPath();
     const stopping = new AbortController();
     const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
     const running = await startServer(
       {
         ...settings,
         store: wrap(etcd),
+        identity: await identities.createServer(),
         runtime: systemRuntime,
         logger,
+        socket,
         listen: "127.0.0.1:0",
         http: "127.0.0.1:0",
         advertise: undefined,
@@ -71,19 +113,22 @@ export class TestCluster {
       },
       stopping.signal,
     );
-    const client = createRpcClient(ControlServiceService, { address: running.address });
+    const client = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
     let isStopped = false;
     const stop = async (): Promise<void> => {
       if (isStopped) return;
       isStopped = true;
+      this.#running.delete(server);
       client.close();
       stopping.abort();
       await running.stopped;
       etcd.close();
     };
     this.#cleanUps.push(stop);
-    const server = { address: running.address, httpAddress: running.httpAddress, calls: client.calls, stop };
+    const { address, httpAddress } = running;
+    const server: TestServer = { address, socket, httpAddress, calls: client.calls, stop };
     this.servers.push(server);
+    this.#running.add(server);
     return server;
   }
 
@@ -100,7 +145,8 @@ export class TestCluster {
 
   startAgent(nodeId: string, options: Partial<FakeAgentOptions> = {}): FakeAgent {
     const servers = this.servers.map(({ address }) => address);
-    const agent = new FakeAgent({ nodeId, servers, probe: this.#probe, ...options }).start();
+    const identity = (): Promise<RpcIdentity> => this.admit(nodeId);
+    const agent = new FakeAgent({ nodeId, servers, identity, probe: this.#probe, ...options }).start();
     this.#cleanUps.push(() => agent.loseHost());
     this.agents.push(agent);
     return agent;
@@ -117,9 +163,23 @@ export class TestCluster {
     return { store, keys };
   }
 
+  /** Stores the record of a node, and waits until the leader knows it. */
+  async #storeNode(nodeId: string): Promise<void> {
+    this.#admitting ??= new EtcdStore({ endpoints: [this.#endpoint] });
+    await admitNode(this.#admitting, nodeId, AbortSignal.timeout(ADMISSION_TIMEOUT_MS));
+    const [server] = this.#running;
+    if (server === undefined) return;
+    await eventually(`the leader knows node ${nodeId}`, async () => {
+      const { nodes } = await server.calls.listNodes({});
+      return nodes.some(({ node }) => node?.id === nodeId);
+    });
+  }
+
   /** Stops all agents and servers. Returns the protocol violations that the agents observed; a test expects none. */
   async close(): Promise<readonly string[]> {
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
+    this.#admitting?.close();
+    (await this.#identities)?.close();
     return this.agents.flatMap(({ violations }) => violations);
   }
 }

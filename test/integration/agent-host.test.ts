@@ -7,12 +7,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
+import { TestIdentities } from "../harness/test-identities.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 
 describe("an agent describes its host", () => {
   let engine: FakeEngine;
   let dataDir: string;
+  let identities: TestIdentities;
   let leader: FakeLeader;
   let agent: AgentProcess;
   /** A program of the host that is not berth's. */
@@ -25,7 +27,9 @@ describe("an agent describes its host", () => {
     await engine.listen(join(dataDir, "docker.sock"));
     program = createServer().listen(0, "127.0.0.1");
     await once(program, "listening");
-    leader = await FakeLeader.start();
+    identities = await TestIdentities.create();
+    await identities.storeNode("n1", dataDir);
+    leader = await FakeLeader.start(identities);
     agent = new AgentProcess({
       servers: [leader.address],
       dockerSocket: join(dataDir, "docker.sock"),
@@ -36,6 +40,7 @@ describe("an agent describes its host", () => {
   afterEach(async () => {
     await agent.stopWithIngress();
     await leader.close();
+    identities.close();
     program.close();
     await engine.close();
     await rm(dataDir, { recursive: true, force: true });

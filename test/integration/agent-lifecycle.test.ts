@@ -152,7 +152,7 @@ describe("an agent whose session ends", () => {
 
   test("leaves a leader that hangs although its host answers, for another server", async () => {
     const { leader } = fixture;
-    const next = await FakeLeader.start();
+    const next = await FakeLeader.start(fixture.identities);
     try {
       leader.servers = [next.address];
       leader.endSession();
@@ -177,7 +177,7 @@ describe("an agent whose session ends", () => {
 
   test("follows a redirect to the leader and ignores a deposed leader afterwards", async () => {
     const { docker, leader: deposed } = fixture;
-    const elected = await FakeLeader.start();
+    const elected = await FakeLeader.start(fixture.identities);
     elected.epoch = 5;
     elected.servers = [deposed.address, elected.address];
     try {

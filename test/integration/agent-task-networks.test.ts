@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
+import { TestIdentities } from "../harness/test-identities.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
 import { LabAgent } from "./agent/lab-agent.js";
@@ -31,6 +32,7 @@ const BACK = networkWith({
 
 describe("an agent with tasks in overlay networks", () => {
   let docker: DockerHost;
+  let identities: TestIdentities;
   let leader: FakeLeader;
   let agent: LabAgent;
   let folder: string;
@@ -38,14 +40,18 @@ describe("an agent with tasks in overlay networks", () => {
   beforeAll(async () => {
     folder = temporaryFolder();
     docker = await DockerHost.start();
+    identities = await TestIdentities.create();
     // Listens on the test's address in the lab's network.
-    leader = await FakeLeader.start(`${docker.host.address.replace(/\d+$/, "1")}:0`);
-    agent = new LabAgent(docker.host, { server: leader.address, dataDir: join(folder, "agent") });
+    leader = await FakeLeader.start(identities, `${docker.host.address.replace(/\d+$/, "1")}:0`);
+    const dataDir = join(folder, "agent");
+    await identities.storeNode("n1", dataDir);
+    agent = new LabAgent(docker.host, { server: leader.address, dataDir });
     agent.start();
     await eventually("the agent has joined", () => leader.hasSession);
   });
   afterAll(async () => {
     await leader?.close();
+    identities?.close();
     await docker?.close();
     await rm(folder, { recursive: true, force: true });
   });

@@ -7,11 +7,11 @@ import { temporaryFolder } from "../harness/temporary-folder.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
 const context = useTestCluster();
-let address = "";
+let socket = "";
 let folder = "";
 
 beforeEach(async () => {
-  ({ address } = await context.cluster.startServer());
+  ({ socket } = await context.cluster.startServer());
   await context.cluster.startAgents(["n1", "n2", "n3"]);
   folder = temporaryFolder();
 });
@@ -21,7 +21,7 @@ afterEach(async () => {
 
 /** Runs a command line, which is split at spaces. */
 async function berth(line: string): Promise<{ code: number; out: string; err: string }> {
-  const cli = fakeCli({ env: { BERTH_SERVER: address }, cwd: folder });
+  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}` }, cwd: folder });
   const code = await run(line.split(" "), cli);
   return { code, out: cli.out(), err: cli.err() };
 }

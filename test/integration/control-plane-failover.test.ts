@@ -1,19 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ControlServiceService, type Task, TaskState } from "@berth/proto";
 import { createRpcClient } from "@berth/proto/rpc";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Store, TxnOutcome } from "../../packages/control-plane/src/store/store.js";
 import { eventually } from "../harness/eventually.js";
-import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
 import { converged, deployment, runningTasks, service } from "../harness/test-cluster.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
 const context = useTestCluster();
-const processes: ServerProcess[] = [];
-
-afterEach(async () => {
-  for (const server of processes.splice(0)) await server.kill();
-});
 
 function idsOf(tasks: readonly Task[]): readonly string[] {
   return tasks.map(({ id }) => id).sort();
@@ -66,9 +60,8 @@ describe("a follower", () => {
   });
 
   it("takes over from a killed leader with every confirmed change", async () => {
-    const first = await startServerProcess(["--etcd", context.etcd.endpoint]);
-    processes.push(first);
-    const client = createRpcClient(ControlServiceService, { address: first.address });
+    const first = await context.cluster.startProcess();
+    const client = createRpcClient(ControlServiceService, { address: `unix:${first.socket}` });
     await client.calls.deployStack(deployment([service("web", { replicas: 3 })]));
     const second = await context.cluster.startServer();
     const agent = context.cluster.startAgent("a", { servers: [first.address, second.address] });

@@ -171,7 +171,8 @@ describe("a node", () => {
   it("is refused when its agent has another protocol version", async () => {
     const { address, calls } = await context.cluster.startServer();
     await calls.getCluster({});
-    const client = createRpcClient(DispatcherServiceService, { address });
+    const identity = await context.cluster.admit("old");
+    const client = createRpcClient(DispatcherServiceService, { address, identity });
     async function* requests(): AsyncGenerator<SessionRequest> {
       const hello = { nodeId: "old", protocolVersion: 999, description: undefined, bootId: "1" };
       yield { message: { $case: "hello", value: hello } };
@@ -180,6 +181,7 @@ describe("a node", () => {
     const session = client.calls.session(requests())[Symbol.asyncIterator]();
     await expect(session.next()).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
     client.close();
-    expect((await calls.listNodes({})).nodes).toEqual([]);
+    const { nodes } = await calls.listNodes({});
+    expect(nodes.map(({ node }) => node?.stateMessage)).toEqual(["its agent has not connected yet"]);
   });
 });

@@ -58,14 +58,14 @@ describe("berth server", () => {
   it("keeps all records in its embedded etcd when it restarts after SIGTERM or SIGKILL", async () => {
     const args = ["--data-dir", dataDir()];
     const first = await start(args);
-    const client = createRpcClient(ControlServiceService, { address: first.address });
+    const client = createRpcClient(ControlServiceService, { address: `unix:${first.socket}` });
     cleanUps.push(client.close);
     await client.calls.deployStack(deployment([service("web", { replicas: 2 })]));
     expect(await stop(first)).toBe(0);
 
     for (const end of ["kill", "stop"] as const) {
       const next = await start(args);
-      const again = createRpcClient(ControlServiceService, { address: next.address });
+      const again = createRpcClient(ControlServiceService, { address: `unix:${next.socket}` });
       const summaries = await eventually("the server leads", async () => {
         const { services } = await again.calls.listServices({ stack: "shop" });
         return services;
@@ -94,7 +94,9 @@ describe("berth server", () => {
       const bound = taken.address();
       const address = `127.0.0.1:${typeof bound === "object" ? bound?.port : 0}`;
       const other = flag === "--listen" ? "--http" : "--listen";
-      const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", "--data-dir", dataDir()]);
+      const folder = dataDir();
+      const paths = ["--data-dir", folder, "--socket", join(folder, "server.sock")];
+      const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", ...paths]);
       expect(code).toBe(1);
       expect(stderr).toContain(address);
     },

@@ -109,7 +109,7 @@ describe("a stack", () => {
   });
 
   it("gets one version for each of ten concurrent deployments", async () => {
-    const { calls, address } = await context.cluster.startServer();
+    const { calls, socket } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     // Monitored only briefly, because each version waits for the one before it.
     const web = (image: string): ServiceSpec => ({
@@ -118,7 +118,7 @@ describe("a stack", () => {
     });
     await calls.deployStack(deployment([web("web:first")]));
     const images = Array.from({ length: 10 }, (_, i) => `web:${i}`);
-    const clients = images.map(() => createRpcClient(ControlServiceService, { address }));
+    const clients = images.map(() => createRpcClient(ControlServiceService, { address: `unix:${socket}` }));
     const versions = await Promise.all(
       images.map(async (image, i) => {
         const answer = await clients[i]?.calls.deployStack(deployment([web(image)]));

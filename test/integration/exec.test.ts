@@ -59,6 +59,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
     follower = await cluster.startServer();
     const servers = [leader.address, follower.address];
+    await cluster.admitAgent("n1", dataDir);
     agent = new AgentProcess({ servers, dockerSocket: docker.socket, dataDir });
     const container = { image: IMAGE, command: { values: [...RUN_UNTIL_STOPPED] } };
     const spec = ServiceSpec.fromPartial({ name: "shop_web", stack: "shop", task: { container } });
@@ -74,7 +75,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const exec = (...args: string[]) => berth(follower.address, ["exec", ...args]);
+  const exec = (...args: string[]) => berth(`unix:${follower.socket}`, ["exec", ...args]);
   const run = (...args: string[]): Promise<CommandResult> => exec(...args).exited;
   /** Returns the command lines of all processes in the container of a slot. */
   const processes = async (slot: number): Promise<string> => {
@@ -117,7 +118,7 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     const becomes = (size: string): string =>
       `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo is ${size}`;
     const inside = `${becomes("33 77")}; ${becomes("44 88")}`;
-    const command = `${process.execPath} ${BERTH} --server ${follower.address} exec -it shop_web.1 sh -c`;
+    const command = `${process.execPath} ${BERTH} --server unix:${follower.socket} exec -it shop_web.1 sh -c`;
     const script = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
     const child = spawn("script", ["-qec", script, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
     const exited = collectOutput(child);

@@ -1,20 +1,31 @@
 import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { ControlServiceService, ServiceSpec, TaskState } from "@berth/proto";
-import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
+import { join } from "node:path";
+import { ControlServiceService, ServiceSpec, TaskState, UserRole } from "@berth/proto";
+import { IdentityFolder } from "@berth/proto/identity";
+import {
+  createRpcClient,
+  joinCluster,
+  RotatingIdentity,
+  type RpcConnection,
+  tlsMaterialOf,
+} from "@berth/proto/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { RawSession } from "../harness/raw-session.js";
-import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+import type { ServerProcess } from "../harness/server-process.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
-import { deployment, service } from "../harness/test-cluster.js";
+import { deployment, service, TestCluster } from "../harness/test-cluster.js";
 
 const ACKS = 20;
 /** Far above what the leader needs, and far below what the messages of these tests have in total. */
 const MAX_GROWTH_BYTES = 300 * 1024 * 1024;
 
-const dataDir = temporaryFolder();
+const folder = temporaryFolder();
+let etcd: TestEtcd;
+let cluster: TestCluster;
 let server: ServerProcess;
 let control: RpcConnection<typeof ControlServiceService>;
 let honest: RawSession;
@@ -22,10 +33,13 @@ let faulty: RawSession;
 let epoch: number;
 
 beforeAll(async () => {
-  server = await startServerProcess(["--data-dir", dataDir]);
-  control = createRpcClient(ControlServiceService, { address: server.address });
-  honest = new RawSession(server.address, "honest", "127.1.0.1");
-  faulty = new RawSession(server.address, "faulty", "127.1.0.2");
+  etcd = await startTestEtcd();
+  cluster = new TestCluster(etcd.endpoint);
+  server = await cluster.startProcess();
+  control = createRpcClient(ControlServiceService, { address: `unix:${server.socket}` });
+  await eventually("the server leads", async () => (await control.calls.getCluster({})).epoch > 0);
+  honest = await open("honest", "127.1.0.1");
+  faulty = await open("faulty", "127.1.0.2");
   // Usage is kept for autoscaled services only.
   const web = service("web", { global: true });
   const scaled = service("scaled", { replicas: 1, constraints: ["node.id == faulty"] });
@@ -43,9 +57,26 @@ afterAll(async () => {
   honest?.close();
   faulty?.close();
   control?.close();
-  await server?.kill();
-  await rm(dataDir, { recursive: true, force: true });
+  await cluster?.close();
+  await etcd?.close();
+  await rm(folder, { recursive: true, force: true });
 });
+
+async function open(nodeId: string, hostAddress: string): Promise<RawSession> {
+  const identity = await cluster.admit(nodeId);
+  return new RawSession({ serverAddress: server.address, nodeId, identity, hostAddress });
+}
+
+/** Connects as a new user: limits for each client apply to the address that it connects from. */
+async function connectUser(name: string): Promise<RpcConnection<typeof ControlServiceService>> {
+  const user = { name, role: UserRole.ADMIN, stacks: "", ttlMs: 60_000 };
+  const { invitation: token } = await control.calls.inviteUser(user);
+  const identityFolder = await IdentityFolder.open(join(folder, name));
+  const options = { address: server.address, token, hostname: name, folder: identityFolder };
+  const { files } = await joinCluster(options, AbortSignal.timeout(10_000));
+  const identity = new RotatingIdentity(tlsMaterialOf(files));
+  return createRpcClient(ControlServiceService, { address: server.address, identity });
+}
 
 interface Figures {
   readonly residentBytes: number;
@@ -56,13 +87,13 @@ interface Figures {
 }
 
 /** Measures the leader while `disturb` runs before each acknowledgement. */
-async function measure(disturb: () => void = () => {}): Promise<Figures> {
+async function measure(disturb: () => Promise<void> = async () => {}): Promise<Figures> {
   const [taskId = ""] = honest.taskIds;
   const acks: number[] = [];
   const calls: number[] = [];
   let residentBytes = 0;
   for (let round = 0; round < ACKS; round++) {
-    disturb();
+    await disturb();
     const startedMs = performance.now();
     const call = control.calls.getCluster({}).then(() => calls.push(performance.now() - startedMs));
     acks.push(await honest.measureAck(taskId));
@@ -78,7 +109,7 @@ function readResidentBytes(): number {
 }
 
 /** Measures before, during and after a disturbance. `BERTH_PRINT_FIGURES=1` prints the figures. */
-async function compare(title: string, disturb: () => void): Promise<void> {
+async function compare(title: string, disturb: () => Promise<void>): Promise<void> {
   await measure();
   const before = await measure();
   const during = await measure(disturb);
@@ -95,18 +126,18 @@ async function compare(title: string, disturb: () => void): Promise<void> {
 }
 
 /** Opens another session of the faulty agent when the leader has ended the last one. */
-function reconnect(): void {
+async function reconnect(): Promise<void> {
   if (faulty.outcome === undefined) return;
   const known = [...faulty.taskIds];
-  faulty = new RawSession(server.address, "faulty", "127.1.0.2");
+  faulty = await open("faulty", "127.1.0.2");
   for (const id of known) faulty.taskIds.add(id);
 }
 
 test("an agent whose status exceeds the store's limits delays no acknowledgement of another node", async () => {
   const outcomes = new Set<string>();
-  const disturb = (): void => {
+  const disturb = async (): Promise<void> => {
     if (faulty.outcome !== undefined) outcomes.add(faulty.outcome);
-    reconnect();
+    await reconnect();
     const [taskId = ""] = faulty.taskIds;
     faulty.report(taskId, "x".repeat(2_000_000));
   };
@@ -116,29 +147,29 @@ test("an agent whose status exceeds the store's limits delays no acknowledgement
 });
 
 test("an agent that repeats a task in its usage reports does not stop the leader", async () => {
-  reconnect();
+  await reconnect();
   const taskIds = [...faulty.taskIds];
   const tasks = Array.from({ length: 10_000 }, (_, index) => ({
     taskId: taskIds[index % taskIds.length] ?? "",
     cpuPercent: 1,
   }));
-  await compare("usage of 10,000 entries", () => {
-    reconnect();
+  await compare("usage of 10,000 entries", async () => {
+    await reconnect();
     faulty.send({ $case: "usage", value: { tasks, connections: [] } });
   });
 });
 
 test("an agent that sends statuses without a pause costs a bounded amount of memory", async () => {
-  reconnect();
+  await reconnect();
   const [taskId = ""] = faulty.taskIds;
-  await compare("flood of statuses", () => {
-    reconnect();
+  await compare("flood of statuses", async () => {
+    await reconnect();
     for (let index = 0; index < 500; index++) faulty.report(taskId, `${index} ${"x".repeat(8_000)}`);
   });
 });
 
 test("a client that opens many logs of a slow agent ends no session and leaves logs to other clients", async () => {
-  reconnect();
+  await reconnect();
   // A session that was just opened counts as not connected until the leader has read its hello.
   for (const taskId of faulty.taskIds) await faulty.measureAck(taskId);
   const target = await eventually("the faulty node has a task that has not ended", async () => {
@@ -148,7 +179,7 @@ test("a client that opens many logs of a slow agent ends no session and leaves l
     return task !== undefined && faulty.taskIds.has(task.id) && task.id;
   });
   const request = { target, follow: true, tail: 0, sinceMs: 0, untilMs: 0 };
-  const greedy = createRpcClient(ControlServiceService, { address: server.address });
+  const greedy = await connectUser("greedy");
   const leaving = new AbortController();
   const { signal } = leaving;
   setMaxListeners(0, signal);
@@ -172,7 +203,7 @@ test("a client that opens many logs of a slow agent ends no session and leaves l
     warning: expect.stringMatching(/does not answer/),
     session: undefined,
   });
-  await compare("700 logs", () => {});
+  await compare("700 logs", async () => {});
   expect(faulty.outcome).toBeUndefined();
   leaving.abort();
   await Promise.all(logs);

@@ -23,7 +23,7 @@ class LogFollower {
   stderr = "";
 
   constructor(servers: readonly TestServer[], ...args: string[]) {
-    const list = servers.map(({ address }) => address).join(",");
+    const list = servers.map(({ socket }) => `unix:${socket}`).join(",");
     this.#child = spawn(process.execPath, [BERTH, "--server", list, "logs", "--raw", ...args]);
     this.#child.stdout?.on("data", (bytes) => (this.stdout += bytes));
     this.#child.stderr?.on("data", (bytes) => (this.stderr += bytes));
@@ -59,6 +59,7 @@ describe("a followed log", () => {
     await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
     servers = [leader, await cluster.startServer()];
     const addresses = servers.map(({ address }) => address);
+    await cluster.admitAgent("n1", dataDir);
     agent = new AgentProcess({ servers: addresses, dockerSocket: docker.socket, dataDir });
     const container = { image: IMAGE, command: { values: ["sh", "-c", TICK] } };
     const spec = ServiceSpec.fromPartial({ name: "shop_web", stack: "shop", task: { container } });

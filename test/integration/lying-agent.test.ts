@@ -13,9 +13,15 @@ const KEY = `${"A".repeat(43)}=`;
 const dataPlane = DataPlane.fromPartial({ overlay: true, wireguardPublicKey: KEY });
 const BACK = NetworkSpec.fromPartial({ name: "shop_back", stack: "shop" });
 
-async function addressesOf(calls: TestServer["calls"]): Promise<Record<string, string | undefined>> {
+/** Returns the addresses of the nodes whose description was accepted. */
+async function addressesOf(calls: TestServer["calls"]): Promise<Record<string, string>> {
   const { nodes } = await calls.listNodes({});
-  return Object.fromEntries(nodes.map(({ node }) => [node?.id ?? "", node?.description?.address]));
+  return Object.fromEntries(
+    nodes.flatMap(({ node }) => {
+      const address = node?.description?.address ?? "";
+      return address === "" ? [] : [[node?.id ?? "", address]];
+    }),
+  );
 }
 
 async function lastError(agent: FakeAgent): Promise<string> {

@@ -1,5 +1,5 @@
 import { readFile, rm } from "node:fs/promises";
-import { NetworkMode, Policy, ServiceSpec, TaskState } from "@berth/proto";
+import { NetworkMode, NodeState, Policy, ServiceSpec, TaskState } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
@@ -108,8 +108,12 @@ describe("a server and an agent", () => {
   beforeEach(async () => {
     server = await context.cluster.startServer();
     dataDir = temporaryFolder();
+    await context.cluster.admitAgent("n1", dataDir);
     agent = new AgentProcess({ servers: [server.address], dockerSocket: fixture.docker.socket, dataDir });
-    await eventually("the node is ready", async () => (await server.calls.listNodes({})).nodes.length === 1);
+    await eventually("the node is ready", async () => {
+      const { nodes } = await server.calls.listNodes({});
+      return nodes.some(({ node }) => node?.state === NodeState.READY);
+    });
   });
   afterEach(async () => {
     await agent.stopWithIngress();

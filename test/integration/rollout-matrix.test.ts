@@ -12,7 +12,7 @@ import {
   matrixText,
   REPLICAS,
 } from "../harness/rollout-matrix.js";
-import { type ServerProcess, startServerProcess } from "../harness/server-process.js";
+import type { ServerProcess } from "../harness/server-process.js";
 import { converged, deployment, runningTasks, TestCluster } from "../harness/test-cluster.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
@@ -41,8 +41,8 @@ describe.each([false, true])(
     beforeAll(async () => {
       etcd = await startTestEtcd();
       cluster = new TestCluster(etcd.endpoint);
-      killedLeader = await startServerProcess(["--etcd", etcd.endpoint]);
-      const first = createRpcClient(ControlServiceService, { address: killedLeader.address });
+      killedLeader = await cluster.startProcess();
+      const first = createRpcClient(ControlServiceService, { address: `unix:${killedLeader.socket}` });
       await first.calls.getCluster({});
       const { calls } = await cluster.startServer();
       startAgents(cluster, killedLeader.address, doubledSlots);
@@ -70,7 +70,6 @@ describe.each([false, true])(
 
     afterAll(async () => {
       const complaints = await cluster.close();
-      await killedLeader?.kill();
       await etcd.close();
       expect(complaints).toEqual([]);
     });

@@ -109,7 +109,7 @@ function findMachine(lab: Lab, name: string): LabMachine {
 function nextSteps(lab: Lab): string {
   const suffix = lab.name === DEFAULT_LAB ? "" : ` --name ${lab.name}`;
   const hints = [
-    ...(lab.hasBerth ? [`export BERTH_SERVER=${lab.serverAddresses.join(",")}`] : []),
+    ...(lab.hasBerth ? [`export BERTH_CONFIG=${lab.configDir}`] : []),
     `npm run lab -- status${suffix}`,
     `npm run lab -- shell h1${suffix}`,
     `npm run lab -- kill h1${suffix}`,

@@ -16,7 +16,7 @@ export interface ServerConfig {
   /** "host:port" at which agents and other servers reach this one. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
-  /** Path of the unix socket for the administrator of this host. Used only by a server with an identity. */
+  /** Path of the unix socket for the administrator of this host. */
   readonly socket: string;
   /** URLs of an external etcd; undefined when the server runs its own. */
   readonly etcd: readonly [string, ...string[]] | undefined;

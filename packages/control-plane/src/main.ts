@@ -4,7 +4,7 @@ import { grpcTransport, withIdentity } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
-import { loadServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
+import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
 import { linkSignals } from "./runtime/abort.js";
@@ -89,7 +89,8 @@ export async function runProcess(
 
 /** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
-  const identity = await loadServerIdentity(config.dataDir);
+  const { dataDir } = config;
+  const identity = await openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
   const etcd = await openEtcd(config, identity, logger, signal);
   const { endpoints, tls, keepTlsValid } = etcd;
   const store = new EtcdStore({ endpoints, tls });
@@ -112,7 +113,6 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         ...config,
         store,
         identity,
-        socket: identity && config.socket,
         runtime: systemRuntime,
         logger,
         ...(memberTracking && { etcdMembers: store.members }),
@@ -144,10 +144,10 @@ interface OpenEtcd extends Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop"> {
   readonly trackMembers?: (store: EtcdStore, signal: AbortSignal) => Promise<void>;
 }
 
-/** Returns the external etcd of the settings, or starts an embedded one, with TLS if the server has an identity. */
+/** Returns the external etcd of the settings, or starts an embedded one. */
 async function openEtcd(
   config: ServerConfig,
-  identity: ServerIdentity | undefined,
+  identity: ServerIdentity,
   logger: Logger,
   signal: AbortSignal,
 ): Promise<OpenEtcd> {
@@ -160,25 +160,21 @@ async function openEtcd(
   const starting = linkSignals(signal);
   try {
     const etcdLogger = logger.child({ part: "etcd" });
-    const certificate =
-      identity &&
-      (await openEtcdCertificate(
-        { identity, hosts: certificateAddresses(advertisedHost(config)), wallClockMs: () => Date.now() },
-        starting.signal,
-      ));
-    const member = identity && growingMember(config, identity);
+    const certificate = await openEtcdCertificate(
+      { identity, hosts: certificateAddresses(advertisedHost(config)), wallClockMs: () => Date.now() },
+      starting.signal,
+    );
+    const member = growingMember(config, identity);
     const etcd = await startEmbeddedEtcd(
-      { dataDir, cluster, member, tls: certificate?.paths, logger: etcdLogger },
+      { dataDir, cluster, member, tls: certificate.paths, logger: etcdLogger },
       starting.signal,
     );
     const { endpoints: own, exited } = etcd;
     const onFailure = (error: unknown): void =>
       etcdLogger.warn({ err: error }, "cannot renew the certificate for etcd");
     return {
-      ...{ endpoints: own, exited, stop: () => etcd.stop(), tls: certificate?.files },
-      ...(certificate && {
-        keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
-      }),
+      ...{ endpoints: own, exited, stop: () => etcd.stop(), tls: certificate.files },
+      keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
       ...(member && {
         trackMembers: (store, abort) =>
           trackMembers({ store, etcd, clock: systemClock, logger: etcdLogger }, abort),

@@ -50,6 +50,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/WatchStats": READ,
   "/berth.v1.ControlService/ListNodes": READ,
   "/berth.v1.ControlService/GetNode": READ,
+  "/berth.v1.ControlService/ListPeers": NODE,
   "/berth.v1.ControlService/ListNetworks": READ,
   "/berth.v1.ControlService/GetNetwork": READ,
   "/berth.v1.ControlService/DeployStack": DEPLOY,

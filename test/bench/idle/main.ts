@@ -52,7 +52,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 }
 
 async function runTasks(lab: Lab, signal: AbortSignal): Promise<void> {
-  const stacks = new BerthStacks(lab);
+  const stacks = await BerthStacks.connect(lab);
   try {
     await stacks.waitUntilReady(signal);
     await stacks.deploy(NAME, services(), signal);

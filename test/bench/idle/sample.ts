@@ -62,18 +62,12 @@ export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal
 }
 
 async function etcdRevision(lab: Lab, signal: AbortSignal): Promise<number> {
-  const argv = ["etcdctl", "--endpoints", etcdUrl(lab), "endpoint", "status", "--write-out", "json"];
-  const { code, stdout, stderr } = await lab.serverMachine.exec(argv, { signal });
+  const { code, stdout, stderr } = await lab.serverMachine.berthServer.etcdctl(
+    ["endpoint", "status", "--write-out", "json"],
+    { signal },
+  );
   if (code !== 0) throw new Error(`etcdctl: ${stderr}`);
   const [endpoint] = JSON.parse(stdout) as { Status: { header: { revision: number } } }[];
   if (endpoint === undefined) throw new Error("etcdctl reports no endpoint");
   return endpoint.Status.header.revision;
-}
-
-/** Returns etcd's address, which the server chose, from etcd's command line. */
-function etcdUrl(lab: Lab): string {
-  const argv = lab.serverMachine.processes("etcd")[0]?.argv ?? [];
-  const url = /--listen-client-urls[= ](\S+?)(,|\s|$)/.exec(argv.join(" "))?.[1];
-  if (url === undefined) throw new Error("the server has no embedded etcd");
-  return url;
 }

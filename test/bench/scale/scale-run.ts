@@ -7,9 +7,11 @@ import {
   PortSpec_Protocol,
   ServiceSpec,
 } from "@berth/proto";
-import { createRpcClient } from "@berth/proto/rpc";
+import { createRpcClient, type RpcIdentity } from "@berth/proto/rpc";
+import { EtcdStore } from "../../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
 import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
+import { admitNode, TestIdentities } from "../../harness/test-identities.js";
 import { usageOf } from "../process-usage.js";
 import type { BenchContext } from "../run-bench.js";
 import { AgentCounters } from "./agent-counters.js";
@@ -66,22 +68,56 @@ type Calls = ReturnType<typeof createRpcClient<typeof ControlServiceService>>["c
 /** Runs all phases with new servers and a new etcd, and stops them afterwards. */
 export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<ScaleRun> {
   const etcd = await startTestEtcd({ fsync: true });
+  const identities = await TestIdentities.create();
   const servers: ServerProcess[] = [];
   const hosts = new AbortController();
   try {
     for (let count = 0; count < 2; count += 1) {
-      servers.push(await startServerProcess(["--etcd", etcd.endpoint]));
+      const dataDir = identities.createDataDir();
+      servers.push(await startServerProcess(["--etcd", etcd.endpoint, "--data-dir", dataDir]));
     }
-    return await measurePhases(size, { servers, etcd, hosts: hosts.signal }, context);
+    const nodes = await admitNodes(size.nodes, { identities, etcd, signal: context.signal });
+    return await measurePhases(size, { servers, nodes, etcd, hosts: hosts.signal }, context);
   } finally {
     hosts.abort();
     for (const server of servers) await server.kill();
     await etcd.close();
+    identities.close();
+  }
+}
+
+/** A simulated host that has joined. */
+interface AdmittedNode {
+  readonly nodeId: string;
+  readonly identity: RpcIdentity;
+}
+
+/** Admits nodes and issues their certificates. */
+async function admitNodes(
+  count: number,
+  {
+    identities,
+    etcd,
+    signal,
+  }: { readonly identities: TestIdentities; readonly etcd: TestEtcd; readonly signal: AbortSignal },
+): Promise<readonly AdmittedNode[]> {
+  const store = new EtcdStore({ endpoints: [etcd.endpoint] });
+  try {
+    const nodes: AdmittedNode[] = [];
+    for (let index = 0; index < count; index += 1) {
+      const nodeId = `sim-${String(index).padStart(4, "0")}`;
+      await admitNode(store, nodeId, signal);
+      nodes.push({ nodeId, identity: await identities.nodeIdentity(nodeId) });
+    }
+    return nodes;
+  } finally {
+    store.close();
   }
 }
 
 interface ScaleCluster {
   readonly servers: readonly ServerProcess[];
+  readonly nodes: readonly AdmittedNode[];
   readonly etcd: TestEtcd;
   /** Ends all agents. */
   readonly hosts: AbortSignal;
@@ -89,13 +125,13 @@ interface ScaleCluster {
 
 async function measurePhases(
   size: ScaleSize,
-  { servers, etcd, hosts }: ScaleCluster,
+  { servers, nodes, etcd, hosts }: ScaleCluster,
   { signal, progress }: BenchContext,
 ): Promise<ScaleRun> {
   const counters = new AgentCounters();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
   const tasks = size.services * size.replicas;
-  const agents = startAgents(size, { servers, counters, hosts });
+  const agents = startAgents(size, { servers, nodes, counters, hosts });
   await counters.waitUntil(
     "all agents have their complete set",
     () => countCompleteSets(counters) >= size.nodes,
@@ -103,7 +139,7 @@ async function measurePhases(
   );
   progress(`${size.nodes} agents are connected`);
 
-  const client = createRpcClient(ControlServiceService, { address: firstServer(servers).address });
+  const client = createRpcClient(ControlServiceService, { address: `unix:${firstServer(servers).socket}` });
   try {
     const leader = await findLeader(client.calls, servers);
     const cpu = cpuMeter(leader, etcd);
@@ -170,23 +206,31 @@ function loopbackAddress(index: number): string {
 }
 
 function startAgents(
-  { nodes: count, startMs }: ScaleSize,
+  { startMs }: Pick<ScaleSize, "startMs">,
   {
     servers,
+    nodes,
     counters,
     hosts,
   }: {
     readonly servers: readonly ServerProcess[];
+    readonly nodes: readonly AdmittedNode[];
     readonly counters: AgentCounters;
     readonly hosts: AbortSignal;
   },
 ): readonly SimHost[] {
-  return Array.from({ length: count }, (_, index) => {
-    const nodeId = `sim-${String(index).padStart(4, "0")}`;
+  const addresses = servers.map(({ address }) => address);
+  return nodes.map(({ nodeId, identity }, index) => {
     const power = new AbortController();
-    const addresses = servers.map(({ address }) => address);
     const address = index === 0 ? SILENT_ADDRESS : loopbackAddress(index);
-    const agent = new SimAgent({ nodeId, address, servers: addresses, startMs, observer: counters });
+    const agent = new SimAgent({
+      nodeId,
+      identity,
+      address,
+      servers: addresses,
+      startMs,
+      observer: counters,
+    });
     void agent.run(AbortSignal.any([hosts, power.signal]));
     return { nodeId, power };
   });

@@ -11,7 +11,7 @@ import {
   TaskState,
   TaskStatus,
 } from "@berth/proto";
-import { createRpcClient } from "@berth/proto/rpc";
+import { createRpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { Outbox } from "./outbox.js";
 
 /** Mean delay before a reconnect. Like a real agent, it varies by half, so that a thousand agents do not reconnect at once. */
@@ -26,6 +26,8 @@ const FIRST_HOST_PORT = 32_768;
 
 export interface SimAgentOptions {
   readonly nodeId: string;
+  /** The identity of the node, which has been admitted. */
+  readonly identity: RpcIdentity;
   /** The address that servers probe. */
   readonly address: string;
   readonly servers: readonly string[];
@@ -90,7 +92,7 @@ export class SimAgent {
   }
 
   async #serve(address: string, signal: AbortSignal): Promise<void> {
-    const client = createRpcClient(DispatcherServiceService, { address });
+    const client = createRpcClient(DispatcherServiceService, { address, identity: this.#options.identity });
     this.#outbox = new Outbox<SessionRequest>();
     const { nodeId } = this.#options;
     const description = NodeDescription.fromPartial({

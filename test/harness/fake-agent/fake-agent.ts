@@ -17,7 +17,7 @@ import {
   type UsageReport,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
-import { createRpcClient, type RpcClient } from "@berth/proto/rpc";
+import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { asyncQueue } from "./async-queue.js";
 import { type ContainerBehavior, FakeContainers } from "./fake-containers.js";
 import { ReceivedAssignments } from "./received-assignments.js";
@@ -36,6 +36,8 @@ function nextAddress(): string {
 
 export interface FakeAgentOptions extends ContainerBehavior {
   readonly nodeId: string;
+  /** Returns the identity of the node, after the node has been admitted. Called when the agent starts. */
+  readonly identity: () => Promise<RpcIdentity>;
   /** Addresses of servers, tried in turn. */
   readonly servers: readonly string[];
   readonly hostname?: string;
@@ -204,12 +206,13 @@ export class FakeAgent {
   }
 
   async #run(stopping: AbortSignal): Promise<void> {
+    const identity = await this.options.identity();
     while (!stopping.aborted) {
       const { servers } = this.options;
       const address = this.#leader ?? servers[this.#nextServer++ % servers.length] ?? "";
       this.#leader = undefined;
       try {
-        await this.#serve(address);
+        await this.#serve(address, identity);
         this.sessionErrors.push("ended");
       } catch (error) {
         this.sessionErrors.push(isBerthError(error) ? error.code : String(error));
@@ -220,10 +223,10 @@ export class FakeAgent {
     }
   }
 
-  async #serve(address: string): Promise<void> {
+  async #serve(address: string, identity: RpcIdentity): Promise<void> {
     const session = new AbortController();
     this.#session = session;
-    const client = createRpcClient(DispatcherServiceService, { address });
+    const client = createRpcClient(DispatcherServiceService, { address, identity });
     const outgoing = asyncQueue<SessionRequest>();
     this.#send = (request) => outgoing.push(request);
     const hello = {

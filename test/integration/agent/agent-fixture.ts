@@ -3,6 +3,7 @@ import type { TaskState, TaskStatus } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { eventually } from "../../harness/eventually.js";
 import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { TestIdentities } from "../../harness/test-identities.js";
 import { AgentProcess } from "./agent-process.js";
 import { DockerHost } from "./docker-host.js";
 import { FakeLeader } from "./fake-leader.js";
@@ -11,6 +12,8 @@ import { FakeLeader } from "./fake-leader.js";
 export class AgentFixture {
   docker!: DockerHost;
   leader!: FakeLeader;
+  /** The identities of the leader and of the agent. */
+  identities!: TestIdentities;
   /** The agent that was started last. */
   agent!: AgentProcess;
   dataDir!: string;
@@ -52,11 +55,16 @@ export function useAgent(args: () => readonly string[] = () => []): AgentFixture
   const fixture = new AgentFixture();
   beforeAll(async () => {
     fixture.docker = await DockerHost.start();
+    fixture.identities = await TestIdentities.create();
   });
-  afterAll(() => fixture.docker?.close());
+  afterAll(() => {
+    fixture.identities?.close();
+    return fixture.docker?.close();
+  });
   beforeEach(async () => {
     fixture.dataDir = temporaryFolder();
-    fixture.leader = await FakeLeader.start();
+    await fixture.identities.storeNode("n1", fixture.dataDir);
+    fixture.leader = await FakeLeader.start(fixture.identities);
     fixture.agent = fixture.startAgent(args());
     await eventually("the agent has a session", () => fixture.leader.hasSession);
   });

@@ -8,6 +8,13 @@ import { temporaryFolder } from "../../harness/temporary-folder.js";
 /** Kills tcpdump when the test process ends. */
 const KILL_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
+/** A TLS record with a handshake message (RFC 8446, sections 4 and 5.1). */
+const SERVER_HELLO_START = Buffer.from([0x16, 0x03]);
+const SERVER_HELLO = 2;
+const SUPPORTED_VERSIONS = 43;
+/** Offsets from the start of the record. */
+const [MESSAGE_TYPE, LEGACY_VERSION, SESSION_ID] = [5, 9, 43];
+
 /**
  * The packets that tcpdump has captured on a device of a network namespace.
  *
@@ -70,6 +77,21 @@ export class Capture {
     return (await readFile(this.#file)).includes(text);
   }
 
+  /** Returns the TLS version of each captured ServerHello. */
+  async tlsVersions(): Promise<readonly number[]> {
+    const bytes = await readFile(this.#file);
+    const versions: number[] = [];
+    for (
+      let at = bytes.indexOf(SERVER_HELLO_START);
+      at >= 0;
+      at = bytes.indexOf(SERVER_HELLO_START, at + 1)
+    ) {
+      const version = serverHelloVersion(bytes.subarray(at));
+      if (version !== undefined) versions.push(version);
+    }
+    return versions;
+  }
+
   async close(): Promise<void> {
     if (this.#program.exitCode === null && this.#program.signalCode === null) {
       this.#program.kill("SIGINT");
@@ -90,4 +112,18 @@ function waitForOutput(program: ChildProcess, text: string): Promise<void> {
     program.once("error", reject);
     program.once("exit", () => reject(new Error(`tcpdump exited: ${output}`)));
   });
+}
+
+/** Returns the version that a server has selected; undefined when the bytes are not a ServerHello. */
+function serverHelloVersion(record: Buffer): number | undefined {
+  if (record.length <= SESSION_ID || record[MESSAGE_TYPE] !== SERVER_HELLO) return undefined;
+  const legacyVersion = record.readUInt16BE(LEGACY_VERSION);
+  if (legacyVersion >> 8 !== 0x03) return undefined;
+  // After the session id: the cipher suite (2 bytes), the compression (1) and the length of the extensions (2).
+  let at = SESSION_ID + 1 + (record[SESSION_ID] ?? 0) + 3;
+  const end = Math.min(record.length - 4, at + 2 + record.readUInt16BE(at));
+  for (at += 2; at < end; at += 4 + record.readUInt16BE(at + 2)) {
+    if (record.readUInt16BE(at) === SUPPORTED_VERSIONS) return record.readUInt16BE(at + 4);
+  }
+  return legacyVersion;
 }

@@ -16,7 +16,8 @@ import {
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
-import { type RpcServer, rpcService, startRpcServer } from "@berth/proto/rpc";
+import { PERMISSIONS, type RpcServer, rpcService, startRpcServer } from "@berth/proto/rpc";
+import type { TestIdentities } from "../../harness/test-identities.js";
 
 const HEARTBEAT_MS = 100;
 
@@ -53,10 +54,13 @@ export class FakeLeader {
   #server: RpcServer | undefined;
   #sequence = 0;
 
-  static async start(listen = "127.0.0.1:0"): Promise<FakeLeader> {
+  /** Starts a leader of the cluster with these identities. */
+  static async start(identities: TestIdentities, listen = "127.0.0.1:0"): Promise<FakeLeader> {
     const leader = new FakeLeader();
+    const { rpc } = await identities.createServer();
     leader.#server = await startRpcServer({
       listen,
+      security: { identity: rpc, permissions: PERMISSIONS, rolesOf: () => [] },
       services: [
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),

@@ -16,7 +16,7 @@ import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
 import { certificateMetrics } from "../identity/certificate-metrics.js";
-import { type HostIdentity, openHostIdentity } from "../identity/host-identity.js";
+import { type HostIdentity, requireHostIdentity } from "../identity/host-identity.js";
 import type { HostNetworking } from "../networks/host-networking.js";
 import { detectKernelSupport, linuxNetworkDevices } from "../networks/host-networking.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
@@ -38,7 +38,7 @@ export interface AgentPlatform {
   readonly engine: Engine;
   readonly networking: HostNetworking;
   readonly transport: RpcTransport;
-  /** Undefined on a host that has not joined a cluster with `berth agent join`. */
+  /** Undefined in the simulation, whose transport has no certificates. */
   readonly identity?: HostIdentity;
   readonly probe: Probe;
   /** Probes other nodes continuously. */
@@ -65,7 +65,8 @@ export interface AgentPlatform {
 
 /**
  * Returns the platform of a real host, and locks its data directory.
- * @throws BerthError BERTH_CONFLICT when another agent uses the data directory
+ * @throws BerthError BERTH_CONFLICT when another agent uses the data directory, BERTH_IDENTITY_INVALID when the host has
+ *         not joined a cluster
  */
 export async function hostPlatform({
   dataDir,
@@ -82,7 +83,7 @@ export async function hostPlatform({
   const secrets = Promise.all([
     hostWireguardKey(disk),
     loadOrCreateOwnerKey(disk),
-    openHostIdentity(dataDir),
+    requireHostIdentity(dataDir),
   ]);
   const [wireguard, ownerKey, identity] = await secrets.catch((error: unknown) => {
     release();
@@ -99,8 +100,8 @@ export async function hostPlatform({
         new TableWatch({ table: VXLAN_TABLE, log, onChainDeleted: onRemoved }),
       detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
-    transport: identity === undefined ? grpcTransport : withIdentity(grpcTransport, identity.rpc),
-    ...(identity && { identity }),
+    transport: withIdentity(grpcTransport, identity.rpc),
+    identity,
     probe,
     peerProbe: probe,
     checkPort,
@@ -122,12 +123,11 @@ export async function hostPlatform({
 }
 
 async function serveAgentMetrics(
-  { metrics, identity }: { readonly metrics: string; readonly identity: HostIdentity | undefined },
+  { metrics, identity }: { readonly metrics: string; readonly identity: HostIdentity },
   stats: (signal: AbortSignal) => Promise<IngressStats>,
 ): Promise<() => void> {
   const server = await serveMetrics(metrics, async (signal) => {
-    const ingress = await ingressMetrics(await stats(signal));
-    return identity === undefined ? ingress : `${ingress}${await certificateMetrics(identity)}`;
+    return `${await ingressMetrics(await stats(signal))}${await certificateMetrics(identity)}`;
   });
   return () => server.close();
 }

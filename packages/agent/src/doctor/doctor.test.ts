@@ -1,4 +1,7 @@
+import { createKey, createRequest } from "@berth/proto/identity";
+import { RotatingIdentity } from "@berth/proto/rpc";
 import { describe, expect, it } from "vitest";
+import { TestCluster } from "../identity/testing/joined-host.js";
 import { failed, ok, skipped, warning } from "./check.js";
 import { evaluateMtu } from "./checks/address.js";
 import { evaluateClock } from "./checks/cluster.js";
@@ -98,8 +101,15 @@ describe("the checks", () => {
 
 describe("runChecks", () => {
   it("reports unreachable services as failed, and runs the other checks", async () => {
+    const cluster = await TestCluster.create();
+    const key = createKey();
+    const { certificate, authorities } = await cluster.certify(await createRequest(key), {
+      kind: "node",
+      id: "n1",
+    });
     const findings = await runChecks({
       servers: ["127.0.0.1:1"],
+      identity: new RotatingIdentity({ authorities, leaf: { certificate, key } }),
       advertiseAddress: "192.0.2.1",
       dataDir: "/nowhere/berth/agent",
       dockerSocket: "/nowhere/docker.sock",

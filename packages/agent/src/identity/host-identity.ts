@@ -36,6 +36,19 @@ export async function openHostIdentity(dataDir: string): Promise<HostIdentity | 
   return { nodeId: nodeIdOf(files.certificate), folder, rpc: new RotatingIdentity(tlsMaterialOf(files)) };
 }
 
+/**
+ * Returns the identity in an agent's data directory.
+ * @throws BerthError BERTH_IDENTITY_INVALID on a host that has not joined a cluster, or when a file is damaged
+ */
+export async function requireHostIdentity(dataDir: string): Promise<HostIdentity> {
+  const identity = await openHostIdentity(dataDir);
+  if (identity !== undefined) return identity;
+  throw new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `this host has not joined a cluster (${identityPath(dataDir)} has no certificate): run "berth token create" on a server, and "berth agent join ADDRESS" on this host`,
+  });
+}
+
 /** Returns the facts of the current certificate. */
 export function currentFacts({ rpc }: Pick<HostIdentity, "rpc">): CertificateFacts {
   return certificateFacts(parseCertificate(rpc.current.leaf?.certificate ?? ""));

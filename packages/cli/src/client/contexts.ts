@@ -36,10 +36,10 @@ export interface ConfigLocation {
   readonly homeDirectory: string;
 }
 
-/** Returns `$XDG_CONFIG_HOME/berth/config.json`, by default under `~/.config`. */
+/** Returns the path of `config.json` in `$BERTH_CONFIG`, `$XDG_CONFIG_HOME/berth` or `~/.config/berth`. */
 export function configPath({ env, homeDirectory }: ConfigLocation): string {
-  const base = env.XDG_CONFIG_HOME || join(homeDirectory, ".config");
-  return join(base, "berth", "config.json");
+  const folder = env.BERTH_CONFIG || join(env.XDG_CONFIG_HOME || join(homeDirectory, ".config"), "berth");
+  return join(folder, "config.json");
 }
 
 /** Returns the path of the folder with an identity. */

@@ -15,6 +15,7 @@ import { inviteUser, listUsers, removeUser } from "./identities/users.js";
 import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.js";
+import { listPeers } from "./peers.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
 import { addEtcdMember, promoteEtcdMember } from "./servers/etcd-members.js";
@@ -50,6 +51,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     exec: (requests, caller) => exec(requests, context, caller),
     listNodes: async () => listNodes(context),
     getNode: async (request) => getNode(request, context),
+    listPeers: async (_request, { caller }) => listPeers(context, caller),
     updateNode: (request, { signal }) => updateNode(request, context, signal),
     removeNode: (request, { signal }) => removeNode(request, context, signal),
     listNetworks: async (request) => listNetworks(request, context),

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { open as openFile, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
@@ -47,10 +46,6 @@ export class ServerFolder {
   /** Opens the folder, and creates it if it is missing. @throws BerthError BERTH_IDENTITY_INVALID for another owner */
   static async open(dataDir: string): Promise<ServerFolder> {
     return new ServerFolder(await IdentityFolder.open(join(dataDir, FOLDER)));
-  }
-
-  static exists(dataDir: string): boolean {
-    return existsSync(join(dataDir, FOLDER));
   }
 
   get path(): string {

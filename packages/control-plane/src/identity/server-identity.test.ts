@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemRuntime } from "../runtime/runtime.js";
 import { openEtcdCertificate } from "./etcd-certificate.js";
 import { ServerFolder } from "./server-folder.js";
-import { loadServerIdentity, openServerIdentity, type ServerIdentity } from "./server-identity.js";
+import { openServerIdentity, type ServerIdentity } from "./server-identity.js";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const NOW_MS = Date.parse("2026-01-01T00:00:00Z");
@@ -88,8 +88,7 @@ describe("the identity of a server", () => {
 
   it("does not take an interrupted join for a new cluster", async () => {
     await (await ServerFolder.open(dataDir)).beginJoin();
-    for (const start of [open, () => loadServerIdentity(dataDir)])
-      await expect(start()).rejects.toThrow(/has not finished joining .*run "berth server join" again/);
+    await expect(open()).rejects.toThrow(/has not finished joining .*run "berth server join" again/);
     expect(existsSync(file("cluster.key"))).toBe(false);
   });
 
@@ -99,11 +98,6 @@ describe("the identity of a server", () => {
     await rm(file("authority.json"));
     expect((await open()).firstAuthority).toBeUndefined();
     expect(existsSync(file("joining"))).toBe(false);
-  });
-
-  it("is absent in a data directory without one", async () => {
-    expect(await loadServerIdentity(dataDir)).toBeUndefined();
-    expect(await readdir(dataDir)).toEqual([]);
   });
 });
 

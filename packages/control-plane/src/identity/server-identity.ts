@@ -45,15 +45,6 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
   return (await loadFrom(folder)) ?? (await createCluster(folder, options));
 }
 
-/**
- * Returns the identity in a server's data directory; undefined for a server without one.
- * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted
- */
-export async function loadServerIdentity(dataDir: string): Promise<ServerIdentity | undefined> {
-  if (!ServerFolder.exists(dataDir)) return undefined;
-  return loadFrom(await ServerFolder.open(dataDir));
-}
-
 async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefined> {
   const files = await folder.identity.load();
   if (files === undefined) {

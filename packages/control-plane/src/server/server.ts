@@ -6,7 +6,7 @@ import {
   PeerServiceService,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
-import { grpcTransport, type RpcTransport, rpcService, withIdentity } from "@berth/proto/rpc";
+import { grpcTransport, type RpcServer, type RpcTransport, rpcService, withIdentity } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
@@ -166,16 +166,16 @@ interface ListenerDependencies {
   readonly metrics: Metrics;
 }
 
-/** The gRPC and the HTTP listener of a server. */
+/** The gRPC and HTTP listeners of a server. */
 interface Listeners {
   /** Address of the gRPC listener. */
   readonly address: string;
   readonly httpAddress: string;
-  /** Closes both listeners, after a grace period for responses in flight. */
+  /** Closes all listeners, after a grace period for responses in flight. */
   close(): Promise<void>;
 }
 
-/** Starts both listeners. Calls wait until a leader is known. */
+/** Starts all listeners, or none. Calls wait until a leader is known. */
 async function startListeners(
   options: ServerOptions,
   { role, contact, metrics }: ListenerDependencies,
@@ -185,41 +185,44 @@ async function startListeners(
   const router = routeControlService({ role, clock: runtime.clock, transport });
   const onInternalError = (path: string, error: unknown): void =>
     logger.error({ err: error, path }, "call failed unexpectedly");
-  const rpc = await transport.serve({
-    listen,
-    ...(identity && { security: serverSecurity(identity, role) }),
-    services: [
-      rpcService(ControlServiceService, router.handlers),
-      rpcService(DispatcherServiceService, routeDispatcherService(role)),
-      rpcService(
-        PeerServiceService,
-        peerHandlers((epoch) => contact?.isInContact(epoch) === true),
-      ),
-    ],
-    onInternalError,
-  });
-  const local =
-    socket === undefined
-      ? undefined
-      : await transport.serve({
-          listen: `unix:${socket}`,
-          services: [rpcService(ControlServiceService, router.handlers)],
-          onInternalError,
-        });
-  const routes = createHttpRoutes({ store, role, metrics });
-  const httpListener = await platform.startHttp({ listen: http, routes }).catch(async (error: unknown) => {
-    await rpc.close(0);
+  const opened: RpcServer[] = [];
+  const closeAll = (graceMs: number): Promise<unknown> =>
+    Promise.all(opened.map((listener) => listener.close(graceMs)));
+  try {
+    const rpc = await transport.serve({
+      listen,
+      ...(identity && { security: serverSecurity(identity, role) }),
+      services: [
+        rpcService(ControlServiceService, router.handlers),
+        rpcService(DispatcherServiceService, routeDispatcherService(role)),
+        rpcService(
+          PeerServiceService,
+          peerHandlers((epoch) => contact?.isInContact(epoch) === true),
+        ),
+      ],
+      onInternalError,
+    });
+    opened.push(rpc);
+    if (socket !== undefined) {
+      const services = [rpcService(ControlServiceService, router.handlers)];
+      opened.push(await transport.serve({ listen: `unix:${socket}`, services, onInternalError }));
+    }
+    const routes = createHttpRoutes({ store, role, metrics });
+    const httpListener = await platform.startHttp({ listen: http, routes });
+    return {
+      address: rpc.address,
+      httpAddress: httpListener.address,
+      close: async () => {
+        await closeAll(CLOSE_GRACE_MS);
+        httpListener.close();
+        router.close();
+      },
+    };
+  } catch (error) {
+    await closeAll(0);
+    router.close();
     throw error;
-  });
-  return {
-    address: rpc.address,
-    httpAddress: httpListener.address,
-    close: async () => {
-      await Promise.all([rpc.close(CLOSE_GRACE_MS), local?.close(CLOSE_GRACE_MS)]);
-      httpListener.close();
-      router.close();
-    },
-  };
+  }
 }
 
 function createHttpRoutes({

@@ -25,6 +25,9 @@ import {
   Network,
   NetworkRange,
   Node,
+  NodeState,
+  nodeStateFromJSON,
+  nodeStateToJSON,
   Service,
   Task,
   User,
@@ -57,6 +60,30 @@ export interface GetClusterResponse {
   servers: string[];
   /** The leader's clock, in milliseconds since 1970. */
   nowMs: number;
+}
+
+export interface ListPeersRequest {
+}
+
+export interface ListPeersResponse {
+  /** All other nodes, by hostname. */
+  peers: Peer[];
+  /** Problems of the calling node that the leader has found. Shown to users. */
+  nodeProblems: string[];
+  /** Networks with problems, such as hosts with different MTUs. */
+  networks: NetworkProblems[];
+}
+
+export interface Peer {
+  hostname: string;
+  address: string;
+  state: NodeState;
+}
+
+export interface NetworkProblems {
+  network: string;
+  /** Shown to users. */
+  problems: string[];
 }
 
 export interface DeployStackRequest {
@@ -1094,6 +1121,351 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     message.epoch = object.epoch ?? 0;
     message.servers = object.servers?.map((e) => e) || [];
     message.nowMs = object.nowMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseListPeersRequest(): ListPeersRequest {
+  return {};
+}
+
+export const ListPeersRequest: MessageFns<ListPeersRequest> = {
+  encode(_: ListPeersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPeersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPeersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListPeersRequest {
+    return {};
+  },
+
+  toJSON(_: ListPeersRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListPeersRequest>): ListPeersRequest {
+    return ListPeersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListPeersRequest>): ListPeersRequest {
+    const message = createBaseListPeersRequest();
+    return message;
+  },
+};
+
+function createBaseListPeersResponse(): ListPeersResponse {
+  return { peers: [], nodeProblems: [], networks: [] };
+}
+
+export const ListPeersResponse: MessageFns<ListPeersResponse> = {
+  encode(message: ListPeersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.peers) {
+      Peer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.nodeProblems) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.networks) {
+      NetworkProblems.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPeersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPeersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peers.push(Peer.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeProblems.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.networks.push(NetworkProblems.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListPeersResponse {
+    return {
+      peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => Peer.fromJSON(e)) : [],
+      nodeProblems: globalThis.Array.isArray(object?.nodeProblems)
+        ? object.nodeProblems.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.node_problems)
+        ? object.node_problems.map((e: any) => globalThis.String(e))
+        : [],
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkProblems.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListPeersResponse): unknown {
+    const obj: any = {};
+    if (message.peers?.length) {
+      obj.peers = message.peers.map((e) => Peer.toJSON(e));
+    }
+    if (message.nodeProblems?.length) {
+      obj.nodeProblems = message.nodeProblems;
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkProblems.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListPeersResponse>): ListPeersResponse {
+    return ListPeersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPeersResponse>): ListPeersResponse {
+    const message = createBaseListPeersResponse();
+    message.peers = object.peers?.map((e) => Peer.fromPartial(e)) || [];
+    message.nodeProblems = object.nodeProblems?.map((e) => e) || [];
+    message.networks = object.networks?.map((e) => NetworkProblems.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePeer(): Peer {
+  return { hostname: "", address: "", state: 0 };
+}
+
+export const Peer: MessageFns<Peer> = {
+  encode(message: Peer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostname !== "") {
+      writer.uint32(10).string(message.hostname);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Peer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Peer {
+    return {
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      state: isSet(object.state) ? nodeStateFromJSON(object.state) : 0,
+    };
+  },
+
+  toJSON(message: Peer): unknown {
+    const obj: any = {};
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.state !== 0) {
+      obj.state = nodeStateToJSON(message.state);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Peer>): Peer {
+    return Peer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Peer>): Peer {
+    const message = createBasePeer();
+    message.hostname = object.hostname ?? "";
+    message.address = object.address ?? "";
+    message.state = object.state ?? 0;
+    return message;
+  },
+};
+
+function createBaseNetworkProblems(): NetworkProblems {
+  return { network: "", problems: [] };
+}
+
+export const NetworkProblems: MessageFns<NetworkProblems> = {
+  encode(message: NetworkProblems, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    for (const v of message.problems) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkProblems {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkProblems();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkProblems {
+    return {
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: NetworkProblems): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkProblems>): NetworkProblems {
+    return NetworkProblems.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkProblems>): NetworkProblems {
+    const message = createBaseNetworkProblems();
+    message.network = object.network ?? "";
+    message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
 };
@@ -10708,6 +11080,16 @@ export const ControlServiceService = {
     responseSerialize: (value: GetNodeResponse): Buffer => Buffer.from(GetNodeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetNodeResponse => GetNodeResponse.decode(value),
   },
+  /** Lists the other hosts for the doctor of a node, and the problems of this node. */
+  listPeers: {
+    path: "/berth.v1.ControlService/ListPeers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPeersRequest): Buffer => Buffer.from(ListPeersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPeersRequest => ListPeersRequest.decode(value),
+    responseSerialize: (value: ListPeersResponse): Buffer => Buffer.from(ListPeersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPeersResponse => ListPeersResponse.decode(value),
+  },
   updateNode: {
     path: "/berth.v1.ControlService/UpdateNode" as const,
     requestStream: false as const,
@@ -10960,6 +11342,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   watchStats: handleServerStreamingCall<WatchStatsRequest, WatchStatsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
   getNode: handleUnaryCall<GetNodeRequest, GetNodeResponse>;
+  /** Lists the other hosts for the doctor of a node, and the problems of this node. */
+  listPeers: handleUnaryCall<ListPeersRequest, ListPeersResponse>;
   updateNode: handleUnaryCall<UpdateNodeRequest, UpdateNodeResponse>;
   /** Fails while the node is up, unless forced. */
   removeNode: handleUnaryCall<RemoveNodeRequest, RemoveNodeResponse>;

@@ -1,4 +1,4 @@
-import { ControlServiceService, type Node, NodeState, type NodeSummary } from "@berth/proto";
+import { ControlServiceService, type ListPeersResponse, NodeState, type Peer } from "@berth/proto";
 import { PROBE_PORT, probeHost } from "@berth/proto/probe";
 import { grpcTransport, type RpcConnection } from "@berth/proto/rpc";
 import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";
@@ -21,33 +21,33 @@ type Control = RpcConnection<typeof ControlServiceService>;
 
 /** Checks the servers, this host's clock, and the network path to the other hosts. */
 export const checkCluster: Check = async (context) => {
+  const { servers, identity } = context;
+  if (identity === undefined) return [];
   const findings: Finding[] = [];
   // The first server that answers is enough.
-  let nodes: readonly NodeSummary[] | undefined;
-  let networkFindings: readonly Finding[] | undefined;
-  for (const server of context.servers) {
-    const { identity } = context;
-    const options = { address: server, ...(identity && { identity }) };
-    const control = grpcTransport.connect(ControlServiceService, options);
+  let listed: ListPeersResponse | undefined;
+  for (const address of servers) {
+    const control = grpcTransport.connect(ControlServiceService, { address, identity });
     try {
-      findings.push(...(await checkServer(server, control, context)));
-      // The certificate of a node does not suffice to list the others.
-      if (identity !== undefined) continue;
-      nodes ??= await listNodes(control, context);
-      networkFindings ??= await checkNetworks(control, context);
+      findings.push(...(await checkServer(address, control, context)));
+      listed ??= await listPeers(control, context);
     } catch (error) {
-      findings.push(unreachableServer(server, error));
+      findings.push(unreachableServer(address, error));
     } finally {
       control.close();
     }
   }
-  if (context.identity !== undefined)
-    findings.push(skipped("peers", "not checked: only users may list the nodes of the cluster"));
-  const isOwn = ({ node }: NodeSummary): boolean => node?.description?.address === context.advertiseAddress;
-  const ownNodes = (nodes ?? []).filter(isOwn);
-  const peers = (nodes ?? []).filter((summary) => !isOwn(summary)).flatMap(({ node }) => node ?? []);
-  const peerFindings = await mapConcurrently(MAX_CONCURRENT_PEERS, peers, (node) => checkPeer(node, context));
-  return [...findings, ...ownNodes.flatMap(nodeFindings), ...peerFindings.flat(), ...(networkFindings ?? [])];
+  if (listed === undefined) return findings;
+  const { peers, nodeProblems, networks } = listed;
+  const peerFindings = await mapConcurrently(MAX_CONCURRENT_PEERS, peers, (peer) => checkPeer(peer, context));
+  return [
+    ...findings,
+    ...nodeProblems.map((problem) => warning("node", problem, "")),
+    ...peerFindings.flat(),
+    ...networks.flatMap(({ network, problems }) =>
+      problems.map((problem) => warning(`network ${network}`, problem, "")),
+    ),
+  ];
 };
 
 async function checkServer(
@@ -75,22 +75,9 @@ export function evaluateClock(aheadMs: number): Finding {
   return offsetMs >= CLOCK_WARNING_MS ? warning("clock", message, advice) : ok("clock", message);
 }
 
-async function listNodes({ calls }: Control, { signal }: CheckContext): Promise<readonly NodeSummary[]> {
-  const { nodes } = await calls.listNodes({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
-  return nodes;
+function listPeers({ calls }: Control, { signal }: CheckContext): Promise<ListPeersResponse> {
+  return calls.listPeers({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
 }
-
-/** Returns the problems of networks that the leader found, such as hosts with different MTUs. */
-async function checkNetworks({ calls }: Control, { signal }: CheckContext): Promise<readonly Finding[]> {
-  const { networks } = await calls.listNetworks({ stack: "" }, { signal, timeoutMs: CALL_TIMEOUT_MS });
-  return networks.flatMap(({ network, problems }) =>
-    problems.map((problem) => warning(`network ${network?.spec?.name ?? ""}`, problem, "")),
-  );
-}
-
-/** Returns the problems of this host that the leader found, such as tasks that only this node rejects. */
-const nodeFindings = ({ problems }: Pick<NodeSummary, "problems">): readonly Finding[] =>
-  problems.map((problem) => warning("node", problem, ""));
 
 function unreachableServer(server: string, error: unknown): Finding {
   const reason = error instanceof Error ? error.message : String(error);
@@ -101,11 +88,13 @@ function unreachableServer(server: string, error: unknown): Finding {
   );
 }
 
-async function checkPeer(node: Node, context: CheckContext): Promise<readonly Finding[]> {
-  const { hostname = node.id, address = "" } = node.description ?? {};
+async function checkPeer(
+  { hostname, address, state }: Peer,
+  context: CheckContext,
+): Promise<readonly Finding[]> {
   const subject = `peer ${hostname}`;
   const isReachable = await probeHost({ ...PROBE, address }, context.signal);
-  if (!isReachable) return [unreachablePeer(subject, address, node.state)];
+  if (!isReachable) return [unreachablePeer(subject, address, state)];
   return [ok(subject, `${address} is reachable`), await checkPathMtu(`${subject} MTU`, address, context)];
 }
 

@@ -41,6 +41,7 @@ const UNRECORDED = { kind: "unrecorded" } as const;
  */
 export const AUDIT_RULES: AuditRules = {
   getCluster: UNRECORDED,
+  listPeers: UNRECORDED,
   deployStack: {
     kind: "recorded",
     recordKind: Kind.CHANGE,

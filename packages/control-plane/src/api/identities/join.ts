@@ -111,7 +111,7 @@ function admissionOf(
 }
 
 /** Returns the record of a node that has joined and whose agent has not connected yet. */
-function joinedNode(
+export function joinedNode(
   id: string,
   {
     hostname,

@@ -51,6 +51,7 @@ const STACK_RULES: StackRules = {
   streamAudit: undefined,
   watchStats: undefined,
   listNodes: undefined,
+  listPeers: undefined,
   getNode: undefined,
   updateNode: undefined,
   removeNode: undefined,

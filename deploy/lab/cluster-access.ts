@@ -1,0 +1,113 @@
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
+import { type CallOptions, createRpcClient, type RpcClient } from "@berth/proto/rpc";
+import { cliCommand, joinCommand } from "./berth-commands.js";
+import { LabError } from "./lab-error.js";
+import type { LabServer } from "./lab-server.js";
+import type { Machine } from "./machine.js";
+import { type RunResult, run } from "./run.js";
+import { waitUntil } from "./wait-until.js";
+
+type Calls = RpcClient<typeof ControlServiceService>;
+
+/** Includes the election of the first leader. */
+const LEADER_TIMEOUT_MS = 30_000;
+const CALL_TIMEOUT_MS = 5_000;
+/** Tokens and invitations are used at once. */
+const TTL_MS = 10 * 60_000;
+/** The context that the command line uses unless another one is selected. */
+const CONTEXT = "default";
+const USER = "lab";
+
+export interface JoinOptions {
+  readonly machine: Machine;
+  readonly program: "server" | "agent";
+  /** Data directory of the program. */
+  readonly dataDir: string;
+  /** A server of the cluster. */
+  readonly server: LabServer;
+}
+
+/**
+ * Lets a program of a machine join the cluster with a new token, unless it has joined already.
+ *
+ * @throws LabError LAB_NOT_READY with the output of the command.
+ */
+export async function joinOnce(
+  { machine, program, dataDir, server }: JoinOptions,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (existsSync(join(dataDir, "identity", "certificate.pem"))) return;
+  await server.waitUntilHealthy(signal);
+  const kind = program === "server" ? JoinKind.SERVER : JoinKind.NODE;
+  const request = {
+    kind,
+    ttlMs: TTL_MS,
+    uses: 1,
+    hostname: "",
+    requiresApproval: false,
+    replaceOthers: false,
+  };
+  const { token } = await administer(
+    server,
+    (calls, options) => calls.createJoinToken(request, options),
+    signal,
+  );
+  const command = joinCommand(program, { address: server.address, dataDir });
+  const result = await machine.exec(command, { input: token, signal });
+  requireSuccess(`berth ${program} join on ${machine.name}`, result);
+}
+
+/**
+ * Creates the context with which the command line of this machine administers the cluster.
+ *
+ * @param configDir folder for `BERTH_CONFIG`
+ * @throws LabError LAB_NOT_READY with the output of the command.
+ */
+export async function createContext(
+  servers: readonly LabServer[],
+  configDir: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const [first] = servers;
+  if (first === undefined) return;
+  await first.waitUntilHealthy(signal);
+  const request = { name: USER, role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS };
+  const { invitation } = await administer(
+    first,
+    (calls, options) => calls.inviteUser(request, options),
+    signal,
+  );
+  await mkdir(configDir, { recursive: true, mode: 0o700 });
+  const addresses = servers.map(({ address }) => address).join(",");
+  const command = ["context", "create", CONTEXT, "--server", addresses, "--invitation-file", "-"];
+  const env = { ...process.env, BERTH_CONFIG: configDir };
+  requireSuccess("berth context create", await run(cliCommand(command), { env, input: invitation, signal }));
+}
+
+/** Calls a server as root of its machine, over its unix socket. Repeats the call until there is a leader. */
+async function administer<T>(
+  server: LabServer,
+  call: (calls: Calls, options: CallOptions) => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const { calls, close } = createRpcClient(ControlServiceService, { address: `unix:${server.socket}` });
+  const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
+  try {
+    return await waitUntil(() => call(calls, options), {
+      what: `a leader to answer ${server.name}`,
+      timeoutMs: LEADER_TIMEOUT_MS,
+      signal,
+      retryErrors: true,
+    });
+  } finally {
+    close();
+  }
+}
+
+function requireSuccess(what: string, { code, stdout, stderr }: RunResult): void {
+  if (code === 0) return;
+  throw new LabError("LAB_NOT_READY", `${what} failed with exit code ${code}: ${(stderr || stdout).trim()}`);
+}

@@ -1,0 +1,108 @@
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { createKey, createRequest, IdentityFolder } from "@berth/proto/identity";
+import { RotatingIdentity, type RpcIdentity } from "@berth/proto/rpc";
+import { joinedNode } from "../../packages/control-plane/src/api/identities/join.js";
+import {
+  type CertificateIssuer,
+  clusterIssuer,
+} from "../../packages/control-plane/src/identity/certificate-issuer.js";
+import {
+  openServerIdentity,
+  type ServerIdentity,
+} from "../../packages/control-plane/src/identity/server-identity.js";
+import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
+import { changeKey, encodeValue } from "../../packages/control-plane/src/state/change.js";
+import type { Store } from "../../packages/control-plane/src/store/store.js";
+import { temporaryFolder } from "./temporary-folder.js";
+
+/** What all servers of a cluster have in their data directories. */
+const SECRETS = ["cluster.key", "authority.json", "etcd-authority.json"];
+
+/** The identities of a test cluster. Servers and nodes get theirs without joining. */
+export class TestIdentities {
+  readonly #folder: string;
+  readonly #issuer: CertificateIssuer;
+  readonly #nodes = new Map<string, Promise<RotatingIdentity>>();
+  #servers = 0;
+
+  private constructor(folder: string, issuer: CertificateIssuer) {
+    this.#folder = folder;
+    this.#issuer = issuer;
+  }
+
+  /** Creates a cluster. */
+  static async create(): Promise<TestIdentities> {
+    const folder = temporaryFolder();
+    const { clusterKey, firstAuthority } = await open(join(folder, "first"));
+    if (firstAuthority === undefined) throw new Error("the cluster has no authority");
+    const authorities = () => [firstAuthority];
+    return new TestIdentities(
+      folder,
+      clusterIssuer({ authorities, clusterKey, wallClockMs: () => Date.now() }),
+    );
+  }
+
+  /** Returns the identity of a new server. */
+  createServer(): Promise<ServerIdentity> {
+    return open(this.createDataDir());
+  }
+
+  /** Returns a data directory with which `berth server` runs as another server of the cluster. */
+  createDataDir(): string {
+    this.#servers += 1;
+    const dataDir = join(this.#folder, `s${this.#servers}`);
+    mkdirSync(join(dataDir, "identity"), { recursive: true, mode: 0o700 });
+    for (const file of SECRETS)
+      copyFileSync(join(this.#folder, "first/identity", file), join(dataDir, "identity", file));
+    return dataDir;
+  }
+
+  /** Returns a path for the unix socket of a server. */
+  socketPath(): string {
+    this.#servers += 1;
+    return join(this.#folder, `${this.#servers}.sock`);
+  }
+
+  /** Returns the identity of a node; always the same one for an id. */
+  nodeIdentity(id: string): Promise<RpcIdentity> {
+    const identity = this.#nodes.get(id) ?? this.#issueNode(id);
+    this.#nodes.set(id, identity);
+    return identity;
+  }
+
+  /** Stores the identity of a node in the data directory of an agent, as `berth agent join` does. */
+  async storeNode(id: string, dataDir: string): Promise<void> {
+    const folder = await IdentityFolder.open(join(dataDir, "identity"));
+    const request = await createRequest(await folder.prepareKey());
+    await folder.store(await this.#issuer.issue({ kind: "node", id }, request));
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #issueNode(id: string): Promise<RotatingIdentity> {
+    const key = createKey();
+    const issued = await this.#issuer.issue({ kind: "node", id }, await createRequest(key));
+    return new RotatingIdentity({
+      authorities: issued.authorities,
+      leaf: { certificate: issued.certificate, key },
+    });
+  }
+}
+
+function open(dataDir: string): Promise<ServerIdentity> {
+  return openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
+}
+
+/** Stores the record of a node that has joined, unless there is one. The leader rejects the certificates of others. */
+export async function admitNode(store: Store, id: string, signal: AbortSignal): Promise<void> {
+  const node = joinedNode(id, { hostname: id, awaitsApproval: false, nowMs: Date.now() });
+  const change = { kind: "put-node", node } as const;
+  const key = changeKey(change);
+  await store.txn(
+    { compare: [{ kind: "absent", key }], ops: [{ kind: "put", key, value: encodeValue(change) ?? "" }] },
+    signal,
+  );
+}
