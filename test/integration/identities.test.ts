@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -10,7 +10,13 @@ import {
   type SessionRequest,
   UserRole,
 } from "@berth/proto";
-import { createRequest, type IdentityFiles, IdentityFolder } from "@berth/proto/identity";
+import {
+  certificateFacts,
+  createRequest,
+  type IdentityFiles,
+  IdentityFolder,
+  parseCertificate,
+} from "@berth/proto/identity";
 import { createRpcClient, joinCluster, RotatingIdentity, type RpcConnection } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -95,6 +101,14 @@ async function joinWith(token: string, name: string) {
   return joinCluster({ address: server.address, token, hostname: name, folder: identityFolder }, signal);
 }
 
+/** Opens a folder like that of a process that is killed before it stores a certificate. Its key stays. */
+async function crashingFolder(name: string): Promise<IdentityFolder> {
+  const crashingOpen: typeof open = (path, ...rest) =>
+    String(path).includes("certificate.pem") ? Promise.reject(new Error("killed")) : open(path, ...rest);
+  const files = { chmod, lstat, mkdir, open: crashingOpen, readFile, rename, rm };
+  return IdentityFolder.open(join(folder, name), files);
+}
+
 async function userWith(name: string, role: UserRole): Promise<Control> {
   const { invitation } = await admin.calls.inviteUser({ name, role, stacks: "", ttlMs: TTL_MS });
   const { files } = await joinWith(invitation, name);
@@ -144,6 +158,26 @@ describe("a host with a join token", () => {
       code: "BERTH_TOKEN_INVALID",
       details: { reason: "used-up" },
     });
+  });
+
+  test("repeats its request after it was killed before it had stored the certificate", async () => {
+    const token = await createToken();
+    const before = (await admin.calls.listNodes({})).nodes.length;
+    await expect(
+      joinCluster(
+        { address: server.address, token, hostname: "host8", folder: await crashingFolder("host8") },
+        signal,
+      ),
+    ).rejects.toThrow("killed");
+    const first = await nodeIdOf("host8");
+    const { files } = await joinWith(token, "host8");
+    expect(certificateFacts(parseCertificate(files.certificate)).identity).toEqual({
+      kind: "node",
+      id: first,
+    });
+    expect((await admin.calls.listNodes({})).nodes).toHaveLength(before + 1);
+    expect(await sessionOutcome(files, "host8")).toBe("welcome");
+    await expect(joinWith(token, "host9")).rejects.toMatchObject({ details: { reason: "used-up" } });
   });
 
   test("keeps the token when its certificate request is invalid", async () => {

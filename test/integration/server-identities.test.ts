@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
-import { createJoinToken, IdentityFolder, parseCertificate } from "@berth/proto/identity";
+import { certificateFacts, createJoinToken, IdentityFolder, parseCertificate } from "@berth/proto/identity";
 import {
   createRpcClient,
   joinCluster,
@@ -265,6 +265,28 @@ describe("berth server join", () => {
     const next = await createToken(admin, JoinKind.SERVER);
     expect(await runJoin("s2", server.address, next)).toMatchObject({ code: 0 });
     await start("s2", ["--etcd", etcd.endpoint]);
+  });
+
+  test("repeats a join whose response was lost with the same token, as the same server", async () => {
+    const { server, admin } = await startFirst();
+    const token = await createToken(admin, JoinKind.SERVER);
+    const options = { address: server.address, token, hostname: "s2" };
+    // A command that is killed after the response leaves only its key.
+    const identityFolder = await IdentityFolder.open(join(dataDirOf("s2"), "identity"));
+    const { certificate } = await requestJoin(
+      { ...options, folder: identityFolder },
+      AbortSignal.timeout(60_000),
+    );
+    const { identity } = certificateFacts(parseCertificate(certificate));
+    if (identity.kind !== "server") throw new Error(`a certificate for a ${identity.kind}`);
+    expect(await runJoin("s2", server.address, token)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`as server ${identity.id}.`),
+    });
+    expect(await runJoin("s3", server.address, token)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("used as often"),
+    });
   });
 
   test("refuses the token of a node, and a data directory that is in use or has an identity", async () => {

@@ -1,4 +1,4 @@
-import { createPublicKey, randomBytes, X509Certificate } from "node:crypto";
+import { createHash, createPublicKey, randomBytes, X509Certificate } from "node:crypto";
 import { BerthError } from "../errors.js";
 import { readAuthority } from "./certificate.js";
 import { type ClusterIdentity, formatClusterUri, formatIdentityUri, type Identity } from "./identity.js";
@@ -78,6 +78,15 @@ export async function issueCertificate(authority: Authority, options: IssueOptio
 export async function createRequest(key: string): Promise<string> {
   const { createRequestPem } = await import("./x509.js");
   return createRequestPem(key);
+}
+
+/**
+ * Returns the SHA-256 of the public key of a request in hexadecimal digits.
+ * @throws BerthError BERTH_INPUT_INVALID for a request that `issueCertificate` rejects
+ */
+export async function hashRequestKey(request: string): Promise<string> {
+  const der = createPublicKey(await readPublicKey(request)).export({ type: "spki", format: "der" });
+  return createHash("sha256").update(der).digest("hex");
 }
 
 async function readPublicKey(request: string): Promise<string> {

@@ -2,6 +2,7 @@ export {
   type Authority,
   createAuthority,
   createRequest,
+  hashRequestKey,
   type IssueOptions,
   issueCertificate,
   type Validity,

@@ -75,8 +75,8 @@ export function tokenRejection(
   if (record === undefined || record.kind !== token.kind || !isSameHash(record.hash, token.hash))
     return "unknown";
   if (nowMs >= record.expiresAtMs) return "expired";
-  if (record.usesLeft <= 0) return "used-up";
-  return record.subject !== "" && record.subject !== subject ? "other-subject" : undefined;
+  if (record.subject !== "" && record.subject !== subject) return "other-subject";
+  return record.usesLeft <= 0 ? "used-up" : undefined;
 }
 
 /** Compares two hashes in constant time. A damaged record matches no token. */

@@ -39,8 +39,8 @@ export interface JoinedHost {
 /**
  * Gets a certificate for this host and stores it, with the servers, where the agent finds them.
  *
- * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The token is used
- * up when the crash came between the server's answer and the certificate.
+ * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The cluster counts
+ * requests with the same token and key as one use.
  * @throws BerthError BERTH_CONFLICT, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function joinHost(options: JoinHostOptions, signal: AbortSignal): Promise<JoinedHost> {

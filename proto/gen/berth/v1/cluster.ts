@@ -979,6 +979,18 @@ export interface JoinToken {
   subject: string;
   /** Nodes that join with the token wait for approval. */
   requiresApproval: boolean;
+  /** The newest hosts or users that the token has admitted, so that they can repeat their request. Empty in lists. */
+  admissions: TokenAdmission[];
+}
+
+/** A host or user that a token has admitted. */
+export interface TokenAdmission {
+  /** SHA-256 of the public key in the certificate request, in hexadecimal digits. */
+  keyHash: string;
+  /** The id of the node or server, or the name in the certificate of the user. */
+  id: string;
+  /** How often the request was repeated. */
+  repeats: number;
 }
 
 /** A user. Certificates prove a user's name; the record says what the user may do. */
@@ -5198,6 +5210,7 @@ function createBaseJoinToken(): JoinToken {
     usesLeft: 0,
     subject: "",
     requiresApproval: false,
+    admissions: [],
   };
 }
 
@@ -5226,6 +5239,9 @@ export const JoinToken: MessageFns<JoinToken> = {
     }
     if (message.requiresApproval !== false) {
       writer.uint32(64).bool(message.requiresApproval);
+    }
+    for (const v of message.admissions) {
+      TokenAdmission.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -5307,6 +5323,14 @@ export const JoinToken: MessageFns<JoinToken> = {
             message.requiresApproval = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.admissions.push(TokenAdmission.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5345,6 +5369,9 @@ export const JoinToken: MessageFns<JoinToken> = {
         : isSet(object.requires_approval)
         ? globalThis.Boolean(object.requires_approval)
         : false,
+      admissions: globalThis.Array.isArray(object?.admissions)
+        ? object.admissions.map((e: any) => TokenAdmission.fromJSON(e))
+        : [],
     };
   },
 
@@ -5374,6 +5401,9 @@ export const JoinToken: MessageFns<JoinToken> = {
     if (message.requiresApproval !== false) {
       obj.requiresApproval = message.requiresApproval;
     }
+    if (message.admissions?.length) {
+      obj.admissions = message.admissions.map((e) => TokenAdmission.toJSON(e));
+    }
     return obj;
   },
 
@@ -5390,6 +5420,112 @@ export const JoinToken: MessageFns<JoinToken> = {
     message.usesLeft = object.usesLeft ?? 0;
     message.subject = object.subject ?? "";
     message.requiresApproval = object.requiresApproval ?? false;
+    message.admissions = object.admissions?.map((e) => TokenAdmission.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTokenAdmission(): TokenAdmission {
+  return { keyHash: "", id: "", repeats: 0 };
+}
+
+export const TokenAdmission: MessageFns<TokenAdmission> = {
+  encode(message: TokenAdmission, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.keyHash !== "") {
+      writer.uint32(10).string(message.keyHash);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.repeats !== 0) {
+      writer.uint32(24).uint32(message.repeats);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenAdmission {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenAdmission();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keyHash = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.repeats = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TokenAdmission {
+    return {
+      keyHash: isSet(object.keyHash)
+        ? globalThis.String(object.keyHash)
+        : isSet(object.key_hash)
+        ? globalThis.String(object.key_hash)
+        : "",
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      repeats: isSet(object.repeats) ? globalThis.Number(object.repeats) : 0,
+    };
+  },
+
+  toJSON(message: TokenAdmission): unknown {
+    const obj: any = {};
+    if (message.keyHash !== "") {
+      obj.keyHash = message.keyHash;
+    }
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.repeats !== 0) {
+      obj.repeats = Math.round(message.repeats);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TokenAdmission>): TokenAdmission {
+    return TokenAdmission.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TokenAdmission>): TokenAdmission {
+    const message = createBaseTokenAdmission();
+    message.keyHash = object.keyHash ?? "";
+    message.id = object.id ?? "";
+    message.repeats = object.repeats ?? 0;
     return message;
   },
 };

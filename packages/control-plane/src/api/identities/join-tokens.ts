@@ -44,14 +44,14 @@ export async function createJoinToken(
     const isReplaced = (other: JoinToken): boolean => replaceOthers && other.kind === kind;
     return { changes: tokenCreationChanges(record, state, nowMs, isReplaced), result: undefined };
   }, signal);
-  return { token, record: withoutHash(record) };
+  return { token, record: withoutHashes(record) };
 }
 
 /** Lists the tokens that can still be used, the oldest first, without their hashes. */
 export function listJoinTokens({ state, runtime }: ApiContext): ListJoinTokensResponse {
   const nowMs = runtime.wallClockMs();
   const usable = [...state.joinTokens.values()].filter((token) => isUsable(token, nowMs));
-  return { tokens: usable.sort((a, b) => a.createdAtMs - b.createdAtMs).map(withoutHash) };
+  return { tokens: usable.sort((a, b) => a.createdAtMs - b.createdAtMs).map(withoutHashes) };
 }
 
 /** Removes a token. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
@@ -86,12 +86,13 @@ export function newTokenRecord(
   const { kind, hash } = parseJoinToken(text);
   return {
     ...{ id: joinTokenId(hash), kind, hash, subject, requiresApproval },
-    ...{ createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesLeft: uses },
+    ...{ createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesLeft: uses, admissions: [] },
   };
 }
 
 /**
- * Returns the changes that store a token, and remove those that it replaces and those that cannot be used any more.
+ * Returns the changes that store a token, and remove those that it replaces and those that have expired. Tokens that are
+ * used up stay, since hosts may repeat their requests, but not when they take the place of another token.
  * @throws BerthError BERTH_LIMIT_EXCEEDED
  */
 export function tokenCreationChanges(
@@ -101,7 +102,9 @@ export function tokenCreationChanges(
   isReplaced: (other: JoinToken) => boolean,
 ): readonly Change[] {
   const others = [...joinTokens.values()];
-  const removed = others.filter((token) => isReplaced(token) || !isUsable(token, nowMs));
+  const isObsolete = (token: JoinToken): boolean => isReplaced(token) || nowMs >= token.expiresAtMs;
+  const isFull = others.filter((token) => !isObsolete(token)).length >= MAX_TOKENS;
+  const removed = others.filter((token) => isObsolete(token) || (isFull && token.usesLeft === 0));
   if (others.length - removed.length >= MAX_TOKENS) {
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
@@ -140,8 +143,8 @@ function isUsable({ usesLeft, expiresAtMs }: JoinToken, nowMs: number): boolean 
   return usesLeft > 0 && nowMs < expiresAtMs;
 }
 
-function withoutHash(token: JoinToken): JoinToken {
-  return { ...token, hash: "" };
+function withoutHashes(token: JoinToken): JoinToken {
+  return { ...token, hash: "", admissions: [] };
 }
 
 function findJoinToken({ joinTokens }: ClusterState, reference: string): JoinToken {

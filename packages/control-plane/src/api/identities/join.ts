@@ -8,8 +8,10 @@ import {
   type Node,
   NodeDescription,
   NodeState,
+  type TokenAdmission,
 } from "@berth/proto";
 import {
+  hashRequestKey,
   type Identity,
   joinTokenId,
   type ParsedJoinToken,
@@ -22,14 +24,27 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { isHostname } from "./join-tokens.js";
+import { isMember } from "./renew-certificate.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** A host or user that presents a join token. */
-export interface Joiner {
+/** A token keeps this many of its newest admissions, which bounds its record: it can have 10,000 uses. */
+const MAX_ADMISSIONS = 64;
+
+/** A host repeats its request after a crash. The limit bounds the audit records that a repeated request causes. */
+const MAX_REPEATS = 10;
+
+/** A token and the host that presents it. */
+export interface PresentedToken {
   readonly token: ParsedJoinToken;
   /** Ignored for users, whose name is in the token's record. */
   readonly hostname: string;
-  /** The id of the node or server, if it is admitted. */
+}
+
+/** A host or user that presents a join token. */
+export interface Joiner extends PresentedToken {
+  /** SHA-256 of the public key for which it requests a certificate. */
+  readonly keyHash: string;
+  /** The id of the node or server, if it is admitted and was not before. */
   readonly newId: string;
 }
 
@@ -53,15 +68,17 @@ export async function join(
   const token = parseJoinToken(request.token);
   const { hostname } = request;
   if (token.kind !== JoinKind.USER && !isHostname(hostname)) throw invalidHostname(hostname);
-  const joiner: Joiner = { token, hostname, newId: runtime.newId() };
   const nowMs = runtime.wallClockMs();
-  // The certificate is issued first: an invalid request must not use up the token.
-  const { identity } = decideAdmission(joiner, state, nowMs).result;
-  const issued = await issuer.issue(identity, request.certificateRequest);
-  const { awaitsApproval } = await writer.submit(
+  // A caller without a token does not get as far as the parser of certificate requests.
+  requireToken({ token, hostname }, state, nowMs);
+  // Checks the request, too: an invalid one must not use up the token.
+  const keyHash = await hashRequestKey(request.certificateRequest);
+  const joiner: Joiner = { token, hostname, keyHash, newId: runtime.newId() };
+  const { identity, awaitsApproval } = await writer.submit(
     (current) => decideAdmission(joiner, current, nowMs),
     signal,
   );
+  const issued = await issuer.issue(identity, request.certificateRequest);
   return {
     ...{ ...issued, servers: [...servers()], awaitsApproval },
     // Only a token for servers leads to this identity.
@@ -69,19 +86,76 @@ export async function join(
   };
 }
 
-/** Decides whether a token admits its bearer, and counts its use. @throws BerthError BERTH_TOKEN_INVALID */
+/**
+ * Decides whether a token admits its bearer, and counts its use.
+ *
+ * A request with a key that the token has admitted before is a repetition: its first response was lost. The bearer gets
+ * the same identity, and no further use is counted.
+ * @throws BerthError BERTH_TOKEN_INVALID
+ */
 export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: number): Decision<Admission> {
-  const { token, hostname } = joiner;
-  const record = state.joinTokens.get(joinTokenId(token.hash));
-  const subject = token.kind === JoinKind.USER ? (record?.subject ?? "") : hostname;
-  const rejection = tokenRejection(record, { token, subject }, nowMs);
-  if (rejection !== undefined || record === undefined) throw rejectedToken(rejection ?? "unknown", record);
+  const { record, isUsedUp } = requireToken(joiner, state, nowMs);
+  const earlier = record.admissions.find(({ keyHash }) => keyHash === joiner.keyHash);
+  const repeated = earlier && repeatAdmission(earlier, record, state);
+  if (repeated !== undefined) return repeated;
+  if (isUsedUp) throw rejectedToken("used-up", record);
   const { changes, identity } = admissionOf(joiner, record, state, nowMs);
-  const used: JoinToken = { ...record, usesLeft: record.usesLeft - 1 };
+  const admission = { keyHash: joiner.keyHash, id: idOf(identity), repeats: 0 };
+  const admissions = [...record.admissions, admission].slice(-MAX_ADMISSIONS);
+  const used: JoinToken = { ...record, usesLeft: record.usesLeft - 1, admissions };
   return {
     changes: [{ kind: "put-joinToken", joinToken: used }, ...changes],
     result: { identity, awaitsApproval: record.requiresApproval },
   };
+}
+
+/** Returns the record of a token. It may be used up. @throws BerthError BERTH_TOKEN_INVALID for another rejection */
+function requireToken(
+  { token, hostname }: PresentedToken,
+  { joinTokens }: Pick<ClusterState, "joinTokens">,
+  nowMs: number,
+): { readonly record: JoinToken; readonly isUsedUp: boolean } {
+  const record = joinTokens.get(joinTokenId(token.hash));
+  const subject = token.kind === JoinKind.USER ? (record?.subject ?? "") : hostname;
+  const rejection = tokenRejection(record, { token, subject }, nowMs);
+  const isUsedUp = rejection === "used-up";
+  if (record === undefined || (rejection !== undefined && !isUsedUp))
+    throw rejectedToken(rejection ?? "unknown", record);
+  return { record, isUsedUp };
+}
+
+/** Repeats an admission; undefined when the node or user was removed meanwhile, or after too many repetitions. */
+function repeatAdmission(
+  earlier: TokenAdmission,
+  record: JoinToken,
+  { nodes, users }: ClusterState,
+): Decision<Admission> | undefined {
+  const identity = identityOf(record.kind, earlier.id);
+  if (earlier.repeats >= MAX_REPEATS || identity === undefined || !isMember(identity, { nodes, users }))
+    return undefined;
+  const repeats = earlier.repeats + 1;
+  const admissions = record.admissions.map((each) => (each === earlier ? { ...earlier, repeats } : each));
+  return {
+    changes: [{ kind: "put-joinToken", joinToken: { ...record, admissions } }],
+    result: { identity, awaitsApproval: nodes.get(earlier.id)?.awaitsApproval ?? false },
+  };
+}
+
+function identityOf(kind: JoinKind, id: string): Identity | undefined {
+  switch (kind) {
+    case JoinKind.NODE:
+      return { kind: "node", id };
+    case JoinKind.SERVER:
+      return { kind: "server", id };
+    case JoinKind.USER:
+      return { kind: "user", name: id };
+    default:
+      return undefined;
+  }
+}
+
+function idOf(identity: Identity): string {
+  return identity.kind === "user" ? identity.name : identity.id;
 }
 
 function admissionOf(
