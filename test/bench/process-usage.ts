@@ -27,7 +27,7 @@ export interface ProcessUsage {
 }
 
 /** Returns the memory and CPU time of a process. @throws when it has exited */
-export function usageOf({ pid }: ProcessRef): ProcessUsage {
+export function usageOf({ pid }: Pick<ProcessRef, "pid">): ProcessUsage {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   return {

@@ -300,7 +300,7 @@ function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
   };
 }
 
-const readCpuSeconds = (pid = 0): number => usageOf({ pid, startTime: "" }).cpuSeconds;
+const readCpuSeconds = (pid = 0): number => usageOf({ pid }).cpuSeconds;
 
 async function measureIdle(
   { process }: ServerProcess,
