@@ -41,13 +41,13 @@ async function startEtcdWithTls(): Promise<typeof etcdWithTls> {
     { dataDir: join(folder, "data"), tls: identity.paths, logger },
     new AbortController().signal,
   );
-  const { endpoints } = embedded;
+  const { endpoint } = embedded;
   const compact = async (revision: bigint): Promise<void> => {
-    etcdctl({ endpoint: endpoints[0], tls: identity.paths }, "compact", String(revision), "--physical");
+    etcdctl({ endpoint, tls: identity.paths }, "compact", String(revision), "--physical");
   };
   return {
     openStore: () => {
-      const store = new EtcdStore({ endpoints, tls });
+      const store = new EtcdStore({ endpoints: [endpoint], tls });
       return { store, compact, close: () => store.close() };
     },
     close: async () => {

@@ -11,8 +11,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { IdentityFolder } from "@berth/proto/identity";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { certificateAddresses } from "../../packages/control-plane/src/store/embedded/cluster.js";
 import {
   type EmbeddedEtcd,
   type EmbeddedEtcdOptions,
@@ -21,7 +23,9 @@ import {
 import { findProgram } from "../../packages/control-plane/src/store/embedded/etcd-process.js";
 import { isRunning } from "../../packages/control-plane/src/store/embedded/process-identity.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
+import type { EtcdTls } from "../../packages/control-plane/src/store/etcd-tls.js";
 import { readOne } from "../../packages/control-plane/src/store/read.js";
+import { EtcdAuthority } from "../../packages/control-plane/src/testing/etcd-authority.js";
 
 const KEY = "/berth/v1/meta/schema";
 const WAIT = { timeout: 20_000, interval: 50 };
@@ -29,23 +33,32 @@ const logger = pino({ level: "silent" });
 const signal = new AbortController().signal;
 
 let folder: string;
+/** An address of this process for members with fixed ports. */
+let address: string;
+let identity: IdentityFolder;
+let tls: EtcdTls;
 let cleanups: (() => unknown)[];
 
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth-embedded-"));
   cleanups = [() => rmSync(folder, { recursive: true, force: true })];
+  address = `127.58.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
+  identity = await IdentityFolder.open(join(folder, "identity"));
+  const authority = await EtcdAuthority.create();
+  tls = await authority.issueTo(identity, { id: "s1", addresses: certificateAddresses(address) });
 });
 afterEach(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup();
 });
 
 const start = async (options: Partial<EmbeddedEtcdOptions> = {}): Promise<EmbeddedEtcd> => {
-  const etcd = await startEmbeddedEtcd({ dataDir: join(folder, "data"), logger, ...options }, signal);
+  const required = { dataDir: join(folder, "data"), tls: identity.paths, logger };
+  const etcd = await startEmbeddedEtcd({ ...required, ...options }, signal);
   cleanups.push(() => etcd.stop());
   return etcd;
 };
-const storeOn = ({ endpoints }: { readonly endpoints: readonly [string, ...string[]] }): EtcdStore => {
-  const store = new EtcdStore({ endpoints });
+const storeOn = ({ endpoint }: Pick<EmbeddedEtcd, "endpoint">): EtcdStore => {
+  const store = new EtcdStore({ endpoints: [endpoint], tls });
   cleanups.push(() => store.close());
   return store;
 };
@@ -60,14 +73,14 @@ const write = async (store: EtcdStore, value: string): Promise<void> => {
 describe("startEmbeddedEtcd", () => {
   it("listens on loopback, exits on stop and uses the same ports when it starts again", async () => {
     const etcd = await start();
-    expect(etcd.endpoints[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+    expect(etcd.endpoint).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     await write(storeOn(etcd), "1");
     const { etcd: process } = claim();
     expect(isRunning(process)).toBe(true);
     await etcd.stop();
     await etcd.exited;
     expect(isRunning(process)).toBe(false);
-    expect((await start()).endpoints).toEqual(etcd.endpoints);
+    expect((await start()).endpoint).toBe(etcd.endpoint);
   });
 
   it("restarts etcd after kill -9 on the same ports with its data", async () => {
@@ -96,10 +109,9 @@ describe("startEmbeddedEtcd", () => {
   });
 
   it("fails when another etcd uses its port and unlocks its data directory", async () => {
-    const occupant = await start({ dataDir: join(folder, "other") });
-    const port = Number(new URL(occupant.endpoints[0]).port);
-    const ports = { client: port, peer: port + 1 };
-    await expect(start({ ports })).rejects.toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
+    const member = { address, requests: undefined };
+    await start({ dataDir: join(folder, "other"), member });
+    await expect(start({ member })).rejects.toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
     await start();
   });
 
@@ -146,8 +158,7 @@ describe("startEmbeddedEtcd", () => {
     for (const env of [{}, { PATH: withoutSetpriv() }]) {
       const server = startInChild(dataDir, env);
       const [line] = await once(server.stdout ?? process.stdin, "data");
-      const endpoints = [String(line).trim()] as const;
-      await write(storeOn({ endpoints }), "before");
+      await write(storeOn({ endpoint: String(line).trim() }), "before");
       server.kill("SIGKILL");
       await once(server, "exit");
 
@@ -176,8 +187,9 @@ function startInChild(dataDir: string, env: NodeJS.ProcessEnv): ChildProcess {
   const program = `
     const { startEmbeddedEtcd } = await import(${JSON.stringify(module.href)});
     const logger = { warn() {}, error() {} };
-    const etcd = await startEmbeddedEtcd({ dataDir: ${JSON.stringify(dataDir)}, logger }, new AbortController().signal);
-    console.log(etcd.endpoints[0]);
+    const options = { ...${JSON.stringify({ dataDir, tls: identity.paths })}, logger };
+    const etcd = await startEmbeddedEtcd(options, new AbortController().signal);
+    console.log(etcd.endpoint);
   `;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
     stdio: ["ignore", "pipe", "inherit"],

@@ -19,6 +19,7 @@ import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import {
   certificateAddresses,
   hasEtcdData,
+  MEMBER_PORTS,
   peerUrl,
 } from "../../packages/control-plane/src/store/embedded/cluster.js";
 import {
@@ -28,9 +29,10 @@ import {
 import type { MembershipRequests } from "../../packages/control-plane/src/store/embedded/membership.js";
 import { trackMembers } from "../../packages/control-plane/src/store/embedded/track-members.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
-import type { EtcdTls, EtcdTlsFiles } from "../../packages/control-plane/src/store/etcd-tls.js";
+import type { EtcdTls } from "../../packages/control-plane/src/store/etcd-tls.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
 import { EtcdAuthority } from "../../packages/control-plane/src/testing/etcd-authority.js";
+import { etcdctl } from "../harness/etcdctl.js";
 import { eventually } from "../harness/eventually.js";
 
 const PREFIX = "/berth/v1/test/";
@@ -39,7 +41,7 @@ const JOINING_SERVER = fileURLToPath(new URL("../harness/joining-server.mjs", im
 const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
 
 interface Identity {
-  readonly files: EtcdTlsFiles;
+  readonly folder: IdentityFolder;
   readonly tls: EtcdTls;
 }
 
@@ -52,20 +54,19 @@ interface Server {
 
 let folder: string;
 let hosts: readonly [string, string, string];
-/** Undefined for a cluster without TLS. */
-let authority: EtcdAuthority | undefined;
+let authority: EtcdAuthority;
 let identities: Map<string, Identity>;
 let cleanUps: (() => Promise<unknown> | unknown)[];
 let signal: AbortSignal;
 /** What the leader's clock is ahead. */
 let skippedMs: number;
 
-beforeEach(() => {
+beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "berth-growth-"));
   // The ports of members are fixed, so each process has its own loopback addresses.
   const [a, b] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
   hosts = [`127.61.${a}.${b}`, `127.62.${a}.${b}`, `127.63.${a}.${b}`];
-  authority = undefined;
+  authority = await EtcdAuthority.create();
   identities = new Map();
   skippedMs = 0;
   const abort = new AbortController();
@@ -80,12 +81,12 @@ function dataDirOf(host: string): string {
   return join(folder, host);
 }
 
-async function identityOf(host: string): Promise<Identity | undefined> {
+async function identityOf(host: string): Promise<Identity> {
   const existing = identities.get(host);
-  if (existing !== undefined || authority === undefined) return existing;
+  if (existing !== undefined) return existing;
   const identityFolder = await IdentityFolder.open(join(folder, "identities", host));
   const tls = await authority.issueTo(identityFolder, { id: host, addresses: certificateAddresses(host) });
-  const identity = { files: identityFolder.paths, tls };
+  const identity = { folder: identityFolder, tls };
   identities.set(host, identity);
   return identity;
 }
@@ -93,11 +94,11 @@ async function identityOf(host: string): Promise<Identity | undefined> {
 /** Starts the etcd of a server; of the first server without `requests`. */
 async function start(host: string, requests?: MembershipRequests): Promise<Server> {
   const identity = await identityOf(host);
-  const etcd = await startEmbeddedEtcd(
-    { dataDir: dataDirOf(host), member: { address: host, requests }, tls: identity?.files, logger },
-    signal,
-  );
-  const store = new EtcdStore({ endpoints: etcd.endpoints, tls: identity?.tls, callTimeoutMs: 1_000 });
+  const { paths } = identity.folder;
+  const member = { address: host, requests };
+  const etcd = await startEmbeddedEtcd({ dataDir: dataDirOf(host), member, tls: paths, logger }, signal);
+  const { tls } = identity;
+  const store = new EtcdStore({ endpoints: [etcd.endpoint], tls, callTimeoutMs: 1_000 });
   const tracking = new AbortController();
   const tracked = trackMembers({ store, etcd, clock: systemClock, logger }, tracking.signal);
   const server: Server = { etcd, store, tracking: tracked };
@@ -160,14 +161,7 @@ function writeContinuously(store: EtcdStore): () => Promise<{ written: string[];
   };
 }
 
-describe.each([
-  { mode: "without TLS", createAuthority: async () => undefined },
-  { mode: "with TLS", createAuthority: () => EtcdAuthority.create() },
-])("a cluster that grows $mode", ({ mode, createAuthority }) => {
-  beforeEach(async () => {
-    authority = await createAuthority();
-  });
-
+describe("a cluster that grows", () => {
   it("loses no write of a continuous writer, and then survives the loss of one server and restarts", {
     timeout: TIMEOUT_MS,
   }, async () => {
@@ -183,9 +177,7 @@ describe.each([
     }
     const { written, longestPauseMs } = await stop();
     const rounded = [...times, longestPauseMs].map(Math.round);
-    console.info(
-      `${mode}: joined in ${rounded.slice(0, 2).join(" and ")} ms; longest pause ${rounded[2]} ms`,
-    );
+    console.info(`joined in ${rounded.slice(0, 2).join(" and ")} ms; longest pause ${rounded[2]} ms`);
     const [second, third] = joined;
     if (second === undefined || third === undefined) throw new Error("a server is missing");
     // A write without an answer may have been stored, too.
@@ -212,6 +204,31 @@ describe.each([
     ]);
     for (const { store } of restarted) expect(await namesIn(store)).toEqual(expect.arrayContaining(written));
     expect(await votersOf(restarted[0].store)).toBe(3);
+  });
+
+  it("moves its leadership to the first endpoint of a store, and keeps accepting writes", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const first = await start(hosts[0]);
+    const second = await start(hosts[1], leaderOn(first));
+    const { folder: files, tls } = await identityOf(hosts[0]);
+    for (const [own, other, hasMoved] of [
+      [first, second, false],
+      [second, first, true],
+      [first, second, true],
+    ] as const) {
+      const { endpoint } = own.etcd;
+      const store = new EtcdStore({ endpoints: [endpoint, other.etcd.endpoint], tls });
+      cleanUps.push(() => store.close());
+      await write(store, "before");
+      expect(await store.moveLeader(signal)).toBe(hasMoved);
+      expect(await store.moveLeader(signal)).toBe(false);
+      await write(store, "after");
+      const [{ Status: status }] = JSON.parse(
+        etcdctl({ endpoint, tls: files.paths }, "endpoint", "status", "-w", "json"),
+      );
+      expect(status.leader).toBe(status.header.member_id);
+    }
   });
 });
 
@@ -246,10 +263,7 @@ describe("servers that join", () => {
     timeout: TIMEOUT_MS,
   }, async () => {
     const first = await start(hosts[0]);
-    const { waitingFor } = await leaderOn(first).add(
-      peerUrl("http", hosts[1], { client: 7404, peer: 7403 }),
-      signal,
-    );
+    const { waitingFor } = await leaderOn(first).add(peerUrl(hosts[1], MEMBER_PORTS), signal);
     expect(waitingFor).toBe("");
     await write(first.store, "beside-a-learner");
     await first.etcd.stop();
@@ -295,19 +309,27 @@ describe("a server with another address", () => {
     const first = await start(hosts[0]);
     const second = await start(hosts[1], leaderOn(first));
     await second.etcd.stop();
-    const member = { address: hosts[2], requests: unreachable };
-    const moved = startEmbeddedEtcd({ dataDir: dataDirOf(hosts[1]), member, logger }, signal);
-    await expect(moved).rejects.toMatchObject({
-      code: "BERTH_INPUT_INVALID",
-      message: expect.stringContaining(`but the address of this server is ${hosts[2]}`),
-    });
+    const dataDir = dataDirOf(hosts[1]);
+    const { folder: files } = await identityOf(hosts[2]);
+    // Without a member, etcd listens on loopback.
+    for (const [address, member] of [
+      [hosts[2], { address: hosts[2], requests: unreachable }],
+      ["127.0.0.1", undefined],
+    ] as const) {
+      const moved = startEmbeddedEtcd({ dataDir, member, tls: files.paths, logger }, signal);
+      await expect(moved).rejects.toMatchObject({
+        code: "BERTH_INPUT_INVALID",
+        message: expect.stringContaining(`but the address of this server is ${address}`),
+      });
+    }
   });
 
   it("changes the address of its member while it is alone, and can then be joined", {
     timeout: TIMEOUT_MS,
   }, async () => {
     const dataDir = dataDirOf(hosts[0]);
-    const alone = await startEmbeddedEtcd({ dataDir, logger }, signal);
+    const { folder: files } = await identityOf(hosts[0]);
+    const alone = await startEmbeddedEtcd({ dataDir, tls: files.paths, logger }, signal);
     await alone.stop();
     const first = await start(hosts[0]);
     await start(hosts[1], leaderOn(first));
@@ -319,7 +341,7 @@ describe("a joining server that is killed", () => {
   /** What the leader does after it has executed a request, and before it answers. */
   type Hook = (kind: "add" | "promote", isGranted: boolean) => Promise<void>;
 
-  /** Serves the requests of joining servers over gRPC. Returns the address. */
+  /** Serves the requests of joining servers over gRPC, on a unix socket. Returns the address. */
   async function serve(requests: MembershipRequests, hook: Hook): Promise<string> {
     const unused = Object.keys(ControlServiceService).map((name) => [name, () => Promise.reject()] as const);
     const handlers: Partial<RpcHandlers<typeof ControlServiceService>> = {
@@ -341,13 +363,15 @@ describe("a joining server that is killed", () => {
     const services = [
       rpcService(ControlServiceService, handlers as RpcHandlers<typeof ControlServiceService>),
     ];
-    const server = await grpcTransport.serve({ listen: "127.0.0.1:0", services });
+    const address = `unix:${join(folder, "leader.sock")}`;
+    const server = await grpcTransport.serve({ listen: address, services });
     cleanUps.push(() => server.close(0));
-    return server.address;
+    return address;
   }
 
-  function spawnServer(address: string): ChildProcess {
-    const args = [JOINING_SERVER, dataDirOf(hosts[1]), hosts[1], address];
+  async function spawnServer(address: string): Promise<ChildProcess> {
+    const { path } = (await identityOf(hosts[1])).folder;
+    const args = [JOINING_SERVER, dataDirOf(hosts[1]), path, hosts[1], address];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     cleanUps.push(() => kill(child));
     return child;
@@ -387,7 +411,7 @@ describe("a joining server that is killed", () => {
       const address = await serve(leaderOn(first), async (kind, isGranted) => {
         if (isReached(kind, isGranted)) await killChild();
       });
-      child = spawnServer(address);
+      child = await spawnServer(address);
       const exited = once(child, "exit");
       if (killOnFile !== undefined) {
         const file = join(dataDirOf(hosts[1]), killOnFile);
@@ -397,10 +421,11 @@ describe("a joining server that is killed", () => {
       await exited;
       expect(kills).toBe(1);
 
-      const again = spawnServer(address);
+      const again = await spawnServer(address);
       const [line] = await once(again.stdout ?? again, "data");
       expect(String(line)).toBe("joined\n");
-      const store = new EtcdStore({ endpoints: [`http://${hosts[1]}:7404`] });
+      const { tls } = await identityOf(hosts[1]);
+      const store = new EtcdStore({ endpoints: [`https://${hosts[1]}:7404`], tls });
       cleanUps.push(() => store.close());
       expect((await readOne(store, `${PREFIX}before`, signal))?.value).toBe("before");
       expect(await votersOf(store)).toBe(2);

@@ -57,8 +57,8 @@ async function start(options: Partial<EmbeddedEtcdOptions> = {}): Promise<Embedd
   return etcd;
 }
 
-function storeOn({ endpoints }: Pick<EmbeddedEtcd, "endpoints">, tls: EtcdTls | undefined): EtcdStore {
-  const store = new EtcdStore({ endpoints, tls, callTimeoutMs: CALL_TIMEOUT_MS });
+function storeOn({ endpoint }: Pick<EmbeddedEtcd, "endpoint">, tls: EtcdTls | undefined): EtcdStore {
+  const store = new EtcdStore({ endpoints: [endpoint], tls, callTimeoutMs: CALL_TIMEOUT_MS });
   cleanUps.push(() => store.close());
   return store;
 }
@@ -79,7 +79,7 @@ function pidOfEtcd(): number {
 }
 
 function peerUrl(etcd: EmbeddedEtcd): string {
-  const url = new URL(etcd.endpoints[0]);
+  const url = new URL(etcd.endpoint);
   return `${url.protocol}//${url.hostname}:${Number(url.port) + 1}`;
 }
 
@@ -135,10 +135,10 @@ describe("an embedded etcd with TLS", () => {
     cleanUps.push(() => process.off("warning", onWarning));
     const tls = await authority.issueTo(identity, { id: "s1" });
     const etcd = await start();
-    expect(etcd.endpoints[0]).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
+    expect(etcd.endpoint).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     const store = storeOn(etcd, tls);
     expect(await write(store, "1")).toBe("committed");
-    for (const url of [etcd.endpoints[0], peerUrl(etcd)]) {
+    for (const url of [etcd.endpoint, peerUrl(etcd)]) {
       expect(await handshake(url, tls)).toEqual({ version: "TLSv1.3", serial: serialOf(tls) });
     }
     const pid = pidOfEtcd();
@@ -157,8 +157,8 @@ describe("an embedded etcd with TLS", () => {
     const other = await issue(await EtcdAuthority.create());
     const expired = await issue(authority, { validForMs: -60_000 });
     const paths = [
-      `${etcd.endpoints[0]}/health`,
-      `${etcd.endpoints[0]}/metrics`,
+      `${etcd.endpoint}/health`,
+      `${etcd.endpoint}/metrics`,
       `${peerUrl(etcd)}/members`,
       `${peerUrl(etcd)}/version`,
     ];
@@ -172,8 +172,8 @@ describe("an embedded etcd with TLS", () => {
     }
 
     const withOwnCa = { ...other, authorities: tls.authorities };
-    const endpoints = [etcd.endpoints[0].replace("https:", "http:")] as const;
-    for (const store of [storeOn(etcd, withOwnCa), storeOn({ endpoints }, undefined)]) {
+    const endpoint = etcd.endpoint.replace("https:", "http:");
+    for (const store of [storeOn(etcd, withOwnCa), storeOn({ endpoint }, undefined)]) {
       expect(await write(store, "intruder")).toBe("unknown");
       await expect(readOne(store, KEY, signal)).rejects.toMatchObject({ code: "BERTH_ETCD_UNAVAILABLE" });
     }
@@ -188,21 +188,11 @@ describe("an embedded etcd with TLS", () => {
     await expect(readOne(stranger, KEY, signal)).rejects.toThrow(/unable to (?:get|verify)|self-signed/);
 
     // localhost is the same address, but the certificate does not have this name.
-    const byName = [etcd.endpoints[0].replace("127.0.0.1", "localhost")] as const;
-    await expect(readOne(storeOn({ endpoints: byName }, tls), KEY, signal)).rejects.toMatchObject({
+    const byName = etcd.endpoint.replace("127.0.0.1", "localhost");
+    await expect(readOne(storeOn({ endpoint: byName }, tls), KEY, signal)).rejects.toMatchObject({
       code: "BERTH_ETCD_UNAVAILABLE",
     });
     expect(await readOne(storeOn(etcd, tls), KEY, signal)).toBeUndefined();
-  });
-
-  it("keeps the data of a single server that ran without TLS", async () => {
-    const plain = await start({ tls: undefined });
-    expect(await write(storeOn(plain, undefined), "1")).toBe("committed");
-    await plain.stop();
-    const tls = await authority.issueTo(identity, { id: "s1" });
-    const store = storeOn(await start(), tls);
-    expect((await readOne(store, KEY, signal))?.value).toBe("1");
-    expect(await write(store, "2")).toBe("committed");
   });
 
   it("does not start with a certificate that has expired or lacks its address", async () => {
@@ -248,7 +238,7 @@ describe("a renewed certificate", () => {
         // The four rounds take longer than the lease.
         await delay(200);
       }
-      const { serial } = await handshake(etcd.endpoints[0], renewed);
+      const { serial } = await handshake(etcd.endpoint, renewed);
       expect(serial).toBe(serialOf(renewed));
       serials.push(serial);
     }
@@ -264,7 +254,7 @@ describe("a renewed certificate", () => {
     expect(values.flat()).toEqual(Array.from({ length: written }, (_, index) => String(index)));
     // The watch keeps the first connections open, one for each purpose. etcd has a connection to itself.
     await eventually("the connections of the other certificates are closed", () => {
-      return connectionsTo(etcd.endpoints[0]) <= 2 * 3 + 1;
+      return connectionsTo(etcd.endpoint) <= 2 * 3 + 1;
     });
     expect(term?.isHeld()).toBe(true);
     expect((await readOne(store, LEADER_KEY, signal))?.createRevision).toBe(term?.epoch);
@@ -303,7 +293,7 @@ describe("berth server --etcd https://…", () => {
     await authority.issueTo(identity, { id: "s1" });
     const etcd = await start();
     const { authoritiesFile, certificateFile, keyFile } = identity.paths;
-    const args = ["--etcd", etcd.endpoints[0], "--etcd-ca", authoritiesFile, "--etcd-cert", certificateFile];
+    const args = ["--etcd", etcd.endpoint, "--etcd-ca", authoritiesFile, "--etcd-cert", certificateFile];
     await expect(startServerProcess([...args, "--etcd-key", "/nonexistent"])).rejects.toThrow(/nonexistent/);
 
     const server = await startServerProcess([...args, "--etcd-key", keyFile]);

@@ -15,7 +15,6 @@ describe("parseArguments", () => {
         socket: "/run/berth/server.sock",
         etcd: ["http://a:1", "http://b:2"],
         etcdTls: undefined,
-        etcdCluster: undefined,
         logLevel: "info",
         autoRebalanceMs: undefined,
         networkPool: { subnet: { base: 0x0a400000, prefix: 10 }, networkPrefix: 18 },
@@ -83,22 +82,6 @@ describe("parseArguments", () => {
 
   it("requires --advertise when the server listens on all addresses", () => {
     expect(() => parseArguments(["--listen", "0.0.0.0:7400"], {})).toThrow(/--advertise/);
-  });
-
-  it("identifies this server in --etcd-cluster by its advertised address", () => {
-    const argv = ["--listen", "0.0.0.0:7400", "--advertise", "10.0.0.2:7400"];
-    const parsed = parseArguments([...argv, "--etcd-cluster", "10.0.0.1, 10.0.0.2,10.0.0.3"], {});
-    expect(parsed).toMatchObject({
-      config: { etcdCluster: { self: "10.0.0.2", members: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] } },
-    });
-  });
-
-  it.each([
-    ["a list without this server", "10.0.0.2,10.0.0.3", /not in the list; its address is 10\.0\.0\.1/],
-    ["addresses with ports", "10.0.0.1:7403,10.0.0.2:7403", /IP addresses without ports/],
-    ["a list with a duplicate", "10.0.0.1,10.0.0.1", /twice/],
-  ])("refuses %s in --etcd-cluster", (_, list, message) => {
-    expect(() => parseArguments(["--listen", "10.0.0.1:7400", "--etcd-cluster", list], {})).toThrow(message);
   });
 
   it.each([["--nope"], ["stray"], ["--listen"]])("refuses the argument %s", (argument) => {

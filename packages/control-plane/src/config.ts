@@ -1,10 +1,8 @@
-import { isIP } from "node:net";
 import { isAbsolute } from "node:path";
 import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
-import type { EtcdCluster } from "./store/embedded/cluster.js";
 import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
 /** The validated settings of `berth server`. */
@@ -22,8 +20,6 @@ export interface ServerConfig {
   readonly etcd: readonly [string, ...string[]] | undefined;
   /** Files for TLS with an external etcd. They are defined if and only if its URLs have https. */
   readonly etcdTls: EtcdTlsFiles | undefined;
-  /** The servers whose embedded etcds form a cluster; undefined for a single server. */
-  readonly etcdCluster: EtcdCluster | undefined;
   readonly logLevel: string;
   /** Tasks move to a returned node after it has been up this long; undefined when only `berth rebalance` moves them. */
   readonly autoRebalanceMs: number | undefined;
@@ -53,14 +49,12 @@ Examples:
   $ berth server --listen 10.0.0.1:7400 --etcd https://10.0.0.5:2379 \\
       --etcd-ca ca.pem --etcd-cert client.pem --etcd-key client-key.pem
 
-  # Three servers that tolerate the loss of one; use the same list on each
-  $ berth server --listen 10.0.0.1:7400 --etcd-cluster 10.0.0.1,10.0.0.2,10.0.0.3
-
-  # Join a cluster as a further server; see 'berth server join --help'
+  # Add a server to the cluster of 10.0.0.1; see 'berth server join --help'
   $ berth server join 10.0.0.1:7400
+  $ berth server --listen 10.0.0.2:7400
 
-The etcd members of a cluster communicate unencrypted on ports 7403 and 7404.
-Use a trusted network between the servers.
+Three servers tolerate the loss of one. Their embedded etcds communicate on
+ports 7403 and 7404 with mutual TLS.
 `;
 export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
 
@@ -70,8 +64,6 @@ const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
 /** Linux's `sun_path` has 108 bytes with the final NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
-/** etcd's recommended maximum: more members slow down every write. */
-const MAX_ETCD_MEMBERS = 7;
 /** A smaller network has room for only a few hosts with about ten containers each. */
 const MAX_NETWORK_PREFIX = 24;
 
@@ -108,7 +100,6 @@ interface RawOptions {
   readonly etcdCa?: string;
   readonly etcdCert?: string;
   readonly etcdKey?: string;
-  readonly etcdCluster?: string;
   readonly logLevel: string;
   readonly autoRebalance?: string;
   readonly networkPool: string;
@@ -175,11 +166,6 @@ const OPTIONS: readonly OptionDefinition[] = [
     variable: "BERTH_ETCD_KEY",
   },
   {
-    flags: "--etcd-cluster <address,...>",
-    description: "IP addresses of all servers whose embedded etcds form a cluster, including this one",
-    variable: "BERTH_ETCD_CLUSTER",
-  },
-  {
     flags: "--auto-rebalance <duration>",
     description: "Move tasks to a returned node after it has been up this long, for example 10m",
     variable: "BERTH_AUTO_REBALANCE",
@@ -244,7 +230,6 @@ function validate(raw: RawOptions): ServerConfig {
     socket,
     etcd: raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems),
     etcdTls: parseEtcdTls(raw, problems),
-    etcdCluster: raw.etcdCluster === undefined ? undefined : parseCluster(raw, raw.etcdCluster, problems),
     logLevel,
     autoRebalanceMs:
       raw.autoRebalance === undefined ? undefined : parseAutoRebalance(raw.autoRebalance, problems),
@@ -323,23 +308,6 @@ function parseAutoRebalance(text: string, problems: string[]): number | undefine
   return undefined;
 }
 
-/** Parses the members of the etcd cluster. This server is the member with its advertised address. */
-function parseCluster(raw: RawOptions, list: string, problems: string[]): EtcdCluster {
-  const members = list.split(",").map((member) => withoutBrackets(member.trim()));
-  const self = advertisedHost(raw);
-  const report = (problem: string): void => {
-    problems.push(`invalid --etcd-cluster ${JSON.stringify(list)}: ${problem}`);
-  };
-  if (raw.etcd !== undefined) report("cannot be combined with --etcd");
-  if (members.some((member) => isIP(member) === 0)) report("use IP addresses without ports");
-  if (new Set(members).size < members.length) report("a server is listed twice");
-  if (members.length > MAX_ETCD_MEMBERS) report(`at most ${MAX_ETCD_MEMBERS} servers are supported`);
-  if (!members.includes(self)) {
-    report(`this server is not in the list; its address is ${self} (from --advertise or --listen)`);
-  }
-  return { self, members };
-}
-
 /** Returns the host at which other hosts reach a server. */
 export function advertisedHost({
   advertise,
@@ -348,10 +316,7 @@ export function advertisedHost({
   readonly advertise?: string | undefined;
   readonly listen: string;
 }): string {
-  return withoutBrackets((advertise ?? listen).replace(/:[0-9]+$/, ""));
-}
-
-function withoutBrackets(host: string): string {
+  const host = (advertise ?? listen).replace(/:[0-9]+$/, "");
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 

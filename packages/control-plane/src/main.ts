@@ -105,8 +105,6 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     serving.abort(failure);
   });
   const memberTracking = etcd.trackMembers?.(store, serving.signal);
-  // The operator of an external etcd may want its leader elsewhere.
-  const hasOwnCluster = config.etcdCluster !== undefined || memberTracking !== undefined;
   try {
     const server = await startServer(
       {
@@ -115,8 +113,11 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         identity,
         runtime: systemRuntime,
         logger,
-        ...(memberTracking && { etcdMembers: store.members }),
-        ...(hasOwnCluster && { moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal) }),
+        // The operator of an external etcd changes its members, and may want its leader elsewhere.
+        ...(memberTracking && {
+          etcdMembers: store.members,
+          moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal),
+        }),
       },
       serving.signal,
     );
@@ -136,7 +137,8 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
 }
 
 /** The etcd that a server uses, and the certificate that it presents there. */
-interface OpenEtcd extends Pick<EmbeddedEtcd, "endpoints" | "exited" | "stop"> {
+interface OpenEtcd extends Pick<EmbeddedEtcd, "exited" | "stop"> {
+  readonly endpoints: readonly [string, ...string[]];
   readonly tls?: EtcdTls | undefined;
   /** Renews the certificate until the signal aborts. Undefined for a certificate that berth has not issued. */
   readonly keepTlsValid?: (onRenewed: (tls: EtcdTls) => void, signal: AbortSignal) => Promise<void>;
@@ -151,7 +153,7 @@ async function openEtcd(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<OpenEtcd> {
-  const { etcd: endpoints, etcdTls, dataDir, etcdCluster: cluster } = config;
+  const { etcd: endpoints, etcdTls, dataDir } = config;
   if (endpoints !== undefined) {
     const tls = etcdTls && (await readEtcdTls(etcdTls, Date.now()));
     return { endpoints, tls, exited: Promise.resolve(undefined), stop: async () => {} };
@@ -166,14 +168,14 @@ async function openEtcd(
     );
     const member = growingMember(config, identity);
     const etcd = await startEmbeddedEtcd(
-      { dataDir, cluster, member, tls: certificate.paths, logger: etcdLogger },
+      { dataDir, member, tls: certificate.paths, logger: etcdLogger },
       starting.signal,
     );
-    const { endpoints: own, exited } = etcd;
+    const { endpoint, exited } = etcd;
     const onFailure = (error: unknown): void =>
       etcdLogger.warn({ err: error }, "cannot renew the certificate for etcd");
     return {
-      ...{ endpoints: own, exited, stop: () => etcd.stop(), tls: certificate.files },
+      ...{ endpoints: [endpoint], exited, stop: () => etcd.stop(), tls: certificate.files },
       keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
       ...(member && {
         trackMembers: (store, abort) =>
@@ -186,14 +188,12 @@ async function openEtcd(
 }
 
 /**
- * Returns the member of an etcd that grows when servers join. Undefined for a server that other hosts cannot reach, and
- * for a fixed list of members.
+ * Returns the member of an etcd that grows when servers join. Undefined for a server that other hosts cannot reach.
  * @throws BerthError BERTH_INPUT_INVALID for a server that has joined and that the other servers cannot reach
  */
 function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
   const address = advertisedHost(config);
   const { servers } = identity;
-  if (config.etcdCluster !== undefined) return undefined;
   if (isIP(address) === 0 || LOOPBACK.has(address)) {
     if (servers.length === 0) return undefined;
     // It would start an etcd of its own, and so a second cluster with the same identity.

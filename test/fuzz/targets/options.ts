@@ -94,7 +94,6 @@ export const OPTION_TARGETS: readonly Target[] = [
     name: "server-options",
     seeds: [
       "--listen\n0.0.0.0:7400\n--advertise\n10.0.0.1:7400",
-      "--listen\n10.0.0.1:7400\n--etcd-cluster\n10.0.0.1,10.0.0.2,[::1]",
       "--etcd\nhttp://10.0.0.5:2379/\n--network-pool\n10.64.0.0/10\n--network-prefix\n18",
       "--etcd\nhttps://10.0.0.5:2379,https://etcd:2379\n--etcd-ca\nca.pem\n--etcd-cert=cert.pem\n--etcd-key=key.pem",
       "--auto-rebalance=10m\n--network-flood-limit=10\n--log-level\nwarn\n--help",

@@ -28,7 +28,7 @@ export interface ApiContext {
   readonly audit: AuditLog;
   /** Undefined when the server has no identity, as in simulations. */
   readonly issuer: CertificateIssuer | undefined;
-  /** Changes the members of the embedded etcd. Undefined with an external etcd. */
+  /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
   /** For servers that join. Undefined when the server has no identity. */
   readonly secrets: ClusterSecrets | undefined;

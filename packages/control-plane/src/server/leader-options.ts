@@ -19,10 +19,10 @@ export interface LeaderSettings {
   readonly autoRebalanceMs?: number | undefined;
   /**
    * Makes the etcd member on this host etcd's leader; resolves to whether another member was the leader
-   * before. Undefined when etcd is external.
+   * before. Undefined unless the embedded etcd can have several members.
    */
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
-  /** The members of the embedded etcd, which grows with the servers. Undefined when etcd is external. */
+  /** The members of the embedded etcd, which grows with the servers. Undefined unless other servers can join it. */
   readonly etcdMembers?: EtcdMembers | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;

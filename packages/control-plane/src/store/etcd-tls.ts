@@ -18,13 +18,6 @@ export interface EtcdTlsFiles {
   readonly keyFile: string;
 }
 
-/** The protocol of etcd's URLs. */
-export type Scheme = "http" | "https";
-
-export function schemeOf(tls: EtcdTlsFiles | undefined): Scheme {
-  return tls === undefined ? "http" : "https";
-}
-
 /**
  * etcd 3.4 speaks TLS 1.2 and, if it was built with Go 1.13 or later, TLS 1.3. Both sides choose the higher version. TLS
  * 1.3 detects attempts to lower it.

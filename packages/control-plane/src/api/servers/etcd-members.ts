@@ -16,7 +16,7 @@ const MAX_URL_LENGTH = 64;
 /**
  * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or what
  * the server has to wait for. A repeated call returns the member that an earlier one has added, until that has started.
- * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd or a fixed list
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function addEtcdMember(
   { peerUrl }: AddEtcdMemberRequest,
@@ -34,7 +34,7 @@ export async function addEtcdMember(
 
 /**
  * Gives the member of a server a vote, or returns what the server has to wait for. Succeeds if the member has a vote.
- * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED with an external etcd or a fixed list
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function promoteEtcdMember(
   { peerUrl }: PromoteEtcdMemberRequest,
@@ -54,8 +54,8 @@ async function change(
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
       message:
-        "no server can join the etcd of this cluster: it is external, or has a fixed list of members: " +
-        "start this server with the same --etcd or --etcd-cluster",
+        "no server can join the etcd of this cluster: it is external, or listens on loopback only: start this server " +
+        "with the same --etcd, or the other server with a --listen address that this host can reach",
     });
   }
   const answer = await membership.apply(request, signal);
@@ -70,10 +70,10 @@ async function change(
 function parsePeerUrl(text: string): string {
   const url = text.length <= MAX_URL_LENGTH && URL.canParse(text) ? new URL(text) : undefined;
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";
-  const isValid = /^https?:$/.test(url?.protocol ?? "") && url?.port !== "" && isIP(host) !== 0;
+  const isValid = url?.protocol === "https:" && url?.port !== "" && isIP(host) !== 0;
   if (url !== undefined && isValid && text === `${url.protocol}//${url.host}`) return text;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid peer URL ${JSON.stringify(text.slice(0, MAX_URL_LENGTH))}: use http://IP:PORT or https://IP:PORT`,
+    message: `invalid peer URL ${JSON.stringify(text.slice(0, MAX_URL_LENGTH))}: use https://IP:PORT`,
   });
 }

@@ -73,15 +73,10 @@ export function decideMembership(
 }
 
 function decideNewMember(peerUrl: string, members: readonly ObservedMember[]): MembershipDecision {
-  const { protocol } = new URL(peerUrl);
   const otherUrls = members.flatMap(({ peerUrls }) => peerUrls);
   const unreachable = otherUrls.find((url) => LOOPBACK_HOSTS.includes(new URL(url).hostname));
   if (unreachable !== undefined) {
     return refuse(`the etcd of another server listens on ${unreachable} only: give that server an address`);
-  }
-  const otherScheme = otherUrls.find((url) => new URL(url).protocol !== protocol);
-  if (otherScheme !== undefined) {
-    return refuse(`either all servers or none must use TLS for etcd: there is a member at ${otherScheme}`);
   }
   if (members.length >= MAX_ETCD_MEMBERS) {
     return refuse(`there are ${members.length} members, and at most ${MAX_ETCD_MEMBERS} are supported`);

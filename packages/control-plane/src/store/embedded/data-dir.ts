@@ -2,7 +2,6 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
-import type { Scheme } from "../etcd-tls.js";
 import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
 
 /** The claim file is next to etcd's data, so removing the data also removes the claim. */
@@ -28,20 +27,17 @@ interface Claim {
   readonly owner?: ProcessIdentity;
   readonly etcd?: ProcessIdentity;
   readonly ports?: Ports;
-  /** Addresses of the cluster's members; undefined for a single server. */
+  /** Addresses of the cluster's members; undefined for a member that other servers cannot join. */
   readonly members?: readonly string[];
   /** Whether the member may still be a learner, without a vote. */
   readonly isJoining?: boolean;
-  /** Undefined in claims of releases without TLS. */
-  readonly scheme?: Scheme;
 }
 
 /** What a data directory remembers about its etcd. */
 export interface EtcdRecord {
   readonly ports: Ports;
-  /** Addresses of the cluster's members; empty for a single server. */
+  /** Addresses of the cluster's members; empty for a member that other servers cannot join. */
   readonly members: readonly string[];
-  readonly scheme: Scheme;
 }
 
 /**
@@ -82,7 +78,7 @@ export class DataDir {
     return this.#claim.ports;
   }
 
-  /** The members of the cluster that the data belongs to; empty for a single server. */
+  /** Addresses of the members that the data belongs to; empty for a member that other servers could not join. */
   get members(): readonly string[] {
     return this.#claim.members ?? [];
   }
@@ -100,11 +96,6 @@ export class DataDir {
   recordMembers(members: readonly string[]): void {
     this.#claim = { ...this.#claim, members };
     this.#write();
-  }
-
-  /** Whether the etcd of the last run had TLS. */
-  get scheme(): Scheme {
-    return this.#claim.scheme ?? "http";
   }
 
   /** Records the etcd process that uses the directory. The next server finds the process after a crash. */
@@ -167,14 +158,13 @@ function readClaim(file: string): Claim | undefined {
 /** Parses the file that claims a data directory. Leaves out invalid fields. Returns undefined for an invalid file. */
 export function parseClaim(text: string): Claim | undefined {
   try {
-    const { owner, etcd, ports, members, isJoining, scheme } = JSON.parse(text);
+    const { owner, etcd, ports, members, isJoining } = JSON.parse(text);
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
       ...(isStringList(members) && { members }),
       ...(typeof isJoining === "boolean" && { isJoining }),
-      ...((scheme === "http" || scheme === "https") && { scheme }),
     };
   } catch {
     return undefined;

@@ -3,27 +3,21 @@ import { join } from "node:path";
 import type { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { EtcdStore } from "../etcd/etcd-store.js";
-import { type EtcdTls, type EtcdTlsFiles, readEtcdTls, requireAddress, schemeOf } from "../etcd-tls.js";
+import { type EtcdTls, type EtcdTlsFiles, readEtcdTls, requireAddress } from "../etcd-tls.js";
 import {
   type Bootstrap,
-  type ClusterAccess,
   clientUrl,
-  clientUrls,
   ETCD_DATA,
-  type EtcdCluster,
   firstBootstrap,
   type GrowingMember,
   hasEtcdData,
   hostOf,
-  initialCluster,
-  isReplacementMember,
   joinBootstrap,
+  LOOPBACK,
   MEMBER_PORTS,
   memberName,
   peerUrl,
   requireSameAddress,
-  requireSameMembers,
-  requireSameScheme,
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdHttpClient } from "./etcd-http.js";
@@ -35,27 +29,24 @@ import { completeMembership, joinMembers } from "./membership.js";
 export interface EmbeddedEtcdOptions {
   /** Holds the whole state of the cluster. Created if missing. */
   readonly dataDir: string;
-  /** Without TLS, every client that reaches this address can read and write all data. @default loopback */
-  readonly listenHost?: string;
-  /** @default the ports of the last run if they are free, or else two free ports */
-  readonly ports?: Ports;
-  /** The cluster that this member belongs to, with fixed ports on the address `self`. Undefined for a single member. */
-  readonly cluster?: EtcdCluster | undefined;
-  /** The address of a member that other servers can join. Not together with `cluster`, `listenHost` or `ports`. */
+  /**
+   * A member that other servers can join. Undefined for an etcd that listens on loopback only, on the ports of its last
+   * run if they are free.
+   */
   readonly member?: GrowingMember | undefined;
   /**
    * The certificate of this server's member. Every client and member with a certificate of these authorities has access,
-   * so they must not issue certificates for anything else. Undefined for an etcd without TLS.
+   * so they must not issue certificates for anything else.
    */
-  readonly tls?: EtcdTlsFiles | undefined;
+  readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
   /** The etcd executable; found on PATH by default. */
   readonly program?: string;
 }
 
 export interface EmbeddedEtcd {
-  /** The client URLs of the members, starting with this one. `trackMembers` finds the others of a growing cluster. */
-  readonly endpoints: readonly [string, ...string[]];
+  /** The client URL of this member. `trackMembers` finds those of the others. */
+  readonly endpoint: string;
   /** Records the addresses of all members in the data directory. */
   recordMembers(addresses: readonly string[]): void;
   /** Resolves when etcd has stopped and is not restarted: after `stop`, or with the reason when it cannot be restarted. */
@@ -76,26 +67,20 @@ export async function startEmbeddedEtcd(
 ): Promise<EmbeddedEtcd> {
   const program = options.program ?? "etcd";
   requireEtcd(program);
-  const { cluster, member } = options;
-  const host = member?.address ?? cluster?.self ?? options.listenHost ?? "127.0.0.1";
-  const tls = options.tls && (await readMemberTls(options.tls, host));
-  const http = new EtcdHttpClient(tls);
+  const { member } = options;
+  const host = member?.address ?? LOOPBACK;
+  const clientTls = await readMemberTls(options.tls, host);
+  const http = new EtcdHttpClient(clientTls);
   const dir = await DataDir.claim(options.dataDir);
   try {
-    const scheme = schemeOf(options.tls);
-    if (member !== undefined) requireSameAddress(dir.path, dir.members, member);
-    else requireSameMembers(dir.path, dir.members, cluster);
-    if (cluster !== undefined || dir.members.length > 1) requireSameScheme(dir.path, dir.scheme, scheme);
-    const fixedPorts = options.ports ?? ((member ?? cluster) && MEMBER_PORTS);
-    const ports = fixedPorts ? await requireFree(host, fixedPorts) : await choosePorts(host, dir.ports);
-    const urls = { client: clientUrl(scheme, host, ports), peer: peerUrl(scheme, host, ports) };
-    const start: StartOptions = {
-      ...{ ...options, program, host, ports, dir, http, urls },
-      ...{ access: { scheme, http }, clientTls: tls },
-    };
+    requireSameAddress(dir.path, dir.members, { address: host, requests: member?.requests });
+    const ports =
+      member === undefined ? await choosePorts(host, dir.ports) : await requireFree(host, MEMBER_PORTS);
+    const urls = { client: clientUrl(host, ports), peer: peerUrl(host, ports) };
+    const start: StartOptions = { ...options, program, host, ports, dir, http, urls, clientTls };
     const supervisor = await startSupervisor(start, signal);
     return {
-      endpoints: cluster ? clientUrls(scheme, cluster) : [urls.client],
+      endpoint: urls.client,
       exited: supervisor.exited,
       recordMembers: (addresses) => supervisor.recordMembers(addresses),
       stop: () => supervisor.stop(),
@@ -120,10 +105,9 @@ interface StartOptions extends EmbeddedEtcdOptions {
   readonly ports: Ports;
   readonly dir: DataDir;
   readonly http: EtcdHttpClient;
-  readonly access: ClusterAccess;
   /** This member's own URLs. */
   readonly urls: { readonly client: string; readonly peer: string };
-  readonly clientTls: EtcdTls | undefined;
+  readonly clientTls: EtcdTls;
 }
 
 /** Starts etcd, and joins the cluster if this server has joined it. Stops etcd again when that fails. */
@@ -168,29 +152,18 @@ async function findMembers(
   options: StartOptions,
   signal: AbortSignal,
 ): Promise<{ readonly bootstrap: Bootstrap; readonly members: readonly string[] }> {
-  const { cluster, member, dir, access, urls, logger } = options;
-  if (member !== undefined) {
-    const { address, requests } = member;
-    const name = memberName(address);
-    if (requests === undefined || hasEtcdData(dir.path)) {
-      const members = dir.members.length === 0 ? [address] : dir.members;
-      return { bootstrap: firstBootstrap(name, urls.peer), members };
-    }
-    const joined = await joinMembers({ requests, peerUrl: urls.peer, logger }, signal);
-    dir.recordJoining(true);
-    // Left by a crash while etcd created its files.
-    rmSync(join(dir.path, ETCD_DATA), { recursive: true, force: true });
-    const members = joined.flatMap(({ peerUrls }) => peerUrls.map(hostOf));
-    return { bootstrap: joinBootstrap(name, urls.peer, joined), members };
+  const { member, dir, urls, logger } = options;
+  if (member === undefined) return { bootstrap: firstBootstrap("berth", urls.peer), members: [] };
+  const { address, requests } = member;
+  const name = memberName(address);
+  if (requests === undefined || hasEtcdData(dir.path)) {
+    const members = dir.members.length === 0 ? [address] : dir.members;
+    return { bootstrap: firstBootstrap(name, urls.peer), members };
   }
-  if (cluster === undefined) return { bootstrap: firstBootstrap("berth", urls.peer), members: [] };
-  const isReplacement = await isReplacementMember(cluster, dir.path, access);
-  return {
-    bootstrap: {
-      name: memberName(cluster.self),
-      initialCluster: initialCluster(access.scheme, cluster),
-      state: isReplacement ? "existing" : "new",
-    },
-    members: cluster.members,
-  };
+  const joined = await joinMembers({ requests, peerUrl: urls.peer, logger }, signal);
+  dir.recordJoining(true);
+  // Left by a crash while etcd created its files.
+  rmSync(join(dir.path, ETCD_DATA), { recursive: true, force: true });
+  const members = joined.flatMap(({ peerUrls }) => peerUrls.map(hostOf));
+  return { bootstrap: joinBootstrap(name, urls.peer, joined), members };
 }

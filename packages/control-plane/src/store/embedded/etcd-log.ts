@@ -3,7 +3,6 @@ import type { Logger } from "pino";
 /** Warnings that etcd always logs with berth's configuration. */
 const EXPECTED_WARNINGS = [
   /simple token is not cryptographically signed/,
-  /serving client traffic insecurely/,
   // The claim of the data directory.
   /found invalid file under data directory/,
 ];

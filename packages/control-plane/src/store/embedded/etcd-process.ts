@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals } from "../../runtime/abort.js";
-import { type EtcdTlsFiles, schemeOf } from "../etcd-tls.js";
+import type { EtcdTlsFiles } from "../etcd-tls.js";
 import { type Bootstrap, clientUrl, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
@@ -69,8 +69,7 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
-  /** Undefined for an etcd without TLS. */
-  readonly tls?: EtcdTlsFiles | undefined;
+  readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
 }
 
@@ -84,8 +83,8 @@ export class EtcdProcess {
   #wasRemoved = false;
 
   constructor(options: EtcdProcessOptions) {
-    const { program, host, ports, tls, logger } = options;
-    this.#endpoint = clientUrl(schemeOf(tls), host, ports);
+    const { program, host, ports, logger } = options;
+    this.#endpoint = clientUrl(host, ports);
     const [command, ...args] = killedWithParent([program, ...etcdArguments(options)]);
     // The environment is empty, because etcd reads every ETCD_* variable as a flag. The process is detached, because
     // Ctrl-C in a terminal must stop the server first, which needs etcd to resign.
@@ -165,9 +164,8 @@ export class EtcdProcess {
 
 function etcdArguments(options: EtcdProcessOptions): readonly string[] {
   const { dataDir, host, ports, bootstrap, isClusterMember, tls } = options;
-  const scheme = schemeOf(tls);
-  const client = clientUrl(scheme, host, ports);
-  const peer = peerUrl(scheme, host, ports);
+  const client = clientUrl(host, ports);
+  const peer = peerUrl(host, ports);
   const { heartbeatMs, electionTimeoutMs } = isClusterMember ? CLUSTER_MEMBER : SINGLE_MEMBER;
   return [
     ["--name", bootstrap.name],
@@ -182,7 +180,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],
     ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
     ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],
-    tls === undefined ? [] : tlsArguments(tls),
+    tlsArguments(tls),
   ].flat();
 }
 
@@ -202,8 +200,7 @@ function tlsArguments({ authoritiesFile, certificateFile, keyFile }: EtcdTlsFile
 
 async function isHealthy(endpoint: string, http: EtcdHttpClient, signal: AbortSignal): Promise<boolean> {
   try {
-    const { status } = await http.get(`${endpoint}/health`, signal);
-    return status === 200;
+    return (await http.getStatus(`${endpoint}/health`, signal)) === 200;
   } catch {
     return false;
   }

@@ -3,8 +3,8 @@ import { BerthError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
-import { type EtcdTlsFiles, schemeOf } from "../etcd-tls.js";
-import { type Bootstrap, type EtcdCluster, lostData } from "./cluster.js";
+import type { EtcdTlsFiles } from "../etcd-tls.js";
+import type { Bootstrap } from "./cluster.js";
 import type { DataDir, Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { EtcdProcess } from "./etcd-process.js";
@@ -30,12 +30,9 @@ export interface SupervisorOptions {
   readonly ports: Ports;
   readonly dir: DataDir;
   readonly bootstrap: Bootstrap;
-  /** Addresses of all members that are known; empty for a single member. */
+  /** Addresses of all members that are known; empty for a member that other servers cannot join. */
   readonly members: readonly string[];
-  /** Undefined when the members are not a fixed list. */
-  readonly cluster?: EtcdCluster | undefined;
-  /** Undefined for an etcd without TLS. */
-  readonly tls?: EtcdTlsFiles | undefined;
+  readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
 }
 
@@ -94,13 +91,12 @@ export class EtcdSupervisor {
 
   /** Starts etcd and records its pid in the data directory. */
   #spawn(): EtcdProcess {
-    const { dir, ports, logger, tls } = this.#options;
+    const { dir, ports, logger } = this.#options;
     const isClusterMember = this.#members.length > 0;
     const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
     this.#etcd = etcd;
     try {
-      const record = { ports, members: this.#members, scheme: schemeOf(tls) };
-      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, record);
+      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, { ports, members: this.#members });
     } catch (cause) {
       logger.warn(
         { cause },
@@ -197,12 +193,8 @@ export class EtcdSupervisor {
   }
 
   #startFailure(etcd: EtcdProcess): BerthError {
-    const { dir, cluster, tls } = this.#options;
-    const { path } = dir;
+    const { path } = this.#options.dir;
     const details = { dataDir: path };
-    if (cluster !== undefined && /already been bootstrapped/.test(etcd.lastLogLines)) {
-      return lostData(cluster, path, tls);
-    }
     if (etcd.wasRemoved) {
       const message =
         `the other servers have removed the etcd member of this server: to join the cluster again, remove ${path} ` +

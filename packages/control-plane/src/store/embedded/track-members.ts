@@ -11,7 +11,7 @@ const INTERVAL_MS = 3_000;
 
 export interface TrackMembersOptions {
   readonly store: Pick<EtcdStore, "members" | "updateEndpoints">;
-  readonly etcd: Pick<EmbeddedEtcd, "endpoints" | "recordMembers">;
+  readonly etcd: Pick<EmbeddedEtcd, "endpoint" | "recordMembers">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -24,7 +24,7 @@ export async function trackMembers(
   { store, etcd, clock, logger }: TrackMembersOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const [own] = etcd.endpoints;
+  const { endpoint: own } = etcd;
   let known = "";
   while (!signal.aborted) {
     try {
