@@ -2,6 +2,7 @@ import { chmod, lstat, mkdir, mkdtemp, open, readFile, rename, rm } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  AuditRecord_Kind,
   ControlServiceService,
   DispatcherServiceService,
   Hello,
@@ -224,6 +225,46 @@ describe("a host with a join token", () => {
     const next = await identityFolder.store(renewed);
     expect(next.certificate).not.toBe(files.certificate);
     expect(await sessionOutcome(next, "host7")).toBe("welcome");
+  });
+});
+
+/** Returns the records of refused calls as "caller method code", without the suffix of a user's certificate. */
+async function refusals(): Promise<readonly string[]> {
+  const found: string[] = [];
+  const request = { afterSequence: 0, sinceMs: 0, limit: 0, follow: false };
+  for await (const { message } of admin.calls.streamAudit(request)) {
+    if (message?.$case !== "record" || message.value.kind !== AuditRecord_Kind.REFUSED) continue;
+    const { caller, method, errorCode } = message.value;
+    found.push(`${caller} ${method} ${errorCode}`);
+  }
+  return found;
+}
+
+describe("the audit log", () => {
+  test("has the calls that a role, a node id or the end of a membership refuses", async () => {
+    const { files } = await joinWith(await createToken(), "host10");
+    const id = await nodeIdOf("host10");
+    const node = connect(server.address, files);
+    const viewer = await userWith("victor", UserRole.VIEWER);
+    await expect(viewer.calls.listUsers({})).rejects.toMatchObject({ code: "BERTH_PERMISSION_DENIED" });
+    await expect(node.calls.listServices({ stack: "" })).rejects.toMatchObject({
+      code: "BERTH_PERMISSION_DENIED",
+    });
+    expect(await sessionOutcome(files, "host10", "another-node")).toBe("BERTH_PERMISSION_DENIED");
+    await admin.calls.removeNode({ node: id, force: true });
+    expect(await sessionOutcome(files, "host10", id)).toBe("BERTH_UNAUTHENTICATED");
+    const expected = [
+      expect.stringMatching(/^user "victor.*" ListUsers BERTH_PERMISSION_DENIED$/),
+      `node "${id}" ListServices BERTH_PERMISSION_DENIED`,
+      `node "${id}" Session BERTH_PERMISSION_DENIED`,
+      `node "${id}" Session BERTH_UNAUTHENTICATED`,
+    ];
+    await eventually(
+      "the calls are recorded",
+      async () => (await refusals()).filter((line) => line.includes(id)).length === 3,
+      30_000,
+    );
+    expect(await refusals()).toEqual(expect.arrayContaining(expected));
   });
 });
 

@@ -1,4 +1,4 @@
-import { BerthError } from "../errors.js";
+import { BerthError, type ErrorCode } from "../errors.js";
 import type { CertificateFacts } from "../identity/certificate.js";
 import { type Identity, parseIdentityUri } from "../identity/identity.js";
 import { type Caller, describeCaller } from "./caller.js";
@@ -13,6 +13,18 @@ export interface RpcSecurity {
   /** Returns the roles of a user; none for a user who does not exist. Called for each call. */
   readonly rolesOf: (user: Identity & { readonly kind: "user" }) => readonly UserRole[];
   readonly revocations?: Revocations;
+  /** Called with each call of a known caller that is refused before its request is decoded. */
+  readonly onRefused?: (call: RefusedRpc) => void;
+}
+
+/** A call that was refused because of its caller. */
+export interface RefusedRpc {
+  readonly path: string;
+  /** The caller whose certificate the cluster has issued. It may have expired or been revoked. */
+  readonly caller: Identity;
+  /** "address:port" of the client. */
+  readonly client: string;
+  readonly errorCode: ErrorCode;
 }
 
 /** The certificates that the cluster has revoked, for example of removed nodes. */

@@ -5,7 +5,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
-import { BerthError } from "../errors.js";
+import { BerthError, isBerthError } from "../errors.js";
 import {
   type AuthorizationRules,
   authorizeCall,
@@ -60,6 +60,7 @@ export class CallGate {
             try {
               this.#admissions.set(metadata, this.#admit(path, call, metadata));
             } catch (error) {
+              this.#reportRefusal(path, call, error);
               call.sendStatus(toStatus(error));
               return;
             }
@@ -73,6 +74,12 @@ export class CallGate {
     const admission = this.#admissions.get(metadata);
     if (admission === undefined) throw new Error("a call has bypassed the authorization");
     return admission;
+  }
+
+  #reportRefusal(path: string, call: ServerInterceptingCallInterface, error: unknown): void {
+    const caller = this.#listener?.find(call.getConnectionInfo())?.issuedTo;
+    if (caller === undefined || !isBerthError(error)) return;
+    this.#security.onRefused?.({ path, caller, client: call.getPeer(), errorCode: error.code });
   }
 
   #admit(path: string, call: ServerInterceptingCallInterface, metadata: Metadata): Admission {

@@ -9,7 +9,7 @@ import {
   type Trust,
   verifyCertificate,
 } from "../identity/certificate.js";
-import { describeIdentity } from "../identity/identity.js";
+import { describeIdentity, type Identity } from "../identity/identity.js";
 import { RENEWAL_GRACE_MS } from "../identity/renewal.js";
 import type { Revocations } from "./authorization.js";
 import { ANONYMOUS, type Caller } from "./caller.js";
@@ -41,6 +41,7 @@ export class CallerConnection {
   #facts: CertificateFacts | undefined;
   /** Set for a certificate whose only problem is that it has expired. */
   #expired: CertificateFacts | undefined;
+  #issuedTo: Identity | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: TLSSocket, policy: CallerPolicy) {
@@ -55,6 +56,11 @@ export class CallerConnection {
   /** Aborts with a BERTH_UNAUTHENTICATED when the certificate is not accepted, or not any more. */
   get ended(): AbortSignal {
     return this.#ended.signal;
+  }
+
+  /** The identity for which the cluster has issued the certificate, which may have expired or been revoked since. */
+  get issuedTo(): Identity | undefined {
+    return this.#issuedTo;
   }
 
   /** Returns the caller. @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted */
@@ -91,15 +97,27 @@ export class CallerConnection {
 
   #verify(certificate: Buffer, policy: CallerPolicy): CertificateFacts {
     try {
-      return verifyCallerCertificate(certificate, policy, Date.now());
+      return this.#verifyAt(certificate, policy, Date.now());
     } catch (error) {
       if (isBerthError(error) && error.details.reason === "expired") {
         const { notBeforeMs } = certificateFacts(parseCertificate(certificate));
         // Throws for a certificate that has other problems, too.
-        this.#expired = verifyCallerCertificate(certificate, policy, notBeforeMs);
+        this.#expired = this.#verifyAt(certificate, policy, notBeforeMs);
       }
       throw error;
     }
+  }
+
+  #verifyAt(certificate: Buffer, { trust, revocations }: CallerPolicy, nowMs: number): CertificateFacts {
+    const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs, clock: CLOCK });
+    this.#issuedTo = facts.identity;
+    if (revocations?.isRevoked(facts) === true) {
+      throw unauthenticated(
+        `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,
+        { reason: "revoked" },
+      );
+    }
+    return facts;
   }
 
   #scheduleExpiry(policy: CallerPolicy): void {
@@ -125,21 +143,6 @@ export class CallerConnection {
     this.#timer = setTimeout(() => this.#socket.destroy(), CLOSE_AFTER_MS);
     this.#timer.unref();
   }
-}
-
-function verifyCallerCertificate(
-  certificate: Buffer,
-  { trust, revocations }: CallerPolicy,
-  nowMs: number,
-): CertificateFacts {
-  const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs, clock: CLOCK });
-  if (revocations?.isRevoked(facts) === true) {
-    throw unauthenticated(
-      `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,
-      { reason: "revoked" },
-    );
-  }
-  return facts;
 }
 
 function unauthenticatedBy(error: unknown): BerthError {

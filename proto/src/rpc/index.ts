@@ -1,6 +1,7 @@
 export {
   type AuthorizationRules,
   authorizeCall,
+  type RefusedRpc,
   type Revocations,
   type RpcSecurity,
 } from "./authorization.js";

@@ -1,5 +1,5 @@
-import type { DispatcherServiceService } from "@berth/proto";
-import type { RpcHandlers } from "@berth/proto/rpc";
+import { DispatcherServiceService } from "@berth/proto";
+import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
 import type { Dispatcher } from "./dispatcher.js";
 import type { ExecRelay } from "./relays/exec-relay.js";
 import type { LogRelay } from "./relays/log-relay.js";
@@ -10,6 +10,8 @@ export interface DispatcherHandlers {
   readonly execs: ExecRelay;
   readonly logs: LogRelay;
   readonly stats: StatsRelay;
+  /** Called with each session that ends with an error, which can be a lack of permission. */
+  readonly onDenied: (path: string, context: CallContext, error: unknown) => void;
 }
 
 /** Returns the leader's handlers of the Dispatcher service, which agents call, for one term. */
@@ -18,9 +20,17 @@ export function dispatcherHandlers({
   execs,
   logs,
   stats,
+  onDenied,
 }: DispatcherHandlers): RpcHandlers<typeof DispatcherServiceService> {
   return {
-    session: (requests, context) => dispatcher.serve(requests, context),
+    async *session(requests, context) {
+      try {
+        yield* dispatcher.serve(requests, context);
+      } catch (error) {
+        onDenied(DispatcherServiceService.session.path, context, error);
+        throw error;
+      }
+    },
     pushExec: (requests, context) => execs.serve(requests, context),
     pushLogs: (requests, context) => logs.serve(requests, context),
     pushStats: (requests) => stats.serve(requests),

@@ -1,6 +1,8 @@
 import { NodeState } from "@berth/proto";
+import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { AuditLog } from "../api/audit/audit-log.js";
+import { recordIfDenied } from "../api/audit/denied-calls.js";
 import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
 import { authorizeUsers } from "../api/identities/authorize-users.js";
@@ -117,13 +119,16 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   });
   const relays = createRelays(context, sessions);
 
+  const audit = new AuditLog({ ...context, epoch, address });
+  const onDenied = (path: string, call: CallContext, error: unknown): void =>
+    recordIfDenied(audit, { path, context: call }, error);
   const control = controlHandlers({
     ...context,
     ...relays,
     ingress: tables.ingress,
     trafficCollector,
     events,
-    audit: new AuditLog({ ...context, epoch, address }),
+    audit,
     issuer: createIssuer(options),
     membership: createMembership(options),
     secrets: options.identity,
@@ -142,8 +147,9 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   };
   return {
     leader: {
-      control: options.identity === undefined ? control : authorizeUsers(control, state),
-      dispatcher: dispatcherHandlers({ dispatcher, ...relays }),
+      control: options.identity === undefined ? control : authorizeUsers(control, state, onDenied),
+      audit,
+      dispatcher: dispatcherHandlers({ dispatcher, ...relays, onDenied }),
       metrics,
       members: membersOf(state),
     },

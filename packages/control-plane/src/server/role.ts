@@ -1,5 +1,6 @@
 import type { ControlServiceService, DispatcherServiceService } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
+import type { AuditLog } from "../api/audit/audit-log.js";
 import type { LeaderMetrics } from "../http/metrics.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
@@ -12,6 +13,7 @@ export interface Leader {
   readonly dispatcher: RpcHandlers<typeof DispatcherServiceService>;
   readonly metrics: LeaderMetrics;
   readonly members: Members;
+  readonly audit: Pick<AuditLog, "recordRefused">;
 }
 
 /** Where calls are executed: in this process, or by the server at `address`. */

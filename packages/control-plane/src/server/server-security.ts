@@ -1,5 +1,6 @@
 import type { Identity } from "@berth/proto/identity";
 import { PERMISSIONS, type Revocations, type RpcSecurity } from "@berth/proto/rpc";
+import { refusedRpc } from "../api/audit/denied-calls.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import type { Role } from "./role.js";
 
@@ -23,6 +24,7 @@ export function serverSecurity({ rpc }: ServerIdentity, role: Role): RpcSecurity
     permissions: PERMISSIONS,
     rolesOf: () => ["viewer", "deployer", "admin"],
     revocations: leaderRevocations(role),
+    onRefused: (call) => role.leader?.audit.recordRefused(refusedRpc(call)),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Shortest interval between two writes of refused calls. Limits the writes that a client without rights can cause. */
+/** Shortest interval between two writes of refused calls. Limits the writes that clients without rights can cause. */
 const REFUSED_INTERVAL_MS = 10_000;
 
 export interface AuditLogOptions {
@@ -65,7 +65,7 @@ export class AuditLog {
 
   /** Records a refused call, at once or with others after an interval. Lost if the term ends before. */
   recordRefused(call: AuditedCall): void {
-    this.#refused.add(call);
+    this.#refused.add(call, this.#options.runtime.clock.nowMs());
     this.#scheduleRefusedWrite();
   }
 
@@ -118,9 +118,16 @@ export class AuditLog {
   }
 
   async #writeRefused(): Promise<void> {
-    const { writer, runtime, logger, signal } = this.#options;
-    this.#lastRefusedWriteMs = runtime.clock.nowMs();
-    const added = this.#refused.take().map((call) => ({ pending: this.createPending(), call }));
+    this.#lastRefusedWriteMs = this.#options.runtime.clock.nowMs();
+    const due = this.#refused.take(this.#lastRefusedWriteMs);
+    if (due.length > 0) await this.#submitRefused(due);
+    this.#isWriteScheduled = false;
+    this.#scheduleRefusedWrite();
+  }
+
+  async #submitRefused(calls: readonly AuditedCall[]): Promise<void> {
+    const { writer, logger, signal } = this.#options;
+    const added = calls.map((call) => ({ pending: this.createPending(), call }));
     try {
       await writer.submit((state) => {
         const { put, removals } = this.#recordChanges(state, added, Kind.REFUSED);
@@ -130,7 +137,5 @@ export class AuditLog {
       if (!signal.aborted)
         logger.error({ err: error, calls: added.length }, "failed to record refused calls");
     }
-    this.#isWriteScheduled = false;
-    this.#scheduleRefusedWrite();
   }
 }

@@ -1,4 +1,13 @@
-import { BerthError, type CreateNetworkRequest, CreateNetworkRequest as Request } from "@berth/proto";
+import {
+  BerthError,
+  type CreateNetworkRequest,
+  DeployStackRequest,
+  CreateNetworkRequest as Request,
+  Service,
+  StreamLogsRequest,
+  User,
+  UserRole,
+} from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -135,7 +144,7 @@ describe("recordCalls", () => {
     },
   );
 
-  it("records refused calls at once, and the next ones after 10 s as one record", async () => {
+  it("records refused calls at once, others after 10 s, and the same ones after a minute as one record", async () => {
     const { createNetwork, removeNetworks } = await startHandlers();
     const refuse = async (): Promise<void> => {
       await expect(createNetwork(network("not a name"), CALLER)).rejects.toMatchObject({
@@ -155,10 +164,41 @@ describe("recordCalls", () => {
     await clock.advance(9_000);
     expect(state.audit.size).toBe(1);
     await clock.advance(1_000);
+    await vi.waitFor(() => expect(state.audit.size).toBe(2));
+    await clock.advance(50_000);
     await vi.waitFor(() => expect(state.audit.size).toBe(3));
     expect(state.audit.after(1)).toMatchObject([
-      { sequence: 2, errorCode: "BERTH_SPEC_INVALID", count: 500 },
-      { sequence: 3, errorCode: "BERTH_NOT_FOUND", count: 1 },
+      { sequence: 2, errorCode: "BERTH_NOT_FOUND", count: 1 },
+      { sequence: 3, errorCode: "BERTH_SPEC_INVALID", count: 500 },
+    ]);
+  });
+
+  it("records calls that only read when the caller's stacks do not permit them", async () => {
+    const { streamLogs, deployStack } = await startHandlers();
+    state.users.set(
+      "dora",
+      User.fromPartial({
+        ...{ name: "dora", certificateName: "dora.aaaaaa" },
+        ...{ role: UserRole.DEPLOYER, stacks: "shop" },
+      }),
+    );
+    state.services.put(Service.fromPartial({ id: "s1", spec: { name: "bank_web", stack: "bank" } }));
+    const dora: CallContext = { ...CALLER, caller: { kind: "user", name: "dora.aaaaaa" } };
+    const denied = expect.objectContaining({ code: "BERTH_PERMISSION_DENIED" });
+    const logs = StreamLogsRequest.fromPartial({ target: "bank_web" });
+    for (let i = 0; i < 100; i += 1) expect(() => streamLogs(logs, dora)).toThrow(denied);
+    const dryRun = DeployStackRequest.fromPartial({ stack: "bank", dryRun: true });
+    await expect(deployStack(dryRun, dora)).rejects.toEqual(denied);
+    await clock.advance(1);
+    await vi.waitFor(() => expect(state.audit.size).toBe(2));
+    expect(state.audit.after(0)).toMatchObject([
+      {
+        caller: 'user "dora.aaaaaa"',
+        method: "StreamLogs",
+        errorCode: "BERTH_PERMISSION_DENIED",
+        count: 100,
+      },
+      { method: "DeployStack", subjects: [{ kind: "stack", name: "bank" }], count: 1 },
     ]);
   });
 

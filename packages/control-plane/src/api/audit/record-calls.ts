@@ -1,11 +1,12 @@
 import { AuditRecord_Kind, ControlServiceService, isBerthError } from "@berth/proto";
-import { type CallContext, describeCaller, type RpcHandlers } from "@berth/proto/rpc";
+import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
 import type { AuditedCall } from "../../core/audit/audit-record.js";
 import type { Decide } from "../../reconciler/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { requireStackAccess } from "../identities/stack-access.js";
 import { AUDIT_RULES, type AuditRule } from "./audit-rules.js";
+import { describeCall, recordIfDenied } from "./denied-calls.js";
 import { summarizeChanges } from "./summarize-changes.js";
 
 type Control = typeof ControlServiceService;
@@ -22,7 +23,7 @@ type Rule = Extract<AuditRule<unknown>, { readonly kind: "recorded" }>;
  * the stacks of the call.
  */
 export function recordCalls(context: ApiContext, createHandlers: CreateHandlers): Handlers {
-  const unrecorded = limitToStacks(createHandlers(context), context.state);
+  const unrecorded = limitToStacks(createHandlers(context), context);
   const entries = Object.entries(ControlServiceService).map(([key, { requestStream }]) => {
     const name = key as keyof Control;
     const rule = AUDIT_RULES[name];
@@ -37,18 +38,31 @@ export function recordCalls(context: ApiContext, createHandlers: CreateHandlers)
   return Object.fromEntries(entries) as unknown as Handlers;
 }
 
-/** Returns handlers of unary methods and response streams that check the stacks of each call. */
-function limitToStacks(handlers: Handlers, state: ClusterState): Handlers {
-  const entries = Object.entries(ControlServiceService).map(([key, { requestStream }]) => {
+/**
+ * Returns handlers of unary methods and response streams that check the stacks of each call, and record calls that the
+ * stacks refuse.
+ */
+function limitToStacks(handlers: Handlers, { state, audit }: ApiContext): Handlers {
+  const entries = Object.entries(ControlServiceService).map(([key, { path, requestStream }]) => {
     const name = key as keyof Control;
     const method = handlers[name] as unknown as UnaryMethod;
     const limited: UnaryMethod = (request, caller) => {
-      requireStackAccess(name, request, caller.caller, state);
+      try {
+        requireStackAccess(name, request, caller.caller, state);
+      } catch (error) {
+        recordIfDenied(audit, { path, context: caller, subjects: subjectsOf(name, request, state) }, error);
+        throw error;
+      }
       return method(request, caller);
     };
     return [name, requestStream ? method : limited] as const;
   });
   return Object.fromEntries(entries) as unknown as Handlers;
+}
+
+function subjectsOf(name: keyof Control, request: unknown, state: ClusterState): AuditedCall["subjects"] {
+  const rule = AUDIT_RULES[name];
+  return rule.kind === "recorded" ? (rule as unknown as Rule).subjects(request, state) : [];
 }
 
 interface Recorder {
@@ -166,14 +180,6 @@ class CallRecorder {
   }
 
   #describeCaller(): Pick<AuditedCall, "method" | "caller" | "client" | "forwardedBy" | "count"> {
-    const { caller, client, peer, forwarded } = this.#caller;
-    const method = ControlServiceService[this.#recorder.name].path.split("/").at(-1) ?? "";
-    return {
-      method,
-      caller: caller.kind === "anonymous" ? "" : describeCaller(caller),
-      client,
-      forwardedBy: forwarded ? peer : "",
-      count: 1,
-    };
+    return describeCall(ControlServiceService[this.#recorder.name].path, this.#caller);
   }
 }

@@ -18,8 +18,13 @@ type Method = (input: never, context: CallContext) => unknown;
 /**
  * Returns handlers that check the roles of users. Any server accepts the calls of all users with a certificate, since
  * only the leader knows their roles. Calls of other callers were decided when they arrived.
+ * @param onDenied called with each call that is refused
  */
-export function authorizeUsers(handlers: Handlers, state: Pick<ClusterState, "users">): Handlers {
+export function authorizeUsers(
+  handlers: Handlers,
+  state: Pick<ClusterState, "users">,
+  onDenied: (path: string, context: CallContext, error: unknown) => void,
+): Handlers {
   const rules = {
     permissions: PERMISSIONS,
     rolesOf: (user: Identity & { readonly kind: "user" }) => rolesOf(user, state),
@@ -30,7 +35,12 @@ export function authorizeUsers(handlers: Handlers, state: Pick<ClusterState, "us
     const method = handlers[name as keyof Control] as Method;
     const authorized: Method = (input, context) => {
       const { caller } = context;
-      if (caller.kind === "user") authorizeCall({ path, peer: caller, forwarded: undefined }, rules);
+      try {
+        if (caller.kind === "user") authorizeCall({ path, peer: caller, forwarded: undefined }, rules);
+      } catch (error) {
+        onDenied(path, context, error);
+        throw error;
+      }
       return method(input, context);
     };
     return [name, authorized] as const;

@@ -1,58 +1,101 @@
 import type { AuditedCall } from "./audit-record.js";
 
-/** Limit of groups between two writes. Calls beyond it are counted in one further group. */
-const MAX_GROUPS = 20;
+/** Limit of groups at a time, those included that were written less than a minute ago. */
+const MAX_GROUPS = 30;
 
-/** The method of the group that counts the calls beyond the limit. */
+/** Limit of groups of one caller, so that a caller who is refused everywhere leaves groups for others. */
+const MAX_CALLER_GROUPS = 5;
+
+/** A group is written at most once in this time, and less often while it is refused again and again. */
+const MIN_INTERVAL_MS = 60_000;
+const MAX_INTERVAL_MS = 60 * 60_000;
+
+/** The method of the groups that count the calls beyond a limit. */
 const OTHER_METHODS = "(other)";
 
-/**
- * Groups the refused calls since the last write by caller, host, method and error. Together with the interval between
- * writes, this limits how many records a client can cause.
- */
-export class RefusedCalls {
-  readonly #groups = new Map<string, AuditedCall>();
-
-  get isEmpty(): boolean {
-    return this.#groups.size === 0;
-  }
-
-  add(call: AuditedCall): void {
-    const key = groupKey(call);
-    if (this.#groups.has(key) || this.#groups.size < MAX_GROUPS) this.#count(key, call);
-    else this.#count("", withoutDetails(call));
-  }
-
-  /** Returns all groups and removes them. */
-  take(): readonly AuditedCall[] {
-    const groups = [...this.#groups.values()];
-    this.#groups.clear();
-    return groups;
-  }
-
-  #count(key: string, call: AuditedCall): void {
-    const first = this.#groups.get(key);
-    this.#groups.set(key, first === undefined ? call : { ...first, count: first.count + call.count });
-  }
+interface Group {
+  readonly caller: string;
+  /** The calls since the last write. Undefined when there were none. */
+  readonly call: AuditedCall | undefined;
+  /** When the group may be written. */
+  readonly dueMs: number;
+  /** Time until the write after the next one. */
+  readonly intervalMs: number;
 }
 
-/** Returns a call that stands for different ones. Its error is that of the first one. */
-function withoutDetails(call: AuditedCall): AuditedCall {
-  const { kind, errorCode, count } = call;
-  return {
-    kind,
-    method: OTHER_METHODS,
-    caller: "",
-    client: "",
-    forwardedBy: "",
-    subjects: [],
-    summary: "",
-    errorCode,
-    count,
-  };
+/**
+ * Groups refused calls by caller, host, method and error. The limits of groups and their intervals bound how many records
+ * a caller can cause: a group becomes due at once, then after a minute, and then after twice the time, up to an hour.
+ */
+export class RefusedCalls {
+  readonly #groups = new Map<string, Group>();
+
+  /** True when no calls wait to be written. */
+  get isEmpty(): boolean {
+    for (const { call } of this.#groups.values()) if (call !== undefined) return false;
+    return true;
+  }
+
+  add(call: AuditedCall, nowMs: number): void {
+    const key = groupKey(call);
+    if (this.#groups.has(key)) {
+      this.#count(key, call, nowMs);
+      return;
+    }
+    this.#removeIdle(nowMs);
+    const caller = callerKey(call);
+    const isFull = this.#groups.size >= MAX_GROUPS;
+    const own = [...this.#groups.values()].filter((group) => group.caller === caller).length;
+    const rest = { ...call, method: OTHER_METHODS, subjects: [], summary: "" };
+    const restKey = JSON.stringify([caller]);
+    if (!isFull && own < MAX_CALLER_GROUPS) this.#count(key, call, nowMs);
+    else if (!isFull || this.#groups.has(restKey)) this.#count(restKey, rest, nowMs);
+    else this.#count("", { ...rest, caller: "", client: "", forwardedBy: "" }, nowMs);
+  }
+
+  /** Returns the calls that are due, one for each group, and removes them. */
+  take(nowMs: number): readonly AuditedCall[] {
+    const taken: AuditedCall[] = [];
+    for (const [key, group] of this.#groups) {
+      if (group.call === undefined || group.dueMs > nowMs) continue;
+      taken.push(group.call);
+      const { caller, intervalMs } = group;
+      this.#groups.set(key, {
+        ...{ caller, call: undefined, dueMs: nowMs + intervalMs },
+        intervalMs: Math.min(intervalMs * 2, MAX_INTERVAL_MS),
+      });
+    }
+    return taken;
+  }
+
+  #count(key: string, call: AuditedCall, nowMs: number): void {
+    const group = this.#groups.get(key) ?? {
+      ...{ caller: key === "" ? "" : callerKey(call), call: undefined },
+      ...{ dueMs: nowMs, intervalMs: MIN_INTERVAL_MS },
+    };
+    const first = group.call;
+    const counted = first === undefined ? call : { ...first, count: first.count + call.count };
+    this.#groups.set(key, { ...group, call: counted });
+  }
+
+  /** Removes the groups without new calls whose interval is over. */
+  #removeIdle(nowMs: number): void {
+    for (const [key, { call, dueMs }] of this.#groups)
+      if (call === undefined && dueMs <= nowMs) this.#groups.delete(key);
+  }
 }
 
 /** Ignores the client's port, which changes with each connection, and the subjects, which a client can vary. */
-function groupKey({ method, caller, client, errorCode }: AuditedCall): string {
-  return JSON.stringify([method, caller, client.slice(0, client.lastIndexOf(":")), errorCode]);
+function groupKey(call: AuditedCall): string {
+  const { method, caller, errorCode } = call;
+  return JSON.stringify([method, caller, hostOf(call), errorCode]);
+}
+
+/** Callers without an identity count by their host. */
+function callerKey(call: AuditedCall): string {
+  return call.caller === "" ? `host ${hostOf(call)}` : call.caller;
+}
+
+function hostOf({ client }: AuditedCall): string {
+  return client.slice(0, client.lastIndexOf(":"));
 }

@@ -53,6 +53,19 @@ describe("selectExpired", () => {
     expect([...table.ofKind(Kind.CHANGE)]).toEqual(changes);
   });
 
+  it("removes no record of other callers for a caller who is refused again and again", () => {
+    const table = new AuditTable();
+    const of = (sequence: number, caller: string): AuditRecord =>
+      AuditRecord.fromPartial({ sequence, kind: Kind.REFUSED, caller });
+    const others = Array.from({ length: 200 }, (_, i) => of(i + 1, `user ${i % 4}`));
+    addAll(table, others);
+    addAll(
+      table,
+      Array.from({ length: 5_000 }, (_, i) => of(201 + i, "node n1")),
+    );
+    expect([...table.ofKind(Kind.REFUSED)].filter(({ caller }) => caller !== "node n1")).toEqual(others);
+  });
+
   it("limits the removals of one decision, so that they fit into its transaction", () => {
     const table = new AuditTable();
     for (let i = 1; i <= 900; i += 1) table.put(record(i, Kind.REFUSED));

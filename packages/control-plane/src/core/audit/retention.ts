@@ -36,7 +36,10 @@ export interface AuditRecords {
   ofKind(kind: Kind): Iterable<AuditRecord>;
 }
 
-/** Returns the records to remove, oldest first, when records of one kind are added. */
+/**
+ * Returns the records to remove when records of one kind are added: the oldest ones, and of refused calls the oldest ones
+ * of the callers with the most records. So a caller who is refused again and again removes no records of others.
+ */
 export function selectExpired(
   records: AuditRecords,
   kind: Kind,
@@ -48,7 +51,8 @@ export function selectExpired(
   let bytes = added.reduce((sum, record) => sum + auditRecordBytes(record), usage.bytes);
   if (count <= maxRecords && bytes <= maxBytes) return [];
   const expired: AuditRecord[] = [];
-  for (const record of records.ofKind(kind)) {
+  const candidates = records.ofKind(kind);
+  for (const record of kind === Kind.REFUSED ? inOrderOfShare(candidates) : candidates) {
     const isFree = count <= maxRecords - FREE_RECORDS && bytes <= maxBytes - FREE_BYTES;
     if (isFree || expired.length >= MAX_REMOVED) break;
     expired.push(record);
@@ -56,4 +60,21 @@ export function selectExpired(
     bytes -= auditRecordBytes(record);
   }
   return expired;
+}
+
+/** Yields the oldest record of the caller with the most records, again and again. Among equals, the oldest comes first. */
+function* inOrderOfShare(records: Iterable<AuditRecord>): Generator<AuditRecord> {
+  const byCaller = new Map<string, AuditRecord[]>();
+  for (const record of records) {
+    const own = byCaller.get(record.caller);
+    if (own === undefined) byCaller.set(record.caller, [record]);
+    else own.push(record);
+  }
+  const groups = [...byCaller.values()];
+  for (;;) {
+    const largest = groups.reduce<AuditRecord[]>((a, b) => (b.length > a.length ? b : a), []);
+    const oldest = largest.shift();
+    if (oldest === undefined) return;
+    yield oldest;
+  }
 }
