@@ -1,10 +1,10 @@
+import type { X509Certificate } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { TLSSocket } from "node:tls";
 import { BerthError, isBerthError } from "../errors.js";
 import {
   type CertificateFacts,
   certificateFacts,
-  parseCertificate,
   requireValidAt,
   type Trust,
   verifyCertificate,
@@ -36,7 +36,7 @@ const CLOCK = "the server's clock";
  */
 export class CallerConnection {
   readonly #socket: TLSSocket;
-  readonly #certificate: Buffer | undefined;
+  readonly #certificate: X509Certificate | undefined;
   readonly #ended = new AbortController();
   #facts: CertificateFacts | undefined;
   /** Set for a certificate whose only problem is that it has expired. */
@@ -46,7 +46,7 @@ export class CallerConnection {
 
   constructor(socket: TLSSocket, policy: CallerPolicy) {
     this.#socket = socket;
-    this.#certificate = socket.getPeerCertificate()?.raw;
+    this.#certificate = socket.getPeerX509Certificate();
     // Each call adds a listener.
     setMaxListeners(0, this.#ended.signal);
     socket.once("close", () => clearTimeout(this.#timer));
@@ -95,12 +95,12 @@ export class CallerConnection {
     if (!this.#ended.signal.aborted) this.#scheduleExpiry(policy);
   }
 
-  #verify(certificate: Buffer, policy: CallerPolicy): CertificateFacts {
+  #verify(certificate: X509Certificate, policy: CallerPolicy): CertificateFacts {
     try {
       return this.#verifyAt(certificate, policy, Date.now());
     } catch (error) {
       if (isBerthError(error) && error.details.reason === "expired") {
-        const { notBeforeMs } = certificateFacts(parseCertificate(certificate));
+        const { notBeforeMs } = certificateFacts(certificate);
         // Throws for a certificate that has other problems, too.
         this.#expired = this.#verifyAt(certificate, policy, notBeforeMs);
       }
@@ -108,8 +108,12 @@ export class CallerConnection {
     }
   }
 
-  #verifyAt(certificate: Buffer, { trust, revocations }: CallerPolicy, nowMs: number): CertificateFacts {
-    const facts = verifyCertificate(parseCertificate(certificate), trust, { nowMs, clock: CLOCK });
+  #verifyAt(
+    certificate: X509Certificate,
+    { trust, revocations }: CallerPolicy,
+    nowMs: number,
+  ): CertificateFacts {
+    const facts = verifyCertificate(certificate, trust, { nowMs, clock: CLOCK });
     this.#issuedTo = facts.identity;
     if (revocations?.isRevoked(facts) === true) {
       throw unauthenticated(
