@@ -132,10 +132,10 @@ async function shortenValidity(id: string, dataDir: string): Promise<void> {
 }
 
 /** Starts `berth agent` without the address of a server. No Docker daemon is needed for a session. */
-function startAgent(dataDir: string): AgentProcess {
+function startAgent(dataDir: string, args = ["--advertise", "127.0.0.1"]): AgentProcess {
   const agent = new AgentProcess({
     ...{ servers: [], dataDir, dockerSocket: join(dataDir, "docker.sock") },
-    args: ["--advertise", "127.0.0.1"],
+    args,
   });
   agents.push(agent);
   return agent;
@@ -199,6 +199,25 @@ describe("berth agent join", () => {
     await admin.calls.removeNode({ node: id, force: true });
     startAgent(dataDir);
     await untilReady(next);
+  });
+
+  test("stores the address of the host for its agent, and prints the command that starts it", async () => {
+    const dataDir = temporaryFolder();
+    const { code, stdout } = await runJoin(await createToken(), dataDir, "--advertise", "127.0.0.9");
+    expect(code).toBe(0);
+    expect(stdout).toContain(`\n  berth agent --data-dir ${dataDir}\n`);
+    const [, id = ""] = /as node (\S+) /.exec(stdout) ?? [];
+    startAgent(dataDir, []);
+    await untilReady(id);
+    expect((await nodeOf(id))?.description?.address).toBe("127.0.0.9");
+  });
+
+  test("rejects an address at which other hosts cannot reach this one, and keeps the token", async () => {
+    const dataDir = temporaryFolder();
+    const token = await createToken();
+    const rejected = await runJoin(token, dataDir, "--advertise", "0.0.0.0");
+    expect(rejected).toMatchObject({ code: 2, stderr: expect.stringContaining("cannot reach 0.0.0.0") });
+    await joinHost(token, dataDir);
   });
 
   test("leaves the host as it is when the token is rejected", async () => {

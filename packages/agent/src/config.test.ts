@@ -50,6 +50,15 @@ test("parseConfig reports all problems at once", () => {
   });
 });
 
+test("parseConfig knows no address of the host unless a flag or BERTH_ADVERTISE has one", () => {
+  const addressOf = (env: NodeJS.ProcessEnv) => {
+    const parsed = parseConfig([], env);
+    return parsed.kind === "config" ? parsed.config.advertiseAddress : parsed;
+  };
+  expect(addressOf({})).toBeUndefined();
+  expect(addressOf({ BERTH_ADVERTISE: "10.0.0.2" })).toBe("10.0.0.2");
+});
+
 test("parseConfig parses generic resources and names the values that are invalid", () => {
   const good = parseConfig(["--resource", "gpu=2", "--resource", "ssd=1,nic=4"], {});
   expect(good.kind === "config" && good.config.resources).toEqual({ gpu: 2, ssd: 1, nic: 4 });

@@ -6,8 +6,8 @@ import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kern
 export interface AgentConfig {
   /** Addresses of servers ("host:port"), in the order in which to try them. Empty when none are configured. */
   readonly servers: readonly string[];
-  /** The IP address at which other hosts reach this one. */
-  readonly advertiseAddress: string;
+  /** The IP address at which other hosts reach this one. Undefined when none is configured. */
+  readonly advertiseAddress: string | undefined;
   readonly dataDir: string;
   readonly dockerSocket: string;
   /** Generic resources that tasks can reserve, such as { gpu: 2 }. */
@@ -27,14 +27,16 @@ export type ParsedConfig =
   | { readonly kind: "done" }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
+export const DEFAULT_DATA_DIR = "/var/lib/berth/agent";
+
 const EXAMPLES = `
 Commands:
   join ADDRESS  get a certificate for this host with a join token; see berth agent join --help
 
 Examples:
-  $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.11
-  $ berth agent --server 10.0.0.1:7400,10.0.0.2:7400 --advertise 10.0.0.12
-  $ berth agent --server 10.0.0.1:7400 --advertise 10.0.0.13 --resource gpu=2 --resource ssd=1
+  $ berth agent join 10.0.0.1:7400 --advertise 10.0.0.11
+  $ berth agent
+  $ berth agent --resource gpu=2 --resource ssd=1
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
@@ -50,15 +52,16 @@ const OPTIONS = [
   },
   {
     flags: "--advertise <address>",
-    description: "IP address at which other hosts reach this one",
+    description:
+      "IP address at which other hosts reach this one; by default that of berth agent join, or 127.0.0.1",
     variable: "BERTH_ADVERTISE",
-    fallback: "127.0.0.1",
+    fallback: "",
   },
   {
     flags: "--data-dir <path>",
     description: "data directory",
     variable: "BERTH_DATA_DIR",
-    fallback: "/var/lib/berth/agent",
+    fallback: DEFAULT_DATA_DIR,
   },
   {
     flags: "--docker-socket <path>",
@@ -109,7 +112,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
       .split(",")
       .map((part) => part.trim())
       .filter((part) => part !== ""),
-    advertiseAddress: canonicalIp(options.advertise ?? "") ?? options.advertise ?? "",
+    advertiseAddress: options.advertise ? (canonicalIp(options.advertise) ?? options.advertise) : undefined,
     dataDir: options.dataDir ?? "",
     dockerSocket: options.dockerSocket ?? "",
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
@@ -159,13 +162,9 @@ function validate(config: AgentConfig): string[] {
   const problems = config.servers
     .filter((server) => !isHostPort(server))
     .map((server) => `--server: invalid address "${server}": must be HOST:PORT`);
-  if (isIP(config.advertiseAddress) === 0) {
-    problems.push(`--advertise: invalid IP address "${config.advertiseAddress}"`);
-  } else if (hostAddressProblem(config.advertiseAddress) !== undefined) {
-    problems.push(
-      `--advertise: other hosts cannot reach ${config.advertiseAddress}: use an address of this host`,
-    );
-  }
+  const { advertiseAddress } = config;
+  const problem = advertiseAddress === undefined ? undefined : advertiseProblem(advertiseAddress);
+  if (problem !== undefined) problems.push(`--advertise: ${problem}`);
   if (config.dataDir === "") problems.push("--data-dir: must not be empty");
   if (config.dockerSocket === "") problems.push("--docker-socket: must not be empty");
   if (config.metrics !== "" && !isHostPort(config.metrics)) {
@@ -175,6 +174,13 @@ function validate(config: AgentConfig): string[] {
     problems.push(`--log-level: invalid value "${config.logLevel}": must be one of ${LOG_LEVELS.join(", ")}`);
   }
   return problems;
+}
+
+/** Returns why other hosts cannot reach this one at an address. Loopback addresses suffice for a cluster on one host. */
+export function advertiseProblem(address: string): string | undefined {
+  if (isIP(address) === 0) return `invalid IP address "${address}"`;
+  if (hostAddressProblem(address) === undefined) return undefined;
+  return `other hosts cannot reach ${address}: use an address of this host`;
 }
 
 /** Returns whether a text is "host:port". */

@@ -1,9 +1,11 @@
 import { isBerthError } from "@berth/proto";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
+import { chooseAdvertiseAddress } from "./agent/advertise-address.js";
 import { runAgent } from "./agent/agent.js";
 import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
 import { hostPlatform } from "./agent/platform.js";
-import { parseConfig } from "./config.js";
+import { readState } from "./agent/state-file.js";
+import { type AgentConfig, parseConfig } from "./config.js";
 import { runJoinCommand } from "./join/join-command.js";
 
 /**
@@ -33,8 +35,7 @@ async function runAgentCommand(argv: readonly string[]): Promise<number> {
   process.once("SIGTERM", stop).once("SIGINT", stop);
   const removeHandlers = exitOnUnhandledErrors(process, { log, exit: (code) => process.exit(code) });
   try {
-    const platform = await hostPlatform(parsed.config);
-    await runAgent({ config: parsed.config, platform, log }, stopping.signal);
+    await runOnHost(parsed.config, log, stopping.signal);
     return 0;
   } catch (error) {
     if (isBerthError(error)) log.fatal({ code: error.code, cause: error.cause }, error.message);
@@ -44,4 +45,16 @@ async function runAgentCommand(argv: readonly string[]): Promise<number> {
     removeHandlers();
     process.off("SIGTERM", stop).off("SIGINT", stop);
   }
+}
+
+async function runOnHost(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const { servers, advertiseAddress: configured } = config;
+  const platform = await hostPlatform(config);
+  const saved = await readState(platform.disk, log);
+  const known = { configured, servers: [...servers, ...saved.servers] };
+  const advertiseAddress = await chooseAdvertiseAddress(platform.disk, known).catch((error: unknown) => {
+    platform.release();
+    throw error;
+  });
+  await runAgent({ config: { servers, advertiseAddress }, platform, log }, signal);
 }

@@ -15,7 +15,7 @@ import { type AgentState, StateFile } from "./state-file.js";
 import { type Part, supervise } from "./supervise.js";
 
 export interface AgentOptions {
-  readonly config: Pick<AgentConfig, "servers" | "advertiseAddress">;
+  readonly config: Pick<AgentConfig, "servers"> & { readonly advertiseAddress: string };
   readonly platform: AgentPlatform;
   readonly log: Logger;
 }

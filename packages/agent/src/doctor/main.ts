@@ -1,5 +1,8 @@
 import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_ADDRESS, readAdvertiseAddress } from "../agent/advertise-address.js";
+import { DEFAULT_DATA_DIR } from "../config.js";
+import { directoryDisk } from "../runtime/disk.js";
 import { readJoinedCluster } from "./joined-cluster.js";
 import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
@@ -39,11 +42,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.once("SIGINT", onInterrupt);
   try {
     const { servers, identity } = await readJoinedCluster(dataDir);
+    // A data directory that cannot be read is a finding of the checks.
+    const storedAddress = await readAdvertiseAddress(directoryDisk(dataDir)).catch(() => undefined);
     const configured = server.split(",").filter((address) => address !== "");
     const findings = await runChecks({
       servers: configured.length > 0 ? configured : servers,
       ...(identity && { identity }),
-      advertiseAddress: advertise,
+      advertiseAddress: advertise || storedAddress || DEFAULT_ADDRESS,
       dataDir,
       dockerSocket,
       signal: interrupted.signal,
@@ -78,15 +83,10 @@ function doctorCommand(): Command {
     .version(BERTH_VERSION, "--version")
     .addOption(withEnv("-s, --server <host:port,...>", "control-plane servers", "BERTH_SERVER", ""))
     .addOption(
-      withEnv(
-        "--advertise <address>",
-        "address at which other hosts reach this host",
-        "BERTH_ADVERTISE",
-        "127.0.0.1",
-      ),
+      withEnv("--advertise <address>", "address at which other hosts reach this host", "BERTH_ADVERTISE", ""),
     )
     .addOption(
-      withEnv("--data-dir <path>", "data directory of the agent", "BERTH_DATA_DIR", "/var/lib/berth/agent"),
+      withEnv("--data-dir <path>", "data directory of the agent", "BERTH_DATA_DIR", DEFAULT_DATA_DIR),
     )
     .addOption(
       withEnv("--docker-socket <path>", "Docker socket", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),

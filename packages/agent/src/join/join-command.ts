@@ -1,8 +1,8 @@
 import { hostname } from "node:os";
-import { BERTH_VERSION, BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { BERTH_VERSION, BerthError, canonicalIp, ERROR_CODES, isBerthError } from "@berth/proto";
 import { readSecret } from "@berth/proto/terminal";
 import { Command, CommanderError, Option } from "commander";
-import { isHostPort } from "../config.js";
+import { advertiseProblem, DEFAULT_DATA_DIR, isHostPort } from "../config.js";
 import { type JoinedHost, joinHost } from "./join-host.js";
 
 const EXIT_BAD_INPUT = 2;
@@ -16,13 +16,14 @@ leaves this host. Without --token-file, the token is read from standard input, o
 Exit codes: 0 joined, 1 failed, 2 bad input or token, 3 server unreachable, 130 interrupted.
 
 Examples:
-  $ berth agent join 10.0.0.1:7400
+  $ berth agent join 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth agent join 10.0.0.1:7400 --token-file /root/token
   $ ssh server berth token create | berth agent join 10.0.0.1:7400 --token-file -
 `;
 
 interface JoinCommandOptions {
   readonly tokenFile?: string;
+  readonly advertise: string;
   readonly dataDir: string;
   readonly force: boolean;
   readonly output: "table" | "json";
@@ -44,7 +45,7 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   try {
     const joined = await join(address, options, interrupted.signal);
-    process.stdout.write(options.output === "json" ? toJson(joined) : describe(joined));
+    process.stdout.write(options.output === "json" ? toJson(joined) : describe(joined, options.dataDir));
     return 0;
   } catch (error) {
     return reportError(error, options.output);
@@ -57,20 +58,31 @@ const INTERRUPTED = { code: "BERTH_CANCELLED", message: "interrupted: this host 
 
 function join(
   address: string,
-  { tokenFile: file, dataDir, force }: JoinCommandOptions,
+  { tokenFile: file, advertise: given, dataDir, force }: JoinCommandOptions,
   signal: AbortSignal,
 ): Promise<JoinedHost> {
-  if (!isHostPort(address)) {
-    const message = `invalid address ${JSON.stringify(address)}: must be HOST:PORT of a server, such as 10.0.0.1:7400`;
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
-  }
+  const advertise = given === "" ? undefined : (canonicalIp(given) ?? given);
+  const problems = argumentProblems(address, advertise);
+  if (problems.length > 0)
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problems.join("; ") });
   const source = { file, prompt: "Join token: ", what: "join token" };
   const readToken = async (): Promise<string> => {
     const token = await readSecret(source, process, signal);
     process.stderr.write(`Joining the cluster of ${address} as ${hostname()} …\n`);
     return token;
   };
-  return joinHost({ address, dataDir, hostname: hostname(), force, readToken }, signal);
+  return joinHost({ address, dataDir, hostname: hostname(), advertise, force, readToken }, signal);
+}
+
+function argumentProblems(address: string, advertise: string | undefined): readonly string[] {
+  const problems: string[] = [];
+  if (!isHostPort(address))
+    problems.push(
+      `invalid address ${JSON.stringify(address)}: must be HOST:PORT of a server, such as 10.0.0.1:7400`,
+    );
+  const problem = advertise === undefined ? undefined : advertiseProblem(advertise);
+  if (problem !== undefined) problems.push(`--advertise: ${problem}`);
+  return problems;
 }
 
 function reportError(error: unknown, output: JoinCommandOptions["output"]): number {
@@ -90,21 +102,32 @@ function toJson({ validUntilMs, ...joined }: JoinedHost): string {
 }
 
 /** Describes the result, and what to do next. */
-export function describe({ cluster, nodeId, hostname: name, awaitsApproval }: JoinedHost): string {
+export function describe(
+  { cluster, nodeId, hostname: name, advertise, awaitsApproval }: JoinedHost,
+  dataDir: string,
+): string {
   const approval = awaitsApproval
     ? [`The node waits for approval: run "berth node accept ${name}" on a server.`]
     : [];
+  const next =
+    advertise === undefined
+      ? ", with the address at which the other hosts reach this one:"
+      : `; the other hosts reach this one at ${advertise}:`;
+  const options = [
+    ...(advertise === undefined ? ["--advertise ADDRESS"] : []),
+    ...(dataDir === DEFAULT_DATA_DIR ? [] : [`--data-dir ${dataDir}`]),
+  ];
   return [
     `This host has joined the cluster ${cluster} as node ${nodeId} (${name}).`,
     ...approval,
-    "Next: start the agent, with the address at which the other hosts reach this one:",
-    "  berth agent --advertise ADDRESS",
+    `Next: start the agent${next}`,
+    `  ${["berth agent", ...options].join(" ")}`,
     "",
   ].join("\n");
 }
 
 function joinCommand(): Command {
-  const dataDir = process.env.BERTH_DATA_DIR ?? "/var/lib/berth/agent";
+  const { BERTH_DATA_DIR: dataDir = DEFAULT_DATA_DIR, BERTH_ADVERTISE: advertise = "" } = process.env;
   return new Command("berth agent join")
     .description(
       "Get a certificate for this host with a join token, so that its agent becomes a node of the cluster",
@@ -112,6 +135,12 @@ function joinCommand(): Command {
     .version(BERTH_VERSION, "--version")
     .argument("<address>", "HOST:PORT of a server")
     .option("--token-file <path>", "file with the join token; - for standard input")
+    .addOption(
+      new Option(
+        "--advertise <address>",
+        "IP address at which other hosts reach this one, for berth agent [BERTH_ADVERTISE]",
+      ).default(advertise),
+    )
     .option("--force", "join although this host has joined before, as a new node", false)
     .addOption(
       new Option("--data-dir <path>", "data directory of the agent [BERTH_DATA_DIR]").default(dataDir),

@@ -8,6 +8,12 @@ import {
   parseJoinToken,
 } from "@berth/proto/identity";
 import { joinCluster } from "@berth/proto/rpc";
+import {
+  ownAddresses,
+  readAdvertiseAddress,
+  requireReachable,
+  writeAdvertiseAddress,
+} from "../agent/advertise-address.js";
 import { writeFirstState } from "../agent/state-file.js";
 import { identityPath, nodeIdOf } from "../identity/host-identity.js";
 import { directoryDisk } from "../runtime/disk.js";
@@ -19,6 +25,8 @@ export interface JoinHostOptions {
   readonly dataDir: string;
   /** The name that the agent reports. */
   readonly hostname: string;
+  /** The IP address at which other hosts reach this one, for `berth agent`. Undefined to leave it as it is. */
+  readonly advertise: string | undefined;
   /** Joins although the host has joined before. */
   readonly force: boolean;
   /** Reads the join token. Called once the host may join. */
@@ -29,6 +37,8 @@ export interface JoinedHost {
   readonly cluster: string;
   readonly nodeId: string;
   readonly hostname: string;
+  /** The address that is stored for `berth agent`. */
+  readonly advertise: string | undefined;
   /** SHA-256 of the cluster's CA certificate. */
   readonly authorityFingerprint: string;
   readonly servers: readonly string[];
@@ -61,17 +71,19 @@ export async function joinHost(options: JoinHostOptions, signal: AbortSignal): P
 }
 
 async function joinWithLock(
-  { address, dataDir, hostname, force, readToken }: JoinHostOptions,
+  { address, dataDir, hostname, advertise, force, readToken }: JoinHostOptions,
   signal: AbortSignal,
 ): Promise<JoinedHost> {
   const folder = await IdentityFolder.open(identityPath(dataDir));
   if (!force) await requireNotJoined(folder);
+  if (advertise !== undefined) requireReachable(advertise, { servers: [address], own: ownAddresses() });
   const token = await readToken();
   const { kind, authorityFingerprint } = parseJoinToken(token);
   if (kind !== JoinKind.NODE) throw wrongKind(kind);
   const disk = directoryDisk(dataDir);
   // After a crash, the agent has the certificate and knows at least this server.
   await writeFirstState(disk, [address]);
+  if (advertise !== undefined) await writeAdvertiseAddress(disk, advertise);
   const { files, servers, awaitsApproval } = await joinCluster({ address, token, hostname, folder }, signal);
   const known = servers.length === 0 ? [address] : servers;
   await writeFirstState(disk, known);
@@ -79,6 +91,7 @@ async function joinWithLock(
   return {
     ...{ cluster, hostname, authorityFingerprint, servers: known, awaitsApproval },
     nodeId: nodeIdOf(files.certificate),
+    advertise: await readAdvertiseAddress(disk),
     validUntilMs: notAfterMs,
   };
 }
