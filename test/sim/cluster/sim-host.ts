@@ -136,11 +136,10 @@ export class SimHost {
     this.docker.owner = this.#createNodeId();
   }
 
-  /** Creates a node ID and the owner of its containers, as the first start of an agent does. */
+  /** Creates a node ID and the owner of its containers, as `berth agent join` and the first start of an agent do. */
   #createNodeId(): ContainerOwner {
     const nodeId = nodeIdOf(this.name, this.#nodeIds.length);
     this.#nodeIds.push(nodeId);
-    this.files.set("node-id", `${nodeId}\n`);
     return containerOwner(nodeId);
   }
 
@@ -234,6 +233,7 @@ export class SimHost {
     const { devices } = this.docker;
     const ingressRng = world.rng(`${actor.name}/ingress/${scheduler.nowMs}`);
     return {
+      nodeId: this.nodeId,
       hostname: this.name,
       host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
       engine: simEngine({

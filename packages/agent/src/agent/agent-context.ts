@@ -13,7 +13,6 @@ import {
 import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
 import { HostPolicy } from "./host-policy.js";
-import { loadOrCreateNodeId } from "./node-id.js";
 import type { AgentPlatform } from "./platform.js";
 import { type AgentState, readState } from "./state-file.js";
 
@@ -82,7 +81,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
   });
   return {
     platform,
-    nodeId: platform.identity?.nodeId ?? (await loadOrCreateNodeId(disk)),
+    nodeId: platform.nodeId,
     identity,
     savedState,
     events,

@@ -17,6 +17,7 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     networks: async () => [],
   };
   const platform: Partial<AgentPlatform> = {
+    nodeId: "node1",
     hostname: "host1",
     host: { generic: {}, pidLimit: async () => 0, listeners: async () => [] },
     engine: engine as Engine,

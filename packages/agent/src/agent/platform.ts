@@ -33,12 +33,13 @@ import { loadOrCreateOwnerKey } from "./owner-key.js";
 
 /** The agent's I/O: everything that reaches outside its process. The simulation replaces it. */
 export interface AgentPlatform {
+  readonly nodeId: string;
   readonly hostname: string;
   readonly host: Host;
   readonly engine: Engine;
   readonly networking: HostNetworking;
   readonly transport: RpcTransport;
-  /** Undefined in the simulation, whose transport has no certificates. */
+  /** The certificate to renew. Undefined in the simulation, whose transport has no certificates. */
   readonly identity?: HostIdentity;
   readonly probe: Probe;
   /** Probes other nodes continuously. */
@@ -90,6 +91,7 @@ export async function hostPlatform({
     throw error;
   });
   return {
+    nodeId: identity.nodeId,
     hostname: hostname(),
     host: linuxHost(resources),
     engine: new DockerodeEngine(dockerSocket, containerOwner(ownerKey)),

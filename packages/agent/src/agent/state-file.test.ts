@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -14,7 +14,6 @@ import {
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
-import { loadOrCreateNodeId } from "./node-id.js";
 import { type AgentState, readState, StateFile } from "./state-file.js";
 
 const log = pino({ level: "silent" });
@@ -68,20 +67,3 @@ test.each(['{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
     expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
   },
 );
-
-test("nodeId is generated once, and an invalid file is an error that says what to do", async () => {
-  const other = join(dataDir, "other");
-  await mkdir(other);
-  const [first, again] = [
-    await loadOrCreateNodeId(directoryDisk(dataDir)),
-    await loadOrCreateNodeId(directoryDisk(dataDir)),
-  ];
-  expect(first).toMatch(/^[0-9a-z]{25}$/);
-  expect(again).toBe(first);
-  expect(await loadOrCreateNodeId(directoryDisk(other))).not.toBe(first);
-  await writeFile(join(dataDir, "node-id"), "x");
-  await expect(loadOrCreateNodeId(directoryDisk(dataDir))).rejects.toThrow(
-    /node-id does not contain a node ID: restore the file, or remove it/,
-  );
-  expect(await readFile(join(dataDir, "node-id"), "utf8")).toBe("x");
-});
