@@ -4,7 +4,7 @@ import { Command, CommanderError, Option } from "commander";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
-  /** Addresses of servers ("host:port"), in the order in which to try them. Empty when none are configured. */
+  /** Addresses of servers ("host:port") to try before those that the cluster has named. */
   readonly servers: readonly string[];
   /** The IP address at which other hosts reach this one. Undefined when none is configured. */
   readonly advertiseAddress: string | undefined;
@@ -37,6 +37,7 @@ Examples:
   $ berth agent join 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth agent
   $ berth agent --resource gpu=2 --resource ssd=1
+  $ berth agent --server 10.0.1.1:7400,10.0.1.2:7400
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
@@ -46,7 +47,8 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 const OPTIONS = [
   {
     flags: "--server <host:port,...>",
-    description: "control-plane servers; by default those of the joined cluster, or 127.0.0.1:7400",
+    description:
+      "servers to try before those that the cluster has named; needed when all servers have new addresses",
     variable: "BERTH_SERVER",
     fallback: "",
   },

@@ -37,9 +37,8 @@ export function createLeaderSession(
   { platform, nodeId, savedState, ticker, queue, fence, policy, logOf, signal }: AgentContext,
   { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
 ): LeaderSession {
-  const { engine, identity } = platform;
-  const known = { configured: servers, saved: savedState.servers, hasJoined: identity !== undefined };
-  const firstServers = initialServers(known);
+  const { engine } = platform;
+  const firstServers = initialServers({ configured: servers, saved: savedState.servers });
   const { tasks } = taskManager;
   const containerOf = tasks.containerOf.bind(tasks);
   const assignments = new AssignmentReceiver({

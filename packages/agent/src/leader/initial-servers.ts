@@ -1,26 +1,21 @@
 import { BerthError } from "@berth/proto";
 
-/** A server on the same host. */
-const DEFAULT_SERVER = "127.0.0.1:7400";
-
 export interface KnownServers {
   /** From the command line. */
   readonly configured: readonly string[];
   /** From the state file: those that `berth agent join` and the last leader have named. */
   readonly saved: readonly string[];
-  readonly hasJoined: boolean;
 }
 
 /**
  * Returns the servers in the order in which to try them.
- * @throws BerthError BERTH_INPUT_INVALID on a host that has joined a cluster and knows none of its servers any more
+ * @throws BerthError BERTH_INPUT_INVALID on a host that knows none of the servers of its cluster any more
  */
-export function initialServers({ configured, saved, hasJoined }: KnownServers): readonly string[] {
-  const isDefaultUsed = configured.length === 0 && !hasJoined;
-  const servers = new Set([...(isDefaultUsed ? [DEFAULT_SERVER] : configured), ...saved]);
+export function initialServers({ configured, saved }: KnownServers): readonly string[] {
+  const servers = new Set([...configured, ...saved]);
   if (servers.size > 0) return [...servers];
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: "this host has joined a cluster, but its state file names no server: pass --server HOST:PORT",
+    message: "the state file of this host names no server of its cluster: pass --server HOST:PORT",
   });
 }
