@@ -11,7 +11,7 @@ export class Cluster {
 
   /** @param socket path of the unix socket of a server */
   constructor(socket: string) {
-    this.#connection = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
+    this.#connection = createRpcClient(ControlServiceService, { socket });
   }
 
   async listNodes(): Promise<readonly Node[]> {

@@ -93,7 +93,7 @@ async function administer<T>(
   call: (calls: Calls, options: CallOptions) => Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  const { calls, close } = createRpcClient(ControlServiceService, { address: `unix:${server.socket}` });
+  const { calls, close } = createRpcClient(ControlServiceService, { socket: server.socket });
   const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
   try {
     return await waitUntil(() => call(calls, options), {

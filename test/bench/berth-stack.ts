@@ -37,11 +37,10 @@ export class BerthStacks {
     const identity = identityOf(await readContexts(configPath(location)), location);
     if (identity === undefined) throw new Error("the lab has no administrator");
     const { files } = await loadContextIdentity(identity);
+    const rpc = new RotatingIdentity(tlsMaterialOf(files));
+    const serverAt = (address: string) => ({ address, identity: rpc });
     const [first = "", ...others] = lab.serverAddresses;
-    return new BerthStacks(
-      lab,
-      createFailoverClient([first, ...others], new RotatingIdentity(tlsMaterialOf(files))),
-    );
+    return new BerthStacks(lab, createFailoverClient([serverAt(first), ...others.map(serverAt)]));
   }
 
   /** `berth stack deploy --detach`: resolves when the control plane has accepted the stack. */

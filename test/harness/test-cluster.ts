@@ -14,7 +14,7 @@ import type { Probe } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { SYSTEM_PLATFORM, startServer } from "../../packages/control-plane/src/server/server.js";
+import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
@@ -95,6 +95,7 @@ export class TestCluster {
   ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
     const identities = await this.identities;
+    const identity = await identities.createServer();
     const socket = identities.socketPath();
     const stopping = new AbortController();
     const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
@@ -102,18 +103,18 @@ export class TestCluster {
       {
         ...settings,
         store: wrap(etcd),
-        identity: await identities.createServer(),
+        identity,
         runtime: systemRuntime,
         logger,
         socket,
         listen: "127.0.0.1:0",
         http: "127.0.0.1:0",
         advertise: undefined,
-        platform: { ...SYSTEM_PLATFORM, probe: this.#probe },
+        platform: { ...systemPlatform(identity.rpc), probe: this.#probe },
       },
       stopping.signal,
     );
-    const client = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
+    const client = createRpcClient(ControlServiceService, { socket });
     let isStopped = false;
     const stop = async (): Promise<void> => {
       if (isStopped) return;

@@ -15,7 +15,11 @@ import {
 } from "../../packages/control-plane/src/identity/certificate-issuer.js";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import {
+  type RunningServer,
+  startServer,
+  systemPlatform,
+} from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
@@ -53,12 +57,13 @@ beforeAll(async () => {
   server = await startServer(
     {
       ...{ store, identity, socket, advertise: undefined, listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      platform: systemPlatform(identity.rpc),
       runtime: systemRuntime,
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },
     stopping.signal,
   );
-  admin = createRpcClient(ControlServiceService, { address: `unix:${socket}` });
+  admin = createRpcClient(ControlServiceService, { socket });
   await eventually("the leader has an authority", () =>
     createToken().then(
       () => true,

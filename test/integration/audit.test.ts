@@ -202,7 +202,7 @@ describe("the audit log", () => {
 
   test("continues across leaders that crash or stop, and `berth audit -f` prints each record once", async () => {
     const killed = await context.cluster.startProcess();
-    const first = createRpcClient(ControlServiceService, { address: `unix:${killed.socket}` });
+    const first = createRpcClient(ControlServiceService, { socket: killed.socket });
     const firstEpoch = await eventually("the first server leads", async () => {
       return (await first.calls.getCluster({})).epoch;
     });

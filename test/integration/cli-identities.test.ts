@@ -10,7 +10,11 @@ import { ContextHome } from "../../packages/cli/src/testing/context-home.js";
 import type { BerthResult } from "../../packages/cli/src/testing/run-berth.js";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import {
+  type RunningServer,
+  startServer,
+  systemPlatform,
+} from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
@@ -42,6 +46,7 @@ beforeAll(async () => {
   server = await startServer(
     {
       ...{ store, identity, socket: serverSocket, runtime: systemRuntime, advertise: undefined },
+      platform: systemPlatform(identity.rpc),
       ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },

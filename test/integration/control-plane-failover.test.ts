@@ -61,7 +61,7 @@ describe("a follower", () => {
 
   it("takes over from a killed leader with every confirmed change", async () => {
     const first = await context.cluster.startProcess();
-    const client = createRpcClient(ControlServiceService, { address: `unix:${first.socket}` });
+    const client = createRpcClient(ControlServiceService, { socket: first.socket });
     await client.calls.deployStack(deployment([service("web", { replicas: 3 })]));
     const second = await context.cluster.startServer();
     const agent = context.cluster.startAgent("a", { servers: [first.address, second.address] });

@@ -58,14 +58,14 @@ describe("berth server", () => {
   it("keeps all records in its embedded etcd when it restarts after SIGTERM or SIGKILL", async () => {
     const args = ["--data-dir", dataDir()];
     const first = await start(args);
-    const client = createRpcClient(ControlServiceService, { address: `unix:${first.socket}` });
+    const client = createRpcClient(ControlServiceService, { socket: first.socket });
     cleanUps.push(client.close);
     await client.calls.deployStack(deployment([service("web", { replicas: 2 })]));
     expect(await stop(first)).toBe(0);
 
     for (const end of ["kill", "stop"] as const) {
       const next = await start(args);
-      const again = createRpcClient(ControlServiceService, { address: `unix:${next.socket}` });
+      const again = createRpcClient(ControlServiceService, { socket: next.socket });
       const summaries = await eventually("the server leads", async () => {
         const { services } = await again.calls.listServices({ stack: "shop" });
         return services;

@@ -118,7 +118,7 @@ describe("a stack", () => {
     });
     await calls.deployStack(deployment([web("web:first")]));
     const images = Array.from({ length: 10 }, (_, i) => `web:${i}`);
-    const clients = images.map(() => createRpcClient(ControlServiceService, { address: `unix:${socket}` }));
+    const clients = images.map(() => createRpcClient(ControlServiceService, { socket }));
     const versions = await Promise.all(
       images.map(async (image, i) => {
         const answer = await clients[i]?.calls.deployStack(deployment([web(image)]));

@@ -42,7 +42,7 @@ async function start(host: string): Promise<ServerProcess> {
 
 /** Connects to a server as the administrator of its host. */
 function adminOf(host: string): RpcConnection<typeof ControlServiceService>["calls"] {
-  const connection = createRpcClient(ControlServiceService, { address: `unix:${socketOf(host)}` });
+  const connection = createRpcClient(ControlServiceService, { socket: socketOf(host) });
   cleanUps.push(() => connection.close());
   return connection.calls;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ControlServiceService } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
-import { grpcTransport, type RpcHandlers, rpcService } from "@berth/proto/rpc";
+import { type RpcHandlers, rpcService, startRpcServer } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -341,7 +341,7 @@ describe("a joining server that is killed", () => {
   /** What the leader does after it has executed a request, and before it answers. */
   type Hook = (kind: "add" | "promote", isGranted: boolean) => Promise<void>;
 
-  /** Serves the requests of joining servers over gRPC, on a unix socket. Returns the address. */
+  /** Serves the requests of joining servers over gRPC. Returns the path of the socket. */
   async function serve(requests: MembershipRequests, hook: Hook): Promise<string> {
     const unused = Object.keys(ControlServiceService).map((name) => [name, () => Promise.reject()] as const);
     const handlers: Partial<RpcHandlers<typeof ControlServiceService>> = {
@@ -363,15 +363,15 @@ describe("a joining server that is killed", () => {
     const services = [
       rpcService(ControlServiceService, handlers as RpcHandlers<typeof ControlServiceService>),
     ];
-    const address = `unix:${join(folder, "leader.sock")}`;
-    const server = await grpcTransport.serve({ listen: address, services });
+    const path = join(folder, "server.sock");
+    const server = await startRpcServer({ listener: { kind: "unix", path }, services });
     cleanUps.push(() => server.close(0));
-    return address;
+    return path;
   }
 
-  async function spawnServer(address: string): Promise<ChildProcess> {
+  async function spawnServer(socket: string): Promise<ChildProcess> {
     const { path } = (await identityOf(hosts[1])).folder;
-    const args = [JOINING_SERVER, dataDirOf(hosts[1]), path, hosts[1], address];
+    const args = [JOINING_SERVER, dataDirOf(hosts[1]), path, hosts[1], socket];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     cleanUps.push(() => kill(child));
     return child;
@@ -408,10 +408,10 @@ describe("a joining server that is killed", () => {
         kills += 1;
         await kill(child);
       };
-      const address = await serve(leaderOn(first), async (kind, isGranted) => {
+      const socket = await serve(leaderOn(first), async (kind, isGranted) => {
         if (isReached(kind, isGranted)) await killChild();
       });
-      child = await spawnServer(address);
+      child = await spawnServer(socket);
       const exited = once(child, "exit");
       if (killOnFile !== undefined) {
         const file = join(dataDirOf(hosts[1]), killOnFile);
@@ -421,7 +421,7 @@ describe("a joining server that is killed", () => {
       await exited;
       expect(kills).toBe(1);
 
-      const again = await spawnServer(address);
+      const again = await spawnServer(socket);
       const [line] = await once(again.stdout ?? again, "data");
       expect(String(line)).toBe("joined\n");
       const { tls } = await identityOf(hosts[1]);

@@ -18,12 +18,22 @@ import {
   IdentityFolder,
   parseCertificate,
 } from "@berth/proto/identity";
-import { createRpcClient, joinCluster, RotatingIdentity, type RpcConnection } from "@berth/proto/rpc";
+import {
+  createRpcClient,
+  joinCluster,
+  RotatingIdentity,
+  type RpcClientOptions,
+  type RpcConnection,
+} from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import {
+  type RunningServer,
+  startServer,
+  systemPlatform,
+} from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
@@ -54,12 +64,13 @@ beforeAll(async () => {
   server = await startServer(
     {
       ...{ store, identity, socket, runtime: systemRuntime, advertise: undefined },
+      platform: systemPlatform(identity.rpc),
       ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },
     stopping.signal,
   );
-  admin = connect(`unix:${socket}`);
+  admin = connect({ socket });
   await eventually("the leader has an authority", () =>
     createToken().then(
       () => true,
@@ -77,16 +88,15 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function connect(address: string, files?: IdentityFiles): Control {
-  const identity =
-    files &&
-    new RotatingIdentity({
-      authorities: files.authorities,
-      leaf: { certificate: files.certificate, key: files.key },
-    });
-  const connection = createRpcClient(ControlServiceService, { address, ...(identity && { identity }) });
+function connect(options: RpcClientOptions): Control {
+  const connection = createRpcClient(ControlServiceService, options);
   connections.push(connection);
   return connection;
+}
+
+function connectAs({ authorities, certificate, key }: IdentityFiles): Control {
+  const identity = new RotatingIdentity({ authorities, leaf: { certificate, key } });
+  return connect({ address: server.address, identity });
 }
 
 async function createToken(over: { uses?: number; requiresApproval?: boolean; hostname?: string } = {}) {
@@ -113,7 +123,7 @@ async function crashingFolder(name: string): Promise<IdentityFolder> {
 async function userWith(name: string, role: UserRole): Promise<Control> {
   const { invitation } = await admin.calls.inviteUser({ name, role, stacks: "", ttlMs: TTL_MS });
   const { files } = await joinWith(invitation, name);
-  return connect(server.address, files);
+  return connectAs(files);
 }
 
 /** Opens a session as a node, and returns the code of the error that ends it; "welcome" when it is served. */
@@ -212,7 +222,7 @@ describe("a host with a join token", () => {
     await admin.calls.removeNode({ node: id, force: true });
     expect(await sessionOutcome(files, "host6", id)).toBe("BERTH_UNAUTHENTICATED");
     const request = { certificateRequest: await createRequest(files.key) };
-    await expect(connect(server.address, files).calls.renewCertificate(request)).rejects.toMatchObject({
+    await expect(connectAs(files).calls.renewCertificate(request)).rejects.toMatchObject({
       code: "BERTH_UNAUTHENTICATED",
     });
   });
@@ -221,7 +231,7 @@ describe("a host with a join token", () => {
     const { files } = await joinWith(await createToken(), "host7");
     const identityFolder = await IdentityFolder.open(join(folder, "host7"));
     const certificateRequest = await createRequest(await identityFolder.prepareKey());
-    const renewed = await connect(server.address, files).calls.renewCertificate({ certificateRequest });
+    const renewed = await connectAs(files).calls.renewCertificate({ certificateRequest });
     const next = await identityFolder.store(renewed);
     expect(next.certificate).not.toBe(files.certificate);
     expect(await sessionOutcome(next, "host7")).toBe("welcome");
@@ -244,7 +254,7 @@ describe("the audit log", () => {
   test("has the calls that a role, a node id or the end of a membership refuses", async () => {
     const { files } = await joinWith(await createToken(), "host10");
     const id = await nodeIdOf("host10");
-    const node = connect(server.address, files);
+    const node = connectAs(files);
     const viewer = await userWith("victor", UserRole.VIEWER);
     await expect(viewer.calls.listUsers({})).rejects.toMatchObject({ code: "BERTH_PERMISSION_DENIED" });
     await expect(node.calls.listServices({ stack: "" })).rejects.toMatchObject({

@@ -42,7 +42,7 @@ describe.each([false, true])(
       etcd = await startTestEtcd();
       cluster = new TestCluster(etcd.endpoint);
       killedLeader = await cluster.startProcess();
-      const first = createRpcClient(ControlServiceService, { address: `unix:${killedLeader.socket}` });
+      const first = createRpcClient(ControlServiceService, { socket: killedLeader.socket });
       await first.calls.getCluster({});
       const { calls } = await cluster.startServer();
       startAgents(cluster, killedLeader.address, doubledSlots);

@@ -72,7 +72,7 @@ async function stop({ process: child }: ServerProcess): Promise<void> {
 
 /** Connects to a server as the administrator of its host. */
 function adminOf(name: string): Control {
-  const connection = createRpcClient(ControlServiceService, { address: `unix:${socketOf(name)}` });
+  const connection = createRpcClient(ControlServiceService, { socket: socketOf(name) });
   cleanUps.push(() => connection.close());
   return connection;
 }

@@ -11,7 +11,7 @@ import {
   type ServerIdentity,
 } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { startServer } from "../../packages/control-plane/src/server/server.js";
+import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
@@ -45,6 +45,7 @@ test("a server renews its certificate at half of its validity, and its streams c
   const server = await startServer(
     {
       ...{ store, identity, runtime: systemRuntime, advertise: undefined, socket: join(dataDir, "s.sock") },
+      platform: systemPlatform(identity.rpc),
       ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0", logger: pino({ level: "silent" }) },
     },
     stopping.signal,
@@ -53,7 +54,7 @@ test("a server renews its certificate at half of its validity, and its streams c
     stopping.abort();
     await server.stopped;
   });
-  const admin = createRpcClient(ControlServiceService, { address: `unix:${join(dataDir, "s.sock")}` });
+  const admin = createRpcClient(ControlServiceService, { socket: join(dataDir, "s.sock") });
   cleanUps.push(() => admin.close());
 
   // The connection of another server that forwards the call of a user.

@@ -26,9 +26,9 @@ describe("errors", () => {
   });
 
   test("an unreachable server exits with code 3", async () => {
-    const cli = fakeCli({ env: { BERTH_SERVER: "127.0.0.1:1" } });
+    const cli = fakeCli({ env: { BERTH_SERVER: "unix:/nowhere/x.sock" } });
     expect(await run(["node", "ls"], cli)).toBe(3);
-    expect(cli.err()).toContain("cannot connect to the berth server at 127.0.0.1:1");
+    expect(cli.err()).toContain("cannot connect to the berth server at unix:/nowhere/x.sock");
   });
 
   test.each([
@@ -67,5 +67,5 @@ test("contexts can be created, used and removed", async () => {
     /^2 error: no such context: nope: saved contexts are lab/,
   );
   expect(await context("context rm lab")).toBe("0 Removed context lab\n");
-  expect(await context("context ls")).toContain("default *   127.0.0.1:7400");
+  expect(await context("context ls")).toContain("default *   unix:/nowhere/server.sock");
 });

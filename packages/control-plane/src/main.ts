@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
-import { grpcTransport, withIdentity } from "@berth/proto/rpc";
+import { grpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
@@ -11,7 +11,7 @@ import { linkSignals } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { membershipRequests } from "./server/membership-requests.js";
-import { startServer } from "./server/server.js";
+import { startServer, systemPlatform } from "./server/server.js";
 import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { trackMembers } from "./store/embedded/track-members.js";
@@ -111,6 +111,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         ...config,
         store,
         identity,
+        platform: systemPlatform(identity.rpc),
         runtime: systemRuntime,
         logger,
         // The operator of an external etcd changes its members, and may want its leader elsewhere.
@@ -202,7 +203,7 @@ function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingM
       message: `this server has joined a cluster, whose servers cannot reach it at ${address}: set --listen or --advertise to an IP address of this host`,
     });
   }
-  const transport = withIdentity(grpcTransport, identity.rpc);
+  const transport = grpcTransport(identity.rpc);
   return { address, requests: servers.length === 0 ? undefined : membershipRequests({ transport, servers }) };
 }
 

@@ -46,8 +46,8 @@ export class CallGate {
   }
 
   /** Starts to listen, and passes connections to the server. */
-  async listen(server: Server, listen: string): Promise<TlsListener> {
-    this.#listener = await listenTls(server, listen, this.#security);
+  async listen(server: Server, address: string): Promise<TlsListener> {
+    this.#listener = await listenTls(server, address, this.#security);
     return this.#listener;
   }
 

@@ -1,7 +1,10 @@
 import { BerthError } from "../errors.js";
 import { describeIdentity, type Identity } from "../identity/identity.js";
 
-/** The program or user that makes a call: an identity that a certificate proves, or anonymous without a certificate. */
+/**
+ * The program or user that makes a call: an identity that a certificate proves, or anonymous for a host or user that
+ * joins the cluster to get its first certificate.
+ */
 export type Caller = Identity | { readonly kind: "anonymous" };
 
 export const ANONYMOUS: Caller = { kind: "anonymous" };

@@ -1,31 +1,41 @@
-import { Client } from "@grpc/grpc-js";
+import { type ChannelCredentials, Client } from "@grpc/grpc-js";
+import { BerthError } from "../errors.js";
 import { clientOptions } from "./channel-options.js";
-import { channelCredentials } from "./credentials.js";
+import { localChannelCredentials, tlsChannelCredentials } from "./credentials.js";
 import { MAX_STREAMS, type MessageLimits } from "./limits.js";
 import { type RpcIdentity, trustOf } from "./rpc-identity.js";
+import { unixAddress } from "./unix-socket.js";
 
-export interface ClientConnectionsOptions {
+/** The server that a client calls. It connects with the first call. */
+export type RpcClientOptions = TcpClientOptions | UnixClientOptions;
+
+export interface TcpClientOptions {
+  /** "host:port" */
   readonly address: string;
+  readonly identity: RpcIdentity;
+  /** Marks every call as forwarded by another server. */
   readonly forwarded?: boolean;
-  readonly identity?: RpcIdentity;
+}
+
+/** A client of a unix socket has no identity: the server admits only its own user. */
+export interface UnixClientOptions {
+  /** Path of the socket. */
+  readonly socket: string;
 }
 
 /** A gRPC client and the number of its calls. It reconnects with the same certificate. */
 export class ClientConnection {
   readonly client: Client;
   readonly address: string;
-  readonly isForwarding: boolean;
-  /** Undefined without TLS. */
-  readonly cluster: string | undefined;
+  /** The cluster whose callers the connection forwards. Undefined when it forwards no calls. */
+  readonly forwardedCluster: string | undefined;
   #openCalls = 0;
   #isRetired = false;
 
-  constructor({ address, forwarded = false, identity }: ClientConnectionsOptions, limits: MessageLimits) {
-    const material = identity?.current;
-    this.client = new Client(address, channelCredentials(material), clientOptions(limits));
-    this.address = address;
-    this.isForwarding = forwarded;
-    this.cluster = material && trustOf(material).cluster;
+  constructor(options: RpcClientOptions, limits: MessageLimits) {
+    this.address = addressOf(options);
+    this.client = new Client(this.address, credentialsOf(options), clientOptions(limits));
+    this.forwardedCluster = forwardedClusterOf(options);
   }
 
   /** Whether the connection was retired and its last call has ended. */
@@ -59,17 +69,17 @@ export class ClientConnection {
  * with. Calls in progress continue on the old connection until they end, or until the old certificate expires.
  */
 export class ClientConnections {
-  readonly #options: ClientConnectionsOptions;
+  readonly #options: RpcClientOptions;
   readonly #limits: MessageLimits;
   readonly #open = new Set<ClientConnection>();
   readonly #unsubscribe: (() => void) | undefined;
   #current: ClientConnection;
 
-  constructor(options: ClientConnectionsOptions, limits: MessageLimits) {
+  constructor(options: RpcClientOptions, limits: MessageLimits) {
     this.#options = options;
     this.#limits = limits;
     this.#current = this.#connect();
-    this.#unsubscribe = options.identity?.subscribe(() => this.#replace());
+    this.#unsubscribe = identityOf(options)?.subscribe(() => this.#replace());
   }
 
   /** The connection for the next call. */
@@ -94,4 +104,27 @@ export class ClientConnections {
     this.#open.add(connection);
     return connection;
   }
+}
+
+/** Returns "host:port", or "unix:/path". */
+export function addressOf(options: RpcClientOptions): string {
+  return "socket" in options ? unixAddress(options.socket) : options.address;
+}
+
+function identityOf(options: RpcClientOptions): RpcIdentity | undefined {
+  return "socket" in options ? undefined : options.identity;
+}
+
+/** @throws BerthError BERTH_UNAUTHENTICATED without an identity for a TCP address, which some spreads hide from the compiler */
+function credentialsOf(options: RpcClientOptions): ChannelCredentials {
+  if ("socket" in options) return localChannelCredentials();
+  const { address, identity }: Partial<TcpClientOptions> = options;
+  if (identity !== undefined) return tlsChannelCredentials(identity.current);
+  const message = `cannot connect to the berth server at ${address} without an identity`;
+  throw new BerthError({ code: "BERTH_UNAUTHENTICATED", message });
+}
+
+function forwardedClusterOf(options: RpcClientOptions): string | undefined {
+  if ("socket" in options || options.forwarded !== true) return undefined;
+  return trustOf(options.identity.current).cluster;
 }

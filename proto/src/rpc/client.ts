@@ -5,11 +5,14 @@ import {
   Metadata,
 } from "@grpc/grpc-js";
 import { formatIdentityUri } from "../identity/identity.js";
-import { ANONYMOUS } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
-import { type ClientConnection, ClientConnections } from "./client-connections.js";
+import {
+  addressOf,
+  type ClientConnection,
+  ClientConnections,
+  type RpcClientOptions,
+} from "./client-connections.js";
 import { limitsOf, tooManyStreams } from "./limits.js";
-import type { RpcIdentity } from "./rpc-identity.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
@@ -17,16 +20,8 @@ import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.j
 /** Deadline of a call with one response. */
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-export interface RpcClientOptions {
-  /** "host:port". Connects with the first call. */
-  readonly address: string;
-  /** Marks every call as forwarded by another server. */
-  readonly forwarded?: boolean;
-  /** Connects with TLS. Without it, the connection is neither encrypted nor authenticated. */
-  readonly identity?: RpcIdentity;
-}
-
 export interface RpcConnection<D extends RpcDefinition> {
+  /** "host:port", or "unix:/path". */
   readonly address: string;
   readonly calls: RpcClient<D>;
   /** Closes the connection. Calls in progress fail. */
@@ -54,13 +49,12 @@ export function createRpcClient<D extends RpcDefinition>(
   definition: D,
   options: RpcClientOptions,
 ): RpcConnection<D> {
-  const { address } = options;
   const [anyMethod] = Object.values(definition);
   const connections = new ClientConnections(options, limitsOf(anyMethod?.path ?? ""));
   const calls = Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [name, createCallFunction(connections, method)]),
   );
-  return { address, calls: calls as RpcClient<D>, close: () => connections.close() };
+  return { address: addressOf(options), calls: calls as RpcClient<D>, close: () => connections.close() };
 }
 
 function createCallFunction(
@@ -138,15 +132,15 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
 
 /** Returns the metadata of a call. A forwarded call names its original caller. */
 function createMetadata(
-  { isForwarding, cluster }: ClientConnection,
+  { forwardedCluster: cluster }: ClientConnection,
   { forwardedFor }: CallOptions,
 ): Metadata {
   const metadata = new Metadata();
-  if (!isForwarding) return metadata;
+  if (cluster === undefined) return metadata;
   metadata.set(FORWARDED_KEY, forwardedFor?.client ?? "unknown");
-  const caller = forwardedFor?.caller ?? ANONYMOUS;
-  if (cluster !== undefined && caller.kind !== "anonymous") {
-    metadata.set(FORWARDED_CALLER_KEY, formatIdentityUri({ cluster, identity: caller }));
+  // A host or user that joins has no identity yet.
+  if (forwardedFor !== undefined && forwardedFor.caller.kind !== "anonymous") {
+    metadata.set(FORWARDED_CALLER_KEY, formatIdentityUri({ cluster, identity: forwardedFor.caller }));
   }
   return metadata;
 }

@@ -14,14 +14,18 @@ const SERVER_NAME = "berth.invalid";
 
 export const TLS_CLIENT_OPTIONS: ChannelOptions = { "grpc.ssl_target_name_override": SERVER_NAME };
 
-/** Returns the credentials of a server without TLS, or behind a listener that has terminated it. */
-export function plaintextServerCredentials(): ServerCredentials {
+/** Returns the credentials of a gRPC server on a unix socket, or behind a listener that has terminated TLS. */
+export function localServerCredentials(): ServerCredentials {
   return ServerCredentials.createInsecure();
 }
 
-/** Returns the credentials of a client. Without material, the connection is neither encrypted nor authenticated. */
-export function channelCredentials(material: TlsMaterial | undefined): ChannelCredentials {
-  if (material === undefined) return ChannelCredentials.createInsecure();
+/** Returns the credentials of a client of a unix socket, which only the user of the server can open. */
+export function localChannelCredentials(): ChannelCredentials {
+  return ChannelCredentials.createInsecure();
+}
+
+/** Returns the credentials of a client that connects with TLS. */
+export function tlsChannelCredentials(material: TlsMaterial): ChannelCredentials {
   const { authorities, leaf } = material;
   const trust = trustOf(material);
   const context = createSecureContext({

@@ -5,20 +5,28 @@ export {
   type Revocations,
   type RpcSecurity,
 } from "./authorization.js";
-export { ANONYMOUS, type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
-export { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
+export { type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
+export { createRpcClient, type RpcConnection } from "./client.js";
+export { addressOf, type RpcClientOptions } from "./client-connections.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
 export { RotatingIdentity, type RpcIdentity, type TlsMaterial, tlsMaterialOf } from "./rpc-identity.js";
 export {
+  type RpcListener,
   type RpcServer,
   type RpcServerOptions,
   type RpcService,
   rpcService,
   startRpcServer,
 } from "./server.js";
-export { grpcTransport, type RpcTransport, withIdentity } from "./transport.js";
+export {
+  type AccessRules,
+  type ConnectOptions,
+  grpcTransport,
+  type RpcTransport,
+  type ServeOptions,
+} from "./transport.js";
 export type {
   CallContext,
   CallOptions,

@@ -1,4 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
+import {
+  credentials,
+  Client as GrpcClient,
+  Metadata,
+  Server,
+  ServerCredentials,
+  status,
+} from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ControlServiceService } from "../../gen/berth/v1/control.js";
 import { SessionRequest } from "../../gen/berth/v1/dispatcher.js";
@@ -197,9 +205,8 @@ describe("a server with TLS", () => {
     const { getNode } = ControlServiceService;
     const definition = { forgotten: { ...getNode, path: "/berth.v1.ControlService/Forgotten" } };
     const started = startRpcServer({
-      listen: "127.0.0.1:0",
+      listener: { kind: "tcp", address: "127.0.0.1:0", security: cluster.security },
       services: [rpcService(definition, { forgotten: async () => ({ node: undefined }) })],
-      security: cluster.security,
     });
     await expect(started).rejects.toThrow("no permissions for /berth.v1.ControlService/Forgotten");
   });
@@ -239,17 +246,26 @@ describe("a client with TLS", () => {
         "BERTH_CERTIFICATE_INVALID",
       );
     }
-    const plain = await startRpcServer({ listen: "127.0.0.1:0", services: [] });
-    expect(
-      await outcomeOf(cluster.connect(admin, { address: plain.address }).control.getNode({ node: "n" })),
-    ).toBe("BERTH_SERVER_UNREACHABLE");
-    await plain.close(0);
+    const plain = new Server();
+    const port = await new Promise((resolve, reject) => {
+      plain.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound);
+        else reject(error);
+      });
+    });
+    const address = `127.0.0.1:${port}`;
+    expect(await outcomeOf(cluster.connect(admin, { address }).control.getNode({ node: "n" }))).toBe(
+      "BERTH_SERVER_UNREACHABLE",
+    );
+    plain.forceShutdown();
   });
 
-  it("without TLS gets no answer from a server with TLS", async () => {
-    const client = createRpcClient(ControlServiceService, { address: cluster.address });
-    expect(await outcomeOf(client.calls.getNode({ node: "n" }))).toBe("BERTH_SERVER_UNREACHABLE");
-    client.close();
+  it("cannot be created for a TCP address without an identity", () => {
+    const { address } = cluster;
+    // @ts-expect-error the type requires an identity
+    expect(() => createRpcClient(ControlServiceService, { address })).toThrow(
+      `cannot connect to the berth server at ${address} without an identity`,
+    );
   });
 
   it("causes no warning about the server name of an IP address", async () => {
@@ -261,6 +277,27 @@ describe("a client with TLS", () => {
     process.off("warning", listener);
     expect(warnings).toEqual([]);
   });
+});
+
+it("a server with TLS does not answer a client of another program without TLS", async () => {
+  const client = new GrpcClient(cluster.address, credentials.createInsecure());
+  const { path, requestSerialize, responseDeserialize } = ControlServiceService.getNode;
+  const call = new Promise((resolve, reject) => {
+    const deadline = Date.now() + 5_000;
+    const onResponse = (error: unknown, response: unknown) =>
+      error === null ? resolve(response) : reject(error);
+    client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      { node: "n" },
+      new Metadata(),
+      { deadline },
+      onResponse,
+    );
+  });
+  await expect(call).rejects.toMatchObject({ code: status.UNAVAILABLE });
+  client.close();
 });
 
 async function* silence(): AsyncGenerator<never> {

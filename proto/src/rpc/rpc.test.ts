@@ -1,7 +1,6 @@
 import { once } from "node:events";
-import * as http2 from "node:http2";
-import { Client, credentials } from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
+import { Client } from "@grpc/grpc-js";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   ControlServiceService,
   type GetNodeRequest,
@@ -14,16 +13,28 @@ import {
 } from "../../gen/berth/v1/dispatcher.js";
 import { BerthError } from "../errors.js";
 import { createRpcClient } from "./client.js";
+import { TLS_CLIENT_OPTIONS, tlsChannelCredentials } from "./credentials.js";
 import { forwardService } from "./forward.js";
-import { type RpcServer, rpcService, startRpcServer } from "./server.js";
+import type { RotatingIdentity } from "./rpc-identity.js";
+import { type RpcListener, type RpcServer, rpcService, startRpcServer } from "./server.js";
 import { fromServiceError } from "./status.js";
+import { identityOf, TlsCluster } from "./testing/tls-cluster.js";
 import type { CallContext, RpcHandlers } from "./types.js";
 
 type Control = RpcHandlers<typeof ControlServiceService>;
 type Dispatcher = RpcHandlers<typeof DispatcherServiceService>;
 
-const LISTEN = "127.0.0.1:0";
+let cluster: TlsCluster;
+let admin: RotatingIdentity;
+let node: RotatingIdentity;
 const cleanUps: (() => Promise<void> | void)[] = [];
+
+beforeAll(async () => {
+  cluster = await TlsCluster.start();
+  admin = await identityOf(cluster.ca, { kind: "user", name: "admin" });
+  node = await identityOf(cluster.ca, { kind: "node", id: "n1" });
+});
+afterAll(() => cluster.close());
 
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
@@ -41,14 +52,18 @@ function control(handlers: Partial<Control>): Control {
 async function serve(
   ...services: Parameters<typeof startRpcServer>[0]["services"][number][]
 ): Promise<RpcServer> {
-  const server = await startRpcServer({ listen: LISTEN, services });
+  const server = await startRpcServer({ listener: listenerOn("127.0.0.1:0"), services });
   cleanUps.push(() => server.close(0));
   return server;
 }
 
+function listenerOn(address: string): RpcListener {
+  return { kind: "tcp", address, security: cluster.security };
+}
+
 async function connect(handlers: Partial<Control>) {
   const server = await serve(rpcService(ControlServiceService, control(handlers)));
-  const client = createRpcClient(ControlServiceService, { address: server.address });
+  const client = createRpcClient(ControlServiceService, { address: server.address, identity: admin });
   cleanUps.push(client.close);
   return client.calls;
 }
@@ -111,7 +126,7 @@ describe("unary calls", () => {
   });
 
   it("name the address when there is no server", async () => {
-    const client = createRpcClient(ControlServiceService, { address: "127.0.0.1:1" });
+    const client = createRpcClient(ControlServiceService, { address: "127.0.0.1:1", identity: admin });
     cleanUps.push(client.close);
     await expect(client.calls.getCluster({})).rejects.toMatchObject({
       code: "BERTH_SERVER_UNREACHABLE",
@@ -205,7 +220,7 @@ describe("two-way streams", () => {
   async function dispatcher(session: Dispatcher["session"]) {
     const others = { pushLogs: async () => ({}), pushStats: async () => ({}), async *pushExec() {} };
     const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
-    const client = createRpcClient(DispatcherServiceService, { address: server.address });
+    const client = createRpcClient(DispatcherServiceService, { address: server.address, identity: node });
     cleanUps.push(client.close);
     return { server, calls: client.calls };
   }
@@ -247,8 +262,9 @@ describe("limits", () => {
       }
     };
     const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
-    const options = { "grpc.max_send_message_length": -1, "grpc.use_local_subchannel_pool": 1 };
-    const client = new Client(server.address, credentials.createInsecure(), options);
+    const limits = { "grpc.max_send_message_length": -1, "grpc.use_local_subchannel_pool": 1 };
+    const options = { ...TLS_CLIENT_OPTIONS, ...limits };
+    const client = new Client(server.address, tlsChannelCredentials(node.current), options);
     cleanUps.push(() => client.close());
     const { path, requestSerialize, responseDeserialize } = DispatcherServiceService.session;
     const open = () => {
@@ -306,25 +322,17 @@ describe("limits", () => {
     await streams[0]?.return?.();
     await expect(calls.getNode({ node: "n" })).resolves.toEqual({ node: undefined });
   });
-
-  it("announce the limit of streams to clients of other programs", async () => {
-    const server = await serve();
-    const session = http2.connect(`http://${server.address}`);
-    cleanUps.push(() => session.destroy());
-    const [settings] = await once(session, "remoteSettings");
-    expect(settings).toMatchObject({ maxConcurrentStreams: 1_152 });
-  });
 });
 
 describe("forwardService()", () => {
   it("passes calls, streams and errors on, and marks them", async () => {
-    let forwarded = false;
+    let forwarded: Pick<CallContext, "forwarded" | "caller"> | undefined;
     const leader = await serve(
       rpcService(
         ControlServiceService,
         control({
           getNode: async ({ node }, context) => {
-            forwarded = context.forwarded;
+            forwarded = context;
             throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no ${node}` });
           },
           streamLogs: async function* () {
@@ -333,7 +341,12 @@ describe("forwardService()", () => {
         }),
       ),
     );
-    const toLeader = createRpcClient(ControlServiceService, { address: leader.address, forwarded: true });
+    const { identity } = cluster;
+    const toLeader = createRpcClient(ControlServiceService, {
+      address: leader.address,
+      identity,
+      forwarded: true,
+    });
     cleanUps.push(toLeader.close);
     const follower = await serve(
       rpcService(
@@ -341,14 +354,14 @@ describe("forwardService()", () => {
         forwardService(ControlServiceService, async () => toLeader.calls),
       ),
     );
-    const client = createRpcClient(ControlServiceService, { address: follower.address });
+    const client = createRpcClient(ControlServiceService, { address: follower.address, identity: admin });
     cleanUps.push(client.close);
 
     await expect(client.calls.getNode({ node: "n" })).rejects.toMatchObject({
       code: "BERTH_NOT_FOUND",
       message: "no n",
     });
-    expect(forwarded).toBe(true);
+    expect(forwarded).toMatchObject({ forwarded: true, caller: { kind: "user", name: "admin" } });
     const lines: StreamLogsResponse[] = [];
     for await (const line of client.calls.streamLogs({
       target: "",
@@ -365,9 +378,11 @@ describe("forwardService()", () => {
 describe("startRpcServer()", () => {
   it("names the address that is taken", async () => {
     const first = await serve();
-    await expect(startRpcServer({ listen: first.address, services: [] })).rejects.toMatchObject({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: expect.stringContaining(first.address),
-    });
+    await expect(startRpcServer({ listener: listenerOn(first.address), services: [] })).rejects.toMatchObject(
+      {
+        code: "BERTH_ADDRESS_IN_USE",
+        message: expect.stringContaining(first.address),
+      },
+    );
   });
 });

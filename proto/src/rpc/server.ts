@@ -1,26 +1,24 @@
-import { once, setMaxListeners } from "node:events";
-import { chmod, mkdir, rm } from "node:fs/promises";
-import { connect } from "node:net";
-import { dirname } from "node:path";
+import { setMaxListeners } from "node:events";
 import {
   Server,
   type ServerDuplexStream,
+  type ServerInterceptor,
   type ServerUnaryCall,
   type sendUnaryData,
   type UntypedHandleCall,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { assertNever } from "../assert-never.js";
 import { BerthError, isBerthError } from "../errors.js";
 import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
 import { type Admission, CallGate } from "./call-gate.js";
-import { ANONYMOUS, LOCAL_USER } from "./caller.js";
-import { FORWARDED_KEY, SERVER_OPTIONS } from "./channel-options.js";
-import { plaintextServerCredentials } from "./credentials.js";
+import { LOCAL_USER } from "./caller.js";
+import { SERVER_OPTIONS } from "./channel-options.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
 import { createAbortRace, readMessages, writeMessages } from "./streams.js";
-import type { TlsListener } from "./tls-listener.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
+import { listenUnix, unixAddress } from "./unix-socket.js";
 
 /** Any of the four kinds of call. The method's definition determines which parts exist. */
 type AnyCall = ServerDuplexStream<unknown, unknown> &
@@ -40,21 +38,26 @@ export function rpcService<D extends RpcDefinition>(definition: D, handlers: Rpc
   return { definition, handlers: handlers as unknown as Record<string, AnyHandler> };
 }
 
+/** Where a server listens, and whom it admits. */
+export type RpcListener =
+  | {
+      readonly kind: "tcp";
+      /** "host:port"; port 0 picks a free one. */
+      readonly address: string;
+      readonly security: RpcSecurity;
+    }
+  /** A socket that only the user of this process can open. Its callers count as the local user. */
+  | { readonly kind: "unix"; readonly path: string };
+
 export interface RpcServerOptions {
-  /**
-   * "host:port"; port 0 picks a free one. Or "unix:/path" for a socket that only the user of this process can open: its
-   * callers count as the local user.
-   */
-  readonly listen: string;
+  readonly listener: RpcListener;
   readonly services: readonly RpcService[];
-  /** Without it, connections are neither encrypted nor authenticated, and every caller may call every method. */
-  readonly security?: RpcSecurity;
   /** Called with errors that are not BerthErrors, which are bugs. They never end the process. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
 
 export interface RpcServer {
-  /** "host:port" with the actual port. */
+  /** "host:port" with the actual port, or "unix:/path". */
   readonly address: string;
   /** Aborts the signals of running calls, waits up to `graceMs` for the calls to end, and closes all connections. */
   close(graceMs: number): Promise<void>;
@@ -66,30 +69,28 @@ export interface RpcServer {
  * @throws Error when a method has no permissions, which is a bug
  */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  const { listen, services, security } = options;
-  for (const { definition } of services) {
-    if (security !== undefined) requirePermissionEntries(definition, security.permissions);
+  const { listener, services, onInternalError = () => {} } = options;
+  if (listener.kind === "tcp") {
+    for (const { definition } of services) {
+      requirePermissionEntries(definition, listener.security.permissions);
+    }
   }
-  const gate = security === undefined ? undefined : new CallGate(security);
-  const server = new Server({
-    ...SERVER_OPTIONS,
-    interceptors: gate === undefined ? [] : [gate.interceptor],
-  });
+  const endpoint = openEndpoint(listener);
+  const { interceptors, admissionOf } = endpoint;
+  const server = new Server({ ...SERVER_OPTIONS, interceptors });
   const closing = new AbortController();
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
-  const onInternalError = options.onInternalError ?? (() => {});
-  const admitWithoutGate = socketPathOf(listen) === undefined ? admitWithoutTls : admitLocalUser;
-  const environment: CallEnvironment = { closing: closing.signal, gate, admitWithoutGate, onInternalError };
+  const environment: CallEnvironment = { closing: closing.signal, admissionOf, onInternalError };
   for (const service of services) {
     server.addService(limitRequests(service.definition) as never, implementService(service, environment));
   }
-  const listener = await bind(server, listen, gate);
+  const bound = await listen(endpoint, server);
   const close = async (graceMs: number): Promise<void> => {
-    listener.close();
+    bound.close();
     await shutDown(server, closing, graceMs);
   };
-  return { address: boundAddress(listen, listener.port), close };
+  return { address: bound.address, close };
 }
 
 /** Returns the definition with a limit for the size of requests. */
@@ -107,10 +108,7 @@ function limitRequests(definition: RpcDefinition): RpcDefinition {
 /** What all calls of a server share. */
 interface CallEnvironment {
   readonly closing: AbortSignal;
-  /** Undefined without TLS. */
-  readonly gate: CallGate | undefined;
-  /** Admits the calls of a server without a gate. */
-  readonly admitWithoutGate: (call: AnyCall) => Admission;
+  readonly admissionOf: Endpoint["admissionOf"];
   readonly onInternalError: (path: string, error: unknown) => void;
 }
 
@@ -127,10 +125,10 @@ function implementService(service: RpcService, environment: CallEnvironment): Un
 function adaptHandler(
   method: RpcMethod,
   handler: AnyHandler,
-  { closing, gate, admitWithoutGate, onInternalError }: CallEnvironment,
+  { closing, admissionOf, onInternalError }: CallEnvironment,
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
-    const admission = gate?.admissionOf(call.metadata) ?? admitWithoutGate(call);
+    const admission = admissionOf(call);
     const { context, dispose } = createContext(call, closing, admission);
     respond(call, { method, handler, context, callback, callerEnded: admission.ended })
       .catch((error: unknown) => {
@@ -215,85 +213,78 @@ function createContext(
   return { context: { signal, peer: call.getPeer(), client, caller, forwarded: isForwarded }, dispose };
 }
 
-function boundAddress(listen: string, port: number): string {
-  return socketPathOf(listen) === undefined ? `${listen.slice(0, listen.lastIndexOf(":"))}:${port}` : listen;
+/** A listener and the callers that it admits. */
+interface Endpoint {
+  readonly address: string;
+  readonly interceptors: ServerInterceptor[];
+  /** Returns the caller of a call that was allowed. */
+  readonly admissionOf: (call: AnyCall) => Admission;
+  /** Starts to listen, and passes connections to the server. */
+  readonly listen: (server: Server) => Promise<BoundListener>;
 }
 
-/** Returns the path of a unix socket; undefined for another address. */
-function socketPathOf(listen: string): string | undefined {
-  return listen.startsWith(UNIX_PREFIX) ? listen.slice(UNIX_PREFIX.length) : undefined;
+interface BoundListener {
+  /** The actual address. */
+  readonly address: string;
+  /** Stops listening. Established connections stay. */
+  close(): void;
 }
 
-const UNIX_PREFIX = "unix:";
-/** Only the owner may connect, which needs permission to write. */
-const SOCKET_MODE = 0o600;
-
-/** Admits a call of a connection without TLS. Its caller and the forwarding server are taken at their word. */
-function admitWithoutTls(call: AnyCall): Admission {
-  const [forwardedFor] = call.metadata.get(FORWARDED_KEY);
-  const isForwarded = forwardedFor !== undefined;
-  const client = isForwarded ? String(forwardedFor) : call.getPeer();
-  return { caller: ANONYMOUS, client, isForwarded, ended: undefined };
+function openEndpoint(listener: RpcListener): Endpoint {
+  switch (listener.kind) {
+    case "tcp":
+      return tlsEndpoint(listener.address, listener.security);
+    case "unix":
+      return unixEndpoint(listener.path);
+    default:
+      return assertNever(listener);
+  }
 }
 
-function admitLocalUser(): Admission {
-  return { caller: LOCAL_USER, client: "the server's host", isForwarded: false, ended: undefined };
+function tlsEndpoint(address: string, security: RpcSecurity): Endpoint {
+  const gate = new CallGate(security);
+  return {
+    address,
+    interceptors: [gate.interceptor],
+    admissionOf: ({ metadata }) => gate.admissionOf(metadata),
+    listen: async (server) => {
+      const { port, close } = await gate.listen(server, address);
+      return { address: `${address.slice(0, address.lastIndexOf(":"))}:${port}`, close };
+    },
+  };
 }
 
-/** The port of a server, and how to stop listening on it. */
-type Listener = Pick<TlsListener, "port" | "close">;
+function unixEndpoint(path: string): Endpoint {
+  const address = unixAddress(path);
+  const admission: Admission = {
+    caller: LOCAL_USER,
+    client: "the server's host",
+    isForwarded: false,
+    ended: undefined,
+  };
+  return {
+    address,
+    interceptors: [],
+    admissionOf: () => admission,
+    listen: async (server) => {
+      await listenUnix(server, path);
+      // grpc-js stops listening when the server shuts down.
+      return { address, close: () => {} };
+    },
+  };
+}
 
-async function bind(server: Server, listen: string, gate: CallGate | undefined): Promise<Listener> {
+async function listen(endpoint: Endpoint, server: Server): Promise<BoundListener> {
   try {
-    return await (gate === undefined ? bindWithoutTls(server, listen) : gate.listen(server, listen));
+    return await endpoint.listen(server);
   } catch (error) {
     if (isBerthError(error)) throw error;
     const why = error instanceof Error ? findSystemError(error.message) : String(error);
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen}: ${why}; the port may be in use, or the address may not belong to this host`,
+      message: `cannot listen on ${endpoint.address}: ${why}; the port may be in use, or the address may not belong to this host`,
       cause: error,
     });
-  }
-}
-
-async function bindWithoutTls(server: Server, listen: string): Promise<Listener> {
-  const path = socketPathOf(listen);
-  if (path !== undefined) await prepareSocketPath(path);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(listen, plaintextServerCredentials(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
-  });
-  if (path !== undefined) await chmod(path, SOCKET_MODE);
-  return { port, close: () => {} };
-}
-
-/**
- * Creates the folder of a socket, and removes the socket that a killed server has left there.
- * @throws BerthError BERTH_ADDRESS_IN_USE when a process listens on it
- */
-async function prepareSocketPath(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  if (await isListening(path)) {
-    throw new BerthError({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${path}: another server is running with this socket: stop it, or use another path`,
-    });
-  }
-  await rm(path, { force: true });
-}
-
-async function isListening(path: string): Promise<boolean> {
-  const socket = connect({ path });
-  try {
-    await once(socket, "connect");
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
   }
 }
 

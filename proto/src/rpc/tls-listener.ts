@@ -6,7 +6,7 @@ import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
-import { plaintextServerCredentials, TLS_VERSION } from "./credentials.js";
+import { localServerCredentials, TLS_VERSION } from "./credentials.js";
 import { HANDSHAKE_LIMITS, type HandshakeLimits, PendingHandshakes } from "./pending-handshakes.js";
 import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 
@@ -39,12 +39,12 @@ export interface TlsListener {
  */
 export async function listenTls(
   server: Server,
-  listen: string,
+  address: string,
   security: RpcSecurity,
   limits: HandshakeLimits = HANDSHAKE_LIMITS,
 ): Promise<TlsListener> {
   const { identity, revocations } = security;
-  const injector = server.createConnectionInjector(plaintextServerCredentials());
+  const injector = server.createConnectionInjector(localServerCredentials());
   const connections = new Map<string, CallerConnection>();
   const handshakes = new PendingHandshakes(limits);
   let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
@@ -77,7 +77,7 @@ export async function listenTls(
     policy = { ...policy, trust: trustOf(identity.current) };
     reviewAll();
   };
-  const { host, port } = splitAddress(listen);
+  const { host, port } = splitAddress(address);
   tls.listen(port, host);
   await once(tls, "listening");
   const unsubscribe = [identity.subscribe(applyIdentity), revocations?.subscribe(reviewAll)];
@@ -122,7 +122,10 @@ function keyOf({ localAddress, localPort, remoteAddress, remotePort }: Connectio
   return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }
 
-function splitAddress(listen: string): { readonly host: string; readonly port: number } {
-  const colon = listen.lastIndexOf(":");
-  return { host: listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port: Number(listen.slice(colon + 1)) };
+function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(":");
+  return {
+    host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
+    port: Number(address.slice(colon + 1)),
+  };
 }

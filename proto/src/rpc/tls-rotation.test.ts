@@ -116,7 +116,7 @@ describe("a server with TLS", () => {
     ]);
   });
 
-  it("limits connections of other HTTP/2 programs as without TLS", async () => {
+  it("announces the limit of streams to clients of other programs", async () => {
     const session = connectHttp2(`https://${cluster.address}`, { rejectUnauthorized: false });
     const [settings] = await once(session, "remoteSettings");
     session.destroy();

@@ -1,22 +1,37 @@
-import { createRpcClient, type RpcClientOptions, type RpcConnection } from "./client.js";
+import type { RpcSecurity } from "./authorization.js";
+import { createRpcClient, type RpcConnection } from "./client.js";
+import type { TcpClientOptions } from "./client-connections.js";
 import type { RpcIdentity } from "./rpc-identity.js";
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "./server.js";
 import type { RpcDefinition } from "./types.js";
 
-/** Creates servers and clients: over gRPC, or over a simulated network in tests. */
+/** The network access of a program with its identity: gRPC with TLS, or a simulated network in tests. */
 export interface RpcTransport {
   /** Starts a server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
-  serve(options: RpcServerOptions): Promise<RpcServer>;
+  serve(options: ServeOptions): Promise<RpcServer>;
   /** Returns a client, which connects with the first call. */
-  connect<D extends RpcDefinition>(definition: D, options: RpcClientOptions): RpcConnection<D>;
+  connect<D extends RpcDefinition>(definition: D, options: ConnectOptions): RpcConnection<D>;
 }
 
-/** Returns a transport whose clients connect with this identity. */
-export function withIdentity(transport: RpcTransport, identity: RpcIdentity): RpcTransport {
+export interface ServeOptions extends Omit<RpcServerOptions, "listener"> {
+  /** "host:port"; port 0 picks a free one. */
+  readonly address: string;
+  /** Whom the server admits. */
+  readonly access: AccessRules;
+}
+
+export type AccessRules = Omit<RpcSecurity, "identity">;
+
+export type ConnectOptions = Omit<TcpClientOptions, "identity">;
+
+/** Returns the transport of a program with this identity. */
+export function grpcTransport(identity: RpcIdentity): RpcTransport {
   return {
-    serve: (options) => transport.serve(options),
-    connect: (definition, options) => transport.connect(definition, { ...options, identity }),
+    serve: ({ address, access, ...options }) =>
+      startRpcServer({
+        ...options,
+        listener: { kind: "tcp", address, security: { ...access, identity } },
+      }),
+    connect: (definition, options) => createRpcClient(definition, { ...options, identity }),
   };
 }
-
-export const grpcTransport: RpcTransport = { serve: startRpcServer, connect: createRpcClient };

@@ -1,13 +1,18 @@
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import { link, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect as connectHttp2 } from "node:http2";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PeerServiceService } from "../../gen/berth/v1/peer.js";
+import type { Caller } from "./caller.js";
 import { createRpcClient } from "./client.js";
 import { type RpcServer, rpcService, startRpcServer } from "./server.js";
+import type { CallContext, RpcHandlers } from "./types.js";
+
+type CheckLeader = RpcHandlers<typeof PeerServiceService>["checkLeader"];
 
 let folder: string;
 let path: string;
@@ -22,15 +27,15 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function serve(): Promise<RpcServer> {
-  const service = rpcService(PeerServiceService, { checkLeader: async () => ({ reachable: true }) });
-  const server = await startRpcServer({ listen: `unix:${path}`, services: [service] });
+async function serve(checkLeader: CheckLeader = async () => ({ reachable: true })): Promise<RpcServer> {
+  const service = rpcService(PeerServiceService, { checkLeader });
+  const server = await startRpcServer({ listener: { kind: "unix", path }, services: [service] });
   cleanUps.push(() => server.close(0));
   return server;
 }
 
 function call(): Promise<{ readonly reachable: boolean }> {
-  const client = createRpcClient(PeerServiceService, { address: `unix:${path}` });
+  const client = createRpcClient(PeerServiceService, { socket: path });
   cleanUps.push(() => client.close());
   return client.calls.checkLeader({ epoch: 1 });
 }
@@ -65,4 +70,23 @@ test("a server replaces the socket of a server that was killed", async () => {
   expect(statSync(path).isSocket()).toBe(true);
   await serve();
   expect(await call()).toEqual({ reachable: true });
+});
+
+test("a server admits each caller as the administrator of its host", async () => {
+  const callers: Caller[] = [];
+  const checkLeader = async (_: unknown, { caller }: CallContext) => {
+    callers.push(caller);
+    return { reachable: true };
+  };
+  await serve(checkLeader);
+  await call();
+  expect(callers).toEqual([{ kind: "user", name: "root" }]);
+});
+
+test("a server announces the limit of streams to clients of other programs", async () => {
+  await serve();
+  const session = connectHttp2("http://localhost", { createConnection: () => connect({ path }) });
+  cleanUps.push(() => session.destroy());
+  const [settings] = await once(session, "remoteSettings");
+  expect(settings).toMatchObject({ maxConcurrentStreams: 1_152 });
 });

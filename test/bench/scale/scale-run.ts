@@ -139,7 +139,7 @@ async function measurePhases(
   );
   progress(`${size.nodes} agents are connected`);
 
-  const client = createRpcClient(ControlServiceService, { address: `unix:${firstServer(servers).socket}` });
+  const client = createRpcClient(ControlServiceService, { socket: firstServer(servers).socket });
   try {
     const leader = await findLeader(client.calls, servers);
     const cpu = cpuMeter(leader, etcd);

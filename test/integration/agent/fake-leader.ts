@@ -55,12 +55,15 @@ export class FakeLeader {
   #sequence = 0;
 
   /** Starts a leader of the cluster with these identities. */
-  static async start(identities: TestIdentities, listen = "127.0.0.1:0"): Promise<FakeLeader> {
+  static async start(identities: TestIdentities, address = "127.0.0.1:0"): Promise<FakeLeader> {
     const leader = new FakeLeader();
     const { rpc } = await identities.createServer();
     leader.#server = await startRpcServer({
-      listen,
-      security: { identity: rpc, permissions: PERMISSIONS, rolesOf: () => [] },
+      listener: {
+        kind: "tcp",
+        address,
+        security: { identity: rpc, permissions: PERMISSIONS, rolesOf: () => [] },
+      },
       services: [
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),

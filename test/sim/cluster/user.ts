@@ -1,5 +1,5 @@
 import { Availability, ControlServiceService, DeployStackRequest, isBerthError } from "@berth/proto";
-import type { RpcClient, RpcConnection } from "@berth/proto/rpc";
+import { LOCAL_USER, type RpcClient, type RpcConnection } from "@berth/proto/rpc";
 import type { Action } from "../history/history.js";
 import { hostName, nodeIdOf } from "../history/history.js";
 import { Actor } from "../simulator/actor.js";
@@ -76,7 +76,7 @@ export class User {
   #connect(address: string): Calls {
     const known = this.#connections.get(address);
     if (known !== undefined) return known.calls;
-    const transport = this.#world.transport(this.#actor, { kind: "user", name: "user" });
+    const transport = this.#world.transport(this.#actor, LOCAL_USER);
     const connection = transport.connect(ControlServiceService, { address });
     this.#connections.set(address, connection);
     return connection.calls;

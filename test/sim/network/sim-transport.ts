@@ -1,19 +1,18 @@
 import { setMaxListeners } from "node:events";
 import { BerthError, isBerthError } from "@berth/proto";
-import {
-  ANONYMOUS,
-  type CallContext,
-  type Caller,
-  type CallOptions,
-  type RpcClient,
-  type RpcClientOptions,
-  type RpcConnection,
-  type RpcDefinition,
-  type RpcMethod,
-  type RpcServer,
-  type RpcServerOptions,
-  type RpcService,
-  type RpcTransport,
+import type {
+  CallContext,
+  Caller,
+  CallOptions,
+  ConnectOptions,
+  RpcClient,
+  RpcConnection,
+  RpcDefinition,
+  RpcMethod,
+  RpcServer,
+  RpcService,
+  RpcTransport,
+  ServeOptions,
 } from "@berth/proto/rpc";
 import type { Actor } from "../simulator/actor.js";
 import { MessageQueue } from "./message-queue.js";
@@ -34,7 +33,10 @@ export interface SimTransportOptions {
   readonly onMessage: (to: Actor, path: string, bytes: Buffer) => void;
 }
 
-/** gRPC's calls over the simulated network: one connection for each call, messages as bytes. */
+/**
+ * gRPC's calls over the simulated network: one connection for each call, messages as bytes. There are no certificates:
+ * servers know the caller of each call, and admit it.
+ */
 export function simTransport(options: SimTransportOptions): RpcTransport {
   return {
     serve: async (server) => serve(options, server),
@@ -42,8 +44,8 @@ export function simTransport(options: SimTransportOptions): RpcTransport {
   };
 }
 
-function serve({ network, actor, onBug }: SimTransportOptions, options: RpcServerOptions): RpcServer {
-  const address = options.listen;
+function serve({ network, actor, onBug }: SimTransportOptions, options: ServeOptions): RpcServer {
+  const { address } = options;
   const closing = new AbortController();
   // All calls that are open hear of it.
   setMaxListeners(0, closing.signal);
@@ -141,7 +143,7 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
 function connect<D extends RpcDefinition>(
   options: SimTransportOptions,
   definition: D,
-  client: RpcClientOptions,
+  client: ConnectOptions,
 ): RpcConnection<D> {
   const closed = new AbortController();
   setMaxListeners(0, closed.signal);
@@ -164,7 +166,7 @@ function connect<D extends RpcDefinition>(
 interface OutgoingCall extends CallOptions {
   readonly method: RpcMethod;
   readonly input: unknown;
-  readonly client: RpcClientOptions;
+  readonly client: ConnectOptions;
   readonly closed: AbortSignal;
 }
 
@@ -212,7 +214,7 @@ async function* exchange(
     address,
     path: method.path,
     forwarded,
-    caller: forwarded ? (forwardedFor?.caller ?? ANONYMOUS) : caller,
+    caller: forwardedFor?.caller ?? caller,
     responses,
     fail,
     onMessage,

@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { BerthError, DEFAULT_HOST_FILES, type HostFiles } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-import { grpcTransport, type RpcTransport, withIdentity } from "@berth/proto/rpc";
+import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { AgentConfig } from "../config.js";
 import { VXLAN_TABLE } from "../core/networks/vxlan-filter.js";
@@ -102,7 +102,7 @@ export async function hostPlatform({
         new TableWatch({ table: VXLAN_TABLE, log, onChainDeleted: onRemoved }),
       detectKernelSupport: (signal) => detectKernelSupport(signal),
     },
-    transport: withIdentity(grpcTransport, identity.rpc),
+    transport: grpcTransport(identity.rpc),
     identity,
     probe,
     peerProbe: probe,

@@ -1,8 +1,5 @@
 import { BerthError } from "@berth/proto";
 
-/** Address of a server that runs on this machine with the default `--listen`. */
-export const DEFAULT_SERVER = "127.0.0.1:7400";
-
 const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
 const MAX_PORT = 65_535;
 
@@ -44,7 +41,7 @@ function parseAddress(text: string): string {
     const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
     if (port >= 1 && port <= MAX_PORT) return text;
   }
-  const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as ${DEFAULT_SERVER}, or unix:/PATH`;
+  const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as 10.0.0.1:7400, or unix:/PATH`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 

@@ -1,12 +1,13 @@
 import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import type { Cli, GlobalOptions } from "../process/cli.js";
+import { socketPathOf } from "./addresses.js";
 import { type ContextIdentity, loadContextIdentity } from "./context-identity.js";
-import { type ControlClient, connectTo } from "./control-connection.js";
+import { type ControlClient, type ControlServer, connectTo } from "./control-connection.js";
 import { expiredError, explainIdentityError } from "./explain-identity.js";
 import { createFailoverClient } from "./failover-client.js";
 import { retryDuringElection } from "./leader-change.js";
 import { renewalStateOf, renewContextIdentity } from "./renew-identity.js";
-import { type ConnectionTarget, resolveTarget } from "./resolve-target.js";
+import { type LocalTarget, type NonEmpty, type RemoteTarget, resolveTarget } from "./resolve-target.js";
 
 export type { ControlClient } from "./control-connection.js";
 
@@ -21,8 +22,8 @@ const RENEWAL_TIMEOUT_MS = 2_000;
 const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
 
 /**
- * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. With an identity, the
- * connection has TLS, and a certificate that is due is renewed in the background once `run` has succeeded.
+ * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. A certificate that is
+ * due is renewed in the background once `run` has succeeded.
  */
 export async function withClient<T>(
   cli: Cli,
@@ -33,8 +34,8 @@ export async function withClient<T>(
   const target = await resolveTarget(cli, options);
   let identity: ContextIdentity | undefined;
   try {
-    identity = target.identity && (await loadContextIdentity(target.identity));
-    if (identity === undefined) return await runAndClose(connect(target, undefined), run);
+    if (target.kind === "local") return await runAndClose(connectLocally(target), run);
+    identity = await loadContextIdentity(target.identity);
     return await runWithIdentity(cli, { target, identity, renewsCertificate }, run);
   } catch (error) {
     throw await explainIdentityError(error, { target, identity, nowMs: cli.now() });
@@ -42,7 +43,7 @@ export async function withClient<T>(
 }
 
 interface IdentifiedTarget {
-  readonly target: ConnectionTarget;
+  readonly target: RemoteTarget;
   readonly identity: ContextIdentity;
   readonly renewsCertificate: boolean;
 }
@@ -56,7 +57,7 @@ async function runWithIdentity<T>(
   const state = renewalStateOf(identity, now());
   if (state.kind === "expired") throw expiredError(identity, now());
   const rpc = new RotatingIdentity(tlsMaterialOf(identity.files));
-  const connection = connect(target, rpc);
+  const connection = connectRemotely(target, rpc);
   const renew = async (timeoutMs: number): Promise<void> => {
     const options = { calls: connection.calls, timeoutMs, now, signal };
     rpc.update(tlsMaterialOf((await renewContextIdentity(identity, options)).files));
@@ -93,7 +94,21 @@ async function runAndClose<T>(
   }
 }
 
-function connect({ addresses }: ConnectionTarget, identity: RotatingIdentity | undefined): Connection {
-  const [address, ...others] = addresses;
-  return others.length === 0 ? connectTo(address, identity) : createFailoverClient(addresses, identity);
+function connectLocally({ sockets: [first, ...others] }: LocalTarget): Connection {
+  return connect([{ socket: first }, ...others.map((socket) => ({ socket }))]);
+}
+
+function connectRemotely(
+  { addresses: [first, ...others] }: RemoteTarget,
+  identity: RotatingIdentity,
+): Connection {
+  const serverAt = (address: string): ControlServer => {
+    const socket = socketPathOf(address);
+    return socket === undefined ? { address, identity } : { socket };
+  };
+  return connect([serverAt(first), ...others.map(serverAt)]);
+}
+
+function connect([first, ...others]: NonEmpty<ControlServer>): Connection {
+  return others.length === 0 ? connectTo(first) : createFailoverClient([first, ...others]);
 }

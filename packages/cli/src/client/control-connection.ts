@@ -1,15 +1,15 @@
 import { ControlServiceService } from "@berth/proto";
-import { createRpcClient, type RpcClient, type RpcConnection, type RpcIdentity } from "@berth/proto/rpc";
-import { socketPathOf } from "./addresses.js";
+import { createRpcClient, type RpcClient, type RpcClientOptions, type RpcConnection } from "@berth/proto/rpc";
 
 /** The typed calls of the control service. */
 export type ControlClient = RpcClient<typeof ControlServiceService>;
 
-/** Returns a client of one server. Connects with TLS when there is an identity, except over a unix socket. */
-export function connectTo(
-  address: string,
-  identity: RpcIdentity | undefined,
-): RpcConnection<typeof ControlServiceService> {
-  const usesTls = identity !== undefined && socketPathOf(address) === undefined;
-  return createRpcClient(ControlServiceService, { address, ...(usesTls && { identity }) });
+export type ControlConnection = RpcConnection<typeof ControlServiceService>;
+
+/** The address of a server, and the identity with which to connect to it. A unix socket needs none. */
+export type ControlServer = RpcClientOptions;
+
+/** Returns a client of one server. */
+export function connectTo(server: ControlServer): ControlConnection {
+  return createRpcClient(ControlServiceService, server);
 }

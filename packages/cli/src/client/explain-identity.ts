@@ -1,20 +1,16 @@
 import { access, constants } from "node:fs/promises";
 import { BerthError, isBerthError } from "@berth/proto";
 import { describeIdentity } from "@berth/proto/identity";
-import { socketPathOf } from "./addresses.js";
 import type { ContextIdentity } from "./context-identity.js";
-import type { IdentityLocation } from "./contexts.js";
-import { firstReachable } from "./first-reachable.js";
+import { DEFAULT_CONTEXT, type IdentityLocation } from "./contexts.js";
 import type { ConnectionTarget } from "./resolve-target.js";
 
 const HOW_TO_START = 'create a context with an invitation ("berth context create --help")';
-/** How long an error waits for the hint that a server accepts connections. */
-const HINT_TIMEOUT_MS = 300;
 
 /** What a command knew about its identity when it failed. */
 export interface IdentityContext {
   readonly target: ConnectionTarget;
-  /** Undefined without an identity, or when it could not be loaded. */
+  /** Undefined for unix sockets, or when it could not be loaded. */
   readonly identity: ContextIdentity | undefined;
   readonly nowMs: number;
 }
@@ -28,11 +24,11 @@ export async function explainIdentityError(error: unknown, context: IdentityCont
   const { target, identity, nowMs } = context;
   switch (error.code) {
     case "BERTH_SERVER_UNREACHABLE":
-      return (await socketDenied(target)) ?? (await mayNeedTls(error, target)) ?? error;
+      return (await explainSocket(error, target)) ?? error;
     case "BERTH_IDENTITY_INVALID":
-      return target.identity === undefined ? error : extend(error, howToReplace(target.identity));
+      return target.kind === "local" ? error : extend(error, howToReplace(target.identity));
     case "BERTH_UNAUTHENTICATED":
-      if (identity === undefined) return extend(error, HOW_TO_START);
+      if (identity === undefined) return error;
       return extend(error, `${describeUse(identity, nowMs)}: ${howToReplace(identity.location)}`);
     case "BERTH_CERTIFICATE_INVALID":
       if (identity === undefined) return error;
@@ -58,13 +54,25 @@ export function expiredError(identity: ContextIdentity, nowMs: number): BerthErr
   });
 }
 
-/** Returns an error when this user may not open a socket of the target. */
-async function socketDenied({ addresses }: ConnectionTarget): Promise<BerthError | undefined> {
-  for (const path of addresses.flatMap((address) => socketPathOf(address) ?? [])) {
+/** Returns the error for addresses that need an identity, when the current context has none. */
+export function missingIdentityError(context: string, server: string): BerthError {
+  // The default context is the socket of this host, until a context with this name is saved.
+  const name = context === DEFAULT_CONTEXT ? "NAME" : context;
+  return new BerthError({
+    code: "BERTH_UNAUTHENTICATED",
+    message: `cannot connect to ${server} without an identity, and context ${quote(context)} has none: ${howToReplace({ context: name, server })}; on the host of a server, root can use its unix socket instead`,
+  });
+}
+
+/** Explains why a unix socket cannot be opened: this user may not, or no server has created it. */
+async function explainSocket(error: BerthError, target: ConnectionTarget): Promise<BerthError | undefined> {
+  if (target.kind === "remote") return undefined;
+  for (const path of target.sockets) {
     const code = await access(path, constants.W_OK).then(
       () => "",
-      (error: NodeJS.ErrnoException) => error.code,
+      (failure: NodeJS.ErrnoException) => failure.code,
     );
+    if (code === "ENOENT") return extend(error, `from another host, ${HOW_TO_START}`);
     if (code !== "EACCES" && code !== "EPERM") continue;
     return new BerthError({
       code: "BERTH_PERMISSION_DENIED",
@@ -72,18 +80,6 @@ async function socketDenied({ addresses }: ConnectionTarget): Promise<BerthError
     });
   }
   return undefined;
-}
-
-/** Returns an error with a hint when a server accepts connections, but not without TLS. */
-async function mayNeedTls(
-  error: BerthError,
-  { addresses, identity }: ConnectionTarget,
-): Promise<BerthError | undefined> {
-  if (identity !== undefined) return undefined;
-  const remote = addresses.filter((address) => socketPathOf(address) === undefined);
-  const accepting = await firstReachable(remote, AbortSignal.timeout(HINT_TIMEOUT_MS));
-  if (accepting === undefined) return undefined;
-  return extend(error, `${accepting} accepts connections; if it requires a certificate, ${HOW_TO_START}`);
 }
 
 function describeUse({ location, facts }: ContextIdentity, nowMs: number): string {
@@ -95,7 +91,7 @@ function howToGetRole({ details }: BerthError, location: IdentityLocation): stri
   return `the user was removed; ${howToReplace(location)}`;
 }
 
-function howToReplace({ context, server }: IdentityLocation): string {
+function howToReplace({ context, server }: Pick<IdentityLocation, "context" | "server">): string {
   return `ask an administrator for an invitation ("berth user invite"), and run "berth context create ${context} --server ${server} --invitation-file -"`;
 }
 

@@ -1,6 +1,8 @@
 import { BerthError, ListNodesResponse, WatchServicesResponse } from "@berth/proto";
-import { afterEach, describe, expect, it } from "vitest";
-import { type FakeControlHandlers, startFakeControl, watching } from "../testing/fake-control.js";
+import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type FakeControlHandlers, watching } from "../testing/fake-control.js";
+import { FakeTlsCluster } from "../testing/fake-tls-control.js";
 import { createFailoverClient, type FailoverClient } from "./failover-client.js";
 
 /** Refuses connections: nothing listens there. */
@@ -8,7 +10,14 @@ const REFUSED = "127.0.0.1:1";
 /** Fails at once with EACCES or ENETUNREACH, like a host without a route. */
 const UNREACHABLE = "255.255.255.255:1";
 
+let cluster: FakeTlsCluster;
+let identity: RotatingIdentity;
 const cleanUps: (() => Promise<void> | void)[] = [];
+
+beforeAll(async () => {
+  cluster = await FakeTlsCluster.create();
+  identity = new RotatingIdentity(tlsMaterialOf(await cluster.issue({ kind: "user", name: "alice" })));
+}, 60_000);
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
@@ -16,13 +25,14 @@ afterEach(async () => {
 async function startServer(
   handlers: FakeControlHandlers,
 ): Promise<{ address: string; close: () => Promise<void> }> {
-  const control = await startFakeControl(handlers);
+  const control = await cluster.start(handlers);
   cleanUps.push(control.close);
   return control;
 }
 
-function clientOf(...addresses: [string, ...string[]]): FailoverClient {
-  const connection = createFailoverClient(addresses);
+function clientOf(first: string, ...others: string[]): FailoverClient {
+  const serverAt = (address: string) => ({ address, identity });
+  const connection = createFailoverClient([serverAt(first), ...others.map(serverAt)]);
   cleanUps.push(connection.close);
   return connection;
 }

@@ -1,6 +1,6 @@
 import { ControlServiceService } from "@berth/proto";
-import type { RpcClient, RpcConnection, RpcIdentity } from "@berth/proto/rpc";
-import { connectTo } from "./control-connection.js";
+import { addressOf, type RpcClient } from "@berth/proto/rpc";
+import { type ControlConnection, type ControlServer, connectTo } from "./control-connection.js";
 import { firstReachable } from "./first-reachable.js";
 import { type CallOptions, withHostProbe } from "./host-probe.js";
 import { isConnectionLost } from "./leader-change.js";
@@ -20,11 +20,8 @@ export interface FailoverClient {
  * that accepts. When the connection is lost, the client repeats the call on another server. It does not repeat a call
  * that sends a stream, or whose response has started. All other calls of the control service are safe to repeat.
  */
-export function createFailoverClient(
-  addresses: readonly [string, ...string[]],
-  identity?: RpcIdentity,
-): FailoverClient {
-  const pool = new ServerPool(addresses, identity);
+export function createFailoverClient(servers: readonly [ControlServer, ...ControlServer[]]): FailoverClient {
+  const pool = new ServerPool(servers);
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
     const key = name as keyof Control;
     if (method.responseStream)
@@ -86,29 +83,28 @@ async function* streamWithFailover(
 
 /** The connection to one of several servers. */
 class ServerPool {
-  readonly #addresses: readonly [string, ...string[]];
-  readonly #identity: RpcIdentity | undefined;
-  #connection: RpcConnection<Control> | undefined;
+  readonly #servers: readonly [ControlServer, ...ControlServer[]];
+  #connection: ControlConnection | undefined;
 
-  constructor(addresses: readonly [string, ...string[]], identity: RpcIdentity | undefined) {
-    this.#addresses = addresses;
-    this.#identity = identity;
+  constructor(servers: readonly [ControlServer, ...ControlServer[]]) {
+    this.#servers = servers;
   }
 
   get size(): number {
-    return this.#addresses.length;
+    return this.#servers.length;
   }
 
   /** Returns the open connection, or connects to the first server that accepts. */
-  async connect(signal: AbortSignal | undefined): Promise<RpcConnection<Control>> {
+  async connect(signal: AbortSignal | undefined): Promise<ControlConnection> {
     if (this.#connection !== undefined) return this.#connection;
-    const address = (await firstReachable(this.#addresses, signal)) ?? this.#addresses[0];
-    this.#connection ??= connectTo(address, this.#identity);
+    const reachable = await firstReachable(this.#servers.map(addressOf), signal);
+    const server = this.#servers.find((each) => addressOf(each) === reachable) ?? this.#servers[0];
+    this.#connection ??= connectTo(server);
     return this.#connection;
   }
 
   /** Closes a lost connection. Other calls in progress on it fail and are repeated on another server. */
-  disconnect(server: RpcConnection<Control>): void {
+  disconnect(server: ControlConnection): void {
     if (this.#connection === server) this.#connection = undefined;
     server.close();
   }

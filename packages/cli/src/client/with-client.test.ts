@@ -1,5 +1,6 @@
-import { mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { once } from "node:events";
+import { readFile, utimes, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
@@ -82,25 +83,69 @@ describe("a context with an identity", () => {
 
   test("is not used for a unix socket", async () => {
     await useContext();
-    const folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
-    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-    const socket = await startFakeControl(handlers, { listen: `unix:${folder}/server.sock` });
+    const socket = await startFakeControl(handlers);
     cleanUps.push(socket.close);
-    expect((await home.berth(`--server unix:${folder}/server.sock node ls -q`)).out).toBe("node1\n");
+    expect((await home.berth(`--server ${socket.address} node ls -q`)).out).toBe("node1\n");
     expect(callers).toEqual(["root"]);
   });
 });
 
 describe("without a context", () => {
   test("a command uses the socket of a server on this host", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
-    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-    const serverSocket = join(folder, "server.sock");
-    const { close } = await startFakeControl(handlers, { listen: `unix:${serverSocket}` });
+    const { address, close } = await startFakeControl(handlers);
     cleanUps.push(close);
+    const serverSocket = address.replace("unix:", "");
     expect((await home.berth("node ls -q", { serverSocket })).out).toBe("node1\n");
     expect((await home.berth("context ls", { serverSocket })).out).toContain(`unix:${serverSocket}`);
     expect(callers).toEqual(["root"]);
+  });
+
+  test("a command without a server on this host says how to use another one", async () => {
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(3);
+    expect(err).toContain("cannot connect to the berth server at unix:/nowhere/server.sock: ");
+    expect(err).toContain("; from another host, create a context with an invitation");
+  });
+});
+
+describe("a server that needs an identity", () => {
+  /** Counts connections. */
+  async function listen(): Promise<{ readonly address: string; readonly accepted: () => number }> {
+    let accepted = 0;
+    const server = createServer((socket) => {
+      accepted += 1;
+      socket.destroy();
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    cleanUps.push(async () => void server.close());
+    return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, accepted: () => accepted };
+  }
+
+  test.each([
+    ["--server", (address: string) => home.berth(`--server ${address} node ls`)],
+    ["BERTH_SERVER", (address: string) => home.berth("node ls", { env: { BERTH_SERVER: address } })],
+    ["one of several servers", (address: string) => home.berth(`--server unix:/x,${address} node ls`)],
+  ])("is not connected to without one: %s", async (_, run) => {
+    const { address, accepted } = await listen();
+    const { code, out, err } = await run(address);
+    expect([code, out]).toEqual([1, ""]);
+    expect(err).toMatch(
+      /^error: cannot connect to .* without an identity, and context "default" has none: ask/,
+    );
+    expect(err).toContain(`${address} --invitation-file -"; on the host of a server, root can use its unix`);
+    expect(err).toContain("berth context create NAME --server ");
+    expect(err).toContain("(BERTH_UNAUTHENTICATED)");
+    expect(accepted()).toBe(0);
+  });
+
+  test("is not connected to by a context without one", async () => {
+    const { address, accepted } = await listen();
+    await home.save("lab", { server: address });
+    const { code, err } = await home.berth("node ls");
+    expect(code).toBe(1);
+    expect(err).toContain(`context "lab" has none: ask`);
+    expect(err).toContain(`berth context create lab --server ${address} --invitation-file -`);
+    expect(accepted()).toBe(0);
   });
 });
 
@@ -260,14 +305,6 @@ describe("errors name the context, the certificate and the clocks", () => {
     expect(code).toBe(1);
     expect(err).toContain("(BERTH_CERTIFICATE_INVALID)");
     expect(callers).toEqual([]);
-  });
-
-  test("BERTH_SERVER_UNREACHABLE without an identity, when the server requires one", async () => {
-    const address = await useContext();
-    await home.save("lab", { server: address });
-    const { code, err } = await home.berth("node ls");
-    expect(code).toBe(3);
-    expect(err).toContain(`${address} accepts connections; if it requires a certificate, create a context`);
   });
 
   test("BERTH_IDENTITY_INVALID of a damaged folder", async () => {

@@ -32,7 +32,7 @@ export function createProgram(cli: Cli): Command {
     .addOption(
       new Option(
         "-s, --server <host:port,...>",
-        "servers to connect to, with the identity of the current context; any one suffices (env BERTH_SERVER; default: those of the current context, else unix:/run/berth/server.sock if it exists)",
+        "servers to connect to, with the identity of the current context; any one suffices (env BERTH_SERVER; default: those of the current context, else unix:/run/berth/server.sock)",
       ),
     )
     .addOption(

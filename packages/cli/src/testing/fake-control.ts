@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   BerthError,
   ControlServiceService,
@@ -6,7 +9,7 @@ import {
   Task,
   type WatchServicesResponse,
 } from "@berth/proto";
-import { type RpcHandlers, type RpcSecurity, rpcService, startRpcServer } from "@berth/proto/rpc";
+import { type RpcHandlers, type RpcListener, rpcService, startRpcServer } from "@berth/proto/rpc";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 
@@ -17,25 +20,32 @@ export interface FakeControl {
   readonly close: () => Promise<void>;
 }
 
-export interface FakeControlOptions {
-  /** @default a free port */
-  readonly listen?: string;
-  /** Without it, the server has no TLS. */
-  readonly security?: RpcSecurity;
-}
-
-/** Starts a real gRPC server with these handlers. All other calls fail. */
+/** Starts a real gRPC server with these handlers, on a new unix socket by default. All other calls fail. */
 export async function startFakeControl(
   handlers: FakeControlHandlers,
-  { listen = "127.0.0.1:0", security }: FakeControlOptions = {},
+  listener?: RpcListener,
 ): Promise<FakeControl> {
+  if (listener === undefined) return startOnNewSocket(handlers);
   const rejectCall = (): never => {
     throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "the test has no handler for this call" });
   };
   const defaults = Object.fromEntries(Object.keys(ControlServiceService).map((name) => [name, rejectCall]));
   const services = [rpcService(ControlServiceService, { ...defaults, ...handlers } as Handlers)];
-  const server = await startRpcServer({ listen, services, ...(security && { security }) });
+  const server = await startRpcServer({ listener, services });
   return { address: server.address, close: () => server.close(0) };
+}
+
+async function startOnNewSocket(handlers: FakeControlHandlers): Promise<FakeControl> {
+  const folder = await mkdtemp(join(tmpdir(), "berth-control-"));
+  const { address, close } = await startFakeControl(handlers, {
+    kind: "unix",
+    path: join(folder, "server.sock"),
+  });
+  const closeAndRemove = async (): Promise<void> => {
+    await close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  return { address, close: closeAndRemove };
 }
 
 /** Returns a handler that sends these messages and keeps the stream open until the client cancels it. */

@@ -45,7 +45,7 @@ export class FakeTlsCluster {
       permissions: PERMISSIONS,
       rolesOf: () => this.roles,
     };
-    return startFakeControl(handlers, { security });
+    return startFakeControl(handlers, { kind: "tcp", address: "127.0.0.1:0", security });
   }
 
   /** Issues a certificate for a new key. */

@@ -26,11 +26,11 @@ export interface ApiContext {
   readonly execs: ExecRelay;
   readonly events: EventLog;
   readonly audit: AuditLog;
-  /** Undefined when the server has no identity, as in simulations. */
+  /** Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
-  /** For servers that join. Undefined when the server has no identity. */
+  /** For servers that join. Undefined in the simulation. */
   readonly secrets: ClusterSecrets | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;

@@ -1,5 +1,4 @@
 import { Hello, PROTOCOL_VERSION, SessionRequest } from "@berth/proto";
-import { ANONYMOUS } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { Writer } from "../reconciler/writer.js";
@@ -21,6 +20,8 @@ const STUCK_WRITER = {
       onAbort(signal, () => reject(signal.reason));
     }),
 } as unknown as Writer;
+
+const NODE = { kind: "node", id: "n1" } as const;
 
 function dispatcherWith(term: AbortSignal) {
   const clock = new ManualClock();
@@ -71,7 +72,7 @@ async function* hello(): AsyncGenerator<SessionRequest> {
 
 test("a session ends when etcd does not accept the node's registration in time", async () => {
   const { clock, dispatcher, sessions } = dispatcherWith(new AbortController().signal);
-  const context = { signal: new AbortController().signal, peer: "n1:1", caller: ANONYMOUS };
+  const context = { signal: new AbortController().signal, peer: "n1:1", caller: NODE };
   const first = expect(dispatcher.serve(hello(), context).next()).rejects.toMatchObject({
     code: "BERTH_DEADLINE",
   });
@@ -83,7 +84,7 @@ test("a session ends when etcd does not accept the node's registration in time",
 test("a session whose node is being registered ends with the term", async () => {
   const term = new AbortController();
   const { clock, dispatcher } = dispatcherWith(term.signal);
-  const context = { signal: new AbortController().signal, peer: "n1:1", caller: ANONYMOUS };
+  const context = { signal: new AbortController().signal, peer: "n1:1", caller: NODE };
   const first = expect(dispatcher.serve(hello(), context).next()).rejects.toThrow("the term is over");
   await clock.advance(10);
   term.abort(new Error("the term is over"));

@@ -45,7 +45,7 @@ export interface DispatcherOptions {
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
-  /** Whether a node must have joined with a token before its agent connects. */
+  /** Whether a node must have joined with a token before its agent connects. False in the simulation. */
   readonly mustJoin: boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -100,7 +100,7 @@ export class Dispatcher {
     const incoming = requests[Symbol.asyncIterator]();
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
     const { nodeId, description = NodeDescription.fromPartial({}) } = hello;
-    if (this.#options.mustJoin) requireNode(context.caller, nodeId);
+    requireNode(context.caller, nodeId);
     const agent = { nodeId, description, peer: context.peer };
     const isStored = await this.#registrar.register(agent, context.signal);
     this.#options.nodeHealth.recordHeartbeat(nodeId, 0);

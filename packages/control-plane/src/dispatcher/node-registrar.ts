@@ -30,7 +30,7 @@ export interface NodeRegistrarOptions {
   readonly writer: Writer;
   readonly isSuspect: (nodeId: string) => boolean;
   readonly isConnected: (nodeId: string) => boolean;
-  /** Whether a node must have joined with a token before its agent connects. */
+  /** Whether a node must have joined with a token before its agent connects. False in the simulation. */
   readonly mustJoin: boolean;
   readonly runtime: Runtime;
   readonly logger: Logger;

@@ -37,10 +37,10 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
+import type { Members } from "./access-rules.js";
 import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 import type { LeaderOptions } from "./leader-options.js";
 import type { Leader } from "./role.js";
-import type { Members } from "./server-security.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;
@@ -147,7 +147,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   };
   return {
     leader: {
-      control: options.identity === undefined ? control : authorizeUsers(control, state, onDenied),
+      control: authorizeUsers(control, state, onDenied),
       audit,
       dispatcher: dispatcherHandlers({ dispatcher, ...relays, onDenied }),
       metrics,
@@ -157,7 +157,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   };
 }
 
-/** Returns undefined when the server has no identity. */
+/** Returns undefined in the simulation. */
 function createIssuer({ identity, state, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
   if (identity === undefined) return undefined;
   return clusterIssuer({

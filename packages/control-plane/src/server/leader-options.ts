@@ -26,7 +26,7 @@ export interface LeaderSettings {
   readonly etcdMembers?: EtcdMembers | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
-  /** Undefined without TLS, as in simulations. */
+  /** Undefined in the simulation, whose network has no certificates. */
   readonly identity?: ServerIdentity | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;

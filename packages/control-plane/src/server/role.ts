@@ -5,7 +5,7 @@ import type { LeaderMetrics } from "../http/metrics.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
 import { noLeader } from "../runtime/leader-errors.js";
-import type { Members } from "./server-security.js";
+import type { Members } from "./access-rules.js";
 
 /** The components of a leader that the server's listeners call. They exist only during one term. */
 export interface Leader {

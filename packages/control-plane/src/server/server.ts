@@ -6,7 +6,14 @@ import {
   PeerServiceService,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
-import { grpcTransport, type RpcServer, type RpcTransport, rpcService, withIdentity } from "@berth/proto/rpc";
+import {
+  grpcTransport,
+  type RpcIdentity,
+  type RpcServer,
+  type RpcTransport,
+  rpcService,
+  startRpcServer,
+} from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
@@ -17,6 +24,7 @@ import { watchLeader } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
+import { accessRules } from "./access-rules.js";
 import { routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
 import { LeaderContact } from "./leader-contact.js";
@@ -27,7 +35,6 @@ import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
-import { serverSecurity } from "./server-security.js";
 
 /** How long the start waits for etcd, which may start at the same time, and how often it tries. */
 const ETCD_START_TIMEOUT_MS = 10_000;
@@ -54,11 +61,10 @@ export interface ServerOptions extends LeaderSettings {
   readonly advertise: string | undefined;
   /** Path of the unix socket for the administrator of this host. Undefined for none. */
   readonly socket?: string | undefined;
-  /** Network access; replaced in simulations. */
-  readonly platform?: ServerPlatform;
+  readonly platform: ServerPlatform;
 }
 
-/** The network access of a server, except for the store. */
+/** The network access of a server, except for the store and the unix socket. The simulation replaces it. */
 export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
@@ -67,13 +73,10 @@ export interface ServerPlatform {
   readonly probeTcp?: TcpProbe;
 }
 
-/** The network access of a real server. */
-export const SYSTEM_PLATFORM: ServerPlatform = {
-  transport: grpcTransport,
-  startHttp: startHttpServer,
-  probe: probeHost,
-  probeTcp,
-};
+/** Returns the network access of a real server with this identity. */
+export function systemPlatform(identity: RpcIdentity): ServerPlatform {
+  return { transport: grpcTransport(identity), startHttp: startHttpServer, probe: probeHost, probeTcp };
+}
 
 export interface RunningServer {
   readonly address: string;
@@ -87,7 +90,7 @@ export interface RunningServer {
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
  */
 export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
-  const { store, runtime, logger, identity, platform = SYSTEM_PLATFORM } = options;
+  const { store, runtime, logger, identity, platform } = options;
   const { clock } = runtime;
   await waitForEtcd(options, signal);
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
@@ -142,10 +145,9 @@ function createLeaderContact(
   role: Role,
   registry: ServerRegistry,
 ): LeaderContact | undefined {
-  const { runtime, logger, platform = SYSTEM_PLATFORM } = options;
-  const { probeTcp } = platform;
+  const { runtime, logger, platform } = options;
+  const { probeTcp, transport } = platform;
   if (probeTcp === undefined) return undefined;
-  const transport = transportOf(options);
   return new LeaderContact({
     clock: runtime.clock,
     logger,
@@ -154,10 +156,6 @@ function createLeaderContact(
       havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, signal),
     onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
   });
-}
-
-function transportOf({ identity, platform = SYSTEM_PLATFORM }: ServerOptions): RpcTransport {
-  return identity === undefined ? platform.transport : withIdentity(platform.transport, identity.rpc);
 }
 
 interface ListenerDependencies {
@@ -180,8 +178,8 @@ async function startListeners(
   options: ServerOptions,
   { role, contact, metrics }: ListenerDependencies,
 ): Promise<Listeners> {
-  const { listen, http, socket, identity, store, runtime, logger, platform = SYSTEM_PLATFORM } = options;
-  const transport = transportOf(options);
+  const { listen, http, socket, store, runtime, logger, platform } = options;
+  const { transport } = platform;
   const router = routeControlService({ role, clock: runtime.clock, transport });
   const onInternalError = (path: string, error: unknown): void =>
     logger.error({ err: error, path }, "call failed unexpectedly");
@@ -190,8 +188,8 @@ async function startListeners(
     Promise.all(opened.map((listener) => listener.close(graceMs)));
   try {
     const rpc = await transport.serve({
-      listen,
-      ...(identity && { security: serverSecurity(identity, role) }),
+      address: listen,
+      access: accessRules(role),
       services: [
         rpcService(ControlServiceService, router.handlers),
         rpcService(DispatcherServiceService, routeDispatcherService(role)),
@@ -205,7 +203,8 @@ async function startListeners(
     opened.push(rpc);
     if (socket !== undefined) {
       const services = [rpcService(ControlServiceService, router.handlers)];
-      opened.push(await transport.serve({ listen: `unix:${socket}`, services, onInternalError }));
+      const listener = { kind: "unix", path: socket } as const;
+      opened.push(await startRpcServer({ listener, services, onInternalError }));
     }
     const routes = createHttpRoutes({ store, role, metrics });
     const httpListener = await platform.startHttp({ listen: http, routes });

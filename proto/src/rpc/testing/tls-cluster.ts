@@ -78,17 +78,16 @@ export class TlsCluster {
   /** Starts a further server. Returns its address. */
   async serve(services: readonly RpcService[], identity: RotatingIdentity): Promise<string> {
     const server = await startRpcServer({
-      listen: "127.0.0.1:0",
+      listener: { kind: "tcp", address: "127.0.0.1:0", security: { ...this.security, identity } },
       services,
-      security: { ...this.security, identity },
     });
     this.#cleanUps.push(() => server.close(0));
     return server.address;
   }
 
   /** Returns a client's functions for each service. */
-  connect(identity: RotatingIdentity | undefined, { forwarded = false, address = this.#address } = {}) {
-    const options = { address, forwarded, ...(identity && { identity }) };
+  connect(identity: RotatingIdentity, { forwarded = false, address = this.#address } = {}) {
+    const options = { address, forwarded, identity };
     const control = createRpcClient(ControlServiceService, options);
     const dispatcher = createRpcClient(DispatcherServiceService, options);
     const peer = createRpcClient(PeerServiceService, options);

@@ -1,6 +1,6 @@
 import { ControlServiceService, type ListPeersResponse, NodeState, type Peer } from "@berth/proto";
 import { PROBE_PORT, probeHost } from "@berth/proto/probe";
-import { grpcTransport, type RpcConnection } from "@berth/proto/rpc";
+import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
 import { mapConcurrently } from "../map-concurrently.js";
@@ -27,7 +27,7 @@ export const checkCluster: Check = async (context) => {
   // The first server that answers is enough.
   let listed: ListPeersResponse | undefined;
   for (const address of servers) {
-    const control = grpcTransport.connect(ControlServiceService, { address, identity });
+    const control = createRpcClient(ControlServiceService, { address, identity });
     try {
       findings.push(...(await checkServer(address, control, context)));
       listed ??= await listPeers(control, context);

@@ -11,3 +11,12 @@ test("version prints the client's version and why the server does not respond", 
   expect(out).toMatch(`Client: ${BERTH_VERSION} `);
   expect(out).toContain("\nServer: the servers are electing a leader\n");
 });
+
+test("version prints the client's version without the identity that the server needs", async () => {
+  const address = "10.0.0.1:7400";
+  const { code, out } = await berth("version", {}, { env: { BERTH_SERVER: address } });
+  expect(code).toBe(0);
+  expect(out).toContain(`\nServer: cannot connect to ${address} without an identity`);
+  const json = await berth(`version --server ${address} -o json`);
+  expect(JSON.parse(json.out).server).toEqual({ error: expect.stringContaining("without an identity") });
+});

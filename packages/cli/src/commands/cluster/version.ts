@@ -1,6 +1,6 @@
 import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { resolveTarget } from "../../client/resolve-target.js";
+import { formatTarget, resolveTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -10,7 +10,7 @@ const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */
 export async function showVersion(cli: Cli, options: GlobalOptions): Promise<void> {
-  const address = (await resolveTarget(cli, options)).addresses.join(",");
+  const address = await findAddress(cli, options);
   const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
   const server = await withClient(cli, options, (client) => client.getCluster({}, call)).catch(
     (error: unknown) => {
@@ -21,7 +21,7 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   if (options.output === "json") {
     printJson(cli, {
       client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION },
-      server: isBerthError(server) ? { address, error: server.message } : { address, ...server },
+      server: { address, ...(isBerthError(server) ? { error: server.message } : server) },
     });
     return;
   }
@@ -34,4 +34,14 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   cli.stdout.write(
     `Server: ${serverVersion} (protocol ${protocolVersion}) at ${address}, leader ${leaderAddress}\n`,
   );
+}
+
+/** Returns the addresses of the servers; undefined when they need an identity and there is none. */
+async function findAddress(cli: Cli, options: GlobalOptions): Promise<string | undefined> {
+  try {
+    return formatTarget(await resolveTarget(cli, options));
+  } catch (error) {
+    if (isBerthError(error, "BERTH_UNAUTHENTICATED")) return undefined;
+    throw error;
+  }
 }

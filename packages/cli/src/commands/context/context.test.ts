@@ -141,13 +141,33 @@ describe("context create with an invitation", () => {
   });
 });
 
+describe("a context without an identity", () => {
+  test("is for unix sockets only", async () => {
+    for (const server of ["10.0.0.9:7400", "unix:/run/x.sock,10.0.0.9:7400"]) {
+      const { code, err } = await home.berth(`context create lab --server ${server}`);
+      expect(code).toBe(2);
+      expect(err).toContain(
+        `context lab needs an identity for ${server}: ask an administrator for an invitation`,
+      );
+    }
+    expect((await home.berth("context create lab --server unix:/run/x.sock")).code).toBe(0);
+    const { code, err } = await home.berth("context update lab --server 10.0.0.9:7400");
+    expect([code, err]).toEqual([
+      2,
+      expect.stringContaining("context lab has no identity for 10.0.0.9:7400"),
+    ]);
+    expect((await home.berth("context update lab --server unix:/run/y.sock")).code).toBe(0);
+    expect((await home.berth("context ls")).out).toMatch(/^lab +unix:\/run\/y\.sock/m);
+  });
+});
+
 describe("a context with an identity", () => {
   beforeEach(async () => {
     await create("");
   });
 
   test("is not replaced by one without an identity", async () => {
-    const { code, err } = await home.berth("context create lab --server 10.0.0.9:7400");
+    const { code, err } = await home.berth("context create lab --server unix:/run/x.sock");
     expect(code).toBe(2);
     expect(err).toContain('"berth context update" to change only the servers');
     expect((await home.berth("context ls")).out).toContain("user.1");

@@ -10,6 +10,7 @@ import {
   type SavedContext,
   writeContexts,
 } from "../../client/contexts.js";
+import { localTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -19,7 +20,7 @@ export interface ContextCreateOptions extends GlobalOptions {
   readonly invitationFile?: string;
 }
 
-/** `berth context create NAME --server HOST:PORT`: saves addresses and an identity, or replaces the saved ones. */
+/** `berth context create NAME --server ADDRESS`: saves addresses and an identity, or replaces the saved ones. */
 export async function createContext(cli: Cli, options: ContextCreateOptions, name: string): Promise<void> {
   if (!CONTEXT_NAME.test(name))
     throw invalidContextError(
@@ -45,6 +46,11 @@ export async function updateContext(cli: Cli, options: GlobalOptions, name: stri
   const server = requireServers(options, "update");
   await editContexts(cli, (config) => {
     const saved = requireContext(config.contexts, name);
+    if (saved.identity === undefined && localTarget(server) === undefined) {
+      throw invalidContextError(
+        `context ${name} has no identity for ${server}: use "berth context create ${name}" with an invitation`,
+      );
+    }
     return { ...config, contexts: { ...config.contexts, [name]: { ...saved, server } } };
   });
   cli.stdout.write(`Updated context ${name}\n`);
@@ -71,8 +77,13 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** Prevents that an identity is lost by mistake: an invitation works only once. */
+/** Saves unix sockets. Prevents that an identity is lost by mistake: an invitation works only once. */
 async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
+  if (localTarget(server) === undefined) {
+    throw invalidContextError(
+      `context ${name} needs an identity for ${server}: ask an administrator for an invitation ("berth user invite"), and pass it with --invitation-file PATH, or - for standard input; only unix sockets need none`,
+    );
+  }
   await editContexts(cli, (config) => {
     if (identityOf(config, cli, name) !== undefined) {
       throw invalidContextError(

@@ -7,7 +7,6 @@ import {
   identityOf,
   readContexts,
 } from "../../client/contexts.js";
-import { defaultServer } from "../../client/resolve-target.js";
 import { type Listing, printListing } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -36,7 +35,7 @@ type IdentityRow =
 /** `berth context ls`: lists the default context and the saved contexts. */
 export async function listContexts(cli: Cli, options: ContextListOptions): Promise<void> {
   const config = await readContexts(configPath(cli));
-  const all = { [DEFAULT_CONTEXT]: { server: await defaultServer(cli) }, ...config.contexts };
+  const all = { [DEFAULT_CONTEXT]: { server: `unix:${cli.serverSocket}` }, ...config.contexts };
   const rows = await Promise.all(
     Object.entries(all).map(async ([name, { server }]): Promise<ContextRow> => {
       return {

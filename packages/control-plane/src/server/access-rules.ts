@@ -1,7 +1,6 @@
 import type { Identity } from "@berth/proto/identity";
-import { PERMISSIONS, type Revocations, type RpcSecurity } from "@berth/proto/rpc";
+import { type AccessRules, PERMISSIONS, type Revocations } from "@berth/proto/rpc";
 import { refusedRpc } from "../api/audit/denied-calls.js";
-import type { ServerIdentity } from "../identity/server-identity.js";
 import type { Role } from "./role.js";
 
 /** The nodes and users of the cluster, as the leader knows them. */
@@ -13,14 +12,13 @@ export interface Members {
 }
 
 /**
- * Returns how a server authenticates and authorizes its callers.
+ * Returns whom a server admits.
  *
  * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward the
  * calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
  */
-export function serverSecurity({ rpc }: ServerIdentity, role: Role): RpcSecurity {
+export function accessRules(role: Role): AccessRules {
   return {
-    identity: rpc,
     permissions: PERMISSIONS,
     rolesOf: () => ["viewer", "deployer", "admin"],
     revocations: leaderRevocations(role),
