@@ -4,6 +4,7 @@ import {
   type ClientWritableStream,
   Metadata,
 } from "@grpc/grpc-js";
+import { BerthError } from "../errors.js";
 import { formatIdentityUri } from "../identity/identity.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import {
@@ -65,19 +66,37 @@ function createCallFunction(
   return (input, options = {}) => call({ connection: connections.current, method, input, options });
 }
 
+/**
+ * Starts a call, which counts as open until `connection.endCall`.
+ * @throws BerthError BERTH_LIMIT_EXCEEDED, or BERTH_SERVER_UNREACHABLE when the connection was closed
+ */
+function startCounted<T>(connection: ClientConnection, start: () => T): T {
+  const { address } = connection;
+  if (!connection.startCall()) throw tooManyStreams(address);
+  try {
+    return start();
+  } catch (cause) {
+    connection.endCall();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot call the berth server at ${address}: ${why}`;
+    throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message, cause });
+  }
+}
+
 /** Makes a call with one response. A call that sends a stream has no deadline. */
 function callForResponse(rpc: RpcCall): Promise<unknown> {
   const { connection, options } = rpc;
   const { signal } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    if (!connection.startCall()) return reject(tooManyStreams(connection.address));
-    const call = startResponseCall(rpc, (error, response) => {
-      connection.endCall();
-      signal?.removeEventListener("abort", cancel);
-      if (error === null) resolve(response);
-      else reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
-    });
+    const call = startCounted(connection, () =>
+      startResponseCall(rpc, (error, response) => {
+        connection.endCall();
+        signal?.removeEventListener("abort", cancel);
+        if (error === null) resolve(response);
+        else reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
+      }),
+    );
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
   });
@@ -113,8 +132,7 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
   const { connection, options } = rpc;
   const { signal } = options;
   signal?.throwIfAborted();
-  if (!connection.startCall()) throw tooManyStreams(connection.address);
-  const call = startStreamCall(rpc);
+  const call = startCounted(connection, () => startStreamCall(rpc));
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // Without a listener, an error between two reads would end the process. The iterator reports the error.

@@ -18,7 +18,7 @@ import { forwardService } from "./forward.js";
 import type { RotatingIdentity } from "./rpc-identity.js";
 import { type RpcListener, type RpcServer, rpcService, startRpcServer } from "./server.js";
 import { fromServiceError } from "./status.js";
-import { identityOf, TlsCluster } from "./testing/tls-cluster.js";
+import { FOLLOW, identityOf, TlsCluster } from "./testing/tls-cluster.js";
 import type { CallContext, RpcHandlers } from "./types.js";
 
 type Control = RpcHandlers<typeof ControlServiceService>;
@@ -321,6 +321,37 @@ describe("limits", () => {
     await expect(calls.getNode({ node: "n" })).rejects.toMatchObject(exceeded);
     await streams[0]?.return?.();
     await expect(calls.getNode({ node: "n" })).resolves.toEqual({ node: undefined });
+  });
+
+  it("do not count calls that could not be started", async () => {
+    const server = await serve(
+      rpcService(ControlServiceService, control({ getNode: async () => ({ node: undefined }) })),
+    );
+    const options = { address: server.address, identity: cluster.identity, forwarded: true };
+    const { calls, close } = createRpcClient(ControlServiceService, options);
+    cleanUps.push(close);
+    const forwardedFor = { client: "10.0.0.1:7", caller: { kind: "user", name: "admin" } } as const;
+    // grpc-js throws for metadata that HTTP cannot carry.
+    const invalid = { forwardedFor: { ...forwardedFor, client: "\n" } };
+    const notStarted = { code: "BERTH_SERVER_UNREACHABLE", message: expect.stringContaining("illegal") };
+    for (let i = 0; i < 1_030; i++) {
+      await expect(calls.getNode({ node: "n" }, invalid)).rejects.toMatchObject(notStarted);
+      await expect(calls.streamLogs(FOLLOW, invalid)[Symbol.asyncIterator]().next()).rejects.toMatchObject(
+        notStarted,
+      );
+    }
+    await expect(calls.getNode({ node: "n" }, { forwardedFor })).resolves.toEqual({ node: undefined });
+  });
+
+  it("let each call of a closed client say that it was closed", async () => {
+    const { address } = await serve();
+    const { calls, close } = createRpcClient(ControlServiceService, { address, identity: admin });
+    close();
+    const closed = {
+      code: "BERTH_SERVER_UNREACHABLE",
+      message: `cannot call the berth server at ${address}: Channel has been shut down`,
+    };
+    for (let i = 0; i < 1_030; i++) await expect(calls.getNode({ node: "n" })).rejects.toMatchObject(closed);
   });
 });
 
