@@ -48,29 +48,43 @@ export async function createAuthority(cluster: string, validity: Validity): Prom
 }
 
 /**
+ * Returns a certificate of `issuer` for the key and name of `authority`, in PEM. A program that only trusts the issuer can
+ * verify certificates of the other authority with it.
+ */
+export async function crossSign(issuer: Authority, authority: string, validity: Validity): Promise<string> {
+  const { cluster, x509 } = readAuthority(authority);
+  const { createCrossCertificate } = await import("./x509.js");
+  const pem = await createCrossCertificate({
+    ...certificateValues(validity),
+    ...issuerValues(issuer),
+    commonName: x509.subject.replace("CN=", ""),
+    publicKeyPem: authority,
+    uri: formatClusterUri(cluster),
+  });
+  requireIssuedBy(pem, issuer);
+  return pem;
+}
+
+/**
  * Issues a certificate for the key of a request. Returns it in PEM.
  * @throws BerthError BERTH_INPUT_INVALID for a request that is malformed, or not signed with its own key
  */
 export async function issueCertificate(authority: Authority, options: IssueOptions): Promise<string> {
   const { request, identity, validity, ipAddresses = [] } = options;
-  const { cluster, x509 } = readAuthority(authority.certificate);
+  const { cluster } = readAuthority(authority.certificate);
   const name: ClusterIdentity = { cluster, identity };
   const publicKeyPem = await readPublicKey(request);
   const { createLeafCertificate } = await import("./x509.js");
   const pem = await createLeafCertificate({
     ...certificateValues(validity),
+    ...issuerValues(authority),
     // A common name has at most 64 characters, so it cannot have the whole name. Only the URI counts.
     commonName: `berth ${identity.kind}`,
-    issuerCertificatePem: authority.certificate,
-    issuerSubject: x509.subject.replaceAll("\n", ", "),
-    issuerKeyPem: authority.key,
     publicKeyPem,
     uri: formatIdentityUri(name),
     ipAddresses,
   });
-  // A name that the library encodes differently would lead to certificates that no program accepts.
-  if (!new X509Certificate(pem).checkIssued(x509))
-    throw new Error("the issued certificate does not name its issuer");
+  requireIssuedBy(pem, authority);
   return pem;
 }
 
@@ -87,6 +101,20 @@ export async function createRequest(key: string): Promise<string> {
 export async function hashRequestKey(request: string): Promise<string> {
   const der = createPublicKey(await readPublicKey(request)).export({ type: "spki", format: "der" });
   return createHash("sha256").update(der).digest("hex");
+}
+
+function issuerValues({ certificate, key }: Authority) {
+  return {
+    issuerCertificatePem: certificate,
+    issuerSubject: new X509Certificate(certificate).subject.replaceAll("\n", ", "),
+    issuerKeyPem: key,
+  };
+}
+
+/** A name that the library encodes differently would lead to certificates that no program accepts. */
+function requireIssuedBy(pem: string, { certificate }: Authority): void {
+  if (!new X509Certificate(pem).checkIssued(new X509Certificate(certificate)))
+    throw new Error("the issued certificate does not name its issuer");
 }
 
 async function readPublicKey(request: string): Promise<string> {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { issueCertificate } from "./authority.js";
 import { keepCertificateValid } from "./certificate-renewer.js";
 import { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
+import { RenewalDemand } from "./renewal-demand.js";
 import { HOUR_MS, TestAuthority } from "./testing/test-authority.js";
 
 const NODE = { kind: "node", id: "n1" } as const;
@@ -25,14 +26,18 @@ beforeEach(async () => {
 afterEach(() => rm(path, { recursive: true, force: true }));
 
 /** Runs the renewer at a time until it has renewed the certificate, or has failed to. Returns what it did. */
-async function runAt(nowMs: number, issue: (request: string) => Promise<string>) {
+async function runAt(
+  nowMs: number,
+  issue: (request: string) => Promise<string>,
+  demand: RenewalDemand = new RenewalDemand(),
+) {
   const stopping = new AbortController();
   const renewed: IdentityFiles[] = [];
   const failures: unknown[] = [];
   const stop = (): void => stopping.abort();
   const running = keepCertificateValid(
     {
-      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => nowMs },
+      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => nowMs, demand },
       requestCertificate: async (request) => {
         return { certificate: await issue(request), authorities: ca.certificate };
       },
@@ -69,6 +74,30 @@ test("keepCertificateValid renews a certificate with a new key after half of its
 test("keepCertificateValid leaves a young certificate alone", async () => {
   const { renewed } = await runAt(Date.now() - HOUR_MS / 2, issue);
   expect([renewed, await folder.load()]).toEqual([[], files]);
+});
+
+test("keepCertificateValid renews a young certificate on demand, once and at the demanded time", async () => {
+  const nowMs = Date.now() - HOUR_MS / 2;
+  const later = new RenewalDemand();
+  later.request(nowMs + HOUR_MS / 4);
+  expect((await runAt(nowMs, issue, later)).renewed).toEqual([]);
+  const demand = new RenewalDemand();
+  // The renewer waits already.
+  setTimeout(() => demand.request(nowMs), 20);
+  expect((await runAt(nowMs, issue, demand)).renewed).toHaveLength(1);
+  expect(demand.dueMs).toBeUndefined();
+});
+
+test("keepCertificateValid renews again when the demand came during a renewal", async () => {
+  const nowMs = Date.now() - HOUR_MS / 2;
+  const demand = new RenewalDemand();
+  demand.request(nowMs);
+  const issueLate = (request: string): Promise<string> => {
+    demand.request(nowMs);
+    return issue(request);
+  };
+  expect((await runAt(nowMs, issueLate, demand)).renewed).toHaveLength(1);
+  expect(demand.dueMs).toBe(nowMs);
 });
 
 test("keepCertificateValid keeps the certificate when the renewal fails", async () => {

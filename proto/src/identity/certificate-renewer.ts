@@ -3,6 +3,7 @@ import { createRequest } from "./authority.js";
 import { certificateFacts, parseCertificate } from "./certificate.js";
 import type { IdentityFiles, IdentityFolder } from "./identity-folder.js";
 import { renewalState } from "./renewal.js";
+import type { RenewalDemand } from "./renewal-demand.js";
 
 /** Pause after a failed renewal: long enough to cost little, short against the half of the validity that is left. */
 const MIN_RETRY_MS = 5_000;
@@ -24,6 +25,8 @@ export interface CertificateRenewerOptions {
   readonly jitter: number;
   readonly graceMs: number;
   readonly nowMs?: () => number;
+  /** Demands renewals before their time. */
+  readonly demand?: RenewalDemand;
 }
 
 /**
@@ -34,17 +37,20 @@ export async function keepCertificateValid(
   options: CertificateRenewerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { onRenewed, onFailure, jitter, graceMs, nowMs = () => Date.now() } = options;
+  const { onRenewed, onFailure, jitter, graceMs, nowMs = () => Date.now(), demand } = options;
   let { files } = options;
   let failures = 0;
   while (!signal.aborted) {
     const facts = certificateFacts(parseCertificate(files.certificate));
     const state = renewalState(facts, nowMs(), { graceMs, jitter });
-    let delayMs = 0;
-    if (state.kind === "current") delayMs = Math.min(state.renewAtMs - nowMs(), MAX_SLEEP_MS);
-    else {
+    const dueMs = state.kind === "current" ? Math.min(state.renewAtMs, demand?.dueMs ?? Infinity) : 0;
+    let delayMs = Math.min(dueMs - nowMs(), MAX_SLEEP_MS);
+    if (delayMs <= 0) {
+      const changed = demand?.changed;
       try {
         files = await renew(options, signal);
+        // A demand during the renewal needs another one: the certificate can be from the authority before.
+        if (demand?.changed === changed) demand?.fulfil();
         failures = 0;
         onRenewed(files);
         continue;
@@ -55,7 +61,9 @@ export async function keepCertificateValid(
         failures += 1;
       }
     }
-    await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {});
+    // A demand does not shorten the pause after a failure.
+    const wake = demand === undefined || failures > 0 ? signal : AbortSignal.any([signal, demand.changed]);
+    await sleep(delayMs, undefined, { signal: wake, ref: false }).catch(() => {});
   }
 }
 

@@ -63,6 +63,13 @@ export function parseCertificate(certificate: string | Buffer): X509Certificate 
   }
 }
 
+/** Parses a certificate and the intermediate certificates that follow it, in PEM. @throws BerthError BERTH_CERTIFICATE_INVALID */
+export function parseChain(pem: string): readonly X509Certificate[] {
+  const certificates = pem.length > MAX_BUNDLE_LENGTH ? [] : (pem.match(PEM_CERTIFICATE) ?? []);
+  // The error for a text without a certificate says why it cannot be read.
+  return (certificates.length === 0 ? [pem] : certificates.slice(0, MAX_AUTHORITIES)).map(parseCertificate);
+}
+
 /** Returns what a certificate says, without verifying it. @throws BerthError BERTH_CERTIFICATE_INVALID */
 export function certificateFacts(x509: X509Certificate): CertificateFacts {
   const uris = uriNames(x509);
@@ -119,9 +126,16 @@ export function readTrust(bundlePem: string): Trust {
 /**
  * Verifies a certificate: its name, its cluster, its signature by a trusted authority, and its validity. Returns what it
  * says. Does not verify possession of the key, which is TLS's task.
+ * @param intermediates the certificates that a peer presented after its own, each one the issuer of the one before. Their
+ *        validity is TLS's task
  * @throws BerthError BERTH_CERTIFICATE_INVALID; `details.reason` is a CertificateProblem
  */
-export function verifyCertificate(x509: X509Certificate, trust: Trust, time: VerifierTime): CertificateFacts {
+export function verifyCertificate(
+  x509: X509Certificate,
+  trust: Trust,
+  time: VerifierTime,
+  intermediates: readonly X509Certificate[] = [],
+): CertificateFacts {
   const facts = certificateFacts(x509);
   const owner = describeIdentity(facts.identity);
   if (facts.cluster !== trust.cluster) {
@@ -130,7 +144,7 @@ export function verifyCertificate(x509: X509Certificate, trust: Trust, time: Ver
       `certificate of ${owner} is of the cluster ${facts.cluster}, not of ${trust.cluster}: join this cluster to get a certificate of it`,
     );
   }
-  if (x509.ca || !trust.authorities.some((authority) => isIssuedBy(x509, authority.x509))) {
+  if (x509.ca || !isTrustedChain([x509, ...intermediates], trust)) {
     const trusted = trust.authorities.map(({ fingerprint }) => fingerprint.slice(0, 12)).join(", ");
     throw invalidCertificate(
       "unknown-authority",
@@ -172,6 +186,21 @@ export function requireServer({ identity }: { readonly identity: Identity }): vo
 
 function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}
+
+/** Follows a chain, and returns whether a trusted authority has issued one of its certificates. */
+export function isTrustedChain(chain: readonly X509Certificate[], { cluster, authorities }: Trust): boolean {
+  for (const [i, certificate] of chain.entries()) {
+    if (authorities.some((authority) => isIssuedBy(certificate, authority.x509))) return true;
+    const next = chain[i + 1];
+    if (next === undefined || !isAuthorityOf(next, cluster) || !isIssuedBy(certificate, next)) return false;
+  }
+  return false;
+}
+
+function isAuthorityOf(x509: X509Certificate, cluster: string): boolean {
+  const [uri = "", ...others] = uriNames(x509);
+  return x509.ca && others.length === 0 && parseClusterUri(uri) === cluster;
 }
 
 /** Returns the URI names of a certificate. Names with characters that Node.js quotes are not names of berth. */

@@ -1,10 +1,13 @@
+import { createPublicKey } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { fingerprintOf, parseCertificate } from "./certificate.js";
 import { fetchAuthority } from "./fetch-authority.js";
-import { type IssuedIdentity, TestAuthority } from "./testing/test-authority.js";
+import { createKey } from "./private-key.js";
+import { HOUR_MS, type IssuedIdentity, TestAuthority } from "./testing/test-authority.js";
+import { createLeafCertificate } from "./x509.js";
 
 const SERVER = { kind: "server", id: "s1" } as const;
 const { signal } = new AbortController();
@@ -85,6 +88,26 @@ describe("fetchAuthority()", () => {
     });
     await closed;
     expect(receivedBytes()).toBe(0);
+  });
+
+  it("rejects a server whose certificate was signed with the key of a node", async () => {
+    const node = await ca.issue({ kind: "node", id: "n1" });
+    const key = createKey();
+    const forged = await createLeafCertificate({
+      ...{
+        serial: "0123456789abcdef",
+        notBefore: new Date(Date.now() - HOUR_MS),
+        notAfter: new Date(Date.now() + HOUR_MS),
+      },
+      ...{ commonName: "berth server", uri: "spiffe://test/server/s1", ipAddresses: [] },
+      ...{ issuerCertificatePem: node.certificate, issuerKeyPem: node.key, issuerSubject: "CN=berth node" },
+      publicKeyPem: createPublicKey(key).export({ type: "spki", format: "pem" }).toString(),
+    });
+    expect(parseCertificate(forged).verify(parseCertificate(node.certificate).publicKey)).toBe(true);
+    const { address } = await serve({ certificate: forged, key }, node.certificate, ca.certificate);
+    await expect(
+      fetchAuthority({ address, fingerprint: fingerprint(ca.certificate) }, signal),
+    ).rejects.toMatchObject({ code: "BERTH_AUTHORITY_MISMATCH" });
   });
 
   it("rejects a node that pretends to be a server", async () => {

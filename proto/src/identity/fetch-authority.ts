@@ -1,10 +1,12 @@
+import type { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { type ConnectionOptions, connect, type DetailedPeerCertificate, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, connect, type DetailedPeerCertificate } from "node:tls";
 import { BerthError, isBerthError } from "../errors.js";
 import {
   type AuthorityCertificate,
   certificateFacts,
   fingerprintOf,
+  isTrustedChain,
   parseCertificate,
   readAuthority,
   requireServer,
@@ -37,10 +39,14 @@ export async function fetchAuthority(
 ): Promise<AuthorityCertificate> {
   signal.throwIfAborted();
   const deadline = AbortSignal.timeout(timeoutMs);
-  const socket = connect({ ...parseAddress(address), ...CONNECTION_OPTIONS });
+  const socket = connect({
+    ...parseAddress(address),
+    ...CONNECTION_OPTIONS,
+    servername: authorityServerName(fingerprint),
+  });
   try {
     await once(socket, "secureConnect", { signal: AbortSignal.any([signal, deadline]) });
-    return findAuthority(chainOf(socket), { address, fingerprint });
+    return findAuthority(presentedChain(socket.getPeerCertificate(true)), { address, fingerprint });
   } catch (error) {
     signal.throwIfAborted();
     if (isBerthError(error)) throw error;
@@ -50,6 +56,15 @@ export async function fetchAuthority(
   }
 }
 
+/**
+ * Returns the server name with which a client asks a server for the chain to this authority. A server's certificate can
+ * lead to several authorities, and TLS clients in Node.js see only one chain.
+ */
+export function authorityServerName(fingerprint: string): string {
+  // A label of a name has at most 63 characters. 128 bits tell authorities apart.
+  return `ca-${fingerprint.slice(0, 32)}.berth.invalid`;
+}
+
 const CONNECTION_OPTIONS: ConnectionOptions = {
   // The fingerprint takes the place of a trusted CA and of a host name.
   rejectUnauthorized: false,
@@ -57,10 +72,10 @@ const CONNECTION_OPTIONS: ConnectionOptions = {
   ALPNProtocols: ["h2"],
 };
 
-/** Returns the certificates that the server sent, its own first. */
-function chainOf(socket: TLSSocket): readonly Buffer[] {
+/** Returns the chain that a peer presented, its own certificate first. */
+export function presentedChain(leaf: DetailedPeerCertificate): readonly Buffer[] {
   const chain: Buffer[] = [];
-  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  let certificate: DetailedPeerCertificate | undefined = leaf;
   while (certificate?.raw !== undefined && chain.length < MAX_CHAIN_LENGTH) {
     chain.push(certificate.raw);
     // The issuer of a self-signed certificate is the certificate itself.
@@ -73,10 +88,12 @@ function findAuthority(
   chain: readonly Buffer[],
   { address, fingerprint }: { readonly address: string; readonly fingerprint: string },
 ): AuthorityCertificate {
-  const [leaf, ...issuers] = chain.map(parseCertificate);
-  const found = issuers.find((issuer) => fingerprintOf(issuer) === fingerprint);
-  if (leaf === undefined || found === undefined || !leaf.verify(found.publicKey)) {
-    const presented = [leaf, ...issuers].map((each) => each && describe(each.subject, fingerprintOf(each)));
+  const certificates = chain.map(parseCertificate);
+  const [leaf, ...issuers] = certificates;
+  const index = issuers.findIndex((issuer) => fingerprintOf(issuer) === fingerprint);
+  const found = issuers[index];
+  if (leaf === undefined || found === undefined || !leadsTo(certificates.slice(0, index + 1), found)) {
+    const presented = certificates.map((each) => describe(each.subject, fingerprintOf(each)));
     throw new BerthError({
       code: "BERTH_AUTHORITY_MISMATCH",
       message: `server at ${address} is not of the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, and not a certificate of the CA ${fingerprint}: check the address, and get a new token if the CA was replaced`,
@@ -84,6 +101,11 @@ function findAuthority(
   }
   requireServer(certificateFacts(leaf));
   return readAuthority(found.raw);
+}
+
+function leadsTo(chain: readonly X509Certificate[], found: X509Certificate): boolean {
+  const authority = readAuthority(found.raw);
+  return isTrustedChain(chain, { cluster: authority.cluster, authorities: [authority] });
 }
 
 /** Describes a certificate. The subject is a text of the other side, so it is quoted. */

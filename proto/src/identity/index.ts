@@ -2,6 +2,7 @@ export {
   type Authority,
   createAuthority,
   createRequest,
+  crossSign,
   hashRequestKey,
   type IssueOptions,
   issueCertificate,
@@ -14,6 +15,7 @@ export {
   certificateFacts,
   fingerprintOf,
   parseCertificate,
+  parseChain,
   readAuthority,
   readTrust,
   requireServer,
@@ -23,7 +25,7 @@ export {
   verifyCertificate,
 } from "./certificate.js";
 export { type CertificateRenewerOptions, keepCertificateValid } from "./certificate-renewer.js";
-export { type FetchAuthorityOptions, fetchAuthority } from "./fetch-authority.js";
+export { authorityServerName, type FetchAuthorityOptions, fetchAuthority } from "./fetch-authority.js";
 export {
   type ClusterIdentity,
   clusterNameProblem,
@@ -47,3 +49,4 @@ export {
 } from "./join-token.js";
 export { createKey, isKeyOf } from "./private-key.js";
 export { RENEWAL_GRACE_MS, type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";
+export { RenewalDemand } from "./renewal-demand.js";

@@ -6,6 +6,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  type Extension,
   GeneralName,
   KeyUsageFlags,
   KeyUsagesExtension,
@@ -34,14 +35,17 @@ export interface SelfSignedValues extends CertificateValues {
   readonly keyPem: string;
 }
 
-export interface LeafValues extends CertificateValues {
+/** The issuer of a certificate, and the key that it certifies. */
+export interface SignedValues extends CertificateValues {
   readonly commonName: string;
   readonly issuerCertificatePem: string;
   readonly issuerSubject: string;
   readonly issuerKeyPem: string;
-  /** Public key in PEM, of a request whose signature is valid. */
   readonly publicKeyPem: string;
   readonly uri: string;
+}
+
+export interface LeafValues extends SignedValues {
   readonly ipAddresses: readonly string[];
 }
 
@@ -52,14 +56,15 @@ export async function createAuthorityCertificate(values: SelfSignedValues): Prom
     ...validityOf(values),
     name: nameOf(values.commonName),
     keys,
-    extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-      new SubjectAlternativeNameExtension([new GeneralName("url", values.uri)]),
-      await SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
+    extensions: await authorityExtensions(keys.publicKey, values.uri),
   });
   return `${certificate.toString("pem")}\n`;
+}
+
+/** Returns a CA certificate for the key of another authority, signed by the issuer, in PEM. */
+export async function createCrossCertificate(values: SignedValues): Promise<string> {
+  const publicKey = await importPublicKey(values.publicKeyPem);
+  return signCertificate(values, publicKey, await authorityExtensions(publicKey, values.uri));
 }
 
 /** Returns a certificate for clients and servers, signed by the issuer, in PEM. */
@@ -69,6 +74,20 @@ export async function createLeafCertificate(values: LeafValues): Promise<string>
     new GeneralName("url", values.uri),
     ...values.ipAddresses.map((address) => new GeneralName("ip", address)),
   ];
+  return signCertificate(values, publicKey, [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+    new SubjectAlternativeNameExtension(names),
+    await SubjectKeyIdentifierExtension.create(publicKey),
+  ]);
+}
+
+async function signCertificate(
+  values: SignedValues,
+  publicKey: webcrypto.CryptoKey,
+  extensions: readonly Extension[],
+): Promise<string> {
   const certificate = await X509CertificateGenerator.create({
     ...validityOf(values),
     subject: nameOf(values.commonName),
@@ -76,15 +95,21 @@ export async function createLeafCertificate(values: LeafValues): Promise<string>
     publicKey,
     signingKey: await importPrivateKey(values.issuerKeyPem),
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-      new SubjectAlternativeNameExtension(names),
-      await SubjectKeyIdentifierExtension.create(publicKey),
+      ...extensions,
       await AuthorityKeyIdentifierExtension.create(await importPublicKey(values.issuerCertificatePem)),
     ],
   });
   return `${certificate.toString("pem")}\n`;
+}
+
+async function authorityExtensions(publicKey: webcrypto.CryptoKey, uri: string): Promise<Extension[]> {
+  return [
+    // No limit of the path length: later authorities are cross-signed, so paths through them grow.
+    new BasicConstraintsExtension(true, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    new SubjectAlternativeNameExtension([new GeneralName("url", uri)]),
+    await SubjectKeyIdentifierExtension.create(publicKey),
+  ];
 }
 
 /** Returns a certificate request for a key, in PEM. It names no identity, since the authority decides about that. */

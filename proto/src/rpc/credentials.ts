@@ -1,6 +1,7 @@
-import { createSecureContext, type PeerCertificate } from "node:tls";
+import { createSecureContext, type DetailedPeerCertificate } from "node:tls";
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { parseCertificate, requireServer, type Trust, verifyCertificate } from "../identity/certificate.js";
+import { presentedChain } from "../identity/fetch-authority.js";
 import { type TlsMaterial, trustOf } from "./rpc-identity.js";
 
 /** TLS 1.2 shows the client's certificate to everyone on the network. All peers are berth, so none needs it. */
@@ -34,14 +35,17 @@ export function tlsChannelCredentials(material: TlsMaterial): ChannelCredentials
     ...(leaf && { cert: leaf.certificate, key: leaf.key }),
   });
   return ChannelCredentials.createFromSecureContext(context, {
-    checkServerIdentity: (_, certificate) => checkServer(certificate, trust),
+    // Node.js passes the whole chain.
+    checkServerIdentity: (_, certificate) => checkServer(certificate as DetailedPeerCertificate, trust),
   });
 }
 
-/** Returns why a server with a certificate of a trusted CA is not accepted: it must be a server of the cluster. */
-function checkServer(certificate: PeerCertificate, trust: Trust): Error | undefined {
+/** Returns why a server whose certificate leads to a trusted CA is not accepted: it must be a server of the cluster. */
+function checkServer(certificate: DetailedPeerCertificate, trust: Trust): Error | undefined {
   try {
-    requireServer(verifyCertificate(parseCertificate(certificate.raw), trust, { nowMs: Date.now() }));
+    const [leaf, ...intermediates] = presentedChain(certificate).map(parseCertificate);
+    if (leaf === undefined) throw new Error("the server presented no certificate");
+    requireServer(verifyCertificate(leaf, trust, { nowMs: Date.now() }, intermediates));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

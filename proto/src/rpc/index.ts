@@ -11,7 +11,13 @@ export { addressOf, type RpcClientOptions } from "./client-connections.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
-export { RotatingIdentity, type RpcIdentity, type TlsMaterial, tlsMaterialOf } from "./rpc-identity.js";
+export {
+  RotatingIdentity,
+  type RpcIdentity,
+  type TlsMaterial,
+  tlsMaterialOf,
+  trustOf,
+} from "./rpc-identity.js";
 export {
   type RpcListener,
   type RpcServer,

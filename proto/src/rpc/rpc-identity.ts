@@ -1,6 +1,11 @@
-import { X509Certificate } from "node:crypto";
 import { BerthError } from "../errors.js";
-import { parseCertificate, readTrust, type Trust, verifyCertificate } from "../identity/certificate.js";
+import {
+  parseCertificate,
+  parseChain,
+  readTrust,
+  type Trust,
+  verifyCertificate,
+} from "../identity/certificate.js";
 import type { IdentityFiles } from "../identity/identity-folder.js";
 import { isKeyOf } from "../identity/private-key.js";
 
@@ -59,11 +64,26 @@ export function trustOf(material: TlsMaterial): Trust {
   return readTrust(material.authorities);
 }
 
-/** Returns the certificates that a server presents: its own, and its CA's, which joining hosts compare. */
-export function serverChain(certificate: string, trust: Trust): string {
-  const x509 = new X509Certificate(certificate);
-  const issuer = trust.authorities.find((authority) => x509.checkIssued(authority.x509));
-  return issuer === undefined ? certificate : `${certificate}\n${issuer.x509.toString()}`;
+/**
+ * Returns the certificates that a server presents, in PEM: its own, then those that lead to a trusted authority, then the
+ * authority, which joining hosts compare.
+ * @param certificate the server's certificate, followed by the cross-signed certificates of the authorities
+ * @param fingerprint of the authority. By default, the chain is as long as possible: it leads to the oldest authority, and
+ *        contains all later ones
+ */
+export function serverChain(certificate: string, trust: Trust, fingerprint?: string): string {
+  const [leaf, ...intermediates] = parseChain(certificate);
+  const chain = leaf === undefined ? [] : [leaf];
+  for (const next of [...intermediates, undefined]) {
+    const last = chain.at(-1);
+    const issuer = trust.authorities.find(({ x509 }) => last?.checkIssued(x509));
+    if (issuer !== undefined && (next === undefined || issuer.fingerprint === fingerprint)) {
+      chain.push(issuer.x509);
+      break;
+    }
+    if (next !== undefined) chain.push(next);
+  }
+  return chain.map(String).join("");
 }
 
 function requireUsable({ authorities, leaf }: TlsMaterial): Trust {

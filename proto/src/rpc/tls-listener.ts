@@ -1,9 +1,16 @@
 import { constants } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo, Socket } from "node:net";
-import { createServer, type SecureContextOptions, type TlsOptions } from "node:tls";
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type TlsOptions,
+} from "node:tls";
 import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
+import { authorityServerName } from "../identity/fetch-authority.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
@@ -48,8 +55,15 @@ export async function listenTls(
   const connections = new Map<string, CallerConnection>();
   const handshakes = new PendingHandshakes(limits);
   let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
+  let contexts = authorityContexts(identity.current);
+  const options: TlsOptions = {
+    ...LISTENER_OPTIONS,
+    ...contextOptions(identity.current),
+    // Without a context, the connection gets the default one.
+    SNICallback: (name, respond) => respond(null, contexts.get(name)),
+  };
 
-  const tls = createServer({ ...LISTENER_OPTIONS, ...contextOptions(identity.current) }, (socket) => {
+  const tls = createServer(options, (socket) => {
     const key = keyOf(socket);
     const connection = new CallerConnection(socket, policy);
     handshakes.delete(key);
@@ -74,6 +88,7 @@ export async function listenTls(
   };
   const applyIdentity = (): void => {
     tls.setSecureContext(contextOptions(identity.current));
+    contexts = authorityContexts(identity.current);
     policy = { ...policy, trust: trustOf(identity.current) };
     reviewAll();
   };
@@ -103,7 +118,7 @@ const LISTENER_OPTIONS: TlsOptions = {
 };
 
 /** Returns the options for new connections. Node.js forgets those that a new context does not repeat. */
-function contextOptions(material: TlsMaterial): SecureContextOptions {
+function contextOptions(material: TlsMaterial, fingerprint?: string): SecureContextOptions {
   const { authorities, leaf } = material;
   if (leaf === undefined) {
     throw new BerthError({ code: "BERTH_IDENTITY_INVALID", message: "a server needs a certificate" });
@@ -113,9 +128,18 @@ function contextOptions(material: TlsMaterial): SecureContextOptions {
     // A resumed session keeps the result of an earlier verification of its certificate.
     secureOptions: constants.SSL_OP_NO_TICKET,
     ca: authorities,
-    cert: serverChain(leaf.certificate, trustOf(material)),
+    cert: serverChain(leaf.certificate, trustOf(material), fingerprint),
     key: leaf.key,
   };
+}
+
+/** Returns the contexts for joining hosts, which ask for the chain to the authority of their token. */
+function authorityContexts(material: TlsMaterial): ReadonlyMap<string, SecureContext> {
+  const entries = trustOf(material).authorities.map(
+    ({ fingerprint }) =>
+      [authorityServerName(fingerprint), createSecureContext(contextOptions(material, fingerprint))] as const,
+  );
+  return new Map(entries);
 }
 
 function keyOf({ localAddress, localPort, remoteAddress, remotePort }: ConnectionAddresses): string {
