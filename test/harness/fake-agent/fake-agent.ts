@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   type Assignments,
+  type Authorities,
   type DataPlane,
   DispatcherServiceService,
   isBerthError,
@@ -50,6 +51,8 @@ export interface FakeAgentOptions extends ContainerBehavior {
   readonly description?: Partial<NodeDescription>;
   /** Counters of listeners that the agent reports when the leader requests traffic. */
   readonly listeners?: readonly ListenerTraffic[];
+  /** Called when the leader names the authorities of the cluster. */
+  readonly onAuthorities?: (message: Authorities) => void;
   /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -263,6 +266,9 @@ export class FakeAgent {
             this.#heartbeatMs = message.value.heartbeatMs;
             clearInterval(timer);
             timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
+            break;
+          case "authorities":
+            this.options.onAuthorities?.(message.value);
             break;
           case "probe":
             void this.#probe(message.value, session.signal);

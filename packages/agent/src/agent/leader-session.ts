@@ -1,4 +1,5 @@
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import { onAuthorities } from "../identity/certificate-renewal.js";
 import { AssignmentReceiver } from "../leader/assignment-receiver.js";
 import { initialServers } from "../leader/initial-servers.js";
 import { LeaderLink } from "../leader/leader-link.js";
@@ -37,7 +38,7 @@ export function createLeaderSession(
   { platform, nodeId, savedState, ticker, queue, fence, policy, logOf, signal }: AgentContext,
   { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
 ): LeaderSession {
-  const { engine } = platform;
+  const { engine, identity } = platform;
   const firstServers = initialServers({ configured: servers, saved: savedState.servers });
   const { tasks } = taskManager;
   const containerOf = tasks.containerOf.bind(tasks);
@@ -87,6 +88,10 @@ export function createLeaderSession(
       usage,
       probing: new ProbeResponder(platform.probe, signal),
       traffic: new TrafficReporter(() => dataPlane.stats(signal)),
+      onAuthorities: (message) => {
+        const at = { nowMs: Date.now(), random: Math.random() };
+        if (identity !== undefined) onAuthorities(identity, message, at);
+      },
     }),
     log: logOf("session"),
   });

@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { RENEWAL_GRACE_MS } from "@berth/proto/identity";
+import { RENEWAL_GRACE_MS, readAuthority } from "@berth/proto/identity";
 import type { RpcTransport } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { certificateMetrics } from "./certificate-metrics.js";
-import { CertificateRenewal, renewalAdvice } from "./certificate-renewal.js";
+import { CertificateRenewal, onAuthorities, renewalAdvice } from "./certificate-renewal.js";
 import { currentFacts, type HostIdentity, openHostIdentity } from "./host-identity.js";
 import { HOUR_MS, TestCluster, type TestValidity } from "./testing/joined-host.js";
 
@@ -87,6 +87,35 @@ describe("CertificateRenewal", () => {
       await running;
       expect((await openHostIdentity(join(folder, `wrong-${index}`)))?.rpc.current).toEqual(before);
     }
+  });
+});
+
+describe("onAuthorities()", () => {
+  const at = { nowMs: 1_000, random: 0.5 };
+  const own = (): string => readAuthority(cluster.authority.certificate).fingerprint;
+
+  it("demands a renewal within the time that the leader allows when another authority issues certificates", async () => {
+    const identity = await identityOf("rotated");
+    onAuthorities(
+      identity,
+      { issuing: "0".repeat(64), trusted: [own(), "0".repeat(64)], spreadMs: 60_000 },
+      at,
+    );
+    expect(identity.demand.dueMs).toBe(31_000);
+    onAuthorities(identity, { issuing: "1".repeat(64), trusted: [own()], spreadMs: 1e15 }, at);
+    expect(identity.demand.dueMs).toBe(31_000);
+  });
+
+  it("demands a renewal when this host trusts an authority that was removed", async () => {
+    const identity = await identityOf("removed");
+    onAuthorities(identity, { issuing: own(), trusted: [], spreadMs: 0 }, at);
+    expect(identity.demand.dueMs).toBe(1_000);
+  });
+
+  it("demands nothing when the certificate is from the issuing authority", async () => {
+    const identity = await identityOf("current");
+    onAuthorities(identity, { issuing: own(), trusted: [own(), "0".repeat(64)], spreadMs: 0 }, at);
+    expect(identity.demand.dueMs).toBeUndefined();
   });
 });
 

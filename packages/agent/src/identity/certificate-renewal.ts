@@ -1,4 +1,4 @@
-import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
+import { type Authorities, BerthError, ControlServiceService, isBerthError } from "@berth/proto";
 import {
   type CertificateFacts,
   certificateFacts,
@@ -21,6 +21,9 @@ export interface CertificateRenewalOptions {
   readonly servers: () => readonly string[];
   readonly log: Logger;
 }
+
+/** The leader spreads the renewals of 10,000 nodes over less than this. */
+const MAX_SPREAD_MS = 30 * 60_000;
 
 type NewCertificate = Omit<IdentityFiles, "key">;
 
@@ -61,6 +64,7 @@ export class CertificateRenewal {
         folder: identity.folder,
         files,
         jitter: Math.random(),
+        demand: identity.demand,
         graceMs: RENEWAL_GRACE_MS,
         requestCertificate: (request, inner) => this.#requestCertificate(request, inner),
         onRenewed: (renewed) => {
@@ -105,6 +109,24 @@ export class CertificateRenewal {
       `cannot renew the certificate of ${describeIdentity(facts.identity)}: ${renewalAdvice(facts, Date.now())}`,
     );
   }
+}
+
+/**
+ * Demands a renewal when another authority than the issuing one has issued this host's certificate, or when this host
+ * trusts an authority that was removed.
+ * @param random from 0 to 1; spreads the renewals of all nodes over `spreadMs`
+ */
+export function onAuthorities(
+  { rpc, demand }: Pick<HostIdentity, "rpc" | "demand">,
+  { issuing, trusted, spreadMs }: Authorities,
+  { nowMs, random }: { readonly nowMs: number; readonly random: number },
+): void {
+  const known = readTrust(rpc.current.authorities).authorities;
+  const x509 = parseCertificate(rpc.current.leaf?.certificate ?? "");
+  const issuer = known.find((authority) => x509.checkIssued(authority.x509));
+  const isCurrent =
+    issuer?.fingerprint === issuing && known.every(({ fingerprint }) => trusted.includes(fingerprint));
+  if (!isCurrent) demand.request(nowMs + Math.round(random * Math.min(spreadMs, MAX_SPREAD_MS)));
 }
 
 /** Returns what the administrator has to know while renewals fail. */

@@ -7,6 +7,7 @@ import {
   describeIdentity,
   IdentityFolder,
   parseCertificate,
+  RenewalDemand,
 } from "@berth/proto/identity";
 import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 
@@ -16,6 +17,8 @@ export interface HostIdentity {
   readonly folder: IdentityFolder;
   /** What connections use. Renewals replace it. */
   readonly rpc: RotatingIdentity;
+  /** Demands renewals before their time. */
+  readonly demand: RenewalDemand;
 }
 
 /** Returns the path of the identity in an agent's data directory. */
@@ -33,7 +36,12 @@ export async function openHostIdentity(dataDir: string): Promise<HostIdentity | 
   const folder = await IdentityFolder.open(path);
   const files = await folder.load();
   if (files === undefined) return undefined;
-  return { nodeId: nodeIdOf(files.certificate), folder, rpc: new RotatingIdentity(tlsMaterialOf(files)) };
+  return {
+    nodeId: nodeIdOf(files.certificate),
+    folder,
+    rpc: new RotatingIdentity(tlsMaterialOf(files)),
+    demand: new RenewalDemand(),
+  };
 }
 
 /**

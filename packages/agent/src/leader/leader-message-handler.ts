@@ -1,4 +1,4 @@
-import { assertNever } from "@berth/proto";
+import { type Authorities, assertNever } from "@berth/proto";
 import type { ProbeResponder } from "../node/probe/probe-responder.js";
 import type { UsageMeter } from "../node/usage/usage-meter.js";
 import type { ExecRelay } from "../streams/exec-relay.js";
@@ -20,6 +20,7 @@ export interface LeaderMessageHandlerOptions {
   readonly usage: Pick<UsageMeter, "watch" | "stop">;
   readonly probing: ProbeResponder;
   readonly traffic: TrafficReporter;
+  readonly onAuthorities: (message: Authorities) => void;
 }
 
 /** Dispatches each message of the leader session to the part of the agent that handles it. */
@@ -68,6 +69,8 @@ export class LeaderMessageHandler implements SessionHandler {
         return session.reply(
           probing.answer(message.value).then((value) => value && { $case: "probeResult", value }),
         );
+      case "authorities":
+        return this.#options.onAuthorities(message.value);
       case "trafficRequest":
         return session.reply(
           traffic.answer(message.value).then((value) => value && { $case: "traffic", value }),

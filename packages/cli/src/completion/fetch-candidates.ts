@@ -1,5 +1,6 @@
 import { type ControlClient, withClient } from "../client/client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "../client/contexts.js";
+import { authorityId } from "../output/authorities.js";
 import { modeName } from "../output/modes.js";
 import { networkName } from "../output/networks.js";
 import { nodeHostname } from "../output/nodes.js";
@@ -16,7 +17,7 @@ export interface CandidatesRequest {
 
 /**
  * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
- * stacks, services, nodes, networks, join tokens and users from the server. Returns none for any other argument.
+ * stacks, services, nodes, networks, join tokens, users and CAs from the server. Returns none for any other argument.
  */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
@@ -42,6 +43,7 @@ const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, 
   ["network", fetchNetworkNames],
   ["token", fetchTokenIds],
   ["user", fetchUserNames],
+  ["ca", fetchAuthorityIds],
 ]);
 
 async function fetchStackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
@@ -75,6 +77,11 @@ async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Pr
 async function fetchTokenIds(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { tokens } = await client.listJoinTokens({}, { signal });
   return tokens.map(({ id }) => id).sort();
+}
+
+async function fetchAuthorityIds(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { authorities } = await client.listAuthorities({}, { signal });
+  return authorities.map(authorityId).sort();
 }
 
 async function fetchUserNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
+import { addAuthorityCommands } from "./authority-commands.js";
 import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
@@ -57,6 +58,7 @@ export function createProgram(cli: Cli): Command {
   addPolicyCommands(program, cli);
   addTokenCommands(program, cli);
   addUserCommands(program, cli);
+  addAuthorityCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {

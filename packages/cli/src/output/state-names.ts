@@ -1,4 +1,5 @@
 import {
+  Authority_State,
   Availability,
   DesiredState,
   Health,
@@ -56,6 +57,11 @@ const JOIN_KINDS = new Map<JoinKind, string>([
   [JoinKind.SERVER, "server"],
   [JoinKind.USER, "user"],
 ]);
+const AUTHORITY_STATES = new Map<Authority_State, string>([
+  [Authority_State.ANNOUNCED, "announced"],
+  [Authority_State.ISSUING, "issuing"],
+  [Authority_State.RETIRING, "retiring"],
+]);
 const USER_ROLES = new Map<UserRole, string>([
   [UserRole.VIEWER, "viewer"],
   [UserRole.DEPLOYER, "deployer"],
@@ -77,6 +83,7 @@ export const availabilityName = (availability: Availability): string =>
   AVAILABILITIES.get(availability) ?? UNKNOWN;
 export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN;
 export const joinKindName = (kind: JoinKind): string => JOIN_KINDS.get(kind) ?? UNKNOWN;
+export const authorityStateName = (state: Authority_State): string => AUTHORITY_STATES.get(state) ?? UNKNOWN;
 export const userRoleName = (role: UserRole): string => USER_ROLES.get(role) ?? UNKNOWN;
 export const protocolName = (protocol: PortSpec_Protocol): string =>
   protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";

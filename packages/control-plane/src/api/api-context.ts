@@ -1,5 +1,6 @@
 import type { IngressEntry } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
+import type { ServerTrust } from "../core/authorities/rotation.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
@@ -28,6 +29,8 @@ export interface ApiContext {
   readonly audit: AuditLog;
   /** Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
+  /** Returns the authorities that each server trusts. */
+  readonly serverTrust: () => readonly ServerTrust[];
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
   /** For servers that join. Undefined in the simulation. */

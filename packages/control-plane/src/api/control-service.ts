@@ -7,6 +7,7 @@ import { getCluster } from "./cluster.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
+import { listAuthorities, removeAuthority, rotateAuthority } from "./identities/authorities.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
 import { redactEnvironments } from "./identities/redact-environment.js";
@@ -62,7 +63,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     setPolicy: (request, { signal }) => setPolicy(request, context, signal),
     rebalance: (request, { signal }) => rebalance(request, context, signal),
     join: (request, { signal }) => join(request, context, signal),
-    renewCertificate: (request, { caller }) => renewCertificate(request, context, caller),
+    renewCertificate: (request, { caller, signal }) => renewCertificate(request, context, caller, signal),
     acceptNode: (request, { signal }) => acceptNode(request, context, signal),
     createJoinToken: (request, { signal }) => createJoinToken(request, context, signal),
     listJoinTokens: async () => listJoinTokens(context),
@@ -70,6 +71,9 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     inviteUser: (request, { signal }) => inviteUser(request, context, signal),
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),
+    listAuthorities: async () => listAuthorities(context),
+    rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
+    removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
     addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
     promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
   };

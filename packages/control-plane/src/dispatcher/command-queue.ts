@@ -58,6 +58,7 @@ function classify(command: AgentCommand): CommandClass {
     case "stopStats":
       return { key: command.value.requestId, isStop: true, isSetting: false };
     case "heartbeatInterval":
+    case "authorities":
     case "measureUsage":
       return { key: command.$case, isStop: false, isSetting: true };
     default:

@@ -53,6 +53,7 @@ function dispatcherWith(term: AbortSignal) {
     },
     trafficCollector: { recordReport: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
+    authorities: () => undefined,
     mustJoin: false,
   });
   return { clock, dispatcher, sessions };

@@ -1,4 +1,5 @@
 import {
+  type Authorities,
   assertNever,
   BerthError,
   type Hello,
@@ -45,6 +46,8 @@ export interface DispatcherOptions {
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
+  /** Returns the authorities of the cluster; undefined without TLS, as in simulations. */
+  readonly authorities: () => Authorities | undefined;
   /** Whether a node must have joined with a token before its agent connects. False in the simulation. */
   readonly mustJoin: boolean;
   readonly runtime: Runtime;
@@ -138,6 +141,8 @@ export class Dispatcher {
     if (awaitedVersion !== undefined) session.requestTableAck(awaitedVersion);
     if (autoscaler.usageRequest !== undefined)
       session.send({ $case: "measureUsage", value: autoscaler.usageRequest });
+    const authorities = this.#options.authorities();
+    if (authorities !== undefined) session.send({ $case: "authorities", value: authorities });
     this.#sessions.add(session);
     if (signal.aborted) session.end(endOfTerm(signal));
     return session;

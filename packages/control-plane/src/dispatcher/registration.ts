@@ -172,5 +172,6 @@ function newNode(nodeId: string, now: number): Node {
     fenced: false,
     ignoresProbes: false,
     awaitsApproval: false,
+    certificateAuthority: "",
   };
 }

@@ -17,6 +17,7 @@ export type AgentCommand = Extract<
       | "probe"
       | "heartbeatInterval"
       | "measureUsage"
+      | "authorities"
       | "startStats"
       | "stopStats"
       | "trafficRequest";

@@ -1,8 +1,14 @@
 import { randomBytes } from "node:crypto";
 import type { Authority, JoinKind } from "@berth/proto";
-import { createJoinToken, type Identity, issueCertificate } from "@berth/proto/identity";
+import { createJoinToken, type Identity, issueCertificate, RENEWAL_GRACE_MS } from "@berth/proto/identity";
 import type { ClusterKey } from "./cluster-key.js";
-import { bundleOf, issuingAuthority, openAuthority } from "./sealed-authority.js";
+import {
+  bundleOf,
+  createSuccessor,
+  crossChain,
+  issuingAuthority,
+  openAuthority,
+} from "./sealed-authority.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -15,6 +21,12 @@ const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
   user: 30 * DAY_MS,
 };
 
+/**
+ * How long an authority is trusted after it has issued its last certificate: until this one cannot be used any more, not
+ * even for a renewal. The hour is for servers that have not heard of the change at once, and for differing clocks.
+ */
+export const RETIREMENT_MS = Math.max(...Object.values(VALIDITY_MS)) + RENEWAL_GRACE_MS + HOUR_MS;
+
 /** Certificates are valid from this long before they were issued, for hosts whose clock is behind. */
 const BACKDATE_MS = HOUR_MS;
 
@@ -22,8 +34,11 @@ const JOIN_SECRET_BYTES = 16;
 
 /** A certificate and the CA certificates to trust with it, in PEM. */
 export interface IssuedCertificate {
+  /** For a server, the cross-signed certificates that it presents follow. */
   readonly certificate: string;
   readonly authorities: string;
+  /** Fingerprint of the authority that issued the certificate. */
+  readonly issuer: string;
 }
 
 /** Issues the certificates of the cluster. */
@@ -35,6 +50,14 @@ export interface CertificateIssuer {
   issue(identity: Identity, request: string, ipAddresses?: readonly string[]): Promise<IssuedCertificate>;
   /** Returns the text of a new join token. */
   createToken(kind: JoinKind): string;
+  /** Creates the authority that is to follow the issuing one. */
+  createSuccessor(): Promise<Successor>;
+}
+
+/** A new authority, and the fingerprint of the one that has signed its key. */
+export interface Successor {
+  readonly authority: Authority;
+  readonly signedBy: string;
 }
 
 export interface ClusterIssuerOptions {
@@ -52,18 +75,28 @@ export function clusterIssuer({
 }: ClusterIssuerOptions): CertificateIssuer {
   return {
     issue: async (identity, request, ipAddresses = []) => {
-      const authority = openAuthority(clusterKey, issuingAuthority(authorities()));
+      const all = [...authorities()];
+      const issuing = issuingAuthority(all);
       const validity = {
         nowMs: wallClockMs(),
         backdateMs: BACKDATE_MS,
         durationMs: VALIDITY_MS[identity.kind],
       };
+      const authority = openAuthority(clusterKey, issuing);
+      const leaf = await issueCertificate(authority, { request, identity, validity, ipAddresses });
+      const crosses = identity.kind === "server" ? crossChain(all) : [];
       return {
-        certificate: await issueCertificate(authority, { request, identity, validity, ipAddresses }),
-        authorities: bundleOf(authorities()),
+        certificate: [leaf, ...crosses].join(""),
+        authorities: bundleOf(all),
+        issuer: issuing.fingerprint,
       };
     },
     createToken: (kind) =>
       createJoinToken(kind, issuingAuthority(authorities()).fingerprint, randomBytes(JOIN_SECRET_BYTES)),
+    createSuccessor: async () => {
+      const issuing = issuingAuthority(authorities());
+      const authority = await createSuccessor(clusterKey, issuing, wallClockMs());
+      return { authority, signedBy: issuing.fingerprint };
+    },
   };
 }

@@ -27,7 +27,7 @@ export interface OwnCertificate {
   readonly wallClockMs: () => number;
 }
 
-/** What a server does about a certificate of its own when it starts. */
+/** What a server does about a certificate of its own. */
 export type CertificatePlan = { readonly kind: "keep" } | { readonly kind: "issue"; readonly reason: string };
 
 /** What a certificate has to be like. */
@@ -57,7 +57,10 @@ export function planCertificate(
   return kind === "current" ? { kind: "keep" } : issue("more than half of its validity has passed");
 }
 
-/** Returns the certificate in the folder, and issues it first if necessary. Called when the server starts. */
+/**
+ * Returns the certificate in the folder, and issues it first if necessary. Called when the server starts, and when the
+ * authorities have changed.
+ */
 export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal): Promise<IdentityFiles> {
   const { folder, ipAddresses } = own;
   const authorities = await own.authorities(signal);

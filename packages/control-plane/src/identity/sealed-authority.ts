@@ -1,5 +1,12 @@
 import { type Authority, Authority_State, BerthError } from "@berth/proto";
-import { createAuthority, type Authority as OpenAuthority, readAuthority } from "@berth/proto/identity";
+import {
+  createAuthority,
+  crossSign,
+  type Authority as OpenAuthority,
+  parseCertificate,
+  readAuthority,
+  type Validity,
+} from "@berth/proto/identity";
 import { type ClusterKey, open, seal } from "./cluster-key.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
@@ -14,11 +21,42 @@ export async function createSealedAuthority(
   cluster: string,
   nowMs: number,
 ): Promise<Authority> {
-  const validity = { nowMs, backdateMs: BACKDATE_MS, durationMs: VALIDITY_MS };
-  const { certificate, key } = await createAuthority(cluster, validity);
+  const { certificate, key } = await createAuthority(cluster, validityFrom(nowMs));
   const { fingerprint } = readAuthority(certificate);
   const sealedKey = seal(clusterKey, key, contextOf(fingerprint));
-  return { fingerprint, certificate, sealedKey, state: Authority_State.ISSUING, createdAtMs: nowMs };
+  return {
+    ...{ fingerprint, certificate, sealedKey, crossCertificate: "" },
+    ...{ state: Authority_State.ISSUING, createdAtMs: nowMs, stateSinceMs: nowMs },
+  };
+}
+
+/** Creates the authority that is to follow the issuing one, which signs its key. It issues no certificates yet. */
+export async function createSuccessor(
+  clusterKey: ClusterKey,
+  issuing: Authority,
+  nowMs: number,
+): Promise<Authority> {
+  const { cluster } = readAuthority(issuing.certificate);
+  const successor = await createSealedAuthority(clusterKey, cluster, nowMs);
+  const issuer = openAuthority(clusterKey, issuing);
+  const crossCertificate = await crossSign(issuer, successor.certificate, validityFrom(nowMs));
+  return { ...successor, crossCertificate, state: Authority_State.ANNOUNCED };
+}
+
+/**
+ * Returns the cross-signed certificates that lead from the issuing authority to earlier ones that are still trusted, the
+ * latest first. A server presents them after its own certificate.
+ */
+export function crossChain(authorities: readonly Authority[]): readonly string[] {
+  const chain: string[] = [];
+  let current: Authority | undefined = issuingAuthority(authorities);
+  while (current !== undefined && current.crossCertificate !== "" && chain.length < authorities.length) {
+    const { crossCertificate }: Authority = current;
+    const cross = parseCertificate(crossCertificate);
+    current = authorities.find(({ certificate }) => cross.checkIssued(parseCertificate(certificate)));
+    if (current !== undefined) chain.push(crossCertificate);
+  }
+  return chain;
 }
 
 /** Decrypts the key of an authority. @throws BerthError BERTH_IDENTITY_INVALID for another cluster key or damage */
@@ -54,6 +92,10 @@ export function requireOpenable(clusterKey: ClusterKey, authority: Authority): v
     });
   }
   openAuthority(clusterKey, authority);
+}
+
+function validityFrom(nowMs: number): Validity {
+  return { nowMs, backdateMs: BACKDATE_MS, durationMs: VALIDITY_MS };
 }
 
 function contextOf(fingerprint: string): string {

@@ -23,6 +23,7 @@ import { createTrafficEntrySource } from "../dispatcher/traffic-entry-source.js"
 import { TrafficTables } from "../dispatcher/traffic-tables.js";
 import type { LeaderMetrics } from "../http/metrics.js";
 import { surveyTraffic } from "../http/traffic-metrics.js";
+import { AuthorityRotation } from "../identity/authority-rotation.js";
 import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
 import { storeFirstAuthority } from "../identity/store-first-authority.js";
 import { LagMeter } from "../node-health/lag-meter.js";
@@ -70,7 +71,7 @@ interface TermContext {
 
 /** Creates the components of a leader for one term, in the order of their dependencies. */
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
-  const { term, state, store, runtime, logger, observer, address, servers } = options;
+  const { term, state, store, runtime, logger, observer, address, servers, serverTrust } = options;
   const { clock } = runtime;
   const { epoch } = term;
 
@@ -104,6 +105,11 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     onUsageRequest: (value) => sessions.broadcast({ $case: "measureUsage", value }),
   });
   const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
+  const rotation = new AuthorityRotation({
+    ...context,
+    serverTrust,
+    broadcast: (value) => sessions.broadcast({ $case: "authorities", value }),
+  });
   const dispatcher = new Dispatcher({
     ...context,
     sessions,
@@ -115,6 +121,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     nodeHealth,
     autoscaler,
     trafficCollector,
+    authorities: () => rotation.message,
     mustJoin: options.identity !== undefined,
   });
   const relays = createRelays(context, sessions);
@@ -130,6 +137,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     events,
     audit,
     issuer: createIssuer(options),
+    serverTrust,
     membership: createMembership(options),
     secrets: options.identity,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
@@ -153,7 +161,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
       metrics,
       members: membersOf(state),
     },
-    loops: createLoops(context, options, { controller, autoscaler, lag }),
+    loops: createLoops(context, options, { controller, autoscaler, lag, rotation }),
   };
 }
 
@@ -244,12 +252,13 @@ interface LoopComponents {
   readonly controller: Controller;
   readonly autoscaler: Autoscaler;
   readonly lag: LagMeter;
+  readonly rotation: AuthorityRotation;
 }
 
 function createLoops(
   context: TermContext,
   { sync, moveEtcdLeader, autoRebalanceMs, identity }: CreateLeaderOptions,
-  { controller, autoscaler, lag }: LoopComponents,
+  { controller, autoscaler, lag, rotation }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
   const loops: Loop[] = [
@@ -260,6 +269,7 @@ function createLoops(
     () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
   ];
+  if (identity !== undefined) loops.push((signal) => rotation.run(signal));
   const firstAuthority = identity?.firstAuthority;
   if (firstAuthority !== undefined) {
     loops.push((signal) => storeFirstAuthority(firstAuthority, writer, signal));

@@ -1,6 +1,7 @@
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
+import type { ServerTrust } from "../core/authorities/rotation.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
@@ -42,6 +43,8 @@ export interface LeaderOptions extends LeaderSettings {
   readonly address: string;
   /** Returns the addresses of all running servers. */
   readonly servers: () => readonly string[];
+  /** Returns the authorities that each server trusts. */
+  readonly serverTrust: () => readonly ServerTrust[];
   /** Called with the leader once the records are loaded, and with undefined when the term ends. */
   readonly onLeaderChange: (leader: Leader | undefined) => void;
 }

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
+import { type RpcIdentity, trustOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { untilAborted } from "../runtime/abort.js";
+import type { ServerTrust } from "../core/authorities/rotation.js";
 import { sleep } from "../runtime/clock.js";
+import { Notifier } from "../runtime/notifier.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { LeaderRecord } from "../store/election.js";
 import { type HeldLease, holdLease } from "../store/held-lease.js";
@@ -19,13 +22,22 @@ export interface ServerRegistryOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
+  /** What this server trusts. Undefined without TLS, as in simulations. */
+  readonly identity?: RpcIdentity | undefined;
+}
+
+/** The value of a server's key. */
+interface ServerRecord {
+  readonly address: string;
+  /** Fingerprints of the authorities that the server trusts. */
+  readonly authorities: readonly string[];
 }
 
 /** Registers this server under a leased key in etcd, and watches the keys of all servers. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
   readonly #serverId: string;
-  readonly #addressByKey = new Map<string, string>();
+  readonly #records = new Map<string, ServerRecord>();
   #ownAddress: string | undefined;
 
   constructor(options: ServerRegistryOptions) {
@@ -41,7 +53,13 @@ export class ServerRegistry {
   /** Returns the addresses of all servers, including this one. */
   addresses(): readonly string[] {
     const own = this.#ownAddress === undefined ? [] : [this.#ownAddress];
-    return [...new Set([...own, ...this.#addressByKey.values()])].sort();
+    const registered = [...this.#records.values()].map(({ address }) => address);
+    return [...new Set([...own, ...registered])].sort();
+  }
+
+  /** Returns the authorities that each registered server trusts. */
+  trust(): readonly ServerTrust[] {
+    return [...this.#records.values()];
   }
 
   /** Returns the addresses of all servers except this one and the leader. */
@@ -62,8 +80,7 @@ export class ServerRegistry {
       let lease: HeldLease | undefined;
       try {
         lease = await holdLease({ leases: store.leases, clock, ttlSeconds: TTL_SECONDS }, signal);
-        await this.#putKey(lease, signal);
-        await untilAborted(lease.lost);
+        await this.#keepRegistered(lease, signal);
       } catch (error) {
         if (signal.aborted) break;
         logger.debug({ err: error }, "server registration failed");
@@ -74,8 +91,25 @@ export class ServerRegistry {
     }
   }
 
-  async #putKey({ leaseId }: HeldLease, signal: AbortSignal): Promise<void> {
-    const value = JSON.stringify({ address: this.#ownAddress, version: BERTH_VERSION });
+  /** Writes the key, and again when the trusted authorities change, until the lease is lost. */
+  async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
+    const { identity } = this.#options;
+    const changed = new Notifier();
+    const unsubscribe = identity?.subscribe(() => changed.notifyAll());
+    try {
+      while (!lease.lost.aborted) {
+        const authorities = trustedBy(identity);
+        await this.#putKey(lease, authorities, signal);
+        while (!lease.lost.aborted && isDeepStrictEqual(authorities, trustedBy(identity)))
+          await changed.wait(lease.lost);
+      }
+    } finally {
+      unsubscribe?.();
+    }
+  }
+
+  async #putKey({ leaseId }: HeldLease, authorities: readonly string[], signal: AbortSignal): Promise<void> {
+    const value = JSON.stringify({ address: this.#ownAddress, version: BERTH_VERSION, authorities });
     const key = serverKey(this.#serverId);
     const outcome = await this.#options.store.txn({ ops: [{ kind: "put", key, value, leaseId }] }, signal);
     if (outcome.kind === "unknown") throw outcome.cause;
@@ -89,8 +123,8 @@ export class ServerRegistry {
         case "unreachable":
           break; // The known servers stay listed until etcd answers again.
         case "snapshot":
-          this.#addressByKey.clear();
-          for (const entry of message.entries) this.#setAddress(entry);
+          this.#records.clear();
+          for (const entry of message.entries) this.#setRecord(entry);
           break;
         default:
           this.#applyEvents(message.events);
@@ -100,15 +134,28 @@ export class ServerRegistry {
 
   #applyEvents(events: readonly WatchEvent[]): void {
     for (const event of events) {
-      if (event.kind === "put") this.#setAddress(event.entry);
-      else this.#addressByKey.delete(event.key);
+      if (event.kind === "put") this.#setRecord(event.entry);
+      else this.#records.delete(event.key);
     }
   }
 
-  #setAddress({ key, value }: Entry): void {
+  #setRecord({ key, value }: Entry): void {
     const address = parseServerAddress(value);
-    if (isServerKey(key) && address !== undefined) this.#addressByKey.set(key, address);
+    if (!isServerKey(key) || address === undefined) return;
+    this.#records.set(key, { address, authorities: parseAuthorities(value) });
   }
+}
+
+function trustedBy(identity: RpcIdentity | undefined): readonly string[] {
+  return identity === undefined
+    ? []
+    : trustOf(identity.current).authorities.map(({ fingerprint }) => fingerprint);
+}
+
+/** Returns the fingerprints in the value of a server's key. A server of an earlier release has written none. */
+function parseAuthorities(value: string): readonly string[] {
+  const { authorities }: { readonly authorities?: unknown } = JSON.parse(value);
+  return Array.isArray(authorities) ? authorities.filter((each) => typeof each === "string") : [];
 }
 
 /** Returns the address in the value of a server's key or of the leader key; undefined when the value is invalid. */

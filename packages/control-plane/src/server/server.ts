@@ -96,7 +96,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const role = new Role(clock);
-  const registry = new ServerRegistry({ store, runtime, logger });
+  const registry = new ServerRegistry({ store, runtime, logger, identity: identity?.rpc });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
   const listeners = await startListeners(options, { role, contact, metrics });
@@ -113,6 +113,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       observer: metrics,
       address,
       servers: () => registry.addresses(),
+      serverTrust: () => registry.trust(),
       onLeaderChange: (leader) => role.setLeader(leader),
       // With its host name, a server is distinct from servers on other hosts that also listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),

@@ -20,6 +20,7 @@ export interface Delta {
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
   readonly isPolicyChanged: boolean;
   readonly isUserRemoved: boolean;
+  readonly areAuthoritiesChanged: boolean;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -32,11 +33,13 @@ export class DeltaBuilder implements Delta {
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
   isPolicyChanged = false;
   isUserRemoved = false;
+  areAuthoritiesChanged = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit } = this;
     const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
-    return size === 0 && !this.isPolicyChanged && !this.isUserRemoved;
+    const isUnmarked = !this.isPolicyChanged && !this.isUserRemoved && !this.areAuthoritiesChanged;
+    return size === 0 && isUnmarked;
   }
 
   markPolicyChanged(): void {
@@ -45,6 +48,10 @@ export class DeltaBuilder implements Delta {
 
   markUserRemoved(): void {
     this.isUserRemoved = true;
+  }
+
+  markAuthoritiesChanged(): void {
+    this.areAuthoritiesChanged = true;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {

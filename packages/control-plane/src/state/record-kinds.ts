@@ -278,7 +278,7 @@ export const RECORD_KINDS = {
     get: ({ authorities }, { fingerprint }) => wrap("authority", authorities.get(fingerprint)),
     put: ({ authorities }, { authority }) => authorities.set(authority.fingerprint, authority),
     delete: ({ authorities }, { fingerprint }) => authorities.delete(fingerprint),
-    addToDelta: () => {},
+    addToDelta: (delta) => delta.markAuthoritiesChanged(),
   }),
 
   joinToken: defineKind<{ readonly joinToken: JoinToken }, { readonly tokenId: string }>({

@@ -700,6 +700,8 @@ export interface Node {
   ignoresProbes: boolean;
   /** The node has joined with a token that requires approval, and waits for `berth node accept`. */
   awaitsApproval: boolean;
+  /** Fingerprint of the authority that issued the latest certificate of the node. Empty when not known. */
+  certificateAuthority: string;
 }
 
 export interface Node_LabelsEntry {
@@ -911,6 +913,13 @@ export interface Authority {
   sealedKey: Buffer;
   state: Authority_State;
   createdAtMs: number;
+  /**
+   * A certificate in PEM for the same key and name, signed by the authority that issued certificates before. With it,
+   * programs that only trust the earlier authority accept certificates of this one. Empty for the first authority.
+   */
+  crossCertificate: string;
+  /** When the state last changed. 0 for the first authority of a cluster. */
+  stateSinceMs: number;
 }
 
 export const Authority_State = {
@@ -2987,6 +2996,7 @@ function createBaseNode(): Node {
     fenced: false,
     ignoresProbes: false,
     awaitsApproval: false,
+    certificateAuthority: "",
   };
 }
 
@@ -3027,6 +3037,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.awaitsApproval !== false) {
       writer.uint32(96).bool(message.awaitsApproval);
+    }
+    if (message.certificateAuthority !== "") {
+      writer.uint32(106).string(message.certificateAuthority);
     }
     return writer;
   },
@@ -3143,6 +3156,14 @@ export const Node: MessageFns<Node> = {
             message.awaitsApproval = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.certificateAuthority = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3206,6 +3227,11 @@ export const Node: MessageFns<Node> = {
         : isSet(object.awaits_approval)
         ? globalThis.Boolean(object.awaits_approval)
         : false,
+      certificateAuthority: isSet(object.certificateAuthority)
+        ? globalThis.String(object.certificateAuthority)
+        : isSet(object.certificate_authority)
+        ? globalThis.String(object.certificate_authority)
+        : "",
     };
   },
 
@@ -3253,6 +3279,9 @@ export const Node: MessageFns<Node> = {
     if (message.awaitsApproval !== false) {
       obj.awaitsApproval = message.awaitsApproval;
     }
+    if (message.certificateAuthority !== "") {
+      obj.certificateAuthority = message.certificateAuthority;
+    }
     return obj;
   },
 
@@ -3283,6 +3312,7 @@ export const Node: MessageFns<Node> = {
     message.fenced = object.fenced ?? false;
     message.ignoresProbes = object.ignoresProbes ?? false;
     message.awaitsApproval = object.awaitsApproval ?? false;
+    message.certificateAuthority = object.certificateAuthority ?? "";
     return message;
   },
 };
@@ -5060,7 +5090,15 @@ export const AuditSubject: MessageFns<AuditSubject> = {
 };
 
 function createBaseAuthority(): Authority {
-  return { fingerprint: "", certificate: "", sealedKey: Buffer.alloc(0), state: 0, createdAtMs: 0 };
+  return {
+    fingerprint: "",
+    certificate: "",
+    sealedKey: Buffer.alloc(0),
+    state: 0,
+    createdAtMs: 0,
+    crossCertificate: "",
+    stateSinceMs: 0,
+  };
 }
 
 export const Authority: MessageFns<Authority> = {
@@ -5079,6 +5117,12 @@ export const Authority: MessageFns<Authority> = {
     }
     if (message.createdAtMs !== 0) {
       writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.crossCertificate !== "") {
+      writer.uint32(50).string(message.crossCertificate);
+    }
+    if (message.stateSinceMs !== 0) {
+      writer.uint32(56).int64(message.stateSinceMs);
     }
     return writer;
   },
@@ -5136,6 +5180,22 @@ export const Authority: MessageFns<Authority> = {
             message.createdAtMs = longToNumber(reader.int64());
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.crossCertificate = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.stateSinceMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5163,6 +5223,16 @@ export const Authority: MessageFns<Authority> = {
         : isSet(object.created_at_ms)
         ? globalThis.Number(object.created_at_ms)
         : 0,
+      crossCertificate: isSet(object.crossCertificate)
+        ? globalThis.String(object.crossCertificate)
+        : isSet(object.cross_certificate)
+        ? globalThis.String(object.cross_certificate)
+        : "",
+      stateSinceMs: isSet(object.stateSinceMs)
+        ? globalThis.Number(object.stateSinceMs)
+        : isSet(object.state_since_ms)
+        ? globalThis.Number(object.state_since_ms)
+        : 0,
     };
   },
 
@@ -5183,6 +5253,12 @@ export const Authority: MessageFns<Authority> = {
     if (message.createdAtMs !== 0) {
       obj.createdAtMs = Math.round(message.createdAtMs);
     }
+    if (message.crossCertificate !== "") {
+      obj.crossCertificate = message.crossCertificate;
+    }
+    if (message.stateSinceMs !== 0) {
+      obj.stateSinceMs = Math.round(message.stateSinceMs);
+    }
     return obj;
   },
 
@@ -5196,6 +5272,8 @@ export const Authority: MessageFns<Authority> = {
     message.sealedKey = object.sealedKey ?? Buffer.alloc(0);
     message.state = object.state ?? 0;
     message.createdAtMs = object.createdAtMs ?? 0;
+    message.crossCertificate = object.crossCertificate ?? "";
+    message.stateSinceMs = object.stateSinceMs ?? 0;
     return message;
   },
 };

@@ -15,6 +15,9 @@ import type {
 import {
   AuditRecord,
   Authority,
+  Authority_State,
+  authority_StateFromJSON,
+  authority_StateToJSON,
   Availability,
   availabilityFromJSON,
   availabilityToJSON,
@@ -879,6 +882,55 @@ export interface RemoveUserRequest {
 
 export interface RemoveUserResponse {
   name: string;
+}
+
+export interface ListAuthoritiesRequest {
+}
+
+export interface ListAuthoritiesResponse {
+  /** The oldest first. */
+  authorities: AuthorityStatus[];
+  /** Number of nodes whose state is READY, and how many of them have a certificate of the issuing authority. */
+  readyNodes: number;
+  readyNodesRenewed: number;
+}
+
+/** An authority as users see it, without its key. */
+export interface AuthorityStatus {
+  /** SHA-256 of the certificate in hexadecimal digits. */
+  fingerprint: string;
+  /** In PEM. */
+  certificate: string;
+  state: Authority_State;
+  createdAtMs: number;
+  /** When the certificate of the authority expires. */
+  expiresAtMs: number;
+  /** For a retiring authority: when the leader removes it. */
+  removalAtMs: number;
+  /** For an announced authority: "host:port" of the servers that do not trust it yet. */
+  waitingFor: string[];
+  /** Names of the nodes whose latest certificate it has issued, or of which this is not known. At most 100. */
+  nodes: string[];
+  /** Number of these nodes. */
+  nodeCount: number;
+}
+
+export interface RotateAuthorityRequest {
+}
+
+export interface RotateAuthorityResponse {
+  /** Fingerprint of the new authority. */
+  fingerprint: string;
+}
+
+export interface RemoveAuthorityRequest {
+  /** Fingerprint, or a unique prefix of it. */
+  authority: string;
+  force: boolean;
+}
+
+export interface RemoveAuthorityResponse {
+  fingerprint: string;
 }
 
 export interface AddEtcdMemberRequest {
@@ -10489,6 +10541,667 @@ export const RemoveUserResponse: MessageFns<RemoveUserResponse> = {
   },
 };
 
+function createBaseListAuthoritiesRequest(): ListAuthoritiesRequest {
+  return {};
+}
+
+export const ListAuthoritiesRequest: MessageFns<ListAuthoritiesRequest> = {
+  encode(_: ListAuthoritiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAuthoritiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAuthoritiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListAuthoritiesRequest {
+    return {};
+  },
+
+  toJSON(_: ListAuthoritiesRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAuthoritiesRequest>): ListAuthoritiesRequest {
+    return ListAuthoritiesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListAuthoritiesRequest>): ListAuthoritiesRequest {
+    const message = createBaseListAuthoritiesRequest();
+    return message;
+  },
+};
+
+function createBaseListAuthoritiesResponse(): ListAuthoritiesResponse {
+  return { authorities: [], readyNodes: 0, readyNodesRenewed: 0 };
+}
+
+export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
+  encode(message: ListAuthoritiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.authorities) {
+      AuthorityStatus.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.readyNodes !== 0) {
+      writer.uint32(16).uint32(message.readyNodes);
+    }
+    if (message.readyNodesRenewed !== 0) {
+      writer.uint32(24).uint32(message.readyNodesRenewed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAuthoritiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAuthoritiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.authorities.push(AuthorityStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.readyNodes = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.readyNodesRenewed = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListAuthoritiesResponse {
+    return {
+      authorities: globalThis.Array.isArray(object?.authorities)
+        ? object.authorities.map((e: any) => AuthorityStatus.fromJSON(e))
+        : [],
+      readyNodes: isSet(object.readyNodes)
+        ? globalThis.Number(object.readyNodes)
+        : isSet(object.ready_nodes)
+        ? globalThis.Number(object.ready_nodes)
+        : 0,
+      readyNodesRenewed: isSet(object.readyNodesRenewed)
+        ? globalThis.Number(object.readyNodesRenewed)
+        : isSet(object.ready_nodes_renewed)
+        ? globalThis.Number(object.ready_nodes_renewed)
+        : 0,
+    };
+  },
+
+  toJSON(message: ListAuthoritiesResponse): unknown {
+    const obj: any = {};
+    if (message.authorities?.length) {
+      obj.authorities = message.authorities.map((e) => AuthorityStatus.toJSON(e));
+    }
+    if (message.readyNodes !== 0) {
+      obj.readyNodes = Math.round(message.readyNodes);
+    }
+    if (message.readyNodesRenewed !== 0) {
+      obj.readyNodesRenewed = Math.round(message.readyNodesRenewed);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAuthoritiesResponse>): ListAuthoritiesResponse {
+    return ListAuthoritiesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAuthoritiesResponse>): ListAuthoritiesResponse {
+    const message = createBaseListAuthoritiesResponse();
+    message.authorities = object.authorities?.map((e) => AuthorityStatus.fromPartial(e)) || [];
+    message.readyNodes = object.readyNodes ?? 0;
+    message.readyNodesRenewed = object.readyNodesRenewed ?? 0;
+    return message;
+  },
+};
+
+function createBaseAuthorityStatus(): AuthorityStatus {
+  return {
+    fingerprint: "",
+    certificate: "",
+    state: 0,
+    createdAtMs: 0,
+    expiresAtMs: 0,
+    removalAtMs: 0,
+    waitingFor: [],
+    nodes: [],
+    nodeCount: 0,
+  };
+}
+
+export const AuthorityStatus: MessageFns<AuthorityStatus> = {
+  encode(message: AuthorityStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fingerprint !== "") {
+      writer.uint32(10).string(message.fingerprint);
+    }
+    if (message.certificate !== "") {
+      writer.uint32(18).string(message.certificate);
+    }
+    if (message.state !== 0) {
+      writer.uint32(24).int32(message.state);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(32).int64(message.createdAtMs);
+    }
+    if (message.expiresAtMs !== 0) {
+      writer.uint32(40).int64(message.expiresAtMs);
+    }
+    if (message.removalAtMs !== 0) {
+      writer.uint32(48).int64(message.removalAtMs);
+    }
+    for (const v of message.waitingFor) {
+      writer.uint32(58).string(v!);
+    }
+    for (const v of message.nodes) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.nodeCount !== 0) {
+      writer.uint32(72).uint32(message.nodeCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthorityStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorityStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.certificate = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.expiresAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.removalAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.waitingFor.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.nodeCount = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AuthorityStatus {
+    return {
+      fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "",
+      certificate: isSet(object.certificate) ? globalThis.String(object.certificate) : "",
+      state: isSet(object.state) ? authority_StateFromJSON(object.state) : 0,
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      expiresAtMs: isSet(object.expiresAtMs)
+        ? globalThis.Number(object.expiresAtMs)
+        : isSet(object.expires_at_ms)
+        ? globalThis.Number(object.expires_at_ms)
+        : 0,
+      removalAtMs: isSet(object.removalAtMs)
+        ? globalThis.Number(object.removalAtMs)
+        : isSet(object.removal_at_ms)
+        ? globalThis.Number(object.removal_at_ms)
+        : 0,
+      waitingFor: globalThis.Array.isArray(object?.waitingFor)
+        ? object.waitingFor.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.waiting_for)
+        ? object.waiting_for.map((e: any) => globalThis.String(e))
+        : [],
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+      nodeCount: isSet(object.nodeCount)
+        ? globalThis.Number(object.nodeCount)
+        : isSet(object.node_count)
+        ? globalThis.Number(object.node_count)
+        : 0,
+    };
+  },
+
+  toJSON(message: AuthorityStatus): unknown {
+    const obj: any = {};
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    if (message.certificate !== "") {
+      obj.certificate = message.certificate;
+    }
+    if (message.state !== 0) {
+      obj.state = authority_StateToJSON(message.state);
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.expiresAtMs !== 0) {
+      obj.expiresAtMs = Math.round(message.expiresAtMs);
+    }
+    if (message.removalAtMs !== 0) {
+      obj.removalAtMs = Math.round(message.removalAtMs);
+    }
+    if (message.waitingFor?.length) {
+      obj.waitingFor = message.waitingFor;
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
+    }
+    if (message.nodeCount !== 0) {
+      obj.nodeCount = Math.round(message.nodeCount);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AuthorityStatus>): AuthorityStatus {
+    return AuthorityStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthorityStatus>): AuthorityStatus {
+    const message = createBaseAuthorityStatus();
+    message.fingerprint = object.fingerprint ?? "";
+    message.certificate = object.certificate ?? "";
+    message.state = object.state ?? 0;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.expiresAtMs = object.expiresAtMs ?? 0;
+    message.removalAtMs = object.removalAtMs ?? 0;
+    message.waitingFor = object.waitingFor?.map((e) => e) || [];
+    message.nodes = object.nodes?.map((e) => e) || [];
+    message.nodeCount = object.nodeCount ?? 0;
+    return message;
+  },
+};
+
+function createBaseRotateAuthorityRequest(): RotateAuthorityRequest {
+  return {};
+}
+
+export const RotateAuthorityRequest: MessageFns<RotateAuthorityRequest> = {
+  encode(_: RotateAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RotateAuthorityRequest {
+    return {};
+  },
+
+  toJSON(_: RotateAuthorityRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateAuthorityRequest>): RotateAuthorityRequest {
+    return RotateAuthorityRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RotateAuthorityRequest>): RotateAuthorityRequest {
+    const message = createBaseRotateAuthorityRequest();
+    return message;
+  },
+};
+
+function createBaseRotateAuthorityResponse(): RotateAuthorityResponse {
+  return { fingerprint: "" };
+}
+
+export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
+  encode(message: RotateAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fingerprint !== "") {
+      writer.uint32(10).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RotateAuthorityResponse {
+    return { fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "" };
+  },
+
+  toJSON(message: RotateAuthorityResponse): unknown {
+    const obj: any = {};
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateAuthorityResponse>): RotateAuthorityResponse {
+    return RotateAuthorityResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RotateAuthorityResponse>): RotateAuthorityResponse {
+    const message = createBaseRotateAuthorityResponse();
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveAuthorityRequest(): RemoveAuthorityRequest {
+  return { authority: "", force: false };
+}
+
+export const RemoveAuthorityRequest: MessageFns<RemoveAuthorityRequest> = {
+  encode(message: RemoveAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.authority !== "") {
+      writer.uint32(10).string(message.authority);
+    }
+    if (message.force !== false) {
+      writer.uint32(16).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.authority = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveAuthorityRequest {
+    return {
+      authority: isSet(object.authority) ? globalThis.String(object.authority) : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: RemoveAuthorityRequest): unknown {
+    const obj: any = {};
+    if (message.authority !== "") {
+      obj.authority = message.authority;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveAuthorityRequest>): RemoveAuthorityRequest {
+    return RemoveAuthorityRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveAuthorityRequest>): RemoveAuthorityRequest {
+    const message = createBaseRemoveAuthorityRequest();
+    message.authority = object.authority ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseRemoveAuthorityResponse(): RemoveAuthorityResponse {
+  return { fingerprint: "" };
+}
+
+export const RemoveAuthorityResponse: MessageFns<RemoveAuthorityResponse> = {
+  encode(message: RemoveAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fingerprint !== "") {
+      writer.uint32(10).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveAuthorityResponse {
+    return { fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "" };
+  },
+
+  toJSON(message: RemoveAuthorityResponse): unknown {
+    const obj: any = {};
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveAuthorityResponse>): RemoveAuthorityResponse {
+    return RemoveAuthorityResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveAuthorityResponse>): RemoveAuthorityResponse {
+    const message = createBaseRemoveAuthorityResponse();
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
 function createBaseAddEtcdMemberRequest(): AddEtcdMemberRequest {
   return { peerUrl: "" };
 }
@@ -11278,6 +11991,44 @@ export const ControlServiceService = {
     responseSerialize: (value: RemoveUserResponse): Buffer => Buffer.from(RemoveUserResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveUserResponse => RemoveUserResponse.decode(value),
   },
+  listAuthorities: {
+    path: "/berth.v1.ControlService/ListAuthorities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAuthoritiesRequest): Buffer =>
+      Buffer.from(ListAuthoritiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAuthoritiesRequest => ListAuthoritiesRequest.decode(value),
+    responseSerialize: (value: ListAuthoritiesResponse): Buffer =>
+      Buffer.from(ListAuthoritiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAuthoritiesResponse => ListAuthoritiesResponse.decode(value),
+  },
+  /**
+   * Creates the next authority. It issues certificates once all servers trust it, and the current one retires. Fails
+   * while an earlier new authority waits for this.
+   */
+  rotateAuthority: {
+    path: "/berth.v1.ControlService/RotateAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateAuthorityRequest): Buffer =>
+      Buffer.from(RotateAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateAuthorityRequest => RotateAuthorityRequest.decode(value),
+    responseSerialize: (value: RotateAuthorityResponse): Buffer =>
+      Buffer.from(RotateAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RotateAuthorityResponse => RotateAuthorityResponse.decode(value),
+  },
+  /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
+  removeAuthority: {
+    path: "/berth.v1.ControlService/RemoveAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveAuthorityRequest): Buffer =>
+      Buffer.from(RemoveAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveAuthorityRequest => RemoveAuthorityRequest.decode(value),
+    responseSerialize: (value: RemoveAuthorityResponse): Buffer =>
+      Buffer.from(RemoveAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveAuthorityResponse => RemoveAuthorityResponse.decode(value),
+  },
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.
@@ -11376,6 +12127,14 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   listUsers: handleUnaryCall<ListUsersRequest, ListUsersResponse>;
   /** Removes a user. The certificates of the user are worthless at once. */
   removeUser: handleUnaryCall<RemoveUserRequest, RemoveUserResponse>;
+  listAuthorities: handleUnaryCall<ListAuthoritiesRequest, ListAuthoritiesResponse>;
+  /**
+   * Creates the next authority. It issues certificates once all servers trust it, and the current one retires. Fails
+   * while an earlier new authority waits for this.
+   */
+  rotateAuthority: handleUnaryCall<RotateAuthorityRequest, RotateAuthorityResponse>;
+  /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
+  removeAuthority: handleUnaryCall<RemoveAuthorityRequest, RemoveAuthorityResponse>;
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.

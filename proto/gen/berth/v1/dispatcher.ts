@@ -169,7 +169,20 @@ export interface SessionResponse {
     | { $case: "startStats"; value: StartStats }
     | { $case: "stopStats"; value: StopStats }
     | { $case: "trafficRequest"; value: TrafficRequest }
+    | { $case: "authorities"; value: Authorities }
     | undefined;
+}
+
+/**
+ * The authorities of the cluster, by their fingerprints. Sent at the start of each session and when they change. An agent
+ * renews its certificate if another authority has issued it, or if the agent trusts an authority that was removed.
+ */
+export interface Authorities {
+  /** Issues certificates. */
+  issuing: string;
+  trusted: string[];
+  /** The agent waits for a random part of this time, so that the renewals of all nodes are spread over it. */
+  spreadMs: number;
 }
 
 export interface Welcome {
@@ -2149,6 +2162,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "trafficRequest":
         TrafficRequest.encode(message.message.value, writer.uint32(114).fork()).join();
         break;
+      case "authorities":
+        Authorities.encode(message.message.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2278,6 +2294,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "trafficRequest", value: TrafficRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.message = { $case: "authorities", value: Authorities.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2342,6 +2366,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "trafficRequest", value: TrafficRequest.fromJSON(object.trafficRequest) }
         : isSet(object.traffic_request)
         ? { $case: "trafficRequest", value: TrafficRequest.fromJSON(object.traffic_request) }
+        : isSet(object.authorities)
+        ? { $case: "authorities", value: Authorities.fromJSON(object.authorities) }
         : undefined,
     };
   },
@@ -2376,6 +2402,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.stopStats = StopStats.toJSON(message.message.value);
     } else if (message.message?.$case === "trafficRequest") {
       obj.trafficRequest = TrafficRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "authorities") {
+      obj.authorities = Authorities.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2470,7 +2498,118 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         }
         break;
       }
+      case "authorities": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "authorities", value: Authorities.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseAuthorities(): Authorities {
+  return { issuing: "", trusted: [], spreadMs: 0 };
+}
+
+export const Authorities: MessageFns<Authorities> = {
+  encode(message: Authorities, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.issuing !== "") {
+      writer.uint32(10).string(message.issuing);
+    }
+    for (const v of message.trusted) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.spreadMs !== 0) {
+      writer.uint32(24).int64(message.spreadMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Authorities {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthorities();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.issuing = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trusted.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.spreadMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Authorities {
+    return {
+      issuing: isSet(object.issuing) ? globalThis.String(object.issuing) : "",
+      trusted: globalThis.Array.isArray(object?.trusted) ? object.trusted.map((e: any) => globalThis.String(e)) : [],
+      spreadMs: isSet(object.spreadMs)
+        ? globalThis.Number(object.spreadMs)
+        : isSet(object.spread_ms)
+        ? globalThis.Number(object.spread_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Authorities): unknown {
+    const obj: any = {};
+    if (message.issuing !== "") {
+      obj.issuing = message.issuing;
+    }
+    if (message.trusted?.length) {
+      obj.trusted = message.trusted;
+    }
+    if (message.spreadMs !== 0) {
+      obj.spreadMs = Math.round(message.spreadMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Authorities>): Authorities {
+    return Authorities.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Authorities>): Authorities {
+    const message = createBaseAuthorities();
+    message.issuing = object.issuing ?? "";
+    message.trusted = object.trusted?.map((e) => e) || [];
+    message.spreadMs = object.spreadMs ?? 0;
     return message;
   },
 };

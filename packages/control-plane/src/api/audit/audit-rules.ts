@@ -167,6 +167,19 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ name }) => [{ kind: "user", id: "", name }],
   },
+  listAuthorities: UNRECORDED,
+  rotateAuthority: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: () => [],
+    summary: () => "created the next authority",
+  },
+  removeAuthority: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ authority }) => [{ kind: "authority", id: authority, name: authority }],
+    summary: ({ force }) => (force ? "by force" : ""),
+  },
   // Servers repeat these calls while they start.
   addEtcdMember: UNRECORDED,
   promoteEtcdMember: UNRECORDED,

@@ -24,7 +24,7 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { isHostname } from "./join-tokens.js";
-import { isMember } from "./renew-certificate.js";
+import { isMember, recordAuthority } from "./renew-certificate.js";
 import { requireIssuer } from "./require-issuer.js";
 
 /** A token keeps this many of its newest admissions, which bounds its record: it can have 10,000 uses. */
@@ -79,8 +79,10 @@ export async function join(
     signal,
   );
   const issued = await issuer.issue(identity, request.certificateRequest);
+  if (identity.kind === "node") await recordAuthority(identity.id, issued.issuer, context, signal);
+  const { certificate, authorities } = issued;
   return {
-    ...{ ...issued, servers: [...servers()], awaitsApproval },
+    ...{ certificate, authorities, servers: [...servers()], awaitsApproval },
     // Only a token for servers leads to this identity.
     server: identity.kind === "server" ? secrets : undefined,
   };
@@ -207,6 +209,7 @@ export function joinedNode(
     fenced: true,
     ignoresProbes: false,
     awaitsApproval,
+    certificateAuthority: "",
   };
 }
 

@@ -1,6 +1,7 @@
 import { BerthError, type RenewCertificateRequest, type RenewCertificateResponse } from "@berth/proto";
 import type { Identity } from "@berth/proto/identity";
 import { type Caller, describeCaller } from "@berth/proto/rpc";
+import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { findUser } from "./certificate-name.js";
@@ -14,6 +15,7 @@ export async function renewCertificate(
   { certificateRequest }: RenewCertificateRequest,
   context: ApiContext,
   caller: Caller,
+  signal: AbortSignal,
 ): Promise<RenewCertificateResponse> {
   const issuer = requireIssuer(context);
   if (caller.kind === "anonymous" || !isMember(caller, context.state)) {
@@ -22,7 +24,25 @@ export async function renewCertificate(
       message: `${describeCaller(caller)} cannot renew a certificate: it is not in the cluster any more: join again with a new token`,
     });
   }
-  return issuer.issue(caller, certificateRequest);
+  const { certificate, authorities, issuer: authority } = await issuer.issue(caller, certificateRequest);
+  if (caller.kind === "node") await recordAuthority(caller.id, authority, context, signal);
+  return { certificate, authorities };
+}
+
+/** Records which authority has issued the certificate of a node. Writes nothing unless it is another one than before. */
+export async function recordAuthority(
+  nodeId: string,
+  certificateAuthority: string,
+  { state, writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<void> {
+  if (state.nodes.get(nodeId)?.certificateAuthority === certificateAuthority) return;
+  await writer.submit(({ nodes }) => {
+    const node = nodes.get(nodeId);
+    const changes: readonly Change[] =
+      node === undefined ? [] : [{ kind: "put-node", node: { ...node, certificateAuthority } }];
+    return { changes, result: undefined };
+  }, signal);
 }
 
 /** Returns whether a node or user exists. A certificate of a removed one is revoked, since no other gets its name. */

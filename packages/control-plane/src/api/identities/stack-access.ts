@@ -73,6 +73,9 @@ const STACK_RULES: StackRules = {
   inviteUser: undefined,
   listUsers: undefined,
   removeUser: undefined,
+  listAuthorities: undefined,
+  rotateAuthority: undefined,
+  removeAuthority: undefined,
   addEtcdMember: undefined,
   promoteEtcdMember: undefined,
 };

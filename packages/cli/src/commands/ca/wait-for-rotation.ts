@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type AuthorityStatus, BerthError } from "@berth/proto";
+import type { ControlClient } from "../../client/client.js";
+import { retryDuringElection } from "../../client/leader-change.js";
+import { authorityId } from "../../output/authorities.js";
+import { LiveView } from "../../output/live-view.js";
+import { type Cli, InterruptedError, type Terminal } from "../../process/cli.js";
+import {
+  isRotationDone,
+  type RotationProgress,
+  rotationLine,
+  rotationProgress,
+} from "./rotation-progress.js";
+
+/** A rotation takes some seconds, and longer with many nodes. */
+const POLL_INTERVAL_MS = 300;
+
+export interface RotationWait {
+  readonly fingerprint: string;
+  readonly timeoutMs: number;
+  readonly terminal: Terminal;
+}
+
+/**
+ * Waits until a new CA issues certificates and all connected nodes have one of it, and prints the progress. Returns all
+ * CAs.
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the new CA was removed
+ */
+export async function waitForRotation(
+  cli: Cli,
+  client: ControlClient,
+  { fingerprint, timeoutMs, terminal }: RotationWait,
+): Promise<readonly AuthorityStatus[]> {
+  const deadlineMs = cli.now() + timeoutMs;
+  const print = progressPrinter(terminal, cli.now);
+  const id = authorityId({ fingerprint });
+  try {
+    for (;;) {
+      const status = await retryDuringElection(cli, () => client.listAuthorities({}, { signal: cli.signal }));
+      const progress = rotationProgress(fingerprint, status);
+      const isLast = isRotationDone(progress) || progress.kind === "cancelled" || cli.now() >= deadlineMs;
+      print(progress, isLast);
+      if (isRotationDone(progress)) return status.authorities;
+      if (isLast) throw notRotated(id, progress, timeoutMs);
+      await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
+    }
+  } catch (error) {
+    if (!cli.signal.aborted) throw error;
+    throw new InterruptedError(
+      `Stopped waiting. The rotation to CA ${id} continues in the background; check it with berth ca ls.`,
+    );
+  }
+}
+
+/** Redraws a line in place on a terminal. Elsewhere, prints a line for each change. */
+function progressPrinter(
+  terminal: Terminal,
+  now: () => number,
+): (progress: RotationProgress, isLast: boolean) => void {
+  if (terminal.isTty) {
+    const view = new LiveView(terminal, now);
+    return (progress, isLast) => view.draw([rotationLine(progress)], isLast);
+  }
+  let printed = "";
+  return (progress) => {
+    const line = rotationLine(progress);
+    if (line !== printed) terminal.write(`${line}\n`);
+    printed = line;
+  };
+}
+
+function notRotated(id: string, progress: RotationProgress, timeoutMs: number): BerthError {
+  const state = rotationLine(progress);
+  const message =
+    progress.kind === "cancelled"
+      ? `the rotation to CA ${id} was cancelled: ${state}`
+      : `the rotation to CA ${id} has not finished within ${timeoutMs / 1_000} s: ${state}: it continues in the background; check it with "berth ca ls"`;
+  return new BerthError({ code: "BERTH_NOT_CONVERGED", message });
+}

@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import type { Cli } from "../process/cli.js";
+import { addExamples, addWaitOptions, lazyAction } from "./command-options.js";
+
+/** Adds `berth ca …`. */
+export function addAuthorityCommands(program: Command, cli: Cli): void {
+  const ca = program.command("ca").description("Manage the CAs, which sign the certificates of the cluster");
+  addExamples(
+    ca
+      .command("ls")
+      .alias("list")
+      .description("List the CAs, the number of nodes with a certificate of each, and when they are removed")
+      .option("-q, --quiet", "only display CA IDs")
+      .action(lazyAction(cli, async () => (await import("../commands/ca/ls.js")).listAuthorities)),
+    ["berth ca ls"],
+  );
+  addExamples(
+    ca
+      .command("show")
+      .argument("[ca]", "CA ID, or a unique prefix of it; by default the CA that issues certificates")
+      .description("Print the certificate of a CA")
+      .action(lazyAction(cli, async () => (await import("../commands/ca/show.js")).showAuthority)),
+    ["berth ca show", "berth ca show 3f9a1c > ca.pem"],
+  );
+  addExamples(
+    addWaitOptions(
+      ca
+        .command("rotate")
+        .description("Replace the CA. Certificates of the earlier CA stay valid until they are renewed"),
+    ).action(lazyAction(cli, async () => (await import("../commands/ca/rotate.js")).rotateAuthority)),
+    ["berth ca rotate", "berth ca rotate --detach"],
+  );
+  addExamples(
+    ca
+      .command("rm")
+      .alias("remove")
+      .argument("<ca>", "CA ID, or a unique prefix of it")
+      .option("-f, --force", "also lock out the owners of certificates that are still in use")
+      .description("End the trust in a CA before its time, for example because its key was stolen")
+      .action(lazyAction(cli, async () => (await import("../commands/ca/rm.js")).removeAuthority)),
+    ["berth ca rm 3f9a1c", "berth ca rm --force 3f9a1c"],
+  );
+}

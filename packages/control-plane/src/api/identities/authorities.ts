@@ -1,0 +1,171 @@
+import {
+  type Authority,
+  Authority_State as AuthorityState,
+  type AuthorityStatus,
+  BerthError,
+  type ListAuthoritiesResponse,
+  type Node,
+  NodeState,
+  type RemoveAuthorityRequest,
+  type RemoveAuthorityResponse,
+  type RotateAuthorityResponse,
+} from "@berth/proto";
+import { parseCertificate } from "@berth/proto/identity";
+import { removalMs, untrustingServers } from "../../core/authorities/rotation.js";
+import { nodeName } from "../../core/model/node-name.js";
+import { RETIREMENT_MS } from "../../identity/certificate-issuer.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { ApiContext } from "../api-context.js";
+import { requireIssuer } from "./require-issuer.js";
+
+/** Certificates of servers and bundles grow with the authorities. TLS peers of berth support 16. */
+const MAX_AUTHORITIES = 8;
+
+/** Bounds the response in a large cluster. */
+const MAX_LISTED_NODES = 100;
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** Lists the authorities and how far their rotation is, the oldest first. */
+export function listAuthorities({ state, serverTrust }: ApiContext): ListAuthoritiesResponse {
+  const authorities = [...state.authorities.values()].sort((a, b) => a.createdAtMs - b.createdAtMs);
+  const issuing = authorities.find((authority) => authority.state === AuthorityState.ISSUING);
+  const ready = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+  return {
+    authorities: authorities.map((authority) => {
+      const nodes = nodesOf(authority, state);
+      return {
+        fingerprint: authority.fingerprint,
+        certificate: authority.certificate,
+        state: authority.state,
+        createdAtMs: authority.createdAtMs,
+        expiresAtMs: Date.parse(parseCertificate(authority.certificate).validTo),
+        removalAtMs: removalMs(authority, { retirementMs: RETIREMENT_MS }) ?? 0,
+        waitingFor: isAnnounced(authority) ? [...untrustingServers(authority, serverTrust())] : [],
+        nodes: nodes.slice(0, MAX_LISTED_NODES).map(nodeName).sort(),
+        nodeCount: nodes.length,
+      } satisfies AuthorityStatus;
+    }),
+    readyNodes: ready.length,
+    readyNodesRenewed: ready.filter((node) => node.certificateAuthority === issuing?.fingerprint).length,
+  };
+}
+
+/**
+ * Creates the next authority. The leader makes it the issuing one once all servers trust it.
+ * @throws BerthError BERTH_CONFLICT while another one waits for that, BERTH_LIMIT_EXCEEDED
+ */
+export async function rotateAuthority(
+  context: ApiContext,
+  signal: AbortSignal,
+): Promise<RotateAuthorityResponse> {
+  const issuer = requireIssuer(context);
+  requireNoRotation(context.state);
+  const { authority, signedBy } = await issuer.createSuccessor();
+  return context.writer.submit((state) => {
+    requireNoRotation(state);
+    if (state.authorities.get(signedBy)?.state !== AuthorityState.ISSUING) throw concurrentRotation();
+    return {
+      changes: [{ kind: "put-authority", authority }],
+      result: { fingerprint: authority.fingerprint },
+    };
+  }, signal);
+}
+
+/**
+ * Removes an authority that issues no certificates. Then nothing trusts its certificates any more.
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_AUTHORITY_IN_USE for the issuing authority, and without
+ *         `force` for one whose certificates can still be in use
+ */
+export async function removeAuthority(
+  { authority: reference, force }: RemoveAuthorityRequest,
+  { writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<RemoveAuthorityResponse> {
+  const fingerprint = await writer.submit((state) => {
+    const authority = findAuthority(state, reference);
+    if (authority.state === AuthorityState.ISSUING) throw issuingAuthorityInUse(authority);
+    if (authority.state === AuthorityState.RETIRING && !force) throw retiringAuthorityInUse(authority, state);
+    return {
+      changes: [{ kind: "delete-authority", fingerprint: authority.fingerprint }],
+      result: authority.fingerprint,
+    };
+  }, signal);
+  return { fingerprint };
+}
+
+/** Returns the nodes that have, or may have, no certificate of another authority. */
+function nodesOf(
+  { fingerprint, state: authorityState }: Authority,
+  { nodes }: Pick<ClusterState, "nodes">,
+): readonly Node[] {
+  const mayBeOf = authorityState === AuthorityState.RETIRING ? [fingerprint, ""] : [fingerprint];
+  return [...nodes.values()].filter((node) => mayBeOf.includes(node.certificateAuthority));
+}
+
+function isAnnounced({ state }: Authority): boolean {
+  return state === AuthorityState.ANNOUNCED;
+}
+
+function requireNoRotation({ authorities }: Pick<ClusterState, "authorities">): void {
+  const announced = [...authorities.values()].find(isAnnounced);
+  if (announced !== undefined) {
+    const id = shortId(announced);
+    throw new BerthError({
+      code: "BERTH_CONFLICT",
+      message: `a rotation is in progress: the CA ${id} waits until all servers trust it: see "berth ca ls", or cancel the rotation with "berth ca rm ${id}"`,
+    });
+  }
+  if (authorities.size < MAX_AUTHORITIES) return;
+  throw new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `the cluster has ${MAX_AUTHORITIES} CAs, which is the limit: remove retiring ones with "berth ca rm"`,
+  });
+}
+
+function findAuthority({ authorities }: ClusterState, reference: string): Authority {
+  const found = [...authorities.values()].filter(
+    ({ fingerprint }) => reference !== "" && fingerprint.startsWith(reference),
+  );
+  const [first] = found;
+  if (first !== undefined && found.length === 1) return first;
+  const why = first === undefined ? "there is none" : `${found.length} fingerprints start with it`;
+  throw new BerthError({
+    code: first === undefined ? "BERTH_NOT_FOUND" : "BERTH_AMBIGUOUS",
+    message: `no CA ${JSON.stringify(reference.slice(0, 80))}: ${why}: see "berth ca ls"`,
+  });
+}
+
+function concurrentRotation(): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: "another rotation has changed the issuing CA in the meantime: try again",
+  });
+}
+
+function issuingAuthorityInUse(authority: Authority): BerthError {
+  return new BerthError({
+    code: "BERTH_AUTHORITY_IN_USE",
+    message: `the CA ${shortId(authority)} issues the certificates of the cluster: run "berth ca rotate" first`,
+  });
+}
+
+/** Says what would break. Users can have several certificates, of which the cluster keeps no list. */
+function retiringAuthorityInUse(authority: Authority, state: ClusterState): BerthError {
+  const nodes = nodesOf(authority, state).map(nodeName).sort();
+  const listed = nodes.length > 5 ? [...nodes.slice(0, 5), `and ${nodes.length - 5} more`] : nodes;
+  const affected = [
+    nodes.length === 0 ? "no node" : `these nodes: ${listed.join(", ")}`,
+    "users who have not renewed their certificates since the rotation",
+    "join tokens and invitations from before it",
+  ];
+  const days = Math.round(RETIREMENT_MS / DAY_MS);
+  return new BerthError({
+    code: "BERTH_AUTHORITY_IN_USE",
+    message: `the CA ${shortId(authority)} was not removed, because its certificates can still be in use; it is removed ${days} days after the rotation. With --force, the cluster locks out ${affected.join("; ")}: they have to join again`,
+  });
+}
+
+function shortId({ fingerprint }: Authority): string {
+  return fingerprint.slice(0, 12);
+}
