@@ -10,6 +10,7 @@ export { createRpcClient, type RpcConnection } from "./client.js";
 export { addressOf, type RpcClientOptions } from "./client-connections.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
+export { sourceOf } from "./pending-handshakes.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
 export {
   RotatingIdentity,

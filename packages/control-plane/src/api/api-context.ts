@@ -13,6 +13,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { AuditLog } from "./audit/audit-log.js";
 import type { EventLog } from "./events/event-log.js";
+import type { UnknownTokens } from "./identities/unknown-tokens.js";
 import type { MembershipChanges } from "./servers/membership-changes.js";
 
 /** The parts of a leader that the handlers of the Control service use during one term. */
@@ -31,6 +32,7 @@ export interface ApiContext {
   readonly issuer: CertificateIssuer | undefined;
   /** Returns the authorities that each server trusts. */
   readonly serverTrust: () => readonly ServerTrust[];
+  readonly unknownTokens: UnknownTokens;
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
   /** For servers that join. Undefined in the simulation. */

@@ -62,7 +62,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     getPolicy: async () => getPolicy(context),
     setPolicy: (request, { signal }) => setPolicy(request, context, signal),
     rebalance: (request, { signal }) => rebalance(request, context, signal),
-    join: (request, { signal }) => join(request, context, signal),
+    join: (request, caller) => join(request, context, caller),
     renewCertificate: (request, { caller, signal }) => renewCertificate(request, context, caller, signal),
     acceptNode: (request, { signal }) => acceptNode(request, context, signal),
     createJoinToken: (request, { signal }) => createJoinToken(request, context, signal),

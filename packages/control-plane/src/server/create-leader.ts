@@ -7,6 +7,7 @@ import { controlHandlers } from "../api/control-service.js";
 import { EventLog } from "../api/events/event-log.js";
 import { authorizeUsers } from "../api/identities/authorize-users.js";
 import { isMember } from "../api/identities/renew-certificate.js";
+import { UnknownTokens } from "../api/identities/unknown-tokens.js";
 import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
@@ -140,6 +141,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     serverTrust,
     membership: createMembership(options),
     secrets: options.identity,
+    unknownTokens: new UnknownTokens(),
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,

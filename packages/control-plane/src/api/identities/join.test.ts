@@ -44,7 +44,7 @@ function apply(state: ClusterState, change: Change): void {
 
 const usedUp = expect.objectContaining({ code: "BERTH_TOKEN_INVALID", details: { reason: "used-up" } });
 
-describe("decideAdmission()", () => {
+describe("join-pin: decideAdmission()", () => {
   it.each([
     ["node", JoinKind.NODE],
     ["server", JoinKind.SERVER],

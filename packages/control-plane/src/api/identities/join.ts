@@ -19,6 +19,7 @@ import {
   type TokenRejection,
   tokenRejection,
 } from "@berth/proto/identity";
+import type { CallContext } from "@berth/proto/rpc";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -56,19 +57,22 @@ interface Admission {
 
 /**
  * Admits a host or a user with a join token, and issues the first certificate.
- * @throws BerthError BERTH_TOKEN_INVALID, BERTH_INPUT_INVALID
+ * @throws BerthError BERTH_TOKEN_INVALID, BERTH_INPUT_INVALID, BERTH_LIMIT_EXCEEDED
  */
 export async function join(
   request: JoinRequest,
   context: ApiContext,
-  signal: AbortSignal,
+  { client, signal }: Pick<CallContext, "client" | "signal">,
 ): Promise<JoinResponse> {
-  const { state, writer, runtime, servers, secrets } = context;
+  const { state, writer, runtime, servers, secrets, unknownTokens } = context;
   const issuer = requireIssuer(context);
   const token = parseJoinToken(request.token);
   const { hostname } = request;
   if (token.kind !== JoinKind.USER && !isHostname(hostname)) throw invalidHostname(hostname);
   const nowMs = runtime.wallClockMs();
+  const clockMs = runtime.clock.nowMs();
+  unknownTokens.requireAllowed(client, clockMs);
+  if (!state.joinTokens.has(joinTokenId(token.hash))) unknownTokens.add(client, clockMs);
   // A caller without a token does not get as far as the parser of certificate requests.
   requireToken({ token, hostname }, state, nowMs);
   // Checks the request, too: an invalid one must not use up the token.

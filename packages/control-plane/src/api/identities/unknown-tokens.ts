@@ -1,0 +1,54 @@
+import { BerthError } from "@berth/proto";
+import { sourceOf } from "@berth/proto/rpc";
+
+/** Far above the mistakes of people and scripts. A token has 128 random bits, so any limit makes guessing hopeless. */
+export const MAX_UNKNOWN_TOKENS = 30;
+const WINDOW_MS = 60_000;
+
+/** Bounds the memory for callers that come from ever new addresses. */
+const MAX_SOURCES = 4_096;
+
+interface Window {
+  readonly startedMs: number;
+  readonly count: number;
+}
+
+/** Counts the unknown join tokens of each source, and refuses further tokens of a source that presents many. */
+export class UnknownTokens {
+  readonly #windows = new Map<string, Window>();
+
+  /**
+   * Checks whether a client may present a token. The token itself does not matter: otherwise, the error would tell
+   * whether it exists.
+   * @param client "address:port"
+   * @throws BerthError BERTH_LIMIT_EXCEEDED
+   */
+  requireAllowed(client: string, nowMs: number): void {
+    const source = clientSource(client);
+    if (this.#countOf(source, nowMs) < MAX_UNKNOWN_TOKENS) return;
+    throw new BerthError({
+      code: "BERTH_LIMIT_EXCEEDED",
+      message: `too many unknown join tokens from ${source}: wait a minute`,
+    });
+  }
+
+  /** Counts a token that does not exist. */
+  add(client: string, nowMs: number): void {
+    const source = clientSource(client);
+    const count = this.#countOf(source, nowMs) + 1;
+    const startedMs = count === 1 ? nowMs : (this.#windows.get(source)?.startedMs ?? nowMs);
+    this.#windows.delete(source);
+    const [oldest] = this.#windows.keys();
+    if (oldest !== undefined && this.#windows.size >= MAX_SOURCES) this.#windows.delete(oldest);
+    this.#windows.set(source, { startedMs, count });
+  }
+
+  #countOf(source: string, nowMs: number): number {
+    const window = this.#windows.get(source);
+    return window === undefined || nowMs - window.startedMs >= WINDOW_MS ? 0 : window.count;
+  }
+}
+
+function clientSource(client: string): string {
+  return sourceOf(client.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1"));
+}
