@@ -33,6 +33,6 @@ export function dispatcherHandlers({
     },
     pushExec: (requests, context) => execs.serve(requests, context),
     pushLogs: (requests, context) => logs.serve(requests, context),
-    pushStats: (requests) => stats.serve(requests),
+    pushStats: (requests, context) => stats.serve(requests, context),
   };
 }

@@ -1,4 +1,5 @@
 import { BerthError } from "@berth/proto";
+import type { Caller } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import { GroupedMap } from "../../state/grouped-map.js";
@@ -43,6 +44,12 @@ export interface RequestCommands {
   readonly stop: (requestId: string) => AgentCommand;
 }
 
+interface UnclaimedRequest<Sink> {
+  readonly nodeId: string;
+  readonly sink: Sink;
+  readonly cancelTimeout: () => void;
+}
+
 /**
  * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream. Used
  * for logs and exec.
@@ -53,7 +60,7 @@ export interface RequestCommands {
 export class AgentRequests<Sink extends ResultSink> {
   readonly #options: AgentRequestsOptions;
   /** Requests whose stream the agent has not opened yet, by request id. */
-  readonly #unclaimed = new Map<string, { readonly sink: Sink; readonly cancelTimeout: () => void }>();
+  readonly #unclaimed = new Map<string, UnclaimedRequest<Sink>>();
   readonly #openByNode = new GroupedMap<{ readonly sink: Sink; readonly client: string }>();
 
   constructor(options: AgentRequestsOptions) {
@@ -76,7 +83,7 @@ export class AgentRequests<Sink extends ResultSink> {
     const cancelTimeout = runtime.clock.after(ANSWER_TIMEOUT_MS, () =>
       sink.end(nodeUnreachable("its node does not answer")),
     );
-    this.#unclaimed.set(requestId, { sink, cancelTimeout });
+    this.#unclaimed.set(requestId, { nodeId, sink, cancelTimeout });
     this.#openByNode.set(nodeId, requestId, { sink, client });
     sink.onEnded = () => {
       cancelTimeout();
@@ -103,10 +110,13 @@ export class AgentRequests<Sink extends ResultSink> {
     return own < this.#options.capacity - open.size;
   }
 
-  /** Returns the sink for the agent's stream. @throws BerthError BERTH_NOT_FOUND when the request has ended */
-  claim(requestId: string): Sink {
+  /**
+   * Returns the sink for the stream of an agent.
+   * @throws BerthError BERTH_NOT_FOUND when the request has ended, or is not one of this node
+   */
+  claim(requestId: string, caller: Caller): Sink {
     const request = this.#unclaimed.get(requestId);
-    if (request === undefined || request.sink.isEnded) {
+    if (request === undefined || request.sink.isEnded || !mayAnswerFor(request.nodeId, caller)) {
       throw new BerthError({ code: "BERTH_NOT_FOUND", message: `request ${requestId} is over` });
     }
     request.cancelTimeout();
@@ -129,6 +139,11 @@ export class AgentRequests<Sink extends ResultSink> {
 /** Returns the error for a stream that ended before its result was complete. */
 export function connectionLost(): BerthError {
   return nodeUnreachable("the connection to its node was lost");
+}
+
+/** Returns whether a caller may answer for a node. Only calls inside one process, as in simulations, have no identity. */
+export function mayAnswerFor(nodeId: string, caller: Caller): boolean {
+  return caller.kind === "anonymous" || (caller.kind === "node" && caller.id === nodeId);
 }
 
 function tooManyRequests(capacity: number): BerthError {

@@ -23,6 +23,7 @@ function createRelay() {
 }
 
 const { signal } = new AbortController();
+const NODE = { kind: "node", id: "n1" } as const;
 
 const exited: ExecOutput = { message: { $case: "exited", value: { exitCode: 3 } } };
 
@@ -33,7 +34,7 @@ test("ExecRelay passes output on until the command exits", async () => {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     yield PushExecRequest.fromPartial({ requestId: requestId(), output: exited });
   }
-  for await (const _ of relay.serve(stream(), { signal }));
+  for await (const _ of relay.serve(stream(), { caller: NODE, signal }));
   expect(await output.take()).toEqual(exited);
   expect(await output.take()).toBeUndefined();
 });
@@ -45,7 +46,7 @@ test("ExecRelay fails a command whose exit code is missing", async () => {
     yield PushExecRequest.fromPartial({ requestId: requestId() });
     throw new Error("the connection broke");
   }
-  for await (const _ of relay.serve(stream(), { signal }));
+  for await (const _ of relay.serve(stream(), { caller: NODE, signal }));
   await expect(output.take()).rejects.toMatchObject({ code: "BERTH_NODE_UNREACHABLE" });
 });
 
@@ -74,8 +75,21 @@ test("ExecRelay ends an agent's stream that sends no first message in time", asy
     await new Promise(() => {});
     yield PushExecRequest.fromPartial({});
   }
-  const pushed = relay.serve(silence(), { signal }).next();
+  const pushed = relay.serve(silence(), { caller: NODE, signal }).next();
   const outcome = expect(pushed).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
   await clock.advance(5_000);
   await outcome;
+});
+
+test("rpc-matrix: ExecRelay refuses the stream of a node that was not asked, and still accepts the right one", async () => {
+  const { relay, open, requestId } = createRelay();
+  const { output } = open();
+  async function* stream(): AsyncGenerator<PushExecRequest> {
+    yield PushExecRequest.fromPartial({ requestId: requestId() });
+    yield PushExecRequest.fromPartial({ requestId: requestId(), output: exited });
+  }
+  const other = relay.serve(stream(), { caller: { kind: "node", id: "n2" }, signal });
+  await expect(other.next()).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
+  for await (const _ of relay.serve(stream(), { caller: NODE, signal }));
+  expect(await output.take()).toEqual(exited);
 });

@@ -96,7 +96,7 @@ export class ExecRelay {
   /** Serves the agent's stream: receives the command's output and yields its input until either side ends. */
   async *serve(
     requests: AsyncIterable<PushExecRequest>,
-    { signal }: Pick<CallContext, "signal">,
+    { caller, signal }: Pick<CallContext, "caller" | "signal">,
   ): AsyncGenerator<PushExecResponse> {
     const incoming = requests[Symbol.asyncIterator]();
     const { clock } = this.#options.runtime;
@@ -106,7 +106,7 @@ export class ExecRelay {
       signal,
     );
     if (first === undefined) return;
-    const exec = this.#requests.claim(first.requestId);
+    const exec = this.#requests.claim(first.requestId, caller);
     const stopWatching = onAbort(signal, () => exec.end(connectionLost()));
     void receiveOutput(incoming, exec);
     try {

@@ -5,6 +5,9 @@ import { ManualClock } from "../../testing/manual-clock.js";
 import type { AgentCommand, Session } from "../session.js";
 import { LogRelay } from "./log-relay.js";
 
+const NODE = { kind: "node", id: "n1" } as const;
+const never = new AbortController().signal;
+
 function connected() {
   const clock = new ManualClock();
   const commands: AgentCommand[] = [];
@@ -41,7 +44,7 @@ test("LogRelay follows a log without new lines for as long as its agent is conne
       end = resolve;
     });
   }
-  const pushed = relay.serve(stream(), { signal: new AbortController().signal });
+  const pushed = relay.serve(stream(), { caller: NODE, signal: never });
   await clock.advance(60_000);
   expect(log.isEnded).toBe(false);
   caller.abort();
@@ -63,4 +66,19 @@ test("LogRelay gives one client at most half of the logs of a node, so that othe
   expect(open(true, "c1").isEnded).toBe(true);
   for (const log of first) log.end();
   expect(open(true, "c1").isEnded).toBe(false);
+});
+
+test("rpc-matrix: LogRelay refuses the lines of a node that was not asked", async () => {
+  const { commands, relay, open } = connected();
+  const log = open(false);
+  const [start] = commands;
+  const requestId = start?.$case === "startLogs" ? start.value.requestId : "";
+  async function* stream(line: string): AsyncGenerator<PushLogsRequest> {
+    yield PushLogsRequest.fromPartial({ requestId, entries: [{ line: Buffer.from(line) }] });
+  }
+  const other = relay.serve(stream("forged"), { caller: { kind: "node", id: "n2" }, signal: never });
+  await expect(other).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
+  const pushed = relay.serve(stream("true"), { caller: NODE, signal: never });
+  expect((await log.take())?.map(({ line }) => Buffer.from(line).toString())).toEqual(["true"]);
+  await pushed;
 });

@@ -76,13 +76,13 @@ export class LogRelay {
   /** Serves the agent's stream: receives log entries until the log ends or its reader leaves. */
   async serve(
     requests: AsyncIterable<PushLogsRequest>,
-    { signal }: Pick<CallContext, "signal">,
+    { caller, signal }: Pick<CallContext, "caller" | "signal">,
   ): Promise<PushLogsResponse> {
     let log: TaskLog | undefined;
     const stopWatching = onAbort(signal, () => log?.end(connectionLost()));
     try {
       for await (const { requestId, entries, error } of requests) {
-        log ??= this.#requests.claim(requestId);
+        log ??= this.#requests.claim(requestId, caller);
         if (entries.length > 0) await log.put(entries);
         if (error !== "") log.end(new BerthError({ code: "BERTH_ENGINE_FAILED", message: error }));
         if (log.isEnded) break;

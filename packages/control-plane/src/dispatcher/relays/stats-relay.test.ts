@@ -13,11 +13,11 @@ function createRelay() {
     sessionOf: (nodeId) => (nodeId === "n1" ? session : undefined),
     signal: new AbortController().signal,
   });
-  const push = async (requestId: string): Promise<void> => {
+  const push = async (requestId: string, nodeId = "n1"): Promise<void> => {
     async function* requests() {
       yield PushStatsRequest.fromPartial({ requestId, node: { cpus: 4 } });
     }
-    await relay.serve(requests());
+    await relay.serve(requests(), { caller: { kind: "node", id: nodeId } });
   };
   const requestId = (): string => {
     const [start] = session.commands;
@@ -52,5 +52,12 @@ test("StatsRelay returns no outdated sample", async () => {
     await clock.advance(1_000);
     relay.requestLatest("n1");
   }
+  expect(relay.requestLatest("n1")).toBeUndefined();
+});
+
+test("rpc-matrix: StatsRelay refuses the sample of a node that was not asked", async () => {
+  const { relay, push, requestId } = createRelay();
+  relay.requestLatest("n1");
+  await expect(push(requestId(), "n2")).rejects.toMatchObject({ code: "BERTH_NOT_FOUND" });
   expect(relay.requestLatest("n1")).toBeUndefined();
 });

@@ -5,9 +5,11 @@ import {
   type PushStatsResponse,
   type TaskStats,
 } from "@berth/proto";
+import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
+import { mayAnswerFor } from "./agent-requests.js";
 
 /** Measuring interval of a node. */
 const INTERVAL_MS = 2_000;
@@ -25,6 +27,7 @@ export interface StatsSample {
 }
 
 interface Measurement {
+  readonly nodeId: string;
   readonly session: Session;
   readonly requestId: string;
   leasedUntilMs: number;
@@ -64,12 +67,18 @@ export class StatsRelay {
   }
 
   /**
-   * Serves the agent's stream of samples.
-   * @throws BerthError BERTH_NOT_FOUND when no caller reads the stats any more, which ends the stream
+   * Serves the stream of samples of an agent.
+   * @throws BerthError BERTH_NOT_FOUND, which ends the stream, when no caller reads the stats any more, or when another node
+   *         was asked
    */
-  async serve(requests: AsyncIterable<PushStatsRequest>): Promise<PushStatsResponse> {
+  async serve(
+    requests: AsyncIterable<PushStatsRequest>,
+    { caller }: Pick<CallContext, "caller">,
+  ): Promise<PushStatsResponse> {
     for await (const { requestId, node, tasks } of requests) {
-      const measurement = [...this.#measurements.values()].find((active) => active.requestId === requestId);
+      const measurement = [...this.#measurements.values()].find(
+        (active) => active.requestId === requestId && mayAnswerFor(active.nodeId, caller),
+      );
       if (measurement === undefined) {
         throw new BerthError({ code: "BERTH_NOT_FOUND", message: `stats request ${requestId} is over` });
       }
@@ -81,7 +90,7 @@ export class StatsRelay {
 
   #start(nodeId: string, session: Session): Measurement {
     const requestId = this.#options.runtime.newId();
-    const measurement = { session, requestId, leasedUntilMs: 0, sample: undefined, sampledMs: 0 };
+    const measurement = { nodeId, session, requestId, leasedUntilMs: 0, sample: undefined, sampledMs: 0 };
     this.#measurements.set(nodeId, measurement);
     session.send({ $case: "startStats", value: { requestId, intervalMs: INTERVAL_MS } });
     this.#cancelSweep ??= this.#options.runtime.clock.after(LEASE_MS, () => this.#sweep());
