@@ -54,7 +54,7 @@ async function serve({ certificate, key }: IssuedIdentity, ...chain: string[]) {
 
 const fingerprint = (pem: string): string => fingerprintOf(parseCertificate(pem));
 
-describe("fetchAuthority()", () => {
+describe("join-pin: fetchAuthority()", () => {
   it("returns the CA certificate with the fingerprint", async () => {
     const { address } = await serve(await ca.issue(SERVER), ca.certificate);
     const authority = await fetchAuthority({ address, fingerprint: fingerprint(ca.certificate) }, signal);

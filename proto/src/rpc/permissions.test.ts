@@ -6,7 +6,7 @@ import { PeerServiceService } from "../../gen/berth/v1/peer.js";
 import { PERMISSIONS, type Role } from "./permissions.js";
 
 const DOCUMENT = join(import.meta.dirname, "../../../docs/rpc-permissions.md");
-const ROLES: readonly Role[] = ["viewer", "deployer", "admin", "node", "server"];
+const ROLES: readonly Role[] = ["viewer", "deployer", "admin", "node", "server", "anonymous"];
 const SERVICES = [ControlServiceService, DispatcherServiceService, PeerServiceService];
 
 function renderPermissions(): string {
@@ -19,7 +19,7 @@ function renderPermissions(): string {
   );
   return `# Who may call which method
 
-This table is generated from \`proto/src/rpc/permissions.ts\` by \`npx vitest run --project unit proto/src/rpc/permissions.test.ts -u\`. A user can have several roles. Nodes and servers have the role of their kind only. Calls that a server forwards count as calls of the original caller. Callers without a certificate may call nothing.
+This table is generated from \`proto/src/rpc/permissions.ts\` by \`npx vitest run --project unit proto/src/rpc/permissions.test.ts -u\`. A user can have several roles. Nodes and servers have the role of their kind only. Calls that a server forwards count as calls of the original caller. Callers without a certificate are anonymous.
 
 ${[row(["method", ...ROLES]), row(["---", ...ROLES.map(() => "---")]), ...lines].join("\n")}
 `;

@@ -63,7 +63,7 @@ beforeAll(async () => {
 
 afterAll(() => cluster.close());
 
-describe("a server with TLS", () => {
+describe("rpc-matrix: a server", () => {
   const anonymous = () =>
     cluster.connect(new RotatingIdentity({ authorities: cluster.ca.certificate, leaf: undefined }));
   /** A client whose certificate another CA has issued. It trusts the server, unlike the server the client. */
@@ -212,7 +212,7 @@ describe("a server with TLS", () => {
   });
 });
 
-describe("a client with TLS", () => {
+describe("rpc-matrix: a client", () => {
   it.each<[string, Identity, RegExp]>([
     [
       "a node that pretends to be a server",

@@ -48,7 +48,7 @@ async function protocolOf(options: ConnectionOptions): Promise<string> {
 }
 
 describe("a server with TLS", () => {
-  it("accepts TLS 1.3 only, also after a rotation", async () => {
+  it("tls13-after-rotation: accepts TLS 1.3 only, before and after rotations", async () => {
     const old: ConnectionOptions = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" };
     const expectTls13 = async () => {
       expect(await protocolOf(old)).toBe("ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION");

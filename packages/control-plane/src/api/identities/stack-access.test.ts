@@ -1,5 +1,5 @@
 import {
-  type ControlServiceService,
+  ControlServiceService,
   DeployStackRequest,
   DesiredState,
   ExecRequest,
@@ -10,7 +10,7 @@ import {
   User,
   UserRole,
 } from "@berth/proto";
-import type { Caller } from "@berth/proto/rpc";
+import { type Caller, PERMISSIONS } from "@berth/proto/rpc";
 import { describe, expect, it } from "vitest";
 import { ClusterState } from "../../state/cluster-state.js";
 import { maySeeEnvironment, requireStackAccess } from "./stack-access.js";
@@ -73,7 +73,18 @@ const methods = Object.keys(REQUESTS) as Method[];
 const check = (method: Method, stack: string, caller: Caller = DORA): void =>
   requireStackAccess(method, REQUESTS[method]?.(stack), caller, state);
 
-describe("requireStackAccess()", () => {
+describe("rpc-matrix: requireStackAccess()", () => {
+  it("limits every method that deployers may call and viewers may not", () => {
+    const changing = Object.entries(ControlServiceService)
+      .filter(([, { path }]) => PERMISSIONS[path].includes("deployer"))
+      .filter(([, { path }]) => !PERMISSIONS[path].includes("viewer"))
+      .map(([method]) => method);
+    // A network without a stack, the only kind that it creates, is denied below.
+    expect(
+      changing.filter((method) => method !== "createNetwork" && !methods.includes(method as Method)),
+    ).toEqual([]);
+  });
+
   it.each(methods)("lets a deployer call %s for the stacks of the user's pattern only", (method) => {
     check(method, OWN);
     expect(() => check(method, OTHER)).toThrow(
