@@ -82,10 +82,10 @@ export class TestCluster {
     return (await this.identities).nodeIdentity(nodeId);
   }
 
-  /** Admits a node, and stores its identity in the data directory of an agent. */
-  async admitAgent(nodeId: string, dataDir: string): Promise<void> {
+  /** Admits a node, and stores its identity, issued at this time, in the data directory of an agent. */
+  async admitAgent(nodeId: string, dataDir: string, issuedMs = Date.now()): Promise<void> {
     await this.#storeNode(nodeId);
-    await (await this.identities).storeNode(nodeId, dataDir);
+    await (await this.identities).storeNode(nodeId, dataDir, issuedMs);
   }
 
   /** Starts a server in this process, with its own etcd connection. */

@@ -22,13 +22,13 @@ const SECRETS = ["cluster.key", "authority.json", "etcd-authority.json"];
 /** The identities of a test cluster. Servers and nodes get theirs without joining. */
 export class TestIdentities {
   readonly #folder: string;
-  readonly #issuer: CertificateIssuer;
+  readonly #issuerAt: (nowMs: number) => CertificateIssuer;
   readonly #nodes = new Map<string, Promise<RotatingIdentity>>();
   #servers = 0;
 
-  private constructor(folder: string, issuer: CertificateIssuer) {
+  private constructor(folder: string, issuerAt: (nowMs: number) => CertificateIssuer) {
     this.#folder = folder;
-    this.#issuer = issuer;
+    this.#issuerAt = issuerAt;
   }
 
   /** Creates a cluster. */
@@ -37,9 +37,8 @@ export class TestIdentities {
     const { clusterKey, firstAuthority } = await open(join(folder, "first"));
     if (firstAuthority === undefined) throw new Error("the cluster has no authority");
     const authorities = () => [firstAuthority];
-    return new TestIdentities(
-      folder,
-      clusterIssuer({ authorities, clusterKey, wallClockMs: () => Date.now() }),
+    return new TestIdentities(folder, (nowMs) =>
+      clusterIssuer({ authorities, clusterKey, wallClockMs: () => nowMs }),
     );
   }
 
@@ -71,11 +70,11 @@ export class TestIdentities {
     return identity;
   }
 
-  /** Stores the identity of a node in the data directory of an agent, as `berth agent join` does. */
-  async storeNode(id: string, dataDir: string): Promise<void> {
+  /** Stores the identity of a node in the data directory of an agent, as `berth agent join` does at this time. */
+  async storeNode(id: string, dataDir: string, nowMs = Date.now()): Promise<void> {
     const folder = await IdentityFolder.open(join(dataDir, "identity"));
     const request = await createRequest(await folder.prepareKey());
-    await folder.store(await this.#issuer.issue({ kind: "node", id }, request));
+    await folder.store(await this.#issuerAt(nowMs).issue({ kind: "node", id }, request));
   }
 
   close(): void {
@@ -84,7 +83,7 @@ export class TestIdentities {
 
   async #issueNode(id: string): Promise<RotatingIdentity> {
     const key = createKey();
-    const issued = await this.#issuer.issue({ kind: "node", id }, await createRequest(key));
+    const issued = await this.#issuerAt(Date.now()).issue({ kind: "node", id }, await createRequest(key));
     return new RotatingIdentity({
       authorities: issued.authorities,
       leaf: { certificate: issued.certificate, key },

@@ -243,7 +243,7 @@ describe("an agent on a real Docker daemon", () => {
     });
   });
 
-  test("removes its unassigned containers after a complete set and leaves all others alone", async () => {
+  test("label-spoof-untouched: removes its unassigned containers after a complete set and leaves all others alone", async () => {
     const { docker, leader, agent } = fixture;
     const spec = specOf();
     const task = taskOf(spec);

@@ -22,7 +22,7 @@ let lastMac = 0;
 /** Returns a MAC address that no test has used. */
 const nextMac = (): string => `02:00:00:00:01:${(lastMac++).toString(16).padStart(2, "0")}`;
 
-describe("VXLAN packets to a host of unencrypted networks", () => {
+describe("vxlan-injection: VXLAN packets to a host of unencrypted networks", () => {
   let lab: Lab;
   let hosts: NetworkHost[];
   let first: NetworkHost;

@@ -28,7 +28,7 @@ async function lastError(agent: FakeAgent): Promise<string> {
   return eventually("the session ends with an error", () => agent.sessionErrors.at(-1) ?? false);
 }
 
-describe("the description of a node", () => {
+describe("lying-agent: the description of a node", () => {
   it("refuses a node whose address has a second line for other hosts' commands", async () => {
     const { calls } = await context.cluster.startServer();
     const address = "10.0.0.9\n- a second line";
@@ -98,7 +98,7 @@ describe("the description of a node", () => {
   });
 });
 
-describe("the reported status of a task", () => {
+describe("lying-agent: the reported status of a task", () => {
   it("keeps an address outside the node's leased range and invalid ports out of other hosts' tables", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);

@@ -26,7 +26,7 @@ test("an agent recognizes a container that it created", () => {
   expect(owner.taskIdOf(labels, name)).toBe("task1");
 });
 
-test("an agent does not recognize a container whose labels were copied or made up", () => {
+test("label-spoof-untouched: an agent does not recognize a container whose labels were copied or made up", () => {
   const { name, labels } = signedContainer();
   const cases: readonly (readonly [string, unknown, string])[] = [
     ["a docker run with the task's label", { [TASK_LABEL]: "task1" }, name],

@@ -99,7 +99,7 @@ describe("DnsServer", () => {
     return answer.join();
   }
 
-  it("resolves all external names while a client asks for a domain that never answers", async () => {
+  it("dns-slow-domain: resolves all external names while a client asks for a domain that never answers", async () => {
     const hostile = await openClient(HOSTILE);
     let asked = 0;
     const attack = setInterval(() => {
@@ -117,7 +117,7 @@ describe("DnsServer", () => {
     expect(answers.filter((answer) => answer !== "192.0.2.80")).toEqual([]);
   });
 
-  it("resolves the first external name after a client alone asked for a domain that never answers", async () => {
+  it("dns-slow-domain: resolves the first external name after a client alone asked for a domain that never answers", async () => {
     const hostile = await openClient(HOSTILE);
     for (let id = 0; id < 40; id += 1) {
       hostile.send(query(id, `n${id}.slow.example`), port, GATEWAY);
@@ -126,7 +126,7 @@ describe("DnsServer", () => {
     expect(await resolveFrom(CLIENT, "example.com")).toBe("192.0.2.80");
   });
 
-  it("forwards queries of other clients while one client has more pending queries than its quota", async () => {
+  it("dns-slow-domain: forwards queries of other clients while one client has more pending queries than its quota", async () => {
     const hostile = await openClient(HOSTILE);
     for (let id = 0; id < FLOOD; id += 1) {
       hostile.send(query(id, `n${id}.slow.example`), port, GATEWAY);
