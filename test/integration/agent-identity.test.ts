@@ -3,8 +3,16 @@ import { once } from "node:events";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { ControlServiceService, JoinKind, type Node, NodeState } from "@berth/proto";
+import {
+  ControlServiceService,
+  JoinKind,
+  type Node,
+  NodeState,
+  StreamEventsRequest,
+  WatchStatsRequest,
+} from "@berth/proto";
 import { createRequest, IdentityFolder } from "@berth/proto/identity";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { pino } from "pino";
@@ -159,22 +167,60 @@ const untilLogged = (agent: AgentProcess, message: string): Promise<unknown> =>
     (await readFile(agent.logFile, "utf8")).includes(message),
   );
 
+/** Records the events of a node from now on, except for problems of its host, which has no Docker. */
+function recordEvents(id: string, signal: AbortSignal): string[] {
+  const events: string[] = [];
+  const request = StreamEventsRequest.fromPartial({ follow: true, sinceMs: Date.now() });
+  void (async () => {
+    for await (const { message } of admin.calls.streamEvents(request, { signal })) {
+      if (message?.$case !== "event" || message.value.nodeId !== id) continue;
+      const { reason, message: text } = message.value;
+      if (reason !== "NODE_PROBLEM") events.push(`${reason}: ${text}`);
+    }
+  })().catch(() => {});
+  return events;
+}
+
+/** Records when the resource use of a node arrives. */
+function recordSamples(id: string, signal: AbortSignal): number[] {
+  const samples: number[] = [];
+  const request = WatchStatsRequest.fromPartial({ intervalMs: 1_000 });
+  void (async () => {
+    for await (const { nodes } of admin.calls.watchStats(request, { signal })) {
+      if (nodes.some(({ nodeId, stats }) => nodeId === id && stats !== undefined)) samples.push(Date.now());
+    }
+  })().catch(() => {});
+  return samples;
+}
+
 describe("an agent whose certificate expires soon", () => {
-  test("renews its certificate while it keeps its session, and opens another session when the old one expires", async () => {
+  test("renews its certificate, and hands its session over before the old one expires, without an event", async () => {
     const dataDir = temporaryFolder();
     const id = await joinHost(await createToken(), dataDir);
+    const certificate = (): Promise<string> => readFile(join(dataDir, "identity", "certificate.pem"), "utf8");
     await shortenValidity(id, dataDir);
     const expiresAtMs = Date.now() + SHORT_VALIDITY_MS;
-    const certificate = (): Promise<string> => readFile(join(dataDir, "identity", "certificate.pem"), "utf8");
     const first = await certificate();
     const agent = startAgent(dataDir);
-    await untilLogged(agent, "certificate renewed");
+    await untilReady(id);
+    const since = (await nodeOf(id))?.stateSinceMs;
+    const watching = new AbortController();
+    const events = recordEvents(id, watching.signal);
+    const samples = recordSamples(id, watching.signal);
+    await eventually("the node sends its resource use", () => samples.length > 0);
+
+    await untilLogged(agent, "session continues with the renewed certificate");
     expect(await certificate()).not.toBe(first);
-    await untilReady(id);
     expect(Date.now()).toBeLessThan(expiresAtMs);
-    await eventually("the first certificate has expired", () => Date.now() > expiresAtMs + 2_000, 60_000);
-    await untilReady(id);
-    expect(await readFile(agent.logFile, "utf8")).not.toContain("lost connection to leader");
+    await eventually("the first certificate has expired", () => Date.now() > expiresAtMs, 60_000);
+    const gaps = samples.slice(1).map((ms, i) => ms - (samples[i] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThan(5_000);
+    await sleep(2_000);
+    watching.abort();
+    expect(await nodeOf(id)).toMatchObject({ state: NodeState.READY, stateSinceMs: since });
+    expect(events).toEqual([]);
+    const log = await readFile(agent.logFile, "utf8");
+    expect(log).not.toMatch(/lost connection to leader|session ended with its certificate/);
   });
 });
 

@@ -28,9 +28,8 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     },
     transport: {
       connect: () => {
-        const session = (): never => {
-          throw new Error("no server");
-        };
+        const next = () => Promise.reject(new Error("no server"));
+        const session = () => ({ [Symbol.asyncIterator]: () => ({ next }) });
         return { calls: { session }, close: () => {} };
       },
     } as unknown as AgentPlatform["transport"],

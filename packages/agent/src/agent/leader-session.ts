@@ -73,6 +73,7 @@ export function createLeaderSession(
     servers: firstServers,
     nodeId,
     transport: platform.transport,
+    renewals: platform.identity?.rpc,
     probe: platform.probe,
     ticker,
     queue,

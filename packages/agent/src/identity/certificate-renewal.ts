@@ -28,8 +28,8 @@ const MAX_SPREAD_MS = 30 * 60_000;
 type NewCertificate = Omit<IdentityFiles, "key">;
 
 /**
- * Renews the certificate of this host. New connections use the new certificate; the session with the leader stays on its
- * connection until the old certificate expires.
+ * Renews the certificate of this host. New connections use the new certificate. `SessionHandover` then replaces the session
+ * with the leader; streams stay on their connection until the old certificate expires.
  */
 export class CertificateRenewal {
   readonly #options: CertificateRenewalOptions;

@@ -1,11 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertNever, PROTOCOL_VERSION } from "@berth/proto";
+import { assertNever, DispatcherServiceService, type Hello, PROTOCOL_VERSION } from "@berth/proto";
+import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt, type SessionEnd } from "./next-attempt.js";
 import { Session, type SessionOptions } from "./session.js";
+import { type DispatcherCalls, SessionCall } from "./session-call.js";
+import { type Renewals, SessionHandover } from "./session-handover.js";
 
-export interface LeaderLinkOptions extends Omit<SessionOptions, "address" | "hello" | "signal"> {
+export interface LeaderLinkOptions extends Omit<SessionOptions, "address" | "calls" | "call" | "signal"> {
+  readonly transport: RpcTransport;
+  /** Undefined when connections have no certificates. */
+  readonly renewals?: Renewals | undefined;
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
   readonly nodeId: string;
@@ -26,23 +32,48 @@ export class LeaderLink {
   async run(signal: AbortSignal): Promise<void> {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
-      attempt = await this.#runSession(attempt, signal);
+      attempt = await this.#runConnection(attempt, signal);
       await sleep(attempt.delayMs, undefined, { signal }).catch(() => {});
     }
   }
 
-  async #runSession(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
-    const { nodeId, queue } = this.#options;
+  async #runConnection(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
+    const { transport, handler } = this.#options;
     const { address } = attempt;
-    const hello = {
-      nodeId,
-      protocolVersion: PROTOCOL_VERSION,
-      description: queue.description,
-      bootId: this.#bootId,
-    };
-    const end = await new Session({ ...this.#options, address, hello, signal }).run();
-    if (!signal.aborted) this.#logEnd(address, end);
-    return nextAttempt(attempt, end, Math.random);
+    const connection = transport.connect(DispatcherServiceService, { address });
+    try {
+      const end = await this.#runSessions(address, connection.calls, signal);
+      if (!signal.aborted) this.#logEnd(address, end);
+      return nextAttempt(attempt, end, Math.random);
+    } finally {
+      handler.onConnectionEnd();
+      connection.close();
+    }
+  }
+
+  /** Runs a session, and after each renewal of the certificate the next one. Returns why the last session ended. */
+  async #runSessions(address: string, calls: DispatcherCalls, signal: AbortSignal): Promise<SessionEnd> {
+    const { renewals, log } = this.#options;
+    const open = (): SessionCall => new SessionCall(calls, this.#hello());
+    for (let call = open(); ; ) {
+      const session = new Session({ ...this.#options, address, calls, call, signal });
+      const handover = new SessionHandover({ renewals, isWelcomed: () => session.isWelcomed, open });
+      const end = await session.run();
+      const next = await handover.take();
+      if (next === undefined) return end;
+      if (signal.aborted) {
+        next.abort(signal.reason);
+        return end;
+      }
+      log.info({ server: address }, "session continues with the renewed certificate");
+      call = next;
+    }
+  }
+
+  #hello(): Hello {
+    const { nodeId, queue } = this.#options;
+    const { description } = queue;
+    return { nodeId, protocolVersion: PROTOCOL_VERSION, description, bootId: this.#bootId };
   }
 
   #logEnd(server: string, end: SessionEnd): void {

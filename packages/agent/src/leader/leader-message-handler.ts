@@ -80,10 +80,13 @@ export class LeaderMessageHandler implements SessionHandler {
     }
   }
 
-  /** Stops the streams of the leader, except logs: a reader that reconnects continues them through the next leader. */
   onSessionEnd(): void {
-    const { assignments, execs, stats, usage } = this.#options;
-    assignments.onSessionEnd();
+    this.#options.assignments.onSessionEnd();
+  }
+
+  /** Stops the streams of the leader, except logs: a reader that reconnects continues them through the next leader. */
+  onConnectionEnd(): void {
+    const { execs, stats, usage } = this.#options;
     execs.stopAll();
     stats.stopAll();
     usage.stop();

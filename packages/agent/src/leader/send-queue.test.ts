@@ -1,19 +1,17 @@
-import { Hello, NodeDescription, type SessionRequest, TaskStatus } from "@berth/proto";
+import { NodeDescription, type SessionRequest, TaskStatus } from "@berth/proto";
 import { expect, test } from "vitest";
 import { SendQueue } from "./send-queue.js";
 
-const hello = Hello.fromPartial({ nodeId: "n" });
 const report = { taskId: "t", serviceId: "s", status: TaskStatus.create(), removed: false };
 
 function open(queue: SendQueue): () => Promise<SessionRequest["message"]> {
-  const messages = queue.openSession(hello)[Symbol.asyncIterator]();
+  const messages = queue.openSession(queue)[Symbol.asyncIterator]();
   return async () => (await messages.next()).value?.message;
 }
 
-test("SendQueue sends the hello, waits for the welcome, and then the latest of each kind by urgency", async () => {
+test("SendQueue waits for the welcome, and then sends the latest of each kind by urgency", async () => {
   const queue = new SendQueue(NodeDescription.create());
   const next = open(queue);
-  expect(await next()).toEqual({ $case: "hello", value: hello });
   queue.reportStatus(report);
   queue.setDescription(NodeDescription.fromPartial({ hostname: "old" }));
   queue.setDescription(NodeDescription.fromPartial({ hostname: "new" }));
@@ -32,7 +30,6 @@ test("SendQueue sends the hello, waits for the welcome, and then the latest of e
 test("SendQueue sends what is pending when the session closes, and ends", async () => {
   const queue = new SendQueue(NodeDescription.create());
   const next = open(queue);
-  await next();
   queue.onWelcome();
   const pending = next();
   queue.reportStatus(report);
@@ -43,15 +40,23 @@ test("SendQueue sends what is pending when the session closes, and ends", async 
 
 test("SendQueue keeps statuses and the description for the next session, and drops replies of the last", async () => {
   const queue = new SendQueue(NodeDescription.create());
-  const first = open(queue);
-  await first();
+  open(queue);
   queue.reply({ $case: "tablesApplied", value: { sequence: 7 } });
   queue.closeSession();
   queue.reportStatus(report);
   queue.setDescription(NodeDescription.fromPartial({ hostname: "new" }));
   expect(queue.description.hostname).toBe("new");
   const second = open(queue);
-  await second();
   queue.onWelcome();
   expect(await second()).toMatchObject({ $case: "statuses", value: { tasks: [{ taskId: "t" }] } });
+});
+
+test("SendQueue sends a description that has changed since the hello of the session", async () => {
+  const queue = new SendQueue(NodeDescription.create());
+  const hello = { description: queue.description };
+  queue.setDescription(NodeDescription.fromPartial({ hostname: "new" }));
+  const messages = queue.openSession(hello)[Symbol.asyncIterator]();
+  queue.onWelcome();
+  const { value } = await messages.next();
+  expect(value?.message).toMatchObject({ $case: "description", value: { hostname: "new" } });
 });

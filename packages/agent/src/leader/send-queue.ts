@@ -99,19 +99,20 @@ export class SendQueue {
     this.#update(({ replies }) => replies.push(reply));
   }
 
-  /** Starts a session: returns its messages, the hello first, and drops what the last session had not sent. */
-  openSession(hello: Hello): AsyncIterable<SessionRequest> {
+  /** Starts a session: returns its messages after the hello, and drops what the last session had not sent. */
+  openSession({ description }: Pick<Hello, "description">): AsyncIterable<SessionRequest> {
     const pending: PendingMessages = {
       heartbeat: undefined,
       replies: [],
       usage: undefined,
-      isDescriptionDue: false,
+      // It may have changed since the hello was sent.
+      isDescriptionDue: description !== this.#description,
       areStatusesDue: false,
       isWelcomed: false,
       isClosing: false,
     };
     this.#pending = pending;
-    return this.#messages(hello, pending);
+    return this.#messages(pending);
   }
 
   /** Sends all statuses again: a new leader may not have those that an earlier leader acknowledged. */
@@ -150,8 +151,7 @@ export class SendQueue {
     this.#wake();
   }
 
-  async *#messages(hello: Hello, pending: PendingMessages): AsyncGenerator<SessionRequest> {
-    yield { message: { $case: "hello", value: hello } };
+  async *#messages(pending: PendingMessages): AsyncGenerator<SessionRequest> {
     for (;;) {
       const message = pending.isWelcomed ? this.#takeNext(pending) : undefined;
       if (message !== undefined) yield { message };

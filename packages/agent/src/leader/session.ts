@@ -1,14 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  BerthError,
-  DispatcherServiceService,
-  type Hello,
-  isBerthError,
-  type SessionResponse,
-  type Welcome,
-} from "@berth/proto";
+import { BerthError, isBerthError, type SessionResponse, type Welcome } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
-import type { RpcClient, RpcTransport } from "@berth/proto/rpc";
 import type { Ticker } from "../runtime/ticker.js";
 import type { Fence } from "./fence.js";
 import { HeartbeatTimer } from "./heartbeat-timer.js";
@@ -16,6 +8,7 @@ import { waitForHostLoss } from "./leader-host.js";
 import { LeaderSilence } from "./leader-silence.js";
 import type { Refusal, SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
+import type { DispatcherCalls, SessionCall } from "./session-call.js";
 
 /** A server that is not the leader waits for one before it answers. This time is longer than that wait. */
 const WELCOME_TIMEOUT_MS = 3_000;
@@ -24,22 +17,22 @@ const CLOSE_GRACE_MS = 500;
 /** The leader acknowledges statuses within milliseconds unless it has lost its connection to etcd. */
 const RESEND_AFTER_MS = 5_000;
 
-export type DispatcherCalls = RpcClient<typeof DispatcherServiceService>;
-
 export type LeaderMessage = NonNullable<SessionResponse["message"]>;
 
 /** Handles the leader's messages. Errors end the session. */
 export interface SessionHandler {
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void>;
-  /** Called when the session has ended, and with it the streams that its leader opened. */
+  /** Called when the session has ended. The next one can follow on the same connection. */
   onSessionEnd(): void;
+  /** Called when the connection has ended, and with it the streams that its leader opened. */
+  onConnectionEnd(): void;
 }
 
 /** The operations that a handler may use on the session on which a message arrived. */
 export interface ActiveSession {
   /** For streams beside the session, to the same server. */
   readonly calls: DispatcherCalls;
-  /** When the connection was started, by `performance.now()`. */
+  /** When the call was started, by `performance.now()`. */
   readonly startedMs: number;
   /** Starts the heartbeats: this server is the leader and has accepted the node. */
   join(welcome: Welcome): void;
@@ -55,10 +48,11 @@ export interface ActiveSession {
 export interface SessionOptions {
   /** "host:port" of the server. */
   readonly address: string;
-  readonly transport: RpcTransport;
+  readonly calls: DispatcherCalls;
+  /** The call of this session, which has sent the hello. */
+  readonly call: SessionCall;
   readonly probe: Probe;
   readonly ticker: Ticker;
-  readonly hello: Hello;
   readonly queue: SendQueue;
   readonly handler: SessionHandler;
   readonly fence: Pick<Fence, "heartbeatNumber">;
@@ -69,13 +63,12 @@ export interface SessionOptions {
 }
 
 /**
- * One session with one server: sends the hello, dispatches the server's messages, and detects when the leader is lost.
+ * One session with one server: dispatches the server's messages, and detects when the leader is lost.
  */
 export class Session {
-  readonly startedMs = performance.now();
   readonly #options: SessionOptions;
-  /** Aborts the call, and with it the session. */
-  readonly #call = new AbortController();
+  /** Ends the session when it is aborted. */
+  readonly #call: SessionCall;
   #hasEnded = false;
   #welcome: Welcome | undefined;
   #heartbeats: HeartbeatTimer | undefined;
@@ -84,12 +77,17 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#call = options.call;
+  }
+
+  /** Whether the leader has accepted the session. */
+  get isWelcomed(): boolean {
+    return this.#welcome !== undefined;
   }
 
   /** Runs the session to its end and returns why it ended. Never rejects. */
   async run(): Promise<SessionEnd> {
-    const { address, transport, probe, ticker, hello, queue, handler, signal } = this.#options;
-    const connection = transport.connect(DispatcherServiceService, { address });
+    const { address, probe, ticker, queue, handler, signal } = this.#options;
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
     const welcomeTimer = setTimeout(() => this.#call.abort(noWelcome(address)), WELCOME_TIMEOUT_MS);
@@ -98,10 +96,8 @@ export class Session {
       if (isLost) this.#call.abort(hostLost(address));
     });
     try {
-      const { calls } = connection;
-      const session = this.#handleFor(calls);
-      const responses = calls.session(queue.openSession(hello), { signal: this.#call.signal });
-      for await (const { message } of responses) {
+      const session = this.#activeSession();
+      for await (const { message } of this.#call.responses(queue.openSession(this.#call.hello))) {
         this.#silence?.recordMessage(performance.now());
         // Undefined when a newer leader sends a message that this agent does not know.
         if (message !== undefined) await handler.handle(message, session);
@@ -119,15 +115,14 @@ export class Session {
       queue.closeSession();
       handler.onSessionEnd();
       signal.removeEventListener("abort", onSignal);
-      connection.close();
     }
   }
 
   /** Returns the operations of this session for its handler. */
-  #handleFor(calls: DispatcherCalls): ActiveSession {
+  #activeSession(): ActiveSession {
     return {
-      calls,
-      startedMs: this.startedMs,
+      calls: this.#options.calls,
+      startedMs: this.#call.startedMs,
       join: (welcome) => this.#join(welcome),
       requireWelcome: () => this.#requireWelcome(),
       setHeartbeatInterval: (intervalMs) => this.#heartbeats?.setInterval(intervalMs),
@@ -181,7 +176,7 @@ export class Session {
   #sessionEnd(error: unknown): SessionEnd {
     const servers = this.#welcome?.servers ?? [];
     if (isBerthError(error, "BERTH_NOT_LEADER")) {
-      const afterMs = performance.now() - this.startedMs;
+      const afterMs = performance.now() - this.#call.startedMs;
       return { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers };
     }
     const reason = error instanceof Error ? error.message : String(error);

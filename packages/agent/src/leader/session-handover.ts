@@ -1,0 +1,62 @@
+import type { SessionCall } from "./session-call.js";
+
+/** Pause before another attempt when a call for the next session has failed. */
+const RETRY_MS = 5_000;
+/** The leader answers the call for the next session at about the time at which it ends the current one. */
+const ANSWER_TIMEOUT_MS = 500;
+
+/** Tells when the certificate of this host was renewed. */
+export interface Renewals {
+  /** Calls the listener after each renewal. Returns a function that ends this. */
+  subscribe(listener: () => void): () => void;
+}
+
+export interface SessionHandoverOptions {
+  /** Undefined when connections have no certificates. */
+  readonly renewals: Renewals | undefined;
+  /** Returns whether the leader has accepted the current session. */
+  readonly isWelcomed: () => boolean;
+  /** Opens a call, which uses the current certificate. */
+  readonly open: () => SessionCall;
+}
+
+/**
+ * Hands a session over to one with the renewed certificate, long before the old certificate expires and ends it.
+ *
+ * The call for the next session is opened while the current session continues. The leader replaces the current session by
+ * the next one in one step, since both are of the same agent process, and ends the current one. So the node is connected
+ * all the time.
+ */
+export class SessionHandover {
+  readonly #options: SessionHandoverOptions;
+  readonly #unsubscribe: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #next: SessionCall | undefined;
+
+  constructor(options: SessionHandoverOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.renewals?.subscribe(() => this.#schedule(0));
+  }
+
+  /** Returns the call for the next session once the current one has ended; undefined when none replaces it. */
+  async take(): Promise<SessionCall | undefined> {
+    this.#unsubscribe?.();
+    clearTimeout(this.#timer);
+    const next = this.#next;
+    if (next === undefined || (await next.isAnswered(ANSWER_TIMEOUT_MS))) return next;
+    next.abort(new Error("the server did not accept the next session"));
+    return undefined;
+  }
+
+  #schedule(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#open(), delayMs);
+  }
+
+  #open(): void {
+    const { isWelcomed, open } = this.#options;
+    // A session that is not accepted yet is not replaced: the leader could accept it after the next one.
+    if (isWelcomed() && (this.#next === undefined || this.#next.hasFailed)) this.#next = open();
+    this.#schedule(RETRY_MS);
+  }
+}
