@@ -1,4 +1,6 @@
 import { randomInt } from "node:crypto";
+import { networkInterfaces } from "node:os";
+import { isLoopback } from "@berth/proto";
 import type { Logger } from "pino";
 import { ClientQuota, type QuotaClient } from "./client-quota.js";
 import { DnsIndex } from "./dns-index.js";
@@ -6,12 +8,14 @@ import { DnsListener, type DnsRequest, type DnsSockets } from "./dns-listener.js
 import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "./dns-table.js";
 import { Forwarder } from "./forwarder.js";
 import { HostResolvers } from "./host-resolvers.js";
-import { lookup } from "./lookup.js";
+import { lookup, mayQuery } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
 
 export const DNS_PORT = 53;
 /** A bridge that is being created has no address yet, and a port in use may be released. */
 const REOPEN_MS = 500;
+/** How often the host's addresses are read. A host with many containers has many devices. */
+const HOST_ADDRESSES_MS = 5_000;
 /** How long a query of an unknown container waits. The agent may not have sent the networks of a new container yet. */
 const NEW_CLIENT_TIMEOUT_MS = 500;
 /** Limits of queries that wait for the networks of their client. Further queries are answered at once. */
@@ -57,6 +61,8 @@ export class DnsServer {
   #work: Promise<void> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
   #isDraining = false;
+  #hostAddresses: ReadonlySet<string> = new Set();
+  #hostAddressesMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DnsServerOptions) {
     this.#options = options;
@@ -144,6 +150,7 @@ export class DnsServer {
   }
 
   async #answer({ bytes, from, isOverTcp }: DnsRequest, gateway: string): Promise<Buffer | undefined> {
+    if (!mayQuery(this.#index, { from, gateway }) && !this.#isHostAddress(from)) return undefined;
     const parsed = parseRequest(bytes);
     if (parsed.kind === "ignore") return undefined;
     if (parsed.kind === "reject") return parsed.reply;
@@ -162,6 +169,18 @@ export class DnsServer {
       return (await forwarder.forward({ bytes, client, servers, isOverTcp })) ?? failureTo(request);
     }
     return replyTo(request, answer, { isOverTcp });
+  }
+
+  /** Returns whether an address is one of this host. The kernel drops packets of other hosts with such a source. */
+  #isHostAddress(address: string): boolean {
+    if (isLoopback(address)) return true;
+    const nowMs = performance.now();
+    if (nowMs - this.#hostAddressesMs >= HOST_ADDRESSES_MS) {
+      const devices = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+      this.#hostAddresses = new Set(devices.map((device) => device.address));
+      this.#hostAddressesMs = nowMs;
+    }
+    return this.#hostAddresses.has(address);
   }
 
   /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */

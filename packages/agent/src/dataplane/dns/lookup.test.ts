@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DnsIndex } from "./dns-index.js";
 import type { DnsService, DnsTable } from "./dns-table.js";
-import { type Answer, lookup } from "./lookup.js";
+import { type Answer, lookup, mayQuery } from "./lookup.js";
 
 const DEFAULT = {
   id: "n1",
@@ -142,6 +142,13 @@ describe("lookup", () => {
     expect(ask("api", { from: DB })).toEqual({ kind: "unknown" });
     expect(ask("db.back", { from: BLOG })).toEqual({ kind: "forward", servers: [] });
     expect(addressesOf(ask("api", { from: BLOG }))).toEqual(["10.64.128.2"]);
+  });
+
+  it("mayQuery accepts containers and members of the network, but not a neighbour", () => {
+    const addresses = ["10.64.8.99", DB, BLOG, "192.0.2.1", "10.65.0.1", "2001:db8::1"];
+    const accepted = addresses.filter((from) => mayQuery(INDEX, { from, gateway: DEFAULT.gateway }));
+    expect(accepted).toEqual(["10.64.8.99", DB, BLOG]);
+    expect(mayQuery(INDEX, { from: "10.64.8.99", gateway: "192.0.2.2" })).toBe(false);
   });
 
   it("treats a foreign container as a member of the network whose gateway it queries", () => {

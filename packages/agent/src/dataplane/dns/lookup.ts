@@ -205,6 +205,16 @@ function lookupAddress(index: DnsIndex, { name, type, networks, external }: Reve
     : { kind: "empty" };
 }
 
+/**
+ * Returns whether the server answers an address of another host or container: of a container that berth created, or of
+ * any other member of the network whose gateway was queried. The kernel also delivers what a neighbour routes to a gateway.
+ */
+export function mayQuery(index: DnsIndex, { from, gateway }: Pick<Query, "from" | "gateway">): boolean {
+  if (index.client(from) !== undefined) return true;
+  const network = index.network(index.networkOfGateway(gateway) ?? "");
+  return network !== undefined && isInSubnet(network.subnet, from);
+}
+
 function isInSubnet(subnetText: string, addressText: string): boolean {
   const [subnet, address] = [parseSubnet(subnetText), parseIpv4(addressText)];
   return subnet !== undefined && address !== undefined && subnetHas(subnet, address);
