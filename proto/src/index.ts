@@ -49,10 +49,18 @@ export {
   parseConstraint,
 } from "./spec/constraint.js";
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
+export {
+  DEFAULT_FILE_MODE,
+  fileKindName,
+  MAX_FILE_BYTES,
+  MAX_FILES_PER_SERVICE,
+  validateFileContent,
+} from "./spec/files.js";
 export { NAMESPACE_MODES } from "./spec/host-access.js";
 export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
 export { imageProblem } from "./spec/image-reference.js";
 export {
+  fileNameProblem,
   MAX_NAME_LENGTH,
   networkNameProblem,
   scopedName,

@@ -3,6 +3,7 @@ import {
   ControlServiceService,
   DeployStackRequest,
   EndpointMode,
+  type FileMount,
   type NetworkAttachment,
   PortSpec,
   ServiceSpec,
@@ -25,7 +26,7 @@ import { type ServerProcess, startServerProcess } from "./server-process.js";
 import { admitNode, TestIdentities } from "./test-identities.js";
 
 /** Keys of records. Excludes leases and the store's layout version. */
-const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips|policies)\//;
+const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips|policies|files)\//;
 
 const ADMISSION_TIMEOUT_MS = 10_000;
 
@@ -195,6 +196,7 @@ export interface ServiceOptions {
   readonly global?: boolean;
   readonly networks?: readonly Partial<NetworkAttachment>[];
   readonly endpointMode?: EndpointMode;
+  readonly files?: readonly Partial<FileMount>[];
 }
 
 export function service(name: string, options: ServiceOptions = {}): ServiceSpec {
@@ -207,6 +209,7 @@ export function service(name: string, options: ServiceOptions = {}): ServiceSpec
     memoryBytes = 0,
     networks = [],
     endpointMode = EndpointMode.UNSPECIFIED,
+    files = [],
   } = options;
   const mode: ServiceSpec["mode"] = options.global
     ? { $case: "global", value: {} }
@@ -214,7 +217,7 @@ export function service(name: string, options: ServiceOptions = {}): ServiceSpec
   const spec = ServiceSpec.fromPartial({
     name: `${stack}_${name}`,
     stack,
-    task: { container: { image }, reservations: { memoryBytes }, networks: [...networks] },
+    task: { container: { image, files: [...files] }, reservations: { memoryBytes }, networks: [...networks] },
     endpointMode,
     placement: { constraints: [...constraints] },
     ports: ports.map((port) => PortSpec.fromPartial(port)),

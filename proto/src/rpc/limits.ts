@@ -10,9 +10,9 @@ export interface MessageLimits {
 }
 
 /**
- * Limits by service. The largest real messages are: a deployment of 1,000 services (a few MiB), a list of 100,000 tasks
- * (40 MiB), a usage report with 100,000 tasks (3 MiB), a node's complete assignments with the DNS entries of a large
- * cluster (some 10 MiB).
+ * Limits by service. The largest real messages are: a deployment of 1,000 services (a few MiB) with 20 secrets and configs
+ * (10 MiB), a list of 100,000 tasks (40 MiB), a usage report with 100,000 tasks (3 MiB), a node's complete assignments
+ * with the DNS entries of a large cluster (some 10 MiB) and secrets and configs (16 MiB).
  */
 const LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
@@ -20,9 +20,13 @@ const LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.PeerService": { request: KIB, response: KIB },
 };
 
-/** Limits of single methods. Callers without a certificate send a token, a certificate request and a host name. */
+/**
+ * Limits of single methods. Callers without a certificate send a token, a certificate request and a host name. A secret or
+ * config has at most 500 KiB.
+ */
 const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
   "/berth.v1.ControlService/Join": { request: 8 * KIB, response: 64 * MIB },
+  "/berth.v1.ControlService/PutFile": { request: MIB, response: 64 * MIB },
 };
 
 /** Largest message of any service. A server rejects a larger one before it has received it. */

@@ -3,6 +3,7 @@ import {
   type CronSpec,
   CronSpec_Concurrency,
   EndpointMode,
+  type FileMount,
   NetworkMode,
   Placement,
   type PortSpec,
@@ -16,6 +17,7 @@ import {
   type TaskSpec,
   UpdateConfig,
 } from "../../gen/berth/v1/spec.js";
+import { DEFAULT_FILE_MODE } from "./files.js";
 
 /** Docker's default for the time between the stop signal and SIGKILL. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
@@ -59,7 +61,12 @@ function containerDefaults(container: ContainerSpec): ContainerSpec {
     stopGraceMs: container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS,
     networkMode: container.networkMode || NetworkMode.BRIDGE,
     pullPolicy: container.pullPolicy || PullPolicy.MISSING,
+    files: container.files.map(fileDefaults),
   };
+}
+
+function fileDefaults(file: FileMount): FileMount {
+  return { ...file, uid: file.uid || "0", gid: file.gid || "0", mode: file.mode ?? DEFAULT_FILE_MODE };
 }
 
 function restartDefaults(restart: RestartPolicy | undefined, isJob: boolean): RestartPolicy {

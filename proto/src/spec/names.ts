@@ -34,6 +34,15 @@ export function networkNameProblem(name: string): string | undefined {
   });
 }
 
+/** Returns why the name of a secret or config, with or without its stack prefix, is invalid; undefined when it is valid. */
+export function fileNameProblem(kind: "secret" | "config", name: string): string | undefined {
+  return nameProblem(`${kind} name`, name, {
+    pattern: SERVICE_NAME,
+    allowed: "ASCII letters, digits, -, _ and ., starting with a letter or digit",
+    maxLength: 2 * MAX_NAME_LENGTH,
+  });
+}
+
 /** Returns why a volume name is invalid; undefined when it is valid. */
 export function volumeNameProblem(name: string): string | undefined {
   return nameProblem("volume name", name, {
@@ -43,7 +52,7 @@ export function volumeNameProblem(name: string): string | undefined {
   });
 }
 
-/** Returns the cluster-wide name of a stack's service, network or volume. */
+/** Returns the cluster-wide name of a stack's service, network, volume, secret or config. */
 export function scopedName(stack: string, name: string): string {
   return stack === "" ? name : `${stack}_${name}`;
 }

@@ -1,4 +1,5 @@
 import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import { validateFileMounts } from "./files.js";
 import { validateNamespaces } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { validateMounts } from "./validate-mounts.js";
@@ -32,6 +33,7 @@ export function validateContainer(container: ContainerSpec, path: string, report
   }
   validateNamespaces(container, path, report);
   validateMounts(container.mounts, `${path}.mounts`, report);
+  validateFileMounts(container, path, report);
   if (container.healthcheck !== undefined) {
     validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);
   }

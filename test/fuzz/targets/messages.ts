@@ -2,6 +2,7 @@ import {
   applySpecDefaults,
   ContainerSpec,
   DeployStackRequest,
+  FileKind,
   PROTOCOL_VERSION,
   type ServiceSpec,
   SessionRequest,
@@ -34,6 +35,8 @@ import {
   readHello,
   registrationChanges,
 } from "../../../packages/control-plane/src/dispatcher/registration.js";
+import { createClusterKey } from "../../../packages/control-plane/src/identity/cluster-key.js";
+import { createFileSealer } from "../../../packages/control-plane/src/identity/file-sealer.js";
 import { UsageSamples } from "../../../packages/control-plane/src/reconciler/autoscale/usage-samples.js";
 import { decodeEntry, encodeValue } from "../../../packages/control-plane/src/state/change.js";
 import { ClusterState } from "../../../packages/control-plane/src/state/cluster-state.js";
@@ -67,7 +70,7 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
 ];
 const NODE = { nodeId: "h1", hostname: "host1", advertiseAddress: "192.0.2.1", engineApiVersion: "1.51" };
 const TASK = buildTask({ nodeId: "h1" });
-const CONTEXT = { now: 1_000_000, newId: idSequence() };
+const CONTEXT = { now: 1_000_000, newId: idSequence(), sealer: createFileSealer(createClusterKey()) };
 
 /** grpc-js reports a message that protobuf cannot decode to the sender. */
 const isDecodeError = (error: unknown): boolean => error instanceof Error;
@@ -105,6 +108,7 @@ export const MESSAGE_TARGETS: readonly Target[] = [
           stack: "shop",
           services: [SPEC],
           networks: [NETWORK_SPEC],
+          files: [{ kind: FileKind.SECRET, name: "shop_key", content: Buffer.from("k") }],
           planRev: "ab-cd",
         }),
       ).finish(),
@@ -116,14 +120,16 @@ export const MESSAGE_TARGETS: readonly Target[] = [
     run: (bytes) => {
       const request = unlessRejected(() => DeployStackRequest.decode(bytes), isDecodeError);
       if (request === undefined) return;
-      const { stack, planRev, prune } = request;
+      const { stack, planRev, prune, files } = request;
       const networks = request.networks.filter((network) => validateNetworkSpec(network).length === 0);
       const specs = request.services
         .map(applySpecDefaults)
         .filter((spec) => validateServiceSpec(spec).length === 0);
       for (const spec of specs) checkAcceptedSpec(spec);
-      unlessRejected(() => checkPlanRevision(planRev, { services: [], networks: [] }, stack));
-      unlessRejected(() => decideDeployment({ stack, specs, networks, prune }, new ClusterState(), CONTEXT));
+      unlessRejected(() => checkPlanRevision(planRev, { services: [], networks: [], files: [] }, stack));
+      unlessRejected(() =>
+        decideDeployment({ stack, specs, networks, files, prune }, new ClusterState(), CONTEXT),
+      );
     },
   },
   {

@@ -1,4 +1,13 @@
-import { Network, NetworkRange, Node, Service, ServiceSpec, Task, VirtualIp } from "@berth/proto";
+import {
+  FileVersion,
+  Network,
+  NetworkRange,
+  Node,
+  Service,
+  ServiceSpec,
+  Task,
+  VirtualIp,
+} from "@berth/proto";
 import { parseServerAddress } from "../../../packages/control-plane/src/server/server-registry.js";
 import {
   changeKey,
@@ -29,6 +38,12 @@ const RECORDS: Readonly<Record<string, unknown>> = {
   ),
   "vips/n1/s1": VirtualIp.toJSON(
     VirtualIp.fromPartial({ networkId: "n1", serviceId: "s1", address: "10.64.0.2" }),
+  ),
+  "files/f1": FileVersion.toJSON(
+    FileVersion.fromPartial({
+      ...{ id: "f1", kind: 1, name: "shop_key", version: 1, stack: "shop" },
+      sealedContent: Buffer.from("sealed"),
+    }),
   ),
 };
 

@@ -111,6 +111,11 @@ export class FakeAgent {
     return this.#assignments.names;
   }
 
+  /** The secrets and configs of the node. */
+  get files(): ReceivedAssignments["files"] {
+    return this.#assignments.files;
+  }
+
   get specs(): ReceivedAssignments["specs"] {
     return this.#assignments.specs;
   }

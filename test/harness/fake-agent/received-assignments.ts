@@ -1,4 +1,5 @@
 import {
+  type AssignedFile,
   type AssignedNetwork,
   type AssignedTask,
   type Assignments,
@@ -15,6 +16,8 @@ export class ReceivedAssignments {
   readonly names = new Map<string, DnsEntry>();
   /** Images of the received specs, by service and version. */
   readonly specs = new Map<string, string>();
+  /** Secrets and configs by the id of their version. */
+  readonly files = new Map<string, AssignedFile>();
   readonly received: Assignments[] = [];
   readonly violations: string[];
   completeSets = 0;
@@ -51,6 +54,7 @@ export class ReceivedAssignments {
       this.#attachments.set(`${serviceId}/${version}`, task?.networks ?? []);
     }
     this.#applyNetworks(assignments);
+    this.#applyFiles(assignments);
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     return true;
@@ -62,7 +66,7 @@ export class ReceivedAssignments {
 
   #clear(): void {
     this.completeSets += 1;
-    for (const known of [this.specs, this.ingress, this.networks, this.names]) known.clear();
+    for (const known of [this.specs, this.ingress, this.networks, this.names, this.files]) known.clear();
   }
 
   /** DNS entries must belong to assigned networks. Only assigned networks and entries can be removed. */
@@ -78,6 +82,16 @@ export class ReceivedAssignments {
     }
     for (const key of removedDnsKeys) {
       if (!this.names.delete(key)) this.violations.push(`removed unknown DNS entry ${key}`);
+    }
+  }
+
+  #applyFiles({ files, removedFileIds }: Assignments): void {
+    for (const file of files) {
+      if (this.files.has(file.id)) this.violations.push(`file ${file.id} was sent twice`);
+      this.files.set(file.id, file);
+    }
+    for (const id of removedFileIds) {
+      if (!this.files.delete(id)) this.violations.push(`removed unknown file ${id}`);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { IngressEntry } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { ServerTrust } from "../core/authorities/rotation.js";
+import type { FileSealer } from "../core/files/apply-file.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
@@ -37,6 +38,8 @@ export interface ApiContext {
   readonly membership: MembershipChanges | undefined;
   /** For servers that join. Undefined in the simulation. */
   readonly secrets: ClusterSecrets | undefined;
+  /** Encrypts secrets and configs. Undefined in the simulation. */
+  readonly sealer: FileSealer | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -7,6 +7,7 @@ import { getCluster } from "./cluster.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
+import { getFile, listFiles, putFile, removeFiles } from "./files.js";
 import { listAuthorities, removeAuthority, rotateAuthority } from "./identities/authorities.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
@@ -59,6 +60,10 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     getNetwork: async (request) => getNetwork(request, context),
     createNetwork: (request, { signal }) => createNetwork(request, context, signal),
     removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
+    listFiles: async (request) => listFiles(request, context),
+    getFile: async (request) => getFile(request, context),
+    putFile: (request, { caller, signal }) => putFile(request, context, caller, signal),
+    removeFiles: (request, { signal }) => removeFiles(request, context, signal),
     getPolicy: async () => getPolicy(context),
     setPolicy: (request, { signal }) => setPolicy(request, context, signal),
     rebalance: (request, { signal }) => rebalance(request, context, signal),

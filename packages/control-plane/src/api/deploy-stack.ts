@@ -2,11 +2,13 @@ import {
   applySpecDefaults,
   type DeployStackRequest,
   type DeployStackResponse,
+  type FileContent,
   type NetworkSpec,
   type ServiceSpec,
   stackNameProblem,
   validateServiceSpec,
 } from "@berth/proto";
+import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
@@ -16,6 +18,7 @@ import { checkPlanRevision } from "./plan/plan-revision.js";
 /** Limits of one request, which is a gRPC message of at most 64 MiB that the leader processes in one step. */
 const MAX_SERVICES = 1_000;
 const MAX_NETWORKS = 256;
+const MAX_FILES = 1_000;
 
 /**
  * Deploys a stack, or returns the plan in a dry run. Nothing is written unless the whole request is valid.
@@ -24,32 +27,38 @@ const MAX_NETWORKS = 256;
  */
 export async function deployStack(
   request: DeployStackRequest,
-  { state: current, writer, runtime, networkPool: pool }: ApiContext,
+  { state: current, writer, runtime, networkPool: pool, sealer }: ApiContext,
   signal: AbortSignal,
 ): Promise<DeployStackResponse> {
-  const { stack, prune, dryRun, planRev, networks } = request;
+  const { stack, prune, dryRun, planRev, networks, files } = request;
   const specs = request.services.map(applySpecDefaults);
-  const violations = [...stackViolations(stack, specs), ...networkViolations(stack, networks)];
+  const violations = [
+    ...stackViolations(stack, specs),
+    ...networkViolations(stack, networks),
+    ...fileViolations(stack, files),
+  ];
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `stack ${stack} was not deployed`, violations);
   }
-  const deployment = { stack, specs, networks, pool, prune };
+  const deployment = { stack, specs, networks, files, pool, prune };
   if (dryRun) {
-    const { plan, warnings } = planDeployment(deployment, current, runtime.wallClockMs());
-    return { services: [], networks: [], plan, warnings: [...warnings] };
+    const { plan, warnings } = planDeployment(deployment, current, { now: runtime.wallClockMs(), sealer });
+    return { services: [], networks: [], files: [], plan, warnings: [...warnings] };
   }
   const outcome = await writer.submit((state) => {
     const now = runtime.wallClockMs();
-    if (planRev !== "") checkPlanRevision(planRev, planDeployment(deployment, state, now), stack);
+    if (planRev !== "") checkPlanRevision(planRev, planDeployment(deployment, state, { now, sealer }), stack);
     return decideDeployment(deployment, state, {
       now,
       newId: () => runtime.newId(),
       random: () => runtime.random(),
+      sealer,
     });
   }, signal);
   return {
     services: [...outcome.services],
     networks: [...outcome.networks],
+    files: [...outcome.files],
     plan: undefined,
     warnings: [...outcome.warnings],
   };
@@ -69,6 +78,18 @@ function networkViolations(stack: string, networks: readonly NetworkSpec[]): rea
     if (seen.has(name)) report("name", "the name is used twice");
     seen.add(name);
     return found;
+  });
+}
+
+/** Checks the secrets and configs of a request. `decideFiles` validates each of them. */
+function fileViolations(stack: string, files: readonly FileContent[]): readonly ServiceViolation[] {
+  const count = files.length;
+  if (count > MAX_FILES)
+    return requestViolation(`the stack has ${count} secrets and configs (maximum ${MAX_FILES})`);
+  return files.flatMap(({ kind, name, stack: owner }) => {
+    if (owner === "" || owner === stack) return [];
+    const message = `it belongs to stack ${JSON.stringify(owner)}`;
+    return [{ service: describeFile({ kind, name }), path: "stack", message }];
   });
 }
 

@@ -15,6 +15,7 @@ import {
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
+import { decideFileRemoval, findFilesRemovedWith } from "./deploy/decide-files.js";
 import { decideNetworkRemoval, findNetworksRemovedWith } from "./deploy/decide-networks.js";
 import { decideRemoval, decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
@@ -85,18 +86,23 @@ export async function removeServices(
   { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
-  const { services, networks } = await writer.submit((state) => {
+  const { services, networks, files } = await writer.submit((state) => {
     const removed = findServicesToRemove(request, state).map((service) =>
       decideRemoval(service, runtime.wallClockMs()),
     );
     const { stack } = request;
     const networksOfStack = decideNetworkRemoval(stack === "" ? [] : findNetworksRemovedWith(stack, state));
+    const filesOfStack = decideFileRemoval(stack === "" ? [] : findFilesRemovedWith(stack, state));
     return {
-      changes: [...joinChanges(removed), ...networksOfStack.changes],
-      result: { services: removed.map(({ outcome }) => outcome), networks: [...networksOfStack.outcomes] },
+      changes: [...joinChanges(removed), ...networksOfStack.changes, ...filesOfStack.changes],
+      result: {
+        services: removed.map(({ outcome }) => outcome),
+        networks: [...networksOfStack.outcomes],
+        files: [...filesOfStack.outcomes],
+      },
     };
   }, signal);
-  return { services, networks };
+  return { services, networks, files };
 }
 
 function joinChanges(decisions: readonly ServiceDecision[]): readonly Change[] {
@@ -175,7 +181,8 @@ function findServicesToRemove(
 ): readonly Service[] {
   const named = services.map((reference) => findService(state, reference));
   const ofStack = stack === "" ? [] : [...state.services.ofStack(stack).values()];
-  if (stack !== "" && ofStack.length === 0 && state.networks.ofStack(stack).size === 0) {
+  const hasFiles = state.files.ofStack(stack).size > 0;
+  if (stack !== "" && ofStack.length === 0 && state.networks.ofStack(stack).size === 0 && !hasFiles) {
     throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no such stack: ${JSON.stringify(stack)}` });
   }
   return [...new Set([...named, ...ofStack])];

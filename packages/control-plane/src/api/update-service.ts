@@ -9,11 +9,13 @@ import {
   type UpdateServiceResponse,
   validateServiceSpec,
 } from "@berth/proto";
+import type { VersionChoice } from "../core/files/resolve-file-versions.js";
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
+import { resolveFiles } from "./deploy/resolve-files.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
 import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
@@ -34,7 +36,8 @@ export async function updateService(
     requireChangeable(service, request.expectedVersion);
     const intro = `service ${serviceName(service)} was not updated`;
     const spec = resolveSpec(service, request, intro);
-    const result = replaceSpec(state, service, { spec, intro, now: runtime.wallClockMs() });
+    const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
+    const result = replaceSpec(state, service, { spec, files, intro, now: runtime.wallClockMs() });
     return { changes: result.changes, result };
   }, signal);
   return { service: accepted.outcome };
@@ -55,6 +58,7 @@ export async function rollbackService(
     const { version, spec } = findEarlierVersion(service, request.toVersion, state);
     const { changes, outcome } = replaceSpec(state, service, {
       spec,
+      files: { kind: "restore" },
       intro: `service ${serviceName(service)} was not rolled back`,
       now: runtime.wallClockMs(),
       rollback: `rolled back to version ${version} as requested`,
@@ -66,6 +70,7 @@ export async function rollbackService(
 
 interface Replacement {
   readonly spec: ServiceSpec;
+  readonly files: VersionChoice;
   /** What failed, for the error message. */
   readonly intro: string;
   readonly now: number;
@@ -76,10 +81,11 @@ interface Replacement {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, intro, now, rollback }: Replacement,
+  { spec, files, intro, now, rollback }: Replacement,
 ): ServiceDecision {
   requirePermitted([spec], state, intro);
-  const withNetworks = resolveNetworks([{ id, spec }], { state, intro });
+  const withFiles = resolveFiles([{ id, spec }], { state, intro, choiceFor: () => files });
+  const withNetworks = resolveNetworks(withFiles, { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
   return decideSpec(state, target?.spec ?? spec, {
     id,

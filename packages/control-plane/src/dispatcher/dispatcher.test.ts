@@ -54,6 +54,7 @@ function dispatcherWith(term: AbortSignal) {
     trafficCollector: { recordReport: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
     authorities: () => undefined,
+    sealer: undefined,
     mustJoin: false,
   });
   return { clock, dispatcher, sessions };

@@ -2,6 +2,7 @@ import {
   type Authorities,
   assertNever,
   BerthError,
+  type FileVersion,
   type Hello,
   isBerthError,
   NodeDescription,
@@ -10,6 +11,7 @@ import {
 } from "@berth/proto";
 import { type CallContext, requireNode } from "@berth/proto/rpc";
 import type { Logger } from "pino";
+import type { FileSealer } from "../core/files/apply-file.js";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
@@ -39,6 +41,8 @@ export interface DispatcherOptions {
   readonly tables: TrafficTables;
   /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
+  /** Decrypts secrets and configs for their nodes. Undefined when the server has no cluster key. */
+  readonly sealer: FileSealer | undefined;
   readonly statusWriter: StatusWriter;
   readonly nodeHealth: Pick<
     NodeHealthMonitor,
@@ -133,6 +137,7 @@ export class Dispatcher {
         state,
         tables,
         hasStaticFdb: this.#options.hasStaticFdb,
+        openFile: (file) => this.#openFile(file),
         isStopHeld: (taskId) => this.#drainGate.isStopHeld(taskId),
       }),
       tableVersion: () => tables.version,
@@ -146,6 +151,17 @@ export class Dispatcher {
     this.#sessions.add(session);
     if (signal.aborted) session.end(endOfTerm(signal));
     return session;
+  }
+
+  /** Decrypts a secret or config. Undefined when this server cannot: its tasks then wait, and the log has the reason. */
+  #openFile(file: FileVersion): Uint8Array | undefined {
+    const { sealer, logger } = this.#options;
+    try {
+      return sealer?.open(file);
+    } catch (error) {
+      logger.error({ err: error, fileId: file.id }, "failed to decrypt a secret or config");
+      return undefined;
+    }
   }
 
   /** Handles the agent's messages until the stream ends. A message that exceeds its limits ends the session. */

@@ -28,6 +28,7 @@ function sessionWith(
       ingressEntry: () => undefined,
       policy: () => DEFAULT_POLICY,
       isStopHeld: () => false,
+      file: () => undefined,
       ...NO_NETWORKS,
     },
     tableVersion: () => 1,

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { BerthError } from "@berth/proto";
 
-/** Encrypts the private keys of the authorities in etcd. Only servers have it, in a file: it is never in etcd. */
+/** Encrypts the private keys of the authorities in etcd, and the contents of secrets and configs. Only servers have it, in a file: it is never in etcd. */
 export type ClusterKey = Buffer;
 
 const ALGORITHM = "aes-256-gcm";
@@ -34,23 +34,28 @@ export function parseClusterKey(text: string): ClusterKey {
   });
 }
 
-/** Encrypts a text. `context` says what the text is: a sealed text opens only with the same context. */
-export function seal(key: ClusterKey, text: string, context: string): Buffer {
+/** Encrypts a text or bytes. `context` says what they are: they open only with the same context. */
+export function seal(key: ClusterKey, content: string | Uint8Array, context: string): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(ALGORITHM, key, nonce).setAAD(Buffer.from(context));
-  const encrypted = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
+  const encrypted = Buffer.concat([cipher.update(Buffer.from(content)), cipher.final()]);
   return Buffer.concat([nonce, cipher.getAuthTag(), encrypted]);
 }
 
-/** Decrypts what `seal` returned. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
+/** Decrypts a text. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
 export function open(key: ClusterKey, sealed: Uint8Array, context: string): string {
+  return openBytes(key, sealed, context).toString("utf8");
+}
+
+/** Decrypts what `seal` returned. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
+export function openBytes(key: ClusterKey, sealed: Uint8Array, context: string): Buffer {
   const bytes = Buffer.from(sealed);
   try {
     const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, NONCE_BYTES))
       .setAAD(Buffer.from(context))
       .setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
     const encrypted = bytes.subarray(NONCE_BYTES + TAG_BYTES);
-    return Buffer.concat([decipher.update(encrypted), decipher.final()]).toString("utf8");
+    return Buffer.concat([decipher.update(encrypted), decipher.final()]);
   } catch (error) {
     throw new BerthError({
       code: "BERTH_IDENTITY_INVALID",

@@ -1,6 +1,7 @@
 import { DesiredState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
 import { staticAddressIn } from "../core/allocator/static-addresses.js";
 import { portConflicts } from "../core/endpoints/published-ports.js";
+import { describeFile, fileMounts } from "../core/files/file-mounts.js";
 import type { Action, Plan } from "../core/model/plan.js";
 import { taskAfter } from "../core/model/plan.js";
 import { pauseRollout } from "../core/model/rollout.js";
@@ -89,8 +90,8 @@ function serviceRemoval(serviceId: string, state: ClusterState, now: number): re
 /**
  * Returns the changes of an automatic rollback: the restored spec, and then the service that refers to it.
  *
- * Pauses the rollout instead if another service has taken a port or an address of that spec, or if one of its networks is
- * gone.
+ * Pauses the rollout instead if another service has taken a port or an address of that spec, or if one of its networks,
+ * secrets or configs is gone.
  */
 export function rollbackChanges(
   { service, failure }: Pick<Extract<Action, { kind: "roll-back-service" }>, "service" | "failure">,
@@ -100,7 +101,10 @@ export function rollbackChanges(
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
   if (spec === undefined) return [update];
-  const obstacle = portObstacle(serviceId, spec, state) ?? networkObstacle(serviceId, spec, state);
+  const obstacle =
+    portObstacle(serviceId, spec, state) ??
+    networkObstacle(serviceId, spec, state) ??
+    fileObstacle(spec, state);
   const current = state.services.get(serviceId);
   if (obstacle === undefined || current?.rollout === undefined) {
     return [{ kind: "put-revision", serviceId, version, spec }, update];
@@ -120,6 +124,12 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
     if (obstacle !== undefined) return obstacle;
   }
   return undefined;
+}
+
+/** Returns which secret or config keeps a spec from being restored; undefined when none does. */
+function fileObstacle(spec: ServiceSpec, { files }: ClusterState): string | undefined {
+  const gone = fileMounts(spec).find(({ versionId }) => files.get(versionId) === undefined);
+  return gone && `its version of ${describeFile(gone)} is gone`;
 }
 
 /** Returns which other service or task has a static address; undefined when the address is free. */

@@ -26,11 +26,13 @@ import type { LeaderMetrics } from "../http/metrics.js";
 import { surveyTraffic } from "../http/traffic-metrics.js";
 import { AuthorityRotation } from "../identity/authority-rotation.js";
 import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
+import { createFileSealer } from "../identity/file-sealer.js";
 import { storeFirstAuthority } from "../identity/store-first-authority.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import { Controller } from "../reconciler/controller.js";
+import { collectUnusedFiles } from "../reconciler/files/collect-files.js";
 import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js";
 import { autoRebalance } from "../reconciler/rebalance/rebalancer.js";
 import { Writer } from "../reconciler/writer.js";
@@ -111,8 +113,10 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     serverTrust,
     broadcast: (value) => sessions.broadcast({ $case: "authorities", value }),
   });
+  const sealer = options.identity && createFileSealer(options.identity.clusterKey);
   const dispatcher = new Dispatcher({
     ...context,
+    sealer,
     sessions,
     epoch,
     servers,
@@ -142,6 +146,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     membership: createMembership(options),
     secrets: options.identity,
     unknownTokens: new UnknownTokens(),
+    sealer,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,
@@ -270,6 +275,7 @@ function createLoops(
     (signal) => lag.run(signal),
     () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
+    (signal) => collectUnusedFiles(context, signal),
   ];
   if (identity !== undefined) loops.push((signal) => rotation.run(signal));
   const firstAuthority = identity?.firstAuthority;

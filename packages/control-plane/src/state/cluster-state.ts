@@ -3,6 +3,7 @@ import { Emitter } from "../runtime/emitter.js";
 import { AuditTable } from "./audit-table.js";
 import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
 import { type Delta, DeltaBuilder } from "./delta.js";
+import { FileTable } from "./file-table.js";
 import { KeyRevisions } from "./key-revisions.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
@@ -31,6 +32,7 @@ export class ClusterState implements Tables {
   readonly tasks = new TaskTable();
   readonly networks = new NetworkTable();
   readonly nodes = new NodeTable(this.networks);
+  readonly files = new FileTable();
   readonly audit = new AuditTable();
   readonly policies = new Map<string, Policy>();
   readonly authorities = new Map<string, Authority>();

@@ -18,6 +18,7 @@ export interface Delta {
   readonly ranges: ReadonlySet<string>;
   /** Records of the audit log by sequence number. */
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
+  readonly areFilesChanged: boolean;
   readonly isPolicyChanged: boolean;
   readonly isUserRemoved: boolean;
   readonly areAuthoritiesChanged: boolean;
@@ -31,6 +32,7 @@ export class DeltaBuilder implements Delta {
   readonly networks = new Set<string>();
   readonly ranges = new Set<string>();
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
+  areFilesChanged = false;
   isPolicyChanged = false;
   isUserRemoved = false;
   areAuthoritiesChanged = false;
@@ -38,8 +40,12 @@ export class DeltaBuilder implements Delta {
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit } = this;
     const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
-    const isUnmarked = !this.isPolicyChanged && !this.isUserRemoved && !this.areAuthoritiesChanged;
-    return size === 0 && isUnmarked;
+    const areMarked = this.areFilesChanged || this.areAuthoritiesChanged;
+    return size === 0 && !areMarked && !this.isPolicyChanged && !this.isUserRemoved;
+  }
+
+  markFilesChanged(): void {
+    this.areFilesChanged = true;
   }
 
   markPolicyChanged(): void {

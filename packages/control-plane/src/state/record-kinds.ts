@@ -1,6 +1,7 @@
 import {
   AuditRecord,
   Authority,
+  FileVersion,
   JoinToken,
   Network,
   NetworkRange,
@@ -15,6 +16,7 @@ import {
 } from "@berth/proto";
 import type { AuditTable } from "./audit-table.js";
 import type { DeltaBuilder, RecordDiff } from "./delta.js";
+import type { FileTable } from "./file-table.js";
 import type { NetworkTable } from "./network-table.js";
 import type { NodeTable } from "./node-table.js";
 import type { ServiceTable } from "./service-table.js";
@@ -28,6 +30,7 @@ export interface Tables {
   readonly tasks: TaskTable;
   readonly nodes: NodeTable;
   readonly networks: NetworkTable;
+  readonly files: FileTable;
   readonly audit: AuditTable;
   /** The policy of the cluster, by its name. Empty when none was set. */
   readonly policies: Map<string, Policy>;
@@ -223,6 +226,23 @@ export const RECORD_KINDS = {
     put: ({ networks }, { vip }) => networks.vips.put(vip),
     delete: ({ networks }, { networkId, serviceId }) => networks.vips.delete(networkId, serviceId),
     addToDelta: ({ services }, { serviceId }) => services.add(serviceId),
+  }),
+
+  /** A version of a secret or config. */
+  file: defineKind<{ readonly file: FileVersion }, { readonly fileId: string }>({
+    collection: "files",
+    keyFields: ["fileId"],
+    idOf: ({ file }) => ({ fileId: file.id }),
+    encode: ({ file }) => FileVersion.toJSON(file),
+    decode: (value, { fileId }) => {
+      const file = FileVersion.fromJSON(value);
+      requireSameId(file.id, fileId);
+      return { file };
+    },
+    get: ({ files }, { fileId }) => wrap("file", files.get(fileId)),
+    put: ({ files }, { file }) => files.put(file),
+    delete: ({ files }, { fileId }) => files.delete(fileId),
+    addToDelta: (delta) => delta.markFilesChanged(),
   }),
 
   /** A call that changed the cluster or was refused, see api/audit. */

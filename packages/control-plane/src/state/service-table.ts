@@ -1,4 +1,5 @@
-import type { Service, ServiceSpec } from "@berth/proto";
+import type { FileVersion, Service, ServiceSpec } from "@berth/proto";
+import { fileKey, fileMounts } from "../core/files/file-mounts.js";
 import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
 import { GroupedMap } from "./grouped-map.js";
 import { PortClaims } from "./port-claims.js";
@@ -13,8 +14,9 @@ export class ServiceTable {
   readonly #byStack = new ServiceIndex(({ stack }) => [stack]);
   readonly #byDependency = new ServiceIndex(({ dependsOn }) => dependsOn.map(({ service }) => service));
   readonly #byNetwork = new ServiceIndex((spec) => (spec.task?.networks ?? []).map(({ network }) => network));
+  readonly #byFile = new ServiceIndex((spec) => fileMounts(spec).map(fileKey));
   readonly #byTrait = new ServiceIndex(traitsOf);
-  readonly #indexes = [this.#byStack, this.#byDependency, this.#byNetwork, this.#byTrait];
+  readonly #indexes = [this.#byStack, this.#byDependency, this.#byNetwork, this.#byFile, this.#byTrait];
 
   get size(): number {
     return this.#byId.size;
@@ -59,6 +61,11 @@ export class ServiceTable {
   /** Returns the services whose current spec attaches to the network with this name. */
   ofNetwork(name: string): ReadonlyMap<string, Service> {
     return this.#byNetwork.get(name);
+  }
+
+  /** Returns the services whose current spec mounts this secret or config, in any version. */
+  ofFile(file: Pick<FileVersion, "kind" | "name">): ReadonlyMap<string, Service> {
+    return this.#byFile.get(fileKey(file));
   }
 
   put(service: Service): void {

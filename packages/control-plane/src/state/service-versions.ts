@@ -1,4 +1,5 @@
 import type { ServiceSpec } from "@berth/proto";
+import { fileMounts } from "../core/files/file-mounts.js";
 import { GroupedMap } from "./grouped-map.js";
 
 /** Identifies one version of a service. */
@@ -11,6 +12,7 @@ export interface ServiceVersion {
 export class ServiceVersions {
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
   readonly #byStaticAddress = new GroupedMap<ServiceVersion>();
+  readonly #byFile = new GroupedMap<ServiceVersion>();
 
   /** Returns the spec of a version; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
@@ -27,6 +29,11 @@ export class ServiceVersions {
     return this.#byStaticAddress.get(addressKey(network, address)).values();
   }
 
+  /** Returns the versions whose spec names this version of a secret or config. */
+  withFile(fileId: string): ReadonlyMap<string, ServiceVersion> {
+    return this.#byFile.get(fileId);
+  }
+
   put(serviceId: string, version: number, spec: ServiceSpec): void {
     this.delete(serviceId, version);
     const specs = this.#specs.get(serviceId);
@@ -35,6 +42,9 @@ export class ServiceVersions {
     for (const key of addressKeys(spec)) {
       this.#byStaticAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
     }
+    for (const { versionId } of fileMounts(spec)) {
+      this.#byFile.set(versionId, `${serviceId}/${version}`, { serviceId, version });
+    }
   }
 
   delete(serviceId: string, version: number): void {
@@ -42,6 +52,7 @@ export class ServiceVersions {
     const spec = specs?.get(version);
     if (spec === undefined) return;
     for (const key of addressKeys(spec)) this.#byStaticAddress.delete(key, `${serviceId}/${version}`);
+    for (const { versionId } of fileMounts(spec)) this.#byFile.delete(versionId, `${serviceId}/${version}`);
     specs?.delete(version);
     if (specs?.size === 0) this.#specs.delete(serviceId);
   }

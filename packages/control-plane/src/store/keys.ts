@@ -16,13 +16,14 @@
  * | `networks/<networkId>`             | a network: spec, subnet                        | the leader           |
  * | `ranges/<networkId>/<nodeId>`      | a node's part of a network's subnet            | the leader           |
  * | `vips/<networkId>/<serviceId>`     | the virtual IP of a service in a network       | the leader           |
+ * | `files/<versionId>`                | a version of a secret or config, encrypted     | the leader           |
  * | `audit/<sequence>`                 | a call that changed the cluster; never changes | the leader           |
  * | `policies/cluster`                 | what containers may use of their hosts         | the leader           |
  * | `authorities/<fingerprint>`        | a CA: certificate, encrypted key               | the leader           |
  * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last thirteen kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last fourteen kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";

@@ -7,6 +7,9 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import {
+  FileKind,
+  fileKindFromJSON,
+  fileKindToJSON,
   NetworkSpec,
   PortSpec_Protocol,
   portSpec_ProtocolFromJSON,
@@ -1016,6 +1019,38 @@ export interface User {
    * worthless when another user gets the name.
    */
   certificateName: string;
+}
+
+/** A version of a secret or a config. Its content never changes: new content is a new version. */
+export interface FileVersion {
+  /** Random: it says nothing about the content. */
+  id: string;
+  kind: FileKind;
+  /** Unique for each kind, among all versions of one secret or config. */
+  name: string;
+  /** 1 for the first version. */
+  version: number;
+  /** Empty for a secret or config that belongs to no stack. */
+  stack: string;
+  labels: { [key: string]: string };
+  createdAtMs: number;
+  sizeBytes: number;
+  /** The content, encrypted with the cluster key. Set only in etcd. */
+  sealedContent: Buffer;
+  /**
+   * HMAC-SHA-256 of the content with a key derived from the cluster key: tells whether content has changed. Set only in
+   * etcd.
+   */
+  contentMac: Buffer;
+  /** The content is a template in which agents replace the placeholders of ContainerSpec.hostname. Configs only. */
+  isTemplate: boolean;
+  /** Set on the newest version when the secret or config was removed. It is deleted once nothing uses it. */
+  removing: boolean;
+}
+
+export interface FileVersion_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 function createBaseService(): Service {
@@ -5765,6 +5800,399 @@ export const User: MessageFns<User> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.joinedAtMs = object.joinedAtMs ?? 0;
     message.certificateName = object.certificateName ?? "";
+    return message;
+  },
+};
+
+function createBaseFileVersion(): FileVersion {
+  return {
+    id: "",
+    kind: 0,
+    name: "",
+    version: 0,
+    stack: "",
+    labels: {},
+    createdAtMs: 0,
+    sizeBytes: 0,
+    sealedContent: Buffer.alloc(0),
+    contentMac: Buffer.alloc(0),
+    isTemplate: false,
+    removing: false,
+  };
+}
+
+export const FileVersion: MessageFns<FileVersion> = {
+  encode(message: FileVersion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.version !== 0) {
+      writer.uint32(32).int64(message.version);
+    }
+    if (message.stack !== "") {
+      writer.uint32(42).string(message.stack);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      FileVersion_LabelsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    if (message.createdAtMs !== 0) {
+      writer.uint32(56).int64(message.createdAtMs);
+    }
+    if (message.sizeBytes !== 0) {
+      writer.uint32(64).int64(message.sizeBytes);
+    }
+    if (message.sealedContent.length !== 0) {
+      writer.uint32(74).bytes(message.sealedContent);
+    }
+    if (message.contentMac.length !== 0) {
+      writer.uint32(82).bytes(message.contentMac);
+    }
+    if (message.isTemplate !== false) {
+      writer.uint32(88).bool(message.isTemplate);
+    }
+    if (message.removing !== false) {
+      writer.uint32(96).bool(message.removing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileVersion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileVersion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = FileVersion_LabelsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.labels[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.sizeBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.sealedContent = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.contentMac = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.isTemplate = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.removing = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileVersion {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      sizeBytes: isSet(object.sizeBytes)
+        ? globalThis.Number(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? globalThis.Number(object.size_bytes)
+        : 0,
+      sealedContent: isSet(object.sealedContent)
+        ? Buffer.from(bytesFromBase64(object.sealedContent))
+        : isSet(object.sealed_content)
+        ? Buffer.from(bytesFromBase64(object.sealed_content))
+        : Buffer.alloc(0),
+      contentMac: isSet(object.contentMac)
+        ? Buffer.from(bytesFromBase64(object.contentMac))
+        : isSet(object.content_mac)
+        ? Buffer.from(bytesFromBase64(object.content_mac))
+        : Buffer.alloc(0),
+      isTemplate: isSet(object.isTemplate)
+        ? globalThis.Boolean(object.isTemplate)
+        : isSet(object.is_template)
+        ? globalThis.Boolean(object.is_template)
+        : false,
+      removing: isSet(object.removing) ? globalThis.Boolean(object.removing) : false,
+    };
+  },
+
+  toJSON(message: FileVersion): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.version !== 0) {
+      obj.version = Math.round(message.version);
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.sizeBytes !== 0) {
+      obj.sizeBytes = Math.round(message.sizeBytes);
+    }
+    if (message.sealedContent.length !== 0) {
+      obj.sealedContent = base64FromBytes(message.sealedContent);
+    }
+    if (message.contentMac.length !== 0) {
+      obj.contentMac = base64FromBytes(message.contentMac);
+    }
+    if (message.isTemplate !== false) {
+      obj.isTemplate = message.isTemplate;
+    }
+    if (message.removing !== false) {
+      obj.removing = message.removing;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileVersion>): FileVersion {
+    return FileVersion.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileVersion>): FileVersion {
+    const message = createBaseFileVersion();
+    message.id = object.id ?? "";
+    message.kind = object.kind ?? 0;
+    message.name = object.name ?? "";
+    message.version = object.version ?? 0;
+    message.stack = object.stack ?? "";
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.sizeBytes = object.sizeBytes ?? 0;
+    message.sealedContent = object.sealedContent ?? Buffer.alloc(0);
+    message.contentMac = object.contentMac ?? Buffer.alloc(0);
+    message.isTemplate = object.isTemplate ?? false;
+    message.removing = object.removing ?? false;
+    return message;
+  },
+};
+
+function createBaseFileVersion_LabelsEntry(): FileVersion_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const FileVersion_LabelsEntry: MessageFns<FileVersion_LabelsEntry> = {
+  encode(message: FileVersion_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileVersion_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileVersion_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileVersion_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: FileVersion_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileVersion_LabelsEntry>): FileVersion_LabelsEntry {
+    return FileVersion_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileVersion_LabelsEntry>): FileVersion_LabelsEntry {
+    const message = createBaseFileVersion_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -21,6 +21,7 @@ import {
   Availability,
   availabilityFromJSON,
   availabilityToJSON,
+  FileVersion,
   JoinKind,
   joinKindFromJSON,
   joinKindToJSON,
@@ -50,7 +51,7 @@ import {
   ServiceTraffic,
 } from "./dispatcher.js";
 import { Policy } from "./policy.js";
-import { NetworkSpec, Resources, ServiceSpec } from "./spec.js";
+import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 
 export interface GetClusterRequest {
 }
@@ -100,6 +101,149 @@ export interface DeployStackRequest {
   planRev: string;
   /** Networks of the stack. */
   networks: NetworkSpec[];
+  /** Secrets and configs of the stack. Those with the content of their newest version stay as they are. */
+  files: FileContent[];
+}
+
+/** A secret or a config to store. At most 500 KiB. */
+export interface FileContent {
+  kind: FileKind;
+  name: string;
+  content: Buffer;
+  labels: { [key: string]: string };
+  isTemplate: boolean;
+  /** The stack that it belongs to. In a deployment, empty or the stack of the deployment. */
+  stack: string;
+}
+
+export interface FileContent_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface FileOutcome {
+  fileKind: FileKind;
+  name: string;
+  kind: FileOutcome_Kind;
+  /** 0 when it was removed. */
+  version: number;
+}
+
+export const FileOutcome_Kind = {
+  UNSPECIFIED: 0,
+  CREATED: 1,
+  /** UPDATED - There is a new version, or the newest one has new labels. */
+  UPDATED: 2,
+  UNCHANGED: 3,
+  REMOVED: 4,
+} as const;
+
+export type FileOutcome_Kind = typeof FileOutcome_Kind[keyof typeof FileOutcome_Kind];
+
+export namespace FileOutcome_Kind {
+  export type UNSPECIFIED = typeof FileOutcome_Kind.UNSPECIFIED;
+  export type CREATED = typeof FileOutcome_Kind.CREATED;
+  export type UPDATED = typeof FileOutcome_Kind.UPDATED;
+  export type UNCHANGED = typeof FileOutcome_Kind.UNCHANGED;
+  export type REMOVED = typeof FileOutcome_Kind.REMOVED;
+}
+
+export function fileOutcome_KindFromJSON(object: any): FileOutcome_Kind {
+  switch (object) {
+    case 0:
+    case "KIND_UNSPECIFIED":
+      return FileOutcome_Kind.UNSPECIFIED;
+    case 1:
+    case "KIND_CREATED":
+      return FileOutcome_Kind.CREATED;
+    case 2:
+    case "KIND_UPDATED":
+      return FileOutcome_Kind.UPDATED;
+    case 3:
+    case "KIND_UNCHANGED":
+      return FileOutcome_Kind.UNCHANGED;
+    case 4:
+    case "KIND_REMOVED":
+      return FileOutcome_Kind.REMOVED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FileOutcome_Kind");
+  }
+}
+
+export function fileOutcome_KindToJSON(object: FileOutcome_Kind): string {
+  switch (object) {
+    case FileOutcome_Kind.UNSPECIFIED:
+      return "KIND_UNSPECIFIED";
+    case FileOutcome_Kind.CREATED:
+      return "KIND_CREATED";
+    case FileOutcome_Kind.UPDATED:
+      return "KIND_UPDATED";
+    case FileOutcome_Kind.UNCHANGED:
+      return "KIND_UNCHANGED";
+    case FileOutcome_Kind.REMOVED:
+      return "KIND_REMOVED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FileOutcome_Kind");
+  }
+}
+
+export interface ListFilesRequest {
+  kind: FileKind;
+  /** Empty for all stacks. */
+  stack: string;
+}
+
+export interface ListFilesResponse {
+  /** The newest version of each. */
+  files: FileVersion[];
+}
+
+export interface GetFileRequest {
+  kind: FileKind;
+  name: string;
+}
+
+export interface GetFileResponse {
+  /** The newest first, at least one. */
+  versions: FileVersion[];
+  /** Services that use it, with the version that their current spec names. */
+  uses: FileUse[];
+  /** The content of the newest version of a config. Empty for a secret. */
+  content: Buffer;
+}
+
+export interface FileUse {
+  service: string;
+  version: number;
+  /** Tasks of the service that still run with other versions. */
+  tasksWithOtherVersions: number;
+}
+
+export interface PutFileRequest {
+  file?:
+    | FileContent
+    | undefined;
+  /** Fails when there is one with this name, instead of adding a version. */
+  createOnly: boolean;
+  /** Fails when there is none with this name. */
+  updateOnly: boolean;
+}
+
+export interface PutFileResponse {
+  outcome?:
+    | FileOutcome
+    | undefined;
+  /** Services that the change updates. */
+  services: ServiceOutcome[];
+}
+
+export interface RemoveFilesRequest {
+  kind: FileKind;
+  names: string[];
+}
+
+export interface RemoveFilesResponse {
+  files: FileOutcome[];
 }
 
 export interface DeployStackResponse {
@@ -109,6 +253,7 @@ export interface DeployStackResponse {
   networks: NetworkOutcome[];
   /** Parts of the request that cannot be satisfied. Shown to users. */
   warnings: string[];
+  files: FileOutcome[];
 }
 
 export interface NetworkOutcome {
@@ -229,6 +374,8 @@ export interface DeployPlan {
   services: ServicePlan[];
   /** Networks that are created, updated or removed. */
   networks: NetworkOutcome[];
+  /** Secrets and configs that are created, updated or removed. */
+  files: FileOutcome[];
 }
 
 export interface ServicePlan {
@@ -460,6 +607,8 @@ export interface RemoveServicesResponse {
   services: ServiceOutcome[];
   /** Networks of the stack, which are removed after the last task that uses them. */
   networks: NetworkOutcome[];
+  /** Secrets and configs of the stack, which are deleted after the last task that uses them. */
+  files: FileOutcome[];
 }
 
 export interface WatchServicesRequest {
@@ -1523,7 +1672,7 @@ export const NetworkProblems: MessageFns<NetworkProblems> = {
 };
 
 function createBaseDeployStackRequest(): DeployStackRequest {
-  return { stack: "", services: [], prune: false, dryRun: false, planRev: "", networks: [] };
+  return { stack: "", services: [], prune: false, dryRun: false, planRev: "", networks: [], files: [] };
 }
 
 export const DeployStackRequest: MessageFns<DeployStackRequest> = {
@@ -1545,6 +1694,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     for (const v of message.networks) {
       NetworkSpec.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.files) {
+      FileContent.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1610,6 +1762,14 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.networks.push(NetworkSpec.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.files.push(FileContent.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1642,6 +1802,7 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
       networks: globalThis.Array.isArray(object?.networks)
         ? object.networks.map((e: any) => NetworkSpec.fromJSON(e))
         : [],
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileContent.fromJSON(e)) : [],
     };
   },
 
@@ -1665,6 +1826,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.networks?.length) {
       obj.networks = message.networks.map((e) => NetworkSpec.toJSON(e));
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileContent.toJSON(e));
+    }
     return obj;
   },
 
@@ -1679,12 +1843,1203 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     message.dryRun = object.dryRun ?? false;
     message.planRev = object.planRev ?? "";
     message.networks = object.networks?.map((e) => NetworkSpec.fromPartial(e)) || [];
+    message.files = object.files?.map((e) => FileContent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFileContent(): FileContent {
+  return { kind: 0, name: "", content: Buffer.alloc(0), labels: {}, isTemplate: false, stack: "" };
+}
+
+export const FileContent: MessageFns<FileContent> = {
+  encode(message: FileContent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.content.length !== 0) {
+      writer.uint32(26).bytes(message.content);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      FileContent_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    if (message.isTemplate !== false) {
+      writer.uint32(40).bool(message.isTemplate);
+    }
+    if (message.stack !== "") {
+      writer.uint32(50).string(message.stack);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileContent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileContent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.content = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = FileContent_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.isTemplate = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileContent {
+    return {
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      content: isSet(object.content) ? Buffer.from(bytesFromBase64(object.content)) : Buffer.alloc(0),
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      isTemplate: isSet(object.isTemplate)
+        ? globalThis.Boolean(object.isTemplate)
+        : isSet(object.is_template)
+        ? globalThis.Boolean(object.is_template)
+        : false,
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+    };
+  },
+
+  toJSON(message: FileContent): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.content.length !== 0) {
+      obj.content = base64FromBytes(message.content);
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.isTemplate !== false) {
+      obj.isTemplate = message.isTemplate;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileContent>): FileContent {
+    return FileContent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileContent>): FileContent {
+    const message = createBaseFileContent();
+    message.kind = object.kind ?? 0;
+    message.name = object.name ?? "";
+    message.content = object.content ?? Buffer.alloc(0);
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.isTemplate = object.isTemplate ?? false;
+    message.stack = object.stack ?? "";
+    return message;
+  },
+};
+
+function createBaseFileContent_LabelsEntry(): FileContent_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const FileContent_LabelsEntry: MessageFns<FileContent_LabelsEntry> = {
+  encode(message: FileContent_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileContent_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileContent_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileContent_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: FileContent_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileContent_LabelsEntry>): FileContent_LabelsEntry {
+    return FileContent_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileContent_LabelsEntry>): FileContent_LabelsEntry {
+    const message = createBaseFileContent_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseFileOutcome(): FileOutcome {
+  return { fileKind: 0, name: "", kind: 0, version: 0 };
+}
+
+export const FileOutcome: MessageFns<FileOutcome> = {
+  encode(message: FileOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fileKind !== 0) {
+      writer.uint32(8).int32(message.fileKind);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    if (message.version !== 0) {
+      writer.uint32(32).int64(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fileKind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileOutcome {
+    return {
+      fileKind: isSet(object.fileKind)
+        ? fileKindFromJSON(object.fileKind)
+        : isSet(object.file_kind)
+        ? fileKindFromJSON(object.file_kind)
+        : 0,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      kind: isSet(object.kind) ? fileOutcome_KindFromJSON(object.kind) : 0,
+      version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+    };
+  },
+
+  toJSON(message: FileOutcome): unknown {
+    const obj: any = {};
+    if (message.fileKind !== 0) {
+      obj.fileKind = fileKindToJSON(message.fileKind);
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.kind !== 0) {
+      obj.kind = fileOutcome_KindToJSON(message.kind);
+    }
+    if (message.version !== 0) {
+      obj.version = Math.round(message.version);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileOutcome>): FileOutcome {
+    return FileOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileOutcome>): FileOutcome {
+    const message = createBaseFileOutcome();
+    message.fileKind = object.fileKind ?? 0;
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? 0;
+    message.version = object.version ?? 0;
+    return message;
+  },
+};
+
+function createBaseListFilesRequest(): ListFilesRequest {
+  return { kind: 0, stack: "" };
+}
+
+export const ListFilesRequest: MessageFns<ListFilesRequest> = {
+  encode(message: ListFilesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.stack !== "") {
+      writer.uint32(18).string(message.stack);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListFilesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListFilesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListFilesRequest {
+    return {
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+    };
+  },
+
+  toJSON(message: ListFilesRequest): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListFilesRequest>): ListFilesRequest {
+    return ListFilesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListFilesRequest>): ListFilesRequest {
+    const message = createBaseListFilesRequest();
+    message.kind = object.kind ?? 0;
+    message.stack = object.stack ?? "";
+    return message;
+  },
+};
+
+function createBaseListFilesResponse(): ListFilesResponse {
+  return { files: [] };
+}
+
+export const ListFilesResponse: MessageFns<ListFilesResponse> = {
+  encode(message: ListFilesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.files) {
+      FileVersion.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListFilesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListFilesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.files.push(FileVersion.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListFilesResponse {
+    return {
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileVersion.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListFilesResponse): unknown {
+    const obj: any = {};
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileVersion.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListFilesResponse>): ListFilesResponse {
+    return ListFilesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListFilesResponse>): ListFilesResponse {
+    const message = createBaseListFilesResponse();
+    message.files = object.files?.map((e) => FileVersion.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetFileRequest(): GetFileRequest {
+  return { kind: 0, name: "" };
+}
+
+export const GetFileRequest: MessageFns<GetFileRequest> = {
+  encode(message: GetFileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetFileRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetFileRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetFileRequest {
+    return {
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+    };
+  },
+
+  toJSON(message: GetFileRequest): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetFileRequest>): GetFileRequest {
+    return GetFileRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetFileRequest>): GetFileRequest {
+    const message = createBaseGetFileRequest();
+    message.kind = object.kind ?? 0;
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseGetFileResponse(): GetFileResponse {
+  return { versions: [], uses: [], content: Buffer.alloc(0) };
+}
+
+export const GetFileResponse: MessageFns<GetFileResponse> = {
+  encode(message: GetFileResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.versions) {
+      FileVersion.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.uses) {
+      FileUse.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.content.length !== 0) {
+      writer.uint32(26).bytes(message.content);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetFileResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetFileResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.versions.push(FileVersion.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.uses.push(FileUse.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.content = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetFileResponse {
+    return {
+      versions: globalThis.Array.isArray(object?.versions)
+        ? object.versions.map((e: any) => FileVersion.fromJSON(e))
+        : [],
+      uses: globalThis.Array.isArray(object?.uses) ? object.uses.map((e: any) => FileUse.fromJSON(e)) : [],
+      content: isSet(object.content) ? Buffer.from(bytesFromBase64(object.content)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: GetFileResponse): unknown {
+    const obj: any = {};
+    if (message.versions?.length) {
+      obj.versions = message.versions.map((e) => FileVersion.toJSON(e));
+    }
+    if (message.uses?.length) {
+      obj.uses = message.uses.map((e) => FileUse.toJSON(e));
+    }
+    if (message.content.length !== 0) {
+      obj.content = base64FromBytes(message.content);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetFileResponse>): GetFileResponse {
+    return GetFileResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetFileResponse>): GetFileResponse {
+    const message = createBaseGetFileResponse();
+    message.versions = object.versions?.map((e) => FileVersion.fromPartial(e)) || [];
+    message.uses = object.uses?.map((e) => FileUse.fromPartial(e)) || [];
+    message.content = object.content ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseFileUse(): FileUse {
+  return { service: "", version: 0, tasksWithOtherVersions: 0 };
+}
+
+export const FileUse: MessageFns<FileUse> = {
+  encode(message: FileUse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).int64(message.version);
+    }
+    if (message.tasksWithOtherVersions !== 0) {
+      writer.uint32(24).int64(message.tasksWithOtherVersions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileUse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileUse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tasksWithOtherVersions = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileUse {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+      tasksWithOtherVersions: isSet(object.tasksWithOtherVersions)
+        ? globalThis.Number(object.tasksWithOtherVersions)
+        : isSet(object.tasks_with_other_versions)
+        ? globalThis.Number(object.tasks_with_other_versions)
+        : 0,
+    };
+  },
+
+  toJSON(message: FileUse): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.version !== 0) {
+      obj.version = Math.round(message.version);
+    }
+    if (message.tasksWithOtherVersions !== 0) {
+      obj.tasksWithOtherVersions = Math.round(message.tasksWithOtherVersions);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileUse>): FileUse {
+    return FileUse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileUse>): FileUse {
+    const message = createBaseFileUse();
+    message.service = object.service ?? "";
+    message.version = object.version ?? 0;
+    message.tasksWithOtherVersions = object.tasksWithOtherVersions ?? 0;
+    return message;
+  },
+};
+
+function createBasePutFileRequest(): PutFileRequest {
+  return { file: undefined, createOnly: false, updateOnly: false };
+}
+
+export const PutFileRequest: MessageFns<PutFileRequest> = {
+  encode(message: PutFileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.file !== undefined) {
+      FileContent.encode(message.file, writer.uint32(10).fork()).join();
+    }
+    if (message.createOnly !== false) {
+      writer.uint32(16).bool(message.createOnly);
+    }
+    if (message.updateOnly !== false) {
+      writer.uint32(24).bool(message.updateOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutFileRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutFileRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.file = FileContent.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.createOnly = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.updateOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutFileRequest {
+    return {
+      file: isSet(object.file) ? FileContent.fromJSON(object.file) : undefined,
+      createOnly: isSet(object.createOnly)
+        ? globalThis.Boolean(object.createOnly)
+        : isSet(object.create_only)
+        ? globalThis.Boolean(object.create_only)
+        : false,
+      updateOnly: isSet(object.updateOnly)
+        ? globalThis.Boolean(object.updateOnly)
+        : isSet(object.update_only)
+        ? globalThis.Boolean(object.update_only)
+        : false,
+    };
+  },
+
+  toJSON(message: PutFileRequest): unknown {
+    const obj: any = {};
+    if (message.file !== undefined) {
+      obj.file = FileContent.toJSON(message.file);
+    }
+    if (message.createOnly !== false) {
+      obj.createOnly = message.createOnly;
+    }
+    if (message.updateOnly !== false) {
+      obj.updateOnly = message.updateOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutFileRequest>): PutFileRequest {
+    return PutFileRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutFileRequest>): PutFileRequest {
+    const message = createBasePutFileRequest();
+    message.file = (object.file !== undefined && object.file !== null)
+      ? FileContent.fromPartial(object.file)
+      : undefined;
+    message.createOnly = object.createOnly ?? false;
+    message.updateOnly = object.updateOnly ?? false;
+    return message;
+  },
+};
+
+function createBasePutFileResponse(): PutFileResponse {
+  return { outcome: undefined, services: [] };
+}
+
+export const PutFileResponse: MessageFns<PutFileResponse> = {
+  encode(message: PutFileResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.outcome !== undefined) {
+      FileOutcome.encode(message.outcome, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.services) {
+      ServiceOutcome.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutFileResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutFileResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outcome = FileOutcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.services.push(ServiceOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutFileResponse {
+    return {
+      outcome: isSet(object.outcome) ? FileOutcome.fromJSON(object.outcome) : undefined,
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => ServiceOutcome.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PutFileResponse): unknown {
+    const obj: any = {};
+    if (message.outcome !== undefined) {
+      obj.outcome = FileOutcome.toJSON(message.outcome);
+    }
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => ServiceOutcome.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutFileResponse>): PutFileResponse {
+    return PutFileResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutFileResponse>): PutFileResponse {
+    const message = createBasePutFileResponse();
+    message.outcome = (object.outcome !== undefined && object.outcome !== null)
+      ? FileOutcome.fromPartial(object.outcome)
+      : undefined;
+    message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveFilesRequest(): RemoveFilesRequest {
+  return { kind: 0, names: [] };
+}
+
+export const RemoveFilesRequest: MessageFns<RemoveFilesRequest> = {
+  encode(message: RemoveFilesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveFilesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveFilesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveFilesRequest {
+    return {
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RemoveFilesRequest): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveFilesRequest>): RemoveFilesRequest {
+    return RemoveFilesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveFilesRequest>): RemoveFilesRequest {
+    const message = createBaseRemoveFilesRequest();
+    message.kind = object.kind ?? 0;
+    message.names = object.names?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveFilesResponse(): RemoveFilesResponse {
+  return { files: [] };
+}
+
+export const RemoveFilesResponse: MessageFns<RemoveFilesResponse> = {
+  encode(message: RemoveFilesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.files) {
+      FileOutcome.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveFilesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveFilesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.files.push(FileOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveFilesResponse {
+    return {
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileOutcome.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: RemoveFilesResponse): unknown {
+    const obj: any = {};
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileOutcome.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveFilesResponse>): RemoveFilesResponse {
+    return RemoveFilesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveFilesResponse>): RemoveFilesResponse {
+    const message = createBaseRemoveFilesResponse();
+    message.files = object.files?.map((e) => FileOutcome.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseDeployStackResponse(): DeployStackResponse {
-  return { services: [], plan: undefined, networks: [], warnings: [] };
+  return { services: [], plan: undefined, networks: [], warnings: [], files: [] };
 }
 
 export const DeployStackResponse: MessageFns<DeployStackResponse> = {
@@ -1700,6 +3055,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     }
     for (const v of message.warnings) {
       writer.uint32(34).string(v!);
+    }
+    for (const v of message.files) {
+      FileOutcome.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1749,6 +3107,14 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
             message.warnings.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.files.push(FileOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1771,6 +3137,7 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
         ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
         : [],
       warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileOutcome.fromJSON(e)) : [],
     };
   },
 
@@ -1788,6 +3155,9 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings;
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileOutcome.toJSON(e));
+    }
     return obj;
   },
 
@@ -1802,6 +3172,7 @@ export const DeployStackResponse: MessageFns<DeployStackResponse> = {
       : undefined;
     message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.files = object.files?.map((e) => FileOutcome.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2599,7 +3970,7 @@ export const RemoveNetworksResponse: MessageFns<RemoveNetworksResponse> = {
 };
 
 function createBaseDeployPlan(): DeployPlan {
-  return { rev: "", services: [], networks: [] };
+  return { rev: "", services: [], networks: [], files: [] };
 }
 
 export const DeployPlan: MessageFns<DeployPlan> = {
@@ -2612,6 +3983,9 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     }
     for (const v of message.networks) {
       NetworkOutcome.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.files) {
+      FileOutcome.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2653,6 +4027,14 @@ export const DeployPlan: MessageFns<DeployPlan> = {
             message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.files.push(FileOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2674,6 +4056,7 @@ export const DeployPlan: MessageFns<DeployPlan> = {
       networks: globalThis.Array.isArray(object?.networks)
         ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
         : [],
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileOutcome.fromJSON(e)) : [],
     };
   },
 
@@ -2688,6 +4071,9 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     if (message.networks?.length) {
       obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileOutcome.toJSON(e));
+    }
     return obj;
   },
 
@@ -2699,6 +4085,7 @@ export const DeployPlan: MessageFns<DeployPlan> = {
     message.rev = object.rev ?? "";
     message.services = object.services?.map((e) => ServicePlan.fromPartial(e)) || [];
     message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
+    message.files = object.files?.map((e) => FileOutcome.fromPartial(e)) || [];
     return message;
   },
 };
@@ -4484,7 +5871,7 @@ export const RemoveServicesRequest: MessageFns<RemoveServicesRequest> = {
 };
 
 function createBaseRemoveServicesResponse(): RemoveServicesResponse {
-  return { services: [], networks: [] };
+  return { services: [], networks: [], files: [] };
 }
 
 export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
@@ -4494,6 +5881,9 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
     }
     for (const v of message.networks) {
       NetworkOutcome.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.files) {
+      FileOutcome.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -4527,6 +5917,14 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
             message.networks.push(NetworkOutcome.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.files.push(FileOutcome.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4547,6 +5945,7 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
       networks: globalThis.Array.isArray(object?.networks)
         ? object.networks.map((e: any) => NetworkOutcome.fromJSON(e))
         : [],
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileOutcome.fromJSON(e)) : [],
     };
   },
 
@@ -4558,6 +5957,9 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
     if (message.networks?.length) {
       obj.networks = message.networks.map((e) => NetworkOutcome.toJSON(e));
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileOutcome.toJSON(e));
+    }
     return obj;
   },
 
@@ -4568,6 +5970,7 @@ export const RemoveServicesResponse: MessageFns<RemoveServicesResponse> = {
     const message = createBaseRemoveServicesResponse();
     message.services = object.services?.map((e) => ServiceOutcome.fromPartial(e)) || [];
     message.networks = object.networks?.map((e) => NetworkOutcome.fromPartial(e)) || [];
+    message.files = object.files?.map((e) => FileOutcome.fromPartial(e)) || [];
     return message;
   },
 };
@@ -12029,6 +13432,46 @@ export const ControlServiceService = {
       Buffer.from(RemoveAuthorityResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveAuthorityResponse => RemoveAuthorityResponse.decode(value),
   },
+  /** Secrets and configs, without their contents. Sorted by name. */
+  listFiles: {
+    path: "/berth.v1.ControlService/ListFiles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListFilesRequest): Buffer => Buffer.from(ListFilesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListFilesRequest => ListFilesRequest.decode(value),
+    responseSerialize: (value: ListFilesResponse): Buffer => Buffer.from(ListFilesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListFilesResponse => ListFilesResponse.decode(value),
+  },
+  /** One secret or config, who uses it, and the content of a config. */
+  getFile: {
+    path: "/berth.v1.ControlService/GetFile" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetFileRequest): Buffer => Buffer.from(GetFileRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetFileRequest => GetFileRequest.decode(value),
+    responseSerialize: (value: GetFileResponse): Buffer => Buffer.from(GetFileResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetFileResponse => GetFileResponse.decode(value),
+  },
+  /** Creates a secret or config, or a new version of one. The services that use it are updated to the new version. */
+  putFile: {
+    path: "/berth.v1.ControlService/PutFile" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutFileRequest): Buffer => Buffer.from(PutFileRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutFileRequest => PutFileRequest.decode(value),
+    responseSerialize: (value: PutFileResponse): Buffer => Buffer.from(PutFileResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutFileResponse => PutFileResponse.decode(value),
+  },
+  /** Fails as a whole when one of them is in use. */
+  removeFiles: {
+    path: "/berth.v1.ControlService/RemoveFiles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveFilesRequest): Buffer => Buffer.from(RemoveFilesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveFilesRequest => RemoveFilesRequest.decode(value),
+    responseSerialize: (value: RemoveFilesResponse): Buffer => Buffer.from(RemoveFilesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveFilesResponse => RemoveFilesResponse.decode(value),
+  },
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.
@@ -12135,6 +13578,14 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   rotateAuthority: handleUnaryCall<RotateAuthorityRequest, RotateAuthorityResponse>;
   /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
   removeAuthority: handleUnaryCall<RemoveAuthorityRequest, RemoveAuthorityResponse>;
+  /** Secrets and configs, without their contents. Sorted by name. */
+  listFiles: handleUnaryCall<ListFilesRequest, ListFilesResponse>;
+  /** One secret or config, who uses it, and the content of a config. */
+  getFile: handleUnaryCall<GetFileRequest, GetFileResponse>;
+  /** Creates a secret or config, or a new version of one. The services that use it are updated to the new version. */
+  putFile: handleUnaryCall<PutFileRequest, PutFileResponse>;
+  /** Fails as a whole when one of them is in use. */
+  removeFiles: handleUnaryCall<RemoveFilesRequest, RemoveFilesResponse>;
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.

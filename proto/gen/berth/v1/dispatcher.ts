@@ -252,7 +252,15 @@ export interface Assignments {
    * The policy, in a complete set and whenever it changes. Absent in a complete set of a leader without policies: the
    * agent then applies the rule `default` of its release.
    */
-  policy?: Policy | undefined;
+  policy?:
+    | Policy
+    | undefined;
+  /**
+   * Secrets and configs of this node's tasks. Includes each no later than the first task that names it, up to 16 MiB of
+   * contents in one message. The others follow in the next increments, and the agent waits for them.
+   */
+  files: AssignedFile[];
+  removedFileIds: string[];
 }
 
 export const Assignments_Kind = {
@@ -297,6 +305,14 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Assignments_Kind");
   }
+}
+
+/** A version of a secret or config for the node of a task that needs it. Agents keep it in memory only. */
+export interface AssignedFile {
+  /** Id of the version. */
+  id: string;
+  content: Buffer;
+  isTemplate: boolean;
 }
 
 /** A network that spans hosts, from the view of one of its hosts. */
@@ -3140,6 +3156,8 @@ function createBaseAssignments(): Assignments {
     removedDnsKeys: [],
     ackRequested: false,
     policy: undefined,
+    files: [],
+    removedFileIds: [],
   };
 }
 
@@ -3186,6 +3204,12 @@ export const Assignments: MessageFns<Assignments> = {
     }
     if (message.policy !== undefined) {
       Policy.encode(message.policy, writer.uint32(114).fork()).join();
+    }
+    for (const v of message.files) {
+      AssignedFile.encode(v!, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.removedFileIds) {
+      writer.uint32(130).string(v!);
     }
     return writer;
   },
@@ -3315,6 +3339,22 @@ export const Assignments: MessageFns<Assignments> = {
             message.policy = Policy.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.files.push(AssignedFile.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.removedFileIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3379,6 +3419,14 @@ export const Assignments: MessageFns<Assignments> = {
         ? globalThis.Boolean(object.ack_requested)
         : false,
       policy: isSet(object.policy) ? Policy.fromJSON(object.policy) : undefined,
+      files: globalThis.Array.isArray(object?.files)
+        ? object.files.map((e: any) => AssignedFile.fromJSON(e))
+        : [],
+      removedFileIds: globalThis.Array.isArray(object?.removedFileIds)
+        ? object.removedFileIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_file_ids)
+        ? object.removed_file_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3426,6 +3474,12 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.policy !== undefined) {
       obj.policy = Policy.toJSON(message.policy);
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => AssignedFile.toJSON(e));
+    }
+    if (message.removedFileIds?.length) {
+      obj.removedFileIds = message.removedFileIds;
+    }
     return obj;
   },
 
@@ -3450,6 +3504,113 @@ export const Assignments: MessageFns<Assignments> = {
     message.policy = (object.policy !== undefined && object.policy !== null)
       ? Policy.fromPartial(object.policy)
       : undefined;
+    message.files = object.files?.map((e) => AssignedFile.fromPartial(e)) || [];
+    message.removedFileIds = object.removedFileIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseAssignedFile(): AssignedFile {
+  return { id: "", content: Buffer.alloc(0), isTemplate: false };
+}
+
+export const AssignedFile: MessageFns<AssignedFile> = {
+  encode(message: AssignedFile, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.content.length !== 0) {
+      writer.uint32(18).bytes(message.content);
+    }
+    if (message.isTemplate !== false) {
+      writer.uint32(24).bool(message.isTemplate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignedFile {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignedFile();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.content = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isTemplate = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AssignedFile {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      content: isSet(object.content) ? Buffer.from(bytesFromBase64(object.content)) : Buffer.alloc(0),
+      isTemplate: isSet(object.isTemplate)
+        ? globalThis.Boolean(object.isTemplate)
+        : isSet(object.is_template)
+        ? globalThis.Boolean(object.is_template)
+        : false,
+    };
+  },
+
+  toJSON(message: AssignedFile): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.content.length !== 0) {
+      obj.content = base64FromBytes(message.content);
+    }
+    if (message.isTemplate !== false) {
+      obj.isTemplate = message.isTemplate;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AssignedFile>): AssignedFile {
+    return AssignedFile.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AssignedFile>): AssignedFile {
+    const message = createBaseAssignedFile();
+    message.id = object.id ?? "";
+    message.content = object.content ?? Buffer.alloc(0);
+    message.isTemplate = object.isTemplate ?? false;
     return message;
   },
 };

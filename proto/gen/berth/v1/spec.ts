@@ -98,6 +98,45 @@ export function volumePolicyToJSON(object: VolumePolicy): string {
   }
 }
 
+export const FileKind = { UNSPECIFIED: 0, SECRET: 1, CONFIG: 2 } as const;
+
+export type FileKind = typeof FileKind[keyof typeof FileKind];
+
+export namespace FileKind {
+  export type UNSPECIFIED = typeof FileKind.UNSPECIFIED;
+  export type SECRET = typeof FileKind.SECRET;
+  export type CONFIG = typeof FileKind.CONFIG;
+}
+
+export function fileKindFromJSON(object: any): FileKind {
+  switch (object) {
+    case 0:
+    case "FILE_KIND_UNSPECIFIED":
+      return FileKind.UNSPECIFIED;
+    case 1:
+    case "FILE_KIND_SECRET":
+      return FileKind.SECRET;
+    case 2:
+    case "FILE_KIND_CONFIG":
+      return FileKind.CONFIG;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FileKind");
+  }
+}
+
+export function fileKindToJSON(object: FileKind): string {
+  switch (object) {
+    case FileKind.UNSPECIFIED:
+      return "FILE_KIND_UNSPECIFIED";
+    case FileKind.SECRET:
+      return "FILE_KIND_SECRET";
+    case FileKind.CONFIG:
+      return "FILE_KIND_CONFIG";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FileKind");
+  }
+}
+
 export const NetworkMode = {
   UNSPECIFIED: 0,
   /** BRIDGE - Docker's bridge network on each host. */
@@ -919,6 +958,8 @@ export interface ContainerSpec {
   cgroupnsMode: string;
   /** "linux/amd64". Empty for the node's platform. */
   platform: string;
+  /** Secrets and configs of the container. */
+  files: FileMount[];
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -939,6 +980,25 @@ export interface ContainerSpec_StorageOptEntry {
 export interface ContainerSpec_AnnotationsEntry {
   key: string;
   value: string;
+}
+
+/** A secret or a config in a container: a read-only file in memory. */
+export interface FileMount {
+  kind: FileKind;
+  /** Name of the secret or config in the cluster. */
+  name: string;
+  /**
+   * Id of the version. The leader sets it when the spec changes, whatever a client sends. A new mount, new content and a
+   * forced update get the newest version, other changes keep it, and a rollback restores it.
+   */
+  versionId: string;
+  /** Absolute path in the container. */
+  target: string;
+  /** User and group of the file: a number, 0 by default. */
+  uid: string;
+  gid: string;
+  /** Permission bits. Absent for 0444. */
+  mode?: number | undefined;
 }
 
 export interface StringList {
@@ -3931,6 +3991,7 @@ function createBaseContainerSpec(): ContainerSpec {
     annotations: {},
     cgroupnsMode: "",
     platform: "",
+    files: [],
   };
 }
 
@@ -4085,6 +4146,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     if (message.platform !== "") {
       writer.uint32(402).string(message.platform);
+    }
+    for (const v of message.files) {
+      FileMount.encode(v!, writer.uint32(410).fork()).join();
     }
     return writer;
   },
@@ -4514,6 +4578,14 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.platform = reader.string();
             continue;
           }
+          case 51: {
+            if (tag !== 410) {
+              break;
+            }
+
+            message.files.push(FileMount.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4759,6 +4831,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         ? globalThis.String(object.cgroupns_mode)
         : "",
       platform: isSet(object.platform) ? globalThis.String(object.platform) : "",
+      files: globalThis.Array.isArray(object?.files)
+        ? object.files.map((e: any) => FileMount.fromJSON(e))
+        : [],
     };
   },
 
@@ -4938,6 +5013,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.platform !== "") {
       obj.platform = message.platform;
     }
+    if (message.files?.length) {
+      obj.files = message.files.map((e) => FileMount.toJSON(e));
+    }
     return obj;
   },
 
@@ -5036,6 +5114,7 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     );
     message.cgroupnsMode = object.cgroupnsMode ?? "";
     message.platform = object.platform ?? "";
+    message.files = object.files?.map((e) => FileMount.fromPartial(e)) || [];
     return message;
   },
 };
@@ -5376,6 +5455,175 @@ export const ContainerSpec_AnnotationsEntry: MessageFns<ContainerSpec_Annotation
     const message = createBaseContainerSpec_AnnotationsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseFileMount(): FileMount {
+  return { kind: 0, name: "", versionId: "", target: "", uid: "", gid: "", mode: undefined };
+}
+
+export const FileMount: MessageFns<FileMount> = {
+  encode(message: FileMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== 0) {
+      writer.uint32(8).int32(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.versionId !== "") {
+      writer.uint32(26).string(message.versionId);
+    }
+    if (message.target !== "") {
+      writer.uint32(34).string(message.target);
+    }
+    if (message.uid !== "") {
+      writer.uint32(42).string(message.uid);
+    }
+    if (message.gid !== "") {
+      writer.uint32(50).string(message.gid);
+    }
+    if (message.mode !== undefined) {
+      writer.uint32(56).uint32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.versionId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.uid = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.gid = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileMount {
+    return {
+      kind: isSet(object.kind) ? fileKindFromJSON(object.kind) : 0,
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      versionId: isSet(object.versionId)
+        ? globalThis.String(object.versionId)
+        : isSet(object.version_id)
+        ? globalThis.String(object.version_id)
+        : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
+      gid: isSet(object.gid) ? globalThis.String(object.gid) : "",
+      mode: isSet(object.mode) ? globalThis.Number(object.mode) : undefined,
+    };
+  },
+
+  toJSON(message: FileMount): unknown {
+    const obj: any = {};
+    if (message.kind !== 0) {
+      obj.kind = fileKindToJSON(message.kind);
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.versionId !== "") {
+      obj.versionId = message.versionId;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.uid !== "") {
+      obj.uid = message.uid;
+    }
+    if (message.gid !== "") {
+      obj.gid = message.gid;
+    }
+    if (message.mode !== undefined) {
+      obj.mode = Math.round(message.mode);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileMount>): FileMount {
+    return FileMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileMount>): FileMount {
+    const message = createBaseFileMount();
+    message.kind = object.kind ?? 0;
+    message.name = object.name ?? "";
+    message.versionId = object.versionId ?? "";
+    message.target = object.target ?? "";
+    message.uid = object.uid ?? "";
+    message.gid = object.gid ?? "";
+    message.mode = object.mode ?? undefined;
     return message;
   },
 };

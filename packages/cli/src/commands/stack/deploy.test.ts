@@ -49,6 +49,7 @@ describe("stack deploy", () => {
   const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
     services: [{ serviceId: "svcwebxxxxxxxxxxxx", name: "shop_web", kind: 1, version: 1 }],
     networks: [],
+    files: [],
     warnings: [],
   });
   const watched = (summary: Parameters<typeof webService>[0], tasks = [webTask()]) => ({

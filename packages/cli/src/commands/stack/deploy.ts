@@ -47,6 +47,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       dryRun: false,
       planRev: options.planRev ?? "",
       networks: [...networks],
+      files: [],
     };
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });

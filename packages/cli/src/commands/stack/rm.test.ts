@@ -10,6 +10,7 @@ test("stack rm waits until the last task is gone", async () => {
     removeServices: async () => ({
       services: [{ serviceId, name: "shop_web", kind: 4, version: 1 }],
       networks: [],
+      files: [],
     }),
     watchServices: watching(
       { services: [{ serviceId, removed: false, summary: removing, tasks: [webTask()] }] },

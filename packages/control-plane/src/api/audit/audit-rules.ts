@@ -1,6 +1,8 @@
 import {
   type AuditSubject,
   type ControlServiceService,
+  type FileKind,
+  fileKindName,
   isBerthError,
   AuditRecord_Kind as Kind,
 } from "@berth/proto";
@@ -37,7 +39,8 @@ const UNRECORDED = { kind: "unrecorded" } as const;
  * The rule of every method. Recorded are calls that change the cluster, and exec, which can change a container. Reading,
  * logs included, is not recorded: monitoring reads all the time.
  *
- * Subjects and summaries never contain environment variables, arguments, input or labels' values.
+ * Subjects and summaries never contain environment variables, arguments, input, labels' values, or the contents of
+ * secrets and configs.
  */
 export const AUDIT_RULES: AuditRules = {
   getCluster: UNRECORDED,
@@ -132,6 +135,18 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ networks }, state) => networks.map((network) => networkSubject(network, state)),
   },
+  listFiles: UNRECORDED,
+  getFile: UNRECORDED,
+  putFile: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ file }) => (file === undefined ? [] : [fileSubject(file.kind, file.name)]),
+  },
+  removeFiles: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ kind, names }) => names.map((name) => fileSubject(kind, name)),
+  },
   join: {
     kind: "recorded",
     recordKind: Kind.CHANGE,
@@ -211,6 +226,10 @@ function nodeSubject(reference: string, state: ClusterState): AuditSubject {
 function networkSubject(reference: string, state: ClusterState): AuditSubject {
   const network = findIfAny(() => findNetwork(state, reference));
   return { kind: "network", id: network?.id ?? "", name: network?.spec?.name ?? reference };
+}
+
+function fileSubject(kind: FileKind, name: string): AuditSubject {
+  return { kind: fileKindName(kind), id: "", name };
 }
 
 function taskSubject(reference: string, state: ClusterState): AuditSubject {

@@ -1,4 +1,4 @@
-import { Availability, type Service } from "@berth/proto";
+import { Availability, FileKind, FileVersion, type Service } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildService, buildSpec } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
@@ -37,6 +37,20 @@ describe("summarizeChanges", () => {
     const state = stateWith({ kind: "put-node", node: before });
     expect(summarizeChanges([{ kind: "put-node", node: after }], state)).toBe(
       "availability active -> drain, label zone set, label old removed",
+    );
+  });
+
+  it("names secrets and their versions, but not their contents", () => {
+    const file = FileVersion.fromPartial({
+      ...{ id: "f1", kind: FileKind.SECRET, name: "shop_password", version: 2 },
+      ...{ labels: { a: "hunter2" }, sealedContent: Buffer.from("hunter2") },
+    });
+    const changes: Change[] = [
+      { kind: "put-file", file },
+      { kind: "put-file", file: { ...file, removing: true } },
+    ];
+    expect(summarizeChanges(changes, new ClusterState())).toBe(
+      "secret shop_password version 2; secret shop_password removed",
     );
   });
 

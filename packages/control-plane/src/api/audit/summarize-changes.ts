@@ -1,4 +1,4 @@
-import { availabilityToJSON, type Node, type Service } from "@berth/proto";
+import { availabilityToJSON, fileKindName, type Node, type Service } from "@berth/proto";
 import { MAX_SUMMARY_LENGTH } from "../../core/audit/audit-record.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -36,6 +36,10 @@ function describeChange(change: Change, state: ClusterState): string | undefined
       const { id, spec, removing } = change.network;
       const isNew = state.networks.get(id) === undefined;
       return `network ${spec?.name ?? id} ${removing ? "removed" : isNew ? "created" : "updated"}`;
+    }
+    case "put-file": {
+      const { kind, name, version, removing } = change.file;
+      return `${fileKindName(kind)} ${name} ${removing ? "removed" : `version ${version}`}`;
     }
     default:
       return undefined;

@@ -1,7 +1,17 @@
-import type { NetworkOutcome, NetworkSpec, ServiceOutcome, ServiceSpec } from "@berth/proto";
+import type {
+  FileContent,
+  FileOutcome,
+  NetworkOutcome,
+  NetworkSpec,
+  ServiceOutcome,
+  ServiceSpec,
+} from "@berth/proto";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../../core/allocator/address-pool.js";
+import type { FileSealer } from "../../core/files/apply-file.js";
+import { fileKey, fileMounts } from "../../core/files/file-mounts.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+import { decideFileRemoval, decideFiles, type FileDecision, findFilesRemovedWith } from "./decide-files.js";
 import {
   decideNetworkRemoval,
   decideNetworks,
@@ -10,6 +20,7 @@ import {
 } from "./decide-networks.js";
 import { decideRemoval, decideSpec } from "./decide-spec.js";
 import { requirePermitted } from "./require-permitted.js";
+import { resolveFiles } from "./resolve-files.js";
 import { networkWarnings, resolveNetworks } from "./resolve-networks.js";
 import { resolvePorts } from "./resolve-ports.js";
 import { violationsError } from "./violations.js";
@@ -22,13 +33,16 @@ export interface StackDeployment {
   readonly networks?: readonly NetworkSpec[];
   /** Address ranges from which new networks get their subnets. */
   readonly pool?: NetworkPool;
-  /** Whether to remove services and networks of the stack that are not in the request. */
+  /** The secrets and configs of the stack. @default none */
+  readonly files?: readonly FileContent[];
+  /** Whether to remove services, networks, secrets and configs of the stack that are not in the request. */
   readonly prune: boolean;
 }
 
 export interface DeployOutcome {
   readonly services: readonly ServiceOutcome[];
   readonly networks: readonly NetworkOutcome[];
+  readonly files: readonly FileOutcome[];
   /** Shown to the user. */
   readonly warnings: readonly string[];
 }
@@ -38,6 +52,8 @@ export interface DeployContext {
   readonly newId: () => string;
   /** Returns a number in [0, 1). @default always 0 */
   readonly random?: () => number;
+  /** Undefined when the server has no cluster key. It then stores no secrets and configs. */
+  readonly sealer?: FileSealer | undefined;
 }
 
 /** A spec and the id of its service, which may be new. */
@@ -49,7 +65,7 @@ export interface ServiceTarget {
 /**
  * Returns the changes that deploy a stack.
  * @throws BerthError BERTH_POLICY_DENIED with everything that the policy denies, BERTH_SPEC_INVALID with every
- * violation in networks, or BERTH_PORT_IN_USE with every port that another service publishes
+ * violation in networks, secrets and configs, or BERTH_PORT_IN_USE with every port that another service publishes
  */
 export function decideDeployment(
   deployment: StackDeployment,
@@ -59,6 +75,7 @@ export function decideDeployment(
   const { now, newId } = context;
   const intro = `stack ${deployment.stack} was not deployed`;
   requirePermitted(deployment.specs, state, intro);
+  const files = fileChanges(deployment, state, { ...context, intro });
   const networks = networkChanges(deployment, state, { ...context, intro });
   const targets = deployment.specs.map((spec) => ({
     // A name without a service is left over from an interrupted deployment, which is completed with the same id.
@@ -66,7 +83,13 @@ export function decideDeployment(
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
   const removed = removedServices(deployment, state);
-  const withNetworks = resolveNetworks(targets, { state, newNetworks: networks.byName, intro });
+  const withFiles = resolveFiles(targets, {
+    state,
+    intro,
+    declared: files.byKey,
+    choiceFor: ({ id }) => ({ kind: "keep", current: state.services.get(id)?.spec }),
+  });
+  const withNetworks = resolveNetworks(withFiles, { state, newNetworks: networks.byName, intro });
   const resolved = resolvePorts(withNetworks, { state, removed, intro });
   const accepted = [
     ...resolved.map(({ id, spec }) => decideSpec(state, spec, { id, now })),
@@ -76,13 +99,37 @@ export function decideDeployment(
     }),
   ];
   return {
-    // Networks come first: an interrupted deployment leaves no service without its networks.
-    changes: [...networks.changes, ...accepted.flatMap(({ changes }) => changes)],
+    // Files and networks come first: an interrupted deployment leaves no service without them.
+    changes: [...files.changes, ...networks.changes, ...accepted.flatMap(({ changes }) => changes)],
     result: {
       services: accepted.map(({ outcome }) => outcome),
       networks: networks.outcomes,
+      files: files.outcomes,
       warnings: networkWarnings(resolved, state),
     },
+  };
+}
+
+function fileChanges(
+  { stack, specs, files = [], prune }: StackDeployment,
+  state: ClusterState,
+  { now, newId, sealer, intro }: DeployContext & { readonly intro: string },
+): Pick<FileDecision, "changes" | "outcomes" | "byKey"> {
+  const applied = decideFiles(
+    files.map((file) => ({ ...file, stack })),
+    { state, sealer, now, newId },
+  );
+  if (applied.violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, applied.violations);
+  const mounted = new Set(specs.flatMap((spec) => fileMounts(spec).map(fileKey)));
+  const unused = findFilesRemovedWith(stack, state).filter((file) => {
+    const key = fileKey(file);
+    return !applied.byKey.has(key) && !mounted.has(key);
+  });
+  const removed = decideFileRemoval(prune ? unused : []);
+  return {
+    byKey: applied.byKey,
+    changes: [...applied.changes, ...removed.changes],
+    outcomes: [...applied.outcomes, ...removed.outcomes],
   };
 }
 

@@ -1,4 +1,12 @@
-import { type ControlServiceService, Service, type ServiceSummary, User, UserRole } from "@berth/proto";
+import {
+  type ControlServiceService,
+  FileKind,
+  FileVersion,
+  Service,
+  type ServiceSummary,
+  User,
+  UserRole,
+} from "@berth/proto";
 import type { CallContext, Caller, RpcHandlers } from "@berth/proto/rpc";
 import { describe, expect, it } from "vitest";
 import { redactEnvironments } from "./redact-environment.js";
@@ -32,6 +40,11 @@ const users = new Map(
 const source: Partial<Handlers> = {
   listServices: async () => ({ services: [summary] }),
   getService: async () => ({ service: summary, ingress: [], revisions: [] }),
+  getFile: async () => ({
+    versions: [FileVersion.fromPartial({ kind: FileKind.CONFIG, name: "shop_nginx", stack: "shop" })],
+    uses: [],
+    content: Buffer.from(SECRET),
+  }),
   watchServices: async function* () {
     yield { services: [{ serviceId: "s1", removed: false, summary, tasks: [] }] };
   },
@@ -62,6 +75,20 @@ describe("redactEnvironments()", () => {
       expect(summary.service?.spec?.task?.container?.env).toEqual(ENV);
     },
   );
+
+  it.each([
+    ["vera.aaaaaa", ""],
+    ["dora.aaaaaa", ""],
+    ["free.aaaaaa", SECRET],
+  ])("shows %s the content of a config as %j", async (name, expected) => {
+    const { signal } = new AbortController();
+    const caller: Caller = { kind: "user", name };
+    const context: CallContext = { signal, peer: "", client: "", caller, forwarded: false };
+    const request = { kind: FileKind.CONFIG, name: "shop_nginx" };
+    const { content, versions } = await handlers.getFile(request, context);
+    expect(content.toString()).toBe(expected);
+    expect(versions).toHaveLength(1);
+  });
 
   it.each<Caller>([
     { kind: "user", name: "free.aaaaaa" },

@@ -9,8 +9,8 @@ type Handlers = RpcHandlers<typeof ControlServiceService>;
 export const REDACTED = "<redacted>";
 
 /**
- * Returns handlers whose responses have the values of environment variables only for callers who may change the service.
- * Other responses have no specs.
+ * Returns handlers whose responses have the values of environment variables, and the contents of configs, only for
+ * callers who may change the service or config. Other responses have neither.
  */
 export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState, "users">): Handlers {
   const redact = (summary: ServiceSummary, { caller }: CallContext): ServiceSummary => {
@@ -27,6 +27,12 @@ export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState,
     getService: async (request, context) => {
       const response = await handlers.getService(request, context);
       return { ...response, service: response.service && redact(response.service, context) };
+    },
+    getFile: async (request, context) => {
+      const response = await handlers.getFile(request, context);
+      const [newest] = response.versions;
+      if (maySeeEnvironment(context.caller, newest?.stack ?? "", state)) return response;
+      return { ...response, content: Buffer.alloc(0) };
     },
     watchServices: async function* (request, context) {
       for await (const { services } of handlers.watchServices(request, context)) {

@@ -3,7 +3,10 @@ import {
   DeployStackRequest,
   DesiredState,
   ExecRequest,
+  FileKind,
+  FileVersion,
   Network,
+  PutFileRequest,
   Service,
   Task,
   TaskState,
@@ -25,6 +28,9 @@ function user(name: string, role: UserRole, stacks: string): User {
   return User.fromPartial({ name, role, stacks, certificateName: `${name}.aaaaaa` });
 }
 
+/** The secret of a stack. */
+const passwordOf = (stack: string) => ({ kind: FileKind.SECRET, name: `${stack || "alone"}_password` });
+
 const state = createState();
 
 /** A state with a service, a running task and a network in each stack, and a service without a stack. */
@@ -40,6 +46,7 @@ function createState(): ClusterState {
         ...{ desiredState: DesiredState.RUNNING, status: { state: TaskState.RUNNING, containerId: "c" } },
       }),
     );
+    created.files.put(FileVersion.fromPartial({ ...passwordOf(stack), id: `f${stack}`, version: 1, stack }));
     created.networks.put(Network.fromPartial({ id: `w${stack}`, spec: { name: `${name}-net`, stack } }));
   }
   for (const each of [
@@ -66,6 +73,8 @@ const REQUESTS: Readonly<Partial<Record<Method, (stack: string) => unknown>>> = 
   exec: (stack) =>
     ExecRequest.fromPartial({ message: { $case: "start", value: { target: `t${stack}`, command: {} } } }),
   removeNetworks: (stack) => ({ networks: [`${stack}_web-net`] }),
+  putFile: (stack) => PutFileRequest.fromPartial({ file: passwordOf(stack) }),
+  removeFiles: (stack) => ({ kind: FileKind.SECRET, names: [passwordOf(stack).name] }),
 };
 
 const methods = Object.keys(REQUESTS) as Method[];
@@ -129,13 +138,50 @@ describe("rpc-matrix: requireStackAccess()", () => {
       expect(() => requireStackAccess("deployStack", request, DORA, state)).toThrow(/bank/);
   });
 
+  it("denies a deployment that declares or mounts a secret of another stack", () => {
+    const files = [passwordOf(OTHER)];
+    const declared = DeployStackRequest.fromPartial({ stack: OWN, files });
+    const mounted = DeployStackRequest.fromPartial({
+      ...{ stack: OWN, services: [{ name: `${OWN}_api`, stack: OWN, task: { container: { files } } }] },
+    });
+    for (const request of [declared, mounted])
+      expect(() => requireStackAccess("deployStack", request, DORA, state)).toThrow(/bank/);
+    const spec = { ...mounted.services[0], name: `${OWN}_web` };
+    expect(() => requireStackAccess("updateService", { service: `${OWN}_web`, spec }, DORA, state)).toThrow(
+      /bank/,
+    );
+  });
+
+  it("lets a deployer keep a secret of another stack that an administrator has given to a service", () => {
+    const files = [passwordOf(OTHER)];
+    const spec = { name: `${OWN}_given`, stack: OWN, task: { container: { files } } };
+    state.services.put(Service.fromPartial({ id: "given", spec }));
+    requireStackAccess("updateService", { service: "given", spec }, DORA, state);
+    requireStackAccess(
+      "deployStack",
+      DeployStackRequest.fromPartial({ stack: OWN, services: [spec] }),
+      DORA,
+      state,
+    );
+    state.services.delete("given");
+  });
+
+  it("denies a new secret in another stack, or in no stack", () => {
+    for (const stack of [OTHER, ""]) {
+      const request = PutFileRequest.fromPartial({ file: { kind: FileKind.SECRET, name: "new", stack } });
+      expect(() => requireStackAccess("putFile", request, DORA, state)).toThrow(/may not change/);
+    }
+    const own = PutFileRequest.fromPartial({ file: { kind: FileKind.SECRET, name: "new", stack: OWN } });
+    requireStackAccess("putFile", own, DORA, state);
+  });
+
   it("denies services and networks without a stack, whatever the pattern", () => {
     for (const name of ["dora", "star"]) {
       const request = { services: ["alone"], stack: "" };
       expect(() => requireStackAccess("removeServices", request, callerOf(name), state)).toThrow(
-        /services without a stack/,
+        /what belongs to no stack/,
       );
-      expect(() => requireStackAccess("createNetwork", {}, callerOf(name), state)).toThrow(/without a stack/);
+      expect(() => requireStackAccess("createNetwork", {}, callerOf(name), state)).toThrow(/no stack/);
     }
   });
 

@@ -1,5 +1,13 @@
-import { BerthError, type ControlServiceService, matchesGlob, UserRole } from "@berth/proto";
+import {
+  BerthError,
+  type ControlServiceService,
+  type FileVersion,
+  matchesGlob,
+  type ServiceSpec,
+  UserRole,
+} from "@berth/proto";
 import { type Caller, describeCaller, LOCAL_USER, type RequestOf } from "@berth/proto/rpc";
+import { fileKey, fileMounts } from "../../core/files/file-mounts.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { findNetwork, findService } from "../lookup.js";
 import { findRunningTask, findTarget } from "../lookup-target.js";
@@ -25,15 +33,20 @@ type StackRules = { readonly [Name in keyof Control]: StacksOf<RequestOf<Control
 const STACK_RULES: StackRules = {
   getCluster: undefined,
   // A service or network with the same name changes hands.
-  deployStack: ({ stack, services, networks }, state) => [
+  deployStack: ({ stack, services, networks, files }, state) => [
     stack,
+    ...stacksOfFiles(files, state),
+    ...services.flatMap((spec) => stacksOfNewFiles(spec, state.services.byName(spec.name)?.spec, state)),
     ...services.flatMap(({ name }) => state.services.byName(name)?.spec?.stack ?? []),
     ...networks.flatMap(({ name }) => state.networks.byName(name)?.spec?.stack ?? []),
   ],
   listServices: undefined,
   getService: undefined,
   scaleServices: ({ services }, state) => services.map(({ service }) => stackOfService(service, state)),
-  updateService: ({ service }, state) => [stackOfService(service, state)],
+  updateService: ({ service, spec }, state) => [
+    stackOfService(service, state),
+    ...stacksOfNewFiles(spec, findService(state, service).spec, state),
+  ],
   rollbackService: ({ service }, state) => [stackOfService(service, state)],
   removeServices: ({ services, stack }, state) => [
     ...(stack === "" ? [] : [stack]),
@@ -62,6 +75,18 @@ const STACK_RULES: StackRules = {
   createNetwork: () => [""],
   removeNetworks: ({ networks }, state) =>
     networks.map((network) => findNetwork(state, network).spec?.stack ?? ""),
+  listFiles: undefined,
+  getFile: undefined,
+  // A new content of a secret or config keeps its stack.
+  putFile: ({ file }, state) => {
+    const existing = file === undefined ? [] : stacksOfFiles([file], state);
+    return existing.length > 0 ? existing : [file?.stack ?? ""];
+  },
+  removeFiles: ({ kind, names }, state) =>
+    stacksOfFiles(
+      names.map((name) => ({ kind, name })),
+      state,
+    ),
   getPolicy: undefined,
   setPolicy: undefined,
   join: undefined,
@@ -95,11 +120,17 @@ export function requireStackAccess(
   if (pattern === undefined || stacksOf === undefined) return;
   const denied = stacksOf(request, state).filter((stack) => !isAllowed(stack, pattern));
   if (denied.length === 0) return;
-  const names = [...new Set(denied)].map((stack) => (stack === "" ? "services without a stack" : stack));
+  const names = [...new Set(denied)].map((stack) => (stack === "" ? "what belongs to no stack" : stack));
   throw new BerthError({
     code: "BERTH_PERMISSION_DENIED",
     message: `${describeCaller(caller)} may not change ${names.join(", ")} or look into its containers: the user is limited to the stacks ${JSON.stringify(pattern)}: ask an administrator`,
   });
+}
+
+/** Returns whether the caller may change the services of a stack. The role was checked before. */
+export function mayChangeStack(caller: Caller, stack: string, state: Pick<ClusterState, "users">): boolean {
+  const pattern = stackLimitOf(caller, state);
+  return pattern === undefined || isAllowed(stack, pattern);
 }
 
 /** Returns whether the caller may see the environment of a stack's services: callers who may change them may. */
@@ -111,8 +142,7 @@ export function maySeeEnvironment(
   if (caller.kind !== "user" || caller.name === LOCAL_USER.name) return true;
   const user = findUser(caller.name, state.users);
   if (user === undefined || user.role === UserRole.VIEWER) return false;
-  const pattern = stackLimitOf(caller, state);
-  return pattern === undefined || isAllowed(stack, pattern);
+  return mayChangeStack(caller, stack, state);
 }
 
 /** Returns the pattern of the stacks that a user is limited to; undefined without a limit. */
@@ -127,6 +157,30 @@ function stackLimitOf(caller: Caller, { users }: Pick<ClusterState, "users">): s
 /** A pattern such as * does not include services without a stack. */
 function isAllowed(stack: string, pattern: string): boolean {
   return stack !== "" && matchesGlob(pattern, stack);
+}
+
+/**
+ * Returns the stacks of the secrets and configs that a spec mounts and the current one does not: who starts a container
+ * with a secret can read it.
+ */
+function stacksOfNewFiles(
+  spec: ServiceSpec | undefined,
+  current: ServiceSpec | undefined,
+  state: ClusterState,
+): readonly string[] {
+  const mounted = new Set(fileMounts(current).map(fileKey));
+  return stacksOfFiles(
+    fileMounts(spec).filter((file) => !mounted.has(fileKey(file))),
+    state,
+  );
+}
+
+/** Returns the stacks of those that exist. */
+function stacksOfFiles(
+  files: readonly Pick<FileVersion, "kind" | "name">[],
+  state: ClusterState,
+): readonly string[] {
+  return files.flatMap(({ kind, name }) => state.files.newest(kind, name)?.stack ?? []);
 }
 
 function stackOfService(reference: string, state: ClusterState): string {

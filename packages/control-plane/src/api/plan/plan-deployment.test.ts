@@ -73,7 +73,7 @@ function running(...specs: readonly ServiceSpec[]): ClusterState {
 
 const NOW = 500_000;
 const planOf = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
-  planDeployment(deployment(...specs), state, NOW).plan;
+  planDeployment(deployment(...specs), state, { now: NOW }).plan;
 
 const KINDS = new Map<PlannedStep_Kind, string>([
   [PlannedStep_Kind.CREATE, "create"],
@@ -227,11 +227,13 @@ describe("planDeployment", () => {
 describe("planRevision", () => {
   const changed = specOf({ image: "web:2" });
   const parts = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
-    planDeployment(deployment(...specs), state, NOW);
+    planDeployment(deployment(...specs), state, { now: NOW });
 
   test("is equal for equal plans at any time", () => {
     const [first, second] = [running(specOf()), running(specOf())];
-    expect(planOf(first, changed).rev).toBe(planDeployment(deployment(changed), second, NOW * 2).plan.rev);
+    expect(planOf(first, changed).rev).toBe(
+      planDeployment(deployment(changed), second, { now: NOW * 2 }).plan.rev,
+    );
     expect(() => checkPlanRevision(planOf(first, changed).rev, parts(second, changed), "shop")).not.toThrow();
   });
 

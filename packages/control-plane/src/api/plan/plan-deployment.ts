@@ -1,6 +1,8 @@
 import {
   type DeployPlan,
   type FieldChange,
+  type FileOutcome,
+  FileOutcome_Kind,
   ServiceOutcome_Kind as Kind,
   type NetworkOutcome,
   NetworkOutcome_Kind,
@@ -9,17 +11,26 @@ import {
   type ServicePlan,
   type ServiceSpec,
 } from "@berth/proto";
+import type { FileSealer } from "../../core/files/apply-file.js";
+import { fileKey } from "../../core/files/file-mounts.js";
 import { updatePolicy } from "../../core/orchestrator/update-policy.js";
+import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideDeployment, type StackDeployment } from "../deploy/decide-deployment.js";
 import { type Forecast, forecast } from "./forecast.js";
-import { computePlanRevision, type RevisedPlan } from "./plan-revision.js";
+import { computePlanRevision, type PlannedFile, type RevisedPlan } from "./plan-revision.js";
 import { diffSpecs } from "./spec-diff.js";
 
 export interface PlannedDeployment extends RevisedPlan {
   readonly plan: DeployPlan;
   /** Shown to the user. */
   readonly warnings: readonly string[];
+}
+
+export interface PlanContext {
+  readonly now: number;
+  /** Undefined when the server has no cluster key. */
+  readonly sealer?: FileSealer | undefined;
 }
 
 /** Fields that are shown for a new service. Showing every field would be too long. */
@@ -37,16 +48,17 @@ const NO_CHANGES: Forecast = { steps: [], problems: [], omittedSteps: 0 };
 export function planDeployment(
   deployment: StackDeployment,
   state: ClusterState,
-  now: number,
+  { now, sealer }: PlanContext,
 ): PlannedDeployment {
   return state.draft((draft) => {
     const before = new Map(
       [...state.services.ofStack(deployment.stack).values()].map((service) => [service.id, service]),
     );
     const newId = createPlaceholderIds();
-    const { changes, result } = decideDeployment(deployment, state, { now, newId });
+    const { changes, result } = decideDeployment(deployment, state, { now, newId, sealer });
     const { services: outcomes, warnings } = result;
     const networks = result.networks.filter(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED);
+    const files = plannedFiles(result.files, changes);
     draft.write(changes);
     const after = new Map(
       outcomes.map(({ serviceId }) => [serviceId, state.services.get(serviceId)] as const),
@@ -57,16 +69,32 @@ export function planDeployment(
       const old = before.get(outcome.serviceId);
       const forecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
-      return { plan: createServicePlan(outcome, { old, service, forecast }), spec };
+      return { plan: createServicePlan(outcome, { old, service, forecast, state }), spec };
     });
-    const rev = computePlanRevision({ services, networks });
+    const rev = computePlanRevision({ services, networks, files });
     const plan = {
       rev,
       services: services.map((service) => service.plan),
       networks: networks.map(withoutPlannedId),
+      files: files.map(({ outcome }) => outcome),
     };
-    return { plan, services, networks, warnings };
+    return { plan, services, networks, files, warnings };
   });
+}
+
+/** Returns the secrets and configs that change. */
+function plannedFiles(outcomes: readonly FileOutcome[], changes: readonly Change[]): readonly PlannedFile[] {
+  const macs = new Map(
+    changes.flatMap((change) =>
+      change.kind === "put-file" ? [[fileKey(change.file), change.file.contentMac.toString("hex")]] : [],
+    ),
+  );
+  return outcomes
+    .filter(({ kind }) => kind !== FileOutcome_Kind.UNCHANGED)
+    .map((outcome) => ({
+      outcome,
+      contentMac: macs.get(fileKey({ kind: outcome.fileKind, name: outcome.name })) ?? "",
+    }));
 }
 
 /** Removes the id of a network that does not exist yet, since the deployment will create another id. */
@@ -79,11 +107,13 @@ interface ServiceChange {
   /** The service after the deployment; undefined when it is gone. */
   readonly service: Service | undefined;
   readonly forecast: Forecast;
+  /** The draft with the deployment. */
+  readonly state: ClusterState;
 }
 
 function createServicePlan(
   { name, kind, version }: ServiceOutcome,
-  { old, service, forecast }: ServiceChange,
+  { old, service, forecast, state }: ServiceChange,
 ): ServicePlan {
   const replacesTasks =
     old !== undefined && kind === Kind.UPDATED && service?.templateVersion !== old.templateVersion;
@@ -92,7 +122,7 @@ function createServicePlan(
     kind,
     fromVersion: old?.version ?? 0,
     toVersion: kind === Kind.REMOVED ? 0 : version,
-    changes: kind === Kind.REMOVED ? [] : [...shownChanges(old?.spec, service?.spec)],
+    changes: kind === Kind.REMOVED ? [] : [...shownChanges(old?.spec, service?.spec, state)],
     replacesTasks,
     rollout: replacesTasks ? formatRollout(service) : "",
     steps: [...forecast.steps],
@@ -101,9 +131,13 @@ function createServicePlan(
   };
 }
 
-function shownChanges(old: ServiceSpec | undefined, spec: ServiceSpec | undefined): readonly FieldChange[] {
+function shownChanges(
+  old: ServiceSpec | undefined,
+  spec: ServiceSpec | undefined,
+  { files }: ClusterState,
+): readonly FieldChange[] {
   if (spec === undefined) return [];
-  const changes = diffSpecs(old, spec);
+  const changes = diffSpecs(old, spec, (fileId) => files.get(fileId)?.version);
   return old === undefined ? changes.filter(({ path }) => SHOWN_FIELDS_OF_NEW.includes(path)) : changes;
 }
 

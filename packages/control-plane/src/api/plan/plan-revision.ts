@@ -1,5 +1,11 @@
 import { createHash } from "node:crypto";
-import { BerthError, type NetworkOutcome, type ServicePlan, type ServiceSpec } from "@berth/proto";
+import {
+  BerthError,
+  type FileOutcome,
+  type NetworkOutcome,
+  type ServicePlan,
+  type ServiceSpec,
+} from "@berth/proto";
 import { canonicalText } from "../../core/model/canonical.js";
 
 const PLAN_HASH_LENGTH = 12;
@@ -17,22 +23,28 @@ export interface PlannedService {
   readonly spec: ServiceSpec | undefined;
 }
 
+/** The plan for one secret or config. */
+export interface PlannedFile {
+  readonly outcome: FileOutcome;
+  /** Keyed hash of the content, so that another content is another plan. Part of a hash only: it is not shown. */
+  readonly contentMac: string;
+}
+
 /** Everything that a plan's revision covers. */
 export interface RevisedPlan {
   readonly services: readonly PlannedService[];
   readonly networks: readonly NetworkOutcome[];
+  readonly files: readonly PlannedFile[];
 }
 
 /**
  * Returns the revision of a plan. Plans with the same steps for the same versions have the same revision. It does not
  * cover the chosen nodes, since they can change whenever a task in the cluster starts or ends.
  */
-export function computePlanRevision({ services: parts, networks }: RevisedPlan): string {
+export function computePlanRevision({ services: parts, networks, files }: RevisedPlan): string {
   const texts = sortByName(parts).map(serviceText);
-  const planHash = sha256Hex([...texts, ...networks.map(networkText).sort()].join("\n")).slice(
-    0,
-    PLAN_HASH_LENGTH,
-  );
+  const others = [...networks.map(networkText), ...files.map(fileText)].sort();
+  const planHash = sha256Hex([...texts, ...others].join("\n")).slice(0, PLAN_HASH_LENGTH);
   if (parts.length > MAX_SERVICE_HASHES) return planHash;
   return `${planHash}-${texts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
@@ -82,6 +94,11 @@ function serviceText({ plan, spec }: PlannedService): string {
 
 function networkText({ name, kind }: NetworkOutcome): string {
   return `network ${name} ${kind}`;
+}
+
+function fileText({ outcome, contentMac }: PlannedFile): string {
+  const { fileKind, name, kind, version } = outcome;
+  return `file ${fileKind} ${name} ${kind} ${version} ${contentMac}`;
 }
 
 function sha256Hex(text: string): string {

@@ -1,4 +1,5 @@
 import { type FieldChange, ServiceSpec } from "@berth/proto";
+import { describeFile, fileMounts, withFileVersions } from "../../core/files/file-mounts.js";
 import { canonicalText } from "../../core/model/canonical.js";
 
 /** Limit of listed changes. Further changes are only counted. */
@@ -8,10 +9,18 @@ const MAX_TEXT_LENGTH = 200;
 /** Fields that identify an item of a list, in order of preference. */
 const ITEM_KEYS = ["target", "name", "service", "hostPath"];
 
-/** Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. */
-export function diffSpecs(before: ServiceSpec | undefined, after: ServiceSpec): readonly FieldChange[] {
-  const beforeLeaves = flattenSpec(before);
-  const afterLeaves = flattenSpec(after);
+/**
+ * Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. A secret or
+ * config has the path `secret NAME`, and the number of its version instead of the id.
+ * @param fileVersion returns the number of a version of a secret or config; undefined when it is gone
+ */
+export function diffSpecs(
+  before: ServiceSpec | undefined,
+  after: ServiceSpec,
+  fileVersion: (fileId: string) => number | undefined,
+): readonly FieldChange[] {
+  const beforeLeaves = flattenSpec(before, fileVersion);
+  const afterLeaves = flattenSpec(after, fileVersion);
   const paths = [...new Set([...beforeLeaves.keys(), ...afterLeaves.keys()])].sort();
   const changes = paths
     .map((path) => ({ path, before: beforeLeaves.get(path) ?? "", after: afterLeaves.get(path) ?? "" }))
@@ -22,9 +31,17 @@ export function diffSpecs(before: ServiceSpec | undefined, after: ServiceSpec): 
 }
 
 /** Returns the leaf values of a spec by path. */
-function flattenSpec(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
+function flattenSpec(
+  spec: ServiceSpec | undefined,
+  fileVersion: (fileId: string) => number | undefined,
+): ReadonlyMap<string, string> {
   const leaves = new Map<string, string>();
-  if (spec !== undefined) collectLeaves(ServiceSpec.toJSON(spec), "", leaves);
+  if (spec === undefined) return leaves;
+  // An empty version id is not part of the JSON.
+  collectLeaves(ServiceSpec.toJSON(withFileVersions(spec, () => "")), "", leaves);
+  for (const file of fileMounts(spec)) {
+    leaves.set(describeFile(file), `version ${fileVersion(file.versionId) ?? "unknown"}`);
+  }
   return leaves;
 }
 

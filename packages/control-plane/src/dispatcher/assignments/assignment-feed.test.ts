@@ -6,14 +6,16 @@ import {
   Policy,
   type Task,
   TaskState,
+  TaskStatus,
 } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../../core/testing/records.js";
-import { NO_NETWORKS } from "../testing/no-assignments.js";
+import { NO_ASSIGNMENTS, NO_NETWORKS } from "../testing/no-assignments.js";
 import { AssignmentFeed } from "./assignment-feed.js";
 
 const NODE = "n1";
+const STATUS = TaskStatus.fromPartial({});
 
 /** What an agent knows after taking over messages as the contract says. */
 class Follower {
@@ -63,6 +65,7 @@ function chainOver(
     ingressEntry: () => undefined,
     policy,
     isStopHeld: (id) => held.has(id),
+    file: () => undefined,
     ...NO_NETWORKS,
   });
 }
@@ -124,6 +127,38 @@ describe("AssignmentFeed", () => {
     held.clear();
     chain.markTaskStale("a");
     expect(chain.takeMessage()?.tasks).toMatchObject([{ id: "a", desiredState: DesiredState.SHUTDOWN }]);
+  });
+
+  it("sends a secret only to the node of a running task, and removes it when the task has ended", () => {
+    const tasks = new Map<string, Task>();
+    const spec = buildSpec({ task: { container: { files: [{ versionId: "f1" }] } } });
+    const feedOf = (nodeId: string): AssignmentFeed =>
+      new AssignmentFeed(nodeId, {
+        ...NO_ASSIGNMENTS,
+        tasks: () => tasks.values(),
+        task: (id) => tasks.get(id),
+        spec: () => spec,
+        file: (id) => ({ id, content: Buffer.from("hunter2"), isTemplate: false }),
+      });
+    const [own, other] = [feedOf(NODE), feedOf("n2")];
+    expect(own.takeMessage()?.files).toEqual([]);
+    expect(other.takeMessage()?.files).toEqual([]);
+    const change = (over: Partial<Task>): void => {
+      tasks.set("a", buildTask({ id: "a", nodeId: NODE, ...over }));
+      own.markTaskStale("a");
+      other.markTaskStale("a");
+    };
+    change({});
+    expect(own.takeMessage()).toMatchObject({ tasks: [{ id: "a" }], files: [{ id: "f1" }] });
+    change({ desiredState: DesiredState.SHUTDOWN });
+    expect(own.takeMessage()).toMatchObject({ tasks: [{ id: "a" }], files: [], removedFileIds: [] });
+    // A new session starts while the task stops: its container has the secret already.
+    expect(feedOf(NODE).takeMessage()).toMatchObject({ tasks: [{ id: "a" }], files: [] });
+    change({ desiredState: DesiredState.SHUTDOWN, status: { ...STATUS, state: TaskState.SHUTDOWN } });
+    expect(own.takeMessage()).toMatchObject({ tasks: [], removedTaskIds: [], removedFileIds: ["f1"] });
+    change({ nodeId: "n3" });
+    expect(feedOf("n3").takeMessage()?.files).toHaveLength(1);
+    expect(other.takeMessage()).toBeUndefined();
   });
 
   it("returns nothing when no task of the agent changed", () => {

@@ -11,12 +11,13 @@ import {
   TaskState,
 } from "@berth/proto";
 import { isEnded, stateOf } from "../../core/model/task-state.js";
+import { FileFeed, type FileSource } from "./file-feed.js";
 import { NetworkFeed, type NetworkSource } from "./network-feed.js";
 
 const EMPTY_ASSIGNMENTS = Assignments.fromPartial({});
 
 /** The current records from which assignments are built. */
-export interface AssignmentSource extends NetworkSource {
+export interface AssignmentSource extends NetworkSource, FileSource {
   /** Returns all tasks of the node. */
   tasks(): Iterable<Task>;
   task(taskId: string): Task | undefined;
@@ -43,6 +44,7 @@ export class AssignmentFeed {
   readonly #staleTasks = new Set<string>();
   readonly #staleIngress = new Set<string>();
   readonly #networks: NetworkFeed;
+  readonly #files: FileFeed;
   #isPolicyStale = false;
   #sequence = 0;
 
@@ -50,12 +52,13 @@ export class AssignmentFeed {
     this.#nodeId = nodeId;
     this.#source = source;
     this.#networks = new NetworkFeed(source);
+    this.#files = new FileFeed(source);
   }
 
   /** Whether the agent's assignments are out of date. */
   get isStale(): boolean {
     const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
-    return this.#sequence === 0 || isStale || this.#isPolicyStale;
+    return this.#sequence === 0 || isStale || this.#files.isStale || this.#isPolicyStale;
   }
 
   /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
@@ -103,6 +106,7 @@ export class AssignmentFeed {
       tasks,
       ingress,
       ...this.#networks.takeChanges(),
+      ...this.#files.takeChanges(),
       ackRequested,
       policy: this.#takePolicy(),
     });
@@ -137,6 +141,7 @@ export class AssignmentFeed {
       ingress,
       removedIngressKeys,
       ...this.#networks.takeChanges(),
+      ...this.#files.takeChanges(),
     };
     const hasChanges = this.#isPolicyStale || Object.values(changes).some((list) => list.length > 0);
     if (!ackRequested && !hasChanges) return undefined;
@@ -164,6 +169,8 @@ export class AssignmentFeed {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
     const desiredState = desiredStateFor(task, this.#source.isStopHeld(task.id));
+    if (isEnded(task)) this.#files.removeTask(task.id);
+    else if (desiredState <= DesiredState.RUNNING) this.#files.addTask(task.id, spec);
     const sent = this.#sentTasks.get(task.id);
     if (sent?.desiredState === desiredState) return;
     const assigned = toAssignedTask(task, { atMostOne: spec?.atMostOne ?? false, desiredState });
@@ -183,6 +190,7 @@ export class AssignmentFeed {
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
     this.#networks.removeTask(taskId);
+    this.#files.removeTask(taskId);
     this.#releaseSpec(sent);
     return true;
   }

@@ -1,4 +1,4 @@
-import type { AssignedNetwork, NetworkPeer, Node } from "@berth/proto";
+import type { AssignedFile, AssignedNetwork, FileVersion, NetworkPeer, Node } from "@berth/proto";
 import { dnsEntryKey } from "../../core/allocator/dns-entries.js";
 import { isNodeLive, nodeClaims } from "../../core/model/node-claims.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -10,12 +10,14 @@ export interface AssignmentSourceOptions {
   readonly tables: TrafficTables;
   readonly isStopHeld: (taskId: string) => boolean;
   readonly hasStaticFdb: (networkId: string) => boolean;
+  /** Returns the content of a secret or config. Undefined when this server cannot decrypt it. */
+  readonly openFile: (file: FileVersion) => Uint8Array | undefined;
 }
 
 /** Returns the source of one node's assignments: its tasks and networks, and the traffic tables. */
 export function createAssignmentSource(
   nodeId: string,
-  { state, tables, isStopHeld, hasStaticFdb }: AssignmentSourceOptions,
+  { state, tables, isStopHeld, hasStaticFdb, openFile }: AssignmentSourceOptions,
 ): AssignmentSource {
   return {
     tasks: () => state.tasks.ofNode(nodeId).values(),
@@ -25,11 +27,20 @@ export function createAssignmentSource(
     ingressEntry: (key) => tables.ingress.get(key),
     policy: () => state.policy,
     isStopHeld,
+    file: (fileId) => assignedFile(state.files.get(fileId), openFile),
     networkIdOf: (name) => state.networks.idOf(name),
     network: (networkId) => assignedNetwork(state, networkId, nodeId, hasStaticFdb),
     dnsKeys: (networkId) => listDnsKeys(networkId, state),
     dnsEntry: (key) => tables.dns.get(key),
   };
+}
+
+function assignedFile(
+  file: FileVersion | undefined,
+  openFile: AssignmentSourceOptions["openFile"],
+): AssignedFile | undefined {
+  const content = file && openFile(file);
+  return content && { id: file.id, content: Buffer.from(content), isTemplate: file.isTemplate };
 }
 
 function listDnsKeys(networkId: string, state: ClusterState): readonly string[] {

@@ -18,5 +18,6 @@ export const NO_ASSIGNMENTS = {
   ingressEntry: () => undefined,
   policy: () => DEFAULT_POLICY,
   isStopHeld: () => false,
+  file: () => undefined,
   ...NO_NETWORKS,
 } as const;

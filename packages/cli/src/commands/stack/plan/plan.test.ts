@@ -81,7 +81,7 @@ describe("stack deploy --dry-run", () => {
   });
   const planning: NonNullable<FakeControlHandlers["deployStack"]> = async (request) => {
     requests.push(request);
-    return { services: [], networks: [], warnings: [], plan: PLAN };
+    return { services: [], networks: [], files: [], warnings: [], plan: PLAN };
   };
 
   test("prints all changes and steps without deploying", async () => {
@@ -146,7 +146,7 @@ describe("stack deploy --dry-run", () => {
 
   test("prints when there are no changes", async () => {
     const plan = DeployPlan.fromPartial({ rev: "abc", services: [{ name: "shop_db", kind: 3 }] });
-    const deployStack = async () => ({ services: [], networks: [], warnings: [], plan });
+    const deployStack = async () => ({ services: [], networks: [], files: [], warnings: [], plan });
     const { out } = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
     expect(out).toContain("= unchanged: shop_db\n\nNo changes.\n");
   });

@@ -1,0 +1,214 @@
+import {
+  BerthError,
+  FileContent,
+  FileKind,
+  type FileUse,
+  type FileVersion,
+  fileKindName,
+  type GetFileRequest,
+  type GetFileResponse,
+  FileOutcome_Kind as Kind,
+  type ListFilesRequest,
+  type ListFilesResponse,
+  type PutFileRequest,
+  type PutFileResponse,
+  type RemoveFilesRequest,
+  type RemoveFilesResponse,
+  type Service,
+  ServiceOutcome_Kind,
+  stackNameProblem,
+} from "@berth/proto";
+import type { Caller } from "@berth/proto/rpc";
+import { describeFile, fileMounts, withFileVersions } from "../core/files/file-mounts.js";
+import { isEnded } from "../core/model/task-state.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import { currentSpec } from "../state/service-snapshot.js";
+import type { ApiContext } from "./api-context.js";
+import { decideFileRemoval, decideFiles, requireSealer } from "./deploy/decide-files.js";
+import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
+import { requirePermitted } from "./deploy/require-permitted.js";
+import { violationsError } from "./deploy/violations.js";
+import { mayChangeStack } from "./identities/stack-access.js";
+
+/** Lists secrets, configs, or both, by name. */
+export function listFiles({ kind, stack }: ListFilesRequest, { state }: ApiContext): ListFilesResponse {
+  const files = [...(stack === "" ? state.files.newestOfAll() : state.files.ofStack(stack).values())];
+  return {
+    files: files
+      .filter((file) => kind === FileKind.UNSPECIFIED || file.kind === kind)
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind - b.kind))
+      .map(withoutContent),
+  };
+}
+
+/** Returns one secret or config, with the content of a config. @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID */
+export function getFile({ kind, name }: GetFileRequest, { state, sealer }: ApiContext): GetFileResponse {
+  const newest = findFile(state, kind, name);
+  return {
+    versions: state.files.versionsOf(kind, name).map(withoutContent),
+    uses: usesOf(newest, state),
+    content: kind === FileKind.CONFIG ? requireSealer(sealer).open(newest) : Buffer.alloc(0),
+  };
+}
+
+/**
+ * Stores a content, and updates the services that use the secret or config if the caller may change them.
+ * @throws BerthError BERTH_SPEC_INVALID with every violation; BERTH_CONFLICT when it exists with another content and the
+ * request is to create it; BERTH_NOT_FOUND when it does not exist and the request is to update it; BERTH_POLICY_DENIED
+ */
+export async function putFile(
+  { file = FileContent.fromPartial({}), createOnly, updateOnly }: PutFileRequest,
+  { writer, runtime, sealer }: ApiContext,
+  caller: Caller,
+  signal: AbortSignal,
+): Promise<PutFileResponse> {
+  return writer.submit((state) => {
+    const now = runtime.wallClockMs();
+    const subject = describeFile(file);
+    const intro = `${subject} was not stored`;
+    const newest = state.files.newest(file.kind, file.name);
+    const existing = newest?.removing ? undefined : newest;
+    const content = { ...file, stack: file.stack || (existing?.stack ?? "") };
+    const { changes, outcomes, violations, byKey } = decideFiles([content], {
+      ...{ state, sealer, now },
+      newId: () => runtime.newId(),
+    });
+    const stackProblem = content.stack === "" ? undefined : stackNameProblem(content.stack);
+    const problems = violations.map((violation) => ({ ...violation, service: "" }));
+    if (stackProblem !== undefined) problems.push({ service: "", path: "stack", message: stackProblem });
+    if (problems.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, problems);
+    const [outcome] = outcomes;
+    const [stored] = byKey.values();
+    if (outcome === undefined || stored === undefined) throw new Error(`${subject} has no outcome`);
+    if (updateOnly && existing === undefined) throw notFound(file.kind, file.name);
+    // A repeated call succeeds, since clients repeat calls that got no answer.
+    if (createOnly && outcome.kind === Kind.UPDATED) {
+      throw new BerthError({
+        code: "BERTH_CONFLICT",
+        message: `${subject} was not created: it exists with another content: update it, or choose another name`,
+      });
+    }
+    // Also when the content is unchanged: an earlier call may have been interrupted after it stored the content.
+    const users = [...state.services.ofFile(stored).values()].filter(
+      ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
+    );
+    const updated = updateServices(users, stored, { state, now, intro }).filter(
+      (decision) => decision.outcome.kind !== ServiceOutcome_Kind.UNCHANGED,
+    );
+    return {
+      changes: [...changes, ...updated.flatMap((decision) => decision.changes)],
+      result: { outcome, services: updated.map((decision) => decision.outcome) },
+    };
+  }, signal);
+}
+
+/**
+ * Removes all of the secrets or configs or, after an error, none.
+ * @throws BerthError BERTH_FILE_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ */
+export async function removeFiles(
+  { kind, names }: RemoveFilesRequest,
+  { writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<RemoveFilesResponse> {
+  const outcomes = await writer.submit((state) => {
+    const files = [...new Set(names)].map((name) => findFile(state, kind, name));
+    requireUnused(files, state);
+    const { changes, outcomes } = decideFileRemoval(files);
+    return { changes, result: outcomes };
+  }, signal);
+  return { files: [...outcomes] };
+}
+
+/** Returns the newest version. @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID */
+function findFile(state: ClusterState, kind: FileKind, name: string): FileVersion {
+  if (kind !== FileKind.SECRET && kind !== FileKind.CONFIG) {
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "name a kind: secret or config" });
+  }
+  const newest = state.files.newest(kind, name);
+  if (newest === undefined) throw notFound(kind, name);
+  return newest;
+}
+
+function notFound(kind: FileKind, name: string): BerthError {
+  return new BerthError({
+    code: "BERTH_NOT_FOUND",
+    message: `no such ${fileKindName(kind)}: ${JSON.stringify(name.slice(0, 128))}`,
+  });
+}
+
+/** @throws BerthError BERTH_FILE_IN_USE unless all services that use the files are being removed */
+function requireUnused(files: readonly FileVersion[], state: ClusterState): void {
+  const inUse = files.flatMap((file) => {
+    const users = [...state.services.ofFile(file).values()].filter(({ removing }) => !removing);
+    return users.length === 0 ? [] : [`${file.name} (${users.map(serviceName).sort().join(", ")})`];
+  });
+  const [first] = files;
+  if (inUse.length === 0 || first === undefined) return;
+  throw new BerthError({
+    code: "BERTH_FILE_IN_USE",
+    message: `no ${fileKindName(first.kind)} was removed: services still use ${inUse.join("; ")}; remove these services or their stacks first`,
+  });
+}
+
+function updateServices(
+  services: readonly Service[],
+  file: FileVersion,
+  { state, now, intro }: { readonly state: ClusterState; readonly now: number; readonly intro: string },
+): readonly ServiceDecision[] {
+  const targets = services.flatMap((service) => {
+    const spec = currentSpec(state, service);
+    if (spec === undefined) return [];
+    const updated = withFileVersions(spec, ({ kind, name, versionId }) =>
+      kind === file.kind && name === file.name ? file.id : versionId,
+    );
+    return [{ id: service.id, spec: updated }];
+  });
+  requirePermitted(
+    targets.map(({ spec }) => spec),
+    state,
+    intro,
+  );
+  return targets.map(({ id, spec }) => decideSpec(state, spec, { id, now }));
+}
+
+/** Returns the services that use a secret or config, by name. */
+function usesOf(file: FileVersion, state: ClusterState): FileUse[] {
+  const users = [...state.services.ofFile(file).values()];
+  return users
+    .map((service) => {
+      const current = versionIdIn(currentSpec(state, service), file);
+      return {
+        service: serviceName(service),
+        version: state.files.get(current)?.version ?? 0,
+        tasksWithOtherVersions: countTasksWithOtherVersions(service, { file, current }, state),
+      };
+    })
+    .sort((a, b) => (a.service < b.service ? -1 : 1));
+}
+
+function countTasksWithOtherVersions(
+  { id: serviceId }: Service,
+  { file, current }: { readonly file: FileVersion; readonly current: string },
+  state: ClusterState,
+): number {
+  let count = 0;
+  for (const task of state.tasks.ofService(serviceId).values()) {
+    if (isEnded(task)) continue;
+    const versionId = versionIdIn(state.services.versions.specOf(serviceId, task.specVersion), file);
+    if (versionId !== "" && versionId !== current) count += 1;
+  }
+  return count;
+}
+
+/** Returns the id of the version that a spec names; empty when it does not mount the secret or config. */
+function versionIdIn(spec: Service["spec"], file: FileVersion): string {
+  return fileMounts(spec).find(({ kind, name }) => kind === file.kind && name === file.name)?.versionId ?? "";
+}
+
+/** Removes what must never leave the servers. */
+function withoutContent(file: FileVersion): FileVersion {
+  return { ...file, sealedContent: Buffer.alloc(0), contentMac: Buffer.alloc(0) };
+}
+
+const serviceName = ({ id, spec }: Service): string => spec?.name ?? id;

@@ -1,0 +1,85 @@
+import {
+  type FileMount,
+  type FileVersion,
+  fileKindName,
+  type ServiceSpec,
+  type Violation,
+} from "@berth/proto";
+import { describeFile, fileMounts, withFileVersions } from "./file-mounts.js";
+
+/** Which versions of its secrets and configs a new spec of a service names. */
+export type VersionChoice =
+  /** The versions that the current spec names. Others get the newest version. */
+  | { readonly kind: "keep"; readonly current: ServiceSpec | undefined }
+  | { readonly kind: "newest" }
+  /** The versions that the spec names, which is an earlier one of the service. */
+  | { readonly kind: "restore" };
+
+export interface FileLookup {
+  /** Returns a version by its id. */
+  readonly get: (fileId: string) => FileVersion | undefined;
+  /** Returns the newest version of a secret or config. */
+  readonly newest: (file: Pick<FileVersion, "kind" | "name">) => FileVersion | undefined;
+  /** Returns the version that the same change declares. It takes precedence over the choice. @default none */
+  readonly declared?: (file: Pick<FileVersion, "kind" | "name">) => FileVersion | undefined;
+}
+
+export interface ResolvedFiles {
+  readonly spec: ServiceSpec;
+  /** Secrets and configs that do not exist. */
+  readonly violations: readonly Violation[];
+}
+
+/**
+ * Sets the version of each secret and config in a spec. A change that does not concern a secret or config keeps its
+ * version, so that it restarts no task: only new content and a forced update move to a newer version.
+ */
+export function resolveFileVersions(
+  spec: ServiceSpec,
+  choice: VersionChoice,
+  files: FileLookup,
+): ResolvedFiles {
+  const violations: Violation[] = [];
+  const resolved = withFileVersions(spec, (mount, index) => {
+    const found = chooseVersion(mount, choice, files);
+    if (typeof found !== "string") return found.id;
+    violations.push({ path: `task.container.files[${index}]`, message: found });
+    return "";
+  });
+  return { spec: resolved, violations };
+}
+
+/** Returns the chosen version, or why there is none. */
+function chooseVersion(mount: FileMount, choice: VersionChoice, files: FileLookup): FileVersion | string {
+  const file = describeFile(mount);
+  const declared = files.declared?.(mount);
+  if (declared !== undefined) return declared;
+  if (choice.kind === "restore") {
+    return (
+      findVersion(mount, files) ??
+      `the content of ${file} that this version used is gone: ${file} was removed since then`
+    );
+  }
+  const kept = choice.kind === "keep" ? findKept(mount, choice.current, files) : undefined;
+  if (kept !== undefined) return kept;
+  const newest = files.newest(mount);
+  if (newest === undefined) {
+    return `no such ${file}; create it with berth ${fileKindName(mount.kind)} create ${mount.name}`;
+  }
+  return newest.removing ? `${file} is being removed` : newest;
+}
+
+function findKept(
+  mount: FileMount,
+  current: ServiceSpec | undefined,
+  files: FileLookup,
+): FileVersion | undefined {
+  const same = fileMounts(current).find(({ kind, name }) => kind === mount.kind && name === mount.name);
+  return same && findVersion(same, files);
+}
+
+/** Returns the version with the id in `mount`, if it is one of this secret or config. */
+function findVersion({ versionId, kind, name }: FileMount, files: FileLookup): FileVersion | undefined {
+  const version = files.get(versionId);
+  return version?.kind === kind && version.name === name ? version : undefined;
+}

@@ -1,0 +1,122 @@
+import type { FileContent } from "../../gen/berth/v1/control.js";
+import { type ContainerSpec, FileKind, type FileMount } from "../../gen/berth/v1/spec.js";
+import { fileNameProblem } from "./names.js";
+import type { Report, Violation } from "./violation.js";
+
+/** Limit of the content of one secret or config, as in Docker Swarm. */
+export const MAX_FILE_BYTES = 500 * 1024;
+export const MAX_FILES_PER_SERVICE = 100;
+/** Limit of all labels of one secret or config, in bytes. */
+const MAX_LABEL_BYTES = 16 * 1024;
+
+/** Permission bits of a file without a mode, as in Docker Swarm. */
+export const DEFAULT_FILE_MODE = 0o444;
+const MAX_FILE_MODE = 0o777;
+/** The kernel reserves the highest number. */
+const MAX_USER_NUMBER = 2 ** 32 - 2;
+/** Limit of a path in the kernel, with the final NUL byte. */
+const MAX_TARGET_LENGTH = 4_095;
+
+/** Returns the word that users see for a kind. */
+export function fileKindName(kind: FileKind): "secret" | "config" {
+  return kind === FileKind.CONFIG ? "config" : "secret";
+}
+
+const isKnownKind = (kind: FileKind): boolean => kind === FileKind.SECRET || kind === FileKind.CONFIG;
+
+/** Checks the secrets and configs of one container. */
+export function validateFileMounts(
+  { files, mounts }: Pick<ContainerSpec, "files" | "mounts">,
+  path: string,
+  report: Report,
+): void {
+  if (files.length > MAX_FILES_PER_SERVICE) {
+    report(
+      `${path}.files`,
+      `too many secrets and configs (${files.length}, maximum ${MAX_FILES_PER_SERVICE})`,
+    );
+    return;
+  }
+  const paths = new Map(
+    mounts.map(({ target }, index) => [target.replace(/\/+$/, ""), `${path}.mounts[${index}]`]),
+  );
+  files.forEach((file, index) => {
+    const filePath = `${path}.files[${index}]`;
+    validateFileMount(file, filePath, report);
+    const first = paths.get(file.target);
+    if (first === undefined) paths.set(file.target, filePath);
+    else report(`${filePath}.target`, `${first} has the same target ${file.target}`);
+  });
+  const targets = new Set(files.map(({ target }) => target));
+  files.forEach(({ target }, index) => {
+    const parent = parentPaths(target).find((candidate) => targets.has(candidate));
+    if (parent !== undefined) {
+      report(`${path}.files[${index}].target`, `${target} is below ${parent}, which is the target of a file`);
+    }
+  });
+}
+
+function validateFileMount(
+  { kind, name, target, uid, gid, mode }: FileMount,
+  path: string,
+  report: Report,
+): void {
+  if (!isKnownKind(kind)) report(`${path}.kind`, "neither a secret nor a config");
+  const nameProblem = fileNameProblem(fileKindName(kind), name);
+  if (nameProblem !== undefined) report(`${path}.name`, nameProblem);
+  const problem = targetProblem(target);
+  if (problem !== undefined) report(`${path}.target`, problem);
+  for (const [field, value] of Object.entries({ uid, gid })) {
+    if (!isUserNumber(value)) {
+      report(
+        `${path}.${field}`,
+        `${JSON.stringify(value.slice(0, 40))} is not a number from 0 to ${MAX_USER_NUMBER}`,
+      );
+    }
+  }
+  if (mode !== undefined && !(mode >= 0 && mode <= MAX_FILE_MODE)) {
+    report(`${path}.mode`, `0${mode.toString(8)} is not a mode from 0 to 0${MAX_FILE_MODE.toString(8)}`);
+  }
+}
+
+/** Returns why a path cannot be the target of a file; undefined when it can. */
+function targetProblem(target: string): string | undefined {
+  const shown = JSON.stringify(target.slice(0, 80));
+  if (!target.startsWith("/")) return `${shown} is not an absolute path in the container`;
+  if (target.length > MAX_TARGET_LENGTH) return `the path has more than ${MAX_TARGET_LENGTH} characters`;
+  if (target.includes("\0")) return "a path cannot hold a NUL byte";
+  const parts = target.slice(1).split("/");
+  if (parts.some((part) => part === "" || part === "." || part === "..")) {
+    return `${shown} is not the plain path of a file: remove empty parts, "." and ".."`;
+  }
+  return undefined;
+}
+
+/** Returns the folders of a path, for example /a and /a/b of /a/b/c. */
+function parentPaths(target: string): readonly string[] {
+  const parts = target.split("/").slice(1, -1);
+  return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
+}
+
+const isUserNumber = (text: string): boolean =>
+  /^(0|[1-9][0-9]{0,9})$/.test(text) && Number(text) <= MAX_USER_NUMBER;
+
+/** Returns the violations of a secret or config that a client wants to store. The messages never contain its content. */
+export function validateFileContent(file: FileContent): readonly Violation[] {
+  const violations: Violation[] = [];
+  const report: Report = (path, message) => violations.push({ path, message });
+  const { kind, name, content, labels, isTemplate } = file;
+  if (!isKnownKind(kind)) report("kind", "neither a secret nor a config");
+  const nameProblem = fileNameProblem(fileKindName(kind), name);
+  if (nameProblem !== undefined) report("name", nameProblem);
+  if (content.length === 0) report("content", "the content is empty");
+  if (content.length > MAX_FILE_BYTES) {
+    report("content", `the content is too large (${content.length} bytes, maximum ${MAX_FILE_BYTES})`);
+  }
+  if (isTemplate && kind !== FileKind.CONFIG) report("is_template", "only a config can be a template");
+  const labelBytes = Object.entries(labels).reduce((sum, pair) => sum + Buffer.byteLength(pair.join("=")), 0);
+  if (labelBytes > MAX_LABEL_BYTES) {
+    report("labels", `the labels are too large (${labelBytes} bytes, maximum ${MAX_LABEL_BYTES})`);
+  }
+  return violations;
+}
