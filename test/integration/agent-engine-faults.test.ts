@@ -11,6 +11,7 @@ import { containerOwner } from "../../packages/agent/src/engine/container-owner.
 import { DockerodeEngine } from "../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { TaskManager } from "../../packages/agent/src/tasks/task-manager.js";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
+import { MemoryTaskFiles } from "../fakes/memory-task-files.js";
 import { eventually } from "../harness/eventually.js";
 import { specOf, taskOf } from "./agent/specs.js";
 
@@ -131,6 +132,8 @@ describe("the Docker client with a faulty daemon", () => {
         checkPort: async () => "accepted",
         shareFile: async () => "",
         onPortPublishing: (problem) => portProblems.push(problem),
+        taskFiles: new MemoryTaskFiles(),
+        onSwapProblem: () => {},
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),

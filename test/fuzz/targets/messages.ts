@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import {
   applySpecDefaults,
   ContainerSpec,
@@ -14,6 +15,8 @@ import {
 import { Metadata } from "@grpc/grpc-js";
 import { networksView } from "../../../packages/agent/src/core/networks/task-networks.js";
 import { containerConfig } from "../../../packages/agent/src/core/tasks/container-config.js";
+import { fileRefusal, filesToWrite } from "../../../packages/agent/src/core/tasks/task-files.js";
+import { viewWith } from "../../../packages/agent/src/core/tasks/testing.js";
 import { AssignmentSet } from "../../../packages/agent/src/leader/assignment-set.js";
 import { decideDeployment } from "../../../packages/control-plane/src/api/deploy/decide-deployment.js";
 import { checkPlanRevision } from "../../../packages/control-plane/src/api/plan/plan-revision.js";
@@ -68,7 +71,15 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
     },
   }),
 ];
-const NODE = { nodeId: "h1", hostname: "host1", advertiseAddress: "192.0.2.1", engineApiVersion: "1.51" };
+const NODE = {
+  nodeId: "h1",
+  hostname: "host1",
+  advertiseAddress: "192.0.2.1",
+  engineApiVersion: "1.51",
+  isolation: "",
+  containerRoot: { uid: 0, gid: 0 },
+};
+const filesDirectory = "/run/berth/secrets";
 const TASK = buildTask({ nodeId: "h1" });
 const CONTEXT = { now: 1_000_000, newId: idSequence(), sealer: createFileSealer(createClusterKey()) };
 
@@ -96,7 +107,19 @@ export const MESSAGE_TARGETS: readonly Target[] = [
       const networks = networksView(applied.networks ?? [], new Map());
       for (const { task, spec } of applied.change.assigned) {
         const container = spec.task?.container ?? ContainerSpec.fromPartial({});
-        unlessRejected(() => containerConfig({ task, spec, container, node: NODE, networks }));
+        unlessRejected(() =>
+          containerConfig({ task, spec, container, node: NODE, networks, filesDirectory }),
+        );
+        if (fileRefusal({ task, spec }, NODE) !== undefined) continue;
+        const { contents = new Map() } = applied.files;
+        const view = viewWith({ files: { contents, directory: filesDirectory } });
+        for (const { name } of filesToWrite(view, { task, spec })?.files ?? []) {
+          checkEqual(
+            posix.join(filesDirectory, task.id, name).split("/").length,
+            6,
+            "a file is in its directory",
+          );
+        }
       }
     },
   },
@@ -238,5 +261,6 @@ function checkAcceptedSpec(spec: ServiceSpec): void {
   const assigned = { serviceId: "s1", version: 1, task: spec.task, ports: spec.ports };
   const [task] = ASSIGNMENTS.tasks;
   if (task === undefined) return;
-  containerConfig({ task, spec: assigned, container, node: NODE, networks: networksView([], new Map()) });
+  const networks = networksView([], new Map());
+  containerConfig({ task, spec: assigned, container, node: NODE, networks, filesDirectory });
 }

@@ -144,10 +144,30 @@ export const STATUS = TaskStatus.fromPartial({
   addresses: [{ networkId: "n1", address: "10.64.0.3", macAddress: "02:42:0a:40:00:03" }],
 });
 
+const FILES = [
+  {
+    kind: 1,
+    name: "shop_password",
+    versionId: "v1",
+    target: "/run/secrets/password",
+    uid: "7",
+    gid: "8",
+    mode: 0o400,
+  },
+  { kind: 2, name: "shop_settings", versionId: "v2", target: "/etc/app.conf" },
+] as const;
+
 export const ASSIGNMENTS = Assignments.fromPartial({
   kind: 1,
   resultsIn: 1,
-  specs: [{ serviceId: "s1", version: 1, task: SPEC.task ?? {}, ports: SPEC.ports }],
+  specs: [
+    {
+      serviceId: "s1",
+      version: 1,
+      task: { ...SPEC.task, container: { ...SPEC.task?.container, files: [...FILES] } },
+      ports: SPEC.ports,
+    },
+  ],
   tasks: [
     {
       id: "t1",
@@ -158,6 +178,10 @@ export const ASSIGNMENTS = Assignments.fromPartial({
       specVersion: 1,
       desiredState: 2,
     },
+  ],
+  files: [
+    { id: "v1", content: Buffer.from("password") },
+    { id: "v2", content: Buffer.from("{{.Node.Hostname}}"), isTemplate: true },
   ],
   ingress: LISTENER.entry === undefined ? [] : [LISTENER.entry],
   networks: [

@@ -10,6 +10,7 @@ import type {
   ListenerStats,
 } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { type ContainerOwner, containerOwner } from "../../../packages/agent/src/engine/container-owner.js";
+import type { TaskFiles } from "../../../packages/agent/src/files/task-files.js";
 import type { KernelSupport } from "../../../packages/agent/src/networks/host-networking.js";
 import { SimDocker } from "../docker/sim-docker.js";
 import { simEngine } from "../docker/sim-engine.js";
@@ -23,6 +24,9 @@ import type { World } from "./world.js";
 const BOOT_MS = 1_500;
 const DAEMON_START_MS = 500;
 const DISK_MS = 2;
+
+/** Completes an operation later. */
+type Soon = <T>(act: () => T | Promise<T>, delayMs?: number) => Promise<T>;
 /** Longest time to apply a DNS configuration, which may rewrite the rules of all virtual IPs. */
 const NAMES_MS = 40;
 
@@ -122,6 +126,7 @@ export class SimHost {
     this.crashAgent();
     this.docker.stopDaemon({ keepsContainers: false });
     this.docker.devices.clear();
+    this.docker.taskFiles.clear();
     this.table = undefined;
     this.names = EMPTY_DNS_TABLE;
     this.#tablesChanged();
@@ -201,6 +206,19 @@ export class SimHost {
     if (roll < docker.flakiness) throw new Error("killed");
   }
 
+  /** The secrets and configs of this host, through which an agent changes them with a delay. */
+  #taskFiles(soon: Soon): TaskFiles {
+    const { taskFiles } = this.docker;
+    const { directory, swapProblem } = taskFiles;
+    return {
+      directory,
+      swapProblem,
+      list: () => soon(() => taskFiles.list()),
+      write: (files, signal) => soon(() => taskFiles.write(files, signal)),
+      remove: (taskId) => soon(() => taskFiles.remove(taskId)),
+    };
+  }
+
   /** Clients use all hosts evenly, and each host balances its share over the endpoints in its table. */
   #listeners(): readonly ListenerStats[] {
     const { history, loads } = this.#world;
@@ -219,7 +237,7 @@ export class SimHost {
     const world = this.#world;
     const { scheduler } = world;
     /** Completes an operation later. If the program is killed before, the operation has no effect. */
-    const soon = <T>(act: () => T, delayMs = DISK_MS): Promise<T> => {
+    const soon: Soon = (act, delayMs = DISK_MS) => {
       return new Promise((resolve, reject) => {
         scheduler.after(delayMs, actor, () => {
           try {
@@ -274,6 +292,7 @@ export class SimHost {
         read: async (name) => this.files.get(name),
         write: (name, text) => soon(() => void this.files.set(name, text)),
       },
+      taskFiles: this.#taskFiles(soon),
       openIngress: async () => ({
         isServing: this.table !== undefined,
         setFallback: () => {},

@@ -7,6 +7,7 @@ import type { ContainerConfig } from "../../../packages/agent/src/core/tasks/con
 import type { ContainerEvent } from "../../../packages/agent/src/core/tasks/container-event.js";
 import type { ContainerOwner } from "../../../packages/agent/src/engine/container-owner.js";
 import { EngineError } from "../../../packages/agent/src/engine/engine-error.js";
+import { MemoryTaskFiles } from "../../fakes/memory-task-files.js";
 import { Actor } from "../simulator/actor.js";
 import type { Rng } from "../simulator/rng.js";
 import type { Scheduler } from "../simulator/scheduler.js";
@@ -39,6 +40,8 @@ export class SimDocker {
   readonly images = new Set<string>();
   readonly devices = new SimDevices();
   readonly networks: SimNetworks;
+  /** The secrets and configs of the host, which containers mount. */
+  readonly taskFiles = new MemoryTaskFiles();
   /** When each named volume was created. */
   readonly volumes = new Map<string, number>();
   /** Probability that a request fails. Half of the failures occur after the work was done. */
@@ -127,6 +130,7 @@ export class SimDocker {
     if (this.find(config.name) !== undefined) {
       throw new EngineError("name-taken", `The container name "/${config.name}" is already in use`);
     }
+    this.#requireFiles(config);
     const id = `${this.host}-c${String(++this.#created).padStart(4, "0")}`;
     const taskId = this.owner.taskIdOf(config.body.Labels, config.name);
     this.containers.set(id, new SimContainer(id, config, { taskId, isForeign: false }));
@@ -141,6 +145,7 @@ export class SimDocker {
   start(id: string): void {
     const container = this.#get(id);
     if (container.isRunning) return;
+    this.#requireFiles(container);
     const ports = this.#bindPorts(container);
     this.networks.enter(container);
     container.ports = ports;
@@ -188,6 +193,16 @@ export class SimDocker {
   listen(sinceMs: number, listener: (event: ContainerEvent) => void): void {
     for (const { atMs, event } of this.#events) if (atMs >= sinceMs) listener(event);
     this.#listeners.add(listener);
+  }
+
+  /** Rejects a container whose secrets or configs are missing on the host, as Docker does. */
+  #requireFiles({ body }: Pick<ContainerConfig, "body">): void {
+    const { directory } = this.taskFiles;
+    for (const { Source = "" } of body.HostConfig.Mounts ?? []) {
+      if (!Source.startsWith(`${directory}/`) || this.taskFiles.find(Source) !== undefined) continue;
+      const message = `invalid mount config for type "bind": bind source path does not exist: ${Source}`;
+      throw new EngineError("invalid", message);
+    }
   }
 
   #get(id: string): SimContainer {

@@ -40,6 +40,7 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
         apiVersion: "1.41",
         labels: {},
         isolation: "",
+        containerRoot: { uid: 0, gid: 0 },
       }));
     },
     ping: (call) => ask(call, 1, () => {}, PING_TIMEOUT_MS),

@@ -42,6 +42,13 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
       writeShared: async () => "",
       pathOf: (name) => name,
     },
+    taskFiles: {
+      directory: "/files",
+      list: async () => [],
+      write: async () => {},
+      remove: async () => {},
+      swapProblem: "",
+    },
     readUsage: async () => undefined,
     openIngress: () => Promise.reject(new Error("no ingress process")),
     release: vi.fn(),

@@ -105,6 +105,8 @@ function createTaskManager(context: AgentContext): TaskManager {
     checkPort: platform.checkPort,
     shareFile: (text) => disk.writeShared(text),
     onPortPublishing: (problem) => condition.setPublishingProblem(problem),
+    taskFiles: platform.taskFiles,
+    onSwapProblem: (problem) => condition.setSwapProblem(problem),
     node: { nodeId, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),
     isFenced: () => fence.isFenced,

@@ -15,6 +15,8 @@ import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
+import type { TaskFiles } from "../files/task-files.js";
+import { secretsMountPoint, TmpfsTaskFiles } from "../files/tmpfs-task-files.js";
 import { certificateMetrics } from "../identity/certificate-metrics.js";
 import { type HostIdentity, requireHostIdentity } from "../identity/host-identity.js";
 import type { HostNetworking } from "../networks/host-networking.js";
@@ -47,6 +49,8 @@ export interface AgentPlatform {
   /** Connects to a port of a local container and returns its answer. */
   readonly checkPort: CheckPort;
   readonly disk: Disk;
+  /** The secrets and configs of tasks. */
+  readonly taskFiles: TaskFiles;
   /** The files that policies protect. Undefined on a host with default settings. */
   readonly files?: HostFiles;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
@@ -108,6 +112,7 @@ export async function hostPlatform({
     peerProbe: probe,
     checkPort,
     disk,
+    taskFiles: new TmpfsTaskFiles(secretsMountPoint(dataDir)),
     files: {
       berth: [...DEFAULT_HOST_FILES.berth, resolve(dataDir)],
       docker: [...DEFAULT_HOST_FILES.docker, resolve(dockerSocket)],

@@ -3,6 +3,7 @@ import type { ContainerSummary, ObservedContainer } from "../core/docker/observe
 import type { NetworkBody, ObservedNetwork } from "../core/networks/docker-network.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { ContainerEvent } from "../core/tasks/container-event.js";
+import type { HostIds } from "../core/tasks/task-files.js";
 
 /**
  * The part of Docker's Engine API that the agent uses, on the daemon of this host.
@@ -76,6 +77,8 @@ export interface EngineInfo {
   readonly labels: Readonly<Record<string, string>>;
   /** "rootless Docker" or "Docker Desktop" when containers have other network devices than the host. Empty otherwise. */
   readonly isolation: string;
+  /** The host's IDs of root in containers. Not 0 when the daemon remaps users. */
+  readonly containerRoot: HostIds;
 }
 
 export interface StopOptions extends EngineCall {

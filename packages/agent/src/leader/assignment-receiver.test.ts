@@ -15,7 +15,7 @@ const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome => ({
 function receiverWith(knownLeader: KnownLeader) {
   const stored: KnownLeader[] = [];
   const receiver: AssignmentReceiver = new AssignmentReceiver({
-    tasks: { assign: () => {} },
+    tasks: { assign: () => {}, updateFiles: () => {} },
     dataPlane: {
       resetSequence: () => {},
       updateNetworks: () => {},

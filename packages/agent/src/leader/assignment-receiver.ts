@@ -22,7 +22,7 @@ export interface KnownLeader {
 }
 
 export interface AssignmentReceiverOptions {
-  readonly tasks: Pick<TaskManager, "assign">;
+  readonly tasks: Pick<TaskManager, "assign" | "updateFiles">;
   readonly dataPlane: Pick<
     DataPlaneClient,
     "resetSequence" | "updateNetworks" | "updateTables" | "whenApplied"
@@ -96,14 +96,17 @@ export class AssignmentReceiver {
    * @throws BerthError BERTH_PROTOCOL when the message does not follow the previous message
    */
   onAssignments(message: Assignments): void {
-    const { tasks, dataPlane, fence, policy, scheduleStateWrite } = this.#options;
+    const { tasks, dataPlane, fence, policy, scheduleStateWrite, log } = this.#options;
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
     // The policy first: it applies to the tasks that arrive with it.
     if (result.policy !== undefined) policy.update(result.policy);
-    // Networks before tasks: a task that arrives with its network would otherwise wait for an unknown network.
+    // Networks and files before tasks: a task that arrives with its network would otherwise wait for an unknown network.
     dataPlane.updateNetworks(result);
+    const { contents, problems } = result.files;
+    for (const problem of problems) log.error({ problem }, "ignored a secret or config of the leader");
+    if (contents !== undefined) tasks.updateFiles(contents);
     tasks.assign(result.change);
     dataPlane.updateTables(result);
     const { ingress, networks, dnsEntries } = result;

@@ -35,6 +35,7 @@ test("AssignmentSet applies increments and returns the parts that changed", () =
     ingress: undefined,
     networks: undefined,
     dnsEntries: undefined,
+    files: { contents: undefined, problems: [] },
   });
   const removed = {
     kind: INCREMENTAL,

@@ -10,6 +10,7 @@ import {
   type Policy,
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
+import { AssignedFiles, type AssignedFilesChange } from "./assigned-files.js";
 
 /**
  * A message that does not follow the previous one. Only a new session, which starts with a complete set, repairs this.
@@ -32,6 +33,7 @@ export interface Applied {
   readonly dnsEntries: readonly DnsEntry[] | undefined;
   /** Undefined when the message did not contain it. A complete set of a leader without policies has the default one. */
   readonly policy: Policy | undefined;
+  readonly files: AssignedFilesChange;
 }
 
 /** The current assignments of this node, built from the leader's complete set and the increments that followed it. */
@@ -41,6 +43,7 @@ export class AssignmentSet {
   readonly #ingress = new Map<string, IngressEntry>();
   readonly #networks = new Map<string, AssignedNetwork>();
   readonly #dnsEntries = new Map<string, DnsEntry>();
+  readonly #files = new AssignedFiles();
   /** The sequence of the last message. Undefined before the first complete set. */
   #sequence: number | undefined;
 
@@ -69,6 +72,7 @@ export class AssignmentSet {
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
       networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
       dnsEntries: this.#applyDnsEntries(message) || isComplete ? [...this.#dnsEntries.values()] : undefined,
+      files: this.#files.apply(message, { isComplete }),
       policy: message.policy ?? (isComplete ? DEFAULT_POLICY : undefined),
     };
   }

@@ -11,6 +11,7 @@ const info = {
   apiVersion: "1.41",
   labels: {},
   isolation: "",
+  containerRoot: { uid: 0, gid: 0 },
 };
 
 function recorded(): { readonly condition: HostCondition; readonly snapshots: readonly ConditionSnapshot[] } {

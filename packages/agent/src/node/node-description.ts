@@ -37,6 +37,7 @@ export class HostCondition {
   #engine: EngineInfo | undefined;
   #engineProblem = "";
   #publishingProblem = "";
+  #swapProblem = "";
   #ingressProblems: readonly string[] = [];
   #networkProblems: readonly string[] = [];
   #listeners: readonly HostListener[] = [];
@@ -55,7 +56,9 @@ export class HostCondition {
       // The leader must not place tasks by their volumes, here or elsewhere, before it knows the volumes of this host.
       engine: this.#areVolumesKnown ? this.#engine : undefined,
       problems: limitProblems([
-        ...[this.#engineProblem, this.#publishingProblem].filter((problem) => problem !== ""),
+        ...[this.#engineProblem, this.#publishingProblem, this.#swapProblem].filter(
+          (problem) => problem !== "",
+        ),
         ...this.#ingressProblems,
         ...this.#networkProblems,
       ]),
@@ -83,6 +86,12 @@ export class HostCondition {
   /** Sets why Docker cannot publish ports; "" when it can. */
   setPublishingProblem(problem: string): void {
     this.#publishingProblem = problem;
+    this.#reportChange();
+  }
+
+  /** Sets why secrets may reach a disk; "" when they do not. */
+  setSwapProblem(problem: string): void {
+    this.#swapProblem = problem;
     this.#reportChange();
   }
 

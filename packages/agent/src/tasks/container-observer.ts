@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { ContainerSummary } from "../core/docker/observed-container.js";
 import { type ContainerEvent, eventEffect } from "../core/tasks/container-event.js";
 import { processEndedStatus } from "../core/tasks/status.js";
-import type { NodeFacts } from "../core/tasks/task-view.js";
+import type { HostFacts } from "../core/tasks/task-view.js";
 import type { EngineInfo } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
@@ -17,7 +17,7 @@ export interface ContainerObserverOptions {
   readonly tasks: TaskRecords;
   readonly loop: Pick<ReconcileLoop, "wake" | "onEngineConnected" | "onEngineDisconnected">;
   readonly reporter: Pick<StatusReporter, "report">;
-  readonly node: Omit<NodeFacts, "engineApiVersion">;
+  readonly node: HostFacts;
   readonly onEngineConnected: (info: EngineInfo) => void;
   readonly onEngineDisconnected: (reason: string) => void;
   readonly log: Logger;
@@ -37,7 +37,8 @@ export class ContainerObserver implements EngineListener {
       { version: info.version, apiVersion: info.apiVersion, containers: containers.length },
       "connected to Docker",
     );
-    loop.onEngineConnected({ ...node, engineApiVersion: info.apiVersion });
+    const { apiVersion: engineApiVersion, isolation, containerRoot } = info;
+    loop.onEngineConnected({ ...node, engineApiVersion, isolation, containerRoot });
     onEngineConnected(info);
     this.onListed(containers);
   }

@@ -5,6 +5,7 @@ import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
+import type { TaskFiles } from "../files/task-files.js";
 import type { ImageCache } from "./image-cache.js";
 
 type CreateStep = Extract<Step, { kind: "create" }>;
@@ -14,12 +15,13 @@ export interface CreateTools {
   readonly images: Pick<ImageCache, "forget">;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
+  readonly taskFiles: Pick<TaskFiles, "directory">;
 }
 
 /** Creates the container of a task, or adopts the one that an earlier attempt created. */
 export async function createContainer(
   step: CreateStep,
-  { engine, images, shareFile }: CreateTools,
+  { engine, images, shareFile, taskFiles }: CreateTools,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
   const { config, taskId } = step;
@@ -28,6 +30,10 @@ export async function createContainer(
     return { kind: "observed", container: createdContainer(id, step) };
   } catch (error) {
     if (isEngineError(error, "no-such-image")) images.forget(config.body.Image);
+    if (isEngineError(error, "invalid") && error.message.includes(`not exist: ${taskFiles.directory}/`)) {
+      const advice = "Docker and the agent must run in the same mount namespace";
+      return { kind: "rejected", reason: `${error.message}: ${advice}` };
+    }
     if (!isEngineError(error, "name-taken")) throw error;
   }
   // The name may belong to this task's own container: an earlier attempt succeeded, but its response was lost.

@@ -18,8 +18,16 @@ function toolsWith(parts: Partial<Engine>): StepTools {
     images: new ImageCache(engine, Date.now),
     checkPort: async () => "accepted",
     shareFile: async () => "",
+    taskFiles: {
+      directory: "/files",
+      list: async () => [],
+      write: vi.fn(),
+      remove: vi.fn(),
+      swapProblem: "",
+    },
     onPullProgress: () => {},
     onPortPublishing: vi.fn(),
+    onSwapProblem: vi.fn(),
   };
 }
 
@@ -83,4 +91,20 @@ test("missing firewall rules are a problem of the host until a container has pub
   const withPorts = toolsWith({ start: async () => {}, inspect: async () => containerWith({ ports }) });
   await executeStep(start, withPorts, signal);
   expect(withPorts.onPortPublishing).toHaveBeenCalledWith("");
+});
+
+test("a failure to write secrets is reported without a request to Docker, and swap is a problem of the host", async () => {
+  const ping = vi.fn(async () => {});
+  const step = { kind: "write-files", taskId: "t1", files: [], directoryGid: 0 } as const;
+  const broken = toolsWith({ ping });
+  vi.mocked(broken.taskFiles.write).mockRejectedValue(new Error("ENOSPC: no space left on device"));
+  expect(await executeStep(step, broken, signal)).toEqual({
+    kind: "failed",
+    reason: "cannot write secrets: ENOSPC: no space left on device",
+  });
+  expect(ping).not.toHaveBeenCalled();
+  const exposed = toolsWith({});
+  const taskFiles = { ...exposed.taskFiles, swapProblem: "secrets may be swapped" };
+  expect(await executeStep(step, { ...exposed, taskFiles }, signal)).toEqual({ kind: "files-written" });
+  expect(exposed.onSwapProblem).toHaveBeenCalledWith("secrets may be swapped");
 });

@@ -2,6 +2,7 @@ import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
+import type { TaskFiles } from "../files/task-files.js";
 import type { CheckPort } from "../node/probe/check-port.js";
 import { createContainer } from "./create-container.js";
 import type { ImageCache } from "./image-cache.js";
@@ -14,9 +15,12 @@ export interface StepTools {
   readonly checkPort: CheckPort;
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
+  readonly taskFiles: TaskFiles;
   readonly onPullProgress: (progress: PullProgress) => void;
   /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
   readonly onPortPublishing: (problem: string) => void;
+  /** Called with the reason when secrets may reach a disk, and with "" when they do not. */
+  readonly onSwapProblem: (problem: string) => void;
 }
 
 const FIREWALL_PROBLEM = "Docker cannot publish ports: its firewall rules are gone; restart Docker";
@@ -52,6 +56,11 @@ const EXECUTORS: Executors = {
     return { kind: "image-known" };
   },
   pull,
+  "write-files": async (step, { taskFiles, onSwapProblem }, signal) => {
+    await taskFiles.write(step, signal);
+    onSwapProblem(taskFiles.swapProblem);
+    return { kind: "files-written" };
+  },
   create: createContainer,
   connect: async ({ containerId, network, endpoint }, { engine }, signal) => {
     await engine.connectNetwork(network, { containerId, endpoint, signal });
@@ -80,7 +89,14 @@ const EXECUTORS: Executors = {
     await engine.remove(containerId, { signal });
     return { kind: "gone", containerId };
   },
+  "remove-files": async ({ taskId }, { taskFiles }) => {
+    await taskFiles.remove(taskId);
+    return { kind: "files-removed" };
+  },
 };
+
+/** Steps whose failures have nothing to do with Docker. */
+const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = ["probe-ports", "write-files", "remove-files"];
 
 /**
  * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has its own lane, so that it
@@ -96,7 +112,8 @@ export async function executeStep<K extends Step["kind"]>(
     tools.onPortPublishing("");
   }
   const mayEndTask = outcome.kind === "rejected" || outcome.kind === "failed";
-  if (!mayEndTask || step.kind === "stop" || step.kind === "remove") return outcome;
+  const isRepeated = step.kind === "stop" || step.kind === "remove";
+  if (!mayEndTask || isRepeated || STEPS_WITHOUT_DOCKER.includes(step.kind)) return outcome;
   return (await daemonFailure(tools.engine, signal)) ?? outcome;
 }
 
@@ -173,7 +190,11 @@ async function start(
 function errorOutcome(error: unknown, step: Step, signal: AbortSignal): StepOutcome {
   if (!isEngineError(error)) {
     if (signal.aborted) return { kind: "cancelled" };
-    return { kind: "failed", reason: error instanceof Error ? error.message : String(error) };
+    const reason = error instanceof Error ? error.message : String(error);
+    return {
+      kind: "failed",
+      reason: step.kind === "write-files" ? `cannot write secrets: ${reason}` : reason,
+    };
   }
   if (error.kind === "unavailable") return { kind: "unknown", reason: error.message };
   const isAboutContainer = "containerId" in step;

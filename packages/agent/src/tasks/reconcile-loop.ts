@@ -6,6 +6,7 @@ import type { PolicyView } from "../core/tasks/policy-refusal.js";
 import { reconcile } from "../core/tasks/reconcile.js";
 import { statusOf } from "../core/tasks/status.js";
 import type { Step } from "../core/tasks/step.js";
+import type { FilesView } from "../core/tasks/task-files.js";
 import type { NodeFacts, TaskView } from "../core/tasks/task-view.js";
 import type { PullProgress } from "../engine/engine.js";
 import { TimerQueue } from "../runtime/timer-queue.js";
@@ -22,10 +23,11 @@ const INSPECT_AGAIN_MS = 1_000;
 export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
   readonly reporter: StatusReporter;
-  readonly tools: Pick<StepTools, "engine" | "checkPort" | "shareFile" | "onPortPublishing">;
+  readonly tools: Omit<StepTools, "lanes" | "images" | "onPullProgress">;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
   readonly policy: () => PolicyView;
+  readonly files: () => FilesView;
   readonly onForgotten: (taskId: string) => void;
   readonly log: Logger;
   readonly now: () => number;
@@ -122,8 +124,15 @@ export class ReconcileLoop {
 
   #view(record: TaskRecord, node: NodeFacts): TaskView {
     const image = this.#images.factsOf(record.image);
-    const { isFenced, networks, policy } = this.#options;
-    return record.toView({ node, image, networks: networks(), policy: policy(), isFenced: isFenced() });
+    const { isFenced, networks, policy, files } = this.#options;
+    return record.toView({
+      node,
+      image,
+      networks: networks(),
+      policy: policy(),
+      files: files(),
+      isFenced: isFenced(),
+    });
   }
 
   #inspect(record: TaskRecord, containerId: string): void {

@@ -2,9 +2,11 @@ import type { TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworksView } from "../core/networks/task-networks.js";
 import type { PolicyView } from "../core/tasks/policy-refusal.js";
+import type { FileContents } from "../core/tasks/task-files.js";
 import { restoredMemory } from "../core/tasks/task-memory.js";
-import type { Assignment, AssignmentChange, NodeFacts } from "../core/tasks/task-view.js";
+import type { Assignment, AssignmentChange, HostFacts } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
+import type { TaskFiles } from "../files/task-files.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import type { CheckPort } from "../node/probe/check-port.js";
 import { ContainerObserver } from "./container-observer.js";
@@ -20,7 +22,10 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly shareFile: (text: string) => Promise<string>;
   /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
   readonly onPortPublishing: (problem: string) => void;
-  readonly node: Omit<NodeFacts, "engineApiVersion">;
+  readonly taskFiles: TaskFiles;
+  /** Called with the reason when secrets may reach a disk, and with "" when they do not. */
+  readonly onSwapProblem: (problem: string) => void;
+  readonly node: HostFacts;
   readonly log: Logger;
   readonly now?: () => number;
   /** Returns true while at-most-one tasks must not run, because the leader may have replaced them. */
@@ -47,19 +52,21 @@ export class TaskManager {
   readonly #tasks = new TaskRecords();
   readonly #loop: ReconcileLoop;
   readonly #observer: ContainerObserver;
+  #fileContents: FileContents = new Map();
 
   constructor(options: TaskManagerOptions) {
-    const { engine, checkPort, shareFile, onPortPublishing } = options;
+    const { engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem } = options;
     const { log, now = Date.now, isFenced, networks, policy, onForgotten } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
     this.#loop = new ReconcileLoop({
       tasks: this.#tasks,
       reporter,
-      tools: { engine, checkPort, shareFile, onPortPublishing },
+      tools: { engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem },
       isFenced,
       networks,
       policy,
+      files: () => ({ contents: this.#fileContents, directory: taskFiles.directory }),
       onForgotten,
       log,
       now,
@@ -75,6 +82,7 @@ export class TaskManager {
   /** Runs until the signal fires, then cancels steps in flight. Containers keep running. */
   async run(signal: AbortSignal): Promise<void> {
     try {
+      await this.#findFiles();
       await watchEngine(this.#options.engine, this.#observer, signal);
     } finally {
       this.#loop.close(signal.reason);
@@ -86,6 +94,15 @@ export class TaskManager {
     const record = this.#tasks.getOrCreate(taskId);
     record.status = status;
     record.memory = restoredMemory(status.containerId);
+  }
+
+  /**
+   * Updates the secrets and configs that the leader has sent, and wakes the tasks that may be waiting for them. Contents
+   * are kept in memory only.
+   */
+  updateFiles(contents: FileContents): void {
+    this.#fileContents = contents;
+    for (const taskId of this.#tasks.taskIdsWithFiles()) this.#loop.wake(taskId);
   }
 
   /** Applies a change of the assignments. A complete set also unassigns all tasks that it does not contain. */
@@ -115,6 +132,19 @@ export class TaskManager {
   /** Called when this host has seen a container's process end, whether or not Docker reports it. */
   onProcessEnded(container: RunningContainer): void {
     this.#observer.onProcessEnded(container);
+  }
+
+  /** Finds the files that an earlier run of the agent has written. Those of tasks without an assignment are removed later. */
+  async #findFiles(): Promise<void> {
+    const { taskFiles, log } = this.#options;
+    try {
+      for (const taskId of await taskFiles.list()) {
+        const record = this.#tasks.getOrCreate(taskId);
+        record.memory = { ...record.memory, files: "unverified" };
+      }
+    } catch (error) {
+      log.error({ err: error }, "cannot list the secrets of earlier tasks; they stay until the next start");
+    }
   }
 
   #assignTask(assignment: Assignment): void {

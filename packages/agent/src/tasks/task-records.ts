@@ -84,6 +84,16 @@ export class TaskRecords {
   }
 
   /**
+   * Yields the tasks whose specs have secrets or configs. While one of them is missing, only its arrival gives them a next
+   * step.
+   */
+  *taskIdsWithFiles(): Generator<string> {
+    for (const { taskId, assignment } of this) {
+      if ((assignment?.spec.task?.container?.files.length ?? 0) > 0) yield taskId;
+    }
+  }
+
+  /**
    * Yields the tasks whose specs name networks. While a network is not ready, only its change gives them a next step.
    */
   *taskIdsWithNetworks(): Generator<string> {

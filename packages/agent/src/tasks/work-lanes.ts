@@ -1,11 +1,11 @@
 import type { WorkKind } from "../core/tasks/container-event.js";
 
-type LaneName = "change" | "inspect" | "stop" | "pull" | "probe";
+type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "files";
 
 /**
  * Maximum number of effects in flight for each lane. `change`: a daemon starts containers fastest with four to eight
  * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
- * bandwidth well, and Docker loads several layers of each. `probe`: does not involve Docker.
+ * bandwidth well, and Docker loads several layers of each. `probe`, `files`: do not involve Docker.
  */
 const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   change: 6,
@@ -13,6 +13,7 @@ const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   stop: 128,
   pull: 2,
   probe: 32,
+  files: 8,
 };
 
 const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
@@ -25,6 +26,8 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   pull: "pull",
   stop: "stop",
   "probe-ports": "probe",
+  "write-files": "files",
+  "remove-files": "files",
 };
 
 /** Bounds the concurrency of each kind of work, so that no kind delays another. */
@@ -35,6 +38,7 @@ export class WorkLanes {
     stop: new Lane(LANE_WIDTHS.stop),
     pull: new Lane(LANE_WIDTHS.pull),
     probe: new Lane(LANE_WIDTHS.probe),
+    files: new Lane(LANE_WIDTHS.files),
   };
 
   /** Runs the effect in its lane and settles as it does. A start goes before creates: begun tasks finish first. */

@@ -1,4 +1,4 @@
-import { FileKind, FileVersion, Network, Rollout_State, TaskState } from "@berth/proto";
+import { Network, Rollout_State, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
 import { buildService, buildSpec, buildTask } from "../core/testing/records.js";
 import type { Change } from "../state/change.js";
@@ -40,23 +40,6 @@ test("a rollback pauses, with one explanation, when a network of the restored sp
       `${failure} and version 1 cannot be restored: network shop_back is gone: it is paused until the service is changed`,
     );
   }
-});
-
-test("a rollback restores the version of a secret, and pauses when that version is gone", () => {
-  const files = [{ kind: FileKind.SECRET, name: "shop_password", versionId: "f1" }];
-  const wanted = { ...back, spec: buildSpec({ task: { container: { image: "web:1", files } } }) };
-  const state = new ClusterState();
-  state.apply([{ change: { kind: "put-service", service: known }, revision: 1n }]);
-  const [change] = rollbackChanges({ service: wanted, failure }, state, 1_000);
-  expect(change?.kind === "put-service" && change.service.rollout?.message).toContain(
-    "version 1 cannot be restored: its version of secret shop_password is gone",
-  );
-  const file = FileVersion.fromPartial({ id: "f1", kind: FileKind.SECRET, name: "shop_password" });
-  state.apply([{ change: { kind: "put-file", file }, revision: 2n }]);
-  expect(rollbackChanges({ service: wanted, failure }, state, 1_000)).toMatchObject([
-    { kind: "put-revision", spec: { task: { container: { files: [{ versionId: "f1" }] } } } },
-    { kind: "put-service" },
-  ]);
 });
 
 test("a rollback pauses when another service has taken an address of the restored spec", () => {

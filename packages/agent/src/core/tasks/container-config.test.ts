@@ -3,12 +3,19 @@ import { expect, test } from "vitest";
 import type { CreateBody } from "../docker/create-body.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
 import { type ContainerConfig, containerConfig } from "./container-config.js";
-import { NODE, type SpecParts, specWith, taskWith } from "./testing.js";
+import { FILES_DIRECTORY, NODE, type SpecParts, specWith, taskWith } from "./testing.js";
 
 function configOf(parts: SpecParts): ContainerConfig {
   const spec = specWith(parts);
   const container = spec.task?.container ?? ContainerSpec.create();
-  return containerConfig({ task: taskWith(), spec, container, node: NODE, networks: NO_NETWORKS });
+  return containerConfig({
+    task: taskWith(),
+    spec,
+    container,
+    node: NODE,
+    networks: NO_NETWORKS,
+    filesDirectory: FILES_DIRECTORY,
+  });
 }
 const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
 
@@ -175,6 +182,7 @@ test("containerConfig uses every field that a container's spec has", () => {
     container: watched,
     node: NODE,
     networks: NO_NETWORKS,
+    filesDirectory: FILES_DIRECTORY,
   });
   const elsewhere = ["pullPolicy"];
   const unread = Object.keys(ContainerSpec.create()).filter(

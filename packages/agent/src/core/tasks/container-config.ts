@@ -16,6 +16,7 @@ import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
 import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
+import { fileMounts } from "./task-files.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
 
@@ -41,6 +42,8 @@ export interface ContainerConfigInput {
   readonly container: ContainerSpec;
   readonly node: NodeFacts;
   readonly networks: NetworksView;
+  /** Path of the directory with the files of all tasks. */
+  readonly filesDirectory: string;
 }
 
 /**
@@ -52,7 +55,8 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = directResolvConf(input.spec, container, input.networks);
-  const mounts = mountConfig(container.mounts, fill);
+  const { binds, mounts } = mountConfig(container.mounts, fill);
+  const files = fileMounts(container.files, { taskId: task.id, directory: input.filesDirectory });
   const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
@@ -82,7 +86,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         RestartPolicy: { Name: "no" },
         NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
         ...omitUnset({ PortBindings: ports.bindings }),
-        ...omitUnset({ Binds: mounts.binds, Mounts: mounts.mounts }),
+        ...omitUnset({ Binds: binds, Mounts: [...mounts, ...files] }),
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
         ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),

@@ -7,7 +7,15 @@ import { isFinal } from "./status.js";
 import type { Step, StepOutcome } from "./step.js";
 import { applyObservation, applyOutcome, BLANK_MEMORY } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
-import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
+import {
+  containerWith,
+  FILES_DIRECTORY,
+  SECRET,
+  SECRET_VERSION,
+  specWith,
+  taskWith,
+  viewWith,
+} from "./testing.js";
 
 /** Far above what any history needs to converge. */
 const MAX_STEPS = 60;
@@ -20,6 +28,7 @@ type AgentEvent =
   | { readonly kind: "health"; readonly health: ObservedContainer["health"] }
   | { readonly kind: "copied-outside" }
   | { readonly kind: "agent-restarts" }
+  | { readonly kind: "host-reboots" }
   | { readonly kind: "time-passes"; readonly ms: number };
 
 const agentEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
@@ -38,12 +47,15 @@ const agentEvent: fc.Arbitrary<AgentEvent> = fc.oneof(
     { kind: "removed-outside" as const },
     { kind: "copied-outside" as const },
     { kind: "agent-restarts" as const },
+    { kind: "host-reboots" as const },
   ),
 );
 
 /** A Docker daemon with one task's containers and a foreign container. Steps may fail, or their responses may be lost. */
 class SimulatedDocker {
   readonly containers = new Map<string, ObservedContainer>();
+  /** Whether the task's secret is on the host. */
+  hasFiles = false;
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
   #hasImage = false;
   #created = 0;
@@ -83,7 +95,15 @@ class SimulatedDocker {
       case "pull":
         this.#hasImage = true;
         return { kind: "image-known" };
+      case "write-files":
+        this.hasFiles = true;
+        return { kind: "files-written" };
+      case "remove-files":
+        expect(this.ours()).toEqual([]);
+        this.hasFiles = false;
+        return { kind: "files-removed" };
       case "create": {
+        expect(this.hasFiles).toBe(true);
         const holder = this.ours().find(({ name }) => name === step.config.name);
         return {
           kind: "observed",
@@ -93,6 +113,7 @@ class SimulatedDocker {
       case "connect":
         return this.#set(step.containerId, {});
       case "start":
+        expect(this.hasFiles).toBe(true);
         return this.#set(step.containerId, { state: "running" });
       case "stop":
         return this.#set(step.containerId, { state: "exited", exitCode: 143 });
@@ -126,7 +147,12 @@ class SimulatedAgent {
   readonly docker = new SimulatedDocker();
   view: TaskView = viewWith({
     image: { state: "unknown", pullBeganAtMs: 0 },
-    assignment: { task: taskWith(), spec: specWith({ ports: [{ target: 80 }] }), receivedAtMs: 1_000 },
+    assignment: {
+      task: taskWith(),
+      spec: specWith({ ports: [{ target: 80 }], container: { files: [SECRET] } }),
+      receivedAtMs: 1_000,
+    },
+    files: { contents: new Map([[SECRET.versionId, SECRET_VERSION]]), directory: FILES_DIRECTORY },
   });
   nowMs = 100_000;
   readonly states: TaskState[] = [];
@@ -183,6 +209,11 @@ class SimulatedAgent {
       case "agent-restarts":
         this.#restart();
         return;
+      case "host-reboots":
+        docker.hasFiles = false;
+        docker.change((container) => (isAlive(container) ? { state: "exited", exitCode: 137 } : {}));
+        this.#restart();
+        return;
       case "time-passes":
         this.nowMs += what.ms;
         return;
@@ -201,7 +232,8 @@ class SimulatedAgent {
 
   #restart(): void {
     const containerId = this.view.status?.containerId ?? "";
-    this.view = { ...this.view, memory: { ...BLANK_MEMORY, containerId } };
+    const files = this.docker.hasFiles ? "unverified" : "none";
+    this.view = { ...this.view, memory: { ...BLANK_MEMORY, containerId, files } };
   }
 
   #look(): void {
@@ -233,6 +265,7 @@ test("reconcile converges to the assignment, whatever happens to Docker, the age
       const { assignment, status } = agent.view;
       const ours = agent.docker.ours();
       const desired = assignment?.task.desiredState ?? DesiredState.REMOVE;
+      if (ours.length === 0) expect(agent.docker.hasFiles).toBe(false);
       if (desired === DesiredState.REMOVE) expect(ours).toEqual([]);
       else if (desired === DesiredState.SHUTDOWN || isFinal(status)) expect(ours.filter(isAlive)).toEqual([]);
       else expect(ours).toEqual([expect.objectContaining({ state: "running" })]);

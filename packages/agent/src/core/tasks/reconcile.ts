@@ -7,6 +7,7 @@ import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
 import { isFinal, shouldRun, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
+import { fileRefusal, filesToWrite, fileWait } from "./task-files.js";
 import { containerName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
@@ -28,7 +29,7 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   const [container, surplus] = selectContainer(observed);
   const view = container === undefined ? withRejection(observed) : observed;
   const status = statusOf(view, container);
-  if (surplus !== undefined) return { status, ...removal(surplus, "a second container of this task") };
+  if (surplus !== undefined) return { status, ...removal(view, surplus, "a second container of this task") };
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
@@ -40,6 +41,7 @@ function withRejection(view: TaskView): TaskView {
   const rejection =
     unsupportedReason(spec, view.node.engineApiVersion) ??
     policyRefusal(assignment, view.policy, view.node) ??
+    fileRefusal(assignment, view.node) ??
     imageMissing(view) ??
     networkRefusal(spec, view.networks);
   return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };
@@ -70,14 +72,14 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   const fencing = fencingDecision(view, container);
   if (fencing !== undefined) return fencing;
   if (assignment === undefined) {
-    return container === undefined ? { isGone: true } : removal(container, "not assigned to this node");
+    return removal(view, container, "not assigned to this node");
   }
   const { desiredState } = assignment.task;
   if (desiredState === DesiredState.REMOVE) {
-    return container === undefined ? { isGone: true } : removal(container, "desired state is remove");
+    return removal(view, container, "desired state is remove");
   }
-  if (!shouldRun(desiredState)) return stopIfAlive(container, "desired state is shutdown");
-  if (isFinal(status)) return stopIfAlive(container, "the task has ended");
+  if (!shouldRun(desiredState)) return standstill(view, container, "desired state is shutdown");
+  if (isFinal(status)) return standstill(view, container, "the task has ended");
   if (container === undefined) return nextTowardContainer(view, assignment);
   if (container.state === "created") return nextTowardStart(view, assignment, container);
   return probeDecision(view, container, nowMs) ?? healthDecision(view, container, nowMs);
@@ -110,20 +112,31 @@ function probeDecision(view: TaskView, container: ObservedContainer, nowMs: numb
   return { step, reason: "readiness of its ports is unknown" };
 }
 
-/** Returns the steps that end in the removal of the container: a stop first if it is alive. */
-function removal(container: ObservedContainer, reason: string): Decision {
+/** Returns the next step toward a host without anything of the task: its container goes first, and then its files. */
+function removal(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
+  if (container === undefined) return fileRemoval(view, reason) ?? { isGone: true };
   if (isAlive(container)) return stopIfAlive(container, reason);
   return { step: { kind: "remove", containerId: container.id }, reason };
 }
 
-function stopIfAlive(container: ObservedContainer | undefined, reason: string): Decision {
-  if (container === undefined || !isAlive(container)) return {};
+/** Returns the next step of a task that does not run again: its files stay as long as its container. */
+function standstill(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
+  return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(container, reason);
+}
+
+function fileRemoval({ taskId, memory }: TaskView, reason: string): Decision | undefined {
+  return memory.files === "none" ? undefined : { step: { kind: "remove-files", taskId }, reason };
+}
+
+function stopIfAlive(container: ObservedContainer, reason: string): Decision {
+  if (!isAlive(container)) return {};
   const { id, stopGraceMs } = container;
   return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: "" }, reason };
 }
 
-/** Returns the next step toward a container: first the image, then the container. */
-function nextTowardContainer(view: TaskView, { task, spec, receivedAtMs }: Assignment): Decision {
+/** Returns the next step toward a container: first the image, then its files, then the container. */
+function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
+  const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
   if (container === undefined) return {};
@@ -135,14 +148,28 @@ function nextTowardContainer(view: TaskView, { task, spec, receivedAtMs }: Assig
   if (view.image.state === "unknown") {
     return { step: { kind: "check-image", image }, reason: "presence of the image is unknown" };
   }
-  if (networkWait(spec, view.networks) !== "") return {};
-  const config = containerConfig({ task, spec, container, node: view.node, networks: view.networks });
+  const preparation = nextPreparation(view, assignment);
+  if (preparation !== undefined) return preparation;
+  const { node, networks, files } = view;
+  const config = containerConfig({ task, spec, container, node, networks, filesDirectory: files.directory });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 
+/**
+ * Returns what has to be done on the host before a container is created or started; undefined when it is done. The files
+ * of a container that exists may be gone, because they do not survive a reboot.
+ */
+function nextPreparation(view: TaskView, assignment: Assignment): Decision | undefined {
+  if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "") return {};
+  const files = filesToWrite(view, assignment);
+  return files && { step: { kind: "write-files", ...files }, reason: `files are ${view.memory.files}` };
+}
+
 /** Returns the next step toward a start. All networks are joined first: none must appear while the program runs. */
-function nextTowardStart(view: TaskView, { spec }: Assignment, container: ObservedContainer): Decision {
-  if (networkWait(spec, view.networks) !== "") return {};
+function nextTowardStart(view: TaskView, assignment: Assignment, container: ObservedContainer): Decision {
+  const { spec } = assignment;
+  const preparation = nextPreparation(view, assignment);
+  if (preparation !== undefined) return preparation;
   const missing = missingNetwork(spec, container, view.networks);
   if (missing === undefined) {
     return { step: { kind: "start", containerId: container.id }, reason: "container is created" };

@@ -13,6 +13,7 @@ import {
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
+import { fileWait } from "./task-files.js";
 import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
@@ -154,10 +155,12 @@ function preparingStatus(view: TaskView): TaskStatus | undefined {
   return message === "" ? view.status : createStatus({ state: TaskState.PREPARING, message });
 }
 
-function preparingMessage({ memory, image, assignment, networks }: TaskView): string {
+function preparingMessage(view: TaskView): string {
+  const { memory, image, assignment, networks } = view;
   if (memory.retry !== undefined) return `retrying: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
-  if (image.state !== "absent") return assignment ? networkWait(assignment.spec, networks) : "";
+  if (image.state !== "absent")
+    return assignment ? networkWait(assignment.spec, networks) || fileWait(view) : "";
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 

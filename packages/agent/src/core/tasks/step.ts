@@ -2,11 +2,14 @@ import type { EndpointBody } from "../docker/create-body.js";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
 import type { ProbedPorts } from "./readiness.js";
+import type { TaskFileSet } from "./task-files.js";
 
 /** One action on one task. The agent inspects the task's container after it. */
 export type Step =
   | { readonly kind: "check-image"; readonly image: string }
   | { readonly kind: "pull"; readonly image: string; readonly platform: string }
+  /** Writes the secrets and configs of the task, unless they are there. */
+  | ({ readonly kind: "write-files" } & TaskFileSet)
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
   /** Joins one more network before the start: Docker before 25.0 accepts one network at creation. */
   | {
@@ -30,7 +33,9 @@ export type Step =
       readonly address: string;
       readonly targets: readonly number[];
     }
-  | { readonly kind: "remove"; readonly containerId: string };
+  | { readonly kind: "remove"; readonly containerId: string }
+  /** Removes the secrets and configs of a task without a container. */
+  | { readonly kind: "remove-files"; readonly taskId: string };
 
 /** The result of a step. */
 export type StepOutcome =
@@ -40,6 +45,8 @@ export type StepOutcome =
   | ({ readonly kind: "ports-probed" } & ProbedPorts)
   /** The image was checked or pulled. Images are remembered by the image cache. */
   | { readonly kind: "image-known" }
+  | { readonly kind: "files-written" }
+  | { readonly kind: "files-removed" }
   /** A retry would fail in the same way. */
   | { readonly kind: "rejected"; readonly reason: string }
   /** A retry may succeed. */

@@ -2,6 +2,7 @@ import { assertNever } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { afterProbe, type PortProbe } from "./readiness.js";
 import type { Step, StepOutcome } from "./step.js";
+import type { TaskFilesState } from "./task-files.js";
 
 /** Facts about a task that Docker does not keep. */
 export interface TaskMemory {
@@ -27,6 +28,8 @@ export interface TaskMemory {
   readonly pulledPercent: number | undefined;
   /** Readiness of a container without a healthcheck. Undefined before the first probe. */
   readonly portProbe: PortProbe | undefined;
+  /** The task's secrets and configs on this host. */
+  readonly files: TaskFilesState;
 }
 
 /** The retry of a step that failed for a transient reason. */
@@ -47,6 +50,7 @@ export const BLANK_MEMORY: TaskMemory = {
   retry: undefined,
   pulledPercent: undefined,
   portProbe: undefined,
+  files: "none",
 };
 
 /** A problem of the daemon itself, such as a lock, passes within seconds or not at all. */
@@ -61,15 +65,21 @@ export function restoredMemory(containerId: string): TaskMemory {
 
 /** Returns the memory after a step. */
 export function applyOutcome(
-  memory: TaskMemory,
+  before: TaskMemory,
   { step, outcome, nowMs }: { step: Step; outcome: StepOutcome; nowMs: number },
 ): TaskMemory {
+  // A step that failed may have written some of the files.
+  const memory: TaskMemory = step.kind === "write-files" ? { ...before, files: "unverified" } : before;
   switch (outcome.kind) {
     case "observed":
       return applyObservation({ ...memory, retry: undefined }, outcome.container, nowMs);
     case "gone":
     case "image-known":
       return { ...memory, retry: undefined, pulledPercent: undefined };
+    case "files-written":
+      return { ...memory, retry: undefined, files: "written" };
+    case "files-removed":
+      return { ...memory, retry: undefined, files: "none" };
     case "ports-probed":
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "rejected":
@@ -113,7 +123,7 @@ function afterFailure(
   { step, reason, nowMs }: { step: Step; reason: string; nowMs: number },
 ): TaskMemory {
   const retry = nextRetry(memory.retry, reason, nowMs);
-  const mayGiveUp = step.kind !== "stop" && step.kind !== "remove";
+  const mayGiveUp = step.kind !== "stop" && step.kind !== "remove" && step.kind !== "remove-files";
   if (mayGiveUp && retry.attempts >= MAX_ATTEMPTS) {
     return { ...memory, retry: undefined, rejection: `${reason} (tried ${retry.attempts} times)` };
   }

@@ -2,6 +2,7 @@ import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { NetworksView } from "../networks/task-networks.js";
 import type { PolicyView } from "./policy-refusal.js";
+import type { FilesView, HostIds } from "./task-files.js";
 import type { TaskMemory } from "./task-memory.js";
 
 /** A task that the leader has assigned to this node, with its spec. */
@@ -25,14 +26,22 @@ export interface ImageFacts {
   readonly pullBeganAtMs: number;
 }
 
-/** Facts about the node that a container's configuration depends on. */
-export interface NodeFacts {
+/** Facts about the node that do not change while the agent runs. */
+export interface HostFacts {
   readonly nodeId: string;
   readonly hostname: string;
   /** The address at which other hosts reach the published ports of this host's containers. */
   readonly advertiseAddress: string;
+}
+
+/** Facts about the node that a container's configuration depends on. */
+export interface NodeFacts extends HostFacts {
   /** The Engine API version agreed with the daemon, such as "1.41". */
   readonly engineApiVersion: string;
+  /** "rootless Docker" or "Docker Desktop" when containers do not run directly on this host. Empty otherwise. */
+  readonly isolation: string;
+  /** The host's IDs of root in containers. Not 0 when Docker remaps users. */
+  readonly containerRoot: HostIds;
 }
 
 /** All inputs of a decision about one task. */
@@ -49,6 +58,7 @@ export interface TaskView {
   readonly node: NodeFacts;
   readonly networks: NetworksView;
   readonly policy: PolicyView;
+  readonly files: FilesView;
   /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;
 }

@@ -1,15 +1,19 @@
 import {
+  type AssignedFile,
   AssignedSpec,
   type AssignedTask,
   ContainerSpec,
   DEFAULT_HOST_FILES,
   DEFAULT_POLICY,
   DesiredState,
+  FileKind,
+  type FileMount,
   type PortSpec,
   type TaskSpec,
 } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
+import { HOST_ROOT } from "./task-files.js";
 import { BLANK_MEMORY } from "./task-memory.js";
 import type { NodeFacts, TaskView } from "./task-view.js";
 
@@ -20,9 +24,30 @@ export const NODE: NodeFacts = {
   hostname: "host1",
   advertiseAddress: "10.0.0.1",
   engineApiVersion: "1.41",
+  isolation: "",
+  containerRoot: HOST_ROOT,
 };
 
+/** Directory of the files of all tasks. */
+export const FILES_DIRECTORY = "/run/berth/secrets";
+
 export const NAME = "shop_web.2.task1";
+
+export const SECRET: FileMount = {
+  kind: FileKind.SECRET,
+  name: "shop_password",
+  versionId: "v1",
+  target: "/run/secrets/password",
+  uid: "0",
+  gid: "0",
+  mode: 0o440,
+};
+
+export const SECRET_VERSION: AssignedFile = {
+  id: "v1",
+  content: Buffer.from("swordfish"),
+  isTemplate: false,
+};
 
 export function taskWith(fields: Partial<AssignedTask> = {}): AssignedTask {
   return {
@@ -87,6 +112,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     node: NODE,
     networks: NO_NETWORKS,
     policy: { policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES },
+    files: { contents: new Map(), directory: FILES_DIRECTORY },
     isFenced: false,
     ...fields,
   };

@@ -1,5 +1,6 @@
 import { compareVersions } from "../../core/docker/api-version.js";
 import { readField, readList, readNumber, readString } from "../../core/docker/json.js";
+import { HOST_ROOT, type HostIds } from "../../core/tasks/task-files.js";
 import type { EngineInfo } from "../engine.js";
 import { EngineError } from "../engine-error.js";
 
@@ -51,6 +52,7 @@ export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
     version: daemon.version,
     apiVersion: daemon.apiVersion,
     isolation: isolationOf(json),
+    containerRoot: containerRootOf(json),
     labels: Object.fromEntries(
       readList(readField(json, "Labels")).map((label) => splitLabel(readString(label))),
     ),
@@ -59,11 +61,18 @@ export function parseInfo(json: unknown, daemon: DaemonVersion): EngineInfo {
 
 /** Returns the environment in which containers have other network devices than the host, or "". */
 function isolationOf(json: unknown): string {
-  const isRootless = readList(readField(json, "SecurityOptions")).some(
-    (option) => readString(option) === "name=rootless",
-  );
-  if (isRootless) return "rootless Docker";
+  if (hasSecurityOption(json, "rootless")) return "rootless Docker";
   return readString(readField(json, "OperatingSystem")) === "Docker Desktop" ? "Docker Desktop" : "";
+}
+
+/** With userns-remap, the daemon's root directory ends with the host's IDs of root: "/var/lib/docker/231072.231072". */
+function containerRootOf(json: unknown): HostIds {
+  const [, uid, gid] = /\/(\d+)\.(\d+)$/.exec(readString(readField(json, "DockerRootDir"))) ?? [];
+  return hasSecurityOption(json, "userns") ? { uid: Number(uid ?? 0), gid: Number(gid ?? 0) } : HOST_ROOT;
+}
+
+function hasSecurityOption(json: unknown, name: string): boolean {
+  return readList(readField(json, "SecurityOptions")).some((option) => readString(option) === `name=${name}`);
 }
 
 function splitLabel(label: string): [string, string] {

@@ -1,0 +1,68 @@
+import { type AssignedFile, type Assignments, MAX_FILE_BYTES } from "@berth/proto";
+import type { FileContents } from "../core/tasks/task-files.js";
+
+/** Limits of the contents of one node, which are in memory: far above what its tasks can use. */
+const MAX_FILES = 10_000;
+const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
+const ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** The result of a message. */
+export interface AssignedFilesChange {
+  /** All secrets and configs. Undefined when the message changed none. */
+  readonly contents: FileContents | undefined;
+  /** Reasons for which files were ignored. Their tasks wait. Never contain contents. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * The secrets and configs of this node's tasks: a complete set, and the changes that followed it. They are in memory only
+ * and must not be logged.
+ */
+export class AssignedFiles {
+  readonly #files = new Map<string, AssignedFile>();
+  #totalBytes = 0;
+
+  /** Applies the files of a message. Ignores those that exceed a limit. */
+  apply(
+    { files, removedFileIds }: Pick<Assignments, "files" | "removedFileIds">,
+    { isComplete }: { readonly isComplete: boolean },
+  ): AssignedFilesChange {
+    if (isComplete) this.#clear();
+    const problems: string[] = [];
+    for (const file of files) {
+      this.#delete(file.id);
+      const problem = this.#problemOf(file);
+      if (problem === undefined) this.#add(file);
+      else problems.push(problem);
+    }
+    for (const id of removedFileIds) this.#delete(id);
+    const hasChanged = isComplete || files.length > 0 || removedFileIds.length > 0;
+    return { contents: hasChanged ? new Map(this.#files) : undefined, problems };
+  }
+
+  #problemOf({ id, content }: AssignedFile): string | undefined {
+    if (!ID.test(id)) return "a file has an invalid ID";
+    if (content.length === 0) return `file ${id} is empty`;
+    if (content.length > MAX_FILE_BYTES) return `file ${id} has more than ${MAX_FILE_BYTES} bytes`;
+    if (this.#files.size >= MAX_FILES) return `file ${id} exceeds the limit of ${MAX_FILES} files`;
+    if (this.#totalBytes + content.length > MAX_TOTAL_BYTES) {
+      return `file ${id} exceeds the limit of ${MAX_TOTAL_BYTES} bytes for all files`;
+    }
+    return undefined;
+  }
+
+  #add(file: AssignedFile): void {
+    this.#files.set(file.id, file);
+    this.#totalBytes += file.content.length;
+  }
+
+  #delete(id: string): void {
+    this.#totalBytes -= this.#files.get(id)?.content.length ?? 0;
+    this.#files.delete(id);
+  }
+
+  #clear(): void {
+    this.#files.clear();
+    this.#totalBytes = 0;
+  }
+}
