@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { createLab, type Lab } from "../../../deploy/lab/lab.js";
-import { testLabName } from "../../../deploy/lab/lab-state.js";
+import { type DockerConfig, testLabName } from "../../../deploy/lab/lab-state.js";
+import { type MachinePaths, machinePaths } from "../../../deploy/lab/paths.js";
 import { removeLab } from "../../../deploy/lab/teardown.js";
 import { eventually } from "../../harness/eventually.js";
 import { importBusybox } from "./busybox-image.js";
@@ -16,7 +17,7 @@ export class DockerHost {
     this.lab = lab;
   }
 
-  static async start(dockerConfig: Record<string, never> = {}): Promise<DockerHost> {
+  static async start(dockerConfig: DockerConfig = {}): Promise<DockerHost> {
     const host = new DockerHost(
       await createLab({ name: testLabName(), hosts: 1, hasBerth: false, dockerConfig }),
     );
@@ -26,6 +27,11 @@ export class DockerHost {
 
   get host(): Lab["hosts"][number] {
     return this.lab.host("h1");
+  }
+
+  /** The folders of the host on the disk of this machine. */
+  get paths(): MachinePaths {
+    return machinePaths(this.lab.name, this.host.name);
   }
 
   get socket(): string {

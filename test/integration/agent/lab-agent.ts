@@ -17,14 +17,15 @@ export class LabAgent {
     this.#dataDir = options.dataDir;
   }
 
-  start(): void {
+  /** @param enter Prefix of the command line, for example one that creates a namespace. */
+  start(enter: readonly string[] = []): void {
     const command = agentCommand({
       address: this.#host.address,
       serverAddresses: [this.#server],
       dataDir: this.#dataDir,
       dockerSocket: "/run/docker.sock",
     });
-    const [program = "", ...args] = this.#host.commandInside(command);
+    const [program = "", ...args] = this.#host.commandInside([...enter, ...command]);
     this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     const log = createWriteStream(`${this.#dataDir}.log`, { flags: "a" });
     this.#child.stdout?.pipe(log);

@@ -1,0 +1,81 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { TaskState, TaskStatus } from "@berth/proto";
+import type { DockerConfig } from "../../../deploy/lab/lab-state.js";
+import { secretsMountPoint } from "../../../packages/agent/src/files/tmpfs-task-files.js";
+import { eventually } from "../../harness/eventually.js";
+import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { TestIdentities } from "../../harness/test-identities.js";
+import { DockerHost } from "./docker-host.js";
+import { FakeLeader } from "./fake-leader.js";
+import { LabAgent } from "./lab-agent.js";
+
+/** A lab host with Docker and an agent, whose leader is the test. The agent mounts files where Docker sees them. */
+export class FilesHost {
+  readonly docker: DockerHost;
+  readonly leader: FakeLeader;
+  readonly agent: LabAgent;
+  /** Contains the agent's data directory and its log. */
+  readonly folder: string;
+  /** The directory on the host in which the agent keeps secrets and configs. */
+  readonly directory: string;
+  readonly #identities: TestIdentities;
+
+  private constructor(
+    docker: DockerHost,
+    { leader, identities, folder }: { leader: FakeLeader; identities: TestIdentities; folder: string },
+  ) {
+    const dataDir = join(folder, "agent");
+    this.docker = docker;
+    this.leader = leader;
+    this.folder = folder;
+    this.directory = secretsMountPoint(dataDir);
+    this.agent = new LabAgent(docker.host, { server: leader.address, dataDir });
+    this.#identities = identities;
+  }
+
+  static async start(dockerConfig: DockerConfig = {}): Promise<FilesHost> {
+    const folder = temporaryFolder();
+    const docker = await DockerHost.start(dockerConfig);
+    const identities = await TestIdentities.create();
+    // Listens on the test's address in the lab's network.
+    const leader = await FakeLeader.start(identities, `${docker.host.address.replace(/\d+$/, "1")}:0`);
+    await identities.storeNode("n1", join(folder, "agent"));
+    const host = new FilesHost(docker, { leader, identities, folder });
+    await host.startAgent();
+    return host;
+  }
+
+  /** Starts the agent and waits for its session. @param enter Prefix of its command line. */
+  async startAgent(enter: readonly string[] = []): Promise<void> {
+    this.leader.endSession();
+    this.leader.reports.clear();
+    this.agent.start(enter);
+    await eventually("the agent has joined", () => this.leader.hasSession);
+  }
+
+  async waitForState(taskId: string, state: TaskState): Promise<TaskStatus> {
+    return eventually(`task ${taskId} is in state ${state}`, () => {
+      const status = this.leader.reports.get(taskId)?.status;
+      return status?.state === state && status;
+    });
+  }
+
+  /** Returns the paths of all secrets and configs on the host. */
+  async listFiles(): Promise<string[]> {
+    const { stdout } = await this.docker.host.exec(["find", this.directory, "-type", "f"]);
+    return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  /** Runs a program of BusyBox in a container and returns its output. */
+  exec(containerId: string, ...argv: string[]): Promise<string> {
+    return this.docker.docker("exec", containerId, "busybox", ...argv);
+  }
+
+  async close(): Promise<void> {
+    await this.leader.close();
+    this.#identities.close();
+    await this.docker.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
