@@ -80,6 +80,11 @@ export {
   subnetsOverlap,
   subnetText,
 } from "./spec/subnet.js";
+export {
+  findPlaceholderProblems,
+  type PlaceholderProblem,
+  TASK_PLACEHOLDERS,
+} from "./spec/task-placeholders.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
 export {
   defaultNetworkName,
