@@ -1,5 +1,10 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
-import { MAX_PORTS_PER_SERVICE, validateServiceSpec } from "@berth/proto";
+import {
+  findPlaceholderProblems,
+  MAX_PORTS_PER_SERVICE,
+  validateFileContent,
+  validateServiceSpec,
+} from "@berth/proto";
 import { loadStack } from "../../../packages/cli/src/compose/load-stack.js";
 import { Diagnostics } from "../../../packages/cli/src/compose/text/diagnostics.js";
 import { parseEnvFile } from "../../../packages/cli/src/compose/text/env-file.js";
@@ -33,12 +38,16 @@ const SERVICE = `services:
     depends_on: {db: {condition: service_healthy}}
     ulimits: {nofile: {soft: 1, hard: 2}}
     labels: [a=b]
+    secrets: [key, {source: ext, target: e/x, uid: "1", gid: 2, mode: 0440}]
+    configs: [conf, {source: template, target: /etc/t, mode: "0600"}]
     x-berth: {autoscale: {min: 1, max: 3, cpu: 70}, cron: {schedule: "@daily"}}
   db:
     <<: *web
     image: !reset null
 volumes: {data: {driver: local, name: d}}
 networks: {front: {driver: overlay, ipam: {config: [{subnet: 10.64.0.0/18}]}}}
+secrets: {key: {file: ./a.env, labels: {a: b}}, ext: {external: true, name: e}}
+configs: {conf: {environment: A}, template: {content: "{{.Task.ID}}", template_driver: golang, name: n}}
 `;
 const TOKENS = [
   "<<: *web",
@@ -55,6 +64,9 @@ const TOKENS = [
   "1-65535",
 ];
 const LIMIT_OF_MESSAGES = 2_000;
+/** In every file that a Compose file can name. No message may contain it. */
+const HIDDEN_TEXT = "hidden-content";
+const FILE_CONTENT = `A=${HIDDEN_TEXT}\n`;
 const LOOKUP: Readonly<Record<string, string>> = { TAG: "1", EMPTY: "", A: "a" };
 
 export const COMPOSE_TARGETS: readonly Target[] = [
@@ -121,6 +133,19 @@ export const COMPOSE_TARGETS: readonly Target[] = [
     },
   },
   {
+    name: "placeholders",
+    seeds: ['{{.Task.Slot}} {{ .Node.Hostname }} {{env "A"}} }} {{', "{{{.Task.ID}}}{{}}"],
+    tokens: ["{{", "}}", ".Service.Name"],
+    maxBytes: 64 * 1024,
+    run: (bytes) => {
+      const template = bytes.toString();
+      for (const { start, end, message } of findPlaceholderProblems(template, 100)) {
+        check(template.startsWith("{{", start) && end > start, "a problem is at a placeholder");
+        check(message.length <= 1_000, "the message is bounded");
+      }
+    },
+  },
+  {
     name: "shell-words",
     seeds: [`sh -c 'echo "a"' "b\\"c" d\\ e; rm`, "a && b | c > d"],
     maxBytes: 64 * 1024,
@@ -150,16 +175,23 @@ function load(files: readonly Buffer[], env: Buffer): void {
         envFiles: [{ name: ".env", path: "/project/.env", bytes: env }],
         environment: {},
         homeDirectory: "/home/user",
-        readFile: (path) => (path.endsWith(".env") ? Buffer.from("A=1\n") : undefined),
+        readFile: (path) => (path.endsWith(".env") ? Buffer.from(FILE_CONTENT) : undefined),
       }),
     isTypedError,
   );
   if (loaded === undefined) return;
   check(loaded.diagnostics.length <= LIMIT_OF_MESSAGES, "the number of messages is bounded");
   for (const diagnostic of loaded.diagnostics) {
-    check(/^[^:]*:\d+:\d+: /.test(formatDiagnostic(diagnostic)), "a message has a position");
+    const message = formatDiagnostic(diagnostic);
+    check(/^[^:]*:\d+:\d+: /.test(message), "a message has a position");
+    check(!message.includes(HIDDEN_TEXT), "a message does not contain the content of a secret");
   }
   if (loaded.diagnostics.some(({ severity }) => severity === "error")) return;
+  for (const file of loaded.files) {
+    check(validateFileContent(file).length === 0, "a secret or config without errors is valid");
+    const template = file.isTemplate ? Buffer.from(file.content).toString() : "";
+    check(findPlaceholderProblems(template, 1).length === 0, "a template has only supported placeholders");
+  }
   for (const spec of loaded.specs) {
     const [violation] = validateServiceSpec(spec);
     check(

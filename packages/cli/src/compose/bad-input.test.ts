@@ -145,6 +145,8 @@ describe("loadStack throws nothing but BerthErrors", () => {
         "build",
         "depends_on",
         "x-berth",
+        "secrets",
+        "configs",
       ],
     );
     const word = fc.constantFrom(
@@ -163,6 +165,13 @@ describe("loadStack throws nothing but BerthErrors", () => {
     const inner = fc.constantFrom(
       "target",
       "source",
+      "uid",
+      "file",
+      "environment",
+      "content",
+      "external",
+      "template_driver",
+      "a",
       "type",
       "mode",
       "replicas",
@@ -188,8 +197,10 @@ describe("loadStack throws nothing but BerthErrors", () => {
       ),
     }));
     fc.assert(
-      fc.property(fc.dictionary(key, value, { maxKeys: 6 }), (service) => {
-        settles(JSON.stringify({ services: { s: { image: "a", ...service } }, volumes: { a: null } }));
+      fc.property(fc.dictionary(key, value, { maxKeys: 6 }), value, (service, secrets) => {
+        const services = { s: { image: "a", ...service } };
+        const configs = { a: { content: "{{x}}", template_driver: "golang" } };
+        settles(JSON.stringify({ services, volumes: { a: null }, secrets, configs }));
       }),
       { numRuns: 300 },
     );

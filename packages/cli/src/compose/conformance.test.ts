@@ -17,7 +17,12 @@ import { parseDurationMs } from "./text/units.js";
 const FOLDER = process.env.BERTH_COMPOSE_CONFORMANCE ?? "";
 const hasFolder = FOLDER !== "" && existsSync(join(FOLDER, "corpus", "INDEX.tsv"));
 
+/** Errors of berth for what Compose accepts, or finds only when it starts a container. */
+const UNSUPPORTED = ["only a config can be a template", "the variable NOPE is not set"];
+
 interface Row {
+  readonly key?: string;
+  readonly yaml?: string;
   readonly in?: string;
   readonly name?: string;
   readonly text?: string;
@@ -83,6 +88,35 @@ describe.skipIf(!hasFolder)("compared with Docker Compose", () => {
     }
   });
 
+  test("secrets and configs", () => {
+    const isFile = ({ key }: Row): boolean => key === "secrets" || key === "configs";
+    for (const row of rows("service-keys").filter(isFile)) {
+      const definitions = `secrets: {sec: {external: true}}\nconfigs: {cfg: {external: true}}`;
+      const text = `services: {s: {image: a, ${row.key}: ${row.yaml}}}\n${definitions}\n`;
+      const { specs, diagnostics } = loadText(text);
+      const mounts = specs.flatMap(({ task }) => task?.container?.files ?? []);
+      expect([row.yaml, diagnostics.filter(({ severity }) => severity === "error")]).toEqual([row.yaml, []]);
+      const expected = Array.isArray(row.compose) ? row.compose : [];
+      const modes = mounts.map(({ mode = 0 }) => Number.parseInt(mode.toString(8), 10));
+      expect([row.yaml, modes]).toEqual([row.yaml, expected.map(({ mode = "0444" }) => Number(mode))]);
+      const targets = mounts.map(({ target }) => target);
+      expect([row.yaml, targets]).toEqual([
+        row.yaml,
+        expected.map(({ source, target = `/${source}` }) => target),
+      ]);
+    }
+    for (const row of rows("top-level").filter(isFile)) {
+      const text = `services: {s: {image: a, ${row.key}: [k]}}\n${row.key}: ${row.yaml}\n`;
+      const { files, diagnostics } = loadText(text);
+      const errors = diagnostics.filter(({ severity }) => severity === "error").map(({ message }) => message);
+      const isGood = errors.every((message) => UNSUPPORTED.some((reason) => message.includes(reason)));
+      expect([row.yaml, isGood]).toEqual([row.yaml, row.compose_error === undefined]);
+      if (errors.length > 0 || files.length === 0) continue;
+      const name = Object.values(row.compose ?? {}).map((file) => file.name);
+      expect([row.yaml, files.map((file) => file.name)]).toEqual([row.yaml, name]);
+    }
+  });
+
   test("every real file gives specs or errors with places, and files that Compose takes are understood", () => {
     const index = readFileSync(join(FOLDER, "corpus", "INDEX.tsv"), "utf8")
       .trim()
@@ -100,6 +134,14 @@ describe.skipIf(!hasFolder)("compared with Docker Compose", () => {
     expect(index.length).toBeGreaterThan(100);
   }, 60_000);
 });
+
+function loadText(text: string) {
+  return loadStack({
+    ...{ stack: "t", envFiles: [], environment: { FOO: "first" }, homeDirectory: "/home/user" },
+    files: [{ name: "c.yaml", path: "/project/c.yaml", bytes: Buffer.from(text) }],
+    readFile: () => Buffer.from("x"),
+  });
+}
 
 function loadReal(name: string, path: string) {
   const siblings = readdirSync(dirname(path));

@@ -108,8 +108,6 @@ serivces: {}
     build: .
     container_name: web
     networks: { front: { ipv4_address: 10.0.0.2 } }
-    secrets: [key]
-    configs: [settings]
     extends: { service: db }
     deploy:
       endpoint_mode: dnsrr
@@ -118,8 +116,6 @@ serivces: {}
     volumes: ["./html:/html:z"]
   db: { image: redis, network_mode: "service:web", profiles: [debug] }
 networks: { front: {} }
-secrets: { key: { file: ./key } }
-configs: { settings: { file: ./settings } }
 include: [other.yaml]
 `);
     expect(messages).toMatchInlineSnapshot(`
@@ -127,17 +123,13 @@ include: [other.yaml]
         "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
         "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:7:5: services.web.secrets: secrets are not supported yet: use an environment variable or bind-mount a file from each node",
-        "c.yaml:8:5: services.web.configs: configs are not supported yet: add the file to the image or bind-mount it from each node",
-        "c.yaml:9:5: services.web.extends: extends is not supported yet: use a YAML anchor or several -c files",
-        "c.yaml:12:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
-        "c.yaml:13:34: warning: services.web.deploy.placement.constraints[0]: nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname",
-        "c.yaml:14:15: warning: services.web.volumes[0]: SELinux labels are not supported yet: z is ignored",
-        "c.yaml:14:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
-        "c.yaml:15:62: warning: services.db.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
-        "c.yaml:17:1: warning: secrets: secrets are not supported yet and are not created",
-        "c.yaml:18:1: warning: configs: configs are not supported yet and are not created",
-        "c.yaml:19:1: include: include is not supported yet: pass the files with -c",
+        "c.yaml:7:5: services.web.extends: extends is not supported yet: use a YAML anchor or several -c files",
+        "c.yaml:10:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
+        "c.yaml:11:34: warning: services.web.deploy.placement.constraints[0]: nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname",
+        "c.yaml:12:15: warning: services.web.volumes[0]: SELinux labels are not supported yet: z is ignored",
+        "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
+        "c.yaml:13:62: warning: services.db.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
+        "c.yaml:15:1: include: include is not supported yet: pass the files with -c",
       ]
     `);
   });

@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
-import type { NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
 import type { Project } from "./keys/stack-context.js";
+import { readFileContents } from "./read-file-contents.js";
 import { type Diagnostic, Diagnostics, findPlace, type Place } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
 import { createSource, decodeSource, type Source } from "./text/source.js";
@@ -22,6 +23,8 @@ export interface StackInput {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly homeDirectory: string;
   readonly readFile: Project["readFile"];
+  /** Leaves out the contents of secrets and configs, which need not be where a file is only checked. */
+  readonly skipsContents?: boolean;
 }
 
 export interface InputFile {
@@ -36,6 +39,8 @@ export interface LoadedStack {
   /** Valid only if no diagnostic is an error. */
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
+  /** Secrets and configs to store. */
+  readonly files: readonly FileContent[];
   readonly diagnostics: readonly Diagnostic[];
   /** Returns where a part of a service's spec is written. Undefined when the service is not in the files. */
   readonly placeOf: (service: string, path: string) => Place | undefined;
@@ -54,16 +59,23 @@ export function loadStack(input: StackInput): LoadedStack {
   const [first] = input.files;
   if (root === undefined || first === undefined) {
     reportEmpty(sources, diagnostics);
-    return { specs: [], networks: [], diagnostics: diagnostics.sorted(), placeOf: () => undefined };
+    return {
+      specs: [],
+      networks: [],
+      files: [],
+      diagnostics: diagnostics.sorted(),
+      placeOf: () => undefined,
+    };
   }
   const { stack, homeDirectory, readFile } = input;
   const project: Project = { stack, directory: dirname(first.path), homeDirectory, lookup, readFile };
-  const { specs, networks, origins } = translateStack(rootCursor(root, diagnostics), project);
+  const { specs, networks, files, origins } = translateStack(rootCursor(root, diagnostics), project);
   const placeOf: LoadedStack["placeOf"] = (service, path) => {
     const places = origins.get(service);
     return places && findPlace(path, places);
   };
-  return { specs, networks, diagnostics: diagnostics.sorted(), placeOf };
+  const contents = input.skipsContents ? [] : readFileContents(files, project);
+  return { specs, networks, files: contents, diagnostics: diagnostics.sorted(), placeOf };
 }
 
 function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics): readonly Node[] {

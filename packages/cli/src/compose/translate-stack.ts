@@ -1,6 +1,7 @@
 import {
   defaultNetworkName,
   describePublished,
+  FileKind,
   findPortConflicts,
   NetworkSpec,
   type ServiceSpec,
@@ -8,10 +9,11 @@ import {
   unscopedName,
 } from "@berth/proto";
 import { DEFAULT_NETWORK } from "./keys/network-attachment-keys.js";
-import type { Project, StackContext, StackNetwork } from "./keys/stack-context.js";
+import type { Project, StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
 import { reportCycles } from "./report-cycles.js";
 import { type SelectedServices, selectServices } from "./select-services.js";
 import { didYouMean } from "./text/suggest.js";
+import { translateFiles } from "./translate-files.js";
 import { translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
@@ -31,11 +33,9 @@ const TOP_LEVEL_KEYS = [
 ];
 /** Top-level keys that Compose defines and berth does not support. */
 const UNSUPPORTED_KEYS = {
-  include: { severity: "error", message: "include is not supported yet: pass the files with -c" },
-  models: { severity: "error", message: "models are not supported yet" },
-  secrets: { severity: "warn", message: "secrets are not supported yet and are not created" },
-  configs: { severity: "warn", message: "configs are not supported yet and are not created" },
-} as const;
+  include: "include is not supported yet: pass the files with -c",
+  models: "models are not supported yet",
+};
 /** Keys of a service. Below a top-level key, they indicate the Compose v1 format. */
 const V1_KEYS = ["image", "build", "command"];
 
@@ -44,6 +44,8 @@ export interface TranslatedStack {
   readonly specs: readonly ServiceSpec[];
   /** Networks that the stack owns and a service uses. */
   readonly networks: readonly NetworkSpec[];
+  /** Secrets and configs that a service uses. */
+  readonly files: readonly StackFile[];
   /** Where the parts of each service's spec are written, by the name of the service. */
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
@@ -51,7 +53,7 @@ export interface TranslatedStack {
 /** Translates a merged and interpolated file to specs. Problems are reported to the cursor's diagnostics. */
 export function translateStack(root: Cursor, project: Project): TranslatedStack {
   const fields = readFields(root);
-  if (fields === undefined) return { specs: [], networks: [], origins: new Map() };
+  if (fields === undefined) return { specs: [], networks: [], files: [], origins: new Map() };
   reportTopLevelKeys(fields, root);
   const { enabled, disabled } = readServices(fields, root, project);
   const networks = readNetworks(fields.get("networks"), project);
@@ -62,13 +64,16 @@ export function translateStack(root: Cursor, project: Project): TranslatedStack 
     disabledServices: disabled,
     networks,
     volumes: readVolumes(fields.get("volumes"), project),
+    secrets: readFiles(fields.get("secrets"), FileKind.SECRET, project),
+    configs: readFiles(fields.get("configs"), FileKind.CONFIG, project),
   };
   const translated = [...enabled].map(([name, cursor]) => translateService(name, cursor, context));
   reportCycles(translated, root.diagnostics);
   const specs = addLinkAliases(translated, project.stack);
   reportPortConflicts(specs, enabled, project.stack);
   const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
-  return { specs, networks: usedNetworks(specs, networks), origins };
+  const files = usedFiles(specs, context);
+  return { specs, networks: usedNetworks(specs, networks), files, origins };
 }
 
 /** Returns the networks of the file and the implicit default network. */
@@ -92,6 +97,13 @@ function usedNetworks(
   const used = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
   const owned = [...networks.values()].filter(({ name, isExternal }) => !isExternal && used.has(name));
   return [...new Map(owned.map(({ name, spec }) => [name, spec])).values()];
+}
+
+/** Returns the secrets and configs that services mount. Like Compose, berth does not read or create unused ones. */
+function usedFiles(specs: readonly ServiceSpec[], { secrets, configs }: StackContext): readonly StackFile[] {
+  const mounts = specs.flatMap(({ task }) => task?.container?.files ?? []);
+  const used = new Set(mounts.map(({ kind, name }) => `${kind} ${name}`));
+  return [...secrets.values(), ...configs.values()].filter(({ kind, name }) => used.has(`${kind} ${name}`));
 }
 
 /** Adds the aliases from `links` to the linked services, in the networks that both services join. */
@@ -127,14 +139,22 @@ function reportTopLevelKeys(fields: ReadonlyMap<string, Cursor>, root: Cursor): 
     const hint = isV1 ? "; is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
     root.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(key)}${hint}`);
   }
-  for (const [key, { severity, message }] of Object.entries(UNSUPPORTED_KEYS)) {
+  for (const [key, message] of Object.entries(UNSUPPORTED_KEYS)) {
     const field = fields.get(key);
-    if (field !== undefined && !isNull(field.node)) root.diagnostics[severity](keyPlace(field), message);
+    if (field !== undefined && !isNull(field.node)) root.diagnostics.error(keyPlace(field), message);
   }
 }
 
 function readVolumes(cursor: Cursor | undefined, project: Project): StackContext["volumes"] {
   return cursor === undefined || isNull(cursor.node) ? new Map() : translateVolumes(cursor, project);
+}
+
+function readFiles(
+  cursor: Cursor | undefined,
+  kind: FileKind,
+  project: Project,
+): ReadonlyMap<string, StackFile> {
+  return cursor === undefined || isNull(cursor.node) ? new Map() : translateFiles(cursor, kind, project);
 }
 
 /** Reads the services. A file without services is an error. */

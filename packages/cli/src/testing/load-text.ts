@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
 import { loadStack } from "../compose/load-stack.js";
 import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 
@@ -15,6 +15,7 @@ export interface LoadTextOptions {
 export interface LoadedText {
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
+  readonly files: readonly FileContent[];
   readonly messages: readonly string[];
 }
 
@@ -25,7 +26,7 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
     const name = index === 0 ? "c.yaml" : `c${index + 1}.yaml`;
     return { name, path: `/project/${name}`, bytes: toBytes(content) };
   });
-  const { specs, networks, diagnostics } = loadStack({
+  const loaded = loadStack({
     stack: "t",
     files: sources,
     envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: toBytes(dotenv) }],
@@ -36,7 +37,8 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
       return found === undefined ? undefined : toBytes(found[1]);
     },
   });
-  return { specs, networks, messages: diagnostics.map((diagnostic) => formatDiagnostic(diagnostic)) };
+  const { specs, networks, files: contents, diagnostics } = loaded;
+  return { specs, networks, files: contents, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
 }
 
 /** Loads one service `s` with an image and these lines. */

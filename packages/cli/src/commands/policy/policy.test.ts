@@ -283,6 +283,13 @@ describe("policy check", () => {
     const { code, out } = await berth("policy check --policy policy.yaml -c c.yaml shop", {}, { cwd });
     expect([code, out]).toEqual([0, "The policy permits stack shop\n"]);
   });
+
+  test("does not need the contents of secrets", async () => {
+    const text = "services: {web: {image: nginx, secrets: [key]}}\nsecrets: {key: {file: ./missing}}\n";
+    await writeFile(join(cwd, "c.yaml"), text);
+    const { code, out } = await berth("policy check --policy policy.yaml -c c.yaml shop", {}, { cwd });
+    expect([code, out]).toEqual([0, "The policy permits stack shop\n"]);
+  });
 });
 
 test("docs/policy.md contains a valid example and the default policy", async () => {

@@ -14,10 +14,12 @@ export interface StackFiles {
   readonly envFile?: readonly string[];
   /** Do not print warnings. */
   readonly quiet?: boolean;
+  /** Do not read the contents of secrets and configs. */
+  readonly skipsContents?: boolean;
 }
 
 /** The specs of valid Compose files. */
-export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "placeOf"> {
+export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "files" | "placeOf"> {
   /** Names of the files, for messages. */
   readonly fileNames: string;
 }
@@ -30,19 +32,26 @@ export async function readSpecs(cli: Cli, options: StackFiles, stack: string): P
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const files = await Promise.all(options.composeFile.map((name) => readInput(cli, name)));
-  const { specs, networks, diagnostics, placeOf } = loadStack({
+  const {
+    specs,
+    networks,
+    files: contents,
+    diagnostics,
+    placeOf,
+  } = loadStack({
     stack,
     files,
     envFiles: await readEnvFiles(cli, options, files),
     environment: cli.env,
     homeDirectory: cli.homeDirectory,
     readFile: readFileIfPresent,
+    skipsContents: options.skipsContents ?? false,
   });
   const errors = diagnostics.filter(({ severity }) => severity === "error");
   const warnings = diagnostics.filter(({ severity }) => severity === "warning");
   if (!options.quiet) printDiagnostics(cli, warnings);
   const fileNames = files.map(({ name }) => name).join(", ");
-  if (errors.length === 0) return { specs, networks, placeOf, fileNames };
+  if (errors.length === 0) return { specs, networks, files: contents, placeOf, fileNames };
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",

@@ -3,6 +3,7 @@ import { type KeyTable, rule } from "../tree/key-table.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
+import { FILE_KEYS } from "./file-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { readLinks } from "./link-keys.js";
@@ -33,12 +34,6 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   links: readLinks,
   credential_spec: ignoreWithWarning("only supported on Windows: ignored"),
   isolation: ignoreWithWarning("only supported on Windows: ignored"),
-  configs: rejectKey(
-    "configs are not supported yet: add the file to the image or bind-mount it from each node",
-  ),
-  secrets: rejectKey(
-    "secrets are not supported yet: use an environment variable or bind-mount a file from each node",
-  ),
   extends: rejectKey("extends is not supported yet: use a YAML anchor or several -c files"),
   post_start: rejectKey("lifecycle hooks are not supported yet"),
   pre_start: rejectKey("lifecycle hooks are not supported yet"),
@@ -59,6 +54,7 @@ export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...METADATA_KEYS,
   ...LOGGING_KEYS,
   ...MOUNT_KEYS,
+  ...FILE_KEYS,
   ...NETWORK_KEYS,
   ...PORT_KEYS,
   ...HEALTH_KEYS,

@@ -1,10 +1,11 @@
-import type { NetworkMode, NetworkSpec, VolumeMount } from "@berth/proto";
+import type { FileKind, NetworkMode, NetworkSpec, VolumeMount } from "@berth/proto";
 import type { Diagnostics } from "../text/diagnostics.js";
 import type { Lookup } from "../text/template.js";
+import type { Cursor } from "../tree/cursor.js";
 
 /** The environment in which a Compose file is loaded. `readFile` is the only I/O of the Compose reader. */
 export interface Project {
-  /** Name of the stack, which prefixes the names of its services, networks and volumes. */
+  /** Name of the stack, which prefixes the names of its services, networks, volumes, secrets and configs. */
   readonly stack: string;
   /** Absolute directory of the first file. Relative paths start here. */
   readonly directory: string;
@@ -27,6 +28,26 @@ export interface StackNetwork {
   readonly mode: NetworkMode | undefined;
 }
 
+/** A secret or config under the top-level `secrets:` or `configs:`, keyed by the name that services use. */
+export interface StackFile {
+  readonly kind: FileKind;
+  /** Name in the cluster. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Whether agents replace placeholders in the content. */
+  readonly isTemplate: boolean;
+  /** Undefined for an external one, which exists outside of the stack. */
+  readonly source: FileSource | undefined;
+}
+
+/** Where the content of a secret or config comes from, and where the Compose file says so. */
+export interface FileSource {
+  /** A file next to the Compose file, a variable of the environment, or text in the Compose file. */
+  readonly kind: "path" | "variable" | "text";
+  readonly value: string;
+  readonly cursor: Cursor;
+}
+
 /** The stack that a service belongs to, and the parts of its files that the service can refer to. */
 export interface StackContext {
   readonly project: Project;
@@ -39,4 +60,8 @@ export interface StackContext {
   readonly networks: ReadonlyMap<string, StackNetwork>;
   /** Named volumes by the name that services use. */
   readonly volumes: ReadonlyMap<string, VolumeMount>;
+  /** Secrets by the name that services use. */
+  readonly secrets: ReadonlyMap<string, StackFile>;
+  /** Configs by the name that services use. */
+  readonly configs: ReadonlyMap<string, StackFile>;
 }

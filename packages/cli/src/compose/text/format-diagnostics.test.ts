@@ -18,6 +18,13 @@ test("formatDiagnostic prints the line with carets if requested", () => {
   );
 });
 
+test("formatDiagnostic does not print a line that can contain a secret", () => {
+  const style = { ...PLAIN_STYLE, excerpt: true };
+  expect(formatDiagnostic(position("x: 2", { severity: "error", path: "secrets.b.x" }), style)).toBe(
+    "c.yaml:3:8: secrets.b.x: no effect",
+  );
+});
+
 test("formatDiagnostics groups equal warnings and lists all places", () => {
   const error = position("b:", { severity: "error" });
   expect(

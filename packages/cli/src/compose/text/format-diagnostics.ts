@@ -20,8 +20,13 @@ export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle 
   const place = style.paint("place", `${position.source.name}:${line}:${column}:`);
   const label = severity === "warning" ? `${style.paint("warning", "warning:")} ` : "";
   const head = `${place} ${label}${path === "" ? "" : `${path}: `}${message}`;
-  const excerpt = style.excerpt ? formatExcerpt(diagnostic) : undefined;
+  const excerpt = style.excerpt && !isAboutSecret(path) ? formatExcerpt(diagnostic) : undefined;
   return excerpt === undefined ? head : `${head}\n${style.paint("excerpt", excerpt)}`;
+}
+
+/** Whether the line can contain a secret, by mistake: Compose files name the sources of secrets. */
+function isAboutSecret(path: string): boolean {
+  return path.startsWith("secrets.");
 }
 
 /**

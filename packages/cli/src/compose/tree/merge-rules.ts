@@ -1,3 +1,5 @@
+import { FileKind } from "@berth/proto";
+import { resolveFileTarget } from "../text/file-target.js";
 import { parseShortMount } from "../text/short-mount.js";
 import { parseShortPorts } from "../text/short-port.js";
 import type { Node } from "./node.js";
@@ -41,11 +43,13 @@ const RULES: Readonly<Record<string, MergeRule>> = {
   "volumes.*.labels": MAPPING,
   "networks.*.labels": MAPPING,
   "networks.*.driver_opts": MAPPING,
+  "secrets.*.labels": MAPPING,
+  "configs.*.labels": MAPPING,
   "services.*.logging": { kind: "discriminated", key: "driver" },
   "services.*.volumes": { kind: "keyed", keyOf: mountTarget },
   "services.*.devices": { kind: "keyed", keyOf: mountTarget },
-  "services.*.secrets": { kind: "keyed", keyOf: fileTarget },
-  "services.*.configs": { kind: "keyed", keyOf: fileTarget },
+  "services.*.secrets": { kind: "keyed", keyOf: (item) => fileTarget(FileKind.SECRET, item) },
+  "services.*.configs": { kind: "keyed", keyOf: (item) => fileTarget(FileKind.CONFIG, item) },
   "services.*.ports": { kind: "keyed", keyOf: portKey },
   "services.*.env_file": LIST,
   "services.*.label_file": LIST,
@@ -75,9 +79,10 @@ function mountTarget(item: Node): string {
   return parsed.kind === "value" ? parsed.value.target : scalarText(item);
 }
 
-function fileTarget(item: Node): string {
-  if (item.kind === "scalar") return scalarText(item);
-  return fieldText(item, "target") ?? fieldText(item, "source") ?? "";
+function fileTarget(kind: FileKind, item: Node): string {
+  const text = item.kind === "scalar" ? scalarText(item) : fieldText(item, "target");
+  const target = text ?? fieldText(item, "source");
+  return target === undefined ? "" : resolveFileTarget(kind, target);
 }
 
 /** Returns the same key for the short and the long form of a port. */

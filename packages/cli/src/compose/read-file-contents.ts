@@ -1,0 +1,105 @@
+import { isUtf8 } from "node:buffer";
+import {
+  FileContent,
+  findPlaceholderProblems,
+  isBerthError,
+  type PlaceholderProblem,
+  validateFileContent,
+} from "@berth/proto";
+import type { FileSource, Project, StackFile } from "./keys/stack-context.js";
+import { resolveBindSource } from "./text/short-mount.js";
+import { createSource, type Position } from "./text/source.js";
+
+/** Maximum number of reported placeholders of one config. */
+const MAX_PLACEHOLDER_PROBLEMS = 20;
+/** Maximum size of all contents. A request to the leader has at most 16 MiB. */
+const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
+
+/**
+ * Reads the contents of secrets and configs of a stack. Problems are reported to the diagnostics of the sources, and
+ * never quote the content of a secret. External files and those that cannot be read are left out.
+ */
+export function readFileContents(files: readonly StackFile[], project: Project): readonly FileContent[] {
+  const contents: FileContent[] = [];
+  let totalBytes = 0;
+  for (const { source, ...file } of files) {
+    const content = source === undefined ? undefined : readSource(source, project);
+    if (source === undefined || content === undefined) continue;
+    totalBytes += content.length;
+    if (totalBytes > MAX_TOTAL_BYTES) {
+      const message = `the secrets and configs of the stack are too large (maximum ${MAX_TOTAL_BYTES} bytes)`;
+      source.cursor.diagnostics.error(source.cursor, message);
+      break;
+    }
+    contents.push(checkContent(FileContent.fromPartial({ ...file, content }), source));
+  }
+  return contents;
+}
+
+/** Reports the problems of a content. The name and the kind have been checked with the keys. */
+function checkContent(file: FileContent, source: FileSource): FileContent {
+  const [violation] = validateFileContent(file).filter(({ path }) => path !== "name");
+  if (violation !== undefined) source.cursor.diagnostics.error(source.cursor, violation.message);
+  else if (file.isTemplate) reportPlaceholders(file.content, source);
+  return file;
+}
+
+function readSource(source: FileSource, project: Project): Buffer | undefined {
+  const { kind, value, cursor } = source;
+  if (kind === "text") return Buffer.from(value);
+  if (kind === "path") return readPath(source, project);
+  const variable = project.lookup(value);
+  if (variable === undefined) cursor.diagnostics.error(cursor, `the variable ${value} is not set`);
+  return variable === undefined ? undefined : Buffer.from(variable);
+}
+
+function readPath({ value, cursor }: FileSource, project: Project): Buffer | undefined {
+  const { diagnostics } = cursor;
+  if (value === "" || /\p{Cc}/u.test(value)) {
+    diagnostics.error(cursor, "the value is not the path of a file");
+    return undefined;
+  }
+  try {
+    const bytes = project.readFile(resolveBindSource(value, project).path);
+    if (bytes === undefined) diagnostics.error(cursor, `no such file: ${value}`);
+    return bytes && Buffer.from(bytes);
+  } catch (error) {
+    if (!isBerthError(error)) throw error;
+    diagnostics.error(cursor, error.message);
+    return undefined;
+  }
+}
+
+/** Reports the placeholders of a config template that agents cannot replace, at their positions. */
+function reportPlaceholders(content: Uint8Array, source: FileSource): void {
+  const { cursor } = source;
+  if (!isUtf8(content)) {
+    cursor.diagnostics.error(cursor, "a template must be UTF-8 text");
+    return;
+  }
+  const template = Buffer.from(content).toString("utf8");
+  const positionOf = placeholderPositions(source, template);
+  for (const problem of findPlaceholderProblems(template, MAX_PLACEHOLDER_PROBLEMS)) {
+    cursor.diagnostics.error({ position: positionOf(problem), path: cursor.path }, problem.message);
+  }
+}
+
+/** Returns a function that finds a placeholder in the file of the content, or in the Compose file. */
+function placeholderPositions(
+  { kind, value, cursor }: FileSource,
+  template: string,
+): (problem: PlaceholderProblem) => Position {
+  if (kind === "path") {
+    const source = createSource(value, template);
+    return ({ start, end }) => ({ source, start, end });
+  }
+  const { source, start: offset, end: limit } = cursor.position;
+  let searchFrom = offset;
+  return ({ start, end }) => {
+    // The text of a block scalar has no indentation, and variables have been replaced, so offsets differ.
+    const found = source.text.indexOf(template.slice(start, end), searchFrom);
+    if (found < 0 || found + end - start > limit) return cursor.position;
+    searchFrom = found + end - start;
+    return { source, start: found, end: searchFrom };
+  };
+}
