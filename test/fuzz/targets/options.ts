@@ -70,6 +70,8 @@ export const OPTION_TARGETS: readonly Target[] = [
       "args=a 'b c'",
       "env-add=C=3",
       "mount-add=type=volume,source=data,target=/data,readonly",
+      "secret-add=source=key,target=k,uid=1,gid=2,mode=0400",
+      "config-add=nginx_conf",
       "publish-add=published=8080,target=80,mode=host",
       "publish-add=8000-8010:80-90/tcp",
       "ulimit-add=nofile=1:2",

@@ -1,3 +1,4 @@
+import { FileKind } from "@berth/proto";
 import { type ControlClient, withClient } from "../client/client.js";
 import { configPath, DEFAULT_CONTEXT, readContexts } from "../client/contexts.js";
 import { authorityId } from "../output/authorities.js";
@@ -17,7 +18,8 @@ export interface CandidatesRequest {
 
 /**
  * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
- * stacks, services, nodes, networks, join tokens, users and CAs from the server. Returns none for any other argument.
+ * stacks, services, nodes, networks, secrets, configs, join tokens, users and CAs from the server. Returns none for any
+ * other argument.
  */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
   const { argument, globals, timeoutMs } = request;
@@ -41,6 +43,8 @@ const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, 
   ["service=replicas", fetchScaleArguments],
   ["node", fetchNodeNames],
   ["network", fetchNetworkNames],
+  ["secret", (client, signal) => fetchFileNames(client, signal, FileKind.SECRET)],
+  ["config", (client, signal) => fetchFileNames(client, signal, FileKind.CONFIG)],
   ["token", fetchTokenIds],
   ["user", fetchUserNames],
   ["ca", fetchAuthorityIds],
@@ -72,6 +76,15 @@ async function fetchNodeNames(client: ControlClient, signal: AbortSignal): Promi
 async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { networks } = await client.listNetworks({ stack: "" }, { signal });
   return networks.map(networkName).sort();
+}
+
+async function fetchFileNames(
+  client: ControlClient,
+  signal: AbortSignal,
+  kind: FileKind,
+): Promise<readonly string[]> {
+  const { files } = await client.listFiles({ kind, stack: "" }, { signal });
+  return files.map(({ name }) => name).sort();
 }
 
 async function fetchTokenIds(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {

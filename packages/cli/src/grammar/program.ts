@@ -3,6 +3,7 @@ import type { Cli } from "../process/cli.js";
 import { addAuthorityCommands } from "./authority-commands.js";
 import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
+import { addFileCommands } from "./file-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
 import { addPolicyCommands } from "./policy-commands.js";
@@ -55,6 +56,7 @@ export function createProgram(cli: Cli): Command {
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
+  addFileCommands(program, cli);
   addPolicyCommands(program, cli);
   addTokenCommands(program, cli);
   addUserCommands(program, cli);

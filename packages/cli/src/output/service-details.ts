@@ -1,4 +1,5 @@
 import {
+  FileKind,
   type GetServiceResponse,
   GetServiceTrafficResponse,
   type Resources,
@@ -71,6 +72,8 @@ export function prettyService(
     ["Image", serviceImage(summary)],
     ["Constraints", spec?.placement?.constraints ?? []],
     ["Preferences", spec?.placement?.spread.map((attribute) => `spread over ${attribute}`) ?? []],
+    ["Secrets", fileTexts(spec, FileKind.SECRET)],
+    ["Configs", fileTexts(spec, FileKind.CONFIG)],
     ["Depends on", spec?.dependsOn.map(({ service: other }) => other) ?? []],
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
@@ -78,6 +81,12 @@ export function prettyService(
     ...ingress.map((entry) => endpointsField(entry, details)),
     ...(details === undefined ? [] : [trafficField(details.traffic)]),
   ]);
+}
+
+/** Returns `shop_key -> /run/secrets/key` for each secret or config. */
+function fileTexts(spec: ServiceSpec | undefined, fileKind: FileKind): readonly string[] {
+  const files = spec?.task?.container?.files ?? [];
+  return files.filter(({ kind }) => kind === fileKind).map(({ name, target }) => `${name} -> ${target}`);
 }
 
 function versionText(service: Service | undefined): string {

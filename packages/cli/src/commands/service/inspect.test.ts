@@ -1,5 +1,6 @@
 import {
   BerthError,
+  FileKind,
   GetServiceTrafficResponse,
   Health,
   IngressEntry,
@@ -95,6 +96,22 @@ describe("service inspect", () => {
       Ports:      *:8080->80/tcp
       "
     `);
+  });
+
+  test("--pretty prints secrets and configs with their targets", async () => {
+    const files = [
+      { kind: FileKind.SECRET, name: "shop_key", target: "/run/secrets/key", mode: 0o400 },
+      { kind: FileKind.CONFIG, name: "nginx", target: "/etc/nginx.conf" },
+    ];
+    const spec = { ...record?.spec, task: { container: { image: "nginx", files } } };
+    const getService = async () => ({
+      ...{ service: webService({ service: { ...record, spec } }), ingress: [], revisions: [] },
+    });
+    const { out } = await berth("service inspect --pretty shop_web", { getService });
+    expect(out.match(/^(?:Secrets|Configs): .*$/gm)).toEqual([
+      "Secrets:   shop_key -> /run/secrets/key",
+      "Configs:   nginx -> /etc/nginx.conf",
+    ]);
   });
 
   test("--pretty prints the schedule of a job and its runs", async () => {

@@ -2,6 +2,7 @@ import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
 import type { ControlClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
+import { fileOutcomeLines } from "../../output/files.js";
 import { networkOutcomeLines } from "../../output/networks.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -25,11 +26,11 @@ export async function removeServices(
   const removed: ServiceOutcome[] = [];
   for (const request of requests) {
     const full = { services: [], stack: "", ...request };
-    const { services, networks } = await retryDuringElection(cli, () =>
+    const { services, networks, files } = await retryDuringElection(cli, () =>
       client.removeServices(full, { signal: cli.signal }),
     );
     for (const { name } of services) terminal.write(`Removing service ${name}\n`);
-    terminal.write(networkOutcomeLines(networks));
+    terminal.write(networkOutcomeLines(networks) + fileOutcomeLines(files));
     removed.push(...services);
   }
   if (!options.detach && removed.length > 0) {

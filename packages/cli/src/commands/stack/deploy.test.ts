@@ -5,6 +5,8 @@ import { join } from "node:path";
 import {
   BerthError,
   type DeployStackRequest,
+  FileKind,
+  FileOutcome_Kind,
   LogEntry_Stream,
   NetworkOutcome_Kind,
   TaskState,
@@ -44,6 +46,74 @@ describe("stack deploy", () => {
     const { code, out, err } = await berth("stack deploy -c c.yaml --detach shop", { deployStack }, { cwd });
     expect([code, out]).toEqual([0, "Creating network shop_default\nCreating service shop_web\n"]);
     expect(err).toContain("warning: tasks on host-3 have no DNS names\n");
+  });
+
+  test("sends secrets and configs, and prints their outcomes without their contents", async () => {
+    const compose = `services: { web: { image: a, secrets: [key, old], configs: [settings] } }
+secrets: { key: { file: key }, old: { external: true } }
+configs: { settings: { content: "hunter2" } }
+`;
+    await writeFile(join(cwd, "files.yaml"), compose);
+    await writeFile(join(cwd, "key"), "hunter2");
+    const requests: DeployStackRequest[] = [];
+    const deployStack: typeof created = async (request, context) => {
+      requests.push(request);
+      const outcome = {
+        fileKind: FileKind.SECRET,
+        name: "shop_key",
+        kind: FileOutcome_Kind.UPDATED,
+        version: 3,
+      };
+      const files = [
+        outcome,
+        {
+          ...outcome,
+          fileKind: FileKind.CONFIG,
+          name: "shop_settings",
+          kind: FileOutcome_Kind.CREATED,
+          version: 1,
+        },
+        { ...outcome, name: "shop_same", kind: FileOutcome_Kind.UNCHANGED, version: 1 },
+        { ...outcome, name: "shop_gone", kind: FileOutcome_Kind.REMOVED, version: 0 },
+      ];
+      return { ...(await created(request, context)), files };
+    };
+    const text = await berth("stack deploy -c files.yaml --detach shop", { deployStack }, { cwd });
+    expect([text.code, text.out]).toMatchInlineSnapshot(`
+      [
+        0,
+        "Updating secret shop_key (version 3)
+      Creating config shop_settings
+      Removing secret shop_gone
+      Creating service shop_web
+      ",
+      ]
+    `);
+    expect(requests).toMatchObject([
+      {
+        files: [
+          { kind: FileKind.SECRET, name: "shop_key", content: Buffer.from("hunter2") },
+          { kind: FileKind.CONFIG, name: "shop_settings", content: Buffer.from("hunter2") },
+        ],
+        services: [
+          {
+            task: {
+              container: { files: [{ name: "shop_key" }, { name: "old" }, { name: "shop_settings" }] },
+            },
+          },
+        ],
+      },
+    ]);
+    const json = await berth("stack deploy -c files.yaml --detach -o json shop", { deployStack }, { cwd });
+    expect(JSON.parse(json.out)).toMatchObject({
+      secrets: [
+        { name: "shop_key", outcome: "updated", version: 3 },
+        { name: "shop_same", outcome: "unchanged" },
+        { name: "shop_gone", outcome: "removed" },
+      ],
+      configs: [{ name: "shop_settings", outcome: "created" }],
+    });
+    for (const { out, err } of [text, json]) expect(out + err).not.toContain("hunter2");
   });
 
   const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({

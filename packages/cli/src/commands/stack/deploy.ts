@@ -7,6 +7,7 @@ import {
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { fileOutcomeLines, filesJson } from "../../output/files.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson, printWarning } from "../../output/print.js";
@@ -38,7 +39,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     throw invalidOption("--plan-rev", "cannot be combined with --dry-run");
   }
   const stackSpecs = await readSpecs(cli, options, stack);
-  const { specs, networks } = stackSpecs;
+  const { specs, networks, files } = stackSpecs;
   await withClient(cli, options, async (client) => {
     const request = {
       stack,
@@ -47,7 +48,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       dryRun: false,
       planRev: options.planRev ?? "",
       networks: [...networks],
-      files: [],
+      files: [...files],
     };
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });
@@ -76,8 +77,8 @@ const VERBS = new Map<ServiceOutcome_Kind, string>([
   [ServiceOutcome_Kind.REMOVED, "Removing"],
 ]);
 
-function printOutcomes(terminal: Terminal, { services, networks }: DeployStackResponse): void {
-  terminal.write(networkOutcomeLines(networks));
+function printOutcomes(terminal: Terminal, { services, networks, files }: DeployStackResponse): void {
+  terminal.write(networkOutcomeLines(networks) + fileOutcomeLines(files));
   for (const { name, kind } of services) {
     const verb = VERBS.get(kind);
     const line = verb === undefined ? `Service ${name} ${outcomeName(kind)}` : `${verb} service ${name}`;
@@ -114,10 +115,11 @@ function awaitedService({ serviceId, name, version, kind }: ServiceOutcome): Awa
   return kind === ServiceOutcome_Kind.REMOVED ? { id, name } : { id, name, version };
 }
 
-function deployJson(stack: string, { services, networks, warnings }: DeployStackResponse): unknown {
+function deployJson(stack: string, { services, networks, files, warnings }: DeployStackResponse): unknown {
   return {
     stack,
     networks: networks.map(networkOutcomeJson),
+    ...filesJson(files),
     warnings,
     services: services.map(({ serviceId, name, kind, version }) => ({
       id: serviceId,

@@ -1,3 +1,4 @@
+import { FileKind, FileOutcome_Kind } from "@berth/proto";
 import { expect, test } from "vitest";
 import { watching, webService, webTask } from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
@@ -10,7 +11,10 @@ test("stack rm waits until the last task is gone", async () => {
     removeServices: async () => ({
       services: [{ serviceId, name: "shop_web", kind: 4, version: 1 }],
       networks: [],
-      files: [],
+      files: [
+        { fileKind: FileKind.SECRET, name: "shop_key", kind: FileOutcome_Kind.REMOVED, version: 0 },
+        { fileKind: FileKind.CONFIG, name: "shop_conf", kind: FileOutcome_Kind.REMOVED, version: 0 },
+      ],
     }),
     watchServices: watching(
       { services: [{ serviceId, removed: false, summary: removing, tasks: [webTask()] }] },
@@ -21,6 +25,8 @@ test("stack rm waits until the last task is gone", async () => {
     [
       0,
       "Removing service shop_web
+    Removing secret shop_key
+    Removing config shop_conf
     shop_web: stopping 1
     shop_web: removed
     ",

@@ -1,4 +1,4 @@
-import { applySpecDefaults, isBerthError, ServiceSpec } from "@berth/proto";
+import { applySpecDefaults, FileKind, isBerthError, ServiceSpec } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { applyFlags, EDITS, hasFlags } from "./apply-flags.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
@@ -20,6 +20,7 @@ const SPEC = applySpecDefaults(
         dns: ["10.0.0.1"],
         extraHosts: ["db:10.0.0.5"],
         mounts: [{ target: "/data", kind: { $case: "tmpfs", value: {} } }],
+        files: [{ kind: FileKind.SECRET, name: "shop_key", versionId: "v1", target: "/run/secrets/key" }],
         ulimits: [{ name: "nofile", soft: 1, hard: 1 }],
       },
     },
@@ -60,6 +61,10 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   "container-label-add": ["y=1"],
   "mount-rm": ["/data/"],
   "mount-add": ["type=bind,source=/etc,target=/host,readonly"],
+  "secret-rm": ["shop_key"],
+  "secret-add": ["source=shop_key,target=key,uid=1000,gid=0,mode=0400"],
+  "config-rm": ["a"],
+  "config-add": ["nginx_conf"],
   "publish-rm": ["80"],
   "publish-add": ["9090:90/udp"],
   replicas: "5",
@@ -162,6 +167,45 @@ describe("applyFlags", () => {
     expect(ports({ publishAdd: ["81-82:81-82"] })).toHaveLength(3);
   });
 
+  test("adds secrets and configs by their target, and removes them by their name", () => {
+    const { SECRET, CONFIG } = FileKind;
+    const files = (flags: Record<string, unknown>) => container(flags)?.files;
+    expect(files({ secretRm: ["shop_key"], configAdd: ["nginx_conf"] })).toEqual([
+      {
+        kind: CONFIG,
+        name: "nginx_conf",
+        versionId: "",
+        target: "/nginx_conf",
+        uid: "0",
+        gid: "0",
+        mode: 0o444,
+      },
+    ]);
+    expect(files({ configRm: ["shop_key"], secretAdd: ["src=new,target=key,uid=7,gid=8,mode=400"] })).toEqual(
+      [
+        {
+          kind: SECRET,
+          name: "new",
+          versionId: "",
+          target: "/run/secrets/key",
+          uid: "7",
+          gid: "8",
+          mode: 0o400,
+        },
+      ],
+    );
+    expect(
+      files({ secretAdd: ["other", "source=shop_key,target=/etc/key"] })?.map(({ target }) => target),
+    ).toEqual(["/run/secrets/key", "/run/secrets/other", "/etc/key"]);
+    expect(
+      problem({ secretAdd: ["source=a b"], configAdd: ["source=c,target=/data"] }),
+    ).toMatchInlineSnapshot(`
+      "service shop_web was not updated:
+        task.container.files[1].name: invalid secret name "a b": use ASCII letters, digits, -, _ and ., starting with a letter or digit
+        task.container.files[2].target: task.container.mounts[0] has the same target /data"
+    `);
+  });
+
   test("splits command lines as a shell would, and resets empty ones to the default of the image", () => {
     expect(container({ args: "serve --name 'a b'" })?.command?.values).toEqual(["serve", "--name", "a b"]);
     expect(container({ entrypoint: "" })?.entrypoint).toBeUndefined();
@@ -219,6 +263,8 @@ describe("applyFlags", () => {
         "type=bind,source=/a,target=/a,volume-nocopy",
         "type=tmpfs,target=/a,tmpfs-mode=9",
       ],
+      secretAdd: ["", "target=a", "source=a,mode=9", "source=a,file=b"],
+      configAdd: ["source=a,uid=root,sources=b"],
       publishAdd: ["99999:80", "published=80-90,target=80", "target=80,mode=hots"],
       ulimitAdd: ["nofile"],
       limitMemory: "64Mi",
@@ -239,6 +285,11 @@ describe("applyFlags", () => {
         --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate
         --mount-add: volume-nocopy cannot be combined with type=bind
         --mount-add: tmpfs-mode: "9" is not an octal number such as 1777
+        --secret-add: the secret has no source: set source=NAME
+        --secret-add: the secret has no source: set source=NAME
+        --secret-add: mode: must be permission bits such as 0440, not the text "9"
+        --secret-add: file: unknown key "file"
+        --config-add: sources: unknown key "sources"; did you mean "source"?
         --publish-add: "99999:80" is not a port: published port "99999" is not within 1 to 65535
         --publish-add: published: must be a whole number, not the text "80-90"
         --publish-add: mode: "hots" is invalid: use ingress, host

@@ -1,6 +1,7 @@
 import { applySpecDefaults, BerthError, type ServiceSpec, validateServiceSpec } from "@berth/proto";
 import { CONTAINER_EDITS } from "./container-edits.js";
 import type { Edit } from "./edit.js";
+import { FILE_EDITS } from "./file-edits.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
 import { NETWORK_EDITS } from "./network-edits.js";
 import { PLACEMENT_EDITS } from "./placement-edits.js";
@@ -11,6 +12,7 @@ import { SECURITY_EDITS } from "./security-edits.js";
 /** The edits of all flags of `berth service update`. Each one applies one value of its flag to a spec. */
 export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...CONTAINER_EDITS,
+  ...FILE_EDITS,
   ...NETWORK_EDITS,
   ...PLACEMENT_EDITS,
   ...RESOURCE_EDITS,

@@ -1,4 +1,5 @@
 import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan } from "@berth/proto";
+import { filesJson } from "../../../output/files.js";
 import { networkOutcomeJson } from "../../../output/networks.js";
 import { outcomeName } from "../../../output/state-names.js";
 
@@ -9,11 +10,12 @@ const STEP_NAMES = new Map<PlannedStep_Kind, string>([
 ]);
 
 /** Returns the JSON form of a plan, for `berth stack deploy --dry-run -o json`. */
-export function planJson(stack: string, { rev, services, networks }: DeployPlan): unknown {
+export function planJson(stack: string, { rev, services, networks, files }: DeployPlan): unknown {
   return {
     stack,
     planRev: rev,
     networks: networks.map(networkOutcomeJson),
+    ...filesJson(files),
     services: services.map(serviceJson),
   };
 }

@@ -1,8 +1,14 @@
-import { type DeployPlan, PlannedStep_Kind, ServiceOutcome_Kind } from "@berth/proto";
+import {
+  type DeployPlan,
+  FileOutcome_Kind,
+  NetworkOutcome_Kind,
+  PlannedStep_Kind,
+  ServiceOutcome_Kind,
+} from "@berth/proto";
 import { pluralize } from "../../../output/human.js";
 
 /** Returns the last line of a plan, such as `1 service to create, 2 to update; 3 tasks to create, 6 to replace; 1 task without a node.` */
-export function planSummary({ services }: DeployPlan): string {
+export function planSummary({ services, networks, files }: DeployPlan): string {
   const countServices = (kind: ServiceOutcome_Kind): number =>
     services.filter((service) => service.kind === kind).length;
   const steps = services.flatMap((service) => service.steps);
@@ -20,7 +26,12 @@ export function planSummary({ services }: DeployPlan): string {
   ]);
   const unplaced = steps.filter(({ isUnplaced }) => isUnplaced).length;
   const parts = [serviceCounts, taskCounts].filter((part) => part !== "");
-  if (parts.length === 0) return "No changes.";
+  if (parts.length === 0) {
+    const changesOthers =
+      networks.some(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED) ||
+      files.some(({ kind }) => kind !== FileOutcome_Kind.UNCHANGED);
+    return changesOthers ? "No changes of services." : "No changes.";
+  }
   return `${parts.join("; ")}${unplaced > 0 ? `; ${pluralize(unplaced, "task")} without a node` : ""}.`;
 }
 

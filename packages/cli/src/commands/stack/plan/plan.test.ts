@@ -1,7 +1,14 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BerthError, DeployPlan, type DeployStackRequest, PlannedStep_Kind } from "@berth/proto";
+import {
+  BerthError,
+  DeployPlan,
+  type DeployStackRequest,
+  FileKind,
+  FileOutcome_Kind,
+  PlannedStep_Kind,
+} from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { FakeControlHandlers } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
@@ -12,6 +19,12 @@ vi.setConfig({ testTimeout: 60_000 });
 const { CREATE, REPLACE, STOP } = PlannedStep_Kind;
 const PLAN = DeployPlan.fromPartial({
   rev: "3f9d0c2b7a41-9c1e",
+  files: [
+    { fileKind: FileKind.SECRET, name: "shop_key", kind: FileOutcome_Kind.UPDATED, version: 3 },
+    { fileKind: FileKind.CONFIG, name: "shop_new", kind: FileOutcome_Kind.CREATED, version: 1 },
+    { fileKind: FileKind.CONFIG, name: "shop_same", kind: FileOutcome_Kind.UNCHANGED, version: 1 },
+    { fileKind: FileKind.CONFIG, name: "shop_old", kind: FileOutcome_Kind.REMOVED },
+  ],
   services: [
     {
       name: "shop_web",
@@ -23,6 +36,7 @@ const PLAN = DeployPlan.fromPartial({
       changes: [
         { path: "task.container.image", before: "nginx:1.27", after: "nginx:1.28" },
         { path: "task.container.env[MODE]", before: "", after: "live" },
+        { path: "secret shop_key", before: "version 2", after: "version 3" },
       ],
       steps: [
         { kind: REPLACE, slot: 1, taskId: "a", fromHostname: "host-1", toHostname: "host-2", round: 1 },
@@ -93,9 +107,13 @@ describe("stack deploy --dry-run", () => {
     expect([code, out]).toMatchInlineSnapshot(`
       [
         0,
-        "~ shop_web  version 3 → 4, replaces tasks, 2 at a time, start-first, on failure: rollback
+        "~ secret shop_key  version 3
+      + config shop_new  new
+      - config shop_old  removed
+      ~ shop_web  version 3 → 4, replaces tasks, 2 at a time, start-first, on failure: rollback
           task.container.image: nginx:1.27 → nginx:1.28
           task.container.env[MODE]: live
+          secret shop_key: version 2 → version 3
           1.  ~ shop_web.1  host-1 → host-2
               ~ shop_web.2  on host-2
           2.  ~ shop_web.3  on host-1
@@ -134,7 +152,11 @@ describe("stack deploy --dry-run", () => {
       { cwd },
     );
     const plan = JSON.parse(out);
-    expect(plan).toMatchObject({ stack: "shop", planRev: "3f9d0c2b7a41-9c1e" });
+    expect(plan).toMatchObject({
+      ...{ stack: "shop", planRev: "3f9d0c2b7a41-9c1e" },
+      secrets: [{ name: "shop_key", outcome: "updated", version: 3 }],
+      configs: [{ name: "shop_new" }, { name: "shop_same" }, { name: "shop_old", outcome: "removed" }],
+    });
     expect(plan.services[0]).toMatchObject({ name: "shop_web", outcome: "updated", omittedSteps: 3 });
     expect(plan.services[0].steps[0]).toMatchObject({
       kind: "replace",
@@ -151,6 +173,16 @@ describe("stack deploy --dry-run", () => {
     expect(out).toContain("= unchanged: shop_db\n\nNo changes.\n");
   });
 
+  test("shows a plan that changes only secrets", async () => {
+    const files = [{ fileKind: FileKind.SECRET, name: "shop_old", kind: FileOutcome_Kind.REMOVED }];
+    const plan = DeployPlan.fromPartial({ rev: "abc", files });
+    const deployStack = async () => ({ services: [], networks: [], files: [], warnings: [], plan });
+    const { out } = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
+    expect(out).toBe(
+      "- secret shop_old  removed\n\nNo changes of services.\nTo apply this plan, run: berth stack deploy … --plan-rev abc shop\n",
+    );
+  });
+
   test("--plan-rev is sent, and the current plan is printed when it has changed", async () => {
     const handlers: FakeControlHandlers = {
       deployStack: async (request, context) => {
@@ -164,7 +196,8 @@ describe("stack deploy --dry-run", () => {
     };
     const { code, out, err } = await berth("stack deploy -c c.yaml --plan-rev old shop", handlers, { cwd });
     expect([code, out]).toEqual([1, ""]);
-    expect(err).toContain("Current plan:\n~ shop_web  version 3 → 4");
+    expect(err).toContain("Current plan:\n~ secret shop_key  version 3\n");
+    expect(err).toContain("\n~ shop_web  version 3 → 4");
     expect(err).toContain("review it with --dry-run\n(BERTH_PLAN_CHANGED)");
     expect(requests.map(({ dryRun, planRev }) => [dryRun, planRev])).toEqual([
       [false, "old"],

@@ -1,6 +1,9 @@
 import {
   type DeployPlan,
   type FieldChange,
+  type FileOutcome,
+  FileOutcome_Kind,
+  fileKindName,
   type NetworkOutcome,
   NetworkOutcome_Kind,
   type PlannedStep,
@@ -33,6 +36,11 @@ const NETWORK_MARKS = new Map<NetworkOutcome_Kind, Mark & { readonly note: strin
   [NetworkOutcome_Kind.UPDATED, { sign: "~", style: "yellow", note: "changed in place" }],
   [NetworkOutcome_Kind.REMOVED, { sign: "-", style: "red", note: "removed" }],
 ]);
+const FILE_MARKS = new Map<FileOutcome_Kind, Mark & { readonly note?: string }>([
+  [FileOutcome_Kind.CREATED, { sign: "+", style: "green", note: "new" }],
+  [FileOutcome_Kind.UPDATED, { sign: "~", style: "yellow" }],
+  [FileOutcome_Kind.REMOVED, { sign: "-", style: "red", note: "removed" }],
+]);
 const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
   [PlannedStep_Kind.CREATE, { sign: "+", style: "green" }],
   [PlannedStep_Kind.REPLACE, { sign: "~", style: "yellow" }],
@@ -45,14 +53,17 @@ const NOTHING: Mark = { sign: "=", style: "dim" };
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
   const changed = plan.services.filter((service) => !isUnchanged(service));
   const unchanged = plan.services.filter(isUnchanged).map(({ name }) => name);
-  const networks = plan.networks.flatMap((network) => networkLine(network, paint));
+  const parts = [
+    ...plan.networks.flatMap((network) => networkLine(network, paint)),
+    ...plan.files.flatMap((file) => fileLine(file, paint)),
+  ];
   return [
-    ...networks,
+    ...parts,
     ...changed.flatMap((service) => serviceLines(service, paint)),
     ...(unchanged.length === 0 ? [] : [withMark(NOTHING, `unchanged: ${unchanged.join(", ")}`, paint)]),
     "",
     planSummary(plan),
-    ...(changed.length + networks.length === 0
+    ...(changed.length + parts.length === 0
       ? []
       : [`To apply this plan, run: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
   ];
@@ -61,6 +72,13 @@ export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): reado
 function networkLine({ name, kind }: NetworkOutcome, paint: Paint): readonly string[] {
   const mark = NETWORK_MARKS.get(kind);
   return mark === undefined ? [] : [withMark(mark, `network ${paint("bold", name)}  ${mark.note}`, paint)];
+}
+
+function fileLine({ fileKind, name, kind, version }: FileOutcome, paint: Paint): readonly string[] {
+  const mark = FILE_MARKS.get(kind);
+  if (mark === undefined) return [];
+  const note = mark.note ?? `version ${version}`;
+  return [withMark(mark, `${fileKindName(fileKind)} ${paint("bold", name)}  ${note}`, paint)];
 }
 
 /** Whether the service has no changes, no steps and no problems. */

@@ -1,0 +1,8 @@
+import { FileKind } from "@berth/proto";
+
+/** The two command groups `berth secret` and `berth config`, which have the same commands. */
+export type FileNoun = "secret" | "config";
+
+export function fileKindOf(noun: FileNoun): FileKind {
+  return noun === "secret" ? FileKind.SECRET : FileKind.CONFIG;
+}

@@ -1,0 +1,62 @@
+import { isUtf8 } from "node:buffer";
+import { BerthError, FileContent, findPlaceholderProblems, validateFileContent } from "@berth/proto";
+import { createSource, lineColumn } from "../../compose/text/source.js";
+import type { Cli } from "../../process/cli.js";
+import { readInput } from "../shared/input-files.js";
+import { type FileNoun, fileKindOf } from "./file-kind.js";
+
+const STDIN = "-";
+/** Maximum number of reported placeholders. */
+const MAX_PLACEHOLDER_PROBLEMS = 20;
+
+/** The secret or config of a command line. */
+export interface FileArguments {
+  readonly noun: FileNoun;
+  readonly name: string;
+  /** Path of the content, or "-" for standard input. */
+  readonly path: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly isTemplate: boolean;
+  readonly stack: string;
+}
+
+/**
+ * Reads a secret or config from a file or from standard input. It cannot be an argument, because other users see those.
+ * @throws BerthError BERTH_INPUT_INVALID with all problems, which never quote the content of a secret.
+ */
+export async function readContent(cli: Cli, { noun, path, ...file }: FileArguments): Promise<FileContent> {
+  const content = await readBytes(cli, noun, path);
+  const complete = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
+  const problems = [
+    ...validateFileContent(complete).map(({ message }) => message),
+    ...(complete.isTemplate ? templateProblems(path, complete.content) : []),
+  ];
+  if (problems.length === 0) return complete;
+  throw invalidInput(`${noun} ${file.name} was not stored`, problems);
+}
+
+async function readBytes(cli: Cli, noun: FileNoun, path: string): Promise<Buffer> {
+  if (path !== STDIN || !cli.streams.isInputTty) return Buffer.from((await readInput(cli, path)).bytes);
+  if (noun === "secret") {
+    return Buffer.from(await cli.readSecret({ file: STDIN, prompt: "Secret: ", what: noun }));
+  }
+  throw invalidInput("standard input is a terminal", ["pass a file, or redirect standard input"]);
+}
+
+/** Returns the placeholders that agents cannot replace, with their positions. */
+function templateProblems(path: string, content: Uint8Array): readonly string[] {
+  if (!isUtf8(content)) return ["a template must be UTF-8 text"];
+  const source = createSource(path === STDIN ? "<stdin>" : path, Buffer.from(content).toString("utf8"));
+  return findPlaceholderProblems(source.text, MAX_PLACEHOLDER_PROBLEMS).map(({ start, end, message }) => {
+    const { line, column } = lineColumn({ source, start, end });
+    return `${source.name}:${line}:${column}: ${message}`;
+  });
+}
+
+function invalidInput(heading: string, problems: readonly string[]): BerthError {
+  const message =
+    problems.length === 1
+      ? `${heading}: ${problems[0]}`
+      : [`${heading}:`, ...problems.map((text) => `  ${text}`)].join("\n");
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}
