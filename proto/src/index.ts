@@ -84,6 +84,7 @@ export {
   findPlaceholderProblems,
   type PlaceholderProblem,
   TASK_PLACEHOLDERS,
+  type TaskPlaceholder,
 } from "./spec/task-placeholders.js";
 export { MAX_REPLICAS } from "./spec/validate-modes.js";
 export {

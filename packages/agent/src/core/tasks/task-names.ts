@@ -1,4 +1,4 @@
-import type { AssignedTask } from "@berth/proto";
+import type { AssignedTask, TaskPlaceholder } from "@berth/proto";
 import type { NodeFacts } from "./task-view.js";
 
 const PLACEHOLDER = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
@@ -16,18 +16,18 @@ export function slotName(task: AssignedTask, nodeId: string): string {
 /** Expands `{{.Node.Hostname}}` and the like. Unknown placeholders are kept: they may be meant for the program. */
 export function fillTemplate(text: string, task: AssignedTask, node: NodeFacts): string {
   if (!text.includes("{{")) return text;
-  const values = placeholders(task, node);
+  const values = new Map<string, string>(Object.entries(placeholders(task, node)));
   return text.replace(PLACEHOLDER, (whole, name: string) => values.get(name) ?? whole);
 }
 
-function placeholders(task: AssignedTask, node: NodeFacts): ReadonlyMap<string, string> {
-  return new Map([
-    [".Node.ID", node.nodeId],
-    [".Node.Hostname", node.hostname],
-    [".Service.ID", task.serviceId],
-    [".Service.Name", task.serviceName],
-    [".Task.ID", task.id],
-    [".Task.Name", containerName(task, node.nodeId)],
-    [".Task.Slot", slotName(task, node.nodeId)],
-  ]);
+function placeholders(task: AssignedTask, node: NodeFacts): Readonly<Record<TaskPlaceholder, string>> {
+  return {
+    ".Node.ID": node.nodeId,
+    ".Node.Hostname": node.hostname,
+    ".Service.ID": task.serviceId,
+    ".Service.Name": task.serviceName,
+    ".Task.ID": task.id,
+    ".Task.Name": containerName(task, node.nodeId),
+    ".Task.Slot": slotName(task, node.nodeId),
+  };
 }
