@@ -55,7 +55,11 @@ export const BAD_FILES: readonly BadFile[] = [
     content: web("deploy: { placement: { constraints: [x] } }"),
     message: /:4:42: /,
   },
-  { what: "an unsupported key", content: web("secrets: [key]"), message: /:4:5: .*not supported yet/ },
+  {
+    what: "an unsupported key",
+    content: web("extends: { service: db }"),
+    message: /:4:5: .*not supported yet/,
+  },
   { what: "a missing image", content: "services:\n  web: {}\n", message: /:2:3: .*no image/ },
   { what: "a missing variable", content: web("user: ${NOPE?say who}"), message: /:4:11: .*NOPE.*say who/ },
   { what: "a duplicate key", content: web("image: hello:2"), message: /:4:5: .*duplicate key "image"/ },
