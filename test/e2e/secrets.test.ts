@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
+import { listContainers, listRunning } from "./support/containers.js";
+
+const PASSWORDS = ["correct-horse", "battery-staple"] as const;
+
+const COMPOSE = `
+services:
+  web:
+    image: hello:1
+    command: ["/usr/bin/busybox", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]
+    stop_grace_period: 2s
+    secrets: [{source: password, uid: "7", mode: 0400}]
+    configs: [{source: slot, target: /etc/slot}]
+    deploy: {replicas: 2, update_config: {order: start-first, monitor: 1s}}
+secrets: {password: {environment: PASSWORD}}
+configs: {slot: {content: "slot {{.Task.Slot}}", template_driver: golang}}
+`;
+
+describe("services with secrets", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await createCluster(2);
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await lab?.down();
+  });
+
+  async function deployWith(password: string): Promise<void> {
+    vi.stubEnv("PASSWORD", password);
+    const { code, stdout, stderr } = await deploy(lab, "shop", COMPOSE);
+    expect(code, stderr).toBe(0);
+    expect(`${stdout}${stderr}`).not.toContain(password);
+  }
+
+  /** Returns what the running containers read, sorted. */
+  async function readAll(): Promise<readonly string[]> {
+    const containers = await listRunning(lab, "shop_web");
+    const read = ["cat", "/run/secrets/password", "/etc/slot"];
+    const outputs = await Promise.all(
+      containers.map(async ({ host, id }) => {
+        const argv = ["docker", "-H", "unix:///run/docker.sock", "exec", id, "/usr/bin/busybox", ...read];
+        return (await lab.host(host).exec(argv)).stdout;
+      }),
+    );
+    return outputs.sort();
+  }
+
+  const waitForPassword = (password: string): Promise<true> =>
+    waitUntil(async () => String(await readAll()) === `${password}slot 1,${password}slot 2`, {
+      what: `two containers with the password ${password}`,
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+
+  test("containers have the content of their version: after a deployment, an update and a rollback", async () => {
+    const [first, second] = PASSWORDS;
+    await deployWith(first);
+    await waitForPassword(first);
+    await deployWith(second);
+    await waitForPassword(second);
+    expect((await lab.berth(["service", "rollback", "shop_web"], { timeoutMs: 60_000 })).code).toBe(0);
+    await waitForPassword(first);
+  });
+
+  test("all hosts lose their power at once, and the containers get their secrets again", async () => {
+    const before = await listContainers(lab);
+    await Promise.all(lab.hosts.map((host) => host.kill()));
+    await Promise.all(lab.hosts.map((host) => host.start()));
+    await waitForPassword(PASSWORDS[0]);
+    const known = new Set(before.map(({ id }) => id));
+    expect((await listRunning(lab, "shop_web")).filter(({ id }) => known.has(id))).toEqual([]);
+  });
+
+  test("no file is left on any host after the stack is removed", async () => {
+    const listFiles = async (): Promise<string> => {
+      const find = ["sh", "-c", "find /run/berth/secrets* -type f"];
+      const outputs = await Promise.all(lab.hosts.map((host) => host.exec(find)));
+      return outputs.map(({ stdout }) => stdout).join("");
+    };
+    expect(await listFiles()).toContain("-7-0-400");
+    const { code, stderr } = await lab.berth(["stack", "rm", "--detach", "shop"]);
+    expect(code, stderr).toBe(0);
+    await waitUntil(async () => (await listFiles()) === "", {
+      what: "no secret on any host",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
+  });
+});
