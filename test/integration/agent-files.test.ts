@@ -107,7 +107,7 @@ describe("an agent with secrets and configs", () => {
     await expect(host.exec(containerId, "rm", "/etc/app.conf")).rejects.toThrow(/busy/);
   });
 
-  test("a secret is in no output of Docker, in no layer, in no log and on no disk", async () => {
+  test("secret-search: a secret is in no output of Docker, in no layer, in no log and on no disk", async () => {
     const { task, containerId } = await startTask();
     const inspected = await host.docker.docker("inspect", containerId);
     expect(inspected).toContain(`${host.directory}/${task.id}/v1-7-8-400`);
@@ -164,7 +164,7 @@ describe("an agent with secrets and configs", () => {
     expect(stdout).toBe("");
   });
 
-  test("an agent that was killed restarts no container and keeps the files until a complete set", async () => {
+  test("secret-agent-down: an agent that was killed restarts no container and keeps the files until a complete set", async () => {
     const { task, containerId } = await startTask();
     const before = [await startedAt(containerId), await host.listFiles()];
     await host.agent.kill();
@@ -207,7 +207,7 @@ describe("an agent with secrets and configs", () => {
     expect((await host.docker.docker("ps", "-aq")).split("\n")).toHaveLength(tasks.length);
   });
 
-  test("a container that is restarted by hand has its files, and none starts without them after a reboot", async () => {
+  test("secret-reboot: a container that is restarted by hand has its files, and none starts without them after a reboot", async () => {
     const { task, containerId } = await startTask();
     // An agent would stop the container again: its task has ended.
     await host.agent.kill();

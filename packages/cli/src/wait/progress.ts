@@ -89,7 +89,12 @@ export function isConverged(service: ServiceProgress): boolean {
 
 /** Whether the wait cannot succeed any more: the rollout was paused or rolled back, or the job failed. */
 export function hasFailed(service: ServiceProgress): boolean {
-  return hasRolloutFailed(service) || failedJob(service) !== undefined;
+  return !isRemoval(service) && (hasRolloutFailed(service) || failedJob(service) !== undefined);
+}
+
+/** Whether the wait is for the removal of the service, which does not depend on its tasks. */
+function isRemoval({ version }: ServiceProgress): boolean {
+  return version === undefined;
 }
 
 /** Returns the failed run of a job. Undefined for a job with a cron schedule, whose next run may succeed. */
@@ -101,7 +106,9 @@ export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
 
 /** Whether slots keep failing without a rollout that would react to it. */
 function hasFailingSlots(service: ServiceProgress): boolean {
-  return !isConverged(service) && !isRollingOut(service) && failingTasks(service).length > 0;
+  return (
+    !isRemoval(service) && !isConverged(service) && !isRollingOut(service) && failingTasks(service).length > 0
+  );
 }
 
 /** Returns the current tasks of slots that failed too often and do not run now. */

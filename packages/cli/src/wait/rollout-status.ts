@@ -4,7 +4,7 @@ import type { ServiceProgress } from "./progress.js";
 
 /** The rollout of the version that a command waits for. */
 export type RolloutStatus =
-  /** There is no rollout, or it has completed. */
+  /** There is no rollout, it has completed, or a removal ends it. */
   | { readonly kind: "none" }
   | { readonly kind: "updating"; readonly updatedSlots: number }
   /** The update failed and is being rolled back. */
@@ -18,7 +18,7 @@ const NONE: RolloutStatus = { kind: "none" };
 
 export function rolloutStatus({ watched, version }: ServiceProgress): RolloutStatus {
   const rollout = watched?.summary?.service?.rollout;
-  if (rollout === undefined || watched?.removed) return NONE;
+  if (rollout === undefined || version === undefined || watched?.removed) return NONE;
   const { updatedSlots } = rollout;
   const reason = oneLine(rollout.message);
   switch (classifyRollout(rollout, version)) {
@@ -47,7 +47,7 @@ export function hasRolloutFailed(service: ServiceProgress): boolean {
 }
 
 /** Relates a rollout to the awaited version. A rollback from that version, or from a later one, undoes it. */
-function classifyRollout(rollout: Rollout, awaitedVersion = 0): "awaited" | "rollback" | "earlier" {
+function classifyRollout(rollout: Rollout, awaitedVersion: number): "awaited" | "rollback" | "earlier" {
   if (isRollback(rollout) && rollout.fromVersion >= awaitedVersion) return "rollback";
   return rollout.toVersion >= awaitedVersion ? "awaited" : "earlier";
 }

@@ -1,6 +1,8 @@
 import {
   RestartPolicy,
   RestartPolicy_Condition,
+  Rollout,
+  Rollout_State,
   type Task,
   TaskState,
   type WatchServicesResponse,
@@ -43,6 +45,19 @@ describe("evaluateWait", () => {
     expect(evaluateWait(running, 9_000)).toEqual({ kind: "wait", untilMs: undefined });
     const removal = { services: [{ serviceId: id, removed: true, summary: undefined, tasks: [] }] };
     expect(evaluateWait(applyUpdate(running, removal, 9_000), 9_000)).toEqual({ kind: "converged" });
+  });
+
+  test("waits for the removal of a service whose update was rolled back and whose tasks keep failing", () => {
+    const { id, name } = SERVICE;
+    const summary = webService(unconverged);
+    const rolledBack = { state: Rollout_State.ROLLBACK_COMPLETED, fromVersion: 2, toVersion: 1 };
+    if (summary.service !== undefined) summary.service.rollout = Rollout.fromPartial(rolledBack);
+    const failing = [1, 2, 3, 4].map((n) => message(summary, [failedTask(`t${n}`)]));
+    const progress = failing.reduce(
+      (before, next, index) => applyUpdate(before, next, index * 1_000),
+      initialProgress([{ id, name }]),
+    );
+    expect(evaluateWait(progress, 60_000)).toEqual({ kind: "wait", untilMs: undefined });
   });
 
   test("requires tasks to run for half a second, within which a program with invalid settings exits", () => {
