@@ -117,7 +117,7 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
 
 function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {
   screen.heading("The lab stays up. Next steps");
-  for (const [command, meaning] of [
+  const steps = [
     [`export BERTH_CONFIG=${lab.configDir}`, "for the commands below"],
     [`curl ${url}`, "send a request; the replicas take turns"],
     ["npm run lab -- status", "list machines and addresses"],
@@ -127,8 +127,10 @@ function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): 
     ["npx berth service scale shop_web=12", "add replicas"],
     ["npx berth service logs -f shop_web", "follow the merged logs"],
     ["npm run demo -- --down", "remove the lab"],
-  ] as const) {
-    screen.line(`  ${command.padEnd(38)}${screen.paint("dim", meaning)}`);
+  ] as const;
+  const width = Math.max(...steps.map(([command]) => command.length)) + 2;
+  for (const [command, meaning] of steps) {
+    screen.line(`  ${command.padEnd(width)}${screen.paint("dim", meaning)}`);
   }
 }
 
