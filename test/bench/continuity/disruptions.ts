@@ -132,12 +132,10 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "ca_rotated",
     what: "the CA, the certificates of all programs and the join tokens are replaced during an update",
     run: async (stack) => {
-      const stream = stack.followEvents();
       await stack.berth("service", "update", "--force", "--detach", stack.service);
       await stack.berth("token", "rotate", "--role", "node");
       await stack.berth("ca", "rotate");
       await stack.settle(AFTERMATH_MS);
-      await stream.stop();
     },
   },
   {

@@ -1,7 +1,4 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { cliCommand } from "../../../deploy/lab/berth-commands.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { LabServer } from "../../../deploy/lab/lab-server.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
@@ -79,23 +76,6 @@ export class ServingStack {
     const { lab, signal } = this.#berthLab;
     const { code, stdout, stderr } = await lab.berth(args, { signal });
     if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
-  }
-
-  /** Follows the events of the cluster. `stop` throws when the stream has ended before. */
-  followEvents(): { readonly stop: () => Promise<void> } {
-    const { lab, signal } = this.#berthLab;
-    const [program = "", ...args] = cliCommand(["events", "-f"]);
-    const child = spawn(program, args, { env: lab.cliEnv(), stdio: "ignore", signal });
-    // An abort kills the program, which is an error.
-    child.on("error", () => {});
-    const stop = async (): Promise<void> => {
-      if (child.exitCode !== null)
-        throw new Error(`the stream of events ended with exit code ${child.exitCode}`);
-      const exited = once(child, "exit");
-      child.kill("SIGKILL");
-      await exited;
-    };
-    return { stop };
   }
 
   /** Waits for `afterMs` and then until all replicas run. */

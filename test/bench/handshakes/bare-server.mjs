@@ -1,9 +1,13 @@
-// A TLS server that sends one byte on each connection. Reads its TlsMaterial from standard input, and prints its port.
+// A TLS server that sends one byte on each connection. Reads its TlsMaterial from the first line of standard input, and
+// prints its port. Exits at the end of standard input, so that it does not outlive the benchmark.
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { createServer } from "node:tls";
 
-let text = "";
-for await (const chunk of process.stdin) text += chunk;
-const { authorities, leaf } = JSON.parse(text);
+const input = createInterface({ input: process.stdin });
+input.once("close", () => process.exit());
+const [line] = await once(input, "line");
+const { authorities, leaf } = JSON.parse(line);
 const server = createServer(
   {
     ca: authorities,

@@ -36,7 +36,7 @@ async function measure({ runs, isSmoke, signal, progress }: BenchContext): Promi
     const { current: client } = await identities.nodeIdentity("client");
     const { rpc } = await identities.createServer();
     bare = spawn(process.execPath, [BARE_SERVER], { stdio: ["pipe", "pipe", "inherit"] });
-    bare.stdin?.end(JSON.stringify(rpc.current));
+    bare.stdin?.write(`${JSON.stringify(rpc.current)}\n`);
     const port = await readLine(bare);
     const results: Result[] = [];
     const floors: Result[] = [];
