@@ -10,6 +10,9 @@ import { temporaryFolder } from "./temporary-folder.js";
 /** A server on a busy machine starts its etcd and its listeners within a few seconds. */
 const START_TIMEOUT_MS = scaleTimeout(30_000);
 
+/** Kills the server when the test process is killed. */
+const KILL_WITH_PARENT = ["--pdeathsig", "KILL"];
+
 const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
 
 export interface ServerProcess {
@@ -32,9 +35,8 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   const paths = ["--socket", join(folder, "server.sock"), "--data-dir", join(folder, "data")];
   const given = args.lastIndexOf("--socket");
   const socket = given < 0 ? join(folder, "server.sock") : (args[given + 1] ?? "");
-  const child = spawn(process.execPath, [PROGRAM, ...ports, ...paths, ...args], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const command = [process.execPath, PROGRAM, ...ports, ...paths, ...args];
+  const child = spawn("setpriv", [...KILL_WITH_PARENT, ...command], { stdio: ["ignore", "ignore", "pipe"] });
   child.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
