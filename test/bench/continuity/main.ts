@@ -67,13 +67,14 @@ async function usePath({ lab, stacks, signal }: BerthLab, path: Path): Promise<v
 }
 
 async function runDisruption(
-  { signal, stacks, progress }: BerthLab,
+  berthLab: BerthLab,
   stack: ServingStack,
   { path, disruption }: { readonly path: Path; readonly disruption: Disruption },
 ): Promise<Run> {
+  const { signal, stacks, progress } = berthLab;
   await stacks.waitUntilReady(signal);
   await stack.spreadReplicas();
-  await waitUntilIdle(signal, IDLE_TIMEOUT_MS);
+  await waitUntilIdle(berthLab, IDLE_TIMEOUT_MS);
   stack.begin();
   const load = startLoad({ ...LOAD, addresses: stack.addresses });
   try {

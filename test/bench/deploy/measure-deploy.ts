@@ -52,7 +52,7 @@ export async function measureDeploy(
   options: MeasureOptions,
 ): Promise<DeployResult> {
   const { lab, apis, signal } = berthLab;
-  await waitUntilIdle(signal);
+  await waitUntilIdle(berthLab);
   const before = cpuByProgram(lab);
   const time = await timeStart(berthLab, deployer, options.count);
   const cpuSeconds = cpuSince(before, cpuByProgram(lab));

@@ -48,7 +48,7 @@ export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<B
   const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
   const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
   await waitUntilAllAnswer(target, signal);
-  await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
+  await waitUntilIdle(stage, QUIET_TIMEOUT_MS);
   const load = startLoad({ ...target, addresses: [target.address], perSecond: REQUESTS_PER_SECOND });
   try {
     await sleep(MARGIN_MS, undefined, { signal });

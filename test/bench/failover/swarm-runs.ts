@@ -30,7 +30,7 @@ async function loseHostOf(swarm: Swarm, stage: BerthLab, loss: HostLoss): Promis
   const victim = await serveOnVictim(swarm, stage, loss);
   const others = lab.hosts.filter((host) => host !== victim);
   swarm.ask(others[0]?.name ?? "");
-  await waitUntilIdle(signal, QUIET_TIMEOUT_MS);
+  await waitUntilIdle(stage, QUIET_TIMEOUT_MS);
   const survivors = others.map((host) => new DockerApi(host.dockerSocket));
   try {
     const label = swarmLabel(STACK);
