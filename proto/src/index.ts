@@ -35,6 +35,16 @@ export {
   type ResolvedRule,
 } from "./policy/policy-rule.js";
 export { policyKey, validatePolicy } from "./policy/validate-policy.js";
+export {
+  commonVersion,
+  describeProtocol,
+  negotiateVersion,
+  ownPeer,
+  PROTOCOL_FIELDS,
+  type ProtocolPeer,
+  parseRelease,
+  protocolRange,
+} from "./protocol.js";
 export { type AddressRange, parseAddressRange } from "./spec/address-range.js";
 export {
   applySpecDefaults,
@@ -109,4 +119,4 @@ export {
   PROBE_TRIES,
   PROBE_TRY_MS,
 } from "./timing.js";
-export { BERTH_VERSION, PROTOCOL_VERSION } from "./version.js";
+export { BERTH_VERSION, PROTOCOL_VERSIONS, type ProtocolRange } from "./version.js";

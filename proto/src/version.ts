@@ -1,5 +1,14 @@
-/** The version of berth that `berth version` prints. */
-export const BERTH_VERSION = "0.1.0";
+/** The release of berth that `berth version` prints. */
+export const BERTH_VERSION = "0.2.0";
 
-/** Incremented by each change to the protocol that an older agent, server or CLI could misinterpret. */
-export const PROTOCOL_VERSION = 1;
+/** The versions of the protocol that a program speaks. */
+export interface ProtocolRange {
+  readonly oldest: number;
+  readonly newest: number;
+}
+
+/**
+ * The versions of the protocol that this release speaks: its own, and the one of the release before. They apply to all
+ * connections between servers, agents, ingress processes and command lines. CONTRIBUTING.md says when to raise them.
+ */
+export const PROTOCOL_VERSIONS: ProtocolRange = { oldest: 1, newest: 2 };

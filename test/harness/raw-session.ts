@@ -2,7 +2,7 @@ import {
   DispatcherServiceService,
   Hello,
   isBerthError,
-  PROTOCOL_VERSION,
+  PROTOCOL_FIELDS,
   type SessionRequest,
   TaskState,
   TaskStatus,
@@ -37,7 +37,7 @@ export class RawSession {
     const resources = { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3, engineReady: true };
     const value = Hello.fromPartial({
       nodeId,
-      protocolVersion: PROTOCOL_VERSION,
+      ...PROTOCOL_FIELDS,
       bootId: "boot",
       description: { ...description, ...resources },
     });

@@ -1,6 +1,7 @@
 import {
   Availability,
   DispatcherServiceService,
+  Hello,
   NodeState,
   type SessionRequest,
   TaskState,
@@ -174,12 +175,12 @@ describe("a node", () => {
     const identity = await context.cluster.admit("old");
     const client = createRpcClient(DispatcherServiceService, { address, identity });
     async function* requests(): AsyncGenerator<SessionRequest> {
-      const hello = { nodeId: "old", protocolVersion: 999, description: undefined, bootId: "1" };
-      yield { message: { $case: "hello", value: hello } };
+      const value = Hello.fromPartial({ nodeId: "old", protocolVersion: 999, bootId: "1" });
+      yield { message: { $case: "hello", value } };
       await new Promise(() => {});
     }
     const session = client.calls.session(requests())[Symbol.asyncIterator]();
-    await expect(session.next()).rejects.toMatchObject({ code: "BERTH_PROTOCOL" });
+    await expect(session.next()).rejects.toMatchObject({ code: "BERTH_VERSION_UNSUPPORTED" });
     client.close();
     const { nodes } = await calls.listNodes({});
     expect(nodes.map(({ node }) => node?.stateMessage)).toEqual(["its agent has not connected yet"]);

@@ -7,7 +7,7 @@ import {
   DispatcherServiceService,
   Hello,
   JoinKind,
-  PROTOCOL_VERSION,
+  PROTOCOL_FIELDS,
   type SessionRequest,
   UserRole,
 } from "@berth/proto";
@@ -134,7 +134,7 @@ async function sessionOutcome(files: IdentityFiles, hostname: string, nodeId = "
   });
   const connection = createRpcClient(DispatcherServiceService, { address: server.address, identity });
   const value = Hello.fromPartial({
-    ...{ nodeId: nodeId || (await nodeIdOf(hostname)), protocolVersion: PROTOCOL_VERSION, bootId: "boot" },
+    ...{ nodeId: nodeId || (await nodeIdOf(hostname)), ...PROTOCOL_FIELDS, bootId: "boot" },
     description: { hostname, address: `127.0.0.${hostname.slice("host".length)}` },
   });
   async function* requests(): AsyncGenerator<SessionRequest> {

@@ -12,6 +12,7 @@ import {
   type CallRequest,
   type RpcSecurity,
 } from "./authorization.js";
+import { requireCallVersion } from "./call-version.js";
 import type { Caller } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import { trustOf } from "./rpc-identity.js";
@@ -93,6 +94,7 @@ export class CallGate {
     const forwarded = forwardingOf(metadata);
     const isRenewal = path === RENEWAL_PATH;
     const peer = isRenewal ? connection.authenticateForRenewal() : connection.authenticate();
+    requireCallVersion(metadata, peer);
     const caller = authorizeCall({ path, peer, forwarded }, this.#rules);
     const client = forwarded?.client ?? call.getPeer();
     // The end of a certificate must not end its renewal, which is a short call.

@@ -6,6 +6,7 @@ import {
 } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { formatIdentityUri } from "../identity/identity.js";
+import { addCallVersion } from "./call-version.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import {
   addressOf,
@@ -148,12 +149,13 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
   }
 }
 
-/** Returns the metadata of a call. A forwarded call names its original caller. */
+/** Returns the metadata of a call: the version of this program and, for a forwarded call, its original caller. */
 function createMetadata(
   { forwardedCluster: cluster }: ClientConnection,
   { forwardedFor }: CallOptions,
 ): Metadata {
   const metadata = new Metadata();
+  addCallVersion(metadata);
   if (cluster === undefined) return metadata;
   metadata.set(FORWARDED_KEY, forwardedFor?.client ?? "unknown");
   // A host or user that joins has no identity yet.

@@ -12,6 +12,7 @@ import { assertNever } from "../assert-never.js";
 import { BerthError, isBerthError } from "../errors.js";
 import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
 import { type Admission, CallGate } from "./call-gate.js";
+import { localVersionInterceptor } from "./call-version.js";
 import { LOCAL_USER } from "./caller.js";
 import { SERVER_OPTIONS } from "./channel-options.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
@@ -264,7 +265,7 @@ function unixEndpoint(path: string): Endpoint {
   };
   return {
     address,
-    interceptors: [],
+    interceptors: [localVersionInterceptor],
     admissionOf: () => admission,
     listen: async (server) => {
       await listenUnix(server, path);

@@ -5,7 +5,7 @@ import {
   isBerthError,
   NodeDescription,
   type PortSpec,
-  PROTOCOL_VERSION,
+  PROTOCOL_FIELDS,
   type ReportedTask,
   type SessionRequest,
   TaskState,
@@ -105,7 +105,7 @@ export class SimAgent {
       engineReady: true,
       dataPlane: { kernel: true, overlay: true, overlayMtu: OVERLAY_MTU, wireguardReason: "not simulated" },
     });
-    const hello = { nodeId, description, bootId: nodeId, protocolVersion: PROTOCOL_VERSION };
+    const hello = { nodeId, description, bootId: nodeId, ...PROTOCOL_FIELDS };
     this.#outbox.push({ message: { $case: "hello", value: hello } });
     let heartbeatTimer: NodeJS.Timeout | undefined;
     try {

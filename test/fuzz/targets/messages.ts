@@ -4,7 +4,7 @@ import {
   ContainerSpec,
   DeployStackRequest,
   FileKind,
-  PROTOCOL_VERSION,
+  PROTOCOL_FIELDS,
   type ServiceSpec,
   SessionRequest,
   SessionResponse,
@@ -57,7 +57,7 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
   {
     message: {
       $case: "hello",
-      value: { protocolVersion: PROTOCOL_VERSION, nodeId: "h1", bootId: "b", description: DESCRIPTION },
+      value: { ...PROTOCOL_FIELDS, nodeId: "h1", bootId: "b", description: DESCRIPTION },
     },
   },
   SessionRequest.fromPartial({

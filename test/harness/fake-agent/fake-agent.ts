@@ -9,7 +9,7 @@ import {
   type ListenerTraffic,
   LogEntry_Stream,
   NodeDescription,
-  PROTOCOL_VERSION,
+  PROTOCOL_FIELDS,
   type ProbeRequest,
   type ReportedTask,
   type SessionRequest,
@@ -239,7 +239,7 @@ export class FakeAgent {
     this.#send = (request) => outgoing.push(request);
     const hello = {
       nodeId: this.options.nodeId,
-      protocolVersion: PROTOCOL_VERSION,
+      ...PROTOCOL_FIELDS,
       description: this.#description(),
       bootId: this.#bootId,
     };

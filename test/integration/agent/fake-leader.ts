@@ -15,6 +15,7 @@ import {
   type ReportedTask,
   type SessionRequest,
   type SessionResponse,
+  Welcome,
 } from "@berth/proto";
 import { PERMISSIONS, type RpcServer, rpcService, startRpcServer } from "@berth/proto/rpc";
 import type { TestIdentities } from "../../harness/test-identities.js";
@@ -172,7 +173,7 @@ export class FakeLeader {
       this.descriptions.push(...(hello.description ? [hello.description] : []));
       queue.push({
         $case: "welcome",
-        value: { epoch: this.epoch, heartbeatMs: HEARTBEAT_MS, servers: this.servers },
+        value: Welcome.fromPartial({ epoch: this.epoch, heartbeatMs: HEARTBEAT_MS, servers: this.servers }),
       });
       this.#session = {
         hello,

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BERTH_VERSION, BerthError } from "@berth/proto";
+import { BERTH_VERSION, BerthError, commonVersion, PROTOCOL_VERSIONS, protocolRange } from "@berth/proto";
 import type { Logger } from "pino";
-import { LOG_NAME, PROTOCOL_VERSION, SOCKET_NAME } from "../dataplane/control/protocol.js";
+import { LOG_NAME, SOCKET_NAME } from "../dataplane/control/protocol.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
 import {
   ENTRY_PATH,
@@ -99,7 +99,9 @@ export class IngressConnector {
 
   #isCompatible({ hello }: IngressSession): boolean {
     const { mode = hello.mode } = this.#options;
-    return hello.protocol === PROTOCOL_VERSION && hello.mode === mode && this.#hasUser(hello.processId);
+    const versions = protocolRange(hello.protocol, hello.newestProtocol);
+    const isSupported = commonVersion(PROTOCOL_VERSIONS, versions) !== undefined;
+    return isSupported && hello.mode === mode && this.#hasUser(hello.processId);
   }
 
   #hasUser(processId: number): boolean {

@@ -1,10 +1,11 @@
+import { BERTH_VERSION, GetClusterResponse, PROTOCOL_VERSIONS } from "@berth/proto";
 import { createKey, createRequest } from "@berth/proto/identity";
 import { RotatingIdentity } from "@berth/proto/rpc";
 import { describe, expect, it } from "vitest";
 import { TestCluster } from "../identity/testing/joined-host.js";
 import { failed, ok, skipped, warning } from "./check.js";
 import { evaluateMtu } from "./checks/address.js";
-import { evaluateClock } from "./checks/cluster.js";
+import { evaluateClock, evaluateVersion } from "./checks/cluster.js";
 import { evaluateDisk } from "./checks/disk.js";
 import { evaluateQuery } from "./checks/dns.js";
 import { checkRootDisk, evaluateDaemon, evaluateForwardChain } from "./checks/docker.js";
@@ -51,6 +52,19 @@ describe("the checks", () => {
   ])("report a clock that is %i ms ahead as %s", (aheadMs, verdict) => {
     expect(evaluateClock(aheadMs)).toMatchObject({ verdict });
   });
+
+  it.each([
+    [BERTH_VERSION, PROTOCOL_VERSIONS, "ok"],
+    ["0.1.0", { oldest: 0, newest: 1 }, "warning"],
+    ["9.0.0", { oldest: 9, newest: 10 }, "failed"],
+  ])(
+    "report a server with release %s and protocols %o as %s",
+    (serverVersion, { oldest, newest }, verdict) => {
+      const versions = { serverVersion, protocolVersion: newest, oldestProtocolVersion: oldest };
+      const cluster = GetClusterResponse.fromPartial(versions);
+      expect(evaluateVersion("server a", cluster)).toMatchObject({ verdict });
+    },
+  );
 
   it.each([
     [DOCKER, "ok"],

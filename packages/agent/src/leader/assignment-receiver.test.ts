@@ -1,4 +1,4 @@
-import type { Welcome } from "@berth/proto";
+import { PROTOCOL_VERSIONS, Welcome } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AssignmentReceiver, type KnownLeader, REFUSE_LOWER_EPOCH_MS } from "./assignment-receiver.js";
@@ -6,11 +6,8 @@ import { AssignmentReceiver, type KnownLeader, REFUSE_LOWER_EPOCH_MS } from "./a
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome => ({
-  epoch,
-  heartbeatMs: 500,
-  servers,
-});
+const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome =>
+  Welcome.fromPartial({ epoch, heartbeatMs: 500, servers });
 
 function receiverWith(knownLeader: KnownLeader) {
   const stored: KnownLeader[] = [];
@@ -31,6 +28,16 @@ function receiverWith(knownLeader: KnownLeader) {
   });
   return { receiver, stored };
 }
+
+test("a leader whose oldest protocol is newer than this agent's is refused before its epoch is stored", async () => {
+  const { receiver, stored } = receiverWith({ epoch: 0, servers: [] });
+  const protocolVersion = PROTOCOL_VERSIONS.newest + 1;
+  await expect(receiver.onWelcome({ ...welcome(4), protocolVersion })).rejects.toMatchObject({
+    code: "BERTH_VERSION_UNSUPPORTED",
+    details: { upgrade: "agent" },
+  });
+  expect(stored).toEqual([]);
+});
 
 test("a leader with a lower epoch is refused while the leader of the highest epoch may act", async () => {
   const { receiver } = receiverWith({ epoch: 5, servers: ["a:1"] });

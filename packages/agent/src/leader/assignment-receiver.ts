@@ -1,4 +1,13 @@
-import { type Assignments, BerthError, type Policy, type Welcome } from "@berth/proto";
+import {
+  type Assignments,
+  BerthError,
+  negotiateVersion,
+  ownPeer,
+  type Policy,
+  parseRelease,
+  protocolRange,
+  type Welcome,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import type { TaskManager } from "../tasks/task-manager.js";
@@ -57,9 +66,11 @@ export class AssignmentReceiver {
   /**
    * Starts an empty set of assignments and stores the epoch of the leader.
    * @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more
-   * @throws BerthError BERTH_PROTOCOL when the epoch is not one
+   * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch is not one
    */
-  async onWelcome({ epoch, servers }: Welcome): Promise<void> {
+  async onWelcome(welcome: Welcome): Promise<void> {
+    requireVersion(welcome);
+    const { epoch, servers } = welcome;
     if (!Number.isSafeInteger(epoch) || epoch < 1) {
       throw new BerthError({ code: "BERTH_PROTOCOL", message: `the server sent the invalid epoch ${epoch}` });
     }
@@ -124,4 +135,13 @@ export class AssignmentReceiver {
   taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return this.#assignments.taskIdsOf(serviceIds);
   }
+}
+
+/** @throws BerthError BERTH_VERSION_UNSUPPORTED when the leader's release is too old or too new for this agent */
+function requireVersion({ protocolVersion, newestProtocolVersion, release }: Welcome): void {
+  negotiateVersion(ownPeer("agent"), {
+    program: "server",
+    release: parseRelease(release),
+    versions: protocolRange(protocolVersion, newestProtocolVersion),
+  });
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertNever, DispatcherServiceService, type Hello, PROTOCOL_VERSION } from "@berth/proto";
+import { assertNever, DispatcherServiceService, type Hello, PROTOCOL_FIELDS } from "@berth/proto";
 import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt, type SessionEnd } from "./next-attempt.js";
@@ -73,7 +73,7 @@ export class LeaderLink {
   #hello(): Hello {
     const { nodeId, queue } = this.#options;
     const { description } = queue;
-    return { nodeId, protocolVersion: PROTOCOL_VERSION, description, bootId: this.#bootId };
+    return { nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId };
   }
 
   #logEnd(server: string, end: SessionEnd): void {

@@ -91,7 +91,7 @@ describe("lists", () => {
 
   test("node ls", async () => {
     expect((await berth("node ls", handlers)).out).toMatchInlineSnapshot(`
-      "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION
+      "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION   BERTH VERSION
       node1   host-1     Ready    Active         10.0.0.1   2       20.10.24
       "
     `);

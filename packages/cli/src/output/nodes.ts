@@ -27,6 +27,7 @@ export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> 
       { title: "ADDRESS", cell: ({ node }) => node?.description?.address ?? "" },
       { title: "TASKS", cell: ({ tasks }) => String(tasks) },
       { title: "ENGINE VERSION", cell: ({ node }) => node?.description?.engineVersion ?? "" },
+      { title: "BERTH VERSION", cell: ({ node }) => node?.description?.agentVersion ?? "" },
     ],
   };
 }

@@ -1,4 +1,4 @@
-import { Hello, PROTOCOL_VERSION, SessionRequest } from "@berth/proto";
+import { Hello, PROTOCOL_FIELDS, SessionRequest } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { Writer } from "../reconciler/writer.js";
@@ -64,7 +64,7 @@ async function* hello(): AsyncGenerator<SessionRequest> {
   const description = { hostname: "n1", address: "192.0.2.1" };
   const value = Hello.fromPartial({
     nodeId: "n1",
-    protocolVersion: PROTOCOL_VERSION,
+    ...PROTOCOL_FIELDS,
     bootId: "boot",
     description,
   });

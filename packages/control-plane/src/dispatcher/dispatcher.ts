@@ -1,11 +1,13 @@
 import {
   type Authorities,
   assertNever,
+  BERTH_VERSION,
   BerthError,
   type FileVersion,
   type Hello,
   isBerthError,
   NodeDescription,
+  PROTOCOL_FIELDS,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
@@ -132,7 +134,13 @@ export class Dispatcher {
       peer,
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
-      welcome: { epoch: Number(epoch), heartbeatMs: nodeHealth.heartbeatMs, servers: [...servers()] },
+      welcome: {
+        epoch: Number(epoch),
+        heartbeatMs: nodeHealth.heartbeatMs,
+        servers: [...servers()],
+        release: BERTH_VERSION,
+        ...PROTOCOL_FIELDS,
+      },
       source: createAssignmentSource(nodeId, {
         state,
         tables,

@@ -7,7 +7,10 @@ import {
   type Node,
   type NodeDescription,
   NodeState,
-  PROTOCOL_VERSION,
+  negotiateVersion,
+  ownPeer,
+  parseRelease,
+  protocolRange,
   type SessionRequest,
 } from "@berth/proto";
 import { findClaimConflict } from "../core/model/node-claims.js";
@@ -24,7 +27,7 @@ const HELLO_TIMEOUT_MS = 5_000;
 /** Node ids appear in etcd keys, in placement constraints and on the command line, so few characters are allowed. */
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** Reads and checks the first message of a session. @throws BerthError BERTH_PROTOCOL */
+/** Reads and checks the first message of a session. @throws BerthError BERTH_PROTOCOL, BERTH_VERSION_UNSUPPORTED */
 export async function readHello(
   incoming: AsyncIterator<SessionRequest>,
   clock: Clock,
@@ -36,11 +39,12 @@ export async function readHello(
   if (first?.message?.$case !== "hello")
     throw protocolError("the first message of a session must be a hello");
   const hello = first.message.value;
-  if (hello.protocolVersion !== PROTOCOL_VERSION) {
-    throw protocolError(
-      `the agent speaks protocol version ${hello.protocolVersion}, this server version ${PROTOCOL_VERSION}: upgrade the older one`,
-    );
-  }
+  const { protocolVersion, newestProtocolVersion, description } = hello;
+  negotiateVersion(ownPeer("server"), {
+    program: "agent",
+    release: parseRelease(description?.agentVersion),
+    versions: protocolRange(protocolVersion, newestProtocolVersion),
+  });
   if (!NODE_ID.test(hello.nodeId)) {
     throw protocolError(
       `invalid node id ${JSON.stringify(hello.nodeId)}: use up to 64 letters, digits, "_", "." and "-"`,

@@ -1,3 +1,4 @@
+import { Welcome } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -10,7 +11,7 @@ function sessionOf(nodeId: string, bootId = "boot"): Session {
     nodeId,
     bootId,
     peer: `${nodeId}:1`,
-    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+    welcome: Welcome.fromPartial({ epoch: 1, heartbeatMs: 500 }),
     clock: new ManualClock(),
     source: NO_ASSIGNMENTS,
     tableVersion: () => 1,

@@ -1,4 +1,4 @@
-import { BerthError, DEFAULT_POLICY, type SessionResponse } from "@berth/proto";
+import { BerthError, DEFAULT_POLICY, type SessionResponse, Welcome } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildSpec, buildTask } from "../core/testing/records.js";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -17,7 +17,7 @@ function sessionWith(
     nodeId: "n1",
     bootId: "boot",
     peer: "peer",
-    welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+    welcome: Welcome.fromPartial({ epoch: 1, heartbeatMs: 500 }),
     clock,
     hasBacklog: isFlooded,
     source: {

@@ -2,6 +2,7 @@ import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
 import {
   type CallContext,
   forwardService,
+  preserveReceived,
   type RpcClient,
   type RpcConnection,
   type RpcHandlers,
@@ -17,6 +18,9 @@ const MAX_WAIT_MS = 5_000;
 
 /** Pause before a call is retried with the next leader. */
 const RETRY_MS = 100;
+
+/** The definition of the service that servers forward. */
+export const FORWARDED_CONTROL = preserveReceived(ControlServiceService);
 
 type Control = typeof ControlServiceService;
 type Handlers = RpcHandlers<Control>;
@@ -44,9 +48,9 @@ export interface ControlRouter {
  */
 export function routeControlService({ role, clock, transport }: ControlRouterOptions): ControlRouter {
   const leader = createLeaderConnection(role, transport);
-  const forward = forwardService(ControlServiceService, async () => leader.calls());
+  const forward = forwardService(FORWARDED_CONTROL, async () => leader.calls());
   const router: RoutingContext = { role, clock, forward };
-  const entries = Object.entries(ControlServiceService).map(([name, method]) => {
+  const entries = Object.entries(FORWARDED_CONTROL).map(([name, method]) => {
     return [name, createMethod(router, name as keyof Control, method)] as const;
   });
   return {
@@ -191,7 +195,7 @@ function createLeaderConnection(
       if (route?.kind !== "remote") throw noLeader();
       if (connection?.address !== route.address) {
         connection?.close();
-        connection = transport.connect(ControlServiceService, { address: route.address, forwarded: true });
+        connection = transport.connect(FORWARDED_CONTROL, { address: route.address, forwarded: true });
       }
       return connection.calls;
     },

@@ -1,10 +1,5 @@
 import { hostname } from "node:os";
-import {
-  ControlServiceService,
-  DispatcherServiceService,
-  isBerthError,
-  PeerServiceService,
-} from "@berth/proto";
+import { DispatcherServiceService, isBerthError, PeerServiceService } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import {
   grpcTransport,
@@ -25,7 +20,7 @@ import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
 import { accessRules } from "./access-rules.js";
-import { routeControlService } from "./control-router.js";
+import { FORWARDED_CONTROL, routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
 import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
@@ -192,7 +187,7 @@ async function startListeners(
       address: listen,
       access: accessRules(role),
       services: [
-        rpcService(ControlServiceService, router.handlers),
+        rpcService(FORWARDED_CONTROL, router.handlers),
         rpcService(DispatcherServiceService, routeDispatcherService(role)),
         rpcService(
           PeerServiceService,
@@ -203,7 +198,7 @@ async function startListeners(
     });
     opened.push(rpc);
     if (socket !== undefined) {
-      const services = [rpcService(ControlServiceService, router.handlers)];
+      const services = [rpcService(FORWARDED_CONTROL, router.handlers)];
       const listener = { kind: "unix", path: socket } as const;
       opened.push(await startRpcServer({ listener, services, onInternalError }));
     }

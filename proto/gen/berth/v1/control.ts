@@ -58,12 +58,15 @@ export interface GetClusterRequest {
 
 export interface GetClusterResponse {
   serverVersion: string;
+  /** The newest version of the protocol that the leader speaks. */
   protocolVersion: number;
   leaderAddress: string;
   epoch: number;
   servers: string[];
   /** The leader's clock, in milliseconds since 1970. */
   nowMs: number;
+  /** The oldest version of the protocol that the leader speaks. 0 from releases before 0.2.0, which speak one version. */
+  oldestProtocolVersion: number;
 }
 
 export interface ListPeersRequest {
@@ -1162,7 +1165,15 @@ export const GetClusterRequest: MessageFns<GetClusterRequest> = {
 };
 
 function createBaseGetClusterResponse(): GetClusterResponse {
-  return { serverVersion: "", protocolVersion: 0, leaderAddress: "", epoch: 0, servers: [], nowMs: 0 };
+  return {
+    serverVersion: "",
+    protocolVersion: 0,
+    leaderAddress: "",
+    epoch: 0,
+    servers: [],
+    nowMs: 0,
+    oldestProtocolVersion: 0,
+  };
 }
 
 export const GetClusterResponse: MessageFns<GetClusterResponse> = {
@@ -1184,6 +1195,9 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     }
     if (message.nowMs !== 0) {
       writer.uint32(48).int64(message.nowMs);
+    }
+    if (message.oldestProtocolVersion !== 0) {
+      writer.uint32(56).uint32(message.oldestProtocolVersion);
     }
     return writer;
   },
@@ -1249,6 +1263,14 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
             message.nowMs = longToNumber(reader.int64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.oldestProtocolVersion = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1285,6 +1307,11 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
         : isSet(object.now_ms)
         ? globalThis.Number(object.now_ms)
         : 0,
+      oldestProtocolVersion: isSet(object.oldestProtocolVersion)
+        ? globalThis.Number(object.oldestProtocolVersion)
+        : isSet(object.oldest_protocol_version)
+        ? globalThis.Number(object.oldest_protocol_version)
+        : 0,
     };
   },
 
@@ -1308,6 +1335,9 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     if (message.nowMs !== 0) {
       obj.nowMs = Math.round(message.nowMs);
     }
+    if (message.oldestProtocolVersion !== 0) {
+      obj.oldestProtocolVersion = Math.round(message.oldestProtocolVersion);
+    }
     return obj;
   },
 
@@ -1322,6 +1352,7 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     message.epoch = object.epoch ?? 0;
     message.servers = object.servers?.map((e) => e) || [];
     message.nowMs = object.nowMs ?? 0;
+    message.oldestProtocolVersion = object.oldestProtocolVersion ?? 0;
     return message;
   },
 };

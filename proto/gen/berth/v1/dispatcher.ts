@@ -104,13 +104,15 @@ export interface TaskTraffic {
 
 export interface Hello {
   nodeId: string;
-  /** Incremented when agents and leaders of different releases could misunderstand each other. */
+  /** The oldest version of the protocol that the agent speaks. Releases before 0.2.0 speak only this version. */
   protocolVersion: number;
   description?:
     | NodeDescription
     | undefined;
   /** Changes with each start of the agent process. */
   bootId: string;
+  /** The newest version of the protocol that the agent speaks. */
+  newestProtocolVersion: number;
 }
 
 /** Sent at the interval of `welcome`. Never stored. */
@@ -194,6 +196,13 @@ export interface Welcome {
   heartbeatMs: number;
   /** Addresses of all servers, to connect to when this one is lost. */
   servers: string[];
+  /**
+   * The oldest and the newest version of the protocol that the leader speaks. 0 from releases before 0.2.0, which speak
+   * version 1. The session uses the newest version that both sides speak.
+   */
+  protocolVersion: number;
+  newestProtocolVersion: number;
+  release: string;
 }
 
 /** Asks an agent to probe another host, whose agent is silent. */
@@ -1589,7 +1598,7 @@ export const TaskTraffic: MessageFns<TaskTraffic> = {
 };
 
 function createBaseHello(): Hello {
-  return { nodeId: "", protocolVersion: 0, description: undefined, bootId: "" };
+  return { nodeId: "", protocolVersion: 0, description: undefined, bootId: "", newestProtocolVersion: 0 };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1605,6 +1614,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.bootId !== "") {
       writer.uint32(34).string(message.bootId);
+    }
+    if (message.newestProtocolVersion !== 0) {
+      writer.uint32(40).uint32(message.newestProtocolVersion);
     }
     return writer;
   },
@@ -1654,6 +1666,14 @@ export const Hello: MessageFns<Hello> = {
             message.bootId = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.newestProtocolVersion = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1684,6 +1704,11 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.boot_id)
         ? globalThis.String(object.boot_id)
         : "",
+      newestProtocolVersion: isSet(object.newestProtocolVersion)
+        ? globalThis.Number(object.newestProtocolVersion)
+        : isSet(object.newest_protocol_version)
+        ? globalThis.Number(object.newest_protocol_version)
+        : 0,
     };
   },
 
@@ -1701,6 +1726,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.bootId !== "") {
       obj.bootId = message.bootId;
     }
+    if (message.newestProtocolVersion !== 0) {
+      obj.newestProtocolVersion = Math.round(message.newestProtocolVersion);
+    }
     return obj;
   },
 
@@ -1715,6 +1743,7 @@ export const Hello: MessageFns<Hello> = {
       ? NodeDescription.fromPartial(object.description)
       : undefined;
     message.bootId = object.bootId ?? "";
+    message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
     return message;
   },
 };
@@ -2631,7 +2660,7 @@ export const Authorities: MessageFns<Authorities> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { epoch: 0, heartbeatMs: 0, servers: [] };
+  return { epoch: 0, heartbeatMs: 0, servers: [], protocolVersion: 0, newestProtocolVersion: 0, release: "" };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -2644,6 +2673,15 @@ export const Welcome: MessageFns<Welcome> = {
     }
     for (const v of message.servers) {
       writer.uint32(26).string(v!);
+    }
+    if (message.protocolVersion !== 0) {
+      writer.uint32(32).uint32(message.protocolVersion);
+    }
+    if (message.newestProtocolVersion !== 0) {
+      writer.uint32(40).uint32(message.newestProtocolVersion);
+    }
+    if (message.release !== "") {
+      writer.uint32(50).string(message.release);
     }
     return writer;
   },
@@ -2685,6 +2723,30 @@ export const Welcome: MessageFns<Welcome> = {
             message.servers.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.protocolVersion = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.newestProtocolVersion = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.release = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2706,6 +2768,17 @@ export const Welcome: MessageFns<Welcome> = {
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
       servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
+      protocolVersion: isSet(object.protocolVersion)
+        ? globalThis.Number(object.protocolVersion)
+        : isSet(object.protocol_version)
+        ? globalThis.Number(object.protocol_version)
+        : 0,
+      newestProtocolVersion: isSet(object.newestProtocolVersion)
+        ? globalThis.Number(object.newestProtocolVersion)
+        : isSet(object.newest_protocol_version)
+        ? globalThis.Number(object.newest_protocol_version)
+        : 0,
+      release: isSet(object.release) ? globalThis.String(object.release) : "",
     };
   },
 
@@ -2720,6 +2793,15 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.servers?.length) {
       obj.servers = message.servers;
     }
+    if (message.protocolVersion !== 0) {
+      obj.protocolVersion = Math.round(message.protocolVersion);
+    }
+    if (message.newestProtocolVersion !== 0) {
+      obj.newestProtocolVersion = Math.round(message.newestProtocolVersion);
+    }
+    if (message.release !== "") {
+      obj.release = message.release;
+    }
     return obj;
   },
 
@@ -2731,6 +2813,9 @@ export const Welcome: MessageFns<Welcome> = {
     message.epoch = object.epoch ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
     message.servers = object.servers?.map((e) => e) || [];
+    message.protocolVersion = object.protocolVersion ?? 0;
+    message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
+    message.release = object.release ?? "";
     return message;
   },
 };

@@ -36,7 +36,10 @@ export interface IngressReply {
 }
 
 export interface IngressHello {
-  /** Incremented when a message changes its meaning. The agent shuts down a process with another version gracefully. */
+  /**
+   * The oldest version of the protocol that the process speaks. The agent shuts down a process that speaks none of its
+   * versions gracefully.
+   */
   protocol: number;
   processId: number;
   /** Version of the listener table in use. 0 before the first one. */
@@ -45,6 +48,8 @@ export interface IngressHello {
   mode: string;
   /** The release of berth that the process runs. */
   release: string;
+  /** The newest version of the protocol that the process speaks. 0 from releases before 0.2.0, which speak one version. */
+  newestProtocol: number;
 }
 
 /** The request was executed and has no other result. */
@@ -717,7 +722,7 @@ export const IngressReply: MessageFns<IngressReply> = {
 };
 
 function createBaseIngressHello(): IngressHello {
-  return { protocol: 0, processId: 0, version: 0, mode: "", release: "" };
+  return { protocol: 0, processId: 0, version: 0, mode: "", release: "", newestProtocol: 0 };
 }
 
 export const IngressHello: MessageFns<IngressHello> = {
@@ -736,6 +741,9 @@ export const IngressHello: MessageFns<IngressHello> = {
     }
     if (message.release !== "") {
       writer.uint32(42).string(message.release);
+    }
+    if (message.newestProtocol !== 0) {
+      writer.uint32(48).uint32(message.newestProtocol);
     }
     return writer;
   },
@@ -793,6 +801,14 @@ export const IngressHello: MessageFns<IngressHello> = {
             message.release = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.newestProtocol = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -816,6 +832,11 @@ export const IngressHello: MessageFns<IngressHello> = {
       version: isSet(object.version) ? globalThis.Number(object.version) : 0,
       mode: isSet(object.mode) ? globalThis.String(object.mode) : "",
       release: isSet(object.release) ? globalThis.String(object.release) : "",
+      newestProtocol: isSet(object.newestProtocol)
+        ? globalThis.Number(object.newestProtocol)
+        : isSet(object.newest_protocol)
+        ? globalThis.Number(object.newest_protocol)
+        : 0,
     };
   },
 
@@ -836,6 +857,9 @@ export const IngressHello: MessageFns<IngressHello> = {
     if (message.release !== "") {
       obj.release = message.release;
     }
+    if (message.newestProtocol !== 0) {
+      obj.newestProtocol = Math.round(message.newestProtocol);
+    }
     return obj;
   },
 
@@ -849,6 +873,7 @@ export const IngressHello: MessageFns<IngressHello> = {
     message.version = object.version ?? 0;
     message.mode = object.mode ?? "";
     message.release = object.release ?? "";
+    message.newestProtocol = object.newestProtocol ?? 0;
     return message;
   },
 };

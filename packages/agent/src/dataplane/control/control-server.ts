@@ -6,6 +6,7 @@ import {
   IngressReply,
   IngressRequest,
   type IngressStatusMessage,
+  PROTOCOL_VERSIONS,
 } from "@berth/proto";
 import { describeDnsProblem } from "../dns/dns-server.js";
 import type { IngressMode } from "../kernel/ingress-mode.js";
@@ -14,7 +15,7 @@ import { parseDnsConfig } from "../messages/dns-messages.js";
 import { parseListeners } from "../messages/listener-messages.js";
 import type { DataPath } from "../table/ingress-table.js";
 import type { ServiceDiscovery } from "../vips/service-discovery.js";
-import { PROTOCOL_VERSION, readFrames, writeFrame } from "./protocol.js";
+import { readFrames, writeFrame } from "./protocol.js";
 
 /** Limit of connections: the agent and a few tools. */
 const MAX_CLIENTS = 16;
@@ -69,7 +70,14 @@ function serveConnection(socket: Socket, options: ControlServerOptions): void {
   const { listeners, mode, release } = options;
   reply(0, {
     $case: "hello",
-    value: { protocol: PROTOCOL_VERSION, processId: process.pid, version: listeners.version, mode, release },
+    value: {
+      protocol: PROTOCOL_VERSIONS.oldest,
+      newestProtocol: PROTOCOL_VERSIONS.newest,
+      processId: process.pid,
+      version: listeners.version,
+      mode,
+      release,
+    },
   });
 }
 

@@ -1,9 +1,6 @@
 // Frames on the control socket, between the agent and the ingress process: a header, then a message of ingress.proto.
 import type { Socket } from "node:net";
 
-/** Version of the control protocol. Increased when a message of ingress.proto changes its meaning. */
-export const PROTOCOL_VERSION = 1;
-
 /** Name of the control socket in the data directory. */
 export const SOCKET_NAME = "ingress.sock";
 /** Name of the log file of the ingress process in the data directory. */

@@ -1,4 +1,15 @@
-import { ControlServiceService, type ListPeersResponse, NodeState, type Peer } from "@berth/proto";
+import {
+  BERTH_VERSION,
+  ControlServiceService,
+  commonVersion,
+  describeProtocol,
+  type GetClusterResponse,
+  type ListPeersResponse,
+  NodeState,
+  type Peer,
+  PROTOCOL_VERSIONS,
+  protocolRange,
+} from "@berth/proto";
 import { PROBE_PORT, probeHost } from "@berth/proto/probe";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";
@@ -56,12 +67,35 @@ async function checkServer(
   { signal }: CheckContext,
 ): Promise<readonly Finding[]> {
   const sentMs = Date.now();
-  const { serverVersion, nowMs } = await calls.getCluster({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
+  const cluster = await calls.getCluster({}, { signal, timeoutMs: CALL_TIMEOUT_MS });
+  const { nowMs } = cluster;
   // Assumes that the request and the response took the same time.
   const serverReadClockMs = (sentMs + Date.now()) / 2;
-  const reachable = ok(`server ${server}`, `reachable, version ${serverVersion}`);
+  const reachable = evaluateVersion(`server ${server}`, cluster);
   // Servers of older releases do not send their time.
   return nowMs === 0 ? [reachable] : [reachable, evaluateClock(serverReadClockMs - nowMs)];
+}
+
+/** Compares the release and the protocol of this host with those of the leader. */
+export function evaluateVersion(subject: string, cluster: GetClusterResponse): Finding {
+  const { serverVersion, protocolVersion, oldestProtocolVersion } = cluster;
+  const reachable = `reachable, version ${serverVersion}`;
+  const versions = protocolRange(oldestProtocolVersion || protocolVersion, protocolVersion);
+  if (commonVersion(PROTOCOL_VERSIONS, versions) === undefined) {
+    const own = `${BERTH_VERSION} (${describeProtocol(PROTOCOL_VERSIONS)})`;
+    const older = versions.newest < PROTOCOL_VERSIONS.oldest ? "the servers" : "this host";
+    return failed(
+      subject,
+      `${reachable} (${describeProtocol(versions)}): too far from ${own} of this host`,
+      `Upgrade ${older}, one release at a time.`,
+    );
+  }
+  if (serverVersion === BERTH_VERSION) return ok(subject, reachable);
+  return warning(
+    subject,
+    `${reachable}, but this host has ${BERTH_VERSION}`,
+    "Both work together. Complete the upgrade: docs/upgrade.md has the order.",
+  );
 }
 
 /** @param aheadMs how far this host's clock is ahead of the leader's */

@@ -1,4 +1,10 @@
-import { BERTH_VERSION, isBerthError, PROTOCOL_VERSION } from "@berth/proto";
+import {
+  BERTH_VERSION,
+  describeProtocol,
+  isBerthError,
+  PROTOCOL_VERSIONS,
+  protocolRange,
+} from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { formatTarget, resolveTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
@@ -20,20 +26,23 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   );
   if (options.output === "json") {
     printJson(cli, {
-      client: { version: BERTH_VERSION, protocolVersion: PROTOCOL_VERSION },
+      client: {
+        version: BERTH_VERSION,
+        protocolVersion: PROTOCOL_VERSIONS.newest,
+        oldestProtocolVersion: PROTOCOL_VERSIONS.oldest,
+      },
       server: { address, ...(isBerthError(server) ? { error: server.message } : server) },
     });
     return;
   }
-  cli.stdout.write(`Client: ${BERTH_VERSION} (protocol ${PROTOCOL_VERSION})\n`);
+  cli.stdout.write(`Client: ${BERTH_VERSION} (${describeProtocol(PROTOCOL_VERSIONS)})\n`);
   if (isBerthError(server)) {
     cli.stdout.write(`Server: ${oneLine(server.message)}\n`);
     return;
   }
-  const { serverVersion, protocolVersion, leaderAddress } = server;
-  cli.stdout.write(
-    `Server: ${serverVersion} (protocol ${protocolVersion}) at ${address}, leader ${leaderAddress}\n`,
-  );
+  const { serverVersion, protocolVersion, oldestProtocolVersion, leaderAddress } = server;
+  const protocol = describeProtocol(protocolRange(oldestProtocolVersion || protocolVersion, protocolVersion));
+  cli.stdout.write(`Server: ${serverVersion} (${protocol}) at ${address}, leader ${leaderAddress}\n`);
 }
 
 /** Returns the addresses of the servers; undefined when they need an identity and there is none. */

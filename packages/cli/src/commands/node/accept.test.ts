@@ -13,7 +13,7 @@ const listNodes: FakeControlHandlers["listNodes"] = async () => ({ nodes: [pendi
 
 test("node ls shows and selects nodes that await approval", async () => {
   expect((await berth("node ls", { listNodes })).out).toMatchInlineSnapshot(`
-    "ID      HOSTNAME   STATUS                     AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION
+    "ID      HOSTNAME   STATUS                     AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION   BERTH VERSION
     node1   host-1     Ready                      Active         10.0.0.1   2       20.10.24
     node2   host-2     Down (awaiting approval)   Active                    0
     "

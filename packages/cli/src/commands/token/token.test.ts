@@ -18,7 +18,14 @@ function issuer(): { handlers: FakeControlHandlers; requests: object[] } {
   const requests: object[] = [];
   const handlers: FakeControlHandlers = {
     getCluster: async () => ({
-      ...{ serverVersion: "1", protocolVersion: 1, leaderAddress: "10.0.0.1:7400", epoch: 1, nowMs: 1 },
+      ...{
+        serverVersion: "1",
+        protocolVersion: 1,
+        oldestProtocolVersion: 1,
+        leaderAddress: "10.0.0.1:7400",
+        epoch: 1,
+        nowMs: 1,
+      },
       servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
     }),
     createJoinToken: async (request) => {

@@ -1,3 +1,4 @@
+import { Welcome } from "@berth/proto";
 import type { Clock } from "../../runtime/clock.js";
 import { type AgentCommand, Session } from "../session.js";
 import { NO_ASSIGNMENTS } from "./no-assignments.js";
@@ -11,7 +12,7 @@ export class RecordingSession extends Session {
       nodeId: "n1",
       bootId: "boot",
       peer: "peer",
-      welcome: { epoch: 1, heartbeatMs: 500, servers: [] },
+      welcome: Welcome.fromPartial({ epoch: 1, heartbeatMs: 500 }),
       clock,
       source: NO_ASSIGNMENTS,
       tableVersion: () => 1,

@@ -1,0 +1,36 @@
+import type { RpcDefinition, RpcMethod } from "./types.js";
+
+/** The encoding of messages that were received, by the decoded message. */
+const encodings = new WeakMap<object, Buffer>();
+
+/**
+ * Returns the definition for a server that forwards messages. A message that was received is sent with the bytes in
+ * which it came, so it keeps the fields that only a newer release knows. Decoding and encoding would drop them.
+ */
+export function preserveReceived<D extends RpcDefinition>(definition: D): D {
+  const entries = Object.entries(definition).map(([name, method]) => [name, preserveMethod(method)] as const);
+  // The entries have the names and the types of the methods, but TypeScript cannot derive this.
+  return Object.fromEntries(entries) as unknown as D;
+}
+
+function preserveMethod(method: RpcMethod): RpcMethod {
+  return {
+    ...method,
+    requestDeserialize: remember(method.requestDeserialize),
+    requestSerialize: reuse(method.requestSerialize),
+    responseDeserialize: remember(method.responseDeserialize),
+    responseSerialize: reuse(method.responseSerialize),
+  };
+}
+
+function remember(decode: (bytes: Buffer) => unknown): (bytes: Buffer) => unknown {
+  return (bytes) => {
+    const message = decode(bytes);
+    if (typeof message === "object" && message !== null) encodings.set(message, bytes);
+    return message;
+  };
+}
+
+function reuse(encode: (value: never) => Buffer): (value: never) => Buffer {
+  return (value) => encodings.get(value) ?? encode(value);
+}
