@@ -19,6 +19,9 @@ export interface BenchService {
   readonly replicas: number;
   /** Compose's `PUBLISHED:TARGET`. */
   readonly ports?: readonly string[];
+  readonly hostname?: string;
+  /** Names of existing secrets, with their paths in the containers. */
+  readonly secrets?: Readonly<Record<string, string>>;
 }
 
 /** Stacks on a lab: deployed with the command line, as a user does, and observed over the API. */
@@ -107,9 +110,18 @@ export class BerthStacks {
 
 /** Returns a Compose file as JSON, which is YAML too. */
 function composeOf(services: Readonly<Record<string, BenchService>>): string {
-  const entries = Object.entries(services).map(([name, { image, replicas, ports }]) => [
+  const names = Object.values(services).flatMap(({ secrets = {} }) => Object.keys(secrets));
+  const entries = Object.entries(services).map(([name, { replicas, secrets = {}, ...others }]) => [
     name,
-    { image, deploy: { replicas }, ...(ports && { ports }) },
+    {
+      ...others,
+      deploy: { replicas },
+      secrets: Object.entries(secrets).map(([source, target]) => ({ source, target })),
+    },
   ]);
-  return JSON.stringify({ services: Object.fromEntries(entries) }, null, 2);
+  const compose = {
+    services: Object.fromEntries(entries),
+    secrets: Object.fromEntries(names.map((name) => [name, { external: true }])),
+  };
+  return JSON.stringify(compose, null, 2);
 }

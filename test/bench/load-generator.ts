@@ -24,6 +24,14 @@ export interface LoadOptions extends Omit<Target, "address"> {
   readonly perSecond: number;
   /** Clients that keep their connection and send a request every `everyMs`. */
   readonly kept?: { readonly clients: number; readonly everyMs: number };
+  /** Called for each request that was answered with status 200. */
+  readonly onReply?: (reply: Reply) => void;
+}
+
+export interface Reply {
+  readonly body: string;
+  /** When the reply was complete, in milliseconds since the epoch. */
+  readonly atMs: number;
 }
 
 export interface RequestResult {
@@ -92,7 +100,7 @@ export function requestOnce(target: Target): Promise<RequestResult & { readonly 
 
 /** Opens connections at a constant rate until the signal fires. Resolves when no request is in flight. */
 async function openConnections(
-  { addresses, port, timeoutMs, perSecond }: LoadOptions,
+  { addresses, port, timeoutMs, perSecond, onReply }: LoadOptions,
   record: (result: RequestResult) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -104,8 +112,9 @@ async function openConnections(
     sent = Math.max(sent, due - MAX_BURST);
     for (; sent < due; sent += 1) {
       const address = addresses[sent % addresses.length] ?? "";
-      const done = requestOnce({ address, port, timeoutMs }).then(({ body: _, ...result }) => {
+      const done = requestOnce({ address, port, timeoutMs }).then(({ body, ...result }) => {
         record(result);
+        if (result.failure === "") onReply?.({ body, atMs: Date.now() });
         inFlight.delete(done);
       });
       inFlight.add(done);
@@ -125,7 +134,7 @@ async function runKeptClient(
   onResent: () => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { addresses, port, timeoutMs, index, everyMs, kept } = options;
+  const { addresses, port, timeoutMs, index, everyMs, kept, onReply } = options;
   const target = { address: addresses[index % addresses.length] ?? "", port, timeoutMs };
   let connection: KeptConnection | undefined;
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal }).catch(() => {});
@@ -143,6 +152,7 @@ async function runKeptClient(
     }
     const { failure } = outcome;
     record({ client: "kept", sentAtMs, latencyMs: performance.now() - startedAt, failure });
+    if (failure === "") onReply?.({ body: outcome.body, atMs: Date.now() });
     await pause(everyMs);
   }
   connection?.close();

@@ -8,6 +8,8 @@ export interface Disruption {
   readonly what: string;
   /** Whether a process or host is killed without notice. Requests in flight on it cannot be saved and are counted separately. */
   readonly severs?: true;
+  /** Whether the secret of the stack gets a new version. The figures then say when tasks have served which version. */
+  readonly updatesSecret?: true;
   /** Causes the disruption and waits until its effects are over. */
   readonly run: (stack: ServingStack) => Promise<void>;
   /** Repairs lasting effects, without load. */
@@ -60,6 +62,15 @@ export const DISRUPTIONS: readonly Disruption[] = [
     what: "all replicas are replaced",
     run: async (stack) => {
       await stack.berth("service", "update", "--force", stack.service);
+      await stack.settle(0);
+    },
+  },
+  {
+    name: "secret_updated",
+    what: "a secret that all replicas read gets a new version",
+    updatesSecret: true,
+    run: async (stack) => {
+      await stack.updateSecret();
       await stack.settle(0);
     },
   },

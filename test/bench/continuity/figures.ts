@@ -3,6 +3,7 @@ import { failuresOf, slowestConnection } from "../load-report.js";
 import { type Figure, worstOf } from "../report.js";
 import type { Disruption } from "./disruptions.js";
 import type { Path } from "./paths.js";
+import type { VersionUpdate } from "./served-versions.js";
 
 /** One disruption, once. */
 export interface Run {
@@ -11,6 +12,8 @@ export interface Run {
   readonly results: readonly RequestResult[];
   /** Requests sent until then may have been in flight on what was killed. 0 when nothing was killed. */
   readonly severedAtMs: number;
+  /** The update of a secret, if this was the disruption. */
+  readonly update?: VersionUpdate | undefined;
 }
 
 /** The longest time until a reply that each path may take. */
@@ -48,5 +51,20 @@ function figuresOfDisruption(
       goal: { kind: "at-most", value: WORST_CONNECT_S[path] },
       runs: slowestMs.map((ms) => ms / 1_000),
     }),
+    ...figuresOfUpdates(name, runs),
+  ];
+}
+
+/** Returns when the first task served the new version of a secret, and when the last one served the old version. */
+function figuresOfUpdates(name: string, runs: readonly Run[]): readonly Figure[] {
+  const updates = runs.flatMap(({ update }) => update ?? []);
+  if (updates.length === 0) return [];
+  const seconds = (milliseconds: readonly number[]) => ({
+    unit: "s",
+    runs: milliseconds.map((ms) => ms / 1_000),
+  });
+  return [
+    worstOf({ name: `${name}.first_new_s`, ...seconds(updates.map(({ firstNewMs }) => firstNewMs)) }),
+    worstOf({ name: `${name}.last_old_s`, ...seconds(updates.map(({ lastOldMs }) => lastOldMs)) }),
   ];
 }

@@ -76,7 +76,8 @@ async function runDisruption(
   await stack.spreadReplicas();
   await waitUntilIdle(berthLab, IDLE_TIMEOUT_MS);
   stack.begin();
-  const load = startLoad({ ...LOAD, addresses: stack.addresses });
+  const { addresses, served } = stack;
+  const load = startLoad({ ...LOAD, addresses, onReply: (reply) => served.record(reply) });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const originMs = Date.now();
@@ -86,8 +87,10 @@ async function runDisruption(
     const { severedAtMs } = stack;
     const summary = describeLoad(results, { severedAtMs, originMs });
     progress(`${path}, ${disruption.name}: ${summary}, ${resent} sent again`);
+    if (disruption.updatesSecret) for (const line of served.describe(originMs)) progress(line);
     await disruption.restore?.(stack);
-    return { path, disruption: disruption.name, results, severedAtMs };
+    const update = disruption.updatesSecret && served.update(originMs, stack.replicas);
+    return { path, disruption: disruption.name, results, severedAtMs, update };
   } finally {
     await load.stop();
   }

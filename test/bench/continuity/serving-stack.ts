@@ -1,12 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { LabServer } from "../../../deploy/lab/lab-server.js";
+import type { RunOptions } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { BerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { type DockerApi, filters } from "../docker-api.js";
+import { ServedVersions } from "./served-versions.js";
 
 const STACK = "bench";
+/** A secret that sets the version which replies have. */
+const SECRET = "bench_version";
 /** The published port. */
 export const PORT = 18_080;
 const SETTLED_TIMEOUT_MS = 120_000;
@@ -22,6 +26,8 @@ export class ServingStack {
   readonly #berthLab: BerthLab;
   /** When something was killed, in milliseconds since the epoch. */
   #severedAtMs = 0;
+  #secretVersion = 1;
+  #served = new ServedVersions();
 
   constructor(
     berthLab: BerthLab,
@@ -62,20 +68,34 @@ export class ServingStack {
 
   begin(): void {
     this.#severedAtMs = 0;
+    this.#served = new ServedVersions();
+  }
+
+  /** The versions of the secret that replies had since `begin`. */
+  get served(): ServedVersions {
+    return this.#served;
   }
 
   /** Deploys the stack, after removing an earlier one. */
   async deploy(): Promise<void> {
     const { stacks, signal } = this.#berthLab;
     if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
-    const web = { image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] };
+    await this.#writeSecret("create");
+    const web = {
+      ...{ image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] },
+      ...{ hostname: "{{.Task.Name}}", secrets: { [SECRET]: "version.conf" } },
+    };
     await stacks.deploy(STACK, { web }, signal);
   }
 
+  /** Stores a new version of the secret, and waits until the service is updated. */
+  async updateSecret(): Promise<void> {
+    this.#secretVersion += 1;
+    await this.#writeSecret("update");
+  }
+
   async berth(...args: readonly string[]): Promise<void> {
-    const { lab, signal } = this.#berthLab;
-    const { code, stdout, stderr } = await lab.berth(args, { signal });
-    if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
+    await this.#berth(args);
   }
 
   /** Waits for `afterMs` and then until all replicas run. */
@@ -125,6 +145,18 @@ export class ServingStack {
       timeoutMs: PROCESS_TIMEOUT_MS,
       signal: this.#berthLab.signal,
     });
+  }
+
+  async #writeSecret(command: "create" | "update"): Promise<void> {
+    const timeoutMs = SETTLED_TIMEOUT_MS;
+    const input = `set $version ${this.#secretVersion};\n`;
+    await this.#berth(["secret", command, SECRET, "-"], { input, timeoutMs });
+  }
+
+  async #berth(args: readonly string[], options: RunOptions = {}): Promise<void> {
+    const { lab, signal } = this.#berthLab;
+    const { code, stdout, stderr } = await lab.berth(args, { signal, ...options });
+    if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit ${code}\n${stdout}${stderr}`);
   }
 
   #host(index: number): LabHost {
