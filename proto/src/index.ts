@@ -61,10 +61,14 @@ export {
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
 export {
   DEFAULT_FILE_MODE,
+  describeFileTarget,
+  environmentValue,
+  environmentValueProblem,
   fileKindName,
   MAX_FILE_BYTES,
   MAX_FILES_PER_SERVICE,
   validateFileContent,
+  variableNameProblem,
 } from "./spec/files.js";
 export { NAMESPACE_MODES } from "./spec/host-access.js";
 export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";

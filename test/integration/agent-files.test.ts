@@ -135,6 +135,37 @@ describe("an agent with secrets and configs", () => {
     expect(await readFile(join(host.folder, "agent.log"), "utf8")).toContain('"step":"write-files"');
   });
 
+  test("a secret in an environment variable is only in the container's configuration", async () => {
+    const value = "battery-staple-in-the-environment";
+    const mount = { kind: FileKind.SECRET, name: "shop_password", versionId: "v3", env: "PGPASSWORD" };
+    const withVariable = specOf({ container: { files: [FileMount.fromPartial(mount)] } });
+    const task = taskOf(withVariable);
+    const file = { id: "v3", content: Buffer.from(`${value}\n`), isTemplate: false };
+    host.leader.sendComplete([withVariable], [task], { files: [file] });
+    const { containerId } = await host.waitForState(task.id, TaskState.RUNNING);
+    expect(await host.exec(containerId, "sh", "-c", 'echo "[$PGPASSWORD]"')).toBe(`[${value}]`);
+    const inspect = (format: string): Promise<string> =>
+      host.docker.docker("inspect", "-f", format, containerId);
+    expect(await inspect("{{json .Config.Env}}")).toContain(value);
+    expect(await inspect("{{json .Config.Labels}} {{json .HostConfig}}")).not.toContain(value);
+    expect(await host.listFiles()).toEqual([]);
+    expect(JSON.stringify(host.leader.history)).not.toContain(value);
+    const { stdout } = await run([
+      "grep",
+      "--recursive",
+      "--files-with-matches",
+      "--text",
+      value,
+      host.folder,
+    ]);
+    expect(stdout).toBe("");
+    // A restarted agent keeps the container, also before the leader has sent the content again.
+    await host.agent.kill();
+    await host.startAgent();
+    host.leader.sendComplete([withVariable], [task], { files: [] });
+    expect((await host.waitForState(task.id, TaskState.RUNNING)).containerId).toBe(containerId);
+  });
+
   test("a task waits for a secret that the leader has not sent, and starts when it arrives", async () => {
     const task = taskOf(spec);
     host.leader.sendComplete([spec], [task], { files: [settings] });

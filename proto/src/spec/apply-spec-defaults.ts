@@ -66,6 +66,7 @@ function containerDefaults(container: ContainerSpec): ContainerSpec {
 }
 
 function fileDefaults(file: FileMount): FileMount {
+  if (file.env !== "") return file;
   return { ...file, uid: file.uid || "0", gid: file.gid || "0", mode: file.mode ?? DEFAULT_FILE_MODE };
 }
 

@@ -2,7 +2,13 @@ import { describe, expect, it } from "vitest";
 import { FileContent } from "../../gen/berth/v1/control.js";
 import { ContainerSpec, FileKind, type FileMount, ServiceSpec } from "../../gen/berth/v1/spec.js";
 import { applySpecDefaults } from "./apply-spec-defaults.js";
-import { MAX_FILE_BYTES, validateFileContent, validateFileMounts } from "./files.js";
+import {
+  environmentValue,
+  environmentValueProblem,
+  MAX_FILE_BYTES,
+  validateFileContent,
+  validateFileMounts,
+} from "./files.js";
 
 const PASSWORD: Partial<FileMount> = {
   kind: FileKind.SECRET,
@@ -64,9 +70,63 @@ describe("validateFileMounts()", () => {
     ]);
   });
 
+  const VARIABLE: Partial<FileMount> = { kind: FileKind.SECRET, name: "shop_password", env: "PGPASSWORD" };
+
+  it("accepts a secret as an environment variable, also several times", () => {
+    expect(problemsOf([VARIABLE, { ...VARIABLE, env: "_2" }, PASSWORD])).toEqual([]);
+  });
+
+  it.each([
+    ["a config", { kind: FileKind.CONFIG }, "only a secret can be an environment variable"],
+    ["a target", { target: "/p" }, "an environment variable has no target, uid, gid and mode"],
+    ["a mode", { mode: 0 }, "an environment variable has no target, uid, gid and mode"],
+    ["a name with =", { env: "A=B" }, '"A=B" is not the name of an environment variable'],
+    ["a digit first", { env: "1A" }, '"1A" is not the name of an environment variable'],
+    ["a long name", { env: "A".repeat(256) }, "is not the name of an environment variable"],
+  ] satisfies [string, Partial<FileMount>, string][])(
+    "rejects an environment variable with %s",
+    (_, over, problem) => {
+      expect(problemsOf([{ ...VARIABLE, ...over }])).toEqual([expect.stringContaining(problem)]);
+    },
+  );
+
+  it("rejects a variable that another secret or the environment has", () => {
+    expect(problemsOf([VARIABLE, { ...VARIABLE, name: "other" }])).toEqual([
+      "c.files[1].env: c.files[0] has the same env PGPASSWORD",
+    ]);
+    const problems: string[] = [];
+    const container = ContainerSpec.fromPartial({ files: [VARIABLE], env: ["A=1", "PGPASSWORD=hunter2"] });
+    validateFileMounts(container, "c", (path, message) => problems.push(`${path}: ${message}`));
+    expect(problems).toEqual(["c.files[0].env: c.env[1] has the same env PGPASSWORD"]);
+  });
+
   it("rejects more files than the limit", () => {
     const files = Array.from({ length: 101 }, (_, i) => ({ ...PASSWORD, target: `/f${i}` }));
     expect(problemsOf(files)).toEqual(["c.files: too many secrets and configs (101, maximum 100)"]);
+  });
+});
+
+describe("a secret in an environment variable", () => {
+  it.each([
+    ["hunter2", "hunter2"],
+    ["hunter2\n", "hunter2"],
+    ["hunter2\r\n", "hunter2"],
+    ["two\n\nlines\n\n", "two\n\nlines\n"],
+    ["naïve ", "naïve "],
+    ["x".repeat(32 * 1024), "x".repeat(32 * 1024)],
+  ])("loses one final line break: %j", (content, value) => {
+    expect(environmentValueProblem(Buffer.from(content))).toBeUndefined();
+    expect(environmentValue(Buffer.from(content))).toBe(value);
+  });
+
+  it.each([
+    ["a NUL byte", Buffer.from("hunter2\0")],
+    ["not UTF-8", Buffer.from([0x68, 0xff])],
+    ["too large", Buffer.alloc(32 * 1024 + 1, "hunter2")],
+  ])("cannot have a content that is or has %s", (what, content) => {
+    const problem = environmentValueProblem(content);
+    expect(problem).toContain(what);
+    expect(problem).not.toContain("hunter2");
   });
 });
 

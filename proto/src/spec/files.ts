@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { FileContent } from "../../gen/berth/v1/control.js";
 import { type ContainerSpec, FileKind, type FileMount } from "../../gen/berth/v1/spec.js";
 import { fileNameProblem } from "./names.js";
@@ -8,6 +9,10 @@ export const MAX_FILE_BYTES = 500 * 1024;
 export const MAX_FILES_PER_SERVICE = 100;
 /** Limit of all labels of one secret or config, in bytes. */
 const MAX_LABEL_BYTES = 16 * 1024;
+
+/** Limit of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all of a program. */
+const MAX_ENVIRONMENT_BYTES = 32 * 1024;
+const MAX_VARIABLE_LENGTH = 255;
 
 /** Permission bits of a file without a mode, as in Docker Swarm. */
 export const DEFAULT_FILE_MODE = 0o444;
@@ -22,11 +27,32 @@ export function fileKindName(kind: FileKind): "secret" | "config" {
   return kind === FileKind.CONFIG ? "config" : "secret";
 }
 
+/** Returns where a container gets a secret or config, for messages: a path or the name of a variable. */
+export function describeFileTarget({ target, env }: Pick<FileMount, "target" | "env">): string {
+  return env === "" ? target : `env ${env}`;
+}
+
+/** Returns why a content cannot be the value of an environment variable; undefined when it can. Never quotes it. */
+export function environmentValueProblem(content: Uint8Array): string | undefined {
+  if (content.length > MAX_ENVIRONMENT_BYTES) {
+    return `the content is too large for an environment variable (${content.length} bytes, maximum ${MAX_ENVIRONMENT_BYTES})`;
+  }
+  if (content.includes(0)) return "an environment variable cannot hold a NUL byte, which the content has";
+  return isUtf8(content) ? undefined : "the content is not UTF-8 text, as an environment variable must be";
+}
+
+/** Returns a content as the value of an environment variable: without the final line break that most files have. */
+export function environmentValue(content: Uint8Array): string {
+  return Buffer.from(content)
+    .toString("utf8")
+    .replace(/\r?\n$/, "");
+}
+
 const isKnownKind = (kind: FileKind): boolean => kind === FileKind.SECRET || kind === FileKind.CONFIG;
 
 /** Checks the secrets and configs of one container. */
 export function validateFileMounts(
-  { files, mounts }: Pick<ContainerSpec, "files" | "mounts">,
+  { files, mounts, env }: Pick<ContainerSpec, "files" | "mounts" | "env">,
   path: string,
   report: Report,
 ): void {
@@ -40,14 +66,18 @@ export function validateFileMounts(
   const paths = new Map(
     mounts.map(({ target }, index) => [target.replace(/\/+$/, ""), `${path}.mounts[${index}]`]),
   );
+  const variables = new Map(env.map((entry, index) => [entry.split("=", 1)[0], `${path}.env[${index}]`]));
   files.forEach((file, index) => {
     const filePath = `${path}.files[${index}]`;
     validateFileMount(file, filePath, report);
-    const first = paths.get(file.target);
-    if (first === undefined) paths.set(file.target, filePath);
-    else report(`${filePath}.target`, `${first} has the same target ${file.target}`);
+    const [field, known] = file.env === "" ? (["target", paths] as const) : (["env", variables] as const);
+    const place = file[field];
+    const first = known.get(place);
+    if (first === undefined) known.set(place, filePath);
+    else
+      report(`${filePath}.${field}`, `${first} has the same ${field} ${place.slice(0, MAX_TARGET_LENGTH)}`);
   });
-  const targets = new Set(files.map(({ target }) => target));
+  const targets = new Set(files.filter(({ env: name }) => name === "").map(({ target }) => target));
   files.forEach(({ target }, index) => {
     const parent = parentPaths(target).find((candidate) => targets.has(candidate));
     if (parent !== undefined) {
@@ -56,14 +86,33 @@ export function validateFileMounts(
   });
 }
 
-function validateFileMount(
-  { kind, name, target, uid, gid, mode }: FileMount,
-  path: string,
-  report: Report,
-): void {
+function validateFileMount(mount: FileMount, path: string, report: Report): void {
+  const { kind, name, env } = mount;
   if (!isKnownKind(kind)) report(`${path}.kind`, "neither a secret nor a config");
   const nameProblem = fileNameProblem(fileKindName(kind), name);
   if (nameProblem !== undefined) report(`${path}.name`, nameProblem);
+  if (env === "") validateFilePlace(mount, path, report);
+  else {
+    const problem = variableProblem(mount);
+    if (problem !== undefined) report(`${path}.env`, problem);
+  }
+}
+
+/** Returns why a mount cannot be an environment variable; undefined when it can. */
+function variableProblem({ kind, env, target, uid, gid, mode }: FileMount): string | undefined {
+  if (kind !== FileKind.SECRET) return "only a secret can be an environment variable";
+  const hasFileFields = target !== "" || uid !== "" || gid !== "" || mode !== undefined;
+  if (hasFileFields) return "an environment variable has no target, uid, gid and mode";
+  return variableNameProblem(env);
+}
+
+/** Returns why a text cannot name an environment variable; undefined when it can. */
+export function variableNameProblem(name: string): string | undefined {
+  if (name.length <= MAX_VARIABLE_LENGTH && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return undefined;
+  return `${JSON.stringify(name.slice(0, 40))} is not the name of an environment variable: use up to ${MAX_VARIABLE_LENGTH} letters, digits and underscores, and no digit first`;
+}
+
+function validateFilePlace({ target, uid, gid, mode }: FileMount, path: string, report: Report): void {
   const problem = targetProblem(target);
   if (problem !== undefined) report(`${path}.target`, problem);
   for (const [field, value] of Object.entries({ uid, gid })) {

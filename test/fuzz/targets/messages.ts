@@ -105,14 +105,13 @@ export const MESSAGE_TARGETS: readonly Target[] = [
       const applied = new AssignmentSet().apply(message.value, 0);
       if (applied.kind === "gap") return;
       const networks = networksView(applied.networks ?? [], new Map());
+      const { contents = new Map() } = applied.files;
+      const files = { contents, directory: filesDirectory };
       for (const { task, spec } of applied.change.assigned) {
         const container = spec.task?.container ?? ContainerSpec.fromPartial({});
-        unlessRejected(() =>
-          containerConfig({ task, spec, container, node: NODE, networks, filesDirectory }),
-        );
-        if (fileRefusal({ task, spec }, NODE) !== undefined) continue;
-        const { contents = new Map() } = applied.files;
-        const view = viewWith({ files: { contents, directory: filesDirectory } });
+        unlessRejected(() => containerConfig({ task, spec, container, node: NODE, networks, files }));
+        if (fileRefusal({ task, spec }, { node: NODE, files }) !== undefined) continue;
+        const view = viewWith({ files });
         for (const { name } of filesToWrite(view, { task, spec })?.files ?? []) {
           checkEqual(
             posix.join(filesDirectory, task.id, name).split("/").length,
@@ -262,5 +261,6 @@ function checkAcceptedSpec(spec: ServiceSpec): void {
   const [task] = ASSIGNMENTS.tasks;
   if (task === undefined) return;
   const networks = networksView([], new Map());
-  containerConfig({ task, spec: assigned, container, node: NODE, networks, filesDirectory });
+  const files = { contents: new Map(), directory: filesDirectory };
+  containerConfig({ task, spec: assigned, container, node: NODE, networks, files });
 }

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { OWNER_LABEL, TASK_LABEL } from "../core/docker/labels.js";
 import { NO_NETWORKS } from "../core/networks/task-networks.js";
 import { containerConfig } from "../core/tasks/container-config.js";
-import { FILES_DIRECTORY, NODE, specWith, taskWith } from "../core/tasks/testing.js";
+import { NO_FILES, NODE, specWith, taskWith } from "../core/tasks/testing.js";
 import { containerOwner } from "./container-owner.js";
 
 const owner = containerOwner("key");
@@ -16,7 +16,7 @@ function signedContainer(userLabels: Record<string, string> = {}) {
     container,
     node: NODE,
     networks: NO_NETWORKS,
-    filesDirectory: FILES_DIRECTORY,
+    files: NO_FILES,
   });
   const { name, body } = owner.sign(config);
   return { name, labels: body.Labels };

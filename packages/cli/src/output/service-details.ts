@@ -1,4 +1,5 @@
 import {
+  describeFileTarget,
   FileKind,
   type GetServiceResponse,
   GetServiceTrafficResponse,
@@ -83,10 +84,12 @@ export function prettyService(
   ]);
 }
 
-/** Returns `shop_key -> /run/secrets/key` for each secret or config. */
+/** Returns `shop_key -> /run/secrets/key`, or `shop_key -> env KEY`, for each secret or config. */
 function fileTexts(spec: ServiceSpec | undefined, fileKind: FileKind): readonly string[] {
   const files = spec?.task?.container?.files ?? [];
-  return files.filter(({ kind }) => kind === fileKind).map(({ name, target }) => `${name} -> ${target}`);
+  return files
+    .filter(({ kind }) => kind === fileKind)
+    .map((file) => `${file.name} -> ${describeFileTarget(file)}`);
 }
 
 function versionText(service: Service | undefined): string {

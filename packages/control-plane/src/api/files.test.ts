@@ -1,6 +1,7 @@
 import {
   FileContent,
   FileKind,
+  type FileMount,
   FileOutcome_Kind,
   type PutFileResponse,
   Service,
@@ -57,10 +58,13 @@ function put(content: string, caller = ADMIN): Promise<PutFileResponse> {
   return putFile({ file, createOnly: false, updateOnly: false }, api, caller, signal);
 }
 
-/** Adds a service that mounts the newest version. */
-function addService(stack: string): void {
+/** Adds a service that mounts the newest version, or gets it as an environment variable. */
+function addService(
+  stack: string,
+  place: Pick<FileMount, "target"> | Pick<FileMount, "env"> = { target: "/s" },
+): void {
   const versionId = state.files.newest(FileKind.SECRET, NAME)?.id ?? "";
-  const files = [{ kind: FileKind.SECRET, name: NAME, versionId, target: "/s" }];
+  const files = [{ kind: FileKind.SECRET, name: NAME, versionId, ...place }];
   const spec = buildSpec({ name: `${stack}_web`, stack, task: { container: { image: "web:1", files } } });
   const service = Service.fromPartial({ id: stack, spec, version: 1, templateVersion: 1 });
   apply([
@@ -89,5 +93,17 @@ describe("putFile()", () => {
     const { outcome, services } = await put("b");
     expect(outcome).toMatchObject({ kind: FileOutcome_Kind.UNCHANGED, version: 2 });
     expect(services).toMatchObject([{ name: "bank_web", version: 2 }]);
+  });
+
+  it("stores no content that cannot be the environment variable of a service, and names the service", async () => {
+    await put("hunter2");
+    addService("shop", { env: "PGPASSWORD" });
+    await expect(put("hunter3\0")).rejects.toMatchObject({
+      code: "BERTH_SPEC_INVALID",
+      message:
+        "secret shared was not stored: shop_web: task.container.files[0]: secret shared: an environment variable cannot hold a NUL byte, which the content has",
+    });
+    expect(state.files.newest(FileKind.SECRET, NAME)?.version).toBe(1);
+    expect(await put("hunter3")).toMatchObject({ services: [{ name: "shop_web", version: 2 }] });
   });
 });

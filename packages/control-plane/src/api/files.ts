@@ -2,6 +2,7 @@ import {
   BerthError,
   FileContent,
   FileKind,
+  type FileMount,
   type FileUse,
   type FileVersion,
   fileKindName,
@@ -19,6 +20,7 @@ import {
   stackNameProblem,
 } from "@berth/proto";
 import type { Caller } from "@berth/proto/rpc";
+import type { FileSealer } from "../core/files/apply-file.js";
 import { describeFile, fileMounts, withFileVersions } from "../core/files/file-mounts.js";
 import { isEnded } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -27,6 +29,7 @@ import type { ApiContext } from "./api-context.js";
 import { decideFileRemoval, decideFiles, requireSealer } from "./deploy/decide-files.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
+import { environmentViolations } from "./deploy/resolve-files.js";
 import { violationsError } from "./deploy/violations.js";
 import { mayChangeStack } from "./identities/stack-access.js";
 
@@ -92,7 +95,7 @@ export async function putFile(
     const users = [...state.services.ofFile(stored).values()].filter(
       ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
     );
-    const updated = updateServices(users, stored, { state, now, intro }).filter(
+    const updated = updateServices(users, stored, { state, sealer, now, intro }).filter(
       (decision) => decision.outcome.kind !== ServiceOutcome_Kind.UNCHANGED,
     );
     return {
@@ -151,10 +154,19 @@ function requireUnused(files: readonly FileVersion[], state: ClusterState): void
   });
 }
 
+interface UpdateContext {
+  readonly state: ClusterState;
+  readonly sealer: FileSealer | undefined;
+  readonly now: number;
+  /** What failed, for the error message. */
+  readonly intro: string;
+}
+
+/** @throws BerthError BERTH_SPEC_INVALID when a service gets the secret as an environment variable, which it cannot be */
 function updateServices(
   services: readonly Service[],
   file: FileVersion,
-  { state, now, intro }: { readonly state: ClusterState; readonly now: number; readonly intro: string },
+  { state, sealer, now, intro }: UpdateContext,
 ): readonly ServiceDecision[] {
   const targets = services.flatMap((service) => {
     const spec = currentSpec(state, service);
@@ -164,6 +176,13 @@ function updateServices(
     );
     return [{ id: service.id, spec: updated }];
   });
+  const violations = targets.flatMap(({ spec }) => {
+    const getVersion = ({ versionId }: FileMount): FileVersion | undefined =>
+      versionId === file.id ? file : undefined;
+    const found = environmentViolations(spec, getVersion, sealer);
+    return found.map((violation) => ({ service: spec.name, ...violation }));
+  });
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   requirePermitted(
     targets.map(({ spec }) => spec),
     state,

@@ -9,6 +9,7 @@ import {
   type UpdateServiceResponse,
   validateServiceSpec,
 } from "@berth/proto";
+import type { FileSealer } from "../core/files/apply-file.js";
 import type { VersionChoice } from "../core/files/resolve-file-versions.js";
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -28,7 +29,7 @@ import { findService } from "./lookup.js";
  */
 export async function updateService(
   request: UpdateServiceRequest,
-  { writer, runtime }: ApiContext,
+  { writer, runtime, sealer }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateServiceResponse> {
   const accepted = await writer.submit((state) => {
@@ -37,7 +38,7 @@ export async function updateService(
     const intro = `service ${serviceName(service)} was not updated`;
     const spec = resolveSpec(service, request, intro);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
-    const result = replaceSpec(state, service, { spec, files, intro, now: runtime.wallClockMs() });
+    const result = replaceSpec(state, service, { spec, files, sealer, intro, now: runtime.wallClockMs() });
     return { changes: result.changes, result };
   }, signal);
   return { service: accepted.outcome };
@@ -49,7 +50,7 @@ export async function updateService(
  */
 export async function rollbackService(
   request: RollbackServiceRequest,
-  { writer, runtime }: ApiContext,
+  { writer, runtime, sealer }: ApiContext,
   signal: AbortSignal,
 ): Promise<RollbackServiceResponse> {
   const { outcome, version } = await writer.submit((state) => {
@@ -59,6 +60,7 @@ export async function rollbackService(
     const { changes, outcome } = replaceSpec(state, service, {
       spec,
       files: { kind: "restore" },
+      sealer,
       intro: `service ${serviceName(service)} was not rolled back`,
       now: runtime.wallClockMs(),
       rollback: `rolled back to version ${version} as requested`,
@@ -71,6 +73,7 @@ export async function rollbackService(
 interface Replacement {
   readonly spec: ServiceSpec;
   readonly files: VersionChoice;
+  readonly sealer: FileSealer | undefined;
   /** What failed, for the error message. */
   readonly intro: string;
   readonly now: number;
@@ -81,10 +84,10 @@ interface Replacement {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, intro, now, rollback }: Replacement,
+  { spec, files, sealer, intro, now, rollback }: Replacement,
 ): ServiceDecision {
   requirePermitted([spec], state, intro);
-  const withFiles = resolveFiles([{ id, spec }], { state, intro, choiceFor: () => files });
+  const withFiles = resolveFiles([{ id, spec }], { state, sealer, intro, choiceFor: () => files });
   const withNetworks = resolveNetworks(withFiles, { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
   return decideSpec(state, target?.spec ?? spec, {

@@ -982,7 +982,7 @@ export interface ContainerSpec_AnnotationsEntry {
   value: string;
 }
 
-/** A secret or a config in a container: a read-only file in memory. */
+/** A secret or a config in a container: a read-only file in memory or, for a secret with `env`, an environment variable. */
 export interface FileMount {
   kind: FileKind;
   /** Name of the secret or config in the cluster. */
@@ -998,7 +998,14 @@ export interface FileMount {
   uid: string;
   gid: string;
   /** Permission bits. Absent for 0444. */
-  mode?: number | undefined;
+  mode?:
+    | number
+    | undefined;
+  /**
+   * Name of the environment variable that gets the content of the secret. The fields of a file are then unset. Docker
+   * stores the environment on the host's disk, and docker inspect shows it.
+   */
+  env: string;
 }
 
 export interface StringList {
@@ -5460,7 +5467,7 @@ export const ContainerSpec_AnnotationsEntry: MessageFns<ContainerSpec_Annotation
 };
 
 function createBaseFileMount(): FileMount {
-  return { kind: 0, name: "", versionId: "", target: "", uid: "", gid: "", mode: undefined };
+  return { kind: 0, name: "", versionId: "", target: "", uid: "", gid: "", mode: undefined, env: "" };
 }
 
 export const FileMount: MessageFns<FileMount> = {
@@ -5485,6 +5492,9 @@ export const FileMount: MessageFns<FileMount> = {
     }
     if (message.mode !== undefined) {
       writer.uint32(56).uint32(message.mode);
+    }
+    if (message.env !== "") {
+      writer.uint32(66).string(message.env);
     }
     return writer;
   },
@@ -5558,6 +5568,14 @@ export const FileMount: MessageFns<FileMount> = {
             message.mode = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.env = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5583,6 +5601,7 @@ export const FileMount: MessageFns<FileMount> = {
       uid: isSet(object.uid) ? globalThis.String(object.uid) : "",
       gid: isSet(object.gid) ? globalThis.String(object.gid) : "",
       mode: isSet(object.mode) ? globalThis.Number(object.mode) : undefined,
+      env: isSet(object.env) ? globalThis.String(object.env) : "",
     };
   },
 
@@ -5609,6 +5628,9 @@ export const FileMount: MessageFns<FileMount> = {
     if (message.mode !== undefined) {
       obj.mode = Math.round(message.mode);
     }
+    if (message.env !== "") {
+      obj.env = message.env;
+    }
     return obj;
   },
 
@@ -5624,6 +5646,7 @@ export const FileMount: MessageFns<FileMount> = {
     message.uid = object.uid ?? "";
     message.gid = object.gid ?? "";
     message.mode = object.mode ?? undefined;
+    message.env = object.env ?? "";
     return message;
   },
 };

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { CreateBody } from "../docker/create-body.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
 import { type ContainerConfig, containerConfig } from "./container-config.js";
-import { FILES_DIRECTORY, NODE, type SpecParts, specWith, taskWith } from "./testing.js";
+import { NO_FILES, NODE, type SpecParts, specWith, taskWith } from "./testing.js";
 
 function configOf(parts: SpecParts): ContainerConfig {
   const spec = specWith(parts);
@@ -14,7 +14,7 @@ function configOf(parts: SpecParts): ContainerConfig {
     container,
     node: NODE,
     networks: NO_NETWORKS,
-    filesDirectory: FILES_DIRECTORY,
+    files: NO_FILES,
   });
 }
 const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
@@ -182,7 +182,7 @@ test("containerConfig uses every field that a container's spec has", () => {
     container: watched,
     node: NODE,
     networks: NO_NETWORKS,
-    filesDirectory: FILES_DIRECTORY,
+    files: NO_FILES,
   });
   const elsewhere = ["pullPolicy"];
   const unread = Object.keys(ContainerSpec.create()).filter(

@@ -16,7 +16,7 @@ import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
 import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
-import { fileMounts } from "./task-files.js";
+import { type FilesView, fileMounts, secretVariables } from "./task-files.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
 
@@ -26,7 +26,7 @@ const MS_PER_S = 1_000;
 /** The default of Docker and of Compose. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** A request to create the container of a task. */
+/** A request to create the container of a task. Never logged: its environment can have secrets. */
 export interface ContainerConfig {
   readonly name: string;
   /** For example "linux/amd64". Empty for the daemon's own platform. */
@@ -42,8 +42,7 @@ export interface ContainerConfigInput {
   readonly container: ContainerSpec;
   readonly node: NodeFacts;
   readonly networks: NetworksView;
-  /** Path of the directory with the files of all tasks. */
-  readonly filesDirectory: string;
+  readonly files: FilesView;
 }
 
 /**
@@ -56,7 +55,8 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = directResolvConf(input.spec, container, input.networks);
   const { binds, mounts } = mountConfig(container.mounts, fill);
-  const files = fileMounts(container.files, { taskId: task.id, directory: input.filesDirectory });
+  const { contents, directory } = input.files;
+  const files = fileMounts(container.files, { taskId: task.id, directory });
   const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
@@ -72,7 +72,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         Healthcheck: container.healthcheck && healthcheckBody(container.healthcheck),
       }),
       ...omitUnset({
-        Env: container.env.map(fill),
+        Env: [...container.env.map(fill), ...secretVariables(container.files, contents)],
         WorkingDir: container.workingDir,
         User: container.user,
         Hostname: fill(container.hostname),

@@ -41,7 +41,7 @@ function withRejection(view: TaskView): TaskView {
   const rejection =
     unsupportedReason(spec, view.node.engineApiVersion) ??
     policyRefusal(assignment, view.policy, view.node) ??
-    fileRefusal(assignment, view.node) ??
+    fileRefusal(assignment, view) ??
     imageMissing(view) ??
     networkRefusal(spec, view.networks);
   return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };
@@ -151,7 +151,7 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   const preparation = nextPreparation(view, assignment);
   if (preparation !== undefined) return preparation;
   const { node, networks, files } = view;
-  const config = containerConfig({ task, spec, container, node, networks, filesDirectory: files.directory });
+  const config = containerConfig({ task, spec, container, node, networks, files });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 

@@ -8,6 +8,7 @@ import type { TaskView } from "./task-view.js";
 import {
   containerWith,
   FILES_DIRECTORY,
+  NO_FILES,
   NODE,
   SECRET,
   SECRET_VERSION,
@@ -30,7 +31,7 @@ function viewOf(fields: Partial<TaskView> = {}, container: SpecParts["container"
 }
 
 const memoryWith = (fields: Partial<TaskMemory>): TaskMemory => ({ ...BLANK_MEMORY, ...fields });
-const withoutContents = { contents: new Map(), directory: FILES_DIRECTORY };
+const withoutContents = NO_FILES;
 
 function writtenFiles(mounts: readonly Partial<FileMount>[], fields: Partial<TaskView> = {}) {
   const view = viewOf(fields, { files: mounts.map((mount) => ({ ...SECRET, ...mount })) });
@@ -152,6 +153,60 @@ describe("reconcile of a task with a secret", () => {
   });
 });
 
+describe("reconcile of a task with a secret in an environment variable", () => {
+  const VARIABLE: FileMount = { ...SECRET, env: "PGPASSWORD", target: "", uid: "", gid: "", mode: undefined };
+  const contentsOf = (content: Buffer): TaskView["files"] => ({
+    contents: new Map([["v1", { id: "v1", content, isTemplate: false }]]),
+    directory: FILES_DIRECTORY,
+  });
+
+  test("creates the container with the variable, and writes no file", () => {
+    const view = viewOf(
+      { files: contentsOf(Buffer.from("{{.Task.Slot}}=\n")) },
+      { env: ["A={{.Task.Slot}}"], files: [VARIABLE] },
+    );
+    const { step } = reconcile(view, NOW_MS);
+    expect(step).toMatchObject({
+      kind: "create",
+      config: { body: { Env: ["A=2", "PGPASSWORD={{.Task.Slot}}="] } },
+    });
+    expect(step).not.toHaveProperty("config.body.HostConfig.Mounts");
+  });
+
+  test("waits for the content before the container exists, also when the files of the task are written", () => {
+    const written = memoryWith({ files: "written" });
+    for (const memory of [BLANK_MEMORY, written]) {
+      const view = viewOf({ files: withoutContents, memory }, { files: [VARIABLE] });
+      const { step, status } = reconcile(view, NOW_MS);
+      expect(step).toBeUndefined();
+      expect(status?.message).toBe("waiting for the leader to send secret shop_password");
+    }
+  });
+
+  test("starts a container that exists without the content, since Docker has the variable", () => {
+    const containers = [containerWith({ state: "created" })];
+    const view = viewOf({ files: withoutContents, containers }, { files: [VARIABLE] });
+    expect(reconcile(view, NOW_MS).step).toMatchObject({ kind: "start" });
+  });
+
+  test("runs with rootless Docker, since it needs no file", () => {
+    const view = viewOf({ node: { ...NODE, isolation: "rootless Docker" } }, { files: [VARIABLE] });
+    expect(reconcile(view, NOW_MS).step).toMatchObject({ kind: "create" });
+  });
+
+  test.each<[string, Partial<FileMount>, Buffer]>([
+    ["cannot hold a NUL byte", {}, Buffer.from("a\0b")],
+    ["not UTF-8 text", {}, Buffer.from([0xff])],
+    ["is not the name of an environment variable", { env: "A=B" }, Buffer.from("a")],
+    ["the leader has set no version", { versionId: "" }, Buffer.from("a")],
+  ])("is rejected: %s", (reason, mount, content) => {
+    const view = viewOf({ files: contentsOf(content) }, { files: [{ ...VARIABLE, ...mount }] });
+    const { status, step } = reconcile(view, NOW_MS);
+    expect(step).toBeUndefined();
+    expect(status).toMatchObject({ state: TaskState.REJECTED, message: expect.stringContaining(reason) });
+  });
+});
+
 describe("filesToWrite", () => {
   test("mounts of one version share a file, unless their owners or modes differ", () => {
     const names = writtenFiles([
@@ -196,10 +251,15 @@ describe("filesToWrite", () => {
 
 test("a container without secrets and configs needs nothing from the host", () => {
   const spec = specWith();
-  expect(fileRefusal({ task: taskWith(), spec }, { ...NODE, isolation: "rootless Docker" })).toBeUndefined();
+  expect(
+    fileRefusal(
+      { task: taskWith(), spec },
+      { node: { ...NODE, isolation: "rootless Docker" }, files: NO_FILES },
+    ),
+  ).toBeUndefined();
   const container = spec.task?.container;
   if (container === undefined) throw new Error("the spec has no container");
   const input = { task: taskWith(), spec, container, node: NODE, networks: viewWith().networks };
-  const { body } = containerConfig({ ...input, filesDirectory: FILES_DIRECTORY });
+  const { body } = containerConfig({ ...input, files: NO_FILES });
   expect(body.HostConfig).not.toHaveProperty("Mounts");
 });

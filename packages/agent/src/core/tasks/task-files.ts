@@ -2,14 +2,18 @@ import {
   type AssignedFile,
   type ContainerSpec,
   DEFAULT_FILE_MODE,
+  environmentValue,
+  environmentValueProblem,
   type FileMount,
   fileKindName,
+  variableNameProblem,
 } from "@berth/proto";
 import type { MountBody } from "../docker/create-body.js";
 import { fillTemplate } from "./task-names.js";
 import type { Assignment, NodeFacts, TaskView } from "./task-view.js";
 
-// Decides which files a task needs on this host for the secrets and configs of its container, and mounts them.
+// Decides which files a task needs on this host for the secrets and configs of its container, and mounts them. Secrets in
+// environment variables are part of the container: it gets them when it is created.
 
 /** Secrets and configs that the leader has sent, by ID of the version. */
 export type FileContents = ReadonlyMap<string, AssignedFile>;
@@ -53,21 +57,30 @@ const SAFE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
 type TaskAndSpec = Pick<Assignment, "task" | "spec">;
 
-function filesOf({ spec }: Pick<Assignment, "spec">): readonly FileMount[] {
+function mountsOf({ spec }: Pick<Assignment, "spec">): readonly FileMount[] {
   return spec.task?.container?.files ?? [];
 }
 
+const isFile = ({ env }: FileMount): boolean => env === "";
+
+function filesOf(assignment: Pick<Assignment, "spec">): readonly FileMount[] {
+  return mountsOf(assignment).filter(isFile);
+}
+
 /** Returns why this host can never run the task because of its secrets and configs. Undefined when it can. */
-export function fileRefusal(assignment: TaskAndSpec, node: NodeFacts): string | undefined {
-  const mounts = filesOf(assignment);
+export function fileRefusal(
+  assignment: TaskAndSpec,
+  { node, files }: Pick<TaskView, "node" | "files">,
+): string | undefined {
+  const mounts = mountsOf(assignment);
   if (mounts.length === 0) return undefined;
-  if (node.isolation !== "") {
+  if (node.isolation !== "" && mounts.some(isFile)) {
     return `secrets and configs need Docker on Linux as root: this node has ${node.isolation}`;
   }
   if (!SAFE_NAME.test(assignment.task.id))
     return "the ID of the task is not valid as the name of a directory";
   for (const mount of mounts) {
-    const problem = mountProblem(mount);
+    const problem = mountProblem(mount) ?? variableProblem(mount, files.contents);
     if (problem !== undefined) return `${describeFile(mount)}: ${problem}`;
   }
   return undefined;
@@ -81,10 +94,23 @@ function mountProblem({ versionId, uid, gid }: FileMount): string | undefined {
   return undefined;
 }
 
-/** Returns why the container cannot be created or started yet. Empty when its files are there, or can be written. */
-export function fileWait({ assignment, memory, files }: TaskView): string {
-  if (assignment === undefined || memory.files === "written") return "";
-  const missing = filesOf(assignment).find(({ versionId }) => !files.contents.has(versionId));
+function variableProblem({ env, versionId }: FileMount, contents: FileContents): string | undefined {
+  if (env === "") return undefined;
+  const content = contents.get(versionId)?.content;
+  return variableNameProblem(env) ?? (content && environmentValueProblem(content));
+}
+
+/**
+ * Returns why the container cannot be created or started yet. Empty when its files are there, or can be written, and when
+ * a container that does not exist yet can get its variables.
+ */
+export function fileWait({ assignment, memory, files, containers }: TaskView): string {
+  if (assignment === undefined) return "";
+  const isNeeded = (mount: FileMount): boolean =>
+    isFile(mount) ? memory.files !== "written" : containers.length === 0;
+  const missing = mountsOf(assignment).find(
+    (mount) => isNeeded(mount) && !files.contents.has(mount.versionId),
+  );
   return missing === undefined ? "" : `waiting for the leader to send ${describeFile(missing)}`;
 }
 
@@ -119,12 +145,20 @@ export function fileMounts(
   mounts: readonly FileMount[],
   { taskId, directory }: { readonly taskId: string; readonly directory: string },
 ): readonly MountBody[] {
-  return mounts.map((mount) => ({
+  return mounts.filter(isFile).map((mount) => ({
     Type: "bind",
     Source: `${directory}/${taskId}/${fileName(mount)}`,
     Target: mount.target,
     ReadOnly: true,
   }));
+}
+
+/** Returns the environment variables of the container's secrets, as `NAME=value`. Never logged. */
+export function secretVariables(mounts: readonly FileMount[], contents: FileContents): readonly string[] {
+  return mounts.flatMap(({ env, versionId }) => {
+    const content = env === "" ? undefined : contents.get(versionId)?.content;
+    return content === undefined ? [] : [`${env}=${environmentValue(content)}`];
+  });
 }
 
 /** Returns the host's IDs of root in the container. */

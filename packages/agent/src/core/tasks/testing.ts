@@ -13,7 +13,7 @@ import {
 } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
-import { HOST_ROOT } from "./task-files.js";
+import { type FilesView, HOST_ROOT } from "./task-files.js";
 import { BLANK_MEMORY } from "./task-memory.js";
 import type { NodeFacts, TaskView } from "./task-view.js";
 
@@ -30,6 +30,7 @@ export const NODE: NodeFacts = {
 
 /** Directory of the files of all tasks. */
 export const FILES_DIRECTORY = "/run/berth/secrets";
+export const NO_FILES: FilesView = { contents: new Map(), directory: FILES_DIRECTORY };
 
 export const NAME = "shop_web.2.task1";
 
@@ -41,6 +42,7 @@ export const SECRET: FileMount = {
   uid: "0",
   gid: "0",
   mode: 0o440,
+  env: "",
 };
 
 export const SECRET_VERSION: AssignedFile = {
@@ -112,7 +114,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     node: NODE,
     networks: NO_NETWORKS,
     policy: { policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES },
-    files: { contents: new Map(), directory: FILES_DIRECTORY },
+    files: NO_FILES,
     isFenced: false,
     ...fields,
   };

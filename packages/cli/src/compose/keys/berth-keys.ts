@@ -5,6 +5,7 @@ import { isNull } from "../tree/node.js";
 import { readAutoscale } from "./autoscale-keys.js";
 import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
+import { readEnvSecrets } from "./file-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 
 /** Service key that holds the settings that Compose does not define. */
@@ -24,6 +25,7 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
   cron: readCron,
   autoscale: readAutoscale,
   failover: readFailover,
+  env_secrets: readEnvSecrets,
   // The other keys use underscores, as Compose does. The spelling with hyphens is older and remains valid.
   at_most_one: readAtMostOne,
   "at-most-one": readAtMostOne,

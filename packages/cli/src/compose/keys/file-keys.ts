@@ -1,7 +1,7 @@
 import { FileKind, FileMount, fileKindName } from "@berth/proto";
 import { resolveFileTarget } from "../text/file-target.js";
 import { didYouMean } from "../text/suggest.js";
-import { type Cursor, readItems, readText, reportWrongType } from "../tree/cursor.js";
+import { type Cursor, keyPlace, readFields, readItems, readText, reportWrongType } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
@@ -22,11 +22,13 @@ export interface FileMountDraft {
   uid: string;
   gid: string;
   mode: number | undefined;
+  /** Name of the environment variable; empty for a file. */
+  env: string;
 }
 
 /** Creates a mount with default properties. */
 export function newFileMountDraft(): FileMountDraft {
-  return { source: "", target: undefined, uid: "", gid: "", mode: undefined };
+  return { source: "", target: undefined, uid: "", gid: "", mode: undefined, env: "" };
 }
 
 /** Rules for the properties of a mount. */
@@ -52,15 +54,33 @@ const LONG_FORM_KEYS: KeyTable<FileMountDraft> = FILE_MOUNT_RULES;
 
 /** Returns the mount in a spec. By default, the target is the name that the mount uses, as in Docker. */
 export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft): FileMount {
-  const { source, target, uid, gid, mode } = draft;
+  const { source, target, uid, gid, mode, env } = draft;
   return FileMount.fromPartial({
     kind,
     name,
-    target: resolveFileTarget(kind, target ?? source),
+    target: env === "" ? resolveFileTarget(kind, target ?? source) : (target ?? ""),
     uid,
     gid,
     mode,
+    env,
   });
+}
+
+/** Reads the secrets of a service that are environment variables. */
+export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
+  const { container, context } = draft;
+  for (const [variable, field] of readFields(cursor) ?? []) {
+    const source = readText(field);
+    const file = source && findFile(field, source, { kind: FileKind.SECRET, known: context.secrets });
+    if (source === undefined || !file) continue;
+    recordOrigins(draft, `task.container.files[${container.files.length}]`, field);
+    const mount = { ...newFileMountDraft(), source, env: variable };
+    container.files.push(toFileMount(FileKind.SECRET, file.name, mount));
+  }
+  cursor.diagnostics.warn(
+    keyPlace(cursor),
+    "docker inspect shows these secrets, and Docker stores them on the hosts' disks: use secrets if the program can read files",
+  );
 }
 
 function readMounts(cursor: Cursor, draft: ServiceDraft, kind: FileKind): void {

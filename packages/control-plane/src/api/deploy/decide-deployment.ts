@@ -72,7 +72,7 @@ export function decideDeployment(
   state: ClusterState,
   context: DeployContext,
 ): Decision<DeployOutcome> {
-  const { now, newId } = context;
+  const { now, newId, sealer } = context;
   const intro = `stack ${deployment.stack} was not deployed`;
   requirePermitted(deployment.specs, state, intro);
   const files = fileChanges(deployment, state, { ...context, intro });
@@ -84,8 +84,7 @@ export function decideDeployment(
   }));
   const removed = removedServices(deployment, state);
   const withFiles = resolveFiles(targets, {
-    state,
-    intro,
+    ...{ state, sealer, intro },
     declared: files.byKey,
     choiceFor: ({ id }) => ({ kind: "keep", current: state.services.get(id)?.spec }),
   });

@@ -1,5 +1,12 @@
-import type { FileVersion } from "@berth/proto";
-import { fileKey } from "../../core/files/file-mounts.js";
+import {
+  environmentValueProblem,
+  type FileMount,
+  type FileVersion,
+  type ServiceSpec,
+  type Violation,
+} from "@berth/proto";
+import type { FileSealer } from "../../core/files/apply-file.js";
+import { describeFile, fileKey, fileMounts } from "../../core/files/file-mounts.js";
 import { resolveFileVersions, type VersionChoice } from "../../core/files/resolve-file-versions.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceTarget } from "./decide-deployment.js";
@@ -10,17 +17,20 @@ export interface FileResolution {
   /** The newest versions of the secrets and configs that the same change stores, by `fileKey`. @default none */
   readonly declared?: ReadonlyMap<string, FileVersion>;
   readonly choiceFor: (target: ServiceTarget) => VersionChoice;
+  /** Undefined when the server has no cluster key, and so no secrets. */
+  readonly sealer: FileSealer | undefined;
   /** What failed, for the error message. */
   readonly intro: string;
 }
 
 /**
  * Sets the version of each secret and config that the services mount.
- * @throws BerthError BERTH_SPEC_INVALID with every secret and config that does not exist
+ * @throws BerthError BERTH_SPEC_INVALID with every secret and config that does not exist, and with every secret that cannot
+ * be an environment variable
  */
 export function resolveFiles(
   targets: readonly ServiceTarget[],
-  { state, declared, choiceFor, intro }: FileResolution,
+  { state, declared, choiceFor, sealer, intro }: FileResolution,
 ): readonly ServiceTarget[] {
   const violations: ServiceViolation[] = [];
   const resolved = targets.map((target) => {
@@ -29,9 +39,26 @@ export function resolveFiles(
       newest: ({ kind, name }) => state.files.newest(kind, name),
       declared: (file) => declared?.get(fileKey(file)),
     });
-    violations.push(...result.violations.map((found) => ({ service: target.spec.name, ...found })));
+    const getVersion = (mount: FileMount): FileVersion | undefined =>
+      declared?.get(fileKey(mount)) ?? state.files.get(mount.versionId);
+    const found = [...result.violations, ...environmentViolations(result.spec, getVersion, sealer)];
+    violations.push(...found.map((violation) => ({ service: target.spec.name, ...violation })));
     return { id: target.id, spec: result.spec };
   });
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   return resolved;
+}
+
+/** Returns the secrets whose contents cannot be values of environment variables. */
+export function environmentViolations(
+  spec: ServiceSpec,
+  getVersion: (mount: FileMount) => FileVersion | undefined,
+  sealer: FileSealer | undefined,
+): readonly Violation[] {
+  return fileMounts(spec).flatMap((mount, index) => {
+    const version = mount.env === "" ? undefined : getVersion(mount);
+    const problem = version && sealer && environmentValueProblem(sealer.open(version));
+    if (problem === undefined) return [];
+    return [{ path: `task.container.files[${index}]`, message: `${describeFile(mount)}: ${problem}` }];
+  });
 }

@@ -7,7 +7,7 @@ const MAX_CHANGES = 100;
 const MAX_TEXT_LENGTH = 200;
 
 /** Fields that identify an item of a list, in order of preference. */
-const ITEM_KEYS = ["target", "name", "service", "hostPath"];
+const ITEM_KEYS = ["target", "env", "name", "service", "hostPath"];
 
 /**
  * Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. A secret or

@@ -10,6 +10,7 @@ const version = (id: string, over: Partial<FileVersion> = {}): FileVersion =>
 
 const mount = (over: Partial<FileMount> = {}): FileMount => ({
   ...{ kind: FileKind.SECRET, name: "password", versionId: "", target: "/run/secrets/p", uid: "0", gid: "0" },
+  env: "",
   ...over,
 });
 

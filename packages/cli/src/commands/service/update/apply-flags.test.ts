@@ -1,4 +1,4 @@
-import { applySpecDefaults, FileKind, isBerthError, ServiceSpec } from "@berth/proto";
+import { applySpecDefaults, FileKind, FileMount, isBerthError, ServiceSpec } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { applyFlags, EDITS, hasFlags } from "./apply-flags.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
@@ -179,6 +179,7 @@ describe("applyFlags", () => {
         uid: "0",
         gid: "0",
         mode: 0o444,
+        env: "",
       },
     ]);
     expect(files({ configRm: ["shop_key"], secretAdd: ["src=new,target=key,uid=7,gid=8,mode=400"] })).toEqual(
@@ -191,9 +192,13 @@ describe("applyFlags", () => {
           uid: "7",
           gid: "8",
           mode: 0o400,
+          env: "",
         },
       ],
     );
+    expect(files({ secretAdd: ["source=a,env=PGPASSWORD", "src=b,env=PGPASSWORD"] })?.slice(1)).toEqual([
+      FileMount.fromPartial({ kind: SECRET, name: "b", env: "PGPASSWORD", uid: "", gid: "" }),
+    ]);
     expect(
       files({ secretAdd: ["other", "source=shop_key,target=/etc/key"] })?.map(({ target }) => target),
     ).toEqual(["/run/secrets/key", "/run/secrets/other", "/etc/key"]);

@@ -6,7 +6,8 @@ import {
   toFileMount,
 } from "../../../compose/keys/file-keys.js";
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
-import type { KeyTable } from "../../../compose/tree/key-table.js";
+import { readText } from "../../../compose/tree/cursor.js";
+import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
 import { type Edit, edit, inContainer } from "./edit.js";
 import { applyFlagFields } from "./flag-fields.js";
 import { parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
@@ -19,7 +20,13 @@ export const FILE_EDITS = {
   "config-add": addition(FileKind.CONFIG),
 } satisfies Readonly<Record<string, Edit>>;
 
-const FLAG_KEYS: KeyTable<FileMountDraft> = { ...FILE_MOUNT_RULES, src: FILE_MOUNT_RULES.source };
+const FLAG_KEYS: KeyTable<FileMountDraft> = {
+  ...FILE_MOUNT_RULES,
+  src: FILE_MOUNT_RULES.source,
+  env: rule(readText, (mount, env) => {
+    mount.env = env;
+  }),
+};
 
 /** Removes all mounts of a secret or config by its name. */
 function removal(kind: FileKind): Edit {
@@ -31,17 +38,20 @@ function removal(kind: FileKind): Edit {
   );
 }
 
-/** Adds a mount, or replaces the one at its target. */
+/** Adds a mount, or replaces the one at its target or in its environment variable. */
 function addition(kind: FileKind): Edit {
   return edit(
     (text) => parseFileFlag(kind, text),
     inContainer(({ files }, file) => ({
-      files: replaceMatching(files, ({ target }) => target === file.target, file),
+      files: replaceMatching(files, ({ target, env }) => target === file.target && env === file.env, file),
     })),
   );
 }
 
-/** Parses `source=db_password,target=password,uid=1000,gid=1000,mode=0400`, or only the name, with Docker's keys. */
+/**
+ * Parses `source=db_password,target=password,uid=1000,gid=1000,mode=0400`, or only the name, with Docker's keys.
+ * `source=db_password,env=PGPASSWORD` is an environment variable, as for secrets of a build.
+ */
 function parseFileFlag(kind: FileKind, text: string): Parsed<FileMount> {
   const draft = newFileMountDraft();
   if (/[=,]/.test(text)) {

@@ -35,7 +35,10 @@ export const UPDATE_FLAGS = {
   "mount-rm": repeatable("target", "remove a mount by its target path"),
   "mount-add": repeatable("mount", "add or update a mount: type=volume,source=data,target=/data"),
   "secret-rm": repeatable("secret", "remove a secret"),
-  "secret-add": repeatable("secret", "add or update a secret: source=db_password,target=password,mode=0400"),
+  "secret-add": repeatable(
+    "secret",
+    "add or update a secret: source=db_password,target=password,mode=0400; or source=db_password,env=PGPASSWORD, which docker inspect shows",
+  ),
   "config-rm": repeatable("config", "remove a config"),
   "config-add": repeatable("config", "add or update a config: source=nginx_conf,target=/etc/nginx.conf"),
   "publish-rm": repeatable("target[/protocol]", "remove a published port by its target port"),
