@@ -53,6 +53,7 @@ export const ERROR_CODES = {
   BERTH_ETCD_MISSING: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_ETCD_DATA_LOCKED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_ETCD_FAILED: { grpc: status.INTERNAL, exit: 1 },
+  BERTH_DISK_FAILED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_STORE_UNKNOWN_OUTCOME: { grpc: status.UNAVAILABLE, exit: 1 },
   BERTH_STORE_LIMIT: { grpc: status.RESOURCE_EXHAUSTED, exit: 1 },
   BERTH_ENGINE_UNAVAILABLE: { grpc: status.UNAVAILABLE, exit: 1 },

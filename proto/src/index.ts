@@ -15,6 +15,7 @@ export {
   isBerthError,
   isErrorCode,
 } from "./errors.js";
+export { describeFileError, diskError } from "./file-error.js";
 export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
 export { isGlob, matchesGlob } from "./glob.js";
 export {

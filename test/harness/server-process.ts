@@ -17,6 +17,8 @@ const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
 
 export interface ServerProcess {
   readonly address: string;
+  /** Address of /healthz and /metrics. */
+  readonly httpAddress: string;
   /** Path of its unix socket, for root. */
   readonly socket: string;
   readonly process: ChildProcess;
@@ -51,20 +53,20 @@ export async function startServerProcess(args: readonly string[]): Promise<Serve
   let lastLine = "";
   for await (const line of createInterface({ input: child.stderr })) {
     lastLine = line;
-    const address = parseServerAddress(line);
-    if (address === undefined) continue;
+    const addresses = parseAddresses(line);
+    if (addresses === undefined) continue;
     clearTimeout(deadline);
     child.stderr.resume();
-    return { address, socket, process: child, kill };
+    return { ...addresses, socket, process: child, kill };
   }
   clearTimeout(deadline);
   throw new Error(`the server exited while starting: ${lastLine}`);
 }
 
-function parseServerAddress(line: string): string | undefined {
+function parseAddresses(line: string): Pick<ServerProcess, "address" | "httpAddress"> | undefined {
   try {
-    const { msg, advertise } = JSON.parse(line);
-    return msg === "server started" ? advertise : undefined;
+    const { msg, advertise, http } = JSON.parse(line);
+    return msg === "server started" ? { address: advertise, httpAddress: http } : undefined;
   } catch {
     return undefined;
   }

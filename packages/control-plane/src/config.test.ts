@@ -19,6 +19,7 @@ describe("parseArguments", () => {
         autoRebalanceMs: undefined,
         networkPool: { subnet: { base: 0x0a400000, prefix: 10 }, networkPrefix: 18 },
         floodLimit: 32,
+        etcdQuotaBytes: 4 * 1024 ** 3,
       },
     });
   });

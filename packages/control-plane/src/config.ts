@@ -3,6 +3,7 @@ import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/pr
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
+import { DEFAULT_QUOTA_BYTES } from "./store/embedded/etcd-process.js";
 import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
 /** The validated settings of `berth server`. */
@@ -20,6 +21,8 @@ export interface ServerConfig {
   readonly etcd: readonly [string, ...string[]] | undefined;
   /** Files for TLS with an external etcd. They are defined if and only if its URLs have https. */
   readonly etcdTls: EtcdTlsFiles | undefined;
+  /** Size of the embedded etcd's database at which it refuses writes. */
+  readonly etcdQuotaBytes: number;
   readonly logLevel: string;
   /** Tasks move to a returned node after it has been up this long; undefined when only `berth rebalance` moves them. */
   readonly autoRebalanceMs: number | undefined;
@@ -59,6 +62,10 @@ ports 7403 and 7404 with mutual TLS.
 export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
+const BYTES_PER_MIB = 1024 ** 2;
+const BYTES_PER_GIB = 1024 ** 3;
+const MIN_ETCD_QUOTA_BYTES = 64 * BYTES_PER_MIB;
+const MAX_ETCD_QUOTA_BYTES = 64 * BYTES_PER_GIB;
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
@@ -100,6 +107,7 @@ interface RawOptions {
   readonly etcdCa?: string;
   readonly etcdCert?: string;
   readonly etcdKey?: string;
+  readonly etcdQuota: string;
   readonly logLevel: string;
   readonly autoRebalance?: string;
   readonly networkPool: string;
@@ -166,6 +174,12 @@ const OPTIONS: readonly OptionDefinition[] = [
     variable: "BERTH_ETCD_KEY",
   },
   {
+    flags: "--etcd-quota <size>",
+    description: "Size of the embedded etcd's database at which it refuses writes, from 64m to 64g",
+    variable: "BERTH_ETCD_QUOTA",
+    defaultValue: "4g",
+  },
+  {
     flags: "--auto-rebalance <duration>",
     description: "Move tasks to a returned node after it has been up this long, for example 10m",
     variable: "BERTH_AUTO_REBALANCE",
@@ -230,6 +244,7 @@ function validate(raw: RawOptions): ServerConfig {
     socket,
     etcd: raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems),
     etcdTls: parseEtcdTls(raw, problems),
+    etcdQuotaBytes: parseEtcdQuota(raw.etcdQuota, problems),
     logLevel,
     autoRebalanceMs:
       raw.autoRebalance === undefined ? undefined : parseAutoRebalance(raw.autoRebalance, problems),
@@ -282,6 +297,14 @@ function parseFloodLimit(text: string, problems: string[]): number {
     problems.push(`invalid --network-flood-limit ${JSON.stringify(text)}: use a number from 0 to 9999`);
   }
   return Number(text);
+}
+
+function parseEtcdQuota(text: string, problems: string[]): number {
+  const [, count = "", unit = ""] = /^([1-9]\d{0,5})([mg])$/.exec(text) ?? [];
+  const bytes = Number(count) * (unit === "g" ? BYTES_PER_GIB : BYTES_PER_MIB);
+  if (bytes >= MIN_ETCD_QUOTA_BYTES && bytes <= MAX_ETCD_QUOTA_BYTES) return bytes;
+  problems.push(`invalid --etcd-quota ${JSON.stringify(text)}: use a size from 64m to 64g`);
+  return DEFAULT_QUOTA_BYTES;
 }
 
 function parseNetworkPool({ networkPool, networkPrefix }: RawOptions, problems: string[]): NetworkPool {

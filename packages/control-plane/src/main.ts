@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { BerthError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { BerthError, diskError, ERROR_CODES, isBerthError } from "@berth/proto";
 import { grpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
@@ -15,6 +15,7 @@ import { startServer, systemPlatform } from "./server/server.js";
 import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { trackMembers } from "./store/embedded/track-members.js";
+import { type EtcdWatch, watchEtcd } from "./store/embedded/watch-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 
@@ -38,7 +39,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const { config } = parsed;
     const logger = createLogger(config.logLevel);
-    return await runProcess((signal) => runServer(config, logger, signal), { logger, events: process });
+    const run = (signal: AbortSignal): Promise<void> =>
+      runServer(config, logger, signal).catch((error: unknown) => {
+        throw diskError(error, config.dataDir) ?? error;
+      });
+    return await runProcess(run, { logger, events: process });
   } catch (error) {
     if (!isBerthError(error)) throw error;
     return reportFailure(error);
@@ -105,6 +110,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     serving.abort(failure);
   });
   const memberTracking = etcd.trackMembers?.(store, serving.signal);
+  const watch = etcd.watch?.run(store.maintenance, serving.signal);
   try {
     const server = await startServer(
       {
@@ -114,6 +120,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
         platform: systemPlatform(identity.rpc),
         runtime: systemRuntime,
         logger,
+        ...(etcd.watch && { problems: etcd.watch.problems }),
         // The operator of an external etcd changes its members, and may want its leader elsewhere.
         ...(memberTracking && {
           etcdMembers: store.members,
@@ -127,7 +134,7 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
   } finally {
     serving.unlink();
     serving.abort("the server has stopped");
-    await memberTracking;
+    await Promise.all([memberTracking, watch]);
     renewing.abort();
     await renewal;
     store.close();
@@ -143,6 +150,8 @@ interface OpenEtcd extends Pick<EmbeddedEtcd, "exited" | "stop"> {
   readonly tls?: EtcdTls | undefined;
   /** Renews the certificate until the signal aborts. Undefined for a certificate that berth has not issued. */
   readonly keepTlsValid?: (onRenewed: (tls: EtcdTls) => void, signal: AbortSignal) => Promise<void>;
+  /** Watches the process, the database and the disk of an embedded etcd. */
+  readonly watch?: EtcdWatch;
   /** Follows the changes of the members until the signal aborts. Undefined for members that do not change. */
   readonly trackMembers?: (store: EtcdStore, signal: AbortSignal) => Promise<void>;
 }
@@ -154,7 +163,7 @@ async function openEtcd(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<OpenEtcd> {
-  const { etcd: endpoints, etcdTls, dataDir } = config;
+  const { etcd: endpoints, etcdTls, dataDir, etcdQuotaBytes: quotaBytes } = config;
   if (endpoints !== undefined) {
     const tls = etcdTls && (await readEtcdTls(etcdTls, Date.now()));
     return { endpoints, tls, exited: Promise.resolve(undefined), stop: async () => {} };
@@ -169,7 +178,7 @@ async function openEtcd(
     );
     const member = growingMember(config, identity);
     const etcd = await startEmbeddedEtcd(
-      { dataDir, member, tls: certificate.paths, logger: etcdLogger },
+      { dataDir, member, tls: certificate.paths, logger: etcdLogger, quotaBytes },
       starting.signal,
     );
     const { endpoint, exited } = etcd;
@@ -177,6 +186,7 @@ async function openEtcd(
       etcdLogger.warn({ err: error }, "cannot renew the certificate for etcd");
     return {
       ...{ endpoints: [endpoint], exited, stop: () => etcd.stop(), tls: certificate.files },
+      watch: watchEtcd({ etcd, dataDir, quotaBytes, clock: systemClock, logger: etcdLogger }),
       keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
       ...(member && {
         trackMembers: (store, abort) =>

@@ -1,4 +1,5 @@
 import { BERTH_VERSION } from "@berth/proto";
+import type { ServerProblem } from "../runtime/server-problem.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
@@ -15,18 +16,27 @@ export interface ServerRole {
   readonly route: unknown;
 }
 
-/** Handles /healthz: returns 200 while etcd answers and a leader is known, and 503 otherwise. The JSON body has the details. */
-export async function checkHealth(store: Store, role: ServerRole): Promise<HttpResponse> {
+/**
+ * Handles /healthz: returns 200 while etcd answers, a leader is known and there is no critical problem, and 503 otherwise.
+ * The JSON body has the details.
+ */
+export async function checkHealth(
+  store: Store,
+  role: ServerRole,
+  problems: readonly ServerProblem[] = [],
+): Promise<HttpResponse> {
   const etcd = await readOne(store, LEADER_KEY, AbortSignal.timeout(ETCD_TIMEOUT_MS)).then(
     () => "reachable" as const,
     () => "unreachable" as const,
   );
-  const isHealthy = etcd === "reachable" && role.route !== undefined;
+  const hasCritical = problems.some(({ isCritical }) => isCritical);
+  const isHealthy = etcd === "reachable" && role.route !== undefined && !hasCritical;
   return jsonResponse(isHealthy ? 200 : 503, {
     status: isHealthy ? "ok" : "unavailable",
     role: role.isLeader ? "leader" : "follower",
     leader: role.leaderAddress ?? null,
     etcd,
+    problems: problems.map(({ message }) => message),
     version: BERTH_VERSION,
   });
 }

@@ -20,10 +20,11 @@ export function notLeader({ leader, reason, cause }: NotLeaderOptions = {}): Ber
   });
 }
 
-/** Returns BERTH_NO_LEADER: no leader was elected while this server waited. */
-export function noLeader(): BerthError {
-  return new BerthError({
-    code: "BERTH_NO_LEADER",
-    message: "the cluster has no leader: check that etcd and the other servers are up, then try again",
-  });
+/**
+ * Returns BERTH_NO_LEADER: no leader was elected while this server waited.
+ * @param problem what keeps this server from leading
+ */
+export function noLeader(problem?: string): BerthError {
+  const why = problem ?? "check that etcd and the other servers are up, then try again";
+  return new BerthError({ code: "BERTH_NO_LEADER", message: `the cluster has no leader: ${why}` });
 }

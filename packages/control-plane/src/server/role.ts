@@ -34,14 +34,17 @@ export type Route =
  */
 export class Role {
   readonly #clock: Clock;
+  readonly #problem: () => string | undefined;
   readonly #listeners = new Set<() => void>();
   #leader: Leader | undefined;
   #leaderAddress: string | undefined;
   #isLeaderSuspect = false;
   #ownAddress: string | undefined;
 
-  constructor(clock: Clock) {
+  /** @param problem returns what keeps this server from leading, for callers that wait in vain */
+  constructor(clock: Clock, problem: () => string | undefined = () => undefined) {
     this.#clock = clock;
+    this.#problem = problem;
   }
 
   /** The leader's components while this server is the leader and has loaded all records. */
@@ -98,7 +101,7 @@ export class Role {
       const { route } = this;
       if (route !== undefined) return route;
       const leftMs = deadlineMs - this.#clock.nowMs();
-      if (leftMs <= 0) throw noLeader();
+      if (leftMs <= 0) throw noLeader(this.#problem());
       await this.#waitForChange(leftMs, signal);
     }
   }

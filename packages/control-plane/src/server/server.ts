@@ -15,6 +15,7 @@ import { type HttpServerOptions, startHttpServer } from "../http/http-server.js"
 import { Metrics } from "../http/metrics.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { ServerProblem } from "../runtime/server-problem.js";
 import { watchLeader } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
@@ -57,6 +58,8 @@ export interface ServerOptions extends LeaderSettings {
   /** Path of the unix socket for the administrator of this host. Undefined for none. */
   readonly socket?: string | undefined;
   readonly platform: ServerPlatform;
+  /** Returns the current problems of this server's disk and etcd. Undefined in the simulation. */
+  readonly problems?: () => readonly ServerProblem[];
 }
 
 /** The network access of a server, except for the store and the unix socket. The simulation replaces it. */
@@ -90,7 +93,8 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
   await waitForEtcd(options, signal);
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
-  const role = new Role(clock);
+  const { problems = () => [] } = options;
+  const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
   const registry = new ServerRegistry({ store, runtime, logger, identity: identity?.rpc });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
@@ -174,7 +178,7 @@ async function startListeners(
   options: ServerOptions,
   { role, contact, metrics }: ListenerDependencies,
 ): Promise<Listeners> {
-  const { listen, http, socket, store, runtime, logger, platform } = options;
+  const { listen, http, socket, runtime, logger, platform } = options;
   const { transport } = platform;
   const router = routeControlService({ role, clock: runtime.clock, transport });
   const onInternalError = (path: string, error: unknown): void =>
@@ -202,7 +206,7 @@ async function startListeners(
       const listener = { kind: "unix", path: socket } as const;
       opened.push(await startRpcServer({ listener, services, onInternalError }));
     }
-    const routes = createHttpRoutes({ store, role, metrics });
+    const routes = createHttpRoutes({ ...options, role, metrics });
     const httpListener = await platform.startHttp({ listen: http, routes });
     return {
       address: rpc.address,
@@ -222,15 +226,15 @@ async function startListeners(
 
 function createHttpRoutes({
   store,
+  problems,
   role,
   metrics,
-}: {
-  readonly store: Store;
+}: Pick<ServerOptions, "store" | "problems"> & {
   readonly role: Role;
   readonly metrics: Metrics;
 }): HttpServerOptions["routes"] {
   return {
-    "/healthz": () => checkHealth(store, role),
+    "/healthz": () => checkHealth(store, role, problems?.()),
     "/metrics": async () => ({
       status: 200,
       contentType: "text/plain; version=0.0.4",

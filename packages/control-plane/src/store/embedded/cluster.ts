@@ -84,6 +84,22 @@ export function hasEtcdData(path: string): boolean {
 }
 
 /**
+ * Checks that a directory with which etcd has served still has its data. An etcd without data would start as an empty
+ * cluster, and one that has only lost its log would answer reads but no writes.
+ * @throws BerthError BERTH_ETCD_FAILED unless this server copies the data from others
+ */
+export function requireData(
+  { path, hasServed }: { readonly path: string; readonly hasServed: boolean },
+  member: GrowingMember | undefined,
+): void {
+  if (!hasServed || hasEtcdData(path) || member?.requests !== undefined) return;
+  const message =
+    `the etcd data in ${path} is missing: its folder ${ETCD_DATA}/wal has no log, but a cluster has run with it: ` +
+    "check --data-dir and its mount, or restore a backup. To create a new cluster, move the directory away";
+  throw new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { dataDir: path } });
+}
+
+/**
  * Checks that a member of several still has the address at which the others reach it.
  * @throws BerthError BERTH_INPUT_INVALID, or BERTH_ETCD_FAILED for lost data that nothing can restore
  */

@@ -9,6 +9,7 @@ test("parseClaim returns the fields of a claim", () => {
     ports: { client: 7_402, peer: 7_403 },
     members: ["10.0.0.1"],
     isJoining: true,
+    hasServed: true,
   };
   expect(parseClaim(JSON.stringify(claim))).toEqual(claim);
 });

@@ -1,4 +1,13 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
@@ -31,6 +40,8 @@ interface Claim {
   readonly members?: readonly string[];
   /** Whether the member may still be a learner, without a vote. */
   readonly isJoining?: boolean;
+  /** Whether etcd has served requests with this directory, so that its data must be there. */
+  readonly hasServed?: boolean;
 }
 
 /** What a data directory remembers about its etcd. */
@@ -62,9 +73,9 @@ export class DataDir {
    */
   static async claim(directory: string): Promise<DataDir> {
     const path = resolve(directory);
-    mkdirSync(path, { recursive: true, mode: 0o700 });
     const owner = identityOf(process.pid);
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
@@ -86,6 +97,17 @@ export class DataDir {
   /** Whether the member may still be a learner, whose data is only a copy. */
   get isJoining(): boolean {
     return this.#claim.isJoining ?? false;
+  }
+
+  /** Whether etcd has served requests with this directory before. Its data must be there since then. */
+  get hasServed(): boolean {
+    return this.#claim.hasServed ?? false;
+  }
+
+  recordServed(): void {
+    if (this.hasServed) return;
+    this.#claim = { ...this.#claim, hasServed: true };
+    this.#write();
   }
 
   recordJoining(isJoining: boolean): void {
@@ -112,9 +134,19 @@ export class DataDir {
   }
 
   #write(): void {
-    // Atomic: a claim truncated by a crash would hide an orphaned etcd.
-    writeFileSync(`${this.#file}.new`, `${JSON.stringify(this.#claim)}\n`, { mode: 0o600 });
-    renameSync(`${this.#file}.new`, this.#file);
+    // Atomic, also for a power failure: a truncated claim would hide an orphaned etcd.
+    const temporary = `${this.#file}.new`;
+    const file = openSync(temporary, "w", 0o600);
+    try {
+      writeFileSync(file, `${JSON.stringify(this.#claim)}\n`);
+      fsyncSync(file);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, this.#file);
   }
 }
 
@@ -146,25 +178,32 @@ async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
   if (isOurs()) throw lockedBy(path, etcd.pid);
 }
 
-/** Returns undefined when the file is missing or invalid, so that the directory is not claimed. */
+/**
+ * Returns undefined when the file is missing. Of a damaged file, only its existence is known: the directory is not claimed,
+ * but etcd may have served with it.
+ */
 function readClaim(file: string): Claim | undefined {
+  let text: string;
   try {
-    return parseClaim(readFileSync(file, "utf8"));
-  } catch {
-    return undefined;
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
   }
+  return parseClaim(text) ?? { hasServed: true };
 }
 
 /** Parses the file that claims a data directory. Leaves out invalid fields. Returns undefined for an invalid file. */
 export function parseClaim(text: string): Claim | undefined {
   try {
-    const { owner, etcd, ports, members, isJoining } = JSON.parse(text);
+    const { owner, etcd, ports, members, isJoining, hasServed } = JSON.parse(text);
     return {
       ...(isIdentity(owner) && { owner }),
       ...(isIdentity(etcd) && { etcd }),
       ...(isPorts(ports) && { ports }),
       ...(isStringList(members) && { members }),
       ...(typeof isJoining === "boolean" && { isJoining }),
+      ...(typeof hasServed === "boolean" && { hasServed }),
     };
   } catch {
     return undefined;

@@ -17,6 +17,7 @@ import {
   MEMBER_PORTS,
   memberName,
   peerUrl,
+  requireData,
   requireSameAddress,
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
@@ -40,6 +41,8 @@ export interface EmbeddedEtcdOptions {
    */
   readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
+  /** Size of the database at which etcd refuses writes. */
+  readonly quotaBytes?: number;
   /** The etcd executable; found on PATH by default. */
   readonly program?: string;
 }
@@ -49,6 +52,8 @@ export interface EmbeddedEtcd {
   readonly endpoint: string;
   /** Records the addresses of all members in the data directory. */
   recordMembers(addresses: readonly string[]): void;
+  /** Why etcd does not run, and what to do; undefined while it runs. */
+  readonly problem: string | undefined;
   /** Resolves when etcd has stopped and is not restarted: after `stop`, or with the reason when it cannot be restarted. */
   readonly exited: Promise<BerthError | undefined>;
   /** Stops etcd and releases the data directory. */
@@ -74,6 +79,7 @@ export async function startEmbeddedEtcd(
   const dir = await DataDir.claim(options.dataDir);
   try {
     requireSameAddress(dir.path, dir.members, { address: host, requests: member?.requests });
+    requireData(dir, member);
     const ports =
       member === undefined ? await choosePorts(host, dir.ports) : await requireFree(host, MEMBER_PORTS);
     const urls = { client: clientUrl(host, ports), peer: peerUrl(host, ports) };
@@ -81,12 +87,19 @@ export async function startEmbeddedEtcd(
     const supervisor = await startSupervisor(start, signal);
     return {
       endpoint: urls.client,
+      get problem() {
+        return supervisor.problem;
+      },
       exited: supervisor.exited,
       recordMembers: (addresses) => supervisor.recordMembers(addresses),
       stop: () => supervisor.stop(),
     };
   } catch (error) {
-    dir.release();
+    try {
+      dir.release();
+    } catch {
+      // The reason for the failure counts. The claim becomes invalid when this process exits.
+    }
     throw error;
   } finally {
     http.close();
@@ -114,7 +127,11 @@ interface StartOptions extends EmbeddedEtcdOptions {
 async function startSupervisor(options: StartOptions, signal: AbortSignal): Promise<EtcdSupervisor> {
   const { dir, http, member, logger } = options;
   for (let hasDiscarded = false; ; hasDiscarded = true) {
-    const supervisor = new EtcdSupervisor({ ...options, ...(await findMembers(options, signal)) });
+    const supervisor = new EtcdSupervisor({
+      ...options,
+      ...(await findMembers(options, signal)),
+      canRejoin: member?.requests !== undefined,
+    });
     try {
       await supervisor.start(http, signal);
     } catch (error) {

@@ -27,7 +27,7 @@ const STOP_TIMEOUT_MS = 5_000;
 const KEPT_REVISIONS = 1_000;
 
 /** Twice etcd's default. Enough for a million tasks of 1 kB with their history. */
-const QUOTA_BYTES = 4 * 1024 ** 3;
+export const DEFAULT_QUOTA_BYTES = 4 * 1024 ** 3;
 
 /** Raft timing of a member. */
 interface Timing {
@@ -69,6 +69,8 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
+  /** Size of the database at which etcd refuses writes. */
+  readonly quotaBytes?: number;
   readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
 }
@@ -163,7 +165,7 @@ export class EtcdProcess {
 }
 
 function etcdArguments(options: EtcdProcessOptions): readonly string[] {
-  const { dataDir, host, ports, bootstrap, isClusterMember, tls } = options;
+  const { dataDir, host, ports, bootstrap, isClusterMember, quotaBytes = DEFAULT_QUOTA_BYTES, tls } = options;
   const client = clientUrl(host, ports);
   const peer = peerUrl(host, ports);
   const { heartbeatMs, electionTimeoutMs } = isClusterMember ? CLUSTER_MEMBER : SINGLE_MEMBER;
@@ -176,7 +178,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
-    ["--quota-backend-bytes", String(QUOTA_BYTES)],
+    ["--quota-backend-bytes", String(quotaBytes)],
     ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],
     ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
     ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],

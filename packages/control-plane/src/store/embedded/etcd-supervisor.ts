@@ -1,11 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { BerthError, isBerthError } from "@berth/proto";
+import { BerthError, describeFileError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
 import type { Bootstrap } from "./cluster.js";
 import type { DataDir, Ports } from "./data-dir.js";
+import { type DataCopies, explainFault } from "./etcd-fault.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { EtcdProcess } from "./etcd-process.js";
 import { holdPorts } from "./free-ports.js";
@@ -32,6 +33,9 @@ export interface SupervisorOptions {
   readonly bootstrap: Bootstrap;
   /** Addresses of all members that are known; empty for a member that other servers cannot join. */
   readonly members: readonly string[];
+  /** Whether this server joins the others again by itself when it has no data. */
+  readonly canRejoin: boolean;
+  readonly quotaBytes?: number;
   readonly tls: EtcdTlsFiles;
   readonly logger: Logger;
 }
@@ -43,6 +47,7 @@ export class EtcdSupervisor {
   readonly #stopping = new AbortController();
   #members: readonly string[];
   #etcd: EtcdProcess | undefined;
+  #problem: string | undefined;
   #resolveExited: (failure?: BerthError) => void = () => {};
 
   constructor(options: SupervisorOptions) {
@@ -58,6 +63,11 @@ export class EtcdSupervisor {
     return this.#etcd?.wasRemoved ?? false;
   }
 
+  /** Why etcd exits again and again, and what to do; undefined while it runs. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
   /** Starts etcd, and returns when it serves requests. @throws BerthError when it does not start */
   async start(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
@@ -70,6 +80,7 @@ export class EtcdSupervisor {
       signal.throwIfAborted();
       throw this.#startFailure(etcd);
     }
+    this.#record("that etcd has served", () => this.#options.dir.recordServed());
     void this.#supervise(etcd).finally(removeListener);
   }
 
@@ -82,27 +93,28 @@ export class EtcdSupervisor {
   /** Records the addresses of all members in the data directory. */
   recordMembers(members: readonly string[]): void {
     this.#members = members;
+    this.#record("the etcd members", () => this.#options.dir.recordMembers(members));
+  }
+
+  /** Writes to the data directory. etcd itself reports a full disk, so a failure is only logged. */
+  #record(what: string, write: () => void): void {
+    const { dir, logger } = this.#options;
     try {
-      this.#options.dir.recordMembers(members);
-    } catch (cause) {
-      this.#options.logger.warn({ cause }, "failed to record the etcd members; check for a full disk");
+      write();
+    } catch (error) {
+      logger.warn(`cannot record ${what}: ${describeFileError(error, dir.path)}`);
     }
   }
 
   /** Starts etcd and records its pid in the data directory. */
   #spawn(): EtcdProcess {
-    const { dir, ports, logger } = this.#options;
+    const { dir, ports } = this.#options;
     const isClusterMember = this.#members.length > 0;
     const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
     this.#etcd = etcd;
-    try {
-      if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, { ports, members: this.#members });
-    } catch (cause) {
-      logger.warn(
-        { cause },
-        "failed to record the etcd process in the data directory; check for a full disk",
-      );
-    }
+    const { pid } = etcd;
+    if (pid !== undefined)
+      this.#record("the etcd process", () => dir.recordProcess(pid, { ports, members: this.#members }));
     return etcd;
   }
 
@@ -146,7 +158,8 @@ export class EtcdSupervisor {
         backoff.reset();
         restartDelayMs = 0;
       }
-      logger.error({ restartDelayMs, lastLogLines: etcd.lastLogLines }, "etcd exited; restarting");
+      this.#problem = this.#explain(etcd);
+      logger.error({ restartDelayMs, problem: this.#problem }, "etcd exited; restarting");
       const freePorts = await this.#holdPorts();
       if (isBerthError(freePorts)) {
         failure = freePorts;
@@ -157,11 +170,26 @@ export class EtcdSupervisor {
       if (this.#stopping.signal.aborted) break;
       restartDelayMs = backoff.nextMs();
       etcd = this.#spawn();
+      this.#forgetProblemOnceStable(etcd);
     }
     await etcd.stop();
     process.off("exit", onExit);
     this.#release();
     this.#resolveExited(failure);
+  }
+
+  #forgetProblemOnceStable(etcd: EtcdProcess): void {
+    const timer = setTimeout(() => {
+      this.#problem = undefined;
+    }, STABLE_AFTER_MS);
+    void etcd.exited.then(() => clearTimeout(timer));
+  }
+
+  #explain(etcd: EtcdProcess): string {
+    const { dir, canRejoin } = this.#options;
+    const hasOthers = this.#members.length > 1;
+    const copies: DataCopies = hasOthers ? (canRejoin ? "rejoin" : "join-with-token") : "none";
+    return explainFault({ dataDir: dir.path, logLines: etcd.lastLogLines, copies });
   }
 
   /** Holds the ports, or returns why it cannot. */
@@ -175,11 +203,7 @@ export class EtcdSupervisor {
 
   /** Releases the data directory. After a failure, the claim becomes invalid when this process exits. */
   #release(): void {
-    try {
-      this.#options.dir.release();
-    } catch (cause) {
-      this.#options.logger.warn({ cause }, "failed to release the data directory");
-    }
+    this.#record("the end of the server", () => this.#options.dir.release());
   }
 
   #untilExitOrStop(etcd: EtcdProcess): Promise<void> {
@@ -205,7 +229,7 @@ export class EtcdSupervisor {
       const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
     }
-    const message = `etcd did not start with the data in ${path}: ${etcd.lastLogLines}`;
+    const message = `etcd did not start: ${this.#explain(etcd)}`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
   }
 }

@@ -202,7 +202,7 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
   const text = error instanceof Error ? error.message : String(error);
   const details = { endpoint };
   if (error instanceof GRPCResourceExhastedError) {
-    const message = `etcd at ${endpoint} is out of space: ${text}: raise its quota, or compact, defragment and disarm the alarm`;
+    const message = `etcd at ${endpoint} is out of space: ${text}: an embedded etcd frees space by itself within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
     return new BerthError({ code: "BERTH_STORE_LIMIT", message, cause: error, details });
   }
   if (REFUSALS.some((refusal) => error instanceof refusal)) {

@@ -17,6 +17,7 @@ import type {
 } from "../store.js";
 import { EtcdClient, type EtcdOptions, isCompacted, isLeaseGone } from "./client.js";
 import { decodeEntry, decodeFirst, decodeResult, encodeCompare, encodeOp, encodeSpan } from "./codec.js";
+import { EtcdMaintenance } from "./etcd-maintenance.js";
 import { EtcdMembers } from "./etcd-members.js";
 import { watchSpan } from "./watch.js";
 
@@ -34,11 +35,13 @@ const MAX_PAGE_SIZE = 50_000;
 export class EtcdStore implements Store {
   readonly leases: EtcdLeases;
   readonly members: EtcdMembers;
+  readonly maintenance: EtcdMaintenance;
   readonly #client: EtcdClient;
 
   constructor(options: EtcdOptions) {
     this.#client = new EtcdClient(options);
     this.members = new EtcdMembers(this.#client);
+    this.maintenance = new EtcdMaintenance(this.#client);
     this.leases = new EtcdLeases(this.#client);
   }
 

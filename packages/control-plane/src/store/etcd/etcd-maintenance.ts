@@ -1,0 +1,86 @@
+import type { EtcdClient } from "./client.js";
+import type { MemberClients } from "./member.js";
+
+/** etcd copies the database to a new file: about a minute for the largest one on a slow disk. */
+const DEFRAGMENT_TIMEOUT_MS = 10 * 60_000;
+
+/** etcd waits until it has removed the compacted revisions. */
+const COMPACT_TIMEOUT_MS = 60_000;
+
+/** The size of a member's database, and whether etcd has stopped to accept writes because of it. */
+export interface DatabaseStatus {
+  /** Size of the file. */
+  readonly fileBytes: number;
+  /** Size of the pages in use. etcd reuses the others, and returns them to the disk when it defragments. */
+  readonly usedBytes: number;
+  /** Whether this member has raised the NOSPACE alarm, with which all members refuse writes. */
+  readonly hasSpaceAlarm: boolean;
+}
+
+/** Maintains the database of the member of the first endpoint. */
+export class EtcdMaintenance {
+  readonly #client: EtcdClient;
+
+  constructor(client: EtcdClient) {
+    this.#client = client;
+  }
+
+  /** @throws the errors of reads */
+  async status(signal: AbortSignal): Promise<DatabaseStatus> {
+    const { header, dbSize, dbSizeInUse } = await this.#call(
+      ({ calls }) => calls.maintenance.status(),
+      signal,
+    );
+    const { alarms } = await this.#call(({ calls }) => calls.maintenance.alarm({ action: "Get" }), signal);
+    return {
+      fileBytes: Number(dbSize),
+      usedBytes: Number(dbSizeInUse),
+      hasSpaceAlarm: alarms.some(
+        ({ memberID, alarm }) => memberID === header.member_id && isSpaceAlarm(alarm),
+      ),
+    };
+  }
+
+  /** Removes all revisions before the current one. Watches that are behind list their keys again. */
+  async compact(signal: AbortSignal): Promise<void> {
+    const { header } = await this.#call(({ calls }) => calls.maintenance.status(), signal);
+    const { revision } = header;
+    await this.#call(
+      ({ calls }) => calls.kv.compact({ revision, physical: true }, { deadline: after(COMPACT_TIMEOUT_MS) }),
+      signal,
+    );
+  }
+
+  /** Returns unused pages to the disk. The member answers nothing in the meantime. */
+  async defragment(signal: AbortSignal): Promise<void> {
+    await this.#call(
+      ({ calls }) => calls.maintenance.defragment({ deadline: after(DEFRAGMENT_TIMEOUT_MS) }),
+      signal,
+    );
+  }
+
+  /** Lets the members accept writes again, unless another one has raised the alarm, too. */
+  async disarmSpaceAlarm(signal: AbortSignal): Promise<void> {
+    const { header } = await this.#call(({ calls }) => calls.maintenance.status(), signal);
+    const memberID = header.member_id;
+    await this.#call(
+      ({ calls }) => calls.maintenance.alarm({ action: "Deactivate", memberID, alarm: "Nospace" }),
+      signal,
+    );
+  }
+
+  #call<T>(run: (clients: MemberClients) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const [own] = this.#client.members;
+    if (own === undefined) throw new RangeError("an etcd client needs an endpoint");
+    return this.#client.callMember(own, run, signal);
+  }
+}
+
+/** etcd's name of the alarm is NOSPACE; that of etcd3's types differs. */
+function isSpaceAlarm(alarm: string): boolean {
+  return alarm.toUpperCase() === "NOSPACE";
+}
+
+function after(timeoutMs: number): number {
+  return Date.now() + timeoutMs;
+}

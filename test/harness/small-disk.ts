@@ -1,0 +1,42 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryFolder } from "./temporary-folder.js";
+
+const BYTES_PER_MIB = 1024 ** 2;
+
+/** A file system of its own for tests of full and read-only disks. */
+export interface SmallDisk {
+  readonly path: string;
+  /** Takes the free space up to a number of bytes. */
+  fill(leftBytes?: number): void;
+  /** Frees what `fill` took. */
+  free(): void;
+  /** Fails while a process has a file open for writing. */
+  setReadOnly(isReadOnly: boolean): void;
+  remove(): void;
+}
+
+/** Mounts a tmpfs of this size, which requires root. */
+export function mountSmallDisk(sizeMib: number): SmallDisk {
+  const folder = temporaryFolder();
+  const path = join(folder, "disk");
+  const filler = join(path, "filler");
+  const mount = (options: string): void =>
+    void execFileSync("mount", ["-t", "tmpfs", "-o", options, "berth-test", path]);
+  mkdirSync(path);
+  mount(`size=${sizeMib}m`);
+  return {
+    path,
+    fill: (leftBytes = 0) => {
+      const { bsize, bavail } = statfsSync(path);
+      writeFileSync(filler, Buffer.alloc(Math.max(0, bsize * bavail - leftBytes)));
+    },
+    free: () => rmSync(filler, { force: true }),
+    setReadOnly: (isReadOnly) => mount(`remount,${isReadOnly ? "ro" : "rw"},size=${sizeMib * BYTES_PER_MIB}`),
+    remove: () => {
+      execFileSync("umount", ["--lazy", path]);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
