@@ -68,6 +68,7 @@ export {
   fileKindName,
   MAX_FILE_BYTES,
   MAX_FILES_PER_SERVICE,
+  MAX_PLACEHOLDER_PROBLEMS,
   validateFileContent,
   variableNameProblem,
 } from "./spec/files.js";

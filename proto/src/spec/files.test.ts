@@ -151,6 +151,16 @@ describe("validateFileContent()", () => {
     expect(pathsOf(over)).toEqual([path]);
   });
 
+  it("rejects placeholders that agents cannot replace, with their lines, but only in templates", () => {
+    const content = Buffer.from('a={{.Task.Slot}}\nb={{ env "A" }}\n{{.Nope');
+    expect(validateFileContent(file({ content }))).toEqual([]);
+    expect(validateFileContent(file({ content, isTemplate: true }))).toEqual([
+      { path: "template", message: expect.stringMatching(/^line 2: the placeholder .* is not supported/) },
+      { path: "template", message: "line 3: the braces of the placeholder are not closed" },
+    ]);
+    expect(pathsOf({ content: Buffer.from([0xff]), isTemplate: true })).toEqual(["template"]);
+  });
+
   it("never repeats the content", () => {
     const content = Buffer.from("hunter2".repeat(100_000));
     expect(

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import type { FileContent } from "../../gen/berth/v1/control.js";
 import { type ContainerSpec, FileKind, type FileMount } from "../../gen/berth/v1/spec.js";
 import { fileNameProblem } from "./names.js";
+import { findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report, Violation } from "./violation.js";
 
 /** Limit of the content of one secret or config, as in Docker Swarm. */
@@ -13,6 +14,9 @@ const MAX_LABEL_BYTES = 16 * 1024;
 /** Limit of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all of a program. */
 const MAX_ENVIRONMENT_BYTES = 32 * 1024;
 const MAX_VARIABLE_LENGTH = 255;
+
+/** Maximum number of reported placeholders of one config. */
+export const MAX_PLACEHOLDER_PROBLEMS = 20;
 
 /** Permission bits of a file without a mode, as in Docker Swarm. */
 export const DEFAULT_FILE_MODE = 0o444;
@@ -150,6 +154,17 @@ function parentPaths(target: string): readonly string[] {
 const isUserNumber = (text: string): boolean =>
   /^(0|[1-9][0-9]{0,9})$/.test(text) && Number(text) <= MAX_USER_NUMBER;
 
+/** Reports the placeholders of a config template that agents cannot replace, at the path "template". */
+function validateTemplate(content: Uint8Array, report: Report): void {
+  if (!isUtf8(content)) {
+    report("template", "a template must be UTF-8 text");
+    return;
+  }
+  const template = Buffer.from(content).toString("utf8");
+  for (const { start, message } of findPlaceholderProblems(template, MAX_PLACEHOLDER_PROBLEMS))
+    report("template", `line ${template.slice(0, start).split("\n").length}: ${message}`);
+}
+
 /** Returns the violations of a secret or config that a client wants to store. The messages never contain its content. */
 export function validateFileContent(file: FileContent): readonly Violation[] {
   const violations: Violation[] = [];
@@ -163,6 +178,7 @@ export function validateFileContent(file: FileContent): readonly Violation[] {
     report("content", `the content is too large (${content.length} bytes, maximum ${MAX_FILE_BYTES})`);
   }
   if (isTemplate && kind !== FileKind.CONFIG) report("is_template", "only a config can be a template");
+  else if (isTemplate) validateTemplate(content, report);
   const labelBytes = Object.entries(labels).reduce((sum, pair) => sum + Buffer.byteLength(pair.join("=")), 0);
   if (labelBytes > MAX_LABEL_BYTES) {
     report("labels", `the labels are too large (${labelBytes} bytes, maximum ${MAX_LABEL_BYTES})`);

@@ -3,6 +3,7 @@ import {
   FileContent,
   findPlaceholderProblems,
   isBerthError,
+  MAX_PLACEHOLDER_PROBLEMS,
   type PlaceholderProblem,
   validateFileContent,
 } from "@berth/proto";
@@ -10,8 +11,6 @@ import type { FileSource, Project, StackFile } from "./keys/stack-context.js";
 import { resolveBindSource } from "./text/short-mount.js";
 import { createSource, type Position } from "./text/source.js";
 
-/** Maximum number of reported placeholders of one config. */
-const MAX_PLACEHOLDER_PROBLEMS = 20;
 /** Maximum size of all contents. A request to the leader has at most 16 MiB. */
 const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
 
@@ -36,9 +35,9 @@ export function readFileContents(files: readonly StackFile[], project: Project):
   return contents;
 }
 
-/** Reports the problems of a content. The name and the kind have been checked with the keys. */
+/** Reports the problems of a content. The name and the kind have been checked with the keys. Placeholders have positions. */
 function checkContent(file: FileContent, source: FileSource): FileContent {
-  const [violation] = validateFileContent(file).filter(({ path }) => path !== "name");
+  const [violation] = validateFileContent(file).filter(({ path }) => path !== "name" && path !== "template");
   if (violation !== undefined) source.cursor.diagnostics.error(source.cursor, violation.message);
   else if (file.isTemplate) reportPlaceholders(file.content, source);
   return file;
