@@ -8,6 +8,7 @@ import {
   Network,
   PutFileRequest,
   Service,
+  ServiceSpec,
   Task,
   TaskState,
   User,
@@ -163,6 +164,31 @@ describe("rpc-matrix: requireStackAccess()", () => {
       DORA,
       state,
     );
+    state.services.delete("given");
+  });
+
+  it("denies a rollback that restores a secret of another stack which an administrator has removed", () => {
+    const mounting = (stack: string) =>
+      ServiceSpec.fromPartial({
+        ...{ name: `${OWN}_given`, stack: OWN },
+        task: { container: { files: [passwordOf(stack)] } },
+      });
+    const without = ServiceSpec.fromPartial({ name: `${OWN}_given`, stack: OWN });
+    const versions = [mounting(OTHER), mounting(OWN), without];
+    for (const [index, spec] of versions.entries()) state.services.versions.put("given", index + 1, spec);
+    const rollback = (toVersion: number, fields: Partial<Service>): void => {
+      state.services.put(Service.fromPartial({ id: "given", ...fields }));
+      requireStackAccess("rollbackService", { service: "given", toVersion }, DORA, state);
+    };
+    expect(() => rollback(1, { spec: without, version: 3 })).toThrow(/may not change bank/);
+    expect(() => rollback(0, { spec: without, version: 3, healthyVersion: 1 })).toThrow(
+      /may not change bank/,
+    );
+    rollback(2, { spec: without, version: 3 });
+    // The service still has it.
+    rollback(1, { spec: mounting(OTHER), version: 4 });
+    // There is no such version, which the handler reports.
+    rollback(9, { spec: without, version: 3 });
     state.services.delete("given");
   });
 

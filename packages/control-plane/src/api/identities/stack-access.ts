@@ -8,6 +8,7 @@ import {
 } from "@berth/proto";
 import { type Caller, describeCaller, LOCAL_USER, type RequestOf } from "@berth/proto/rpc";
 import { fileKey, fileMounts } from "../../core/files/file-mounts.js";
+import { rollbackTarget } from "../../core/orchestrator/rollback.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { findNetwork, findService } from "../lookup.js";
 import { findRunningTask, findTarget } from "../lookup-target.js";
@@ -47,7 +48,13 @@ const STACK_RULES: StackRules = {
     stackOfService(service, state),
     ...stacksOfNewFiles(spec, findService(state, service).spec, state),
   ],
-  rollbackService: ({ service }, state) => [stackOfService(service, state)],
+  // An earlier version can mount a secret that an administrator has removed from the service since then.
+  rollbackService: ({ service: reference, toVersion }, state) => {
+    const service = findService(state, reference);
+    const target = rollbackTarget(service, toVersion, state.services.versions.ofService(service.id));
+    const restored = target.kind === "found" ? target.spec : undefined;
+    return [service.spec?.stack ?? "", ...stacksOfNewFiles(restored, service.spec, state)];
+  },
   removeServices: ({ services, stack }, state) => [
     ...(stack === "" ? [] : [stack]),
     ...services.map((service) => stackOfService(service, state)),
