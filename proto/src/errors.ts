@@ -36,6 +36,8 @@ export const ERROR_CODES = {
   BERTH_NETWORK_OVERLAP: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NETWORK_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_FILE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_SERVER_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_SERVER_REMOVED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NODE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_AUTHORITY_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NOT_CONVERGED: { grpc: status.DEADLINE_EXCEEDED, exit: 1 },

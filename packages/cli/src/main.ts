@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
+import { SERVER_CLIENT_COMMANDS } from "./grammar/server-commands.js";
 import { safeTerminal } from "./output/terminal-text.js";
 import { type Cli, InterruptedError, type SecretSource, type Terminal } from "./process/cli.js";
 import { readBounded } from "./process/read-bounded.js";
@@ -24,7 +25,8 @@ export async function run(argv: readonly string[], processCli: Cli): Promise<num
   // Commander's own help command supports one level of subcommands only.
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
   const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
-  if (subprogram !== undefined) return runSubprogram(subprogram.module, argv.slice(1));
+  const isClientCommand = first === "server" && SERVER_CLIENT_COMMANDS.includes(argv[1] ?? "");
+  if (subprogram !== undefined && !isClientCommand) return runSubprogram(subprogram.module, argv.slice(1));
   if (first === "__complete")
     return (await import("./completion/print-completions.js")).printCompletions(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);

@@ -56,6 +56,10 @@ Examples:
   $ berth server join 10.0.0.1:7400
   $ berth server --listen 10.0.0.2:7400
 
+  # List servers, and remove one for good; see 'berth server ls --help' and 'berth server rm --help'
+  $ berth server ls
+  $ berth server rm host-3
+
 Three servers tolerate the loss of one. Their embedded etcds communicate on
 ports 7403 and 7404 with mutual TLS.
 `;

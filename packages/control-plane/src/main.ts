@@ -4,10 +4,11 @@ import { grpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { advertisedHost, parseArguments, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
+import { ServerFolder } from "./identity/server-folder.js";
 import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
-import { linkSignals } from "./runtime/abort.js";
+import { linkSignals, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { membershipRequests } from "./server/membership-requests.js";
@@ -21,6 +22,9 @@ import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 
 /** Addresses of servers that only this host reaches. */
 const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
+
+/** The removal of an etcd member takes about a second, unless the other servers have no majority. */
+const MEMBER_REMOVAL_TIMEOUT_MS = 10 * 60_000;
 
 /** After an unhandled rejection the server gets this long to resign; then the process exits. */
 const FATAL_STOP_TIMEOUT_MS = 5_000;
@@ -92,10 +96,28 @@ export async function runProcess(
   return exitCode;
 }
 
-/** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
+/**
+ * Runs the server. Marks the data directory when the cluster has removed this server, which then never starts again.
+ * @throws BerthError
+ */
 async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
   const { dataDir } = config;
   const identity = await openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
+  try {
+    await runWithIdentity(identity, config, logger, signal);
+  } catch (error) {
+    if (isBerthError(error, "BERTH_SERVER_REMOVED")) await (await ServerFolder.open(dataDir)).markRemoved();
+    throw error;
+  }
+}
+
+/** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
+async function runWithIdentity(
+  identity: ServerIdentity,
+  config: ServerConfig,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const etcd = await openEtcd(config, identity, logger, signal);
   const { endpoints, tls, keepTlsValid } = etcd;
   const store = new EtcdStore({ endpoints, tls });
@@ -131,6 +153,10 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
     );
     await server.stopped;
     logger.info("stopped");
+  } catch (error) {
+    // The other servers can need the vote of this server's etcd until they have removed it.
+    if (isBerthError(error, "BERTH_SERVER_REMOVED")) await untilMemberRemoved(etcd, logger, signal);
+    throw error;
   } finally {
     serving.unlink();
     serving.abort("the server has stopped");
@@ -142,6 +168,19 @@ async function runServer(config: ServerConfig, logger: Logger, signal: AbortSign
   }
   const failure = await etcd.exited;
   if (failure !== undefined) throw failure;
+}
+
+/** Waits until the other servers have removed this server's etcd member, which then exits. */
+async function untilMemberRemoved(
+  { exited, trackMembers }: OpenEtcd,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (trackMembers === undefined) return;
+  logger.info("waiting until the other servers have removed the etcd member of this server");
+  const limit = linkSignals(signal, AbortSignal.timeout(MEMBER_REMOVAL_TIMEOUT_MS));
+  await Promise.race([exited, untilAborted(limit.signal)]);
+  limit.unlink();
 }
 
 /** The etcd that a server uses, and the certificate that it presents there. */

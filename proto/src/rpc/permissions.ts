@@ -85,6 +85,8 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/RemoveAuthority": ADMIN,
   "/berth.v1.ControlService/AddEtcdMember": SERVER,
   "/berth.v1.ControlService/PromoteEtcdMember": SERVER,
+  "/berth.v1.ControlService/ListServers": READ,
+  "/berth.v1.ControlService/RemoveServer": ADMIN,
   "/berth.v1.DispatcherService/Session": NODE,
   "/berth.v1.DispatcherService/PushLogs": NODE,
   "/berth.v1.DispatcherService/PushExec": NODE,

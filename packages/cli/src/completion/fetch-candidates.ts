@@ -18,7 +18,7 @@ export interface CandidatesRequest {
 
 /**
  * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
- * stacks, services, nodes, networks, secrets, configs, join tokens, users and CAs from the server. Returns none for any
+ * stacks, services, nodes, servers, networks, secrets, configs, join tokens, users and CAs from the server. Returns none for any
  * other argument.
  */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
@@ -48,6 +48,7 @@ const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, 
   ["token", fetchTokenIds],
   ["user", fetchUserNames],
   ["ca", fetchAuthorityIds],
+  ["server", fetchServerNames],
 ]);
 
 async function fetchStackNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
@@ -76,6 +77,11 @@ async function fetchNodeNames(client: ControlClient, signal: AbortSignal): Promi
 async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { networks } = await client.listNetworks({ stack: "" }, { signal });
   return networks.map(networkName).sort();
+}
+
+async function fetchServerNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { servers } = await client.listServers({}, { signal });
+  return servers.map(({ server }) => server?.hostname ?? "").sort();
 }
 
 async function fetchFileNames(

@@ -7,6 +7,7 @@ import { addFileCommands } from "./file-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
 import { addPolicyCommands } from "./policy-commands.js";
+import { addServerCommands } from "./server-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 import { addTokenCommands } from "./token-commands.js";
@@ -61,10 +62,11 @@ export function createProgram(cli: Cli): Command {
   addTokenCommands(program, cli);
   addUserCommands(program, cli);
   addAuthorityCommands(program, cli);
+  addServerCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {
-    program.command(name).description(description);
+    if (name !== "server") program.command(name).description(description);
   }
   showHelpHintAfterErrors(program, "berth");
   return program;

@@ -7,7 +7,7 @@ const MONTH_MS = 30 * DAY_MS;
 const YEAR_MS = 365 * DAY_MS;
 
 /** Formats a duration as Docker does: `12 seconds`, `About a minute`, `3 weeks`. */
-function formatDuration(ms: number): string {
+export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / SECOND_MS);
   if (seconds < 1) return "Less than a second";
   if (seconds === 1) return "1 second";

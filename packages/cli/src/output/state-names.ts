@@ -7,6 +7,7 @@ import {
   NodeState,
   PortSpec_Mode,
   PortSpec_Protocol,
+  Server_State,
   ServiceOutcome_Kind,
   TaskState,
   UserRole,
@@ -57,6 +58,12 @@ const JOIN_KINDS = new Map<JoinKind, string>([
   [JoinKind.SERVER, "server"],
   [JoinKind.USER, "user"],
 ]);
+const SERVER_STATES = new Map<Server_State, string>([
+  [Server_State.UP, "up"],
+  [Server_State.DOWN, "down"],
+  [Server_State.REMOVING, "removing"],
+  [Server_State.REMOVED, "removed"],
+]);
 const AUTHORITY_STATES = new Map<Authority_State, string>([
   [Authority_State.ANNOUNCED, "announced"],
   [Authority_State.ISSUING, "issuing"],
@@ -84,6 +91,7 @@ export const availabilityName = (availability: Availability): string =>
 export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN;
 export const joinKindName = (kind: JoinKind): string => JOIN_KINDS.get(kind) ?? UNKNOWN;
 export const authorityStateName = (state: Authority_State): string => AUTHORITY_STATES.get(state) ?? UNKNOWN;
+export const serverStateName = (state: Server_State): string => SERVER_STATES.get(state) ?? UNKNOWN;
 export const userRoleName = (role: UserRole): string => USER_ROLES.get(role) ?? UNKNOWN;
 export const protocolName = (protocol: PortSpec_Protocol): string =>
   protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";

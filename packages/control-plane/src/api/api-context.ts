@@ -1,7 +1,7 @@
 import type { IngressEntry } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
-import type { ServerTrust } from "../core/authorities/rotation.js";
 import type { FileSealer } from "../core/files/apply-file.js";
+import type { ServerRegistration } from "../core/membership/server-records.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
@@ -31,8 +31,8 @@ export interface ApiContext {
   readonly audit: AuditLog;
   /** Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
-  /** Returns the authorities that each server trusts. */
-  readonly serverTrust: () => readonly ServerTrust[];
+  /** Returns what all running servers have registered. */
+  readonly registrations: () => readonly ServerRegistration[];
   readonly unknownTokens: UnknownTokens;
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;

@@ -21,6 +21,8 @@ import { listPeers } from "./peers.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
 import { addEtcdMember, promoteEtcdMember } from "./servers/etcd-members.js";
+import { listServers } from "./servers/list-servers.js";
+import { removeServer } from "./servers/remove-server.js";
 import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
 import { listTasks } from "./tasks.js";
@@ -81,5 +83,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
     addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
     promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
+    listServers: (_request, { signal }) => listServers(context, signal),
+    removeServer: (request, { signal }) => removeServer(request, context, signal),
   };
 }

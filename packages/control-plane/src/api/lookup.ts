@@ -1,4 +1,5 @@
-import { BerthError, type Network, type Node, type Service, type Task } from "@berth/proto";
+import { BerthError, type Network, type Node, type Server, type Service, type Task } from "@berth/proto";
+import { hostOfAddress, isRemoved } from "../core/membership/server-records.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
 /** Limit of names in one error message. The message then fits on two lines. */
@@ -34,6 +35,22 @@ export function findNode(state: ClusterState, reference: string): Node {
   const named = [...state.nodes.values()].filter((node) => hostnameOf(node) === reference);
   // A node without a hostname must not match an empty reference.
   if (reference === "" || named.length === 0) return findByPrefix(state.nodes.values(), query);
+  return requireOneMatch(named, query);
+}
+
+/**
+ * Finds a server by id, hostname, address or unique id prefix. Finds a removed server only by its id.
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
+export function findServer(state: Pick<ClusterState, "servers">, reference: string): Server {
+  const exact = state.servers.get(reference);
+  if (exact !== undefined) return exact;
+  const servers = [...state.servers.values()].filter((server) => !isRemoved(server));
+  const query = { noun: "server", reference, nameOf: ({ hostname }: Server) => hostname };
+  const named = servers.filter(({ hostname, address }) =>
+    [hostname, address, hostOfAddress(address)].includes(reference),
+  );
+  if (reference === "" || named.length === 0) return findByPrefix(servers, query);
   return requireOneMatch(named, query);
 }
 

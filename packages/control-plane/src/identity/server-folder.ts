@@ -14,6 +14,8 @@ const ETCD_AUTHORITY_FILE = "etcd-authority.json";
 const SERVERS_FILE = "servers";
 /** Exists from the start of a join until its end. A server with it must not create a cluster. */
 const JOINING_FILE = "joining";
+/** Exists after the cluster has removed this server. Its identity never counts again. */
+const REMOVED_FILE = "removed";
 /** The certificate for etcd, which the server issues itself. */
 const ETCD_FOLDER = "etcd";
 
@@ -29,6 +31,8 @@ export type FolderState =
   | { readonly kind: "none"; readonly hasBegunCluster: boolean }
   /** A join was interrupted. */
   | { readonly kind: "joining" }
+  /** The cluster has removed this server. */
+  | { readonly kind: "removed" }
   | { readonly kind: "complete" };
 
 /**
@@ -58,6 +62,7 @@ export class ServerFolder {
   }
 
   async state(): Promise<FolderState> {
+    if ((await this.#read(REMOVED_FILE)) !== undefined) return { kind: "removed" };
     if ((await this.identity.load()) !== undefined) return { kind: "complete" };
     if ((await this.#read(JOINING_FILE)) !== undefined) return { kind: "joining" };
     return { kind: "none", hasBegunCluster: (await this.#read(CLUSTER_KEY_FILE)) !== undefined };
@@ -66,6 +71,11 @@ export class ServerFolder {
   /** Marks the folder as one of a server that joins. */
   async beginJoin(): Promise<void> {
     await this.#replace(JOINING_FILE, "This server has begun to join a cluster: run `berth server join`.\n");
+  }
+
+  /** Marks the folder as one of a server that the cluster has removed. */
+  async markRemoved(): Promise<void> {
+    await this.#replace(REMOVED_FILE, "This server was removed from its cluster with `berth server rm`.\n");
   }
 
   async endJoin(): Promise<void> {

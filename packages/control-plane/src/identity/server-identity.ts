@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { type Authority, BerthError } from "@berth/proto";
 import {
   certificateFacts,
@@ -12,6 +13,7 @@ import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
 import { type ClusterSecrets, ServerFolder } from "./server-folder.js";
+import { serverRemoved } from "./server-removed.js";
 
 /** What a server needs to prove who it is, and to issue certificates. */
 export interface ServerIdentity extends ClusterSecrets {
@@ -38,7 +40,8 @@ export interface ServerIdentityOptions {
  * Returns the identity in a server's data directory. Creates a cluster, with its authorities, in an empty folder.
  *
  * A crash during the creation leaves files that the next start uses: the certificate is written last.
- * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted
+ * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted;
+ *         BERTH_SERVER_REMOVED
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
   const folder = await ServerFolder.open(options.dataDir);
@@ -46,9 +49,10 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
 }
 
 async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefined> {
+  const { kind } = await folder.state();
+  if (kind === "removed") throw serverRemoved(dirname(folder.path));
   const files = await folder.identity.load();
   if (files === undefined) {
-    const { kind } = await folder.state();
     if (kind === "joining") throw interruptedJoin(folder.path);
     return undefined;
   }

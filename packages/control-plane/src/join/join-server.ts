@@ -46,9 +46,9 @@ export async function joinServer(
   // Excludes a running server, and a second join.
   const claim = await DataDir.claim(dataDir);
   try {
-    if (hasEtcdData(claim.path)) throw notEmpty(claim.path, "it has the etcd data of another cluster");
     const folder = await ServerFolder.open(dataDir);
     requireJoinable(await folder.state(), dataDir);
+    if (hasEtcdData(claim.path)) throw notEmpty(claim.path, "it has the etcd data of another cluster");
     await folder.beginJoin();
     const response = await requestJoin({ address, token, hostname, folder: folder.identity }, signal);
     await folder.storeJoin(secretsOf(response), response.servers);
@@ -73,6 +73,9 @@ function requireServerToken(token: string): void {
 
 /** @throws BerthError BERTH_INPUT_INVALID when a data directory has an identity */
 function requireJoinable(state: FolderState, dataDir: string): void {
+  if (state.kind === "removed") {
+    throw notEmpty(dataDir, "this server was removed from its cluster");
+  }
   if (state.kind === "complete") {
     throw notEmpty(dataDir, "this server is already in a cluster, and starts without joining again");
   }

@@ -43,6 +43,7 @@ import type { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import type { Members } from "./access-rules.js";
 import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
+import { keepServerRecords } from "./keep-server-records.js";
 import type { LeaderOptions } from "./leader-options.js";
 import type { Leader } from "./role.js";
 
@@ -74,7 +75,7 @@ interface TermContext {
 
 /** Creates the components of a leader for one term, in the order of their dependencies. */
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
-  const { term, state, store, runtime, logger, observer, address, servers, serverTrust } = options;
+  const { term, state, store, runtime, logger, observer, address, servers, registrations } = options;
   const { clock } = runtime;
   const { epoch } = term;
 
@@ -110,7 +111,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
   const rotation = new AuthorityRotation({
     ...context,
-    serverTrust,
+    serverTrust: registrations,
     broadcast: (value) => sessions.broadcast({ $case: "authorities", value }),
   });
   const sealer = options.identity && createFileSealer(options.identity.clusterKey);
@@ -131,6 +132,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   });
   const relays = createRelays(context, sessions);
 
+  const membership = createMembership(options);
   const audit = new AuditLog({ ...context, epoch, address });
   const onDenied = (path: string, call: CallContext, error: unknown): void =>
     recordIfDenied(audit, { path, context: call }, error);
@@ -142,8 +144,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     events,
     audit,
     issuer: createIssuer(options),
-    serverTrust,
-    membership: createMembership(options),
+    registrations,
+    membership,
     secrets: options.identity,
     unknownTokens: new UnknownTokens(),
     sealer,
@@ -168,7 +170,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
       metrics,
       members: membersOf(state),
     },
-    loops: createLoops(context, options, { controller, autoscaler, lag, rotation }),
+    loops: createLoops(context, options, { controller, autoscaler, lag, rotation, membership }),
   };
 }
 
@@ -200,9 +202,9 @@ function membersOf(state: ClusterState): Members {
   return {
     has: (member) => isMember(member, state),
     onRemoved: (listener) =>
-      state.onChange(({ nodes, isUserRemoved }) => {
+      state.onChange(({ nodes, isIdentityRevoked }) => {
         const isNodeRemoved = [...nodes.values()].some(({ after }) => after === undefined);
-        if (isNodeRemoved || isUserRemoved) listener();
+        if (isNodeRemoved || isIdentityRevoked) listener();
       }),
   };
 }
@@ -260,12 +262,13 @@ interface LoopComponents {
   readonly autoscaler: Autoscaler;
   readonly lag: LagMeter;
   readonly rotation: AuthorityRotation;
+  readonly membership: MembershipChanges | undefined;
 }
 
 function createLoops(
   context: TermContext,
-  { sync, moveEtcdLeader, autoRebalanceMs, identity }: CreateLeaderOptions,
-  { controller, autoscaler, lag, rotation }: LoopComponents,
+  { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations }: CreateLeaderOptions,
+  { controller, autoscaler, lag, rotation, membership }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
   const loops: Loop[] = [
@@ -277,7 +280,13 @@ function createLoops(
     (signal) => removeUnusedNetworks(context, signal),
     (signal) => collectUnusedFiles(context, signal),
   ];
-  if (identity !== undefined) loops.push((signal) => rotation.run(signal));
+  if (identity !== undefined) {
+    const { serverId } = identity;
+    loops.push((signal) => rotation.run(signal));
+    loops.push((signal) =>
+      keepServerRecords({ ...context, serverId, registrations, membership, moveEtcdLeader }, signal),
+    );
+  }
   const firstAuthority = identity?.firstAuthority;
   if (firstAuthority !== undefined) {
     loops.push((signal) => storeFirstAuthority(firstAuthority, writer, signal));

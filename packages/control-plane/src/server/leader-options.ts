@@ -1,7 +1,7 @@
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
-import type { ServerTrust } from "../core/authorities/rotation.js";
+import type { ServerRegistration } from "../core/membership/server-records.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
@@ -43,8 +43,8 @@ export interface LeaderOptions extends LeaderSettings {
   readonly address: string;
   /** Returns the addresses of all running servers. */
   readonly servers: () => readonly string[];
-  /** Returns the authorities that each server trusts. */
-  readonly serverTrust: () => readonly ServerTrust[];
+  /** Returns what all running servers have registered. */
+  readonly registrations: () => readonly ServerRegistration[];
   /** Called with the leader once the records are loaded, and with undefined when the term ends. */
   readonly onLeaderChange: (leader: Leader | undefined) => void;
 }

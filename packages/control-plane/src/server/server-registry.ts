@@ -1,8 +1,11 @@
+import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
-import { type RpcIdentity, trustOf } from "@berth/proto/rpc";
+import { parseCertificate } from "@berth/proto/identity";
+import { trustOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import type { ServerTrust } from "../core/authorities/rotation.js";
+import type { ServerRegistration } from "../core/membership/server-records.js";
+import type { ServerIdentity } from "../identity/server-identity.js";
 import { sleep } from "../runtime/clock.js";
 import { Notifier } from "../runtime/notifier.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -22,27 +25,21 @@ export interface ServerRegistryOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** What this server trusts. Undefined without TLS, as in simulations. */
-  readonly identity?: RpcIdentity | undefined;
-}
-
-/** The value of a server's key. */
-interface ServerRecord {
-  readonly address: string;
-  /** Fingerprints of the authorities that the server trusts. */
-  readonly authorities: readonly string[];
+  /** Undefined without TLS, as in simulations. */
+  readonly identity?: Pick<ServerIdentity, "serverId" | "rpc"> | undefined;
 }
 
 /** Registers this server under a leased key in etcd, and watches the keys of all servers. */
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
   readonly #serverId: string;
-  readonly #records = new Map<string, ServerRecord>();
+  /** By key. */
+  readonly #registrations = new Map<string, ServerRegistration>();
   #ownAddress: string | undefined;
 
   constructor(options: ServerRegistryOptions) {
     this.#options = options;
-    this.#serverId = options.runtime.newId();
+    this.#serverId = options.identity?.serverId ?? options.runtime.newId();
   }
 
   /** Sets the advertised address of this server, which is known once it listens. */
@@ -53,13 +50,13 @@ export class ServerRegistry {
   /** Returns the addresses of all servers, including this one. */
   addresses(): readonly string[] {
     const own = this.#ownAddress === undefined ? [] : [this.#ownAddress];
-    const registered = [...this.#records.values()].map(({ address }) => address);
+    const registered = this.registrations().map(({ address }) => address);
     return [...new Set([...own, ...registered])].sort();
   }
 
-  /** Returns the authorities that each registered server trusts. */
-  trust(): readonly ServerTrust[] {
-    return [...this.#records.values()];
+  /** Returns what all running servers have registered. */
+  registrations(): readonly ServerRegistration[] {
+    return [...this.#registrations.values()];
   }
 
   /** Returns the addresses of all servers except this one and the leader. */
@@ -91,16 +88,16 @@ export class ServerRegistry {
     }
   }
 
-  /** Writes the key, and again when the trusted authorities change, until the lease is lost. */
+  /** Writes the key, and again when the certificate or the trusted authorities change, until the lease is lost. */
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { identity } = this.#options;
     const changed = new Notifier();
-    const unsubscribe = identity?.subscribe(() => changed.notifyAll());
+    const unsubscribe = identity?.rpc.subscribe(() => changed.notifyAll());
     try {
       while (!lease.lost.aborted) {
-        const authorities = trustedBy(identity);
-        await this.#putKey(lease, authorities, signal);
-        while (!lease.lost.aborted && isDeepStrictEqual(authorities, trustedBy(identity)))
+        const registration = this.#ownRegistration();
+        await this.#putKey(lease, registration, signal);
+        while (!lease.lost.aborted && isDeepStrictEqual(registration, this.#ownRegistration()))
           await changed.wait(lease.lost);
       }
     } finally {
@@ -108,8 +105,27 @@ export class ServerRegistry {
     }
   }
 
-  async #putKey({ leaseId }: HeldLease, authorities: readonly string[], signal: AbortSignal): Promise<void> {
-    const value = JSON.stringify({ address: this.#ownAddress, version: BERTH_VERSION, authorities });
+  #ownRegistration(): ServerRegistration {
+    const material = this.#options.identity?.rpc.current;
+    const { certificate } = material?.leaf ?? {};
+    return {
+      id: this.#serverId,
+      address: this.#ownAddress ?? "",
+      hostname: hostname(),
+      version: BERTH_VERSION,
+      authorities:
+        material === undefined ? [] : trustOf(material).authorities.map((each) => each.fingerprint),
+      certificateExpiresAtMs:
+        certificate === undefined ? 0 : Date.parse(parseCertificate(certificate).validTo),
+    };
+  }
+
+  async #putKey(
+    { leaseId }: HeldLease,
+    registration: ServerRegistration,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const value = JSON.stringify(registration);
     const key = serverKey(this.#serverId);
     const outcome = await this.#options.store.txn({ ops: [{ kind: "put", key, value, leaseId }] }, signal);
     if (outcome.kind === "unknown") throw outcome.cause;
@@ -123,8 +139,8 @@ export class ServerRegistry {
         case "unreachable":
           break; // The known servers stay listed until etcd answers again.
         case "snapshot":
-          this.#records.clear();
-          for (const entry of message.entries) this.#setRecord(entry);
+          this.#registrations.clear();
+          for (const entry of message.entries) this.#set(entry);
           break;
         default:
           this.#applyEvents(message.events);
@@ -134,28 +150,33 @@ export class ServerRegistry {
 
   #applyEvents(events: readonly WatchEvent[]): void {
     for (const event of events) {
-      if (event.kind === "put") this.#setRecord(event.entry);
-      else this.#records.delete(event.key);
+      if (event.kind === "put") this.#set(event.entry);
+      else this.#registrations.delete(event.key);
     }
   }
 
-  #setRecord({ key, value }: Entry): void {
-    const address = parseServerAddress(value);
-    if (!isServerKey(key) || address === undefined) return;
-    this.#records.set(key, { address, authorities: parseAuthorities(value) });
+  #set({ key, value }: Entry): void {
+    const registration = isServerKey(key) ? parseRegistration(value) : undefined;
+    if (registration !== undefined) this.#registrations.set(key, registration);
   }
 }
 
-function trustedBy(identity: RpcIdentity | undefined): readonly string[] {
-  return identity === undefined
-    ? []
-    : trustOf(identity.current).authorities.map(({ fingerprint }) => fingerprint);
+/** Parses the value of a server's key. A server of an earlier release has written its address and version only. */
+export function parseRegistration(text: string): ServerRegistration | undefined {
+  const address = parseServerAddress(text);
+  if (address === undefined) return undefined;
+  const value: Readonly<Record<string, unknown>> = JSON.parse(text);
+  const { authorities, certificateExpiresAtMs } = value;
+  return {
+    address,
+    ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
+    authorities: Array.isArray(authorities) ? authorities.filter((each) => typeof each === "string") : [],
+    certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
+  };
 }
 
-/** Returns the fingerprints in the value of a server's key. A server of an earlier release has written none. */
-function parseAuthorities(value: string): readonly string[] {
-  const { authorities }: { readonly authorities?: unknown } = JSON.parse(value);
-  return Array.isArray(authorities) ? authorities.filter((each) => typeof each === "string") : [];
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 /** Returns the address in the value of a server's key or of the leader key; undefined when the value is invalid. */

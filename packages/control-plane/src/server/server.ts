@@ -13,6 +13,8 @@ import type { Logger } from "pino";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
+import { serverRemoved } from "../identity/server-removed.js";
+import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ServerProblem } from "../runtime/server-problem.js";
@@ -25,6 +27,7 @@ import { FORWARDED_CONTROL, routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
 import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
+import { requireNotRemoved, untilRemoved } from "./own-removal.js";
 import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { Role } from "./role.js";
@@ -79,23 +82,30 @@ export function systemPlatform(identity: RpcIdentity): ServerPlatform {
 export interface RunningServer {
   readonly address: string;
   readonly httpAddress: string;
-  /** Resolves when the server has stopped: its signal has aborted and it has resigned. */
+  /**
+   * Resolves when the server has stopped: its signal has aborted and it has resigned. Rejects with BERTH_SERVER_REMOVED
+   * when it has stopped because it was removed from the cluster.
+   */
   readonly stopped: Promise<void>;
 }
 
 /**
  * Starts one server of the control plane. It serves calls and campaigns for the leadership until `signal` aborts.
- * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED
+ * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED, BERTH_SERVER_REMOVED
  */
-export async function startServer(options: ServerOptions, signal: AbortSignal): Promise<RunningServer> {
+export async function startServer(options: ServerOptions, stopSignal: AbortSignal): Promise<RunningServer> {
   const { store, runtime, logger, identity, platform } = options;
   const { clock } = runtime;
-  await waitForEtcd(options, signal);
+  await waitForEtcd(options, stopSignal);
+  if (identity !== undefined) await requireNotRemoved(store, identity.serverId, stopSignal);
+  // Aborts when the server is to stop, and when it was removed from the cluster.
+  const serving = linkSignals(stopSignal);
+  const { signal } = serving;
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const { problems = () => [] } = options;
   const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
-  const registry = new ServerRegistry({ store, runtime, logger, identity: identity?.rpc });
+  const registry = new ServerRegistry({ store, runtime, logger, identity });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
   const listeners = await startListeners(options, { role, contact, metrics });
@@ -112,7 +122,7 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
       observer: metrics,
       address,
       servers: () => registry.addresses(),
-      serverTrust: () => registry.trust(),
+      registrations: () => registry.registrations(),
       onLeaderChange: (leader) => role.setLeader(leader),
       // With its host name, a server is distinct from servers on other hosts that also listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),
@@ -121,6 +131,12 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     signal,
   );
   const registration = registry.run(signal);
+  const removal = identity && untilRemoved({ store, clock, serverId: identity.serverId }, signal);
+  void removal?.then((isRemoved) => {
+    if (!isRemoved) return;
+    logger.warn("this server was removed from the cluster; stopping");
+    serving.abort(serverRemoved());
+  });
   const renewal = keepCertificate?.(signal);
   const tracking = new AbortController();
   const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
@@ -133,6 +149,8 @@ export async function startServer(options: ServerOptions, signal: AbortSignal): 
     await listeners.close();
     tracking.abort();
     await Promise.all([registration, renewal, leaderTracker]);
+    serving.unlink();
+    if (await removal) throw serverRemoved();
   };
   const { address: listen, httpAddress } = listeners;
   logger.info({ listen, http: httpAddress, advertise: address }, "server started");

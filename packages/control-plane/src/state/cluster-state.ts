@@ -1,4 +1,11 @@
-import { type Authority, DEFAULT_POLICY, type JoinToken, type Policy, type User } from "@berth/proto";
+import {
+  type Authority,
+  DEFAULT_POLICY,
+  type JoinToken,
+  type Policy,
+  type Server,
+  type User,
+} from "@berth/proto";
 import { Emitter } from "../runtime/emitter.js";
 import { AuditTable } from "./audit-table.js";
 import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
@@ -38,6 +45,7 @@ export class ClusterState implements Tables {
   readonly authorities = new Map<string, Authority>();
   readonly joinTokens = new Map<string, JoinToken>();
   readonly users = new Map<string, User>();
+  readonly servers = new Map<string, Server>();
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
   readonly #changed: Emitter<Delta>;

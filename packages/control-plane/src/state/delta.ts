@@ -20,7 +20,8 @@ export interface Delta {
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
   readonly areFilesChanged: boolean;
   readonly isPolicyChanged: boolean;
-  readonly isUserRemoved: boolean;
+  /** Whether a user or a server was removed. */
+  readonly isIdentityRevoked: boolean;
   readonly areAuthoritiesChanged: boolean;
 }
 
@@ -34,14 +35,14 @@ export class DeltaBuilder implements Delta {
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
   areFilesChanged = false;
   isPolicyChanged = false;
-  isUserRemoved = false;
+  isIdentityRevoked = false;
   areAuthoritiesChanged = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit } = this;
     const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
     const areMarked = this.areFilesChanged || this.areAuthoritiesChanged;
-    return size === 0 && !areMarked && !this.isPolicyChanged && !this.isUserRemoved;
+    return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }
 
   markFilesChanged(): void {
@@ -52,8 +53,8 @@ export class DeltaBuilder implements Delta {
     this.isPolicyChanged = true;
   }
 
-  markUserRemoved(): void {
-    this.isUserRemoved = true;
+  markIdentityRevoked(): void {
+    this.isIdentityRevoked = true;
   }
 
   markAuthoritiesChanged(): void {

@@ -7,6 +7,8 @@ import {
   NetworkRange,
   Node,
   Policy,
+  Server,
+  Server_State as ServerState,
   Service,
   ServiceSpec,
   Task,
@@ -40,6 +42,8 @@ export interface Tables {
   readonly joinTokens: Map<string, JoinToken>;
   /** Users by name. */
   readonly users: Map<string, User>;
+  /** Servers by id, including removed ones. */
+  readonly servers: Map<string, Server>;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -331,7 +335,27 @@ export const RECORD_KINDS = {
     put: ({ users }, { user }) => users.set(user.name, user),
     delete: ({ users }, { userName }) => users.delete(userName),
     addToDelta: (delta, _, { after }) => {
-      if (after === undefined) delta.markUserRemoved();
+      if (after === undefined) delta.markIdentityRevoked();
+    },
+  }),
+
+  /** A server. The keys of its registration, which expires when the server dies, are in another collection. */
+  server: defineKind<{ readonly server: Server }, { readonly serverId: string }>({
+    collection: "serverrecords",
+    keyFields: ["serverId"],
+    idOf: ({ server }) => ({ serverId: server.id }),
+    encode: ({ server }) => Server.toJSON(server),
+    decode: (value, { serverId }) => {
+      const server = Server.fromJSON(value);
+      requireSameId(server.id, serverId);
+      return { server };
+    },
+    get: ({ servers }, { serverId }) => wrap("server", servers.get(serverId)),
+    put: ({ servers }, { server }) => servers.set(server.id, server),
+    delete: ({ servers }, { serverId }) => servers.delete(serverId),
+    addToDelta: (delta, _, { after }) => {
+      // The removed server may forward the answer to the call that removes it.
+      if (after?.server.state === ServerState.REMOVED) delta.markIdentityRevoked();
     },
   }),
 } as const;

@@ -22,8 +22,9 @@
  * | `authorities/<fingerprint>`        | a CA: certificate, encrypted key               | the leader           |
  * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
+ * | `serverrecords/<serverId>`         | a server: name, address, whether it was removed | the leader          |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last fourteen kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last fifteen kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";

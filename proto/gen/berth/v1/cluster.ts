@@ -977,6 +977,77 @@ export function authority_StateToJSON(object: Authority_State): string {
   }
 }
 
+/** A server of the control plane. The record of a removed server stays, so that its identity never counts again. */
+export interface Server {
+  /** As in the server's certificate. */
+  id: string;
+  hostname: string;
+  /** "host:port" at which agents and other servers reach it. Empty until it has run. */
+  address: string;
+  createdAtMs: number;
+  state: Server_State;
+  stateSinceMs: number;
+}
+
+export const Server_State = {
+  UNSPECIFIED: 0,
+  UP: 1,
+  /** DOWN - It is not registered: it does not run, or cannot reach etcd. A server that has joined starts in this state. */
+  DOWN: 2,
+  /** REMOVING - It was removed, but can still have an etcd member, which the leader removes. */
+  REMOVING: 3,
+  REMOVED: 4,
+} as const;
+
+export type Server_State = typeof Server_State[keyof typeof Server_State];
+
+export namespace Server_State {
+  export type UNSPECIFIED = typeof Server_State.UNSPECIFIED;
+  export type UP = typeof Server_State.UP;
+  export type DOWN = typeof Server_State.DOWN;
+  export type REMOVING = typeof Server_State.REMOVING;
+  export type REMOVED = typeof Server_State.REMOVED;
+}
+
+export function server_StateFromJSON(object: any): Server_State {
+  switch (object) {
+    case 0:
+    case "STATE_UNSPECIFIED":
+      return Server_State.UNSPECIFIED;
+    case 1:
+    case "STATE_UP":
+      return Server_State.UP;
+    case 2:
+    case "STATE_DOWN":
+      return Server_State.DOWN;
+    case 3:
+    case "STATE_REMOVING":
+      return Server_State.REMOVING;
+    case 4:
+    case "STATE_REMOVED":
+      return Server_State.REMOVED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Server_State");
+  }
+}
+
+export function server_StateToJSON(object: Server_State): string {
+  switch (object) {
+    case Server_State.UNSPECIFIED:
+      return "STATE_UNSPECIFIED";
+    case Server_State.UP:
+      return "STATE_UP";
+    case Server_State.DOWN:
+      return "STATE_DOWN";
+    case Server_State.REMOVING:
+      return "STATE_REMOVING";
+    case Server_State.REMOVED:
+      return "STATE_REMOVED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Server_State");
+  }
+}
+
 /** A join token as the cluster stores it. The token itself is shown only once, to its creator. */
 export interface JoinToken {
   /** The first digits of the hash. */
@@ -5308,6 +5379,163 @@ export const Authority: MessageFns<Authority> = {
     message.state = object.state ?? 0;
     message.createdAtMs = object.createdAtMs ?? 0;
     message.crossCertificate = object.crossCertificate ?? "";
+    message.stateSinceMs = object.stateSinceMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseServer(): Server {
+  return { id: "", hostname: "", address: "", createdAtMs: 0, state: 0, stateSinceMs: 0 };
+}
+
+export const Server: MessageFns<Server> = {
+  encode(message: Server, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(32).int64(message.createdAtMs);
+    }
+    if (message.state !== 0) {
+      writer.uint32(40).int32(message.state);
+    }
+    if (message.stateSinceMs !== 0) {
+      writer.uint32(48).int64(message.stateSinceMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Server {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.stateSinceMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Server {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      state: isSet(object.state) ? server_StateFromJSON(object.state) : 0,
+      stateSinceMs: isSet(object.stateSinceMs)
+        ? globalThis.Number(object.stateSinceMs)
+        : isSet(object.state_since_ms)
+        ? globalThis.Number(object.state_since_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Server): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.state !== 0) {
+      obj.state = server_StateToJSON(message.state);
+    }
+    if (message.stateSinceMs !== 0) {
+      obj.stateSinceMs = Math.round(message.stateSinceMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Server>): Server {
+    return Server.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Server>): Server {
+    const message = createBaseServer();
+    message.id = object.id ?? "";
+    message.hostname = object.hostname ?? "";
+    message.address = object.address ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.state = object.state ?? 0;
     message.stateSinceMs = object.stateSinceMs ?? 0;
     return message;
   },

@@ -32,6 +32,7 @@ import {
   NodeState,
   nodeStateFromJSON,
   nodeStateToJSON,
+  Server,
   Service,
   Task,
   User,
@@ -1110,6 +1111,53 @@ export interface PromoteEtcdMemberRequest {
 export interface PromoteEtcdMemberResponse {
   /** Why the member cannot have a vote yet. Empty when it has one. */
   waitingFor: string;
+}
+
+export interface ListServersRequest {
+}
+
+export interface ListServersResponse {
+  /** Sorted by hostname. */
+  servers: ServerStatus[];
+  /** Voters of the embedded etcd, and how many of them answer. 0 when etcd is external. */
+  voters: number;
+  runningVoters: number;
+}
+
+export interface ServerStatus {
+  /** Its id is empty for an etcd member that belongs to no known server. */
+  server?:
+    | Server
+    | undefined;
+  /** Empty unless it is up. */
+  version: string;
+  isLeader: boolean;
+  /** When its certificate expires. 0 unless it is up. */
+  certificateExpiresAtMs: number;
+  /** Unset without an embedded etcd, and before the server has started for the first time. */
+  etcd?: EtcdMemberStatus | undefined;
+}
+
+export interface EtcdMemberStatus {
+  id: string;
+  name: string;
+  /** It copies the data, but has no vote yet. */
+  isLearner: boolean;
+  /** False until its etcd has run for the first time. */
+  hasStarted: boolean;
+  /** Whether it answers the leader. */
+  isRunning: boolean;
+}
+
+export interface RemoveServerRequest {
+  /** Id, unique prefix of an id, hostname, or "host:port". */
+  server: string;
+  /** Also remove a server that is up. */
+  force: boolean;
+}
+
+export interface RemoveServerResponse {
+  serverId: string;
 }
 
 function createBaseGetClusterRequest(): GetClusterRequest {
@@ -13035,6 +13083,613 @@ export const PromoteEtcdMemberResponse: MessageFns<PromoteEtcdMemberResponse> = 
   },
 };
 
+function createBaseListServersRequest(): ListServersRequest {
+  return {};
+}
+
+export const ListServersRequest: MessageFns<ListServersRequest> = {
+  encode(_: ListServersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListServersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListServersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListServersRequest {
+    return {};
+  },
+
+  toJSON(_: ListServersRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListServersRequest>): ListServersRequest {
+    return ListServersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListServersRequest>): ListServersRequest {
+    const message = createBaseListServersRequest();
+    return message;
+  },
+};
+
+function createBaseListServersResponse(): ListServersResponse {
+  return { servers: [], voters: 0, runningVoters: 0 };
+}
+
+export const ListServersResponse: MessageFns<ListServersResponse> = {
+  encode(message: ListServersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.servers) {
+      ServerStatus.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.voters !== 0) {
+      writer.uint32(16).uint32(message.voters);
+    }
+    if (message.runningVoters !== 0) {
+      writer.uint32(24).uint32(message.runningVoters);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListServersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListServersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.servers.push(ServerStatus.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.voters = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.runningVoters = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListServersResponse {
+    return {
+      servers: globalThis.Array.isArray(object?.servers)
+        ? object.servers.map((e: any) => ServerStatus.fromJSON(e))
+        : [],
+      voters: isSet(object.voters) ? globalThis.Number(object.voters) : 0,
+      runningVoters: isSet(object.runningVoters)
+        ? globalThis.Number(object.runningVoters)
+        : isSet(object.running_voters)
+        ? globalThis.Number(object.running_voters)
+        : 0,
+    };
+  },
+
+  toJSON(message: ListServersResponse): unknown {
+    const obj: any = {};
+    if (message.servers?.length) {
+      obj.servers = message.servers.map((e) => ServerStatus.toJSON(e));
+    }
+    if (message.voters !== 0) {
+      obj.voters = Math.round(message.voters);
+    }
+    if (message.runningVoters !== 0) {
+      obj.runningVoters = Math.round(message.runningVoters);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListServersResponse>): ListServersResponse {
+    return ListServersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListServersResponse>): ListServersResponse {
+    const message = createBaseListServersResponse();
+    message.servers = object.servers?.map((e) => ServerStatus.fromPartial(e)) || [];
+    message.voters = object.voters ?? 0;
+    message.runningVoters = object.runningVoters ?? 0;
+    return message;
+  },
+};
+
+function createBaseServerStatus(): ServerStatus {
+  return { server: undefined, version: "", isLeader: false, certificateExpiresAtMs: 0, etcd: undefined };
+}
+
+export const ServerStatus: MessageFns<ServerStatus> = {
+  encode(message: ServerStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== undefined) {
+      Server.encode(message.server, writer.uint32(10).fork()).join();
+    }
+    if (message.version !== "") {
+      writer.uint32(18).string(message.version);
+    }
+    if (message.isLeader !== false) {
+      writer.uint32(24).bool(message.isLeader);
+    }
+    if (message.certificateExpiresAtMs !== 0) {
+      writer.uint32(32).int64(message.certificateExpiresAtMs);
+    }
+    if (message.etcd !== undefined) {
+      EtcdMemberStatus.encode(message.etcd, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServerStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServerStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = Server.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isLeader = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.certificateExpiresAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.etcd = EtcdMemberStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ServerStatus {
+    return {
+      server: isSet(object.server) ? Server.fromJSON(object.server) : undefined,
+      version: isSet(object.version) ? globalThis.String(object.version) : "",
+      isLeader: isSet(object.isLeader)
+        ? globalThis.Boolean(object.isLeader)
+        : isSet(object.is_leader)
+        ? globalThis.Boolean(object.is_leader)
+        : false,
+      certificateExpiresAtMs: isSet(object.certificateExpiresAtMs)
+        ? globalThis.Number(object.certificateExpiresAtMs)
+        : isSet(object.certificate_expires_at_ms)
+        ? globalThis.Number(object.certificate_expires_at_ms)
+        : 0,
+      etcd: isSet(object.etcd) ? EtcdMemberStatus.fromJSON(object.etcd) : undefined,
+    };
+  },
+
+  toJSON(message: ServerStatus): unknown {
+    const obj: any = {};
+    if (message.server !== undefined) {
+      obj.server = Server.toJSON(message.server);
+    }
+    if (message.version !== "") {
+      obj.version = message.version;
+    }
+    if (message.isLeader !== false) {
+      obj.isLeader = message.isLeader;
+    }
+    if (message.certificateExpiresAtMs !== 0) {
+      obj.certificateExpiresAtMs = Math.round(message.certificateExpiresAtMs);
+    }
+    if (message.etcd !== undefined) {
+      obj.etcd = EtcdMemberStatus.toJSON(message.etcd);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ServerStatus>): ServerStatus {
+    return ServerStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServerStatus>): ServerStatus {
+    const message = createBaseServerStatus();
+    message.server = (object.server !== undefined && object.server !== null)
+      ? Server.fromPartial(object.server)
+      : undefined;
+    message.version = object.version ?? "";
+    message.isLeader = object.isLeader ?? false;
+    message.certificateExpiresAtMs = object.certificateExpiresAtMs ?? 0;
+    message.etcd = (object.etcd !== undefined && object.etcd !== null)
+      ? EtcdMemberStatus.fromPartial(object.etcd)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseEtcdMemberStatus(): EtcdMemberStatus {
+  return { id: "", name: "", isLearner: false, hasStarted: false, isRunning: false };
+}
+
+export const EtcdMemberStatus: MessageFns<EtcdMemberStatus> = {
+  encode(message: EtcdMemberStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.isLearner !== false) {
+      writer.uint32(24).bool(message.isLearner);
+    }
+    if (message.hasStarted !== false) {
+      writer.uint32(32).bool(message.hasStarted);
+    }
+    if (message.isRunning !== false) {
+      writer.uint32(40).bool(message.isRunning);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EtcdMemberStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEtcdMemberStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isLearner = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hasStarted = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.isRunning = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EtcdMemberStatus {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      isLearner: isSet(object.isLearner)
+        ? globalThis.Boolean(object.isLearner)
+        : isSet(object.is_learner)
+        ? globalThis.Boolean(object.is_learner)
+        : false,
+      hasStarted: isSet(object.hasStarted)
+        ? globalThis.Boolean(object.hasStarted)
+        : isSet(object.has_started)
+        ? globalThis.Boolean(object.has_started)
+        : false,
+      isRunning: isSet(object.isRunning)
+        ? globalThis.Boolean(object.isRunning)
+        : isSet(object.is_running)
+        ? globalThis.Boolean(object.is_running)
+        : false,
+    };
+  },
+
+  toJSON(message: EtcdMemberStatus): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.isLearner !== false) {
+      obj.isLearner = message.isLearner;
+    }
+    if (message.hasStarted !== false) {
+      obj.hasStarted = message.hasStarted;
+    }
+    if (message.isRunning !== false) {
+      obj.isRunning = message.isRunning;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EtcdMemberStatus>): EtcdMemberStatus {
+    return EtcdMemberStatus.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EtcdMemberStatus>): EtcdMemberStatus {
+    const message = createBaseEtcdMemberStatus();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.isLearner = object.isLearner ?? false;
+    message.hasStarted = object.hasStarted ?? false;
+    message.isRunning = object.isRunning ?? false;
+    return message;
+  },
+};
+
+function createBaseRemoveServerRequest(): RemoveServerRequest {
+  return { server: "", force: false };
+}
+
+export const RemoveServerRequest: MessageFns<RemoveServerRequest> = {
+  encode(message: RemoveServerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== "") {
+      writer.uint32(10).string(message.server);
+    }
+    if (message.force !== false) {
+      writer.uint32(16).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveServerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveServerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveServerRequest {
+    return {
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: RemoveServerRequest): unknown {
+    const obj: any = {};
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveServerRequest>): RemoveServerRequest {
+    return RemoveServerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveServerRequest>): RemoveServerRequest {
+    const message = createBaseRemoveServerRequest();
+    message.server = object.server ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseRemoveServerResponse(): RemoveServerResponse {
+  return { serverId: "" };
+}
+
+export const RemoveServerResponse: MessageFns<RemoveServerResponse> = {
+  encode(message: RemoveServerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serverId !== "") {
+      writer.uint32(10).string(message.serverId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveServerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveServerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serverId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveServerResponse {
+    return {
+      serverId: isSet(object.serverId)
+        ? globalThis.String(object.serverId)
+        : isSet(object.server_id)
+        ? globalThis.String(object.server_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RemoveServerResponse): unknown {
+    const obj: any = {};
+    if (message.serverId !== "") {
+      obj.serverId = message.serverId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveServerResponse>): RemoveServerResponse {
+    return RemoveServerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveServerResponse>): RemoveServerResponse {
+    const message = createBaseRemoveServerResponse();
+    message.serverId = object.serverId ?? "";
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -13529,6 +14184,31 @@ export const ControlServiceService = {
       Buffer.from(PromoteEtcdMemberResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PromoteEtcdMemberResponse => PromoteEtcdMemberResponse.decode(value),
   },
+  /** Lists the servers that were not removed, and the members of etcd. */
+  listServers: {
+    path: "/berth.v1.ControlService/ListServers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListServersRequest): Buffer => Buffer.from(ListServersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListServersRequest => ListServersRequest.decode(value),
+    responseSerialize: (value: ListServersResponse): Buffer => Buffer.from(ListServersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListServersResponse => ListServersResponse.decode(value),
+  },
+  /**
+   * Revokes the identity of a server for good, and then removes its etcd member. ListServers shows when it is gone.
+   * Fails when the etcd members that run would not be a majority afterwards, and without `force` while the server is up.
+   * A repeated call succeeds.
+   */
+  removeServer: {
+    path: "/berth.v1.ControlService/RemoveServer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveServerRequest): Buffer => Buffer.from(RemoveServerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveServerRequest => RemoveServerRequest.decode(value),
+    responseSerialize: (value: RemoveServerResponse): Buffer =>
+      Buffer.from(RemoveServerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveServerResponse => RemoveServerResponse.decode(value),
+  },
 } as const;
 
 export interface ControlServiceServer extends UntypedServiceImplementation {
@@ -13624,6 +14304,14 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   addEtcdMember: handleUnaryCall<AddEtcdMemberRequest, AddEtcdMemberResponse>;
   /** Gives a member a vote. The server repeats the call until the member has copied the data. */
   promoteEtcdMember: handleUnaryCall<PromoteEtcdMemberRequest, PromoteEtcdMemberResponse>;
+  /** Lists the servers that were not removed, and the members of etcd. */
+  listServers: handleUnaryCall<ListServersRequest, ListServersResponse>;
+  /**
+   * Revokes the identity of a server for good, and then removes its etcd member. ListServers shows when it is gone.
+   * Fails when the etcd members that run would not be a majority afterwards, and without `force` while the server is up.
+   * A repeated call succeeds.
+   */
+  removeServer: handleUnaryCall<RemoveServerRequest, RemoveServerResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -11,7 +11,7 @@ import type { RequestOf } from "@berth/proto/rpc";
 import { nodeName, nodeNameById } from "../../core/model/node-name.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { POLICY_NAME } from "../../state/record-kinds.js";
-import { findNetwork, findNode, findService } from "../lookup.js";
+import { findNetwork, findNode, findServer, findService } from "../lookup.js";
 import { findRunningTask } from "../lookup-target.js";
 
 type Control = typeof ControlServiceService;
@@ -198,6 +198,12 @@ export const AUDIT_RULES: AuditRules = {
   // Servers repeat these calls while they start.
   addEtcdMember: UNRECORDED,
   promoteEtcdMember: UNRECORDED,
+  listServers: UNRECORDED,
+  removeServer: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ server }, state) => [serverSubject(server, state)],
+  },
 };
 
 /** Returns the id of a token's text; "?" for a text that is no token. */
@@ -221,6 +227,11 @@ function serviceSubject(reference: string, state: ClusterState): AuditSubject {
 function nodeSubject(reference: string, state: ClusterState): AuditSubject {
   const node = findIfAny(() => findNode(state, reference));
   return { kind: "node", id: node?.id ?? "", name: node === undefined ? reference : nodeName(node) };
+}
+
+function serverSubject(reference: string, state: ClusterState): AuditSubject {
+  const server = findIfAny(() => findServer(state, reference));
+  return { kind: "server", id: server?.id ?? "", name: server?.hostname ?? reference };
 }
 
 function networkSubject(reference: string, state: ClusterState): AuditSubject {

@@ -1,5 +1,6 @@
 import { availabilityToJSON, fileKindName, type Node, type Service } from "@berth/proto";
 import { MAX_SUMMARY_LENGTH } from "../../core/audit/audit-record.js";
+import { isRemoved } from "../../core/membership/server-records.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
@@ -32,6 +33,8 @@ function describeChange(change: Change, state: ClusterState): string | undefined
       return describeNode(state.nodes.get(change.node.id), change.node);
     case "delete-node":
       return "node removed";
+    case "put-server":
+      return isRemoved(change.server) ? "server removed" : undefined;
     case "put-network": {
       const { id, spec, removing } = change.network;
       const isNew = state.networks.get(id) === undefined;

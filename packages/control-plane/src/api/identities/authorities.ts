@@ -27,7 +27,7 @@ const MAX_LISTED_NODES = 100;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** Lists the authorities and how far their rotation is, the oldest first. */
-export function listAuthorities({ state, serverTrust }: ApiContext): ListAuthoritiesResponse {
+export function listAuthorities({ state, registrations }: ApiContext): ListAuthoritiesResponse {
   const authorities = [...state.authorities.values()].sort((a, b) => a.createdAtMs - b.createdAtMs);
   const issuing = authorities.find((authority) => authority.state === AuthorityState.ISSUING);
   const ready = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
@@ -41,7 +41,7 @@ export function listAuthorities({ state, serverTrust }: ApiContext): ListAuthori
         createdAtMs: authority.createdAtMs,
         expiresAtMs: Date.parse(parseCertificate(authority.certificate).validTo),
         removalAtMs: removalMs(authority, { retirementMs: RETIREMENT_MS }) ?? 0,
-        waitingFor: isAnnounced(authority) ? [...untrustingServers(authority, serverTrust())] : [],
+        waitingFor: isAnnounced(authority) ? [...untrustingServers(authority, registrations())] : [],
         nodes: nodes.slice(0, MAX_LISTED_NODES).map(nodeName).sort(),
         nodeCount: nodes.length,
       } satisfies AuthorityStatus;

@@ -20,6 +20,7 @@ import {
   tokenRejection,
 } from "@berth/proto/identity";
 import type { CallContext } from "@berth/proto/rpc";
+import { joinedServer } from "../../core/membership/server-records.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -130,14 +131,18 @@ function requireToken(
   return { record, isUsedUp };
 }
 
-/** Repeats an admission; undefined when the node or user was removed meanwhile, or after too many repetitions. */
+/** Repeats an admission; undefined when its owner was removed meanwhile, or after too many repetitions. */
 function repeatAdmission(
   earlier: TokenAdmission,
   record: JoinToken,
-  { nodes, users }: ClusterState,
+  { nodes, users, servers }: ClusterState,
 ): Decision<Admission> | undefined {
   const identity = identityOf(record.kind, earlier.id);
-  if (earlier.repeats >= MAX_REPEATS || identity === undefined || !isMember(identity, { nodes, users }))
+  if (
+    earlier.repeats >= MAX_REPEATS ||
+    identity === undefined ||
+    !isMember(identity, { nodes, users, servers })
+  )
     return undefined;
   const repeats = earlier.repeats + 1;
   const admissions = record.admissions.map((each) => (each === earlier ? { ...earlier, repeats } : each));
@@ -176,7 +181,10 @@ function admissionOf(
       return { identity: { kind: "node", id: newId }, changes: [{ kind: "put-node", node }] };
     }
     case JoinKind.SERVER:
-      return { identity: { kind: "server", id: newId }, changes: [] };
+      return {
+        identity: { kind: "server", id: newId },
+        changes: [{ kind: "put-server", server: joinedServer(newId, hostname, nowMs) }],
+      };
     case JoinKind.USER: {
       const user = state.users.get(subject);
       if (user === undefined) throw rejectedToken("unknown", undefined);

@@ -1,6 +1,7 @@
 import { BerthError, type RenewCertificateRequest, type RenewCertificateResponse } from "@berth/proto";
 import type { Identity } from "@berth/proto/identity";
 import { type Caller, describeCaller } from "@berth/proto/rpc";
+import { isRemoved } from "../../core/membership/server-records.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
@@ -45,10 +46,13 @@ export async function recordAuthority(
   }, signal);
 }
 
-/** Returns whether a node or user exists. A certificate of a removed one is revoked, since no other gets its name. */
+/**
+ * Returns whether a node or user exists, and whether a server was not removed. A certificate of a removed one is revoked,
+ * since no other gets its name.
+ */
 export function isMember(
   identity: Identity,
-  { nodes, users }: Pick<ClusterState, "nodes" | "users">,
+  { nodes, users, servers }: Pick<ClusterState, "nodes" | "users" | "servers">,
 ): boolean {
   switch (identity.kind) {
     case "node":
@@ -56,6 +60,6 @@ export function isMember(
     case "user":
       return findUser(identity.name, users) !== undefined;
     case "server":
-      return true;
+      return !isRemoved(servers.get(identity.id));
   }
 }

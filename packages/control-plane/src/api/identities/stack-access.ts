@@ -110,6 +110,8 @@ const STACK_RULES: StackRules = {
   removeAuthority: undefined,
   addEtcdMember: undefined,
   promoteEtcdMember: undefined,
+  listServers: undefined,
+  removeServer: undefined,
 };
 
 /**

@@ -24,7 +24,7 @@ export type MembershipAnswer =
   | { readonly kind: "wait"; readonly reason: string }
   | { readonly kind: "refuse"; readonly reason: string };
 
-/** Changes the members of the etcd cluster as servers request it, during one term. */
+/** Changes the members of the etcd cluster as servers and administrators request it, during one term. */
 export class MembershipChanges {
   readonly #options: MembershipOptions;
   readonly #startedAtMs: number;
@@ -36,12 +36,23 @@ export class MembershipChanges {
     this.#startedAtMs = options.clock.nowMs();
   }
 
+  /** Returns all members, and which of them answer. @throws the errors of etcd */
+  async observe(signal: AbortSignal): Promise<readonly ObservedMember[]> {
+    return this.#observe({ checksRunning: true }, signal);
+  }
+
+  /** Returns why etcd could not go on without a member; undefined when it could. @throws the errors of etcd */
+  async removalProblem(peerUrl: string, signal: AbortSignal): Promise<string | undefined> {
+    const decision = decideMembership({ kind: "remove", peerUrl }, await this.observe(signal));
+    return decision.kind === "refuse" || decision.kind === "wait" ? decision.reason : undefined;
+  }
+
   /** Applies the steps towards a request. The caller repeats a request that has to wait. @throws the errors of etcd */
   async apply(request: MembershipRequest, signal: AbortSignal): Promise<MembershipAnswer> {
     const { members, clock, onStep } = this.#options;
-    this.#requestedAtMs.set(request.peerUrl, clock.nowMs());
+    if (request.kind !== "remove") this.#requestedAtMs.set(request.peerUrl, clock.nowMs());
     for (let steps = 0; steps < MAX_STEPS; steps += 1) {
-      const observed = await this.#observe(request, signal);
+      const observed = await this.#observe({ checksRunning: request.kind !== "promote" }, signal);
       const decision = decideMembership(request, observed);
       if (decision.kind === "done") return { kind: "done", members: observed };
       if (decision.kind !== "step") return decision;
@@ -52,7 +63,10 @@ export class MembershipChanges {
     return { kind: "wait", reason: "the members of etcd keep changing" };
   }
 
-  async #observe(request: MembershipRequest, signal: AbortSignal): Promise<readonly ObservedMember[]> {
+  async #observe(
+    { checksRunning }: { readonly checksRunning: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly ObservedMember[]> {
     const { members, clock } = this.#options;
     const listed = await members.list(signal);
     const urls = new Set(listed.flatMap(({ peerUrls }) => peerUrls));
@@ -60,7 +74,7 @@ export class MembershipChanges {
     return Promise.all(
       listed.map(async (member) => ({
         ...member,
-        isRunning: request.kind === "add" && (await members.isRunning(member, signal)),
+        isRunning: checksRunning && (await members.isRunning(member, signal)),
         silentMs: clock.nowMs() - this.#latestRequestMs(member),
       })),
     );

@@ -115,3 +115,32 @@ describe("a server with a running member", () => {
     expect(promote(2, [member(1)])).toMatchObject({ kind: "refuse" });
   });
 });
+
+describe("the member of a removed server", () => {
+  const remove = (host: number, members: readonly ObservedMember[]) =>
+    decideMembership({ kind: "remove", peerUrl: urlOf(host) }, members);
+  const down = (host: number) => member(host, { isRunning: false });
+
+  test.each([
+    ["it is one of three that run", [member(1), member(2), member(3)]],
+    ["it is one of two that run", [member(1), member(3)]],
+    ["it is down and the others are a majority", [member(1), member(2), down(3)]],
+    ["it is one of five and another one is down too", [member(1), member(2), member(4), down(5), down(3)]],
+    ["it is a learner", [member(1), down(2), member(3, { isLearner: true })]],
+  ])("is removed when %s", (_, members) => {
+    expect(remove(3, members)).toMatchObject({ kind: "step", step: { kind: "remove", memberId: "id-3" } });
+  });
+
+  test.each([
+    ["the only one", [member(3)]],
+    ["the only voter", [member(3), member(2, { isLearner: true })]],
+    ["one of three while another one is down", [member(1), down(2), member(3)]],
+    ["one of five while two others are down", [member(1), member(2), down(4), down(5), member(3)]],
+  ])("is not removed when it is %s", (_, members) => {
+    expect(remove(3, members)).toMatchObject({ kind: "refuse" });
+  });
+
+  test("is gone after the removal", () => {
+    expect(remove(3, [member(1), member(2)])).toEqual({ kind: "done" });
+  });
+});

@@ -30,12 +30,14 @@ export interface ObservedMember extends EtcdMember {
   readonly silentMs: number;
 }
 
-/** What a server requests for its own member, which is identified by its peer URL. */
+/** What is requested for the member of a server, which is identified by its peer URL. */
 export type MembershipRequest =
   /** The server has no etcd data: it needs a member to start with. */
   | { readonly kind: "add"; readonly peerUrl: string }
   /** The server runs a learner: it needs a vote. */
-  | { readonly kind: "promote"; readonly peerUrl: string };
+  | { readonly kind: "promote"; readonly peerUrl: string }
+  /** The server was removed from the cluster: its member has to go. */
+  | { readonly kind: "remove"; readonly peerUrl: string };
 
 /** A change of the membership. etcd applies it completely or not at all. */
 export type MembershipStep =
@@ -69,6 +71,8 @@ export function decideMembership(
       return own === undefined ? decideNewMember(request.peerUrl, members) : decideReplacement(own, members);
     case "promote":
       return own === undefined ? refuse(`no member has the URL ${request.peerUrl}`) : decidePromotion(own);
+    case "remove":
+      return own === undefined ? { kind: "done" } : decideRemoval(own, members);
   }
 }
 
@@ -96,6 +100,20 @@ function decideReplacement(own: ObservedMember, members: readonly ObservedMember
   if (own.isLearner || canLose(own, members)) return remove(own, "its data is lost");
   return wait(
     `a majority of the etcd members without ${describe(own)} must run before that member is replaced`,
+  );
+}
+
+/** Decides about the member of a removed server. The members that remain must be able to go on without it. */
+function decideRemoval(own: ObservedMember, members: readonly ObservedMember[]): MembershipDecision {
+  if (own.isLearner) return remove(own, "its server was removed");
+  const others = members.filter((member) => member !== own && !member.isLearner);
+  const running = others.filter(({ isRunning }) => isRunning);
+  if (others.length === 0) return refuse("it has the only etcd member with a vote");
+  if (running.length > others.length / 2) return remove(own, "its server was removed");
+  const down = others.filter(({ isRunning }) => !isRunning).map(describe);
+  return refuse(
+    `only ${running.length} of the ${others.length} etcd members that remain would be running, which is no majority: ` +
+      `remove the server of ${down.join(", ")} first, or start it`,
   );
 }
 

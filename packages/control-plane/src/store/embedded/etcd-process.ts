@@ -175,6 +175,8 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     ["--listen-client-urls", client, "--advertise-client-urls", client],
     ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
     ["--initial-cluster", bootstrap.initialCluster, "--initial-cluster-state", bootstrap.state],
+    // berth checks itself that a majority remains. With this check, etcd adds no learner while any member is down.
+    ["--strict-reconfig-check=false"],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],

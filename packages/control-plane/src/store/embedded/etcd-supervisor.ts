@@ -139,7 +139,8 @@ export class EtcdSupervisor {
 
   /**
    * Restarts etcd whenever it exits, until it is stopped. Holds the ports until then: clients would take another process
-   * that listens on them for etcd. Gives up when another process has taken a port.
+   * that listens on them for etcd. Gives up when another process has taken a port, or when the cluster has removed the
+   * member.
    */
   async #supervise(first: EtcdProcess): Promise<void> {
     const { logger } = this.#options;
@@ -157,6 +158,10 @@ export class EtcdSupervisor {
       if (performance.now() - startedAtMs > STABLE_AFTER_MS) {
         backoff.reset();
         restartDelayMs = 0;
+      }
+      if (etcd.wasRemoved) {
+        failure = this.#startFailure(etcd);
+        break;
       }
       this.#problem = this.#explain(etcd);
       logger.error({ restartDelayMs, problem: this.#problem }, "etcd exited; restarting");
@@ -217,13 +222,16 @@ export class EtcdSupervisor {
   }
 
   #startFailure(etcd: EtcdProcess): BerthError {
-    const { path } = this.#options.dir;
+    const { dir } = this.#options;
+    const { path } = dir;
     const details = { dataDir: path };
     if (etcd.wasRemoved) {
+      // Without a vote, the member is only a copy, and the server can join again.
+      const code = dir.isJoining ? "BERTH_ETCD_FAILED" : "BERTH_SERVER_REMOVED";
       const message =
-        `the other servers have removed the etcd member of this server: to join the cluster again, remove ${path} ` +
-        "and use a new token";
-      return new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
+        "the other servers have removed the etcd member of this server, which takes no calls any more: to add this " +
+        `host again, remove ${path} and run "berth server join" with a new token`;
+      return new BerthError({ code, message, details });
     }
     if (/file lock|already locked/i.test(etcd.lastLogLines)) {
       const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;

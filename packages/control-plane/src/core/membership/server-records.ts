@@ -1,0 +1,113 @@
+import { BerthError, type Server, Server_State as State } from "@berth/proto";
+import type { ServerTrust } from "../authorities/rotation.js";
+
+/** Bounds what removed servers take in etcd. The oldest of them are forgotten. */
+export const MAX_REMOVED_SERVERS = 1_000;
+
+/** What a running server has registered in etcd. */
+export interface ServerRegistration extends ServerTrust {
+  /** As in the server's certificate. Empty for a server of an earlier release. */
+  readonly id: string;
+  readonly hostname: string;
+  readonly version: string;
+  readonly certificateExpiresAtMs: number;
+}
+
+/** Returns whether a server was removed. Its certificates are revoked from then on. */
+export function isRemoved(server: Pick<Server, "state"> | undefined): boolean {
+  return server?.state === State.REMOVING || server?.state === State.REMOVED;
+}
+
+/** Returns the host of "host:port", without the brackets of IPv6. */
+export function hostOfAddress(address: string): string {
+  return address.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1");
+}
+
+/** Returns the record of a server that has joined and has not run yet. */
+export function joinedServer(id: string, hostname: string, nowMs: number): Server {
+  return { id, hostname, address: "", createdAtMs: nowMs, state: State.DOWN, stateSinceMs: nowMs };
+}
+
+/**
+ * Returns the records that have to be written so that they agree with the registrations: servers without a record,
+ * changed addresses, and servers that came or went. A removed server stays removed, even while it is registered.
+ */
+export function planServerRecords(
+  records: ReadonlyMap<string, Server>,
+  registrations: readonly ServerRegistration[],
+  nowMs: number,
+): readonly Server[] {
+  const registered = new Map(registrations.map((registration) => [registration.id, registration]));
+  // A server of an earlier release has registered no id.
+  const unknown = registrations.filter(({ id }) => id !== "" && !records.has(id));
+  const existing = [...records.values()].filter((server) => !isRemoved(server));
+  return [...existing, ...unknown.map(({ id, hostname }) => joinedServer(id, hostname, nowMs))].flatMap(
+    (server) => {
+      const next = withRegistration(server, registered.get(server.id), nowMs);
+      return next === server ? [] : [next];
+    },
+  );
+}
+
+function withRegistration(
+  server: Server,
+  registration: ServerRegistration | undefined,
+  nowMs: number,
+): Server {
+  if (registration === undefined)
+    return server.state === State.DOWN ? server : { ...server, state: State.DOWN, stateSinceMs: nowMs };
+  const { address, hostname } = registration;
+  const isSame = server.address === address && server.hostname === hostname;
+  if (server.state === State.UP) return isSame ? server : { ...server, address, hostname };
+  return { ...server, address, hostname, state: State.UP, stateSinceMs: nowMs };
+}
+
+/**
+ * Returns the record of a server that is to be removed.
+ * @throws BerthError BERTH_SERVER_IN_USE for the last server that is up, or without `force` for one that is up;
+ *         BERTH_CONFLICT while another server is being removed
+ */
+export function removingServer(
+  server: Server,
+  records: ReadonlyMap<string, Server>,
+  { force, nowMs }: { readonly force: boolean; readonly nowMs: number },
+): Server {
+  const others = [...records.values()].filter(({ id }) => id !== server.id);
+  const removing = others.find(({ state }) => state === State.REMOVING);
+  if (removing !== undefined) {
+    throw new BerthError({
+      code: "BERTH_CONFLICT",
+      message: `the removal of server ${serverName(removing)} is in progress: wait until "berth server ls" does not list it any more`,
+    });
+  }
+  if (!others.some(({ state }) => state === State.UP)) {
+    throw serverInUse(server, "no other server is up, and the cluster needs one: add a server first");
+  }
+  if (server.state === State.UP && !force) {
+    throw serverInUse(server, "it is up: stop it first, or use --force, after which it stops by itself");
+  }
+  return { ...server, state: State.REMOVING, stateSinceMs: nowMs };
+}
+
+/** Returns the ids of the removed servers to forget, so that a limited number remains. */
+export function forgottenServers(records: ReadonlyMap<string, Server>): readonly string[] {
+  const removed = [...records.values()].filter(({ state }) => state === State.REMOVED);
+  return removed
+    .sort((a, b) => b.stateSinceMs - a.stateSinceMs)
+    .slice(MAX_REMOVED_SERVERS)
+    .map(({ id }) => id);
+}
+
+/** Returns the name of a server in messages. */
+export function serverName({ hostname, id, address }: Server): string {
+  return address === "" ? `${hostname} (${id})` : `${hostname} (${address})`;
+}
+
+/** Returns the error for a server that cannot be removed. */
+export function serverInUse(server: Server, why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_SERVER_IN_USE",
+    message: `cannot remove server ${serverName(server)}: ${why}`,
+    details: { server: server.id },
+  });
+}

@@ -1,0 +1,13 @@
+import { BerthError } from "@berth/proto";
+
+/** Returns the error of a server that was removed from its cluster. */
+export function serverRemoved(dataDir?: string): BerthError {
+  const directory = dataDir === undefined ? "its data directory" : dataDir;
+  return new BerthError({
+    code: "BERTH_SERVER_REMOVED",
+    message:
+      "this server was removed from its cluster and takes no calls any more: to add this host again, " +
+      `remove ${directory} and run "berth server join" with a new token`,
+    ...(dataDir !== undefined && { details: { dataDir } }),
+  });
+}

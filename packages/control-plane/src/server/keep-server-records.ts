@@ -1,0 +1,113 @@
+import { type Server, Server_State as State } from "@berth/proto";
+import type { Logger } from "pino";
+import type { MembershipChanges } from "../api/servers/membership-changes.js";
+import { memberOf } from "../core/membership/server-members.js";
+import {
+  forgottenServers,
+  isRemoved,
+  planServerRecords,
+  type ServerRegistration,
+} from "../core/membership/server-records.js";
+import type { Writer } from "../reconciler/writer.js";
+import { sleep } from "../runtime/clock.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { Change } from "../state/change.js";
+import type { ClusterState } from "../state/cluster-state.js";
+
+/** Nothing is read from etcd unless a server is being removed. */
+const INTERVAL_MS = 500;
+
+/** Interval of the log lines about a member that cannot be removed yet. */
+const LOG_INTERVAL_MS = 10_000;
+
+export interface ServerRecordsOptions {
+  readonly state: ClusterState;
+  readonly writer: Pick<Writer, "submit">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Id of this server. */
+  readonly serverId: string;
+  readonly registrations: () => readonly ServerRegistration[];
+  /** Undefined when etcd is external. */
+  readonly membership: MembershipChanges | undefined;
+  /** Makes the etcd member on this host etcd's leader. Undefined when etcd is external. */
+  readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<unknown>) | undefined;
+}
+
+/**
+ * Keeps the records of the servers up to date with their registrations, and removes the etcd members of removed servers,
+ * until the signal aborts.
+ */
+export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
+  const { runtime, logger } = options;
+  let loggedAtMs = Number.NEGATIVE_INFINITY;
+  while (!signal.aborted) {
+    try {
+      await updateRecords(options, signal);
+      const problem = await finishRemovals(options, signal);
+      const nowMs = runtime.clock.nowMs();
+      if (problem !== undefined && nowMs - loggedAtMs > LOG_INTERVAL_MS) {
+        loggedAtMs = nowMs;
+        logger.warn({ problem }, "cannot remove the etcd member of a removed server yet");
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      logger.warn({ err: error }, "failed to update the records of the servers");
+    }
+    await sleep(runtime.clock, INTERVAL_MS, signal);
+  }
+}
+
+async function updateRecords(
+  { state, writer, runtime, registrations, serverId }: ServerRecordsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  // Without this server, the registrations have not been loaded yet.
+  if (!registrations().some(({ id }) => id === serverId)) return;
+  const plan = (): readonly Change[] => [
+    ...planServerRecords(state.servers, registrations(), runtime.wallClockMs()).map(
+      (server): Change => ({ kind: "put-server", server }),
+    ),
+    ...forgottenServers(state.servers).map((id): Change => ({ kind: "delete-server", serverId: id })),
+  ];
+  if (plan().length === 0) return;
+  await writer.submit(() => ({ changes: plan(), result: undefined }), signal);
+}
+
+/** Finishes the removals that have begun. Returns why one of them cannot be finished yet. */
+async function finishRemovals(
+  options: ServerRecordsOptions,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { state, writer, runtime, logger, serverId } = options;
+  let problem: string | undefined;
+  for (const server of state.servers.values()) {
+    // A removed leader resigns; the next one removes its member.
+    if (server.state !== State.REMOVING || server.id === serverId) continue;
+    const reason = await removeMember(server, options, signal);
+    problem ??= reason;
+    if (reason !== undefined) continue;
+    await writer.submit(() => {
+      const removed = { ...server, state: State.REMOVED, stateSinceMs: runtime.wallClockMs() };
+      return { changes: [{ kind: "put-server", server: removed }], result: undefined };
+    }, signal);
+    logger.info({ server: server.id, hostname: server.hostname }, "server removed");
+  }
+  return problem;
+}
+
+/** Removes the etcd member of a server. Returns why it cannot be removed yet. */
+async function removeMember(
+  server: Server,
+  { state, membership, moveEtcdLeader }: ServerRecordsOptions,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (membership === undefined) return undefined;
+  const current = [...state.servers.values()].filter((each) => !isRemoved(each));
+  const [peerUrl] = memberOf(server, await membership.observe(signal), current)?.peerUrls ?? [];
+  if (peerUrl === undefined) return undefined;
+  // The removal of etcd's leader would cost an election.
+  await moveEtcdLeader?.(signal);
+  const answer = await membership.apply({ kind: "remove", peerUrl }, signal);
+  return answer.kind === "done" ? undefined : answer.reason;
+}
