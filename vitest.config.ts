@@ -27,7 +27,7 @@ export default defineConfig({
           include: [
             "proto/src/**/*.test.ts",
             "packages/*/src/**/*.test.ts",
-            "test/{bench,fuzz,harness,vm}/**/*.test.ts",
+            "test/{bench,conformance,fuzz,harness,vm}/**/*.test.ts",
           ],
           // Share modules between files: loading them for each of 230 files took most of the time.
           isolate: false,

@@ -1,25 +1,20 @@
 import { type NetworkAttachment, NetworkMode } from "@berth/proto";
-import { DEFAULT_NETWORK, newJoinedNetwork, sortByDefaultRoute } from "./keys/network-attachment-keys.js";
+import { sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
 /** Matches a hostname that can be an alias. A template such as `{{.Task.Slot}}` differs for each task, so it cannot. */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**
- * Returns the networks of a service after all of its keys have been read. A service without networks and without a
- * network mode joins the default network of the stack. Its container name and hostname become aliases.
+ * Returns the networks of a service after all of its keys have been read. Its container name and hostname become
+ * aliases.
  */
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
-  const { container, context, networks } = draft;
+  const { container, networks } = draft;
   setHostNetworkMode(draft);
   if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
-  const network = context.networks.get(DEFAULT_NETWORK);
-  const usesDefault = networks.length === 0 && network !== undefined;
-  const joined = usesDefault
-    ? [newJoinedNetwork(DEFAULT_NETWORK, network, false)]
-    : sortByDefaultRoute(networks);
   const names = containerNames(draft);
-  return joined.map((joinedNetwork, index) => {
+  return sortByDefaultRoute(networks).map((joinedNetwork, index) => {
     const place = draft.networkPlaces.get(joinedNetwork.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
     const aliases = [...new Set([...joinedNetwork.attachment.aliases, ...names])];

@@ -49,7 +49,7 @@ configs: { settings: { file: settings.json } }
   web:
     image: a
     secrets:
-      - { source: key, target: certs/server.key, uid: "103", gid: 103, mode: 0440 }
+      - { source: key, target: certs/server.key, uid: "103", gid: "103", mode: 0440 }
       - { source: key, target: /etc//ssl/../key/, mode: 0o400 }
       - source: key
     configs:
@@ -113,12 +113,11 @@ configs: { d: { external: true, x-note: any } }
     const { messages, mounts, files } = load(
       `services: { web: { image: a, secrets: [key, key] }, off: { image: a, secrets: [gone], profiles: [x] } }
 secrets: { key: { environment: KEY, name: "key-\${N}" }, gone: { file: ./gone }, unused: { file: ./unused } }
-configs:
 `,
       { env: { KEY: "k", N: "2" } },
     );
     expect(messages).toEqual([
-      "c.yaml:1:97: warning: services.off.profiles: the service is disabled: set COMPOSE_PROFILES=x to enable it",
+      "c.yaml:1:97: warning: services.off.profiles: the service is disabled: use --profile x to enable it",
     ]);
     expect(mounts.t_web).toMatchObject([{ name: "key-2", target: "/run/secrets/key" }]);
     expect(files.map(({ name }) => name)).toEqual(["key-2"]);
@@ -219,9 +218,9 @@ configs:
     secrets:
       - kye
       - { target: x }
-      - { source: key, uid: root, gid: -1, mode: 01777 }
-      - { source: key, mode: 99 }
-      - { source: key, mode: "rw" }
+      - { source: key, target: a, uid: root, gid: "-1", mode: 01777 }
+      - { source: key, target: b, mode: 99 }
+      - { source: key, target: c, mode: "rw" }
       - { source: key, target: [x] }
       - { source: key, path: /x }
       - [key]
@@ -263,18 +262,18 @@ configs:
       [
         "c.yaml:5:9: services.web.secrets[0]: undefined secret "kye"; did you mean "key"?",
         "c.yaml:6:9: services.web.secrets[1]: the secret has no source",
-        "c.yaml:7:29: services.web.secrets[2].uid: "root" is not a number from 0 to 4294967294",
-        "c.yaml:7:40: services.web.secrets[2].gid: "-1" is not a number from 0 to 4294967294",
-        "c.yaml:7:50: services.web.secrets[2].mode: 01777 is not a mode from 0 to 0777",
-        "c.yaml:9:30: services.web.secrets[4].mode: must be permission bits such as 0440, not the text "rw"",
+        "c.yaml:7:40: services.web.secrets[2].uid: "root" is not a number from 0 to 4294967294",
+        "c.yaml:7:51: services.web.secrets[2].gid: "-1" is not a number from 0 to 4294967294",
+        "c.yaml:7:63: services.web.secrets[2].mode: 01777 is not a mode from 0 to 0777",
+        "c.yaml:9:41: services.web.secrets[4].mode: must be permission bits such as 0440, not the text "rw"",
         "c.yaml:10:32: services.web.secrets[5].target: must be text, not a list",
         "c.yaml:11:24: services.web.secrets[6].path: unknown key "path"",
         "c.yaml:12:9: services.web.secrets[7]: must be text, not a list",
         "c.yaml:13:14: services.web.configs: must be a list such as ["settings"], not the text "settings"",
-        "c.yaml:17:69: services.two.secrets[7]: task.container.mounts[0] has the same target /run/secrets/good",
+        "c.yaml:17:69: services.two.secrets[7].target: task.container.mounts[0] has the same target /run/secrets/good",
         "c.yaml:18:24: services.two.configs[1]: the secret t_key has the same target /both",
         "c.yaml:18:89: services.two.configs[2].target: "/" is not the plain path of a file: remove empty parts, "." and ".."",
-        "c.yaml:24:3: secrets.none: the secret has no source: set file, environment or external: true",
+        "c.yaml:24:3: secrets.none: must be a mapping",
         "c.yaml:25:18: secrets.empty.file: the content is empty",
         "c.yaml:26:18: secrets.large.file: the content is too large (512001 bytes, maximum 512000)",
         "c.yaml:27:25: secrets.unset.environment: the variable UNSET is not set",
@@ -296,7 +295,7 @@ configs:
         "c.yaml:41:21: configs.three.environment: file, environment and content are mutually exclusive",
         "c.yaml:41:37: configs.three.content: file, environment and content are mutually exclusive",
         "c.yaml:42:44: configs.template.template_driver: "jinja" is invalid: use golang",
-        "c.yaml:43:3: configs.nothing: the config has no source: set file, environment, content or external: true",
+        "c.yaml:43:3: configs.nothing: no source: set file, environment, content or external: true",
       ]
     `);
   });

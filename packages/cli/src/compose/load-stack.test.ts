@@ -89,7 +89,7 @@ serivces: {}
         "c.yaml:5:12: services.web.ports: must be a list such as ["80"], not the number 80",
         "c.yaml:7:16: services.web.healthcheck.retries: must be a whole number, not the text "three"",
         "c.yaml:8:17: services.web.healthcheck.interval: the duration "10" has no unit; did you mean "10s"?",
-        "c.yaml:10:17: services.web.deploy.replicas: -1 is not between 0 and 100000",
+        "c.yaml:10:17: services.web.deploy.replicas: -1 is less than 0",
         "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
         "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
         "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: use a form such as "node.labels.zone == a"",
@@ -108,7 +108,7 @@ serivces: {}
     build: .
     container_name: web
     networks: { front: { ipv4_address: 10.0.0.2 } }
-    extends: { service: db }
+    volume_driver: local
     deploy:
       endpoint_mode: dnsrr
       resources: { reservations: { devices: [{ capabilities: [gpu] }] } }
@@ -116,20 +116,20 @@ serivces: {}
     volumes: ["./html:/html:z"]
   db: { image: redis, network_mode: "service:web", profiles: [debug] }
 networks: { front: {} }
-include: [other.yaml]
+models: { llm: { model: ai/smollm2 } }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
         "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:7:5: services.web.extends: extends is not supported yet: use a YAML anchor or several -c files",
+        "c.yaml:7:5: services.web.volume_driver: volume_driver is not supported: declare the volumes at the top level, and set their driver there",
         "c.yaml:10:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
         "c.yaml:11:34: warning: services.web.deploy.placement.constraints[0]: nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname",
-        "c.yaml:12:15: warning: services.web.volumes[0]: SELinux labels are not supported yet: z is ignored",
+        "c.yaml:12:15: warning: services.web.volumes[0].bind.selinux: SELinux labels are not supported yet and are ignored",
         "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
-        "c.yaml:13:62: warning: services.db.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
-        "c.yaml:15:1: include: include is not supported yet: pass the files with -c",
+        "c.yaml:13:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
+        "c.yaml:15:1: models: models are not supported yet",
       ]
     `);
   });
@@ -164,7 +164,7 @@ services:
     const file = "services:\n  web: { image: a }\n  debug: { image: b, profiles: [tools] }\n";
     expect(loadText(file).specs.map(({ name }) => name)).toEqual(["t_web"]);
     expect(loadText(file).messages).toEqual([
-      "c.yaml:3:32: warning: services.debug.profiles: the service is disabled: set COMPOSE_PROFILES=tools to enable it",
+      "c.yaml:3:32: warning: services.debug.profiles: the service is disabled: use --profile tools to enable it",
     ]);
     expect(loadText(file, { env: { COMPOSE_PROFILES: "x,tools" } }).specs).toHaveLength(2);
   });

@@ -1,38 +1,44 @@
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
-import type { Project } from "./keys/stack-context.js";
+import { type InputFile, type ProjectEnvironment, readProject } from "./model/read-project.js";
+import { type ResolvedProject, resolveProject } from "./model/resolve-project.js";
 import { readFileContents } from "./read-file-contents.js";
 import { type Diagnostic, Diagnostics, findPlace, type Place } from "./text/diagnostics.js";
 import { parseEnvFile } from "./text/env-file.js";
-import { createSource, decodeSource, type Source } from "./text/source.js";
+import { createSource, decodeSource } from "./text/source.js";
 import type { Lookup } from "./text/template.js";
 import { translateStack } from "./translate-stack.js";
 import { rootCursor } from "./tree/cursor.js";
-import { interpolateTree } from "./tree/interpolate-tree.js";
-import { mergeTrees } from "./tree/merge.js";
-import type { Node } from "./tree/node.js";
-import { parseYaml } from "./tree/parse-yaml.js";
+import { childOf, textOf } from "./tree/node.js";
 
-export interface StackInput {
-  readonly stack: string;
+export interface ProjectInput {
+  /**
+   * Name of the stack. By default, the variable COMPOSE_PROJECT_NAME, the `name` of the files, or the name of the
+   * directory of the first file.
+   */
+  readonly stack?: string;
   /** In the order of the command line. Later files override earlier ones. */
   readonly files: readonly InputFile[];
   /** The `.env` file, or the files of `--env-file`. */
   readonly envFiles: readonly InputFile[];
   /** The environment of the process. Has precedence over the env files. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Profiles of the command line, in addition to those in `COMPOSE_PROFILES`. */
+  readonly profiles?: readonly string[];
   readonly homeDirectory: string;
-  readonly readFile: Project["readFile"];
+  readonly readFile: ProjectEnvironment["readFile"];
+}
+
+export interface StackInput extends ProjectInput {
+  readonly stack: string;
   /** Leaves out the contents of secrets and configs, which need not be where a file is only checked. */
   readonly skipsContents?: boolean;
 }
 
-export interface InputFile {
-  /** File name as given by the user. */
-  readonly name: string;
-  /** Absolute path. For stdin, the path that a file in the working directory would have. */
-  readonly path: string;
-  readonly bytes: Uint8Array;
+export interface LoadedProject {
+  /** Undefined when the files have no content. Valid only if no diagnostic is an error. */
+  readonly project: ResolvedProject | undefined;
+  readonly environment: ProjectEnvironment;
 }
 
 export interface LoadedStack {
@@ -47,48 +53,76 @@ export interface LoadedStack {
 }
 
 /**
- * Loads Compose files: parses, interpolates, merges and translates them to specs, and collects all problems.
+ * Loads Compose files: reads and resolves them as Compose does, translates them to specs, and collects all problems.
  * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
  */
 export function loadStack(input: StackInput): LoadedStack {
-  const diagnostics = new Diagnostics();
-  const sources = input.files.map(({ name, bytes }) => decodeSource(name, bytes));
-  const lookup = readVariables(input, diagnostics);
-  const roots = sources.flatMap((source) => readDocuments(source, lookup, diagnostics));
-  const root = mergeTrees(roots, diagnostics);
-  const [first] = input.files;
-  if (root === undefined || first === undefined) {
-    reportEmpty(sources, diagnostics);
-    return {
-      specs: [],
-      networks: [],
-      files: [],
-      diagnostics: diagnostics.sorted(),
-      placeOf: () => undefined,
-    };
+  const { project, environment } = loadProject(input);
+  const { diagnostics } = environment;
+  if (project === undefined) {
+    const placeOf = (): undefined => undefined;
+    return { specs: [], networks: [], files: [], diagnostics: diagnostics.sorted(), placeOf };
   }
-  const { stack, homeDirectory, readFile } = input;
-  const project: Project = { stack, directory: dirname(first.path), homeDirectory, lookup, readFile };
-  const { specs, networks, files, origins } = translateStack(rootCursor(root, diagnostics), project);
+  reportNoServices(project, diagnostics);
+  const translated = translateStack(rootCursor(project.root, diagnostics), input.stack);
   const placeOf: LoadedStack["placeOf"] = (service, path) => {
-    const places = origins.get(service);
+    const places = translated.origins.get(service);
     return places && findPlace(path, places);
   };
-  const contents = input.skipsContents ? [] : readFileContents(files, project);
-  return { specs, networks, files: contents, diagnostics: diagnostics.sorted(), placeOf };
+  const { specs, networks } = translated;
+  const files = input.skipsContents ? [] : readFileContents(translated.files, environment);
+  return { specs, networks, files, diagnostics: diagnostics.sorted(), placeOf };
 }
 
-function readDocuments(source: Source, lookup: Lookup, diagnostics: Diagnostics): readonly Node[] {
-  return parseYaml(source, diagnostics).map((root) => interpolateTree(root, lookup, diagnostics));
+/**
+ * Reads and resolves Compose files as Compose does.
+ * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
+ */
+export function loadProject(input: ProjectInput): LoadedProject {
+  const { files, homeDirectory, readFile } = input;
+  const directoryName = toStackName(basename(dirname(files[0]?.path ?? "/")));
+  const diagnostics = new Diagnostics();
+  const lookup = readVariables(input, diagnostics);
+  const environment: ProjectEnvironment = { homeDirectory, readFile, lookup, diagnostics };
+  const variable = lookup(STACK_NAME_VARIABLE);
+  const named = input.stack ?? (variable === "" ? undefined : variable);
+  // Compose sets this variable for the files, regardless of the environment.
+  const inFiles: Lookup = (name) => (name === STACK_NAME_VARIABLE ? (named ?? directoryName) : lookup(name));
+  const tree = readProject(files, { ...environment, lookup: inFiles });
+  if (tree === undefined) {
+    reportEmpty(files, diagnostics);
+    return { project: undefined, environment };
+  }
+  const stack = named ?? toStackName(textOf(tree, "name") ?? directoryName);
+  const profiles = [...(input.profiles ?? []), ...(lookup("COMPOSE_PROFILES") ?? "").split(",")];
+  return { project: resolveProject(tree, { ...environment, stack, profiles }), environment };
 }
 
-/** Compose sets this variable to the project name, regardless of the environment. */
 const STACK_NAME_VARIABLE = "COMPOSE_PROJECT_NAME";
 
-function readVariables({ environment, envFiles, stack }: StackInput, diagnostics: Diagnostics): Lookup {
+/** Reports a stack without services. Nothing is reported when the services could not be read. */
+function reportNoServices({ root, disabled }: ResolvedProject, diagnostics: Diagnostics): void {
+  const services = childOf(root, "services");
+  const hasServices = services?.kind === "map" && services.entries.size > 0;
+  if (hasServices || diagnostics.hasErrors) return;
+  const message =
+    disabled.size === 0
+      ? "no services: add at least one service under services:"
+      : "no service is enabled: all of them need a profile";
+  diagnostics.error({ position: root.position, path: "services" }, message);
+}
+
+/** Returns a name with the characters of a stack name, as Compose derives the name of a project. */
+function toStackName(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_-]/g, "")
+    .replace(/^[_-]+/, "");
+}
+
+function readVariables({ environment, envFiles }: ProjectInput, diagnostics: Diagnostics): Lookup {
   const fromFiles = new Map<string, string>();
   const lookup: Lookup = (name) => {
-    if (name === STACK_NAME_VARIABLE) return stack;
     return Object.hasOwn(environment, name) ? environment[name] : fromFiles.get(name);
   };
   for (const { name, bytes } of envFiles) {
@@ -98,8 +132,10 @@ function readVariables({ environment, envFiles, stack }: StackInput, diagnostics
   return lookup;
 }
 
-function reportEmpty(sources: readonly Source[], diagnostics: Diagnostics): void {
+function reportEmpty(files: readonly InputFile[], diagnostics: Diagnostics): void {
   if (diagnostics.hasErrors) return;
-  const source = sources[0] ?? createSource("compose file", "");
+  const [first] = files;
+  const source =
+    first === undefined ? createSource("compose file", "") : decodeSource(first.name, first.bytes);
   diagnostics.error({ position: { source, start: 0, end: 0 }, path: "" }, "the file is empty");
 }

@@ -7,8 +7,8 @@ import {
   type PlaceholderProblem,
   validateFileContent,
 } from "@berth/proto";
-import type { FileSource, Project, StackFile } from "./keys/stack-context.js";
-import { resolveBindSource } from "./text/short-mount.js";
+import type { FileSource, StackFile } from "./keys/stack-context.js";
+import type { ProjectEnvironment } from "./model/read-project.js";
 import { createSource, type Position } from "./text/source.js";
 
 /** Maximum size of all contents. A request to the leader has at most 16 MiB. */
@@ -18,11 +18,14 @@ const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
  * Reads the contents of secrets and configs of a stack. Problems are reported to the diagnostics of the sources, and
  * never quote the content of a secret. External files and those that cannot be read are left out.
  */
-export function readFileContents(files: readonly StackFile[], project: Project): readonly FileContent[] {
+export function readFileContents(
+  files: readonly StackFile[],
+  environment: ProjectEnvironment,
+): readonly FileContent[] {
   const contents: FileContent[] = [];
   let totalBytes = 0;
   for (const { source, ...file } of files) {
-    const content = source === undefined ? undefined : readSource(source, project);
+    const content = source === undefined ? undefined : readSource(source, environment);
     if (source === undefined || content === undefined) continue;
     totalBytes += content.length;
     if (totalBytes > MAX_TOTAL_BYTES) {
@@ -43,30 +46,35 @@ function checkContent(file: FileContent, source: FileSource): FileContent {
   return file;
 }
 
-function readSource(source: FileSource, project: Project): Buffer | undefined {
+function readSource(source: FileSource, environment: ProjectEnvironment): Buffer | undefined {
   const { kind, value, cursor } = source;
   if (kind === "text") return Buffer.from(value);
-  if (kind === "path") return readPath(source, project);
-  const variable = project.lookup(value);
+  if (kind === "path") return readPath(source, environment);
+  const variable = environment.lookup(value);
   if (variable === undefined) cursor.diagnostics.error(cursor, `the variable ${value} is not set`);
   return variable === undefined ? undefined : Buffer.from(variable);
 }
 
-function readPath({ value, cursor }: FileSource, project: Project): Buffer | undefined {
+function readPath({ value, cursor }: FileSource, { readFile }: ProjectEnvironment): Buffer | undefined {
   const { diagnostics } = cursor;
   if (value === "" || /\p{Cc}/u.test(value)) {
     diagnostics.error(cursor, "the value is not the path of a file");
     return undefined;
   }
   try {
-    const bytes = project.readFile(resolveBindSource(value, project).path);
-    if (bytes === undefined) diagnostics.error(cursor, `no such file: ${value}`);
+    const bytes = readFile(value);
+    if (bytes === undefined) diagnostics.error(cursor, `no such file: ${writtenText(cursor)}`);
     return bytes && Buffer.from(bytes);
   } catch (error) {
     if (!isBerthError(error)) throw error;
     diagnostics.error(cursor, error.message);
     return undefined;
   }
+}
+
+/** Returns a path as it is written in the Compose file. */
+function writtenText({ node }: FileSource["cursor"]): string {
+  return node.kind === "scalar" ? node.text : "";
 }
 
 /** Reports the placeholders of a config template that agents cannot replace, at their positions. */
@@ -85,11 +93,11 @@ function reportPlaceholders(content: Uint8Array, source: FileSource): void {
 
 /** Returns a function that finds a placeholder in the file of the content, or in the Compose file. */
 function placeholderPositions(
-  { kind, value, cursor }: FileSource,
+  { kind, cursor }: FileSource,
   template: string,
 ): (problem: PlaceholderProblem) => Position {
   if (kind === "path") {
-    const source = createSource(value, template);
+    const source = createSource(writtenText(cursor), template);
     return ({ start, end }) => ({ source, start, end });
   }
   const { source, start: offset, end: limit } = cursor.position;

@@ -1,10 +1,9 @@
-import { NetworkMode, NetworkSpec, scopedName, validateNetworkSpec } from "@berth/proto";
+import { NetworkMode, NetworkSpec, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
-import type { Project, StackNetwork } from "./keys/stack-context.js";
+import type { StackNetwork } from "./keys/stack-context.js";
 import {
   type Cursor,
   keyPlace,
-  readFields,
   readFlag,
   readInteger,
   readKeyValues,
@@ -15,7 +14,7 @@ import { applyKeys, type KeyTable, rule } from "./tree/key-table.js";
 import { isNull } from "./tree/node.js";
 
 interface NetworkDraft {
-  name: string | undefined;
+  name: string;
   isExternal: boolean;
   readonly spec: NetworkSpec;
 }
@@ -30,15 +29,13 @@ const DRIVERS = ["", "bridge", "overlay", "default"];
 const MTU_OPTION = "com.docker.network.driver.mtu";
 const MTU = { min: 68, max: 65_535 };
 
-const NAME_KEY: KeyTable<NetworkDraft> = {
+const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   name: rule(readText, (network, name) => {
     network.name = name;
   }),
-};
-
-const NETWORK_KEYS: KeyTable<NetworkDraft> = {
-  ...NAME_KEY,
-  external: readExternal,
+  external: rule(readFlag, (network, isExternal) => {
+    network.isExternal = isExternal;
+  }),
   driver: checkDriver,
   driver_opts: readDriverOptions,
   internal: rule(readFlag, ({ spec }, internal) => {
@@ -53,34 +50,32 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   ipam: (cursor, { spec }) => readIpam(cursor, spec),
   enable_ipv4: (cursor) => {
     if (readFlag(cursor) !== false) return;
-    cursor.diagnostics.warn(
+    cursor.diagnostics.warnIgnored(
       keyPlace(cursor),
       "networks without IPv4 are not supported yet: IPv4 stays enabled",
     );
   },
   enable_ipv6: (cursor) => {
     if (readFlag(cursor) !== true) return;
-    cursor.diagnostics.warn(keyPlace(cursor), "IPv6 networks are not supported yet: IPv6 stays disabled");
+    cursor.diagnostics.warnIgnored(
+      keyPlace(cursor),
+      "IPv6 networks are not supported yet: IPv6 stays disabled",
+    );
   },
 };
 
-/** Translates the top-level `networks:` of a Compose file. Returns the networks by the keys that services use. */
-export function translateNetworks(cursor: Cursor, project: Project): ReadonlyMap<string, StackNetwork> {
-  const networks = new Map<string, StackNetwork>();
-  for (const [key, field] of readFields(cursor) ?? [])
-    networks.set(key, translateNetwork(key, field, project));
-  return networks;
+/** Translates the networks of a stack. Returns them by the keys that services use. */
+export function translateNetworks(
+  networks: ReadonlyMap<string, Cursor>,
+  stack: string,
+): ReadonlyMap<string, StackNetwork> {
+  return new Map([...networks].map(([key, cursor]) => [key, translateNetwork(key, cursor, stack)]));
 }
 
-function translateNetwork(key: string, cursor: Cursor, { stack }: Project): StackNetwork {
-  const draft: NetworkDraft = {
-    name: undefined,
-    isExternal: false,
-    spec: NetworkSpec.fromPartial({ stack }),
-  };
+function translateNetwork(key: string, cursor: Cursor, stack: string): StackNetwork {
+  const draft: NetworkDraft = { name: key, isExternal: false, spec: NetworkSpec.fromPartial({ stack }) };
   if (!isNull(cursor.node)) applyKeys(cursor, NETWORK_KEYS, draft);
-  const { isExternal, spec } = draft;
-  const name = draft.name ?? (isExternal ? key : scopedName(stack, key));
+  const { name, isExternal, spec } = draft;
   spec.name = name;
   const mode = HOST_NETWORKS.get(name);
   if (mode === undefined) reportViolations(validateNetworkSpec(spec), cursor);
@@ -99,14 +94,6 @@ function reportViolations(
   }
 }
 
-/** Reads `external: true`, or the old form `external: {name: …}`. */
-function readExternal(cursor: Cursor, network: NetworkDraft): void {
-  if (cursor.node.kind === "map") {
-    network.isExternal = true;
-    applyKeys(cursor, NAME_KEY, network);
-  } else network.isExternal = readFlag(cursor) ?? false;
-}
-
 function checkDriver(cursor: Cursor): void {
   const driver = readText(cursor);
   if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
@@ -118,7 +105,7 @@ function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
     if (key === "encrypted") spec.encrypted = readEncrypted(value, field);
     else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else field.diagnostics.warn(keyPlace(field), "the option is not supported yet and is ignored");
+    else field.diagnostics.warnIgnored(keyPlace(field), "the option is not supported yet and is ignored");
   }
 }
 

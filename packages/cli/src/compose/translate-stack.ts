@@ -1,43 +1,18 @@
 import {
-  defaultNetworkName,
   describePublished,
   FileKind,
   findPortConflicts,
-  NetworkSpec,
+  type NetworkSpec,
   type ServiceSpec,
   scopedName,
   unscopedName,
 } from "@berth/proto";
-import { DEFAULT_NETWORK } from "./keys/network-attachment-keys.js";
-import type { Project, StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
-import { reportCycles } from "./report-cycles.js";
-import { type SelectedServices, selectServices } from "./select-services.js";
-import { didYouMean } from "./text/suggest.js";
+import type { StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
 import { translateFiles } from "./translate-files.js";
 import { translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
-import { type Cursor, keyPlace, readFields } from "./tree/cursor.js";
-import { isNull, type Node } from "./tree/node.js";
-
-const TOP_LEVEL_KEYS = [
-  "services",
-  "volumes",
-  "networks",
-  "secrets",
-  "configs",
-  "include",
-  "models",
-  "name",
-  "version",
-];
-/** Top-level keys that Compose defines and berth does not support. */
-const UNSUPPORTED_KEYS = {
-  include: "include is not supported yet: pass the files with -c",
-  models: "models are not supported yet",
-};
-/** Keys of a service. Below a top-level key, they indicate the Compose v1 format. */
-const V1_KEYS = ["image", "build", "command"];
+import { type Cursor, keyPlace, listFields } from "./tree/cursor.js";
 
 /** The specs that a Compose file translates to. */
 export interface TranslatedStack {
@@ -50,43 +25,31 @@ export interface TranslatedStack {
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
 
-/** Translates a merged and interpolated file to specs. Problems are reported to the cursor's diagnostics. */
-export function translateStack(root: Cursor, project: Project): TranslatedStack {
-  const fields = readFields(root);
-  if (fields === undefined) return { specs: [], networks: [], files: [], origins: new Map() };
-  reportTopLevelKeys(fields, root);
-  const { enabled, disabled } = readServices(fields, root, project);
-  const networks = readNetworks(fields.get("networks"), project);
+/** Translates a resolved Compose file to specs. Problems are reported to the cursor's diagnostics. */
+export function translateStack(root: Cursor, stack: string): TranslatedStack {
+  const sections = listFields(root);
+  const models = sections.get("models");
+  if (models !== undefined) root.diagnostics.error(keyPlace(models), "models are not supported yet");
+  const services = entriesOf(sections.get("services"));
+  const networks = translateNetworks(entriesOf(sections.get("networks")), stack);
   const context: StackContext = {
-    project,
+    stack,
     diagnostics: root.diagnostics,
-    serviceNames: new Set(enabled.keys()),
-    disabledServices: disabled,
+    serviceNames: new Set(services.keys()),
     networks,
-    volumes: readVolumes(fields.get("volumes"), project),
-    secrets: readFiles(fields.get("secrets"), FileKind.SECRET, project),
-    configs: readFiles(fields.get("configs"), FileKind.CONFIG, project),
+    volumes: translateVolumes(entriesOf(sections.get("volumes"))),
+    secrets: translateFiles(entriesOf(sections.get("secrets")), FileKind.SECRET),
+    configs: translateFiles(entriesOf(sections.get("configs")), FileKind.CONFIG),
   };
-  const translated = [...enabled].map(([name, cursor]) => translateService(name, cursor, context));
-  reportCycles(translated, root.diagnostics);
-  const specs = addLinkAliases(translated, project.stack);
-  reportPortConflicts(specs, enabled, project.stack);
+  const translated = [...services].map(([name, cursor]) => translateService(name, cursor, context));
+  const specs = addLinkAliases(translated, stack);
+  reportPortConflicts(specs, services, stack);
   const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
-  const files = usedFiles(specs, context);
-  return { specs, networks: usedNetworks(specs, networks), files, origins };
+  return { specs, networks: usedNetworks(specs, networks), files: usedFiles(specs, context), origins };
 }
 
-/** Returns the networks of the file and the implicit default network. */
-function readNetworks(cursor: Cursor | undefined, project: Project): ReadonlyMap<string, StackNetwork> {
-  const { stack } = project;
-  const named =
-    cursor === undefined || isNull(cursor.node)
-      ? new Map<string, StackNetwork>()
-      : translateNetworks(cursor, project);
-  if (named.has(DEFAULT_NETWORK)) return named;
-  const name = defaultNetworkName(stack);
-  const spec = NetworkSpec.fromPartial({ name, stack });
-  return new Map([...named, [DEFAULT_NETWORK, { name, isExternal: false, spec, mode: undefined }]]);
+function entriesOf(section: Cursor | undefined): ReadonlyMap<string, Cursor> {
+  return section === undefined ? new Map() : listFields(section);
 }
 
 /** Returns the networks that services join. Like Compose, berth does not create unused networks. */
@@ -129,47 +92,6 @@ function addLinkAliases(translated: readonly TranslatedService[], stack: string)
 
 function attachmentKey(service: string, network: string): string {
   return `${service} ${network}`;
-}
-
-/** Reports unknown and unsupported keys at the top level. */
-function reportTopLevelKeys(fields: ReadonlyMap<string, Cursor>, root: Cursor): void {
-  for (const [key, field] of fields) {
-    if (TOP_LEVEL_KEYS.includes(key)) continue;
-    const isV1 = !fields.has("services") && listKeys(field.node).some((name) => V1_KEYS.includes(name));
-    const hint = isV1 ? "; is services: missing above it?" : didYouMean(key, TOP_LEVEL_KEYS);
-    root.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(key)}${hint}`);
-  }
-  for (const [key, message] of Object.entries(UNSUPPORTED_KEYS)) {
-    const field = fields.get(key);
-    if (field !== undefined && !isNull(field.node)) root.diagnostics.error(keyPlace(field), message);
-  }
-}
-
-function readVolumes(cursor: Cursor | undefined, project: Project): StackContext["volumes"] {
-  return cursor === undefined || isNull(cursor.node) ? new Map() : translateVolumes(cursor, project);
-}
-
-function readFiles(
-  cursor: Cursor | undefined,
-  kind: FileKind,
-  project: Project,
-): ReadonlyMap<string, StackFile> {
-  return cursor === undefined || isNull(cursor.node) ? new Map() : translateFiles(cursor, kind, project);
-}
-
-/** Reads the services. A file without services is an error. */
-function readServices(fields: ReadonlyMap<string, Cursor>, root: Cursor, project: Project): SelectedServices {
-  const cursor = fields.get("services");
-  if (cursor !== undefined && listKeys(cursor.node).length > 0) return selectServices(cursor, project);
-  if (cursor !== undefined || !root.diagnostics.hasErrors) {
-    const message = "no services: add at least one service under services:";
-    root.diagnostics.error(cursor ?? root, message);
-  }
-  return { enabled: new Map(), disabled: new Map() };
-}
-
-function listKeys(node: Node | undefined): readonly string[] {
-  return node?.kind === "map" ? [...node.entries.keys()].filter((key) => !key.startsWith("x-")) : [];
 }
 
 /** Reports ports that two services publish. Every host listens on a published port, so only one service can use it. */

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import {
   addExamples,
@@ -13,6 +13,7 @@ import {
 export function addStackCommands(program: Command, cli: Cli): void {
   const stack = program.command("stack").description("Manage stacks");
   addDeploy(stack, cli);
+  addConfig(stack, cli);
   addExamples(
     stack
       .command("ls")
@@ -46,6 +47,40 @@ export function addStackCommands(program: Command, cli: Cli): void {
   );
 }
 
+const ENV_FILE_HELP = "file of variables for the Compose files (default: .env)";
+const PROFILE_HELP = 'enable the services of a profile ("*": of all profiles)';
+
+function addConfig(stack: Command, cli: Cli): void {
+  const config = stack
+    .command("config")
+    .argument("[name]", "name of the stack (default: that of the files, or of their directory)")
+    .description("Resolve Compose files and print the result, or check whether they can be deployed")
+    .addOption(
+      repeatableOption(
+        "-c, --compose-file <file>",
+        'path to a Compose file, or "-" to read from stdin; later files override earlier ones (default: compose.yaml)',
+      ),
+    )
+    .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
+    .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
+    .addOption(new Option("--format <format>", "format of the result").choices(["yaml", "json"]))
+    .option("--services", "only print the names of the services")
+    .option("--images", "only print the images")
+    .option("--volumes", "only print the names of the volumes")
+    .option("--hash", "only print a hash of each service, which changes with its settings")
+    .option("--check", "only check whether the files can be deployed")
+    .option("-q, --quiet", "suppress warnings");
+  addExamples(
+    config.action(lazyAction(cli, async () => (await import("../commands/stack/config.js")).showConfig)),
+    [
+      "berth stack config",
+      "berth stack config -c compose.yaml -c production.yaml --format json",
+      "berth stack config --check",
+      "berth stack config --images --profile '*'",
+    ],
+  );
+}
+
 function addDeploy(stack: Command, cli: Cli): void {
   const deploy = stack
     .command("deploy")
@@ -58,9 +93,8 @@ function addDeploy(stack: Command, cli: Cli): void {
         'path to a Compose file, or "-" to read from stdin; later files override earlier ones',
       ).makeOptionMandatory(),
     )
-    .addOption(
-      repeatableOption("--env-file <file>", "file of variables for the Compose files (default: .env)"),
-    )
+    .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
+    .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
     .option("--prune", "remove services that are no longer in the Compose files")
     .option("--dry-run", "only show the planned changes, task by task, with reasons")
     .option("--plan-rev <rev>", "apply only if the plan still has this revision")

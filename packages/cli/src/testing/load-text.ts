@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
-import { loadStack } from "../compose/load-stack.js";
+import { loadProject, loadStack, type StackInput } from "../compose/load-stack.js";
+import { toPlainProject } from "../compose/model/render-project.js";
+import { withoutUnusedResources } from "../compose/model/resolve-project.js";
 import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 
 export interface LoadTextOptions {
@@ -21,12 +23,25 @@ export interface LoadedText {
 
 /** Loads Compose text as the stack `t` in /project, without a file system. */
 export function loadText(text: string | Uint8Array, options: LoadTextOptions = {}): LoadedText {
+  const { specs, networks, files, diagnostics } = loadStack(inputOf(text, options));
+  return { specs, networks, files, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
+}
+
+/** Resolves Compose text as `berth stack config` does. */
+export function resolveText(text: string, options: LoadTextOptions = {}) {
+  const { project, environment } = loadProject(inputOf(text, options));
+  const messages = environment.diagnostics.sorted().map((entry) => formatDiagnostic(entry));
+  const root = project && withoutUnusedResources(project.root);
+  return { project: root === undefined ? {} : toPlainProject(root), messages };
+}
+
+function inputOf(text: string | Uint8Array, options: LoadTextOptions): StackInput {
   const { overrides = [], env = {}, dotenv, files = {} } = options;
   const sources = [text, ...overrides].map((content, index) => {
     const name = index === 0 ? "c.yaml" : `c${index + 1}.yaml`;
     return { name, path: `/project/${name}`, bytes: toBytes(content) };
   });
-  const loaded = loadStack({
+  return {
     stack: "t",
     files: sources,
     envFiles: dotenv === undefined ? [] : [{ name: ".env", path: "/project/.env", bytes: toBytes(dotenv) }],
@@ -36,9 +51,7 @@ export function loadText(text: string | Uint8Array, options: LoadTextOptions = {
       const found = Object.entries(files).find(([name]) => resolve("/project", name) === path);
       return found === undefined ? undefined : toBytes(found[1]);
     },
-  });
-  const { specs, networks, files: contents, diagnostics } = loaded;
-  return { specs, networks, files: contents, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
+  };
 }
 
 /** Loads one service `s` with an image and these lines. */

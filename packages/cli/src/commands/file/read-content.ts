@@ -28,7 +28,10 @@ export async function readContent(cli: Cli, { noun, path, ...file }: FileArgumen
   const content = await readBytes(cli, noun, path);
   const complete = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
   const problems = [
-    ...validateFileContent(complete).map(({ message }) => message),
+    ...validateFileContent(complete)
+      // The placeholders below have better positions.
+      .filter(({ path: place }) => place !== "template")
+      .map(({ message }) => message),
     ...(complete.isTemplate ? templateProblems(path, complete.content) : []),
   ];
   if (problems.length === 0) return complete;

@@ -1,7 +1,7 @@
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { BerthError } from "@berth/proto";
-import type { InputFile } from "../../compose/load-stack.js";
+import type { InputFile } from "../../compose/model/read-project.js";
 import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { formatDiagnostics, PLAIN_STYLE } from "../../compose/text/format-diagnostics.js";
 import { styled } from "../../output/style.js";

@@ -29,7 +29,10 @@ describe("stack deploy", () => {
   beforeEach(async () => {
     cwd = await mkdtemp(join(tmpdir(), "berth-cli-"));
     cleanUps.push(() => rm(cwd, { recursive: true }));
-    await writeFile(join(cwd, "c.yaml"), "services: { web: { image: 'nginx:${TAG}', container_name: w } }\n");
+    await writeFile(
+      join(cwd, "c.yaml"),
+      "services: { web: { image: 'nginx:${TAG}', container_name: ws } }\n",
+    );
     await writeFile(join(cwd, ".env"), "TAG=1.27\n");
   });
 

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { BerthError, stackNameProblem } from "@berth/proto";
-import { type InputFile, type LoadedStack, loadStack } from "../../compose/load-stack.js";
+import { type LoadedStack, loadStack, type ProjectInput } from "../../compose/load-stack.js";
+import type { InputFile } from "../../compose/model/read-project.js";
 import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { formatDiagnostic } from "../../compose/text/format-diagnostics.js";
 import { pluralize } from "../../output/human.js";
@@ -9,9 +10,14 @@ import { MAX_PRINTED, printDiagnostics, readFileIfPresent, readInput } from "../
 
 const DEFAULT_ENV_FILE = ".env";
 
-export interface StackFiles {
+/** The Compose files of a command line, and what they are read with. */
+export interface ProjectFiles {
   readonly composeFile: readonly string[];
   readonly envFile?: readonly string[];
+  readonly profile?: readonly string[];
+}
+
+export interface StackFiles extends ProjectFiles {
   /** Do not print warnings. */
   readonly quiet?: boolean;
   /** Do not read the contents of secrets and configs. */
@@ -31,31 +37,59 @@ export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "fi
 export async function readSpecs(cli: Cli, options: StackFiles, stack: string): Promise<StackSpecs> {
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
-  const files = await Promise.all(options.composeFile.map((name) => readInput(cli, name)));
-  const {
-    specs,
-    networks,
-    files: contents,
-    diagnostics,
-    placeOf,
-  } = loadStack({
+  const input = await readProjectFiles(cli, options);
+  const { diagnostics, ...loaded } = loadStack({
+    ...input,
     stack,
+    skipsContents: options.skipsContents ?? false,
+  });
+  const fileNames = input.files.map(({ name }) => name).join(", ");
+  const consequence = "; nothing was deployed";
+  reportDiagnostics(cli, diagnostics, { fileNames, consequence, quiet: options.quiet ?? false });
+  return { ...loaded, fileNames };
+}
+
+/** Reads the Compose files and env files of a command line. */
+export async function readProjectFiles(cli: Cli, options: ProjectFiles): Promise<ProjectInput> {
+  const files = await Promise.all(options.composeFile.map((name) => readInput(cli, name)));
+  return {
     files,
     envFiles: await readEnvFiles(cli, options, files),
     environment: cli.env,
+    profiles: options.profile ?? [],
     homeDirectory: cli.homeDirectory,
     readFile: readFileIfPresent,
-    skipsContents: options.skipsContents ?? false,
-  });
+  };
+}
+
+export interface ReportOptions {
+  readonly fileNames: string;
+  /** What follows from the errors, appended to the summary. */
+  readonly consequence: string;
+  /** Whether to leave out warnings. */
+  readonly quiet: boolean;
+}
+
+/**
+ * Prints warnings and errors.
+ * @throws BerthError BERTH_COMPOSE_INVALID when there are errors.
+ */
+export function reportDiagnostics(
+  cli: Cli,
+  diagnostics: readonly Diagnostic[],
+  { fileNames, consequence, quiet }: ReportOptions,
+): void {
   const errors = diagnostics.filter(({ severity }) => severity === "error");
-  const warnings = diagnostics.filter(({ severity }) => severity === "warning");
-  if (!options.quiet) printDiagnostics(cli, warnings);
-  const fileNames = files.map(({ name }) => name).join(", ");
-  if (errors.length === 0) return { specs, networks, files: contents, placeOf, fileNames };
+  if (!quiet)
+    printDiagnostics(
+      cli,
+      diagnostics.filter(({ severity }) => severity === "warning"),
+    );
+  if (errors.length === 0) return;
   printDiagnostics(cli, errors);
   throw new BerthError({
     code: "BERTH_COMPOSE_INVALID",
-    message: `${pluralize(errors.length, "error")} in ${fileNames}; nothing was deployed`,
+    message: `${pluralize(errors.length, "error")} in ${fileNames}${consequence}`,
     details: diagnosticDetails(errors),
   });
 }
@@ -71,7 +105,7 @@ export function diagnosticDetails(diagnostics: readonly Diagnostic[]): Readonly<
 /** Returns the files of `--env-file`, or the `.env` file next to the first Compose file. */
 async function readEnvFiles(
   cli: Cli,
-  { envFile }: StackFiles,
+  { envFile }: ProjectFiles,
   files: readonly InputFile[],
 ): Promise<readonly InputFile[]> {
   if (envFile !== undefined) return Promise.all(envFile.map((name) => readInput(cli, name)));

@@ -32,7 +32,7 @@ ${OTHERS}`);
     ]);
   });
 
-  test("a missing service is an error unless required is false", () => {
+  test("an undefined service is an error, and so is a disabled one unless required is false", () => {
     const { specs, messages } = loadText(`services:
   web:
     image: a
@@ -46,9 +46,10 @@ ${OTHERS}`);
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:5:7: services.web.depends_on.bd: undefined service "bd"; did you mean "db"?",
-        "c.yaml:7:7: services.web.depends_on.tool: service "tool" is disabled: set COMPOSE_PROFILES=debug, or set required: false",
+        "c.yaml:6:7: services.web.depends_on.gone: undefined service "gone"",
+        "c.yaml:7:7: services.web.depends_on.tool: service "tool" is disabled: use --profile debug, or set required: false",
         "c.yaml:8:24: services.web.depends_on.db.condition: "service_ready" is invalid: use service_started, service_healthy, service_completed_successfully",
-        "c.yaml:12:31: warning: services.tool.profiles: the service is disabled: set COMPOSE_PROFILES=debug to enable it",
+        "c.yaml:12:31: warning: services.tool.profiles: the service is disabled: use --profile debug to enable it",
       ]
     `);
     expect(specs[1]?.dependsOn).toEqual([]);
@@ -72,8 +73,8 @@ ${OTHERS}`);
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:3:31: services.a.depends_on[0]: dependency cycle: a (c.yaml:3:31) -> b (c.yaml:4:37) -> c (c.yaml:5:32) -> a",
-        "c.yaml:6:34: services.self.depends_on[0]: a service cannot depend on itself",
+        "c.yaml:3:31: services.a.depends_on.b: dependency cycle: a (c.yaml:3:31) -> b (c.yaml:4:37) -> c (c.yaml:5:32) -> a",
+        "c.yaml:6:34: services.self.depends_on.self: dependency cycle: self (c.yaml:6:34) -> self",
       ]
     `);
   });

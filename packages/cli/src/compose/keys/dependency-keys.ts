@@ -1,6 +1,5 @@
 import { Dependency_Condition, scopedName } from "@berth/proto";
-import { didYouMean } from "../text/suggest.js";
-import { type Cursor, keyPlace, readChoice, readFlag, readReferences } from "../tree/cursor.js";
+import { type Cursor, keyPlace, listFields, readChoice, readFlag } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
@@ -14,7 +13,7 @@ const CONDITIONS = {
 export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
   depends_on: (cursor, draft) => {
     draft.origins.set("depends_on", cursor);
-    for (const [name, reference] of readReferences(cursor)) addDependency(name, reference, draft);
+    for (const [name, reference] of listFields(cursor)) addDependency(name, reference, draft);
   },
 };
 
@@ -23,7 +22,7 @@ interface DependencyDraft {
   optional: boolean;
 }
 
-const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
+const DEPENDENCY_FIELDS: KeyTable<DependencyDraft> = {
   condition: rule(
     (cursor) => readChoice(cursor, CONDITIONS),
     (draft, condition) => {
@@ -37,35 +36,18 @@ const LONG_FORM_KEYS: KeyTable<DependencyDraft> = {
     if (readFlag(cursor) !== true) return;
     const message =
       "restarting with a dependency is not supported yet: updates of the dependency do not restart this service";
-    cursor.diagnostics.warn(keyPlace(cursor), message);
+    cursor.diagnostics.warnIgnored(keyPlace(cursor), message);
   },
 };
 
-/** Adds a dependency. The default condition is that the dependency has started, as in Compose. */
+/** Adds a dependency. One on a service that is not deployed is left out: it is optional, or has been reported. */
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
+  const { stack, serviceNames } = draft.context;
+  if (!serviceNames.has(name)) return;
   const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
-  if (reference.node.kind === "map") applyKeys(reference, LONG_FORM_KEYS, dependency);
-  const { project, serviceNames, disabledServices } = draft.context;
-  if (!serviceNames.has(name)) {
-    if (!dependency.optional) reportMissing(name, reference, { serviceNames, disabledServices });
-    return;
-  }
+  // Links and the like imply the default condition.
+  if (reference.node.isImplied !== true) applyKeys(reference, DEPENDENCY_FIELDS, dependency);
   const { dependsOn } = draft.spec;
-  const service = scopedName(project.stack, name);
-  if (dependsOn.some((existing) => existing.service === service)) return;
   draft.origins.set(`depends_on[${dependsOn.length}]`, keyPlace(reference));
-  dependsOn.push({ service, ...dependency });
-}
-
-function reportMissing(
-  name: string,
-  reference: Cursor,
-  { serviceNames, disabledServices }: Pick<ServiceDraft["context"], "serviceNames" | "disabledServices">,
-): void {
-  const profiles = disabledServices.get(name);
-  const message =
-    profiles === undefined
-      ? `undefined service ${JSON.stringify(name)}${didYouMean(name, serviceNames)}`
-      : `service ${JSON.stringify(name)} is disabled: set COMPOSE_PROFILES=${profiles.join(" or ")}, or set required: false`;
-  reference.diagnostics.error(keyPlace(reference), message);
+  dependsOn.push({ service: scopedName(stack, name), ...dependency });
 }

@@ -9,7 +9,7 @@ import type { StackFile } from "./stack-context.js";
 
 const OCTAL = /^(?:0o)?[0-7]{1,6}$/;
 
-/** Reads the secrets and configs of a service, in the short and the long form. */
+/** Reads the secrets and configs of a service. */
 export const FILE_KEYS: KeyTable<ServiceDraft> = {
   secrets: (cursor, draft) => readMounts(cursor, draft, FileKind.SECRET),
   configs: (cursor, draft) => readMounts(cursor, draft, FileKind.CONFIG),
@@ -50,7 +50,7 @@ export const FILE_MOUNT_RULES = {
   }),
 };
 
-const LONG_FORM_KEYS: KeyTable<FileMountDraft> = FILE_MOUNT_RULES;
+const FILE_MOUNT_FIELDS: KeyTable<FileMountDraft> = FILE_MOUNT_RULES;
 
 /** Returns the mount in a spec. By default, the target is the name that the mount uses, as in Docker. */
 export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft): FileMount {
@@ -71,7 +71,7 @@ export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context } = draft;
   for (const [variable, field] of readFields(cursor) ?? []) {
     const source = readText(field);
-    const file = source && findFile(field, source, { kind: FileKind.SECRET, known: context.secrets });
+    const file = source && findSecret(field, source, context.secrets);
     if (source === undefined || !file) continue;
     recordOrigins(draft, `task.container.files[${container.files.length}]`, field);
     const mount = { ...newFileMountDraft(), source, env: variable };
@@ -89,9 +89,11 @@ function readMounts(cursor: Cursor, draft: ServiceDraft, kind: FileKind): void {
   const byTarget = new Map(container.files.map((file) => [file.target, file]));
   origins.set("task.container.files", cursor);
   for (const item of readItems(cursor) ?? []) {
-    const mount = readMount(item, kind);
-    const file = mount && findFile(item, mount.source, { kind, known });
-    if (mount === undefined || file === undefined) continue;
+    const mount = newFileMountDraft();
+    applyKeys(item, FILE_MOUNT_FIELDS, mount);
+    const file = known.get(mount.source);
+    // A reference to an undeclared file has already been reported.
+    if (file === undefined) continue;
     const complete = toFileMount(kind, file.name, mount);
     const other = byTarget.get(complete.target);
     if (other !== undefined) {
@@ -111,45 +113,22 @@ function reportSameTarget(cursor: Cursor, file: FileMount, other: FileMount): vo
   cursor.diagnostics.error(cursor, message);
 }
 
-function readMount(cursor: Cursor, kind: FileKind): FileMountDraft | undefined {
-  const mount = newFileMountDraft();
-  if (cursor.node.kind === "map") applyKeys(cursor, LONG_FORM_KEYS, mount);
-  else mount.source = readText(cursor) ?? "";
-  if (mount.source !== "") return mount;
-  if (!cursor.diagnostics.hasErrorUnder(cursor.path)) {
-    cursor.diagnostics.error(cursor, `the ${fileKindName(kind)} has no source`);
-  }
-  return undefined;
-}
-
-function findFile(
+function findSecret(
   cursor: Cursor,
   source: string,
-  { kind, known }: { readonly kind: FileKind; readonly known: ReadonlyMap<string, StackFile> },
+  secrets: ReadonlyMap<string, StackFile>,
 ): StackFile | undefined {
-  const file = known.get(source);
-  if (file !== undefined) return file;
-  const word = fileKindName(kind);
-  const hint = didYouMean(source, known.keys()) || `: declare it under the top-level ${word}s`;
-  cursor.diagnostics.error(cursor, `undefined ${word} ${JSON.stringify(source)}${hint}`);
+  const secret = secrets.get(source);
+  if (secret !== undefined) return secret;
+  const hint = didYouMean(source, secrets.keys()) || ": declare it under the top-level secrets";
+  cursor.diagnostics.error(cursor, `undefined secret ${JSON.stringify(source)}${hint}`);
   return undefined;
 }
 
-/**
- * Reads permission bits. Text is octal, as in `chmod`. A number has the value that YAML gives it: 0440 and 0o440 are
- * octal, and 440 is decimal, as in Docker, which is rarely meant.
- */
+/** Reads permission bits as octal text, as in `chmod`. */
 function readMode(cursor: Cursor): number | undefined {
-  const { node } = cursor;
-  const value = node.kind === "scalar" ? node.value : null;
-  if (typeof value === "string" && OCTAL.test(value)) return Number.parseInt(value.replace("0o", ""), 8);
-  if (node.kind !== "scalar" || typeof value !== "number" || !Number.isInteger(value) || value < 0) {
-    return reportWrongType(cursor, "permission bits such as 0440");
-  }
-  const { text } = node;
-  if (/^[1-7][0-7]*$/.test(text)) {
-    const message = `${text} is a decimal number, which is 0${value.toString(8)}: write 0${text} for the permission bits ${text}`;
-    cursor.diagnostics.warn(cursor, message);
-  }
-  return value;
+  const text = readText(cursor);
+  if (text === undefined) return undefined;
+  if (OCTAL.test(text)) return Number.parseInt(text.replace("0o", ""), 8);
+  return reportWrongType(cursor, "permission bits such as 0440");
 }

@@ -1,5 +1,5 @@
 import { Healthcheck } from "@berth/proto";
-import { type Cursor, readDurationMs, readFlag, readInteger, readText, readTexts } from "../tree/cursor.js";
+import { readDurationMs, readFlag, readInteger, readTexts } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
@@ -16,7 +16,7 @@ export const HEALTH_KEYS: KeyTable<ServiceDraft> = {
 };
 
 const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
-  test: rule(readTest, (check, test) => {
+  test: rule(readTexts, (check, test) => {
     check.test = [...test];
   }),
   interval: rule(readDurationMs, (check, ms) => {
@@ -41,10 +41,3 @@ const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
     if (disabled) check.test = ["NONE"];
   }),
 };
-
-/** Reads a list in Docker's form, or a string, which a shell in the container runs. */
-function readTest(cursor: Cursor): readonly string[] | undefined {
-  if (cursor.node.kind === "list") return readTexts(cursor);
-  const line = readText(cursor);
-  return line === undefined ? undefined : ["CMD-SHELL", line];
-}

@@ -45,6 +45,9 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
     return undefined;
   }
-  cursor.diagnostics.warn(cursor, `the pull policy ${text} is not supported yet: missing is used instead`);
+  cursor.diagnostics.warnIgnored(
+    cursor,
+    `the pull policy ${text} is not supported yet: missing is used instead`,
+  );
   return PullPolicy.MISSING;
 }

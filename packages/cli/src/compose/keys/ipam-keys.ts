@@ -30,11 +30,11 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   if (text === undefined) return;
   const { diagnostics } = cursor;
   if (text.includes(":")) {
-    diagnostics.warn(keyPlace(cursor), "IPv6 subnets are not supported yet and are ignored");
+    diagnostics.warnIgnored(keyPlace(cursor), "IPv6 subnets are not supported yet and are ignored");
     return;
   }
   if (spec.subnet !== "") {
-    diagnostics.warn(
+    diagnostics.warnIgnored(
       keyPlace(cursor),
       `ignored: a network can have only one subnet, which is ${spec.subnet}`,
     );

@@ -7,6 +7,7 @@ const MODES: readonly ModeKey[] = ["replicated", "global", "replicated-job", "gl
 
 /** Reads `scale` or `deploy.replicas`. If both are set, they must be equal. */
 export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): void {
+  if (cursor.diagnostics.hasErrorAt(cursor)) return;
   const replicas = readInteger(cursor, REPLICAS);
   if (replicas === undefined) return;
   // The rule for `scale` runs first.

@@ -1,4 +1,3 @@
-import { posix } from "node:path";
 import { TmpfsMount } from "@berth/proto";
 import { type Cursor, readBytes, readOneOf, readText } from "../tree/cursor.js";
 import { rule } from "../tree/key-table.js";
@@ -64,12 +63,6 @@ export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined)
       mount.tmpfs.sizeBytes = bytes;
     }),
   };
-}
-
-/** Normalizes a target path as Compose does: `/data/../x/` becomes `/x`. Mounts are compared by this path. */
-export function normalizeTarget(target: string): string {
-  const path = posix.normalize(target).replace(/^\/\//, "/");
-  return path.length > 1 ? path.replace(/\/$/, "") : path;
 }
 
 function readMountType(cursor: Cursor): MountType | undefined {

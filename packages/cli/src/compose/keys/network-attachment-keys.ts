@@ -1,14 +1,11 @@
 import { NetworkAttachment, parseIpv4, parseSubnet, subnetHas } from "@berth/proto";
-import { didYouMean } from "../text/suggest.js";
-import { type Cursor, keyPlace, readInteger, readReferences, readText, readTexts } from "../tree/cursor.js";
+import { type Cursor, keyPlace, listFields, readInteger, readText, readTexts } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
 import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-/** Key of the network that services without `networks:` join, as in Compose. */
-export const DEFAULT_NETWORK = "default";
 const PRIORITY = { min: -1_000_000, max: 1_000_000 };
 
 const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
@@ -39,20 +36,14 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
   ),
 };
 
-/** Reads the `networks` of a service: a list of names, or a mapping of names to settings. */
+/** Reads the `networks` of a service. */
 export function readNetworks(cursor: Cursor, draft: ServiceDraft): void {
-  for (const [key, reference] of readReferences(cursor)) {
+  for (const [key, reference] of listFields(cursor)) {
     const network = draft.context.networks.get(key);
-    if (network === undefined) {
-      const hint = didYouMean(key, draft.context.networks.keys());
-      const message = `undefined network ${JSON.stringify(key)}${hint}`;
-      reference.diagnostics.error(keyPlace(reference), message);
-      continue;
-    }
-    if (draft.networks.some((joined) => joined.key === key)) continue;
-    const joined = newJoinedNetwork(key, network, true);
-    if (reference.node.kind === "map" && !isNull(reference.node))
-      applyKeys(reference, ATTACHMENT_KEYS, joined);
+    // A reference to an undeclared network has already been reported.
+    if (network === undefined) continue;
+    const joined = newJoinedNetwork(key, network, reference.node.isImplied !== true);
+    if (!isNull(reference.node)) applyKeys(reference, ATTACHMENT_KEYS, joined);
     draft.networks.push(joined);
     draft.networkPlaces.set(network.name, keyPlace(reference));
   }

@@ -1,16 +1,7 @@
 import { isIP } from "node:net";
 import { NetworkMode } from "@berth/proto";
 import { didYouMean } from "../text/suggest.js";
-import {
-  type Cursor,
-  keyPlace,
-  readFields,
-  readItems,
-  readOneOrMore,
-  readText,
-  readTexts,
-  reportWrongType,
-} from "../tree/cursor.js";
+import { type Cursor, keyPlace, readItems, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import { readNetworks } from "./network-attachment-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
@@ -32,9 +23,6 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   networks: (cursor, draft) => {
     draft.origins.set("task.networks", keyPlace(cursor));
     readNetworks(cursor, draft);
-    const { networkMode } = draft.container;
-    if (networkMode === NetworkMode.UNSPECIFIED || draft.networks.length === 0) return;
-    cursor.diagnostics.error(keyPlace(cursor), "network_mode and networks are mutually exclusive");
   },
   extra_hosts: rule(readExtraHosts, (draft, hosts) => {
     draft.container.extraHosts = [...hosts];
@@ -42,7 +30,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   dns: rule(readAddresses, (draft, addresses) => {
     draft.container.dns = [...addresses];
   }),
-  dns_search: rule(readOneOrMoreTexts, (draft, domains) => {
+  dns_search: rule(readTexts, (draft, domains) => {
     draft.container.dnsSearch = [...domains];
   }),
   dns_opt: rule(readTexts, (draft, options) => {
@@ -71,23 +59,15 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   return mode;
 }
 
-/** Reads a list of `host:address` or `host=address`, or a mapping of hosts to one or more addresses. */
+/** Reads a list of `HOST=ADDRESS`. */
 function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
-  if (cursor.node.kind === "map") {
-    return [...(readFields(cursor) ?? [])].flatMap(([host, field]) =>
-      (readOneOrMore(field) ?? []).flatMap((item) => hostEntry(item, host, readText(item))),
-    );
-  }
-  if (cursor.node.kind !== "list") return reportWrongType(cursor, "a list or a mapping");
-  return (readItems(cursor) ?? []).flatMap((item) => {
-    const text = readText(item);
-    const [, host = "", address] = /^([^=:]+)[=:](.*)$/.exec(text ?? "") ?? [];
-    return text === undefined ? [] : hostEntry(item, host || text, address);
+  return readItems(cursor)?.flatMap((item) => {
+    const [host = "", address] = (readText(item) ?? "").split("=");
+    return hostEntry(item, host, address);
   });
 }
 
-function hostEntry(cursor: Cursor, host: string, addressText: string | undefined): readonly string[] {
-  const address = addressText?.replace(/^\[(.*)\]$/, "$1");
+function hostEntry(cursor: Cursor, host: string, address: string | undefined): readonly string[] {
   if (address !== undefined && (address === "host-gateway" || isIP(address) !== 0))
     return [`${host}:${address}`];
   const problem = address === undefined ? "no address" : `an invalid IP address ${JSON.stringify(address)}`;
@@ -96,16 +76,10 @@ function hostEntry(cursor: Cursor, host: string, addressText: string | undefined
 }
 
 function readAddresses(cursor: Cursor): readonly string[] | undefined {
-  return readOneOrMore(cursor)?.flatMap((item) => {
+  return readItems(cursor)?.flatMap((item) => {
     const address = readText(item);
     if (address === undefined || isIP(address) !== 0) return address ?? [];
     item.diagnostics.error(item, `${JSON.stringify(address)} is not an IP address`);
     return [];
   });
-}
-
-function readOneOrMoreTexts(cursor: Cursor): readonly string[] | undefined {
-  return readOneOrMore(cursor)
-    ?.map(readText)
-    .filter((text) => text !== undefined);
 }

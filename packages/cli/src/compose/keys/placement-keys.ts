@@ -36,7 +36,7 @@ const ROLE = /^\s*node\.role\s*(==|!=)\s*(manager|worker)\s*$/i;
 function addConstraint(cursor: Cursor, text: string, draft: ServiceDraft): void {
   if (ROLE.test(text)) {
     const message = "nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname";
-    cursor.diagnostics.warn(cursor, message);
+    cursor.diagnostics.warnIgnored(cursor, message);
     return;
   }
   const { constraints } = draft.placement;

@@ -1,15 +1,14 @@
 import type { StringList } from "@berth/proto";
-import { splitShellWords } from "../text/shell-words.js";
 import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
 /** Reads the settings of the process in a container: its command, user, hostname and stop signal. */
 export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
-  entrypoint: rule(readCommandLine, (draft, words) => {
+  entrypoint: rule(readWords, (draft, words) => {
     draft.container.entrypoint = words;
   }),
-  command: rule(readCommandLine, (draft, words) => {
+  command: rule(readWords, (draft, words) => {
     draft.container.command = words;
   }),
   working_dir: rule(readText, (draft, path, cursor) => {
@@ -46,22 +45,8 @@ export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** Reads a list of words, or a string, which is split into words. An empty value clears the image's default. */
-function readCommandLine(cursor: Cursor): StringList | undefined {
-  if (cursor.node.kind === "list") {
-    const words = readTexts(cursor);
-    return words && { values: [...words] };
-  }
-  const line = readText(cursor);
-  if (line === undefined) return undefined;
-  const split = splitShellWords(line);
-  if (split.kind === "invalid") {
-    cursor.diagnostics.error(cursor, `invalid command line: ${split.reason}`);
-    return undefined;
-  }
-  if (split.ignored !== "") {
-    const message = `${JSON.stringify(split.ignored)} is ignored, since no shell runs the command: use ["sh", "-c", "…"]`;
-    cursor.diagnostics.warn(cursor, message);
-  }
-  return { values: [...split.words] };
+/** Reads a list of words. An empty list clears the image's default. */
+function readWords(cursor: Cursor): StringList | undefined {
+  const words = readTexts(cursor);
+  return words && { values: [...words] };
 }

@@ -25,7 +25,7 @@ export interface JoinedNetwork {
   readonly key: string;
   readonly network: StackNetwork;
   readonly attachment: NetworkAttachment;
-  /** Whether the service lists the network. False for the implicit default network. */
+  /** Whether the service lists the network. False for the default network of a service that lists none. */
   readonly isExplicit: boolean;
   gatewayPriority: number;
   priority: number;
@@ -49,7 +49,7 @@ export interface ServiceDraft {
   readonly restart: RestartPolicy;
   readonly placement: Placement;
   readonly update: UpdateConfig;
-  /** Environment variables of the env files, then of `environment`. */
+  /** Environment variables by name. */
   readonly environment: Map<string, string>;
   /** Where parts of the spec are written in the file, by their path in the spec. */
   readonly origins: Map<string, Place>;
@@ -63,7 +63,7 @@ export interface ServiceDraft {
 
 /** Creates the draft of a service without any keys. */
 export function newServiceDraft(name: string, context: StackContext): ServiceDraft {
-  const { stack } = context.project;
+  const { stack } = context;
   return {
     context,
     spec: ServiceSpec.fromPartial({ name: scopedName(stack, name), stack }),

@@ -22,7 +22,7 @@ import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
   attach: ignoreKey(),
   develop: ignoreKey(),
-  // `selectServices` reads the profiles before the other keys.
+  // `selectServices` has applied the profiles.
   profiles: ignoreKey(),
   container_name: rule(readText, (draft, name, cursor) => {
     draft.containerName = name;
@@ -30,11 +30,9 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
       "containers are named after their service and slot: the name is used as a network alias instead";
     cursor.diagnostics.warn(keyPlace(cursor), message);
   }),
-  // Runs after depends_on, whose conditions have precedence.
   links: readLinks,
   credential_spec: ignoreWithWarning("only supported on Windows: ignored"),
   isolation: ignoreWithWarning("only supported on Windows: ignored"),
-  extends: rejectKey("extends is not supported yet: use a YAML anchor or several -c files"),
   post_start: rejectKey("lifecycle hooks are not supported yet"),
   pre_start: rejectKey("lifecycle hooks are not supported yet"),
   pre_stop: rejectKey("lifecycle hooks are not supported yet"),

@@ -8,7 +8,7 @@ export function rejectKey<Draft>(message: string): KeyRule<Draft> {
 
 /** Creates the rule for an unsupported key that the service works without. Setting the key prints a warning. */
 export function ignoreWithWarning<Draft>(message: string): KeyRule<Draft> {
-  return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), message);
+  return (cursor) => cursor.diagnostics.warnIgnored(keyPlace(cursor), message);
 }
 
 /** Creates the rule for a key that has no meaning in a cluster, such as a key about building images. */

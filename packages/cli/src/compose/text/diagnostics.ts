@@ -7,6 +7,8 @@ export interface Diagnostic {
   /** For example `services.web.ports[0]`. Empty for the whole file. */
   readonly path: string;
   readonly message: string;
+  /** Whether the deployment ignores a setting that has an effect in Compose. */
+  readonly isLoss: boolean;
 }
 
 /** Where a diagnostic is reported: a position in a file, and a path in its YAML tree. */
@@ -36,11 +38,16 @@ export class Diagnostics {
   readonly #counts = { error: 0, warning: 0 };
 
   error(place: Place, message: string): void {
-    this.#add({ severity: "error", position: place.position, path: place.path, message });
+    this.#add({ severity: "error", position: place.position, path: place.path, message, isLoss: false });
   }
 
   warn(place: Place, message: string): void {
-    this.#add({ severity: "warning", position: place.position, path: place.path, message });
+    this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: false });
+  }
+
+  /** Warns about a setting that is ignored, although it has an effect in Compose. */
+  warnIgnored(place: Place, message: string): void {
+    this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: true });
   }
 
   get hasErrors(): boolean {

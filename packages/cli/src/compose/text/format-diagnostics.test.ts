@@ -8,7 +8,14 @@ const source = createSource("c.yaml", "services:\r\n  a: { x: 1 }\r\n  b: { x: 2
 function position(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
   const start = source.text.indexOf(text);
   const place = { source, start, end: start + text.length };
-  return { severity: "warning", position: place, path: "services", message: "no effect", ...change };
+  return {
+    severity: "warning",
+    position: place,
+    path: "services",
+    message: "no effect",
+    isLoss: false,
+    ...change,
+  };
 }
 
 test("formatDiagnostic prints the line with carets if requested", () => {

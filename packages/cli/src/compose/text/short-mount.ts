@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from "node:path";
+import { posix } from "node:path";
 import { invalid, type Parsed, valid } from "./parsed.js";
 
 /** The short form of a mount, `[source:]target[:options]`. */
@@ -12,9 +12,7 @@ const WINDOWS_DRIVE = /^[a-zA-Z]:[\\/]/;
 
 /** Parses the short form of a mount. Windows paths such as `C:\\data:/data` are accepted. */
 export function parseShortMount(text: string): Parsed<ShortMount> {
-  const drive = WINDOWS_DRIVE.exec(text)?.[0] ?? "";
-  const [start = "", ...others] = text.slice(drive.length).split(":");
-  const first = `${drive}${start}`;
+  const [first = "", ...others] = splitAtColons(text);
   // A single part is the target of an anonymous volume.
   const [source, target = "", options] = others.length === 0 ? ["", first] : [first, ...others];
   if (others.length > 2 || target === "" || first === "") {
@@ -24,21 +22,30 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
   return valid({ source, target, options: options?.split(",") ?? [] });
 }
 
+/** Splits text at its colons, without those after the letter of a Windows drive. */
+function splitAtColons(text: string): readonly string[] {
+  const parts: string[] = [];
+  for (let rest = text; ; ) {
+    const drive = WINDOWS_DRIVE.exec(rest)?.[0] ?? "";
+    const colon = rest.indexOf(":", drive.length);
+    if (colon < 0) return [...parts, rest];
+    parts.push(rest.slice(0, colon));
+    rest = rest.slice(colon + 1);
+  }
+}
+
 /** Whether a source is a path instead of the name of a volume. */
 export function isPath(source: string): boolean {
-  return /^[./~]/.test(source) || WINDOWS_DRIVE.test(source);
+  return /^(?:[./~]|\\\\)/.test(source) || WINDOWS_DRIVE.test(source);
 }
 
-/** The directories that relative bind sources start at. */
-export interface BaseDirectories {
-  readonly directory: string;
-  readonly homeDirectory: string;
+export function isWindowsPath(path: string): boolean {
+  return WINDOWS_DRIVE.test(path) || path.startsWith("\\\\");
 }
 
-/** Returns the absolute path of a bind source, and whether it was relative to a directory of this machine. */
-export function resolveBindSource(source: string, base: BaseDirectories): { path: string; isLocal: boolean } {
-  if (source === "~" || source.startsWith("~/")) {
-    return { path: resolve(base.homeDirectory, `.${source.slice(1)}`), isLocal: true };
-  }
-  return { path: resolve(base.directory, source), isLocal: !isAbsolute(source) };
+/** Normalizes a target path as Compose does: `/data/../x/` becomes `/x`. Mounts are compared by this path. */
+export function normalizeTarget(target: string): string {
+  if (target === "") return "";
+  const path = posix.normalize(target).replace(/^\/\//, "/");
+  return path.length > 1 ? path.replace(/\/$/, "") : path;
 }

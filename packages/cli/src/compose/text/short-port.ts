@@ -8,8 +8,11 @@ export interface ShortPort {
   /** 0 when the leader assigns the port. */
   readonly published: number;
   readonly target: number;
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: PortProtocol;
 }
+
+/** The protocols of Docker. */
+export type PortProtocol = "tcp" | "udp" | "sctp";
 
 /** All ports of one short form. */
 export interface ShortPorts {
@@ -18,7 +21,8 @@ export interface ShortPorts {
   readonly choice: string | undefined;
 }
 
-const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+))?$/i;
+/** Like Docker, takes the first of several protocols (`53:53/tcp/udp`). */
+const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+)(?:\/.*)?)?$/i;
 const MAX_PORT = 65_535;
 
 /** Parses the short form of a port, which can contain ranges. */
@@ -32,7 +36,7 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const hostIp = hostText.replace(/^\[|\]$/g, "");
   if (hostIp !== "" && isIP(hostIp) === 0)
     return invalidPort(text, `${JSON.stringify(hostIp)} is not an IP address`);
-  const protocol = parseProtocol(protocolText);
+  const protocol = parsePortProtocol(protocolText);
   if (protocol.kind === "invalid") return invalidPort(text, protocol.reason);
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
@@ -56,11 +60,20 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   });
 }
 
-/** Parses `tcp` or `udp` in any case. */
-export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
+/** Parses a protocol in any case. */
+export function parsePortProtocol(text: string): Parsed<PortProtocol> {
   const protocol = text.toLowerCase();
-  if (protocol === "tcp" || protocol === "udp") return valid(protocol);
-  return invalid(`${JSON.stringify(text)} is not a supported protocol: use tcp or udp`);
+  if (protocol === "tcp" || protocol === "udp" || protocol === "sctp") return valid(protocol);
+  return invalid(`${JSON.stringify(text)} is not a protocol: use tcp or udp`);
+}
+
+/** Parses a protocol that berth can publish. */
+export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
+  const parsed = parsePortProtocol(text);
+  if (parsed.kind === "invalid") return parsed;
+  return parsed.value === "sctp"
+    ? invalid("the protocol sctp is not supported: use tcp or udp")
+    : valid(parsed.value);
 }
 
 /** Consecutive ports. A single port is a range whose first port is also the last. */
@@ -87,7 +100,7 @@ function countOf({ first, last }: PortRange): number {
 
 interface PortRanges {
   readonly hostIp: string;
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: PortProtocol;
   readonly targets: PortRange;
   readonly published: PortRange | undefined;
 }

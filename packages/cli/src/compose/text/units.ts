@@ -1,34 +1,55 @@
 import { invalid, type Parsed, valid } from "./parsed.js";
 
-const MS_PER_UNIT: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 604_800_000,
+const NS_PER_MS = 1e6;
+const NS_PER_UNIT: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: NS_PER_MS,
+  s: 1e9,
+  m: 60e9,
+  h: 3_600e9,
+  d: 86_400e9,
+  w: 604_800e9,
 };
 const DURATION =
   /^-?(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smhdw])(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smhdw]))*$/;
 const DURATION_PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|[smhdw])/g;
 
-/**
- * Parses a Go duration (`1m30s`, `1.5h`, `500ms`), or one with Compose's `d` and `w`, to whole milliseconds. A duration
- * above zero is at least 1 ms.
- */
-export function parseDurationMs(text: string): Parsed<number> {
+/** Parses a Go duration (`1m30s`, `1.5h`, `-500ms`), or one with Compose's `d` and `w`, to nanoseconds. */
+export function parseDurationNs(text: string): Parsed<number> {
   if (text === "0") return valid(0);
   if (!DURATION.test(text)) return invalid(durationProblem(text));
-  if (text.startsWith("-")) return invalid(`the duration ${text} is negative`);
-  let ms = 0;
+  let ns = 0;
   for (const [, amount, unit] of text.matchAll(DURATION_PART))
-    ms += Number(amount) * (MS_PER_UNIT[unit ?? ""] ?? 0);
-  if (!Number.isSafeInteger(Math.round(ms))) return invalid(`the duration ${text} is too long`);
-  return valid(ms > 0 ? Math.max(1, Math.round(ms)) : 0);
+    ns += Number(amount) * (NS_PER_UNIT[unit ?? ""] ?? 0);
+  // Go stores a duration in 63 bits.
+  if (ns >= 2 ** 63) return invalid(`the duration ${text} is too long`);
+  return valid(text.startsWith("-") ? -Math.round(ns) : Math.round(ns));
+}
+
+/** Parses a duration to whole milliseconds. A duration above zero is at least 1 ms. A negative one is invalid. */
+export function parseDurationMs(text: string): Parsed<number> {
+  const parsed = parseDurationNs(text);
+  if (parsed.kind === "invalid") return parsed;
+  if (text.startsWith("-")) return invalid(`the duration ${text} is negative`);
+  const ms = Math.round(parsed.value / NS_PER_MS);
+  return valid(parsed.value > 0 ? Math.max(1, ms) : 0);
+}
+
+/** Formats nanoseconds as Go does: `1h0m0s`, `1m30.5s`, `20ms`, `1µs`. */
+export function formatGoDuration(ns: number): string {
+  if (ns < 0) return `-${formatGoDuration(-ns)}`;
+  if (ns === 0) return "0s";
+  if (ns < 1e9) {
+    const [unit, size] = ns < 1e3 ? ["ns", 1] : ns < NS_PER_MS ? ["µs", 1e3] : ["ms", NS_PER_MS];
+    return `${ns / size}${unit}`;
+  }
+  const minutes = Math.floor(ns / 60e9);
+  const seconds = `${(ns - minutes * 60e9) / 1e9}s`;
+  if (minutes === 0) return seconds;
+  return minutes < 60 ? `${minutes}m${seconds}` : `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}`;
 }
 
 function durationProblem(text: string): string {

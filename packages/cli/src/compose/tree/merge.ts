@@ -1,6 +1,6 @@
 import { assertNever } from "@berth/proto";
 import type { Diagnostics } from "../text/diagnostics.js";
-import { findMergeRule, type MergeRule } from "./merge-rules.js";
+import { findMergeRule, type MergeRule, uniqueItems } from "./merge-rules.js";
 import {
   describeNode,
   isNull,
@@ -8,35 +8,35 @@ import {
   type MapEntry,
   type MapNode,
   type Node,
-  scalarNode,
   scalarText,
+  textOf,
 } from "./node.js";
 
-/** Merges the parsed files of a stack as Compose does. Later files override earlier ones. */
-export function mergeTrees(roots: readonly Node[], diagnostics: Diagnostics): Node | undefined {
-  const [first, ...others] = roots;
-  if (first === undefined) return undefined;
-  const merged = others.reduce(
-    (earlier, later) => mergeNodes({ earlier, later, path: [], diagnostics }),
-    first,
-  );
-  return withoutResets(merged);
-}
-
-/** A merge of two values at the same path. */
-interface Merge {
+/** A merge of two canonical values at the same path. */
+export interface Merge {
   readonly earlier: Node;
   readonly later: Node;
   readonly path: readonly string[];
   readonly diagnostics: Diagnostics;
 }
 
-function mergeNodes(merge: Merge): Node {
+/**
+ * Merges two canonical values as Compose does. The later value overrides the earlier one. Values with the tag `!reset`
+ * remain until `withoutResets` removes them, because further files may follow.
+ */
+export function mergeNodes(merge: Merge): Node {
   const { earlier, later, path } = merge;
-  if (later.mergeTag !== undefined || isNull(earlier)) return later;
-  // An empty `key:` in a later file keeps the earlier list or mapping.
-  if (isNull(later) && earlier.kind !== "scalar") return earlier;
-  return mergeByRule(merge, findMergeRule(path));
+  if (later.mergeTag !== undefined || earlier.mergeTag === "reset" || isNull(earlier)) return later;
+  const rule = findMergeRule(path);
+  // An empty `key:` in a later file keeps the earlier value, but an empty variable replaces it.
+  if (isNull(later) && !isVariable(path)) return earlier;
+  return mergeByRule(merge, rule);
+}
+
+/** Whether a path is that of a variable, whose value null means the value in the environment. */
+function isVariable(path: readonly string[]): boolean {
+  const parent = path.at(-2);
+  return parent === "environment" || parent === "args";
 }
 
 function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
@@ -44,13 +44,12 @@ function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
   switch (rule?.kind) {
     case "replace":
       return later;
-    case "mapping":
-      return mergeByDefault({ ...merge, earlier: asMapping(earlier), later: asMapping(later) });
-    case "list":
-      return mergeByDefault({ ...merge, earlier: asList(earlier), later: asList(later) });
     case "keyed":
       if (earlier.kind !== "list" || later.kind !== "list") return mergeByDefault(merge);
-      return mergeKeyed(earlier, later, rule.keyOf);
+      return { ...earlier, items: uniqueItems([...earlier.items, ...later.items], rule.keyOf) };
+    case "merged":
+      if (earlier.kind !== "list" || later.kind !== "list") return mergeByDefault(merge);
+      return mergeItems({ ...merge, earlier, later }, rule.key);
     case "discriminated":
       return haveSameValue(earlier, later, rule.key) ? mergeByDefault(merge) : later;
     case undefined:
@@ -63,12 +62,29 @@ function mergeByRule(merge: Merge, rule: MergeRule | undefined): Node {
 function mergeByDefault(merge: Merge): Node {
   const { earlier, later, path, diagnostics } = merge;
   if (earlier.kind === "map" && later.kind === "map") return mergeMaps(earlier, later, merge);
-  if (earlier.kind === "list" && later.kind === "list") return mergeKeyed(earlier, later, scalarKey);
+  if (earlier.kind === "list" && later.kind === "list") {
+    return { ...earlier, items: uniqueItems([...earlier.items, ...later.items], scalarKey) };
+  }
   if (earlier.kind !== later.kind) {
     const message = `cannot merge ${describeNode(later)} with ${describeNode(earlier)} in ${earlier.position.source.name}`;
     diagnostics.error({ position: later.position, path: path.join(".") }, message);
   }
   return later;
+}
+
+/** Appends a list of mappings. An item is merged with an earlier item that has the same value under the key. */
+function mergeItems(
+  { earlier, later, path, diagnostics }: Merge & { readonly earlier: ListNode; readonly later: ListNode },
+  key: string,
+): ListNode {
+  const items = [...earlier.items];
+  for (const item of later.items) {
+    const index = items.findIndex((other) => textOf(other, key) === textOf(item, key));
+    const other = items[index];
+    if (other === undefined) items.push(item);
+    else items[index] = mergeNodes({ earlier: other, later: item, path: [...path, "*"], diagnostics });
+  }
+  return { ...earlier, items };
 }
 
 function mergeMaps(earlier: MapNode, later: MapNode, { path, diagnostics }: Merge): MapNode {
@@ -90,34 +106,9 @@ function mergeMaps(earlier: MapNode, later: MapNode, { path, diagnostics }: Merg
   return { ...earlier, entries };
 }
 
-/** Appends lists. An item replaces an earlier item with the same key. All items without a key are kept. */
-function mergeKeyed(earlier: ListNode, later: ListNode, keyOf: (item: Node) => string): ListNode {
-  const items = new Map<string, Node>();
-  for (const item of [...earlier.items, ...later.items]) items.set(keyOf(item) || `#${items.size}`, item);
-  return { ...earlier, items: [...items.values()] };
-}
-
 /** Returns a key by which equal scalars are duplicates. Other nodes have no key. */
 function scalarKey(item: Node): string {
   return item.kind === "scalar" ? `=${scalarText(item)}` : "";
-}
-
-/** Converts a list of `KEY=VALUE` or of names to a mapping. */
-function asMapping(node: Node): Node {
-  if (node.kind !== "list" || node.items.some(({ kind }) => kind !== "scalar")) return node;
-  const entries = new Map<string, MapEntry>();
-  for (const item of node.items) {
-    const text = item.kind === "scalar" ? scalarText(item) : "";
-    const equals = text.indexOf("=");
-    const key = equals < 0 ? text : text.slice(0, equals);
-    const value = equals < 0 ? null : text.slice(equals + 1);
-    entries.set(key, { keyPosition: item.position, value: scalarNode(value, item.position) });
-  }
-  return { kind: "map", entries, position: node.position };
-}
-
-function asList(node: Node): Node {
-  return node.kind === "scalar" ? { kind: "list", items: [node], position: node.position } : node;
 }
 
 function haveSameValue(earlier: Node, later: Node, key: string): boolean {
@@ -128,7 +119,7 @@ function haveSameValue(earlier: Node, later: Node, key: string): boolean {
 }
 
 /** Removes the keys that are tagged `!reset`. */
-function withoutResets(node: Node): Node {
+export function withoutResets(node: Node): Node {
   if (node.kind === "list") return { ...node, items: node.items.map(withoutResets) };
   if (node.kind === "scalar") return node;
   const entries = new Map<string, MapEntry>();

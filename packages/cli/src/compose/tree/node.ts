@@ -12,6 +12,8 @@ interface NodeBase {
   readonly position: Position;
   /** Compose's tag `!reset` or `!override`, which `mergeTrees` applies. */
   readonly mergeTag?: "reset" | "override";
+  /** Set for a value that is not in a file: a default, or what another key implies. */
+  readonly isImplied?: true;
 }
 
 export interface ScalarNode extends NodeBase {
@@ -36,9 +38,48 @@ export interface ListNode extends NodeBase {
   readonly items: readonly Node[];
 }
 
-/** Creates a text node that is not written in a YAML file in this form. */
-export function scalarNode(value: string | null, position: Position): ScalarNode {
-  return { kind: "scalar", value, text: value ?? "", position };
+/** Creates a scalar that is not written in a YAML file in this form. */
+export function scalarNode(value: Scalar, position: Position, text = String(value ?? "")): ScalarNode {
+  return { kind: "scalar", value, text, position };
+}
+
+/** Creates a mapping whose keys have the position of their values. */
+export function mapNode(fields: Iterable<readonly [key: string, Node]>, position: Position): MapNode {
+  const entries = [...fields].map(([key, value]) => [key, { keyPosition: value.position, value }] as const);
+  return { kind: "map", entries: new Map(entries), position };
+}
+
+/** Marks a value as one that is not in a file. */
+export function implied<T extends Node>(node: T): T {
+  return { ...node, isImplied: true };
+}
+
+export function listNode(items: readonly Node[], position: Position): ListNode {
+  return { kind: "list", items, position };
+}
+
+/** Returns a mapping with a key set to a value. */
+export function withEntry(map: MapNode, key: string, value: Node): MapNode {
+  const keyPosition = map.entries.get(key)?.keyPosition ?? value.position;
+  return { ...map, entries: new Map(map.entries).set(key, { keyPosition, value }) };
+}
+
+/** Returns a mapping without a key. */
+export function withoutEntry(map: MapNode, key: string): MapNode {
+  const entries = new Map(map.entries);
+  entries.delete(key);
+  return { ...map, entries };
+}
+
+/** Returns the value of a key. Undefined when the node is not a mapping, or does not have the key. */
+export function childOf(node: Node | undefined, key: string): Node | undefined {
+  return node?.kind === "map" ? node.entries.get(key)?.value : undefined;
+}
+
+/** Returns the value of a key if it is text. */
+export function textOf(node: Node | undefined, key: string): string | undefined {
+  const child = childOf(node, key);
+  return child?.kind === "scalar" && typeof child.value === "string" ? child.value : undefined;
 }
 
 /** Describes a node for an error message: `a list`, `the number 3`. */
@@ -61,4 +102,21 @@ export function scalarText(node: ScalarNode): string {
 
 function clip(text: string): string {
   return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;
+}
+
+/** Whether two nodes have the same values, wherever they are written. */
+export function haveEqualValues(a: Node, b: Node): boolean {
+  if (a.kind === "scalar") return b.kind === "scalar" && a.value === b.value;
+  if (a.kind === "list") {
+    return (
+      b.kind === "list" &&
+      a.items.length === b.items.length &&
+      a.items.every((item, index) => haveEqualValues(item, b.items[index] ?? item))
+    );
+  }
+  if (b.kind !== "map" || a.entries.size !== b.entries.size) return false;
+  return [...a.entries].every(([key, { value }]) => {
+    const other = b.entries.get(key)?.value;
+    return other !== undefined && haveEqualValues(value, other);
+  });
 }

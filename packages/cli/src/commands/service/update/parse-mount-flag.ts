@@ -4,9 +4,9 @@ import {
   type MountType,
   mountRules,
   newMountDraft,
-  normalizeTarget,
 } from "../../../compose/keys/mount-draft.js";
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
+import { normalizeTarget } from "../../../compose/text/short-mount.js";
 import { type Cursor, readFlag, readOneOf, readText } from "../../../compose/tree/cursor.js";
 import { type KeyTable, rule } from "../../../compose/tree/key-table.js";
 import { applyFlagFields } from "./flag-fields.js";

@@ -13,8 +13,10 @@ export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {
   if (parsed.kind === "invalid") return parsed;
   const { ports, choice } = parsed.value;
   if (choice !== undefined) return invalid(`${choice} is a range: choose one of its ports`);
+  const protocol = parseProtocol(ports[0]?.protocol ?? "tcp");
+  if (protocol.kind === "invalid") return protocol;
   return valid(
-    ports.map((port) => ({ ...port, protocol: PROTOCOLS[port.protocol], mode: PortSpec_Mode.INGRESS })),
+    ports.map((port) => ({ ...port, protocol: PROTOCOLS[protocol.value], mode: PortSpec_Mode.INGRESS })),
   );
 }
 

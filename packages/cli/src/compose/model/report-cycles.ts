@@ -1,25 +1,21 @@
-import { unscopedName } from "@berth/proto";
-import type { Diagnostics, Place } from "./text/diagnostics.js";
-import { lineColumn } from "./text/source.js";
-import type { TranslatedService } from "./translate-service.js";
+import type { Diagnostics, Place } from "../text/diagnostics.js";
+import { lineColumn } from "../text/source.js";
 
 /** A dependency of one service on another, and its place in the file. */
-interface Edge {
-  readonly stack: string;
+export interface DependencyEdge {
   readonly from: string;
   readonly to: string;
   readonly place: Place;
 }
 
 /** The dependencies of each service, by its name. */
-type Graph = ReadonlyMap<string, readonly Edge[]>;
+type Graph = ReadonlyMap<string, readonly DependencyEdge[]>;
 
 /**
  * Reports an error for each dependency cycle between the services of a stack, with the positions of its dependencies.
  * The services of a cycle would wait for each other forever.
  */
-export function reportCycles(services: readonly TranslatedService[], diagnostics: Diagnostics): void {
-  const graph = new Map(services.map((service) => [service.spec.name, dependencyEdges(service)]));
+export function reportCycles(graph: Graph, diagnostics: Diagnostics): void {
   let remaining = removeLeaves(graph);
   while (remaining.size > 0) {
     const cycle = findCycle(remaining);
@@ -27,16 +23,6 @@ export function reportCycles(services: readonly TranslatedService[], diagnostics
     const reported = new Set(cycle.map(({ from }) => from));
     remaining = removeLeaves(new Map([...remaining].filter(([name]) => !reported.has(name))));
   }
-}
-
-function dependencyEdges({ spec, origins }: TranslatedService): readonly Edge[] {
-  return spec.dependsOn.flatMap(({ service }, index) => {
-    const place = origins.get(`depends_on[${index}]`);
-    // `validateServiceSpec` reports a dependency of a service on itself.
-    return place === undefined || service === spec.name
-      ? []
-      : [{ stack: spec.stack, from: spec.name, to: service, place }];
-  });
 }
 
 /** Removes services without dependencies until none is left. Every remaining service can reach a cycle. */
@@ -63,8 +49,8 @@ function removeLeaves(graph: Graph): Graph {
 }
 
 /** Follows the edges of a graph without leaves until a service repeats, and returns the edges of that cycle. */
-function findCycle(graph: Graph): readonly Edge[] {
-  const path: Edge[] = [];
+function findCycle(graph: Graph): readonly DependencyEdge[] {
+  const path: DependencyEdge[] = [];
   const seen = new Map<string, number>();
   const [start = ""] = graph.keys();
   for (let name = start; !seen.has(name); ) {
@@ -79,13 +65,13 @@ function findCycle(graph: Graph): readonly Edge[] {
   return path;
 }
 
-function reportCycle(cycle: readonly Edge[], diagnostics: Diagnostics): void {
+function reportCycle(cycle: readonly DependencyEdge[], diagnostics: Diagnostics): void {
   const [first] = cycle;
   if (first === undefined) return;
-  const steps = cycle.map(({ stack, from, place: { position } }) => {
+  const steps = cycle.map(({ from, place: { position } }) => {
     const { line, column } = lineColumn(position);
-    return `${unscopedName(stack, from)} (${position.source.name}:${line}:${column})`;
+    return `${from} (${position.source.name}:${line}:${column})`;
   });
-  const path = [...steps, unscopedName(first.stack, first.from)].join(" -> ");
+  const path = [...steps, first.from].join(" -> ");
   diagnostics.error(first.place, `dependency cycle: ${path}`);
 }

@@ -1,0 +1,81 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { berth } from "../../testing/run-berth.js";
+
+const COMPOSE = `name: shop
+services:
+  web: { image: "web:\${TAG:-1}", ports: ["8080:80"], environment: { PRICE: $$5 } }
+  debug: { image: tools, profiles: [tools] }
+volumes: { unused: }
+`;
+
+let cwd = "";
+beforeEach(async () => {
+  cwd = await mkdtemp(join(tmpdir(), "berth-config-"));
+  await writeFile(join(cwd, "compose.yaml"), COMPOSE);
+});
+afterEach(() => rm(cwd, { recursive: true }));
+
+describe("stack config", () => {
+  test("prints the resolved files, which Compose can read again", async () => {
+    const { code, out } = await berth("stack config --quiet", {}, { cwd });
+    expect([code, out]).toMatchInlineSnapshot(`
+      [
+        0,
+        "name: shop
+      services:
+        web:
+          image: web:1
+          ports:
+            - mode: ingress
+              target: 80
+              published: "8080"
+              protocol: tcp
+          environment:
+            PRICE: $$5
+          networks:
+            default: null
+      networks:
+        default:
+          name: shop_default
+      ",
+      ]
+    `);
+  });
+
+  test("reads the override file that is next to the default file", async () => {
+    await writeFile(join(cwd, "compose.override.yaml"), "services: { web: { image: other } }\n");
+    const { out } = await berth("stack config --quiet --format json", {}, { cwd });
+    expect(JSON.parse(out)).toMatchObject({ name: "shop", services: { web: { image: "other" } } });
+  });
+
+  test("prints only the names that an option asks for", async () => {
+    const config = async (options: string) => (await berth(`stack config -q ${options}`, {}, { cwd })).out;
+    expect(await config("--services")).toBe("web\n");
+    expect(await config("--services --profile tools")).toBe("web\ndebug\n");
+    expect(await config("--images --profile *")).toBe("web:1\ntools\n");
+    const hash = await config("--hash");
+    expect(hash).toMatch(/^web [0-9a-f]{64}\n$/);
+    await writeFile(join(cwd, "compose.yaml"), COMPOSE.replace("8080", "8081"));
+    expect(await config("--hash")).not.toBe(hash);
+  });
+
+  test("--check reports what cannot be deployed, which the resolved files do not show", async () => {
+    expect((await berth("stack config --check -q", {}, { cwd })).code).toBe(0);
+    await writeFile(join(cwd, "compose.yaml"), "services:\n  web:\n    image: a\n    restart: sometimes\n");
+    expect((await berth("stack config", {}, { cwd })).code).toBe(0);
+    const { code, out, err } = await berth("stack config --check", {}, { cwd });
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toContain('compose.yaml:4:14: services.web.restart: "sometimes" is invalid');
+  });
+
+  test("a folder without a Compose file is an error", async () => {
+    await rm(join(cwd, "compose.yaml"));
+    const { code, err } = await berth("stack config", {}, { cwd });
+    expect(code).toBe(2);
+    expect(err).toContain("use -c FILE");
+  });
+});

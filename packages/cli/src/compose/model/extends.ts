@@ -1,0 +1,104 @@
+import type { Diagnostics, Place } from "../text/diagnostics.js";
+import { didYouMean } from "../text/suggest.js";
+import { mergeNodes } from "../tree/merge.js";
+import { childOf, type MapNode, type Node, textOf, withEntry, withoutEntry } from "../tree/node.js";
+
+/** The services of a file that another file extends, in canonical form. */
+export interface ExtendedFile {
+  readonly path: string;
+  readonly services: Node | undefined;
+}
+
+export interface ExtendsOptions {
+  readonly file: ExtendedFile;
+  readonly diagnostics: Diagnostics;
+  /** Reads another file. Returns undefined when it cannot be read, which has been reported. */
+  readonly openFile: (path: string, place: Place) => ExtendedFile | undefined;
+}
+
+/** Replaces each service that has `extends` with the extended service, merged with its own keys. */
+export function applyExtends(root: Node, options: ExtendsOptions): Node {
+  const services = childOf(root, "services");
+  if (root.kind !== "map" || services?.kind !== "map") return root;
+  const hasExtends = [...services.entries.values()].some(
+    ({ value }) => childOf(value, "extends") !== undefined,
+  );
+  if (!hasExtends) return root;
+  const extender = new Extender(options);
+  let extended: MapNode = services;
+  for (const name of services.entries.keys()) {
+    const value = extender.extend({ file: options.file, name, chain: [] });
+    if (value !== undefined) extended = withEntry(extended, name, value);
+  }
+  return withEntry(root, "services", extended);
+}
+
+/** A service to extend, and the services that extend each other down to it. */
+interface Request {
+  readonly file: ExtendedFile;
+  readonly name: string;
+  readonly chain: readonly Request[];
+}
+
+class Extender {
+  readonly #options: ExtendsOptions;
+  readonly #files = new Map<string, ExtendedFile | undefined>();
+  readonly #extended = new Map<string, Node | undefined>();
+
+  constructor(options: ExtendsOptions) {
+    this.#options = options;
+  }
+
+  extend(request: Request): Node | undefined {
+    const key = keyOf(request);
+    if (!this.#extended.has(key)) this.#extended.set(key, this.#extendOnce(request));
+    return this.#extended.get(key);
+  }
+
+  #extendOnce(request: Request): Node | undefined {
+    const service = childOf(request.file.services, request.name);
+    const reference = childOf(service, "extends");
+    if (service?.kind !== "map" || reference === undefined || reference.mergeTag === "reset") return service;
+    const own = withoutEntry(service, "extends");
+    const base = this.#findBase(reference, request);
+    if (base === undefined) return own;
+    const { diagnostics } = this.#options;
+    return mergeNodes({ earlier: base, later: own, path: ["services", request.name], diagnostics });
+  }
+
+  /** Returns the service that a reference names, with all that it extends itself. */
+  #findBase(reference: Node, request: Request): Node | undefined {
+    const { diagnostics } = this.#options;
+    const place = { position: reference.position, path: `services.${request.name}.extends` };
+    const name = textOf(reference, "service");
+    const path = textOf(reference, "file");
+    if (name === undefined) {
+      diagnostics.error(place, "the key service is missing");
+      return undefined;
+    }
+    const file = path === undefined ? request.file : this.#open(path, place);
+    if (file === undefined) return undefined;
+    const next: Request = { file, name, chain: [...request.chain, request] };
+    if (next.chain.some((step) => keyOf(step) === keyOf(next))) {
+      const names = [...next.chain, next].map((step) => step.name).join(" -> ");
+      diagnostics.error(place, `extends cycle: ${names}`);
+      return undefined;
+    }
+    if (childOf(file.services, name) === undefined) {
+      const known = file.services?.kind === "map" ? file.services.entries.keys() : [];
+      const where = path === undefined ? "" : ` in ${path}`;
+      diagnostics.error(place, `undefined service ${JSON.stringify(name)}${where}${didYouMean(name, known)}`);
+      return undefined;
+    }
+    return this.extend(next);
+  }
+
+  #open(path: string, place: Place): ExtendedFile | undefined {
+    if (!this.#files.has(path)) this.#files.set(path, this.#options.openFile(path, place));
+    return this.#files.get(path);
+  }
+}
+
+function keyOf({ file, name }: Request): string {
+  return `${file.path}\0${name}`;
+}

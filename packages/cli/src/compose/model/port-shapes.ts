@@ -1,0 +1,97 @@
+import { MAX_PORTS_PER_SERVICE } from "@berth/proto";
+import { parsePortProtocol, parsePortRange, parseShortPorts, type ShortPort } from "../text/short-port.js";
+import { type Cursor, readItems, reportWrongType } from "../tree/cursor.js";
+import { portKey, uniqueItems } from "../tree/merge-rules.js";
+import { listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
+import { fields, integer, reportInvalid, type Shape, scalarAsText, text } from "./shape.js";
+
+const DEFAULT_MODE = "ingress";
+const DEFAULT_PROTOCOL = "tcp";
+
+/** The ports of a service. A range in the short form becomes several ports. */
+export const ports: Shape = (cursor, stage) => {
+  const items = readItems(cursor);
+  if (items === undefined) return undefined;
+  const expanded: Node[] = [];
+  for (const item of items) {
+    const canonical = item.node.kind === "map" ? [longPort(item, stage)] : shortPorts(item);
+    if (expanded.length + canonical.length > MAX_PORTS_PER_SERVICE) {
+      item.diagnostics.error(item, `too many ports (maximum ${MAX_PORTS_PER_SERVICE})`);
+      break;
+    }
+    expanded.push(...canonical.filter((port) => port !== undefined));
+  }
+  return listNode(uniqueItems(expanded, portKey), cursor.position);
+};
+
+function shortPorts(cursor: Cursor): readonly Node[] {
+  const { node } = cursor;
+  if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
+    reportWrongType(cursor, 'a port such as "8080:80"');
+    return [];
+  }
+  const parsed = reportInvalid(cursor, parseShortPorts(String(node.value)));
+  if (parsed === undefined) return [];
+  const { choice } = parsed;
+  return parsed.ports.map((port) => portNode(port, choice, node));
+}
+
+function portNode(
+  { hostIp, published, target, protocol }: ShortPort,
+  choice: string | undefined,
+  node: Node,
+) {
+  const { position } = node;
+  const publishedText = choice ?? (published === 0 ? undefined : String(published));
+  const optional = (key: string, value: string | undefined): readonly (readonly [string, Node])[] =>
+    value === undefined || value === "" ? [] : [[key, scalarNode(value, position)]];
+  return mapNode(
+    [
+      ["mode", scalarNode(DEFAULT_MODE, position)],
+      ...optional("host_ip", hostIp),
+      ["target", scalarNode(target, position)],
+      ...optional("published", publishedText),
+      ["protocol", scalarNode(protocol, position)],
+    ],
+    position,
+  );
+}
+
+const protocol: Shape = (cursor, stage) => {
+  const node = text(cursor, stage);
+  const parsed = node?.kind === "scalar" ? reportInvalid(cursor, parsePortProtocol(node.text)) : undefined;
+  return parsed === undefined ? undefined : scalarNode(parsed, cursor.position);
+};
+
+const published: Shape = (cursor, stage) => {
+  const node = scalarAsText(cursor, stage);
+  if (node?.kind !== "scalar" || ["", "0"].includes(String(node.value))) return undefined;
+  return reportInvalid(cursor, parsePortRange(String(node.value))) && node;
+};
+
+const longFields = fields(
+  {
+    name: text,
+    mode: text,
+    host_ip: text,
+    target: integer,
+    published,
+    protocol,
+    app_protocol: text,
+  },
+  ["target"],
+);
+
+const longPort: Shape = (cursor, stage) => {
+  const port = longFields(cursor, stage);
+  if (port?.kind !== "map") return undefined;
+  const defaults = [
+    ["mode", DEFAULT_MODE],
+    ["protocol", DEFAULT_PROTOCOL],
+  ] as const;
+  return defaults.reduce(
+    (map, [key, value]) =>
+      map.entries.has(key) ? map : withEntry(map, key, scalarNode(value, cursor.position)),
+    port,
+  );
+};

@@ -1,0 +1,86 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { firstDifference } from "./compare-values.js";
+import { type Case, deployProblem, folderReader, load } from "./load.js";
+import { type Difference, type Section, sectionOf } from "./report.js";
+
+const SEEN_AT = "/corpus";
+
+interface CorpusFile {
+  readonly name: string;
+  readonly isValid: boolean;
+  /** Docker Compose's error for an invalid file. */
+  readonly expected: string;
+}
+
+interface OracleEnvironment {
+  readonly compose?: {
+    readonly env: Readonly<Record<string, string>>;
+    readonly empty_files: readonly string[];
+  };
+}
+
+/** Compares real files: whether they are accepted, their resolved values, and whether they deploy without a loss. */
+export function compareCorpus(folder: string): readonly Section[] {
+  const environments = JSON.parse(
+    readFileSync(join(folder, "conformance/oracle/env.json"), "utf8"),
+  ) as Readonly<Record<string, OracleEnvironment>>;
+  const files = readIndex(folder);
+  const cases = files.map((file) => ({ ...file, test: caseOf(folder, file.name, environments[file.name]) }));
+  const loaded = cases.map((file) => ({ ...file, outcome: load(file.test) }));
+  const agreement = loaded.map(({ name, isValid, expected, outcome }): Difference | undefined => {
+    if (isValid === (outcome.kind === "accepted")) return undefined;
+    const reason =
+      outcome.kind === "rejected" ? `rejected: ${outcome.message}` : `accepted; Compose: ${expected}`;
+    return { name, reason };
+  });
+  const accepted = loaded.flatMap(({ name, outcome }) => {
+    const golden = goldenOf(folder, name);
+    return golden !== undefined && outcome.kind === "accepted"
+      ? [{ name, golden, project: outcome.project }]
+      : [];
+  });
+  const values = accepted.map(({ name, golden, project }): Difference | undefined => {
+    const reason = firstDifference(golden, project);
+    return reason === undefined ? undefined : { name, reason };
+  });
+  const deployed = loaded.flatMap(({ name, isValid, test, outcome }) => {
+    if (!isValid || (outcome.kind === "accepted" && hasEmptyImage(outcome.project))) return [];
+    const reason = deployProblem(test);
+    return [reason === undefined ? undefined : { name, reason }];
+  });
+  return [
+    sectionOf("conformance.deploys", 0.95, deployed),
+    sectionOf("conformance.agreement", 0.99, agreement),
+    sectionOf("conformance.equal_values", 0.97, values),
+  ];
+}
+
+function readIndex(folder: string): readonly CorpusFile[] {
+  const [, ...lines] = readFileSync(join(folder, "corpus/INDEX.tsv"), "utf8").trim().split("\n");
+  return lines.flatMap((line) => {
+    const [name = "", , , , , , expected = ""] = line.split("\t");
+    // Compose could not be asked about files that need more than a placeholder.
+    if (expected === "needs-env") return [];
+    return [{ name, isValid: expected.startsWith("valid"), expected }];
+  });
+}
+
+function caseOf(folder: string, name: string, oracle: OracleEnvironment | undefined): Case {
+  return {
+    paths: [`${SEEN_AT}/${name}`],
+    environment: oracle?.compose?.env ?? {},
+    read: folderReader(join(folder, "corpus"), SEEN_AT, oracle?.compose?.empty_files),
+  };
+}
+
+function goldenOf(folder: string, name: string): unknown {
+  const path = join(folder, "conformance/oracle/compose-2.40.3", `${name}.json`);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+}
+
+/** Whether a service has an image without a name, because a variable is not set. No tool can deploy it. */
+function hasEmptyImage(project: Readonly<Record<string, unknown>>): boolean {
+  const services = Object.values((project.services ?? {}) as Readonly<Record<string, { image?: string }>>);
+  return services.some(({ image }) => image !== undefined && /^(?:[:@/]|$)|[:/](?:[:@/]|$)/.test(image));
+}

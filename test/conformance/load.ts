@@ -1,0 +1,89 @@
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { isBerthError } from "@berth/proto";
+import { loadProject, loadStack, type ProjectInput } from "../../packages/cli/src/compose/load-stack.js";
+import { type PlainValue, toPlainProject } from "../../packages/cli/src/compose/model/render-project.js";
+import { withoutUnusedResources } from "../../packages/cli/src/compose/model/resolve-project.js";
+import type { Diagnostic } from "../../packages/cli/src/compose/text/diagnostics.js";
+import { formatDiagnostic } from "../../packages/cli/src/compose/text/format-diagnostics.js";
+
+/** How a case is loaded. Docker Compose was run in the same way. */
+export interface Case {
+  readonly stack?: string;
+  /** Absolute paths as Compose saw them. The first one is the base. */
+  readonly paths: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** Returns the content of a file at a path that Compose saw. */
+  readonly read: (path: string) => Uint8Array | undefined;
+}
+
+export type Outcome =
+  | { readonly kind: "accepted"; readonly project: Readonly<Record<string, PlainValue>> }
+  | { readonly kind: "rejected"; readonly message: string };
+
+const HOME = "/home/user";
+
+/** Reads and resolves files as `berth stack config` does, with all profiles. */
+export function load(test: Case): Outcome {
+  try {
+    const { project, environment } = loadProject(inputOf(test));
+    const [error] = errorsOf(environment.diagnostics.sorted());
+    if (error !== undefined || project === undefined) {
+      return { kind: "rejected", message: error === undefined ? "empty" : formatDiagnostic(error) };
+    }
+    return { kind: "accepted", project: toPlainProject(withoutUnusedResources(project.root)) };
+  } catch (error) {
+    if (isBerthError(error)) return { kind: "rejected", message: error.message };
+    throw error;
+  }
+}
+
+/**
+ * Returns why files cannot be deployed without a loss, or undefined when they can. That berth does not build images does
+ * not count.
+ */
+export function deployProblem(test: Case): string | undefined {
+  const { diagnostics } = loadStack({ stack: "t", skipsContents: true, ...inputOf(test) });
+  const problem = diagnostics.find(
+    ({ severity, isLoss, path }) => (severity === "error" || isLoss) && !path.endsWith(".build"),
+  );
+  return problem && formatDiagnostic(problem);
+}
+
+function errorsOf(diagnostics: readonly Diagnostic[]): readonly Diagnostic[] {
+  return diagnostics.filter(({ severity }) => severity === "error");
+}
+
+function inputOf({ stack, paths, environment, read }: Case): ProjectInput {
+  const files = paths.map((path) => ({ name: path, path, bytes: read(path) ?? new Uint8Array() }));
+  const dotenv = join(dirname(paths[0] ?? "/"), ".env");
+  const bytes = read(dotenv);
+  return {
+    ...(stack === undefined ? {} : { stack }),
+    files,
+    envFiles: bytes === undefined ? [] : [{ name: ".env", path: dotenv, bytes }],
+    environment: { HOME, PWD: dirname(paths[0] ?? "/"), ...environment },
+    profiles: ["*"],
+    homeDirectory: HOME,
+    readFile: read,
+  };
+}
+
+/** Returns a reader of a folder that Compose saw at another path. */
+export function folderReader(
+  folder: string,
+  seenAt: string,
+  emptyFiles: readonly string[] = [],
+): Case["read"] {
+  return (path) => {
+    if (!path.startsWith(`${seenAt}/`)) return undefined;
+    const inside = path.slice(seenAt.length + 1);
+    if (emptyFiles.includes(inside)) return new Uint8Array();
+    const real = join(folder, inside);
+    try {
+      return existsSync(real) ? readFileSync(real) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}

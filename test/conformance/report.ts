@@ -1,0 +1,54 @@
+/** A case that differs from Docker Compose. */
+export interface Difference {
+  readonly name: string;
+  readonly reason: string;
+  /** Why berth differs on purpose. Such a case counts as passed. */
+  readonly intended?: string;
+}
+
+/** The result of comparing cases of one kind. */
+export interface Section {
+  /** Name of the figure, for example `conformance.agreement`. */
+  readonly figure: string;
+  readonly passed: number;
+  readonly total: number;
+  /** The share of cases that must pass, from 0 to 1. */
+  readonly goal: number;
+  readonly differences: readonly Difference[];
+}
+
+const FIRST_DIFFERENCES = 15;
+const MAX_REASON = 300;
+
+/** Creates a section from the outcome of each case: undefined when it passed. */
+export function sectionOf(
+  figure: string,
+  goal: number,
+  outcomes: readonly (Difference | undefined)[],
+): Section {
+  const differences = outcomes.filter((outcome) => outcome !== undefined);
+  const failed = differences.filter(({ intended }) => intended === undefined).length;
+  return { figure, goal, total: outcomes.length, passed: outcomes.length - failed, differences };
+}
+
+export function printReport(sections: readonly Section[], { all }: { readonly all: boolean }): void {
+  for (const { figure, passed, total, goal, differences } of sections) {
+    const share = total === 0 ? 1 : passed / total;
+    const verdict = share >= goal ? "met" : "missed";
+    const intended = differences.filter((difference) => difference.intended !== undefined).length;
+    const note = intended === 0 ? "" : `, ${intended} different on purpose`;
+    console.log(
+      `${figure.padEnd(26)} ${passed}/${total} ${(share * 100).toFixed(1)} %  goal ${goal * 100} % ${verdict}${note}`,
+    );
+  }
+  for (const { figure, differences } of sections) {
+    if (differences.length === 0) continue;
+    console.log(`\n${figure}:`);
+    const shown = all ? differences : differences.slice(0, FIRST_DIFFERENCES);
+    for (const { name, reason, intended } of shown) {
+      const why = intended === undefined ? "" : ` [on purpose: ${intended}]`;
+      console.log(`  ${name}: ${reason.slice(0, MAX_REASON)}${why}`);
+    }
+    if (shown.length < differences.length) console.log(`  … ${differences.length - shown.length} more`);
+  }
+}
