@@ -30,7 +30,7 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "a negative number",
     content: web("deploy: { replicas: -1 }"),
-    message: /:4:25: .*-1 is not between/,
+    message: /:4:25: .*-1 is less than 0/,
   },
   {
     what: "a bad duration",
@@ -39,7 +39,7 @@ export const BAD_FILES: readonly BadFile[] = [
   },
   { what: "a bad size", content: web("mem_limit: 12Q"), message: /:4:16: .*not a size/ },
   { what: "a bad port", content: web('ports: ["99999:80"]'), message: /:4:13: .*99999/ },
-  { what: "a duplicate port", content: web('ports: ["81:80", "81:80"]'), message: /:4:22: .*81.*already/ },
+  { what: "a duplicate port", content: web('ports: ["81:80", "81:90"]'), message: /:4:22: .*81.*already/ },
   {
     what: "a port that another service publishes",
     content: `${web('ports: ["81:80"]')}  other:\n    image: hello:1\n    ports: ["81:80"]\n`,
@@ -57,8 +57,13 @@ export const BAD_FILES: readonly BadFile[] = [
   },
   {
     what: "an unsupported key",
-    content: web("extends: { service: db }"),
+    content: web("use_api_socket: true"),
     message: /:4:5: .*not supported yet/,
+  },
+  {
+    what: "an unknown service to extend",
+    content: web("extends: { service: db }"),
+    message: /:4:14: .*undefined service "db"/,
   },
   { what: "a missing image", content: "services:\n  web: {}\n", message: /:2:3: .*no image/ },
   { what: "a missing variable", content: web("user: ${NOPE?say who}"), message: /:4:11: .*NOPE.*say who/ },
