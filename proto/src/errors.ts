@@ -73,6 +73,7 @@ export const ERROR_CODES = {
   BERTH_TOKEN_INVALID: { grpc: status.INVALID_ARGUMENT, exit: 2 },
   BERTH_PROTOCOL: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_VERSION_UNSUPPORTED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_SCHEMA_UNSUPPORTED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_UNSUPPORTED: { grpc: status.UNIMPLEMENTED, exit: 1 },
   BERTH_INTERNAL: { grpc: status.INTERNAL, exit: 1 },
 } as const satisfies Record<string, ErrorKind>;

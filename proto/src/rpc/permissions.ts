@@ -81,6 +81,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/ListUsers": ADMIN,
   "/berth.v1.ControlService/RemoveUser": ADMIN,
   "/berth.v1.ControlService/ListAuthorities": READ,
+  "/berth.v1.ControlService/FinalizeUpgrade": ADMIN,
   "/berth.v1.ControlService/RotateAuthority": ADMIN,
   "/berth.v1.ControlService/RemoveAuthority": ADMIN,
   "/berth.v1.ControlService/AddEtcdMember": SERVER,

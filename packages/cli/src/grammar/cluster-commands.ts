@@ -1,10 +1,10 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
+import { addExamples, addWaitOptions, lazyAction, repeatableOption } from "./command-options.js";
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 
-/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `audit`, `top`, `rebalance`. */
+/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `audit`, `top`, `rebalance`, `upgrade …`. */
 export function addClusterCommands(program: Command, cli: Cli): void {
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
@@ -12,6 +12,7 @@ export function addClusterCommands(program: Command, cli: Cli): void {
   addAudit(program, cli);
   addTop(program, cli);
   addRebalance(program, cli);
+  addUpgrade(program, cli);
 }
 
 function addExec(program: Command, cli: Cli): void {
@@ -137,4 +138,26 @@ volume binds to their node are not moved. The moves continue in the background; 
     )
     .action(lazyAction(cli, async () => (await import("../commands/cluster/rebalance.js")).rebalance));
   addExamples(rebalance, ["berth rebalance --dry-run", "berth rebalance --max-moves 10"]);
+}
+
+function addUpgrade(program: Command, cli: Cli): void {
+  const upgrade = program
+    .command("upgrade")
+    .description("Manage the upgrade of the cluster to a new release");
+  const finalize = addWaitOptions(
+    upgrade
+      .command("finalize")
+      .description(
+        "Convert the records of the cluster to the format of this release, once all servers have it",
+      ),
+  )
+    .addHelpText(
+      "after",
+      `
+Until then, servers of the release before can run, and the servers can go back to it. Afterwards, they cannot start any
+more. "berth version" shows whether there is a newer format to convert to. The servers elect a leader, as after a
+failure; containers and their connections are not affected.`,
+    )
+    .action(lazyAction(cli, async () => (await import("../commands/upgrade/finalize.js")).finalizeUpgrade));
+  addExamples(finalize, ["berth upgrade finalize"]);
 }

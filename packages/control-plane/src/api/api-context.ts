@@ -15,6 +15,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { AuditLog } from "./audit/audit-log.js";
 import type { EventLog } from "./events/event-log.js";
 import type { UnknownTokens } from "./identities/unknown-tokens.js";
+import type { SchemaControl } from "./servers/finalize-upgrade.js";
 import type { MembershipChanges } from "./servers/membership-changes.js";
 
 /** The parts of a leader that the handlers of the Control service use during one term. */
@@ -36,6 +37,7 @@ export interface ApiContext {
   readonly unknownTokens: UnknownTokens;
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
+  readonly schema: SchemaControl;
   /** For servers that join. Undefined in the simulation. */
   readonly secrets: ClusterSecrets | undefined;
   /** Encrypts secrets and configs. Undefined in the simulation. */

@@ -21,6 +21,7 @@ import { listPeers } from "./peers.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
 import { addEtcdMember, promoteEtcdMember } from "./servers/etcd-members.js";
+import { finalizeUpgrade } from "./servers/finalize-upgrade.js";
 import { listServers } from "./servers/list-servers.js";
 import { removeServer } from "./servers/remove-server.js";
 import { getServiceTraffic } from "./service-traffic.js";
@@ -81,6 +82,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listAuthorities: async () => listAuthorities(context),
     rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
+    finalizeUpgrade: (_request, { signal }) => finalizeUpgrade(context, signal),
     addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
     promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
     listServers: (_request, { signal }) => listServers(context, signal),

@@ -8,6 +8,7 @@ import { EventLog } from "../api/events/event-log.js";
 import { authorizeUsers } from "../api/identities/authorize-users.js";
 import { isMember } from "../api/identities/renew-certificate.js";
 import { UnknownTokens } from "../api/identities/unknown-tokens.js";
+import type { SchemaControl } from "../api/servers/finalize-upgrade.js";
 import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
@@ -52,6 +53,7 @@ export interface CreateLeaderOptions extends LeaderOptions {
   /** All records, loaded. */
   readonly state: ClusterState;
   readonly sync: StateSync;
+  readonly schemaControl: SchemaControl;
 }
 
 /** A background loop of the leader. It runs until the signal aborts. */
@@ -146,6 +148,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     issuer: createIssuer(options),
     registrations,
     membership,
+    schema: options.schemaControl,
     secrets: options.identity,
     unknownTokens: new UnknownTokens(),
     sealer,

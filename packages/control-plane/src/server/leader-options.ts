@@ -2,6 +2,7 @@ import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
+import type { Schema } from "../core/schema/migrations.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
@@ -31,6 +32,8 @@ export interface LeaderSettings {
   readonly identity?: ServerIdentity | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;
+  /** The records that this release supports. @default SCHEMA */
+  readonly schema?: Schema | undefined;
 }
 
 export interface LeaderOptions extends LeaderSettings {

@@ -1,4 +1,6 @@
 import { isBerthError } from "@berth/proto";
+import type { SchemaControl } from "../api/servers/finalize-upgrade.js";
+import { SCHEMA } from "../core/schema/migrations.js";
 import { onAbort } from "../runtime/abort.js";
 import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -6,9 +8,14 @@ import { steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { latestRecordedMs } from "../state/latest-time.js";
 import { StateSync } from "../state/state-sync.js";
-import type { Term } from "../store/election.js";
+import { fence, type Term } from "../store/election.js";
+import { completeMigration } from "../store/migrate.js";
+import { raiseSchema, readSchema } from "../store/schema.js";
 import { createLeader, type Loop } from "./create-leader.js";
 import type { LeaderOptions } from "./leader-options.js";
+
+/** Time for the response of the call that has raised the schema. */
+const RAISE_GRACE_MS = 100;
 
 /**
  * Runs one term as the leader: loads all records, serves calls, and reconciles until the term is lost or `signal`
@@ -23,6 +30,8 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
   };
   const removeListeners = [term.lost, signal].map((parent) => onAbort(parent, () => end(parent.reason)));
   try {
+    const schemaControl = await openSchema(term, options, end, ended.signal);
+    if (schemaControl === undefined) return;
     const state = new ClusterState((error) => logger.error({ err: error }, "state listener failed"));
     const sync = new StateSync({ store, clock: options.runtime.clock, state, logger }, ended.signal);
     if (!(await sync.load())) return;
@@ -31,13 +40,44 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
       "loaded all records",
     );
     const runtime = termRuntime(options.runtime, state);
-    const { leader, loops } = createLeader({ ...options, runtime, term, state, sync }, ended.signal);
+    const { leader, loops } = createLeader(
+      { ...options, runtime, term, state, sync, schemaControl },
+      ended.signal,
+    );
     options.onLeaderChange(leader);
     await runLoops(loops, end, ended.signal);
   } finally {
     end("the leader stopped");
     for (const removeListener of removeListeners) removeListener();
     options.onLeaderChange(undefined);
+  }
+}
+
+/** Completes a pending migration. Returns undefined when the term ends first. @throws BerthError BERTH_SCHEMA_UNSUPPORTED */
+async function openSchema(
+  term: Term,
+  { store, runtime: { clock }, logger, schema = SCHEMA, ...options }: LeaderOptions,
+  end: (cause: unknown) => void,
+  signal: AbortSignal,
+): Promise<SchemaControl | undefined> {
+  const { versions } = schema;
+  try {
+    const current = await completeMigration({ store, fence: fence(term), schema, clock, logger }, signal);
+    return {
+      current,
+      versions,
+      servers: options.registrations,
+      countMembers: async (abort) => (await options.etcdMembers?.list(abort))?.length,
+      raise: async (to, abort) => {
+        const stored = await readSchema(store, versions, abort);
+        await raiseSchema({ store, fence: fence(term), to }, stored, abort);
+        logger.info({ from: current, to }, "raised the schema; the next leader migrates the records");
+        clock.after(RAISE_GRACE_MS, () => end(notLeader({ reason: "the schema was raised" })));
+      },
+    };
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
   }
 }
 

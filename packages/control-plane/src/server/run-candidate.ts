@@ -1,4 +1,4 @@
-import { assertNever, LEADER_LEASE_MS } from "@berth/proto";
+import { assertNever, isBerthError, LEADER_LEASE_MS } from "@berth/proto";
 import type { Logger } from "pino";
 import { sleep } from "../runtime/clock.js";
 import { campaign, type ElectionEvent, type LeaderRecord } from "../store/election.js";
@@ -18,7 +18,10 @@ export interface CandidateOptions extends LeaderOptions {
   readonly contact: LeaderContact | undefined;
 }
 
-/** Campaigns for the leadership and runs each term that this server wins, until `signal` aborts. */
+/**
+ * Campaigns for the leadership and runs each term that this server wins, until `signal` aborts.
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED when a newer release has raised the schema
+ */
 export async function runCandidate(options: CandidateOptions, signal: AbortSignal): Promise<void> {
   const { store, runtime, logger, contact, value } = options;
   const candidacy = {
@@ -35,6 +38,7 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     try {
       await runTerm(term, { ...options, logger: termLogger }, signal);
     } catch (error) {
+      if (isBerthError(error, "BERTH_SCHEMA_UNSUPPORTED")) throw error;
       termLogger.error({ err: error }, "leader failed; resigning");
       await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
     }

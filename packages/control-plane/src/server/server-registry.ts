@@ -5,6 +5,7 @@ import { parseCertificate } from "@berth/proto/identity";
 import { trustOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ServerRegistration } from "../core/membership/server-records.js";
+import type { SchemaVersions } from "../core/schema/migrations.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import { sleep } from "../runtime/clock.js";
 import { Notifier } from "../runtime/notifier.js";
@@ -21,12 +22,17 @@ const TTL_SECONDS = 10;
 /** Pause before a failed registration is repeated. */
 const RETRY_MS = 1_000;
 
+/** What servers support that do not say it: releases before 0.2.0. */
+const FIRST_SCHEMA: SchemaVersions = { oldest: 1, newest: 1 };
+
 export interface ServerRegistryOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Undefined without TLS, as in simulations. */
   readonly identity?: Pick<ServerIdentity, "serverId" | "rpc"> | undefined;
+  /** The versions of the records that this server supports. */
+  readonly schema: SchemaVersions;
 }
 
 /** Registers this server under a leased key in etcd, and watches the keys of all servers. */
@@ -113,6 +119,7 @@ export class ServerRegistry {
       address: this.#ownAddress ?? "",
       hostname: hostname(),
       version: BERTH_VERSION,
+      schema: this.#options.schema,
       authorities:
         material === undefined ? [] : trustOf(material).authorities.map((each) => each.fingerprint),
       certificateExpiresAtMs:
@@ -171,12 +178,20 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
     address,
     ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
     authorities: Array.isArray(authorities) ? authorities.filter((each) => typeof each === "string") : [],
+    schema: parseSchemaVersions(value.schema),
     certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
   };
 }
 
 function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+function parseSchemaVersions(value: unknown): SchemaVersions {
+  const { oldest, newest }: { readonly oldest?: unknown; readonly newest?: unknown } = Object(value);
+  return Number.isSafeInteger(oldest) && Number.isSafeInteger(newest)
+    ? { oldest: Number(oldest), newest: Number(newest) }
+    : FIRST_SCHEMA;
 }
 
 /** Returns the address in the value of a server's key or of the leader key; undefined when the value is invalid. */

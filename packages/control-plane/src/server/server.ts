@@ -10,6 +10,7 @@ import {
   startRpcServer,
 } from "@berth/proto/rpc";
 import type { Logger } from "pino";
+import { SCHEMA } from "../core/schema/migrations.js";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
@@ -84,14 +85,15 @@ export interface RunningServer {
   readonly httpAddress: string;
   /**
    * Resolves when the server has stopped: its signal has aborted and it has resigned. Rejects with BERTH_SERVER_REMOVED
-   * when it has stopped because it was removed from the cluster.
+   * when it has stopped because it was removed from the cluster, and with BERTH_SCHEMA_UNSUPPORTED when a newer
+   * release has raised the schema.
    */
   readonly stopped: Promise<void>;
 }
 
 /**
  * Starts one server of the control plane. It serves calls and campaigns for the leadership until `signal` aborts.
- * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_UNSUPPORTED, BERTH_SERVER_REMOVED
+ * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_SCHEMA_UNSUPPORTED, BERTH_SERVER_REMOVED
  */
 export async function startServer(options: ServerOptions, stopSignal: AbortSignal): Promise<RunningServer> {
   const { store, runtime, logger, identity, platform } = options;
@@ -103,9 +105,9 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const { signal } = serving;
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
-  const { problems = () => [] } = options;
+  const { problems = () => [], schema = SCHEMA } = options;
   const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
-  const registry = new ServerRegistry({ store, runtime, logger, identity });
+  const registry = new ServerRegistry({ store, runtime, logger, identity, schema: schema.versions });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
   const listeners = await startListeners(options, { role, contact, metrics });
@@ -118,6 +120,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const candidate = runCandidate(
     {
       ...options,
+      schema,
       probe: platform.probe,
       observer: metrics,
       address,
@@ -143,7 +146,11 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
 
   /** Waits for the resignation, lets calls in flight finish with the next leader, and closes the listeners. */
   const stop = async (): Promise<void> => {
-    await candidate;
+    await candidate.catch(async (error: unknown) => {
+      tracking.abort();
+      await listeners.close();
+      throw error;
+    });
     const isAlone = registry.addresses().length === 1;
     if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
     await listeners.close();
@@ -279,12 +286,15 @@ async function trackLeader(
   }
 }
 
-/** Waits until etcd answers and its schema is supported. @throws BerthError BERTH_ETCD_UNAVAILABLE after 10 s */
-async function waitForEtcd({ store, runtime, logger }: ServerOptions, signal: AbortSignal): Promise<void> {
+/** Waits until etcd answers and its schema is supported. @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE after 10 s */
+async function waitForEtcd(
+  { store, runtime, logger, schema = SCHEMA }: ServerOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const deadlineMs = runtime.clock.nowMs() + ETCD_START_TIMEOUT_MS;
   for (;;) {
     try {
-      return await ensureSchema(store, signal);
+      return await ensureSchema(store, schema.versions, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (!isBerthError(error, "BERTH_ETCD_UNAVAILABLE") || runtime.clock.nowMs() > deadlineMs) throw error;

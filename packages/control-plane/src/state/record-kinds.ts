@@ -19,6 +19,7 @@ import {
 import type { AuditTable } from "./audit-table.js";
 import type { DeltaBuilder, RecordDiff } from "./delta.js";
 import type { FileTable } from "./file-table.js";
+import { decodeMessage, encodeMessage } from "./message-codec.js";
 import type { NetworkTable } from "./network-table.js";
 import type { NodeTable } from "./node-table.js";
 import type { ServiceTable } from "./service-table.js";
@@ -83,9 +84,9 @@ export const RECORD_KINDS = {
     collection: "services",
     keyFields: ["serviceId"],
     idOf: ({ service }) => ({ serviceId: service.id }),
-    encode: ({ service }) => Service.toJSON(service),
+    encode: ({ service }) => encodeMessage(Service, service),
     decode: (value, { serviceId }) => {
-      const service = Service.fromJSON(value);
+      const service = decodeMessage(Service, value);
       requireSameId(service.id, serviceId);
       if (service.spec === undefined) throw new Error("the service has no spec");
       return { service };
@@ -123,8 +124,12 @@ export const RECORD_KINDS = {
     collection: "revisions",
     keyFields: ["serviceId", "version"],
     idOf: ({ serviceId, version }) => ({ serviceId, version }),
-    encode: ({ spec }) => ServiceSpec.toJSON(spec),
-    decode: (value, { serviceId, version }) => ({ serviceId, version, spec: ServiceSpec.fromJSON(value) }),
+    encode: ({ spec }) => encodeMessage(ServiceSpec, spec),
+    decode: (value, { serviceId, version }) => ({
+      serviceId,
+      version,
+      spec: decodeMessage(ServiceSpec, value),
+    }),
     get: ({ services }, { serviceId, version }) => {
       const spec = services.versions.specOf(serviceId, version);
       return spec && { serviceId, version, spec };
@@ -138,9 +143,9 @@ export const RECORD_KINDS = {
     collection: "tasks",
     keyFields: ["serviceId", "taskId"],
     idOf: ({ task }) => ({ serviceId: task.serviceId, taskId: task.id }),
-    encode: ({ task }) => Task.toJSON(task),
+    encode: ({ task }) => encodeMessage(Task, task),
     decode: (value, { serviceId, taskId }) => {
-      const task = Task.fromJSON(value);
+      const task = decodeMessage(Task, value);
       requireSameId(task.id, taskId);
       requireSameId(task.serviceId, serviceId);
       if (task.status === undefined) throw new Error("the task has no status");
@@ -164,9 +169,9 @@ export const RECORD_KINDS = {
     collection: "nodes",
     keyFields: ["nodeId"],
     idOf: ({ node }) => ({ nodeId: node.id }),
-    encode: ({ node }) => Node.toJSON(node),
+    encode: ({ node }) => encodeMessage(Node, node),
     decode: (value, { nodeId }) => {
-      const node = Node.fromJSON(value);
+      const node = decodeMessage(Node, value);
       requireSameId(node.id, nodeId);
       return { node };
     },
@@ -182,9 +187,9 @@ export const RECORD_KINDS = {
     collection: "networks",
     keyFields: ["networkId"],
     idOf: ({ network }) => ({ networkId: network.id }),
-    encode: ({ network }) => Network.toJSON(network),
+    encode: ({ network }) => encodeMessage(Network, network),
     decode: (value, { networkId }) => {
-      const network = Network.fromJSON(value);
+      const network = decodeMessage(Network, value);
       requireSameId(network.id, networkId);
       if (network.spec === undefined) throw new Error("the network has no spec");
       return { network };
@@ -202,9 +207,9 @@ export const RECORD_KINDS = {
     collection: "ranges",
     keyFields: ["networkId", "nodeId"],
     idOf: ({ range: { networkId, nodeId } }) => ({ networkId, nodeId }),
-    encode: ({ range }) => NetworkRange.toJSON(range),
+    encode: ({ range }) => encodeMessage(NetworkRange, range),
     decode: (value, { networkId, nodeId }) => {
-      const range = NetworkRange.fromJSON(value);
+      const range = decodeMessage(NetworkRange, value);
       requireSameId(range.networkId, networkId);
       requireSameId(range.nodeId, nodeId);
       return { range };
@@ -219,9 +224,9 @@ export const RECORD_KINDS = {
     collection: "vips",
     keyFields: ["networkId", "serviceId"],
     idOf: ({ vip: { networkId, serviceId } }) => ({ networkId, serviceId }),
-    encode: ({ vip }) => VirtualIp.toJSON(vip),
+    encode: ({ vip }) => encodeMessage(VirtualIp, vip),
     decode: (value, { networkId, serviceId }) => {
-      const vip = VirtualIp.fromJSON(value);
+      const vip = decodeMessage(VirtualIp, value);
       requireSameId(vip.networkId, networkId);
       requireSameId(vip.serviceId, serviceId);
       return { vip };
@@ -237,9 +242,9 @@ export const RECORD_KINDS = {
     collection: "files",
     keyFields: ["fileId"],
     idOf: ({ file }) => ({ fileId: file.id }),
-    encode: ({ file }) => FileVersion.toJSON(file),
+    encode: ({ file }) => encodeMessage(FileVersion, file),
     decode: (value, { fileId }) => {
-      const file = FileVersion.fromJSON(value);
+      const file = decodeMessage(FileVersion, value);
       requireSameId(file.id, fileId);
       return { file };
     },
@@ -254,9 +259,9 @@ export const RECORD_KINDS = {
     collection: "audit",
     keyFields: ["sequence"],
     idOf: ({ record: { sequence } }) => ({ sequence }),
-    encode: ({ record }) => AuditRecord.toJSON(record),
+    encode: ({ record }) => encodeMessage(AuditRecord, record),
     decode: (value, { sequence }) => {
-      const record = AuditRecord.fromJSON(value);
+      const record = decodeMessage(AuditRecord, value);
       requireSameId(String(record.sequence), String(sequence));
       return { record };
     },
@@ -273,9 +278,9 @@ export const RECORD_KINDS = {
     collection: "policies",
     keyFields: ["name"],
     idOf: ({ name }) => ({ name }),
-    encode: ({ policy }) => Policy.toJSON(policy),
+    encode: ({ policy }) => encodeMessage(Policy, policy),
     decode: (value, { name }) => {
-      const policy = Policy.fromJSON(value);
+      const policy = decodeMessage(Policy, value);
       const [problem] = validatePolicy(policy);
       if (problem !== undefined) throw new Error(`invalid policy: ${problem.path}: ${problem.message}`);
       return { name, policy };
@@ -293,9 +298,9 @@ export const RECORD_KINDS = {
     collection: "authorities",
     keyFields: ["fingerprint"],
     idOf: ({ authority: { fingerprint } }) => ({ fingerprint }),
-    encode: ({ authority }) => Authority.toJSON(authority),
+    encode: ({ authority }) => encodeMessage(Authority, authority),
     decode: (value, { fingerprint }) => {
-      const authority = Authority.fromJSON(value);
+      const authority = decodeMessage(Authority, value);
       requireSameId(authority.fingerprint, fingerprint);
       return { authority };
     },
@@ -309,9 +314,9 @@ export const RECORD_KINDS = {
     collection: "tokens",
     keyFields: ["tokenId"],
     idOf: ({ joinToken }) => ({ tokenId: joinToken.id }),
-    encode: ({ joinToken }) => JoinToken.toJSON(joinToken),
+    encode: ({ joinToken }) => encodeMessage(JoinToken, joinToken),
     decode: (value, { tokenId }) => {
-      const joinToken = JoinToken.fromJSON(value);
+      const joinToken = decodeMessage(JoinToken, value);
       requireSameId(joinToken.id, tokenId);
       return { joinToken };
     },
@@ -325,9 +330,9 @@ export const RECORD_KINDS = {
     collection: "users",
     keyFields: ["userName"],
     idOf: ({ user }) => ({ userName: user.name }),
-    encode: ({ user }) => User.toJSON(user),
+    encode: ({ user }) => encodeMessage(User, user),
     decode: (value, { userName }) => {
-      const user = User.fromJSON(value);
+      const user = decodeMessage(User, value);
       requireSameId(user.name, userName);
       return { user };
     },
@@ -344,9 +349,9 @@ export const RECORD_KINDS = {
     collection: "serverrecords",
     keyFields: ["serverId"],
     idOf: ({ server }) => ({ serverId: server.id }),
-    encode: ({ server }) => Server.toJSON(server),
+    encode: ({ server }) => encodeMessage(Server, server),
     decode: (value, { serverId }) => {
-      const server = Server.fromJSON(value);
+      const server = decodeMessage(Server, value);
       requireSameId(server.id, serverId);
       return { server };
     },

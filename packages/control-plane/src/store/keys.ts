@@ -6,6 +6,7 @@
  * | key                                | value                                          | written by           |
  * |------------------------------------|------------------------------------------------|----------------------|
  * | `meta/schema`                      | version of the layout                          | the first server     |
+ * | `meta/migration`                   | progress of a change of the layout             | the leader           |
  * | `leader`                           | address of the leader; leased                  | the leader           |
  * | `servers/<serverId>`               | address and version of a server; leased        | that server          |
  * | `nodes/<nodeId>`                   | a Docker host: identity, availability, labels  | the leader           |
@@ -30,6 +31,7 @@
 export const ROOT = "/berth/v1/";
 
 export const SCHEMA_KEY = `${ROOT}meta/schema`;
+export const MIGRATION_KEY = `${ROOT}meta/migration`;
 export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
 export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;

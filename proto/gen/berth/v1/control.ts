@@ -68,6 +68,19 @@ export interface GetClusterResponse {
   nowMs: number;
   /** The oldest version of the protocol that the leader speaks. 0 from releases before 0.2.0, which speak one version. */
   oldestProtocolVersion: number;
+  /** The version of the records in etcd. */
+  schemaVersion: number;
+  /** The newest version of the records that all running servers support. `FinalizeUpgrade` raises the version to it. */
+  supportedSchemaVersion: number;
+}
+
+export interface FinalizeUpgradeRequest {
+}
+
+export interface FinalizeUpgradeResponse {
+  /** Versions of the records before and after. They are equal when there is nothing to raise. */
+  from: number;
+  to: number;
 }
 
 export interface ListPeersRequest {
@@ -1221,6 +1234,8 @@ function createBaseGetClusterResponse(): GetClusterResponse {
     servers: [],
     nowMs: 0,
     oldestProtocolVersion: 0,
+    schemaVersion: 0,
+    supportedSchemaVersion: 0,
   };
 }
 
@@ -1246,6 +1261,12 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     }
     if (message.oldestProtocolVersion !== 0) {
       writer.uint32(56).uint32(message.oldestProtocolVersion);
+    }
+    if (message.schemaVersion !== 0) {
+      writer.uint32(64).uint32(message.schemaVersion);
+    }
+    if (message.supportedSchemaVersion !== 0) {
+      writer.uint32(72).uint32(message.supportedSchemaVersion);
     }
     return writer;
   },
@@ -1319,6 +1340,22 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
             message.oldestProtocolVersion = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.schemaVersion = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.supportedSchemaVersion = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1360,6 +1397,16 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
         : isSet(object.oldest_protocol_version)
         ? globalThis.Number(object.oldest_protocol_version)
         : 0,
+      schemaVersion: isSet(object.schemaVersion)
+        ? globalThis.Number(object.schemaVersion)
+        : isSet(object.schema_version)
+        ? globalThis.Number(object.schema_version)
+        : 0,
+      supportedSchemaVersion: isSet(object.supportedSchemaVersion)
+        ? globalThis.Number(object.supportedSchemaVersion)
+        : isSet(object.supported_schema_version)
+        ? globalThis.Number(object.supported_schema_version)
+        : 0,
     };
   },
 
@@ -1386,6 +1433,12 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     if (message.oldestProtocolVersion !== 0) {
       obj.oldestProtocolVersion = Math.round(message.oldestProtocolVersion);
     }
+    if (message.schemaVersion !== 0) {
+      obj.schemaVersion = Math.round(message.schemaVersion);
+    }
+    if (message.supportedSchemaVersion !== 0) {
+      obj.supportedSchemaVersion = Math.round(message.supportedSchemaVersion);
+    }
     return obj;
   },
 
@@ -1401,6 +1454,145 @@ export const GetClusterResponse: MessageFns<GetClusterResponse> = {
     message.servers = object.servers?.map((e) => e) || [];
     message.nowMs = object.nowMs ?? 0;
     message.oldestProtocolVersion = object.oldestProtocolVersion ?? 0;
+    message.schemaVersion = object.schemaVersion ?? 0;
+    message.supportedSchemaVersion = object.supportedSchemaVersion ?? 0;
+    return message;
+  },
+};
+
+function createBaseFinalizeUpgradeRequest(): FinalizeUpgradeRequest {
+  return {};
+}
+
+export const FinalizeUpgradeRequest: MessageFns<FinalizeUpgradeRequest> = {
+  encode(_: FinalizeUpgradeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinalizeUpgradeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinalizeUpgradeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FinalizeUpgradeRequest {
+    return {};
+  },
+
+  toJSON(_: FinalizeUpgradeRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinalizeUpgradeRequest>): FinalizeUpgradeRequest {
+    return FinalizeUpgradeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<FinalizeUpgradeRequest>): FinalizeUpgradeRequest {
+    const message = createBaseFinalizeUpgradeRequest();
+    return message;
+  },
+};
+
+function createBaseFinalizeUpgradeResponse(): FinalizeUpgradeResponse {
+  return { from: 0, to: 0 };
+}
+
+export const FinalizeUpgradeResponse: MessageFns<FinalizeUpgradeResponse> = {
+  encode(message: FinalizeUpgradeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== 0) {
+      writer.uint32(8).uint32(message.from);
+    }
+    if (message.to !== 0) {
+      writer.uint32(16).uint32(message.to);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinalizeUpgradeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinalizeUpgradeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.from = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.to = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FinalizeUpgradeResponse {
+    return {
+      from: isSet(object.from) ? globalThis.Number(object.from) : 0,
+      to: isSet(object.to) ? globalThis.Number(object.to) : 0,
+    };
+  },
+
+  toJSON(message: FinalizeUpgradeResponse): unknown {
+    const obj: any = {};
+    if (message.from !== 0) {
+      obj.from = Math.round(message.from);
+    }
+    if (message.to !== 0) {
+      obj.to = Math.round(message.to);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinalizeUpgradeResponse>): FinalizeUpgradeResponse {
+    return FinalizeUpgradeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FinalizeUpgradeResponse>): FinalizeUpgradeResponse {
+    const message = createBaseFinalizeUpgradeResponse();
+    message.from = object.from ?? 0;
+    message.to = object.to ?? 0;
     return message;
   },
 };
@@ -14159,6 +14351,21 @@ export const ControlServiceService = {
     responseDeserialize: (value: Buffer): RemoveFilesResponse => RemoveFilesResponse.decode(value),
   },
   /**
+   * Raises the version of the records to the newest one of this release, after which servers of older releases cannot
+   * run. Fails unless all servers support it. The next leader migrates the records.
+   */
+  finalizeUpgrade: {
+    path: "/berth.v1.ControlService/FinalizeUpgrade" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FinalizeUpgradeRequest): Buffer =>
+      Buffer.from(FinalizeUpgradeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FinalizeUpgradeRequest => FinalizeUpgradeRequest.decode(value),
+    responseSerialize: (value: FinalizeUpgradeResponse): Buffer =>
+      Buffer.from(FinalizeUpgradeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FinalizeUpgradeResponse => FinalizeUpgradeResponse.decode(value),
+  },
+  /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.
    */
@@ -14297,6 +14504,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   putFile: handleUnaryCall<PutFileRequest, PutFileResponse>;
   /** Fails as a whole when one of them is in use. */
   removeFiles: handleUnaryCall<RemoveFilesRequest, RemoveFilesResponse>;
+  /**
+   * Raises the version of the records to the newest one of this release, after which servers of older releases cannot
+   * run. Fails unless all servers support it. The next leader migrates the records.
+   */
+  finalizeUpgrade: handleUnaryCall<FinalizeUpgradeRequest, FinalizeUpgradeResponse>;
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.

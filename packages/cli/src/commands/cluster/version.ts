@@ -1,6 +1,7 @@
 import {
   BERTH_VERSION,
   describeProtocol,
+  type GetClusterResponse,
   isBerthError,
   PROTOCOL_VERSIONS,
   protocolRange,
@@ -43,6 +44,14 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   const { serverVersion, protocolVersion, oldestProtocolVersion, leaderAddress } = server;
   const protocol = describeProtocol(protocolRange(oldestProtocolVersion || protocolVersion, protocolVersion));
   cli.stdout.write(`Server: ${serverVersion} (${protocol}) at ${address}, leader ${leaderAddress}\n`);
+  if (server.schemaVersion > 0) cli.stdout.write(`Schema: ${describeSchema(server)}\n`);
+}
+
+/** Returns the version of the records, and what to do when a newer one can be used. */
+function describeSchema({ schemaVersion, supportedSchemaVersion }: GetClusterResponse): string {
+  return supportedSchemaVersion > schemaVersion
+    ? `${schemaVersion}; all servers support ${supportedSchemaVersion}: complete the upgrade with "berth upgrade finalize"`
+    : String(schemaVersion);
 }
 
 /** Returns the addresses of the servers; undefined when they need an identity and there is none. */

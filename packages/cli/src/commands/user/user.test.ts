@@ -13,6 +13,8 @@ describe("user invite", () => {
         serverVersion: "1",
         protocolVersion: 1,
         oldestProtocolVersion: 1,
+        schemaVersion: 1,
+        supportedSchemaVersion: 1,
         leaderAddress: "10.0.0.1:7400",
         epoch: 1,
         nowMs: 1,

@@ -195,6 +195,12 @@ export const AUDIT_RULES: AuditRules = {
     subjects: ({ authority }) => [{ kind: "authority", id: authority, name: authority }],
     summary: ({ force }) => (force ? "by force" : ""),
   },
+  finalizeUpgrade: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: () => [],
+    summary: () => "raised the schema to the version of this release",
+  },
   // Servers repeat these calls while they start.
   addEtcdMember: UNRECORDED,
   promoteEtcdMember: UNRECORDED,

@@ -108,6 +108,7 @@ const STACK_RULES: StackRules = {
   listAuthorities: undefined,
   rotateAuthority: undefined,
   removeAuthority: undefined,
+  finalizeUpgrade: undefined,
   addEtcdMember: undefined,
   promoteEtcdMember: undefined,
   listServers: undefined,

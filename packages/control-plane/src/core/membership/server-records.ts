@@ -1,5 +1,6 @@
 import { BerthError, type Server, Server_State as State } from "@berth/proto";
 import type { ServerTrust } from "../authorities/rotation.js";
+import type { SchemaVersions } from "../schema/migrations.js";
 
 /** Bounds what removed servers take in etcd. The oldest of them are forgotten. */
 export const MAX_REMOVED_SERVERS = 1_000;
@@ -10,6 +11,8 @@ export interface ServerRegistration extends ServerTrust {
   readonly id: string;
   readonly hostname: string;
   readonly version: string;
+  /** The versions of the records that the server supports. */
+  readonly schema: SchemaVersions;
   readonly certificateExpiresAtMs: number;
 }
 

@@ -1,0 +1,62 @@
+import type { SchemaVersions } from "./migrations.js";
+
+/** A server that runs, with the part of its registration that decides about the schema. */
+export interface RegisteredServer {
+  /** "host:port" */
+  readonly address: string;
+  /** The release of berth. */
+  readonly version: string;
+  readonly schema: SchemaVersions;
+}
+
+/** What is known about the servers when the schema is to be raised. */
+export interface RaiseInput {
+  /** The version of the records. */
+  readonly current: number;
+  readonly servers: readonly RegisteredServer[];
+  /** Names of servers that belong to the cluster and do not run. */
+  readonly stopped: readonly string[];
+  /** Number of members of the embedded etcd. Undefined for an external one, whose members are no servers. */
+  readonly memberCount: number | undefined;
+}
+
+export type RaiseDecision =
+  | { readonly kind: "raise"; readonly to: number }
+  /** The records have the newest version that this release knows. */
+  | { readonly kind: "current" }
+  | { readonly kind: "refuse"; readonly reason: string };
+
+/** Returns the newest version that this server and all others support. */
+export function supportedVersion(servers: readonly RegisteredServer[], own: SchemaVersions): number {
+  return Math.min(own.newest, ...servers.map(({ schema }) => schema.newest));
+}
+
+/**
+ * Decides whether the schema can be raised to the newest version of this release.
+ *
+ * A server that is not registered counts as one that does not support it: it may be an older release that cannot reach
+ * etcd for a while, and that would misread the records later.
+ */
+export function decideRaise(
+  { current, servers, stopped, memberCount }: RaiseInput,
+  own: SchemaVersions,
+): RaiseDecision {
+  if (current >= own.newest) return { kind: "current" };
+  const old = servers.filter(({ schema }) => schema.newest < own.newest);
+  if (old.length > 0) {
+    const names = old.map(({ address, version }) => `${address} (${version})`);
+    return { kind: "refuse", reason: `these servers have an older release: ${names.sort().join(", ")}` };
+  }
+  if (stopped.length > 0) {
+    return {
+      kind: "refuse",
+      reason: `these servers do not run, and may have an older release: ${[...stopped].sort().join(", ")}`,
+    };
+  }
+  const missing = (memberCount ?? 0) - servers.length;
+  if (servers.length === 0 || missing > 0) {
+    const count = servers.length === 0 ? "no server is" : `${missing} of ${memberCount} servers are not`;
+    return { kind: "refuse", reason: `${count} connected, and may have an older release` };
+  }
+  return { kind: "raise", to: own.newest };
+}
