@@ -17,7 +17,16 @@ export type ConstraintOperator = "==" | "!=" | "in" | "not in" | "exists" | "not
 
 export type ParsedConstraint = Constraint | { readonly kind: "invalid"; readonly reason: string };
 
-const ATTRIBUTES = ["node.id", "node.hostname", "node.ip", "node.platform.os", "node.platform.arch"] as const;
+const ATTRIBUTES = [
+  "node.id",
+  "node.hostname",
+  "node.ip",
+  "node.role",
+  "node.platform.os",
+  "node.platform.arch",
+] as const;
+/** The roles of Swarm. A server of the cluster runs on the host of a manager. */
+const ROLES = ["manager", "worker"];
 const LABEL_PREFIXES = ["node.labels.", "engine.labels."] as const;
 const LABEL_KEY = /^[a-zA-Z0-9_][a-zA-Z0-9_./-]*$/;
 const COMPARISON = /^([^\s=!]+)\s*(==|!=)(.*)$/s;
@@ -95,6 +104,9 @@ function valuesProblem(attribute: string, values: readonly string[]): string | u
     if (value === "") return "the constraint has no value";
     if (!VALUE.test(value)) {
       return `${JSON.stringify(value)} contains invalid characters`;
+    }
+    if (attribute === "node.role" && !ROLES.includes(value.toLowerCase())) {
+      return `${JSON.stringify(value)} is not a role: use ${ROLES.join(" or ")}`;
     }
     if (attribute === "node.ip" && parseAddressRange(value) === undefined) {
       return `${JSON.stringify(value)} is not an IP address or a network such as 192.0.2.0/24`;

@@ -47,7 +47,7 @@ describe("validateServiceSpec", () => {
         "task.container.env[0]: "A" is not KEY=VALUE",
         "task.limits.memory_bytes: the memory limit is below Docker's minimum of 6 MiB",
         "replicated.replicas: -1 replicas is out of range (0 to 100000)",
-        "placement.constraints[0]: unknown node attribute "zone": use node.id, node.hostname, node.ip, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
+        "placement.constraints[0]: unknown node attribute "zone": use node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
         "ports[0].target: 0 is not a valid container port (1 to 65535)",
       ]
     `);

@@ -175,6 +175,7 @@ function newNode(nodeId: string, now: number): Node {
     agentUnreachable: false,
     fenced: false,
     ignoresProbes: false,
+    hostsServer: false,
     awaitsApproval: false,
     certificateAuthority: "",
   };

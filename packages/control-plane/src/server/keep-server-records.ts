@@ -5,6 +5,7 @@ import { memberOf } from "../core/membership/server-members.js";
 import {
   forgottenServers,
   isRemoved,
+  planServerHosts,
   planServerRecords,
   type ServerRegistration,
 } from "../core/membership/server-records.js";
@@ -35,8 +36,8 @@ export interface ServerRecordsOptions {
 }
 
 /**
- * Keeps the records of the servers up to date with their registrations, and removes the etcd members of removed servers,
- * until the signal aborts.
+ * Keeps the records of the servers up to date with their registrations, and those of the nodes on their hosts. Removes
+ * the etcd members of removed servers. Ends when the signal aborts.
  */
 export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
   const { runtime, logger } = options;
@@ -69,6 +70,9 @@ async function updateRecords(
       (server): Change => ({ kind: "put-server", server }),
     ),
     ...forgottenServers(state.servers).map((id): Change => ({ kind: "delete-server", serverId: id })),
+    ...planServerHosts(state.nodes.values(), state.servers).map(
+      (node): Change => ({ kind: "put-node", node }),
+    ),
   ];
   if (plan().length === 0) return;
   await writer.submit(() => ({ changes: plan(), result: undefined }), signal);

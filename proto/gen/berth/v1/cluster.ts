@@ -705,6 +705,8 @@ export interface Node {
   awaitsApproval: boolean;
   /** Fingerprint of the authority that issued the latest certificate of the node. Empty when not known. */
   certificateAuthority: string;
+  /** A server has the address of this node. Constraints use it as node.role: manager, otherwise worker. */
+  hostsServer: boolean;
 }
 
 export interface Node_LabelsEntry {
@@ -3103,6 +3105,7 @@ function createBaseNode(): Node {
     ignoresProbes: false,
     awaitsApproval: false,
     certificateAuthority: "",
+    hostsServer: false,
   };
 }
 
@@ -3146,6 +3149,9 @@ export const Node: MessageFns<Node> = {
     }
     if (message.certificateAuthority !== "") {
       writer.uint32(106).string(message.certificateAuthority);
+    }
+    if (message.hostsServer !== false) {
+      writer.uint32(112).bool(message.hostsServer);
     }
     return writer;
   },
@@ -3270,6 +3276,14 @@ export const Node: MessageFns<Node> = {
             message.certificateAuthority = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.hostsServer = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3338,6 +3352,11 @@ export const Node: MessageFns<Node> = {
         : isSet(object.certificate_authority)
         ? globalThis.String(object.certificate_authority)
         : "",
+      hostsServer: isSet(object.hostsServer)
+        ? globalThis.Boolean(object.hostsServer)
+        : isSet(object.hosts_server)
+        ? globalThis.Boolean(object.hosts_server)
+        : false,
     };
   },
 
@@ -3388,6 +3407,9 @@ export const Node: MessageFns<Node> = {
     if (message.certificateAuthority !== "") {
       obj.certificateAuthority = message.certificateAuthority;
     }
+    if (message.hostsServer !== false) {
+      obj.hostsServer = message.hostsServer;
+    }
     return obj;
   },
 
@@ -3419,6 +3441,7 @@ export const Node: MessageFns<Node> = {
     message.ignoresProbes = object.ignoresProbes ?? false;
     message.awaitsApproval = object.awaitsApproval ?? false;
     message.certificateAuthority = object.certificateAuthority ?? "";
+    message.hostsServer = object.hostsServer ?? false;
     return message;
   },
 };

@@ -30,15 +30,7 @@ const PREFERENCE_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** Swarm's node roles. berth has no managers: every node is a worker. */
-const ROLE = /^\s*node\.role\s*(==|!=)\s*(manager|worker)\s*$/i;
-
 function addConstraint(cursor: Cursor, text: string, draft: ServiceDraft): void {
-  if (ROLE.test(text)) {
-    const message = "nodes have no roles, so the constraint is ignored: use node.labels.KEY or node.hostname";
-    cursor.diagnostics.warnIgnored(cursor, message);
-    return;
-  }
   const { constraints } = draft.placement;
   draft.origins.set(`placement.constraints[${constraints.length}]`, cursor);
   constraints.push(text);

@@ -220,6 +220,7 @@ export function joinedNode(
     // It has never run a task.
     fenced: true,
     ignoresProbes: false,
+    hostsServer: false,
     awaitsApproval,
     certificateAuthority: "",
   };

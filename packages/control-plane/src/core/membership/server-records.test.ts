@@ -1,4 +1,4 @@
-import { type Server, Server_State as State } from "@berth/proto";
+import { Node, type Server, Server_State as State } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { EtcdMember } from "./etcd-membership.js";
 import { memberOf } from "./server-members.js";
@@ -6,6 +6,7 @@ import {
   forgottenServers,
   joinedServer,
   MAX_REMOVED_SERVERS,
+  planServerHosts,
   planServerRecords,
   removingServer,
   type ServerRegistration,
@@ -55,6 +56,31 @@ describe("planServerRecords", () => {
       expect(planServerRecords(recordsOf(server("1", { state })), [registration("1")], NOW)).toEqual([]);
     },
   );
+});
+
+describe("planServerHosts", () => {
+  const node = (id: string, address: string, hostsServer = false): Node =>
+    Node.fromPartial({ id, description: { address }, hostsServer });
+
+  test("marks the nodes that have the address of a server, and no others", () => {
+    const servers = recordsOf(
+      server("1"),
+      server("2", { address: "[fd00::2]:7400" }),
+      server("3", { address: "" }),
+    );
+    const nodes = [node("a", "10.0.0.1"), node("b", "fd00::2"), node("c", "10.0.0.9"), node("d", "")];
+    expect(planServerHosts(nodes, servers).map(({ id, hostsServer }) => [id, hostsServer])).toEqual([
+      ["a", true],
+      ["b", true],
+    ]);
+  });
+
+  test("clears the mark when the server is removed, and writes nothing while nothing changes", () => {
+    const nodes = [node("a", "10.0.0.1", true)];
+    expect(planServerHosts(nodes, recordsOf(server("1")))).toEqual([]);
+    const removed = recordsOf(server("1", { state: State.REMOVED }));
+    expect(planServerHosts(nodes, removed)).toMatchObject([{ id: "a", hostsServer: false }]);
+  });
 });
 
 describe("removingServer", () => {

@@ -1,4 +1,4 @@
-import { BerthError, type Server, Server_State as State } from "@berth/proto";
+import { BerthError, type Node, type Server, Server_State as State } from "@berth/proto";
 import type { ServerTrust } from "../authorities/rotation.js";
 import type { SchemaVersions } from "../schema/migrations.js";
 
@@ -63,6 +63,23 @@ function withRegistration(
   const isSame = server.address === address && server.hostname === hostname;
   if (server.state === State.UP) return isSame ? server : { ...server, address, hostname };
   return { ...server, address, hostname, state: State.UP, stateSinceMs: nowMs };
+}
+
+/**
+ * Returns the nodes whose record has to say that a server has their address, or no longer has it. A removed server does
+ * not count.
+ */
+export function planServerHosts(
+  nodes: Iterable<Node>,
+  servers: ReadonlyMap<string, Server>,
+): readonly Node[] {
+  const present = [...servers.values()].filter((server) => !isRemoved(server));
+  const addresses = new Set(present.map(({ address }) => hostOfAddress(address)));
+  return [...nodes].flatMap((node) => {
+    const { address = "" } = node.description ?? {};
+    const hostsServer = address !== "" && addresses.has(address);
+    return hostsServer === node.hostsServer ? [] : [{ ...node, hostsServer }];
+  });
 }
 
 /**

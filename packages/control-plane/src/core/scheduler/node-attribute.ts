@@ -20,6 +20,8 @@ export function getAttribute(node: Node, attribute: string): string | undefined 
       return description?.hostname ?? "";
     case "node.ip":
       return description?.address ?? "";
+    case "node.role":
+      return node.hostsServer ? "manager" : "worker";
     case "node.platform.os":
       return description?.os ?? "";
     case "node.platform.arch":

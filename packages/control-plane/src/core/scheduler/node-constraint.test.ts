@@ -26,6 +26,8 @@ describe("parseNodeConstraint", () => {
     ["node.platform.arch == amd64", true],
     ["node.platform.arch == x86_64", true],
     ["node.platform.arch != arm64", true],
+    ["node.role == worker", true],
+    ["node.role != Manager", true],
     ["node.ip == 192.0.2.7", true],
     ["node.ip == 192.0.2.0/24", true],
     ["node.ip != 192.0.2.0/24", false],
