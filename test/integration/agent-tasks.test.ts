@@ -62,7 +62,7 @@ describe("an agent on a real Docker daemon", () => {
     // The policy protects the agent's own directory.
     const folder = temporaryFolder();
     onTestFinished(() => rm(folder, { recursive: true }));
-    const bind = { source: `${folder}/created`, propagation: "", createHostPath: true };
+    const bind = { source: `${folder}/created`, propagation: "", createHostPath: true, selinux: "" };
     const spec = specOf({
       container: {
         env: ["WHERE={{.Node.Hostname}}", "SLOT={{.Task.Slot}}"],

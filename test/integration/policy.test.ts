@@ -31,7 +31,7 @@ const bind = (source: string) =>
   ({
     target: "/x",
     readOnly: true,
-    kind: { $case: "bind", value: { source, propagation: "", createHostPath: false } },
+    kind: { $case: "bind", value: { source, propagation: "", createHostPath: false, selinux: "" } },
   }) as const;
 
 describe("an agent whose leader does not check specs", () => {

@@ -47,7 +47,7 @@ describe("validateFileMounts()", () => {
     ["uid", { uid: "root" }],
     ["gid", { gid: "4294967295" }],
     ["gid", { gid: "-1" }],
-    ["mode", { mode: 0o4755 }],
+    ["mode", { mode: 0o10000 }],
   ] satisfies [string, Partial<FileMount>][])("rejects an invalid %s: %j", (field, over) => {
     expect(problemsOf([{ ...PASSWORD, ...over }])).toEqual([
       expect.stringMatching(new RegExp(`^c\\.files\\[0\\]\\.${field}: `)),

@@ -20,7 +20,8 @@ export const MAX_PLACEHOLDER_PROBLEMS = 20;
 
 /** Permission bits of a file without a mode, as in Docker Swarm. */
 export const DEFAULT_FILE_MODE = 0o444;
-const MAX_FILE_MODE = 0o777;
+/** Docker accepts the bits for set-user-ID, set-group-ID and sticky, which have no effect: the file system has nosuid. */
+const MAX_FILE_MODE = 0o7777;
 /** The kernel reserves the highest number. */
 const MAX_USER_NUMBER = 2 ** 32 - 2;
 /** Limit of a path in the kernel, with the final NUL byte. */

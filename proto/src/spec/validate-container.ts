@@ -50,8 +50,8 @@ function validateHealthcheck(check: Healthcheck, path: string, report: Report): 
   if (kind !== undefined && !HEALTHCHECK_KINDS.includes(kind)) {
     report(`${path}.test`, `the list must start with CMD, CMD-SHELL or NONE, not ${JSON.stringify(kind)}`);
   }
-  if (kind === "CMD-SHELL" && check.test.length !== 2)
-    report(`${path}.test`, "CMD-SHELL takes one command line");
+  // As in Docker, the shell gets further items as its arguments.
+  if (kind === "CMD-SHELL" && check.test.length < 2) report(`${path}.test`, "CMD-SHELL needs a command line");
   if (kind === "CMD" && check.test.length < 2) report(`${path}.test`, "CMD needs a command");
   const durations = {
     interval_ms: check.intervalMs,

@@ -4,6 +4,8 @@ import { hostBindOf, hostPathProblem } from "./host-access.js";
 import { volumeNameProblem } from "./names.js";
 import type { Report } from "./violation.js";
 
+const SELINUX_LABELS = ["", "z", "Z"];
+
 /** Checks the mounts of one container. */
 export function validateMounts(mounts: readonly Mount[], path: string, report: Report): void {
   const targets = new Map<string, number>();
@@ -32,6 +34,12 @@ function validateMount(mount: Mount, path: string, report: Report): void {
   switch (kind.$case) {
     case "bind":
       validateHostPath(kind.value.source, `${path}.bind.source`, report);
+      if (!SELINUX_LABELS.includes(kind.value.selinux)) {
+        report(
+          `${path}.bind.selinux`,
+          `${JSON.stringify(kind.value.selinux)} is not an SELinux label: use z or Z`,
+        );
+      }
       return;
     case "volume": {
       const problem = kind.value.name === "" ? undefined : volumeNameProblem(kind.value.name);

@@ -264,7 +264,6 @@ configs:
         "c.yaml:6:9: services.web.secrets[1]: the secret has no source",
         "c.yaml:7:40: services.web.secrets[2].uid: "root" is not a number from 0 to 4294967294",
         "c.yaml:7:51: services.web.secrets[2].gid: "-1" is not a number from 0 to 4294967294",
-        "c.yaml:7:63: services.web.secrets[2].mode: 01777 is not a mode from 0 to 0777",
         "c.yaml:9:41: services.web.secrets[4].mode: must be permission bits such as 0440, not the text "rw"",
         "c.yaml:10:32: services.web.secrets[5].target: must be text, not a list",
         "c.yaml:11:24: services.web.secrets[6].path: unknown key "path"",

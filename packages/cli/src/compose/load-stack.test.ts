@@ -125,7 +125,6 @@ models: { llm: { model: ai/smollm2 } }
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
         "c.yaml:7:5: services.web.volume_driver: volume_driver is not supported: declare the volumes at the top level, and set their driver there",
         "c.yaml:10:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
-        "c.yaml:12:15: warning: services.web.volumes[0].bind.selinux: SELinux labels are not supported yet and are ignored",
         "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
         "c.yaml:13:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
         "c.yaml:15:1: models: models are not supported yet",

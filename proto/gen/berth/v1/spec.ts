@@ -1026,6 +1026,8 @@ export interface BindMount {
   propagation: string;
   /** Creates the directory on the host when it does not exist. */
   createHostPath: boolean;
+  /** SELinux label that Docker gives the directory: "z" for several containers, "Z" for this one. Empty for none. */
+  selinux: string;
 }
 
 export interface VolumeMount {
@@ -5879,7 +5881,7 @@ export const Mount: MessageFns<Mount> = {
 };
 
 function createBaseBindMount(): BindMount {
-  return { source: "", propagation: "", createHostPath: false };
+  return { source: "", propagation: "", createHostPath: false, selinux: "" };
 }
 
 export const BindMount: MessageFns<BindMount> = {
@@ -5892,6 +5894,9 @@ export const BindMount: MessageFns<BindMount> = {
     }
     if (message.createHostPath !== false) {
       writer.uint32(24).bool(message.createHostPath);
+    }
+    if (message.selinux !== "") {
+      writer.uint32(34).string(message.selinux);
     }
     return writer;
   },
@@ -5933,6 +5938,14 @@ export const BindMount: MessageFns<BindMount> = {
             message.createHostPath = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.selinux = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5954,6 +5967,7 @@ export const BindMount: MessageFns<BindMount> = {
         : isSet(object.create_host_path)
         ? globalThis.Boolean(object.create_host_path)
         : false,
+      selinux: isSet(object.selinux) ? globalThis.String(object.selinux) : "",
     };
   },
 
@@ -5968,6 +5982,9 @@ export const BindMount: MessageFns<BindMount> = {
     if (message.createHostPath !== false) {
       obj.createHostPath = message.createHostPath;
     }
+    if (message.selinux !== "") {
+      obj.selinux = message.selinux;
+    }
     return obj;
   },
 
@@ -5979,6 +5996,7 @@ export const BindMount: MessageFns<BindMount> = {
     message.source = object.source ?? "";
     message.propagation = object.propagation ?? "";
     message.createHostPath = object.createHostPath ?? false;
+    message.selinux = object.selinux ?? "";
     return message;
   },
 };

@@ -215,12 +215,15 @@ test("containerConfig publishes an ingress target once on the advertised address
 test("containerConfig maps bind, volume and tmpfs mounts", () => {
   const mounts = [
     {
-      kind: { $case: "bind", value: { source: "/a", propagation: "", createHostPath: true } },
+      kind: { $case: "bind", value: { source: "/a", propagation: "", createHostPath: true, selinux: "z" } },
       target: "/x",
       readOnly: true,
     },
     {
-      kind: { $case: "bind", value: { source: "/a:b", propagation: "rslave", createHostPath: false } },
+      kind: {
+        $case: "bind",
+        value: { source: "/a:b", propagation: "rslave", createHostPath: false, selinux: "" },
+      },
       target: "/y",
       readOnly: false,
     },
@@ -241,7 +244,7 @@ test("containerConfig maps bind, volume and tmpfs mounts", () => {
     { kind: { $case: "tmpfs", value: { sizeBytes: 10, mode: 0o700 } }, target: "/t", readOnly: false },
   ] as const;
   const { HostConfig } = bodyOf({ container: { mounts: [...mounts] } });
-  expect(HostConfig.Binds).toEqual(["/a:/x:ro"]);
+  expect(HostConfig.Binds).toEqual(["/a:/x:ro,z"]);
   expect(HostConfig.Mounts).toEqual([
     { Type: "bind", Source: "/a:b", Target: "/y", ReadOnly: false, BindOptions: { Propagation: "rslave" } },
     {

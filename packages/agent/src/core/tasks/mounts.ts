@@ -51,8 +51,11 @@ function bindBody(
   common: { Source: string; Target: string; ReadOnly: boolean },
 ): string | MountBody {
   const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
-  if (bind.createHostPath && hasNoColon) {
-    const options = [common.ReadOnly ? "ro" : "rw", ...(bind.propagation === "" ? [] : [bind.propagation])];
+  // Only this form can set an SELinux label.
+  if ((bind.createHostPath || bind.selinux !== "") && hasNoColon) {
+    const options = [common.ReadOnly ? "ro" : "rw", bind.propagation, bind.selinux].filter(
+      (option) => option !== "",
+    );
     return `${common.Source}:${common.Target}:${options.join(",")}`;
   }
   const options = {

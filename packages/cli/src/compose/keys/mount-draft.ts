@@ -14,6 +14,7 @@ export interface MountDraft {
   readOnly: boolean;
   propagation: string;
   createHostPath: boolean;
+  selinux: string;
   noCopy: boolean;
   readonly tmpfs: TmpfsMount;
 }
@@ -27,6 +28,7 @@ export function newMountDraft(): MountDraft {
     readOnly: false,
     propagation: "",
     createHostPath: false,
+    selinux: "",
     noCopy: false,
     tmpfs: TmpfsMount.fromPartial({}),
   };

@@ -47,7 +47,9 @@ const MOUNT_FIELDS: KeyTable<MountDraft> = {
 const BIND_KEYS: KeyTable<MountDraft> = {
   propagation: RULES.propagation,
   create_host_path: RULES.createHostPath,
-  selinux: ignoreWithWarning("SELinux labels are not supported yet and are ignored"),
+  selinux: rule(readText, (mount, label) => {
+    mount.selinux = label;
+  }),
   recursive: ignoreWithWarning("recursive is not supported yet and is ignored"),
 };
 
@@ -120,8 +122,8 @@ function createBindMount(cursor: Cursor, mount: MountDraft): MountKind {
     const message = `${written} resolves to ${mount.source}, which must exist on every node that runs the service`;
     cursor.diagnostics.warn(cursor, message);
   }
-  const { propagation, createHostPath } = mount;
-  return { $case: "bind", value: { source: mount.source, propagation, createHostPath } };
+  const { propagation, createHostPath, selinux } = mount;
+  return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux } };
 }
 
 function createVolumeMount(mount: MountDraft, { context }: ServiceDraft): MountKind {
