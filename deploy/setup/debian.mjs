@@ -16,7 +16,7 @@ const PACKAGES = {
   conntrack: { programs: ["conntrack"], why: "inspecting connections" },
   "busybox-static": { programs: ["busybox"], why: "the example images" },
   "redis-server": { programs: ["redis-server", "redis-cli"], why: "the example images" },
-  "docker-registry": { programs: ["docker-registry"], why: "benchmarks: serves images to Docker Swarm" },
+  "docker-registry": { programs: ["docker-registry"], why: "tests and benchmarks: a registry of images" },
   haproxy: { programs: ["haproxy"], why: "benchmarks: proxy for comparison" },
   "libnginx-mod-stream": {
     files: ["/usr/lib/nginx/modules/ngx_stream_module.so"],

@@ -85,6 +85,14 @@ export {
   unscopedName,
   volumeNameProblem,
 } from "./spec/names.js";
+export {
+  credentialProblems,
+  DOCKER_HUB,
+  MAX_REGISTRY_SECRET_BYTES,
+  parseRegistryServer,
+  registryAddress,
+  registryOf,
+} from "./spec/registry.js";
 export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";
 export {
   ipv4Text,

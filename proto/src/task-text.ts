@@ -16,11 +16,12 @@ export function exitCodeText(exitCode: number): string {
 }
 
 /**
- * Returns a text for users that says why a task is in its state or how it ended. The text is the task's message and, if
- * the message lacks it, the exit code. It is empty when neither is known.
+ * Returns a text for users that says why a task is in its state or how it ended. The text is the task's message with its
+ * error code and, if the message lacks it, the exit code. It is empty when neither is known.
  */
 export function taskStatusText(status: TaskStatus | undefined): string {
-  const { message = "", exitCode, state } = status ?? {};
+  const { message: reason = "", exitCode, state, errorCode = "" } = status ?? {};
+  const message = errorCode === "" ? reason : `${reason} (${errorCode})`;
   // The exit code of a task that was stopped on request is not an error.
   if (exitCode === undefined || state === TaskState.SHUTDOWN) return message;
   if (message === "") return `ended with ${exitCodeText(exitCode)}`;

@@ -22,11 +22,12 @@ const LIMITS: Readonly<Record<string, MessageLimits>> = {
 
 /**
  * Limits of single methods. Callers without a certificate send a token, a certificate request and a host name. A secret or
- * config has at most 500 KiB.
+ * config has at most 500 KiB, and the password of a registry 16 KiB.
  */
 const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
   "/berth.v1.ControlService/Join": { request: 8 * KIB, response: 64 * MIB },
   "/berth.v1.ControlService/PutFile": { request: MIB, response: 64 * MIB },
+  "/berth.v1.ControlService/PutRegistryLogin": { request: 64 * KIB, response: 64 * MIB },
 };
 
 /** Largest message of any service. A server rejects a larger one before it has received it. */

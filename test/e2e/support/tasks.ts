@@ -9,6 +9,8 @@ export interface ListedTask {
   readonly state: string;
   readonly health: string;
   readonly message: string;
+  /** Empty for a reason without a code. */
+  readonly errorCode: string;
   readonly exitCode: number | null;
   /** Empty when the task has no container. */
   readonly containerId: string;

@@ -3,6 +3,7 @@ import {
   Network,
   NetworkRange,
   Node,
+  RegistryLogin,
   Service,
   ServiceSpec,
   Task,
@@ -43,6 +44,12 @@ const RECORDS: Readonly<Record<string, unknown>> = {
     FileVersion.fromPartial({
       ...{ id: "f1", kind: 1, name: "shop_key", version: 1, stack: "shop" },
       sealedContent: Buffer.from("sealed"),
+    }),
+  ),
+  "logins/l1": RegistryLogin.toJSON(
+    RegistryLogin.fromPartial({
+      ...{ id: "l1", server: "ghcr.io", stack: "shop", username: "ci", updatedAtMs: 1 },
+      sealedSecret: Buffer.from("sealed"),
     }),
   ),
 };

@@ -11,6 +11,7 @@ import {
   NodeDescription,
   PROTOCOL_FIELDS,
   type ProbeRequest,
+  type RegistryCredentials,
   type ReportedTask,
   type SessionRequest,
   type StartLogs,
@@ -53,6 +54,8 @@ export interface FakeAgentOptions extends ContainerBehavior {
   readonly listeners?: readonly ListenerTraffic[];
   /** Called when the leader names the authorities of the cluster. */
   readonly onAuthorities?: (message: Authorities) => void;
+  /** Checks a registry login; returns "" or why it is refused. */
+  readonly checkLogin?: (credentials: RegistryCredentials | undefined) => string;
   /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -112,6 +115,10 @@ export class FakeAgent {
   }
 
   /** The secrets and configs of the node. */
+  get logins(): ReceivedAssignments["logins"] {
+    return this.#assignments.logins;
+  }
+
   get files(): ReceivedAssignments["files"] {
     return this.#assignments.files;
   }
@@ -289,6 +296,12 @@ export class FakeAgent {
               partial: false,
             };
             this.#send({ message: { $case: "traffic", value } });
+            break;
+          }
+          case "checkRegistryLogin": {
+            const { requestId, credentials } = message.value;
+            const problem = this.options.checkLogin?.(credentials) ?? "";
+            this.#send({ message: { $case: "registryLoginChecked", value: { requestId, problem } } });
             break;
           }
           case "startLogs":

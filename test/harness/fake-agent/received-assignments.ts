@@ -1,6 +1,7 @@
 import {
   type AssignedFile,
   type AssignedNetwork,
+  type AssignedRegistryLogin,
   type AssignedTask,
   type Assignments,
   Assignments_Kind,
@@ -18,6 +19,8 @@ export class ReceivedAssignments {
   readonly specs = new Map<string, string>();
   /** Secrets and configs by the id of their version. */
   readonly files = new Map<string, AssignedFile>();
+  /** Registry logins by id. */
+  readonly logins = new Map<string, AssignedRegistryLogin>();
   readonly received: Assignments[] = [];
   readonly violations: string[];
   completeSets = 0;
@@ -55,6 +58,10 @@ export class ReceivedAssignments {
     }
     this.#applyNetworks(assignments);
     this.#applyFiles(assignments);
+    for (const login of assignments.registryLogins) this.logins.set(login.id, login);
+    for (const id of assignments.removedRegistryLoginIds) {
+      if (!this.logins.delete(id)) this.violations.push(`removed unknown registry login ${id}`);
+    }
     for (const entry of assignments.ingress) this.ingress.set(entry.key, entry);
     for (const key of assignments.removedIngressKeys) this.ingress.delete(key);
     return true;
@@ -66,7 +73,9 @@ export class ReceivedAssignments {
 
   #clear(): void {
     this.completeSets += 1;
-    for (const known of [this.specs, this.ingress, this.networks, this.names, this.files]) known.clear();
+    for (const known of [this.specs, this.ingress, this.networks, this.names]) known.clear();
+    this.files.clear();
+    this.logins.clear();
   }
 
   /** DNS entries must belong to assigned networks. Only assigned networks and entries can be removed. */

@@ -107,6 +107,7 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
     },
     volumes: (call) => ask(call, 2, () => [...docker.volumes.keys()]),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
+    checkLogin: async () => {},
     pull: (image, call) => {
       const { exists, pullMs } = behaviorOf(image);
       const [min, max] = pullMs;

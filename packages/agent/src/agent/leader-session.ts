@@ -8,6 +8,7 @@ import { ProbeResponder } from "../node/probe/probe-responder.js";
 import { UsageMeter } from "../node/usage/usage-meter.js";
 import { ExecRelay } from "../streams/exec-relay.js";
 import { LogRelay } from "../streams/log-relay.js";
+import { LoginChecker } from "../streams/login-checker.js";
 import { StatsRelay } from "../streams/stats-relay.js";
 import { TrafficReporter } from "../streams/traffic-report.js";
 import type { TaskManager } from "../tasks/task-manager.js";
@@ -89,6 +90,7 @@ export function createLeaderSession(
       usage,
       probing: new ProbeResponder(platform.probe, signal),
       traffic: new TrafficReporter(() => dataPlane.stats(signal)),
+      logins: new LoginChecker(engine, signal),
       onAuthorities: (message) => {
         const at = { nowMs: Date.now(), random: Math.random() };
         if (identity !== undefined) onAuthorities(identity, message, at);

@@ -1,3 +1,4 @@
+import type { RegistryCredentials } from "@berth/proto";
 import type { EndpointBody } from "../core/docker/create-body.js";
 import type { ContainerSummary, ObservedContainer } from "../core/docker/observed-container.js";
 import type { NetworkBody, ObservedNetwork } from "../core/networks/docker-network.js";
@@ -49,6 +50,8 @@ export interface Engine {
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /** Resolves when the image is present. Concurrent callers share one pull. */
   pull(image: string, options: PullOptions): Promise<void>;
+  /** Logs in to a registry, without storing anything. Rejects with the message of the registry or of Docker. */
+  checkLogin(credentials: RegistryCredentials, options: EngineCall): Promise<void>;
   /** Yields events of the containers that this agent created until the connection breaks, which throws, or the signal fires. */
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** Yields the container's log, oldest first. */
@@ -94,6 +97,8 @@ export interface ConnectOptions extends EngineCall {
 export interface PullOptions extends EngineCall {
   /** For example "linux/amd64". Empty for the daemon's own platform. */
   readonly platform: string;
+  /** Undefined to pull without credentials. */
+  readonly credentials?: RegistryCredentials | undefined;
   /** Called about once a second, and never after the promise has settled. */
   readonly onProgress?: (progress: PullProgress) => void;
 }

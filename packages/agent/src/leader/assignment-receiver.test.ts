@@ -12,7 +12,7 @@ const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome =>
 function receiverWith(knownLeader: KnownLeader) {
   const stored: KnownLeader[] = [];
   const receiver: AssignmentReceiver = new AssignmentReceiver({
-    tasks: { assign: () => {}, updateFiles: () => {} },
+    tasks: { assign: () => {}, updateFiles: () => {}, updateRegistryLogins: () => {} },
     dataPlane: {
       resetSequence: () => {},
       updateNetworks: () => {},

@@ -31,7 +31,7 @@ export interface KnownLeader {
 }
 
 export interface AssignmentReceiverOptions {
-  readonly tasks: Pick<TaskManager, "assign" | "updateFiles">;
+  readonly tasks: Pick<TaskManager, "assign" | "updateFiles" | "updateRegistryLogins">;
   readonly dataPlane: Pick<
     DataPlaneClient,
     "resetSequence" | "updateNetworks" | "updateTables" | "whenApplied"
@@ -113,11 +113,14 @@ export class AssignmentReceiver {
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
     // The policy first: it applies to the tasks that arrive with it.
     if (result.policy !== undefined) policy.update(result.policy);
-    // Networks and files before tasks: a task that arrives with its network would otherwise wait for an unknown network.
+    // Networks, files and logins before tasks: a task that arrives with its network would otherwise wait for an unknown network.
     dataPlane.updateNetworks(result);
     const { contents, problems } = result.files;
     for (const problem of problems) log.error({ problem }, "ignored a secret or config of the leader");
     if (contents !== undefined) tasks.updateFiles(contents);
+    const { logins, problems: loginProblems } = result.registryLogins;
+    for (const problem of loginProblems) log.error({ problem }, "ignored a registry login of the leader");
+    if (logins !== undefined) tasks.updateRegistryLogins(logins);
     tasks.assign(result.change);
     dataPlane.updateTables(result);
     const { ingress, networks, dnsEntries } = result;

@@ -36,6 +36,7 @@ test("AssignmentSet applies increments and returns the parts that changed", () =
     networks: undefined,
     dnsEntries: undefined,
     files: { contents: undefined, problems: [] },
+    registryLogins: { logins: undefined, problems: [] },
   });
   const removed = {
     kind: INCREMENTAL,

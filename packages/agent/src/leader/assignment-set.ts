@@ -11,6 +11,7 @@ import {
 } from "@berth/proto";
 import type { Assignment, AssignmentChange } from "../core/tasks/task-view.js";
 import { AssignedFiles, type AssignedFilesChange } from "./assigned-files.js";
+import { AssignedLogins, type AssignedLoginsChange } from "./assigned-logins.js";
 
 /**
  * A message that does not follow the previous one. Only a new session, which starts with a complete set, repairs this.
@@ -34,6 +35,7 @@ export interface Applied {
   /** Undefined when the message did not contain it. A complete set of a leader without policies has the default one. */
   readonly policy: Policy | undefined;
   readonly files: AssignedFilesChange;
+  readonly registryLogins: AssignedLoginsChange;
 }
 
 /** The current assignments of this node, built from the leader's complete set and the increments that followed it. */
@@ -44,6 +46,7 @@ export class AssignmentSet {
   readonly #networks = new Map<string, AssignedNetwork>();
   readonly #dnsEntries = new Map<string, DnsEntry>();
   readonly #files = new AssignedFiles();
+  readonly #registryLogins = new AssignedLogins();
   /** The sequence of the last message. Undefined before the first complete set. */
   #sequence: number | undefined;
 
@@ -73,6 +76,7 @@ export class AssignmentSet {
       networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
       dnsEntries: this.#applyDnsEntries(message) || isComplete ? [...this.#dnsEntries.values()] : undefined,
       files: this.#files.apply(message, { isComplete }),
+      registryLogins: this.#registryLogins.apply(message, { isComplete }),
       policy: message.policy ?? (isComplete ? DEFAULT_POLICY : undefined),
     };
   }

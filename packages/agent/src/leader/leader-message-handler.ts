@@ -3,6 +3,7 @@ import type { ProbeResponder } from "../node/probe/probe-responder.js";
 import type { UsageMeter } from "../node/usage/usage-meter.js";
 import type { ExecRelay } from "../streams/exec-relay.js";
 import type { LogRelay } from "../streams/log-relay.js";
+import type { LoginChecker } from "../streams/login-checker.js";
 import type { StatsRelay } from "../streams/stats-relay.js";
 import type { TrafficReporter } from "../streams/traffic-report.js";
 import type { AssignmentReceiver } from "./assignment-receiver.js";
@@ -20,6 +21,7 @@ export interface LeaderMessageHandlerOptions {
   readonly usage: Pick<UsageMeter, "watch" | "stop">;
   readonly probing: ProbeResponder;
   readonly traffic: TrafficReporter;
+  readonly logins: LoginChecker;
   readonly onAuthorities: (message: Authorities) => void;
 }
 
@@ -32,7 +34,7 @@ export class LeaderMessageHandler implements SessionHandler {
   }
 
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void> {
-    const { assignments, queue, fence, logs, execs, stats, usage, probing, traffic } = this.#options;
+    const { assignments, queue, fence, logs, execs, stats, usage, probing, traffic, logins } = this.#options;
     switch (message.$case) {
       case "welcome":
         return assignments.onWelcome(message.value).then(() => {
@@ -74,6 +76,10 @@ export class LeaderMessageHandler implements SessionHandler {
       case "trafficRequest":
         return session.reply(
           traffic.answer(message.value).then((value) => value && { $case: "traffic", value }),
+        );
+      case "checkRegistryLogin":
+        return session.reply(
+          logins.answer(message.value).then((value) => ({ $case: "registryLoginChecked", value })),
         );
       default:
         return assertNever(message);

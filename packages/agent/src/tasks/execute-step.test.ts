@@ -1,5 +1,5 @@
-import { PortSpec_Protocol } from "@berth/proto";
-import { expect, test, vi } from "vitest";
+import { type AssignedRegistryLogin, PortSpec_Protocol } from "@berth/proto";
+import { describe, expect, test, vi } from "vitest";
 import { containerWith } from "../core/tasks/testing.js";
 import type { Engine } from "../engine/engine.js";
 import { EngineError, type EngineErrorKind } from "../engine/engine-error.js";
@@ -25,6 +25,7 @@ function toolsWith(parts: Partial<Engine>): StepTools {
       remove: vi.fn(),
       swapProblem: "",
     },
+    registryLogins: () => [],
     onPullProgress: () => {},
     onPortPublishing: vi.fn(),
     onSwapProblem: vi.fn(),
@@ -58,13 +59,61 @@ test.each<[string, EngineErrorKind, string]>([
 );
 
 test("a pull that a daemon cuts short while it shuts down does not reject the task", async () => {
-  const pull = { kind: "pull", image: "web:1", platform: "" } as const;
+  const pull = { kind: "pull", image: "web:1", platform: "", stack: "shop" } as const;
   const failingPull = failWith("failed", "context canceled");
   expect(await executeStep(pull, toolsWith({ pull: failingPull }), signal)).toMatchObject({
     kind: "rejected",
   });
   const closing = toolsWith({ pull: failingPull, ping: away });
   expect(await executeStep(pull, closing, signal)).toMatchObject({ kind: "unknown" });
+});
+
+describe("a pull with registry logins", () => {
+  const pull = { kind: "pull", image: "ghcr.io/a:1", platform: "", stack: "shop" } as const;
+  const loginOf = (stack: string, secret: string): AssignedRegistryLogin => ({
+    ...{ id: stack, stack },
+    credentials: { server: "ghcr.io", username: "ci", secret, isIdentityToken: false },
+  });
+
+  /** A registry that accepts one secret. Pulls without credentials have the secret "none". */
+  function toolsFor(accepted: string, logins: readonly AssignedRegistryLogin[], failure = "unauthorized") {
+    const tried: string[] = [];
+    const tools = toolsWith({
+      pull: async (_image, { credentials }) => {
+        const { secret = "none" } = credentials ?? {};
+        tried.push(secret);
+        if (secret !== accepted) throw new EngineError("failed", failure);
+      },
+    });
+    return { tried, tools: { ...tools, registryLogins: () => logins } };
+  }
+
+  const logins = [loginOf("", "named"), loginOf("shop", "expired")];
+
+  test("tries the login for all stacks after the registry has refused the stack's own", async () => {
+    const { tools, tried } = toolsFor("named", logins);
+    expect(await executeStep(pull, tools, signal)).toEqual({ kind: "image-known" });
+    expect(tried).toEqual(["expired", "named"]);
+  });
+
+  test("is rejected with a code when all logins are refused, and when there is none", async () => {
+    expect(await executeStep(pull, toolsFor("other", logins).tools, signal)).toMatchObject({
+      ...{ kind: "rejected", errorCode: "BERTH_REGISTRY_LOGIN_REFUSED" },
+    });
+    const { tools, tried } = toolsFor("other", []);
+    expect(await executeStep(pull, tools, signal)).toMatchObject({
+      ...{ kind: "rejected", errorCode: "BERTH_REGISTRY_LOGIN_MISSING" },
+    });
+    expect(tried).toEqual(["none"]);
+  });
+
+  test("keeps the text of a failure of another kind, and tries no other login", async () => {
+    const { tools, tried } = toolsFor("other", logins, "manifest unknown");
+    expect(await executeStep(pull, tools, signal)).toEqual({
+      ...{ kind: "rejected", reason: "cannot pull image ghcr.io/a:1: manifest unknown" },
+    });
+    expect(tried).toEqual(["expired"]);
+  });
 });
 
 test("a stop that fails is repeated without a further request to Docker", async () => {

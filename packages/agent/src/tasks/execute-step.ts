@@ -1,3 +1,5 @@
+import type { AssignedRegistryLogin } from "@berth/proto";
+import { explainDenial, isRegistryDenial, loginsFor } from "../core/images/registry-logins.js";
 import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
@@ -16,6 +18,8 @@ export interface StepTools {
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly taskFiles: TaskFiles;
+  /** Returns the registry logins that the leader has sent. Never logged. */
+  readonly registryLogins: () => readonly AssignedRegistryLogin[];
   readonly onPullProgress: (progress: PullProgress) => void;
   /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
   readonly onPortPublishing: (problem: string) => void;
@@ -160,15 +164,25 @@ export async function inspect(
   return container === undefined ? { kind: "gone", containerId } : { kind: "observed", container };
 }
 
+/** Pulls the image with the logins for its registry, one after another while the registry refuses them. */
 async function pull(step: StepOf<"pull">, tools: StepTools, signal: AbortSignal): Promise<StepOutcome> {
-  const { images, onPullProgress } = tools;
-  try {
-    await images.pull(step.image, { platform: step.platform, signal, onProgress: onPullProgress });
-    return { kind: "image-known" };
-  } catch (error) {
-    if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;
-    return { kind: "rejected", reason: `cannot pull image ${step.image}: ${error.message}` };
+  const { images, registryLogins, onPullProgress } = tools;
+  const { image, platform } = step;
+  const logins = loginsFor(step, registryLogins());
+  let denial = "";
+  for (const credentials of logins.length === 0 ? [undefined] : logins.map((login) => login.credentials)) {
+    try {
+      await images.pull(image, { platform, credentials, signal, onProgress: onPullProgress });
+      return { kind: "image-known" };
+    } catch (error) {
+      if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;
+      if (!isRegistryDenial(error.message)) {
+        return { kind: "rejected", reason: `cannot pull image ${image}: ${error.message}` };
+      }
+      denial = error.message;
+    }
   }
+  return { kind: "rejected", ...explainDenial(image, logins, denial) };
 }
 
 async function start(

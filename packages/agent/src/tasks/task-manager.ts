@@ -1,4 +1,4 @@
-import type { TaskStatus } from "@berth/proto";
+import type { AssignedRegistryLogin, TaskStatus } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworksView } from "../core/networks/task-networks.js";
 import type { PolicyView } from "../core/tasks/policy-refusal.js";
@@ -53,6 +53,7 @@ export class TaskManager {
   readonly #loop: ReconcileLoop;
   readonly #observer: ContainerObserver;
   #fileContents: FileContents = new Map();
+  #registryLogins: readonly AssignedRegistryLogin[] = [];
 
   constructor(options: TaskManagerOptions) {
     const { engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem } = options;
@@ -62,7 +63,10 @@ export class TaskManager {
     this.#loop = new ReconcileLoop({
       tasks: this.#tasks,
       reporter,
-      tools: { engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem },
+      tools: {
+        ...{ engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem },
+        registryLogins: () => this.#registryLogins,
+      },
       isFenced,
       networks,
       policy,
@@ -103,6 +107,11 @@ export class TaskManager {
   updateFiles(contents: FileContents): void {
     this.#fileContents = contents;
     for (const taskId of this.#tasks.taskIdsWithFiles()) this.#loop.wake(taskId);
+  }
+
+  /** Updates the registry logins that the leader has sent. The next pull uses them. They are kept in memory only. */
+  updateRegistryLogins(logins: readonly AssignedRegistryLogin[]): void {
+    this.#registryLogins = logins;
   }
 
   /** Applies a change of the assignments. A complete set also unassigns all tasks that it does not contain. */

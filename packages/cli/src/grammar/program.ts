@@ -7,6 +7,7 @@ import { addFileCommands } from "./file-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
 import { addPolicyCommands } from "./policy-commands.js";
+import { addRegistryCommands } from "./registry-commands.js";
 import { addServerCommands } from "./server-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
@@ -58,6 +59,7 @@ export function createProgram(cli: Cli): Command {
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
   addFileCommands(program, cli);
+  addRegistryCommands(program, cli);
   addPolicyCommands(program, cli);
   addTokenCommands(program, cli);
   addUserCommands(program, cli);

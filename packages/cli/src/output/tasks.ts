@@ -126,6 +126,7 @@ function taskJson(row: TaskRow): unknown {
     state: taskStateName(taskState(task)),
     health: healthName(status?.health ?? Health.UNSPECIFIED),
     message: status?.message ?? "",
+    errorCode: status?.errorCode ?? "",
     sinceMs: status?.sinceMs ?? 0,
     exitCode: status?.exitCode ?? null,
     containerId: status?.containerId ?? "",

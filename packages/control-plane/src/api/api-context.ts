@@ -1,8 +1,10 @@
-import type { IngressEntry } from "@berth/proto";
+import type { IngressEntry, RegistryLoginChecked } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { FileSealer } from "../core/files/apply-file.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
+import type { LoginSealer } from "../core/registries/registry-logins.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
+import type { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
@@ -42,6 +44,10 @@ export interface ApiContext {
   readonly secrets: ClusterSecrets | undefined;
   /** Encrypts secrets and configs. Undefined in the simulation. */
   readonly sealer: FileSealer | undefined;
+  /** Encrypts registry logins. Undefined in the simulation. */
+  readonly loginSealer: LoginSealer | undefined;
+  /** Lets Docker on a node check a registry login. */
+  readonly loginChecks: AgentReplies<RegistryLoginChecked>;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

@@ -20,6 +20,7 @@ import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.
 import { listPeers } from "./peers.js";
 import { getPolicy, setPolicy } from "./policy.js";
 import { rebalance } from "./rebalance.js";
+import { listRegistryLogins, putRegistryLogin, removeRegistryLogin } from "./registry-logins.js";
 import { addEtcdMember, promoteEtcdMember } from "./servers/etcd-members.js";
 import { finalizeUpgrade } from "./servers/finalize-upgrade.js";
 import { listServers } from "./servers/list-servers.js";
@@ -83,6 +84,9 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
     finalizeUpgrade: (_request, { signal }) => finalizeUpgrade(context, signal),
+    listRegistryLogins: async () => listRegistryLogins(context),
+    putRegistryLogin: (request, { signal }) => putRegistryLogin(request, context, signal),
+    removeRegistryLogin: (request, { signal }) => removeRegistryLogin(request, context, signal),
     addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
     promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
     listServers: (_request, { signal }) => listServers(context, signal),

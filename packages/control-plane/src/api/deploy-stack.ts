@@ -11,6 +11,7 @@ import {
 import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
+import { loginViolations } from "./deploy/decide-logins.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
@@ -27,15 +28,17 @@ const MAX_FILES = 1_000;
  */
 export async function deployStack(
   request: DeployStackRequest,
-  { state: current, writer, runtime, networkPool: pool, sealer }: ApiContext,
+  { state: current, writer, runtime, networkPool: pool, sealer, loginSealer }: ApiContext,
   signal: AbortSignal,
 ): Promise<DeployStackResponse> {
   const { stack, prune, dryRun, planRev, networks, files } = request;
+  const credentials = request.registryLogins?.credentials;
   const specs = request.services.map(applySpecDefaults);
   const violations = [
     ...stackViolations(stack, specs),
     ...networkViolations(stack, networks),
     ...fileViolations(stack, files),
+    ...loginViolations(credentials ?? []),
   ];
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `stack ${stack} was not deployed`, violations);
@@ -48,11 +51,13 @@ export async function deployStack(
   const outcome = await writer.submit((state) => {
     const now = runtime.wallClockMs();
     if (planRev !== "") checkPlanRevision(planRev, planDeployment(deployment, state, { now, sealer }), stack);
-    return decideDeployment(deployment, state, {
+    // Credentials are not part of plans.
+    return decideDeployment({ ...deployment, credentials }, state, {
       now,
       newId: () => runtime.newId(),
       random: () => runtime.random(),
       sealer,
+      loginSealer,
     });
   }, signal);
   return {

@@ -16,6 +16,7 @@ import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideFileRemoval, findFilesRemovedWith } from "./deploy/decide-files.js";
+import { decideLoginRemoval } from "./deploy/decide-logins.js";
 import { decideNetworkRemoval, findNetworksRemovedWith } from "./deploy/decide-networks.js";
 import { decideRemoval, decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
@@ -92,9 +93,12 @@ export async function removeServices(
     );
     const { stack } = request;
     const networksOfStack = decideNetworkRemoval(stack === "" ? [] : findNetworksRemovedWith(stack, state));
+    const removedIds = new Set(removed.map(({ outcome }) => outcome.serviceId));
+    const stacks = [stack, ...[...removedIds].map((id) => state.services.get(id)?.spec?.stack ?? "")];
+    const logins = decideLoginRemoval(stacks, removedIds, state);
     const filesOfStack = decideFileRemoval(stack === "" ? [] : findFilesRemovedWith(stack, state));
     return {
-      changes: [...joinChanges(removed), ...networksOfStack.changes, ...filesOfStack.changes],
+      changes: [...joinChanges(removed), ...networksOfStack.changes, ...filesOfStack.changes, ...logins],
       result: {
         services: removed.map(({ outcome }) => outcome),
         networks: [...networksOfStack.outcomes],

@@ -1,6 +1,7 @@
 import {
   applySpecDefaults,
   BerthError,
+  type RegistryCredentials,
   type RollbackServiceRequest,
   type RollbackServiceResponse,
   type Service,
@@ -14,6 +15,7 @@ import type { VersionChoice } from "../core/files/resolve-file-versions.js";
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
+import { decideLogins, loginViolations } from "./deploy/decide-logins.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveFiles } from "./deploy/resolve-files.js";
@@ -29,17 +31,22 @@ import { findService } from "./lookup.js";
  */
 export async function updateService(
   request: UpdateServiceRequest,
-  { writer, runtime, sealer }: ApiContext,
+  { writer, runtime, sealer, loginSealer }: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateServiceResponse> {
+  const credentials = request.registryLogins?.credentials ?? [];
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);
     const intro = `service ${serviceName(service)} was not updated`;
     const spec = resolveSpec(service, request, intro);
+    requireStackForLogins(service, credentials, intro);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
-    const result = replaceSpec(state, service, { spec, files, sealer, intro, now: runtime.wallClockMs() });
-    return { changes: result.changes, result };
+    const now = runtime.wallClockMs();
+    const result = replaceSpec(state, service, { spec, files, sealer, intro, now });
+    const context = { stack: spec.stack, state, sealer: loginSealer, now, newId: () => runtime.newId() };
+    const logins = decideLogins(credentials, context);
+    return { changes: [...logins.changes, ...result.changes], result };
   }, signal);
   return { service: accepted.outcome };
 }
@@ -68,6 +75,20 @@ export async function rollbackService(
     return { changes, result: { outcome, version } };
   }, signal);
   return { service: outcome, restoredVersion: version };
+}
+
+/** @throws BerthError BERTH_SPEC_INVALID for invalid credentials, and for a service that belongs to no stack */
+function requireStackForLogins(
+  { spec }: Service,
+  credentials: readonly RegistryCredentials[],
+  intro: string,
+): void {
+  const violations = [...loginViolations(credentials)];
+  if (credentials.length > 0 && (spec?.stack ?? "") === "") {
+    const message = "the service belongs to no stack: use berth registry login instead";
+    violations.push({ service: "", path: "registry_logins", message });
+  }
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
 
 interface Replacement {

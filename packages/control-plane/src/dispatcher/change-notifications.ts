@@ -19,7 +19,7 @@ export interface NotificationOptions {
 
 /**
  * Marks changed records as stale in the sessions that need them, so that the dispatcher sends them to the agents: a
- * node's tasks and networks to that node, and published ports and the policy to all nodes.
+ * node's tasks, networks and registry logins to that node, and published ports and the policy to all nodes.
  *
  * Returns a function that unsubscribes from all changes.
  */
@@ -54,6 +54,9 @@ export function notifySessionsOfChanges(options: NotificationOptions): () => voi
 function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   const { state, sessions } = options;
   if (delta.isPolicyChanged) sessions.updateEach(sessions.all(), (session) => session.markPolicyStale());
+  for (const key of delta.registryLogins) {
+    sessions.updateEach(sessions.all(), (session) => session.markRegistryLoginStale(key));
+  }
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
     if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));

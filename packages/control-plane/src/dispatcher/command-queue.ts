@@ -52,6 +52,7 @@ function classify(command: AgentCommand): CommandClass {
     case "startStats":
     case "probe":
     case "trafficRequest":
+    case "checkRegistryLogin":
       return { key: command.value.requestId, isStop: false, isSetting: false };
     case "stopLogs":
     case "stopExec":

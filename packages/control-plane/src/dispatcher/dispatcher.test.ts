@@ -55,6 +55,8 @@ function dispatcherWith(term: AbortSignal) {
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
     authorities: () => undefined,
     sealer: undefined,
+    loginSealer: undefined,
+    loginChecks: { record: () => {} },
     mustJoin: false,
   });
   return { clock, dispatcher, sessions };

@@ -8,12 +8,16 @@ import {
   isBerthError,
   NodeDescription,
   PROTOCOL_FIELDS,
+  type RegistryCredentials,
+  type RegistryLogin,
+  type RegistryLoginChecked,
   type SessionRequest,
   type SessionResponse,
 } from "@berth/proto";
 import { type CallContext, requireNode } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { FileSealer } from "../core/files/apply-file.js";
+import { credentialsOf, type LoginSealer } from "../core/registries/registry-logins.js";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
@@ -27,6 +31,7 @@ import { DrainGate } from "./drain-gate.js";
 import { requireWithinLimits } from "./message-limits.js";
 import { NodeRegistrar } from "./node-registrar.js";
 import { protocolError, type RegisteringAgent, readHello } from "./registration.js";
+import type { AgentReplies } from "./relays/agent-replies.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { Session } from "./session.js";
 import type { SessionRegistry } from "./session-registry.js";
@@ -45,6 +50,9 @@ export interface DispatcherOptions {
   readonly hasStaticFdb: (networkId: string) => boolean;
   /** Decrypts secrets and configs for their nodes. Undefined when the server has no cluster key. */
   readonly sealer: FileSealer | undefined;
+  /** Decrypts registry logins for their nodes. Undefined when the server has no cluster key. */
+  readonly loginSealer: LoginSealer | undefined;
+  readonly loginChecks: Pick<AgentReplies<RegistryLoginChecked>, "record">;
   readonly statusWriter: StatusWriter;
   readonly nodeHealth: Pick<
     NodeHealthMonitor,
@@ -146,6 +154,7 @@ export class Dispatcher {
         tables,
         hasStaticFdb: this.#options.hasStaticFdb,
         openFile: (file) => this.#openFile(file),
+        openLogin: (login) => this.#openLogin(login),
         isStopHeld: (taskId) => this.#drainGate.isStopHeld(taskId),
       }),
       tableVersion: () => tables.version,
@@ -172,6 +181,17 @@ export class Dispatcher {
     }
   }
 
+  /** Returns the credentials of a login. Undefined when this server cannot decrypt them: the log has the reason. */
+  #openLogin(login: RegistryLogin): RegistryCredentials | undefined {
+    const { loginSealer, logger } = this.#options;
+    try {
+      return loginSealer && credentialsOf(login, loginSealer);
+    } catch (error) {
+      logger.error({ err: error, server: login.server }, "failed to decrypt a registry login");
+      return undefined;
+    }
+  }
+
   /** Handles the agent's messages until the stream ends. A message that exceeds its limits ends the session. */
   async #receiveMessages(incoming: AsyncIterator<SessionRequest>, session: Session): Promise<void> {
     try {
@@ -189,7 +209,7 @@ export class Dispatcher {
   }
 
   #handleMessage({ message }: SessionRequest, session: Session): void {
-    const { nodeHealth, statusWriter, autoscaler, trafficCollector } = this.#options;
+    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
@@ -208,6 +228,9 @@ export class Dispatcher {
         return;
       case "traffic":
         trafficCollector.recordReport(nodeId, message.value);
+        return;
+      case "registryLoginChecked":
+        loginChecks.record(nodeId, message.value.requestId, message.value);
         return;
       case "hello":
         session.end(protocolError("the agent sent a second hello in one session"));

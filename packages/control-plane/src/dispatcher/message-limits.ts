@@ -44,6 +44,9 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       yield ["traffic.listeners", message.value.listeners.length, 5_000];
       yield ["traffic.tasks", message.value.traffic?.tasks.length ?? 0, 100_000];
       return;
+    case "registryLoginChecked":
+      yield ["registry_login_checked.problem", message.value.problem.length, MAX_STATUS_MESSAGE_LENGTH];
+      return;
     case "hello":
     case "heartbeat":
     case "description":
@@ -61,8 +64,10 @@ function* reportLimits({ taskId, status }: ReportedTask): Generator<Limit> {
   if (status !== undefined) yield* statusLimits(status);
 }
 
-function* statusLimits({ message, containerId, ports, addresses }: TaskStatus): Generator<Limit> {
+function* statusLimits(status: TaskStatus): Generator<Limit> {
+  const { message, containerId, ports, addresses, errorCode } = status;
   yield ["status.message", message.length, MAX_STATUS_MESSAGE_LENGTH];
+  yield ["status.error_code", errorCode.length, MAX_ID_LENGTH];
   yield ["status.container_id", containerId.length, MAX_ID_LENGTH];
   // Each port of a service can be published on an IPv4 and on an IPv6 port of the host.
   yield ["status.ports", ports.length, 2 * MAX_PORTS_PER_SERVICE];

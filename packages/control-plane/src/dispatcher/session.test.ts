@@ -29,6 +29,7 @@ function sessionWith(
       policy: () => DEFAULT_POLICY,
       isStopHeld: () => false,
       file: () => undefined,
+      registryLogin: () => undefined,
       ...NO_NETWORKS,
     },
     tableVersion: () => 1,

@@ -20,7 +20,8 @@ export type AgentCommand = Extract<
       | "authorities"
       | "startStats"
       | "stopStats"
-      | "trafficRequest";
+      | "trafficRequest"
+      | "checkRegistryLogin";
   }
 >;
 
@@ -98,6 +99,11 @@ export class Session {
 
   markDnsEntryStale(key: string): void {
     this.#assignments.markDnsEntryStale(key);
+    this.#wake();
+  }
+
+  markRegistryLoginStale(key: string): void {
+    this.#assignments.markRegistryLoginStale(key);
     this.#wake();
   }
 

@@ -1,4 +1,4 @@
-import { NodeState } from "@berth/proto";
+import { NodeState, type RegistryLoginChecked } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { AuditLog } from "../api/audit/audit-log.js";
@@ -14,6 +14,7 @@ import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
+import { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
@@ -28,6 +29,7 @@ import { surveyTraffic } from "../http/traffic-metrics.js";
 import { AuthorityRotation } from "../identity/authority-rotation.js";
 import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
 import { createFileSealer } from "../identity/file-sealer.js";
+import { createLoginSealer } from "../identity/login-sealer.js";
 import { storeFirstAuthority } from "../identity/store-first-authority.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
@@ -117,9 +119,16 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     broadcast: (value) => sessions.broadcast({ $case: "authorities", value }),
   });
   const sealer = options.identity && createFileSealer(options.identity.clusterKey);
+  const loginSealer = options.identity && createLoginSealer(options.identity.clusterKey);
+  const loginChecks = new AgentReplies<RegistryLoginChecked>({
+    runtime,
+    sessionOf: (nodeId) => sessions.get(nodeId),
+  });
   const dispatcher = new Dispatcher({
     ...context,
     sealer,
+    loginSealer,
+    loginChecks,
     sessions,
     epoch,
     servers,
@@ -152,6 +161,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     secrets: options.identity,
     unknownTokens: new UnknownTokens(),
     sealer,
+    loginSealer,
+    loginChecks,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,

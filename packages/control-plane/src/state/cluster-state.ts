@@ -12,6 +12,7 @@ import { type Change, changeKey, isDeletion, writeChange } from "./change.js";
 import { type Delta, DeltaBuilder } from "./delta.js";
 import { FileTable } from "./file-table.js";
 import { KeyRevisions } from "./key-revisions.js";
+import { LoginTable } from "./login-table.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
 import { POLICY_NAME, type Tables } from "./record-kinds.js";
@@ -40,6 +41,7 @@ export class ClusterState implements Tables {
   readonly networks = new NetworkTable();
   readonly nodes = new NodeTable(this.networks);
   readonly files = new FileTable();
+  readonly logins = new LoginTable();
   readonly audit = new AuditTable();
   readonly policies = new Map<string, Policy>();
   readonly authorities = new Map<string, Authority>();

@@ -18,6 +18,8 @@ export interface Delta {
   readonly ranges: ReadonlySet<string>;
   /** Records of the audit log by sequence number. */
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;
+  /** Keys of registry logins that changed, see `loginKey`. */
+  readonly registryLogins: ReadonlySet<string>;
   readonly areFilesChanged: boolean;
   readonly isPolicyChanged: boolean;
   /** Whether a user or a server was removed. */
@@ -33,14 +35,16 @@ export class DeltaBuilder implements Delta {
   readonly networks = new Set<string>();
   readonly ranges = new Set<string>();
   readonly audit = new Map<number, RecordDiff<AuditRecord>>();
+  readonly registryLogins = new Set<string>();
   areFilesChanged = false;
   isPolicyChanged = false;
   isIdentityRevoked = false;
   areAuthoritiesChanged = false;
 
   get isEmpty(): boolean {
-    const { services, nodes, networks, ranges, audit } = this;
-    const size = services.size + nodes.size + networks.size + ranges.size + audit.size;
+    const { services, nodes, networks, ranges, audit, registryLogins } = this;
+    const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
+    const size = recordCount + registryLogins.size;
     const areMarked = this.areFilesChanged || this.areAuthoritiesChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }

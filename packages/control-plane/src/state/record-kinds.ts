@@ -7,6 +7,7 @@ import {
   NetworkRange,
   Node,
   Policy,
+  RegistryLogin,
   Server,
   Server_State as ServerState,
   Service,
@@ -16,9 +17,11 @@ import {
   VirtualIp,
   validatePolicy,
 } from "@berth/proto";
+import { loginKey } from "../core/registries/registry-logins.js";
 import type { AuditTable } from "./audit-table.js";
 import type { DeltaBuilder, RecordDiff } from "./delta.js";
 import type { FileTable } from "./file-table.js";
+import type { LoginTable } from "./login-table.js";
 import { decodeMessage, encodeMessage } from "./message-codec.js";
 import type { NetworkTable } from "./network-table.js";
 import type { NodeTable } from "./node-table.js";
@@ -34,6 +37,7 @@ export interface Tables {
   readonly nodes: NodeTable;
   readonly networks: NetworkTable;
   readonly files: FileTable;
+  readonly logins: LoginTable;
   readonly audit: AuditTable;
   /** The policy of the cluster, by its name. Empty when none was set. */
   readonly policies: Map<string, Policy>;
@@ -252,6 +256,25 @@ export const RECORD_KINDS = {
     put: ({ files }, { file }) => files.put(file),
     delete: ({ files }, { fileId }) => files.delete(fileId),
     addToDelta: (delta) => delta.markFilesChanged(),
+  }),
+
+  /** Credentials for an image registry. */
+  login: defineKind<{ readonly login: RegistryLogin }, { readonly loginId: string }>({
+    collection: "logins",
+    keyFields: ["loginId"],
+    idOf: ({ login }) => ({ loginId: login.id }),
+    encode: ({ login }) => encodeMessage(RegistryLogin, login),
+    decode: (value, { loginId }) => {
+      const login = decodeMessage(RegistryLogin, value);
+      requireSameId(login.id, loginId);
+      return { login };
+    },
+    get: ({ logins }, { loginId }) => wrap("login", logins.get(loginId)),
+    put: ({ logins }, { login }) => logins.put(login),
+    delete: ({ logins }, { loginId }) => logins.delete(loginId),
+    addToDelta: ({ registryLogins }, _, { before, after }) => {
+      for (const change of [before, after]) if (change) registryLogins.add(loginKey(change.login));
+    },
   }),
 
   /** A call that changed the cluster or was refused, see api/audit. */

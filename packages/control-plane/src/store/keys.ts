@@ -18,6 +18,7 @@
  * | `ranges/<networkId>/<nodeId>`      | a node's part of a network's subnet            | the leader           |
  * | `vips/<networkId>/<serviceId>`     | the virtual IP of a service in a network       | the leader           |
  * | `files/<versionId>`                | a version of a secret or config, encrypted     | the leader           |
+ * | `logins/<loginId>`                 | credentials for a registry, encrypted          | the leader           |
  * | `audit/<sequence>`                 | a call that changed the cluster; never changes | the leader           |
  * | `policies/cluster`                 | what containers may use of their hosts         | the leader           |
  * | `authorities/<fingerprint>`        | a CA: certificate, encrypted key               | the leader           |

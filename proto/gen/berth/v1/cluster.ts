@@ -654,6 +654,8 @@ export interface TaskStatus {
    * of the task or of its node.
    */
   stoppedExternally: boolean;
+  /** Code of the reason, such as "BERTH_REGISTRY_LOGIN_MISSING". Empty for a reason without a code. */
+  errorCode: string;
 }
 
 export interface TaskAddress {
@@ -1124,6 +1126,33 @@ export interface FileVersion {
 export interface FileVersion_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** Credentials for an image registry. A stack's own login has precedence over the one for all stacks. */
+export interface RegistryLogin {
+  /** Random. */
+  id: string;
+  /** "host" or "host:port", as in the names of images. "docker.io" for Docker Hub. */
+  server: string;
+  /** The stack whose deployment has stored it. Empty for the login that an administrator has stored for all stacks. */
+  stack: string;
+  username: string;
+  updatedAtMs: number;
+  /** The secret of the credentials, encrypted with the cluster key. Set only in etcd. */
+  sealedSecret: Buffer;
+  isIdentityToken: boolean;
+}
+
+/** The credentials of a registry login in clear. Never stored. */
+export interface RegistryCredentials {
+  /** As in RegistryLogin. */
+  server: string;
+  /** Can be empty for an identity token. */
+  username: string;
+  /** The password, or the identity token. */
+  secret: string;
+  /** The secret is a token that the registry's authorization server exchanges for access tokens. */
+  isIdentityToken: boolean;
 }
 
 function createBaseService(): Service {
@@ -2539,6 +2568,7 @@ function createBaseTaskStatus(): TaskStatus {
     runningSinceMs: undefined,
     addresses: [],
     stoppedExternally: false,
+    errorCode: "",
   };
 }
 
@@ -2573,6 +2603,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     }
     if (message.stoppedExternally !== false) {
       writer.uint32(80).bool(message.stoppedExternally);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(90).string(message.errorCode);
     }
     return writer;
   },
@@ -2670,6 +2703,14 @@ export const TaskStatus: MessageFns<TaskStatus> = {
             message.stoppedExternally = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2718,6 +2759,11 @@ export const TaskStatus: MessageFns<TaskStatus> = {
         : isSet(object.stopped_externally)
         ? globalThis.Boolean(object.stopped_externally)
         : false,
+      errorCode: isSet(object.errorCode)
+        ? globalThis.String(object.errorCode)
+        : isSet(object.error_code)
+        ? globalThis.String(object.error_code)
+        : "",
     };
   },
 
@@ -2753,6 +2799,9 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     if (message.stoppedExternally !== false) {
       obj.stoppedExternally = message.stoppedExternally;
     }
+    if (message.errorCode !== "") {
+      obj.errorCode = message.errorCode;
+    }
     return obj;
   },
 
@@ -2771,6 +2820,7 @@ export const TaskStatus: MessageFns<TaskStatus> = {
     message.runningSinceMs = object.runningSinceMs ?? undefined;
     message.addresses = object.addresses?.map((e) => TaskAddress.fromPartial(e)) || [];
     message.stoppedExternally = object.stoppedExternally ?? false;
+    message.errorCode = object.errorCode ?? "";
     return message;
   },
 };
@@ -6444,6 +6494,312 @@ export const FileVersion_LabelsEntry: MessageFns<FileVersion_LabelsEntry> = {
     const message = createBaseFileVersion_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRegistryLogin(): RegistryLogin {
+  return {
+    id: "",
+    server: "",
+    stack: "",
+    username: "",
+    updatedAtMs: 0,
+    sealedSecret: Buffer.alloc(0),
+    isIdentityToken: false,
+  };
+}
+
+export const RegistryLogin: MessageFns<RegistryLogin> = {
+  encode(message: RegistryLogin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.server !== "") {
+      writer.uint32(18).string(message.server);
+    }
+    if (message.stack !== "") {
+      writer.uint32(26).string(message.stack);
+    }
+    if (message.username !== "") {
+      writer.uint32(34).string(message.username);
+    }
+    if (message.updatedAtMs !== 0) {
+      writer.uint32(40).int64(message.updatedAtMs);
+    }
+    if (message.sealedSecret.length !== 0) {
+      writer.uint32(50).bytes(message.sealedSecret);
+    }
+    if (message.isIdentityToken !== false) {
+      writer.uint32(56).bool(message.isIdentityToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryLogin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryLogin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.updatedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.sealedSecret = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.isIdentityToken = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegistryLogin {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      username: isSet(object.username) ? globalThis.String(object.username) : "",
+      updatedAtMs: isSet(object.updatedAtMs)
+        ? globalThis.Number(object.updatedAtMs)
+        : isSet(object.updated_at_ms)
+        ? globalThis.Number(object.updated_at_ms)
+        : 0,
+      sealedSecret: isSet(object.sealedSecret)
+        ? Buffer.from(bytesFromBase64(object.sealedSecret))
+        : isSet(object.sealed_secret)
+        ? Buffer.from(bytesFromBase64(object.sealed_secret))
+        : Buffer.alloc(0),
+      isIdentityToken: isSet(object.isIdentityToken)
+        ? globalThis.Boolean(object.isIdentityToken)
+        : isSet(object.is_identity_token)
+        ? globalThis.Boolean(object.is_identity_token)
+        : false,
+    };
+  },
+
+  toJSON(message: RegistryLogin): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.username !== "") {
+      obj.username = message.username;
+    }
+    if (message.updatedAtMs !== 0) {
+      obj.updatedAtMs = Math.round(message.updatedAtMs);
+    }
+    if (message.sealedSecret.length !== 0) {
+      obj.sealedSecret = base64FromBytes(message.sealedSecret);
+    }
+    if (message.isIdentityToken !== false) {
+      obj.isIdentityToken = message.isIdentityToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegistryLogin>): RegistryLogin {
+    return RegistryLogin.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryLogin>): RegistryLogin {
+    const message = createBaseRegistryLogin();
+    message.id = object.id ?? "";
+    message.server = object.server ?? "";
+    message.stack = object.stack ?? "";
+    message.username = object.username ?? "";
+    message.updatedAtMs = object.updatedAtMs ?? 0;
+    message.sealedSecret = object.sealedSecret ?? Buffer.alloc(0);
+    message.isIdentityToken = object.isIdentityToken ?? false;
+    return message;
+  },
+};
+
+function createBaseRegistryCredentials(): RegistryCredentials {
+  return { server: "", username: "", secret: "", isIdentityToken: false };
+}
+
+export const RegistryCredentials: MessageFns<RegistryCredentials> = {
+  encode(message: RegistryCredentials, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== "") {
+      writer.uint32(10).string(message.server);
+    }
+    if (message.username !== "") {
+      writer.uint32(18).string(message.username);
+    }
+    if (message.secret !== "") {
+      writer.uint32(26).string(message.secret);
+    }
+    if (message.isIdentityToken !== false) {
+      writer.uint32(32).bool(message.isIdentityToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryCredentials {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryCredentials();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.username = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.secret = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.isIdentityToken = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegistryCredentials {
+    return {
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      username: isSet(object.username) ? globalThis.String(object.username) : "",
+      secret: isSet(object.secret) ? globalThis.String(object.secret) : "",
+      isIdentityToken: isSet(object.isIdentityToken)
+        ? globalThis.Boolean(object.isIdentityToken)
+        : isSet(object.is_identity_token)
+        ? globalThis.Boolean(object.is_identity_token)
+        : false,
+    };
+  },
+
+  toJSON(message: RegistryCredentials): unknown {
+    const obj: any = {};
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.username !== "") {
+      obj.username = message.username;
+    }
+    if (message.secret !== "") {
+      obj.secret = message.secret;
+    }
+    if (message.isIdentityToken !== false) {
+      obj.isIdentityToken = message.isIdentityToken;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegistryCredentials>): RegistryCredentials {
+    return RegistryCredentials.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryCredentials>): RegistryCredentials {
+    const message = createBaseRegistryCredentials();
+    message.server = object.server ?? "";
+    message.username = object.username ?? "";
+    message.secret = object.secret ?? "";
+    message.isIdentityToken = object.isIdentityToken ?? false;
     return message;
   },
 };

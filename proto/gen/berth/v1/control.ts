@@ -32,6 +32,8 @@ import {
   NodeState,
   nodeStateFromJSON,
   nodeStateToJSON,
+  RegistryCredentials,
+  RegistryLogin,
   Server,
   Service,
   Task,
@@ -120,6 +122,46 @@ export interface DeployStackRequest {
   networks: NetworkSpec[];
   /** Secrets and configs of the stack. Those with the content of their newest version stay as they are. */
   files: FileContent[];
+  /** Replaces the stack's own registry logins. Absent to keep them. */
+  registryLogins?: StackRegistryLogins | undefined;
+}
+
+/** The credentials of a user for the registries of a stack's images. */
+export interface StackRegistryLogins {
+  credentials: RegistryCredentials[];
+}
+
+export interface ListRegistryLoginsRequest {
+}
+
+export interface ListRegistryLoginsResponse {
+  logins: RegistryLogin[];
+}
+
+export interface PutRegistryLoginRequest {
+  credentials?:
+    | RegistryCredentials
+    | undefined;
+  /** Stores the login without asking the registry. */
+  skipCheck: boolean;
+}
+
+export interface PutRegistryLoginResponse {
+  login?:
+    | RegistryLogin
+    | undefined;
+  /** Hostname of the node whose Docker daemon has checked the login. Empty when it was not checked. */
+  checkedBy: string;
+}
+
+export interface RemoveRegistryLoginRequest {
+  server: string;
+  /** Empty for the login of all stacks. */
+  stack: string;
+}
+
+export interface RemoveRegistryLoginResponse {
+  login?: RegistryLogin | undefined;
 }
 
 /** A secret or a config to store. At most 500 KiB. */
@@ -786,6 +828,8 @@ export interface UpdateServiceRequest {
   expectedVersion: number;
   /** Replaces the tasks even if the template does not change. */
   force: boolean;
+  /** Replaces the stack's own logins for these registries, and keeps the others. Absent to keep all. */
+  registryLogins?: StackRegistryLogins | undefined;
 }
 
 export interface UpdateServiceResponse {
@@ -847,6 +891,8 @@ export interface ClusterEvent {
   nodeHostname: string;
   /** Reconstructed from the records, because it happened before the leader's term. */
   isReconstructed: boolean;
+  /** Code of a task's error, such as "BERTH_REGISTRY_LOGIN_MISSING". Empty for an event without one. */
+  errorCode: string;
 }
 
 export interface StreamAuditRequest {
@@ -1943,7 +1989,16 @@ export const NetworkProblems: MessageFns<NetworkProblems> = {
 };
 
 function createBaseDeployStackRequest(): DeployStackRequest {
-  return { stack: "", services: [], prune: false, dryRun: false, planRev: "", networks: [], files: [] };
+  return {
+    stack: "",
+    services: [],
+    prune: false,
+    dryRun: false,
+    planRev: "",
+    networks: [],
+    files: [],
+    registryLogins: undefined,
+  };
 }
 
 export const DeployStackRequest: MessageFns<DeployStackRequest> = {
@@ -1968,6 +2023,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     for (const v of message.files) {
       FileContent.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.registryLogins !== undefined) {
+      StackRegistryLogins.encode(message.registryLogins, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -2041,6 +2099,14 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.files.push(FileContent.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.registryLogins = StackRegistryLogins.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2074,6 +2140,11 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
         ? object.networks.map((e: any) => NetworkSpec.fromJSON(e))
         : [],
       files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => FileContent.fromJSON(e)) : [],
+      registryLogins: isSet(object.registryLogins)
+        ? StackRegistryLogins.fromJSON(object.registryLogins)
+        : isSet(object.registry_logins)
+        ? StackRegistryLogins.fromJSON(object.registry_logins)
+        : undefined,
     };
   },
 
@@ -2100,6 +2171,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.files?.length) {
       obj.files = message.files.map((e) => FileContent.toJSON(e));
     }
+    if (message.registryLogins !== undefined) {
+      obj.registryLogins = StackRegistryLogins.toJSON(message.registryLogins);
+    }
     return obj;
   },
 
@@ -2115,6 +2189,537 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     message.planRev = object.planRev ?? "";
     message.networks = object.networks?.map((e) => NetworkSpec.fromPartial(e)) || [];
     message.files = object.files?.map((e) => FileContent.fromPartial(e)) || [];
+    message.registryLogins = (object.registryLogins !== undefined && object.registryLogins !== null)
+      ? StackRegistryLogins.fromPartial(object.registryLogins)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStackRegistryLogins(): StackRegistryLogins {
+  return { credentials: [] };
+}
+
+export const StackRegistryLogins: MessageFns<StackRegistryLogins> = {
+  encode(message: StackRegistryLogins, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.credentials) {
+      RegistryCredentials.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StackRegistryLogins {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStackRegistryLogins();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredentials.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StackRegistryLogins {
+    return {
+      credentials: globalThis.Array.isArray(object?.credentials)
+        ? object.credentials.map((e: any) => RegistryCredentials.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: StackRegistryLogins): unknown {
+    const obj: any = {};
+    if (message.credentials?.length) {
+      obj.credentials = message.credentials.map((e) => RegistryCredentials.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StackRegistryLogins>): StackRegistryLogins {
+    return StackRegistryLogins.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StackRegistryLogins>): StackRegistryLogins {
+    const message = createBaseStackRegistryLogins();
+    message.credentials = object.credentials?.map((e) => RegistryCredentials.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseListRegistryLoginsRequest(): ListRegistryLoginsRequest {
+  return {};
+}
+
+export const ListRegistryLoginsRequest: MessageFns<ListRegistryLoginsRequest> = {
+  encode(_: ListRegistryLoginsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRegistryLoginsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRegistryLoginsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListRegistryLoginsRequest {
+    return {};
+  },
+
+  toJSON(_: ListRegistryLoginsRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListRegistryLoginsRequest>): ListRegistryLoginsRequest {
+    return ListRegistryLoginsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListRegistryLoginsRequest>): ListRegistryLoginsRequest {
+    const message = createBaseListRegistryLoginsRequest();
+    return message;
+  },
+};
+
+function createBaseListRegistryLoginsResponse(): ListRegistryLoginsResponse {
+  return { logins: [] };
+}
+
+export const ListRegistryLoginsResponse: MessageFns<ListRegistryLoginsResponse> = {
+  encode(message: ListRegistryLoginsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.logins) {
+      RegistryLogin.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRegistryLoginsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRegistryLoginsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.logins.push(RegistryLogin.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListRegistryLoginsResponse {
+    return {
+      logins: globalThis.Array.isArray(object?.logins) ? object.logins.map((e: any) => RegistryLogin.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListRegistryLoginsResponse): unknown {
+    const obj: any = {};
+    if (message.logins?.length) {
+      obj.logins = message.logins.map((e) => RegistryLogin.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListRegistryLoginsResponse>): ListRegistryLoginsResponse {
+    return ListRegistryLoginsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRegistryLoginsResponse>): ListRegistryLoginsResponse {
+    const message = createBaseListRegistryLoginsResponse();
+    message.logins = object.logins?.map((e) => RegistryLogin.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePutRegistryLoginRequest(): PutRegistryLoginRequest {
+  return { credentials: undefined, skipCheck: false };
+}
+
+export const PutRegistryLoginRequest: MessageFns<PutRegistryLoginRequest> = {
+  encode(message: PutRegistryLoginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.credentials !== undefined) {
+      RegistryCredentials.encode(message.credentials, writer.uint32(10).fork()).join();
+    }
+    if (message.skipCheck !== false) {
+      writer.uint32(16).bool(message.skipCheck);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRegistryLoginRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRegistryLoginRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.credentials = RegistryCredentials.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.skipCheck = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutRegistryLoginRequest {
+    return {
+      credentials: isSet(object.credentials) ? RegistryCredentials.fromJSON(object.credentials) : undefined,
+      skipCheck: isSet(object.skipCheck)
+        ? globalThis.Boolean(object.skipCheck)
+        : isSet(object.skip_check)
+        ? globalThis.Boolean(object.skip_check)
+        : false,
+    };
+  },
+
+  toJSON(message: PutRegistryLoginRequest): unknown {
+    const obj: any = {};
+    if (message.credentials !== undefined) {
+      obj.credentials = RegistryCredentials.toJSON(message.credentials);
+    }
+    if (message.skipCheck !== false) {
+      obj.skipCheck = message.skipCheck;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutRegistryLoginRequest>): PutRegistryLoginRequest {
+    return PutRegistryLoginRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutRegistryLoginRequest>): PutRegistryLoginRequest {
+    const message = createBasePutRegistryLoginRequest();
+    message.credentials = (object.credentials !== undefined && object.credentials !== null)
+      ? RegistryCredentials.fromPartial(object.credentials)
+      : undefined;
+    message.skipCheck = object.skipCheck ?? false;
+    return message;
+  },
+};
+
+function createBasePutRegistryLoginResponse(): PutRegistryLoginResponse {
+  return { login: undefined, checkedBy: "" };
+}
+
+export const PutRegistryLoginResponse: MessageFns<PutRegistryLoginResponse> = {
+  encode(message: PutRegistryLoginResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.login !== undefined) {
+      RegistryLogin.encode(message.login, writer.uint32(10).fork()).join();
+    }
+    if (message.checkedBy !== "") {
+      writer.uint32(18).string(message.checkedBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutRegistryLoginResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutRegistryLoginResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.login = RegistryLogin.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkedBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutRegistryLoginResponse {
+    return {
+      login: isSet(object.login) ? RegistryLogin.fromJSON(object.login) : undefined,
+      checkedBy: isSet(object.checkedBy)
+        ? globalThis.String(object.checkedBy)
+        : isSet(object.checked_by)
+        ? globalThis.String(object.checked_by)
+        : "",
+    };
+  },
+
+  toJSON(message: PutRegistryLoginResponse): unknown {
+    const obj: any = {};
+    if (message.login !== undefined) {
+      obj.login = RegistryLogin.toJSON(message.login);
+    }
+    if (message.checkedBy !== "") {
+      obj.checkedBy = message.checkedBy;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PutRegistryLoginResponse>): PutRegistryLoginResponse {
+    return PutRegistryLoginResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PutRegistryLoginResponse>): PutRegistryLoginResponse {
+    const message = createBasePutRegistryLoginResponse();
+    message.login = (object.login !== undefined && object.login !== null)
+      ? RegistryLogin.fromPartial(object.login)
+      : undefined;
+    message.checkedBy = object.checkedBy ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveRegistryLoginRequest(): RemoveRegistryLoginRequest {
+  return { server: "", stack: "" };
+}
+
+export const RemoveRegistryLoginRequest: MessageFns<RemoveRegistryLoginRequest> = {
+  encode(message: RemoveRegistryLoginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== "") {
+      writer.uint32(10).string(message.server);
+    }
+    if (message.stack !== "") {
+      writer.uint32(18).string(message.stack);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveRegistryLoginRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveRegistryLoginRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveRegistryLoginRequest {
+    return {
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+    };
+  },
+
+  toJSON(message: RemoveRegistryLoginRequest): unknown {
+    const obj: any = {};
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveRegistryLoginRequest>): RemoveRegistryLoginRequest {
+    return RemoveRegistryLoginRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveRegistryLoginRequest>): RemoveRegistryLoginRequest {
+    const message = createBaseRemoveRegistryLoginRequest();
+    message.server = object.server ?? "";
+    message.stack = object.stack ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveRegistryLoginResponse(): RemoveRegistryLoginResponse {
+  return { login: undefined };
+}
+
+export const RemoveRegistryLoginResponse: MessageFns<RemoveRegistryLoginResponse> = {
+  encode(message: RemoveRegistryLoginResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.login !== undefined) {
+      RegistryLogin.encode(message.login, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveRegistryLoginResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveRegistryLoginResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.login = RegistryLogin.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveRegistryLoginResponse {
+    return { login: isSet(object.login) ? RegistryLogin.fromJSON(object.login) : undefined };
+  },
+
+  toJSON(message: RemoveRegistryLoginResponse): unknown {
+    const obj: any = {};
+    if (message.login !== undefined) {
+      obj.login = RegistryLogin.toJSON(message.login);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveRegistryLoginResponse>): RemoveRegistryLoginResponse {
+    return RemoveRegistryLoginResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveRegistryLoginResponse>): RemoveRegistryLoginResponse {
+    const message = createBaseRemoveRegistryLoginResponse();
+    message.login = (object.login !== undefined && object.login !== null)
+      ? RegistryLogin.fromPartial(object.login)
+      : undefined;
     return message;
   },
 };
@@ -8505,7 +9110,7 @@ export const ExecResponse: MessageFns<ExecResponse> = {
 };
 
 function createBaseUpdateServiceRequest(): UpdateServiceRequest {
-  return { service: "", spec: undefined, expectedVersion: 0, force: false };
+  return { service: "", spec: undefined, expectedVersion: 0, force: false, registryLogins: undefined };
 }
 
 export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
@@ -8521,6 +9126,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     }
     if (message.force !== false) {
       writer.uint32(32).bool(message.force);
+    }
+    if (message.registryLogins !== undefined) {
+      StackRegistryLogins.encode(message.registryLogins, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -8570,6 +9178,14 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
             message.force = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.registryLogins = StackRegistryLogins.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8592,6 +9208,11 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
         ? globalThis.Number(object.expected_version)
         : 0,
       force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+      registryLogins: isSet(object.registryLogins)
+        ? StackRegistryLogins.fromJSON(object.registryLogins)
+        : isSet(object.registry_logins)
+        ? StackRegistryLogins.fromJSON(object.registry_logins)
+        : undefined,
     };
   },
 
@@ -8609,6 +9230,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     if (message.force !== false) {
       obj.force = message.force;
     }
+    if (message.registryLogins !== undefined) {
+      obj.registryLogins = StackRegistryLogins.toJSON(message.registryLogins);
+    }
     return obj;
   },
 
@@ -8623,6 +9247,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
       : undefined;
     message.expectedVersion = object.expectedVersion ?? 0;
     message.force = object.force ?? false;
+    message.registryLogins = (object.registryLogins !== undefined && object.registryLogins !== null)
+      ? StackRegistryLogins.fromPartial(object.registryLogins)
+      : undefined;
     return message;
   },
 };
@@ -9170,6 +9797,7 @@ function createBaseClusterEvent(): ClusterEvent {
     nodeId: "",
     nodeHostname: "",
     isReconstructed: false,
+    errorCode: "",
   };
 }
 
@@ -9216,6 +9844,9 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     }
     if (message.isReconstructed !== false) {
       writer.uint32(112).bool(message.isReconstructed);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(122).string(message.errorCode);
     }
     return writer;
   },
@@ -9345,6 +9976,14 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
             message.isReconstructed = reader.bool();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9405,6 +10044,11 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
         : isSet(object.is_reconstructed)
         ? globalThis.Boolean(object.is_reconstructed)
         : false,
+      errorCode: isSet(object.errorCode)
+        ? globalThis.String(object.errorCode)
+        : isSet(object.error_code)
+        ? globalThis.String(object.error_code)
+        : "",
     };
   },
 
@@ -9452,6 +10096,9 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     if (message.isReconstructed !== false) {
       obj.isReconstructed = message.isReconstructed;
     }
+    if (message.errorCode !== "") {
+      obj.errorCode = message.errorCode;
+    }
     return obj;
   },
 
@@ -9474,6 +10121,7 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     message.nodeId = object.nodeId ?? "";
     message.nodeHostname = object.nodeHostname ?? "";
     message.isReconstructed = object.isReconstructed ?? false;
+    message.errorCode = object.errorCode ?? "";
     return message;
   },
 };
@@ -14365,6 +15013,41 @@ export const ControlServiceService = {
       Buffer.from(FinalizeUpgradeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FinalizeUpgradeResponse => FinalizeUpgradeResponse.decode(value),
   },
+  /** Logins for image registries, without their secrets. Sorted by server and stack. */
+  listRegistryLogins: {
+    path: "/berth.v1.ControlService/ListRegistryLogins" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRegistryLoginsRequest): Buffer =>
+      Buffer.from(ListRegistryLoginsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRegistryLoginsRequest => ListRegistryLoginsRequest.decode(value),
+    responseSerialize: (value: ListRegistryLoginsResponse): Buffer =>
+      Buffer.from(ListRegistryLoginsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRegistryLoginsResponse => ListRegistryLoginsResponse.decode(value),
+  },
+  /** Stores the login of a registry for all stacks, after a node's Docker daemon has checked it. */
+  putRegistryLogin: {
+    path: "/berth.v1.ControlService/PutRegistryLogin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutRegistryLoginRequest): Buffer =>
+      Buffer.from(PutRegistryLoginRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutRegistryLoginRequest => PutRegistryLoginRequest.decode(value),
+    responseSerialize: (value: PutRegistryLoginResponse): Buffer =>
+      Buffer.from(PutRegistryLoginResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PutRegistryLoginResponse => PutRegistryLoginResponse.decode(value),
+  },
+  removeRegistryLogin: {
+    path: "/berth.v1.ControlService/RemoveRegistryLogin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveRegistryLoginRequest): Buffer =>
+      Buffer.from(RemoveRegistryLoginRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveRegistryLoginRequest => RemoveRegistryLoginRequest.decode(value),
+    responseSerialize: (value: RemoveRegistryLoginResponse): Buffer =>
+      Buffer.from(RemoveRegistryLoginResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveRegistryLoginResponse => RemoveRegistryLoginResponse.decode(value),
+  },
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.
@@ -14509,6 +15192,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * run. Fails unless all servers support it. The next leader migrates the records.
    */
   finalizeUpgrade: handleUnaryCall<FinalizeUpgradeRequest, FinalizeUpgradeResponse>;
+  /** Logins for image registries, without their secrets. Sorted by server and stack. */
+  listRegistryLogins: handleUnaryCall<ListRegistryLoginsRequest, ListRegistryLoginsResponse>;
+  /** Stores the login of a registry for all stacks, after a node's Docker daemon has checked it. */
+  putRegistryLogin: handleUnaryCall<PutRegistryLoginRequest, PutRegistryLoginResponse>;
+  removeRegistryLogin: handleUnaryCall<RemoveRegistryLoginRequest, RemoveRegistryLoginResponse>;
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.

@@ -7,7 +7,14 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, handleClientStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
-import { DesiredState, desiredStateFromJSON, desiredStateToJSON, NodeDescription, TaskStatus } from "./cluster.js";
+import {
+  DesiredState,
+  desiredStateFromJSON,
+  desiredStateToJSON,
+  NodeDescription,
+  RegistryCredentials,
+  TaskStatus,
+} from "./cluster.js";
 import { Policy } from "./policy.js";
 import {
   NetworkSpec,
@@ -32,12 +39,20 @@ export interface SessionRequest {
     | { $case: "usage"; value: UsageReport }
     | { $case: "tablesApplied"; value: TablesApplied }
     | { $case: "traffic"; value: TrafficReport }
+    | { $case: "registryLoginChecked"; value: RegistryLoginChecked }
     | undefined;
 }
 
 /** Answers assignments with `ack_requested`: the ingress and DNS tables of this sequence are in force. */
 export interface TablesApplied {
   sequence: number;
+}
+
+/** Answers `check_registry_login`. */
+export interface RegistryLoginChecked {
+  requestId: string;
+  /** Why the registry did not accept the credentials. Empty when it did. Shown to users. */
+  problem: string;
 }
 
 /** Answers `traffic_request`. */
@@ -172,6 +187,7 @@ export interface SessionResponse {
     | { $case: "stopStats"; value: StopStats }
     | { $case: "trafficRequest"; value: TrafficRequest }
     | { $case: "authorities"; value: Authorities }
+    | { $case: "checkRegistryLogin"; value: CheckRegistryLogin }
     | undefined;
 }
 
@@ -210,6 +226,15 @@ export interface ProbeRequest {
   requestId: string;
   address: string;
   port: number;
+}
+
+/**
+ * Asks an agent whether a registry accepts these credentials. Its Docker daemon knows the certificates and mirrors of the
+ * registry.
+ */
+export interface CheckRegistryLogin {
+  requestId: string;
+  credentials?: RegistryCredentials | undefined;
 }
 
 /** Requests traffic counters. */
@@ -270,6 +295,9 @@ export interface Assignments {
    */
   files: AssignedFile[];
   removedFileIds: string[];
+  /** Logins for the registries of this node's tasks. Includes each no later than the first task that needs it. */
+  registryLogins: AssignedRegistryLogin[];
+  removedRegistryLoginIds: string[];
 }
 
 export const Assignments_Kind = {
@@ -314,6 +342,14 @@ export function assignments_KindToJSON(object: Assignments_Kind): string {
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Assignments_Kind");
   }
+}
+
+/** A registry login for the node of a task whose image is in that registry. Agents keep it in memory only. */
+export interface AssignedRegistryLogin {
+  id: string;
+  /** Only tasks of this stack use it. Empty for all stacks. */
+  stack: string;
+  credentials?: RegistryCredentials | undefined;
 }
 
 /** A version of a secret or config for the node of a task that needs it. Agents keep it in memory only. */
@@ -688,6 +724,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "traffic":
         TrafficReport.encode(message.message.value, writer.uint32(66).fork()).join();
         break;
+      case "registryLoginChecked":
+        RegistryLoginChecked.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -769,6 +808,17 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "traffic", value: TrafficReport.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = {
+              $case: "registryLoginChecked",
+              value: RegistryLoginChecked.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -803,6 +853,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "tablesApplied", value: TablesApplied.fromJSON(object.tables_applied) }
         : isSet(object.traffic)
         ? { $case: "traffic", value: TrafficReport.fromJSON(object.traffic) }
+        : isSet(object.registryLoginChecked)
+        ? { $case: "registryLoginChecked", value: RegistryLoginChecked.fromJSON(object.registryLoginChecked) }
+        : isSet(object.registry_login_checked)
+        ? { $case: "registryLoginChecked", value: RegistryLoginChecked.fromJSON(object.registry_login_checked) }
         : undefined,
     };
   },
@@ -825,6 +879,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.tablesApplied = TablesApplied.toJSON(message.message.value);
     } else if (message.message?.$case === "traffic") {
       obj.traffic = TrafficReport.toJSON(message.message.value);
+    } else if (message.message?.$case === "registryLoginChecked") {
+      obj.registryLoginChecked = RegistryLoginChecked.toJSON(message.message.value);
     }
     return obj;
   },
@@ -880,6 +936,15 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "traffic": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "traffic", value: TrafficReport.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "registryLoginChecked": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "registryLoginChecked",
+            value: RegistryLoginChecked.fromPartial(object.message.value),
+          };
         }
         break;
       }
@@ -951,6 +1016,95 @@ export const TablesApplied: MessageFns<TablesApplied> = {
   fromPartial(object: DeepPartial<TablesApplied>): TablesApplied {
     const message = createBaseTablesApplied();
     message.sequence = object.sequence ?? 0;
+    return message;
+  },
+};
+
+function createBaseRegistryLoginChecked(): RegistryLoginChecked {
+  return { requestId: "", problem: "" };
+}
+
+export const RegistryLoginChecked: MessageFns<RegistryLoginChecked> = {
+  encode(message: RegistryLoginChecked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.problem !== "") {
+      writer.uint32(18).string(message.problem);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegistryLoginChecked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegistryLoginChecked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegistryLoginChecked {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+    };
+  },
+
+  toJSON(message: RegistryLoginChecked): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegistryLoginChecked>): RegistryLoginChecked {
+    return RegistryLoginChecked.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegistryLoginChecked>): RegistryLoginChecked {
+    const message = createBaseRegistryLoginChecked();
+    message.requestId = object.requestId ?? "";
+    message.problem = object.problem ?? "";
     return message;
   },
 };
@@ -2210,6 +2364,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "authorities":
         Authorities.encode(message.message.value, writer.uint32(122).fork()).join();
         break;
+      case "checkRegistryLogin":
+        CheckRegistryLogin.encode(message.message.value, writer.uint32(130).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2347,6 +2504,17 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "authorities", value: Authorities.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.message = {
+              $case: "checkRegistryLogin",
+              value: CheckRegistryLogin.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2413,6 +2581,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "trafficRequest", value: TrafficRequest.fromJSON(object.traffic_request) }
         : isSet(object.authorities)
         ? { $case: "authorities", value: Authorities.fromJSON(object.authorities) }
+        : isSet(object.checkRegistryLogin)
+        ? { $case: "checkRegistryLogin", value: CheckRegistryLogin.fromJSON(object.checkRegistryLogin) }
+        : isSet(object.check_registry_login)
+        ? { $case: "checkRegistryLogin", value: CheckRegistryLogin.fromJSON(object.check_registry_login) }
         : undefined,
     };
   },
@@ -2449,6 +2621,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.trafficRequest = TrafficRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "authorities") {
       obj.authorities = Authorities.toJSON(message.message.value);
+    } else if (message.message?.$case === "checkRegistryLogin") {
+      obj.checkRegistryLogin = CheckRegistryLogin.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2546,6 +2720,15 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "authorities": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "authorities", value: Authorities.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "checkRegistryLogin": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "checkRegistryLogin",
+            value: CheckRegistryLogin.fromPartial(object.message.value),
+          };
         }
         break;
       }
@@ -2925,6 +3108,97 @@ export const ProbeRequest: MessageFns<ProbeRequest> = {
   },
 };
 
+function createBaseCheckRegistryLogin(): CheckRegistryLogin {
+  return { requestId: "", credentials: undefined };
+}
+
+export const CheckRegistryLogin: MessageFns<CheckRegistryLogin> = {
+  encode(message: CheckRegistryLogin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.credentials !== undefined) {
+      RegistryCredentials.encode(message.credentials, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckRegistryLogin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckRegistryLogin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentials = RegistryCredentials.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CheckRegistryLogin {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      credentials: isSet(object.credentials) ? RegistryCredentials.fromJSON(object.credentials) : undefined,
+    };
+  },
+
+  toJSON(message: CheckRegistryLogin): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.credentials !== undefined) {
+      obj.credentials = RegistryCredentials.toJSON(message.credentials);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CheckRegistryLogin>): CheckRegistryLogin {
+    return CheckRegistryLogin.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CheckRegistryLogin>): CheckRegistryLogin {
+    const message = createBaseCheckRegistryLogin();
+    message.requestId = object.requestId ?? "";
+    message.credentials = (object.credentials !== undefined && object.credentials !== null)
+      ? RegistryCredentials.fromPartial(object.credentials)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseTrafficRequest(): TrafficRequest {
   return { requestId: "", serviceName: "" };
 }
@@ -3243,6 +3517,8 @@ function createBaseAssignments(): Assignments {
     policy: undefined,
     files: [],
     removedFileIds: [],
+    registryLogins: [],
+    removedRegistryLoginIds: [],
   };
 }
 
@@ -3295,6 +3571,12 @@ export const Assignments: MessageFns<Assignments> = {
     }
     for (const v of message.removedFileIds) {
       writer.uint32(130).string(v!);
+    }
+    for (const v of message.registryLogins) {
+      AssignedRegistryLogin.encode(v!, writer.uint32(138).fork()).join();
+    }
+    for (const v of message.removedRegistryLoginIds) {
+      writer.uint32(146).string(v!);
     }
     return writer;
   },
@@ -3440,6 +3722,22 @@ export const Assignments: MessageFns<Assignments> = {
             message.removedFileIds.push(reader.string());
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.registryLogins.push(AssignedRegistryLogin.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.removedRegistryLoginIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3512,6 +3810,16 @@ export const Assignments: MessageFns<Assignments> = {
         : globalThis.Array.isArray(object?.removed_file_ids)
         ? object.removed_file_ids.map((e: any) => globalThis.String(e))
         : [],
+      registryLogins: globalThis.Array.isArray(object?.registryLogins)
+        ? object.registryLogins.map((e: any) => AssignedRegistryLogin.fromJSON(e))
+        : globalThis.Array.isArray(object?.registry_logins)
+        ? object.registry_logins.map((e: any) => AssignedRegistryLogin.fromJSON(e))
+        : [],
+      removedRegistryLoginIds: globalThis.Array.isArray(object?.removedRegistryLoginIds)
+        ? object.removedRegistryLoginIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_registry_login_ids)
+        ? object.removed_registry_login_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3565,6 +3873,12 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.removedFileIds?.length) {
       obj.removedFileIds = message.removedFileIds;
     }
+    if (message.registryLogins?.length) {
+      obj.registryLogins = message.registryLogins.map((e) => AssignedRegistryLogin.toJSON(e));
+    }
+    if (message.removedRegistryLoginIds?.length) {
+      obj.removedRegistryLoginIds = message.removedRegistryLoginIds;
+    }
     return obj;
   },
 
@@ -3591,6 +3905,111 @@ export const Assignments: MessageFns<Assignments> = {
       : undefined;
     message.files = object.files?.map((e) => AssignedFile.fromPartial(e)) || [];
     message.removedFileIds = object.removedFileIds?.map((e) => e) || [];
+    message.registryLogins = object.registryLogins?.map((e) => AssignedRegistryLogin.fromPartial(e)) || [];
+    message.removedRegistryLoginIds = object.removedRegistryLoginIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseAssignedRegistryLogin(): AssignedRegistryLogin {
+  return { id: "", stack: "", credentials: undefined };
+}
+
+export const AssignedRegistryLogin: MessageFns<AssignedRegistryLogin> = {
+  encode(message: AssignedRegistryLogin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.stack !== "") {
+      writer.uint32(18).string(message.stack);
+    }
+    if (message.credentials !== undefined) {
+      RegistryCredentials.encode(message.credentials, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignedRegistryLogin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignedRegistryLogin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.credentials = RegistryCredentials.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AssignedRegistryLogin {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      credentials: isSet(object.credentials) ? RegistryCredentials.fromJSON(object.credentials) : undefined,
+    };
+  },
+
+  toJSON(message: AssignedRegistryLogin): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    if (message.credentials !== undefined) {
+      obj.credentials = RegistryCredentials.toJSON(message.credentials);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AssignedRegistryLogin>): AssignedRegistryLogin {
+    return AssignedRegistryLogin.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AssignedRegistryLogin>): AssignedRegistryLogin {
+    const message = createBaseAssignedRegistryLogin();
+    message.id = object.id ?? "";
+    message.stack = object.stack ?? "";
+    message.credentials = (object.credentials !== undefined && object.credentials !== null)
+      ? RegistryCredentials.fromPartial(object.credentials)
+      : undefined;
     return message;
   },
 };

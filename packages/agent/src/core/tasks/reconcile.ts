@@ -143,7 +143,8 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   const { image, platform, pullPolicy } = container;
   const isPullDue = pullPolicy === PullPolicy.ALWAYS && view.image.pullBeganAtMs < receivedAtMs;
   if (isPullDue || view.image.state === "absent") {
-    return { step: { kind: "pull", image, platform }, reason: `image is ${view.image.state}` };
+    const step = { kind: "pull", image, platform, stack: task.stack } as const;
+    return { step, reason: `image is ${view.image.state}` };
   }
   if (view.image.state === "unknown") {
     return { step: { kind: "check-image", image }, reason: "presence of the image is unknown" };

@@ -28,6 +28,8 @@ const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
 interface Verdict {
   readonly state: TaskState;
   readonly message: string;
+  /** Code of the reason, if it has one. */
+  readonly errorCode?: string;
   /** True when the cause lies outside the task and the node, so that neither counts as failing. */
   readonly stoppedExternally?: boolean;
 }
@@ -74,7 +76,10 @@ const REMOVED_OUTSIDE: Verdict = {
 };
 
 function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
-  if (memory.rejection !== "") return { state: TaskState.REJECTED, message: memory.rejection };
+  if (memory.rejection !== "") {
+    const { rejection: message, rejectionCode: errorCode = "" } = memory;
+    return { state: TaskState.REJECTED, message, errorCode };
+  }
   if (shouldRun(assignment?.task.desiredState)) return undefined;
   return { state: TaskState.SHUTDOWN, message: "stopped before it started" };
 }
@@ -199,6 +204,7 @@ function createStatus(fields: Partial<TaskStatus> & Verdict): TaskStatus {
     ports: [],
     addresses: [],
     stoppedExternally: false,
+    errorCode: "",
   };
   return { ...emptyStatus, ...fields, message: fields.message.slice(0, MAX_STATUS_MESSAGE_LENGTH) };
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "@berth/proto";
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
@@ -7,7 +8,8 @@ import type { TaskFileSet } from "./task-files.js";
 /** One action on one task. The agent inspects the task's container after it. */
 export type Step =
   | { readonly kind: "check-image"; readonly image: string }
-  | { readonly kind: "pull"; readonly image: string; readonly platform: string }
+  /** Pulls the image with the logins of the stack. */
+  | { readonly kind: "pull"; readonly image: string; readonly platform: string; readonly stack: string }
   /** Writes the secrets and configs of the task, unless they are there. */
   | ({ readonly kind: "write-files" } & TaskFileSet)
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
@@ -48,7 +50,7 @@ export type StepOutcome =
   | { readonly kind: "files-written" }
   | { readonly kind: "files-removed" }
   /** A retry would fail in the same way. */
-  | { readonly kind: "rejected"; readonly reason: string }
+  | { readonly kind: "rejected"; readonly reason: string; readonly errorCode?: ErrorCode }
   /** A retry may succeed. */
   | { readonly kind: "failed"; readonly reason: string }
   /** The daemon became unavailable: the step may or may not have taken effect. */

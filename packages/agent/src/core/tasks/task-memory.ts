@@ -1,4 +1,4 @@
-import { assertNever } from "@berth/proto";
+import { assertNever, type ErrorCode } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { afterProbe, type PortProbe } from "./readiness.js";
 import type { Step, StepOutcome } from "./step.js";
@@ -23,6 +23,8 @@ export interface TaskMemory {
   readonly endedProcessId: number;
   /** Why this node can never run the task. Empty when it can. */
   readonly rejection: string;
+  /** The code of the rejection, if it has one. */
+  readonly rejectionCode: ErrorCode | undefined;
   readonly retry: Retry | undefined;
   /** Progress of the pull in percent. Undefined while unknown. */
   readonly pulledPercent: number | undefined;
@@ -47,6 +49,7 @@ export const BLANK_MEMORY: TaskMemory = {
   wasUnobserved: false,
   endedProcessId: 0,
   rejection: "",
+  rejectionCode: undefined,
   retry: undefined,
   pulledPercent: undefined,
   portProbe: undefined,
@@ -83,7 +86,12 @@ export function applyOutcome(
     case "ports-probed":
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "rejected":
-      return { ...memory, retry: undefined, rejection: outcome.reason };
+      return {
+        ...memory,
+        retry: undefined,
+        rejection: outcome.reason,
+        rejectionCode: outcome.errorCode,
+      };
     case "failed":
       return afterFailure(memory, { step, reason: outcome.reason, nowMs });
     case "unknown": {

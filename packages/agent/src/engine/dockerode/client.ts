@@ -18,6 +18,8 @@ export interface EngineRequest {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
+  /** Sent in the header X-Registry-Auth. */
+  readonly registryAuth?: object | undefined;
   readonly signal: AbortSignal;
   /** Time until the whole response has arrived; for a stream, until its headers have. */
   readonly timeoutMs?: number;
@@ -34,6 +36,8 @@ interface Dialer {
       readonly path: string;
       readonly method: string;
       readonly options: { readonly _query: object; readonly _body: object };
+      /** Encoded in the header X-Registry-Auth. */
+      readonly authconfig?: object;
       readonly statusCodes: Readonly<Record<number, boolean>>;
       readonly isStream: true;
       readonly hijack: boolean;
@@ -108,12 +112,13 @@ export class EngineClient {
   #dial(request: EngineRequest, signal: AbortSignal, hijack: true): Promise<IncomingMessage | Duplex>;
   #dial(request: EngineRequest, signal: AbortSignal, hijack = false): Promise<IncomingMessage | Duplex> {
     return new Promise((resolve, reject) => {
-      const { path, method, query = {}, body = {} } = request;
+      const { path, method, query = {}, body = {}, registryAuth } = request;
       this.#dialer.dial(
         {
           path: `${path}?`,
           method,
           options: { _query: query, _body: body },
+          ...(registryAuth === undefined ? {} : { authconfig: registryAuth }),
           statusCodes: SUCCESS,
           isStream: true,
           hijack,

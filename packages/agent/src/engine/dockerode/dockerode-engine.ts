@@ -1,3 +1,4 @@
+import type { RegistryCredentials } from "@berth/proto";
 import { readField, readList, readString } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
 import {
@@ -31,6 +32,7 @@ import { DockerExec, startDetached } from "./exec.js";
 import { imagePath } from "./image-path.js";
 import { readLogs } from "./logs.js";
 import { pullImage, SharedPulls } from "./pull.js";
+import { authConfig } from "./registry-auth.js";
 
 /** Short, because these requests check whether the daemon answers. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -150,6 +152,10 @@ export class DockerodeEngine implements Engine {
 
   pull(image: string, options: PullOptions): Promise<void> {
     return this.#pulls.pull(image, options);
+  }
+
+  async checkLogin(credentials: RegistryCredentials, { signal }: EngineCall): Promise<void> {
+    await this.#client.request({ method: "POST", path: "/auth", body: authConfig(credentials), signal });
   }
 
   events(options: EventsOptions): AsyncIterable<ContainerEvent> {

@@ -5,6 +5,7 @@ import { EngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 import { requireImageReference } from "./image-path.js";
 import { readNdjson } from "./ndjson.js";
+import { authConfig } from "./registry-auth.js";
 
 /**
  * The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not
@@ -22,7 +23,7 @@ const PROGRESS_INTERVAL_MS = 1_000;
  * @throws EngineError with the message of the registry or of Docker
  */
 export async function pullImage(client: EngineClient, image: string, options: PullOptions): Promise<void> {
-  const { signal, platform, onProgress } = options;
+  const { signal, platform, credentials, onProgress } = options;
   requireImageReference(image);
   const silence = new SilenceTimer(signal, image);
   try {
@@ -30,6 +31,7 @@ export async function pullImage(client: EngineClient, image: string, options: Pu
       method: "POST",
       path: "/images/create",
       query: { ...imageQuery(image), ...(platform === "" ? {} : { platform }) },
+      registryAuth: credentials && authConfig(credentials),
       signal: silence.signal,
       timeoutMs: SILENCE_TIMEOUT_MS,
     });
@@ -125,7 +127,7 @@ interface RunningPull {
   waiting: number;
 }
 
-/** Joins concurrent pulls of the same image. A pull is cancelled when no caller waits for it any more. */
+/** Joins concurrent pulls of the same image with the same credentials. A pull is cancelled when no caller waits for it any more. */
 export class SharedPulls {
   readonly #pull: Pull;
   readonly #running = new Map<string, RunningPull>();
@@ -135,11 +137,11 @@ export class SharedPulls {
   }
 
   async pull(image: string, options: PullOptions): Promise<void> {
-    const { signal, platform, onProgress } = options;
+    const { signal, platform, credentials, onProgress } = options;
     requireImageReference(image);
     signal.throwIfAborted();
-    const key = `${platform} ${image}`;
-    const running = this.#running.get(key) ?? this.#begin(key, image, platform);
+    const key = JSON.stringify([platform, image, credentials]);
+    const running = this.#running.get(key) ?? this.#begin(key, image, { platform, credentials });
     running.waiting += 1;
     if (onProgress) running.watchers.add(onProgress);
     try {
@@ -151,13 +153,13 @@ export class SharedPulls {
     }
   }
 
-  #begin(key: string, image: string, platform: string): RunningPull {
+  #begin(key: string, image: string, options: Pick<PullOptions, "platform" | "credentials">): RunningPull {
     const controller = new AbortController();
     const watchers = new Set<(progress: PullProgress) => void>();
     const onProgress = (progress: PullProgress): void => {
       for (const watcher of watchers) watcher(progress);
     };
-    const done = this.#pull(image, { platform, onProgress, signal: controller.signal });
+    const done = this.#pull(image, { ...options, onProgress, signal: controller.signal });
     done.catch(() => {});
     const running = { done, watchers, cancel: () => controller.abort(), waiting: 0 };
     this.#running.set(key, running);

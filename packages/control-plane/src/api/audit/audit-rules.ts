@@ -39,8 +39,8 @@ const UNRECORDED = { kind: "unrecorded" } as const;
  * The rule of every method. Recorded are calls that change the cluster, and exec, which can change a container. Reading,
  * logs included, is not recorded: monitoring reads all the time.
  *
- * Subjects and summaries never contain environment variables, arguments, input, labels' values, or the contents of
- * secrets and configs.
+ * Subjects and summaries never contain environment variables, arguments, input, labels' values, the contents of
+ * secrets and configs, or passwords of registries.
  */
 export const AUDIT_RULES: AuditRules = {
   getCluster: UNRECORDED,
@@ -147,6 +147,22 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ kind, names }) => names.map((name) => fileSubject(kind, name)),
   },
+  listRegistryLogins: UNRECORDED,
+  putRegistryLogin: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ credentials }) => [registrySubject(credentials?.server ?? "")],
+    summary: ({ credentials }) => `login stored for user ${credentials?.username ?? ""}`,
+  },
+  removeRegistryLogin: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ server, stack }) => [
+      registrySubject(server),
+      ...(stack === "" ? [] : [stackSubject(stack)]),
+    ],
+    summary: () => "login removed",
+  },
   join: {
     kind: "recorded",
     recordKind: Kind.CHANGE,
@@ -247,6 +263,10 @@ function networkSubject(reference: string, state: ClusterState): AuditSubject {
 
 function fileSubject(kind: FileKind, name: string): AuditSubject {
   return { kind: fileKindName(kind), id: "", name };
+}
+
+function registrySubject(server: string): AuditSubject {
+  return { kind: "registry", id: "", name: server };
 }
 
 function taskSubject(reference: string, state: ClusterState): AuditSubject {

@@ -44,6 +44,12 @@ function describeChange(change: Change, state: ClusterState): string | undefined
       const { kind, name, version, removing } = change.file;
       return `${fileKindName(kind)} ${name} ${removing ? "removed" : `version ${version}`}`;
     }
+    case "put-login": {
+      const { server, username } = change.login;
+      return `registry login for ${server} as ${username || "token"} stored`;
+    }
+    case "delete-login":
+      return `registry login for ${state.logins.get(change.loginId)?.server ?? change.loginId} removed`;
     default:
       return undefined;
   }

@@ -3,15 +3,19 @@ import type {
   FileOutcome,
   NetworkOutcome,
   NetworkSpec,
+  RegistryCredentials,
   ServiceOutcome,
   ServiceSpec,
 } from "@berth/proto";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../../core/allocator/address-pool.js";
 import type { FileSealer } from "../../core/files/apply-file.js";
 import { fileKey, fileMounts } from "../../core/files/file-mounts.js";
+import type { LoginSealer } from "../../core/registries/registry-logins.js";
 import type { Decision } from "../../reconciler/writer.js";
+import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { decideFileRemoval, decideFiles, type FileDecision, findFilesRemovedWith } from "./decide-files.js";
+import { decideLoginRemoval, decideStackLogins } from "./decide-logins.js";
 import {
   decideNetworkRemoval,
   decideNetworks,
@@ -35,6 +39,8 @@ export interface StackDeployment {
   readonly pool?: NetworkPool;
   /** The secrets and configs of the stack. @default none */
   readonly files?: readonly FileContent[];
+  /** Replace the stack's own registry logins. Validated. Undefined to keep them. */
+  readonly credentials?: readonly RegistryCredentials[] | undefined;
   /** Whether to remove services, networks, secrets and configs of the stack that are not in the request. */
   readonly prune: boolean;
 }
@@ -54,6 +60,8 @@ export interface DeployContext {
   readonly random?: () => number;
   /** Undefined when the server has no cluster key. It then stores no secrets and configs. */
   readonly sealer?: FileSealer | undefined;
+  /** Undefined when the server has no cluster key. It then stores no registry logins. */
+  readonly loginSealer?: LoginSealer | undefined;
 }
 
 /** A spec and the id of its service, which may be new. */
@@ -77,6 +85,7 @@ export function decideDeployment(
   requirePermitted(deployment.specs, state, intro);
   const files = fileChanges(deployment, state, { ...context, intro });
   const networks = networkChanges(deployment, state, { ...context, intro });
+  const logins = loginChanges(deployment, state, context);
   const targets = deployment.specs.map((spec) => ({
     // A name without a service is left over from an interrupted deployment, which is completed with the same id.
     id: state.services.byName(spec.name)?.id ?? state.serviceIdOf(spec.name) ?? newId(),
@@ -98,8 +107,13 @@ export function decideDeployment(
     }),
   ];
   return {
-    // Files and networks come first: an interrupted deployment leaves no service without them.
-    changes: [...files.changes, ...networks.changes, ...accepted.flatMap(({ changes }) => changes)],
+    // Files, networks and logins come first: an interrupted deployment leaves no service without them.
+    changes: [
+      ...files.changes,
+      ...networks.changes,
+      ...logins,
+      ...accepted.flatMap(({ changes }) => changes),
+    ],
     result: {
       services: accepted.map(({ outcome }) => outcome),
       networks: networks.outcomes,
@@ -130,6 +144,18 @@ function fileChanges(
     changes: [...applied.changes, ...removed.changes],
     outcomes: [...applied.outcomes, ...removed.outcomes],
   };
+}
+
+function loginChanges(
+  { stack, specs, credentials, prune }: StackDeployment,
+  state: ClusterState,
+  { now, newId, loginSealer: sealer }: DeployContext,
+): readonly Change[] {
+  if (prune && specs.length === 0) {
+    return decideLoginRemoval([stack], new Set(state.services.ofStack(stack).keys()), state);
+  }
+  if (credentials === undefined) return [];
+  return decideStackLogins(credentials, { stack, state, sealer, now, newId });
 }
 
 function networkChanges(

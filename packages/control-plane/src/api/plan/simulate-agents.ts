@@ -10,6 +10,7 @@ const EMPTY_STATUS = {
   ports: [],
   addresses: [],
   stoppedExternally: false,
+  errorCode: "",
 };
 
 /** Returns the next status change of each task of a service. Every action of the simulated agents succeeds. */

@@ -105,5 +105,6 @@ export function clusterEvent(
     nodeId,
     nodeHostname: node?.description?.hostname || nodeId,
     isReconstructed: sequence === 0,
+    errorCode: task?.status?.errorCode ?? "",
   };
 }

@@ -138,6 +138,7 @@ export function newStatus(state: TaskState, message: string, now: number): TaskS
     ports: [],
     addresses: [],
     stoppedExternally: false,
+    errorCode: "",
   };
 }
 

@@ -52,6 +52,7 @@ export function endTask(world: World, task: Task, state: TaskState): void {
       ports: [],
       addresses: [],
       stoppedExternally: false,
+      errorCode: "",
       health: 0,
       containerId: "c",
       message: "",

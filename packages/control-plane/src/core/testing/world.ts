@@ -168,6 +168,7 @@ export class World {
       ports: [],
       addresses: [],
       stoppedExternally: false,
+      errorCode: "",
     };
     const outcome = applyReport(task, { nodeId: task.nodeId, status, removed }, this.now);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);

@@ -66,6 +66,7 @@ function chainOver(
     policy,
     isStopHeld: (id) => held.has(id),
     file: () => undefined,
+    registryLogin: () => undefined,
     ...NO_NETWORKS,
   });
 }

@@ -12,12 +12,13 @@ import {
 } from "@berth/proto";
 import { isEnded, stateOf } from "../../core/model/task-state.js";
 import { FileFeed, type FileSource } from "./file-feed.js";
+import { LoginFeed, type LoginSource } from "./login-feed.js";
 import { NetworkFeed, type NetworkSource } from "./network-feed.js";
 
 const EMPTY_ASSIGNMENTS = Assignments.fromPartial({});
 
 /** The current records from which assignments are built. */
-export interface AssignmentSource extends NetworkSource, FileSource {
+export interface AssignmentSource extends NetworkSource, FileSource, LoginSource {
   /** Returns all tasks of the node. */
   tasks(): Iterable<Task>;
   task(taskId: string): Task | undefined;
@@ -45,6 +46,7 @@ export class AssignmentFeed {
   readonly #staleIngress = new Set<string>();
   readonly #networks: NetworkFeed;
   readonly #files: FileFeed;
+  readonly #logins: LoginFeed;
   #isPolicyStale = false;
   #sequence = 0;
 
@@ -53,12 +55,14 @@ export class AssignmentFeed {
     this.#source = source;
     this.#networks = new NetworkFeed(source);
     this.#files = new FileFeed(source);
+    this.#logins = new LoginFeed(source);
   }
 
   /** Whether the agent's assignments are out of date. */
   get isStale(): boolean {
     const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
-    return this.#sequence === 0 || isStale || this.#files.isStale || this.#isPolicyStale;
+    const areSecretsStale = this.#files.isStale || this.#logins.isStale;
+    return this.#sequence === 0 || isStale || areSecretsStale || this.#isPolicyStale;
   }
 
   /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
@@ -80,6 +84,11 @@ export class AssignmentFeed {
 
   markDnsEntryStale(key: string): void {
     this.#networks.markDnsEntryStale(key);
+  }
+
+  /** Marks a registry login, see `loginKey`. */
+  markRegistryLoginStale(key: string): void {
+    this.#logins.markStale(key);
   }
 
   markPolicyStale(): void {
@@ -107,6 +116,7 @@ export class AssignmentFeed {
       ingress,
       ...this.#networks.takeChanges(),
       ...this.#files.takeChanges(),
+      ...this.#logins.takeChanges(),
       ackRequested,
       policy: this.#takePolicy(),
     });
@@ -142,6 +152,7 @@ export class AssignmentFeed {
       removedIngressKeys,
       ...this.#networks.takeChanges(),
       ...this.#files.takeChanges(),
+      ...this.#logins.takeChanges(),
     };
     const hasChanges = this.#isPolicyStale || Object.values(changes).some((list) => list.length > 0);
     if (!ackRequested && !hasChanges) return undefined;
@@ -169,8 +180,11 @@ export class AssignmentFeed {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
     const desiredState = desiredStateFor(task, this.#source.isStopHeld(task.id));
-    if (isEnded(task)) this.#files.removeTask(task.id);
-    else if (desiredState <= DesiredState.RUNNING) this.#files.addTask(task.id, spec);
+    if (isEnded(task)) this.#removeSecrets(task.id);
+    else if (desiredState <= DesiredState.RUNNING) {
+      this.#files.addTask(task.id, spec);
+      this.#logins.addTask(task.id, { stack: task.stack, spec });
+    }
     const sent = this.#sentTasks.get(task.id);
     if (sent?.desiredState === desiredState) return;
     const assigned = toAssignedTask(task, { atMostOne: spec?.atMostOne ?? false, desiredState });
@@ -190,9 +204,14 @@ export class AssignmentFeed {
     if (sent === undefined) return false;
     this.#sentTasks.delete(taskId);
     this.#networks.removeTask(taskId);
-    this.#files.removeTask(taskId);
+    this.#removeSecrets(taskId);
     this.#releaseSpec(sent);
     return true;
+  }
+
+  #removeSecrets(taskId: string): void {
+    this.#files.removeTask(taskId);
+    this.#logins.removeTask(taskId);
   }
 
   /** Counts one more task of a spec. Returns whether it is the first. */

@@ -1,4 +1,13 @@
-import type { AssignedFile, AssignedNetwork, FileVersion, NetworkPeer, Node } from "@berth/proto";
+import type {
+  AssignedFile,
+  AssignedNetwork,
+  AssignedRegistryLogin,
+  FileVersion,
+  NetworkPeer,
+  Node,
+  RegistryCredentials,
+  RegistryLogin,
+} from "@berth/proto";
 import { dnsEntryKey } from "../../core/allocator/dns-entries.js";
 import { isNodeLive, nodeClaims } from "../../core/model/node-claims.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -12,12 +21,14 @@ export interface AssignmentSourceOptions {
   readonly hasStaticFdb: (networkId: string) => boolean;
   /** Returns the content of a secret or config. Undefined when this server cannot decrypt it. */
   readonly openFile: (file: FileVersion) => Uint8Array | undefined;
+  /** Returns the credentials of a registry login. Undefined when this server cannot decrypt them. */
+  readonly openLogin: (login: RegistryLogin) => RegistryCredentials | undefined;
 }
 
 /** Returns the source of one node's assignments: its tasks and networks, and the traffic tables. */
 export function createAssignmentSource(
   nodeId: string,
-  { state, tables, isStopHeld, hasStaticFdb, openFile }: AssignmentSourceOptions,
+  { state, tables, isStopHeld, hasStaticFdb, openFile, openLogin }: AssignmentSourceOptions,
 ): AssignmentSource {
   return {
     tasks: () => state.tasks.ofNode(nodeId).values(),
@@ -28,6 +39,7 @@ export function createAssignmentSource(
     policy: () => state.policy,
     isStopHeld,
     file: (fileId) => assignedFile(state.files.get(fileId), openFile),
+    registryLogin: (key) => assignedLogin(state.logins.byKey(key), openLogin),
     networkIdOf: (name) => state.networks.idOf(name),
     network: (networkId) => assignedNetwork(state, networkId, nodeId, hasStaticFdb),
     dnsKeys: (networkId) => listDnsKeys(networkId, state),
@@ -41,6 +53,14 @@ function assignedFile(
 ): AssignedFile | undefined {
   const content = file && openFile(file);
   return content && { id: file.id, content: Buffer.from(content), isTemplate: file.isTemplate };
+}
+
+function assignedLogin(
+  login: RegistryLogin | undefined,
+  openLogin: AssignmentSourceOptions["openLogin"],
+): AssignedRegistryLogin | undefined {
+  const credentials = login && openLogin(login);
+  return credentials && { id: login.id, stack: login.stack, credentials };
 }
 
 function listDnsKeys(networkId: string, state: ClusterState): readonly string[] {

@@ -1,5 +1,6 @@
 import type { AssignedFile, Assignments, ServiceSpec } from "@berth/proto";
 import { fileMounts } from "../../core/files/file-mounts.js";
+import { TaskReferences } from "./task-references.js";
 
 /** Limit of the contents in one message. It keeps the message below the limit of the agent, together with its other parts. */
 const MAX_CONTENT_BYTES = 16 * 1024 * 1024;
@@ -15,9 +16,8 @@ type FileChanges = Pick<Assignments, "files" | "removedFileIds">;
 /** Builds the secrets and configs of one agent's assignments: those that tasks of its node name. */
 export class FileFeed {
   readonly #source: FileSource;
-  readonly #filesOfTask = new Map<string, ReadonlySet<string>>();
-  /** Number of tasks that name each version. */
-  readonly #taskCounts = new Map<string, number>();
+  /** By id of the version. */
+  readonly #references = new TaskReferences();
   readonly #sentIds = new Set<string>();
   readonly #staleIds = new Set<string>();
 
@@ -31,29 +31,13 @@ export class FileFeed {
 
   /** Adds a task that shall run. */
   addTask(taskId: string, spec: ServiceSpec | undefined): void {
-    const mounts = fileMounts(spec);
-    if (mounts.length === 0 || this.#filesOfTask.has(taskId)) return;
-    const ids = new Set(mounts.map(({ versionId }) => versionId));
-    this.#filesOfTask.set(taskId, ids);
-    for (const id of ids) {
-      const count = this.#taskCounts.get(id) ?? 0;
-      this.#taskCounts.set(id, count + 1);
-      if (count === 0) this.#staleIds.add(id);
-    }
+    const ids = fileMounts(spec).map(({ versionId }) => versionId);
+    for (const id of this.#references.add(taskId, ids)) this.#staleIds.add(id);
   }
 
   /** Removes a task that has ended, or that the node no longer has. */
   removeTask(taskId: string): void {
-    for (const id of this.#filesOfTask.get(taskId) ?? []) {
-      const count = (this.#taskCounts.get(id) ?? 1) - 1;
-      if (count > 0) {
-        this.#taskCounts.set(id, count);
-        continue;
-      }
-      this.#taskCounts.delete(id);
-      this.#staleIds.add(id);
-    }
-    this.#filesOfTask.delete(taskId);
+    for (const id of this.#references.remove(taskId)) this.#staleIds.add(id);
   }
 
   /**
@@ -64,7 +48,7 @@ export class FileFeed {
     const changes: FileChanges = { files: [], removedFileIds: [] };
     let bytes = 0;
     for (const id of this.#staleIds) {
-      if (!this.#taskCounts.has(id)) {
+      if (!this.#references.has(id)) {
         if (this.#sentIds.delete(id)) changes.removedFileIds.push(id);
       } else if (!this.#sentIds.has(id)) {
         const file = this.#source.file(id);

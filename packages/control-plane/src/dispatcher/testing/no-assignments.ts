@@ -19,5 +19,6 @@ export const NO_ASSIGNMENTS = {
   policy: () => DEFAULT_POLICY,
   isStopHeld: () => false,
   file: () => undefined,
+  registryLogin: () => undefined,
   ...NO_NETWORKS,
 } as const;

@@ -1,0 +1,35 @@
+import { type CheckRegistryLogin, credentialProblems, type RegistryLoginChecked } from "@berth/proto";
+import type { Engine } from "../engine/engine.js";
+
+/** Limit of concurrent checks: each waits for a registry. */
+const MAX_CONCURRENT_CHECKS = 8;
+
+/** Checks registry logins for the leader, with the Docker daemon of this host. Keeps and logs nothing. */
+export class LoginChecker {
+  readonly #engine: Pick<Engine, "checkLogin">;
+  readonly #signal: AbortSignal;
+  #running = 0;
+
+  constructor(engine: Pick<Engine, "checkLogin">, signal: AbortSignal) {
+    this.#engine = engine;
+    this.#signal = signal;
+  }
+
+  async answer({ requestId, credentials }: CheckRegistryLogin): Promise<RegistryLoginChecked> {
+    if (credentials === undefined || credentialProblems(credentials).length > 0) {
+      return { requestId, problem: "the credentials are invalid" };
+    }
+    if (this.#running >= MAX_CONCURRENT_CHECKS) {
+      return { requestId, problem: `the node already checks ${MAX_CONCURRENT_CHECKS} logins: try again` };
+    }
+    this.#running += 1;
+    try {
+      await this.#engine.checkLogin(credentials, { signal: this.#signal });
+      return { requestId, problem: "" };
+    } catch (error) {
+      return { requestId, problem: error instanceof Error ? error.message : String(error) };
+    } finally {
+      this.#running -= 1;
+    }
+  }
+}

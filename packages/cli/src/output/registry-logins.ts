@@ -1,0 +1,25 @@
+import type { RegistryLogin } from "@berth/proto";
+import { formatTimeSince } from "./human.js";
+import type { Listing } from "./print.js";
+
+/** Returns the columns of `berth registry ls`. */
+export function loginListing(rows: readonly RegistryLogin[], nowMs: number): Listing<RegistryLogin> {
+  return {
+    rows,
+    id: ({ server }) => server,
+    json: loginJson,
+    columns: [
+      { title: "SERVER", cell: ({ server }) => server },
+      {
+        title: "USERNAME",
+        cell: ({ username, isIdentityToken }) => username || (isIdentityToken ? "<token>" : ""),
+      },
+      { title: "STACK", cell: ({ stack }) => stack || "*" },
+      { title: "UPDATED", cell: ({ updatedAtMs }) => formatTimeSince(updatedAtMs, nowMs) },
+    ],
+  };
+}
+
+export function loginJson({ server, username, stack, isIdentityToken, updatedAtMs }: RegistryLogin): object {
+  return { server, username, stack, identityToken: isIdentityToken, updatedAtMs };
+}

@@ -1,0 +1,107 @@
+import { BerthError, credentialProblems, type RegistryCredentials, type RegistryLogin } from "@berth/proto";
+import { type LoginSealer, loginKey } from "../../core/registries/registry-logins.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import type { ServiceViolation } from "./violations.js";
+
+/** Limit of the credentials in one request. */
+const MAX_CREDENTIALS = 100;
+/** Limits of all logins of a cluster. An agent can need all of them, in one message. */
+const MAX_LOGINS = 10_000;
+const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
+
+export interface LoginContext {
+  /** The stack that the logins belong to; empty for all stacks. */
+  readonly stack: string;
+  readonly state: ClusterState;
+  /** Undefined when the server has no cluster key. */
+  readonly sealer: LoginSealer | undefined;
+  readonly now: number;
+  readonly newId: () => string;
+}
+
+export interface LoginDecision {
+  readonly changes: readonly Change[];
+  readonly logins: readonly RegistryLogin[];
+}
+
+/**
+ * Returns the changes that store credentials. Those of the same registry and stack are replaced. The credentials have to
+ * be valid.
+ * @throws BerthError BERTH_UNSUPPORTED without a cluster key; BERTH_LIMIT_EXCEEDED when the cluster has too many logins
+ */
+export function decideLogins(
+  credentials: readonly RegistryCredentials[],
+  { stack, state, sealer, now, newId }: LoginContext,
+): LoginDecision {
+  if (credentials.length === 0) return { changes: [], logins: [] };
+  if (sealer === undefined) {
+    throw new BerthError({
+      code: "BERTH_UNSUPPORTED",
+      message: "this server cannot store registry logins: it has no cluster key to encrypt them",
+    });
+  }
+  const logins = credentials.map(({ server, username, secret, isIdentityToken }) => {
+    const known = state.logins.byKey(loginKey({ server, stack }));
+    const id = known?.id ?? newId();
+    // The copy has the fields of a newer release.
+    const login = { ...known, id, server, stack, username, updatedAtMs: now, isIdentityToken };
+    return { ...login, sealedSecret: sealer.seal(login, secret) };
+  });
+  requireSpace(logins, state);
+  return { changes: logins.map((login) => ({ kind: "put-login", login })), logins };
+}
+
+/** Returns the changes that store the credentials of a deployment, and remove the other logins of its stack. */
+export function decideStackLogins(
+  credentials: readonly RegistryCredentials[],
+  context: LoginContext,
+): readonly Change[] {
+  const { changes, logins } = decideLogins(credentials, context);
+  const kept = new Set(logins.map(({ id }) => id));
+  const others = [...context.state.logins.ofStack(context.stack).values()].filter(({ id }) => !kept.has(id));
+  return [...others.map(deletion), ...changes];
+}
+
+/** Returns the changes that remove the logins of stacks whose services are all being removed. */
+export function decideLoginRemoval(
+  stacks: Iterable<string>,
+  removedServiceIds: ReadonlySet<string>,
+  state: ClusterState,
+): readonly Change[] {
+  return [...new Set(stacks)].flatMap((stack) => {
+    if (stack === "") return [];
+    const services = [...state.services.ofStack(stack).values()];
+    const isGone = services.every(({ id, removing }) => removing || removedServiceIds.has(id));
+    return isGone ? [...state.logins.ofStack(stack).values()].map(deletion) : [];
+  });
+}
+
+/** Checks the credentials of a request. */
+export function loginViolations(credentials: readonly RegistryCredentials[]): readonly ServiceViolation[] {
+  if (credentials.length > MAX_CREDENTIALS) {
+    const message = `the request has credentials for ${credentials.length} registries (maximum ${MAX_CREDENTIALS})`;
+    return [{ service: "", path: "registry_logins", message }];
+  }
+  const servers = new Set<string>();
+  return credentials.flatMap((each, index) => {
+    const problems = [...credentialProblems(each)];
+    if (servers.has(each.server)) problems.push(`${each.server} is named twice`);
+    servers.add(each.server);
+    return problems.map((message) => ({ service: "", path: `registry_logins[${index}]`, message }));
+  });
+}
+
+function deletion({ id }: RegistryLogin): Change {
+  return { kind: "delete-login", loginId: id };
+}
+
+function requireSpace(added: readonly RegistryLogin[], { logins }: ClusterState): void {
+  const count = [...logins.values()].length + added.length;
+  const bytes = added.reduce((sum, { sealedSecret }) => sum + sealedSecret.length, logins.sealedBytes);
+  if (count <= MAX_LOGINS && bytes <= MAX_TOTAL_BYTES) return;
+  throw new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `the registry logins were not stored: with them, the cluster would have more than ${MAX_LOGINS} logins or ${MAX_TOTAL_BYTES} bytes: remove some with "berth registry logout"`,
+  });
+}

@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Lab } from "../../deploy/lab/lab.js";
+import { labPaths } from "../../deploy/lab/paths.js";
+import { type RunResult, run } from "../../deploy/lab/run.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { listRunning } from "./support/containers.js";
+import {
+  PASSWORDS,
+  type PasswordName,
+  REGISTRY_DOCKER_CONFIG,
+  TestRegistry,
+  USER,
+} from "./support/registry.js";
+import { listTasks } from "./support/tasks.js";
+
+describe("a registry with passwords", () => {
+  let lab: Lab;
+  let registry: TestRegistry;
+  /** References of two images in the registry, which no host has pulled. */
+  let images: readonly [string, string];
+
+  beforeAll(async () => {
+    lab = await createCluster(2, { dockerConfig: REGISTRY_DOCKER_CONFIG });
+    registry = await TestRegistry.start(lab);
+    images = [await registry.push("hello:1", "team/web:1"), await registry.push("hello:1", "team/web:2")];
+  });
+  afterAll(() => lab?.down());
+
+  const compose = (image: string): string => `
+services:
+  web:
+    image: ${image}
+    stop_grace_period: 1s
+    deploy: { restart_policy: { delay: 500ms } }
+`;
+
+  const login = (name: PasswordName): Promise<RunResult> =>
+    lab.berth(["registry", "login", "-u", USER, "--password-stdin", registry.address], {
+      input: PASSWORDS[name].password,
+    });
+
+  const listLogins = async (): Promise<readonly { readonly server: string; readonly stack: string }[]> =>
+    JSON.parse((await lab.berth(["registry", "ls", "-o", "json"])).stdout);
+
+  /** Waits for a rejected task with this code, and returns its message. */
+  async function untilRejected(service: string, errorCode: string): Promise<string> {
+    let message: string | undefined;
+    const find = async (): Promise<boolean> => {
+      const tasks = await listTasks(lab, service);
+      message = tasks.find((task) => task.state === "rejected" && task.errorCode === errorCode)?.message;
+      return message !== undefined;
+    };
+    await waitUntil(find, { what: `a task of ${service} with ${errorCode}`, timeoutMs: CONVERGE_TIMEOUT_MS });
+    return message ?? "";
+  }
+
+  test("a deployment without a login says which one is missing, and recovers once it is stored", async () => {
+    const [image] = images;
+    const { code, stdout, stderr } = await deploy(lab, "shop", compose(image), "--timeout", "8s");
+    expect(code).toBe(1);
+    const command = `berth registry login ${registry.address}`;
+    expect(stderr + stdout).toContain(command);
+    expect(stderr + stdout).toContain("(BERTH_REGISTRY_LOGIN_MISSING)");
+    const message = await untilRejected("shop_web", "BERTH_REGISTRY_LOGIN_MISSING");
+    expect(message).toContain(
+      `cannot pull image ${image}: there is no login for registry ${registry.address}`,
+    );
+    const events = await lab.berth(["events", "--service", "shop_web", "-o", "json"]);
+    expect(events.stdout).toContain('"errorCode":"BERTH_REGISTRY_LOGIN_MISSING"');
+
+    const wrong = await login("second");
+    expect([wrong.code, wrong.stderr]).toEqual([
+      1,
+      expect.stringMatching(/could not log in as ci: .*401 Unauthorized\n\(BERTH_REGISTRY_LOGIN_REFUSED\)/),
+    ]);
+    expect(await listLogins()).toEqual([]);
+
+    expect(await login("first")).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(
+        `^Login to ${registry.address} as ci stored \\(checked by node h[12]\\)\n$`,
+      ),
+    });
+    await waitForReplicas(lab, "shop_web", 1);
+  });
+
+  test("a replacement of a lost host pulls on another host with the stored login", async () => {
+    const [lost] = await listRunning(lab, "shop_web");
+    const host = lab.host(lost?.host ?? "");
+    await host.kill();
+    const isReplaced = async (): Promise<boolean> =>
+      (await listRunning(lab, "shop_web")).some((container) => container.host !== host.name);
+    await waitUntil(isReplaced, { what: "the replacement", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await host.start();
+  });
+
+  test("a password that has changed is reported, and a new login takes effect without a restart", async () => {
+    await registry.setPassword("second");
+    const before = await listRunning(lab, "shop_web");
+    const [, image] = images;
+    const first = await deploy(lab, "blog", compose(image), "--timeout", "8s");
+    expect([first.code, first.stderr]).toEqual([
+      1,
+      expect.stringContaining("(BERTH_REGISTRY_LOGIN_REFUSED)"),
+    ]);
+    expect(await untilRejected("blog_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
+      `registry ${registry.address} refused the login of ci: run "berth registry login ${registry.address}"`,
+    );
+    expect((await login("second")).code).toBe(0);
+    await waitForReplicas(lab, "blog_web", 1);
+    expect(await listRunning(lab, "shop_web")).toEqual(before);
+    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
+  });
+
+  test("an image that does not exist keeps the registry's text", async () => {
+    const { code, stderr } = await deploy(
+      lab,
+      "blog",
+      compose(`${registry.address}/team/none:1`),
+      "--timeout",
+      "8s",
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/manifest unknown/);
+    expect(stderr).not.toContain("BERTH_REGISTRY_LOGIN");
+    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
+  });
+
+  test("after a logout, running tasks continue, and the next pull has no login", async () => {
+    const before = await listRunning(lab, "shop_web");
+    expect((await lab.berth(["registry", "logout", registry.address])).stdout).toBe(`${registry.address}\n`);
+    const pullAlways = `${compose(images[0])}    pull_policy: always\n`;
+    await deploy(lab, "blog", pullAlways, "--detach");
+    await untilRejected("blog_web", "BERTH_REGISTRY_LOGIN_MISSING");
+    expect(await listRunning(lab, "shop_web")).toEqual(before);
+    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
+  });
+
+  test("secret-search: no password is on the disk of a host or server, in a log or in the audit log", async () => {
+    const { dataDir } = labPaths(lab.name);
+    const audit = (await lab.berth(["audit"])).stdout;
+    expect(audit).toContain("login stored for user ci");
+    for (const { password } of Object.values(PASSWORDS)) {
+      const encoded = Buffer.from(`${USER}:${password}`).toString("base64");
+      for (const text of [password, encoded, Buffer.from(password).toString("base64").slice(0, -4)]) {
+        expect(await run(["grep", "-rlaF", text, dataDir])).toMatchObject({ code: 1, stdout: "" });
+        expect(audit).not.toContain(text);
+      }
+    }
+  });
+});
