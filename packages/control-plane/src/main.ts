@@ -8,6 +8,7 @@ import { ServerFolder } from "./identity/server-folder.js";
 import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
+import { runRecover } from "./recover/run-recover.js";
 import { linkSignals, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
@@ -34,7 +35,8 @@ const FATAL_STOP_TIMEOUT_MS = 5_000;
  * @returns the exit code: 0 after a signal, 2 for invalid settings, 1 or 3 for a failure
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  if (argv[0] === "join") return joinMain(argv.slice(1));
+  if (argv[0] === "join") return runCommand("join", runJoin, argv.slice(1));
+  if (argv[0] === "recover") return runCommand("recover", runRecover, argv.slice(1));
   try {
     const parsed = parseArguments(argv, process.env);
     if (parsed.kind === "text") {
@@ -256,20 +258,24 @@ function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingM
   return { address, requests: servers.length === 0 ? undefined : membershipRequests({ transport, servers }) };
 }
 
-/** Runs `berth server join`. Returns the exit code. */
-async function joinMain(argv: readonly string[]): Promise<number> {
+/** Runs a command such as `berth server join`. Returns the exit code. */
+async function runCommand(
+  name: string,
+  run: typeof runJoin | typeof runRecover,
+  argv: readonly string[],
+): Promise<number> {
   const stopping = new AbortController();
   const stop = (): void =>
     stopping.abort(
-      new BerthError({ code: "BERTH_CANCELLED", message: "interrupted: repeat the command to join" }),
+      new BerthError({ code: "BERTH_CANCELLED", message: "interrupted: repeat the command to continue" }),
     );
   process.once("SIGINT", stop).once("SIGTERM", stop);
   try {
-    await runJoin(argv, process.env, process, stopping.signal);
+    await run(argv, process.env, process, stopping.signal);
     return 0;
   } catch (error) {
     if (!isBerthError(error)) throw error;
-    return reportFailure(error, "berth server join");
+    return reportFailure(error, `berth server ${name}`);
   } finally {
     process.off("SIGINT", stop).off("SIGTERM", stop);
   }

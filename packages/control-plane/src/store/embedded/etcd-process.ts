@@ -69,6 +69,8 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
+  /** Whether etcd removes all other members and goes on alone. @default false */
+  readonly forcesNewCluster?: boolean;
   /** Size of the database at which etcd refuses writes. */
   readonly quotaBytes?: number;
   readonly tls: EtcdTlsFiles;
@@ -179,6 +181,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     ["--strict-reconfig-check=false"],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
+    options.forcesNewCluster ? ["--force-new-cluster"] : [],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
     ["--quota-backend-bytes", String(quotaBytes)],
     ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],

@@ -12,6 +12,8 @@ export interface MemberStatus {
   readonly memberId: string;
   readonly isLearner: boolean;
   readonly dataBytes: number;
+  /** Index of the last entry that this member knows to be committed. */
+  readonly committedIndex: number;
 }
 
 /** The result of a change of the membership. */
@@ -67,8 +69,11 @@ export class EtcdMembers {
     const [own] = this.#client.members;
     if (own === undefined) throw new RangeError("an etcd client needs an endpoint");
     const status = await this.#client.callMember(own, ({ calls }) => calls.maintenance.status(), signal);
-    const { header, isLearner, dbSize } = status;
-    return { memberId: header.member_id, isLearner, dataBytes: Number(dbSize) };
+    const { header, isLearner, dbSize, raftIndex } = status;
+    return {
+      ...{ memberId: header.member_id, isLearner },
+      ...{ dataBytes: Number(dbSize), committedIndex: Number(raftIndex) },
+    };
   }
 
   /** Returns whether a member answers at one of its URLs. */

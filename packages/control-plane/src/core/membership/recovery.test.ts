@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { type AskedMember, decideRecovery, type MemberAnswer } from "./recovery.js";
+
+const STOPPED: MemberAnswer = { kind: "stopped" };
+const SILENT: MemberAnswer = { kind: "silent", reason: "timeout" };
+const running = (lastIndex?: number): MemberAnswer => ({ kind: "running", lastIndex });
+
+function decide(answers: readonly MemberAnswer[], isForced = false) {
+  const others = answers.map((answer, index): AskedMember => ({ address: `10.0.0.${index + 2}`, answer }));
+  return decideRecovery({ address: "10.0.0.1", lastIndex: 100, others, isForced });
+}
+
+describe("decideRecovery", () => {
+  test.each([
+    ["both other servers of three are stopped", [STOPPED, STOPPED]],
+    ["the other server of two is stopped", [STOPPED]],
+    ["one other server of five runs with older data", [running(99), STOPPED, STOPPED, STOPPED]],
+    ["one other server of five runs and does not say how far it is", [running(), STOPPED, STOPPED, STOPPED]],
+  ])("goes on alone when %s", (_, answers) => {
+    expect(decide(answers)).toEqual({ kind: "recover" });
+  });
+
+  test.each([
+    ["both other servers of three run", [running(), running()], "a majority of the 3 servers runs"],
+    [
+      "three other servers of five run",
+      [running(), running(), running(), SILENT],
+      "a majority of the 5 servers runs",
+    ],
+    ["it is a majority with another one of three", [running(), STOPPED], "are a majority of the 3 servers"],
+    ["it is a majority with another one of two", [running()], "are a majority of the 2 servers"],
+    ["another survivor has newer data", [running(101), STOPPED, STOPPED, STOPPED], "10.0.0.2 has newer data"],
+    ["there are no other servers", [], "no other members"],
+  ])("refuses, also by force, when %s", (_, answers, reason) => {
+    for (const isForced of [false, true])
+      expect(decide(answers, isForced)).toEqual({ kind: "refuse", reason: expect.stringContaining(reason) });
+  });
+
+  test("goes on without the answer of a server only by force", () => {
+    const answers = [SILENT, STOPPED];
+    expect(decide(answers)).toEqual({
+      kind: "refuse",
+      reason: expect.stringMatching(/^10\.0\.0\.2 may still run.*--force$/),
+    });
+    expect(decide(answers, true)).toEqual({ kind: "recover" });
+  });
+});

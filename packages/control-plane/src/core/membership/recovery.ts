@@ -1,0 +1,73 @@
+/** What another member of the cluster has answered. */
+export type MemberAnswer =
+  /** Its server or its etcd answers. `lastIndex` is the last committed entry that its etcd knows, if it says so. */
+  | { readonly kind: "running"; readonly lastIndex: number | undefined }
+  /** Its host refuses connections: nothing listens there. */
+  | { readonly kind: "stopped" }
+  /** No answer in time. It can run, and only this host may not reach it. */
+  | { readonly kind: "silent"; readonly reason: string };
+
+export interface AskedMember {
+  /** IP address of the member. */
+  readonly address: string;
+  readonly answer: MemberAnswer;
+}
+
+export interface RecoveryState {
+  /** Address of this server. */
+  readonly address: string;
+  /** Index of the last entry in the log of this server's etcd. */
+  readonly lastIndex: number;
+  readonly others: readonly AskedMember[];
+  /** Whether the operator vouches that the members that do not answer are lost. */
+  readonly isForced: boolean;
+}
+
+export type RecoveryDecision =
+  | { readonly kind: "recover" }
+  /** Why this server must not go on alone, and what to do instead. */
+  | { readonly kind: "refuse"; readonly reason: string };
+
+/**
+ * Decides whether a server may go on alone. Two clusters would exist if a majority of the members still ran, so this is
+ * refused, also by force, whenever enough members answer. Members that do not answer may run elsewhere: then the operator
+ * has to know.
+ */
+export function decideRecovery({ address, lastIndex, others, isForced }: RecoveryState): RecoveryDecision {
+  if (others.length === 0) return refuse("its etcd has no other members: start the server as usual");
+  const count = others.length + 1;
+  const majority = Math.floor(count / 2) + 1;
+  const running = others.filter(({ answer }) => answer.kind === "running");
+  if (running.length >= majority) {
+    return refuse(
+      `a majority of the ${count} servers runs (${addressesOf(running)}): start this server as usual, or remove it with "berth server rm ${address}" on one of them`,
+    );
+  }
+  if (running.length + 1 >= majority) {
+    return refuse(
+      `this server and ${addressesOf(running)} are a majority of the ${count} servers: start this server as usual, and remove the lost ones with "berth server rm"`,
+    );
+  }
+  const newer = running.find(
+    ({ answer }) => answer.kind === "running" && (answer.lastIndex ?? 0) > lastIndex,
+  );
+  if (newer !== undefined) {
+    return refuse(`${newer.address} has newer data: run the command there`);
+  }
+  const silent = others.filter(({ answer }) => answer.kind === "silent");
+  if (silent.length > 0 && !isForced) {
+    return refuse(
+      `${addressesOf(silent)} may still run, since there is no answer: check these hosts. ` +
+        "If they are lost for good, or their servers are stopped, repeat the command with --force",
+    );
+  }
+  return { kind: "recover" };
+}
+
+function addressesOf(members: readonly AskedMember[]): string {
+  return members.map(({ address }) => address).join(", ");
+}
+
+function refuse(reason: string): RecoveryDecision {
+  return { kind: "refuse", reason };
+}

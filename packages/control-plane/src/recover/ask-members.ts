@@ -1,0 +1,102 @@
+import { isBerthError, PeerServiceService } from "@berth/proto";
+import type { RpcTransport } from "@berth/proto/rpc";
+import type { AskedMember, MemberAnswer } from "../core/membership/recovery.js";
+import { clientUrl, MEMBER_PORTS, peerUrl } from "../store/embedded/cluster.js";
+import { EtcdHttpClient } from "../store/embedded/etcd-http.js";
+import { EtcdStore } from "../store/etcd/etcd-store.js";
+import type { EtcdTls } from "../store/etcd-tls.js";
+
+/** A host that answers at all answers within a round trip; this allows for a busy one. */
+const TIMEOUT_MS = 5_000;
+
+const DEFAULT_SERVER_PORT = 7400;
+
+export interface AskMembersOptions {
+  /** IP addresses of the other members. */
+  readonly addresses: readonly string[];
+  /** "host:port" of servers that are known. */
+  readonly servers: readonly string[];
+  readonly tls: EtcdTls;
+  readonly transport: RpcTransport;
+}
+
+/** Asks the etcd and the server at each address whether they run. */
+export async function askMembers(
+  { addresses, servers, tls, transport }: AskMembersOptions,
+  signal: AbortSignal,
+): Promise<readonly AskedMember[]> {
+  const http = new EtcdHttpClient(tls);
+  try {
+    return await Promise.all(
+      addresses.map(async (address) => {
+        const host = new URL(clientUrl(address, MEMBER_PORTS)).hostname;
+        const known = servers.filter((server) => server.startsWith(`${host}:`));
+        const [peer, lastIndex, runsServer] = await Promise.all([
+          askPeerPort(address, http, signal),
+          lastIndexOf(address, tls, signal),
+          isAnyRunning(known.length > 0 ? known : [`${host}:${DEFAULT_SERVER_PORT}`], transport, signal),
+        ]);
+        const isRunning = peer.kind === "running" || lastIndex !== undefined || runsServer;
+        return { address, answer: isRunning ? { kind: "running", lastIndex } : peer } as const;
+      }),
+    );
+  } finally {
+    http.close();
+  }
+}
+
+/** Asks the port for other members, which an etcd without a majority serves, too. */
+async function askPeerPort(
+  address: string,
+  http: EtcdHttpClient,
+  signal: AbortSignal,
+): Promise<MemberAnswer> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+  try {
+    await http.getStatus(`${peerUrl(address, MEMBER_PORTS)}/version`, limit);
+    return { kind: "running", lastIndex: undefined };
+  } catch (error) {
+    signal.throwIfAborted();
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code === "ECONNREFUSED") return { kind: "stopped" };
+    // A TLS error is an answer, but not of this cluster.
+    return { kind: "silent", reason: limit.aborted ? "timeout" : code || String(error) };
+  }
+}
+
+/** Returns undefined for an etcd that does not serve clients. */
+async function lastIndexOf(address: string, tls: EtcdTls, signal: AbortSignal): Promise<number | undefined> {
+  const store = new EtcdStore({ endpoints: [clientUrl(address, MEMBER_PORTS)], tls });
+  try {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+    return (await store.members.ownStatus(limit)).committedIndex;
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  } finally {
+    store.close();
+  }
+}
+
+/** Returns whether a server answers at one of the addresses, even with an error. */
+async function isAnyRunning(
+  servers: readonly string[],
+  transport: RpcTransport,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const answers = await Promise.all(
+    servers.map(async (address) => {
+      const connection = transport.connect(PeerServiceService, { address });
+      try {
+        await connection.calls.checkLeader({ epoch: 0 }, { signal, timeoutMs: TIMEOUT_MS });
+        return true;
+      } catch (error) {
+        signal.throwIfAborted();
+        return !isBerthError(error, "BERTH_SERVER_UNREACHABLE") && !isBerthError(error, "BERTH_DEADLINE");
+      } finally {
+        connection.close();
+      }
+    }),
+  );
+  return answers.includes(true);
+}

@@ -1,0 +1,174 @@
+import { createInterface } from "node:readline/promises";
+import type { Readable } from "node:stream";
+import { assertNever, BerthError } from "@berth/proto";
+import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_DATA_DIR } from "../config.js";
+import type { AskedMember } from "../core/membership/recovery.js";
+import { createLogger } from "../logger.js";
+import { type RecoveryPlan, recoverServer } from "./recover-server.js";
+
+const EXAMPLES = `
+Stop the server on this host first, and run the command as the user that runs
+the server. The command asks the other servers whether they run, and refuses
+when a majority may still exist. It shows what it will do before it does it.
+
+Examples:
+  # After the majority of the servers was lost for good
+  $ berth server recover
+
+  # Do not ask, for example in a script
+  $ berth server recover --yes
+
+  # The hosts that do not answer are lost, or their servers are stopped
+  $ berth server recover --force
+`;
+
+interface RecoverArguments {
+  readonly dataDir: string;
+  readonly yes: boolean;
+  readonly force: boolean;
+}
+
+/** Standard streams of the command. */
+export interface RecoverStreams {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: NodeJS.WritableStream;
+}
+
+/**
+ * Runs `berth server recover`.
+ * @throws BerthError BERTH_INPUT_INVALID for invalid arguments, and the errors of `recoverServer`
+ */
+export async function runRecover(
+  argv: readonly string[],
+  env: Readonly<NodeJS.ProcessEnv>,
+  streams: RecoverStreams,
+  signal: AbortSignal,
+): Promise<void> {
+  const parsed = parseRecoverArguments(argv, env);
+  if (parsed.kind === "text") {
+    streams.stdout.write(parsed.text);
+    return;
+  }
+  const { dataDir, yes, force } = parsed;
+  streams.stderr.write("Asking the other servers whether they run\n");
+  const options = { dataDir, isForced: force, nowMs: Date.now(), logger: createLogger("error") };
+  const confirm = async (plan: RecoveryPlan): Promise<boolean> => {
+    streams.stderr.write(describePlan(plan));
+    if (!yes && !(await askToContinue(streams, signal))) return false;
+    streams.stderr.write("Recovering\n");
+    return true;
+  };
+  const plan = await recoverServer({ ...options, confirm }, signal);
+  streams.stdout.write(plan === undefined ? "Nothing was changed.\n" : nextSteps(plan, dataDir));
+}
+
+type ParsedRecover =
+  | { readonly kind: "text"; readonly text: string }
+  | ({ readonly kind: "recover" } & RecoverArguments);
+
+/** Parses the arguments after `berth server recover`. @throws BerthError BERTH_INPUT_INVALID */
+export function parseRecoverArguments(
+  argv: readonly string[],
+  env: Readonly<NodeJS.ProcessEnv>,
+): ParsedRecover {
+  let text = "";
+  const command = new Command("berth server recover")
+    .description(
+      "Go on with the server of this host alone, after the majority of the servers was lost for good",
+    )
+    .addOption(
+      new Option("--data-dir <dir>", "Data directory of this server [BERTH_DATA_DIR]").default(
+        env.BERTH_DATA_DIR || DEFAULT_DATA_DIR,
+      ),
+    )
+    .option("-y, --yes", "Do not ask for confirmation", false)
+    .option("-f, --force", "Servers that do not answer are lost for good, or stopped", false)
+    .allowExcessArguments(false)
+    .addHelpText("after", EXAMPLES)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (out) => {
+        text += out;
+      },
+      writeErr: () => {},
+    });
+  try {
+    command.parse([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return { kind: "text", text };
+    throw invalidArguments(error.message.replace(/^error: /, ""));
+  }
+  const options = command.opts<RecoverArguments>();
+  if (options.dataDir === "") throw invalidArguments("--data-dir must not be empty");
+  return { kind: "recover", ...options };
+}
+
+/** Returns false for any answer but "yes". @throws BerthError BERTH_INPUT_INVALID without a terminal */
+async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSignal): Promise<boolean> {
+  if (stdin.isTTY !== true)
+    throw invalidArguments("a confirmation is needed, and standard input is not a terminal: use --yes");
+  const terminal = createInterface({ input: stdin, output: stderr });
+  try {
+    return (await terminal.question('Type "yes" to continue: ', { signal })).trim() === "yes";
+  } finally {
+    terminal.close();
+  }
+}
+
+/** Returns the text that says what a recovery does, and what can be lost. */
+export function describePlan({ address, others, log, copy }: RecoveryPlan): string {
+  const uncommitted = log.lastIndex - log.commit;
+  return [
+    "",
+    `The server at ${address} will go on alone. These servers are removed for good:`,
+    "",
+    ...others.map((member) => `  ${member.address}: ${describeAnswer(member)}`),
+    "",
+    `The log of this server's etcd ends with entry ${log.lastIndex} of term ${log.lastTerm}. All entries are kept, ` +
+      `including ${uncommitted} of which it does not know whether they were confirmed.`,
+    "Changes are lost if the other servers have confirmed them while this one was off or cut off. Nothing that was",
+    "confirmed is lost if this server ran until the majority was lost.",
+    "",
+    `A copy of the present data is kept in ${copy}.`,
+    "Never start the removed servers with their data while this server is off: they would go on with their former",
+    "state. When they reach this server, they stop by themselves.",
+    "",
+    "",
+  ].join("\n");
+}
+
+function describeAnswer({ answer }: AskedMember): string {
+  switch (answer.kind) {
+    case "running":
+      return "runs, without a majority";
+    case "stopped":
+      return "does not run";
+    case "silent":
+      return `no answer (${answer.reason})`;
+    default:
+      return assertNever(answer);
+  }
+}
+
+function nextSteps({ address }: RecoveryPlan, dataDir: string): string {
+  const options = dataDir === DEFAULT_DATA_DIR ? "" : ` --data-dir ${dataDir}`;
+  return [
+    "This server is the only one of its cluster now. Start it as usual:",
+    "",
+    `  berth server --listen ${address}:7400${options}`,
+    "",
+    "Agents connect to it again, and containers continue to run. Then add servers with tokens of",
+    '"berth token create --role server". A host of a removed server needs an empty data directory to join.',
+    "",
+  ].join("\n");
+}
+
+function invalidArguments(problem: string): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `${problem}\nSee 'berth server recover --help'.`,
+  });
+}

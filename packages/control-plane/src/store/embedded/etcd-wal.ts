@@ -1,0 +1,221 @@
+import { closeSync, fsyncSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import { ETCD_DATA } from "./cluster.js";
+
+// The write-ahead log of etcd 3.4 to 3.6: files of frames. A frame is the length of its record in 8 bytes, the record
+// (walpb.Record), and padding to 8 bytes. Each record has the CRC-32C of its data, which continues that of the record
+// before. A file begins with the last checksum of the file before. Zeros follow the last frame.
+
+const RECORD = { entry: 2, state: 3, checksum: 4 } as const;
+
+const LENGTH_BYTES = 8;
+const ALIGNMENT = 8;
+/** The upper byte of a length: the highest bit says that there is padding, the lowest three how much. */
+const LENGTH_MASK = 0x00ff_ffff_ffff_ffffn;
+const HAS_PADDING = 0x80;
+
+/** The end of a member's log. */
+export interface LogEnd {
+  /** Term and index of the last entry on the disk. */
+  readonly lastTerm: number;
+  readonly lastIndex: number;
+  /** Index of the last entry that this member knows to be committed. */
+  readonly commit: number;
+}
+
+interface HardState {
+  readonly term: number;
+  readonly vote: number;
+  readonly commit: number;
+}
+
+/** What the frames of one file say. */
+export interface WalFile {
+  readonly entry: { readonly term: number; readonly index: number } | undefined;
+  readonly state: HardState | undefined;
+  /** Checksum of the last record. */
+  readonly checksum: number;
+  /** Offset after the last frame. */
+  readonly end: number;
+}
+
+/**
+ * Reads the end of the log of an etcd that does not run.
+ * @throws BerthError BERTH_ETCD_FAILED when it is missing or damaged
+ */
+export function readLogEnd(dataDir: string): LogEnd {
+  const { entry, state } = readFiles(dataDir);
+  return { lastTerm: entry.term, lastIndex: entry.index, commit: state.commit };
+}
+
+/**
+ * Marks all entries of the log as committed. A member that is forced to be the only one discards the others, and a member
+ * learns only after the answer to a client that the client's entry is committed.
+ * @throws BerthError BERTH_ETCD_FAILED when the log is missing or damaged
+ */
+export function commitWholeLog(dataDir: string): void {
+  const { path, file, entry, state } = readFiles(dataDir);
+  if (state.commit >= entry.index) return;
+  const frame = encodeState({ ...state, commit: entry.index }, file.checksum);
+  const descriptor = openSync(path, "r+");
+  try {
+    writeSync(descriptor, frame, 0, frame.length, file.end);
+    ftruncateSync(descriptor, file.end + frame.length);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+interface Log {
+  /** The last file. */
+  readonly path: string;
+  readonly file: WalFile;
+  readonly entry: { readonly term: number; readonly index: number };
+  readonly state: HardState;
+}
+
+/** Reads the files from the last one backwards, until an entry and a state are found. */
+function readFiles(dataDir: string): Log {
+  const folder = join(dataDir, ETCD_DATA, "wal");
+  const names = readdirSync(folder)
+    .filter((name) => name.endsWith(".wal"))
+    .sort()
+    .reverse();
+  let last: { readonly path: string; readonly file: WalFile } | undefined;
+  let entry: WalFile["entry"];
+  let state: WalFile["state"];
+  for (const name of names) {
+    const path = join(folder, name);
+    const file = parseWalFile(readFileSync(path));
+    if (file === undefined) throw damaged(path);
+    last ??= { path, file };
+    entry ??= file.entry;
+    state ??= file.state;
+    if (entry !== undefined && state !== undefined) return { ...last, entry, state };
+  }
+  throw damaged(folder);
+}
+
+/** Parses a file of the log. Returns undefined when a record is damaged. */
+export function parseWalFile(bytes: Buffer): WalFile | undefined {
+  let entry: WalFile["entry"];
+  let state: WalFile["state"];
+  let checksum = 0;
+  let end = 0;
+  while (end + LENGTH_BYTES <= bytes.length) {
+    const field = bytes.readBigUInt64LE(end);
+    if (field === 0n) break;
+    const length = Number(field & LENGTH_MASK);
+    const flags = Number(field >> 56n);
+    const padding = flags >= HAS_PADDING ? flags & (ALIGNMENT - 1) : 0;
+    const start = end + LENGTH_BYTES;
+    if (start + length + padding > bytes.length) return undefined;
+    const record = parseFields(bytes.subarray(start, start + length));
+    if (record === undefined) return undefined;
+    const data = record.bytes.get(3) ?? Buffer.alloc(0);
+    const type = record.numbers.get(1) ?? 0;
+    const expected = record.numbers.get(2) ?? 0;
+    // A checksum record starts the chain of a file.
+    checksum = type === RECORD.checksum ? expected : crc32c(data, checksum);
+    if (checksum !== expected) return undefined;
+    const fields = type === RECORD.entry || type === RECORD.state ? parseFields(data) : undefined;
+    if (type === RECORD.entry) {
+      if (fields === undefined) return undefined;
+      entry = { term: fields.numbers.get(2) ?? 0, index: fields.numbers.get(3) ?? 0 };
+    } else if (type === RECORD.state) {
+      if (fields === undefined) return undefined;
+      const { numbers } = fields;
+      // The vote does not matter: no other member remains.
+      state = { term: numbers.get(1) ?? 0, vote: 0, commit: numbers.get(3) ?? 0 };
+    }
+    end = start + length + padding;
+  }
+  return { entry, state, checksum, end };
+}
+
+/** Encodes the frame of a state. */
+function encodeState({ term, vote, commit }: HardState, previousChecksum: number): Buffer {
+  const data = Buffer.from([...varintField(1, term), ...varintField(2, vote), ...varintField(3, commit)]);
+  return encodeFrame(RECORD.state, data, crc32c(data, previousChecksum));
+}
+
+/** Encodes the frame of a record. */
+export function encodeFrame(type: number, data: Buffer | undefined, checksum: number): Buffer {
+  const fields = data === undefined ? [] : [(3 << 3) | 2, ...varint(data.length), ...data];
+  const record = Buffer.from([...varintField(1, type), ...varintField(2, checksum), ...fields]);
+  const padding = (ALIGNMENT - (record.length % ALIGNMENT)) % ALIGNMENT;
+  const flags = padding === 0 ? 0n : BigInt(HAS_PADDING | padding) << 56n;
+  const frame = Buffer.alloc(LENGTH_BYTES + record.length + padding);
+  frame.writeBigUInt64LE(BigInt(record.length) | flags, 0);
+  record.copy(frame, LENGTH_BYTES);
+  return frame;
+}
+
+/** The fields of a protobuf message by number. Only varints and bytes occur in the log. */
+interface Fields {
+  readonly numbers: ReadonlyMap<number, number>;
+  readonly bytes: ReadonlyMap<number, Buffer>;
+}
+
+function parseFields(message: Buffer): Fields | undefined {
+  const numbers = new Map<number, number>();
+  const bytes = new Map<number, Buffer>();
+  let offset = 0;
+  const readVarint = (): number => {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = message[offset++];
+      if (byte === undefined) return Number.NaN;
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return Number(value);
+    }
+    return Number.NaN;
+  };
+  while (offset < message.length) {
+    const tag = readVarint();
+    const value = readVarint();
+    if (Number.isNaN(tag) || Number.isNaN(value)) return undefined;
+    const kind = tag & 7;
+    if (kind === 0) numbers.set(tag >>> 3, value);
+    else if (kind === 2 && offset + value <= message.length) {
+      bytes.set(tag >>> 3, message.subarray(offset, offset + value));
+      offset += value;
+    } else return undefined;
+  }
+  return { numbers, bytes };
+}
+
+function varintField(field: number, value: number): number[] {
+  return [field << 3, ...varint(value)];
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt(value);
+  for (; rest >= 0x80n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
+  return [...bytes, Number(rest)];
+}
+
+/** The polynomial of CRC-32C (Castagnoli), reflected. */
+const CRC32C_POLYNOMIAL = 0x82f6_3b78;
+const CRC32C_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ CRC32C_POLYNOMIAL : crc >>> 1;
+  return crc;
+});
+
+/** Returns the CRC-32C of the data that continues an earlier checksum. */
+export function crc32c(data: Buffer, previous = 0): number {
+  let crc = ~previous >>> 0;
+  for (const byte of data) crc = (CRC32C_TABLE[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
+
+function damaged(path: string): BerthError {
+  return new BerthError({
+    code: "BERTH_ETCD_FAILED",
+    message: `cannot read the log of etcd in ${path}: it is damaged or incomplete: recover from another server, or restore a backup`,
+  });
+}
