@@ -206,6 +206,27 @@ describe("an agent on a real Docker daemon", () => {
     expect(await waitForState(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
   });
 
+  test("a task is healthy before the first interval of its health check is over", async () => {
+    const { leader } = fixture;
+    const test = ["CMD-SHELL", "test -e /tmp/ok"];
+    // Docker's first check is after ten minutes.
+    const intervalMs = 600_000;
+    const healthcheck = {
+      test,
+      intervalMs,
+      timeoutMs: 5_000,
+      startPeriodMs: 0,
+      retries: 2,
+      startIntervalMs: 50,
+    };
+    const command = ["sh", "-c", "sleep 1; mkdir -p /tmp; : > /tmp/ok; exec sleep 3600"];
+    const spec = specOf({ container: { healthcheck }, command });
+    const task = taskOf(spec);
+    leader.sendComplete([spec], [task]);
+    expect(await waitForState(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
+    expect(await waitForState(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
+  });
+
   test("fails a task whose container is stopped or removed outside berth, with that reason", async () => {
     const { docker, leader } = fixture;
     const spec = specOf();

@@ -94,6 +94,8 @@ export class SimContainer {
       outOfMemory: false,
       health: this.#shownHealth(),
       healthOutput: this.health === "unhealthy" ? "no answer" : "",
+      // Commands are not simulated.
+      healthcheck: undefined,
       ports: this.ports,
       networks,
       tty: false,

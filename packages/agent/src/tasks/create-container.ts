@@ -69,6 +69,7 @@ function createdContainer(id: string, { taskId, config }: CreateStep): ObservedC
     error: "",
     outOfMemory: false,
     health: "none",
+    healthcheck: undefined,
     healthOutput: "",
     ports: [],
     networks: Object.keys(config.body.NetworkingConfig?.EndpointsConfig ?? {}).map((network) => ({

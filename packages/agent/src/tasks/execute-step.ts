@@ -6,6 +6,7 @@ import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
 import type { TaskFiles } from "../files/task-files.js";
 import type { CheckPort } from "../node/probe/check-port.js";
+import { checkHealth } from "./check-health.js";
 import { createContainer } from "./create-container.js";
 import type { ImageCache } from "./image-cache.js";
 import type { WorkLanes } from "./work-lanes.js";
@@ -88,6 +89,10 @@ const EXECUTORS: Executors = {
       refused: portsThat("refused"),
       unanswered: portsThat("none"),
     };
+  },
+  "check-health": async ({ containerId, processId, command, timeoutMs, intervalMs }, { engine }, signal) => {
+    const answer = await checkHealth(engine, { containerId, command, timeoutMs }, signal);
+    return { kind: "health-checked", containerId, processId, intervalMs, answer };
   },
   remove: async ({ containerId }, { engine }, signal) => {
     await engine.remove(containerId, { signal });

@@ -82,10 +82,15 @@ export class ReconcileLoop {
     this.#woken.add(taskId);
   }
 
-  /** Cancels a pull whose task should no longer run. Steps that change a container are not cancelled. */
-  cancelUnneededPull({ inFlight, assignment }: TaskRecord): void {
+  /**
+   * Cancels a pull or a health check whose task should no longer run: it would delay the stop. Steps that change a
+   * container are not cancelled.
+   */
+  cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
-    if (inFlight?.kind === "pull" && !shouldRun) inFlight.controller.abort();
+    const mayRun = shouldRun && !(isAtMostOne && this.#options.isFenced());
+    const isCancelable = inFlight?.kind === "pull" || inFlight?.kind === "check-health";
+    if (isCancelable && !mayRun) inFlight.controller.abort();
   }
 
   /** Stops a container with the grace period of a fenced task while a stop with a longer one is in flight. */

@@ -128,6 +128,7 @@ export class TaskManager {
   onFenceChanged(): void {
     for (const record of this.#tasks) {
       if (!record.isAtMostOne) continue;
+      this.#loop.cancelUnneededStep(record);
       this.#loop.wake(record.taskId);
       if (this.#options.isFenced()) this.#loop.shortenStop(record);
     }
@@ -160,14 +161,14 @@ export class TaskManager {
     const record = this.#tasks.getOrCreate(assignment.task.id);
     const isKnown = record.assignment !== undefined;
     record.assign(assignment);
-    if (isKnown) this.#loop.cancelUnneededPull(record);
+    if (isKnown) this.#loop.cancelUnneededStep(record);
     this.#loop.wake(record.taskId);
   }
 
   #unassign(taskId: string): void {
     const record = this.#tasks.getOrCreate(taskId);
     record.assignment = undefined;
-    this.#loop.cancelUnneededPull(record);
+    this.#loop.cancelUnneededStep(record);
     this.#loop.wake(taskId);
   }
 }

@@ -1,11 +1,12 @@
 import type { WorkKind } from "../core/tasks/container-event.js";
 
-type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "files";
+type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "check" | "files";
 
 /**
  * Maximum number of effects in flight for each lane. `change`: a daemon starts containers fastest with four to eight
  * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
- * bandwidth well, and Docker loads several layers of each. `probe`, `files`: do not involve Docker.
+ * bandwidth well, and Docker loads several layers of each. `check`: each starts a process in a container, and may hang.
+ * `probe`, `files`: do not involve Docker.
  */
 const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   change: 6,
@@ -13,6 +14,7 @@ const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   stop: 128,
   pull: 2,
   probe: 32,
+  check: 4,
   files: 8,
 };
 
@@ -26,6 +28,7 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   pull: "pull",
   stop: "stop",
   "probe-ports": "probe",
+  "check-health": "check",
   "write-files": "files",
   "remove-files": "files",
 };
@@ -38,6 +41,7 @@ export class WorkLanes {
     stop: new Lane(LANE_WIDTHS.stop),
     pull: new Lane(LANE_WIDTHS.pull),
     probe: new Lane(LANE_WIDTHS.probe),
+    check: new Lane(LANE_WIDTHS.check),
     files: new Lane(LANE_WIDTHS.files),
   };
 

@@ -8,6 +8,12 @@ const MAX_PREFIX = 32;
 /** Docker's default for a container without a stop timeout. */
 const DOCKER_STOP_GRACE_MS = 10_000;
 
+const NS_PER_MS = 1e6;
+/** Docker's default for a health check without a timeout. */
+const DOCKER_CHECK_TIMEOUT_MS = 30_000;
+/** Docker's default for images without SHELL. */
+const DEFAULT_SHELL = ["/bin/sh", "-c"];
+
 /** The states of a container in the Engine API. */
 const CONTAINER_STATES = [
   "created",
@@ -36,6 +42,8 @@ export interface ObservedContainer {
   readonly health: ContainerHealth;
   /** The output of the healthcheck's last probe. */
   readonly healthOutput: string;
+  /** The health check of the spec or of the image. Undefined when there is none. */
+  readonly healthcheck: HealthcheckCommand | undefined;
   /** Published ports. */
   readonly ports: readonly PublishedPort[];
   /** The Docker networks that the container has joined. */
@@ -46,6 +54,13 @@ export interface ObservedContainer {
   readonly stopGraceMs: number;
   /** True when the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
+}
+
+/** The command of a health check. */
+export interface HealthcheckCommand {
+  /** Program and arguments. */
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
 }
 
 export interface PublishedPort extends HostPort {
@@ -93,6 +108,7 @@ export function parseInspect(json: unknown, taskIdOf: TaskIdOf): ObservedContain
     outOfMemory: readField(state, "OOMKilled") === true,
     health: parseHealth(readField(health, "Status")),
     healthOutput: readString(readField(readList(readField(health, "Log")).at(-1), "Output")).trim(),
+    healthcheck: parseHealthcheck(config),
     ports: parsePorts(readField(readField(json, "NetworkSettings"), "Ports")),
     networks: parseNetworks(readField(readField(json, "NetworkSettings"), "Networks")),
     tty: readField(config, "Tty") === true,
@@ -130,6 +146,20 @@ function parseState(value: unknown): ContainerState {
 
 function parseHealth(value: unknown): ContainerHealth {
   return value === "starting" || value === "healthy" || value === "unhealthy" ? value : "none";
+}
+
+/** Parses the merged health check of the spec and the image. */
+function parseHealthcheck(config: unknown): HealthcheckCommand | undefined {
+  const check = readField(config, "Healthcheck");
+  const [kind, ...words] = readList(readField(check, "Test")).map(readString);
+  if ((kind !== "CMD" && kind !== "CMD-SHELL") || words.length === 0) return undefined;
+  const ownShell = readList(readField(config, "Shell")).map(readString);
+  const shell = ownShell.length === 0 ? DEFAULT_SHELL : ownShell;
+  const timeoutMs = Math.round(readNumber(readField(check, "Timeout")) / NS_PER_MS);
+  return {
+    command: kind === "CMD" ? words : [...shell, ...words],
+    timeoutMs: timeoutMs === 0 ? DOCKER_CHECK_TIMEOUT_MS : timeoutMs,
+  };
 }
 
 /** A listing has the health only in its display text: "Up 4 seconds (health: starting)". */

@@ -15,11 +15,6 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
     since: "1.43",
     isUsed: (container) => Object.keys(container.annotations).length > 0,
   },
-  {
-    field: "healthcheck.start_interval",
-    since: "1.44",
-    isUsed: (container) => (container.healthcheck?.startIntervalMs ?? 0) > 0,
-  },
 ];
 
 /** Returns why this node's Docker cannot run the spec as written, or undefined when it can. */

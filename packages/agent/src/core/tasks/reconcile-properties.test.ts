@@ -95,6 +95,8 @@ class SimulatedDocker {
       case "pull":
         this.#hasImage = true;
         return { kind: "image-known" };
+      case "check-health":
+        return { ...step, kind: "health-checked", answer: "failed" };
       case "write-files":
         this.hasFiles = true;
         return { kind: "files-written" };

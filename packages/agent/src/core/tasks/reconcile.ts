@@ -5,6 +5,7 @@ import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
 import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
+import { startCheckDecision } from "./start-check.js";
 import { isFinal, shouldRun, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
 import { fileRefusal, filesToWrite, fileWait } from "./task-files.js";
@@ -82,7 +83,11 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (isFinal(status)) return standstill(view, container, "the task has ended");
   if (container === undefined) return nextTowardContainer(view, assignment);
   if (container.state === "created") return nextTowardStart(view, assignment, container);
-  return probeDecision(view, container, nowMs) ?? healthDecision(view, container, nowMs);
+  return (
+    probeDecision(view, container, nowMs) ??
+    startCheckDecision(view, container, nowMs) ??
+    healthDecision(view, container, nowMs)
+  );
 }
 
 /**

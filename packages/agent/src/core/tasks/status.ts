@@ -13,6 +13,7 @@ import {
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
+import { healthOf } from "./start-check.js";
 import { fileWait } from "./task-files.js";
 import { hasEnded } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
@@ -117,13 +118,14 @@ function exitMessage({ exitCode, error }: ObservedContainer): string {
 
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
   const hasRun = view.status?.state === TaskState.RUNNING;
-  const isHealthy = container.health === "none" || container.health === "healthy";
+  const health = healthOf(view.memory, container);
+  const isHealthy = health === "none" || health === "healthy";
   const isReady = isHealthy && !isAwaitingPorts(view, container);
   const running = createStatus({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
     containerId: container.id,
-    health: HEALTH_OF[container.health],
+    health: HEALTH_OF[health],
     // Without a readable spec, the ports of a container on the host network are unknown: the last ones are kept.
     ports:
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
@@ -144,7 +146,7 @@ export function processEndedStatus(running: TaskStatus): TaskStatus {
 function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (container.state === "paused") return "paused outside berth";
   if (view.memory.failure !== "") return `stopping: ${view.memory.failure}`;
-  if (container.health === "starting") return "waiting for its healthcheck";
+  if (healthOf(view.memory, container) === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
   return portMessage(view.memory);
 }

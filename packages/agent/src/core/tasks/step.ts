@@ -3,6 +3,7 @@ import type { EndpointBody } from "../docker/create-body.js";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
 import type { ProbedPorts } from "./readiness.js";
+import type { CheckedHealth, HealthCheck } from "./start-check.js";
 import type { TaskFileSet } from "./task-files.js";
 
 /** One action on one task. The agent inspects the task's container after it. */
@@ -35,6 +36,8 @@ export type Step =
       readonly address: string;
       readonly targets: readonly number[];
     }
+  /** Runs the health check of a container that starts. */
+  | ({ readonly kind: "check-health" } & HealthCheck)
   | { readonly kind: "remove"; readonly containerId: string }
   /** Removes the secrets and configs of a task without a container. */
   | { readonly kind: "remove-files"; readonly taskId: string };
@@ -45,6 +48,7 @@ export type StepOutcome =
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
   | ({ readonly kind: "ports-probed" } & ProbedPorts)
+  | ({ readonly kind: "health-checked" } & CheckedHealth)
   /** The image was checked or pulled. Images are remembered by the image cache. */
   | { readonly kind: "image-known" }
   | { readonly kind: "files-written" }

@@ -1,6 +1,7 @@
 import { assertNever, type ErrorCode } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { afterProbe, type PortProbe } from "./readiness.js";
+import { afterStartCheck, type StartCheck } from "./start-check.js";
 import type { Step, StepOutcome } from "./step.js";
 import type { TaskFilesState } from "./task-files.js";
 
@@ -30,6 +31,8 @@ export interface TaskMemory {
   readonly pulledPercent: number | undefined;
   /** Readiness of a container without a healthcheck. Undefined before the first probe. */
   readonly portProbe: PortProbe | undefined;
+  /** The health checks of a container that starts. Undefined before the first. */
+  readonly startCheck: StartCheck | undefined;
   /** The task's secrets and configs on this host. */
   readonly files: TaskFilesState;
 }
@@ -53,6 +56,7 @@ export const BLANK_MEMORY: TaskMemory = {
   retry: undefined,
   pulledPercent: undefined,
   portProbe: undefined,
+  startCheck: undefined,
   files: "none",
 };
 
@@ -85,6 +89,8 @@ export function applyOutcome(
       return { ...memory, retry: undefined, files: "none" };
     case "ports-probed":
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
+    case "health-checked":
+      return { ...memory, startCheck: afterStartCheck(memory.startCheck, outcome, nowMs) };
     case "rejected":
       return {
         ...memory,

@@ -91,6 +91,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
     error: "",
     outOfMemory: false,
     health: "none",
+    healthcheck: undefined,
     healthOutput: "",
     ports: [],
     networks: [],

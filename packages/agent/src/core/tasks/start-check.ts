@@ -1,0 +1,92 @@
+import type { ContainerHealth, ObservedContainer } from "../docker/observed-container.js";
+import type { Decision } from "./step.js";
+import type { TaskMemory } from "./task-memory.js";
+import type { TaskView } from "./task-view.js";
+
+/** Interval between checks unless the spec sets `start_interval`. */
+export const DEFAULT_START_INTERVAL_MS = 500;
+/** Each check starts a process, so the checks of a container that starts for longer than this are less frequent. */
+export const FREQUENT_CHECKS_MS = 10_000;
+/** Docker's default for `start_interval`. */
+export const SLOW_INTERVAL_MS = 5_000;
+
+/** How a health check that the agent ran has ended. */
+export type CheckAnswer = "passed" | "failed" | "timeout";
+
+/** A health check of a container that the agent runs. */
+export interface HealthCheck {
+  readonly containerId: string;
+  readonly processId: number;
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+  /** Time until the next check, or 0 for the default. */
+  readonly intervalMs: number;
+}
+
+/** The result of a health check. */
+export interface CheckedHealth extends Pick<HealthCheck, "containerId" | "processId" | "intervalMs"> {
+  readonly answer: CheckAnswer;
+}
+
+/** The agent's checks of a container that starts. */
+export interface StartCheck {
+  readonly containerId: string;
+  /** The container's first process: a container that was restarted is checked again. */
+  readonly processId: number;
+  readonly sinceMs: number;
+  /** When the next check is due. */
+  readonly nextMs: number;
+  readonly hasPassed: boolean;
+  /** True when no further check follows. */
+  readonly isOver: boolean;
+}
+
+/**
+ * Returns the next health check of a container that starts. Docker runs the first check after a whole interval, 30 s by
+ * default, and only Docker 25 and later can check more often during the start (decision 132). Undefined when Docker has a result, or
+ * when the agent has no more to find out.
+ */
+export function startCheckDecision(
+  { memory, assignment }: TaskView,
+  container: ObservedContainer,
+  nowMs: number,
+): Decision | undefined {
+  const { id: containerId, processId, healthcheck } = container;
+  if (container.health !== "starting" || container.state !== "running" || healthcheck === undefined) {
+    return undefined;
+  }
+  const check = checkOf(memory, container);
+  if (check?.isOver) return undefined;
+  if (check !== undefined && check.nextMs > nowMs) return { requeueAtMs: check.nextMs };
+  const intervalMs = assignment?.spec.task?.container?.healthcheck?.startIntervalMs ?? 0;
+  const step = { kind: "check-health", containerId, processId, intervalMs, ...healthcheck } as const;
+  return { step, reason: "the health of the container is not known yet" };
+}
+
+/** Returns the state after a check. */
+export function afterStartCheck(
+  before: StartCheck | undefined,
+  { containerId, processId, answer, intervalMs }: CheckedHealth,
+  nowMs: number,
+): StartCheck {
+  const isKnown = before?.containerId === containerId && before.processId === processId;
+  const sinceMs = isKnown ? before.sinceMs : nowMs;
+  const isLong = nowMs - sinceMs >= FREQUENT_CHECKS_MS;
+  const defaultMs = isLong ? SLOW_INTERVAL_MS : DEFAULT_START_INTERVAL_MS;
+  return {
+    ...{ containerId, processId, sinceMs, nextMs: nowMs + (intervalMs || defaultMs) },
+    hasPassed: answer === "passed",
+    // Docker ends a check that hangs, which the agent cannot: it would start one after the other.
+    isOver: answer !== "failed",
+  };
+}
+
+/** Returns the health of a container, in which a check of the agent counts until Docker has a result. */
+export function healthOf(memory: TaskMemory, container: ObservedContainer): ContainerHealth {
+  const hasPassed = checkOf(memory, container)?.hasPassed ?? false;
+  return container.health === "starting" && hasPassed ? "healthy" : container.health;
+}
+
+function checkOf({ startCheck }: TaskMemory, { id, processId }: ObservedContainer): StartCheck | undefined {
+  return startCheck?.containerId === id && startCheck.processId === processId ? startCheck : undefined;
+}
