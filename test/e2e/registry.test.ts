@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { labPaths } from "../../deploy/lab/paths.js";
 import { type RunResult, run } from "../../deploy/lab/run.js";
@@ -25,7 +25,10 @@ describe("a registry with passwords", () => {
     registry = await TestRegistry.start(lab);
     images = [await registry.push("hello:1", "team/web:1"), await registry.push("hello:1", "team/web:2")];
   });
-  afterAll(() => lab?.down());
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await lab?.down();
+  });
 
   const compose = (image: string): string => `
 services:
@@ -34,6 +37,8 @@ services:
     stop_grace_period: 1s
     deploy: { restart_policy: { delay: 500ms } }
 `;
+
+  const pullAlways = (): string => `${compose(images[0])}    pull_policy: always\n`;
 
   const login = (name: PasswordName): Promise<RunResult> =>
     lab.berth(["registry", "login", "-u", USER, "--password-stdin", registry.address], {
@@ -57,11 +62,10 @@ services:
 
   test("a deployment without a login says which one is missing, and recovers once it is stored", async () => {
     const [image] = images;
-    const { code, stdout, stderr } = await deploy(lab, "shop", compose(image), "--timeout", "8s");
+    const { code, stderr } = await deploy(lab, "shop", compose(image), "--timeout", "3s");
     expect(code).toBe(1);
-    const command = `berth registry login ${registry.address}`;
-    expect(stderr + stdout).toContain(command);
-    expect(stderr + stdout).toContain("(BERTH_REGISTRY_LOGIN_MISSING)");
+    expect(stderr).toContain(`run "berth registry login ${registry.address}"`);
+    expect(stderr).toContain("(BERTH_REGISTRY_LOGIN_MISSING)");
     const message = await untilRejected("shop_web", "BERTH_REGISTRY_LOGIN_MISSING");
     expect(message).toContain(
       `cannot pull image ${image}: there is no login for registry ${registry.address}`,
@@ -98,43 +102,54 @@ services:
   test("a password that has changed is reported, and a new login takes effect without a restart", async () => {
     await registry.setPassword("second");
     const before = await listRunning(lab, "shop_web");
-    const [, image] = images;
-    const first = await deploy(lab, "blog", compose(image), "--timeout", "8s");
-    expect([first.code, first.stderr]).toEqual([
-      1,
-      expect.stringContaining("(BERTH_REGISTRY_LOGIN_REFUSED)"),
-    ]);
-    expect(await untilRejected("blog_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
+    await deploy(lab, "changed", compose(images[1]), "--detach");
+    expect(await untilRejected("changed_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
       `registry ${registry.address} refused the login of ci: run "berth registry login ${registry.address}"`,
     );
     expect((await login("second")).code).toBe(0);
-    await waitForReplicas(lab, "blog_web", 1);
+    await waitForReplicas(lab, "changed_web", 1);
     expect(await listRunning(lab, "shop_web")).toEqual(before);
-    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
   });
 
   test("an image that does not exist keeps the registry's text", async () => {
-    const { code, stderr } = await deploy(
-      lab,
-      "blog",
-      compose(`${registry.address}/team/none:1`),
-      "--timeout",
-      "8s",
-    );
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/manifest unknown/);
-    expect(stderr).not.toContain("BERTH_REGISTRY_LOGIN");
-    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
+    await deploy(lab, "missing", compose(`${registry.address}/team/none:1`), "--detach");
+    expect(await untilRejected("missing_web", "")).toMatch(/manifest unknown/);
+    expect((await lab.berth(["stack", "rm", "--detach", "missing"])).code).toBe(0);
   });
 
   test("after a logout, running tasks continue, and the next pull has no login", async () => {
     const before = await listRunning(lab, "shop_web");
-    expect((await lab.berth(["registry", "logout", registry.address])).stdout).toBe(`${registry.address}\n`);
-    const pullAlways = `${compose(images[0])}    pull_policy: always\n`;
-    await deploy(lab, "blog", pullAlways, "--detach");
-    await untilRejected("blog_web", "BERTH_REGISTRY_LOGIN_MISSING");
+    const logout = await lab.berth(["registry", "logout", registry.address]);
+    expect(logout.stdout).toBe(`${registry.address}\n`);
+    await deploy(lab, "after", pullAlways(), "--detach");
+    await untilRejected("after_web", "BERTH_REGISTRY_LOGIN_MISSING");
     expect(await listRunning(lab, "shop_web")).toEqual(before);
-    expect((await lab.berth(["stack", "rm", "blog"])).code).toBe(0);
+    expect((await lab.berth(["stack", "rm", "--detach", "after"])).code).toBe(0);
+  });
+
+  test("a deployment with the caller's credentials stores them for its stack, until the stack is removed", async () => {
+    vi.stubEnv("DOCKER_CONFIG", await registry.writeClientConfig("second"));
+    const { code, stdout, stderr } = await deploy(lab, "own", pullAlways(), "--with-registry-auth");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain(`Storing registry login for ${registry.address} as ci\n`);
+    expect(await listLogins()).toMatchObject([{ server: registry.address, stack: "own" }]);
+    await deploy(lab, "other", pullAlways(), "--detach");
+    await untilRejected("other_web", "BERTH_REGISTRY_LOGIN_MISSING");
+
+    // The stored credentials expire, and a login for all stacks takes over.
+    await registry.setPassword("first");
+    await lab.berth(["service", "update", "--force", "--detach", "own_web"]);
+    expect(await untilRejected("own_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
+      "refused the login of ci (stored with stack own): deploy again with --with-registry-auth",
+    );
+    expect((await login("first")).code).toBe(0);
+    const hasOne = async (): Promise<boolean> => (await listRunning(lab, "other_web")).length === 1;
+    await waitUntil(hasOne, { what: "the stack without credentials", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await lab.berth(["service", "update", "--force", "--timeout", "30s", "own_web"]);
+    await waitForReplicas(lab, "own_web", 1);
+
+    expect((await lab.berth(["stack", "rm", "--detach", "own"])).code).toBe(0);
+    expect(await listLogins()).toMatchObject([{ server: registry.address, stack: "" }]);
   });
 
   test("secret-search: no password is on the disk of a host or server, in a log or in the audit log", async () => {

@@ -1,3 +1,4 @@
+import { credentialProblems } from "@berth/proto";
 import { parseConfig } from "../../../packages/agent/src/config.js";
 import { compareVersions } from "../../../packages/agent/src/core/docker/api-version.js";
 import {
@@ -15,6 +16,11 @@ import { parseBytes, parseDurationMs, parseNanoCpus } from "../../../packages/cl
 import { applyFilters, hasLabel } from "../../../packages/cli/src/options/filters.js";
 import { parseLabels, parseTail, parseTimeMs } from "../../../packages/cli/src/options/parse-options.js";
 import { styledTerminalText, terminalText } from "../../../packages/cli/src/output/terminal-text.js";
+import {
+  credentialSource,
+  parseDockerConfig,
+  parseHelperOutput,
+} from "../../../packages/cli/src/registry-auth/docker-config.js";
 import { parseArguments } from "../../../packages/control-plane/src/config.js";
 import { formatLabels } from "../../../packages/control-plane/src/http/metric-text.js";
 import { check, checkEqual, unlessRejected } from "../engine/expect.js";
@@ -41,6 +47,29 @@ export const OPTION_TARGETS: readonly Target[] = [
         }
       }
       compareVersions(text, "1.41");
+    },
+  },
+  {
+    name: "docker-config",
+    format: "json",
+    seeds: [
+      '{"auths":{"ghcr.io":{"auth":"YTpi"},"https://index.docker.io/v1/":{"identitytoken":"t"}}}',
+      '{"auths":{"docker.io":{"username":"ci","password":"pass"}},"credsStore":"desktop"}',
+      '{"auths":{},"credHelpers":{"ghcr.io":"ecr-login"}}',
+      '{"ServerURL":"ghcr.io","Username":"<token>","Secret":"t"}',
+    ],
+    run: (bytes) => {
+      const text = bytes.toString();
+      const config = unlessRejected(() => parseDockerConfig(text, "config.json"));
+      for (const server of ["docker.io", "ghcr.io"]) {
+        for (const source of [config && credentialSource(server, config), parseHelperOutput(text, server)]) {
+          if (source?.kind === "credentials") {
+            check(source.credentials.server === server, "credentials belong to their registry");
+            checkEqual(credentialProblems(source.credentials), [], "credentials are valid");
+          }
+          if (source?.kind === "helper") check(!/[/\s]/.test(source.name), "a helper is not a path");
+        }
+      }
     },
   },
   {

@@ -1,4 +1,9 @@
-import { type CheckRegistryLogin, credentialProblems, type RegistryLoginChecked } from "@berth/proto";
+import {
+  type CheckRegistryLogin,
+  credentialProblems,
+  MAX_STATUS_MESSAGE_LENGTH,
+  type RegistryLoginChecked,
+} from "@berth/proto";
 import type { Engine } from "../engine/engine.js";
 
 /** Limit of concurrent checks: each waits for a registry. */
@@ -27,7 +32,12 @@ export class LoginChecker {
       await this.#engine.checkLogin(credentials, { signal: this.#signal });
       return { requestId, problem: "" };
     } catch (error) {
-      return { requestId, problem: error instanceof Error ? error.message : String(error) };
+      const text = error instanceof Error ? error.message : String(error);
+      // The leader ends the session of an agent whose message is too long.
+      return {
+        requestId,
+        problem: text.slice(0, MAX_STATUS_MESSAGE_LENGTH) || "it failed without a message",
+      };
     } finally {
       this.#running -= 1;
     }

@@ -66,6 +66,10 @@ function addUpdate(service: Command, cli: Cli): void {
       .description("Update a service and wait for it to converge"),
   )
     .option("--force", "replace the tasks even if the changes do not require it")
+    .option(
+      "--with-registry-auth",
+      "store your Docker credentials for the registry of the image with the stack of the service",
+    )
     .option("--rollback", "roll back to the last healthy version, like berth service rollback")
     .option("-q, --quiet", "suppress progress output");
   addExamples(

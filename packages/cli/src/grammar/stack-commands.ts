@@ -97,6 +97,10 @@ function addDeploy(stack: Command, cli: Cli): void {
     .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
     .option("--prune", "remove services that are no longer in the Compose files")
     .option("--dry-run", "only show the planned changes, task by task, with reasons")
+    .option(
+      "--with-registry-auth",
+      "store your Docker credentials for the registries of the images with the stack",
+    )
     .option("--plan-rev <rev>", "apply only if the plan still has this revision")
     .option("-q, --quiet", "suppress warnings and progress output");
   addExamples(
@@ -106,6 +110,7 @@ function addDeploy(stack: Command, cli: Cli): void {
     [
       "berth stack deploy -c compose.yaml shop",
       "berth stack deploy -c compose.yaml -c production.yaml --prune shop",
+      "berth stack deploy -c compose.yaml --with-registry-auth shop",
       "berth stack deploy -c compose.yaml --dry-run shop",
       "berth stack deploy -c compose.yaml --plan-rev 3f9d0c2b7a41-9c1e shop",
       "berth stack deploy -c - --detach shop < compose.yaml",

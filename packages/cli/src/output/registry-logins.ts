@@ -1,4 +1,4 @@
-import type { RegistryLogin } from "@berth/proto";
+import type { RegistryCredentials, RegistryLogin } from "@berth/proto";
 import { formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
 
@@ -18,6 +18,13 @@ export function loginListing(rows: readonly RegistryLogin[], nowMs: number): Lis
       { title: "UPDATED", cell: ({ updatedAtMs }) => formatTimeSince(updatedAtMs, nowMs) },
     ],
   };
+}
+
+/** Returns a line for each registry whose credentials were sent. */
+export function registryAuthLines(credentials: readonly RegistryCredentials[]): string {
+  return credentials
+    .map(({ server, username }) => `Storing registry login for ${server} as ${username || "<token>"}\n`)
+    .join("");
 }
 
 export function loginJson({ server, username, stack, isIdentityToken, updatedAtMs }: RegistryLogin): object {

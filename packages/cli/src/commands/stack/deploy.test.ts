@@ -51,6 +51,38 @@ describe("stack deploy", () => {
     expect(err).toContain("warning: tasks on host-3 have no DNS names\n");
   });
 
+  test("sends Docker's credentials for the registries of the images only when it is asked to", async () => {
+    const auth = Buffer.from("ci:hunter2").toString("base64");
+    const auths = { "https://index.docker.io/v1/": { auth }, "other.io": { auth } };
+    await writeFile(join(cwd, "config.json"), JSON.stringify({ auths }));
+    const requests: DeployStackRequest[] = [];
+    const deployStack: typeof created = async (request, context) => {
+      requests.push(request);
+      return created(request, context);
+    };
+    const options = { cwd, env: { DOCKER_CONFIG: cwd } };
+    const line = "stack deploy -c c.yaml --detach";
+    await berth(`${line} shop`, { deployStack }, options);
+    const { out, err } = await berth(`${line} --with-registry-auth shop`, { deployStack }, options);
+    const credentials = { server: "docker.io", username: "ci", secret: "hunter2", isIdentityToken: false };
+    expect(requests.map(({ registryLogins }) => registryLogins)).toEqual([
+      undefined,
+      { credentials: [credentials] },
+    ]);
+    expect(out).toBe("Storing registry login for docker.io as ci\nCreating service shop_web\n");
+    expect(`${out}${err}`).not.toContain("hunter2");
+    // A dry run needs no credentials.
+    await writeFile(join(cwd, "config.json"), "no JSON");
+    const dryRun = await berth(
+      "stack deploy -c c.yaml --dry-run --with-registry-auth shop",
+      { deployStack },
+      options,
+    );
+    expect(dryRun.err).not.toContain("config.json");
+    expect(requests.at(-1)).toMatchObject({ dryRun: true, registryLogins: undefined });
+    expect((await berth(`${line} --with-registry-auth shop`, {}, options)).code).toBe(2);
+  });
+
   test("sends secrets and configs, and prints their outcomes without their contents", async () => {
     const compose = `services: { web: { image: a, secrets: [key, old], configs: [settings] } }
 secrets: { key: { file: key }, old: { external: true } }

@@ -11,9 +11,11 @@ import { fileOutcomeLines, filesJson } from "../../output/files.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson, printWarning } from "../../output/print.js";
+import { registryAuthLines } from "../../output/registry-logins.js";
 import { outcomeName } from "../../output/state-names.js";
 import { styled } from "../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
+import { readRegistryAuth } from "../../registry-auth/read-registry-auth.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
@@ -26,6 +28,7 @@ export interface DeployOptions extends GlobalOptions, StackFiles {
   readonly detach?: boolean;
   readonly dryRun?: boolean;
   readonly planRev?: string;
+  readonly withRegistryAuth?: boolean;
   readonly timeout: string;
 }
 
@@ -40,6 +43,9 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   }
   const stackSpecs = await readSpecs(cli, options, stack);
   const { specs, networks, files } = stackSpecs;
+  // A dry run shows no credentials, so it needs none.
+  const isAuthSent = options.withRegistryAuth === true && options.dryRun !== true;
+  const credentials = isAuthSent ? await readRegistryAuth(cli, specs) : undefined;
   await withClient(cli, options, async (client) => {
     const request = {
       stack,
@@ -49,6 +55,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       planRev: options.planRev ?? "",
       networks: [...networks],
       files: [...files],
+      registryLogins: credentials && { credentials: [...credentials] },
     };
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });
@@ -64,6 +71,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) {
       for (const warning of response.warnings) printWarning(cli, warning);
+      terminal.write(registryAuthLines(credentials ?? []));
       printOutcomes(terminal, response);
     }
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });

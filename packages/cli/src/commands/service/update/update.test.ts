@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BerthError, Rollout_State, type UpdateServiceRequest } from "@berth/proto";
 import { describe, expect, test, vi } from "vitest";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../../testing/fake-control.js";
@@ -32,6 +35,26 @@ function position(
 const unconverged = { converged: false, running: 1, desired: 6 };
 
 describe("service update", () => {
+  test("--with-registry-auth alone sends Docker's credentials for the registry of the image", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "berth-update-"));
+    const auths = {
+      "docker.io": { username: "ci", password: "hunter2" },
+      "other.io": { username: "x", password: "y" },
+    };
+    await writeFile(join(folder, "config.json"), JSON.stringify({ auths }));
+    const requests: UpdateServiceRequest[] = [];
+    const updateService: typeof accepted = async (request, context) => {
+      requests.push(request);
+      return accepted(request, context);
+    };
+    const options = { env: { DOCKER_CONFIG: folder } };
+    const line = "service update --with-registry-auth --detach shop_web";
+    expect((await berth(line, { getService, updateService }, options)).code).toBe(0);
+    await rm(folder, { recursive: true });
+    const credentials = { server: "docker.io", username: "ci", secret: "hunter2", isIdentityToken: false };
+    expect(requests.map(({ registryLogins }) => registryLogins)).toEqual([{ credentials: [credentials] }]);
+  });
+
   test("applies the flags to the current spec and prints the rollout", async () => {
     const requests: UpdateServiceRequest[] = [];
     const { code, out, err } = await berth(

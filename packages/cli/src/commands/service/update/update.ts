@@ -1,8 +1,9 @@
-import { isBerthError, type ServiceOutcome } from "@berth/proto";
+import { isBerthError, type RegistryCredentials, type ServiceOutcome } from "@berth/proto";
 import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
+import { readRegistryAuth } from "../../../registry-auth/read-registry-auth.js";
 import { requestRollback } from "../rollback.js";
 import { requireOutcome, waitForChange } from "../wait-for-change.js";
 import { applyFlags, hasFlags, type UpdateFlagValues } from "./apply-flags.js";
@@ -10,6 +11,7 @@ import { applyFlags, hasFlags, type UpdateFlagValues } from "./apply-flags.js";
 export interface UpdateOptions extends GlobalOptions, UpdateFlagValues {
   readonly force?: boolean;
   readonly rollback?: boolean;
+  readonly withRegistryAuth?: boolean;
   readonly detach?: boolean;
   readonly quiet?: boolean;
   readonly timeout: string;
@@ -31,7 +33,7 @@ export async function updateService(cli: Cli, options: UpdateOptions, service: s
 }
 
 function validateOptions(options: UpdateOptions): void {
-  const hasChanges = hasFlags(options) || options.force === true;
+  const hasChanges = hasFlags(options) || options.force === true || options.withRegistryAuth === true;
   if (options.rollback && hasChanges)
     throw invalidOption("--rollback", "cannot be combined with other changes");
   if (!options.rollback && !hasChanges) {
@@ -51,15 +53,19 @@ async function requestUpdate(
   { service, options }: UpdateRequest,
 ): Promise<ServiceOutcome> {
   const { signal } = cli;
+  let credentials: readonly RegistryCredentials[] | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const found = await retryDuringElection(cli, () => client.getService({ service }, { signal }));
     const { id = "", spec, version = 0 } = found.service?.service ?? {};
     if (spec === undefined) throw new Error(`the server returned no spec for service ${service}`);
+    const updated = applyFlags(spec, options);
+    credentials ??= options.withRegistryAuth ? await readRegistryAuth(cli, [updated]) : undefined;
     const request = {
       service: id,
-      spec: applyFlags(spec, options),
+      spec: updated,
       expectedVersion: version,
       force: options.force ?? false,
+      registryLogins: credentials && { credentials: [...credentials] },
     };
     try {
       const response = await retryDuringElection(cli, () => client.updateService(request, { signal }));

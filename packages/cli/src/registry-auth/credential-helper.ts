@@ -1,0 +1,58 @@
+import { type ExecFileException, execFile } from "node:child_process";
+import { registryAddress } from "@berth/proto";
+import { type CredentialSource, parseHelperOutput } from "./docker-config.js";
+
+/** A helper can ask the user to unlock a keychain, and others ask a cloud provider for a token. */
+const TIMEOUT_MS = 60_000;
+const MAX_OUTPUT_BYTES = 256 * 1_024;
+/** Limit of a helper's own message in an error. */
+const MAX_MESSAGE_LENGTH = 200;
+/** What Docker's helpers print when they have no credentials for the registry. */
+const NOT_FOUND = /credentials not found/i;
+
+export interface HelperCall {
+  /** Name of the helper, which is a part of the program's name. */
+  readonly name: string;
+  readonly server: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Asks the program `docker-credential-NAME` for the credentials of a registry.
+ * @throws the signal's reason
+ */
+export function askCredentialHelper({ name, server, env, signal }: HelperCall): Promise<CredentialSource> {
+  const program = `docker-credential-${name}`;
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      program,
+      ["get"],
+      { env: { ...env }, timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES, signal, killSignal: "SIGKILL" },
+      (error, stdout) => {
+        if (signal.aborted) reject(signal.reason);
+        else if (error === null) resolve(parseHelperOutput(stdout, server));
+        else resolve(failure(program, error, stdout));
+      },
+    );
+    // A program that ends without reading its input is reported by its exit code.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(registryAddress(server));
+  });
+}
+
+/** A helper that fails prints its message on standard output. */
+function failure(program: string, error: ExecFileException, stdout: string): CredentialSource {
+  if (NOT_FOUND.test(stdout)) return { kind: "none" };
+  if (error.code === "ENOENT") return { kind: "invalid", reason: `${program} is not installed` };
+  if (error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") {
+    return { kind: "invalid", reason: `${program} printed more than ${MAX_OUTPUT_BYTES} bytes` };
+  }
+  if (error.killed) {
+    return { kind: "invalid", reason: `${program} did not end within ${TIMEOUT_MS / 1_000} s` };
+  }
+  // JSON can have the secret.
+  const text = stdout.includes("{") ? "" : (stdout.trim().split("\n")[0] ?? "");
+  const reason = text.slice(0, MAX_MESSAGE_LENGTH) || `exit code ${error.code ?? "unknown"}`;
+  return { kind: "invalid", reason: `${program} failed: ${reason}` };
+}

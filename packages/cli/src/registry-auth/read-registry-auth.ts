@@ -1,0 +1,42 @@
+import { join } from "node:path";
+import { BerthError, type RegistryCredentials, registryOf, type ServiceSpec } from "@berth/proto";
+import { readFileIfPresent } from "../commands/shared/input-files.js";
+import { printWarning } from "../output/print.js";
+import type { Cli } from "../process/cli.js";
+import { askCredentialHelper } from "./credential-helper.js";
+import { type CredentialSource, credentialSource, parseDockerConfig } from "./docker-config.js";
+
+/**
+ * Returns the caller's Docker credentials for the registries of the images: those that `docker login` has stored. Warns
+ * about registries without credentials.
+ * @throws BerthError BERTH_INPUT_INVALID with all credentials that cannot be read
+ */
+export async function readRegistryAuth(
+  cli: Cli,
+  specs: readonly ServiceSpec[],
+): Promise<readonly RegistryCredentials[]> {
+  const images = specs.flatMap(({ task }) => task?.container?.image ?? []);
+  const servers = [...new Set(images.map(registryOf))].sort();
+  const path = join(cli.env.DOCKER_CONFIG || join(cli.homeDirectory, ".docker"), "config.json");
+  const bytes = readFileIfPresent(path);
+  const config = parseDockerConfig(Buffer.from(bytes ?? "{}").toString("utf8"), path);
+  const credentials: RegistryCredentials[] = [];
+  const problems: string[] = [];
+  // One after another: a helper may ask the user to unlock a keychain.
+  for (const server of servers) {
+    const source = await resolve(cli, server, credentialSource(server, config));
+    if (source.kind === "credentials") credentials.push(source.credentials);
+    else if (source.kind === "invalid") problems.push(`${server}: ${source.reason}`);
+    else printWarning(cli, `no credentials for ${server} in ${path}: log in with docker login ${server}`);
+  }
+  if (problems.length === 0) return credentials;
+  const message = `cannot read the credentials of ${path}: ${problems.join("; ")}`;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}
+
+/** Asks the helper if there is one. */
+async function resolve(cli: Cli, server: string, source: CredentialSource): Promise<CredentialSource> {
+  if (source.kind !== "helper") return source;
+  const { env, signal } = cli;
+  return askCredentialHelper({ name: source.name, server, env, signal });
+}
