@@ -8,18 +8,24 @@ export const SERVER_HTTP_PORT = 7401;
 
 export const serverAddressOn = (address: string): string => `${address}:${SERVER_PORT}`;
 
-/** The CLI, the server and the agent are one program. */
-const BERTH = [process.execPath, join(REPO_ROOT, "packages/cli/bin/berth.js")] as const;
+/** Path of the program within a checkout. The CLI, the server and the agent are one program. */
+const PROGRAM = "packages/cli/bin/berth.js";
+
+/** The program of this checkout. */
+export const BERTH_PATH = join(REPO_ROOT, PROGRAM);
 
 export function serverCommand({
+  berthPath,
   address,
   dataDir,
 }: {
+  readonly berthPath: string;
   readonly address: string;
   readonly dataDir: string;
 }): string[] {
   return [
-    ...BERTH,
+    process.execPath,
+    berthPath,
     "server",
     "--listen",
     serverAddressOn(address),
@@ -33,17 +39,23 @@ export function serverCommand({
 /** Reads the join token from standard input. */
 export function joinCommand(
   program: "server" | "agent",
-  { address, dataDir }: { readonly address: string; readonly dataDir: string },
+  {
+    berthPath,
+    address,
+    dataDir,
+  }: { readonly berthPath: string; readonly address: string; readonly dataDir: string },
 ): string[] {
-  return [...BERTH, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
+  return [process.execPath, berthPath, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
 }
 
 export function agentCommand({
+  berthPath,
   address,
   serverAddresses = [],
   dataDir,
   dockerSocket,
 }: {
+  readonly berthPath: string;
   readonly address: string;
   /** By default, the servers that the host knows since it has joined. */
   readonly serverAddresses?: readonly string[];
@@ -51,7 +63,8 @@ export function agentCommand({
   readonly dockerSocket: string;
 }): string[] {
   return [
-    ...BERTH,
+    process.execPath,
+    berthPath,
     "agent",
     ...(serverAddresses.length === 0 ? [] : ["--server", serverAddresses.join(",")]),
     "--advertise",
@@ -64,10 +77,10 @@ export function agentCommand({
 }
 
 export function cliCommand(args: readonly string[]): string[] {
-  return [...BERTH, ...args];
+  return [process.execPath, BERTH_PATH, ...args];
 }
 
-/** Returns whether a process runs `berth SUBCOMMAND`, started by one of the commands above. */
+/** Returns whether a process runs `berth SUBCOMMAND` of any checkout, started by one of the commands above. */
 export function isBerthCommand(argv: readonly string[], subcommand: "server" | "agent"): boolean {
-  return argv[1] === BERTH[1] && argv[2] === subcommand && argv[3] !== "join";
+  return argv[1]?.endsWith(`/${PROGRAM}`) === true && argv[2] === subcommand && argv[3] !== "join";
 }

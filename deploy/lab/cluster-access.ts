@@ -28,6 +28,8 @@ export interface JoinOptions {
   readonly dataDir: string;
   /** A server of the cluster. */
   readonly server: LabServer;
+  /** The program `berth` to run. */
+  readonly berthPath: string;
 }
 
 /**
@@ -36,7 +38,7 @@ export interface JoinOptions {
  * @throws LabError LAB_NOT_READY with the output of the command.
  */
 export async function joinOnce(
-  { machine, program, dataDir, server }: JoinOptions,
+  { machine, program, dataDir, server, berthPath }: JoinOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   if (existsSync(join(dataDir, "identity", "certificate.pem"))) return;
@@ -55,7 +57,7 @@ export async function joinOnce(
     (calls, options) => calls.createJoinToken(request, options),
     signal,
   );
-  const command = joinCommand(program, { address: server.address, dataDir });
+  const command = joinCommand(program, { berthPath, address: server.address, dataDir });
   const result = await machine.exec(command, { input: token, signal });
   requireSuccess(`berth ${program} join on ${machine.name}`, result);
 }

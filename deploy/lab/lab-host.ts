@@ -30,6 +30,7 @@ export interface LabHostOptions {
   readonly dockerConfig: DockerConfig;
   /** All servers of the lab. Empty for a host that runs Docker only. */
   readonly servers: readonly LabServer[];
+  readonly berthPath: string;
 }
 
 /** A machine with dockerd and, in a lab with berth, an agent. */
@@ -43,6 +44,8 @@ export class LabHost extends LabMachine {
   readonly server: LabServer | undefined;
   /** Additional arguments of the agent. They apply from its next start. */
   extraAgentArgs: readonly string[] = [];
+  /** The program `berth` that the agent runs. Applies from its next start. */
+  berthPath: string;
   readonly #options: LabHostOptions;
 
   constructor(options: LabHostOptions) {
@@ -51,6 +54,7 @@ export class LabHost extends LabMachine {
     this.dockerSocket = join(paths.runDir, "docker.sock");
     this.logs = { dockerd: join(paths.logDir, "dockerd.log"), agent: join(paths.logDir, "agent.log") };
     this.agentDataDir = join(paths.dataDir, "berth");
+    this.berthPath = options.berthPath;
     this.#options = options;
     this.server = options.servers.find(({ name }) => name === this.name);
   }
@@ -79,14 +83,15 @@ export class LabHost extends LabMachine {
 
   /** Starts the agent, after it has joined the cluster. */
   async startAgent(signal?: AbortSignal): Promise<void> {
-    const { machine, agentDataDir: dataDir } = this;
+    const { machine, berthPath, agentDataDir: dataDir } = this;
     const server = await this.#findServer();
     if (server === undefined)
       throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
     if (this.processes("agent").length > 0)
       throw new LabError("LAB_HOST_UP", `the agent of ${this.name} is already running`);
-    await joinOnce({ machine, program: "agent", dataDir, server }, signal);
-    const command = agentCommand({ address: this.address, dataDir, dockerSocket: DOCKER_SOCKET_INSIDE });
+    await joinOnce({ machine, program: "agent", dataDir, server, berthPath }, signal);
+    const { address } = this;
+    const command = agentCommand({ berthPath, address, dataDir, dockerSocket: DOCKER_SOCKET_INSIDE });
     await machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
   }
 

@@ -24,6 +24,8 @@ export interface CreateLabOptions {
    * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
+  /** Program `berth` that the machines run at first. Default: that of this checkout. */
+  readonly berthPath?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each step with a description of it. */
   readonly onProgress?: (step: string) => void;

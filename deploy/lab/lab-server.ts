@@ -28,6 +28,7 @@ export interface LabServerOptions {
   readonly machine: Machine;
   /** The server that created the cluster. Undefined for the one that creates it. */
   readonly first?: LabServer | undefined;
+  readonly berthPath: string;
 }
 
 /** Name of the data directory on the disk of the machine, on which an agent may run, too. */
@@ -47,12 +48,15 @@ export class LabServer {
   readonly socket: string;
   /** Additional arguments of the server. They apply from its next start. */
   extraArgs: readonly string[] = [];
+  /** The program `berth` that the server runs. Applies from its next start. */
+  berthPath: string;
   readonly #machine: Machine;
   readonly #first: LabServer | undefined;
   readonly #dataDir: string;
   #process: ProcessRef | undefined;
 
-  constructor({ machine, first }: LabServerOptions) {
+  constructor({ machine, first, berthPath }: LabServerOptions) {
+    this.berthPath = berthPath;
     this.name = machine.name;
     this.address = serverAddressOn(machine.address);
     this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
@@ -66,7 +70,8 @@ export class LabServer {
   /** Joins the cluster of the first server, which may still start. Does nothing when this server has joined. */
   async join(signal?: AbortSignal): Promise<void> {
     if (this.#first === undefined) return;
-    const options = { machine: this.#machine, dataDir: this.#dataDir, server: this.#first };
+    const { berthPath } = this;
+    const options = { machine: this.#machine, dataDir: this.#dataDir, server: this.#first, berthPath };
     await joinOnce({ ...options, program: "server" }, signal);
   }
 
@@ -84,7 +89,8 @@ export class LabServer {
     if (this.processes("server").length > 0)
       throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
     const { address } = this.#machine;
-    const command = [...serverCommand({ address, dataDir: this.#dataDir }), ...this.extraArgs];
+    const { berthPath, extraArgs } = this;
+    const command = [...serverCommand({ berthPath, address, dataDir: this.#dataDir }), ...extraArgs];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
@@ -150,9 +156,12 @@ export class ServerMachine extends LabMachine {
   readonly berthServer: LabServer;
   readonly #runsServer: boolean;
 
-  constructor(machine: Machine, { runsServer }: { readonly runsServer: boolean }) {
+  constructor(
+    machine: Machine,
+    { runsServer, berthPath }: { readonly runsServer: boolean; readonly berthPath: string },
+  ) {
     super(machine);
-    this.berthServer = new LabServer({ machine });
+    this.berthServer = new LabServer({ machine, berthPath });
     this.httpUrl = this.berthServer.httpUrl;
     this.logs = { server: this.berthServer.log };
     this.#runsServer = runsServer;

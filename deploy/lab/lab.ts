@@ -1,4 +1,4 @@
-import { cliCommand } from "./berth-commands.js";
+import { BERTH_PATH, cliCommand } from "./berth-commands.js";
 import { claimLabName, labCommand } from "./claim-name.js";
 import { createContext } from "./cluster-access.js";
 import { buildImage, LabImages } from "./images.js";
@@ -38,7 +38,8 @@ export class Lab {
   readonly configDir: string;
   readonly #images: LabImages;
 
-  constructor(state: LabState) {
+  /** @param berthPath the program `berth` that the machines run */
+  constructor(state: LabState, berthPath = BERTH_PATH) {
     const { name, subnet, hasBerth, dockerConfig, dockerFolder, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
@@ -47,19 +48,19 @@ export class Lab {
     this.name = name;
     this.hasBerth = hasBerth;
     this.configDir = labPaths(name).configDir;
-    this.serverMachine = new ServerMachine(serverMachine, { runsServer });
+    this.serverMachine = new ServerMachine(serverMachine, { runsServer, berthPath });
     const machines = state.hostNames.map((hostName, index) => {
       const address = hostAddress(subnet, index);
       return new Machine({ lab: name, name: hostName, address, lan, overlayFolder: dockerFolder });
     });
     const servers = runsServer
       ? [this.serverMachine.berthServer]
-      : createServers(machines.slice(0, serverHostCount));
+      : createServers(machines.slice(0, serverHostCount), berthPath);
     this.servers = servers;
     this.serverAddresses = servers.map(({ address }) => address);
     this.#images = images;
     this.hosts = machines.map(
-      (machine) => new LabHost({ lab: name, machine, images, dockerConfig, servers }),
+      (machine) => new LabHost({ lab: name, machine, images, dockerConfig, servers, berthPath }),
     );
   }
 
@@ -140,7 +141,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
   try {
     const state = await describeLab(name, options, dockerFolder);
     await new Lan(name).create(rootAddress(state.subnet), signal);
-    const lab = new Lab(state);
+    const lab = new Lab(state, options.berthPath);
     await startAll(lab, options);
     await writeLabState({ ...state, isComplete: true });
     signal?.throwIfAborted();
@@ -188,10 +189,10 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
 }
 
 /** Returns the servers of a cluster. The first machine creates it, and the others join. */
-function createServers([machine, ...others]: readonly Machine[]): readonly LabServer[] {
+function createServers([machine, ...others]: readonly Machine[], berthPath: string): readonly LabServer[] {
   if (machine === undefined) return [];
-  const first = new LabServer({ machine });
-  return [first, ...others.map((other) => new LabServer({ machine: other, first }))];
+  const first = new LabServer({ machine, berthPath });
+  return [first, ...others.map((other) => new LabServer({ machine: other, first, berthPath }))];
 }
 
 /** Claims a subnet, and stores the description of the new lab. */

@@ -1,7 +1,7 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { joinCommand } from "../../deploy/lab/berth-commands.js";
+import { BERTH_PATH, joinCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { labPaths } from "../../deploy/lab/paths.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -63,7 +63,7 @@ test("a capture of the network has no token, key or payload of a join, a deploym
   const dataDir = join(folder, "agent");
   const joined = await lab
     .host("h2")
-    .exec(joinCommand("agent", { address: server, dataDir }), { input: token });
+    .exec(joinCommand("agent", { berthPath: BERTH_PATH, address: server, dataDir }), { input: token });
   expect(joined).toMatchObject({ code: 0 });
   const configDir = join(folder, "config");
   const created = await lab.berth(["context", "create", "a", "--server", server, "--invitation-file", "-"], {

@@ -19,7 +19,7 @@ export const CONVERGE_TIMEOUT_MS = 30_000;
 /** Creates a lab with berth and the image `hello:1` on every host. Waits until all nodes are ready. */
 export async function createCluster(
   hosts: number,
-  options: Pick<CreateLabOptions, "servers" | "dockerConfig"> = {},
+  options: Pick<CreateLabOptions, "servers" | "dockerConfig" | "berthPath"> = {},
 ): Promise<Lab> {
   const lab = await createLab({ ...options, name: testLabName(), hosts });
   try {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { agentCommand } from "../../../deploy/lab/berth-commands.js";
+import { agentCommand, BERTH_PATH } from "../../../deploy/lab/berth-commands.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { eventually } from "../../harness/eventually.js";
 
@@ -20,6 +20,7 @@ export class LabAgent {
   /** @param enter Prefix of the command line, for example one that creates a namespace. */
   start(enter: readonly string[] = []): void {
     const command = agentCommand({
+      berthPath: BERTH_PATH,
       address: this.#host.address,
       serverAddresses: [this.#server],
       dataDir: this.#dataDir,

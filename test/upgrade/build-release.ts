@@ -1,0 +1,111 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { REPO_ROOT } from "../../deploy/lab/paths.js";
+
+/** Builds of other releases, by commit. A build takes half a minute, so they are kept. */
+const CACHE = "/var/cache/berth-releases";
+
+/** The parts of the repository from which the program is built. */
+const SOURCES = ["proto", "packages", "package.json", "tsconfig.json", "tsconfig.base.json"];
+
+/** Packages of the repository, which link to the build instead of this checkout. */
+const OWN_SCOPE = "@berth";
+
+const PREVIOUS_FILE = fileURLToPath(new URL("previous-release.json", import.meta.url));
+
+/** Path of the program in a checkout or a build. */
+const PROGRAM = "packages/cli/bin/berth.js";
+
+export interface Release {
+  /** For example "0.1.0". */
+  readonly release: string;
+  /** Path of the program `berth`. */
+  readonly program: string;
+}
+
+/** The release of this checkout. */
+export function currentRelease(): Release {
+  return describe(REPO_ROOT);
+}
+
+/**
+ * Builds the release before this one, or returns its build from the cache. BERTH_PREVIOUS selects another commit than
+ * the one in previous-release.json.
+ * @throws Error that says what to do when the commit is missing, as in a shallow clone without a network
+ */
+export function previousRelease(): Release {
+  const { commit }: { readonly commit: string } = JSON.parse(readFileSync(PREVIOUS_FILE, "utf8"));
+  return buildCommit(process.env.BERTH_PREVIOUS || commit);
+}
+
+function buildCommit(ref: string): Release {
+  const commit = findCommit(ref);
+  const folder = join(CACHE, commit);
+  mkdirSync(CACHE, { recursive: true });
+  if (readdirSync(CACHE).includes(commit)) return describe(folder);
+  const draft = mkdtempSync(join(CACHE, "draft-"));
+  try {
+    run("sh", ["-c", `git archive ${commit} ${SOURCES.join(" ")} | tar -x -C ${draft}`]);
+    linkDependencies(draft);
+    run(process.execPath, [join(REPO_ROOT, "node_modules/typescript/bin/tsc"), "-b", draft]);
+    publish(draft, folder);
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+  }
+  return describe(folder);
+}
+
+/** Makes a complete build visible. Another process may have been faster. */
+function publish(draft: string, folder: string): void {
+  try {
+    renameSync(draft, folder);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
+  }
+}
+
+/** Returns the full name of a commit. A shallow clone fetches it. */
+function findCommit(ref: string): string {
+  const found = git(["rev-parse", "--verify", "--quiet", `${ref}^{commit}`]);
+  if (found.status === 0) return found.stdout.trim();
+  const fetched = git(["fetch", "--depth=1", "origin", ref]);
+  if (fetched.status === 0) return git(["rev-parse", "FETCH_HEAD^{commit}"]).stdout.trim();
+  throw new Error(
+    `cannot build the release before this one: this clone has no commit ${ref}, and fetching it failed: ${fetched.stderr.trim()}: run "git fetch --unshallow", or set BERTH_PREVIOUS to a commit of that release`,
+  );
+}
+
+/** Lets the build use the installed dependencies, but its own packages. */
+function linkDependencies(folder: string): void {
+  const installed = join(REPO_ROOT, "node_modules");
+  const target = join(folder, "node_modules");
+  mkdirSync(join(target, OWN_SCOPE), { recursive: true });
+  for (const name of readdirSync(installed)) {
+    if (name !== OWN_SCOPE) symlinkSync(join(installed, name), join(target, name));
+  }
+  // Relative, since the folder is renamed once it is complete.
+  symlinkSync("../../proto", join(target, OWN_SCOPE, "proto"));
+  for (const name of readdirSync(join(folder, "packages"))) {
+    symlinkSync(`../../packages/${name}`, join(target, OWN_SCOPE, name));
+  }
+}
+
+function describe(folder: string): Release {
+  const { version }: { readonly version: string } = JSON.parse(
+    readFileSync(join(folder, "package.json"), "utf8"),
+  );
+  return { release: version, program: join(folder, PROGRAM) };
+}
+
+function git(args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync("git", args, { cwd: REPO_ROOT, encoding: "utf8" });
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: REPO_ROOT, encoding: "utf8" });
+  if (status === 0) return;
+  throw new Error(`${command} ${args.join(" ")} failed (exit code ${status}):\n${stdout}${stderr}`);
+}
