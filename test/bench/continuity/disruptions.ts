@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { currentRelease, previousRelease } from "../../upgrade/build-release.js";
+import { upgradeAll } from "../../upgrade/rolling-upgrade.js";
 import { replaceIngress } from "./replace-ingress.js";
 import type { ServingStack } from "./serving-stack.js";
 
@@ -10,6 +12,8 @@ export interface Disruption {
   readonly severs?: true;
   /** Whether the secret of the stack gets a new version. The figures then say when tasks have served which version. */
   readonly updatesSecret?: true;
+  /** Called before the load starts. May block the process. */
+  readonly prepare?: () => void;
   /** Causes the disruption and waits until its effects are over. */
   readonly run: (stack: ServingStack) => Promise<void>;
   /** Repairs lasting effects, without load. */
@@ -113,6 +117,19 @@ export const DISRUPTIONS: readonly Disruption[] = [
       await replaceIngress(stack.entryHost, "bench");
       await sleep(AGENT_DOWN_MS);
       await stack.entryHost.startAgent();
+      await stack.settle(AFTERMATH_MS);
+    },
+  },
+  {
+    name: "rolling_upgrade",
+    what: "all servers and agents go back to the release before, and are upgraded again, one after the other",
+    prepare: () => void previousRelease(),
+    run: async (stack) => {
+      const agents = stack.lab.hosts.map(({ name: host }) => ({ program: "agent", host }) as const);
+      const servers = stack.servers.map(({ name: host }) => ({ program: "server", host }) as const);
+      await upgradeAll(stack.lab, [...agents.slice(1), ...servers, ...agents.slice(0, 1)], previousRelease());
+      await stack.settle(AFTERMATH_MS);
+      await upgradeAll(stack.lab, [...servers, ...agents], currentRelease());
       await stack.settle(AFTERMATH_MS);
     },
   },

@@ -75,6 +75,7 @@ async function runDisruption(
   await stacks.waitUntilReady(signal);
   await stack.spreadReplicas();
   await waitUntilIdle(berthLab, IDLE_TIMEOUT_MS);
+  disruption.prepare?.();
   stack.begin();
   const { addresses, served } = stack;
   const load = startLoad({ ...LOAD, addresses, onReply: (reply) => served.record(reply) });

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Lab } from "../../../deploy/lab/lab.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { LabServer } from "../../../deploy/lab/lab-server.js";
 import type { RunOptions } from "../../../deploy/lab/run.js";
@@ -51,6 +52,10 @@ export class ServingStack {
 
   get addresses(): readonly string[] {
     return [this.#host(0).address, this.entryHost.address];
+  }
+
+  get lab(): Lab {
+    return this.#berthLab.lab;
   }
 
   get servers(): readonly LabServer[] {
