@@ -15,6 +15,7 @@ import type { Probe } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
+import type { LeaderSettings } from "../../packages/control-plane/src/server/leader-options.js";
 import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
@@ -92,7 +93,7 @@ export class TestCluster {
   /** Starts a server in this process, with its own etcd connection. */
   async startServer(
     wrap: (store: Store) => Store = (store) => store,
-    settings: { readonly autoRebalanceMs?: number; readonly floodLimit?: number } = {},
+    settings: Pick<LeaderSettings, "autoRebalanceMs" | "floodLimit" | "schema"> = {},
   ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
     const identities = await this.identities;
