@@ -1,10 +1,10 @@
-import { isBerthError } from "@berth/proto";
+import { diskError, isBerthError } from "@berth/proto";
 import { type Logger, pino } from "pino";
 import { chooseAdvertiseAddress } from "./agent/advertise-address.js";
 import { runAgent } from "./agent/agent.js";
 import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
 import { hostPlatform } from "./agent/platform.js";
-import { readState } from "./agent/state-file.js";
+import { loadState } from "./agent/state-file.js";
 import { type AgentConfig, parseConfig } from "./config.js";
 import { runJoinCommand } from "./join/join-command.js";
 
@@ -38,7 +38,9 @@ async function runAgentCommand(argv: readonly string[]): Promise<number> {
     await runOnHost(parsed.config, log, stopping.signal);
     return 0;
   } catch (error) {
-    if (isBerthError(error)) log.fatal({ code: error.code, cause: error.cause }, error.message);
+    const { dataDir } = parsed.config;
+    const failure = isBerthError(error) ? error : diskError(error, dataDir);
+    if (failure !== undefined) log.fatal({ code: failure.code, cause: failure.cause }, failure.message);
     else log.fatal({ err: error }, "agent failed");
     return 1;
   } finally {
@@ -49,8 +51,8 @@ async function runAgentCommand(argv: readonly string[]): Promise<number> {
 
 async function runOnHost(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
   const { servers, advertiseAddress: configured } = config;
-  const platform = await hostPlatform(config);
-  const saved = await readState(platform.disk, log);
+  const platform = await hostPlatform(config, log);
+  const saved = await loadState(platform.disk, log);
   const known = { configured, servers: [...servers, ...saved.servers] };
   const advertiseAddress = await chooseAdvertiseAddress(platform.disk, known).catch((error: unknown) => {
     platform.release();

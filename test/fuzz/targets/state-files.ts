@@ -32,7 +32,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
     format: "json",
     seeds: [STATE],
     run: async (bytes) => {
-      const state = await readState(new MemoryDisk(bytes.toString()), LOG);
+      const { state } = await readState(new MemoryDisk(bytes.toString()));
       check(Number.isFinite(state.epoch), "the epoch is a number");
       // protobuf's JSON loses the key `__proto__` of a map.
       const stored = await storeAndRead(state);
@@ -47,7 +47,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
       const text = bytes.toString();
       const key = await loadOrCreateOwnerKey(new MemoryDisk(text)).catch(rejected);
       check(key === undefined || /^[0-9a-f]{64}$/.test(key), "an owner key has 64 digits");
-      const { publicKey } = await hostWireguardKey(new MemoryDisk(text));
+      const { publicKey } = await hostWireguardKey(new MemoryDisk(text), LOG);
       check(/^[A-Za-z0-9+/]{43}=$/.test(publicKey), "a public key has 32 bytes");
     },
   },
@@ -111,8 +111,12 @@ class MemoryDisk implements Disk {
     return this.#text;
   }
 
-  async write(_name: string, text: string): Promise<void> {
-    this.#text = text;
+  async write(name: string, text: string): Promise<void> {
+    if (name !== "servers") this.#text = text;
+  }
+
+  async keepAside(name: string): Promise<string> {
+    return name;
   }
 
   async writeShared(): Promise<string> {
@@ -129,7 +133,7 @@ async function storeAndRead(state: AgentState): Promise<AgentState> {
   const file = new StateFile({ disk, log: LOG });
   file.setSource(() => state);
   await file.flush();
-  return readState(disk, LOG);
+  return (await readState(disk)).state;
 }
 
 function rejected(error: unknown): undefined {

@@ -17,6 +17,8 @@ export interface AgentProcessOptions {
   readonly dockerSocket: string;
   readonly dataDir: string;
   readonly args?: readonly string[];
+  /** @default `agent.log` in the data directory */
+  readonly logFile?: string;
 }
 
 /** The built agent in a process of its own, which a test can kill at any time. */
@@ -27,12 +29,11 @@ export class AgentProcess {
   /** Resolves with the exit code, or null when a signal ended the process. */
   readonly exited: Promise<number | null>;
 
-  constructor({ servers, dockerSocket, dataDir, args = [] }: AgentProcessOptions) {
+  constructor({ servers, dockerSocket, dataDir, args = [], logFile }: AgentProcessOptions) {
     this.#ingressDir = join(dataDir, "ingress");
-    this.logFile = join(dataDir, "agent.log");
+    this.logFile = logFile ?? join(dataDir, "agent.log");
     const flags = [
-      "--server",
-      servers.join(","),
+      ...(servers.length === 0 ? [] : ["--server", servers.join(",")]),
       "--docker-socket",
       dockerSocket,
       "--data-dir",

@@ -291,6 +291,7 @@ export class SimHost {
         pathOf: (name) => `/var/lib/berth/agent/${name}`,
         read: async (name) => this.files.get(name),
         write: (name, text) => soon(() => void this.files.set(name, text)),
+        keepAside: (name) => soon(() => void this.files.delete(name)).then(() => `${name}.damaged`),
       },
       taskFiles: this.#taskFiles(soon),
       openIngress: async () => ({

@@ -14,7 +14,7 @@ import { Notifier } from "../runtime/notifier.js";
 import { Ticker } from "../runtime/ticker.js";
 import { HostPolicy } from "./host-policy.js";
 import type { AgentPlatform } from "./platform.js";
-import { type AgentState, readState } from "./state-file.js";
+import { type AgentState, loadState } from "./state-file.js";
 
 /** Events from a part of the agent to parts that are constructed after it. */
 export interface AgentEvents {
@@ -66,7 +66,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
     pids: await host.pidLimit(),
     generic: host.generic,
   };
-  const savedState = await readState(disk, log);
+  const savedState = await loadState(disk, log);
   const events = createEvents();
   const condition = new HostCondition(events.conditionChanged.notify);
   condition.updateDataPlane(savedState.dataPlane);

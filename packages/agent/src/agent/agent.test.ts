@@ -41,6 +41,7 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
       write: async () => {},
       writeShared: async () => "",
       pathOf: (name) => name,
+      keepAside: async (name) => name,
     },
     taskFiles: {
       directory: "/files",

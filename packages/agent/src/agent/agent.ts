@@ -46,7 +46,11 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   const context = await createAgentContext({ platform, advertiseAddress, log, signal: lifetime.signal });
   const { nodeId, identity, fence } = context;
   log.info({ node: nodeId, ...identity, servers }, "agent started");
-  const stateFile = new StateFile({ disk: platform.disk, log });
+  const stateFile = new StateFile({
+    disk: platform.disk,
+    log,
+    onProblem: (problem) => context.condition.setDiskProblem(problem),
+  });
   const taskManager = createTaskManager(context);
   const dataPlane = createDataPlane(context, taskManager.tasks);
   const hostWatch = createHostWatch(context, { dataPlane, tasks: taskManager.tasks });

@@ -73,20 +73,16 @@ export interface AgentPlatform {
  * @throws BerthError BERTH_CONFLICT when another agent uses the data directory, BERTH_IDENTITY_INVALID when the host has
  *         not joined a cluster
  */
-export async function hostPlatform({
-  dataDir,
-  dockerSocket,
-  resources,
-  ingress,
-  ingressUser,
-  metrics,
-}: AgentConfig): Promise<AgentPlatform> {
+export async function hostPlatform(
+  { dataDir, dockerSocket, resources, ingress, ingressUser, metrics }: AgentConfig,
+  log: Logger,
+): Promise<AgentPlatform> {
   const release = await lockOrThrow(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
   const probe = createProbe();
   const secrets = Promise.all([
-    hostWireguardKey(disk),
+    hostWireguardKey(disk, log),
     loadOrCreateOwnerKey(disk),
     requireHostIdentity(dataDir),
   ]);

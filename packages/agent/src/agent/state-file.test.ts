@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -12,9 +12,16 @@ import {
   TaskStatus,
 } from "@berth/proto";
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { directoryDisk } from "../runtime/disk.js";
-import { type AgentState, readState, StateFile } from "./state-file.js";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type Disk, directoryDisk } from "../runtime/disk.js";
+import {
+  type AgentState,
+  loadState,
+  parseServers,
+  readState,
+  StateFile,
+  writeFirstState,
+} from "./state-file.js";
 
 const log = pino({ level: "silent" });
 let dataDir: string;
@@ -42,7 +49,7 @@ const state: AgentState = {
 };
 
 test("readState returns the state that StateFile wrote, and a blank state before", async () => {
-  expect(await readState(directoryDisk(dataDir), log)).toEqual({
+  expect((await readState(directoryDisk(dataDir))).state).toEqual({
     epoch: 0,
     servers: [],
     ingress: [],
@@ -56,14 +63,51 @@ test("readState returns the state that StateFile wrote, and a blank state before
   file.setSource(() => state);
   file.scheduleWrite();
   await file.flush();
-  expect(await readState(directoryDisk(dataDir), log)).toEqual(state);
-  expect(await readdir(dataDir)).toEqual(["state.json"]);
+  expect(await readState(directoryDisk(dataDir))).toEqual({ state, damage: "" });
+  expect(await readdir(dataDir)).toEqual(["servers", "state.json"]);
 });
 
-test.each(['{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
-  "readState ignores the invalid file %s",
+test.each(["", '{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
+  "loadState keeps the damaged file %j under another name, and finds the servers",
   async (text) => {
+    const disk = directoryDisk(dataDir);
+    await writeFirstState(disk, ["10.0.0.1:7400"]);
     await writeFile(join(dataDir, "state.json"), text);
-    expect(await readState(directoryDisk(dataDir), log)).toMatchObject({ epoch: 0 });
+    const warnings: string[] = [];
+    const state = await loadState(disk, {
+      warn: (_: unknown, message?: string) => warnings.push(message ?? ""),
+    });
+    expect(state).toMatchObject({ epoch: 0, servers: ["10.0.0.1:7400"] });
+    expect(await readFile(join(dataDir, "state.json.damaged"), "utf8")).toBe(text);
+    expect(warnings).toEqual([expect.stringMatching(/state\.json is damaged: kept as .*\.damaged/)]);
+    expect((await readdir(dataDir)).sort()).toEqual(["servers", "state.json.damaged"]);
   },
 );
+
+test("parseServers ignores damaged lines", () => {
+  expect(parseServers("10.0.0.1:7400\n10.0.0.2:74\0\n\nhost:7400")).toEqual(["10.0.0.1:7400", "host:7400"]);
+});
+
+test("reports once why the state cannot be written, and writes it when the disk has space again", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const disk = directoryDisk(dataDir);
+    let isFull = true;
+    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    const write: Disk["write"] = (name, text) => (isFull ? Promise.reject(full) : disk.write(name, text));
+    const problems: string[] = [];
+    const onProblem = (problem: string): void => void problems.push(problem);
+    const file = new StateFile({ disk: { ...disk, write }, log, onProblem });
+    file.setSource(() => state);
+    await file.flush();
+    await file.flush();
+    expect(problems).toEqual([expect.stringMatching(/state\.json: the disk is full: free some space on it/)]);
+    isFull = false;
+    await vi.advanceTimersByTimeAsync(5_000);
+    await file.flush();
+    expect(problems.at(-1)).toBe("");
+    expect((await readState(disk)).state).toEqual(state);
+  } finally {
+    vi.useRealTimers();
+  }
+});

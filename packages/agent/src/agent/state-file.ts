@@ -4,6 +4,7 @@ import {
   DataPlane,
   DEFAULT_POLICY,
   type DnsEntry,
+  describeFileError,
   hasOnlyFiniteNumbers,
   type IngressEntry,
   Policy,
@@ -11,13 +12,21 @@ import {
   validatePolicy,
 } from "@berth/proto";
 import type { Logger } from "pino";
+import { isHostPort } from "../config.js";
 import { readEntries, readField, readList, readNumber, readString } from "../core/docker/json.js";
 import type { Disk } from "../runtime/disk.js";
 
 const FILE = "state.json";
 
+/** The servers have a file of their own: without them, an agent whose state is damaged would not find its leader. */
+const SERVERS_FILE = "servers";
+const MAX_SERVERS = 100;
+
 /** Changes within this time are written together. */
 const WRITE_DELAY_MS = 250;
+
+/** Pause after a write that failed. */
+const RETRY_DELAY_MS = 5_000;
 
 /** The state that an agent needs after a restart, in addition to what Docker reports. */
 export interface AgentState {
@@ -51,18 +60,26 @@ const EMPTY_STATE: AgentState = {
   statuses: new Map(),
 };
 
+export interface StateFileOptions {
+  readonly disk: Disk;
+  readonly log: Logger;
+  /** Called with the reason when the state cannot be written, and with "" when it can be written again. */
+  readonly onProblem?: (problem: string) => void;
+}
+
 /** Writes the agent's state to disk. If the file is lost, a complete set of assignments restores all of it. */
 export class StateFile {
-  readonly #disk: Disk;
-  readonly #log: Logger;
+  readonly #options: StateFileOptions;
   #source: (() => AgentState) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #problem = "";
+  /** The servers in their file, once it is known. */
+  #servers: string | undefined;
   /** Resolves when all writes that were started are done. */
   #writing: Promise<void> = Promise.resolve();
 
-  constructor({ disk, log }: { readonly disk: Disk; readonly log: Logger }) {
-    this.#disk = disk;
-    this.#log = log;
+  constructor(options: StateFileOptions) {
+    this.#options = options;
   }
 
   /** Sets the function that returns the state to write. Nothing is written before this call. */
@@ -75,36 +92,91 @@ export class StateFile {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }
 
-  /** Writes the state now. Never rejects: the agent continues with a full disk. */
+  /** Writes the state now. Never rejects: the agent continues with a full disk, and tries again. */
   flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#writing = this.#writing.then(async () => {
       if (this.#source === undefined) return;
       try {
-        await this.#disk.write(FILE, `${JSON.stringify(toJson(this.#source()))}\n`);
+        await this.#write(this.#source());
+        this.#setProblem("");
       } catch (error) {
-        this.#log.error({ err: error }, "cannot write agent state");
+        this.#timer ??= setTimeout(() => void this.flush(), RETRY_DELAY_MS).unref();
+        this.#setProblem(describeFileError(error, this.#options.disk.pathOf(FILE)));
       }
     });
     return this.#writing;
   }
+
+  async #write(state: AgentState): Promise<void> {
+    const { disk } = this.#options;
+    const servers = formatServers(state.servers);
+    if (servers !== this.#servers && state.servers.length > 0) {
+      await disk.write(SERVERS_FILE, servers);
+      this.#servers = servers;
+    }
+    await disk.write(FILE, `${JSON.stringify(toJson(state))}\n`);
+  }
+
+  #setProblem(problem: string): void {
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    const { log, onProblem } = this.#options;
+    if (problem === "") log.info("agent state is written again");
+    else log.error(`cannot write agent state, which a restarted agent would miss: ${problem}`);
+    onProblem?.(problem);
+  }
 }
 
 /** Replaces the state by that of an agent that knows nothing but the servers of a cluster. */
-export function writeFirstState(disk: Disk, servers: readonly string[]): Promise<void> {
-  return disk.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
+export async function writeFirstState(disk: Disk, servers: readonly string[]): Promise<void> {
+  await disk.write(SERVERS_FILE, formatServers(servers));
+  await disk.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
 }
 
-/** Reads the state. A file that cannot be read is logged and ignored, because the leader sends the same state again. */
-export async function readState(disk: Disk, log: Logger): Promise<AgentState> {
+/**
+ * Reads the state, and changes nothing. Without a valid file, it consists of the servers, from whose leader the agent gets
+ * the same state again.
+ * @throws the error of a disk that cannot be read
+ */
+export async function readState(
+  disk: Disk,
+): Promise<{ readonly state: AgentState; readonly damage: string }> {
+  const text = await disk.read(FILE);
   try {
-    const text = await disk.read(FILE);
-    return text === undefined ? EMPTY_STATE : fromJson(JSON.parse(text));
+    if (text !== undefined) return { state: fromJson(JSON.parse(text)), damage: "" };
+    return { state: { ...EMPTY_STATE, servers: await readServers(disk) }, damage: "" };
   } catch (error) {
-    log.warn({ err: error, path: disk.pathOf(FILE) }, "cannot read agent state; starting without it");
-    return EMPTY_STATE;
+    const damage = error instanceof Error ? error.message : String(error);
+    return { state: { ...EMPTY_STATE, servers: await readServers(disk) }, damage };
   }
+}
+
+/** Reads the state. Keeps a damaged file under another name, and logs it. */
+export async function loadState(disk: Disk, log: Pick<Logger, "warn">): Promise<AgentState> {
+  const { state, damage } = await readState(disk);
+  if (damage === "") return state;
+  const aside = await disk.keepAside(FILE).catch((error: unknown) => describeFileError(error, FILE));
+  const { servers } = state;
+  log.warn(
+    { damage, servers },
+    `${disk.pathOf(FILE)} is damaged: kept as ${aside}. The state comes from Docker's containers and from the leader`,
+  );
+  return state;
+}
+
+async function readServers(disk: Disk): Promise<readonly string[]> {
+  return parseServers((await disk.read(SERVERS_FILE)) ?? "");
+}
+
+/** Parses the file of servers. Ignores lines that are not addresses. */
+export function parseServers(text: string): readonly string[] {
+  return text.split("\n").filter(isHostPort).slice(0, MAX_SERVERS);
+}
+
+function formatServers(servers: readonly string[]): string {
+  return `${servers.join("\n")}\n`;
 }
 
 function toJson(state: AgentState): object {

@@ -1,7 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { RotatingIdentity, type RpcIdentity } from "@berth/proto/rpc";
-import { pino } from "pino";
 import { readState } from "../agent/state-file.js";
 import { identityPath } from "../identity/host-identity.js";
 import { directoryDisk } from "../runtime/disk.js";
@@ -27,7 +26,7 @@ export interface JoinedCluster {
 export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster> {
   const texts = await readIdentityTexts(dataDir).catch(() => undefined);
   if (texts === undefined) return { servers: [] };
-  const { servers } = await readState(directoryDisk(dataDir), pino({ level: "silent" }));
+  const { servers } = (await readState(directoryDisk(dataDir))).state;
   const { certificate, authorities, keys } = texts;
   for (const key of keys) {
     try {

@@ -6,6 +6,7 @@ import { checkDns } from "./checks/dns.js";
 import { checkDocker } from "./checks/docker.js";
 import { checkIdentity } from "./checks/identity.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
+import { checkStateFile } from "./checks/state-file.js";
 
 /** In the order of the report. The keys are the subjects of checks that reject. */
 const CHECKS: Readonly<Record<string, Check>> = {
@@ -14,6 +15,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   DNS: checkDns,
   address: checkAddress,
   "data directory": checkDataDisk,
+  "agent state": checkStateFile,
   identity: checkIdentity,
   cluster: checkCluster,
 };

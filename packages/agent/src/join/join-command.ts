@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { BERTH_VERSION, BerthError, canonicalIp, ERROR_CODES, isBerthError } from "@berth/proto";
+import { BERTH_VERSION, BerthError, canonicalIp, diskError, ERROR_CODES, isBerthError } from "@berth/proto";
 import { readSecret } from "@berth/proto/terminal";
 import { Command, CommanderError, Option } from "commander";
 import { advertiseProblem, DEFAULT_DATA_DIR, isHostPort } from "../config.js";
@@ -48,7 +48,7 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
     process.stdout.write(options.output === "json" ? toJson(joined) : describe(joined, options.dataDir));
     return 0;
   } catch (error) {
-    return reportError(error, options.output);
+    return reportError(diskError(error, options.dataDir) ?? error, options.output);
   } finally {
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
   }

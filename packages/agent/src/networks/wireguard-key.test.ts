@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { directoryDisk } from "../runtime/disk.js";
 import { hostWireguardKey, keyFrom } from "./wireguard-key.js";
+
+const silent = { warn: () => {} };
 
 test("keyFrom derives the public key of RFC 7748 §6.1", () => {
   const base64 = (hex: string): string => Buffer.from(hex, "hex").toString("base64");
@@ -15,10 +17,26 @@ test("keyFrom derives the public key of RFC 7748 §6.1", () => {
 test("hostWireguardKey stores the key so that only its owner can read it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
   try {
-    const generated = await hostWireguardKey(directoryDisk(folder));
+    const generated = await hostWireguardKey(directoryDisk(folder), silent);
     expect(Buffer.from(generated.publicKey, "base64")).toHaveLength(32);
-    expect(await hostWireguardKey(directoryDisk(folder))).toEqual(generated);
+    expect(await hostWireguardKey(directoryDisk(folder), silent)).toEqual(generated);
     expect(statSync(join(folder, "wireguard.key")).mode & 0o077).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("hostWireguardKey keeps a damaged key under another name, and says so", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
+  const warnings: string[] = [];
+  try {
+    writeFileSync(join(folder, "wireguard.key"), "half a k");
+    const created = await hostWireguardKey(directoryDisk(folder), {
+      warn: (message: string) => warnings.push(message),
+    });
+    expect(await hostWireguardKey(directoryDisk(folder), silent)).toEqual(created);
+    expect(readFileSync(join(folder, "wireguard.key.damaged"), "utf8")).toBe("half a k");
+    expect(warnings).toEqual([expect.stringContaining("wireguard.key does not contain a key")]);
   } finally {
     rmSync(folder, { recursive: true });
   }

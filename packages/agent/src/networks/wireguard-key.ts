@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
+import type { Logger } from "pino";
 import type { Disk } from "../runtime/disk.js";
 
 const FILE = "wireguard.key";
@@ -12,10 +13,17 @@ export interface WireguardKey {
   readonly publicKey: string;
 }
 
-/** Reads the host's key pair from the agent's data directory, and generates it on the first start. */
-export async function hostWireguardKey(disk: Disk): Promise<WireguardKey> {
-  const stored = (await disk.read(FILE))?.trim() ?? "";
-  if (Buffer.from(stored, "base64").length === KEY_BYTES) return keyFrom(stored);
+/**
+ * Reads the host's key pair from the agent's data directory, and generates it on the first start. A damaged file is kept
+ * under another name: the other hosts learn the new key like the first one.
+ */
+export async function hostWireguardKey(disk: Disk, log: Pick<Logger, "warn">): Promise<WireguardKey> {
+  const stored = (await disk.read(FILE))?.trim();
+  if (stored !== undefined) {
+    if (Buffer.from(stored, "base64").length === KEY_BYTES) return keyFrom(stored);
+    const aside = await disk.keepAside(FILE);
+    log.warn(`${disk.pathOf(FILE)} does not contain a key: kept as ${aside}, and created a new key`);
+  }
   const { privateKey } = generateKeyPairSync("x25519");
   const generated = rawKey(privateKey, "d");
   await disk.write(FILE, `${generated}\n`);

@@ -38,6 +38,7 @@ export class HostCondition {
   #engineProblem = "";
   #publishingProblem = "";
   #swapProblem = "";
+  #diskProblem = "";
   #ingressProblems: readonly string[] = [];
   #networkProblems: readonly string[] = [];
   #listeners: readonly HostListener[] = [];
@@ -56,7 +57,7 @@ export class HostCondition {
       // The leader must not place tasks by their volumes, here or elsewhere, before it knows the volumes of this host.
       engine: this.#areVolumesKnown ? this.#engine : undefined,
       problems: limitProblems([
-        ...[this.#engineProblem, this.#publishingProblem, this.#swapProblem].filter(
+        ...[this.#engineProblem, this.#publishingProblem, this.#swapProblem, this.#diskProblem].filter(
           (problem) => problem !== "",
         ),
         ...this.#ingressProblems,
@@ -92,6 +93,12 @@ export class HostCondition {
   /** Sets why secrets may reach a disk; "" when they do not. */
   setSwapProblem(problem: string): void {
     this.#swapProblem = problem;
+    this.#reportChange();
+  }
+
+  /** Sets why the agent cannot store its state; "" when it can. */
+  setDiskProblem(problem: string): void {
+    this.#diskProblem = problem;
     this.#reportChange();
   }
 

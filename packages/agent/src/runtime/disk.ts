@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The agent's data directory: a few small files, by name. */
@@ -8,11 +8,16 @@ export interface Disk {
   read(name: string): Promise<string | undefined>;
   /** Replaces the file atomically: after a power failure it holds either the old or the new text. */
   write(name: string, text: string): Promise<void>;
+  /** Renames a damaged file, replacing an older damaged one, and returns its new path. */
+  keepAside(name: string): Promise<string>;
   /** Writes a text to a file that containers can mount, and returns its path. Equal texts share a file. */
   writeShared(text: string): Promise<string>;
   /** Returns the file's path, for messages. */
   pathOf(name: string): string;
 }
+
+/** Appended to the name of a damaged file. */
+export const DAMAGED_SUFFIX = ".damaged";
 
 const PRIVATE = 0o600;
 const WORLD_READABLE = 0o644;
@@ -28,6 +33,11 @@ export function directoryDisk(directory: string): Disk {
     pathOf,
     read: (name) => readIfPresent(pathOf(name)),
     write: (name, text) => replaceFile(pathOf(name), text, PRIVATE),
+    keepAside: async (name) => {
+      const aside = pathOf(`${name}${DAMAGED_SUFFIX}`);
+      await rename(pathOf(name), aside);
+      return aside;
+    },
     writeShared: (text) => {
       const path = sharedPaths.get(text) ?? writeShared(directory, text);
       sharedPaths.set(text, path);
@@ -56,12 +66,18 @@ async function readIfPresent(path: string): Promise<string | undefined> {
 
 async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   const temporary = `${path}.new`;
-  const file = await open(temporary, "w", mode);
   try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(temporary, "w", mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    // Part of a file would take the last space of a full disk.
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
   }
-  await rename(temporary, path);
 }
