@@ -18,7 +18,7 @@ import { eventually } from "../harness/eventually.js";
 import { deployment, service } from "../harness/test-cluster.js";
 
 /** Half of the validity of a server's certificate: three days, and an hour before it was issued. */
-const RENEWAL_AFTER_MS = 35.5 * 60 * 60 * 1_000;
+const RENEWAL_AFTER_MS = 23.5 * 60 * 60 * 1_000;
 /** How long after its start the server renews its certificate. The watch begins before. */
 const RENEWS_IN_MS = 20_000;
 

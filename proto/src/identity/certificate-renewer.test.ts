@@ -76,6 +76,36 @@ test("keepCertificateValid leaves a young certificate alone", async () => {
   expect([renewed, await folder.load()]).toEqual([[], files]);
 });
 
+test("keepCertificateValid replaces a certificate that was issued by a clock that was ahead", async () => {
+  const before = Date.now() - 20 * HOUR_MS;
+  const issueBefore = (request: string): Promise<string> =>
+    issueCertificate(ca.authority, {
+      ...{ request, identity: NODE },
+      validity: { nowMs: before, backdateMs: 0, durationMs: 10 * HOUR_MS },
+    });
+  const { renewed } = await runAt(before, issueBefore);
+  expect(renewed).toHaveLength(1);
+});
+
+test("keepCertificateValid pauses after a renewal whose certificate is not valid yet either", async () => {
+  let requests = 0;
+  const stopping = new AbortController();
+  const running = keepCertificateValid(
+    {
+      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => Date.now() - 20 * HOUR_MS },
+      requestCertificate: async (request) => {
+        requests += 1;
+        return { certificate: await issue(request), authorities: ca.certificate };
+      },
+      onRenewed: () => setTimeout(() => stopping.abort(), 50),
+      onFailure: (error) => expect.fail(String(error)),
+    },
+    stopping.signal,
+  );
+  await running;
+  expect(requests).toBe(1);
+});
+
 test("keepCertificateValid renews a young certificate on demand, once and at the demanded time", async () => {
   const nowMs = Date.now() - HOUR_MS / 2;
   const later = new RenewalDemand();

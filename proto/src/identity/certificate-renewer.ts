@@ -43,7 +43,9 @@ export async function keepCertificateValid(
   while (!signal.aborted) {
     const facts = certificateFacts(parseCertificate(files.certificate));
     const state = renewalState(facts, nowMs(), { graceMs, jitter });
-    const dueMs = state.kind === "current" ? Math.min(state.renewAtMs, demand?.dueMs ?? Infinity) : 0;
+    // One that is not valid yet was issued while a clock was wrong, and could be rejected.
+    const isCurrent = state.kind === "current" && isValidYet(files, nowMs());
+    const dueMs = isCurrent ? Math.min(state.renewAtMs, demand?.dueMs ?? Infinity) : 0;
     let delayMs = Math.min(dueMs - nowMs(), MAX_SLEEP_MS);
     if (delayMs <= 0) {
       const changed = demand?.changed;
@@ -53,7 +55,9 @@ export async function keepCertificateValid(
         if (demand?.changed === changed) demand?.fulfil();
         failures = 0;
         onRenewed(files);
-        continue;
+        if (isValidYet(files, nowMs())) continue;
+        // This host's clock or the server's is wrong, which another certificate would not change.
+        delayMs = MAX_RETRY_MS;
       } catch (error) {
         if (signal.aborted) return;
         onFailure(error);
@@ -65,6 +69,10 @@ export async function keepCertificateValid(
     const wake = demand === undefined || failures > 0 ? signal : AbortSignal.any([signal, demand.changed]);
     await sleep(delayMs, undefined, { signal: wake, ref: false }).catch(() => {});
   }
+}
+
+function isValidYet({ certificate }: IdentityFiles, nowMs: number): boolean {
+  return nowMs >= certificateFacts(parseCertificate(certificate)).notBeforeMs;
 }
 
 async function renew(

@@ -119,8 +119,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "clock-followed",
     what: "the leader's time follows its host's clock backwards",
     file: "packages/control-plane/src/runtime/steady-time.ts",
-    search: "timeMs = Math.max(wallClockMs(), timeMs + (monotonicMs - lastReadMs) * SLOW_SPEED);",
-    replace: "timeMs = wallClockMs();",
+    search: "timeMs = Math.max(hasStepped ? 0 : wallMs, timeMs + elapsedMs * SLOW_SPEED);",
+    replace: "timeMs = wallMs;",
   },
   {
     name: "done-forgotten",

@@ -3,6 +3,7 @@ import type { Authority, JoinKind } from "@berth/proto";
 import { createJoinToken, type Identity, issueCertificate, RENEWAL_GRACE_MS } from "@berth/proto/identity";
 import type { ClusterKey } from "./cluster-key.js";
 import {
+  BACKDATE_MS,
   bundleOf,
   createSuccessor,
   crossChain,
@@ -13,7 +14,10 @@ import {
 const HOUR_MS = 60 * 60 * 1_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** How long certificates are valid. They are renewed after half of it. */
+/**
+ * How long certificates are valid after they were issued. They are renewed after half of their whole validity: with a day
+ * ahead of the clock, none has expired.
+ */
 const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
   server: 3 * DAY_MS,
   node: 3 * DAY_MS,
@@ -26,9 +30,6 @@ const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
  * even for a renewal. The hour is for servers that have not heard of the change at once, and for differing clocks.
  */
 export const RETIREMENT_MS = Math.max(...Object.values(VALIDITY_MS)) + RENEWAL_GRACE_MS + HOUR_MS;
-
-/** Certificates are valid from this long before they were issued, for hosts whose clock is behind. */
-const BACKDATE_MS = HOUR_MS;
 
 const JOIN_SECRET_BYTES = 16;
 

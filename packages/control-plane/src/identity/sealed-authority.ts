@@ -12,8 +12,11 @@ import { type ClusterKey, open, seal } from "./cluster-key.js";
 const HOUR_MS = 60 * 60 * 1_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 const VALIDITY_MS = 10 * YEAR_MS;
-/** Starts the validity in the past, for hosts whose clock is behind. */
-const BACKDATE_MS = HOUR_MS;
+/**
+ * Certificates are valid from this long before they were issued: for hosts whose clock is a day behind, and for the time
+ * after the clock of a server was a day ahead.
+ */
+export const BACKDATE_MS = 25 * HOUR_MS;
 
 /** Creates an authority that issues certificates. Its key is encrypted with the cluster key. */
 export async function createSealedAuthority(

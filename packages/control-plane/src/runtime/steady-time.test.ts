@@ -44,3 +44,22 @@ test("the leader's time starts at the latest record, unless that is hours ahead 
   expect(steadyTime(one, 6 * MINUTE_MS)()).toBe(6 * MINUTE_MS);
   expect(steadyTime(one, 600 * MINUTE_MS)()).toBe(MINUTE_MS);
 });
+
+test.each([
+  ["forward", 24 * 60],
+  ["back", -24 * 60],
+])(
+  "the leader's time does not follow a clock that is set %s by a day, and reports it once",
+  (_, stepMinutes) => {
+    const one = host(100_000 * MINUTE_MS);
+    const steps: number[] = [];
+    const time = steadyTime(one, 0, (stepMs) => void steps.push(stepMs));
+    one.set((100_000 + stepMinutes) * MINUTE_MS);
+    expect(time()).toBe(100_000 * MINUTE_MS);
+    one.pass(MINUTE_MS);
+    expect(time()).toBe(100_000 * MINUTE_MS + 0.8 * MINUTE_MS);
+    expect(steps).toEqual([stepMinutes * MINUTE_MS]);
+    // The next term starts with the time that the clock shows.
+    expect(steadyTime(one, 0)()).toBe(one.wallClockMs());
+  },
+);

@@ -6,6 +6,7 @@ import { notLeader } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
+import { correctFutureTimes } from "../state/correct-times.js";
 import { latestRecordedMs } from "../state/latest-time.js";
 import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
@@ -39,7 +40,18 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
       { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
       "loaded all records",
     );
-    const runtime = termRuntime(options.runtime, state);
+    const onStep = (stepMs: number): void => {
+      const reason = describeStep(stepMs);
+      logger.warn(reason);
+      end(notLeader({ reason }));
+    };
+    const runtime = termRuntime(options.runtime, state, onStep);
+    const corrected = correctFutureTimes(state, runtime.wallClockMs());
+    if (corrected > 0)
+      logger.warn(
+        { records: corrected },
+        "times in the future were written with a wrong clock; using the current time",
+      );
     const { leader, loops } = createLeader(
       { ...options, runtime, term, state, sync, schemaControl },
       ended.signal,
@@ -82,13 +94,18 @@ async function openSchema(
 }
 
 /** Returns the runtime of one term. Its wall clock never returns a time before the latest record. */
-function termRuntime(runtime: Runtime, state: ClusterState): Runtime {
+function termRuntime(runtime: Runtime, state: ClusterState, onStep: (stepMs: number) => void): Runtime {
   return {
     clock: runtime.clock,
-    wallClockMs: steadyTime(runtime, latestRecordedMs(state)),
+    wallClockMs: steadyTime(runtime, latestRecordedMs(state), onStep),
     random: () => runtime.random(),
     newId: () => runtime.newId(),
   };
+}
+
+function describeStep(stepMs: number): string {
+  const minutes = Math.round(Math.abs(stepMs) / 60_000);
+  return `the clock of its host was set ${stepMs > 0 ? "forward" : "back"} by ${minutes} min; the next term uses the new time`;
 }
 
 /**
