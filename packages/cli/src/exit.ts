@@ -19,13 +19,14 @@ export async function reportError(error: unknown, cli: Cli, format: string): Pro
     if (error instanceof Error && error.message !== "") cli.stderr.write(`${error.message}\n`);
     return EXIT_INTERRUPTED;
   }
-  const { ERROR_CODES, isBerthError } = await import("@berth/proto");
-  if (!isBerthError(error)) {
+  const { diskError, ERROR_CODES, isBerthError } = await import("@berth/proto");
+  const failure = isBerthError(error) ? error : diskError(error, "a file");
+  if (failure === undefined) {
     cli.stderr.write(`${bugReportText(error)}\n`);
     return EXIT_FAILED;
   }
-  cli.stderr.write(format === "json" ? errorJson(error) : errorText(error, cli));
-  return ERROR_CODES[error.code].exit;
+  cli.stderr.write(format === "json" ? errorJson(failure) : errorText(failure, cli));
+  return ERROR_CODES[failure.code].exit;
 }
 
 function errorText({ message, code }: BerthError, cli: Cli): string {

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { BerthError } from "@berth/proto";
+import { BerthError, describeFileError } from "@berth/proto";
 
 /** Name of the context that is used when none is selected. */
 export const DEFAULT_CONTEXT = "default";
@@ -81,7 +81,7 @@ export async function writeContexts(path: string, config: ContextConfig): Promis
     await rename(temporary, path);
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
-    const message = `cannot save contexts to ${path}: ${String(cause)}`;
+    const message = `cannot save contexts: ${describeFileError(cause, path)}`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
   }
 }
