@@ -30,7 +30,11 @@ export function mountSmallDisk(sizeMib: number): SmallDisk {
     path,
     fill: (leftBytes = 0) => {
       const { bsize, bavail } = statfsSync(path);
-      writeFileSync(filler, Buffer.alloc(Math.max(0, bsize * bavail - leftBytes)));
+      try {
+        writeFileSync(filler, Buffer.alloc(Math.max(0, bsize * bavail - leftBytes)));
+      } catch {
+        // Another process has taken the last space.
+      }
     },
     free: () => rmSync(filler, { force: true }),
     setReadOnly: (isReadOnly) => mount(`remount,${isReadOnly ? "ro" : "rw"},size=${sizeMib * BYTES_PER_MIB}`),

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync, renameSync, rmSync, truncateSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { ControlServiceService, FileKind, PutFileRequest } from "@berth/proto";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
@@ -135,6 +135,29 @@ test("a server whose etcd data is missing or damaged refuses to start, and chang
   truncateSync(join(wal, readdirSync(wal).find((name) => name.endsWith(".wal")) ?? ""), 0);
   await expect(start()).rejects.toThrow(/the etcd data in .* is damaged, and berth does not change it/);
   rmSync(`${database}.away`);
+});
+
+test("a server whose etcd log was truncated says so, and serves again once the log has caught up", {
+  timeout: 180_000,
+}, async () => {
+  const first = await start();
+  const names = Array.from({ length: 20 }, (_, i) => `c${i}`);
+  for (const name of names) {
+    const file = { kind: FileKind.CONFIG, name, content: Buffer.from(name) };
+    await first.calls.putFile(PutFileRequest.fromPartial({ file }));
+  }
+  await first.stop();
+  const wal = join(dataDir, "member", "wal");
+  const log = join(wal, readdirSync(wal).find((name) => name.endsWith(".wal")) ?? "");
+  // The rest of the file is zero.
+  truncateSync(log, Math.floor(readFileSync(log).findLastIndex((byte) => byte !== 0) / 2));
+  const server = await start();
+  await eventually("the server names the log", async () => {
+    const { status, problems } = await health(server);
+    return status === 503 && problems.includes(`the log of etcd in ${wal} was truncated`);
+  });
+  await eventually("the server is healthy", async () => (await health(server)).status === 200, 120_000);
+  expect([...(await configNames(server.calls))].sort()).toEqual([...names].sort());
 });
 
 test("etcd compacts and defragments its database at its quota, and writes continue by themselves", {

@@ -134,7 +134,7 @@ async function runWithIdentity(
     serving.abort(failure);
   });
   const memberTracking = etcd.trackMembers?.(store, serving.signal);
-  const watch = etcd.watch?.run(store.maintenance, serving.signal);
+  const watch = etcd.watch?.run(store, serving.signal);
   try {
     const server = await startServer(
       {

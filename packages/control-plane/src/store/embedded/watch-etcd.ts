@@ -1,10 +1,14 @@
+import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import type { Clock } from "../../runtime/clock.js";
+import { type Clock, sleep } from "../../runtime/clock.js";
 import type { ServerProblem } from "../../runtime/server-problem.js";
-import type { EtcdMaintenance } from "../etcd/etcd-maintenance.js";
+import type { EtcdStore } from "../etcd/etcd-store.js";
+import { findLogLoss } from "./check-log.js";
 import type { EmbeddedEtcd } from "./embedded-etcd.js";
 import { DatabaseMaintenance } from "./maintain-database.js";
 import { DiskWatch } from "./watch-disk.js";
+
+const LOG_CHECK_INTERVAL_MS = 5_000;
 
 export interface EtcdWatchOptions {
   readonly etcd: Pick<EmbeddedEtcd, "problem">;
@@ -17,22 +21,44 @@ export interface EtcdWatchOptions {
 /** The problems of an embedded etcd. `run` keeps them up to date until its signal aborts. */
 export interface EtcdWatch {
   problems(): readonly ServerProblem[];
-  run(maintenance: EtcdMaintenance, signal: AbortSignal): Promise<void>;
+  run(store: Pick<EtcdStore, "maintenance" | "leases">, signal: AbortSignal): Promise<void>;
 }
 
 /** Watches the process, the database and the disk of an embedded etcd. */
 export function watchEtcd({ etcd, dataDir, quotaBytes, clock, logger }: EtcdWatchOptions): EtcdWatch {
   const disk = new DiskWatch(dataDir);
   let database: DatabaseMaintenance | undefined;
+  let logLoss: string | undefined;
+  /** Checks until etcd answers: the log cannot be truncated while etcd runs. */
+  const checkLog = async (store: Pick<EtcdStore, "maintenance" | "leases">, signal: AbortSignal) => {
+    while (!signal.aborted) {
+      const found = await findLogLoss(
+        { ...store, dataDir, wasTruncated: logLoss !== undefined },
+        signal,
+      ).catch((error: unknown) => {
+        if (!isBerthError(error) && !signal.aborted) throw error;
+        return "unknown" as const;
+      });
+      if (found !== "unknown" && found !== undefined && logLoss === undefined) logger.error(found);
+      if (found !== "unknown") logLoss = found;
+      if (found === undefined) return;
+      await sleep(clock, LOG_CHECK_INTERVAL_MS, signal);
+    }
+  };
   return {
     problems: () => [
       ...problem(etcd.problem, true),
+      ...problem(logLoss, true),
       ...problem(database?.problem, database?.isFull ?? false),
       ...(disk.problem === undefined ? [] : [disk.problem]),
     ],
-    run: async (maintenance, signal) => {
+    run: async ({ maintenance, leases }, signal) => {
       database = new DatabaseMaintenance({ maintenance, quotaBytes, clock, logger });
-      await Promise.all([database.run(signal), disk.run({ clock, logger }, signal)]);
+      await Promise.all([
+        database.run(signal),
+        disk.run({ clock, logger }, signal),
+        checkLog({ maintenance, leases }, signal),
+      ]);
     },
   };
 }
