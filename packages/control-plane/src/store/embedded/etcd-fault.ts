@@ -72,6 +72,6 @@ function replaceData(dataDir: string, copies: DataCopies): string {
     case "rejoin":
       return `The other servers have this data: move ${dataDir}/member away and start this server, which copies it from them`;
     case "join-with-token":
-      return `The other servers have this data: move ${dataDir} away, and run berth server join with a new token`;
+      return `The other servers have this data: remove this server on another one with berth server rm, move ${dataDir} away, and run berth server join with a new token`;
   }
 }
