@@ -1,14 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertNever, DispatcherServiceService, type Hello, PROTOCOL_FIELDS } from "@berth/proto";
+import { assertNever, type Hello, PROTOCOL_FIELDS } from "@berth/proto";
 import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt, type SessionEnd } from "./next-attempt.js";
+import { type AttemptOutcome, ServerConnections } from "./server-connections.js";
 import { Session, type SessionOptions } from "./session.js";
-import { type DispatcherCalls, SessionCall } from "./session-call.js";
+import { SessionCall } from "./session-call.js";
 import { type Renewals, SessionHandover } from "./session-handover.js";
 
-export interface LeaderLinkOptions extends Omit<SessionOptions, "address" | "calls" | "call" | "signal"> {
+export interface LeaderLinkOptions
+  extends Omit<SessionOptions, "address" | "calls" | "call" | "onWelcome" | "signal"> {
   readonly transport: RpcTransport;
   /** Undefined when connections have no certificates. */
   readonly renewals?: Renewals | undefined;
@@ -21,49 +23,60 @@ export interface LeaderLinkOptions extends Omit<SessionOptions, "address" | "cal
 /** Keeps a session with the leader open: when one ends, finds the leader and opens the next. */
 export class LeaderLink {
   readonly #options: LeaderLinkOptions;
+  readonly #connections: ServerConnections;
   readonly #bootId = randomUUID();
   #lastReason = "";
 
   constructor(options: LeaderLinkOptions) {
     this.#options = options;
+    this.#connections = new ServerConnections(options.transport);
   }
 
   /** Runs until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
-      attempt = await this.#runConnection(attempt, signal);
+      attempt = await this.#runAttempt(attempt, signal);
       await sleep(attempt.delayMs, undefined, { signal }).catch(() => {});
     }
+    this.#connections.closeAll();
   }
 
-  async #runConnection(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
-    const { transport, handler } = this.#options;
+  async #runAttempt(attempt: Attempt, signal: AbortSignal): Promise<Attempt> {
+    const { handler } = this.#options;
     const { address } = attempt;
-    const connection = transport.connect(DispatcherServiceService, { address });
-    try {
-      const end = await this.#runSessions(address, connection.calls, signal);
-      if (!signal.aborted) this.#logEnd(address, end);
-      return nextAttempt(attempt, end, Math.random);
-    } finally {
-      handler.onConnectionEnd();
-      connection.close();
-    }
+    const { end, wasWelcomed } = await this.#runSessions(address, signal);
+    if (!signal.aborted) this.#logEnd(address, end);
+    this.#connections.recordOutcome(address, wasWelcomed ? "ended" : outcomeOf(end));
+    if (wasWelcomed) handler.onConnectionEnd();
+    return nextAttempt(attempt, end, Math.random);
   }
 
-  /** Runs a session, and after each renewal of the certificate the next one. Returns why the last session ended. */
-  async #runSessions(address: string, calls: DispatcherCalls, signal: AbortSignal): Promise<SessionEnd> {
+  /**
+   * Runs a session, and after each renewal of the certificate the next one. Returns why the last session ended, and whether
+   * the server has led the cluster.
+   */
+  async #runSessions(
+    address: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly end: SessionEnd; readonly wasWelcomed: boolean }> {
     const { renewals, log } = this.#options;
+    const calls = this.#connections.callsTo(address);
+    let wasWelcomed = false;
+    const onWelcome = (): void => {
+      wasWelcomed = true;
+      this.#connections.closeOthers(address);
+    };
     const open = (): SessionCall => new SessionCall(calls, this.#hello());
     for (let call = open(); ; ) {
-      const session = new Session({ ...this.#options, address, calls, call, signal });
+      const session = new Session({ ...this.#options, address, calls, call, onWelcome, signal });
       const handover = new SessionHandover({ renewals, isWelcomed: () => session.isWelcomed, open });
       const end = await session.run();
       const next = await handover.take();
-      if (next === undefined) return end;
+      if (next === undefined) return { end, wasWelcomed };
       if (signal.aborted) {
         next.abort(signal.reason);
-        return end;
+        return { end, wasWelcomed };
       }
       log.info({ server: address }, "session continues with the renewed certificate");
       call = next;
@@ -116,4 +129,10 @@ export class LeaderLink {
     const message = hadJoined ? "lost connection to leader" : "cannot connect to leader";
     this.#options.log.warn({ server, reason }, `${message}; containers and published ports stay as they are`);
   }
+}
+
+/** Returns what came of an attempt whose session was never accepted. */
+function outcomeOf(end: SessionEnd): AttemptOutcome {
+  if (end.kind !== "lost") return "answered";
+  return end.isUnanswered === true ? "unanswered" : "ended";
 }

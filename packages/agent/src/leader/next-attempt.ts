@@ -37,6 +37,8 @@ export type SessionEnd = { readonly servers: readonly string[] } & (
       readonly reason: string;
       /** The certificate that the session was opened with expired. */
       readonly hasExpired?: boolean;
+      /** The server did not answer in time, but its host answers probes. */
+      readonly isUnanswered?: boolean;
     }
   | {
       readonly kind: "refused";

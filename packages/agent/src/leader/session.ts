@@ -24,7 +24,7 @@ export interface SessionHandler {
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void>;
   /** Called when the session has ended. The next one can follow on the same connection. */
   onSessionEnd(): void;
-  /** Called when the connection has ended, and with it the streams that its leader opened. */
+  /** Called when the connection to a leader has ended, and with it the streams that the leader opened. */
   onConnectionEnd(): void;
 }
 
@@ -55,6 +55,8 @@ export interface SessionOptions {
   readonly ticker: Ticker;
   readonly queue: SendQueue;
   readonly handler: SessionHandler;
+  /** Called when the leader accepts the session. */
+  readonly onWelcome: () => void;
   readonly fence: Pick<Fence, "heartbeatNumber">;
   /** Returns the sequence up to which assignments are applied. */
   readonly appliedSequence: () => number;
@@ -67,6 +69,7 @@ export interface SessionOptions {
  */
 export class Session {
   readonly #options: SessionOptions;
+  readonly #welcomeTimeout: BerthError;
   /** Ends the session when it is aborted. */
   readonly #call: SessionCall;
   #hasEnded = false;
@@ -77,6 +80,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#welcomeTimeout = noWelcome(options.address);
     this.#call = options.call;
   }
 
@@ -90,7 +94,7 @@ export class Session {
     const { address, probe, ticker, queue, handler, signal } = this.#options;
     const onSignal = (): void => void this.#close();
     signal.addEventListener("abort", onSignal, { once: true });
-    const welcomeTimer = setTimeout(() => this.#call.abort(noWelcome(address)), WELCOME_TIMEOUT_MS);
+    const welcomeTimer = setTimeout(() => this.#call.abort(this.#welcomeTimeout), WELCOME_TIMEOUT_MS);
     const hostWatch = new AbortController();
     void waitForHostLoss({ address, probe, ticker }, hostWatch.signal).then((isLost) => {
       if (isLost) this.#call.abort(hostLost(address));
@@ -132,8 +136,9 @@ export class Session {
   }
 
   #join(welcome: Welcome): void {
-    const { queue, ticker } = this.#options;
+    const { queue, ticker, onWelcome } = this.#options;
     this.#welcome = welcome;
+    onWelcome();
     queue.onWelcome();
     this.#silence = new LeaderSilence(performance.now());
     this.#heartbeats = new HeartbeatTimer({
@@ -183,7 +188,8 @@ export class Session {
     const refusal = refusalOf(error);
     if (refusal !== undefined) return { kind: "refused", refusal, reason, servers };
     const joinedHeartbeatMs = this.#welcome?.heartbeatMs;
-    return { kind: "lost", joinedHeartbeatMs, reason, servers, hasExpired: isExpiry(error) };
+    const isUnanswered = error === this.#welcomeTimeout;
+    return { kind: "lost", joinedHeartbeatMs, reason, servers, hasExpired: isExpiry(error), isUnanswered };
   }
 }
 
