@@ -1,11 +1,12 @@
 import { constants } from "node:crypto";
 import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, type Socket, Server as TcpServer } from "node:net";
 import {
   createSecureContext,
   createServer,
   type SecureContext,
   type SecureContextOptions,
+  type TLSSocket,
   type TlsOptions,
 } from "node:tls";
 import type { Server } from "@grpc/grpc-js";
@@ -14,11 +15,21 @@ import { authorityServerName } from "../identity/fetch-authority.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
+import { PacedQueue } from "./paced-queue.js";
 import { HANDSHAKE_LIMITS, type HandshakeLimits, PendingHandshakes } from "./pending-handshakes.js";
 import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 
 /** A TLS handshake takes milliseconds of CPU time on each side. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/**
+ * Time in one turn of the event loop for starting TLS handshakes, and for accepting connections after theirs. Each of them
+ * takes one to two milliseconds of CPU time.
+ *
+ * The agents of a lost leader connect to the other servers within half a second. In one turn, hundreds of them would keep a
+ * new leader from renewing its lease.
+ */
+const CONNECTIONS_MS_PER_TURN = 25;
 
 /** The addresses of a TCP connection. No two open connections of a host have the same ones. */
 export interface ConnectionAddresses {
@@ -63,7 +74,8 @@ export async function listenTls(
     SNICallback: (name, respond) => respond(null, contexts.get(name)),
   };
 
-  const tls = createServer(options, (socket) => {
+  const accept = (socket: TLSSocket): void => {
+    if (socket.destroyed) return;
     const key = keyOf(socket);
     const connection = new CallerConnection(socket, policy);
     handshakes.delete(key);
@@ -71,17 +83,27 @@ export async function listenTls(
     socket.once("close", () => {
       if (connections.get(key) === connection) connections.delete(key);
     });
+    injector.injectConnection(socket);
+  };
+  const accepting = new PacedQueue(CONNECTIONS_MS_PER_TURN, accept);
+  const tls = createServer(options, (socket) => {
     // grpc-js reports a broken connection to its calls.
     socket.on("error", () => {});
-    injector.injectConnection(socket);
+    accepting.add(socket);
   });
-  tls.on("connection", (socket: Socket) => {
+  const starting = new PacedQueue(CONNECTIONS_MS_PER_TURN, (socket: Socket) => {
+    if (!socket.destroyed) tls.emit("connection", socket);
+  });
+  const tcp = new TcpServer({ pauseOnConnect: true }, (socket) => {
     const key = keyOf(socket);
     if (!handshakes.add(key, socket)) {
       socket.destroy();
       return;
     }
     socket.once("close", () => handshakes.deleteSocket(key, socket));
+    // The TLS server reports errors once it has the socket.
+    socket.on("error", () => {});
+    starting.add(socket);
   });
   const reviewAll = (): void => {
     for (const connection of connections.values()) connection.review(policy);
@@ -93,17 +115,17 @@ export async function listenTls(
     reviewAll();
   };
   const { host, port } = splitAddress(address);
-  tls.listen(port, host);
-  await once(tls, "listening");
+  tcp.listen(port, host);
+  await once(tcp, "listening");
   const unsubscribe = [identity.subscribe(applyIdentity), revocations?.subscribe(reviewAll)];
   // The identity may have changed before the subscription.
   applyIdentity();
   return {
-    port: (tls.address() as AddressInfo).port,
+    port: (tcp.address() as AddressInfo).port,
     find: (addresses) => connections.get(keyOf(addresses)),
     close: () => {
       for (const end of unsubscribe) end?.();
-      tls.close();
+      tcp.close();
       handshakes.closeAll();
     },
   };
