@@ -25,8 +25,19 @@ export function localChannelCredentials(): ChannelCredentials {
   return ChannelCredentials.createInsecure();
 }
 
+/** By material, which does not change. To parse its keys and certificates takes milliseconds. */
+const channelCredentials = new WeakMap<TlsMaterial, ChannelCredentials>();
+
 /** Returns the credentials of a client that connects with TLS. */
 export function tlsChannelCredentials(material: TlsMaterial): ChannelCredentials {
+  const known = channelCredentials.get(material);
+  if (known !== undefined) return known;
+  const credentials = createChannelCredentials(material);
+  channelCredentials.set(material, credentials);
+  return credentials;
+}
+
+function createChannelCredentials(material: TlsMaterial): ChannelCredentials {
   const { authorities, leaf } = material;
   const trust = trustOf(material);
   const context = createSecureContext({
