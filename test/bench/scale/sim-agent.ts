@@ -1,7 +1,6 @@
 import {
   type Assignments,
   DesiredState,
-  DispatcherServiceService,
   isBerthError,
   NodeDescription,
   type PortSpec,
@@ -10,14 +9,20 @@ import {
   type SessionRequest,
   TaskState,
   TaskStatus,
+  type Welcome,
 } from "@berth/proto";
-import { createRpcClient, type RpcIdentity } from "@berth/proto/rpc";
+import { grpcTransport, type RpcIdentity } from "@berth/proto/rpc";
+import {
+  firstAttempt,
+  nextAttempt,
+  type SessionEnd,
+} from "../../../packages/agent/src/leader/next-attempt.js";
+import {
+  type AttemptOutcome,
+  ServerConnections,
+} from "../../../packages/agent/src/leader/server-connections.js";
 import { Outbox } from "./outbox.js";
 
-/** Mean delay before a reconnect. Like a real agent, it varies by half, so that a thousand agents do not reconnect at once. */
-const RECONNECT_MS = 250;
-/** A server that names itself as leader has just lost its term and may lead again at once. */
-const REDIRECT_MS = 50;
 const CORES = 32;
 const MEMORY_BYTES = 128 * 2 ** 30;
 const OVERLAY_MTU = 1_450;
@@ -48,51 +53,69 @@ export interface SimAgentObserver {
   onStored(tasks: number): void;
 }
 
+/** The end of one attempt to open a session. */
+interface SimSessionEnd {
+  readonly end: SessionEnd;
+  readonly outcome: AttemptOutcome;
+}
+
 /**
  * One host without Docker, with a real session over a real connection. It receives assignments, reports each task as
- * running after `startMs`, and reconnects when the leader changes.
+ * running after `startMs`, and finds the next leader like a real agent.
  */
 export class SimAgent {
   readonly #options: SimAgentOptions;
+  readonly #connections: ServerConnections;
   readonly #taskIds = new Set<string>();
   readonly #running = new Map<string, ReportedTask>();
   /** Published ports of services, by service and version. */
   readonly #ports = new Map<string, readonly PortSpec[]>();
   readonly #unacked = new Map<number, number>();
   #outbox = new Outbox<SessionRequest>();
-  #leader: string | undefined;
-  #attempt = 0;
   #batch = 0;
   #sequence = 0;
 
   constructor(options: SimAgentOptions) {
     this.#options = options;
+    this.#connections = new ServerConnections(grpcTransport(options.identity));
   }
 
   /** Runs until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
+    let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
-      const { servers } = this.#options;
-      const address = this.#leader ?? servers[this.#attempt++ % servers.length] ?? "";
-      this.#leader = undefined;
-      const session = new AbortController();
-      const end = (): void => session.abort();
-      signal.addEventListener("abort", end, { once: true });
-      try {
-        await this.#serve(address, session.signal);
-      } catch (error) {
-        if (isBerthError(error, "BERTH_NOT_LEADER")) this.#leader = error.details.leader;
-      } finally {
-        signal.removeEventListener("abort", end);
-        session.abort();
-      }
-      const delayMs = this.#leader === undefined ? RECONNECT_MS : REDIRECT_MS;
-      await pause(delayMs * (0.5 + Math.random()), signal);
+      const { end, outcome } = await this.#runSession(attempt.address, signal);
+      this.#connections.recordOutcome(attempt.address, outcome);
+      attempt = nextAttempt(attempt, end, Math.random);
+      await pause(attempt.delayMs, signal);
     }
+    this.#connections.closeAll();
   }
 
-  async #serve(address: string, signal: AbortSignal): Promise<void> {
-    const client = createRpcClient(DispatcherServiceService, { address, identity: this.#options.identity });
+  /** Runs a session to its end. Never rejects. */
+  async #runSession(address: string, signal: AbortSignal): Promise<SimSessionEnd> {
+    const startedMs = performance.now();
+    const session = new AbortController();
+    const end = (): void => session.abort();
+    signal.addEventListener("abort", end, { once: true });
+    let welcome: Welcome | undefined;
+    const onWelcome = (message: Welcome): void => {
+      welcome = message;
+      this.#connections.closeOthers(address);
+    };
+    let error: unknown;
+    try {
+      await this.#serve(address, onWelcome, session.signal);
+    } catch (cause) {
+      error = cause;
+    } finally {
+      signal.removeEventListener("abort", end);
+      session.abort();
+    }
+    return sessionEnd(error, { welcome, afterMs: performance.now() - startedMs });
+  }
+
+  async #serve(address: string, onWelcome: (message: Welcome) => void, signal: AbortSignal): Promise<void> {
     this.#outbox = new Outbox<SessionRequest>();
     const { nodeId } = this.#options;
     const description = NodeDescription.fromPartial({
@@ -109,8 +132,10 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "hello", value: hello } });
     let heartbeatTimer: NodeJS.Timeout | undefined;
     try {
-      for await (const { message } of client.calls.session(this.#outbox, { signal })) {
+      const calls = this.#connections.callsTo(address);
+      for await (const { message } of calls.session(this.#outbox, { signal })) {
         if (message?.$case === "welcome") {
+          onWelcome(message.value);
           this.#options.observer.onWelcome(message.value.epoch);
           heartbeatTimer = setInterval(() => this.#sendHeartbeat(), message.value.heartbeatMs);
           this.#report([...this.#running.values()]);
@@ -123,7 +148,6 @@ export class SimAgent {
     } finally {
       clearInterval(heartbeatTimer);
       this.#outbox.close();
-      client.close();
     }
   }
 
@@ -184,6 +208,26 @@ export class SimAgent {
       this.#options.observer.onStored(tasks);
     }
   }
+}
+
+/** Returns why a session ended, like a real agent. */
+function sessionEnd(
+  error: unknown,
+  { welcome, afterMs }: { readonly welcome: Welcome | undefined; readonly afterMs: number },
+): SimSessionEnd {
+  const servers = welcome?.servers ?? [];
+  const isWelcomed = welcome !== undefined;
+  if (isBerthError(error, "BERTH_NOT_LEADER")) {
+    const end = { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers } as const;
+    return { end, outcome: isWelcomed ? "ended" : "answered" };
+  }
+  const end = {
+    kind: "lost",
+    joinedHeartbeatMs: welcome?.heartbeatMs,
+    reason: String(error),
+    servers,
+  } as const;
+  return { end, outcome: "ended" };
 }
 
 function buildReport(
