@@ -16,6 +16,7 @@ export {
   isErrorCode,
 } from "./errors.js";
 export { describeFileError, diskError } from "./file-error.js";
+export { findByPrefix, type PrefixQuery } from "./find-by-prefix.js";
 export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
 export { isGlob, matchesGlob } from "./glob.js";
 export {

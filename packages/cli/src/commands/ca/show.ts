@@ -1,4 +1,9 @@
-import { Authority_State as AuthorityState, type AuthorityStatus, BerthError } from "@berth/proto";
+import {
+  Authority_State as AuthorityState,
+  type AuthorityStatus,
+  BerthError,
+  findByPrefix,
+} from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { authorityJson } from "../../output/authorities.js";
 import { printJson } from "../../output/print.js";
@@ -18,17 +23,14 @@ export async function showAuthority(
   else cli.stdout.write(`${authority.certificate.trim()}\n`);
 }
 
-/** @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/** Returns the given CA, or the one that issues certificates. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
 function select(authorities: readonly AuthorityStatus[], reference: string | undefined): AuthorityStatus {
-  const found = authorities.filter(({ fingerprint, state }) =>
-    reference === undefined ? state === AuthorityState.ISSUING : fingerprint.startsWith(reference),
-  );
-  const [first] = found;
-  if (first !== undefined && found.length === 1) return first;
-  const name = reference === undefined ? "no CA issues certificates" : `no CA ${JSON.stringify(reference)}`;
-  const why = first === undefined ? "there is none" : `${found.length} fingerprints start with it`;
-  throw new BerthError({
-    code: first === undefined ? "BERTH_NOT_FOUND" : "BERTH_AMBIGUOUS",
-    message: `${name}: ${why}: see "berth ca ls"`,
-  });
+  if (reference !== undefined) {
+    const idOf = ({ fingerprint }: AuthorityStatus): string => fingerprint;
+    return findByPrefix(authorities, { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
+  }
+  const issuing = authorities.find(({ state }) => state === AuthorityState.ISSUING);
+  if (issuing !== undefined) return issuing;
+  const message = 'no CA issues certificates: see "berth ca ls"';
+  throw new BerthError({ code: "BERTH_NOT_FOUND", message });
 }

@@ -141,12 +141,12 @@ describe("token ls", () => {
 
 test("token rm removes tokens one by one, and stops at the first error", async () => {
   const removeJoinToken: FakeControlHandlers["removeJoinToken"] = async ({ token }) => {
-    if (token === "x") throw new BerthError({ code: "BERTH_NOT_FOUND", message: 'no join token "x"' });
+    if (token === "x") throw new BerthError({ code: "BERTH_NOT_FOUND", message: 'join token "x" not found' });
     return { id: `${token}9a1c` };
   };
   expect(await berth("token rm 3f x 4f", { removeJoinToken })).toEqual({
     ...{ code: 1, out: "3f9a1c\n" },
-    err: 'error: no join token "x"\n(BERTH_NOT_FOUND)\n',
+    err: 'error: join token "x" not found\n(BERTH_NOT_FOUND)\n',
   });
   const { out } = await berth("token rm 3f -o json", { removeJoinToken });
   expect(JSON.parse(out)).toEqual({ removed: ["3f9a1c"] });

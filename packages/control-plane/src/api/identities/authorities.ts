@@ -3,6 +3,7 @@ import {
   Authority_State as AuthorityState,
   type AuthorityStatus,
   BerthError,
+  findByPrefix,
   type ListAuthoritiesResponse,
   type Node,
   NodeState,
@@ -124,16 +125,8 @@ function requireNoRotation({ authorities }: Pick<ClusterState, "authorities">): 
 }
 
 function findAuthority({ authorities }: ClusterState, reference: string): Authority {
-  const found = [...authorities.values()].filter(
-    ({ fingerprint }) => reference !== "" && fingerprint.startsWith(reference),
-  );
-  const [first] = found;
-  if (first !== undefined && found.length === 1) return first;
-  const why = first === undefined ? "there is none" : `${found.length} fingerprints start with it`;
-  throw new BerthError({
-    code: first === undefined ? "BERTH_NOT_FOUND" : "BERTH_AMBIGUOUS",
-    message: `no CA ${JSON.stringify(reference.slice(0, 80))}: ${why}: see "berth ca ls"`,
-  });
+  const idOf = ({ fingerprint }: Authority): string => fingerprint;
+  return findByPrefix(authorities.values(), { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
 }
 
 function concurrentRotation(): BerthError {

@@ -2,6 +2,7 @@ import {
   BerthError,
   type CreateJoinTokenRequest,
   type CreateJoinTokenResponse,
+  findByPrefix,
   JoinKind,
   type JoinToken,
   type ListJoinTokensResponse,
@@ -148,13 +149,6 @@ function withoutHashes(token: JoinToken): JoinToken {
 }
 
 function findJoinToken({ joinTokens }: ClusterState, reference: string): JoinToken {
-  const found = [...joinTokens.values()].filter(({ id }) => reference !== "" && id.startsWith(reference));
-  const [first] = found;
-  if (first !== undefined && found.length === 1) return first;
-  const code = first === undefined ? "BERTH_NOT_FOUND" : "BERTH_AMBIGUOUS";
-  const why = first === undefined ? "there is none" : `${found.length} tokens start with it`;
-  throw new BerthError({
-    code,
-    message: `no join token ${JSON.stringify(reference)}: ${why}: see "berth token ls"`,
-  });
+  const query = { noun: "join token", reference, listCommand: "berth token ls" };
+  return findByPrefix(joinTokens.values(), { ...query, idOf: ({ id }) => id });
 }
