@@ -35,6 +35,13 @@ describe("RefusedCalls", () => {
     expect(calls.isEmpty).toBe(true);
   });
 
+  it("counts the calls over a unix socket, whose client has no port, apart from those of a host", () => {
+    const calls = new RefusedCalls();
+    calls.add(refused({ client: "the server's host" }), 0);
+    calls.add(refused({ client: "the server's hos:1" }), 0);
+    expect(calls.take(0)).toHaveLength(2);
+  });
+
   it("counts all calls beyond the limit of groups in one further group", () => {
     const calls = new RefusedCalls();
     for (let host = 0; host < 200; host += 1) calls.add(refused({ client: `10.0.0.${host}:1` }), 0);
