@@ -268,9 +268,8 @@ function unixEndpoint(path: string): Endpoint {
     interceptors: [localVersionInterceptor],
     admissionOf: () => admission,
     listen: async (server) => {
-      await listenUnix(server, path);
       // grpc-js stops listening when the server shuts down.
-      return { address, close: () => {} };
+      return { address, close: await listenUnix(server, path) };
     },
   };
 }

@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { link, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { PeerServiceService } from "../../gen/berth/v1/peer.js";
 import type { Caller } from "./caller.js";
@@ -54,6 +55,37 @@ test("a server creates the folder of its socket, which only its user can open", 
   await serve();
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(await call()).toEqual({ reachable: true });
+});
+
+test("a socket never has a mode with which other users could connect, whatever the umask", async () => {
+  const modes = new Set<number>();
+  let isListening = false;
+  const umask = process.umask(0);
+  try {
+    const serving = serve().then(() => {
+      isListening = true;
+    });
+    while (!isListening) {
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found !== undefined) modes.add(found.mode & 0o777);
+      await setImmediate();
+    }
+    await serving;
+  } finally {
+    process.umask(umask);
+  }
+  expect([...modes, statSync(path).mode & 0o777].filter((mode) => mode !== 0o600)).toEqual([]);
+  expect(readdirSync(dirname(path))).toEqual(["server.sock"]);
+});
+
+test("a server removes its socket when it closes, but not that of its successor", async () => {
+  const first = await serve();
+  await rm(path);
+  const second = await serve();
+  await first.close(0);
+  expect(await call()).toEqual({ reachable: true });
+  await second.close(0);
+  expect(existsSync(path)).toBe(false);
 });
 
 test("a server does not take the socket of a running server", async () => {

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { rmSync, statSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { localServerCredentials } from "./credentials.js";
@@ -15,18 +16,41 @@ export function unixAddress(path: string): string {
 }
 
 /**
- * Lets a gRPC server listen on a unix socket that only the user of this process can open.
+ * Lets a gRPC server listen on a unix socket that only the user of this process can open. Returns a function that removes
+ * the socket.
+ *
+ * The socket is created in a folder of this user and moved once its mode is set. With its final name, other users could
+ * connect until then.
  * @throws BerthError BERTH_ADDRESS_IN_USE when another process listens on it
  */
-export async function listenUnix(server: Server, path: string): Promise<void> {
+export async function listenUnix(server: Server, path: string): Promise<() => void> {
   await prepareSocketPath(path);
-  await new Promise<void>((resolve, reject) => {
+  // No longer than the usual name of the socket: the kernel limits paths of sockets to 107 bytes.
+  const folder = await mkdtemp(join(dirname(path), "."));
+  const created = join(folder, "s");
+  try {
+    await bind(server, created);
+    await chmod(created, SOCKET_MODE);
+    const { ino } = await stat(created);
+    await rename(created, path);
+    return () => removeSocket(path, ino);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function bind(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
     server.bindAsync(unixAddress(path), localServerCredentials(), (error) => {
       if (error === null) resolve();
       else reject(error);
     });
   });
-  await chmod(path, SOCKET_MODE);
+}
+
+/** Removes the socket, unless another server has replaced it. */
+function removeSocket(path: string, ino: number): void {
+  if (statSync(path, { throwIfNoEntry: false })?.ino === ino) rmSync(path, { force: true });
 }
 
 /**
