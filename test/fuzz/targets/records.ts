@@ -9,7 +9,7 @@ import {
   Task,
   VirtualIp,
 } from "@berth/proto";
-import { parseServerAddress } from "../../../packages/control-plane/src/server/server-registry.js";
+import { parseRegistration } from "../../../packages/control-plane/src/server/server-registry.js";
 import {
   changeKey,
   decodeEntry,
@@ -89,8 +89,19 @@ export const RECORD_TARGETS: readonly Target[] = [
   {
     name: "server-address",
     format: "json",
-    seeds: ['{"address":"10.0.0.1:7400","version":"0.1.0"}'],
-    run: (bytes) => void parseServerAddress(bytes.toString()),
+    seeds: [
+      '{"address":"10.0.0.1:7400","version":"0.1.0"}',
+      JSON.stringify({
+        ...{ address: "10.0.0.1:7400", id: "s1", hostname: "host", version: "0.1.0" },
+        ...{ authorities: ["a".repeat(64)], schema: { oldest: 1, newest: 2 }, certificateExpiresAtMs: 1 },
+      }),
+    ],
+    run: (bytes) => {
+      const record = parseRegistration(bytes.toString());
+      if (record === undefined) return;
+      check(record.authorities.length <= 16, "a server names at most 16 authorities");
+      checkEqual(parseRegistration(JSON.stringify(record)), record, "a record is kept");
+    },
   },
 ];
 

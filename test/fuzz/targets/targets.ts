@@ -1,4 +1,5 @@
 import type { Target } from "../engine/target.js";
+import { CERTIFICATE_TARGETS } from "./certificates.js";
 import { COMPOSE_TARGETS } from "./compose.js";
 import { DNS_TARGETS } from "./dns.js";
 import { DOCKER_TARGETS } from "./docker.js";
@@ -18,6 +19,7 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   host: HOST_TARGETS,
   "state-files": STATE_FILE_TARGETS,
   records: RECORD_TARGETS,
+  certificates: CERTIFICATE_TARGETS,
   messages: MESSAGE_TARGETS,
   "spec-texts": SPEC_TEXT_TARGETS,
   compose: COMPOSE_TARGETS,

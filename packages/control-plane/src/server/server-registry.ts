@@ -168,6 +168,15 @@ export class ServerRegistry {
   }
 }
 
+/** Limit of the authorities in a server's key. A cluster has fewer. */
+const MAX_AUTHORITIES = 16;
+
+/** SHA-256 in lower-case hexadecimal digits. */
+const FINGERPRINT = /^[0-9a-f]{64}$/;
+
+/** A host name has at most 253 characters. Other texts in a server's key are shorter. */
+const MAX_TEXT_CHARS = 253;
+
 /** Parses the value of a server's key. A server of an earlier release has written its address and version only. */
 export function parseRegistration(text: string): ServerRegistration | undefined {
   const address = parseServerAddress(text);
@@ -177,14 +186,20 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   return {
     address,
     ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
-    authorities: Array.isArray(authorities) ? authorities.filter((each) => typeof each === "string") : [],
+    authorities: Array.isArray(authorities)
+      ? authorities.slice(0, MAX_AUTHORITIES).filter(isFingerprint)
+      : [],
     schema: parseSchemaVersions(value.schema),
     certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
   };
 }
 
+function isFingerprint(value: unknown): value is string {
+  return typeof value === "string" && FINGERPRINT.test(value);
+}
+
 function textOf(value: unknown): string {
-  return typeof value === "string" ? value : "";
+  return typeof value === "string" ? value.slice(0, MAX_TEXT_CHARS) : "";
 }
 
 function parseSchemaVersions(value: unknown): SchemaVersions {
