@@ -1,6 +1,13 @@
 import { type Authority, Authority_State } from "@berth/proto";
-import { createKey, createRequest, type IdentityFiles } from "@berth/proto/identity";
-import { beforeAll, describe, expect, it } from "vitest";
+import {
+  createKey,
+  createRequest,
+  type IdentityFiles,
+  parseCertificate,
+  readTrust,
+  verifyCertificate,
+} from "@berth/proto/identity";
+import { beforeAll, describe, expect, it, test } from "vitest";
 import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
 import { planCertificate } from "./own-certificate.js";
@@ -62,5 +69,17 @@ describe("planCertificate()", () => {
     const retiring = { ...authority, state: Authority_State.RETIRING };
     expect(plan({ authorities: [authority, announced] })).toMatchObject({ reason: /trusted/ });
     expect(plan({ authorities: [retiring, other] })).toMatchObject({ reason: /another authority/ });
+  });
+});
+
+test.each([
+  ["ahead", 24 * HOUR_MS],
+  ["behind", -24 * HOUR_MS],
+])("a new certificate is valid for a host whose clock is a day %s", (_, byMs) => {
+  const trust = readTrust(current.authorities);
+  expect(
+    verifyCertificate(parseCertificate(current.certificate), trust, { nowMs: NOW_MS + byMs }),
+  ).toMatchObject({
+    identity: { kind: "server", id: "s1" },
   });
 });
