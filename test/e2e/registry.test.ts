@@ -152,7 +152,7 @@ services:
     expect(await listLogins()).toMatchObject([{ server: registry.address, stack: "" }]);
   });
 
-  test("secret-search: no password is on the disk of a host or server, in a log or in the audit log", async () => {
+  test("registry-logins: no password is on the disk of a host or server, in a log or in the audit log", async () => {
     const { dataDir } = labPaths(lab.name);
     const audit = (await lab.berth(["audit"])).stdout;
     expect(audit).toContain("login stored for user ci");

@@ -29,7 +29,7 @@ async function storedText(): Promise<string> {
   return [text, ...encoded.map((each) => Buffer.from(each, "base64").toString("latin1"))].join("\n");
 }
 
-test("a registry login reaches only nodes with a task of the registry, and changes reach them without a new task", async () => {
+test("registry-logins: a login reaches only nodes with a task of the registry, and changes reach them without a new task", async () => {
   const [first, second, own] = PASSWORDS;
   const server = await context.cluster.startServer();
   const follower = await context.cluster.startServer();

@@ -17,7 +17,7 @@ function sealed(change: Partial<RegistryLogin> = {}): RegistryLogin {
   return { ...login, sealedSecret: sealer.seal(login, SECRET) };
 }
 
-describe("createLoginSealer()", () => {
+describe("registry-logins: createLoginSealer()", () => {
   it("opens what it sealed, and stores no secret in clear", () => {
     const login = sealed();
     expect(sealer.open(login)).toBe(SECRET);
