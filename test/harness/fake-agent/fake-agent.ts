@@ -10,6 +10,7 @@ import {
   LogEntry_Stream,
   NodeDescription,
   PROTOCOL_FIELDS,
+  PROTOCOL_VERSIONS,
   type ProbeRequest,
   type RegistryCredentials,
   type ReportedTask,
@@ -372,6 +373,7 @@ export class FakeAgent {
       nanoCpus: 4e9,
       memoryBytes: memoryBytes ?? 8 * 1024 ** 3,
       agentVersion: "fake",
+      protocolVersion: PROTOCOL_VERSIONS.newest,
       engineReady: true,
       dataPlane,
     });

@@ -1,5 +1,11 @@
 import { arch, cpus, totalmem } from "node:os";
-import { BERTH_VERSION, DataPlane, type HostListener, type NodeDescription } from "@berth/proto";
+import {
+  BERTH_VERSION,
+  DataPlane,
+  type HostListener,
+  type NodeDescription,
+  PROTOCOL_VERSIONS,
+} from "@berth/proto";
 import type { EngineInfo } from "../engine/engine.js";
 import { limitDescription } from "./limit-description.js";
 
@@ -163,6 +169,7 @@ export function describeNode(identity: NodeIdentity, condition: ConditionSnapsho
     engineVersion: engine?.version ?? "",
     engineApiVersion: engine?.apiVersion ?? "",
     agentVersion: BERTH_VERSION,
+    protocolVersion: PROTOCOL_VERSIONS.newest,
     engineLabels: { ...engine?.labels },
     engineReady: engine !== undefined,
     problems: [...condition.problems],

@@ -742,7 +742,11 @@ export interface NodeDescription {
   /** Named volumes of the local driver, sorted. */
   volumes: string[];
   /** Capabilities of the host's data plane. Absent when the agent's release has no data plane. */
-  dataPlane?: DataPlane | undefined;
+  dataPlane?:
+    | DataPlane
+    | undefined;
+  /** The newest version of the protocol that the agent speaks. 0 from releases before 0.2.0, which speak version 1. */
+  protocolVersion: number;
 }
 
 export interface NodeDescription_EngineLabelsEntry {
@@ -3600,6 +3604,7 @@ function createBaseNodeDescription(): NodeDescription {
     listeners: [],
     volumes: [],
     dataPlane: undefined,
+    protocolVersion: 0,
   };
 }
 
@@ -3655,6 +3660,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     }
     if (message.dataPlane !== undefined) {
       DataPlane.encode(message.dataPlane, writer.uint32(138).fork()).join();
+    }
+    if (message.protocolVersion !== 0) {
+      writer.uint32(144).uint32(message.protocolVersion);
     }
     return writer;
   },
@@ -3814,6 +3822,14 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.dataPlane = DataPlane.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.protocolVersion = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3918,6 +3934,11 @@ export const NodeDescription: MessageFns<NodeDescription> = {
         : isSet(object.data_plane)
         ? DataPlane.fromJSON(object.data_plane)
         : undefined,
+      protocolVersion: isSet(object.protocolVersion)
+        ? globalThis.Number(object.protocolVersion)
+        : isSet(object.protocol_version)
+        ? globalThis.Number(object.protocol_version)
+        : 0,
     };
   },
 
@@ -3986,6 +4007,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.dataPlane !== undefined) {
       obj.dataPlane = DataPlane.toJSON(message.dataPlane);
     }
+    if (message.protocolVersion !== 0) {
+      obj.protocolVersion = Math.round(message.protocolVersion);
+    }
     return obj;
   },
 
@@ -4029,6 +4053,7 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     message.dataPlane = (object.dataPlane !== undefined && object.dataPlane !== null)
       ? DataPlane.fromPartial(object.dataPlane)
       : undefined;
+    message.protocolVersion = object.protocolVersion ?? 0;
     return message;
   },
 };

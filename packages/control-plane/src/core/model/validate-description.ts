@@ -40,6 +40,7 @@ const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
   ["engine version", ({ engineVersion }) => textProblem(engineVersion)],
   ["engine API version", ({ engineApiVersion }) => textProblem(engineApiVersion)],
   ["agent version", ({ agentVersion }) => textProblem(agentVersion)],
+  ["protocol version", ({ protocolVersion }) => amountProblem(protocolVersion)],
   ["CPUs", ({ nanoCpus }) => amountProblem(nanoCpus)],
   ["memory", ({ memoryBytes }) => amountProblem(memoryBytes)],
   ["PID limit", ({ pids }) => amountProblem(pids)],

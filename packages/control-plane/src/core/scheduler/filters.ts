@@ -1,4 +1,5 @@
 import { Availability, NodeState } from "@berth/proto";
+import { agentProtocol } from "../model/required-protocol.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { nodesText } from "../model/text.js";
 import { type Filter, passFilter } from "./filter.js";
@@ -28,8 +29,10 @@ export function serviceFilters(requirements: TaskRequirements, cluster: ClusterS
 }
 
 /** Returns the filters that depend neither on the state nor on the load of the node. */
-export function eligibilityFilters({ platform, constraints, networks }: TaskRequirements): readonly Filter[] {
+export function eligibilityFilters(requirements: TaskRequirements): readonly Filter[] {
+  const { platform, constraints, networks, protocol } = requirements;
   return [
+    ...(protocol === 1 ? [] : [protocolFilter(protocol)]),
     ...(platform === "" ? [] : [platformFilter(platform)]),
     ...networkFilters(networks),
     ...constraints.map(constraintFilter),
@@ -71,7 +74,16 @@ const STATE_FILTERS: readonly Filter[] = [
   }),
 ];
 
-// Platform and constraints
+// Release, platform and constraints
+
+function protocolFilter(protocol: number): Filter {
+  return passFilter({
+    name: "release",
+    passes: ({ node }) => agentProtocol(node.description) >= protocol,
+    explain: (count) =>
+      `${nodesText(count, { one: "has", many: "have" })} an agent of an older release, which does not support a part of the spec (upgrade it)`,
+  });
+}
 
 function platformFilter(platform: string): Filter {
   const [os = "", architecture = ""] = platform.toLowerCase().split("/");

@@ -129,6 +129,7 @@ const nodeConditions = fc.record({
   engineReady: fc.constantFrom(true, true, false),
   hasOverlay: fc.constantFrom(true, true, false, undefined),
   hasKey: fc.boolean(),
+  protocol: fc.constantFrom(0, 2, 2),
   addresses: fc.nat(3),
   current: fc.nat(3),
   stopping: fc.nat(1),
@@ -148,6 +149,7 @@ const situation = fc
     spread: fc.constantFrom([], ["zone"], ["zone", "rack"], ["rack", "zone"]),
     volumes: fc.constantFrom(VolumePolicy.UNSPECIFIED, VolumePolicy.ANY),
     mounts: fc.boolean(),
+    hasEnvSecret: fc.constantFrom(true, false, false),
     port: fc.constantFrom("", "", "192.0.2.1", "192.0.2.2", "0.0.0.0"),
     network: fc.constantFrom(undefined, undefined, "needed", "optional", "encrypted"),
     room: fc.constantFrom(0, 2, 5),
@@ -166,6 +168,7 @@ const situation = fc
             pids: one.pids,
             generic: { gpu: one.gpus },
             engineReady: one.engineReady,
+            protocolVersion: one.protocol,
             ...(one.hasOverlay === undefined
               ? {}
               : { dataPlane: { overlay: one.hasOverlay, wireguardPublicKey: one.hasKey ? "key" : "" } }),
@@ -185,6 +188,7 @@ const situation = fc
     const spec = buildSpec({
       task: {
         container: {
+          files: made.hasEnvSecret ? [{ name: "key", env: "KEY" }] : [],
           mounts: made.mounts
             ? [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }]
             : [],
@@ -270,6 +274,17 @@ describe("place", () => {
       clusterWith([]),
     );
     expect(reason).toBe("there are no nodes");
+  });
+
+  it("explains that an agent of an older release does not support the spec", () => {
+    const spec = buildSpec({ task: { container: { files: [{ name: "key", env: "KEY" }] } } });
+    const requirements = getRequirements(spec);
+    const cluster = clusterWith([buildNodeSnapshot({ node: buildNode({ id: "a" }) })]);
+    expect(place({ count: 1, requirements, load: NO_LOAD }, cluster)).toMatchObject({
+      nodeIds: [],
+      reason:
+        "1 node has an agent of an older release, which does not support a part of the spec (upgrade it)",
+    });
   });
 
   it("explains every obstacle", () => {

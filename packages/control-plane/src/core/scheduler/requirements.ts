@@ -1,4 +1,5 @@
 import { canonicalAttribute, type NetworkAttachment, type ServiceSpec, VolumePolicy } from "@berth/proto";
+import { requiredProtocol } from "../model/required-protocol.js";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
 import { getResourceRequest, type ResourceRequest } from "./resource-request.js";
 
@@ -15,6 +16,8 @@ export interface TaskRequirements {
   /** Names of sticky volumes: tasks go to the nodes that have them, once any node has. */
   readonly volumes: readonly string[];
   readonly networks: readonly NetworkAttachment[];
+  /** Version of the protocol that the agent must speak: agents of older releases would ignore a part of the spec. */
+  readonly protocol: number;
 }
 
 /** Requirements by spec. Specs are immutable, so their constraints are parsed only once. */
@@ -40,6 +43,7 @@ function parseRequirements(spec: ServiceSpec): TaskRequirements {
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
     volumes: stickyVolumes(spec),
     networks: spec.task?.networks ?? [],
+    protocol: requiredProtocol(spec),
   };
 }
 
