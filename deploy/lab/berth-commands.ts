@@ -48,6 +48,17 @@ export function joinCommand(
   return [process.execPath, berthPath, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
 }
 
+/** Goes on with one server alone, without a question. */
+export function recoverCommand({
+  berthPath,
+  dataDir,
+}: {
+  readonly berthPath: string;
+  readonly dataDir: string;
+}): string[] {
+  return [process.execPath, berthPath, "server", "recover", "--yes", "--data-dir", dataDir];
+}
+
 export function agentCommand({
   berthPath,
   address,
@@ -82,5 +93,10 @@ export function cliCommand(args: readonly string[]): string[] {
 
 /** Returns whether a process runs `berth SUBCOMMAND` of any checkout, started by one of the commands above. */
 export function isBerthCommand(argv: readonly string[], subcommand: "server" | "agent"): boolean {
-  return argv[1]?.endsWith(`/${PROGRAM}`) === true && argv[2] === subcommand && argv[3] !== "join";
+  return (
+    argv[1]?.endsWith(`/${PROGRAM}`) === true &&
+    argv[2] === subcommand &&
+    argv[3] !== "join" &&
+    argv[3] !== "recover"
+  );
 }

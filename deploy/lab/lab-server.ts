@@ -1,5 +1,12 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { isBerthCommand, SERVER_HTTP_PORT, serverAddressOn, serverCommand } from "./berth-commands.js";
+import {
+  isBerthCommand,
+  recoverCommand,
+  SERVER_HTTP_PORT,
+  serverAddressOn,
+  serverCommand,
+} from "./berth-commands.js";
 import { joinOnce } from "./cluster-access.js";
 import { killProcess, readStartupError } from "./daemons.js";
 import { LabError } from "./lab-error.js";
@@ -73,6 +80,29 @@ export class LabServer {
     const { berthPath } = this;
     const options = { machine: this.#machine, dataDir: this.#dataDir, server: this.#first, berthPath };
     await joinOnce({ ...options, program: "server" }, signal);
+  }
+
+  /** Kills the server and its etcd, and deletes their data. */
+  async destroy(): Promise<void> {
+    // etcd can end with its server, which may have stopped by itself.
+    for (const which of ["server", "etcd"] as const)
+      if (this.processes(which).length > 0) await this.kill(which);
+    await rm(this.#dataDir, { recursive: true, force: true });
+  }
+
+  /** Joins the cluster of another server as a new one, starts, and waits until the server is healthy. */
+  async replace(through: LabServer, signal?: AbortSignal): Promise<void> {
+    const { berthPath } = this;
+    const options = { machine: this.#machine, dataDir: this.#dataDir, server: through, berthPath };
+    await joinOnce({ ...options, program: "server" }, signal);
+    await this.startWithoutWaiting();
+    await this.waitUntilHealthy(signal);
+  }
+
+  /** Lets this server, which does not run, go on alone after the majority was lost. */
+  recover(options?: RunOptions): Promise<RunResult> {
+    const { berthPath } = this;
+    return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.#dataDir }), options);
   }
 
   processes(which: ServerProcess): ProcessInfo[] {
