@@ -87,6 +87,8 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/FinalizeUpgrade": ADMIN,
   "/berth.v1.ControlService/RotateAuthority": ADMIN,
   "/berth.v1.ControlService/RemoveAuthority": ADMIN,
+  "/berth.v1.ControlService/RotateClusterKey": ADMIN,
+  "/berth.v1.ControlService/GetClusterKey": ADMIN,
   "/berth.v1.ControlService/AddEtcdMember": SERVER,
   "/berth.v1.ControlService/PromoteEtcdMember": SERVER,
   "/berth.v1.ControlService/ListServers": READ,
@@ -96,4 +98,5 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.DispatcherService/PushExec": NODE,
   "/berth.v1.DispatcherService/PushStats": NODE,
   "/berth.v1.PeerService/CheckLeader": SERVER,
+  "/berth.v1.PeerService/FetchClusterKey": SERVER,
 };

@@ -29,7 +29,10 @@ afterEach(async () => {
 });
 
 async function serve(checkLeader: CheckLeader = async () => ({ reachable: true })): Promise<RpcServer> {
-  const service = rpcService(PeerServiceService, { checkLeader });
+  const service = rpcService(PeerServiceService, {
+    checkLeader,
+    fetchClusterKey: async () => ({ clusterKey: Buffer.alloc(0) }),
+  });
   const server = await startRpcServer({ listener: { kind: "unix", path }, services: [service] });
   cleanUps.push(() => server.close(0));
   return server;

@@ -32,11 +32,26 @@ const TEXTS: Readonly<Record<FileNoun, FileTexts>> = {
 
 /** Adds `berth secret …` and `berth config …`. */
 export function addFileCommands(program: Command, cli: Cli): void {
-  addGroup(program, cli, "secret");
+  addRotateKey(addGroup(program, cli, "secret"), cli);
   addGroup(program, cli, "config");
 }
 
-function addGroup(program: Command, cli: Cli, noun: FileNoun): void {
+function addRotateKey(secret: Command, cli: Cli): void {
+  const rotate = secret
+    .command("rotate-key")
+    .description(
+      "Replace the cluster key, which encrypts secrets, configs and the keys of the CAs in etcd; nothing is interrupted",
+    )
+    .option("--status", "only show how far the rotation is");
+  addExamples(
+    addWaitOptions(rotate).action(
+      lazyAction(cli, async () => (await import("../commands/file/rotate-key.js")).rotateClusterKey),
+    ),
+    ["berth secret rotate-key", "berth secret rotate-key --status"],
+  );
+}
+
+function addGroup(program: Command, cli: Cli, noun: FileNoun): Command {
   const { description, name } = TEXTS[noun];
   const group = program.command(noun).description(description);
   addCreate(group, cli, noun);
@@ -73,6 +88,7 @@ function addGroup(program: Command, cli: Cli, noun: FileNoun): void {
       .action(lazyAction(cli, async () => (await import("../commands/file/rm.js")).removeFiles(noun))),
     [`berth ${noun} rm ${name}`],
   );
+  return group;
 }
 
 function addCreate(group: Command, cli: Cli, noun: FileNoun): void {

@@ -10,6 +10,8 @@ import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
 import type { CertificateIssuer } from "../identity/certificate-issuer.js";
+import type { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
+import type { HeldClusterKey } from "../identity/held-cluster-key.js";
 import type { ClusterSecrets } from "../identity/server-folder.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -42,6 +44,9 @@ export interface ApiContext {
   readonly schema: SchemaControl;
   /** For servers that join. Undefined in the simulation. */
   readonly secrets: ClusterSecrets | undefined;
+  /** The cluster key of this server. Undefined in the simulation. */
+  readonly heldKey: HeldClusterKey | undefined;
+  readonly keyRotation: Pick<ClusterKeyRotation, "progress"> | undefined;
   /** Encrypts secrets and configs. Undefined in the simulation. */
   readonly sealer: FileSealer | undefined;
   /** Encrypts registry logins. Undefined in the simulation. */

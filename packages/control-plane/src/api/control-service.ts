@@ -9,6 +9,7 @@ import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
 import { getFile, listFiles, putFile, removeFiles } from "./files.js";
 import { listAuthorities, removeAuthority, rotateAuthority } from "./identities/authorities.js";
+import { getClusterKey, rotateClusterKey } from "./identities/cluster-key.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
 import { redactEnvironments } from "./identities/redact-environment.js";
@@ -81,6 +82,8 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),
     listAuthorities: async () => listAuthorities(context),
+    rotateClusterKey: (_request, { signal }) => rotateClusterKey(context, signal),
+    getClusterKey: async () => getClusterKey(context),
     rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
     finalizeUpgrade: (_request, { signal }) => finalizeUpgrade(context, signal),

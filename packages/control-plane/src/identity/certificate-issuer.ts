@@ -9,6 +9,7 @@ import {
   crossChain,
   issuingAuthority,
   openAuthority,
+  sealAuthorityAgain,
 } from "./sealed-authority.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
@@ -53,6 +54,8 @@ export interface CertificateIssuer {
   createToken(kind: JoinKind): string;
   /** Creates the authority that is to follow the issuing one. */
   createSuccessor(): Promise<Successor>;
+  /** Encrypts the key of an authority with the cluster key that is in use now, which can change at any time. */
+  sealAgain(authority: Authority): Authority;
 }
 
 /** A new authority, and the fingerprint of the one that has signed its key. */
@@ -99,5 +102,6 @@ export function clusterIssuer({
       const authority = await createSuccessor(clusterKey, issuing, wallClockMs());
       return { authority, signedBy: issuing.fingerprint };
     },
+    sealAgain: (authority) => sealAuthorityAgain(clusterKey, authority),
   };
 }

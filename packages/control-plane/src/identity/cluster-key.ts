@@ -1,43 +1,124 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { BerthError } from "@berth/proto";
-
-/** Encrypts the private keys of the authorities in etcd, and the contents of secrets and configs. Only servers have it, in a file: it is never in etcd. */
-export type ClusterKey = Buffer;
+import { Emitter } from "../runtime/emitter.js";
 
 const ALGORITHM = "aes-256-gcm";
 const KEY_BYTES = 32;
 /** The length that NIST SP 800-38D recommends for random nonces. */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const HASH = "sha256";
+const ID_INFO = "berth: id of the cluster key";
+const ID_BYTES = 16;
+const MAC_INFO = "berth: compare the contents of secrets and configs";
 
-export function isClusterKey(bytes: Buffer): boolean {
+/** One key of 256 random bits. */
+export interface KeyVersion {
+  /** Says nothing about the key, and can be stored in etcd. */
+  readonly id: string;
+  readonly bytes: Buffer;
+}
+
+/** Derives the id of a key. @throws BerthError BERTH_IDENTITY_INVALID for bytes of another length */
+export function keyVersion(bytes: Uint8Array): KeyVersion {
+  if (!isClusterKey(bytes)) throw invalidKey(`it has ${bytes.length} bytes instead of ${KEY_BYTES}`);
+  const id = Buffer.from(hkdfSync(HASH, bytes, "", ID_INFO, ID_BYTES)).toString("hex");
+  return { id, bytes: Buffer.from(bytes) };
+}
+
+export function createKeyVersion(): KeyVersion {
+  return keyVersion(randomBytes(KEY_BYTES));
+}
+
+/**
+ * The cluster key. It encrypts the private keys of the authorities in etcd, and the contents of secrets and configs. Only
+ * servers have it, in a file: it is never in etcd. During a rotation, it has a current and a next version.
+ */
+export class ClusterKey {
+  #versions: readonly [KeyVersion, KeyVersion | undefined];
+  #sealingId: string | undefined;
+  readonly #changed = new Emitter();
+
+  constructor(current: KeyVersion, next?: KeyVersion) {
+    this.#versions = [current, next];
+  }
+
+  get current(): KeyVersion {
+    return this.#versions[0];
+  }
+
+  get next(): KeyVersion | undefined {
+    return this.#versions[1];
+  }
+
+  /** All versions, the current one first. */
+  get versions(): readonly KeyVersion[] {
+    return this.#versions.filter((version) => version !== undefined);
+  }
+
+  /** The version that encrypts. */
+  get sealing(): KeyVersion {
+    return this.find(this.#sealingId) ?? this.current;
+  }
+
+  find(id: string | undefined): KeyVersion | undefined {
+    return this.versions.find((version) => version.id === id);
+  }
+
+  setVersions(current: KeyVersion, next: KeyVersion | undefined): void {
+    this.#versions = [current, next];
+    this.#changed.emit();
+  }
+
+  /** Encrypts with this version from now on, as long as there is one with this id. */
+  useForSealing(id: string | undefined): void {
+    this.#sealingId = id;
+  }
+
+  /** Calls the listener when the versions have changed. Returns a function that ends this. */
+  subscribe(listener: () => void): () => void {
+    return this.#changed.on(listener);
+  }
+
+  /** Returns a keyed hash of each version, first of the one that encrypts. */
+  macs(parts: readonly (string | Uint8Array)[]): readonly [Buffer, ...Buffer[]] {
+    const others = this.versions.filter(({ id }) => id !== this.sealing.id);
+    return [macOf(this.sealing, parts), ...others.map((version) => macOf(version, parts))];
+  }
+}
+
+function macOf({ bytes }: KeyVersion, parts: readonly (string | Uint8Array)[]): Buffer {
+  const hmac = createHmac(HASH, Buffer.from(hkdfSync(HASH, bytes, "", MAC_INFO, KEY_BYTES)));
+  for (const part of parts) hmac.update(part);
+  return hmac.digest();
+}
+
+export function isClusterKey(bytes: Uint8Array): boolean {
   return bytes.length === KEY_BYTES;
 }
 
 export function createClusterKey(): ClusterKey {
-  return randomBytes(KEY_BYTES);
+  return new ClusterKey(createKeyVersion());
 }
 
-/** Returns the text of a key for its file. */
-export function formatClusterKey(key: ClusterKey): string {
-  return `${key.toString("hex")}\n`;
+/** Returns the text of a key for its file: a line for each version, the current one first. */
+export function formatClusterKey({ versions }: Pick<ClusterKey, "versions">): string {
+  return versions.map(({ bytes }) => `${bytes.toString("hex")}\n`).join("");
 }
 
 /** Parses the text of a key's file. @throws BerthError BERTH_IDENTITY_INVALID */
 export function parseClusterKey(text: string): ClusterKey {
-  const trimmed = text.trim();
-  if (/^[0-9a-f]{64}$/.test(trimmed)) return Buffer.from(trimmed, "hex");
-  throw new BerthError({
-    code: "BERTH_IDENTITY_INVALID",
-    message:
-      "cannot read the cluster key: it does not have 64 hexadecimal digits: copy it from another server",
-  });
+  const lines = text.trim().split(/\s+/);
+  if (lines.length > 2 || !lines.every((line) => /^[0-9a-f]{64}$/.test(line)))
+    throw invalidKey("it does not have 64 hexadecimal digits");
+  const [current = createKeyVersion(), next] = lines.map((line) => keyVersion(Buffer.from(line, "hex")));
+  return new ClusterKey(current, next);
 }
 
 /** Encrypts a text or bytes. `context` says what they are: they open only with the same context. */
 export function seal(key: ClusterKey, content: string | Uint8Array, context: string): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv(ALGORITHM, key, nonce).setAAD(Buffer.from(context));
+  const cipher = createCipheriv(ALGORITHM, key.sealing.bytes, nonce).setAAD(Buffer.from(context));
   const encrypted = Buffer.concat([cipher.update(Buffer.from(content)), cipher.final()]);
   return Buffer.concat([nonce, cipher.getAuthTag(), encrypted]);
 }
@@ -49,18 +130,43 @@ export function open(key: ClusterKey, sealed: Uint8Array, context: string): stri
 
 /** Decrypts what `seal` returned. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
 export function openBytes(key: ClusterKey, sealed: Uint8Array, context: string): Buffer {
-  const bytes = Buffer.from(sealed);
-  try {
-    const decipher = createDecipheriv(ALGORITHM, key, bytes.subarray(0, NONCE_BYTES))
-      .setAAD(Buffer.from(context))
-      .setAuthTag(bytes.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
-    const encrypted = bytes.subarray(NONCE_BYTES + TAG_BYTES);
-    return Buffer.concat([decipher.update(encrypted), decipher.final()]);
-  } catch (error) {
-    throw new BerthError({
-      code: "BERTH_IDENTITY_INVALID",
-      message: `cannot decrypt ${context}: this server has another cluster key, or the record is damaged: copy the cluster key from another server`,
-      cause: error,
-    });
+  return openWith(key, sealed, context).content;
+}
+
+/** A decrypted content and the version that decrypted it. */
+export interface Opened {
+  readonly content: Buffer;
+  readonly keyId: string;
+}
+
+/** Decrypts with any version of the key. @throws BerthError BERTH_IDENTITY_INVALID */
+export function openWith(key: ClusterKey, sealed: Uint8Array, context: string): Opened {
+  let failure: unknown;
+  for (const version of key.versions) {
+    try {
+      return { content: decrypt(version, Buffer.from(sealed), context), keyId: version.id };
+    } catch (error) {
+      failure = error;
+    }
   }
+  throw new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `cannot decrypt ${context}: this server has another cluster key, or the record is damaged: copy the cluster key from another server`,
+    cause: failure,
+  });
+}
+
+function decrypt({ bytes: key }: KeyVersion, sealed: Buffer, context: string): Buffer {
+  const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES))
+    .setAAD(Buffer.from(context))
+    .setAuthTag(sealed.subarray(NONCE_BYTES, NONCE_BYTES + TAG_BYTES));
+  const encrypted = sealed.subarray(NONCE_BYTES + TAG_BYTES);
+  return Buffer.concat([decipher.update(encrypted), decipher.final()]);
+}
+
+function invalidKey(why: string): BerthError {
+  return new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `cannot read the cluster key: ${why}: copy it from another server`,
+  });
 }

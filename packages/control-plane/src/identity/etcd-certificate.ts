@@ -35,12 +35,13 @@ export async function openEtcdCertificate(
   { identity, hosts, wallClockMs }: EtcdCertificateOptions,
   signal: AbortSignal,
 ): Promise<EtcdCertificate> {
-  const { serverId, clusterKey, etcdAuthority, etcdPath } = identity;
+  const { serverId, clusterKey, etcdPath } = identity;
   const folder = await openReadableFolder(etcdPath);
   const own: OwnCertificate = {
     ...{ folder, serverId, clusterKey, wallClockMs },
     ipAddresses: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
-    authorities: async () => [etcdAuthority],
+    // Its key is encrypted again when the cluster key is rotated.
+    authorities: async () => [identity.etcdAuthority],
   };
   const files = await ensureCertificate(own, signal);
   return {

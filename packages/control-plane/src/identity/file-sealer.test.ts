@@ -1,6 +1,6 @@
 import { FileKind, FileVersion } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { createClusterKey } from "./cluster-key.js";
+import { ClusterKey, createClusterKey, createKeyVersion, type KeyVersion } from "./cluster-key.js";
 import { createFileSealer } from "./file-sealer.js";
 
 const key = createClusterKey();
@@ -37,5 +37,20 @@ describe("createFileSealer()", () => {
     expect(sealer.mac({ ...SECRET, name: "other" }, CONTENT)).not.toEqual(mac);
     expect(sealer.mac({ ...SECRET, kind: FileKind.CONFIG }, CONTENT)).not.toEqual(mac);
     expect(createFileSealer(createClusterKey()).mac(SECRET, CONTENT)).not.toEqual(mac);
+  });
+
+  it("recognizes a content whose hash is of either version of the cluster key", () => {
+    const [current, next] = [createKeyVersion(), createKeyVersion()];
+    const hashed = (version: KeyVersion): FileVersion =>
+      FileVersion.fromPartial({
+        ...SECRET,
+        contentMac: createFileSealer(new ClusterKey(version)).mac(SECRET, CONTENT),
+      });
+    const both = createFileSealer(new ClusterKey(current, next));
+    for (const version of [current, next]) {
+      expect(both.hasContent(hashed(version), CONTENT)).toBe(true);
+      expect(both.hasContent(hashed(version), Buffer.from("x"))).toBe(false);
+    }
+    expect(sealer.hasContent(hashed(current), CONTENT)).toBe(false);
   });
 });

@@ -5,8 +5,8 @@ import { type ClusterKey, open, seal } from "./cluster-key.js";
 /** Returns the sealer of the registry logins of a cluster. */
 export function createLoginSealer(clusterKey: ClusterKey): LoginSealer {
   return {
-    seal: (login, secret) => seal(clusterKey, secret, contextOf(login)),
-    open: (login) => open(clusterKey, login.sealedSecret, contextOf(login)),
+    seal: (login, secret) => seal(clusterKey, secret, loginContext(login)),
+    open: (login) => open(clusterKey, login.sealedSecret, loginContext(login)),
   };
 }
 
@@ -14,7 +14,7 @@ export function createLoginSealer(clusterKey: ClusterKey): LoginSealer {
  * A secret opens only for its own server and stack: a writer to etcd cannot have it sent to another registry. User names
  * are the only part with spaces, so they come last.
  */
-function contextOf(login: Omit<RegistryLogin, "sealedSecret">): string {
+export function loginContext(login: Omit<RegistryLogin, "sealedSecret">): string {
   const { id, server, stack, username, isIdentityToken } = login;
   const kind = isIdentityToken ? "token" : "password";
   return `${kind} of registry login ${id} for ${server} and ${stack === "" ? "all stacks" : `stack ${stack}`} as ${username}`;

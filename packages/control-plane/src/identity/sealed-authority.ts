@@ -26,7 +26,7 @@ export async function createSealedAuthority(
 ): Promise<Authority> {
   const { certificate, key } = await createAuthority(cluster, validityFrom(nowMs));
   const { fingerprint } = readAuthority(certificate);
-  const sealedKey = seal(clusterKey, key, contextOf(fingerprint));
+  const sealedKey = seal(clusterKey, key, authorityContext(fingerprint));
   return {
     ...{ fingerprint, certificate, sealedKey, crossCertificate: "" },
     ...{ state: Authority_State.ISSUING, createdAtMs: nowMs, stateSinceMs: nowMs },
@@ -65,7 +65,13 @@ export function crossChain(authorities: readonly Authority[]): readonly string[]
 /** Decrypts the key of an authority. @throws BerthError BERTH_IDENTITY_INVALID for another cluster key or damage */
 export function openAuthority(clusterKey: ClusterKey, authority: Authority): OpenAuthority {
   const { certificate, fingerprint, sealedKey } = authority;
-  return { certificate, key: open(clusterKey, sealedKey, contextOf(fingerprint)) };
+  return { certificate, key: open(clusterKey, sealedKey, authorityContext(fingerprint)) };
+}
+
+/** Encrypts the key of an authority with the version that `clusterKey` encrypts with. */
+export function sealAuthorityAgain(clusterKey: ClusterKey, authority: Authority): Authority {
+  const { key } = openAuthority(clusterKey, authority);
+  return { ...authority, sealedKey: seal(clusterKey, key, authorityContext(authority.fingerprint)) };
 }
 
 /** Returns the authority that issues certificates. @throws BerthError BERTH_IDENTITY_INVALID before one is stored */
@@ -101,6 +107,6 @@ function validityFrom(nowMs: number): Validity {
   return { nowMs, backdateMs: BACKDATE_MS, durationMs: VALIDITY_MS };
 }
 
-function contextOf(fingerprint: string): string {
+export function authorityContext(fingerprint: string): string {
   return `the key of the authority ${fingerprint}`;
 }

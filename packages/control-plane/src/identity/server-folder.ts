@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
-import { requireOpenable } from "./sealed-authority.js";
+import { requireOpenable, sealAuthorityAgain } from "./sealed-authority.js";
 
 const FOLDER = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
@@ -122,6 +122,20 @@ export class ServerFolder {
   async readFirstAuthority(clusterKey: ClusterKey): Promise<Authority | undefined> {
     if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined) return undefined;
     return this.#requireAuthority(FIRST_AUTHORITY_FILE, clusterKey);
+  }
+
+  /** Replaces the cluster key. Files that are encrypted with it must open with one of its versions. */
+  async storeClusterKey(clusterKey: Pick<ClusterKey, "versions">): Promise<void> {
+    await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
+  }
+
+  /** Encrypts the keys of the authorities in this folder again, with the version that `clusterKey` encrypts with. */
+  async sealAuthoritiesAgain(clusterKey: ClusterKey): Promise<void> {
+    for (const name of [FIRST_AUTHORITY_FILE, ETCD_AUTHORITY_FILE]) {
+      if ((await this.#read(name)) === undefined) continue;
+      const authority = await this.#requireAuthority(name, clusterKey);
+      await this.#replace(name, formatAuthority(sealAuthorityAgain(clusterKey, authority)));
+    }
   }
 
   async #authorityOr(

@@ -33,9 +33,9 @@ describe("the identity of a server", () => {
   it("is the same at each start, and its files can be read by their owner only", async () => {
     const created = await open();
     const { serverId, clusterKey, etcdAuthority, firstAuthority } = await open();
-    expect({ serverId, clusterKey, etcdAuthority, firstAuthority }).toEqual({
+    expect({ serverId, key: clusterKey.versions, etcdAuthority, firstAuthority }).toEqual({
       serverId: created.serverId,
-      clusterKey: created.clusterKey,
+      key: created.clusterKey.versions,
       etcdAuthority: created.etcdAuthority,
       firstAuthority: created.firstAuthority,
     });
@@ -60,7 +60,7 @@ describe("the identity of a server", () => {
       await cp(dataDir, copy, { recursive: true });
       for (const name of written.slice(index + 1)) await rm(join(copy, "identity", name));
       await writeFile(join(copy, "identity", "cluster.key.new"), "cut of");
-      expect((await open(copy)).clusterKey).toEqual(clusterKey);
+      expect((await open(copy)).clusterKey.versions).toEqual(clusterKey.versions);
       await rm(copy, { recursive: true });
     }
   });

@@ -11,12 +11,15 @@ import {
 import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
+import { HeldClusterKey } from "./held-cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
 import { type ClusterSecrets, ServerFolder } from "./server-folder.js";
 import { serverRemoved } from "./server-removed.js";
 
 /** What a server needs to prove who it is, and to issue certificates. */
 export interface ServerIdentity extends ClusterSecrets {
+  /** The cluster key and its files, which change during a rotation. */
+  readonly heldKey: HeldClusterKey;
   readonly serverId: string;
   readonly rpc: RotatingIdentity;
   /** For the first leader, which stores it in etcd. Undefined on a server that has joined. */
@@ -58,12 +61,22 @@ async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefine
   }
   // A crash came between the certificate, which completes a join, and the removal of the mark.
   await folder.endJoin();
-  const secrets = await folder.readSecrets();
+  return identityOf(folder, files);
+}
+
+async function identityOf(folder: ServerFolder, files: IdentityFiles): Promise<ServerIdentity> {
+  const heldKey = await HeldClusterKey.load(folder);
   return {
-    ...secrets,
+    heldKey,
+    clusterKey: heldKey.clusterKey,
+    get etcdAuthority() {
+      return heldKey.etcdAuthority;
+    },
+    get firstAuthority() {
+      return heldKey.firstAuthority;
+    },
     serverId: serverIdOf(files),
     rpc: new RotatingIdentity(tlsMaterialOf(files)),
-    firstAuthority: await folder.readFirstAuthority(secrets.clusterKey),
     servers: await folder.readServers(),
     folder: folder.identity,
     etcdPath: folder.etcdPath,
@@ -78,21 +91,14 @@ async function createCluster(
   const first = await folder.firstAuthorityOr(clusterKey, () =>
     createSealedAuthority(clusterKey, `berth-${newId()}`, nowMs),
   );
-  const etcd = await folder.etcdAuthorityOr(clusterKey, () =>
+  await folder.etcdAuthorityOr(clusterKey, () =>
     createSealedAuthority(clusterKey, readAuthority(first.certificate).cluster, nowMs),
   );
   const issuer = clusterIssuer({ authorities: () => [first], clusterKey, wallClockMs: () => nowMs });
   const serverId = newId();
   const request = await createRequest(await folder.identity.prepareKey());
   const files = await folder.identity.store(await issuer.issue({ kind: "server", id: serverId }, request));
-  return {
-    ...{ clusterKey, serverId, firstAuthority: first, etcdAuthority: etcd, servers: [] },
-    ...{
-      rpc: new RotatingIdentity(tlsMaterialOf(files)),
-      folder: folder.identity,
-      etcdPath: folder.etcdPath,
-    },
-  };
+  return identityOf(folder, files);
 }
 
 /** @throws BerthError BERTH_IDENTITY_INVALID for the certificate of a node or user */

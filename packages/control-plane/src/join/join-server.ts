@@ -8,7 +8,7 @@ import {
   readTrust,
 } from "@berth/proto/identity";
 import { requestJoin } from "@berth/proto/rpc";
-import { isClusterKey } from "../identity/cluster-key.js";
+import { ClusterKey, isClusterKey, keyVersion } from "../identity/cluster-key.js";
 import { requireOpenable } from "../identity/sealed-authority.js";
 import { type ClusterSecrets, type FolderState, ServerFolder } from "../identity/server-folder.js";
 import { hasEtcdData } from "../store/embedded/cluster.js";
@@ -88,11 +88,12 @@ function requireJoinable(state: FolderState, dataDir: string): void {
  * @throws BerthError BERTH_IDENTITY_INVALID unless the parts belong together
  */
 function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterSecrets {
-  const clusterKey = Buffer.from(server?.clusterKey ?? []);
+  const keyBytes = server?.clusterKey ?? Buffer.alloc(0);
   const etcdAuthority = server?.etcdAuthority;
   const { identity } = certificateFacts(parseCertificate(certificate));
-  if (etcdAuthority === undefined || !isClusterKey(clusterKey) || identity.kind !== "server")
+  if (etcdAuthority === undefined || !isClusterKey(keyBytes) || identity.kind !== "server")
     throw invalidResponse("it lacks the cluster key, the authority for etcd, or a certificate of a server");
+  const clusterKey = new ClusterKey(keyVersion(keyBytes));
   requireOpenable(clusterKey, etcdAuthority);
   const { cluster } = readTrust(authorities);
   if (readAuthority(etcdAuthority.certificate).cluster !== cluster)

@@ -28,6 +28,7 @@ import type { LeaderMetrics } from "../http/metrics.js";
 import { surveyTraffic } from "../http/traffic-metrics.js";
 import { AuthorityRotation } from "../identity/authority-rotation.js";
 import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
+import { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
 import { createFileSealer } from "../identity/file-sealer.js";
 import { createLoginSealer } from "../identity/login-sealer.js";
 import { storeFirstAuthority } from "../identity/store-first-authority.js";
@@ -118,6 +119,12 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     serverTrust: registrations,
     broadcast: (value) => sessions.broadcast({ $case: "authorities", value }),
   });
+  const keyRotation =
+    options.identity &&
+    new ClusterKeyRotation({
+      ...{ ...context, clusterKey: options.identity.clusterKey },
+      serverKeys: registrations,
+    });
   const sealer = options.identity && createFileSealer(options.identity.clusterKey);
   const loginSealer = options.identity && createLoginSealer(options.identity.clusterKey);
   const loginChecks = new AgentReplies<RegistryLoginChecked>({
@@ -159,6 +166,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     membership,
     schema: options.schemaControl,
     secrets: options.identity,
+    heldKey: options.identity?.heldKey,
+    keyRotation,
     unknownTokens: new UnknownTokens(),
     sealer,
     loginSealer,
@@ -184,7 +193,9 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
       metrics,
       members: membersOf(state),
     },
-    loops: createLoops(context, options, { controller, autoscaler, lag, rotation, membership }),
+    loops: createLoops(context, options, {
+      ...{ controller, autoscaler, lag, rotation, keyRotation, membership },
+    }),
   };
 }
 
@@ -277,12 +288,13 @@ interface LoopComponents {
   readonly lag: LagMeter;
   readonly rotation: AuthorityRotation;
   readonly membership: MembershipChanges | undefined;
+  readonly keyRotation: ClusterKeyRotation | undefined;
 }
 
 function createLoops(
   context: TermContext,
   { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations }: CreateLeaderOptions,
-  { controller, autoscaler, lag, rotation, membership }: LoopComponents,
+  { controller, autoscaler, lag, rotation, keyRotation, membership }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
   const loops: Loop[] = [
@@ -297,6 +309,7 @@ function createLoops(
   if (identity !== undefined) {
     const { serverId } = identity;
     loops.push((signal) => rotation.run(signal));
+    if (keyRotation !== undefined) loops.push((signal) => keyRotation.run(signal));
     loops.push((signal) =>
       keepServerRecords({ ...context, serverId, registrations, membership, moveEtcdLeader }, signal),
     );

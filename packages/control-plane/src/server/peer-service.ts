@@ -1,15 +1,44 @@
-import { PeerServiceService } from "@berth/proto";
-import type { RpcHandlers, RpcTransport } from "@berth/proto/rpc";
+import { BerthError, PeerServiceService } from "@berth/proto";
+import { describeCaller, type RpcHandlers, type RpcTransport } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import type { ClusterKey } from "../identity/cluster-key.js";
 import type { LeaderRecord } from "../store/election.js";
 
 /** A peer that takes longer to answer is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = 400;
 
-/** Returns this server's handlers of the Peer service. Other servers ask it whether this server reaches the leader. */
-export function peerHandlers(
-  isInContact: (epoch: bigint) => boolean,
-): RpcHandlers<typeof PeerServiceService> {
-  return { checkLeader: async ({ epoch }) => ({ reachable: isInContact(BigInt(epoch)) }) };
+export interface PeerHandlerOptions {
+  /** Returns whether this server reaches the leader of an epoch. */
+  readonly isInContact: (epoch: bigint) => boolean;
+  /** Undefined in the simulation. */
+  readonly clusterKey: ClusterKey | undefined;
+  /** Rejects for a server that was removed from the cluster. Only the leader refuses its certificate by itself. */
+  readonly requireNotRemoved: (serverId: string, signal: AbortSignal) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** Returns this server's handlers of the Peer service, which only other servers may call. */
+export function peerHandlers({
+  isInContact,
+  clusterKey,
+  requireNotRemoved,
+  logger,
+}: PeerHandlerOptions): RpcHandlers<typeof PeerServiceService> {
+  return {
+    checkLeader: async ({ epoch }) => ({ reachable: isInContact(BigInt(epoch)) }),
+    fetchClusterKey: async ({ id }, { caller, client, signal }) => {
+      if (caller.kind === "server") await requireNotRemoved(caller.id, signal);
+      const version = clusterKey?.find(id);
+      if (version === undefined) {
+        throw new BerthError({
+          code: "BERTH_NOT_FOUND",
+          message: `this server does not have the cluster key ${JSON.stringify(id.slice(0, 64))}`,
+        });
+      }
+      logger.info({ key: id, to: describeCaller(caller), client }, "sent the cluster key to a server");
+      return { clusterKey: version.bytes };
+    },
+  };
 }
 
 export interface PeerQuery {

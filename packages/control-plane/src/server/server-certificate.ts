@@ -45,11 +45,11 @@ class ServerCertificate {
 
   private constructor(options: ServerCertificateOptions, files: IdentityFiles) {
     const { identity, store, runtime } = options;
-    const { folder, serverId, clusterKey, firstAuthority } = identity;
+    const { folder, serverId, clusterKey } = identity;
     this.#options = options;
     this.#own = {
       ...{ folder, serverId, clusterKey, ipAddresses: [] },
-      authorities: (abort) => readAuthorities(store, firstAuthority, abort),
+      authorities: (abort) => readAuthorities(store, identity.firstAuthority, abort),
       wallClockMs: () => runtime.wallClockMs(),
     };
     this.#files = files;

@@ -30,7 +30,7 @@ export interface ServerRegistryOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   /** Undefined without TLS, as in simulations. */
-  readonly identity?: Pick<ServerIdentity, "serverId" | "rpc"> | undefined;
+  readonly identity?: Pick<ServerIdentity, "serverId" | "rpc" | "clusterKey"> | undefined;
   /** The versions of the records that this server supports. */
   readonly schema: SchemaVersions;
 }
@@ -94,11 +94,16 @@ export class ServerRegistry {
     }
   }
 
-  /** Writes the key, and again when the certificate or the trusted authorities change, until the lease is lost. */
+  /**
+   * Writes the key, and again when the certificate, the trusted authorities or the cluster keys change, until the lease is
+   * lost.
+   */
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { identity } = this.#options;
     const changed = new Notifier();
-    const unsubscribe = identity?.rpc.subscribe(() => changed.notifyAll());
+    const unsubscribe = [identity?.rpc, identity?.clusterKey].map((each) =>
+      each?.subscribe(() => changed.notifyAll()),
+    );
     try {
       while (!lease.lost.aborted) {
         const registration = this.#ownRegistration();
@@ -107,12 +112,13 @@ export class ServerRegistry {
           await changed.wait(lease.lost);
       }
     } finally {
-      unsubscribe?.();
+      for (const end of unsubscribe) end?.();
     }
   }
 
   #ownRegistration(): ServerRegistration {
-    const material = this.#options.identity?.rpc.current;
+    const { identity } = this.#options;
+    const material = identity?.rpc.current;
     const { certificate } = material?.leaf ?? {};
     return {
       id: this.#serverId,
@@ -122,6 +128,7 @@ export class ServerRegistry {
       schema: this.#options.schema,
       authorities:
         material === undefined ? [] : trustOf(material).authorities.map((each) => each.fingerprint),
+      keys: identity === undefined ? [] : identity.clusterKey.versions.map((each) => each.id),
       certificateExpiresAtMs:
         certificate === undefined ? 0 : Date.parse(parseCertificate(certificate).validTo),
     };
@@ -173,6 +180,9 @@ const MAX_AUTHORITIES = 16;
 
 /** SHA-256 in lower-case hexadecimal digits. */
 const FINGERPRINT = /^[0-9a-f]{64}$/;
+/** A server has two cluster keys during a rotation. */
+const MAX_KEYS = 8;
+const KEY_ID = /^[0-9a-f]{32}$/;
 
 /** A host name has at most 253 characters. Other texts in a server's key are shorter. */
 const MAX_TEXT_CHARS = 253;
@@ -182,13 +192,14 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   const address = parseServerAddress(text);
   if (address === undefined) return undefined;
   const value: Readonly<Record<string, unknown>> = JSON.parse(text);
-  const { authorities, certificateExpiresAtMs } = value;
+  const { authorities, keys, certificateExpiresAtMs } = value;
   return {
     address,
     ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
     authorities: Array.isArray(authorities)
       ? authorities.slice(0, MAX_AUTHORITIES).filter(isFingerprint)
       : [],
+    keys: Array.isArray(keys) ? keys.slice(0, MAX_KEYS).filter(isKeyId) : undefined,
     schema: parseSchemaVersions(value.schema),
     certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
   };
@@ -196,6 +207,10 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
 
 function isFingerprint(value: unknown): value is string {
   return typeof value === "string" && FINGERPRINT.test(value);
+}
+
+function isKeyId(value: unknown): value is string {
+  return typeof value === "string" && KEY_ID.test(value);
 }
 
 function textOf(value: unknown): string {

@@ -24,6 +24,7 @@ import { LEADER_KEY } from "../store/keys.js";
 import { ensureSchema } from "../store/schema.js";
 import type { Store } from "../store/store.js";
 import { accessRules } from "./access-rules.js";
+import { ensureClusterKey, trackClusterKey } from "./cluster-key-tracker.js";
 import { FORWARDED_CONTROL, routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
 import { LeaderContact } from "./leader-contact.js";
@@ -103,6 +104,9 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   // Aborts when the server is to stop, and when it was removed from the cluster.
   const serving = linkSignals(stopSignal);
   const { signal } = serving;
+  const keyTracking = identity && { ...options, identity, transport: platform.transport };
+  // A server cannot issue its certificate without the current cluster key.
+  if (keyTracking !== undefined) await ensureClusterKey(keyTracking, signal);
   const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const { problems = () => [], schema = SCHEMA } = options;
@@ -141,6 +145,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     serving.abort(serverRemoved());
   });
   const renewal = keepCertificate?.(signal);
+  const keyTracker = keyTracking && trackClusterKey(keyTracking, signal);
   const tracking = new AbortController();
   const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
 
@@ -155,7 +160,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
     await listeners.close();
     tracking.abort();
-    await Promise.all([registration, renewal, leaderTracker]);
+    await Promise.all([registration, renewal, keyTracker, leaderTracker]);
     serving.unlink();
     if (await removal) throw serverRemoved();
   };
@@ -220,7 +225,12 @@ async function startListeners(
         rpcService(DispatcherServiceService, routeDispatcherService(role)),
         rpcService(
           PeerServiceService,
-          peerHandlers((epoch) => contact?.isInContact(epoch) === true),
+          peerHandlers({
+            isInContact: (epoch) => contact?.isInContact(epoch) === true,
+            clusterKey: options.identity?.clusterKey,
+            requireNotRemoved: (serverId, signal) => requireNotRemoved(options.store, serverId, signal),
+            logger,
+          }),
         ),
       ],
       onInternalError,

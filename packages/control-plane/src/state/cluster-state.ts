@@ -1,5 +1,6 @@
 import {
   type Authority,
+  type ClusterKeyState,
   DEFAULT_POLICY,
   type JoinToken,
   type Policy,
@@ -15,7 +16,7 @@ import { KeyRevisions } from "./key-revisions.js";
 import { LoginTable } from "./login-table.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
-import { POLICY_NAME, type Tables } from "./record-kinds.js";
+import { CLUSTER_KEY_NAME, POLICY_NAME, type Tables } from "./record-kinds.js";
 import { ServiceTable } from "./service-table.js";
 import { TaskTable } from "./task-table.js";
 
@@ -45,6 +46,7 @@ export class ClusterState implements Tables {
   readonly audit = new AuditTable();
   readonly policies = new Map<string, Policy>();
   readonly authorities = new Map<string, Authority>();
+  readonly clusterKeys = new Map<string, ClusterKeyState>();
   readonly joinTokens = new Map<string, JoinToken>();
   readonly users = new Map<string, User>();
   readonly servers = new Map<string, Server>();
@@ -68,6 +70,11 @@ export class ClusterState implements Tables {
   /** The policy in force. */
   get policy(): Policy {
     return this.policies.get(POLICY_NAME) ?? DEFAULT_POLICY;
+  }
+
+  /** Which cluster key is in use. Undefined before its first rotation. */
+  get clusterKey(): ClusterKeyState | undefined {
+    return this.clusterKeys.get(CLUSTER_KEY_NAME);
   }
 
   /** Applies committed changes. Ignores a change that is older than the last known change of its record. */

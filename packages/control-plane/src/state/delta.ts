@@ -25,6 +25,7 @@ export interface Delta {
   /** Whether a user or a server was removed. */
   readonly isIdentityRevoked: boolean;
   readonly areAuthoritiesChanged: boolean;
+  readonly isClusterKeyChanged: boolean;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -40,12 +41,13 @@ export class DeltaBuilder implements Delta {
   isPolicyChanged = false;
   isIdentityRevoked = false;
   areAuthoritiesChanged = false;
+  isClusterKeyChanged = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit, registryLogins } = this;
     const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
     const size = recordCount + registryLogins.size;
-    const areMarked = this.areFilesChanged || this.areAuthoritiesChanged;
+    const areMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }
 
@@ -63,6 +65,10 @@ export class DeltaBuilder implements Delta {
 
   markAuthoritiesChanged(): void {
     this.areAuthoritiesChanged = true;
+  }
+
+  markClusterKeyChanged(): void {
+    this.isClusterKeyChanged = true;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {

@@ -24,6 +24,11 @@ export class FileTable {
     return this.#byId.get(fileId);
   }
 
+  /** Returns all versions of all secrets and configs. */
+  all(): Iterable<FileVersion> {
+    return this.#byId.values();
+  }
+
   /** Returns the versions of one secret or config, the newest first. */
   versionsOf(kind: FileKind, name: string): readonly FileVersion[] {
     return this.#byName.get(fileKey({ kind, name })) ?? NO_VERSIONS;

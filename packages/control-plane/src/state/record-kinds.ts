@@ -1,6 +1,7 @@
 import {
   AuditRecord,
   Authority,
+  ClusterKeyState,
   FileVersion,
   JoinToken,
   Network,
@@ -41,6 +42,8 @@ export interface Tables {
   readonly audit: AuditTable;
   /** The policy of the cluster, by its name. Empty when none was set. */
   readonly policies: Map<string, Policy>;
+  /** The state of the cluster key, by its name. Empty before its first rotation. */
+  readonly clusterKeys: Map<string, ClusterKeyState>;
   /** Certificate authorities by fingerprint. */
   readonly authorities: Map<string, Authority>;
   /** Join tokens by id. */
@@ -333,6 +336,29 @@ export const RECORD_KINDS = {
     addToDelta: (delta) => delta.markAuthoritiesChanged(),
   }),
 
+  /** Which cluster key is in use. There is at most one record, `CLUSTER_KEY_NAME`. */
+  clusterKey: defineKind<
+    { readonly name: string; readonly clusterKey: ClusterKeyState },
+    { readonly name: string }
+  >({
+    collection: "keys",
+    keyFields: ["name"],
+    idOf: ({ name }) => ({ name }),
+    encode: ({ clusterKey }) => encodeMessage(ClusterKeyState, clusterKey),
+    decode: (value, { name }) => {
+      const clusterKey = decodeMessage(ClusterKeyState, value);
+      if (clusterKey.currentId === "") throw new Error("the cluster key has no id");
+      return { name, clusterKey };
+    },
+    get: ({ clusterKeys }, { name }) => {
+      const clusterKey = clusterKeys.get(name);
+      return clusterKey && { name, clusterKey };
+    },
+    put: ({ clusterKeys }, { name, clusterKey }) => clusterKeys.set(name, clusterKey),
+    delete: ({ clusterKeys }, { name }) => clusterKeys.delete(name),
+    addToDelta: (delta) => delta.markClusterKeyChanged(),
+  }),
+
   joinToken: defineKind<{ readonly joinToken: JoinToken }, { readonly tokenId: string }>({
     collection: "tokens",
     keyFields: ["tokenId"],
@@ -390,6 +416,8 @@ export const RECORD_KINDS = {
 
 /** Name of the record of the policy. */
 export const POLICY_NAME = "cluster";
+/** Name of the record of the cluster key. */
+export const CLUSTER_KEY_NAME = "cluster";
 
 export type RecordName = keyof typeof RECORD_KINDS;
 

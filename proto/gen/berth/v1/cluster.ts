@@ -1159,6 +1159,64 @@ export interface RegistryCredentials {
   isIdentityToken: boolean;
 }
 
+/**
+ * Which cluster key the cluster uses. There is one record, and none before the first rotation. It contains no key: ids are
+ * derived from keys.
+ */
+export interface ClusterKeyState {
+  currentId: string;
+  /** Set during a rotation. */
+  nextId: string;
+  phase: ClusterKeyState_Phase;
+  phaseSinceMs: number;
+}
+
+export const ClusterKeyState_Phase = {
+  /** UNSPECIFIED - There is no rotation. */
+  UNSPECIFIED: 0,
+  /** DISTRIBUTING - Servers get the next key from each other. Nothing is encrypted with it yet. */
+  DISTRIBUTING: 1,
+  /** SEALING - The leader encrypts records with the next key, and decrypts with both. */
+  SEALING: 2,
+} as const;
+
+export type ClusterKeyState_Phase = typeof ClusterKeyState_Phase[keyof typeof ClusterKeyState_Phase];
+
+export namespace ClusterKeyState_Phase {
+  export type UNSPECIFIED = typeof ClusterKeyState_Phase.UNSPECIFIED;
+  export type DISTRIBUTING = typeof ClusterKeyState_Phase.DISTRIBUTING;
+  export type SEALING = typeof ClusterKeyState_Phase.SEALING;
+}
+
+export function clusterKeyState_PhaseFromJSON(object: any): ClusterKeyState_Phase {
+  switch (object) {
+    case 0:
+    case "PHASE_UNSPECIFIED":
+      return ClusterKeyState_Phase.UNSPECIFIED;
+    case 1:
+    case "PHASE_DISTRIBUTING":
+      return ClusterKeyState_Phase.DISTRIBUTING;
+    case 2:
+    case "PHASE_SEALING":
+      return ClusterKeyState_Phase.SEALING;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ClusterKeyState_Phase");
+  }
+}
+
+export function clusterKeyState_PhaseToJSON(object: ClusterKeyState_Phase): string {
+  switch (object) {
+    case ClusterKeyState_Phase.UNSPECIFIED:
+      return "PHASE_UNSPECIFIED";
+    case ClusterKeyState_Phase.DISTRIBUTING:
+      return "PHASE_DISTRIBUTING";
+    case ClusterKeyState_Phase.SEALING:
+      return "PHASE_SEALING";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ClusterKeyState_Phase");
+  }
+}
+
 function createBaseService(): Service {
   return {
     id: "",
@@ -6825,6 +6883,135 @@ export const RegistryCredentials: MessageFns<RegistryCredentials> = {
     message.username = object.username ?? "";
     message.secret = object.secret ?? "";
     message.isIdentityToken = object.isIdentityToken ?? false;
+    return message;
+  },
+};
+
+function createBaseClusterKeyState(): ClusterKeyState {
+  return { currentId: "", nextId: "", phase: 0, phaseSinceMs: 0 };
+}
+
+export const ClusterKeyState: MessageFns<ClusterKeyState> = {
+  encode(message: ClusterKeyState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.currentId !== "") {
+      writer.uint32(10).string(message.currentId);
+    }
+    if (message.nextId !== "") {
+      writer.uint32(18).string(message.nextId);
+    }
+    if (message.phase !== 0) {
+      writer.uint32(24).int32(message.phase);
+    }
+    if (message.phaseSinceMs !== 0) {
+      writer.uint32(32).int64(message.phaseSinceMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterKeyState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterKeyState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.currentId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.phase = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.phaseSinceMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClusterKeyState {
+    return {
+      currentId: isSet(object.currentId)
+        ? globalThis.String(object.currentId)
+        : isSet(object.current_id)
+        ? globalThis.String(object.current_id)
+        : "",
+      nextId: isSet(object.nextId)
+        ? globalThis.String(object.nextId)
+        : isSet(object.next_id)
+        ? globalThis.String(object.next_id)
+        : "",
+      phase: isSet(object.phase) ? clusterKeyState_PhaseFromJSON(object.phase) : 0,
+      phaseSinceMs: isSet(object.phaseSinceMs)
+        ? globalThis.Number(object.phaseSinceMs)
+        : isSet(object.phase_since_ms)
+        ? globalThis.Number(object.phase_since_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: ClusterKeyState): unknown {
+    const obj: any = {};
+    if (message.currentId !== "") {
+      obj.currentId = message.currentId;
+    }
+    if (message.nextId !== "") {
+      obj.nextId = message.nextId;
+    }
+    if (message.phase !== 0) {
+      obj.phase = clusterKeyState_PhaseToJSON(message.phase);
+    }
+    if (message.phaseSinceMs !== 0) {
+      obj.phaseSinceMs = Math.round(message.phaseSinceMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ClusterKeyState>): ClusterKeyState {
+    return ClusterKeyState.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterKeyState>): ClusterKeyState {
+    const message = createBaseClusterKeyState();
+    message.currentId = object.currentId ?? "";
+    message.nextId = object.nextId ?? "";
+    message.phase = object.phase ?? 0;
+    message.phaseSinceMs = object.phaseSinceMs ?? 0;
     return message;
   },
 };

@@ -21,6 +21,7 @@ import {
   Availability,
   availabilityFromJSON,
   availabilityToJSON,
+  ClusterKeyState,
   FileVersion,
   JoinKind,
   joinKindFromJSON,
@@ -1133,6 +1134,31 @@ export interface RotateAuthorityRequest {
 export interface RotateAuthorityResponse {
   /** Fingerprint of the new authority. */
   fingerprint: string;
+}
+
+export interface RotateClusterKeyRequest {
+}
+
+export interface RotateClusterKeyResponse {
+  /** Identifies the next key. */
+  id: string;
+}
+
+export interface GetClusterKeyRequest {
+}
+
+export interface GetClusterKeyResponse {
+  state?:
+    | ClusterKeyState
+    | undefined;
+  /**
+   * During a rotation: "host:port" of the servers that do not have the next key yet. After it: of those that still have
+   * another key than the current one.
+   */
+  waitingFor: string[];
+  /** Number of encrypted records, and how many of them are encrypted with the next key. */
+  records: number;
+  recordsSealed: number;
 }
 
 export interface RemoveAuthorityRequest {
@@ -13372,6 +13398,304 @@ export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
   },
 };
 
+function createBaseRotateClusterKeyRequest(): RotateClusterKeyRequest {
+  return {};
+}
+
+export const RotateClusterKeyRequest: MessageFns<RotateClusterKeyRequest> = {
+  encode(_: RotateClusterKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateClusterKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateClusterKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RotateClusterKeyRequest {
+    return {};
+  },
+
+  toJSON(_: RotateClusterKeyRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateClusterKeyRequest>): RotateClusterKeyRequest {
+    return RotateClusterKeyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RotateClusterKeyRequest>): RotateClusterKeyRequest {
+    const message = createBaseRotateClusterKeyRequest();
+    return message;
+  },
+};
+
+function createBaseRotateClusterKeyResponse(): RotateClusterKeyResponse {
+  return { id: "" };
+}
+
+export const RotateClusterKeyResponse: MessageFns<RotateClusterKeyResponse> = {
+  encode(message: RotateClusterKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateClusterKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateClusterKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RotateClusterKeyResponse {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: RotateClusterKeyResponse): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateClusterKeyResponse>): RotateClusterKeyResponse {
+    return RotateClusterKeyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RotateClusterKeyResponse>): RotateClusterKeyResponse {
+    const message = createBaseRotateClusterKeyResponse();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGetClusterKeyRequest(): GetClusterKeyRequest {
+  return {};
+}
+
+export const GetClusterKeyRequest: MessageFns<GetClusterKeyRequest> = {
+  encode(_: GetClusterKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetClusterKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetClusterKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetClusterKeyRequest {
+    return {};
+  },
+
+  toJSON(_: GetClusterKeyRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetClusterKeyRequest>): GetClusterKeyRequest {
+    return GetClusterKeyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetClusterKeyRequest>): GetClusterKeyRequest {
+    const message = createBaseGetClusterKeyRequest();
+    return message;
+  },
+};
+
+function createBaseGetClusterKeyResponse(): GetClusterKeyResponse {
+  return { state: undefined, waitingFor: [], records: 0, recordsSealed: 0 };
+}
+
+export const GetClusterKeyResponse: MessageFns<GetClusterKeyResponse> = {
+  encode(message: GetClusterKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      ClusterKeyState.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.waitingFor) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.records !== 0) {
+      writer.uint32(24).uint32(message.records);
+    }
+    if (message.recordsSealed !== 0) {
+      writer.uint32(32).uint32(message.recordsSealed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetClusterKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetClusterKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = ClusterKeyState.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.waitingFor.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.records = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.recordsSealed = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetClusterKeyResponse {
+    return {
+      state: isSet(object.state) ? ClusterKeyState.fromJSON(object.state) : undefined,
+      waitingFor: globalThis.Array.isArray(object?.waitingFor)
+        ? object.waitingFor.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.waiting_for)
+        ? object.waiting_for.map((e: any) => globalThis.String(e))
+        : [],
+      records: isSet(object.records) ? globalThis.Number(object.records) : 0,
+      recordsSealed: isSet(object.recordsSealed)
+        ? globalThis.Number(object.recordsSealed)
+        : isSet(object.records_sealed)
+        ? globalThis.Number(object.records_sealed)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetClusterKeyResponse): unknown {
+    const obj: any = {};
+    if (message.state !== undefined) {
+      obj.state = ClusterKeyState.toJSON(message.state);
+    }
+    if (message.waitingFor?.length) {
+      obj.waitingFor = message.waitingFor;
+    }
+    if (message.records !== 0) {
+      obj.records = Math.round(message.records);
+    }
+    if (message.recordsSealed !== 0) {
+      obj.recordsSealed = Math.round(message.recordsSealed);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetClusterKeyResponse>): GetClusterKeyResponse {
+    return GetClusterKeyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetClusterKeyResponse>): GetClusterKeyResponse {
+    const message = createBaseGetClusterKeyResponse();
+    message.state = (object.state !== undefined && object.state !== null)
+      ? ClusterKeyState.fromPartial(object.state)
+      : undefined;
+    message.waitingFor = object.waitingFor?.map((e) => e) || [];
+    message.records = object.records ?? 0;
+    message.recordsSealed = object.recordsSealed ?? 0;
+    return message;
+  },
+};
+
 function createBaseRemoveAuthorityRequest(): RemoveAuthorityRequest {
   return { authority: "", force: false };
 }
@@ -14958,6 +15282,32 @@ export const ControlServiceService = {
       Buffer.from(RemoveAuthorityResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveAuthorityResponse => RemoveAuthorityResponse.decode(value),
   },
+  /**
+   * Begins to replace the cluster key, which encrypts secrets and the keys of the authorities in etcd. Fails while an
+   * earlier rotation continues, and when a server is too old to get the next key.
+   */
+  rotateClusterKey: {
+    path: "/berth.v1.ControlService/RotateClusterKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateClusterKeyRequest): Buffer =>
+      Buffer.from(RotateClusterKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateClusterKeyRequest => RotateClusterKeyRequest.decode(value),
+    responseSerialize: (value: RotateClusterKeyResponse): Buffer =>
+      Buffer.from(RotateClusterKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RotateClusterKeyResponse => RotateClusterKeyResponse.decode(value),
+  },
+  /** How far the rotation of the cluster key is. Never returns a key. */
+  getClusterKey: {
+    path: "/berth.v1.ControlService/GetClusterKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetClusterKeyRequest): Buffer => Buffer.from(GetClusterKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetClusterKeyRequest => GetClusterKeyRequest.decode(value),
+    responseSerialize: (value: GetClusterKeyResponse): Buffer =>
+      Buffer.from(GetClusterKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetClusterKeyResponse => GetClusterKeyResponse.decode(value),
+  },
   /** Secrets and configs, without their contents. Sorted by name. */
   listFiles: {
     path: "/berth.v1.ControlService/ListFiles" as const,
@@ -15179,6 +15529,13 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   rotateAuthority: handleUnaryCall<RotateAuthorityRequest, RotateAuthorityResponse>;
   /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
   removeAuthority: handleUnaryCall<RemoveAuthorityRequest, RemoveAuthorityResponse>;
+  /**
+   * Begins to replace the cluster key, which encrypts secrets and the keys of the authorities in etcd. Fails while an
+   * earlier rotation continues, and when a server is too old to get the next key.
+   */
+  rotateClusterKey: handleUnaryCall<RotateClusterKeyRequest, RotateClusterKeyResponse>;
+  /** How far the rotation of the cluster key is. Never returns a key. */
+  getClusterKey: handleUnaryCall<GetClusterKeyRequest, GetClusterKeyResponse>;
   /** Secrets and configs, without their contents. Sorted by name. */
   listFiles: handleUnaryCall<ListFilesRequest, ListFilesResponse>;
   /** One secret or config, who uses it, and the content of a config. */

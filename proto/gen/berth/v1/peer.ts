@@ -18,6 +18,16 @@ export interface CheckLeaderResponse {
   reachable: boolean;
 }
 
+export interface FetchClusterKeyRequest {
+  /** As in ClusterKeyState. */
+  id: string;
+}
+
+export interface FetchClusterKeyResponse {
+  /** 32 bytes. */
+  clusterKey: Buffer;
+}
+
 function createBaseCheckLeaderRequest(): CheckLeaderRequest {
   return { epoch: 0 };
 }
@@ -152,6 +162,146 @@ export const CheckLeaderResponse: MessageFns<CheckLeaderResponse> = {
   },
 };
 
+function createBaseFetchClusterKeyRequest(): FetchClusterKeyRequest {
+  return { id: "" };
+}
+
+export const FetchClusterKeyRequest: MessageFns<FetchClusterKeyRequest> = {
+  encode(message: FetchClusterKeyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchClusterKeyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchClusterKeyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FetchClusterKeyRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: FetchClusterKeyRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FetchClusterKeyRequest>): FetchClusterKeyRequest {
+    return FetchClusterKeyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchClusterKeyRequest>): FetchClusterKeyRequest {
+    const message = createBaseFetchClusterKeyRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseFetchClusterKeyResponse(): FetchClusterKeyResponse {
+  return { clusterKey: Buffer.alloc(0) };
+}
+
+export const FetchClusterKeyResponse: MessageFns<FetchClusterKeyResponse> = {
+  encode(message: FetchClusterKeyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clusterKey.length !== 0) {
+      writer.uint32(10).bytes(message.clusterKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchClusterKeyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchClusterKeyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clusterKey = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FetchClusterKeyResponse {
+    return {
+      clusterKey: isSet(object.clusterKey)
+        ? Buffer.from(bytesFromBase64(object.clusterKey))
+        : isSet(object.cluster_key)
+        ? Buffer.from(bytesFromBase64(object.cluster_key))
+        : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: FetchClusterKeyResponse): unknown {
+    const obj: any = {};
+    if (message.clusterKey.length !== 0) {
+      obj.clusterKey = base64FromBytes(message.clusterKey);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FetchClusterKeyResponse>): FetchClusterKeyResponse {
+    return FetchClusterKeyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchClusterKeyResponse>): FetchClusterKeyResponse {
+    const message = createBaseFetchClusterKeyResponse();
+    message.clusterKey = object.clusterKey ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
   /**
@@ -167,6 +317,18 @@ export const PeerServiceService = {
     responseSerialize: (value: CheckLeaderResponse): Buffer => Buffer.from(CheckLeaderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckLeaderResponse => CheckLeaderResponse.decode(value),
   },
+  /** Returns a cluster key that this server has. A server that was off during a rotation calls this when it starts. */
+  fetchClusterKey: {
+    path: "/berth.v1.PeerService/FetchClusterKey" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FetchClusterKeyRequest): Buffer =>
+      Buffer.from(FetchClusterKeyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FetchClusterKeyRequest => FetchClusterKeyRequest.decode(value),
+    responseSerialize: (value: FetchClusterKeyResponse): Buffer =>
+      Buffer.from(FetchClusterKeyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FetchClusterKeyResponse => FetchClusterKeyResponse.decode(value),
+  },
 } as const;
 
 export interface PeerServiceServer extends UntypedServiceImplementation {
@@ -175,6 +337,16 @@ export interface PeerServiceServer extends UntypedServiceImplementation {
    * declares the leader dead.
    */
   checkLeader: handleUnaryCall<CheckLeaderRequest, CheckLeaderResponse>;
+  /** Returns a cluster key that this server has. A server that was off during a rotation calls this when it starts. */
+  fetchClusterKey: handleUnaryCall<FetchClusterKeyRequest, FetchClusterKeyResponse>;
+}
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -3,7 +3,7 @@ import { type AuthorityStatus, BerthError } from "@berth/proto";
 import type { ControlClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { authorityId } from "../../output/authorities.js";
-import { LiveView } from "../../output/live-view.js";
+import { progressLine } from "../../output/progress-line.js";
 import { type Cli, InterruptedError, type Terminal } from "../../process/cli.js";
 import {
   isRotationDone,
@@ -32,14 +32,14 @@ export async function waitForRotation(
   { fingerprint, timeoutMs, terminal }: RotationWait,
 ): Promise<readonly AuthorityStatus[]> {
   const deadlineMs = cli.now() + timeoutMs;
-  const print = progressPrinter(terminal, cli.now);
+  const print = progressLine(terminal, cli.now);
   const id = authorityId({ fingerprint });
   try {
     for (;;) {
       const status = await retryDuringElection(cli, () => client.listAuthorities({}, { signal: cli.signal }));
       const progress = rotationProgress(fingerprint, status);
       const isLast = isRotationDone(progress) || progress.kind === "cancelled" || cli.now() >= deadlineMs;
-      print(progress, isLast);
+      print(rotationLine(progress), isLast);
       if (isRotationDone(progress)) return status.authorities;
       if (isLast) throw notRotated(id, progress, timeoutMs);
       await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
@@ -50,23 +50,6 @@ export async function waitForRotation(
       `Stopped waiting. The rotation to CA ${id} continues in the background; check it with berth ca ls.`,
     );
   }
-}
-
-/** Redraws a line in place on a terminal. Elsewhere, prints a line for each change. */
-function progressPrinter(
-  terminal: Terminal,
-  now: () => number,
-): (progress: RotationProgress, isLast: boolean) => void {
-  if (terminal.isTty) {
-    const view = new LiveView(terminal, now);
-    return (progress, isLast) => view.draw([rotationLine(progress)], isLast);
-  }
-  let printed = "";
-  return (progress) => {
-    const line = rotationLine(progress);
-    if (line !== printed) terminal.write(`${line}\n`);
-    printed = line;
-  };
 }
 
 function notRotated(id: string, progress: RotationProgress, timeoutMs: number): BerthError {

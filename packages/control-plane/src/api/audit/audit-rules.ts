@@ -217,6 +217,13 @@ export const AUDIT_RULES: AuditRules = {
     subjects: () => [],
     summary: () => "raised the schema to the version of this release",
   },
+  rotateClusterKey: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: () => [],
+    summary: () => "created the next cluster key",
+  },
+  getClusterKey: UNRECORDED,
   // Servers repeat these calls while they start.
   addEtcdMember: UNRECORDED,
   promoteEtcdMember: UNRECORDED,

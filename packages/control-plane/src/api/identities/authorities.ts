@@ -67,7 +67,8 @@ export async function rotateAuthority(
     requireNoRotation(state);
     if (state.authorities.get(signedBy)?.state !== AuthorityState.ISSUING) throw concurrentRotation();
     return {
-      changes: [{ kind: "put-authority", authority }],
+      // A rotation of the cluster key must not miss the new record.
+      changes: [{ kind: "put-authority", authority: issuer.sealAgain(authority) }],
       result: { fingerprint: authority.fingerprint },
     };
   }, signal);

@@ -8,6 +8,7 @@ import {
   type Node,
   NodeDescription,
   NodeState,
+  type ServerSecrets,
   type TokenAdmission,
 } from "@berth/proto";
 import {
@@ -21,6 +22,7 @@ import {
 } from "@berth/proto/identity";
 import type { CallContext } from "@berth/proto/rpc";
 import { joinedServer } from "../../core/membership/server-records.js";
+import type { ClusterSecrets } from "../../identity/server-folder.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -89,8 +91,13 @@ export async function join(
   return {
     ...{ certificate, authorities, servers: [...servers()], awaitsApproval },
     // Only a token for servers leads to this identity.
-    server: identity.kind === "server" ? secrets : undefined,
+    server: identity.kind === "server" && secrets !== undefined ? serverSecrets(secrets) : undefined,
   };
+}
+
+/** During a rotation of the cluster key, the server gets the current key, and fetches the next one when it starts. */
+function serverSecrets({ clusterKey, etcdAuthority }: ClusterSecrets): ServerSecrets {
+  return { clusterKey: clusterKey.current.bytes, etcdAuthority };
 }
 
 /**

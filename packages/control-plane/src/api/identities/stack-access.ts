@@ -112,6 +112,8 @@ const STACK_RULES: StackRules = {
   rotateAuthority: undefined,
   removeAuthority: undefined,
   finalizeUpgrade: undefined,
+  rotateClusterKey: undefined,
+  getClusterKey: undefined,
   addEtcdMember: undefined,
   promoteEtcdMember: undefined,
   listServers: undefined,

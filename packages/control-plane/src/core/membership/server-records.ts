@@ -1,12 +1,13 @@
 import { BerthError, type Node, type Server, Server_State as State } from "@berth/proto";
 import type { ServerTrust } from "../authorities/rotation.js";
+import type { ServerKeys } from "../cluster-key/rotation.js";
 import type { SchemaVersions } from "../schema/migrations.js";
 
 /** Bounds what removed servers take in etcd. The oldest of them are forgotten. */
 export const MAX_REMOVED_SERVERS = 1_000;
 
 /** What a running server has registered in etcd. */
-export interface ServerRegistration extends ServerTrust {
+export interface ServerRegistration extends ServerTrust, ServerKeys {
   /** As in the server's certificate. Empty for a server of an earlier release. */
   readonly id: string;
   readonly hostname: string;

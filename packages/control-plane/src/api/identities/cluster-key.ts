@@ -1,0 +1,86 @@
+import {
+  BerthError,
+  type GetClusterKeyResponse,
+  ClusterKeyState_Phase as Phase,
+  type RotateClusterKeyResponse,
+} from "@berth/proto";
+import {
+  type ServerKeys,
+  serversWithOthers,
+  serversWithout,
+  startedRotation,
+} from "../../core/cluster-key/rotation.js";
+import type { HeldClusterKey } from "../../identity/held-cluster-key.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { CLUSTER_KEY_NAME } from "../../state/record-kinds.js";
+import type { ApiContext } from "../api-context.js";
+
+/**
+ * Creates the next cluster key, and begins to replace the current one. The leader continues once all servers have it.
+ * @throws BerthError BERTH_CONFLICT during a rotation, BERTH_UNSUPPORTED when a server's release is too old
+ */
+export async function rotateClusterKey(
+  { state: current, writer, runtime, heldKey, registrations }: ApiContext,
+  signal: AbortSignal,
+): Promise<RotateClusterKeyResponse> {
+  const held = requireHeldKey(heldKey);
+  requireNoRotation(current);
+  requireSupported(registrations());
+  const next = await held.reserveNext();
+  try {
+    return await writer.submit((state) => {
+      requireNoRotation(state);
+      const clusterKey = startedRotation(held.ids.current, next.id, runtime.wallClockMs());
+      return {
+        changes: [{ kind: "put-clusterKey", name: CLUSTER_KEY_NAME, clusterKey }],
+        result: { id: next.id },
+      };
+    }, signal);
+  } catch (error) {
+    // If the rotation was stored although its outcome is unknown, and this key is dropped, the rotation is abandoned.
+    held.release();
+    throw error;
+  }
+}
+
+/** Returns how far the rotation of the cluster key is. */
+export function getClusterKey({
+  state,
+  heldKey,
+  keyRotation,
+  registrations,
+}: ApiContext): GetClusterKeyResponse {
+  const { current } = requireHeldKey(heldKey).ids;
+  const initial = { currentId: current, nextId: "", phase: Phase.UNSPECIFIED, phaseSinceMs: 0 };
+  const { clusterKey = initial } = state;
+  const { total, sealed } = keyRotation?.progress ?? { total: 0, sealed: 0 };
+  const waitingFor =
+    clusterKey.nextId === ""
+      ? serversWithOthers(clusterKey.currentId, registrations())
+      : serversWithout(clusterKey.nextId, registrations());
+  return { state: clusterKey, waitingFor: [...waitingFor], records: total, recordsSealed: sealed };
+}
+
+function requireNoRotation({ clusterKey }: Pick<ClusterState, "clusterKey">): void {
+  if (clusterKey === undefined || clusterKey.phase === Phase.UNSPECIFIED) return;
+  const since = new Date(clusterKey.phaseSinceMs).toISOString();
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `a rotation of the cluster key is in progress (its last step was at ${since}): it continues by itself: see "berth secret rotate-key --status"`,
+  });
+}
+
+function requireSupported(servers: readonly ServerKeys[]): void {
+  const old = servers.filter(({ keys }) => keys === undefined).map(({ address }) => address);
+  if (old.length === 0) return;
+  throw new BerthError({
+    code: "BERTH_UNSUPPORTED",
+    message: `the cluster key was not rotated: these servers have an older release, which cannot get another key: ${old.join(", ")}: upgrade them first`,
+  });
+}
+
+/** @throws BerthError BERTH_UNSUPPORTED in a cluster without certificates, such as the simulation */
+function requireHeldKey(heldKey: HeldClusterKey | undefined): HeldClusterKey {
+  if (heldKey !== undefined) return heldKey;
+  throw new BerthError({ code: "BERTH_UNSUPPORTED", message: "this server has no cluster key" });
+}

@@ -1,0 +1,115 @@
+import type { Authority } from "@berth/proto";
+import type { HeldKeyIds } from "../core/cluster-key/held-keys.js";
+import { ClusterKey, createKeyVersion, type KeyVersion } from "./cluster-key.js";
+import type { ServerFolder } from "./server-folder.js";
+
+/**
+ * The cluster key of a server in memory, and the files that depend on it. Each step stores its result before it changes
+ * the memory. After a crash at any time, the files open with the stored key.
+ */
+export class HeldClusterKey {
+  readonly clusterKey: ClusterKey;
+  readonly #folder: ServerFolder;
+  #etcdAuthority: Authority;
+  #firstAuthority: Authority | undefined;
+  /** A key that this server has created for a rotation which is not in etcd yet. It must not be dropped. */
+  #reservedId: string | undefined;
+  /** The last step. Steps do not overlap. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    folder: ServerFolder,
+    clusterKey: ClusterKey,
+    authorities: { readonly etcd: Authority; readonly first: Authority | undefined },
+  ) {
+    this.#folder = folder;
+    this.clusterKey = clusterKey;
+    this.#etcdAuthority = authorities.etcd;
+    this.#firstAuthority = authorities.first;
+  }
+
+  /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
+  static async load(folder: ServerFolder): Promise<HeldClusterKey> {
+    const { clusterKey, etcdAuthority } = await folder.readSecrets();
+    const first = await folder.readFirstAuthority(clusterKey);
+    return new HeldClusterKey(folder, clusterKey, { etcd: etcdAuthority, first });
+  }
+
+  get ids(): HeldKeyIds {
+    const { current, next } = this.clusterKey;
+    return { current: current.id, next: next?.id };
+  }
+
+  get etcdAuthority(): Authority {
+    return this.#etcdAuthority;
+  }
+
+  /** The authority that this server created; undefined on a server that has joined. */
+  get firstAuthority(): Authority | undefined {
+    return this.#firstAuthority;
+  }
+
+  /** Creates and stores the next key. It stays until a rotation uses it, or until `release`. */
+  async reserveNext(): Promise<KeyVersion> {
+    const next = createKeyVersion();
+    this.#reservedId = next.id;
+    await this.setNext(next);
+    return next;
+  }
+
+  /** Lets a reserved key be dropped that no rotation uses. */
+  release(): void {
+    this.#reservedId = undefined;
+  }
+
+  /** Stores a key as the next one, in place of another next one. */
+  setNext(next: KeyVersion): Promise<void> {
+    return this.#step(() => this.#replaceNext(next));
+  }
+
+  /** Makes the next key the current one, and forgets the one before. */
+  promoteNext(): Promise<void> {
+    return this.#step(async () => {
+      const { current, next } = this.clusterKey;
+      if (next === undefined) return;
+      const both = new ClusterKey(current, next);
+      both.useForSealing(next.id);
+      await this.#sealFilesAgain(both);
+      await this.#store(next, undefined);
+    });
+  }
+
+  /** Forgets the next key, unless it is reserved. */
+  dropNext(): Promise<void> {
+    return this.#step(async () => {
+      const { next } = this.clusterKey;
+      if (next !== undefined && next.id !== this.#reservedId) await this.#replaceNext(undefined);
+    });
+  }
+
+  async #replaceNext(next: KeyVersion | undefined): Promise<void> {
+    const { current, next: replaced } = this.clusterKey;
+    // After an interrupted promotion, files can be encrypted with the key that is replaced.
+    if (replaced !== undefined && replaced.id !== next?.id)
+      await this.#sealFilesAgain(new ClusterKey(current, replaced));
+    await this.#store(current, next);
+  }
+
+  async #sealFilesAgain(key: ClusterKey): Promise<void> {
+    await this.#folder.sealAuthoritiesAgain(key);
+    const { etcdAuthority } = await this.#folder.readSecrets();
+    this.#etcdAuthority = etcdAuthority;
+    this.#firstAuthority = await this.#folder.readFirstAuthority(key);
+  }
+
+  async #store(current: KeyVersion, next: KeyVersion | undefined): Promise<void> {
+    await this.#folder.storeClusterKey(new ClusterKey(current, next));
+    this.clusterKey.setVersions(current, next);
+  }
+
+  #step(run: () => Promise<void>): Promise<void> {
+    const step = this.#last.then(run);
+    this.#last = step.catch(() => {});
+    return step;
+  }
+}
