@@ -75,7 +75,13 @@ export {
 } from "./spec/files.js";
 export { NAMESPACE_MODES } from "./spec/host-access.js";
 export { canonicalIp, hostAddressProblem, isLoopback } from "./spec/host-address.js";
-export { imageProblem } from "./spec/image-reference.js";
+export {
+  hasDigest,
+  imageProblem,
+  imageReference,
+  isImageDigest,
+  shortDigest,
+} from "./spec/image-reference.js";
 export {
   fileNameProblem,
   MAX_NAME_LENGTH,

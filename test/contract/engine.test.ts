@@ -229,6 +229,17 @@ describe.each([
     expect(await engine.imageExists(IMAGE, { signal })).toBe(true);
   });
 
+  test("repoDigests is empty for an image from no registry, and undefined without the image", async () => {
+    expect(await engine.repoDigests(IMAGE, { signal })).toEqual([]);
+    expect(await engine.repoDigests("nothing:1", { signal })).toBeUndefined();
+  });
+
+  test("registryDigest rejects with the reason why the registry cannot be asked", async () => {
+    const digest = engine.registryDigest("127.0.0.1:1/nothing:1", { signal });
+    await expect(digest).rejects.toMatchObject({ message: expect.stringMatching(/refused|unknown/) });
+    await expect(engine.registryDigest("../info", { signal })).rejects.toMatchObject({ kind: "invalid" });
+  });
+
   test("pull rejects with the error of the progress stream", async () => {
     const pull = engine.pull("127.0.0.1:1/nothing:1", { signal, platform: "" });
     await expect(pull).rejects.toMatchObject({ message: expect.stringMatching(/refused|unknown/) });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { imageProblem } from "./image-reference.js";
+import { hasDigest, imageProblem, imageReference, isImageDigest } from "./image-reference.js";
 
 const HEX = "0123456789abcdef".repeat(4);
 
@@ -59,4 +59,31 @@ test("imageProblem takes linear time for a long hostile name", () => {
     expect(imageProblem(image)).toBeDefined();
     expect(performance.now() - startedMs).toBeLessThan(200);
   }
+});
+
+test.each([
+  ["nginx", `nginx:latest@sha256:${HEX}`],
+  ["nginx:1.27", `nginx:1.27@sha256:${HEX}`],
+  ["localhost:5000/a", `localhost:5000/a:latest@sha256:${HEX}`],
+  ["localhost:5000/a:1", `localhost:5000/a:1@sha256:${HEX}`],
+  [`nginx@sha256:${"0".repeat(64)}`, `nginx@sha256:${"0".repeat(64)}`],
+])("imageReference adds the digest to %s", (image, expected) => {
+  const reference = imageReference({ image, imageDigest: `sha256:${HEX}` });
+  expect(reference).toBe(expected);
+  expect([hasDigest(reference), imageProblem(reference)]).toEqual([true, undefined]);
+  expect(imageReference({ image, imageDigest: "" })).toBe(image);
+});
+
+test("isImageDigest accepts the digests of registries only", () => {
+  expect([`sha256:${HEX}`, `sha512:${HEX}${HEX}`].every(isImageDigest)).toBe(true);
+  const others = [
+    "",
+    HEX,
+    "sha256:",
+    `sha256:${HEX}0`,
+    `sha256:${HEX.toUpperCase()}`,
+    `a@sha256:${HEX}`,
+    `md5:${HEX}`,
+  ];
+  expect(others.some(isImageDigest)).toBe(false);
 });

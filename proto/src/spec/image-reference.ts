@@ -1,3 +1,5 @@
+import type { ContainerSpec } from "../../gen/berth/v1/spec.js";
+
 /** Docker's limit of a name with its domain. */
 const MAX_NAME_LENGTH = 255;
 /** A name, a tag (128 characters) and a digest (SHA-512). */
@@ -12,6 +14,10 @@ const NAME = `(?:${DOMAIN}/)?${PATH_COMPONENT}(?:/${PATH_COMPONENT})*`;
 const TAG = "[\\w][\\w.-]{0,127}";
 const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
 const REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?(?:@${DIGEST})?$`);
+/** The two algorithms that registries use. */
+const IMAGE_DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
+/** Docker shows as many digits of an image's ID. */
+const SHORT_DIGEST_LENGTH = "sha256:".length + 12;
 /** Docker takes such a name for an image id. */
 const IMAGE_ID = /^[a-f0-9]{64}$/;
 
@@ -26,4 +32,33 @@ export function imageProblem(image: string): string | undefined {
   }
   if (name.length > MAX_NAME_LENGTH) return "the image name is too long";
   return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID: give a name instead` : undefined;
+}
+
+/** Returns whether a text is the digest of an image, such as "sha256:…". */
+export function isImageDigest(text: string): boolean {
+  return IMAGE_DIGEST.test(text);
+}
+
+/** Returns whether an image reference has a digest, and therefore names one content only. */
+export function hasDigest(image: string): boolean {
+  return image.includes("@");
+}
+
+/**
+ * Returns the reference with which Docker gets the image of a container: `name:tag@digest` once the tag is resolved.
+ * Docker then ignores the tag, which only shows where the digest comes from.
+ */
+export function imageReference({ image, imageDigest }: Pick<ContainerSpec, "image" | "imageDigest">): string {
+  if (imageDigest === "" || hasDigest(image)) return image;
+  return `${image}${hasTag(image) ? "" : ":latest"}@${imageDigest}`;
+}
+
+/** Returns the algorithm and the first digits of a digest, which tell the contents of a tag apart. */
+export function shortDigest(digest: string): string {
+  return digest.slice(0, SHORT_DIGEST_LENGTH);
+}
+
+/** A colon after the last slash starts a tag, and one before it a port. */
+function hasTag(image: string): boolean {
+  return image.lastIndexOf(":") > image.lastIndexOf("/");
 }

@@ -128,7 +128,7 @@ export class SimAgent {
       engineReady: true,
       dataPlane: { kernel: true, overlay: true, overlayMtu: OVERLAY_MTU, wireguardReason: "not simulated" },
     });
-    const hello = { nodeId, description, bootId: nodeId, ...PROTOCOL_FIELDS };
+    const hello = { nodeId, description, bootId: nodeId, ...PROTOCOL_FIELDS, resolvesImages: true };
     this.#outbox.push({ message: { $case: "hello", value: hello } });
     let heartbeatTimer: NodeJS.Timeout | undefined;
     try {
@@ -142,6 +142,9 @@ export class SimAgent {
         } else if (message?.$case === "heartbeatInterval") {
           clearInterval(heartbeatTimer);
           heartbeatTimer = setInterval(() => this.#sendHeartbeat(), message.value.heartbeatMs);
+        } else if (message?.$case === "imageDigestRequest") {
+          const value = { requestId: message.value.requestId, digest: "", isLocal: true, error: "" };
+          this.#outbox.push({ message: { $case: "imageDigest", value } });
         } else if (message?.$case === "assignments") this.#applyAssignments(message.value);
         else if (message?.$case === "statusesAck") this.#onStored(message.value.batch);
       }

@@ -21,6 +21,8 @@ export class FakeEngine {
   readonly containers = new Map<string, FakeContainer>();
   readonly networks = new Map<string, FakeNetwork>();
   readonly images = new Set<string>(["busybox:test"]);
+  /** The digests of tags in registries, by image. */
+  readonly registry = new Map<string, string>();
   /** Names of volumes of the local driver. */
   readonly volumes: string[] = [];
   readonly faults = new Faults();
@@ -71,6 +73,7 @@ export class FakeEngine {
     ["POST", /^\/networks\/(.+)\/connect$/, (call, name) => this.#connect(call, name)],
     ["DELETE", /^\/networks\/(.+)$/, (call, id) => this.#removeNetwork(call, id)],
     ["GET", /^\/images\/(.+)\/json$/, (call, image) => this.#image(call, decodeURIComponent(image))],
+    ["GET", /^\/distribution\/(.+)\/json$/, (call, image) => this.#distribution(call, image)],
     ["POST", /^\/images\/create$/, (call) => this.#pull(call)],
     ["GET", /^\/containers\/json$/, (call) => this.#list(call)],
     ["POST", /^\/containers\/create$/, (call) => this.#create(call)],
@@ -130,8 +133,14 @@ export class FakeEngine {
   }
 
   #image(call: Call, image: string): void {
-    if (this.images.has(image)) send(call, 200, { Id: image });
+    if (this.images.has(image)) send(call, 200, { Id: image, RepoDigests: [] });
     else send(call, 404, { message: `No such image: ${image}` });
+  }
+
+  #distribution(call: Call, image: string): void {
+    const digest = this.registry.get(image);
+    if (digest === undefined) send(call, 404, { message: `manifest unknown: ${image}` });
+    else send(call, 200, { Descriptor: { digest }, Platforms: [] });
   }
 
   #pull({ query, response }: Call): void {

@@ -57,7 +57,13 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
   {
     message: {
       $case: "hello",
-      value: { ...PROTOCOL_FIELDS, nodeId: "h1", bootId: "b", description: DESCRIPTION },
+      value: {
+        ...PROTOCOL_FIELDS,
+        nodeId: "h1",
+        bootId: "b",
+        description: DESCRIPTION,
+        resolvesImages: true,
+      },
     },
   },
   SessionRequest.fromPartial({
@@ -70,6 +76,12 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
       value: { tasks: [{ taskId: "t1", cpuPercent: 12.5 }], connections: [{ taskId: "t1", active: 3 }] },
     },
   }),
+  {
+    message: {
+      $case: "imageDigest",
+      value: { requestId: "r1", digest: `sha256:${"0".repeat(64)}`, isLocal: false, error: "" },
+    },
+  },
 ];
 const NODE = {
   nodeId: "h1",

@@ -57,6 +57,8 @@ export interface FakeAgentOptions extends ContainerBehavior {
   readonly onAuthorities?: (message: Authorities) => void;
   /** Checks a registry login; returns "" or why it is refused. */
   readonly checkLogin?: (credentials: RegistryCredentials | undefined) => string;
+  /** The digests that registries have, by image. The host has all other images without a registry. */
+  readonly digests?: ReadonlyMap<string, string>;
   /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -250,6 +252,7 @@ export class FakeAgent {
       ...PROTOCOL_FIELDS,
       description: this.#description(),
       bootId: this.#bootId,
+      resolvesImages: true,
     };
     this.#send({ message: { $case: "hello", value: hello } });
     let timer: NodeJS.Timeout | undefined;
@@ -303,6 +306,13 @@ export class FakeAgent {
             const { requestId, credentials } = message.value;
             const problem = this.options.checkLogin?.(credentials) ?? "";
             this.#send({ message: { $case: "registryLoginChecked", value: { requestId, problem } } });
+            break;
+          }
+          case "imageDigestRequest": {
+            const { requestId, image } = message.value;
+            const digest = this.options.digests?.get(image) ?? "";
+            const value = { requestId, digest, isLocal: digest === "", error: "" };
+            this.#send({ message: { $case: "imageDigest", value } });
             break;
           }
           case "startLogs":

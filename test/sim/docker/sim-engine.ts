@@ -108,6 +108,9 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
     volumes: (call) => ask(call, 2, () => [...docker.volumes.keys()]),
     imageExists: (image, call) => ask(call, 2, () => docker.images.has(image)),
     checkLogin: async () => {},
+    // The images of the simulation are local: their tags never move.
+    repoDigests: (_image, call) => ask(call, 2, () => []),
+    registryDigest: () => Promise.reject(new EngineError("failed", "registries are not simulated")),
     pull: (image, call) => {
       const { exists, pullMs } = behaviorOf(image);
       const [min, max] = pullMs;

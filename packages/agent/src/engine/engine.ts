@@ -48,6 +48,13 @@ export interface Engine {
   /** Connects a container that has not been started to one more network. */
   connectNetwork(network: string, options: ConnectOptions): Promise<void>;
   imageExists(image: string, options: EngineCall): Promise<boolean>;
+  /**
+   * Returns under which digests registries have an image of this host, as "name@sha256:…": none for an image that was built
+   * or loaded here. Undefined when the host does not have the image.
+   */
+  repoDigests(image: string, options: EngineCall): Promise<readonly string[] | undefined>;
+  /** Asks the registry of an image for the digest of its tag. Rejects with Docker's reason when it cannot be asked. */
+  registryDigest(image: string, options: RegistryCall): Promise<string>;
   /** Resolves when the image is present. Concurrent callers share one pull. */
   pull(image: string, options: PullOptions): Promise<void>;
   /** Logs in to a registry, without storing anything. Rejects with the message of the registry or of Docker. */
@@ -64,6 +71,11 @@ export interface Engine {
 
 export interface EngineCall {
   readonly signal: AbortSignal;
+}
+
+export interface RegistryCall extends EngineCall {
+  /** Undefined to ask without credentials. */
+  readonly credentials?: RegistryCredentials | undefined;
 }
 
 export interface EngineInfo {

@@ -86,7 +86,7 @@ export class LeaderLink {
   #hello(): Hello {
     const { nodeId, queue } = this.#options;
     const { description } = queue;
-    return { nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId };
+    return { nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId, resolvesImages: true };
   }
 
   #logEnd(server: string, end: SessionEnd): void {

@@ -6,6 +6,7 @@ import type { LogRelay } from "../streams/log-relay.js";
 import type { LoginChecker } from "../streams/login-checker.js";
 import type { StatsRelay } from "../streams/stats-relay.js";
 import type { TrafficReporter } from "../streams/traffic-report.js";
+import type { ImageDigestResponder } from "../tasks/image-digest-responder.js";
 import type { AssignmentReceiver } from "./assignment-receiver.js";
 import type { Fence } from "./fence.js";
 import type { Reply, SendQueue } from "./send-queue.js";
@@ -22,6 +23,7 @@ export interface LeaderMessageHandlerOptions {
   readonly probing: ProbeResponder;
   readonly traffic: TrafficReporter;
   readonly logins: LoginChecker;
+  readonly imageDigests: ImageDigestResponder;
   readonly onAuthorities: (message: Authorities) => void;
 }
 
@@ -80,6 +82,12 @@ export class LeaderMessageHandler implements SessionHandler {
       case "checkRegistryLogin":
         return session.reply(
           logins.answer(message.value).then((value) => ({ $case: "registryLoginChecked", value })),
+        );
+      case "imageDigestRequest":
+        return session.reply(
+          this.#options.imageDigests
+            .answer(message.value)
+            .then((value) => value && { $case: "imageDigest", value }),
         );
       default:
         return assertNever(message);

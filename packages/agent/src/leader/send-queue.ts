@@ -14,7 +14,9 @@ const BATCH_WINDOW_MS = 20;
 /** A reply to a message of the leader. It is sent in the session in which the message arrived, or not at all. */
 export type Reply = Extract<
   SessionRequest["message"],
-  { readonly $case: "tablesApplied" | "probeResult" | "traffic" | "registryLoginChecked" }
+  {
+    readonly $case: "tablesApplied" | "probeResult" | "traffic" | "registryLoginChecked" | "imageDigest";
+  }
 >;
 
 /** Messages of one session that have not been sent yet. */

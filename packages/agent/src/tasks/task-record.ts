@@ -1,4 +1,4 @@
-import type { DesiredState, ReportedTask, TaskStatus } from "@berth/proto";
+import { type DesiredState, imageReference, type ReportedTask, type TaskStatus } from "@berth/proto";
 import { type ContainerSummary, isAlive, type ObservedContainer } from "../core/docker/observed-container.js";
 import type { WorkKind } from "../core/tasks/container-event.js";
 import { isFinal } from "../core/tasks/status.js";
@@ -35,8 +35,10 @@ export class TaskRecord {
     this.taskId = taskId;
   }
 
+  /** The reference of its image. Empty while no spec is assigned. */
   get image(): string {
-    return this.assignment?.spec.task?.container?.image ?? "";
+    const container = this.assignment?.spec.task?.container;
+    return container === undefined ? "" : imageReference(container);
   }
 
   get isAtMostOne(): boolean {

@@ -63,3 +63,11 @@ export function filterOption(names: readonly string[]): Option {
   const keys = names.map((name) => `${name}=`).join(", ");
   return repeatableOption("-f, --filter <filter>", `filter output based on conditions: ${keys}`);
 }
+
+/** Creates `--resolve-image`. @param whenAbsent what happens without the option, for the help */
+export function resolveImageOption(whenAbsent: string): Option {
+  return new Option(
+    "--resolve-image <mode>",
+    `query the registry to resolve image tags to digests (default: ${whenAbsent})`,
+  ).choices(["always", "changed", "never"]);
+}

@@ -7,6 +7,7 @@ import {
   addTaskListOptions,
   addWaitOptions,
   lazyAction,
+  resolveImageOption,
 } from "./command-options.js";
 import { addUpdateFlags } from "./update-flags.js";
 
@@ -65,6 +66,7 @@ function addUpdate(service: Command, cli: Cli): void {
       .argument("<service>")
       .description("Update a service and wait for it to converge"),
   )
+    .addOption(resolveImageOption("changed; always with --force"))
     .option("--force", "replace the tasks even if the changes do not require it")
     .option(
       "--with-registry-auth",
@@ -78,6 +80,7 @@ function addUpdate(service: Command, cli: Cli): void {
     ),
     [
       "berth service update --image nginx:1.28 shop_web",
+      "berth service update --resolve-image always shop_web",
       "berth service update --env-add MODE=live --env-rm DEBUG shop_web",
       "berth service update --update-parallelism 2 --update-order stop-first --force shop_web",
       "berth service update --constraint-add 'node.labels.zone == a' --replicas 5 shop_web",

@@ -7,6 +7,7 @@ import {
   addWaitOptions,
   lazyAction,
   repeatableOption,
+  resolveImageOption,
 } from "./command-options.js";
 
 /** Adds `berth stack …`. */
@@ -95,6 +96,7 @@ function addDeploy(stack: Command, cli: Cli): void {
     )
     .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
     .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
+    .addOption(resolveImageOption("always"))
     .option("--prune", "remove services that are no longer in the Compose files")
     .option("--dry-run", "only show the planned changes, task by task, with reasons")
     .option(
@@ -112,6 +114,7 @@ function addDeploy(stack: Command, cli: Cli): void {
       "berth stack deploy -c compose.yaml -c production.yaml --prune shop",
       "berth stack deploy -c compose.yaml --with-registry-auth shop",
       "berth stack deploy -c compose.yaml --dry-run shop",
+      "berth stack deploy -c compose.yaml --resolve-image changed shop",
       "berth stack deploy -c compose.yaml --plan-rev 3f9d0c2b7a41-9c1e shop",
       "berth stack deploy -c - --detach shop < compose.yaml",
     ],

@@ -5,14 +5,23 @@ import {
   GetServiceTrafficResponse,
   type Resources,
   type Service,
+  type ServiceRevision,
   ServiceSpec,
+  shortDigest,
 } from "@berth/proto";
 import { formatBytes, formatCpus, formatTimeSince } from "./human.js";
 import { autoscaleFields, cronFields, cronJson, jobFields, jobJson } from "./jobs.js";
 import { modeName, replicasText } from "./modes.js";
 import { rolloutJson, rolloutStateName } from "./rollouts.js";
 import { endpointsField, type ServiceTraffic, trafficField } from "./service-traffic.js";
-import { portText, serviceId, serviceImage, serviceJson, serviceName } from "./services.js";
+import {
+  portText,
+  serviceId,
+  serviceImage,
+  serviceImageDigest,
+  serviceJson,
+  serviceName,
+} from "./services.js";
 import { capitalize, protocolName } from "./state-names.js";
 import { formatFields } from "./table.js";
 
@@ -65,12 +74,13 @@ export function prettyService(
     ["Replicas", replicasText(summary)],
     ["Pending", summary.reasons],
     ["Version", versionText(service)],
-    ["Revisions", revisions.map(({ version, image }) => `${version}: ${image}`)],
+    ["Revisions", revisions.map(revisionText)],
     ["Rollout", service === undefined ? [] : rolloutLines(service, nowMs)],
     ...jobFields(service, nowMs),
     ...cronFields(service, nowMs),
     ...autoscaleFields(service, nowMs),
     ["Image", serviceImage(summary)],
+    ["Digest", serviceImageDigest(summary)],
     ["Constraints", spec?.placement?.constraints ?? []],
     ["Preferences", spec?.placement?.spread.map((attribute) => `spread over ${attribute}`) ?? []],
     ["Secrets", fileTexts(spec, FileKind.SECRET)],
@@ -96,6 +106,12 @@ function versionText(service: Service | undefined): string {
   const { version = 0, healthyVersion = 0 } = service ?? {};
   if (healthyVersion === 0) return String(version);
   return healthyVersion === version ? `${version} (healthy)` : `${version} (last healthy: ${healthyVersion})`;
+}
+
+/** Returns `3: nginx:1.27` with the first digits of the digest, which tell the contents of a tag apart. */
+function revisionText({ version, image, imageDigest }: ServiceRevision): string {
+  const digest = imageDigest === "" ? "" : ` (${shortDigest(imageDigest)})`;
+  return `${version}: ${image}${digest}`;
 }
 
 function rolloutLines({ rollout }: Service, nowMs: number): readonly string[] {

@@ -45,6 +45,7 @@ export function serviceJson(summary: ServiceSummary): object {
     stack: service?.spec?.stack ?? "",
     mode: modeName(summary),
     image: serviceImage(summary),
+    imageDigest: serviceImageDigest(summary),
     desired,
     running,
     converged,
@@ -62,6 +63,10 @@ export const serviceId = ({ service }: ServiceSummary): string => service?.id ??
 export const serviceName = ({ service }: ServiceSummary): string => service?.spec?.name ?? "";
 export const serviceImage = ({ service }: ServiceSummary): string =>
   service?.spec?.task?.container?.image ?? "";
+
+/** Returns the digest of the service's image; empty when its tag is not resolved. */
+export const serviceImageDigest = ({ service }: ServiceSummary): string =>
+  service?.spec?.task?.container?.imageDigest ?? "";
 
 /** Returns `*:8080->80/tcp`, marked with `(host)` in host mode, where only the nodes of the tasks listen. */
 export function portText(port: PortSpec): string {

@@ -6,6 +6,7 @@ import type { LoginSealer } from "../core/registries/registry-logins.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import type { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
@@ -32,6 +33,7 @@ export interface ApiContext {
   readonly stats: StatsRelay;
   readonly trafficCollector: TrafficCollector;
   readonly execs: ExecRelay;
+  readonly imageResolver: ImageResolver;
   readonly events: EventLog;
   readonly audit: AuditLog;
   /** Undefined in the simulation. */

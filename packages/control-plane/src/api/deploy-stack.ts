@@ -4,6 +4,7 @@ import {
   type DeployStackResponse,
   type FileContent,
   type NetworkSpec,
+  ResolveImage,
   type ServiceSpec,
   stackNameProblem,
   validateServiceSpec,
@@ -12,6 +13,7 @@ import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { loginViolations } from "./deploy/decide-logins.js";
+import { askForDigests } from "./deploy/resolve-images.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
@@ -28,9 +30,10 @@ const MAX_FILES = 1_000;
  */
 export async function deployStack(
   request: DeployStackRequest,
-  { state: current, writer, runtime, networkPool: pool, sealer, loginSealer }: ApiContext,
+  context: ApiContext,
   signal: AbortSignal,
 ): Promise<DeployStackResponse> {
+  const { state: current, writer, runtime, networkPool: pool, sealer, loginSealer } = context;
   const { stack, prune, dryRun, planRev, networks, files } = request;
   const credentials = request.registryLogins?.credentials;
   const specs = request.services.map(applySpecDefaults);
@@ -43,7 +46,9 @@ export async function deployStack(
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `stack ${stack} was not deployed`, violations);
   }
-  const deployment = { stack, specs, networks, files, pool, prune };
+  const mode = request.resolveImage || ResolveImage.ALWAYS;
+  const images = await askForDigests({ specs, mode, credentials: credentials ?? [] }, context, signal);
+  const deployment = { stack, specs, networks, files, images, pool, prune };
   if (dryRun) {
     const { plan, warnings } = planDeployment(deployment, current, { now: runtime.wallClockMs(), sealer });
     return { services: [], networks: [], files: [], plan, warnings: [...warnings] };

@@ -12,6 +12,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { credentialsForImage } from "../core/registries/registry-logins.js";
 import { buildSpec, buildTask, idSequence } from "../core/testing/records.js";
 import type { AgentQuestion } from "../dispatcher/relays/agent-replies.js";
+import { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import { createClusterKey } from "../identity/cluster-key.js";
 import { createLoginSealer } from "../identity/login-sealer.js";
 import type { Decide } from "../reconciler/writer.js";
@@ -56,6 +57,7 @@ beforeEach(() => {
   api = {
     ...{ state, writer: { submit }, loginSealer: sealer },
     runtime: { ...systemRuntime, newId: idSequence() },
+    imageResolver: new ImageResolver({ runtime: systemRuntime, sessionOf: () => undefined }),
     loginChecks: {
       ask: (question: AgentQuestion) => {
         questions.push(question);

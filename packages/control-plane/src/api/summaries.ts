@@ -44,7 +44,11 @@ function countCompletedTasks({ service, tasks }: ServiceSnapshot): number {
 /** Returns the versions whose specs are kept, newest first. */
 export function serviceRevisions(state: ClusterState, serviceId: string): readonly ServiceRevision[] {
   return [...state.services.versions.ofService(serviceId)]
-    .map(([version, spec]) => ({ version, image: spec.task?.container?.image ?? "" }))
+    .map(([version, { task }]) => ({
+      version,
+      image: task?.container?.image ?? "",
+      imageDigest: task?.container?.imageDigest ?? "",
+    }))
     .sort((a, b) => b.version - a.version);
 }
 

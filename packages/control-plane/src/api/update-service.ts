@@ -2,6 +2,7 @@ import {
   applySpecDefaults,
   BerthError,
   type RegistryCredentials,
+  ResolveImage,
   type RollbackServiceRequest,
   type RollbackServiceResponse,
   type Service,
@@ -19,6 +20,7 @@ import { decideLogins, loginViolations } from "./deploy/decide-logins.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveFiles } from "./deploy/resolve-files.js";
+import { askForDigests, type ImageResolutions, resolveImages } from "./deploy/resolve-images.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
 import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
@@ -31,10 +33,18 @@ import { findService } from "./lookup.js";
  */
 export async function updateService(
   request: UpdateServiceRequest,
-  { writer, runtime, sealer, loginSealer }: ApiContext,
+  context: ApiContext,
   signal: AbortSignal,
 ): Promise<UpdateServiceResponse> {
+  const { writer, runtime, sealer, loginSealer } = context;
+  const { spec: current } = findService(context.state, request.service);
+  const mode = request.resolveImage || (request.force ? ResolveImage.ALWAYS : ResolveImage.CHANGED);
   const credentials = request.registryLogins?.credentials ?? [];
+  // A request with another name or stack fails. It must not get the logins of that stack used on a node of its choice.
+  const requested = request.spec ?? current;
+  const isOfService = requested?.name === current?.name && requested?.stack === current?.stack;
+  const specs = requested === undefined || !isOfService ? [] : [requested];
+  const images = await askForDigests({ specs, mode, credentials }, context, signal);
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);
@@ -43,12 +53,13 @@ export async function updateService(
     requireStackForLogins(service, credentials, intro);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
     const now = runtime.wallClockMs();
-    const result = replaceSpec(state, service, { spec, files, sealer, intro, now });
-    const context = { stack: spec.stack, state, sealer: loginSealer, now, newId: () => runtime.newId() };
-    const logins = decideLogins(credentials, context);
-    return { changes: [...logins.changes, ...result.changes], result };
+    const replacement = { spec, files, images, sealer, intro, now };
+    const { changes, outcome, warnings } = replaceSpec(state, service, replacement);
+    const newId = (): string => runtime.newId();
+    const logins = decideLogins(credentials, { stack: spec.stack, state, sealer: loginSealer, now, newId });
+    return { changes: [...logins.changes, ...changes], result: { outcome, warnings } };
   }, signal);
-  return { service: accepted.outcome };
+  return { service: accepted.outcome, warnings: [...accepted.warnings] };
 }
 
 /**
@@ -95,6 +106,8 @@ interface Replacement {
   readonly spec: ServiceSpec;
   readonly files: VersionChoice;
   readonly sealer: FileSealer | undefined;
+  /** Undefined to keep the digest in the spec, as a rollback does. */
+  readonly images?: ImageResolutions;
   /** What failed, for the error message. */
   readonly intro: string;
   readonly now: number;
@@ -105,17 +118,20 @@ interface Replacement {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, sealer, intro, now, rollback }: Replacement,
-): ServiceDecision {
+  { spec, files, sealer, images, intro, now, rollback }: Replacement,
+): ServiceDecision & { readonly warnings: readonly string[] } {
   requirePermitted([spec], state, intro);
-  const withFiles = resolveFiles([{ id, spec }], { state, sealer, intro, choiceFor: () => files });
+  const unresolved = { targets: [{ id, spec }], warnings: [] };
+  const withImages = images === undefined ? unresolved : resolveImages(unresolved.targets, images, state);
+  const withFiles = resolveFiles(withImages.targets, { state, sealer, intro, choiceFor: () => files });
   const withNetworks = resolveNetworks(withFiles, { state, intro });
   const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
-  return decideSpec(state, target?.spec ?? spec, {
+  const decision = decideSpec(state, target?.spec ?? spec, {
     id,
     now,
     ...(rollback === undefined ? {} : { rollback }),
   });
+  return { ...decision, warnings: withImages.warnings };
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID while the service is being removed; BERTH_CONFLICT at another version */

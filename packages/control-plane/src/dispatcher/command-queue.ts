@@ -53,6 +53,7 @@ function classify(command: AgentCommand): CommandClass {
     case "probe":
     case "trafficRequest":
     case "checkRegistryLogin":
+    case "imageDigestRequest":
       return { key: command.value.requestId, isStop: false, isSetting: false };
     case "stopLogs":
     case "stopExec":

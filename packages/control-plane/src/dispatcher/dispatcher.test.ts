@@ -52,6 +52,7 @@ function dispatcherWith(term: AbortSignal) {
       recordProbeResult: () => {},
     },
     trafficCollector: { recordReport: () => {} },
+    imageResolver: { recordAnswer: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
     authorities: () => undefined,
     sealer: undefined,

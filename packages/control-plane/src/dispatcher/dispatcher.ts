@@ -32,6 +32,7 @@ import { requireWithinLimits } from "./message-limits.js";
 import { NodeRegistrar } from "./node-registrar.js";
 import { protocolError, type RegisteringAgent, readHello } from "./registration.js";
 import type { AgentReplies } from "./relays/agent-replies.js";
+import type { ImageResolver } from "./relays/image-resolver.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import { Session } from "./session.js";
 import type { SessionRegistry } from "./session-registry.js";
@@ -59,6 +60,7 @@ export interface DispatcherOptions {
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
+  readonly imageResolver: Pick<ImageResolver, "recordAnswer">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
   /** Returns the authorities of the cluster; undefined without TLS, as in simulations. */
   readonly authorities: () => Authorities | undefined;
@@ -134,12 +136,13 @@ export class Dispatcher {
     }
   }
 
-  #openSession({ nodeId, bootId }: Hello, peer: string): Session {
+  #openSession({ nodeId, bootId, resolvesImages }: Hello, peer: string): Session {
     const { state, writer, tables, epoch, nodeHealth, servers, runtime, autoscaler, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
+      resolvesImages,
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
       welcome: {
@@ -209,7 +212,8 @@ export class Dispatcher {
   }
 
   #handleMessage({ message }: SessionRequest, session: Session): void {
-    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks } = this.#options;
+    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks, imageResolver } =
+      this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
@@ -231,6 +235,9 @@ export class Dispatcher {
         return;
       case "registryLoginChecked":
         loginChecks.record(nodeId, message.value.requestId, message.value);
+        return;
+      case "imageDigest":
+        imageResolver.recordAnswer(nodeId, message.value);
         return;
       case "hello":
         session.end(protocolError("the agent sent a second hello in one session"));

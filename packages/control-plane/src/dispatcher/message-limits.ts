@@ -47,6 +47,11 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
     case "registryLoginChecked":
       yield ["registry_login_checked.problem", message.value.problem.length, MAX_STATUS_MESSAGE_LENGTH];
       return;
+    case "imageDigest":
+      // Agents shorten an error to 500 characters.
+      yield ["image_digest.digest", message.value.digest.length, 1_000];
+      yield ["image_digest.error", message.value.error.length, 1_000];
+      return;
     case "hello":
     case "heartbeat":
     case "description":

@@ -21,7 +21,8 @@ export type AgentCommand = Extract<
       | "startStats"
       | "stopStats"
       | "trafficRequest"
-      | "checkRegistryLogin";
+      | "checkRegistryLogin"
+      | "imageDigestRequest";
   }
 >;
 
@@ -35,6 +36,8 @@ export interface SessionOptions {
   /** Returns the current version of the traffic tables in `source`. */
   readonly tableVersion: () => number;
   readonly clock: Clock;
+  /** Whether the agent can be asked for digests of images. @default false */
+  readonly resolvesImages?: boolean;
   /** Whether the leader has more decisions to write than fit into one transaction. */
   readonly hasBacklog?: () => boolean;
 }
@@ -48,6 +51,7 @@ export class Session {
   readonly nodeId: string;
   readonly bootId: string;
   readonly peer: string;
+  readonly resolvesImages: boolean;
   readonly #assignments: AssignmentFeed;
   readonly #welcome: Welcome;
   readonly #clock: Clock;
@@ -66,6 +70,7 @@ export class Session {
     this.nodeId = options.nodeId;
     this.bootId = options.bootId;
     this.peer = options.peer;
+    this.resolvesImages = options.resolvesImages ?? false;
     this.#assignments = new AssignmentFeed(options.nodeId, options.source);
     this.#welcome = options.welcome;
     this.#tableVersion = options.tableVersion;

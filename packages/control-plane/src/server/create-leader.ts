@@ -16,6 +16,7 @@ import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
 import { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
@@ -131,8 +132,10 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     runtime,
     sessionOf: (nodeId) => sessions.get(nodeId),
   });
+  const relays = createRelays(context, sessions);
   const dispatcher = new Dispatcher({
     ...context,
+    ...relays,
     sealer,
     loginSealer,
     loginChecks,
@@ -148,7 +151,6 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     authorities: () => rotation.message,
     mustJoin: options.identity !== undefined,
   });
-  const relays = createRelays(context, sessions);
 
   const membership = createMembership(options);
   const audit = new AuditLog({ ...context, epoch, address });
@@ -262,6 +264,7 @@ interface Relays {
   readonly logs: LogRelay;
   readonly execs: ExecRelay;
   readonly stats: StatsRelay;
+  readonly imageResolver: ImageResolver;
 }
 
 /** Creates the relays between API calls and agents. */
@@ -272,6 +275,7 @@ function createRelays({ state, runtime, signal }: TermContext, sessions: Session
   const logs = new LogRelay({ runtime, sessionOf });
   const execs = new ExecRelay({ runtime, sessionOf });
   const stats = new StatsRelay({ runtime, sessionOf, signal });
+  const imageResolver = new ImageResolver({ runtime, sessionOf });
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
@@ -279,7 +283,7 @@ function createRelays({ state, runtime, signal }: TermContext, sessions: Session
       execs.onNodeDown(nodeId);
     }
   });
-  return { logs, execs, stats };
+  return { logs, execs, stats, imageResolver };
 }
 
 interface LoopComponents {

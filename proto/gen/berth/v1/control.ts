@@ -57,6 +57,59 @@ import {
 import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 
+/** When the tags of images are resolved to digests. */
+export const ResolveImage = {
+  UNSPECIFIED: 0,
+  ALWAYS: 1,
+  /** CHANGED - Only for a service whose image has another name than in its current spec. The other services keep their digests. */
+  CHANGED: 2,
+  /** NEVER - Never. A service whose image has the same name as in its current spec keeps its digest. */
+  NEVER: 3,
+} as const;
+
+export type ResolveImage = typeof ResolveImage[keyof typeof ResolveImage];
+
+export namespace ResolveImage {
+  export type UNSPECIFIED = typeof ResolveImage.UNSPECIFIED;
+  export type ALWAYS = typeof ResolveImage.ALWAYS;
+  export type CHANGED = typeof ResolveImage.CHANGED;
+  export type NEVER = typeof ResolveImage.NEVER;
+}
+
+export function resolveImageFromJSON(object: any): ResolveImage {
+  switch (object) {
+    case 0:
+    case "RESOLVE_IMAGE_UNSPECIFIED":
+      return ResolveImage.UNSPECIFIED;
+    case 1:
+    case "RESOLVE_IMAGE_ALWAYS":
+      return ResolveImage.ALWAYS;
+    case 2:
+    case "RESOLVE_IMAGE_CHANGED":
+      return ResolveImage.CHANGED;
+    case 3:
+    case "RESOLVE_IMAGE_NEVER":
+      return ResolveImage.NEVER;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ResolveImage");
+  }
+}
+
+export function resolveImageToJSON(object: ResolveImage): string {
+  switch (object) {
+    case ResolveImage.UNSPECIFIED:
+      return "RESOLVE_IMAGE_UNSPECIFIED";
+    case ResolveImage.ALWAYS:
+      return "RESOLVE_IMAGE_ALWAYS";
+    case ResolveImage.CHANGED:
+      return "RESOLVE_IMAGE_CHANGED";
+    case ResolveImage.NEVER:
+      return "RESOLVE_IMAGE_NEVER";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ResolveImage");
+  }
+}
+
 export interface GetClusterRequest {
 }
 
@@ -124,7 +177,11 @@ export interface DeployStackRequest {
   /** Secrets and configs of the stack. Those with the content of their newest version stay as they are. */
   files: FileContent[];
   /** Replaces the stack's own registry logins. Absent to keep them. */
-  registryLogins?: StackRegistryLogins | undefined;
+  registryLogins?:
+    | StackRegistryLogins
+    | undefined;
+  /** @default always */
+  resolveImage?: ResolveImage | undefined;
 }
 
 /** The credentials of a user for the registries of a stack's images. */
@@ -641,6 +698,8 @@ export interface NodeTraffic {
 export interface ServiceRevision {
   version: number;
   image: string;
+  /** Empty when the tag of the image was not resolved. */
+  imageDigest: string;
 }
 
 export interface ScaleServicesRequest {
@@ -830,11 +889,19 @@ export interface UpdateServiceRequest {
   /** Replaces the tasks even if the template does not change. */
   force: boolean;
   /** Replaces the stack's own logins for these registries, and keeps the others. Absent to keep all. */
-  registryLogins?: StackRegistryLogins | undefined;
+  registryLogins?:
+    | StackRegistryLogins
+    | undefined;
+  /** @default always with `force`, otherwise changed */
+  resolveImage?: ResolveImage | undefined;
 }
 
 export interface UpdateServiceResponse {
-  service?: ServiceOutcome | undefined;
+  service?:
+    | ServiceOutcome
+    | undefined;
+  /** Parts of the request that cannot be satisfied. Shown to users. */
+  warnings: string[];
 }
 
 export interface RollbackServiceRequest {
@@ -2024,6 +2091,7 @@ function createBaseDeployStackRequest(): DeployStackRequest {
     networks: [],
     files: [],
     registryLogins: undefined,
+    resolveImage: undefined,
   };
 }
 
@@ -2052,6 +2120,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     if (message.registryLogins !== undefined) {
       StackRegistryLogins.encode(message.registryLogins, writer.uint32(66).fork()).join();
+    }
+    if (message.resolveImage !== undefined) {
+      writer.uint32(72).int32(message.resolveImage);
     }
     return writer;
   },
@@ -2133,6 +2204,14 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.registryLogins = StackRegistryLogins.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.resolveImage = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2171,6 +2250,11 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
         : isSet(object.registry_logins)
         ? StackRegistryLogins.fromJSON(object.registry_logins)
         : undefined,
+      resolveImage: isSet(object.resolveImage)
+        ? resolveImageFromJSON(object.resolveImage)
+        : isSet(object.resolve_image)
+        ? resolveImageFromJSON(object.resolve_image)
+        : undefined,
     };
   },
 
@@ -2200,6 +2284,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.registryLogins !== undefined) {
       obj.registryLogins = StackRegistryLogins.toJSON(message.registryLogins);
     }
+    if (message.resolveImage !== undefined) {
+      obj.resolveImage = resolveImageToJSON(message.resolveImage);
+    }
     return obj;
   },
 
@@ -2218,6 +2305,7 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     message.registryLogins = (object.registryLogins !== undefined && object.registryLogins !== null)
       ? StackRegistryLogins.fromPartial(object.registryLogins)
       : undefined;
+    message.resolveImage = object.resolveImage ?? undefined;
     return message;
   },
 };
@@ -6376,7 +6464,7 @@ export const NodeTraffic: MessageFns<NodeTraffic> = {
 };
 
 function createBaseServiceRevision(): ServiceRevision {
-  return { version: 0, image: "" };
+  return { version: 0, image: "", imageDigest: "" };
 }
 
 export const ServiceRevision: MessageFns<ServiceRevision> = {
@@ -6386,6 +6474,9 @@ export const ServiceRevision: MessageFns<ServiceRevision> = {
     }
     if (message.image !== "") {
       writer.uint32(18).string(message.image);
+    }
+    if (message.imageDigest !== "") {
+      writer.uint32(26).string(message.imageDigest);
     }
     return writer;
   },
@@ -6419,6 +6510,14 @@ export const ServiceRevision: MessageFns<ServiceRevision> = {
             message.image = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.imageDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6435,6 +6534,11 @@ export const ServiceRevision: MessageFns<ServiceRevision> = {
     return {
       version: isSet(object.version) ? globalThis.Number(object.version) : 0,
       image: isSet(object.image) ? globalThis.String(object.image) : "",
+      imageDigest: isSet(object.imageDigest)
+        ? globalThis.String(object.imageDigest)
+        : isSet(object.image_digest)
+        ? globalThis.String(object.image_digest)
+        : "",
     };
   },
 
@@ -6446,6 +6550,9 @@ export const ServiceRevision: MessageFns<ServiceRevision> = {
     if (message.image !== "") {
       obj.image = message.image;
     }
+    if (message.imageDigest !== "") {
+      obj.imageDigest = message.imageDigest;
+    }
     return obj;
   },
 
@@ -6456,6 +6563,7 @@ export const ServiceRevision: MessageFns<ServiceRevision> = {
     const message = createBaseServiceRevision();
     message.version = object.version ?? 0;
     message.image = object.image ?? "";
+    message.imageDigest = object.imageDigest ?? "";
     return message;
   },
 };
@@ -9136,7 +9244,14 @@ export const ExecResponse: MessageFns<ExecResponse> = {
 };
 
 function createBaseUpdateServiceRequest(): UpdateServiceRequest {
-  return { service: "", spec: undefined, expectedVersion: 0, force: false, registryLogins: undefined };
+  return {
+    service: "",
+    spec: undefined,
+    expectedVersion: 0,
+    force: false,
+    registryLogins: undefined,
+    resolveImage: undefined,
+  };
 }
 
 export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
@@ -9155,6 +9270,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     }
     if (message.registryLogins !== undefined) {
       StackRegistryLogins.encode(message.registryLogins, writer.uint32(42).fork()).join();
+    }
+    if (message.resolveImage !== undefined) {
+      writer.uint32(48).int32(message.resolveImage);
     }
     return writer;
   },
@@ -9212,6 +9330,14 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
             message.registryLogins = StackRegistryLogins.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.resolveImage = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9239,6 +9365,11 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
         : isSet(object.registry_logins)
         ? StackRegistryLogins.fromJSON(object.registry_logins)
         : undefined,
+      resolveImage: isSet(object.resolveImage)
+        ? resolveImageFromJSON(object.resolveImage)
+        : isSet(object.resolve_image)
+        ? resolveImageFromJSON(object.resolve_image)
+        : undefined,
     };
   },
 
@@ -9259,6 +9390,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     if (message.registryLogins !== undefined) {
       obj.registryLogins = StackRegistryLogins.toJSON(message.registryLogins);
     }
+    if (message.resolveImage !== undefined) {
+      obj.resolveImage = resolveImageToJSON(message.resolveImage);
+    }
     return obj;
   },
 
@@ -9276,18 +9410,22 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     message.registryLogins = (object.registryLogins !== undefined && object.registryLogins !== null)
       ? StackRegistryLogins.fromPartial(object.registryLogins)
       : undefined;
+    message.resolveImage = object.resolveImage ?? undefined;
     return message;
   },
 };
 
 function createBaseUpdateServiceResponse(): UpdateServiceResponse {
-  return { service: undefined };
+  return { service: undefined, warnings: [] };
 }
 
 export const UpdateServiceResponse: MessageFns<UpdateServiceResponse> = {
   encode(message: UpdateServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.service !== undefined) {
       ServiceOutcome.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
@@ -9313,6 +9451,14 @@ export const UpdateServiceResponse: MessageFns<UpdateServiceResponse> = {
             message.service = ServiceOutcome.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9326,13 +9472,19 @@ export const UpdateServiceResponse: MessageFns<UpdateServiceResponse> = {
   },
 
   fromJSON(object: any): UpdateServiceResponse {
-    return { service: isSet(object.service) ? ServiceOutcome.fromJSON(object.service) : undefined };
+    return {
+      service: isSet(object.service) ? ServiceOutcome.fromJSON(object.service) : undefined,
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+    };
   },
 
   toJSON(message: UpdateServiceResponse): unknown {
     const obj: any = {};
     if (message.service !== undefined) {
       obj.service = ServiceOutcome.toJSON(message.service);
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
     }
     return obj;
   },
@@ -9345,6 +9497,7 @@ export const UpdateServiceResponse: MessageFns<UpdateServiceResponse> = {
     message.service = (object.service !== undefined && object.service !== null)
       ? ServiceOutcome.fromPartial(object.service)
       : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };

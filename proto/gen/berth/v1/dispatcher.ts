@@ -40,7 +40,22 @@ export interface SessionRequest {
     | { $case: "tablesApplied"; value: TablesApplied }
     | { $case: "traffic"; value: TrafficReport }
     | { $case: "registryLoginChecked"; value: RegistryLoginChecked }
+    | { $case: "imageDigest"; value: ImageDigest }
     | undefined;
+}
+
+/** Answers `image_digest_request`. */
+export interface ImageDigest {
+  requestId: string;
+  /**
+   * The digest that the registry returned. Of an image for several platforms, the digest of the index. Empty in the cases
+   * below.
+   */
+  digest: string;
+  /** The node has the image, and it comes from no registry: it was built or loaded on the node. */
+  isLocal: boolean;
+  /** Why Docker could not resolve the tag. Shown to users. */
+  error: string;
 }
 
 /** Answers assignments with `ack_requested`: the ingress and DNS tables of this sequence are in force. */
@@ -128,6 +143,8 @@ export interface Hello {
   bootId: string;
   /** The newest version of the protocol that the agent speaks. */
   newestProtocolVersion: number;
+  /** Whether the agent answers `image_digest_request`. False for earlier releases. */
+  resolvesImages: boolean;
 }
 
 /** Sent at the interval of `welcome`. Never stored. */
@@ -188,6 +205,7 @@ export interface SessionResponse {
     | { $case: "trafficRequest"; value: TrafficRequest }
     | { $case: "authorities"; value: Authorities }
     | { $case: "checkRegistryLogin"; value: CheckRegistryLogin }
+    | { $case: "imageDigestRequest"; value: ImageDigestRequest }
     | undefined;
 }
 
@@ -242,6 +260,15 @@ export interface TrafficRequest {
   requestId: string;
   /** Full name. Empty for all services. */
   serviceName: string;
+}
+
+/** Asks which digest the tag of an image has in its registry. */
+export interface ImageDigestRequest {
+  requestId: string;
+  /** Without a digest. */
+  image: string;
+  /** For the registry of the image, in the order in which they are tried. Used for this request only. */
+  credentials: RegistryCredentials[];
 }
 
 /** Acknowledges the heartbeat of this number. Only sent while the server is certain that it is the leader. */
@@ -727,6 +754,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "registryLoginChecked":
         RegistryLoginChecked.encode(message.message.value, writer.uint32(74).fork()).join();
         break;
+      case "imageDigest":
+        ImageDigest.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -819,6 +849,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "imageDigest", value: ImageDigest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -857,6 +895,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "registryLoginChecked", value: RegistryLoginChecked.fromJSON(object.registryLoginChecked) }
         : isSet(object.registry_login_checked)
         ? { $case: "registryLoginChecked", value: RegistryLoginChecked.fromJSON(object.registry_login_checked) }
+        : isSet(object.imageDigest)
+        ? { $case: "imageDigest", value: ImageDigest.fromJSON(object.imageDigest) }
+        : isSet(object.image_digest)
+        ? { $case: "imageDigest", value: ImageDigest.fromJSON(object.image_digest) }
         : undefined,
     };
   },
@@ -881,6 +923,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.traffic = TrafficReport.toJSON(message.message.value);
     } else if (message.message?.$case === "registryLoginChecked") {
       obj.registryLoginChecked = RegistryLoginChecked.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageDigest") {
+      obj.imageDigest = ImageDigest.toJSON(message.message.value);
     }
     return obj;
   },
@@ -948,7 +992,138 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         }
         break;
       }
+      case "imageDigest": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageDigest", value: ImageDigest.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseImageDigest(): ImageDigest {
+  return { requestId: "", digest: "", isLocal: false, error: "" };
+}
+
+export const ImageDigest: MessageFns<ImageDigest> = {
+  encode(message: ImageDigest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.isLocal !== false) {
+      writer.uint32(24).bool(message.isLocal);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageDigest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageDigest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isLocal = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageDigest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      isLocal: isSet(object.isLocal)
+        ? globalThis.Boolean(object.isLocal)
+        : isSet(object.is_local)
+        ? globalThis.Boolean(object.is_local)
+        : false,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ImageDigest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.isLocal !== false) {
+      obj.isLocal = message.isLocal;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageDigest>): ImageDigest {
+    return ImageDigest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageDigest>): ImageDigest {
+    const message = createBaseImageDigest();
+    message.requestId = object.requestId ?? "";
+    message.digest = object.digest ?? "";
+    message.isLocal = object.isLocal ?? false;
+    message.error = object.error ?? "";
     return message;
   },
 };
@@ -1752,7 +1927,14 @@ export const TaskTraffic: MessageFns<TaskTraffic> = {
 };
 
 function createBaseHello(): Hello {
-  return { nodeId: "", protocolVersion: 0, description: undefined, bootId: "", newestProtocolVersion: 0 };
+  return {
+    nodeId: "",
+    protocolVersion: 0,
+    description: undefined,
+    bootId: "",
+    newestProtocolVersion: 0,
+    resolvesImages: false,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -1771,6 +1953,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.newestProtocolVersion !== 0) {
       writer.uint32(40).uint32(message.newestProtocolVersion);
+    }
+    if (message.resolvesImages !== false) {
+      writer.uint32(48).bool(message.resolvesImages);
     }
     return writer;
   },
@@ -1828,6 +2013,14 @@ export const Hello: MessageFns<Hello> = {
             message.newestProtocolVersion = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.resolvesImages = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1863,6 +2056,11 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.newest_protocol_version)
         ? globalThis.Number(object.newest_protocol_version)
         : 0,
+      resolvesImages: isSet(object.resolvesImages)
+        ? globalThis.Boolean(object.resolvesImages)
+        : isSet(object.resolves_images)
+        ? globalThis.Boolean(object.resolves_images)
+        : false,
     };
   },
 
@@ -1883,6 +2081,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.newestProtocolVersion !== 0) {
       obj.newestProtocolVersion = Math.round(message.newestProtocolVersion);
     }
+    if (message.resolvesImages !== false) {
+      obj.resolvesImages = message.resolvesImages;
+    }
     return obj;
   },
 
@@ -1898,6 +2099,7 @@ export const Hello: MessageFns<Hello> = {
       : undefined;
     message.bootId = object.bootId ?? "";
     message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
+    message.resolvesImages = object.resolvesImages ?? false;
     return message;
   },
 };
@@ -2367,6 +2569,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "checkRegistryLogin":
         CheckRegistryLogin.encode(message.message.value, writer.uint32(130).fork()).join();
         break;
+      case "imageDigestRequest":
+        ImageDigestRequest.encode(message.message.value, writer.uint32(138).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2515,6 +2720,17 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.message = {
+              $case: "imageDigestRequest",
+              value: ImageDigestRequest.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2585,6 +2801,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "checkRegistryLogin", value: CheckRegistryLogin.fromJSON(object.checkRegistryLogin) }
         : isSet(object.check_registry_login)
         ? { $case: "checkRegistryLogin", value: CheckRegistryLogin.fromJSON(object.check_registry_login) }
+        : isSet(object.imageDigestRequest)
+        ? { $case: "imageDigestRequest", value: ImageDigestRequest.fromJSON(object.imageDigestRequest) }
+        : isSet(object.image_digest_request)
+        ? { $case: "imageDigestRequest", value: ImageDigestRequest.fromJSON(object.image_digest_request) }
         : undefined,
     };
   },
@@ -2623,6 +2843,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.authorities = Authorities.toJSON(message.message.value);
     } else if (message.message?.$case === "checkRegistryLogin") {
       obj.checkRegistryLogin = CheckRegistryLogin.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageDigestRequest") {
+      obj.imageDigestRequest = ImageDigestRequest.toJSON(message.message.value);
     }
     return obj;
   },
@@ -2728,6 +2950,15 @@ export const SessionResponse: MessageFns<SessionResponse> = {
           message.message = {
             $case: "checkRegistryLogin",
             value: CheckRegistryLogin.fromPartial(object.message.value),
+          };
+        }
+        break;
+      }
+      case "imageDigestRequest": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = {
+            $case: "imageDigestRequest",
+            value: ImageDigestRequest.fromPartial(object.message.value),
           };
         }
         break;
@@ -3288,6 +3519,113 @@ export const TrafficRequest: MessageFns<TrafficRequest> = {
     const message = createBaseTrafficRequest();
     message.requestId = object.requestId ?? "";
     message.serviceName = object.serviceName ?? "";
+    return message;
+  },
+};
+
+function createBaseImageDigestRequest(): ImageDigestRequest {
+  return { requestId: "", image: "", credentials: [] };
+}
+
+export const ImageDigestRequest: MessageFns<ImageDigestRequest> = {
+  encode(message: ImageDigestRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.image !== "") {
+      writer.uint32(18).string(message.image);
+    }
+    for (const v of message.credentials) {
+      RegistryCredentials.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageDigestRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageDigestRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredentials.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageDigestRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+      credentials: globalThis.Array.isArray(object?.credentials)
+        ? object.credentials.map((e: any) => RegistryCredentials.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ImageDigestRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    if (message.credentials?.length) {
+      obj.credentials = message.credentials.map((e) => RegistryCredentials.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageDigestRequest>): ImageDigestRequest {
+    return ImageDigestRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageDigestRequest>): ImageDigestRequest {
+    const message = createBaseImageDigestRequest();
+    message.requestId = object.requestId ?? "";
+    message.image = object.image ?? "";
+    message.credentials = object.credentials?.map((e) => RegistryCredentials.fromPartial(e)) || [];
     return message;
   },
 };

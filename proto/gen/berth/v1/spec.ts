@@ -960,6 +960,12 @@ export interface ContainerSpec {
   platform: string;
   /** Secrets and configs of the container. */
   files: FileMount[];
+  /**
+   * Digest of the content that the tag of `image` named when the leader resolved it: "sha256:…". The leader sets it when
+   * the spec changes, whatever a client sends. Empty when `image` has a digest of its own, or when its tag was not
+   * resolved: each node then uses the image that it has under this name, or pulls it.
+   */
+  imageDigest: string;
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -4001,6 +4007,7 @@ function createBaseContainerSpec(): ContainerSpec {
     cgroupnsMode: "",
     platform: "",
     files: [],
+    imageDigest: "",
   };
 }
 
@@ -4158,6 +4165,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     for (const v of message.files) {
       FileMount.encode(v!, writer.uint32(410).fork()).join();
+    }
+    if (message.imageDigest !== "") {
+      writer.uint32(418).string(message.imageDigest);
     }
     return writer;
   },
@@ -4595,6 +4605,14 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.files.push(FileMount.decode(reader, reader.uint32()));
             continue;
           }
+          case 52: {
+            if (tag !== 418) {
+              break;
+            }
+
+            message.imageDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4843,6 +4861,11 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
       files: globalThis.Array.isArray(object?.files)
         ? object.files.map((e: any) => FileMount.fromJSON(e))
         : [],
+      imageDigest: isSet(object.imageDigest)
+        ? globalThis.String(object.imageDigest)
+        : isSet(object.image_digest)
+        ? globalThis.String(object.image_digest)
+        : "",
     };
   },
 
@@ -5025,6 +5048,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.files?.length) {
       obj.files = message.files.map((e) => FileMount.toJSON(e));
     }
+    if (message.imageDigest !== "") {
+      obj.imageDigest = message.imageDigest;
+    }
     return obj;
   },
 
@@ -5124,6 +5150,7 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.cgroupnsMode = object.cgroupnsMode ?? "";
     message.platform = object.platform ?? "";
     message.files = object.files?.map((e) => FileMount.fromPartial(e)) || [];
+    message.imageDigest = object.imageDigest ?? "";
     return message;
   },
 };

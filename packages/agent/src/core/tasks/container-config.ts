@@ -4,6 +4,7 @@ import {
   assertNever,
   type ContainerSpec,
   type Healthcheck,
+  imageReference,
   NetworkMode,
   type PortSpec,
   PortSpec_Mode,
@@ -63,7 +64,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     platform: container.platform,
     ...omitUndefined({ resolvConf }),
     body: {
-      Image: container.image,
+      Image: imageReference(container),
       Labels: { ...container.labels, ...taskLabels(task) },
       StopTimeout: Math.ceil((container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS) / MS_PER_S),
       ...omitUndefined({

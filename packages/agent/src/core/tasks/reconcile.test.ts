@@ -30,6 +30,20 @@ describe("reconcile before the task runs", () => {
     expect(running.step).toBeUndefined();
   });
 
+  test("pulls and runs the digest of a resolved tag, and shows the tag meanwhile", () => {
+    const imageDigest = `sha256:${"a".repeat(64)}`;
+    const spec = specWith({ container: { image: "web:1", imageDigest } });
+    const assignment = assignmentWith(DesiredState.RUNNING, spec);
+    const absent = { state: "absent", pullBeganAtMs: 0 } as const;
+    expect(reconcile(viewWith({ assignment, image: absent }), NOW_MS)).toMatchObject({
+      step: { kind: "pull", image: `web:1@${imageDigest}` },
+      status: { message: "pulling image web:1" },
+    });
+    expect(reconcile(viewWith({ assignment }), NOW_MS)).toMatchObject({
+      step: { kind: "create", config: { body: { Image: `web:1@${imageDigest}` } } },
+    });
+  });
+
   test("pull policy always pulls once for tasks that arrive together, and never rejects a missing image", () => {
     const always = assignmentWith(
       DesiredState.RUNNING,

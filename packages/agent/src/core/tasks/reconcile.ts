@@ -1,4 +1,11 @@
-import { DesiredState, FENCE_GRACE_MS, PullPolicy, TaskState, type TaskStatus } from "@berth/proto";
+import {
+  DesiredState,
+  FENCE_GRACE_MS,
+  imageReference,
+  PullPolicy,
+  TaskState,
+  type TaskStatus,
+} from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
 import { unsupportedReason } from "./api-requirements.js";
@@ -51,7 +58,7 @@ function withRejection(view: TaskView): TaskView {
 function imageMissing({ assignment, image }: TaskView): string | undefined {
   const container = assignment?.spec.task?.container;
   if (container?.pullPolicy !== PullPolicy.NEVER || image.state !== "absent") return undefined;
-  return `image ${container.image} is not on this node and its pull policy is "never"`;
+  return `image ${imageReference(container)} is not on this node and its pull policy is "never"`;
 }
 
 /** Returns the task's container and, if there are several, one to remove. The container with the right name is kept. */
@@ -145,7 +152,8 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
   if (container === undefined) return {};
-  const { image, platform, pullPolicy } = container;
+  const { platform, pullPolicy } = container;
+  const image = imageReference(container);
   const isPullDue = pullPolicy === PullPolicy.ALWAYS && view.image.pullBeganAtMs < receivedAtMs;
   if (isPullDue || view.image.state === "absent") {
     const step = { kind: "pull", image, platform, stack: task.stack } as const;

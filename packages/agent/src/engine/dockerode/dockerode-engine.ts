@@ -22,6 +22,7 @@ import type {
   LogOptions,
   LogRecord,
   PullOptions,
+  RegistryCall,
   StopOptions,
 } from "../engine.js";
 import { isEngineError } from "../engine-error.js";
@@ -29,7 +30,7 @@ import { EngineClient } from "./client.js";
 import { negotiateVersion, parseInfo } from "./daemon-info.js";
 import { readEvents } from "./events.js";
 import { DockerExec, startDetached } from "./exec.js";
-import { imagePath } from "./image-path.js";
+import { imageName } from "./image-path.js";
 import { readLogs } from "./logs.js";
 import { pullImage, SharedPulls } from "./pull.js";
 import { authConfig } from "./registry-auth.js";
@@ -145,9 +146,19 @@ export class DockerodeEngine implements Engine {
   }
 
   async imageExists(image: string, { signal }: EngineCall): Promise<boolean> {
-    const path = `${imagePath(image)}/json`;
-    const json = await undefinedOn("no-such-image", this.#client.request({ method: "GET", path, signal }));
-    return json !== undefined;
+    return (await this.#inspectImage(image, signal)) !== undefined;
+  }
+
+  async repoDigests(image: string, { signal }: EngineCall): Promise<readonly string[] | undefined> {
+    const json = await this.#inspectImage(image, signal);
+    return json === undefined ? undefined : readList(readField(json, "RepoDigests")).map(readString);
+  }
+
+  async registryDigest(image: string, { signal, credentials }: RegistryCall): Promise<string> {
+    const path = `/distribution/${imageName(image)}/json`;
+    const registryAuth = credentials && authConfig(credentials);
+    const json = await this.#client.request({ method: "GET", path, signal, registryAuth });
+    return readString(readField(readField(json, "Descriptor"), "digest"));
   }
 
   pull(image: string, options: PullOptions): Promise<void> {
@@ -172,6 +183,11 @@ export class DockerodeEngine implements Engine {
 
   execDetached(containerId: string, options: ExecOptions): Promise<void> {
     return startDetached(this.#client, containerId, options);
+  }
+
+  #inspectImage(image: string, signal: AbortSignal): Promise<unknown> {
+    const path = `/images/${imageName(image)}/json`;
+    return undefinedOn("no-such-image", this.#client.request({ method: "GET", path, signal }));
   }
 
   async #post(

@@ -2,12 +2,12 @@ import { imageProblem } from "@berth/proto";
 import { EngineError } from "../engine-error.js";
 
 /**
- * Returns the path of an image in Docker's API. The image is part of the path, so another path must not pass for one.
+ * Returns the name of an image for a path of Docker's API. It is part of the path, so another path must not pass for one.
  * @throws EngineError `invalid` when the image is not a reference by Docker's grammar
  */
-export function imagePath(image: string): string {
+export function imageName(image: string): string {
   requireImageReference(image);
-  return `/images/${image.split("/").map(encodeURIComponent).join("/")}`;
+  return image.split("/").map(encodeURIComponent).join("/");
 }
 
 /** @throws EngineError `invalid` when the image is not a reference by Docker's grammar */

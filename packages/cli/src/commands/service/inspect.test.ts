@@ -72,8 +72,8 @@ const cron = webService({
 });
 
 const revisions = [
-  { version: 4, image: "nginx:1.28" },
-  { version: 3, image: "nginx:1.27" },
+  { version: 4, image: "nginx:1.28", imageDigest: `sha256:${"0123456789abcdef".repeat(4)}` },
+  { version: 3, image: "nginx:1.27", imageDigest: "" },
 ];
 
 describe("service inspect", () => {
@@ -87,7 +87,7 @@ describe("service inspect", () => {
       Replicas:   1/2 (autoscale 2 to 5, update paused)
       Pending:    the update is paused
       Version:    4 (last healthy: 3)
-      Revisions:  4: nginx:1.28
+      Revisions:  4: nginx:1.28 (sha256:0123456789ab)
                   3: nginx:1.27
       Rollout:    paused, version 3 to 4, 1 updated, 1 failed, ended about an hour ago
                   1 of 2 failed: exit code 1
@@ -96,6 +96,21 @@ describe("service inspect", () => {
       Ports:      *:8080->80/tcp
       "
     `);
+  });
+
+  test("prints the tag of the image and the digest that it was resolved to", async () => {
+    const imageDigest = `sha256:${"0123456789abcdef".repeat(4)}`;
+    const spec = { ...record?.spec, task: { container: { image: "nginx:1.27", imageDigest } } };
+    const getService = async () => ({
+      ...{ service: webService({ service: { ...record, spec } }), ingress: [], revisions: [] },
+    });
+    const { out } = await berth("service inspect --pretty shop_web", { getService });
+    expect(out.match(/^(?:Image|Digest): .*$/gm)).toEqual([
+      "Image:     nginx:1.27",
+      `Digest:    ${imageDigest}`,
+    ]);
+    const json = await berth("service inspect shop_web", { getService });
+    expect(JSON.parse(json.out)).toMatchObject([{ image: "nginx:1.27", imageDigest }]);
   });
 
   test("--pretty prints secrets and configs with their targets", async () => {

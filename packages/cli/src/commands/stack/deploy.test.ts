@@ -9,6 +9,7 @@ import {
   FileOutcome_Kind,
   LogEntry_Stream,
   NetworkOutcome_Kind,
+  ResolveImage,
   TaskState,
 } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -81,6 +82,26 @@ describe("stack deploy", () => {
     expect(dryRun.err).not.toContain("config.json");
     expect(requests.at(-1)).toMatchObject({ dryRun: true, registryLogins: undefined });
     expect((await berth(`${line} --with-registry-auth shop`, {}, options)).code).toBe(2);
+  });
+
+  test.each([
+    { options: "", mode: undefined },
+    { options: "--resolve-image always", mode: ResolveImage.ALWAYS },
+    { options: "--resolve-image changed", mode: ResolveImage.CHANGED },
+    { options: "--resolve-image never", mode: ResolveImage.NEVER },
+  ])("sends the mode of '$options'", async ({ options, mode }) => {
+    const modes: (ResolveImage | undefined)[] = [];
+    const deployStack: typeof created = async (request, context) => {
+      modes.push(request.resolveImage);
+      return created(request, context);
+    };
+    await berth(`stack deploy -c c.yaml --detach ${options} shop`, { deployStack }, { cwd });
+    expect(modes).toEqual([mode]);
+  });
+
+  test("rejects an unknown mode of --resolve-image", async () => {
+    const { code, err } = await berth("stack deploy -c c.yaml --resolve-image maybe shop", {}, { cwd });
+    expect([code, err]).toEqual([2, expect.stringContaining("Allowed choices are always, changed, never")]);
   });
 
   test("sends secrets and configs, and prints their outcomes without their contents", async () => {

@@ -7,6 +7,7 @@ import {
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { parseResolveImage, type ResolveImageOptions } from "../../options/resolve-image.js";
 import { fileOutcomeLines, filesJson } from "../../output/files.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
@@ -23,7 +24,7 @@ import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
 import { explainDenial } from "./policy-denial.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
 
-export interface DeployOptions extends GlobalOptions, StackFiles {
+export interface DeployOptions extends GlobalOptions, StackFiles, ResolveImageOptions {
   readonly prune?: boolean;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
@@ -56,6 +57,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       networks: [...networks],
       files: [...files],
       registryLogins: credentials && { credentials: [...credentials] },
+      resolveImage: parseResolveImage(options),
     };
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });

@@ -31,6 +31,17 @@ describe("summarizeChanges", () => {
     expect(summarizeChanges([{ kind: "put-service", service: removed }], state)).toBe("shop_web removed");
   });
 
+  it("shows the digests of an image whose tag has moved", () => {
+    const withDigest = (digit: string, version: number): Service => {
+      const container = { image: "app:1", imageDigest: `sha256:${digit.repeat(64)}` };
+      return buildService({ version, spec: buildSpec({ task: { container } }) });
+    };
+    const state = stateWith({ kind: "put-service", service: withDigest("a", 1) });
+    expect(summarizeChanges([{ kind: "put-service", service: withDigest("b", 2) }], state)).toBe(
+      "shop_web: version 1 -> 2, digest sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb",
+    );
+  });
+
   it("shows the availability of nodes and the names of labels, but not their values", () => {
     const before = buildNode({ labels: { zone: "a", old: "1" } });
     const after = { ...before, availability: Availability.DRAIN, labels: { zone: "secret" } };

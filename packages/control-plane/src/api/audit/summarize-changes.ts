@@ -1,4 +1,4 @@
-import { availabilityToJSON, fileKindName, type Node, type Service } from "@berth/proto";
+import { availabilityToJSON, fileKindName, type Node, type Service, shortDigest } from "@berth/proto";
 import { MAX_SUMMARY_LENGTH } from "../../core/audit/audit-record.js";
 import { isRemoved } from "../../core/membership/server-records.js";
 import type { Change } from "../../state/change.js";
@@ -61,6 +61,7 @@ function describeService(before: Service | undefined, after: Service): string {
   const fields = [
     describeField("version", before?.version, after.version),
     describeField("image", imageOf(before), imageOf(after)),
+    describeField("digest", digestOf(before), digestOf(after)),
     describeField("replicas", replicasOf(before), replicasOf(after)),
   ].filter((field) => field !== "");
   return `${name}${before === undefined ? " created" : ""}: ${fields.join(", ")}`;
@@ -82,6 +83,12 @@ function describeField(name: string, before: string | number | undefined, after:
 }
 
 const imageOf = (service: Service | undefined): string | undefined => service?.spec?.task?.container?.image;
+
+/** Returns undefined while the tag of the image is not resolved. */
+function digestOf(service: Service | undefined): string | undefined {
+  const digest = service?.spec?.task?.container?.imageDigest ?? "";
+  return digest === "" ? undefined : shortDigest(digest);
+}
 
 function replicasOf(service: Service | undefined): number | undefined {
   const mode = service?.spec?.mode;

@@ -1,11 +1,12 @@
-import type {
-  FileContent,
-  FileOutcome,
-  NetworkOutcome,
-  NetworkSpec,
-  RegistryCredentials,
-  ServiceOutcome,
-  ServiceSpec,
+import {
+  type FileContent,
+  type FileOutcome,
+  type NetworkOutcome,
+  type NetworkSpec,
+  type RegistryCredentials,
+  ResolveImage,
+  type ServiceOutcome,
+  type ServiceSpec,
 } from "@berth/proto";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "../../core/allocator/address-pool.js";
 import type { FileSealer } from "../../core/files/apply-file.js";
@@ -25,6 +26,7 @@ import {
 import { decideRemoval, decideSpec } from "./decide-spec.js";
 import { requirePermitted } from "./require-permitted.js";
 import { resolveFiles } from "./resolve-files.js";
+import { type ImageResolutions, resolveImages } from "./resolve-images.js";
 import { networkWarnings, resolveNetworks } from "./resolve-networks.js";
 import { resolvePorts } from "./resolve-ports.js";
 import { violationsError } from "./violations.js";
@@ -41,6 +43,8 @@ export interface StackDeployment {
   readonly files?: readonly FileContent[];
   /** Replace the stack's own registry logins. Validated. Undefined to keep them. */
   readonly credentials?: readonly RegistryCredentials[] | undefined;
+  /** The digests of the images. @default no image is resolved */
+  readonly images?: ImageResolutions;
   /** Whether to remove services, networks, secrets and configs of the stack that are not in the request. */
   readonly prune: boolean;
 }
@@ -63,6 +67,8 @@ export interface DeployContext {
   /** Undefined when the server has no cluster key. It then stores no registry logins. */
   readonly loginSealer?: LoginSealer | undefined;
 }
+
+const UNRESOLVED_IMAGES: ImageResolutions = { mode: ResolveImage.NEVER, byImage: new Map() };
 
 /** A spec and the id of its service, which may be new. */
 export interface ServiceTarget {
@@ -92,7 +98,8 @@ export function decideDeployment(
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
   const removed = removedServices(deployment, state);
-  const withFiles = resolveFiles(targets, {
+  const withImages = resolveImages(targets, deployment.images ?? UNRESOLVED_IMAGES, state);
+  const withFiles = resolveFiles(withImages.targets, {
     ...{ state, sealer, intro },
     declared: files.byKey,
     choiceFor: ({ id }) => ({ kind: "keep", current: state.services.get(id)?.spec }),
@@ -118,7 +125,7 @@ export function decideDeployment(
       services: accepted.map(({ outcome }) => outcome),
       networks: networks.outcomes,
       files: files.outcomes,
-      warnings: networkWarnings(resolved, state),
+      warnings: [...withImages.warnings, ...networkWarnings(resolved, state)],
     },
   };
 }

@@ -36,6 +36,7 @@ export interface PlanContext {
 /** Fields that are shown for a new service. Showing every field would be too long. */
 const SHOWN_FIELDS_OF_NEW = [
   "task.container.image",
+  "task.container.image_digest",
   "replicated.replicas",
   "replicated_job.total_completions",
 ];

@@ -1,13 +1,13 @@
 import { Welcome } from "@berth/proto";
 import type { Clock } from "../../runtime/clock.js";
-import { type AgentCommand, Session } from "../session.js";
+import { type AgentCommand, Session, type SessionOptions } from "../session.js";
 import { NO_ASSIGNMENTS } from "./no-assignments.js";
 
 /** The session of node `n1`, which has no tasks. Records the commands for the agent instead of sending them. */
 export class RecordingSession extends Session {
   readonly commands: AgentCommand[] = [];
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, options: Pick<SessionOptions, "resolvesImages"> = {}) {
     super({
       nodeId: "n1",
       bootId: "boot",
@@ -16,6 +16,7 @@ export class RecordingSession extends Session {
       clock,
       source: NO_ASSIGNMENTS,
       tableVersion: () => 1,
+      ...options,
     });
   }
 

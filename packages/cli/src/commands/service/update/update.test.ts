@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BerthError, Rollout_State, type UpdateServiceRequest } from "@berth/proto";
+import { BerthError, ResolveImage, Rollout_State, type UpdateServiceRequest } from "@berth/proto";
 import { describe, expect, test, vi } from "vitest";
 import { type FakeControlHandlers, watching, webService, webTask } from "../../../testing/fake-control.js";
 import { berth } from "../../../testing/run-berth.js";
@@ -15,8 +15,9 @@ const getService: FakeControlHandlers["getService"] = async () => ({
   ingress: [],
   revisions: [],
 });
-const accepted: FakeControlHandlers["updateService"] = async () => ({
+const accepted: NonNullable<FakeControlHandlers["updateService"]> = async () => ({
   service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
+  warnings: [],
 });
 
 /** The service at version 2, with a rollout. */
@@ -112,6 +113,22 @@ describe("service update", () => {
       ",
       ]
     `);
+  });
+
+  test("--resolve-image always is a change of its own, and prints the warnings of the server", async () => {
+    const modes: (ResolveImage | undefined)[] = [];
+    const { code, err } = await berth("service update --resolve-image always -d shop_web", {
+      getService,
+      updateService: async (request, context) => {
+        modes.push(request.resolveImage);
+        return { ...(await accepted(request, context)), warnings: ["image nginx could not be resolved"] };
+      },
+    });
+    expect([code, err, modes]).toEqual([
+      0,
+      "warning: image nginx could not be resolved\n",
+      [ResolveImage.ALWAYS],
+    ]);
   });
 
   test("reads the service again after a conflicting change", async () => {

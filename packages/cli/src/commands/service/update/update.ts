@@ -2,13 +2,15 @@ import { isBerthError, type RegistryCredentials, type ServiceOutcome } from "@be
 import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
+import { parseResolveImage, type ResolveImageOptions } from "../../../options/resolve-image.js";
+import { printWarning } from "../../../output/print.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { readRegistryAuth } from "../../../registry-auth/read-registry-auth.js";
 import { requestRollback } from "../rollback.js";
 import { requireOutcome, waitForChange } from "../wait-for-change.js";
 import { applyFlags, hasFlags, type UpdateFlagValues } from "./apply-flags.js";
 
-export interface UpdateOptions extends GlobalOptions, UpdateFlagValues {
+export interface UpdateOptions extends GlobalOptions, UpdateFlagValues, ResolveImageOptions {
   readonly force?: boolean;
   readonly rollback?: boolean;
   readonly withRegistryAuth?: boolean;
@@ -33,7 +35,9 @@ export async function updateService(cli: Cli, options: UpdateOptions, service: s
 }
 
 function validateOptions(options: UpdateOptions): void {
-  const hasChanges = hasFlags(options) || options.force === true || options.withRegistryAuth === true;
+  const isResolving = options.resolveImage === "always";
+  const hasChanges =
+    hasFlags(options) || options.force === true || options.withRegistryAuth === true || isResolving;
   if (options.rollback && hasChanges)
     throw invalidOption("--rollback", "cannot be combined with other changes");
   if (!options.rollback && !hasChanges) {
@@ -66,9 +70,11 @@ async function requestUpdate(
       expectedVersion: version,
       force: options.force ?? false,
       registryLogins: credentials && { credentials: [...credentials] },
+      resolveImage: parseResolveImage(options),
     };
     try {
       const response = await retryDuringElection(cli, () => client.updateService(request, { signal }));
+      if (!options.quiet) for (const warning of response.warnings) printWarning(cli, warning);
       return requireOutcome(response.service, service);
     } catch (error) {
       if (!isBerthError(error, "BERTH_CONFLICT") || attempt >= MAX_ATTEMPTS) throw error;

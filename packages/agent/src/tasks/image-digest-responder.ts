@@ -1,0 +1,86 @@
+import type { ImageDigest, ImageDigestRequest, RegistryCredentials } from "@berth/proto";
+import { isLocalImage } from "../core/images/local-image.js";
+import { isRegistryDenial } from "../core/images/registry-logins.js";
+import type { Engine } from "../engine/engine.js";
+import { isEngineError } from "../engine/engine-error.js";
+import { Lane } from "./work-lanes.js";
+
+/** Less than the leader waits, so that it receives the reason when a registry does not answer. */
+const TIMEOUT_MS = 4_000;
+/** The number of services in one deployment. The leader asks about each image once. */
+const MAX_REQUESTS = 1_000;
+/** Registries limit the requests of a client, and an inspection keeps the daemon busy. */
+const MAX_CONCURRENT_QUERIES = 16;
+const MAX_CONCURRENT_INSPECTIONS = 4;
+/** Enough for Docker's message with the URL of the registry. The leader refuses more than 1,000 characters. */
+const MAX_ERROR_LENGTH = 500;
+
+/** Answers the leader's questions about the digests of images, by asking Docker, which asks the registries. */
+export class ImageDigestResponder {
+  readonly #engine: Pick<Engine, "repoDigests" | "registryDigest">;
+  readonly #signal: AbortSignal;
+  /** Separate, so that an inspection does not wait for a registry that does not answer. */
+  readonly #inspections = new Lane(MAX_CONCURRENT_INSPECTIONS);
+  readonly #queries = new Lane(MAX_CONCURRENT_QUERIES);
+  #requests = 0;
+
+  /** @param signal aborts when the agent stops */
+  constructor(engine: Pick<Engine, "repoDigests" | "registryDigest">, signal: AbortSignal) {
+    this.#engine = engine;
+    this.#signal = signal;
+  }
+
+  /** Returns undefined when too many requests are running, and when the agent stops. Never rejects. */
+  async answer({ requestId, image, credentials }: ImageDigestRequest): Promise<ImageDigest | undefined> {
+    if (this.#requests >= MAX_REQUESTS) return undefined;
+    this.#requests += 1;
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const blank = { requestId, digest: "", isLocal: false, error: "" };
+    try {
+      const signal = AbortSignal.any([this.#signal, timeout]);
+      return { ...blank, ...(await this.#resolve(image, credentials, signal)) };
+    } catch (error) {
+      if (this.#signal.aborted) return undefined;
+      const text = error instanceof Error ? error.message : String(error);
+      const reason = timeout.aborted ? `no answer from its registry within ${TIMEOUT_MS / 1_000} s` : text;
+      return { ...blank, error: reason.slice(0, MAX_ERROR_LENGTH) };
+    } finally {
+      this.#requests -= 1;
+    }
+  }
+
+  async #resolve(
+    image: string,
+    credentials: readonly RegistryCredentials[],
+    signal: AbortSignal,
+  ): Promise<Partial<ImageDigest>> {
+    const repoDigests = await this.#run(this.#inspections, signal, () =>
+      this.#engine.repoDigests(image, { signal }),
+    );
+    if (repoDigests !== undefined && isLocalImage(image, repoDigests)) return { isLocal: true };
+    return { digest: await this.#run(this.#queries, signal, () => this.#query(image, credentials, signal)) };
+  }
+
+  /** Asks the registry with the credentials, one after another while the registry refuses them. */
+  async #query(
+    image: string,
+    [credentials, ...others]: readonly RegistryCredentials[],
+    signal: AbortSignal,
+  ): Promise<string> {
+    try {
+      return await this.#engine.registryDigest(image, { signal, credentials });
+    } catch (error) {
+      const isDenied = isEngineError(error) && isRegistryDenial(error.message);
+      if (!isDenied || others.length === 0) throw error;
+      return this.#query(image, others, signal);
+    }
+  }
+
+  #run<T>(lane: Lane, signal: AbortSignal, effect: () => Promise<T>): Promise<T> {
+    const start = async (): Promise<T> => {
+      signal.throwIfAborted();
+      return effect();
+    };
+    return lane.run(start, { isUrgent: false });
+  }
+}

@@ -1,0 +1,17 @@
+import { ResolveImage } from "@berth/proto";
+
+const MODES = {
+  always: ResolveImage.ALWAYS,
+  changed: ResolveImage.CHANGED,
+  never: ResolveImage.NEVER,
+} as const;
+
+/** The option of commands that can resolve the tags of images. */
+export interface ResolveImageOptions {
+  readonly resolveImage?: keyof typeof MODES;
+}
+
+/** Returns undefined when the option is not given, so that the server's default applies. */
+export function parseResolveImage({ resolveImage }: ResolveImageOptions): ResolveImage | undefined {
+  return resolveImage && MODES[resolveImage];
+}
