@@ -127,7 +127,7 @@ export {
 export { describePublished, findPortConflicts, MAX_PORTS_PER_SERVICE } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
-export { exitCodeText, MAX_STATUS_MESSAGE_LENGTH, taskStatusText } from "./task-text.js";
+export { exitCodeText, MAX_STATUS_MESSAGE_LENGTH, MAX_UNKNOWN_TASKS, taskStatusText } from "./task-text.js";
 export {
   AGENT_FENCES_AFTER_MS,
   ASK_PEERS_AFTER_MS,

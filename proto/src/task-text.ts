@@ -9,6 +9,9 @@ const ANY_ERROR = 255;
 /** Limit of a status message, in characters. Docker keeps 4 KiB of a health check's output. */
 export const MAX_STATUS_MESSAGE_LENGTH = 8_192;
 
+/** Largest number of unknown tasks that an agent reports. */
+export const MAX_UNKNOWN_TASKS = 1_000;
+
 /** Returns `exit code 3`, or `exit code 137 (signal 9)` for a program that a signal ended. */
 export function exitCodeText(exitCode: number): string {
   const isSignal = exitCode > SIGNAL_EXIT_BASE && exitCode !== ANY_ERROR;

@@ -134,6 +134,7 @@ describe("the Docker client with a faulty daemon", () => {
         onPortPublishing: (problem) => portProblems.push(problem),
         taskFiles: new MemoryTaskFiles(),
         onSwapProblem: () => {},
+        onUnknownTasks: () => {},
         engine,
         node: { nodeId: "n", hostname: "h", advertiseAddress: "127.0.0.1" },
         log: pino({ level: "silent" }),

@@ -350,6 +350,18 @@ export function advertisedHost({
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 
+/** The options of an external etcd, as text. */
+export type EtcdOptions = Pick<RawOptions, "etcd" | "etcdCa" | "etcdCert" | "etcdKey">;
+
+/** Parses the options of an external etcd. @throws BerthError BERTH_INPUT_INVALID that lists all problems */
+export function parseEtcdOptions(raw: EtcdOptions): Pick<ServerConfig, "etcd" | "etcdTls"> {
+  const problems: string[] = [];
+  const etcd = raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems);
+  const etcdTls = parseEtcdTls(raw, problems);
+  if (problems.length === 0) return { etcd, etcdTls };
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problems.join("; ") });
+}
+
 function parseEtcdUrls(list: string, problems: string[]): readonly [string, ...string[]] | undefined {
   const urls = list.split(",").map((url) => url.trim());
   for (const url of urls) {
@@ -363,7 +375,7 @@ function parseEtcdUrls(list: string, problems: string[]): readonly [string, ...s
 
 /** Parses the paths of the TLS files. The files are read when the server starts. */
 function parseEtcdTls(
-  { etcd, etcdCa = "", etcdCert = "", etcdKey = "" }: RawOptions,
+  { etcd, etcdCa = "", etcdCert = "", etcdKey = "" }: EtcdOptions,
   problems: string[],
 ): EtcdTlsFiles | undefined {
   const files = { "--etcd-ca": etcdCa, "--etcd-cert": etcdCert, "--etcd-key": etcdKey };

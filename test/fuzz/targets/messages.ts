@@ -63,6 +63,7 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
         bootId: "b",
         description: DESCRIPTION,
         resolvesImages: true,
+        generation: 0,
       },
     },
   },
@@ -70,6 +71,9 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
     message: { $case: "statuses", value: { batch: 1, tasks: [{ taskId: "t1", status: STATUS }] } },
   }),
   { message: { $case: "description", value: DESCRIPTION } },
+  SessionRequest.fromPartial({
+    message: { $case: "unknownTasks", value: { tasks: [{ taskId: "t1", containerId: "c" }] } },
+  }),
   SessionRequest.fromPartial({
     message: {
       $case: "usage",

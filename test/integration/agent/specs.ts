@@ -50,6 +50,7 @@ export function taskOf(spec: AssignedSpec, fields: Partial<AssignedTask> = {}): 
     specVersion: spec.version,
     desiredState: DesiredState.RUNNING,
     atMostOne: false,
+    containerId: "",
     ...fields,
   };
 }

@@ -102,7 +102,7 @@ async function runLeaderSession(
 /** Constructs the task manager with the tasks of an earlier run, and the watch of the containers' processes. */
 function createTaskManager(context: AgentContext): TaskManager {
   const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
-  const { fence, overlay, policy, logOf } = context;
+  const { fence, overlay, policy, queue, logOf } = context;
   const { engine, disk } = platform;
   const taskManager = new TaskManager({
     engine,
@@ -118,6 +118,7 @@ function createTaskManager(context: AgentContext): TaskManager {
     policy: () => policy.view,
     onReport: events.taskReported.notify,
     onForgotten: events.taskForgotten.notify,
+    onUnknownTasks: (tasks) => queue.reportUnknownTasks(tasks),
     onEngineConnected: events.engineConnected.notify,
     onEngineDisconnected: events.engineDisconnected.notify,
   });

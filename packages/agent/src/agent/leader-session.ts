@@ -49,7 +49,11 @@ export function createLeaderSession(
     dataPlane,
     fence,
     policy,
-    knownLeader: { epoch: savedState.epoch, servers: savedState.servers },
+    knownLeader: {
+      epoch: savedState.epoch,
+      generation: savedState.generation,
+      servers: savedState.servers,
+    },
     flushState: () => stateFile.flush(),
     scheduleStateWrite: () => stateFile.scheduleWrite(),
     log: logOf("session"),
@@ -74,6 +78,7 @@ export function createLeaderSession(
   const link = new LeaderLink({
     servers: firstServers,
     nodeId,
+    generation: () => assignments.knownLeader.generation,
     transport: platform.transport,
     renewals: platform.identity?.rpc,
     probe: platform.probe,

@@ -33,6 +33,7 @@ afterEach(() => rm(dataDir, { recursive: true }));
 
 const state: AgentState = {
   epoch: 7,
+  generation: 3,
   servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
   ingress: [
     IngressEntry.fromPartial({ key: "tcp//80", published: 80, endpoints: [{ taskId: "t", port: 1 }] }),
@@ -51,6 +52,7 @@ const state: AgentState = {
 test("readState returns the state that StateFile wrote, and a blank state before", async () => {
   expect((await readState(directoryDisk(dataDir))).state).toEqual({
     epoch: 0,
+    generation: 0,
     servers: [],
     ingress: [],
     networks: [],

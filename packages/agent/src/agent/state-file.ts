@@ -32,6 +32,8 @@ const RETRY_DELAY_MS = 5_000;
 export interface AgentState {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
+  /** The highest generation of the cluster that this node has joined; 0 before the first restore from a backup. */
+  readonly generation: number;
   /** Addresses of all servers. The servers that the command line names may be gone by now. */
   readonly servers: readonly string[];
   /** The last tables, which stay in force until a leader sends others. */
@@ -48,6 +50,7 @@ export interface AgentState {
 
 const EMPTY_STATE: AgentState = {
   epoch: 0,
+  generation: 0,
   servers: [],
   ingress: [],
   networks: [],
@@ -180,12 +183,13 @@ function formatServers(servers: readonly string[]): string {
 }
 
 function toJson(state: AgentState): object {
-  const { epoch, servers, ingress, networks, dnsEntries, policy, dataPlane, statuses } = state;
+  const { epoch, generation, servers, ingress, networks, dnsEntries, policy, dataPlane, statuses } = state;
   const tables = { ingress: [...ingress], networks: [...networks], dnsEntries: [...dnsEntries] };
   const table = Assignments.toJSON(Assignments.fromPartial(tables));
   const tasks = [...statuses].map(([taskId, status]) => [taskId, TaskStatus.toJSON(status)]);
   return {
     epoch,
+    generation,
     servers,
     table,
     policy: Policy.toJSON(policy),
@@ -205,6 +209,8 @@ function fromJson(json: unknown): AgentState {
   }
   return {
     epoch: readNumber(readField(json, "epoch")),
+    // A file of an earlier release has none.
+    generation: readNumber(readField(json, "generation") ?? 0),
     servers: readList(readField(json, "servers"))
       .map(readString)
       .filter((server) => server !== ""),

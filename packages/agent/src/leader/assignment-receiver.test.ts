@@ -6,10 +6,11 @@ import { AssignmentReceiver, type KnownLeader, REFUSE_LOWER_EPOCH_MS } from "./a
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const welcome = (epoch: number, servers: string[] = ["a:1"]): Welcome =>
-  Welcome.fromPartial({ epoch, heartbeatMs: 500, servers });
+const welcome = (epoch: number, servers: string[] = ["a:1"], generation = 0): Welcome =>
+  Welcome.fromPartial({ epoch, heartbeatMs: 500, servers, generation });
 
-function receiverWith(knownLeader: KnownLeader) {
+function receiverWith(known: Partial<KnownLeader>) {
+  const knownLeader = { epoch: 0, generation: 0, servers: [], ...known };
   const stored: KnownLeader[] = [];
   const receiver: AssignmentReceiver = new AssignmentReceiver({
     tasks: { assign: () => {}, updateFiles: () => {}, updateRegistryLogins: () => {} },
@@ -62,7 +63,7 @@ test("a false epoch does not keep the real leader away for ever", async () => {
     await vi.advanceTimersByTimeAsync(1_000);
   }
   await receiver.onWelcome(welcome(7));
-  expect(stored.at(-1)).toEqual({ epoch: 7, servers: ["a:1"] });
+  expect(stored.at(-1)).toEqual({ epoch: 7, generation: 0, servers: ["a:1"] });
   await expect(receiver.onWelcome(welcome(6))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
 });
 
@@ -72,6 +73,24 @@ test("an agent that starts with a false epoch on disk accepts the real leader af
   await vi.advanceTimersByTimeAsync(REFUSE_LOWER_EPOCH_MS);
   await receiver.onWelcome(welcome(7));
   expect(receiver.knownLeader.epoch).toBe(7);
+});
+
+test("a server from before a restore is refused for good, and a restored one is accepted at once", async () => {
+  const { receiver, stored } = receiverWith({ epoch: 2_000, servers: ["a:1"] });
+  await receiver.onWelcome(welcome(1_001, ["b:1"], 1_000));
+  expect(stored).toEqual([{ epoch: 1_001, generation: 1_000, servers: ["b:1"] }]);
+  receiver.onSessionEnd();
+  await vi.advanceTimersByTimeAsync(10 * REFUSE_LOWER_EPOCH_MS);
+  for (const stale of [welcome(3_000), welcome(3_000, ["a:1"], 999)])
+    await expect(receiver.onWelcome(stale)).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });
+  await receiver.onWelcome(welcome(1_002, ["b:1"], 1_000));
+});
+
+test.each([-1, 0.5, 2 ** 53])("the generation %s is rejected as invalid", async (generation) => {
+  const { receiver } = receiverWith({});
+  await expect(receiver.onWelcome(welcome(1, [], generation))).rejects.toMatchObject({
+    code: "BERTH_PROTOCOL",
+  });
 });
 
 test.each([0, -1, 1.5, Number.NaN, 2 ** 53])("the epoch %s is rejected as invalid", async (epoch) => {

@@ -18,7 +18,7 @@ import { MAX_SERVERS } from "./next-attempt.js";
 /**
  * How long a leader with a lower epoch is refused after the last contact with the leader of the highest epoch. A former
  * leader stops within seconds, when its lease in etcd expires. A longer refusal protects nothing, and would be final
- * after a false epoch, or after etcd was restored from a backup.
+ * after a false epoch.
  */
 export const REFUSE_LOWER_EPOCH_MS = 60_000;
 
@@ -26,6 +26,8 @@ export const REFUSE_LOWER_EPOCH_MS = 60_000;
 export interface KnownLeader {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
+  /** The highest generation that this node has joined. Servers from before a restore have a lower one. */
+  readonly generation: number;
   /** Addresses of all servers, from the last leader. */
   readonly servers: readonly string[];
 }
@@ -70,14 +72,16 @@ export class AssignmentReceiver {
    */
   async onWelcome(welcome: Welcome): Promise<void> {
     requireVersion(welcome);
-    const { epoch, servers } = welcome;
+    const { epoch, servers, generation } = welcome;
     if (!Number.isSafeInteger(epoch) || epoch < 1) {
       throw new BerthError({ code: "BERTH_PROTOCOL", message: `the server sent the invalid epoch ${epoch}` });
     }
     const { dataPlane, flushState, scheduleStateWrite, log } = this.#options;
+    this.#requireGeneration(generation);
     const knownEpoch = this.#knownLeader.epoch;
     const silentMs = performance.now() - this.#lastContactMs;
-    if (epoch < knownEpoch && silentMs < REFUSE_LOWER_EPOCH_MS) {
+    const isRestored = generation > this.#knownLeader.generation;
+    if (epoch < knownEpoch && !isRestored && silentMs < REFUSE_LOWER_EPOCH_MS) {
       throw new BerthError({
         code: "BERTH_STALE_EPOCH",
         message: `the server is not the leader any more: its epoch is ${epoch}, this node has joined epoch ${knownEpoch}`,
@@ -89,11 +93,30 @@ export class AssignmentReceiver {
     this.#hasSession = true;
     this.#lastContactMs = performance.now();
     dataPlane.resetSequence();
-    this.#knownLeader = { epoch, servers: servers.slice(0, MAX_SERVERS) };
+    if (isRestored) log.warn({ generation }, "the cluster was restored from a backup");
+    this.#knownLeader = { epoch, generation, servers: servers.slice(0, MAX_SERVERS) };
     // Stored before any assignment is applied: after a restart, the agent must not obey an older leader.
-    if (epoch !== knownEpoch) await flushState();
+    if (epoch !== knownEpoch || isRestored) await flushState();
     else scheduleStateWrite();
     log.info({ epoch }, "joined the cluster");
+  }
+
+  /**
+   * Refuses servers from before a restore for good: after it, two control planes may run.
+   * @throws BerthError BERTH_STALE_EPOCH
+   */
+  #requireGeneration(generation: number): void {
+    const known = this.#knownLeader.generation;
+    if (!Number.isSafeInteger(generation) || generation < 0)
+      throw new BerthError({
+        code: "BERTH_PROTOCOL",
+        message: `the server sent the invalid generation ${generation}`,
+      });
+    if (generation >= known) return;
+    throw new BerthError({
+      code: "BERTH_STALE_EPOCH",
+      message: `the cluster was restored from a backup since this server was a part of it (generation ${generation}, this node has joined ${known}): stop this server`,
+    });
   }
 
   /** Called when a session has ended, whether or not its server was accepted. */

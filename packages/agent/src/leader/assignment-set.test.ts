@@ -118,3 +118,15 @@ test("AssignmentSet has the default policy when a complete set contains none, an
   expect(apply({ kind: INCREMENTAL, appliesTo: 2, resultsIn: 3, policy })).toMatchObject({ policy });
   expect(apply({ kind: COMPLETE, resultsIn: 4 })).toMatchObject({ policy: DEFAULT_POLICY });
 });
+
+test("AssignmentSet says that unknown tasks stay only after a complete set or an increment that says so", () => {
+  const set = new AssignmentSet();
+  const keeps = (message: Parameters<typeof Assignments.fromPartial>[0]): unknown => {
+    const applied = set.apply(Assignments.fromPartial(message), 1_000);
+    return applied.kind === "applied" ? applied.change.keepsUnknown : applied;
+  };
+  expect(keeps({ kind: COMPLETE, resultsIn: 1, keepUnknownTasks: true })).toBe(true);
+  expect(keeps({ kind: INCREMENTAL, appliesTo: 1, resultsIn: 2 })).toBeUndefined();
+  expect(keeps({ kind: INCREMENTAL, appliesTo: 2, resultsIn: 3, keepUnknownTasks: false })).toBe(false);
+  expect(keeps({ kind: COMPLETE, resultsIn: 4 })).toBe(false);
+});

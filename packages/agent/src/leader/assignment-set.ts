@@ -71,7 +71,10 @@ export class AssignmentSet {
     return {
       kind: "applied",
       sequence: message.resultsIn,
-      change: { isComplete, assigned, removedTaskIds: message.removedTaskIds },
+      change: {
+        ...{ isComplete, assigned, removedTaskIds: message.removedTaskIds },
+        keepsUnknown: message.keepUnknownTasks ?? (isComplete ? false : undefined),
+      },
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,
       networks: this.#applyNetworks(message) || isComplete ? [...this.#networks.values()] : undefined,
       dnsEntries: this.#applyDnsEntries(message) || isComplete ? [...this.#dnsEntries.values()] : undefined,

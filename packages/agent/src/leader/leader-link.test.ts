@@ -144,7 +144,7 @@ function startLink(identity: RotatingIdentity): {
   const stop = new AbortController();
   stopping.push(stop);
   const link = new LeaderLink({
-    ...{ servers: [leader.server.address], nodeId: NODE.id, handler },
+    ...{ servers: [leader.server.address], nodeId: NODE.id, handler, generation: () => 0 },
     transport: grpcTransport(identity),
     renewals: identity,
     probe: async () => true,

@@ -17,6 +17,8 @@ export interface LeaderLinkOptions
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
   readonly nodeId: string;
+  /** Returns the highest generation of the cluster that this node has joined. */
+  readonly generation: () => number;
   readonly log: Logger;
 }
 
@@ -84,9 +86,12 @@ export class LeaderLink {
   }
 
   #hello(): Hello {
-    const { nodeId, queue } = this.#options;
+    const { nodeId, queue, generation } = this.#options;
     const { description } = queue;
-    return { nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId, resolvesImages: true };
+    return {
+      ...{ nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId, resolvesImages: true },
+      generation: generation(),
+    };
   }
 
   #logEnd(server: string, end: SessionEnd): void {

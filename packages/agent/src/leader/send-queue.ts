@@ -4,6 +4,8 @@ import type {
   NodeDescription,
   ReportedTask,
   SessionRequest,
+  UnknownTask,
+  UnknownTasks,
   UsageReport,
 } from "@berth/proto";
 import { StatusOutbox } from "./status-outbox.js";
@@ -25,6 +27,7 @@ interface PendingMessages {
   /** Bounded by the number of requests that the agent answers at a time. */
   readonly replies: Reply[];
   usage: UsageReport | undefined;
+  unknownTasks: UnknownTasks | undefined;
   isDescriptionDue: boolean;
   areStatusesDue: boolean;
   /** Only the hello may be sent before the leader's welcome. */
@@ -89,6 +92,13 @@ export class SendQueue {
     });
   }
 
+  /** Queues a report of unknown tasks. Drops it while no session is open: each session begins with a new one. */
+  reportUnknownTasks(tasks: readonly UnknownTask[]): void {
+    this.#update((pending) => {
+      pending.unknownTasks = { tasks: [...tasks] };
+    });
+  }
+
   /** Queues a heartbeat. Replaces one that was not sent in time. */
   sendHeartbeat(heartbeat: Heartbeat): void {
     this.#update((pending) => {
@@ -107,6 +117,7 @@ export class SendQueue {
       heartbeat: undefined,
       replies: [],
       usage: undefined,
+      unknownTasks: undefined,
       // It may have changed since the hello was sent.
       isDescriptionDue: description !== this.#description,
       areStatusesDue: false,
@@ -164,7 +175,7 @@ export class SendQueue {
 
   /** Takes the most urgent message. Statuses come after replies: their number is bounded only by the tasks. */
   #takeNext(pending: PendingMessages): SessionRequest["message"] {
-    const { heartbeat, usage } = pending;
+    const { heartbeat, usage, unknownTasks } = pending;
     if (heartbeat !== undefined) {
       pending.heartbeat = undefined;
       return { $case: "heartbeat", value: heartbeat };
@@ -174,6 +185,10 @@ export class SendQueue {
     if (pending.isDescriptionDue) {
       pending.isDescriptionDue = false;
       return { $case: "description", value: this.#description };
+    }
+    if (unknownTasks !== undefined) {
+      pending.unknownTasks = undefined;
+      return { $case: "unknownTasks", value: unknownTasks };
     }
     const statuses = pending.areStatusesDue ? this.#statuses.takeBatch() : undefined;
     if (statuses !== undefined) return { $case: "statuses", value: statuses };

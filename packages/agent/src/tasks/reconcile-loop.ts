@@ -29,6 +29,8 @@ export interface ReconcileLoopOptions {
   readonly policy: () => PolicyView;
   readonly files: () => FilesView;
   readonly onForgotten: (taskId: string) => void;
+  /** Called when the containers of an unknown task may have changed. */
+  readonly onKept: () => void;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -45,6 +47,7 @@ export class ReconcileLoop {
   /** Undefined while Docker is unavailable: no task advances. */
   #node: NodeFacts | undefined;
   #mayRemove = false;
+  #keepsUnknown = false;
 
   constructor(options: ReconcileLoopOptions) {
     const { tools, now } = options;
@@ -69,6 +72,23 @@ export class ReconcileLoop {
   /** Permits the removal of containers without an assignment. Called once a complete set of assignments has arrived. */
   allowRemovals(): void {
     this.#mayRemove = true;
+  }
+
+  /**
+   * Sets whether containers of unknown tasks stay. At-most-one tasks never stay: the leader may have started others in
+   * their place.
+   */
+  keepUnknown(keepsUnknown: boolean): void {
+    this.#keepsUnknown = keepsUnknown;
+  }
+
+  /** Returns whether the container of this task stays, although it has no assignment. */
+  isKept({ assignment, wasRemoved, isAtMostOne }: TaskRecord): boolean {
+    return this.#keepsUnknown && assignment === undefined && !wasRemoved && !isAtMostOne;
+  }
+
+  get isEngineConnected(): boolean {
+    return this.#node !== undefined;
   }
 
   close(reason: unknown): void {
@@ -114,6 +134,7 @@ export class ReconcileLoop {
     if (node === undefined || record.inFlight !== undefined) return;
     const [stale] = record.staleContainers;
     if (stale !== undefined) this.#inspect(record, stale);
+    else if (this.isKept(record)) this.#options.onKept();
     else if (this.#mayRemove || record.assignment !== undefined) this.#decide(record, node);
     else if (record.isAtMostOne && this.#options.isFenced()) this.#decide(record, node);
   }

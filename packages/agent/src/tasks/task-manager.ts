@@ -1,4 +1,4 @@
-import type { AssignedRegistryLogin, TaskStatus } from "@berth/proto";
+import type { AssignedRegistryLogin, TaskStatus, UnknownTask } from "@berth/proto";
 import type { Logger } from "pino";
 import type { NetworksView } from "../core/networks/task-networks.js";
 import type { PolicyView } from "../core/tasks/policy-refusal.js";
@@ -14,6 +14,7 @@ import { watchEngine } from "./engine-watch.js";
 import { ReconcileLoop } from "./reconcile-loop.js";
 import { StatusReporter, type StatusReporterOptions } from "./status-reporter.js";
 import { type KnownTasks, TaskRecords } from "./task-records.js";
+import { UnknownTaskReporter } from "./unknown-tasks.js";
 
 export interface TaskManagerOptions extends StatusReporterOptions {
   readonly engine: Engine;
@@ -36,6 +37,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly policy: () => PolicyView;
   /** Called when nothing is left of a task that is no longer assigned. */
   readonly onForgotten: (taskId: string) => void;
+  /** Called with the running containers of unknown tasks, while the leader asks for them and when they change. */
+  readonly onUnknownTasks: (tasks: readonly UnknownTask[]) => void;
   readonly onEngineConnected: (info: EngineInfo) => void;
   /** Called once, however long the daemon is unavailable. */
   readonly onEngineDisconnected: (reason: string) => void;
@@ -52,6 +55,7 @@ export class TaskManager {
   readonly #tasks = new TaskRecords();
   readonly #loop: ReconcileLoop;
   readonly #observer: ContainerObserver;
+  readonly #unknownTasks: UnknownTaskReporter;
   #fileContents: FileContents = new Map();
   #registryLogins: readonly AssignedRegistryLogin[] = [];
 
@@ -72,8 +76,14 @@ export class TaskManager {
       policy,
       files: () => ({ contents: this.#fileContents, directory: taskFiles.directory }),
       onForgotten,
+      onKept: () => this.#unknownTasks.onChange(),
       log,
       now,
+    });
+    this.#unknownTasks = new UnknownTaskReporter({
+      tasks: this.#tasks,
+      loop: this.#loop,
+      onReport: options.onUnknownTasks,
     });
     this.#observer = new ContainerObserver({ ...options, tasks: this.#tasks, reporter, loop: this.#loop });
   }
@@ -115,13 +125,19 @@ export class TaskManager {
   }
 
   /** Applies a change of the assignments. A complete set also unassigns all tasks that it does not contain. */
-  assign({ isComplete, assigned, removedTaskIds }: AssignmentChange): void {
+  assign({ isComplete, assigned, removedTaskIds, keepsUnknown }: AssignmentChange): void {
     for (const assignment of assigned) this.#assignTask(assignment);
-    for (const taskId of removedTaskIds) this.#unassign(taskId);
-    if (!isComplete) return;
-    this.#loop.allowRemovals();
-    const assignedIds = new Set(assigned.map(({ task }) => task.id));
-    for (const { taskId } of this.#tasks) if (!assignedIds.has(taskId)) this.#unassign(taskId);
+    for (const taskId of removedTaskIds) this.#unassign(taskId, true);
+    if (isComplete) {
+      this.#loop.allowRemovals();
+      const assignedIds = new Set(assigned.map(({ task }) => task.id));
+      for (const { taskId } of this.#tasks) if (!assignedIds.has(taskId)) this.#unassign(taskId, false);
+    }
+    if (keepsUnknown === undefined) return;
+    this.#loop.keepUnknown(keepsUnknown);
+    for (const { taskId, assignment } of this.#tasks) if (assignment === undefined) this.#loop.wake(taskId);
+    if (keepsUnknown) this.#unknownTasks.start();
+    else this.#unknownTasks.stop();
   }
 
   /** Called when the node is fenced or in contact with the leader again. A fence shortens long grace periods. */
@@ -165,9 +181,10 @@ export class TaskManager {
     this.#loop.wake(record.taskId);
   }
 
-  #unassign(taskId: string): void {
+  #unassign(taskId: string, wasRemoved: boolean): void {
     const record = this.#tasks.getOrCreate(taskId);
     record.assignment = undefined;
+    record.wasRemoved = wasRemoved;
     this.#loop.cancelUnneededStep(record);
     this.#loop.wake(taskId);
   }

@@ -1,6 +1,8 @@
+import { TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
-import { containerWith } from "../core/tasks/testing.js";
+import { reconcile } from "../core/tasks/reconcile.js";
+import { containerWith, specWith, taskWith, viewWith } from "../core/tasks/testing.js";
 import { TaskRecord } from "./task-record.js";
 
 test.each(["unknown", "failed"] as const)(
@@ -62,4 +64,19 @@ test("a task loses its container when the container no longer proves that it bel
   expect(record.containers.size).toBe(1);
   record.applyInspection({ kind: "observed", container: containerWith({ name: "renamed", taskId: "" }) }, 0);
   expect(record.containers.size).toBe(0);
+});
+
+test("TaskRecord remembers the container that the leader names, unless it knows the task", () => {
+  const assignment = { task: taskWith({ containerId: "c1" }), spec: specWith(), receivedAtMs: 0 };
+  const unknown = new TaskRecord("task1");
+  unknown.assign(assignment);
+  expect(unknown.memory.containerId).toBe("c1");
+  const known = new TaskRecord("task1");
+  known.memory = { ...known.memory, containerId: "c2" };
+  known.assign(assignment);
+  expect(known.memory.containerId).toBe("c2");
+  // Its container is gone, which neither counts against the task nor creates another container.
+  const { status, step } = reconcile(viewWith({ assignment, memory: unknown.memory }), 0);
+  expect(status).toMatchObject({ state: TaskState.FAILED, stoppedExternally: true });
+  expect(step).toBeUndefined();
 });

@@ -25,6 +25,8 @@ export class TaskRecord {
   /** Ids or names of containers that may have changed since their last inspection. */
   readonly staleContainers = new Set<string>();
   assignment: Assignment | undefined;
+  /** Whether the leader has removed the task. An unknown task was never mentioned by the leader. */
+  wasRemoved = false;
   status: TaskStatus | undefined;
   memory: TaskMemory = BLANK_MEMORY;
   inFlight: InFlight | undefined;
@@ -64,6 +66,9 @@ export class TaskRecord {
     const desiredState = furthest(task.desiredState, known?.task.desiredState);
     const receivedAtMs = known?.receivedAtMs ?? assignment.receivedAtMs;
     this.assignment = { ...assignment, task: { ...task, desiredState }, receivedAtMs };
+    this.wasRemoved = false;
+    // The container of a task that this agent knows nothing about: if it is gone, the task has ended.
+    if (this.memory.containerId === "") this.memory = { ...this.memory, containerId: task.containerId };
   }
 
   /** Called when Docker is unavailable: how a container ends from now on is not observed. */

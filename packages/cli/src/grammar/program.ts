@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addAuthorityCommands } from "./authority-commands.js";
+import { addBackupCommands } from "./backup-commands.js";
 import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
 import { addFileCommands } from "./file-commands.js";
@@ -65,6 +66,7 @@ export function createProgram(cli: Cli): Command {
   addUserCommands(program, cli);
   addAuthorityCommands(program, cli);
   addServerCommands(program, cli);
+  addBackupCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {

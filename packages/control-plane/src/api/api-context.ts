@@ -10,6 +10,7 @@ import type { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import type { RestoreMonitor } from "../dispatcher/restore-monitor.js";
 import type { CertificateIssuer } from "../identity/certificate-issuer.js";
 import type { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
 import type { HeldClusterKey } from "../identity/held-cluster-key.js";
@@ -17,6 +18,7 @@ import type { ClusterSecrets } from "../identity/server-folder.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import type { Store } from "../store/store.js";
 import type { AuditLog } from "./audit/audit-log.js";
 import type { EventLog } from "./events/event-log.js";
 import type { UnknownTokens } from "./identities/unknown-tokens.js";
@@ -41,6 +43,9 @@ export interface ApiContext {
   /** Returns what all running servers have registered. */
   readonly registrations: () => readonly ServerRegistration[];
   readonly unknownTokens: UnknownTokens;
+  readonly restoreMonitor: Pick<RestoreMonitor, "progress">;
+  /** For backups, which have all keys at one revision. */
+  readonly store: Pick<Store, "range">;
   /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
   readonly membership: MembershipChanges | undefined;
   readonly schema: SchemaControl;

@@ -3,6 +3,8 @@ import type { RpcHandlers } from "@berth/proto/rpc";
 import type { ApiContext } from "./api-context.js";
 import { recordCalls } from "./audit/record-calls.js";
 import { streamAudit } from "./audit/stream-audit.js";
+import { createBackup } from "./backup/create-backup.js";
+import { completeRestore, getRestore } from "./backup/restores.js";
 import { getCluster } from "./cluster.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
@@ -90,6 +92,9 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listRegistryLogins: async () => listRegistryLogins(context),
     putRegistryLogin: (request, { signal }) => putRegistryLogin(request, context, signal),
     removeRegistryLogin: (request, { signal }) => removeRegistryLogin(request, context, signal),
+    createBackup: (request, { signal }) => createBackup(request, context, signal),
+    getRestore: async () => getRestore(context),
+    completeRestore: (request, { signal }) => completeRestore(request, context, signal),
     addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
     promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
     listServers: (_request, { signal }) => listServers(context, signal),

@@ -57,6 +57,7 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   for (const key of delta.registryLogins) {
     sessions.updateEach(sessions.all(), (session) => session.markRegistryLoginStale(key));
   }
+  if (delta.isRestoreChanged) sessions.updateEach(sessions.all(), (session) => session.onRestoreChanged());
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
     if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));

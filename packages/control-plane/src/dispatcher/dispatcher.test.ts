@@ -1,4 +1,4 @@
-import { Hello, PROTOCOL_FIELDS, SessionRequest } from "@berth/proto";
+import { Hello, PROTOCOL_FIELDS, Restore, SessionRequest } from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { Writer } from "../reconciler/writer.js";
@@ -34,6 +34,7 @@ function dispatcherWith(term: AbortSignal) {
   const dispatcher = new Dispatcher({
     ...shared,
     sessions,
+    restoreMonitor: { record: () => {} },
     epoch: 1n,
     servers: () => [],
     tables: new TrafficTables({
@@ -60,16 +61,17 @@ function dispatcherWith(term: AbortSignal) {
     loginChecks: { record: () => {} },
     mustJoin: false,
   });
-  return { clock, dispatcher, sessions };
+  return { clock, dispatcher, sessions, state };
 }
 
-async function* hello(): AsyncGenerator<SessionRequest> {
+async function* hello(generation = 0): AsyncGenerator<SessionRequest> {
   const description = { hostname: "n1", address: "192.0.2.1" };
   const value = Hello.fromPartial({
     nodeId: "n1",
     ...PROTOCOL_FIELDS,
     bootId: "boot",
     description,
+    generation,
   });
   yield SessionRequest.fromPartial({ message: { $case: "hello", value } });
   await new Promise(() => {});
@@ -94,4 +96,13 @@ test("a session whose node is being registered ends with the term", async () => 
   await clock.advance(10);
   term.abort(new Error("the term is over"));
   await first;
+});
+
+test("a server from before a restore refuses agents that have joined the restored cluster", async () => {
+  const { dispatcher, state } = dispatcherWith(new AbortController().signal);
+  const context = { signal: new AbortController().signal, peer: "n1:1", caller: NODE };
+  const refused = { code: "BERTH_STALE_EPOCH", message: expect.stringContaining("stop this server") };
+  await expect(dispatcher.serve(hello(1_000), context).next()).rejects.toMatchObject(refused);
+  state.restores.set("cluster", Restore.fromPartial({ generation: 999 }));
+  await expect(dispatcher.serve(hello(1_000), context).next()).rejects.toMatchObject(refused);
 });

@@ -34,6 +34,7 @@ import { protocolError, type RegisteringAgent, readHello } from "./registration.
 import type { AgentReplies } from "./relays/agent-replies.js";
 import type { ImageResolver } from "./relays/image-resolver.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
+import type { RestoreMonitor } from "./restore-monitor.js";
 import { Session } from "./session.js";
 import type { SessionRegistry } from "./session-registry.js";
 import type { StatusWriter } from "./status-writer.js";
@@ -61,6 +62,7 @@ export interface DispatcherOptions {
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly imageResolver: Pick<ImageResolver, "recordAnswer">;
+  readonly restoreMonitor: Pick<RestoreMonitor, "record">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
   /** Returns the authorities of the cluster; undefined without TLS, as in simulations. */
   readonly authorities: () => Authorities | undefined;
@@ -83,6 +85,7 @@ export class Dispatcher {
   readonly #sessions: SessionRegistry;
   readonly #drainGate: DrainGate;
   readonly #registrar: NodeRegistrar;
+  #hasLoggedGeneration = false;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -120,6 +123,7 @@ export class Dispatcher {
     const hello = await readHello(incoming, this.#options.runtime.clock, context.signal);
     const { nodeId, description = NodeDescription.fromPartial({}) } = hello;
     requireNode(context.caller, nodeId);
+    this.#requireGeneration(hello);
     const agent = { nodeId, description, peer: context.peer };
     const isStored = await this.#registrar.register(agent, context.signal);
     this.#options.nodeHealth.recordHeartbeat(nodeId, 0);
@@ -151,6 +155,7 @@ export class Dispatcher {
         servers: [...servers()],
         release: BERTH_VERSION,
         ...PROTOCOL_FIELDS,
+        generation: generationOf(state),
       },
       source: createAssignmentSource(nodeId, {
         state,
@@ -171,6 +176,17 @@ export class Dispatcher {
     this.#sessions.add(session);
     if (signal.aborted) session.end(endOfTerm(signal));
     return session;
+  }
+
+  /** @throws BerthError BERTH_STALE_EPOCH when the cluster was restored from a backup on other servers */
+  #requireGeneration({ nodeId, generation }: Hello): void {
+    const { state, logger } = this.#options;
+    if (generation <= generationOf(state)) return;
+    const message =
+      "the cluster was restored from a backup on other servers, and its nodes have joined them: stop this server";
+    if (!this.#hasLoggedGeneration) logger.error({ nodeId, generation }, message);
+    this.#hasLoggedGeneration = true;
+    throw new BerthError({ code: "BERTH_STALE_EPOCH", message });
   }
 
   /** Decrypts a secret or config. Undefined when this server cannot: its tasks then wait, and the log has the reason. */
@@ -248,6 +264,9 @@ export class Dispatcher {
       case "tablesApplied":
         if (session.recordTablesApplied(message.value.sequence)) this.#drainGate.scheduleReview();
         return;
+      case "unknownTasks":
+        this.#options.restoreMonitor.record(nodeId, message.value.tasks);
+        return;
       case undefined:
         return; // The message type is unknown: the agent is newer than this server.
       default:
@@ -266,6 +285,11 @@ export class Dispatcher {
       session.end(error);
     }
   }
+}
+
+/** Returns the generation of a cluster; 0 when it has never been restored from a backup. */
+function generationOf({ restore }: ClusterState): number {
+  return restore?.generation ?? 0;
 }
 
 function endOfTerm({ reason }: AbortSignal): BerthError {

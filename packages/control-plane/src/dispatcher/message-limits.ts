@@ -4,6 +4,7 @@ import {
   MAX_NETWORKS,
   MAX_PORTS_PER_SERVICE,
   MAX_STATUS_MESSAGE_LENGTH,
+  MAX_UNKNOWN_TASKS,
   type ReportedTask,
   type SessionRequest,
   type TaskStatus,
@@ -11,6 +12,9 @@ import {
 
 /** Limit of an id or an address, in characters. Docker's ids have 64. */
 const MAX_ID_LENGTH = 128;
+
+/** Agents name the services of tasks in the names of containers. */
+const MAX_CONTAINER_NAME_LENGTH = 512;
 
 /** A list or text of a message, its size, and the largest size that an agent of this release sends. */
 type Limit = readonly [field: string, size: number, maximum: number];
@@ -51,6 +55,14 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       // Agents shorten an error to 500 characters.
       yield ["image_digest.digest", message.value.digest.length, 1_000];
       yield ["image_digest.error", message.value.error.length, 1_000];
+      return;
+    case "unknownTasks":
+      yield ["unknown_tasks.tasks", message.value.tasks.length, MAX_UNKNOWN_TASKS];
+      for (const { taskId, containerId, containerName } of message.value.tasks) {
+        yield ["unknown_tasks.task_id", taskId.length, MAX_ID_LENGTH];
+        yield ["unknown_tasks.container_id", containerId.length, MAX_ID_LENGTH];
+        yield ["unknown_tasks.container_name", containerName.length, MAX_CONTAINER_NAME_LENGTH];
+      }
       return;
     case "hello":
     case "heartbeat":

@@ -27,6 +27,7 @@ function sessionWith(
       ingressEntries: () => [],
       ingressEntry: () => undefined,
       policy: () => DEFAULT_POLICY,
+      keepsUnknownTasks: () => false,
       isStopHeld: () => false,
       file: () => undefined,
       registryLogin: () => undefined,

@@ -117,6 +117,11 @@ export class Session {
     this.#wake();
   }
 
+  /** Called when it may have changed whether agents keep unknown tasks. */
+  onRestoreChanged(): void {
+    this.#wake();
+  }
+
   /** Asks the agent to acknowledge when it has applied this version of the traffic tables, or a later one. */
   requestTableAck(version: number): void {
     this.#tableAcks.requireAck(version);

@@ -21,7 +21,7 @@ export interface EtcdCertificateEvents {
 }
 
 export interface EtcdCertificateOptions {
-  readonly identity: ServerIdentity;
+  readonly identity: Pick<ServerIdentity, "serverId" | "clusterKey" | "etcdAuthority" | "etcdPath">;
   /** Hosts at which other programs reach the server's etcd. Certificates have only those that are IP addresses. */
   readonly hosts: readonly string[];
   readonly wallClockMs: () => number;

@@ -16,6 +16,8 @@ const SERVERS_FILE = "servers";
 const JOINING_FILE = "joining";
 /** Exists after the cluster has removed this server. Its identity never counts again. */
 const REMOVED_FILE = "removed";
+/** Exists from the start of a restore from a backup until its end. A server with it must not create a cluster. */
+const RESTORING_FILE = "restoring";
 /** The certificate for etcd, which the server issues itself. */
 const ETCD_FOLDER = "etcd";
 
@@ -33,6 +35,8 @@ export type FolderState =
   | { readonly kind: "joining" }
   /** The cluster has removed this server. */
   | { readonly kind: "removed" }
+  /** A restore from a backup was interrupted. */
+  | { readonly kind: "restoring" }
   | { readonly kind: "complete" };
 
 /**
@@ -65,6 +69,7 @@ export class ServerFolder {
     if ((await this.#read(REMOVED_FILE)) !== undefined) return { kind: "removed" };
     if ((await this.identity.load()) !== undefined) return { kind: "complete" };
     if ((await this.#read(JOINING_FILE)) !== undefined) return { kind: "joining" };
+    if ((await this.#read(RESTORING_FILE)) !== undefined) return { kind: "restoring" };
     return { kind: "none", hasBegunCluster: (await this.#read(CLUSTER_KEY_FILE)) !== undefined };
   }
 
@@ -83,10 +88,24 @@ export class ServerFolder {
   }
 
   /** Stores what a server gets when it joins. Replaces the files of an earlier attempt. */
-  async storeJoin({ clusterKey, etcdAuthority }: ClusterSecrets, servers: readonly string[]): Promise<void> {
+  async storeJoin(secrets: ClusterSecrets, servers: readonly string[]): Promise<void> {
+    await this.storeSecrets(secrets);
+    await this.#replace(SERVERS_FILE, `${servers.join("\n")}\n`);
+  }
+
+  /** Stores the secrets of an existing cluster. */
+  async storeSecrets({ clusterKey, etcdAuthority }: ClusterSecrets): Promise<void> {
     await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
     await this.#replace(ETCD_AUTHORITY_FILE, formatAuthority(etcdAuthority));
-    await this.#replace(SERVERS_FILE, `${servers.join("\n")}\n`);
+  }
+
+  /** Marks the folder as one of a server that is restored from a backup. */
+  async beginRestore(): Promise<void> {
+    await this.#replace(RESTORING_FILE, "A restore has begun: run `berth backup restore` again.\n");
+  }
+
+  async endRestore(): Promise<void> {
+    await rm(join(this.path, RESTORING_FILE), { force: true });
   }
 
   /** Returns the "host:port" of the servers that the cluster had when this server joined. */

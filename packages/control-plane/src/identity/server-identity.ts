@@ -57,10 +57,12 @@ async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefine
   const files = await folder.identity.load();
   if (files === undefined) {
     if (kind === "joining") throw interruptedJoin(folder.path);
+    if (kind === "restoring") throw interruptedRestore(folder.path);
     return undefined;
   }
-  // A crash came between the certificate, which completes a join, and the removal of the mark.
+  // A crash came between the certificate, which completes a join or a restore, and the removal of the mark.
   await folder.endJoin();
+  await folder.endRestore();
   return identityOf(folder, files);
 }
 
@@ -115,5 +117,12 @@ function interruptedJoin(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `this server has not finished joining its cluster (${path}): run "berth server join" again, or remove this folder to create a new cluster`,
+  });
+}
+
+function interruptedRestore(path: string): BerthError {
+  return new BerthError({
+    code: "BERTH_IDENTITY_INVALID",
+    message: `the restore of this server from a backup was interrupted (${path}): run "berth backup restore" again`,
   });
 }

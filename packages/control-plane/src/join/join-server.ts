@@ -79,6 +79,8 @@ function requireJoinable(state: FolderState, dataDir: string): void {
   if (state.kind === "complete") {
     throw notEmpty(dataDir, "this server is already in a cluster, and starts without joining again");
   }
+  if (state.kind === "restoring")
+    throw notEmpty(dataDir, 'a restore has begun: run "berth backup restore" again');
   if (state.kind === "none" && state.hasBegunCluster)
     throw notEmpty(dataDir, "this server has begun to create a cluster");
 }

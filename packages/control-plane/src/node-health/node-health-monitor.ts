@@ -81,7 +81,8 @@ export class NodeHealthMonitor {
       evaluateAfter: (nodeId, delayMs) => this.#evaluations.add(nodeId, delayMs),
     });
     for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
-    const unsubscribe = state.onChange(({ nodes }) => {
+    const unsubscribe = state.onChange(({ nodes, isRestoreChanged }) => {
+      if (isRestoreChanged) for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
       for (const [nodeId, { before, after }] of nodes) this.#onNodeChange(nodeId, before, after);
       if (nodes.size > 0) this.#updateFreeze();
     });
@@ -172,7 +173,13 @@ export class NodeHealthMonitor {
     });
     return judgeNode(
       { node, heartbeatMs, ...this.#observations.getOrCreate(nodeId), replacedBy },
-      { now: nowMs, leadingSinceMs, lagMs: lag.lagMs(), freeze: this.#suspects.freeze },
+      {
+        now: nowMs,
+        leadingSinceMs,
+        lagMs: lag.lagMs(),
+        freeze: this.#suspects.freeze,
+        isRestorePending: state.isRestorePending,
+      },
     );
   }
 

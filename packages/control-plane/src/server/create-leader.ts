@@ -20,6 +20,7 @@ import { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
+import { RestoreMonitor } from "../dispatcher/restore-monitor.js";
 import type { Session } from "../dispatcher/session.js";
 import { SessionRegistry } from "../dispatcher/session-registry.js";
 import { StatusWriter } from "../dispatcher/status-writer.js";
@@ -83,7 +84,8 @@ interface TermContext {
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
   const { term, state, store, runtime, logger, observer, address, servers, registrations } = options;
   const { clock } = runtime;
-  const { epoch } = term;
+  // The revisions of a restored etcd begin at 1 again. Only etcd itself compares the epoch without the generation.
+  const epoch = term.epoch + BigInt(state.restore?.generation ?? 0);
 
   const events = new EventLog({ state, runtime, epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
@@ -126,6 +128,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
       ...{ ...context, clusterKey: options.identity.clusterKey },
       serverKeys: registrations,
     });
+  const restoreMonitor = new RestoreMonitor(context);
   const sealer = options.identity && createFileSealer(options.identity.clusterKey);
   const loginSealer = options.identity && createLoginSealer(options.identity.clusterKey);
   const loginChecks = new AgentReplies<RegistryLoginChecked>({
@@ -148,6 +151,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     nodeHealth,
     autoscaler,
     trafficCollector,
+    restoreMonitor,
     authorities: () => rotation.message,
     mustJoin: options.identity !== undefined,
   });
@@ -171,6 +175,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     heldKey: options.identity?.heldKey,
     keyRotation,
     unknownTokens: new UnknownTokens(),
+    restoreMonitor,
+    store,
     sealer,
     loginSealer,
     loginChecks,

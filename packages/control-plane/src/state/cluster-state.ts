@@ -4,6 +4,8 @@ import {
   DEFAULT_POLICY,
   type JoinToken,
   type Policy,
+  type Restore,
+  Restore_State,
   type Server,
   type User,
 } from "@berth/proto";
@@ -16,7 +18,7 @@ import { KeyRevisions } from "./key-revisions.js";
 import { LoginTable } from "./login-table.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
-import { CLUSTER_KEY_NAME, POLICY_NAME, type Tables } from "./record-kinds.js";
+import { CLUSTER_KEY_NAME, POLICY_NAME, RESTORE_NAME, type Tables } from "./record-kinds.js";
 import { ServiceTable } from "./service-table.js";
 import { TaskTable } from "./task-table.js";
 
@@ -50,6 +52,7 @@ export class ClusterState implements Tables {
   readonly joinTokens = new Map<string, JoinToken>();
   readonly users = new Map<string, User>();
   readonly servers = new Map<string, Server>();
+  readonly restores = new Map<string, Restore>();
   /** The revisions of all known keys, which transactions compare. */
   readonly revisions = new KeyRevisions();
   readonly #changed: Emitter<Delta>;
@@ -75,6 +78,16 @@ export class ClusterState implements Tables {
   /** Which cluster key is in use. Undefined before its first rotation. */
   get clusterKey(): ClusterKeyState | undefined {
     return this.clusterKeys.get(CLUSTER_KEY_NAME);
+  }
+
+  /** The last restore from a backup. Undefined when there was none. */
+  get restore(): Restore | undefined {
+    return this.restores.get(RESTORE_NAME);
+  }
+
+  /** Whether a restore waits for nodes, or for the removal of unknown tasks. */
+  get isRestorePending(): boolean {
+    return this.restore?.state === Restore_State.PENDING;
   }
 
   /** Applies committed changes. Ignores a change that is older than the last known change of its record. */

@@ -26,6 +26,7 @@ export interface Delta {
   readonly isIdentityRevoked: boolean;
   readonly areAuthoritiesChanged: boolean;
   readonly isClusterKeyChanged: boolean;
+  readonly isRestoreChanged: boolean;
 }
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
@@ -42,12 +43,14 @@ export class DeltaBuilder implements Delta {
   isIdentityRevoked = false;
   areAuthoritiesChanged = false;
   isClusterKeyChanged = false;
+  isRestoreChanged = false;
 
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit, registryLogins } = this;
     const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
     const size = recordCount + registryLogins.size;
-    const areMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
+    const areSecretsMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
+    const areMarked = areSecretsMarked || this.isRestoreChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }
 
@@ -69,6 +72,10 @@ export class DeltaBuilder implements Delta {
 
   markClusterKeyChanged(): void {
     this.isClusterKeyChanged = true;
+  }
+
+  markRestoreChanged(): void {
+    this.isRestoreChanged = true;
   }
 
   addTask(taskId: string, diff: RecordDiff<Task>): void {

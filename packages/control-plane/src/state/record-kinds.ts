@@ -9,6 +9,7 @@ import {
   Node,
   Policy,
   RegistryLogin,
+  Restore,
   Server,
   Server_State as ServerState,
   Service,
@@ -52,6 +53,8 @@ export interface Tables {
   readonly users: Map<string, User>;
   /** Servers by id, including removed ones. */
   readonly servers: Map<string, Server>;
+  /** The last restore from a backup, by its name. Empty when there was none. */
+  readonly restores: Map<string, Restore>;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -412,12 +415,31 @@ export const RECORD_KINDS = {
       if (after?.server.state === ServerState.REMOVED) delta.markIdentityRevoked();
     },
   }),
+
+  /** The last restore from a backup. There is one record, `RESTORE_NAME`. */
+  restore: defineKind<{ readonly name: string; readonly restore: Restore }, { readonly name: string }>({
+    collection: "restores",
+    keyFields: ["name"],
+    idOf: ({ name }) => ({ name }),
+    encode: ({ restore }) => encodeMessage(Restore, restore),
+    decode: (value, { name }) => ({ name, restore: decodeMessage(Restore, value) }),
+    get: ({ restores }, { name }) => {
+      const restore = restores.get(name);
+      return restore && { name, restore };
+    },
+    put: ({ restores }, { name, restore }) => restores.set(name, restore),
+    delete: ({ restores }, { name }) => restores.delete(name),
+    addToDelta: (delta) => delta.markRestoreChanged(),
+  }),
 } as const;
 
 /** Name of the record of the policy. */
 export const POLICY_NAME = "cluster";
 /** Name of the record of the cluster key. */
 export const CLUSTER_KEY_NAME = "cluster";
+
+/** Name of the record of the last restore. */
+export const RESTORE_NAME = "cluster";
 
 export type RecordName = keyof typeof RECORD_KINDS;
 

@@ -26,6 +26,7 @@
  * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
  * | `serverrecords/<serverId>`         | a server: name, address, whether it was removed | the leader          |
+ * | `restores/cluster`                 | the last restore from a backup                 | berth backup restore |
  *
  * Every write of the leader compares the create revision of `leader` (see election.ts). The last seventeen kinds are the
  * records of the cluster, registered in state/record-kinds.ts.

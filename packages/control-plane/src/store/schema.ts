@@ -106,7 +106,12 @@ export async function raiseSchema(
   if (outcome.kind === "refused") throw notLeader({ reason: "another server was elected" });
 }
 
-function parseVersion({ value }: Entry): number {
+/** Checks the value of `SCHEMA_KEY` in a backup. @throws BerthError BERTH_SCHEMA_UNSUPPORTED */
+export function requireSupportedSchema(value: string, own: SchemaVersions): void {
+  requireSupported(parseVersion({ value }), own);
+}
+
+function parseVersion({ value }: Pick<Entry, "value">): number {
   const version = /^[1-9][0-9]{0,8}$/.test(value) ? Number(value) : undefined;
   if (version !== undefined) return version;
   throw unsupported(

@@ -1217,6 +1217,66 @@ export function clusterKeyState_PhaseToJSON(object: ClusterKeyState_Phase): stri
   }
 }
 
+/** The last restore of the cluster from a backup. There is at most one record. */
+export interface Restore {
+  /** Identifies the restore. Added to the epochs of leaders, so that they are higher than all epochs before the restore. */
+  generation: number;
+  restoredAtMs: number;
+  backupCreatedAtMs: number;
+  state: Restore_State;
+}
+
+export const Restore_State = {
+  UNSPECIFIED: 0,
+  /** PENDING - Nodes are awaited, and agents keep containers of tasks that the backup does not have. */
+  PENDING: 1,
+  COMPLETE: 2,
+} as const;
+
+export type Restore_State = typeof Restore_State[keyof typeof Restore_State];
+
+export namespace Restore_State {
+  export type UNSPECIFIED = typeof Restore_State.UNSPECIFIED;
+  export type PENDING = typeof Restore_State.PENDING;
+  export type COMPLETE = typeof Restore_State.COMPLETE;
+}
+
+export function restore_StateFromJSON(object: any): Restore_State {
+  switch (object) {
+    case 0:
+    case "STATE_UNSPECIFIED":
+      return Restore_State.UNSPECIFIED;
+    case 1:
+    case "STATE_PENDING":
+      return Restore_State.PENDING;
+    case 2:
+    case "STATE_COMPLETE":
+      return Restore_State.COMPLETE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Restore_State");
+  }
+}
+
+export function restore_StateToJSON(object: Restore_State): string {
+  switch (object) {
+    case Restore_State.UNSPECIFIED:
+      return "STATE_UNSPECIFIED";
+    case Restore_State.PENDING:
+      return "STATE_PENDING";
+    case Restore_State.COMPLETE:
+      return "STATE_COMPLETE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Restore_State");
+  }
+}
+
+/** A container of a task that the leader does not know, because it was created after the backup. */
+export interface UnknownTask {
+  taskId: string;
+  containerId: string;
+  containerName: string;
+}
+
 function createBaseService(): Service {
   return {
     id: "",
@@ -7012,6 +7072,244 @@ export const ClusterKeyState: MessageFns<ClusterKeyState> = {
     message.nextId = object.nextId ?? "";
     message.phase = object.phase ?? 0;
     message.phaseSinceMs = object.phaseSinceMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseRestore(): Restore {
+  return { generation: 0, restoredAtMs: 0, backupCreatedAtMs: 0, state: 0 };
+}
+
+export const Restore: MessageFns<Restore> = {
+  encode(message: Restore, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.generation !== 0) {
+      writer.uint32(8).int64(message.generation);
+    }
+    if (message.restoredAtMs !== 0) {
+      writer.uint32(16).int64(message.restoredAtMs);
+    }
+    if (message.backupCreatedAtMs !== 0) {
+      writer.uint32(24).int64(message.backupCreatedAtMs);
+    }
+    if (message.state !== 0) {
+      writer.uint32(32).int32(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Restore {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRestore();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.generation = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.restoredAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.backupCreatedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Restore {
+    return {
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
+      restoredAtMs: isSet(object.restoredAtMs)
+        ? globalThis.Number(object.restoredAtMs)
+        : isSet(object.restored_at_ms)
+        ? globalThis.Number(object.restored_at_ms)
+        : 0,
+      backupCreatedAtMs: isSet(object.backupCreatedAtMs)
+        ? globalThis.Number(object.backupCreatedAtMs)
+        : isSet(object.backup_created_at_ms)
+        ? globalThis.Number(object.backup_created_at_ms)
+        : 0,
+      state: isSet(object.state) ? restore_StateFromJSON(object.state) : 0,
+    };
+  },
+
+  toJSON(message: Restore): unknown {
+    const obj: any = {};
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
+    if (message.restoredAtMs !== 0) {
+      obj.restoredAtMs = Math.round(message.restoredAtMs);
+    }
+    if (message.backupCreatedAtMs !== 0) {
+      obj.backupCreatedAtMs = Math.round(message.backupCreatedAtMs);
+    }
+    if (message.state !== 0) {
+      obj.state = restore_StateToJSON(message.state);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Restore>): Restore {
+    return Restore.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Restore>): Restore {
+    const message = createBaseRestore();
+    message.generation = object.generation ?? 0;
+    message.restoredAtMs = object.restoredAtMs ?? 0;
+    message.backupCreatedAtMs = object.backupCreatedAtMs ?? 0;
+    message.state = object.state ?? 0;
+    return message;
+  },
+};
+
+function createBaseUnknownTask(): UnknownTask {
+  return { taskId: "", containerId: "", containerName: "" };
+}
+
+export const UnknownTask: MessageFns<UnknownTask> = {
+  encode(message: UnknownTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taskId !== "") {
+      writer.uint32(10).string(message.taskId);
+    }
+    if (message.containerId !== "") {
+      writer.uint32(18).string(message.containerId);
+    }
+    if (message.containerName !== "") {
+      writer.uint32(26).string(message.containerName);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnknownTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnknownTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.containerName = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnknownTask {
+    return {
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
+      containerName: isSet(object.containerName)
+        ? globalThis.String(object.containerName)
+        : isSet(object.container_name)
+        ? globalThis.String(object.container_name)
+        : "",
+    };
+  },
+
+  toJSON(message: UnknownTask): unknown {
+    const obj: any = {};
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
+    if (message.containerName !== "") {
+      obj.containerName = message.containerName;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnknownTask>): UnknownTask {
+    return UnknownTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnknownTask>): UnknownTask {
+    const message = createBaseUnknownTask();
+    message.taskId = object.taskId ?? "";
+    message.containerId = object.containerId ?? "";
+    message.containerName = object.containerName ?? "";
     return message;
   },
 };

@@ -35,9 +35,11 @@ import {
   nodeStateToJSON,
   RegistryCredentials,
   RegistryLogin,
+  Restore,
   Server,
   Service,
   Task,
+  UnknownTask,
   User,
   UserRole,
   userRoleFromJSON,
@@ -1310,6 +1312,85 @@ export interface RemoveServerRequest {
 
 export interface RemoveServerResponse {
   serverId: string;
+}
+
+export interface CreateBackupRequest {
+  protection?:
+    | //
+    /** Encrypts the backup with a key that is derived from the passphrase. */
+    { $case: "passphrase"; value: string }
+    | //
+    /** Encrypts the backup for the owners of these public keys. */
+    { $case: "recipients"; value: BackupRecipients }
+    | undefined;
+}
+
+export interface BackupRecipients {
+  /** Public keys of age, such as "age1…". */
+  keys: string[];
+}
+
+export interface CreateBackupResponse {
+  part?:
+    | //
+    /** The next bytes of the file. */
+    { $case: "data"; value: Buffer }
+    | //
+    /** Follows the last bytes. A stream without it is incomplete. */
+    { $case: "summary"; value: BackupSummary }
+    | undefined;
+}
+
+/** What a backup contains. */
+export interface BackupSummary {
+  cluster: string;
+  createdAtMs: number;
+  /** The revision of etcd that the backup has. */
+  revision: number;
+  /** Release of the server that created the backup. */
+  berthVersion: string;
+  /** Number of records by kind. */
+  records: { [key: string]: number };
+  /** Addresses of the servers of the cluster. */
+  servers: string[];
+  /** Fingerprint of the authority that issues certificates. */
+  authority: string;
+}
+
+export interface BackupSummary_RecordsEntry {
+  key: string;
+  value: number;
+}
+
+export interface GetRestoreRequest {
+}
+
+export interface GetRestoreResponse {
+  /** Absent when the cluster has never been restored. */
+  restore?:
+    | Restore
+    | undefined;
+  /** Names of the nodes that have not reported since the leader started. At most 100. */
+  missingNodes: string[];
+  missingNodeCount: number;
+  /** At most 1000. */
+  unknownTasks: NodeUnknownTask[];
+  unknownTaskCount: number;
+}
+
+export interface NodeUnknownTask {
+  /** Name of the node. */
+  node: string;
+  task?: UnknownTask | undefined;
+}
+
+export interface CompleteRestoreRequest {
+  force: boolean;
+}
+
+export interface CompleteRestoreResponse {
+  /** Number of containers that agents remove. */
+  removedTasks: number;
 }
 
 function createBaseGetClusterRequest(): GetClusterRequest {
@@ -15007,6 +15088,993 @@ export const RemoveServerResponse: MessageFns<RemoveServerResponse> = {
   },
 };
 
+function createBaseCreateBackupRequest(): CreateBackupRequest {
+  return { protection: undefined };
+}
+
+export const CreateBackupRequest: MessageFns<CreateBackupRequest> = {
+  encode(message: CreateBackupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.protection?.$case) {
+      case "passphrase":
+        writer.uint32(10).string(message.protection.value);
+        break;
+      case "recipients":
+        BackupRecipients.encode(message.protection.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateBackupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateBackupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.protection = { $case: "passphrase", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.protection = { $case: "recipients", value: BackupRecipients.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateBackupRequest {
+    return {
+      protection: isSet(object.passphrase)
+        ? { $case: "passphrase", value: globalThis.String(object.passphrase) }
+        : isSet(object.recipients)
+        ? { $case: "recipients", value: BackupRecipients.fromJSON(object.recipients) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateBackupRequest): unknown {
+    const obj: any = {};
+    if (message.protection?.$case === "passphrase") {
+      obj.passphrase = message.protection.value;
+    } else if (message.protection?.$case === "recipients") {
+      obj.recipients = BackupRecipients.toJSON(message.protection.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateBackupRequest>): CreateBackupRequest {
+    return CreateBackupRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateBackupRequest>): CreateBackupRequest {
+    const message = createBaseCreateBackupRequest();
+    switch (object.protection?.$case) {
+      case "passphrase": {
+        if (object.protection?.value !== undefined && object.protection?.value !== null) {
+          message.protection = { $case: "passphrase", value: object.protection.value };
+        }
+        break;
+      }
+      case "recipients": {
+        if (object.protection?.value !== undefined && object.protection?.value !== null) {
+          message.protection = { $case: "recipients", value: BackupRecipients.fromPartial(object.protection.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseBackupRecipients(): BackupRecipients {
+  return { keys: [] };
+}
+
+export const BackupRecipients: MessageFns<BackupRecipients> = {
+  encode(message: BackupRecipients, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupRecipients {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupRecipients();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupRecipients {
+    return { keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: BackupRecipients): unknown {
+    const obj: any = {};
+    if (message.keys?.length) {
+      obj.keys = message.keys;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupRecipients>): BackupRecipients {
+    return BackupRecipients.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupRecipients>): BackupRecipients {
+    const message = createBaseBackupRecipients();
+    message.keys = object.keys?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseCreateBackupResponse(): CreateBackupResponse {
+  return { part: undefined };
+}
+
+export const CreateBackupResponse: MessageFns<CreateBackupResponse> = {
+  encode(message: CreateBackupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "data":
+        writer.uint32(10).bytes(message.part.value);
+        break;
+      case "summary":
+        BackupSummary.encode(message.part.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateBackupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateBackupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "data", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "summary", value: BackupSummary.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateBackupResponse {
+    return {
+      part: isSet(object.data)
+        ? { $case: "data", value: Buffer.from(bytesFromBase64(object.data)) }
+        : isSet(object.summary)
+        ? { $case: "summary", value: BackupSummary.fromJSON(object.summary) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateBackupResponse): unknown {
+    const obj: any = {};
+    if (message.part?.$case === "data") {
+      obj.data = base64FromBytes(message.part.value);
+    } else if (message.part?.$case === "summary") {
+      obj.summary = BackupSummary.toJSON(message.part.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateBackupResponse>): CreateBackupResponse {
+    return CreateBackupResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateBackupResponse>): CreateBackupResponse {
+    const message = createBaseCreateBackupResponse();
+    switch (object.part?.$case) {
+      case "data": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "data", value: object.part.value };
+        }
+        break;
+      }
+      case "summary": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "summary", value: BackupSummary.fromPartial(object.part.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseBackupSummary(): BackupSummary {
+  return { cluster: "", createdAtMs: 0, revision: 0, berthVersion: "", records: {}, servers: [], authority: "" };
+}
+
+export const BackupSummary: MessageFns<BackupSummary> = {
+  encode(message: BackupSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cluster !== "") {
+      writer.uint32(10).string(message.cluster);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(16).int64(message.createdAtMs);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(24).int64(message.revision);
+    }
+    if (message.berthVersion !== "") {
+      writer.uint32(34).string(message.berthVersion);
+    }
+    globalThis.Object.entries(message.records).forEach(([key, value]: [string, number]) => {
+      BackupSummary_RecordsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    for (const v of message.servers) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.authority !== "") {
+      writer.uint32(58).string(message.authority);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cluster = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.berthVersion = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = BackupSummary_RecordsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.records[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.servers.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.authority = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupSummary {
+    return {
+      cluster: isSet(object.cluster) ? globalThis.String(object.cluster) : "",
+      createdAtMs: isSet(object.createdAtMs)
+        ? globalThis.Number(object.createdAtMs)
+        : isSet(object.created_at_ms)
+        ? globalThis.Number(object.created_at_ms)
+        : 0,
+      revision: isSet(object.revision) ? globalThis.Number(object.revision) : 0,
+      berthVersion: isSet(object.berthVersion)
+        ? globalThis.String(object.berthVersion)
+        : isSet(object.berth_version)
+        ? globalThis.String(object.berth_version)
+        : "",
+      records: isObject(object.records)
+        ? (globalThis.Object.entries(object.records) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      servers: globalThis.Array.isArray(object?.servers) ? object.servers.map((e: any) => globalThis.String(e)) : [],
+      authority: isSet(object.authority) ? globalThis.String(object.authority) : "",
+    };
+  },
+
+  toJSON(message: BackupSummary): unknown {
+    const obj: any = {};
+    if (message.cluster !== "") {
+      obj.cluster = message.cluster;
+    }
+    if (message.createdAtMs !== 0) {
+      obj.createdAtMs = Math.round(message.createdAtMs);
+    }
+    if (message.revision !== 0) {
+      obj.revision = Math.round(message.revision);
+    }
+    if (message.berthVersion !== "") {
+      obj.berthVersion = message.berthVersion;
+    }
+    if (message.records) {
+      const entries = globalThis.Object.entries(message.records) as [string, number][];
+      if (entries.length > 0) {
+        obj.records = {};
+        entries.forEach(([k, v]) => {
+          obj.records[k] = Math.round(v);
+        });
+      }
+    }
+    if (message.servers?.length) {
+      obj.servers = message.servers;
+    }
+    if (message.authority !== "") {
+      obj.authority = message.authority;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupSummary>): BackupSummary {
+    return BackupSummary.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupSummary>): BackupSummary {
+    const message = createBaseBackupSummary();
+    message.cluster = object.cluster ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.revision = object.revision ?? 0;
+    message.berthVersion = object.berthVersion ?? "";
+    message.records = (globalThis.Object.entries(object.records ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.servers = object.servers?.map((e) => e) || [];
+    message.authority = object.authority ?? "";
+    return message;
+  },
+};
+
+function createBaseBackupSummary_RecordsEntry(): BackupSummary_RecordsEntry {
+  return { key: "", value: 0 };
+}
+
+export const BackupSummary_RecordsEntry: MessageFns<BackupSummary_RecordsEntry> = {
+  encode(message: BackupSummary_RecordsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BackupSummary_RecordsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBackupSummary_RecordsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BackupSummary_RecordsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: BackupSummary_RecordsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BackupSummary_RecordsEntry>): BackupSummary_RecordsEntry {
+    return BackupSummary_RecordsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BackupSummary_RecordsEntry>): BackupSummary_RecordsEntry {
+    const message = createBaseBackupSummary_RecordsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetRestoreRequest(): GetRestoreRequest {
+  return {};
+}
+
+export const GetRestoreRequest: MessageFns<GetRestoreRequest> = {
+  encode(_: GetRestoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRestoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRestoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetRestoreRequest {
+    return {};
+  },
+
+  toJSON(_: GetRestoreRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetRestoreRequest>): GetRestoreRequest {
+    return GetRestoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetRestoreRequest>): GetRestoreRequest {
+    const message = createBaseGetRestoreRequest();
+    return message;
+  },
+};
+
+function createBaseGetRestoreResponse(): GetRestoreResponse {
+  return { restore: undefined, missingNodes: [], missingNodeCount: 0, unknownTasks: [], unknownTaskCount: 0 };
+}
+
+export const GetRestoreResponse: MessageFns<GetRestoreResponse> = {
+  encode(message: GetRestoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.restore !== undefined) {
+      Restore.encode(message.restore, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.missingNodes) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.missingNodeCount !== 0) {
+      writer.uint32(24).uint32(message.missingNodeCount);
+    }
+    for (const v of message.unknownTasks) {
+      NodeUnknownTask.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.unknownTaskCount !== 0) {
+      writer.uint32(40).uint32(message.unknownTaskCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRestoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRestoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.restore = Restore.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.missingNodes.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.missingNodeCount = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unknownTasks.push(NodeUnknownTask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.unknownTaskCount = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRestoreResponse {
+    return {
+      restore: isSet(object.restore) ? Restore.fromJSON(object.restore) : undefined,
+      missingNodes: globalThis.Array.isArray(object?.missingNodes)
+        ? object.missingNodes.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.missing_nodes)
+        ? object.missing_nodes.map((e: any) => globalThis.String(e))
+        : [],
+      missingNodeCount: isSet(object.missingNodeCount)
+        ? globalThis.Number(object.missingNodeCount)
+        : isSet(object.missing_node_count)
+        ? globalThis.Number(object.missing_node_count)
+        : 0,
+      unknownTasks: globalThis.Array.isArray(object?.unknownTasks)
+        ? object.unknownTasks.map((e: any) => NodeUnknownTask.fromJSON(e))
+        : globalThis.Array.isArray(object?.unknown_tasks)
+        ? object.unknown_tasks.map((e: any) => NodeUnknownTask.fromJSON(e))
+        : [],
+      unknownTaskCount: isSet(object.unknownTaskCount)
+        ? globalThis.Number(object.unknownTaskCount)
+        : isSet(object.unknown_task_count)
+        ? globalThis.Number(object.unknown_task_count)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetRestoreResponse): unknown {
+    const obj: any = {};
+    if (message.restore !== undefined) {
+      obj.restore = Restore.toJSON(message.restore);
+    }
+    if (message.missingNodes?.length) {
+      obj.missingNodes = message.missingNodes;
+    }
+    if (message.missingNodeCount !== 0) {
+      obj.missingNodeCount = Math.round(message.missingNodeCount);
+    }
+    if (message.unknownTasks?.length) {
+      obj.unknownTasks = message.unknownTasks.map((e) => NodeUnknownTask.toJSON(e));
+    }
+    if (message.unknownTaskCount !== 0) {
+      obj.unknownTaskCount = Math.round(message.unknownTaskCount);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetRestoreResponse>): GetRestoreResponse {
+    return GetRestoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetRestoreResponse>): GetRestoreResponse {
+    const message = createBaseGetRestoreResponse();
+    message.restore = (object.restore !== undefined && object.restore !== null)
+      ? Restore.fromPartial(object.restore)
+      : undefined;
+    message.missingNodes = object.missingNodes?.map((e) => e) || [];
+    message.missingNodeCount = object.missingNodeCount ?? 0;
+    message.unknownTasks = object.unknownTasks?.map((e) => NodeUnknownTask.fromPartial(e)) || [];
+    message.unknownTaskCount = object.unknownTaskCount ?? 0;
+    return message;
+  },
+};
+
+function createBaseNodeUnknownTask(): NodeUnknownTask {
+  return { node: "", task: undefined };
+}
+
+export const NodeUnknownTask: MessageFns<NodeUnknownTask> = {
+  encode(message: NodeUnknownTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.task !== undefined) {
+      UnknownTask.encode(message.task, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUnknownTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUnknownTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.task = UnknownTask.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeUnknownTask {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      task: isSet(object.task) ? UnknownTask.fromJSON(object.task) : undefined,
+    };
+  },
+
+  toJSON(message: NodeUnknownTask): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.task !== undefined) {
+      obj.task = UnknownTask.toJSON(message.task);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeUnknownTask>): NodeUnknownTask {
+    return NodeUnknownTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeUnknownTask>): NodeUnknownTask {
+    const message = createBaseNodeUnknownTask();
+    message.node = object.node ?? "";
+    message.task = (object.task !== undefined && object.task !== null)
+      ? UnknownTask.fromPartial(object.task)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCompleteRestoreRequest(): CompleteRestoreRequest {
+  return { force: false };
+}
+
+export const CompleteRestoreRequest: MessageFns<CompleteRestoreRequest> = {
+  encode(message: CompleteRestoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.force !== false) {
+      writer.uint32(8).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompleteRestoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompleteRestoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompleteRestoreRequest {
+    return { force: isSet(object.force) ? globalThis.Boolean(object.force) : false };
+  },
+
+  toJSON(message: CompleteRestoreRequest): unknown {
+    const obj: any = {};
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CompleteRestoreRequest>): CompleteRestoreRequest {
+    return CompleteRestoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompleteRestoreRequest>): CompleteRestoreRequest {
+    const message = createBaseCompleteRestoreRequest();
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseCompleteRestoreResponse(): CompleteRestoreResponse {
+  return { removedTasks: 0 };
+}
+
+export const CompleteRestoreResponse: MessageFns<CompleteRestoreResponse> = {
+  encode(message: CompleteRestoreResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.removedTasks !== 0) {
+      writer.uint32(8).uint32(message.removedTasks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompleteRestoreResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompleteRestoreResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.removedTasks = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompleteRestoreResponse {
+    return {
+      removedTasks: isSet(object.removedTasks)
+        ? globalThis.Number(object.removedTasks)
+        : isSet(object.removed_tasks)
+        ? globalThis.Number(object.removed_tasks)
+        : 0,
+    };
+  },
+
+  toJSON(message: CompleteRestoreResponse): unknown {
+    const obj: any = {};
+    if (message.removedTasks !== 0) {
+      obj.removedTasks = Math.round(message.removedTasks);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CompleteRestoreResponse>): CompleteRestoreResponse {
+    return CompleteRestoreResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CompleteRestoreResponse>): CompleteRestoreResponse {
+    const message = createBaseCompleteRestoreResponse();
+    message.removedTasks = object.removedTasks ?? 0;
+    return message;
+  },
+};
+
 export type ControlServiceService = typeof ControlServiceService;
 export const ControlServiceService = {
   getCluster: {
@@ -15602,6 +16670,39 @@ export const ControlServiceService = {
       Buffer.from(RemoveServerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveServerResponse => RemoveServerResponse.decode(value),
   },
+  /** Streams an encrypted backup of all records, the cluster key and the authorities, as of one revision. */
+  createBackup: {
+    path: "/berth.v1.ControlService/CreateBackup" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: CreateBackupRequest): Buffer => Buffer.from(CreateBackupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateBackupRequest => CreateBackupRequest.decode(value),
+    responseSerialize: (value: CreateBackupResponse): Buffer =>
+      Buffer.from(CreateBackupResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateBackupResponse => CreateBackupResponse.decode(value),
+  },
+  /** The last restore of the cluster from a backup, and what it waits for. */
+  getRestore: {
+    path: "/berth.v1.ControlService/GetRestore" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRestoreRequest): Buffer => Buffer.from(GetRestoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRestoreRequest => GetRestoreRequest.decode(value),
+    responseSerialize: (value: GetRestoreResponse): Buffer => Buffer.from(GetRestoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRestoreResponse => GetRestoreResponse.decode(value),
+  },
+  /** Completes a restore: agents remove the containers of unknown tasks. Fails without `force` while nodes are missing. */
+  completeRestore: {
+    path: "/berth.v1.ControlService/CompleteRestore" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompleteRestoreRequest): Buffer =>
+      Buffer.from(CompleteRestoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompleteRestoreRequest => CompleteRestoreRequest.decode(value),
+    responseSerialize: (value: CompleteRestoreResponse): Buffer =>
+      Buffer.from(CompleteRestoreResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompleteRestoreResponse => CompleteRestoreResponse.decode(value),
+  },
 } as const;
 
 export interface ControlServiceServer extends UntypedServiceImplementation {
@@ -15722,6 +16823,12 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * A repeated call succeeds.
    */
   removeServer: handleUnaryCall<RemoveServerRequest, RemoveServerResponse>;
+  /** Streams an encrypted backup of all records, the cluster key and the authorities, as of one revision. */
+  createBackup: handleServerStreamingCall<CreateBackupRequest, CreateBackupResponse>;
+  /** The last restore of the cluster from a backup, and what it waits for. */
+  getRestore: handleUnaryCall<GetRestoreRequest, GetRestoreResponse>;
+  /** Completes a restore: agents remove the containers of unknown tasks. Fails without `force` while nodes are missing. */
+  completeRestore: handleUnaryCall<CompleteRestoreRequest, CompleteRestoreResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -14,6 +14,7 @@ import {
   NodeDescription,
   RegistryCredentials,
   TaskStatus,
+  UnknownTask,
 } from "./cluster.js";
 import { Policy } from "./policy.js";
 import {
@@ -41,6 +42,7 @@ export interface SessionRequest {
     | { $case: "traffic"; value: TrafficReport }
     | { $case: "registryLoginChecked"; value: RegistryLoginChecked }
     | { $case: "imageDigest"; value: ImageDigest }
+    | { $case: "unknownTasks"; value: UnknownTasks }
     | undefined;
 }
 
@@ -56,6 +58,14 @@ export interface ImageDigest {
   isLocal: boolean;
   /** Why Docker could not resolve the tag. Shown to users. */
   error: string;
+}
+
+/**
+ * Answers `keep_unknown_tasks`, and is sent again after each change: the running containers of tasks that are not part of
+ * the assignments. At most 1000.
+ */
+export interface UnknownTasks {
+  tasks: UnknownTask[];
 }
 
 /** Answers assignments with `ack_requested`: the ingress and DNS tables of this sequence are in force. */
@@ -145,6 +155,8 @@ export interface Hello {
   newestProtocolVersion: number;
   /** Whether the agent answers `image_digest_request`. False for earlier releases. */
   resolvesImages: boolean;
+  /** The highest generation that the agent has joined. A leader of a lower one was replaced by a restore. */
+  generation: number;
 }
 
 /** Sent at the interval of `welcome`. Never stored. */
@@ -237,6 +249,11 @@ export interface Welcome {
   protocolVersion: number;
   newestProtocolVersion: number;
   release: string;
+  /**
+   * Grows with each restore from a backup; 0 before the first. An agent always refuses a lower generation than the highest
+   * one that it has joined.
+   */
+  generation: number;
 }
 
 /** Asks an agent to probe another host, whose agent is silent. */
@@ -325,6 +342,11 @@ export interface Assignments {
   /** Logins for the registries of this node's tasks. Includes each no later than the first task that needs it. */
   registryLogins: AssignedRegistryLogin[];
   removedRegistryLoginIds: string[];
+  /**
+   * Whether the agent keeps the containers of tasks that are not part of the complete set, except at-most-one tasks. Set
+   * after a restore from a backup. Absent in a complete set: false. Absent in an increment: unchanged.
+   */
+  keepUnknownTasks?: boolean | undefined;
 }
 
 export const Assignments_Kind = {
@@ -463,6 +485,11 @@ export interface AssignedTask {
   desiredState: DesiredState;
   /** The agent stops the task by itself when it has lost contact with the leader. */
   atMostOne: boolean;
+  /**
+   * The container that the task has or had, as the leader knows it. Empty before the first one. An agent that knows
+   * neither the task nor its container reports that the container is gone, and creates no other one.
+   */
+  containerId: string;
 }
 
 /** One published port, which the ingress process of every host serves. */
@@ -757,6 +784,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "imageDigest":
         ImageDigest.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
+      case "unknownTasks":
+        UnknownTasks.encode(message.message.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -857,6 +887,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "imageDigest", value: ImageDigest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.message = { $case: "unknownTasks", value: UnknownTasks.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -899,6 +937,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "imageDigest", value: ImageDigest.fromJSON(object.imageDigest) }
         : isSet(object.image_digest)
         ? { $case: "imageDigest", value: ImageDigest.fromJSON(object.image_digest) }
+        : isSet(object.unknownTasks)
+        ? { $case: "unknownTasks", value: UnknownTasks.fromJSON(object.unknownTasks) }
+        : isSet(object.unknown_tasks)
+        ? { $case: "unknownTasks", value: UnknownTasks.fromJSON(object.unknown_tasks) }
         : undefined,
     };
   },
@@ -925,6 +967,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.registryLoginChecked = RegistryLoginChecked.toJSON(message.message.value);
     } else if (message.message?.$case === "imageDigest") {
       obj.imageDigest = ImageDigest.toJSON(message.message.value);
+    } else if (message.message?.$case === "unknownTasks") {
+      obj.unknownTasks = UnknownTasks.toJSON(message.message.value);
     }
     return obj;
   },
@@ -995,6 +1039,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "imageDigest": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "imageDigest", value: ImageDigest.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "unknownTasks": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "unknownTasks", value: UnknownTasks.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1124,6 +1174,75 @@ export const ImageDigest: MessageFns<ImageDigest> = {
     message.digest = object.digest ?? "";
     message.isLocal = object.isLocal ?? false;
     message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseUnknownTasks(): UnknownTasks {
+  return { tasks: [] };
+}
+
+export const UnknownTasks: MessageFns<UnknownTasks> = {
+  encode(message: UnknownTasks, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tasks) {
+      UnknownTask.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnknownTasks {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnknownTasks();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tasks.push(UnknownTask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnknownTasks {
+    return {
+      tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => UnknownTask.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: UnknownTasks): unknown {
+    const obj: any = {};
+    if (message.tasks?.length) {
+      obj.tasks = message.tasks.map((e) => UnknownTask.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnknownTasks>): UnknownTasks {
+    return UnknownTasks.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnknownTasks>): UnknownTasks {
+    const message = createBaseUnknownTasks();
+    message.tasks = object.tasks?.map((e) => UnknownTask.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1934,6 +2053,7 @@ function createBaseHello(): Hello {
     bootId: "",
     newestProtocolVersion: 0,
     resolvesImages: false,
+    generation: 0,
   };
 }
 
@@ -1956,6 +2076,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.resolvesImages !== false) {
       writer.uint32(48).bool(message.resolvesImages);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(56).int64(message.generation);
     }
     return writer;
   },
@@ -2021,6 +2144,14 @@ export const Hello: MessageFns<Hello> = {
             message.resolvesImages = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.generation = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2061,6 +2192,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.resolves_images)
         ? globalThis.Boolean(object.resolves_images)
         : false,
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
     };
   },
 
@@ -2084,6 +2216,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.resolvesImages !== false) {
       obj.resolvesImages = message.resolvesImages;
     }
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
     return obj;
   },
 
@@ -2100,6 +2235,7 @@ export const Hello: MessageFns<Hello> = {
     message.bootId = object.bootId ?? "";
     message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
     message.resolvesImages = object.resolvesImages ?? false;
+    message.generation = object.generation ?? 0;
     return message;
   },
 };
@@ -3074,7 +3210,15 @@ export const Authorities: MessageFns<Authorities> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { epoch: 0, heartbeatMs: 0, servers: [], protocolVersion: 0, newestProtocolVersion: 0, release: "" };
+  return {
+    epoch: 0,
+    heartbeatMs: 0,
+    servers: [],
+    protocolVersion: 0,
+    newestProtocolVersion: 0,
+    release: "",
+    generation: 0,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -3096,6 +3240,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.release !== "") {
       writer.uint32(50).string(message.release);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(56).int64(message.generation);
     }
     return writer;
   },
@@ -3161,6 +3308,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.release = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.generation = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3193,6 +3348,7 @@ export const Welcome: MessageFns<Welcome> = {
         ? globalThis.Number(object.newest_protocol_version)
         : 0,
       release: isSet(object.release) ? globalThis.String(object.release) : "",
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
     };
   },
 
@@ -3216,6 +3372,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.release !== "") {
       obj.release = message.release;
     }
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
     return obj;
   },
 
@@ -3230,6 +3389,7 @@ export const Welcome: MessageFns<Welcome> = {
     message.protocolVersion = object.protocolVersion ?? 0;
     message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
     message.release = object.release ?? "";
+    message.generation = object.generation ?? 0;
     return message;
   },
 };
@@ -3857,6 +4017,7 @@ function createBaseAssignments(): Assignments {
     removedFileIds: [],
     registryLogins: [],
     removedRegistryLoginIds: [],
+    keepUnknownTasks: undefined,
   };
 }
 
@@ -3915,6 +4076,9 @@ export const Assignments: MessageFns<Assignments> = {
     }
     for (const v of message.removedRegistryLoginIds) {
       writer.uint32(146).string(v!);
+    }
+    if (message.keepUnknownTasks !== undefined) {
+      writer.uint32(152).bool(message.keepUnknownTasks);
     }
     return writer;
   },
@@ -4076,6 +4240,14 @@ export const Assignments: MessageFns<Assignments> = {
             message.removedRegistryLoginIds.push(reader.string());
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.keepUnknownTasks = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4158,6 +4330,11 @@ export const Assignments: MessageFns<Assignments> = {
         : globalThis.Array.isArray(object?.removed_registry_login_ids)
         ? object.removed_registry_login_ids.map((e: any) => globalThis.String(e))
         : [],
+      keepUnknownTasks: isSet(object.keepUnknownTasks)
+        ? globalThis.Boolean(object.keepUnknownTasks)
+        : isSet(object.keep_unknown_tasks)
+        ? globalThis.Boolean(object.keep_unknown_tasks)
+        : undefined,
     };
   },
 
@@ -4217,6 +4394,9 @@ export const Assignments: MessageFns<Assignments> = {
     if (message.removedRegistryLoginIds?.length) {
       obj.removedRegistryLoginIds = message.removedRegistryLoginIds;
     }
+    if (message.keepUnknownTasks !== undefined) {
+      obj.keepUnknownTasks = message.keepUnknownTasks;
+    }
     return obj;
   },
 
@@ -4245,6 +4425,7 @@ export const Assignments: MessageFns<Assignments> = {
     message.removedFileIds = object.removedFileIds?.map((e) => e) || [];
     message.registryLogins = object.registryLogins?.map((e) => AssignedRegistryLogin.fromPartial(e)) || [];
     message.removedRegistryLoginIds = object.removedRegistryLoginIds?.map((e) => e) || [];
+    message.keepUnknownTasks = object.keepUnknownTasks ?? undefined;
     return message;
   },
 };
@@ -5306,6 +5487,7 @@ function createBaseAssignedTask(): AssignedTask {
     specVersion: 0,
     desiredState: 0,
     atMostOne: false,
+    containerId: "",
   };
 }
 
@@ -5334,6 +5516,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     }
     if (message.atMostOne !== false) {
       writer.uint32(64).bool(message.atMostOne);
+    }
+    if (message.containerId !== "") {
+      writer.uint32(74).string(message.containerId);
     }
     return writer;
   },
@@ -5415,6 +5600,14 @@ export const AssignedTask: MessageFns<AssignedTask> = {
             message.atMostOne = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.containerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5457,6 +5650,11 @@ export const AssignedTask: MessageFns<AssignedTask> = {
         : isSet(object.at_most_one)
         ? globalThis.Boolean(object.at_most_one)
         : false,
+      containerId: isSet(object.containerId)
+        ? globalThis.String(object.containerId)
+        : isSet(object.container_id)
+        ? globalThis.String(object.container_id)
+        : "",
     };
   },
 
@@ -5486,6 +5684,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     if (message.atMostOne !== false) {
       obj.atMostOne = message.atMostOne;
     }
+    if (message.containerId !== "") {
+      obj.containerId = message.containerId;
+    }
     return obj;
   },
 
@@ -5502,6 +5703,7 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     message.specVersion = object.specVersion ?? 0;
     message.desiredState = object.desiredState ?? 0;
     message.atMostOne = object.atMostOne ?? false;
+    message.containerId = object.containerId ?? "";
     return message;
   },
 };

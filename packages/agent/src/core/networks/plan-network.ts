@@ -115,6 +115,11 @@ function planCreation(
 ): NetworkPlan {
   const name = network.spec?.name ?? "";
   const foreign = networks.find((other) => other.name === name);
+  if (foreign !== undefined && foreign.networkId !== "") {
+    return waiting(
+      `containers still use a former network named ${name} (${foreign.id.slice(0, 12)}) on this host: after a restore from a backup, "berth backup complete" removes them`,
+    );
+  }
   if (foreign !== undefined) {
     return waiting(
       `this host already has a Docker network named ${name} (${foreign.id.slice(0, 12)}) that berth did not create: remove it`,

@@ -17,6 +17,11 @@ export interface AssignmentChange {
   readonly isComplete: boolean;
   readonly assigned: readonly Assignment[];
   readonly removedTaskIds: readonly string[];
+  /**
+   * Whether containers stay whose tasks are not part of the last complete set. Undefined when the message did not change
+   * it.
+   */
+  readonly keepsUnknown?: boolean | undefined;
 }
 
 /** The known state of an image on this host. */

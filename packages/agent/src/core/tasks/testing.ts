@@ -61,6 +61,7 @@ export function taskWith(fields: Partial<AssignedTask> = {}): AssignedTask {
     specVersion: 3,
     desiredState: DesiredState.RUNNING,
     atMostOne: false,
+    containerId: "",
     ...fields,
   };
 }

@@ -224,6 +224,22 @@ export const AUDIT_RULES: AuditRules = {
     summary: () => "created the next cluster key",
   },
   getClusterKey: UNRECORDED,
+  createBackup: {
+    kind: "recorded",
+    recordKind: Kind.ACCESS,
+    subjects: () => [],
+    summary: ({ protection }) =>
+      protection?.$case === "recipients"
+        ? `for the public keys ${protection.value.keys.map((key) => key.slice(0, 80)).join(", ")}`
+        : "with a passphrase",
+  },
+  getRestore: UNRECORDED,
+  completeRestore: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: () => [],
+    summary: ({ force }) => (force ? "completed the restore by force" : "completed the restore"),
+  },
   // Servers repeat these calls while they start.
   addEtcdMember: UNRECORDED,
   promoteEtcdMember: UNRECORDED,

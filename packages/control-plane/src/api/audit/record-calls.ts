@@ -13,6 +13,7 @@ type Control = typeof ControlServiceService;
 type Handlers = RpcHandlers<Control>;
 type CreateHandlers = (context: ApiContext) => Handlers;
 type UnaryMethod = (request: unknown, caller: CallContext) => Promise<unknown>;
+type ResponseStreamMethod = (request: unknown, caller: CallContext) => AsyncIterable<unknown>;
 type StreamingMethod = (requests: AsyncIterable<unknown>, caller: CallContext) => AsyncIterable<unknown>;
 /** A rule without the type of its requests, which belong to the same method. */
 type Rule = Extract<AuditRule<unknown>, { readonly kind: "recorded" }>;
@@ -24,11 +25,12 @@ type Rule = Extract<AuditRule<unknown>, { readonly kind: "recorded" }>;
  */
 export function recordCalls(context: ApiContext, createHandlers: CreateHandlers): Handlers {
   const unrecorded = limitToStacks(createHandlers(context), context);
-  const entries = Object.entries(ControlServiceService).map(([key, { requestStream }]) => {
+  const entries = Object.entries(ControlServiceService).map(([key, { requestStream, responseStream }]) => {
     const name = key as keyof Control;
     const rule = AUDIT_RULES[name];
     if (rule.kind === "unrecorded") return [name, unrecorded[name]] as const;
     const recorder = { context, createHandlers, name, rule: rule as unknown as Rule };
+    if (responseStream && !requestStream) return [name, recordResponseStreams(recorder)] as const;
     const method = requestStream
       ? recordStreamingCalls(recorder)
       : recordUnaryCalls(recorder, unrecorded[name] as unknown as UnaryMethod);
@@ -83,6 +85,22 @@ function recordUnaryCalls(recorder: Recorder, unrecorded: UnaryMethod): UnaryMet
       const response = await method(request, caller);
       await call.recordUnlessWritten();
       return response;
+    } catch (error) {
+      call.recordError(error);
+      throw error;
+    }
+  };
+}
+
+/** Records calls with a stream of responses. Their handler submits a decision before the first response. */
+function recordResponseStreams(recorder: Recorder): ResponseStreamMethod {
+  const { createHandlers, name } = recorder;
+  return async function* (request, caller) {
+    const call = new CallRecorder(recorder, caller);
+    call.request = request;
+    try {
+      const method = createHandlers(call.context)[name] as unknown as ResponseStreamMethod;
+      yield* method(request, caller);
     } catch (error) {
       call.recordError(error);
       throw error;

@@ -118,6 +118,9 @@ const STACK_RULES: StackRules = {
   promoteEtcdMember: undefined,
   listServers: undefined,
   removeServer: undefined,
+  createBackup: undefined,
+  getRestore: undefined,
+  completeRestore: undefined,
 };
 
 /**

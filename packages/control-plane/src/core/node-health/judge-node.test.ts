@@ -48,7 +48,16 @@ function after(
       replacedBy: undefined,
       ...input,
     },
-    { now: HEARD_MS + silentMs, leadingSinceMs: 0, lagMs: 0, freeze: undefined, ...context },
+    {
+      ...{
+        now: HEARD_MS + silentMs,
+        leadingSinceMs: 0,
+        lagMs: 0,
+        freeze: undefined,
+        isRestorePending: false,
+      },
+      ...context,
+    },
   );
 }
 
@@ -83,6 +92,17 @@ describe("judgeNode of a node that is up", () => {
     expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, { input: answered }))).toBe(false);
     const lagging = { input: CONFIRMED, context: { lagMs: 300 } };
     expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, lagging))).toBe(false);
+  });
+
+  it("declares no node down that has not connected since a restore from a backup", () => {
+    const unheard = { votes: LIVES, lastHeartbeatMs: undefined };
+    for (const input of [unheard, { ...unheard, ...CONFIRMED }]) {
+      const silentMs = 10 * AGENT_LOST_AFTER_MS;
+      expect(isDown(after(silentMs, { input, context: { isRestorePending: true } }))).toBe(false);
+      expect(isDown(after(silentMs, { input }))).toBe(true);
+    }
+    const heard = { input: CONFIRMED, context: { isRestorePending: true } };
+    expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, heard))).toBe(true);
   });
 
   it("waits 5 s when no voter reports, and when the host ignores probes", () => {

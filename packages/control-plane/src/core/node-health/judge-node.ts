@@ -45,6 +45,8 @@ export interface NodeHealthContext {
   /** Lag of the leader's event loop. Heartbeats and votes may have waited unread for this long. */
   readonly lagMs: number;
   readonly freeze: Freeze | undefined;
+  /** Whether the cluster was restored from a backup, and agents may not have found its servers yet. */
+  readonly isRestorePending: boolean;
 }
 
 /** The health fields of a node record. */
@@ -120,10 +122,7 @@ function judgeUpNode(
     const condition = isUnheard ? undefined : changedCondition(node, READY);
     return { condition, isSuspect: false, isLate: false, checkAtMs };
   }
-  const downReason =
-    context.freeze === undefined
-      ? findDownReason(input, silence)
-      : downReasonDuringFreeze(input, silence, context.freeze, context.now);
+  const downReason = findConfirmedDownReason(input, silence, context);
   if (downReason !== undefined) {
     const condition = {
       state: NodeState.DOWN,
@@ -137,6 +136,18 @@ function judgeUpNode(
   const isSuspect = agentMs >= suspectMs && evidence !== "lives";
   const condition = isSuspect ? frozenCondition(node, context.freeze) : awayCondition(node, silence);
   return { condition, isSuspect, isLate: true, checkAtMs };
+}
+
+/** Returns why the node is down. Undefined when it may be up, or while no node may be declared down. */
+function findConfirmedDownReason(
+  input: NodeHealthInput,
+  silence: Silence,
+  { freeze, now, isRestorePending }: NodeHealthContext,
+): string | undefined {
+  if (isRestorePending && silence.isUnheard) return undefined;
+  return freeze === undefined
+    ? findDownReason(input, silence)
+    : downReasonDuringFreeze(input, silence, freeze, now);
 }
 
 /** Returns why the node is down. Undefined when it may be up. */

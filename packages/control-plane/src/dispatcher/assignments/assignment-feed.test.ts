@@ -56,6 +56,7 @@ function chainOver(
   tasks: Map<string, Task>,
   held = new Set<string>(),
   policy = (): Policy => DEFAULT_POLICY,
+  keepsUnknownTasks = (): boolean => false,
 ): AssignmentFeed {
   return new AssignmentFeed(NODE, {
     tasks: () => tasks.values(),
@@ -64,6 +65,7 @@ function chainOver(
     ingressEntries: () => [],
     ingressEntry: () => undefined,
     policy,
+    keepsUnknownTasks,
     isStopHeld: (id) => held.has(id),
     file: () => undefined,
     registryLogin: () => undefined,
@@ -185,5 +187,24 @@ describe("AssignmentFeed", () => {
     expect(chain.takeMessage()).toMatchObject({ kind: Kind.INCREMENTAL, policy });
     expect(chain.isStale).toBe(false);
     expect(chain.takeMessage()).toBeUndefined();
+  });
+
+  it("says whether agents keep unknown tasks in the complete set, and again when it changes", () => {
+    let keepsUnknown = true;
+    const feed = chainOver(new Map(), new Set(), undefined, () => keepsUnknown);
+    expect(feed.takeMessage()).toMatchObject({ kind: Kind.COMPLETE, keepUnknownTasks: true });
+    expect(feed.isStale).toBe(false);
+    keepsUnknown = false;
+    expect(feed.isStale).toBe(true);
+    expect(feed.takeMessage()).toMatchObject({ kind: Kind.INCREMENTAL, keepUnknownTasks: false });
+    expect(feed.takeMessage()).toBeUndefined();
+    expect(chainOver(new Map()).takeMessage()?.keepUnknownTasks).toBeUndefined();
+  });
+
+  it("names the container of a task, for an agent that knows neither", () => {
+    const task = buildTask({ id: "a", nodeId: NODE, status: { ...STATUS, containerId: "c1" } });
+    expect(chainOver(new Map([["a", task]])).takeMessage()?.tasks).toMatchObject([
+      { id: "a", containerId: "c1" },
+    ]);
   });
 });

@@ -27,6 +27,8 @@ export interface AssignmentSource extends NetworkSource, FileSource, LoginSource
   ingressEntries(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
   policy(): Policy;
+  /** Whether agents keep containers of tasks that the leader does not know. */
+  keepsUnknownTasks(): boolean;
   /** Returns whether the drain gate delays the stop of this task. */
   isStopHeld(taskId: string): boolean;
 }
@@ -48,6 +50,8 @@ export class AssignmentFeed {
   readonly #files: FileFeed;
   readonly #logins: LoginFeed;
   #isPolicyStale = false;
+  /** As in the last message. */
+  #keepsUnknownTasks = false;
   #sequence = 0;
 
   constructor(nodeId: string, source: AssignmentSource) {
@@ -62,7 +66,12 @@ export class AssignmentFeed {
   get isStale(): boolean {
     const isStale = this.#staleTasks.size > 0 || this.#staleIngress.size > 0 || this.#networks.isStale;
     const areSecretsStale = this.#files.isStale || this.#logins.isStale;
-    return this.#sequence === 0 || isStale || areSecretsStale || this.#isPolicyStale;
+    const areFlagsStale = this.#isPolicyStale || this.#isKeepingStale;
+    return this.#sequence === 0 || isStale || areSecretsStale || areFlagsStale;
+  }
+
+  get #isKeepingStale(): boolean {
+    return this.#keepsUnknownTasks !== this.#source.keepsUnknownTasks();
   }
 
   /** Whether the agent's traffic tables, ingress or DNS, are out of date. */
@@ -119,6 +128,7 @@ export class AssignmentFeed {
       ...this.#logins.takeChanges(),
       ackRequested,
       policy: this.#takePolicy(),
+      ...this.#takeKeeping(),
     });
   }
 
@@ -154,15 +164,29 @@ export class AssignmentFeed {
       ...this.#files.takeChanges(),
       ...this.#logins.takeChanges(),
     };
-    const hasChanges = this.#isPolicyStale || Object.values(changes).some((list) => list.length > 0);
+    const hasChanges =
+      this.#isPolicyStale || this.#isKeepingStale || Object.values(changes).some((list) => list.length > 0);
     if (!ackRequested && !hasChanges) return undefined;
     const policy = this.#isPolicyStale ? { policy: this.#takePolicy() } : {};
-    return this.#message(Kind.INCREMENTAL, { specs, ...changes, ackRequested, ...policy });
+    return this.#message(Kind.INCREMENTAL, {
+      specs,
+      ...changes,
+      ackRequested,
+      ...policy,
+      ...this.#takeKeeping(),
+    });
   }
 
   #takePolicy(): Policy {
     this.#isPolicyStale = false;
     return this.#source.policy();
+  }
+
+  /** Returns whether agents keep unknown tasks, if that has changed. */
+  #takeKeeping(): Pick<Assignments, "keepUnknownTasks"> {
+    if (!this.#isKeepingStale) return {};
+    this.#keepsUnknownTasks = !this.#keepsUnknownTasks;
+    return { keepUnknownTasks: this.#keepsUnknownTasks };
   }
 
   #message(kind: Kind, content: Partial<Assignments>): Assignments {
@@ -234,8 +258,9 @@ function toAssignedTask(
   task: Task,
   { atMostOne, desiredState }: Pick<AssignedTask, "atMostOne" | "desiredState">,
 ): AssignedTask {
-  const { id, serviceId, serviceName, stack, slot, specVersion } = task;
-  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne };
+  const { id, serviceId, serviceName, stack, slot, specVersion, status } = task;
+  const containerId = status?.containerId ?? "";
+  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne, containerId };
 }
 
 function desiredStateFor(task: Task, isStopHeld: boolean): DesiredState {

@@ -37,6 +37,7 @@ export function createAssignmentSource(
     ingressEntries: () => tables.ingress.values(),
     ingressEntry: (key) => tables.ingress.get(key),
     policy: () => state.policy,
+    keepsUnknownTasks: () => state.isRestorePending,
     isStopHeld,
     file: (fileId) => assignedFile(state.files.get(fileId), openFile),
     registryLogin: (key) => assignedLogin(state.logins.byKey(key), openLogin),

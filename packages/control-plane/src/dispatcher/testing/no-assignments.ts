@@ -17,6 +17,7 @@ export const NO_ASSIGNMENTS = {
   ingressEntries: () => [],
   ingressEntry: () => undefined,
   policy: () => DEFAULT_POLICY,
+  keepsUnknownTasks: () => false,
   isStopHeld: () => false,
   file: () => undefined,
   registryLogin: () => undefined,

@@ -29,11 +29,13 @@ export interface Bootstrap {
   readonly initialCluster: string;
   /** "existing" when the members have this one in their list already. */
   readonly state: "new" | "existing";
+  /** Distinguishes a restored cluster from the one before, whose members can have the same addresses. */
+  readonly token?: string | undefined;
 }
 
 /** Returns the bootstrap of a member that creates a cluster. */
-export function firstBootstrap(name: string, ownPeerUrl: string): Bootstrap {
-  return { name, initialCluster: `${name}=${ownPeerUrl}`, state: "new" };
+export function firstBootstrap(name: string, ownPeerUrl: string, token?: string): Bootstrap {
+  return { name, initialCluster: `${name}=${ownPeerUrl}`, state: "new", token };
 }
 
 /** Returns the bootstrap of a member that was added to a cluster. */

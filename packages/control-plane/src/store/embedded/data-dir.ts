@@ -110,6 +110,13 @@ export class DataDir {
     this.#write();
   }
 
+  /** Forgets the data of an etcd, after an interrupted restore from a backup has been removed. */
+  forgetData(): void {
+    const { owner } = this.#claim;
+    this.#claim = owner === undefined ? {} : { owner };
+    this.#write();
+  }
+
   recordJoining(isJoining: boolean): void {
     this.#claim = { ...this.#claim, isJoining };
     this.#write();

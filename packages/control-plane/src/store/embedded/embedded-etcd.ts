@@ -43,6 +43,8 @@ export interface EmbeddedEtcdOptions {
   readonly logger: Logger;
   /** Size of the database at which etcd refuses writes. */
   readonly quotaBytes?: number;
+  /** Distinguishes a new cluster from an earlier one with the same address. */
+  readonly clusterToken?: string;
   /** The etcd executable; found on PATH by default. */
   readonly program?: string;
 }
@@ -169,8 +171,9 @@ async function findMembers(
   options: StartOptions,
   signal: AbortSignal,
 ): Promise<{ readonly bootstrap: Bootstrap; readonly members: readonly string[] }> {
-  const { member, dir, urls, logger } = options;
-  if (member === undefined) return { bootstrap: firstBootstrap("berth", urls.peer), members: [] };
+  const { member, dir, urls, logger, clusterToken } = options;
+  if (member === undefined)
+    return { bootstrap: firstBootstrap("berth", urls.peer, clusterToken), members: [] };
   const { address, requests } = member;
   const name = memberName(address);
   if (requests === undefined || hasEtcdData(dir.path)) {

@@ -179,6 +179,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     ["--initial-cluster", bootstrap.initialCluster, "--initial-cluster-state", bootstrap.state],
     // berth checks itself that a majority remains. With this check, etcd adds no learner while any member is down.
     ["--strict-reconfig-check=false"],
+    bootstrap.token === undefined ? [] : ["--initial-cluster-token", bootstrap.token],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
     options.forcesNewCluster ? ["--force-new-cluster"] : [],

@@ -1,0 +1,62 @@
+import { MAX_UNKNOWN_TASKS, type UnknownTask } from "@berth/proto";
+import { isAlive } from "../core/docker/observed-container.js";
+import type { ReconcileLoop } from "./reconcile-loop.js";
+import type { TaskRecords } from "./task-records.js";
+
+export interface UnknownTaskReporterOptions {
+  readonly tasks: TaskRecords;
+  readonly loop: Pick<ReconcileLoop, "isKept" | "isEngineConnected">;
+  readonly onReport: (tasks: readonly UnknownTask[]) => void;
+}
+
+/**
+ * Reports the running containers of tasks that the leader does not know. After a restore from a backup, the leader waits
+ * for the report of each node, and for their end.
+ */
+export class UnknownTaskReporter {
+  readonly #options: UnknownTaskReporterOptions;
+  #isStarted = false;
+  /** The last report of this session, as text. Undefined before the first. */
+  #lastReport: string | undefined;
+
+  constructor(options: UnknownTaskReporterOptions) {
+    this.#options = options;
+  }
+
+  /** Sends a report as soon as all containers are known, and after each change. Called in each session. */
+  start(): void {
+    this.#isStarted = true;
+    this.#lastReport = undefined;
+    this.onChange();
+  }
+
+  stop(): void {
+    this.#isStarted = false;
+  }
+
+  /** Sends a report if it differs from the last one. */
+  onChange(): void {
+    const { loop, onReport } = this.#options;
+    // Without Docker, the containers are unknown. Their listing wakes all tasks.
+    if (!this.#isStarted || !loop.isEngineConnected) return;
+    const tasks = this.#list();
+    const report = JSON.stringify(tasks);
+    if (tasks === undefined || report === this.#lastReport) return;
+    this.#lastReport = report;
+    onReport(tasks);
+  }
+
+  /** Returns undefined while a container has to be inspected first. */
+  #list(): readonly UnknownTask[] | undefined {
+    const found: UnknownTask[] = [];
+    for (const record of this.#options.tasks) {
+      if (!this.#options.loop.isKept(record)) continue;
+      if (record.staleContainers.size > 0) return undefined;
+      const container = [...record.containers.values()].find(isAlive);
+      if (container === undefined) continue;
+      const { id: containerId, name: containerName } = container;
+      found.push({ taskId: record.taskId, containerId, containerName });
+    }
+    return found.slice(0, MAX_UNKNOWN_TASKS);
+  }
+}

@@ -1,0 +1,84 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, link, lstat, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { BerthError } from "@berth/proto";
+
+/**
+ * Writes a file that only its owner can read, and that appears under its name only once it is complete and on disk.
+ * @throws BerthError BERTH_CONFLICT for an existing file unless `force` is set, BERTH_INPUT_INVALID for one that cannot be
+ *         written
+ */
+export async function writeFileAtomically<T>(
+  path: string,
+  { force }: { readonly force: boolean },
+  write: (append: (bytes: Uint8Array) => Promise<void>) => Promise<T>,
+): Promise<T> {
+  if (!force && (await exists(path))) throw fileExists(path);
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.partial`;
+  const file = await unlessUnwritable(path, () => open(temporary, "wx", 0o600));
+  try {
+    const result = await write(async (bytes) => {
+      await unlessUnwritable(path, () => writeAll(file, bytes));
+    });
+    await unlessUnwritable(path, () => file.sync());
+    await unlessUnwritable(path, () => (force ? rename(temporary, path) : linkNew(temporary, path)));
+    await syncFolder(dirname(path));
+    return result;
+  } finally {
+    await file.close();
+    await rm(temporary, { force: true });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, offset);
+    offset += bytesWritten;
+  }
+}
+
+/** Gives a file its name, unless another file has got it meanwhile. */
+async function linkNew(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") throw fileExists(path);
+    throw error;
+  }
+}
+
+/** Makes the name of the file durable. Some file systems cannot do this. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path);
+    await folder.sync().finally(() => folder.close());
+  } catch {
+    // The content is on disk already.
+  }
+}
+
+async function unlessUnwritable<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (cause) {
+    if (cause instanceof BerthError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot write ${path}: ${why}`, cause });
+  }
+}
+
+function fileExists(path: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `${path} exists already: use another name, or --force to replace it`,
+  });
+}

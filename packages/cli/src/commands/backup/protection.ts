@@ -1,0 +1,73 @@
+import { BerthError } from "@berth/proto";
+import type { Cli } from "../../process/cli.js";
+import { readInput } from "../shared/input-files.js";
+
+/** How a backup is opened. The module of the control plane has the same type. */
+export type BackupUnlock =
+  | { readonly kind: "passphrase"; readonly passphrase: string }
+  | { readonly kind: "identities"; readonly identities: readonly string[] };
+
+export interface UnlockOptions {
+  readonly passphraseFile?: string;
+  readonly identityFile?: string;
+}
+
+/** Reads the passphrase or the private keys of a backup. */
+export async function readUnlock(cli: Cli, options: UnlockOptions): Promise<BackupUnlock> {
+  const { passphraseFile, identityFile } = options;
+  if (identityFile === undefined) {
+    return { kind: "passphrase", passphrase: await readPassphrase(cli, passphraseFile, "Passphrase: ") };
+  }
+  if (passphraseFile !== undefined) throw conflictingOptions("--passphrase-file", "--identity-file");
+  return { kind: "identities", identities: await readKeys(cli, identityFile) };
+}
+
+export interface ProtectionOptions {
+  readonly passphraseFile?: string;
+  readonly recipient?: readonly string[];
+  readonly recipientsFile?: string;
+}
+
+/** The protection of a new backup, as in the request. */
+export type Protection =
+  | { readonly $case: "passphrase"; readonly value: string }
+  | { readonly $case: "recipients"; readonly value: { readonly keys: string[] } };
+
+/** Reads the passphrase or the public keys for a new backup. A terminal asks for the passphrase twice. */
+export async function readProtection(cli: Cli, options: ProtectionOptions): Promise<Protection> {
+  const { passphraseFile, recipient = [], recipientsFile } = options;
+  if (recipient.length === 0 && recipientsFile === undefined) {
+    const passphrase = await readPassphrase(cli, passphraseFile, "Passphrase for the backup: ");
+    if (cli.streams.isInputTty && (passphraseFile ?? "-") === "-") {
+      if ((await readPassphrase(cli, "-", "The same passphrase again: ")) !== passphrase)
+        throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "the two passphrases differ" });
+    }
+    return { $case: "passphrase", value: passphrase };
+  }
+  if (passphraseFile !== undefined) throw conflictingOptions("--passphrase-file", "--recipient");
+  const keys = recipientsFile === undefined ? [] : await readKeys(cli, recipientsFile);
+  return { $case: "recipients", value: { keys: [...recipient, ...keys] } };
+}
+
+function readPassphrase(cli: Cli, file: string | undefined, prompt: string): Promise<string> {
+  return cli.readSecret({ file: file ?? "-", prompt, what: "passphrase" });
+}
+
+/** Reads keys of age, one a line. Lines that begin with "#" are comments. */
+async function readKeys(cli: Cli, file: string): Promise<string[]> {
+  const { bytes, name } = await readInput(cli, file);
+  const lines = new TextDecoder().decode(bytes).split("\n");
+  const keys = lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#"));
+  if (keys.length > 0) return keys;
+  throw new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `${name} has no key: use a file of age-keygen`,
+  });
+}
+
+function conflictingOptions(one: string, other: string): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `${one} and ${other} exclude each other: a backup is encrypted either with a passphrase or for public keys`,
+  });
+}

@@ -1,0 +1,95 @@
+import type { Command } from "commander";
+import type { Cli } from "../process/cli.js";
+import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
+
+/** Adds `berth backup …`. */
+export function addBackupCommands(program: Command, cli: Cli): void {
+  const backup = program
+    .command("backup")
+    .description("Back up the cluster's records, secrets and CA, and restore them on a new server");
+  addExamples(
+    backup
+      .command("create")
+      .argument("<file>", "file to write; - for standard output")
+      .description("Write an encrypted backup of the cluster to a file")
+      .option(
+        "--passphrase-file <path>",
+        "file with the passphrase; - for standard input (default: asks on a terminal)",
+      )
+      .addOption(
+        repeatableOption(
+          "-r, --recipient <key>",
+          'encrypt for the owner of this public key of age ("age1…") instead of with a passphrase; can be repeated',
+        ),
+      )
+      .option("--recipients-file <path>", "file with public keys, one a line")
+      .option("-f, --force", "replace an existing file")
+      .action(lazyAction(cli, async () => (await import("../commands/backup/create.js")).createBackup)),
+    [
+      "berth backup create berth.age",
+      "berth backup create --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p berth.age",
+      "berth backup create --passphrase-file /etc/berth/backup-passphrase --force /backup/berth.age",
+      "berth backup create --recipients-file keys.txt - | ssh backup.example.com 'cat > berth.age'",
+    ],
+  );
+  addExamples(
+    addUnlockOptions(
+      backup
+        .command("inspect")
+        .argument("<file>", "file of a backup")
+        .description("Check that a backup can be read to its end, and show what it contains"),
+    ).action(lazyAction(cli, async () => (await import("../commands/backup/inspect.js")).inspectBackup)),
+    ["berth backup inspect berth.age", "berth backup inspect --identity-file key.txt -o json berth.age"],
+  );
+  addExamples(
+    addUnlockOptions(
+      backup
+        .command("restore")
+        .argument("<file>", "file of a backup")
+        .description("Restore the cluster of a backup on this host, before `berth server` starts"),
+    )
+      .option(
+        "--data-dir <dir>",
+        "data directory of the new server, which must be empty (env BERTH_DATA_DIR; default: /var/lib/berth/server)",
+      )
+      .option("--etcd <url,...>", "URLs of an empty external etcd to use instead of the embedded one")
+      .option("--etcd-ca <file>", "CA certificates of an external etcd with https URLs, in PEM")
+      .option("--etcd-cert <file>", "client certificate for an external etcd, in PEM")
+      .option("--etcd-key <file>", "private key of the client certificate, in PEM without a passphrase")
+      .option("-f, --force", "restore although a server of the cluster answers")
+      .action(lazyAction(cli, async () => (await import("../commands/backup/restore.js")).restoreBackup)),
+    [
+      "berth backup restore berth.age",
+      "berth backup restore --identity-file key.txt --data-dir /srv/berth berth.age",
+    ],
+  );
+  addExamples(
+    backup
+      .command("status")
+      .description(
+        "Show the last restore, the nodes that it waits for, and containers that the backup does not know",
+      )
+      .action(lazyAction(cli, async () => (await import("../commands/backup/status.js")).showRestore)),
+    ["berth backup status"],
+  );
+  addExamples(
+    backup
+      .command("complete")
+      .description("Complete a restore: stop and remove the containers that the backup does not know")
+      .option("-f, --force", "complete although nodes have not connected; their tasks are replaced")
+      .action(lazyAction(cli, async () => (await import("../commands/backup/complete.js")).completeRestore)),
+    ["berth backup complete", "berth backup complete --force"],
+  );
+}
+
+function addUnlockOptions(command: Command): Command {
+  return command
+    .option(
+      "--passphrase-file <path>",
+      "file with the passphrase; - for standard input (default: asks on a terminal)",
+    )
+    .option(
+      "-i, --identity-file <path>",
+      "file with the private key, for a backup that was created with --recipient",
+    );
+}

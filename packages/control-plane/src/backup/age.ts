@@ -1,0 +1,257 @@
+import { createCipheriv, createDecipheriv, randomBytes, scrypt } from "node:crypto";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import { BerthError } from "@berth/proto";
+import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from "age-encryption";
+
+/** What a backup is encrypted with: a passphrase, or public keys such as "age1…". */
+export type BackupProtection =
+  | { readonly kind: "passphrase"; readonly passphrase: string }
+  | { readonly kind: "recipients"; readonly recipients: readonly string[] };
+
+/** What decrypts a backup: its passphrase, or the private keys of a file ("AGE-SECRET-KEY-1…"). */
+export type BackupUnlock =
+  | { readonly kind: "passphrase"; readonly passphrase: string }
+  | { readonly kind: "identities"; readonly identities: readonly string[] };
+
+/** Shorter passphrases can be found by trying all of them. */
+export const MIN_PASSPHRASE_LENGTH = 12;
+const MAX_PASSPHRASE_LENGTH = 1_024;
+const MAX_RECIPIENTS = 20;
+
+/** Base-2 logarithm of the work factor: 256 MiB of memory and about a second for each attempt. The default of `age`. */
+const SCRYPT_LOG_N = 18;
+const SCRYPT_R = 8;
+const SCRYPT_LABEL = "age-encryption.org/v1/scrypt";
+/** More would take minutes. The limit of `age` is 22. */
+const MAX_SCRYPT_LOG_N = 20;
+const SALT_BYTES = 16;
+const KEY_BYTES = 32;
+const CIPHER = "chacha20-poly1305";
+const TAG_BYTES = 16;
+/** Each key is used once, so the format requires a nonce of zeros. */
+const NONCE = Buffer.alloc(12);
+/** The encrypted key of a file, with its tag. */
+const WRAPPED_KEY_BYTES = 16 + TAG_BYTES;
+
+const MAGIC = "age-encryption.org/v1\n";
+/** More than the header of a file with `MAX_RECIPIENTS` recipients. */
+const MAX_HEADER_BYTES = 64 * 1_024;
+
+/**
+ * Encrypts bytes into a file of the age format, version 1.
+ * @throws BerthError BERTH_INPUT_INVALID for a passphrase or a key that cannot be used
+ */
+export async function encrypt(
+  plaintext: AsyncIterable<Uint8Array>,
+  protection: BackupProtection,
+): Promise<AsyncIterable<Uint8Array>> {
+  return readBytes(await createEncrypter(protection).encrypt(toStream(plaintext)));
+}
+
+/** Checks a passphrase or public keys. @throws BerthError BERTH_INPUT_INVALID */
+export function requireUsable(protection: BackupProtection): void {
+  createEncrypter(protection);
+}
+
+function createEncrypter(protection: BackupProtection): Encrypter {
+  const encrypter = new Encrypter();
+  if (protection.kind === "passphrase") {
+    const { length } = protection.passphrase;
+    if (length < MIN_PASSPHRASE_LENGTH || length > MAX_PASSPHRASE_LENGTH) {
+      throw invalidInput(
+        `the passphrase has ${length} characters: use ${MIN_PASSPHRASE_LENGTH} to ${MAX_PASSPHRASE_LENGTH} characters`,
+      );
+    }
+    encrypter.addRecipient(new PassphraseRecipient(protection.passphrase));
+    return encrypter;
+  }
+  const { recipients } = protection;
+  if (recipients.length === 0 || recipients.length > MAX_RECIPIENTS)
+    throw invalidInput(
+      `a backup has ${recipients.length} recipients: use 1 to ${MAX_RECIPIENTS} public keys`,
+    );
+  for (const recipient of recipients) {
+    try {
+      encrypter.addRecipient(recipient);
+    } catch (cause) {
+      throw invalidInput(
+        `invalid public key ${JSON.stringify(recipient.slice(0, 80))}: use a public key of age ("age1…")`,
+        cause,
+      );
+    }
+  }
+  return encrypter;
+}
+
+/**
+ * Encrypts the key of a file with a passphrase, as the library does, but derives the key with OpenSSL in a thread of the
+ * pool. The library would block the event loop of the leader for seconds.
+ */
+class PassphraseRecipient implements Recipient {
+  readonly #passphrase: string;
+
+  constructor(passphrase: string) {
+    this.#passphrase = passphrase;
+  }
+
+  async wrapFileKey(fileKey: Uint8Array): Promise<Stanza[]> {
+    const salt = randomBytes(SALT_BYTES);
+    const key = await deriveKey(this.#passphrase, salt, SCRYPT_LOG_N);
+    const cipher = createCipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
+    const body = Buffer.concat([cipher.update(fileKey), cipher.final(), cipher.getAuthTag()]);
+    return [new Stanza(["scrypt", salt.toString("base64").replace(/=+$/, ""), String(SCRYPT_LOG_N)], body)];
+  }
+}
+
+/** Decrypts the key of a file with a passphrase, see `PassphraseRecipient`. */
+class PassphraseIdentity implements Identity {
+  readonly #passphrase: string;
+
+  constructor(passphrase: string) {
+    this.#passphrase = passphrase;
+  }
+
+  /** Returns null for another passphrase. @throws for an invalid header */
+  async unwrapFileKey(stanzas: Stanza[]): Promise<Uint8Array | null> {
+    const [stanza, ...others] = stanzas;
+    const [type, saltText = "", logNText = ""] = stanza?.args ?? [];
+    const salt = Buffer.from(saltText, "base64");
+    const logN = Number(logNText);
+    const isValid = type === "scrypt" && salt.length === SALT_BYTES && others.length === 0;
+    if (stanza?.body.length !== WRAPPED_KEY_BYTES || !isValid || !/^[1-9][0-9]?$/.test(logNText))
+      throw new Error("invalid scrypt stanza");
+    if (logN > MAX_SCRYPT_LOG_N) throw new Error(`work factor ${logN} is too high`);
+    const key = await deriveKey(this.#passphrase, salt, logN);
+    const body = Buffer.from(stanza.body);
+    const decipher = createDecipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
+    decipher.setAuthTag(body.subarray(-TAG_BYTES));
+    try {
+      return Buffer.concat([decipher.update(body.subarray(0, -TAG_BYTES)), decipher.final()]);
+    } catch {
+      return null;
+    }
+  }
+}
+
+function deriveKey(passphrase: string, salt: Buffer, logN: number): Promise<Buffer> {
+  const options = { N: 2 ** logN, r: SCRYPT_R, p: 1, maxmem: 256 * 2 ** logN * SCRYPT_R };
+  return new Promise((resolve, reject) => {
+    scrypt(
+      passphrase,
+      Buffer.concat([Buffer.from(SCRYPT_LABEL), salt]),
+      KEY_BYTES,
+      options,
+      (error, derived) => {
+        if (error === null) resolve(derived);
+        else reject(error);
+      },
+    );
+  });
+}
+
+/** How a file is encrypted, from its header. */
+export type EncryptedWith = "passphrase" | "public key";
+
+/**
+ * Decrypts a file of the age format. `name` is the file in errors. Iterating fails with BERTH_BACKUP_INVALID when the file
+ * is damaged or truncated.
+ * @throws BerthError BERTH_BACKUP_INVALID for another format, a wrong passphrase or a wrong key
+ */
+export async function decrypt(
+  name: string,
+  ciphertext: AsyncIterable<Uint8Array>,
+  unlock: BackupUnlock,
+): Promise<AsyncIterable<Uint8Array>> {
+  const chunks = ciphertext[Symbol.asyncIterator]();
+  const start = await readStart(chunks);
+  const encryptedWith = readProtection(name, start);
+  const decrypter = new Decrypter();
+  if (unlock.kind === "passphrase") {
+    if (encryptedWith === "public key")
+      throw invalidBackup(
+        name,
+        "it is encrypted for a public key: pass --identity-file with the private key",
+      );
+    decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
+  } else {
+    if (encryptedWith === "passphrase")
+      throw invalidBackup(name, "it is encrypted with a passphrase: pass --passphrase-file, or enter it");
+    for (const identity of unlock.identities) addIdentity(decrypter, identity);
+  }
+  try {
+    return readDecrypted(name, await decrypter.decrypt(toStream(resume(start, chunks))));
+  } catch (cause) {
+    const isLocked = cause instanceof Error && cause.message.startsWith("no identity matched");
+    const reason = encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys opens it";
+    throw invalidBackup(name, isLocked ? reason : "its header is damaged", cause);
+  }
+}
+
+function addIdentity(decrypter: Decrypter, identity: string): void {
+  try {
+    decrypter.addIdentity(identity);
+  } catch (cause) {
+    // The text is a secret.
+    throw invalidInput('invalid private key: use a line "AGE-SECRET-KEY-1…" of age-keygen', cause);
+  }
+}
+
+/** Reads the first bytes of a file, enough for its header. */
+async function readStart(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  while (bytes < MAX_HEADER_BYTES) {
+    const next = await chunks.next();
+    if (next.done) break;
+    parts.push(next.value);
+    bytes += next.value.length;
+  }
+  return Buffer.concat(parts);
+}
+
+function readProtection(name: string, start: Buffer): EncryptedWith {
+  if (!start.toString("latin1", 0, MAGIC.length).startsWith(MAGIC))
+    throw invalidBackup(name, "it does not start with the header of an age file, version 1");
+  return start.toString("latin1", MAGIC.length, MAGIC.length + 16).startsWith("-> scrypt ")
+    ? "passphrase"
+    : "public key";
+}
+
+async function* resume(start: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield start;
+  yield* { [Symbol.asyncIterator]: () => rest };
+}
+
+async function* readDecrypted(name: string, stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* readBytes(stream);
+  } catch (cause) {
+    throw invalidBackup(name, "it is damaged or truncated", cause);
+  }
+}
+
+/** The types of the library are those of browsers, in which streams cannot be iterated. */
+function readBytes(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
+  return stream as unknown as NodeReadableStream<Uint8Array>;
+}
+
+function toStream(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  return ReadableStream.from(bytes) as unknown as ReadableStream<Uint8Array>;
+}
+
+/** Returns the error for a file that cannot be read as a backup. */
+export function invalidBackup(name: string, why: string, cause?: unknown): BerthError {
+  return new BerthError({
+    code: "BERTH_BACKUP_INVALID",
+    message: `cannot read the backup ${name}: ${why}`,
+    ...(cause !== undefined && { cause }),
+  });
+}
+
+function invalidInput(message: string, cause?: unknown): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message,
+    ...(cause !== undefined && { cause }),
+  });
+}

@@ -1,0 +1,202 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { type BackupSummary, FileVersion, Node } from "@berth/proto";
+import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createClusterKey } from "../identity/cluster-key.js";
+import { createSealedAuthority } from "../identity/sealed-authority.js";
+import type { ClusterSecrets } from "../identity/server-folder.js";
+import { type Change, changeKey, encodeValue } from "../state/change.js";
+import { LEADER_KEY, SCHEMA_KEY } from "../store/keys.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { MemoryStore } from "../testing/memory-store/memory-store.js";
+import type { BackupProtection, BackupUnlock } from "./age.js";
+import { type BackupPart, FORMAT_VERSION } from "./backup-format.js";
+import { inspectBackup, readBackup } from "./read-backup.js";
+import { writeBackup } from "./write-backup.js";
+
+const PASSPHRASE = "correct horse battery";
+const signal = new AbortController().signal;
+const NOW_MS = Date.UTC(2026, 10, 1);
+
+let folder: string;
+/** Of the owner of the backups in these tests: a passphrase takes seconds. */
+let identity: string;
+let recipient: string;
+let unlock: BackupUnlock;
+let secrets: ClusterSecrets;
+let store: MemoryStore;
+let file: string;
+let summary: BackupSummary;
+
+async function put(change: Change): Promise<void> {
+  const op = { kind: "put", key: changeKey(change), value: encodeValue(change) ?? "" } as const;
+  await store.txn({ ops: [op] }, signal);
+}
+
+async function createBackup(name: string, protection: BackupProtection): Promise<BackupSummary> {
+  const path = join(folder, name);
+  const options = { store, secrets, protection, generation: 7, servers: ["10.0.0.1:7400"], nowMs: NOW_MS };
+  const bytes = writeBackup(options, signal);
+  const chunks: Uint8Array[] = [];
+  let next = await bytes.next();
+  for (; next.done !== true; next = await bytes.next()) chunks.push(next.value);
+  await writeFile(path, Buffer.concat(chunks));
+  return next.value;
+}
+
+async function readParts(path: string, by = unlock): Promise<readonly BackupPart[]> {
+  const parts: BackupPart[] = [];
+  for await (const part of readBackup({ file: path, unlock: by })) parts.push(part);
+  return parts;
+}
+
+/** Writes a backup with this text. */
+async function writeText(name: string, text: string): Promise<string> {
+  const encrypter = new Encrypter();
+  encrypter.addRecipient(recipient);
+  const path = join(folder, name);
+  await writeFile(path, await encrypter.encrypt(gzipSync(text)));
+  return path;
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "berth-backup-"));
+  identity = await generateX25519Identity();
+  recipient = await identityToRecipient(identity);
+  unlock = { kind: "identities", identities: [identity] };
+  const clusterKey = createClusterKey();
+  secrets = { clusterKey, etcdAuthority: await createSealedAuthority(clusterKey, "berth-test", NOW_MS) };
+  store = new MemoryStore({ clock: new ManualClock() });
+  await store.txn({ ops: [{ kind: "put", key: SCHEMA_KEY, value: "1" }] }, signal);
+  const authority = await createSealedAuthority(clusterKey, "berth-test", NOW_MS);
+  await put({ kind: "put-authority", authority });
+  await put({ kind: "put-node", node: Node.fromPartial({ id: "n1" }) });
+  const sealedContent = Buffer.alloc(200_000, 7);
+  await put({ kind: "put-file", file: FileVersion.fromPartial({ id: "f1", sealedContent }) });
+  const { leaseId } = await store.leases.grant(5, signal);
+  await store.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "{}", leaseId }] }, signal);
+  summary = await createBackup("backup", { kind: "recipients", recipients: [recipient] });
+  file = join(folder, "backup");
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+test("a backup has all records as they are in etcd and the secrets, but no leased key", async () => {
+  const [header, key, ...records] = await readParts(file);
+  expect(header).toMatchObject({
+    header: { cluster: "berth-test", generation: 7, createdAtMs: NOW_MS, servers: ["10.0.0.1:7400"] },
+  });
+  expect(key).toEqual({ kind: "secrets", secrets });
+  expect(records.at(-1)).toEqual({ kind: "end", records: 4 });
+  const keys = records.flatMap((part) => (part.kind === "record" ? [part.record.key] : []));
+  expect(keys).toContain(SCHEMA_KEY);
+  expect(keys).not.toContain(LEADER_KEY);
+  expect(await inspectBackup({ file, unlock })).toEqual(summary);
+  expect(summary).toMatchObject({ records: { nodes: 1, files: 1, authorities: 1 }, cluster: "berth-test" });
+  expect(summary.authority).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test("the age library opens a backup with its passphrase, and another passphrase does not", async () => {
+  await createBackup("passphrase", { kind: "passphrase", passphrase: PASSPHRASE });
+  const path = join(folder, "passphrase");
+  const text = gunzipSync(await decryptWhole(path, (by) => by.addPassphrase(PASSPHRASE))).toString();
+  expect(JSON.parse(text.slice(0, text.indexOf("\n")))).toMatchObject({ format: "berth-backup", version: 1 });
+  const wrong: BackupUnlock = { kind: "passphrase", passphrase: "another passphrase" };
+  await expect(readParts(path, wrong)).rejects.toThrow(`cannot read the backup ${path}: wrong passphrase`);
+  await expect(readParts(path)).rejects.toThrow("encrypted with a passphrase");
+});
+
+test("a backup for public keys opens with each of the private keys only", async () => {
+  const identities = [await generateX25519Identity(), await generateX25519Identity()];
+  const recipients = await Promise.all(identities.map(identityToRecipient));
+  await createBackup("keys", { kind: "recipients", recipients });
+  const path = join(folder, "keys");
+  for (const identity of identities)
+    expect(await readParts(path, { kind: "identities", identities: [identity] })).toHaveLength(7);
+  const other = { kind: "identities", identities: [await generateX25519Identity()] } as const;
+  await expect(readParts(path, other)).rejects.toMatchObject({
+    code: "BERTH_BACKUP_INVALID",
+    message: expect.stringContaining("none of the private keys opens it"),
+  });
+  const passphrase: BackupUnlock = { kind: "passphrase", passphrase: PASSPHRASE };
+  await expect(readParts(path, passphrase)).rejects.toThrow("for a public key: pass --identity-file");
+  await expect(
+    readParts(path, { kind: "identities", identities: ["AGE-SECRET-KEY-1X"] }),
+  ).rejects.toMatchObject({
+    code: "BERTH_INPUT_INVALID",
+    message: expect.not.stringContaining("SECRET-KEY-1X"),
+  });
+});
+
+test("a truncated, a changed and a foreign file are refused", async () => {
+  const whole = await readFile(file);
+  const path = join(folder, "changed");
+  for (let bytes = 0; bytes < whole.length; bytes += Math.max(1, Math.floor(whole.length / 40))) {
+    await writeFile(path, whole.subarray(0, bytes));
+    await expect(readParts(path), `${bytes} bytes`).rejects.toMatchObject({ code: "BERTH_BACKUP_INVALID" });
+    const changed = Buffer.from(whole);
+    changed.writeUInt8(changed.readUInt8(bytes) ^ 1, bytes);
+    await writeFile(path, changed);
+    await expect(readParts(path), `byte ${bytes}`).rejects.toMatchObject({ code: "BERTH_BACKUP_INVALID" });
+  }
+  await writeFile(path, whole.subarray(0, whole.length - 1));
+  await expect(readParts(path)).rejects.toThrow("it is damaged or truncated");
+  await writeFile(path, "services: {}");
+  await expect(readParts(path)).rejects.toThrow("does not start with the header of an age file");
+  await expect(readParts(join(folder, "missing"))).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+});
+
+test("a newer format version is refused with the release that wrote it, and other content with its problem", async () => {
+  const header = {
+    ...{ format: "berth-backup", version: FORMAT_VERSION + 1, cluster: "c", createdAtMs: 1, revision: 1 },
+    ...{ generation: 0, berthVersion: "9.9.9", servers: [] },
+  };
+  const newer = await writeText("newer", `${JSON.stringify(header)}\n`);
+  await expect(readParts(newer)).rejects.toMatchObject({
+    code: "BERTH_UNSUPPORTED",
+    message: expect.stringMatching(/format version 2, .* reads version 1: use release 9\.9\.9 or newer$/),
+  });
+  const first = JSON.stringify({ ...header, version: FORMAT_VERSION });
+  const text = gunzipSync(await decryptWhole(file, (by) => by.addIdentity(identity))).toString();
+  const key = text.split("\n")[1];
+  const record = JSON.stringify({ kind: "record", key: "/berth/v1/nodes/n", value: "{}" });
+  const cases = [
+    ["{}\n", "it is not a backup of berth"],
+    [`${first}\n`, "its end is missing"],
+    [`${first}\n${record}\n`, "it has no cluster key"],
+    [`${first}\n${key}\n${record}\n`, "its end is missing"],
+    [`${first}\n${key}\n${record}\n{"kind":"end","records":2}\n`, "it has 1 records instead of 2"],
+    [`${first}\n${key}\n{"kind":"end","records":0}\n${record}\n`, "it continues after its end"],
+    [`${first}\n${key}\n{"kind":"record","key":"/other","value":""}\n`, "a record is damaged"],
+    [`${first}\n${key}\n{"kind":"end","records":0}`, "its end is missing"],
+  ] as const;
+  for (const [content, problem] of cases) {
+    await expect(readParts(await writeText("other", content))).rejects.toMatchObject({
+      code: "BERTH_BACKUP_INVALID",
+      message: expect.stringContaining(problem),
+    });
+  }
+});
+
+test("short passphrases and unknown keys are refused before anything is read", async () => {
+  const refused = [
+    [{ kind: "passphrase", passphrase: "short" }, "the passphrase has 5 characters: use 12 to 1024"],
+    [{ kind: "recipients", recipients: [] }, "0 recipients"],
+    [{ kind: "recipients", recipients: ["ssh-ed25519 AAAA"] }, 'invalid public key "ssh-ed25519 AAAA"'],
+  ] as const;
+  for (const [protection, message] of refused) {
+    await expect(createBackup("none", protection)).rejects.toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+      message: expect.stringContaining(message),
+    });
+  }
+});
+
+async function decryptWhole(path: string, unlockBy: (decrypter: Decrypter) => void): Promise<Uint8Array> {
+  const decrypter = new Decrypter();
+  unlockBy(decrypter);
+  return decrypter.decrypt(await readFile(path));
+}

@@ -1,0 +1,23 @@
+import { fetchAuthority } from "@berth/proto/identity";
+
+const TIMEOUT_MS = 3_000;
+
+/**
+ * Returns the address of a server that answers with a certificate of one of these authorities. Undefined when none does:
+ * nothing listens, or another program.
+ */
+export async function findLivingServer(
+  addresses: readonly string[],
+  fingerprints: readonly string[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const attempts = addresses.flatMap((address) =>
+    fingerprints.map(async (fingerprint) => {
+      await fetchAuthority({ address, fingerprint, timeoutMs: TIMEOUT_MS }, signal);
+      return address;
+    }),
+  );
+  const found = await Promise.any(attempts).catch(() => undefined);
+  signal.throwIfAborted();
+  return found;
+}
