@@ -53,13 +53,13 @@ export class LabServer {
   readonly log: string;
   /** Path of the unix socket for root of the machine, in the root namespace. */
   readonly socket: string;
+  readonly dataDir: string;
   /** Additional arguments of the server. They apply from its next start. */
   extraArgs: readonly string[] = [];
   /** The program `berth` that the server runs. Applies from its next start. */
   berthPath: string;
   readonly #machine: Machine;
   readonly #first: LabServer | undefined;
-  readonly #dataDir: string;
   #process: ProcessRef | undefined;
 
   constructor({ machine, first, berthPath }: LabServerOptions) {
@@ -71,14 +71,14 @@ export class LabServer {
     this.socket = join(machine.paths.runDir, "berth/server.sock");
     this.#machine = machine;
     this.#first = first;
-    this.#dataDir = join(machine.paths.dataDir, DATA_FOLDER);
+    this.dataDir = join(machine.paths.dataDir, DATA_FOLDER);
   }
 
   /** Joins the cluster of the first server, which may still start. Does nothing when this server has joined. */
   async join(signal?: AbortSignal): Promise<void> {
     if (this.#first === undefined) return;
     const { berthPath } = this;
-    const options = { machine: this.#machine, dataDir: this.#dataDir, server: this.#first, berthPath };
+    const options = { machine: this.#machine, dataDir: this.dataDir, server: this.#first, berthPath };
     await joinOnce({ ...options, program: "server" }, signal);
   }
 
@@ -120,7 +120,7 @@ export class LabServer {
       throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
     const { address } = this.#machine;
     const { berthPath, extraArgs } = this;
-    const command = [...serverCommand({ berthPath, address, dataDir: this.#dataDir }), ...extraArgs];
+    const command = [...serverCommand({ berthPath, address, dataDir: this.dataDir }), ...extraArgs];
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
@@ -146,7 +146,7 @@ export class LabServer {
   etcdctl(args: readonly string[], options?: RunOptions): Promise<RunResult> {
     const argv = this.processes("etcd")[0]?.argv ?? [];
     const endpoint = /--advertise-client-urls[= ](\S+)/.exec(argv.join(" "))?.[1] ?? "";
-    const folder = join(this.#dataDir, "identity/etcd");
+    const folder = join(this.dataDir, "identity/etcd");
     const access = {
       "--endpoints": endpoint,
       "--cacert": join(folder, "authorities.pem"),
