@@ -87,13 +87,13 @@ export class LabServer {
     // etcd can end with its server, which may have stopped by itself.
     for (const which of ["server", "etcd"] as const)
       if (this.processes(which).length > 0) await this.kill(which);
-    await rm(this.#dataDir, { recursive: true, force: true });
+    await rm(this.dataDir, { recursive: true, force: true });
   }
 
   /** Joins the cluster of another server as a new one, starts, and waits until the server is healthy. */
   async replace(through: LabServer, signal?: AbortSignal): Promise<void> {
     const { berthPath } = this;
-    const options = { machine: this.#machine, dataDir: this.#dataDir, server: through, berthPath };
+    const options = { machine: this.#machine, dataDir: this.dataDir, server: through, berthPath };
     await joinOnce({ ...options, program: "server" }, signal);
     await this.startWithoutWaiting();
     await this.waitUntilHealthy(signal);
@@ -102,7 +102,7 @@ export class LabServer {
   /** Lets this server, which does not run, go on alone after the majority was lost. */
   recover(options?: RunOptions): Promise<RunResult> {
     const { berthPath } = this;
-    return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.#dataDir }), options);
+    return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.dataDir }), options);
   }
 
   processes(which: ServerProcess): ProcessInfo[] {

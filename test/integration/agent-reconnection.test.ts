@@ -54,6 +54,7 @@ function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgen
   const link = new LeaderLink({
     servers,
     nodeId: NODE,
+    generation: () => 0,
     transport: recordSessions(grpcTransport(identity), agent.calledServers),
     renewals: undefined,
     probe: async () => true,

@@ -128,7 +128,14 @@ export class SimAgent {
       engineReady: true,
       dataPlane: { kernel: true, overlay: true, overlayMtu: OVERLAY_MTU, wireguardReason: "not simulated" },
     });
-    const hello = { nodeId, description, bootId: nodeId, ...PROTOCOL_FIELDS, resolvesImages: true, generation: 0 };
+    const hello = {
+      nodeId,
+      description,
+      bootId: nodeId,
+      ...PROTOCOL_FIELDS,
+      resolvesImages: true,
+      generation: 0,
+    };
     this.#outbox.push({ message: { $case: "hello", value: hello } });
     let heartbeatTimer: NodeJS.Timeout | undefined;
     try {
