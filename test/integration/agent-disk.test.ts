@@ -82,6 +82,10 @@ describe("an agent whose data directory is on a disk of its own", () => {
   });
 
   test("says why it cannot start on a read-only disk", async () => {
+    // A second process would be started beside one that does not listen yet, and would replace it when it stops.
+    await eventually("the ingress process listens", async () =>
+      (await readFile(join(disk.path, "ingress", "ingress.log"), "utf8")).includes("ingress process ready"),
+    );
     await agent.stopWithIngress();
     await eventually("no process writes to the disk", () => {
       disk.setReadOnly(true);

@@ -174,7 +174,8 @@ describe("an agent with secrets and configs", () => {
         .get(task.id)
         ?.status?.message.includes("waiting for the leader to send secret shop_password"),
     );
-    expect(await host.docker.docker("ps", "-aq")).toBe("");
+    // The container of the test before is removed meanwhile.
+    await eventually("no container exists", async () => (await host.docker.docker("ps", "-aq")) === "");
     host.leader.sendIncrement({ files: [password] });
     const { containerId } = await host.waitForState(task.id, TaskState.RUNNING);
     expect(await host.exec(containerId, "cat", "/run/secrets/password")).toBe(PASSWORD);
