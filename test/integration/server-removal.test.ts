@@ -170,9 +170,10 @@ test("hands over the leadership when the leader is removed, and the removed serv
   const leader = servers.get("a");
   if (leader === undefined) throw new Error("the leader does not run");
   const exited = once(leader.process, "exit");
-  await adminOf("a").removeServer({ server: addressOf("a"), force: true });
-  expect(await exited).toEqual([1, null]);
   const admin = adminOf("b");
+  // If the leader stops before it has answered, this server repeats the call with the next leader.
+  await admin.removeServer({ server: addressOf("a"), force: true });
+  expect(await exited).toEqual([1, null]);
   await waitForServers(["b", "d"], admin);
   const { leaderAddress } = await admin.getCluster({});
   expect([addressOf("b"), addressOf("d")]).toContain(leaderAddress);

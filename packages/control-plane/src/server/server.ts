@@ -47,6 +47,9 @@ const NEXT_LEADER_TIMEOUT_MS = 500;
 /** How long calls in flight may then take to finish with the next leader. */
 const FORWARD_MS = 200;
 
+/** How long a removed server goes on, since the answer to the call that removes it can come from this server. */
+const REMOVAL_ANSWER_MS = 250;
+
 /** Grace period for responses in flight when the server stops. */
 const CLOSE_GRACE_MS = 500;
 
@@ -139,9 +142,10 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   );
   const registration = registry.run(signal);
   const removal = identity && untilRemoved({ store, clock, serverId: identity.serverId }, signal);
-  void removal?.then((isRemoved) => {
+  void removal?.then(async (isRemoved) => {
     if (!isRemoved) return;
     logger.warn("this server was removed from the cluster; stopping");
+    await sleep(clock, REMOVAL_ANSWER_MS, signal);
     serving.abort(serverRemoved());
   });
   const renewal = keepCertificate?.(signal);
