@@ -19,11 +19,14 @@ describe("a registry with passwords", () => {
   let registry: TestRegistry;
   /** References of two images in the registry, which no host has pulled. */
   let images: readonly [string, string];
+  /** An image with other content. */
+  let newImage: string;
 
   beforeAll(async () => {
     lab = await createCluster(2, { dockerConfig: REGISTRY_DOCKER_CONFIG });
     registry = await TestRegistry.start(lab);
     images = [await registry.push("hello:1", "team/web:1"), await registry.push("hello:1", "team/web:2")];
+    newImage = await registry.pushChanged("hello:1", "team/web:3");
   });
   afterAll(async () => {
     vi.unstubAllEnvs();
@@ -136,9 +139,9 @@ services:
     await deploy(lab, "other", pullAlways(), "--detach");
     await untilRejected("other_web", "BERTH_REGISTRY_LOGIN_MISSING");
 
-    // The stored credentials expire, and a login for all stacks takes over.
+    // The stored credentials expire, and a login for all stacks takes over. The hosts have never pulled the new image.
     await registry.setPassword("first");
-    await lab.berth(["service", "update", "--force", "--detach", "own_web"]);
+    await lab.berth(["service", "update", "--image", newImage, "--detach", "own_web"]);
     expect(await untilRejected("own_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
       "refused the login of ci (stored with stack own): deploy again with --with-registry-auth",
     );

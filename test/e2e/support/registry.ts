@@ -77,15 +77,32 @@ export class TestRegistry {
 
   /** Pushes an image of the first host under a name in the registry, and removes that name from the host. */
   async push(image: string, name: string): Promise<string> {
-    const [host] = this.#lab.hosts;
+    const docker = await this.#dockerWithLogin();
     const reference = `${this.address}/${name}`;
-    const config = await this.writeClientConfig("first");
-    const docker = (...args: readonly string[]): Promise<string> =>
-      runOrThrow(["docker", "--config", config, "-H", `unix://${host?.dockerSocket}`, ...args]);
     await docker("tag", image, reference);
     await docker("push", "--quiet", reference);
     await docker("rmi", reference);
     return reference;
+  }
+
+  /** Pushes an image that differs from one of the first host, which no host has afterwards. */
+  async pushChanged(image: string, name: string): Promise<string> {
+    const docker = await this.#dockerWithLogin();
+    const reference = `${this.address}/${name}`;
+    const container = (await docker("create", image)).trim();
+    await docker("commit", "--change", `LABEL name=${name}`, container, reference);
+    await docker("rm", container);
+    await docker("push", "--quiet", reference);
+    await docker("rmi", reference);
+    return reference;
+  }
+
+  /** Returns a function that runs Docker commands on the first host, with the first password. */
+  async #dockerWithLogin(): Promise<(...args: readonly string[]) => Promise<string>> {
+    const [host] = this.#lab.hosts;
+    const config = await this.writeClientConfig("first");
+    return (...args) =>
+      runOrThrow(["docker", "--config", config, "-H", `unix://${host?.dockerSocket}`, ...args]);
   }
 
   /** Returns a folder with a config.json like the one of `docker login`. */
