@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
@@ -44,7 +53,10 @@ function buildCommit(ref: string): Release {
   const commit = findCommit(ref);
   const folder = join(CACHE, commit);
   mkdirSync(CACHE, { recursive: true });
-  if (readdirSync(CACHE).includes(commit)) return describe(folder);
+  if (existsSync(folder)) {
+    if (hasDependencies(folder)) return describe(folder);
+    rmSync(folder, { recursive: true, force: true });
+  }
   const draft = mkdtempSync(join(CACHE, "draft-"));
   try {
     run("sh", ["-c", `git archive ${commit} ${SOURCES.join(" ")} | tar -x -C ${draft}`]);
@@ -55,6 +67,13 @@ function buildCommit(ref: string): Release {
     rmSync(draft, { recursive: true, force: true });
   }
   return describe(folder);
+}
+
+/** Whether the checkout whose dependencies a build uses still exists. */
+function hasDependencies(folder: string): boolean {
+  return readdirSync(join(folder, "node_modules")).every((name) =>
+    existsSync(join(folder, "node_modules", name)),
+  );
 }
 
 /** Makes a complete build visible. Another process may have been faster. */
