@@ -142,8 +142,9 @@ describe("a stack whose image has a tag in a registry", () => {
     second = await publish("second");
     expect(second).not.toBe(first);
     const before = await containerOn("h2");
+    // The image goes first: the task is replaced as soon as its container is gone.
+    await docker("h2", "rmi", "--force", `${REGISTRY}/shop/app@${first}`);
     await docker("h2", "rm", "-f", before);
-    await docker("h2", "rmi", `${REGISTRY}/shop/app@${first}`);
     await eventually("the task is replaced", async () => {
       const after = await containerOn("h2");
       return after !== "" && after !== before;
