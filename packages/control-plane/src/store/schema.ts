@@ -72,7 +72,8 @@ export async function readSchema(
   if (outcome.kind === "unknown") throw outcome.cause;
   const results = outcome.kind === "committed" ? outcome.results : [];
   const [schema, migration] = results.map((result) => (result.kind === "get" ? result.entry : undefined));
-  if (schema === undefined) throw unsupported("the data in etcd has no schema version: restore a backup");
+  if (schema === undefined)
+    throw unsupported("the data in etcd has no schema version: restore a backup (berth backup restore)");
   const version = parseVersion(schema);
   requireSupported(version, own);
   return { version, modRevision: schema.modRevision, pending: migration && parsePending(migration) };
@@ -120,7 +121,7 @@ function parseVersion({ value }: Pick<Entry, "value">): number {
 }
 
 function parsePending({ value, modRevision }: Entry): PendingMigration {
-  const problem = `the migration in etcd is malformed: ${JSON.stringify(value.slice(0, 80))}: restore a backup`;
+  const problem = `the migration in etcd is malformed: ${JSON.stringify(value.slice(0, 80))}: restore a backup (berth backup restore)`;
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);

@@ -35,7 +35,7 @@ export async function findLogLoss(
     return (
       `the log of etcd in ${dataDir}/member/wal was truncated, and is shorter than the database (${logIndex} entries, ` +
       `revision ${revision}): etcd answers no writes until both are equal, and loses nothing that is in the database. ` +
-      "Wait if few entries are missing, or restore a backup"
+      "Wait if few entries are missing, or restore a backup (berth backup restore)"
     );
   }
 }

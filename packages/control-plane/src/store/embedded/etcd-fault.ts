@@ -68,7 +68,7 @@ export function explainFault({ dataDir, logLines, copies }: FaultContext): strin
 function replaceData(dataDir: string, copies: DataCopies): string {
   switch (copies) {
     case "none":
-      return `No other server has this data: keep a copy of ${dataDir}, and restore a backup`;
+      return `No other server has this data: keep a copy of ${dataDir}, and restore a backup (berth backup restore)`;
     case "rejoin":
       return `The other servers have this data: move ${dataDir}/member away and start this server, which copies it from them`;
     case "join-with-token":
