@@ -9,7 +9,11 @@ export class LoginTable {
   readonly #byStack = new GroupedMap<RegistryLogin>();
   #sealedBytes = 0;
 
-  /** Size of all encrypted secrets. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Size of all encrypted secrets, in bytes. */
   get sealedBytes(): number {
     return this.#sealedBytes;
   }

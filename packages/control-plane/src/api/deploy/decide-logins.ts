@@ -96,9 +96,14 @@ function deletion({ id }: RegistryLogin): Change {
   return { kind: "delete-login", loginId: id };
 }
 
-function requireSpace(added: readonly RegistryLogin[], { logins }: ClusterState): void {
-  const count = [...logins.values()].length + added.length;
-  const bytes = added.reduce((sum, { sealedSecret }) => sum + sealedSecret.length, logins.sealedBytes);
+function requireSpace(stored: readonly RegistryLogin[], { logins }: ClusterState): void {
+  let count = logins.size;
+  let bytes = logins.sealedBytes;
+  for (const { id, sealedSecret } of stored) {
+    const replaced = logins.get(id);
+    if (replaced === undefined) count += 1;
+    bytes += sealedSecret.length - (replaced?.sealedSecret.length ?? 0);
+  }
   if (count <= MAX_LOGINS && bytes <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",

@@ -1,0 +1,21 @@
+import { RegistryLogin } from "@berth/proto";
+import { expect, test } from "vitest";
+import { ClusterState } from "../../state/cluster-state.js";
+import { decideLogins } from "./decide-logins.js";
+
+const MAX_LOGINS = 10_000;
+const sealer = { seal: () => Buffer.from("sealed"), open: () => "" };
+
+function storeLogin(server: string, state: ClusterState) {
+  const credentials = { server, username: "ci", secret: "hunter2", isIdentityToken: false };
+  return decideLogins([credentials], { stack: "", state, sealer, now: 1, newId: () => "new" });
+}
+
+test("decideLogins replaces a login of a cluster that has the maximum, and refuses a further one", () => {
+  const state = new ClusterState();
+  for (let index = 0; index < MAX_LOGINS; index += 1)
+    state.logins.put(RegistryLogin.fromPartial({ id: `l${index}`, server: `r${index}.test` }));
+
+  expect(storeLogin("r7.test", state).logins).toMatchObject([{ id: "l7", username: "ci" }]);
+  expect(() => storeLogin("other.test", state)).toThrow("more than 10000 logins");
+});
