@@ -48,7 +48,7 @@ export function joinCommand(
   return [process.execPath, berthPath, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
 }
 
-/** Goes on with one server alone, without a question. */
+/** Recovers the cluster from one server, without a question. */
 export function recoverCommand({
   berthPath,
   dataDir,

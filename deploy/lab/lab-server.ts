@@ -99,7 +99,7 @@ export class LabServer {
     await this.waitUntilHealthy(signal);
   }
 
-  /** Lets this server, which does not run, go on alone after the majority was lost. */
+  /** Makes this server, which does not run, the only one of its cluster after the majority was lost. */
   recover(options?: RunOptions): Promise<RunResult> {
     const { berthPath } = this;
     return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.dataDir }), options);

@@ -136,7 +136,7 @@ describe("three hosts, each with a server, under load", () => {
     await expectUndisturbed("server replaced");
   });
 
-  test("server-recover: two of three servers are lost for good, and the third goes on alone", async () => {
+  test("server-recover: two of three servers are lost for good, and the third continues alone", async () => {
     const [survivor, ...lost] = lab.servers;
     if (survivor === undefined) throw new Error("the lab has no server");
     await berth(["secret", "create", "password", "-"], "hunter2");

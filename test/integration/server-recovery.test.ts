@@ -124,7 +124,7 @@ test("refuses while the server runs, and while the others are a majority", async
   await start("c");
 });
 
-test("goes on alone with all confirmed changes after the majority was lost, and the lost servers do not come back", async () => {
+test("continues alone with all confirmed changes after the majority was lost, and the lost servers do not come back", async () => {
   const creating = createConfigs(adminOf("a"));
   await eventually("changes are confirmed", () => confirmed.length > 50);
   await Promise.all([servers.get("a")?.kill(), servers.get("b")?.kill()]);

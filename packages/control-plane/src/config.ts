@@ -56,7 +56,7 @@ Examples:
   $ berth server join 10.0.0.1:7400
   $ berth server --listen 10.0.0.2:7400
 
-  # Go on with this server alone after the majority of the servers was lost
+  # Continue with this server alone after the majority of the servers was lost
   $ berth server recover
 
   # List servers, and remove one for good; see 'berth server ls --help' and 'berth server rm --help'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { LeaderSilence } from "./leader-silence.js";
 
-/** Returns how long heartbeats go on until the leader counts as silent. */
+/** Returns how long heartbeats continue until the leader counts as silent. */
 function silentAfterMs(silence: LeaderSilence, { intervalMs = 250, fromMs = 0, lagMs = 0 }): number {
   for (let nowMs = fromMs; nowMs < fromMs + 60_000; nowMs += intervalMs) {
     if (silence.onHeartbeat({ nowMs, lagMs, intervalMs }).isSilent) return nowMs - fromMs;

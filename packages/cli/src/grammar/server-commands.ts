@@ -32,5 +32,5 @@ export function addServerCommands(program: Command, cli: Cli): void {
   );
   // The server's program parses the arguments of these commands. Here they are for help and completion.
   server.command("join").description("Join a cluster as a server");
-  server.command("recover").description("Go on with this server alone after the majority was lost");
+  server.command("recover").description("Continue with this server alone after the majority was lost");
 }

@@ -68,8 +68,8 @@ export function credentialSource(
 }
 
 /**
- * Returns credentials that a helper has written to its standard output.
- * @throws BerthError BERTH_INPUT_INVALID, which never quotes the output
+ * Returns credentials that a helper has written to its standard output. The reasons for which it is invalid never quote
+ * it.
  */
 export function parseHelperOutput(text: string, server: string): CredentialSource {
   let json: unknown;

@@ -60,7 +60,7 @@ export interface RecoveryPlan {
 }
 
 /**
- * Lets this server go on alone after the majority of the servers was lost. Removes all other servers and their etcd
+ * Makes this server the only one of its cluster after the majority of the servers was lost. Removes all other servers and their etcd
  * members. Returns undefined if the operator does not confirm it.
  *
  * It can be repeated after a crash at any time.
@@ -189,7 +189,7 @@ async function ownAddress({ etcdPath }: ServerIdentity, members: readonly string
 }
 
 function refused(reason: string): BerthError {
-  return new BerthError({ code: "BERTH_CONFLICT", message: `this server must not go on alone: ${reason}` });
+  return new BerthError({ code: "BERTH_CONFLICT", message: `cannot recover from this server: ${reason}` });
 }
 
 function notRecoverable(dataDir: string, kind: string): BerthError {
@@ -209,6 +209,6 @@ function notRecoverable(dataDir: string, kind: string): BerthError {
 function etcdFailed(why: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
-    message: `etcd has not gone on alone: ${why}: repeat the command, or restore the copy of its data`,
+    message: `etcd did not become the only member of its cluster: ${why}: repeat the command, or restore the copy of its data`,
   });
 }

@@ -76,7 +76,7 @@ export function parseRecoverArguments(
   let text = "";
   const command = new Command("berth server recover")
     .description(
-      "Go on with the server of this host alone, after the majority of the servers was lost for good",
+      "Continue with the server of this host alone, after the majority of the servers was lost for good",
     )
     .addOption(
       new Option("--data-dir <dir>", "Data directory of this server [BERTH_DATA_DIR]").default(
@@ -123,7 +123,7 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
   const uncommitted = log.lastIndex - log.commit;
   return [
     "",
-    `The server at ${address} will go on alone. These servers are removed for good:`,
+    `The server at ${address} will be the only one of its cluster. These servers are removed for good:`,
     "",
     ...others.map((member) => `  ${member.address}: ${describeAnswer(member)}`),
     "",
@@ -133,7 +133,7 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
     "confirmed is lost if this server ran until the majority was lost.",
     "",
     `A copy of the present data is kept in ${copy}.`,
-    "Never start the removed servers with their data while this server is off: they would go on with their former",
+    "Never start the removed servers with their data while this server is off: they would continue with their former",
     "state. When they reach this server, they stop by themselves.",
     "",
     "",

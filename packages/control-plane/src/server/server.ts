@@ -47,7 +47,7 @@ const NEXT_LEADER_TIMEOUT_MS = 500;
 /** How long calls in flight may then take to finish with the next leader. */
 const FORWARD_MS = 200;
 
-/** How long a removed server goes on, since the answer to the call that removes it can come from this server. */
+/** How long a removed server continues to run, since the answer to the call that removes it can come from this server. */
 const REMOVAL_ANSWER_MS = 250;
 
 /** Grace period for responses in flight when the server stops. */

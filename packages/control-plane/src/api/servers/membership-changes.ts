@@ -41,7 +41,7 @@ export class MembershipChanges {
     return this.#observe({ checksRunning: true }, signal);
   }
 
-  /** Returns why etcd could not go on without a member; undefined when it could. @throws the errors of etcd */
+  /** Returns why etcd could not continue without a member; undefined when it could. @throws the errors of etcd */
   async removalProblem(peerUrl: string, signal: AbortSignal): Promise<string | undefined> {
     const decision = decideMembership({ kind: "remove", peerUrl }, await this.observe(signal));
     return decision.kind === "refuse" || decision.kind === "wait" ? decision.reason : undefined;

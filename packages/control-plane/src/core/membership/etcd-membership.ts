@@ -103,7 +103,7 @@ function decideReplacement(own: ObservedMember, members: readonly ObservedMember
   );
 }
 
-/** Decides about the member of a removed server. The members that remain must be able to go on without it. */
+/** Decides about the member of a removed server. The members that remain must be able to continue without it. */
 function decideRemoval(own: ObservedMember, members: readonly ObservedMember[]): MembershipDecision {
   if (own.isLearner) return remove(own, "its server was removed");
   const others = members.filter((member) => member !== own && !member.isLearner);

@@ -16,7 +16,7 @@ describe("decideRecovery", () => {
     ["the other server of two is stopped", [STOPPED]],
     ["one other server of five runs with older data", [running(99), STOPPED, STOPPED, STOPPED]],
     ["one other server of five runs and does not say how far it is", [running(), STOPPED, STOPPED, STOPPED]],
-  ])("goes on alone when %s", (_, answers) => {
+  ])("continues alone when %s", (_, answers) => {
     expect(decide(answers)).toEqual({ kind: "recover" });
   });
 
@@ -36,7 +36,7 @@ describe("decideRecovery", () => {
       expect(decide(answers, isForced)).toEqual({ kind: "refuse", reason: expect.stringContaining(reason) });
   });
 
-  test("goes on without the answer of a server only by force", () => {
+  test("continues without the answer of a server only by force", () => {
     const answers = [SILENT, STOPPED];
     expect(decide(answers)).toEqual({
       kind: "refuse",

@@ -25,11 +25,11 @@ export interface RecoveryState {
 
 export type RecoveryDecision =
   | { readonly kind: "recover" }
-  /** Why this server must not go on alone, and what to do instead. */
+  /** Why this server must not continue alone, and what to do instead. */
   | { readonly kind: "refuse"; readonly reason: string };
 
 /**
- * Decides whether a server may go on alone. Two clusters would exist if a majority of the members still ran, so this is
+ * Decides whether a server may continue alone. Two clusters would exist if a majority of the members still ran, so this is
  * refused, also by force, whenever enough members answer. Members that do not answer may run elsewhere: then the operator
  * has to know.
  */

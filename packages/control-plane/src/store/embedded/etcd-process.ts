@@ -69,7 +69,7 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
-  /** Whether etcd removes all other members and goes on alone. @default false */
+  /** Whether etcd removes all other members and continues alone. @default false */
   readonly forcesNewCluster?: boolean;
   /** Size of the database at which etcd refuses writes. */
   readonly quotaBytes?: number;
