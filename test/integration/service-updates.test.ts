@@ -1,4 +1,10 @@
-import { ServiceOutcome_Kind as Kind, type Service, ServiceSpec, Rollout_State as State } from "@berth/proto";
+import {
+  ServiceOutcome_Kind as Kind,
+  ResolveImage,
+  type Service,
+  ServiceSpec,
+  Rollout_State as State,
+} from "@berth/proto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import {
@@ -45,6 +51,38 @@ async function update(image: string, expectedVersion = 0) {
   const changed = { ...spec, task: { ...spec.task, container: { ...spec.task.container, image } } };
   return calls.updateService({ service: "shop_web", spec: changed, expectedVersion, force: false });
 }
+
+describe("createService()", () => {
+  const create = (spec: ServiceSpec) => calls.createService({ spec, resolveImage: ResolveImage.NEVER });
+
+  it("creates a service once, and refuses its name for another spec until it is removed", async () => {
+    const spec = ServiceSpec.fromPartial({ name: "web", task: { container: { image: "web:1" } } });
+    const created = await create(spec);
+    expect(created).toMatchObject({ service: { name: "web", kind: Kind.CREATED, version: 1 } });
+    expect(await create(spec)).toMatchObject({
+      service: { serviceId: created.service?.serviceId, kind: Kind.UNCHANGED },
+    });
+    const other = ServiceSpec.fromPartial({ ...spec, task: { container: { image: "web:2" } } });
+    await expect(create(other)).rejects.toMatchObject({
+      code: "BERTH_CONFLICT",
+      message: expect.stringMatching(/^service web was not created: the name belongs to service /),
+    });
+    await calls.removeServices({ services: ["web"], stack: "" });
+    expect((await create(other)).service?.kind).not.toBe(Kind.UNCHANGED);
+    await eventually("the other service runs", async () => (await runningTasks(calls, "web")).length === 1);
+    expect(imageOf(await current("web"))).toBe("web:2");
+  });
+
+  it("reports invalid specs and networks that do not exist, and creates nothing", async () => {
+    const container = { image: "" };
+    const invalid = ServiceSpec.fromPartial({ name: "web", task: { container } });
+    await expect(create(invalid)).rejects.toMatchObject({ code: "BERTH_SPEC_INVALID" });
+    const networks = [{ network: "nowhere" }];
+    const lost = ServiceSpec.fromPartial({ name: "web", task: { container: { image: "web:1" }, networks } });
+    await expect(create(lost)).rejects.toThrow(/^service web was not created: .*nowhere/);
+    expect((await calls.listServices({ stack: "" })).services).toEqual([]);
+  });
+});
 
 describe("updateService()", () => {
   it("replaces the spec and refuses a spec that is invalid or based on an older version", async () => {

@@ -54,6 +54,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/ListNetworks": READ,
   "/berth.v1.ControlService/GetNetwork": READ,
   "/berth.v1.ControlService/DeployStack": DEPLOY,
+  "/berth.v1.ControlService/CreateService": DEPLOY,
   "/berth.v1.ControlService/ScaleServices": DEPLOY,
   "/berth.v1.ControlService/UpdateService": DEPLOY,
   "/berth.v1.ControlService/RollbackService": DEPLOY,

@@ -1,25 +1,28 @@
 import type { Command, Option } from "commander";
 
-const COMMAND = "exec";
+/** Commands whose first argument is followed by a command for a container. */
+const COMMANDS: readonly string[] = ["exec", "run", "service create"];
 
 /**
- * Inserts `--` after the target of `berth exec`, so that all later arguments belong to the command in the container, as
- * with `docker exec`. Without it, commander would parse the `-o` of `berth exec web.1 ls -o` as an option of berth.
+ * Inserts `--` after the first argument of `berth exec`, `berth run` and `berth service create`, so that all later
+ * arguments belong to the command in the container, as with Docker. Without it, commander would parse the `-o` of
+ * `berth exec web.1 ls -o` as an option of berth.
  */
 export function terminateExecOptions(argv: readonly string[], program: Command): readonly string[] {
-  const exec = program.commands.find((command) => command.name() === COMMAND);
-  const options = [...program.options, ...(exec?.options ?? [])];
-  let operands = 0;
+  let command = program;
+  let path = "";
   for (let index = 0; index < argv.length; index++) {
     const argument = argv[index] ?? "";
     if (argument === "--") return argv;
     if (argument.startsWith("-") && argument !== "-") {
-      if (takesNextArgument(argument, options)) index += 1;
+      if (takesNextArgument(argument, [...program.options, ...command.options])) index += 1;
       continue;
     }
-    operands += 1;
-    if (operands === 1 && argument !== COMMAND) return argv;
-    if (operands === 2) return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
+    if (COMMANDS.includes(path)) return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
+    const next = command.commands.find((candidate) => candidate.name() === argument);
+    if (next === undefined) return argv;
+    command = next;
+    path = path === "" ? argument : `${path} ${argument}`;
   }
   return argv;
 }

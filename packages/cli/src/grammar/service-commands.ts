@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addLogs } from "./cluster-commands.js";
 import {
@@ -7,9 +7,10 @@ import {
   addTaskListOptions,
   addWaitOptions,
   lazyAction,
+  repeatableOption,
   resolveImageOption,
 } from "./command-options.js";
-import { addUpdateFlags } from "./update-flags.js";
+import { addCreateOptions, addUpdateFlags } from "./update-flags.js";
 
 /** Adds `berth service …`. */
 export function addServiceCommands(program: Command, cli: Cli): void {
@@ -44,6 +45,7 @@ export function addServiceCommands(program: Command, cli: Cli): void {
     ).action(lazyAction(cli, async () => (await import("../commands/service/scale.js")).scaleServices)),
     ["berth service scale shop_web=5", "berth service scale shop_web=5 shop_worker=2 --detach"],
   );
+  addCreate(service, cli);
   addUpdate(service, cli);
   addRollback(service, cli);
   addLogs(service, cli, "berth service logs");
@@ -56,6 +58,47 @@ export function addServiceCommands(program: Command, cli: Cli): void {
         .description("Remove one or more services"),
     ).action(lazyAction(cli, async () => (await import("../commands/service/rm.js")).removeNamedServices)),
     ["berth service rm shop_web"],
+  );
+}
+
+function addCreate(service: Command, cli: Cli): void {
+  const create = addCreateOptions(
+    service
+      .command("create")
+      .argument("<image>")
+      .argument("[command...]", "command and arguments that replace those of the image")
+      .description("Create a service and wait for it to converge")
+      .option("--name <name>", "service name (default: the name of the image and a random suffix)")
+      .option("--stack <stack>", "create the service in a stack, whose name becomes the prefix of its own")
+      .addOption(
+        new Option("--mode <mode>", "service mode")
+          .choices(["replicated", "global", "replicated-job", "global-job"])
+          .default("replicated"),
+      )
+      .addOption(
+        new Option("--endpoint-mode <mode>", "endpoint mode").choices(["vip", "dnsrr"]).default("vip"),
+      )
+      .addOption(
+        repeatableOption("--network <network>", "network attachments: NAME or name=NAME,alias=ALIAS"),
+      )
+      .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables")),
+  )
+    .addOption(resolveImageOption("always"))
+    .option(
+      "--with-registry-auth",
+      "store your Docker credentials for the registry of the image with the stack of the service",
+    )
+    .option("-q, --quiet", "suppress progress output");
+  addExamples(
+    addWaitOptions(create).action(
+      lazyAction(cli, async () => (await import("../commands/service/create/create.js")).createService),
+    ),
+    [
+      "berth service create --name web --replicas 3 -p 8080:80 nginx:1.28",
+      "berth service create --name agent --mode global --mount type=bind,src=/var/log,dst=/logs,ro agent:2",
+      "berth service create --stack shop --name db --network shop_back --secret db_password postgres:17",
+      "berth service create --name report --mode replicated-job --restart-condition none report:1 --month 2026-01",
+    ],
   );
 }
 

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { CREATE_OPTIONS } from "../commands/service/create/create-flags.js";
 import { UPDATE_FLAGS, type UpdateFlag } from "../commands/service/update/flags.js";
 import { repeatableOption } from "./command-options.js";
 
@@ -10,16 +11,27 @@ export function addUpdateFlags(command: Command): Command {
   return command;
 }
 
+/** Adds the options of `berth service create` that set fields of the spec. @param except options that the command has itself */
+export function addCreateOptions(command: Command, except: readonly string[] = []): Command {
+  for (const { name, short, ...flag } of CREATE_OPTIONS) {
+    if (except.includes(name)) continue;
+    for (const option of createOptions(name, flag, short)) command.addOption(option);
+  }
+  return command;
+}
+
 function createOptions(
   name: string,
   { value, description, isRepeatable, choices }: UpdateFlag,
+  short?: string,
 ): readonly Option[] {
+  const long = short === undefined ? `--${name}` : `-${short}, --${name}`;
   if (value === undefined) {
     const isNegation = name.startsWith("no-");
     const negations = isNegation ? [] : [new Option(`--no-${name}`, `disable --${name}`)];
-    return [new Option(`--${name}`, description), ...negations];
+    return [new Option(long, description), ...negations];
   }
-  const usage = `--${name} <${value}>`;
+  const usage = `${long} <${value}>`;
   if (isRepeatable) return [repeatableOption(usage, description)];
   const option = new Option(usage, description);
   return [choices === undefined ? option : option.choices(choices)];

@@ -6,6 +6,7 @@ import { streamAudit } from "./audit/stream-audit.js";
 import { createBackup } from "./backup/create-backup.js";
 import { completeRestore, getRestore } from "./backup/restores.js";
 import { getCluster } from "./cluster.js";
+import { createService } from "./create-service.js";
 import { deployStack } from "./deploy-stack.js";
 import { streamEvents } from "./events/stream-events.js";
 import { exec } from "./exec.js";
@@ -44,6 +45,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
   return {
     getCluster: async () => getCluster(context),
     deployStack: (request, { signal }) => deployStack(request, context, signal),
+    createService: (request, { signal }) => createService(request, context, signal),
     listServices: async (request) => listServices(request, context),
     getService: async (request) => getService(request, context),
     getServiceTraffic: (request, { signal }) => getServiceTraffic(request, context, signal),

@@ -1,7 +1,6 @@
 import {
   applySpecDefaults,
   BerthError,
-  type RegistryCredentials,
   ResolveImage,
   type RollbackServiceRequest,
   type RollbackServiceResponse,
@@ -16,7 +15,7 @@ import type { VersionChoice } from "../core/files/resolve-file-versions.js";
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { decideLogins, loginViolations } from "./deploy/decide-logins.js";
+import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveFiles } from "./deploy/resolve-files.js";
@@ -50,7 +49,7 @@ export async function updateService(
     requireChangeable(service, request.expectedVersion);
     const intro = `service ${serviceName(service)} was not updated`;
     const spec = resolveSpec(service, request, intro);
-    requireStackForLogins(service, credentials, intro);
+    requireStackForLogins(service.spec?.stack ?? "", credentials, intro);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
     const now = runtime.wallClockMs();
     const replacement = { spec, files, images, sealer, intro, now };
@@ -86,20 +85,6 @@ export async function rollbackService(
     return { changes, result: { outcome, version } };
   }, signal);
   return { service: outcome, restoredVersion: version };
-}
-
-/** @throws BerthError BERTH_SPEC_INVALID for invalid credentials, and for a service that belongs to no stack */
-function requireStackForLogins(
-  { spec }: Service,
-  credentials: readonly RegistryCredentials[],
-  intro: string,
-): void {
-  const violations = [...loginViolations(credentials)];
-  if (credentials.length > 0 && (spec?.stack ?? "") === "") {
-    const message = "the service belongs to no stack: use berth registry login instead";
-    violations.push({ service: "", path: "registry_logins", message });
-  }
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
 
 interface Replacement {

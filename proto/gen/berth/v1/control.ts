@@ -880,6 +880,27 @@ export interface ExecResponse {
   output?: ExecOutput | undefined;
 }
 
+export interface CreateServiceRequest {
+  spec?:
+    | ServiceSpec
+    | undefined;
+  /** Replaces the stack's own logins for these registries, and keeps the others. Absent to keep all. */
+  registryLogins?:
+    | StackRegistryLogins
+    | undefined;
+  /** @default always */
+  resolveImage?: ResolveImage | undefined;
+}
+
+export interface CreateServiceResponse {
+  /** Unchanged when the service exists already. */
+  service?:
+    | ServiceOutcome
+    | undefined;
+  /** Parts of the request that cannot be satisfied. Shown to users. */
+  warnings: string[];
+}
+
 export interface UpdateServiceRequest {
   /** Id, name or unique id prefix. */
   service: string;
@@ -9324,6 +9345,206 @@ export const ExecResponse: MessageFns<ExecResponse> = {
   },
 };
 
+function createBaseCreateServiceRequest(): CreateServiceRequest {
+  return { spec: undefined, registryLogins: undefined, resolveImage: undefined };
+}
+
+export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
+  encode(message: CreateServiceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.spec !== undefined) {
+      ServiceSpec.encode(message.spec, writer.uint32(10).fork()).join();
+    }
+    if (message.registryLogins !== undefined) {
+      StackRegistryLogins.encode(message.registryLogins, writer.uint32(18).fork()).join();
+    }
+    if (message.resolveImage !== undefined) {
+      writer.uint32(24).int32(message.resolveImage);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateServiceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateServiceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.spec = ServiceSpec.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.registryLogins = StackRegistryLogins.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resolveImage = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateServiceRequest {
+    return {
+      spec: isSet(object.spec) ? ServiceSpec.fromJSON(object.spec) : undefined,
+      registryLogins: isSet(object.registryLogins)
+        ? StackRegistryLogins.fromJSON(object.registryLogins)
+        : isSet(object.registry_logins)
+        ? StackRegistryLogins.fromJSON(object.registry_logins)
+        : undefined,
+      resolveImage: isSet(object.resolveImage)
+        ? resolveImageFromJSON(object.resolveImage)
+        : isSet(object.resolve_image)
+        ? resolveImageFromJSON(object.resolve_image)
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateServiceRequest): unknown {
+    const obj: any = {};
+    if (message.spec !== undefined) {
+      obj.spec = ServiceSpec.toJSON(message.spec);
+    }
+    if (message.registryLogins !== undefined) {
+      obj.registryLogins = StackRegistryLogins.toJSON(message.registryLogins);
+    }
+    if (message.resolveImage !== undefined) {
+      obj.resolveImage = resolveImageToJSON(message.resolveImage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateServiceRequest>): CreateServiceRequest {
+    return CreateServiceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateServiceRequest>): CreateServiceRequest {
+    const message = createBaseCreateServiceRequest();
+    message.spec = (object.spec !== undefined && object.spec !== null)
+      ? ServiceSpec.fromPartial(object.spec)
+      : undefined;
+    message.registryLogins = (object.registryLogins !== undefined && object.registryLogins !== null)
+      ? StackRegistryLogins.fromPartial(object.registryLogins)
+      : undefined;
+    message.resolveImage = object.resolveImage ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCreateServiceResponse(): CreateServiceResponse {
+  return { service: undefined, warnings: [] };
+}
+
+export const CreateServiceResponse: MessageFns<CreateServiceResponse> = {
+  encode(message: CreateServiceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      ServiceOutcome.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateServiceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateServiceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = ServiceOutcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateServiceResponse {
+    return {
+      service: isSet(object.service) ? ServiceOutcome.fromJSON(object.service) : undefined,
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CreateServiceResponse): unknown {
+    const obj: any = {};
+    if (message.service !== undefined) {
+      obj.service = ServiceOutcome.toJSON(message.service);
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateServiceResponse>): CreateServiceResponse {
+    return CreateServiceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateServiceResponse>): CreateServiceResponse {
+    const message = createBaseCreateServiceResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? ServiceOutcome.fromPartial(object.service)
+      : undefined;
+    message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseUpdateServiceRequest(): UpdateServiceRequest {
   return {
     service: "",
@@ -16096,6 +16317,20 @@ export const ControlServiceService = {
     responseSerialize: (value: DeployStackResponse): Buffer => Buffer.from(DeployStackResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeployStackResponse => DeployStackResponse.decode(value),
   },
+  /**
+   * Creates a service. Fails when its name is taken, unless by a service with the same spec, so that the call can be
+   * repeated.
+   */
+  createService: {
+    path: "/berth.v1.ControlService/CreateService" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateServiceRequest): Buffer => Buffer.from(CreateServiceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateServiceRequest => CreateServiceRequest.decode(value),
+    responseSerialize: (value: CreateServiceResponse): Buffer =>
+      Buffer.from(CreateServiceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateServiceResponse => CreateServiceResponse.decode(value),
+  },
   listServices: {
     path: "/berth.v1.ControlService/ListServices" as const,
     requestStream: false as const,
@@ -16709,6 +16944,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   getCluster: handleUnaryCall<GetClusterRequest, GetClusterResponse>;
   /** Creates or updates the services of a stack. The whole request is validated before anything is written. */
   deployStack: handleUnaryCall<DeployStackRequest, DeployStackResponse>;
+  /**
+   * Creates a service. Fails when its name is taken, unless by a service with the same spec, so that the call can be
+   * repeated.
+   */
+  createService: handleUnaryCall<CreateServiceRequest, CreateServiceResponse>;
   listServices: handleUnaryCall<ListServicesRequest, ListServicesResponse>;
   /** Finds a service by id, full name, or unique id prefix. */
   getService: handleUnaryCall<GetServiceRequest, GetServiceResponse>;

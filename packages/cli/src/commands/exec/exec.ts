@@ -3,6 +3,7 @@ import { type ControlClient, withClient } from "../../client/client.js";
 import { EXIT_INTERRUPTED } from "../../exit.js";
 import { invalidOption } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
+import { resolveVariable } from "../shared/read-environment.js";
 import { createExecRequests } from "./exec-request-stream.js";
 
 /** Exit code when berth failed instead of the command, as in `docker run`. */
@@ -146,15 +147,6 @@ class ExecSession {
     if (this.#started !== undefined && this.#signalCount === 1) forward();
     else this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
   }
-}
-
-/** Resolves `-e NAME` from the environment. An unset variable is not passed to the command, as in Docker. */
-function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
-  if (/^[^=]+=/.test(variable)) return [variable];
-  if (variable === "" || variable.startsWith("="))
-    throw invalidOption("--env", `${JSON.stringify(variable)} is not NAME=VALUE`);
-  const value = env[variable];
-  return value === undefined ? [] : [`${variable}=${value}`];
 }
 
 function connectionLostError(message: string): BerthError {

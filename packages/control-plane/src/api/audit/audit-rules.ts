@@ -51,6 +51,11 @@ export const AUDIT_RULES: AuditRules = {
     isRecorded: ({ dryRun }) => !dryRun,
     subjects: ({ stack }) => [stackSubject(stack)],
   },
+  createService: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ spec }, state) => [serviceSubject(spec?.name ?? "", state)],
+  },
   listServices: UNRECORDED,
   getService: UNRECORDED,
   scaleServices: {

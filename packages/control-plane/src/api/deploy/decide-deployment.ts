@@ -33,6 +33,8 @@ import { violationsError } from "./violations.js";
 
 export interface StackDeployment {
   readonly stack: string;
+  /** What failed, for error messages. @default the stack */
+  readonly intro?: string;
   /** Validated, and with defaults applied. */
   readonly specs: readonly ServiceSpec[];
   /** The networks of the stack. @default none */
@@ -87,7 +89,7 @@ export function decideDeployment(
   context: DeployContext,
 ): Decision<DeployOutcome> {
   const { now, newId, sealer } = context;
-  const intro = `stack ${deployment.stack} was not deployed`;
+  const intro = deployment.intro ?? `stack ${deployment.stack} was not deployed`;
   requirePermitted(deployment.specs, state, intro);
   const files = fileChanges(deployment, state, { ...context, intro });
   const networks = networkChanges(deployment, state, { ...context, intro });

@@ -2,7 +2,7 @@ import { BerthError, credentialProblems, type RegistryCredentials, type Registry
 import { type LoginSealer, loginKey } from "../../core/registries/registry-logins.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-import type { ServiceViolation } from "./violations.js";
+import { type ServiceViolation, violationsError } from "./violations.js";
 
 /** Limit of the credentials in one request. */
 const MAX_CREDENTIALS = 100;
@@ -61,6 +61,20 @@ export function decideStackLogins(
   const kept = new Set(logins.map(({ id }) => id));
   const others = [...context.state.logins.ofStack(context.stack).values()].filter(({ id }) => !kept.has(id));
   return [...others.map(deletion), ...changes];
+}
+
+/** @throws BerthError BERTH_SPEC_INVALID for invalid credentials, and for credentials without a stack */
+export function requireStackForLogins(
+  stack: string,
+  credentials: readonly RegistryCredentials[],
+  intro: string,
+): void {
+  const violations = [...loginViolations(credentials)];
+  if (credentials.length > 0 && stack === "") {
+    const message = "the service belongs to no stack: use berth registry login instead";
+    violations.push({ service: "", path: "registry_logins", message });
+  }
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
 
 /** Returns the changes that remove the logins of stacks whose services are all being removed. */

@@ -1,5 +1,6 @@
 import {
   ControlServiceService,
+  CreateServiceRequest,
   DeployStackRequest,
   DesiredState,
   ExecRequest,
@@ -66,6 +67,7 @@ const callerOf = (name: string): Caller => ({ kind: "user", name: `${name}.aaaaa
 /** The request of each limited method that touches one stack. */
 const REQUESTS: Readonly<Partial<Record<Method, (stack: string) => unknown>>> = {
   deployStack: (stack) => DeployStackRequest.fromPartial({ stack }),
+  createService: (stack) => CreateServiceRequest.fromPartial({ spec: { name: `${stack}_new`, stack } }),
   scaleServices: (stack) => ({ services: [{ service: `s${stack}`, replicas: 2 }] }),
   updateService: (stack) => ({ service: `${stack}_web` }),
   rollbackService: (stack) => ({ service: `${stack}_web` }),
@@ -126,6 +128,11 @@ describe("rpc-matrix: requireStackAccess()", () => {
     expect(() => requireStackAccess("scaleServices", { services }, DORA, state)).toThrow(/bank/);
     const removal = { services: [], stack: OTHER };
     expect(() => requireStackAccess("removeServices", removal, DORA, state)).toThrow(/bank/);
+  });
+
+  it("denies to create a service with the name of one in another stack", () => {
+    const request = CreateServiceRequest.fromPartial({ spec: { name: `${OTHER}_web`, stack: OWN } });
+    expect(() => requireStackAccess("createService", request, DORA, state)).toThrow(/bank/);
   });
 
   it("denies a deployment that would take a service or network of another stack", () => {

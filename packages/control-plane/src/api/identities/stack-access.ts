@@ -41,6 +41,11 @@ const STACK_RULES: StackRules = {
     ...services.flatMap(({ name }) => state.services.byName(name)?.spec?.stack ?? []),
     ...networks.flatMap(({ name }) => state.networks.byName(name)?.spec?.stack ?? []),
   ],
+  createService: ({ spec }, state) => [
+    spec?.stack ?? "",
+    ...stacksOfNewFiles(spec, undefined, state),
+    state.services.byName(spec?.name ?? "")?.spec?.stack ?? spec?.stack ?? "",
+  ],
   listServices: undefined,
   getService: undefined,
   scaleServices: ({ services }, state) => services.map(({ service }) => stackOfService(service, state)),

@@ -23,6 +23,14 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
 /** The values of the flags on the command line, by the property names that commander derives from the flags. */
 export type UpdateFlagValues = Readonly<Record<string, unknown>>;
 
+/** How a command presents the flags, for its errors. */
+export interface FlagContext {
+  /** What failed. */
+  readonly heading: string;
+  /** Returns the option that has the value of a flag, such as "env" for "env-add". */
+  readonly optionOf: (flag: UpdateFlagName) => string;
+}
+
 /** One value of a flag. A repeatable flag has several of them. */
 interface FlagValue {
   readonly name: UpdateFlagName;
@@ -36,20 +44,24 @@ const HEALTH_PREFIX = "health-";
  * Returns a copy of the spec with the flags applied, in the order of `UPDATE_FLAGS`.
  * @throws BerthError BERTH_INPUT_INVALID with all problems at once.
  */
-export function applyFlags(spec: ServiceSpec, flags: UpdateFlagValues): ServiceSpec {
+export function applyFlags(
+  spec: ServiceSpec,
+  flags: UpdateFlagValues,
+  context: FlagContext = { heading: `service ${spec.name} was not updated`, optionOf: (flag) => flag },
+): ServiceSpec {
   const values = flagValues(flags);
   const problems = [...findConflicts(values)];
   let edited = spec;
   for (const { name, text } of values) {
     const result = EDITS[name](edited, text);
-    if (result.kind === "invalid") problems.push(`--${name}: ${result.reason}`);
+    if (result.kind === "invalid") problems.push(`--${context.optionOf(name)}: ${result.reason}`);
     else edited = result.value;
   }
   const complete = applySpecDefaults(edited);
   if (problems.length === 0) {
     problems.push(...validateServiceSpec(complete).map(({ path, message }) => `${path}: ${message}`));
   }
-  if (problems.length > 0) throw notUpdatedError(spec.name, problems);
+  if (problems.length > 0) throw invalidFlagsError(context.heading, problems);
   return complete;
 }
 
@@ -89,8 +101,7 @@ function findConflicts(values: readonly FlagValue[]): readonly string[] {
     : [];
 }
 
-function notUpdatedError(name: string, problems: readonly string[]): BerthError {
-  const heading = `service ${name} was not updated`;
+function invalidFlagsError(heading: string, problems: readonly string[]): BerthError {
   const message =
     problems.length === 1
       ? `${heading}: ${problems[0]}`

@@ -1,0 +1,64 @@
+import {
+  applySpecDefaults,
+  BerthError,
+  type CreateServiceRequest,
+  type CreateServiceResponse,
+  ResolveImage,
+  type Service,
+  type ServiceOutcome,
+  ServiceOutcome_Kind,
+  ServiceSpec,
+  validateServiceSpec,
+} from "@berth/proto";
+import type { ApiContext } from "./api-context.js";
+import { decideDeployment } from "./deploy/decide-deployment.js";
+import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
+import { askForDigests } from "./deploy/resolve-images.js";
+import { violationsError } from "./deploy/violations.js";
+
+/**
+ * Creates a service. A repeated call has no effect.
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when
+ * another service has the name
+ */
+export async function createService(
+  request: CreateServiceRequest,
+  context: ApiContext,
+  signal: AbortSignal,
+): Promise<CreateServiceResponse> {
+  const { writer, runtime, sealer, loginSealer } = context;
+  const spec = applySpecDefaults(request.spec ?? ServiceSpec.fromPartial({}));
+  const { name, stack } = spec;
+  const credentials = request.registryLogins?.credentials ?? [];
+  const intro = `service ${name} was not created`;
+  const violations = validateServiceSpec(spec).map((found) => ({ service: name, ...found }));
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  requireStackForLogins(stack, credentials, intro);
+  const mode = request.resolveImage || ResolveImage.ALWAYS;
+  const images = await askForDigests({ specs: [spec], mode, credentials }, context, signal);
+  const accepted = await writer.submit((state) => {
+    const now = runtime.wallClockMs();
+    const newId = (): string => runtime.newId();
+    const deployment = { stack, specs: [spec], images, prune: false, intro };
+    const { changes, result } = decideDeployment(deployment, state, { now, newId, sealer, loginSealer });
+    const outcome = requireNew(state.services.byName(name), result.services[0], intro);
+    const logins = decideLogins(credentials, { stack, state, sealer: loginSealer, now, newId });
+    return { changes: [...logins.changes, ...changes], result: { ...result, outcome } };
+  }, signal);
+  return { service: accepted.outcome, warnings: [...accepted.warnings] };
+}
+
+/** @throws BerthError BERTH_CONFLICT when the name belongs to a service that the request would change */
+function requireNew(
+  existing: Service | undefined,
+  outcome: ServiceOutcome | undefined,
+  intro: string,
+): ServiceOutcome {
+  if (outcome === undefined) throw new Error(`${intro}: the decision has no outcome`);
+  const isRepeated = outcome.kind === ServiceOutcome_Kind.UNCHANGED;
+  if (existing === undefined || existing.removing || isRepeated) return outcome;
+  throw new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `${intro}: the name belongs to service ${existing.id}: choose another name, or use berth service update`,
+  });
+}
