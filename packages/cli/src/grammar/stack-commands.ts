@@ -17,6 +17,13 @@ export function addStackCommands(program: Command, cli: Cli): void {
   addConfig(stack, cli);
   addExamples(
     stack
+      .command("schema")
+      .description("Print the JSON Schema of Compose files with the keys of berth, for editors")
+      .action(lazyAction(cli, async () => (await import("../commands/stack/schema.js")).printSchema)),
+    ["berth stack schema > compose.schema.json"],
+  );
+  addExamples(
+    stack
       .command("ls")
       .alias("list")
       .description("List stacks")

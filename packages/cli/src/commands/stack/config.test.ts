@@ -19,6 +19,16 @@ beforeEach(async () => {
 });
 afterEach(() => rm(cwd, { recursive: true }));
 
+test("stack schema prints a JSON Schema with the keys of Compose and of berth", async () => {
+  const { code, out } = await berth("stack schema", {}, { cwd });
+  expect(code).toBe(0);
+  const { properties } = JSON.parse(out);
+  const service = properties.services.additionalProperties.properties;
+  expect(service.image).toMatchObject({ type: "string", examples: ["nginx:1.27"] });
+  expect(service.tty).toMatchObject({ type: ["boolean", "string"] });
+  expect(service["x-berth"].anyOf).toMatchObject([{ type: "null" }, { properties: { at_most_one: {} } }]);
+});
+
 describe("stack config", () => {
   test("prints the resolved files, which Compose can read again", async () => {
     const { code, out } = await berth("stack config --quiet", {}, { cwd });

@@ -28,9 +28,12 @@ interface AutoscaleDraft {
 const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
   min: boundRule("min"),
   max: boundRule("max"),
-  target_cpu: rule(readPercent, ({ spec }, percent) => {
-    spec.targetCpuPercent = percent;
-  }),
+  target_cpu: rule(
+    (cursor) => readNumber(cursor, PERCENT),
+    ({ spec }, percent) => {
+      spec.targetCpuPercent = percent;
+    },
+  ),
   target_connections: rule(
     (cursor) => readNumber(cursor, CONNECTIONS),
     ({ spec }, connections) => {
@@ -53,12 +56,4 @@ function boundRule(key: "min" | "max"): KeyRule<AutoscaleDraft> {
       boundsSet.add(key);
     },
   );
-}
-
-/** Reads `70` or `70%`. */
-function readPercent(cursor: Cursor): number | undefined {
-  const { node } = cursor;
-  const text = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";
-  if (!/^\d+(?:\.\d+)?%$/.test(text) || node.kind !== "scalar") return readNumber(cursor, PERCENT);
-  return readNumber({ ...cursor, node: { ...node, value: text.slice(0, -1) } }, PERCENT);
 }

@@ -3,6 +3,7 @@ import { resolveFileTarget } from "../text/file-target.js";
 import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, readFields, readItems, readText, reportWrongType } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import { isNull } from "../tree/node.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 import type { StackFile } from "./stack-context.js";
@@ -70,6 +71,8 @@ export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft)
 export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context } = draft;
   for (const [variable, field] of readFields(cursor) ?? []) {
+    // The value could not be read, which has been reported.
+    if (isNull(field.node)) continue;
     const source = readText(field);
     const file = source && findSecret(field, source, context.secrets);
     if (source === undefined || !file) continue;

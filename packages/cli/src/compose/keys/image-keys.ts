@@ -2,6 +2,7 @@ import { PullPolicy } from "@berth/proto";
 import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { ignoreWithWarning } from "./unsupported-keys.js";
 
 const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["always", PullPolicy.ALWAYS],
@@ -30,6 +31,9 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
   pull_policy: rule(readPullPolicy, (draft, policy) => {
     draft.container.pullPolicy = policy;
   }),
+  pull_refresh_after: ignoreWithWarning(
+    "pull_refresh_after is not supported yet and is ignored: a deployment resolves the tag of the image again",
+  ),
   platform: rule(readText, (draft, platform) => {
     draft.container.platform = platform;
   }),

@@ -1,10 +1,11 @@
-import type { Cursor } from "../tree/cursor.js";
-import { mapNode, type Node } from "../tree/node.js";
+import { mapNode } from "../tree/node.js";
 import { extraHosts, fileMounts, ulimits } from "./service-shapes.js";
 import {
   bytes,
+  defineShape,
   fields,
   flag,
+  key,
   keyValues,
   listOf,
   oneOrMore,
@@ -12,38 +13,45 @@ import {
   scalarAsText,
   text,
 } from "./shape.js";
+import { IGNORED_BY_SWARM } from "./swarm-support.js";
+import { choiceOf } from "./value-schema.js";
 
 const longBuild = fields({
-  context: text,
-  dockerfile: text,
-  dockerfile_inline: text,
-  entitlements: listOf(text),
-  args: keyValues(),
-  ssh: keyValues(),
-  labels: keyValues(""),
-  cache_from: listOf(text),
-  cache_to: listOf(text),
-  no_cache: flag,
-  no_cache_filter: oneOrMore(text),
-  additional_contexts: keyValues(""),
-  network: text,
-  provenance: scalarAsText,
-  sbom: scalarAsText,
-  pull: flag,
-  target: text,
-  shm_size: bytes,
-  extra_hosts: extraHosts,
-  isolation: text,
-  privileged: flag,
-  secrets: fileMounts("config"),
-  tags: listOf(text),
-  ulimits,
-  platforms: listOf(text),
+  context: key(text, "The directory with the Dockerfile and its files", ".", IGNORED_BY_SWARM),
+  dockerfile: key(text, "The Dockerfile", "web.Dockerfile", IGNORED_BY_SWARM),
+  dockerfile_inline: key(text, "The text of the Dockerfile", "FROM scratch", IGNORED_BY_SWARM),
+  entitlements: key(listOf(text), "Privileges of the build", ["network.host"], IGNORED_BY_SWARM),
+  args: key(keyValues(), "Arguments of the build", { VERSION: "1" }, IGNORED_BY_SWARM),
+  ssh: key(keyValues(), "SSH agents and keys of the build", ["default"], IGNORED_BY_SWARM),
+  labels: key(keyValues(""), "Labels of the image", { team: "shop" }, IGNORED_BY_SWARM),
+  cache_from: key(listOf(text), "Sources of the cache", ["alpine:latest"], IGNORED_BY_SWARM),
+  cache_to: key(listOf(text), "Destinations of the cache", ["user/app:cache"], IGNORED_BY_SWARM),
+  no_cache: key(flag, "Builds without a cache", true, IGNORED_BY_SWARM),
+  no_cache_filter: key(oneOrMore(text), "Stages to build without a cache", ["deps"], IGNORED_BY_SWARM),
+  additional_contexts: key(keyValues(""), "More contexts, by name", { docs: "./docs" }, IGNORED_BY_SWARM),
+  network: key(text, "The network of the build", "host", IGNORED_BY_SWARM),
+  provenance: key(scalarAsText, "Attestation of the provenance", "mode=max", IGNORED_BY_SWARM),
+  sbom: key(scalarAsText, "Attestation with the software bill of materials", true, IGNORED_BY_SWARM),
+  pull: key(flag, "Pulls the base images again", true, IGNORED_BY_SWARM),
+  target: key(text, "The stage to build", "prod", IGNORED_BY_SWARM),
+  shm_size: key(bytes, "Size of /dev/shm during the build", "128m", IGNORED_BY_SWARM),
+  extra_hosts: key(
+    extraHosts,
+    "Entries of /etc/hosts during the build",
+    ["registry=10.0.0.5"],
+    IGNORED_BY_SWARM,
+  ),
+  isolation: key(text, "The isolation of the build on Windows", "hyperv", IGNORED_BY_SWARM),
+  privileged: key(flag, "Builds with all privileges", true, IGNORED_BY_SWARM),
+  secrets: key(fileMounts("build secret"), "Secrets of the build", ["key"], IGNORED_BY_SWARM),
+  tags: key(listOf(text), "More names of the image", ["shop/web:1"], IGNORED_BY_SWARM),
+  ulimits: key(ulimits, "Limits of the processes of the build", { nofile: 1024 }, IGNORED_BY_SWARM),
+  platforms: key(listOf(text), "Platforms of the image", ["linux/amd64"], IGNORED_BY_SWARM),
 });
 
 /** `build`: the path of the context, or a mapping. */
-export const build: Shape = (cursor: Cursor, stage): Node | undefined => {
+export const build: Shape = defineShape(choiceOf(text.schema, longBuild.schema), (cursor, stage) => {
   if (cursor.node.kind === "map") return longBuild(cursor, stage);
   const context = text(cursor, stage);
   return context && mapNode([["context", context]], cursor.position);
-};
+});

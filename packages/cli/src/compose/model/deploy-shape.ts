@@ -6,46 +6,133 @@ import {
   duration,
   fields,
   integer,
+  type Keys,
+  key,
   keyValues,
   listOf,
   oneOf,
   type Shape,
   text,
 } from "./shape.js";
+import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
-const rollout = fields({
-  parallelism: integer,
-  delay: duration,
-  failure_action: text,
-  monitor: duration,
-  max_failure_ratio: decimal,
-  order: oneOf("start-first", "stop-first"),
+const IGNORED_BY_COMPOSE = { compose: "ignores it" };
+
+const ROLLOUT_KEYS: Keys = {
+  parallelism: key(integer, "Number of tasks that are replaced at once; 0 means all", 2, IGNORED_BY_COMPOSE),
+  delay: key(duration, "Time between two groups of tasks", "10s", IGNORED_BY_COMPOSE),
+  failure_action: key(text, "What happens when an update fails: pause, continue or rollback", "continue", {
+    ...IGNORED_BY_COMPOSE,
+  }),
+  monitor: key(duration, "Time in which a failure of a new task counts", "30s", IGNORED_BY_COMPOSE),
+  max_failure_ratio: key(decimal, "Ratio of failed tasks to tolerate, from 0 to 1", 0.2, IGNORED_BY_COMPOSE),
+  order: key(
+    oneOf("start-first", "stop-first"),
+    "Whether the new task starts before the old one stops. The default is start-first where it is possible",
+    "stop-first",
+    { ...IGNORED_BY_COMPOSE, swarm: "the default is stop-first" },
+  ),
+};
+
+const genericResources = listOf(
+  fields({
+    discrete_resource_spec: key(
+      fields({
+        kind: key(text, "Name of the resource", "gpu", { with: { value: 1 } }),
+        value: key(integer, "Amount that a task reserves", 1, { with: { kind: "gpu" } }),
+      }),
+      "A countable resource",
+      { kind: "gpu", value: 1 },
+      IGNORED_BY_COMPOSE,
+    ),
+  }),
+);
+
+const limits = fields({
+  cpus: key(cpus, "Maximum number of CPUs", 0.5, { swarm: "rejects unquoted numbers" }),
+  memory: key(bytesText, "Maximum memory", "512M"),
+  pids: key(integer, "Maximum number of processes", 100),
 });
 
-const genericResources = listOf(fields({ discrete_resource_spec: fields({ kind: text, value: integer }) }));
+const reservations = fields({
+  cpus: key(cpus, "CPUs that a node must have free", 0.25, {
+    ...IGNORED_BY_COMPOSE,
+    swarm: "rejects unquoted numbers",
+  }),
+  memory: key(bytesText, "Memory that a node must have free", "256M"),
+  pids: key(integer, "Processes that a node must have free", 10, REJECTED_BY_SWARM),
+  generic_resources: key(
+    genericResources,
+    "Resources that operators declare on nodes",
+    [{ discrete_resource_spec: { kind: "gpu", value: 1 } }],
+    IGNORED_BY_COMPOSE,
+  ),
+  devices: key(
+    deviceRequests(["capabilities"]),
+    "Devices of a driver, such as GPUs",
+    [{ driver: "nvidia", count: 1, capabilities: ["gpu"] }],
+    REJECTED_BY_SWARM,
+  ),
+});
+
+const restartPolicy = fields({
+  condition: key(text, "When a task that ended is replaced: any, on-failure or none", "on-failure"),
+  delay: key(duration, "Time between two attempts", "5s"),
+  max_attempts: key(integer, "Number of attempts within the window; 0 means no limit", 3),
+  window: key(duration, "Time after which an attempt counts as successful", "2m"),
+});
+
+const placement = fields({
+  constraints: key(
+    listOf(text),
+    "Conditions of node.role, node.id, node.hostname, node.platform, node.labels and engine.labels",
+    ["node.labels.zone == a"],
+    IGNORED_BY_COMPOSE,
+  ),
+  preferences: key(
+    listOf(
+      fields({
+        spread: key(text, "Spreads the tasks evenly over the values", "node.labels.zone", IGNORED_BY_COMPOSE),
+      }),
+    ),
+    "Preferences for the placement",
+    [{ spread: "node.labels.zone" }],
+    IGNORED_BY_COMPOSE,
+  ),
+  max_replicas_per_node: key(integer, "Maximum number of tasks on a node", 2, IGNORED_BY_COMPOSE),
+});
 
 /** `deploy` of a service. */
 export const deploy: Shape = fields({
-  mode: text,
-  endpoint_mode: text,
-  replicas: integer,
-  labels: keyValues(""),
-  rollback_config: rollout,
-  update_config: rollout,
-  resources: fields({
-    limits: fields({ cpus, memory: bytesText, pids: integer }),
-    reservations: fields({
-      cpus,
-      memory: bytesText,
-      pids: integer,
-      generic_resources: genericResources,
-      devices: deviceRequests(["capabilities"]),
+  mode: key(
+    text,
+    "The kind of service: replicated, global, replicated-job or global-job",
+    "global",
+    IGNORED_BY_COMPOSE,
+  ),
+  endpoint_mode: key(
+    text,
+    "Whether the name of the service resolves to a virtual IP (vip) or to the addresses of the tasks (dnsrr)",
+    "dnsrr",
+    IGNORED_BY_COMPOSE,
+  ),
+  replicas: key(integer, "Number of tasks", 2, { swarm: "rejects quoted numbers" }),
+  labels: key(keyValues(""), "Labels of the service", { team: "shop" }, IGNORED_BY_COMPOSE),
+  update_config: key(fields(ROLLOUT_KEYS), "How an update proceeds", { parallelism: 2 }, IGNORED_BY_COMPOSE),
+  rollback_config: key(
+    fields(ROLLOUT_KEYS),
+    "How a rollback proceeds",
+    { parallelism: 2 },
+    IGNORED_BY_COMPOSE,
+  ),
+  resources: key(
+    fields({
+      limits: key(limits, "What a task can use at most", { memory: "512M" }),
+      reservations: key(reservations, "What a node must have free for a task", { memory: "256M" }),
     }),
-  }),
-  restart_policy: fields({ condition: text, delay: duration, max_attempts: integer, window: duration }),
-  placement: fields({
-    constraints: listOf(text),
-    preferences: listOf(fields({ spread: text })),
-    max_replicas_per_node: integer,
-  }),
+    "Limits and reservations of each task",
+    { limits: { memory: "512M" } },
+  ),
+  restart_policy: key(restartPolicy, "When a task that ended is replaced", { condition: "on-failure" }),
+  placement: key(placement, "Which nodes run the tasks", { max_replicas_per_node: 2 }, IGNORED_BY_COMPOSE),
 });

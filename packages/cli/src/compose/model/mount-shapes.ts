@@ -4,9 +4,11 @@ import type { Cursor } from "../tree/cursor.js";
 import { type MapNode, mapNode, type Node, scalarNode, textOf, withEntry } from "../tree/node.js";
 import {
   bytes,
+  defineShape,
   fields,
   flag,
   integer,
+  key,
   keyValues,
   listOf,
   oneOf,
@@ -14,6 +16,8 @@ import {
   type Shape,
   text,
 } from "./shape.js";
+import { REJECTED_BY_SWARM } from "./swarm-support.js";
+import { choiceOf, TEXT_SCHEMA } from "./value-schema.js";
 
 export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 const SELINUX_LABELS = ["z", "Z"];
@@ -21,43 +25,93 @@ const SELINUX_LABELS = ["z", "Z"];
 const CONSISTENCIES = ["cached", "delegated", "consistent"];
 const SHORT_OPTIONS = ["ro", "rw", "nocopy", ...PROPAGATIONS];
 
-const target: Shape = (cursor, stage) => {
+const target = defineShape(TEXT_SCHEMA, (cursor, stage) => {
   const node = text(cursor, stage);
   return node?.kind === "scalar"
     ? scalarNode(normalizeTarget(String(node.value)), node.position, node.text)
     : undefined;
-};
+});
 
-const tmpfsSize: Shape = (cursor, stage) => {
+const tmpfsSize = defineShape(bytes.schema, (cursor, stage) => {
   const { node } = cursor;
   const isNegative = node.kind === "scalar" && String(node.value).startsWith("-");
   if (!isNegative) return bytes(cursor, stage);
   cursor.diagnostics.error(cursor, `${node.text} is less than 0`);
   return undefined;
-};
+});
+
+const VOLUME = { with: { type: "volume", source: "data" } };
+const BIND = { with: { type: "bind", source: "/etc/app" } };
+const TMPFS = { with: { type: "tmpfs" } };
+const IMAGE = { with: { type: "image", source: "tools" } };
+
+const bindFields = fields({
+  propagation: key(
+    oneOf(...PROPAGATIONS),
+    "How mounts propagate between the host and the containers",
+    "rslave",
+    BIND,
+  ),
+  create_host_path: key(flag, "Creates the path on the host if it does not exist", true, {
+    ...BIND,
+    ...REJECTED_BY_SWARM,
+  }),
+  recursive: key(
+    oneOf("enabled", "disabled", "writable", "readonly"),
+    "How mounts below the path are mounted",
+    "disabled",
+    { ...BIND, ...REJECTED_BY_SWARM },
+  ),
+  selinux: key(oneOf(...SELINUX_LABELS), "SELinux label: z (shared) or Z (private)", "z", {
+    ...BIND,
+    ...REJECTED_BY_SWARM,
+  }),
+});
+
+const volumeFields = fields({
+  labels: key(
+    keyValues(""),
+    "Labels of an anonymous volume",
+    { a: "b" },
+    { ...VOLUME, ...REJECTED_BY_SWARM },
+  ),
+  nocopy: key(flag, "Does not copy the files of the image into the volume", true, VOLUME),
+  subpath: key(text, "A directory of the volume", "app", { ...VOLUME, ...REJECTED_BY_SWARM }),
+});
 
 const longMount = fields(
   {
-    type: oneOf("bind", "volume", "tmpfs", "cluster", "npipe", "image"),
-    source: text,
-    target,
-    read_only: flag,
-    consistency: text,
-    bind: fields({
-      propagation: text,
-      create_host_path: flag,
-      recursive: oneOf("enabled", "disabled", "writable", "readonly"),
-      selinux: oneOf(...SELINUX_LABELS),
+    type: key(oneOf("bind", "volume", "tmpfs", "cluster", "npipe", "image"), "The kind of mount", "tmpfs", {
+      others: ["cluster", "npipe", "image"],
     }),
-    volume: fields({ labels: keyValues(""), nocopy: flag, subpath: text }),
-    tmpfs: fields({ size: tmpfsSize, mode: integer }),
-    image: fields({ subpath: text }),
+    source: key(text, "The volume, the path on the host, or the image", "data", { with: { type: "volume" } }),
+    target: key(target, "The path in the containers", "/data"),
+    read_only: key(flag, "Mounts it read-only", true),
+    consistency: key(text, "A hint for Docker Desktop", "cached", { hasNoEffect: true }),
+    bind: key(bindFields, "Options of a bind mount", { propagation: "rslave" }, BIND),
+    volume: key(volumeFields, "Options of a volume", { nocopy: true }, VOLUME),
+    tmpfs: key(
+      fields({
+        size: key(tmpfsSize, "Maximum size", "64m", TMPFS),
+        mode: key(integer, "Permission bits", 0o700, { ...TMPFS, ...REJECTED_BY_SWARM }),
+      }),
+      "Options of a file system in memory",
+      { size: "64m" },
+      TMPFS,
+    ),
+    image: key(
+      fields({ subpath: key(text, "A directory of the image", "app", { ...IMAGE, ...REJECTED_BY_SWARM }) }),
+      "Options of a mounted image",
+      { subpath: "app" },
+      { ...IMAGE, ...REJECTED_BY_SWARM },
+    ),
   },
   ["type", "target"],
 );
 
-const mount: Shape = (cursor, stage) =>
-  cursor.node.kind === "map" ? longMount(cursor, stage) : shortMount(cursor);
+const mount = defineShape(choiceOf(text.schema, longMount.schema), (cursor, stage) =>
+  cursor.node.kind === "map" ? longMount(cursor, stage) : shortMount(cursor),
+);
 
 /** The mounts of a service. */
 export const mounts: Shape = listOf(mount, { keyOf: (item) => textOf(item, "target") ?? "" });

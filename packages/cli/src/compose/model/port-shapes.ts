@@ -3,26 +3,13 @@ import { parsePortProtocol, parsePortRange, parseShortPorts, type ShortPort } fr
 import { type Cursor, readItems, reportWrongType } from "../tree/cursor.js";
 import { portKey, uniqueItems } from "../tree/merge-rules.js";
 import { listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
-import { fields, integer, reportInvalid, type Shape, scalarAsText, text } from "./shape.js";
+import { defineShape, fields, integer, key, reportInvalid, type Shape, scalarAsText, text } from "./shape.js";
+import { REJECTED_BY_SWARM } from "./swarm-support.js";
+import { choiceOf, listSchema, TEXT_SCHEMA, type ValueSchema } from "./value-schema.js";
 
 const DEFAULT_MODE = "ingress";
 const DEFAULT_PROTOCOL = "tcp";
-
-/** The ports of a service. A range in the short form becomes several ports. */
-export const ports: Shape = (cursor, stage) => {
-  const items = readItems(cursor);
-  if (items === undefined) return undefined;
-  const expanded: Node[] = [];
-  for (const item of items) {
-    const canonical = item.node.kind === "map" ? [longPort(item, stage)] : shortPorts(item);
-    if (expanded.length + canonical.length > MAX_PORTS_PER_SERVICE) {
-      item.diagnostics.error(item, `too many ports (maximum ${MAX_PORTS_PER_SERVICE})`);
-      break;
-    }
-    expanded.push(...canonical.filter((port) => port !== undefined));
-  }
-  return listNode(uniqueItems(expanded, portKey), cursor.position);
-};
+const PORT_SCHEMA: ValueSchema = { kind: "scalar", types: ["string", "number"] };
 
 function shortPorts(cursor: Cursor): readonly Node[] {
   const { node } = cursor;
@@ -57,32 +44,43 @@ function portNode(
   );
 }
 
-const protocol: Shape = (cursor, stage) => {
+const protocol = defineShape(TEXT_SCHEMA, (cursor, stage) => {
   const node = text(cursor, stage);
   const parsed = node?.kind === "scalar" ? reportInvalid(cursor, parsePortProtocol(node.text)) : undefined;
   return parsed === undefined ? undefined : scalarNode(parsed, cursor.position);
-};
+});
 
-const published: Shape = (cursor, stage) => {
+const published = defineShape(PORT_SCHEMA, (cursor, stage) => {
   const node = scalarAsText(cursor, stage);
   if (node?.kind !== "scalar" || ["", "0"].includes(String(node.value))) return undefined;
   return reportInvalid(cursor, parsePortRange(String(node.value))) && node;
-};
+});
 
 const longFields = fields(
   {
-    name: text,
-    mode: text,
-    host_ip: text,
-    target: integer,
-    published,
-    protocol,
-    app_protocol: text,
+    name: key(text, "A name for the port. Documentation only", "web", {
+      hasNoEffect: true,
+      ...REJECTED_BY_SWARM,
+    }),
+    mode: key(text, "`ingress` publishes on every host, `host` on the hosts that run a task", "host", {
+      compose: "no effect",
+    }),
+    host_ip: key(text, "The address on which hosts publish the port", "127.0.0.1", REJECTED_BY_SWARM),
+    target: key(integer, "The port of the containers", 80),
+    published: key(published, "The published port, or a range to choose from", "8080", {
+      others: ["8000-8010"],
+      swarm: "rejects text",
+    }),
+    protocol: key(protocol, "tcp or udp", "udp", { others: ["sctp"] }),
+    app_protocol: key(text, "The protocol of the application. Documentation only", "http", {
+      hasNoEffect: true,
+      ...REJECTED_BY_SWARM,
+    }),
   },
   ["target"],
 );
 
-const longPort: Shape = (cursor, stage) => {
+const longPort = defineShape(longFields.schema, (cursor, stage) => {
   const port = longFields(cursor, stage);
   if (port?.kind !== "map") return undefined;
   const defaults = [
@@ -94,4 +92,23 @@ const longPort: Shape = (cursor, stage) => {
       map.entries.has(key) ? map : withEntry(map, key, scalarNode(value, cursor.position)),
     port,
   );
-};
+});
+
+/** The ports of a service. A range in the short form becomes several ports. */
+export const ports: Shape = defineShape(
+  listSchema(choiceOf(PORT_SCHEMA, longPort.schema)),
+  (cursor, stage) => {
+    const items = readItems(cursor);
+    if (items === undefined) return undefined;
+    const expanded: Node[] = [];
+    for (const item of items) {
+      const canonical = item.node.kind === "map" ? [longPort(item, stage)] : shortPorts(item);
+      if (expanded.length + canonical.length > MAX_PORTS_PER_SERVICE) {
+        item.diagnostics.error(item, `too many ports (maximum ${MAX_PORTS_PER_SERVICE})`);
+        break;
+      }
+      expanded.push(...canonical.filter((port) => port !== undefined));
+    }
+    return listNode(uniqueItems(expanded, portKey), cursor.position);
+  },
+);

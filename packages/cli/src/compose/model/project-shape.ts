@@ -3,10 +3,13 @@ import { isNull, mapNode, scalarNode, textOf, withEntry, withoutEntry } from "..
 import { services } from "./service-shape.js";
 import { textDictionary } from "./service-shapes.js";
 import {
+  defineShape,
   dictionary,
   fields,
   flag,
   integer,
+  type Keys,
+  key,
   keyValues,
   listOf,
   nullable,
@@ -17,22 +20,55 @@ import {
   sensitiveText,
   text,
 } from "./shape.js";
+import { REJECTED_BY_SWARM } from "./swarm-support.js";
+import { choiceOf, type KeyDocumentation } from "./value-schema.js";
 
-const longInclude = fields({ path: oneOrMore(text), env_file: oneOrMore(text), project_directory: text }, [
-  "path",
-]);
+const longInclude = fields(
+  {
+    path: key(
+      oneOrMore(text),
+      "The files, of which later ones override earlier ones",
+      "base.yaml",
+      REJECTED_BY_SWARM,
+    ),
+    env_file: key(oneOrMore(text), "Files with variables for the included files", "web.env", {
+      hasNoEffect: true,
+      ...REJECTED_BY_SWARM,
+    }),
+    project_directory: key(text, "The directory that relative paths start at", "other", {
+      hasNoEffect: true,
+      ...REJECTED_BY_SWARM,
+    }),
+  },
+  ["path"],
+);
 
 /** `include`: a list of paths and mappings. */
-const include: Shape = listOf((cursor, stage) => {
-  if (cursor.node.kind === "map") return longInclude(cursor, stage);
-  const path = text(cursor, stage);
-  return path && longInclude({ ...cursor, node: mapNode([["path", path]], cursor.position) }, stage);
-});
+const include = listOf(
+  defineShape(choiceOf(text.schema, longInclude.schema), (cursor, stage) => {
+    if (cursor.node.kind === "map") return longInclude(cursor, stage);
+    const path = text(cursor, stage);
+    return path && longInclude({ ...cursor, node: mapNode([["path", path]], cursor.position) }, stage);
+  }),
+);
+
+const oldExternal = fields({ name: key(text, "The name in the cluster, in an older form", "shared") });
+
+const external = defineShape(choiceOf(flag.schema, oldExternal.schema), (cursor, stage) =>
+  cursor.node.kind === "map" ? oldExternal(cursor, stage) : flag(cursor, stage),
+);
 
 /** A network, volume, secret or config, which can be external. The old form `external: {name: …}` is expanded. */
-function resource(keys: Readonly<Record<string, Shape>>): Shape {
-  const shape = fields({ ...keys, name: text, external });
-  return (cursor, stage) => {
+function resource(keys: Keys, withKeys: { readonly with?: KeyDocumentation["with"] & object } = {}): Shape {
+  const shape = fields({
+    ...keys,
+    name: key(text, "The name in the cluster", "shared", {
+      ...withKeys,
+      swarm: "replaces no variables in it",
+    }),
+    external: key(external, "Whether it exists outside of the stack", true),
+  });
+  return defineShape(shape.schema, (cursor, stage) => {
     const node = shape(cursor, stage);
     const old = node?.kind === "map" ? node.entries.get("external")?.value : undefined;
     if (node?.kind !== "map" || old?.kind !== "map") return node;
@@ -43,69 +79,134 @@ function resource(keys: Readonly<Record<string, Shape>>): Shape {
       cursor.diagnostics.error(cursor, "name and external.name are different: use name only");
     }
     return withEntry(isExternal, "name", name);
-  };
+  });
 }
 
-const external: Shape = (cursor, stage) =>
-  cursor.node.kind === "map" ? fields({ name: text })(cursor, stage) : flag(cursor, stage);
-
-const network = resource({
-  driver: text,
-  driver_opts: textDictionary,
-  ipam: fields({
-    driver: text,
-    config: listOf(fields({ subnet: text, ip_range: text, gateway: text, aux_addresses: dictionary(text) })),
-    options: dictionary(text),
-  }),
-  internal: flag,
-  enable_ipv4: flag,
-  enable_ipv6: flag,
-  attachable: flag,
-  labels: keyValues(""),
+const ipam = fields({
+  driver: key(text, "The driver that assigns addresses", "default", { hasNoEffect: true }),
+  config: key(
+    listOf(
+      fields({
+        subnet: key(text, "The subnet", "10.98.0.0/18"),
+        ip_range: key(text, "The range of assigned addresses", "10.98.1.0/24", REJECTED_BY_SWARM),
+        gateway: key(text, "The address of the gateway", "10.98.0.1", REJECTED_BY_SWARM),
+        aux_addresses: key(
+          dictionary(text),
+          "Addresses that are not assigned",
+          { a: "10.98.0.9" },
+          {
+            ...REJECTED_BY_SWARM,
+          },
+        ),
+      }),
+    ),
+    "The subnets of the network",
+    [{ subnet: "10.98.0.0/18" }],
+  ),
+  options: key(dictionary(text), "Options of the driver", { a: "b" }, REJECTED_BY_SWARM),
 });
 
-const volume = resource({ driver: text, driver_opts: textDictionary, labels: keyValues("") });
+const network = resource({
+  driver: key(text, "The driver. Networks of both drivers `overlay` and `bridge` span all hosts", "bridge", {
+    hasNoEffect: true,
+    others: ["macvlan"],
+    compose: "`bridge` is local",
+  }),
+  driver_opts: key(
+    textDictionary,
+    "Options of the driver: `encrypted` and `com.docker.network.driver.mtu`",
+    { encrypted: "" },
+    { others: [{ "com.docker.network.bridge.name": "br9" }] },
+  ),
+  ipam: key(ipam, "How addresses are assigned", { config: [{ subnet: "10.98.0.0/18" }] }),
+  internal: key(flag, "Isolates the network from other networks", true),
+  enable_ipv4: key(flag, "Assigns IPv4 addresses", false, REJECTED_BY_SWARM),
+  enable_ipv6: key(flag, "Assigns IPv6 addresses", true, REJECTED_BY_SWARM),
+  attachable: key(flag, "Permits other containers to join the network", true),
+  labels: key(keyValues(""), "Labels of the network", { team: "shop" }),
+});
+
+const volume = resource({
+  driver: key(text, "The driver", "nfs"),
+  driver_opts: key(textDictionary, "Options of the driver", { type: "tmpfs", device: "tmpfs" }),
+  labels: key(keyValues(""), "Labels of the volume", { team: "shop" }),
+});
+
+const FROM_FILE = { with: { file: "web.env" } };
 
 /** A secret or config. Whatever else is written in its place may be a secret, so messages do not quote it. */
-function file(keys: Readonly<Record<string, Shape>>): Shape {
-  const shape = resource({ ...keys, environment: sensitiveText, file: sensitiveText, template_driver: text });
-  return (cursor, stage) => {
+function file(keys: Keys): Shape {
+  const own = {
+    ...keys,
+    file: key(sensitiveText, "The file with the content", "other.env"),
+    environment: key(sensitiveText, "The environment variable with the content", "A", REJECTED_BY_SWARM),
+    template_driver: key(
+      text,
+      "`golang` replaces placeholders such as `{{.Node.Hostname}}` in the content",
+      "golang",
+      FROM_FILE,
+    ),
+  };
+  const shape = resource(own, FROM_FILE);
+  return defineShape(shape.schema, (cursor, stage) => {
     if (cursor.node.kind === "map") return shape(cursor, stage);
     cursor.diagnostics.error(keyPlace(cursor), "must be a mapping");
     return undefined;
-  };
+  });
 }
 
 const secret = file({
-  labels: keyValues(""),
-  driver: text,
-  driver_opts: textDictionary,
-  content: rejected("a Compose file cannot contain the content of a secret: use file or environment"),
+  labels: key(keyValues(""), "Labels of the secret", { team: "shop" }, FROM_FILE),
+  driver: key(text, "The driver that provides the secret", "vault", FROM_FILE),
+  driver_opts: key(textDictionary, "Options of the driver", { a: "b" }, FROM_FILE),
+  content: key(
+    rejected("a Compose file cannot contain the content of a secret: use file or environment"),
+    "The content. A secret does not belong into a Compose file",
+    "text",
+    { compose: "rejects the file", ...REJECTED_BY_SWARM },
+  ),
 });
 
-const config = file({ content: sensitiveText, labels: keyValues("") });
+const config = file({
+  content: key(sensitiveText, "The content", "text", REJECTED_BY_SWARM),
+  labels: key(keyValues(""), "Labels of the config", { team: "shop" }, FROM_FILE),
+});
 
-const model = fields({ name: text, model: text, context_size: integer, runtime_flags: listOf(text) }, [
-  "model",
-]);
+const model = fields(
+  {
+    name: key(text, "The name of the model", "llm", REJECTED_BY_SWARM),
+    model: key(text, "The image of the model", "ai/smollm2", REJECTED_BY_SWARM),
+    context_size: key(integer, "Size of the context in tokens", 1024, REJECTED_BY_SWARM),
+    runtime_flags: key(
+      listOf(text),
+      "Flags of the program that runs the model",
+      ["--verbose"],
+      REJECTED_BY_SWARM,
+    ),
+  },
+  ["model"],
+);
 
 const projectFields = fields({
   // The value is obsolete and ignored, so it does not matter that YAML reads 3.8 as a number.
-  version: scalarAsText,
-  name: text,
-  include,
-  services,
-  models: dictionary(model),
-  networks: dictionary(nullable(network)),
-  volumes: dictionary(nullable(volume)),
-  secrets: dictionary(secret),
-  configs: dictionary(config),
+  version: key(scalarAsText, "The version of the format. Obsolete", "3.8", {
+    hasNoEffect: true,
+    swarm: "requires it to be 3 or later, or missing",
+  }),
+  name: key(text, "The name of the stack, if the command line does not give one", "other", REJECTED_BY_SWARM),
+  include: key(include, "Other Compose files", ["base.yaml"], REJECTED_BY_SWARM),
+  services: key(services, "The services", { other: { image: "nginx" } }),
+  models: key(dictionary(model), "AI models", { llm: { model: "ai/smollm2" } }, REJECTED_BY_SWARM),
+  networks: key(dictionary(nullable(network)), "The networks", { front: { internal: true } }),
+  volumes: key(dictionary(nullable(volume)), "The volumes", { data: { name: "shared" } }),
+  secrets: key(dictionary(secret), "The secrets", { key: { file: "other.env" } }),
+  configs: key(dictionary(config), "The configs", { conf: { content: "text" } }),
 });
 
 /** A whole Compose file. The obsolete `version` is checked and dropped. */
-export const projectShape: Shape = (cursor, stage) => {
+export const projectShape: Shape = defineShape(projectFields.schema, (cursor, stage) => {
   const node = projectFields(cursor, stage);
   const version = listFields(cursor).get("version");
   if (version !== undefined && isNull(version.node)) reportWrongType(version, "text");
   return node?.kind === "map" ? withoutEntry(node, "version") : node;
-};
+});

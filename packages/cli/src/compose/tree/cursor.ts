@@ -120,6 +120,8 @@ function readNumberAs(
 
 const TRUE_TEXTS = ["true", "yes", "y", "on"];
 const FALSE_TEXTS = ["false", "no", "n", "off"];
+/** The texts that are booleans, in lower case. */
+export const FLAG_TEXTS = [...TRUE_TEXTS, ...FALSE_TEXTS];
 
 /** Reads a boolean, including the forms of YAML 1.1 such as `yes` and `off`. */
 export function readFlag(cursor: Cursor): boolean | undefined {

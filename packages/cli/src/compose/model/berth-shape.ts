@@ -1,0 +1,115 @@
+import { scalarNode } from "../tree/node.js";
+import {
+  decimal,
+  defineShape,
+  dictionary,
+  duration,
+  fields,
+  flag,
+  integer,
+  key,
+  oneOf,
+  type Shape,
+  text,
+} from "./shape.js";
+import { choiceOf } from "./value-schema.js";
+
+const NEVER = "never";
+
+/** A percentage such as `70` or `70%`. */
+const percent = defineShape(
+  { kind: "scalar", types: ["number", "string"], pattern: "^\\d+(?:\\.\\d+)?%?$" },
+  (cursor, stage) => {
+    const { node } = cursor;
+    const written = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";
+    if (!/^\d+(?:\.\d+)?%$/.test(written)) return decimal(cursor, stage);
+    return scalarNode(Number(written.slice(0, -1)), node.position);
+  },
+);
+
+const durationOrNever = defineShape(duration.schema, (cursor, stage) => {
+  const { node } = cursor;
+  return node.kind === "scalar" && node.value === NEVER ? node : duration(cursor, stage);
+});
+
+const cronFields = fields({
+  schedule: key(text, "The schedule, in the format of cron", "0 3 * * *"),
+  time_zone: key(text, "The time zone of the schedule", "Europe/Berlin", { with: { schedule: "@daily" } }),
+  concurrency: key(
+    oneOf("allow", "forbid", "replace"),
+    "What happens when the previous run has not ended",
+    "replace",
+    { with: { schedule: "@daily" } },
+  ),
+  history: key(integer, "Number of ended runs to keep", 5, { with: { schedule: "@daily" } }),
+  starting_deadline: key(duration, "Time after which a missed run is skipped", "10m", {
+    with: { schedule: "@daily" },
+  }),
+});
+
+const cron = defineShape(choiceOf(text.schema, cronFields.schema), (cursor, stage) =>
+  cursor.node.kind === "scalar" ? text(cursor, stage) : cronFields(cursor, stage),
+);
+
+const BOUNDS = { with: { min: 1, max: 5, target_cpu: 70 } };
+
+const autoscale = fields({
+  min: key(integer, "Minimum number of replicas", 2, BOUNDS),
+  max: key(integer, "Maximum number of replicas", 9, BOUNDS),
+  target_cpu: key(
+    percent,
+    "CPU usage of a replica to aim for, in percent of its limit or reservation",
+    "60%",
+    BOUNDS,
+  ),
+  target_connections: key(decimal, "Open connections of a replica to aim for", 100, BOUNDS),
+  scale_up_window: key(
+    duration,
+    "Time in which the lowest recommendation counts before replicas are added",
+    "10s",
+    BOUNDS,
+  ),
+  scale_down_window: key(
+    duration,
+    "Time in which the highest recommendation counts before replicas are removed",
+    "2m",
+    BOUNDS,
+  ),
+});
+
+const failoverFields = fields({
+  after: key(durationOrNever, "Time after which the tasks of a lost node are replaced, or never", "10s"),
+  never: key(flag, "Whether the tasks of a lost node are never replaced", true),
+});
+
+const failover = defineShape(choiceOf(durationOrNever.schema, failoverFields.schema), (cursor, stage) =>
+  cursor.node.kind === "scalar" ? durationOrNever(cursor, stage) : failoverFields(cursor, stage),
+);
+
+/** `x-berth` of a service: settings that Compose does not define. */
+export const berthSettings: Shape = fields({
+  cron: key(cron, "Runs the service as a job at the times of a schedule", "@hourly"),
+  autoscale: key(autoscale, "Adjusts the number of replicas to their load", {
+    min: 1,
+    max: 5,
+    target_cpu: 70,
+  }),
+  failover: key(failover, "When the tasks of a lost node are replaced", "30s"),
+  env_secrets: key(dictionary(text), "Environment variables whose values are secrets", { KEY: "key" }),
+  at_most_one: key(flag, "Never runs two tasks of a slot at once, also when a node is lost", true),
+  // The spelling with hyphens is older and remains valid.
+  "at-most-one": key(flag, "An older spelling of `at_most_one`", true),
+  progress_deadline: key(duration, "Time in which an update must make progress", "5m"),
+  proxy_protocol: key(flag, "Sends the address of the client with the PROXY protocol", true),
+  affinity: key(
+    oneOf("none", "source"),
+    "Whether connections from one address reach the same task",
+    "source",
+  ),
+  balance: key(
+    oneOf("round-robin", "least-connections"),
+    "How connections are balanced",
+    "least-connections",
+  ),
+  volumes: key(oneOf("sticky", "any"), "Whether a task stays on the node with its volumes", "any"),
+});

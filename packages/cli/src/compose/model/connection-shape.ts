@@ -1,0 +1,81 @@
+import { mounts } from "./mount-shapes.js";
+import { ports } from "./port-shapes.js";
+import { attachments, dependencies, extraHosts, fileMounts, names } from "./service-shapes.js";
+import { type Keys, key, listOf, oneOrMore, scalarAsText, text, uniqueTexts } from "./shape.js";
+import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
+
+/** The keys of a service that describe its networks, ports, mounts and files. */
+export const CONNECTION_KEYS: Keys = {
+  ports: key(ports, "Ports that every host publishes", ["8080:80"], {
+    swarm: "publishes on all addresses, rejects text for `published`",
+  }),
+  expose: key(
+    listOf(scalarAsText, uniqueTexts),
+    "Ports that other containers use. Documentation only",
+    ["80"],
+    {
+      hasNoEffect: true,
+      ...IGNORED_BY_SWARM,
+    },
+  ),
+  networks: key(attachments, "Networks that the containers join", ["front"], {
+    swarm: "ignores addresses silently",
+  }),
+  network_mode: key(text, "Uses the network of the host or of another container, or none", "host", {
+    others: ["none", "bridge", "service:db", "container:other"],
+    ...IGNORED_BY_SWARM,
+  }),
+  mac_address: key(text, "The MAC address of the container", "02:42:ac:11:65:43", IGNORED_BY_SWARM),
+  dns: key(oneOrMore(text, uniqueTexts), "Name servers for names that are not in the cluster", ["9.9.9.9"]),
+  dns_opt: key(listOf(text, uniqueTexts), "Options of the resolver", ["timeout:2"], REJECTED_BY_SWARM),
+  dns_search: key(oneOrMore(text, uniqueTexts), "Search domains", ["example.org"]),
+  extra_hosts: key(extraHosts, "Entries of /etc/hosts", ["registry=10.0.0.5"], {
+    swarm: "ignores an entry without an address silently",
+  }),
+  links: key(
+    listOf(text, uniqueTexts),
+    "Other names for services, and dependencies on them",
+    ["db:database"],
+    {
+      ...IGNORED_BY_SWARM,
+    },
+  ),
+  external_links: key(names, "Links to containers outside of the stack", ["other:db"], IGNORED_BY_SWARM),
+  volumes: key(mounts, "Mounts of the containers", ["data:/data"], {
+    compose: "creates the path of a short bind mount",
+    swarm: "ignores z and Z; a task fails when a path does not exist",
+  }),
+  volumes_from: key(names, "Mounts the volumes of another service", ["db"], REJECTED_BY_SWARM),
+  volume_driver: key(
+    text,
+    "The driver of anonymous volumes. It is not part of the Compose Specification",
+    "local",
+    {
+      compose: "rejects the file",
+      ...REJECTED_BY_SWARM,
+    },
+  ),
+  tmpfs: key(oneOrMore(text, uniqueTexts), "File systems in memory", ["/run:size=64m,mode=1777"], {
+    others: ["/run:uid=1000"],
+    ...DROPPED_BY_SWARM,
+  }),
+  secrets: key(
+    fileMounts("secret"),
+    "Secrets that the containers can read, in /run/secrets by default",
+    ["key"],
+    {
+      compose: "mounts the file; uid, gid and mode have no effect",
+      swarm: "rejects text for `mode`; an edited secret is an error",
+    },
+  ),
+  configs: key(fileMounts("config"), "Configuration files in the containers", ["conf"], {
+    compose: "mounts the file; uid, gid and mode have no effect",
+    swarm: "rejects text for `mode`; an edited config is an error",
+  }),
+  depends_on: key(
+    dependencies,
+    "Services that must run before the first tasks of this service start",
+    { db: { condition: "service_healthy" } },
+    { swarm: "ignores lists silently and rejects mappings" },
+  ),
+};

@@ -1,0 +1,87 @@
+import { assertNever } from "@berth/proto";
+import { projectShape } from "./project-shape.js";
+import type { Example, KeySchema, ScalarType, ValueSchema } from "./value-schema.js";
+
+/** A JSON Schema, as JSON. */
+export interface JsonSchema {
+  readonly [keyword: string]: unknown;
+}
+
+/** The version of JSON Schema that the language servers of editors support best. */
+const DIALECT = "http://json-schema.org/draft-07/schema#";
+/** Matches text with a variable, whose value is not known in an editor. */
+const VARIABLE = "\\$";
+
+/** Returns the JSON Schema of Compose files with the keys of berth, for editors. */
+export function composeJsonSchema(): JsonSchema {
+  return {
+    $schema: DIALECT,
+    title: "Compose file for berth",
+    ...toJsonSchema(projectShape.schema),
+  };
+}
+
+function toJsonSchema(schema: ValueSchema): JsonSchema {
+  switch (schema.kind) {
+    case "scalar":
+      return scalarSchema(schema);
+    case "list": {
+      const list = { type: "array", items: toJsonSchema(schema.items) };
+      return schema.isSet ? { ...list, uniqueItems: true } : list;
+    }
+    case "map":
+      return mapSchema(schema.keys, schema.required);
+    case "dictionary":
+      return { type: "object", additionalProperties: toJsonSchema(schema.values) };
+    case "choice":
+      return choiceSchema(schema.options.map(toJsonSchema));
+    case "anything":
+      return {};
+    case "nothing":
+      return { not: {} };
+    default:
+      return assertNever(schema);
+  }
+}
+
+/** A pattern applies to text only, so that it can stand next to other types. */
+function scalarSchema({
+  types,
+  pattern,
+  choices,
+}: {
+  readonly types: readonly ScalarType[];
+  readonly pattern?: string;
+  readonly choices?: readonly string[];
+}): JsonSchema {
+  if (choices !== undefined) return { anyOf: [{ enum: choices }, { type: "string", pattern: VARIABLE }] };
+  const [first] = types;
+  const type = types.length === 1 ? { type: first } : { type: types };
+  return pattern === undefined ? type : { ...type, pattern: `${pattern}|${VARIABLE}` };
+}
+
+function mapSchema(keys: Readonly<Record<string, KeySchema>>, required: readonly string[]): JsonSchema {
+  const properties = Object.fromEntries(
+    Object.entries(keys).map(([name, { schema, about }]) => {
+      const description: { readonly description: string; readonly examples: readonly Example[] } = {
+        description: about.summary,
+        examples: [about.example, ...(about.others ?? [])],
+      };
+      return [name, { ...description, ...toJsonSchema(schema) }];
+    }),
+  );
+  const map = { type: "object", properties, patternProperties: { "^x-": {} }, additionalProperties: false };
+  return required.length === 0 ? map : { ...map, required };
+}
+
+/** Combines alternatives. Alternatives that only name types become one. */
+function choiceSchema(options: readonly JsonSchema[]): JsonSchema {
+  const isType = (option: JsonSchema): boolean => Object.keys(option).join() === "type";
+  const types = options.filter(isType).flatMap(({ type }) => type);
+  const others = options.filter((option) => !isType(option));
+  const [only] = types;
+  const simple = types.length === 0 ? [] : [{ type: types.length === 1 ? only : [...new Set(types)] }];
+  const all = [...simple, ...others];
+  const [single] = all;
+  return all.length === 1 && single !== undefined ? single : { anyOf: all };
+}

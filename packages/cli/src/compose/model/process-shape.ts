@@ -1,0 +1,143 @@
+import { build } from "./build-shape.js";
+import { envFiles, healthTest, hooks, logging, preStartHooks } from "./service-shapes.js";
+import {
+  commandLine,
+  duration,
+  fields,
+  flag,
+  type Keys,
+  key,
+  keyValues,
+  listOf,
+  matching,
+  nullable,
+  oneOrMore,
+  scalarAsText,
+  text,
+  truncatedInteger,
+} from "./shape.js";
+import { IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
+
+const PULL_POLICY =
+  /^(?:always|never|build|if_not_present|missing|refresh|daily|weekly|every_(?:[0-9]+[wdhms])+)$/;
+const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+const healthcheck = fields({
+  test: key(healthTest, "The command that checks a container", ["CMD", "curl", "-f", "http://localhost"]),
+  interval: key(duration, "Time between two checks", "10s"),
+  timeout: key(duration, "Time after which a check counts as failed", "5s"),
+  retries: key(truncatedInteger, "Failed checks in a row after which a container is unhealthy", 5),
+  start_period: key(duration, "Time in which failed checks do not count", "40s"),
+  start_interval: key(duration, "Time between two checks during the start period", "1s"),
+  disable: key(flag, "Disables the health check of the image", true),
+});
+
+/** The keys of a service that describe its image and its process. */
+export const PROCESS_KEYS: Keys = {
+  image: key(
+    text,
+    "The image of the containers. Its tag is resolved to a digest once for each deployment",
+    "nginx:1.27",
+  ),
+  build: key(build, "How to build the image", ".", {
+    swarm: "ignores it with a warning; an image is required",
+  }),
+  pull_policy: key(
+    matching(PULL_POLICY, "use always, missing, never, build, daily, weekly or every_12h"),
+    "When nodes pull the image",
+    "always",
+    { others: ["build", "daily", "every_12h"], ...REJECTED_BY_SWARM },
+  ),
+  pull_refresh_after: key(text, "Pulls the image again after this time", "24h", REJECTED_BY_SWARM),
+  platform: key(
+    text,
+    "The platform of the image. Tasks are placed on nodes with this platform",
+    "linux/amd64",
+    REJECTED_BY_SWARM,
+  ),
+  command: key(nullable(commandLine), "Replaces the command of the image", ["nginx", "-g", "daemon off;"], {
+    swarm: "splits text with other rules, and rejects null",
+  }),
+  entrypoint: key(nullable(commandLine), "Replaces the entrypoint of the image", "/entry.sh", {
+    swarm: "rejects null",
+  }),
+  environment: key(
+    keyValues(),
+    "Environment variables",
+    { MODE: "production" },
+    { swarm: "rejects booleans" },
+  ),
+  env_file: key(envFiles, "Files with environment variables, which the command line reads", "web.env", {
+    swarm: "knows no quotes, variables and mappings",
+  }),
+  working_dir: key(text, "The working directory of the process", "/srv"),
+  user: key(text, "The user, and optionally the group, of the process", "1000:1000"),
+  group_add: key(
+    listOf(scalarAsText, { isSet: true }),
+    "More groups of the process",
+    ["audio"],
+    REJECTED_BY_SWARM,
+  ),
+  hostname: key(text, "The hostname in the containers, and a name of the service in its networks", "web-1"),
+  domainname: key(text, "The domain name in the containers", "example.org", IGNORED_BY_SWARM),
+  container_name: key(
+    matching(CONTAINER_NAME, "use at least two letters, digits, -, _ or ."),
+    "A name of the service in its networks",
+    "shop-web",
+    { compose: "names the container", ...IGNORED_BY_SWARM },
+  ),
+  tty: key(flag, "Allocates a terminal", true),
+  stdin_open: key(flag, "Keeps the standard input open", true),
+  init: key(flag, "Runs an init process, which forwards signals and reaps processes", true),
+  stop_signal: key(text, "The signal that stops a container", "SIGINT"),
+  stop_grace_period: key(duration, "Time between the stop signal and SIGKILL", "30s"),
+  healthcheck: key(
+    healthcheck,
+    "The health check of the containers. Updates wait for it, and a task gets no connections while it fails",
+    { test: "curl -f http://localhost" },
+    { compose: "does not replace an unhealthy container" },
+  ),
+  pre_start: key(
+    preStartHooks,
+    "Containers that run before that of the service",
+    [{ command: "migrate" }],
+    REJECTED_BY_SWARM,
+  ),
+  post_start: key(
+    hooks,
+    "Commands that run in a container after its start",
+    [{ command: "/warm-up" }],
+    REJECTED_BY_SWARM,
+  ),
+  pre_stop: key(
+    hooks,
+    "Commands that run in a container before it is stopped",
+    [{ command: "/drain" }],
+    REJECTED_BY_SWARM,
+  ),
+  restart: key(
+    text,
+    "When a task that ended is replaced. deploy.restart_policy has precedence",
+    "on-failure:3",
+    {
+      compose: "does not check the value",
+      swarm: "honors it, with a warning that it does not",
+    },
+  ),
+  labels: key(keyValues(""), "Labels of the containers", { team: "shop" }),
+  label_file: key(oneOrMore(text), "Files with labels of the containers", "web.labels", REJECTED_BY_SWARM),
+  annotations: key(
+    keyValues(""),
+    "Annotations of the containers for the OCI runtime",
+    { note: "a" },
+    REJECTED_BY_SWARM,
+  ),
+  logging: key(logging, "The log driver of the containers", {
+    driver: "json-file",
+    options: { "max-size": "10m" },
+  }),
+  attach: key(flag, "Whether `up` shows the output of the service", false, {
+    hasNoEffect: true,
+    ...REJECTED_BY_SWARM,
+  }),
+};
