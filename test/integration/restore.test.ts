@@ -61,7 +61,7 @@ beforeAll(async () => {
   const identity = await generateX25519Identity();
   const file = join(folder, "backup.age");
   const protection = { kind: "recipients", recipients: [await identityToRecipient(identity)] } as const;
-  const secrets = { clusterKey, etcdAuthority };
+  const secrets = { clusterKey, etcdAuthorities: [etcdAuthority] };
   const chunks: Uint8Array[] = [];
   const written = {
     store,

@@ -13,6 +13,7 @@ import { linkSignals, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { membershipRequests } from "./server/membership-requests.js";
+import { OwnEtcd } from "./server/own-etcd.js";
 import { startServer, systemPlatform } from "./server/server.js";
 import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
@@ -121,12 +122,10 @@ async function runWithIdentity(
   signal: AbortSignal,
 ): Promise<void> {
   const etcd = await openEtcd(config, identity, logger, signal);
-  const { endpoints, tls, keepTlsValid } = etcd;
+  const { endpoints, tls } = etcd;
   const store = new EtcdStore({ endpoints, tls });
+  const ownEtcd = etcd.own?.(store);
   const serving = linkSignals(signal);
-  // Lasts until the server has stopped, since etcd is needed until then.
-  const renewing = new AbortController();
-  const renewal = keepTlsValid?.((renewed) => store.updateTls(renewed), renewing.signal);
   void etcd.exited.then((failure) => {
     if (failure === undefined) return;
     // Another process may answer on etcd's port.
@@ -144,6 +143,7 @@ async function runWithIdentity(
         platform: systemPlatform(identity.rpc),
         runtime: systemRuntime,
         logger,
+        ownEtcd,
         ...(etcd.watch && { problems: etcd.watch.problems }),
         // The operator of an external etcd changes its members, and may want its leader elsewhere.
         ...(memberTracking && {
@@ -163,8 +163,8 @@ async function runWithIdentity(
     serving.unlink();
     serving.abort("the server has stopped");
     await Promise.all([memberTracking, watch]);
-    renewing.abort();
-    await renewal;
+    // The certificate is needed until the server has stopped.
+    await ownEtcd?.stop();
     store.close();
     await etcd.stop();
   }
@@ -189,8 +189,8 @@ async function untilMemberRemoved(
 interface OpenEtcd extends Pick<EmbeddedEtcd, "exited" | "stop"> {
   readonly endpoints: readonly [string, ...string[]];
   readonly tls?: EtcdTls | undefined;
-  /** Renews the certificate until the signal aborts. Undefined for a certificate that berth has not issued. */
-  readonly keepTlsValid?: (onRenewed: (tls: EtcdTls) => void, signal: AbortSignal) => Promise<void>;
+  /** Keeps the certificate of an embedded etcd and of the store valid. */
+  readonly own?: (store: EtcdStore) => OwnEtcd;
   /** Watches the process, the database and the disk of an embedded etcd. */
   readonly watch?: EtcdWatch;
   /** Follows the changes of the members until the signal aborts. Undefined for members that do not change. */
@@ -223,12 +223,11 @@ async function openEtcd(
       starting.signal,
     );
     const { endpoint, exited } = etcd;
-    const onFailure = (error: unknown): void =>
-      etcdLogger.warn({ err: error }, "cannot renew the certificate for etcd");
     return {
       ...{ endpoints: [endpoint], exited, stop: () => etcd.stop(), tls: certificate.files },
       watch: watchEtcd({ etcd, dataDir, quotaBytes, clock: systemClock, logger: etcdLogger }),
-      keepTlsValid: (onRenewed, abort) => certificate.keepValid({ onRenewed, onFailure }, abort),
+      own: (store) =>
+        new OwnEtcd({ etcd, store, certificate, heldKey: identity.heldKey, logger: etcdLogger }),
       ...(member && {
         trackMembers: (store, abort) =>
           trackMembers({ store, etcd, clock: systemClock, logger: etcdLogger }, abort),

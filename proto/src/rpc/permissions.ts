@@ -87,6 +87,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/ListAuthorities": READ,
   "/berth.v1.ControlService/FinalizeUpgrade": ADMIN,
   "/berth.v1.ControlService/RotateAuthority": ADMIN,
+  "/berth.v1.ControlService/RotateEtcdAuthority": ADMIN,
   "/berth.v1.ControlService/RemoveAuthority": ADMIN,
   "/berth.v1.ControlService/RotateClusterKey": ADMIN,
   "/berth.v1.ControlService/GetClusterKey": ADMIN,

@@ -9,7 +9,9 @@ export function addAuthorityCommands(program: Command, cli: Cli): void {
     ca
       .command("ls")
       .alias("list")
-      .description("List the CAs, the number of nodes with a certificate of each, and when they are removed")
+      .description(
+        "List the CAs, the number of nodes with a certificate of each, and what their rotation waits for",
+      )
       .option("-q, --quiet", "only display CA IDs")
       .action(lazyAction(cli, async () => (await import("../commands/ca/ls.js")).listAuthorities)),
     ["berth ca ls"],
@@ -26,9 +28,10 @@ export function addAuthorityCommands(program: Command, cli: Cli): void {
     addWaitOptions(
       ca
         .command("rotate")
-        .description("Replace the CA. Certificates of the earlier CA stay valid until they are renewed"),
+        .description("Replace the CA. Certificates of the earlier CA stay valid until they are renewed")
+        .option("--etcd", "replace the CA of etcd, whose members restart one at a time"),
     ).action(lazyAction(cli, async () => (await import("../commands/ca/rotate.js")).rotateAuthority)),
-    ["berth ca rotate", "berth ca rotate --detach"],
+    ["berth ca rotate", "berth ca rotate --detach", "berth ca rotate --etcd"],
   );
   addExamples(
     ca
@@ -36,7 +39,7 @@ export function addAuthorityCommands(program: Command, cli: Cli): void {
       .alias("remove")
       .argument("<ca>", "CA ID, or a unique prefix of it")
       .option("-f, --force", "also lock out the owners of certificates that are still in use")
-      .description("End the trust in a CA before its time, for example because its key was stolen")
+      .description("End the trust in a CA before its time, or cancel a rotation that waits for a server")
       .action(lazyAction(cli, async () => (await import("../commands/ca/rm.js")).removeAuthority)),
     ["berth ca rm 3f9a1c", "berth ca rm --force 3f9a1c"],
   );

@@ -1,9 +1,29 @@
-import type { AuthorityStatus } from "@berth/proto";
+import {
+  Authority_State as AuthorityState,
+  type AuthorityStatus,
+  type ListAuthoritiesResponse,
+} from "@berth/proto";
 import { formatTimeSince, formatTimeUntil } from "./human.js";
 import type { Listing } from "./print.js";
 import { authorityStateName } from "./state-names.js";
 
 const ID_DIGITS = 12;
+
+/** A CA, and what it issues certificates for. */
+export interface AuthorityRow extends AuthorityStatus {
+  readonly use: "cluster" | "etcd";
+}
+
+/** Returns the CAs of the cluster, and then those of etcd. */
+export function authorityRows({
+  authorities,
+  etcdAuthorities,
+}: ListAuthoritiesResponse): readonly AuthorityRow[] {
+  return [
+    ...authorities.map((each) => ({ ...each, use: "cluster" as const })),
+    ...etcdAuthorities.map((each) => ({ ...each, use: "etcd" as const })),
+  ];
+}
 
 /** Returns the first digits of a CA's fingerprint, which name it in tables and commands. */
 export function authorityId({ fingerprint }: Pick<AuthorityStatus, "fingerprint">): string {
@@ -11,17 +31,18 @@ export function authorityId({ fingerprint }: Pick<AuthorityStatus, "fingerprint"
 }
 
 /** Returns the columns of `berth ca ls`. */
-export function authorityListing(rows: readonly AuthorityStatus[], nowMs: number): Listing<AuthorityStatus> {
+export function authorityListing(rows: readonly AuthorityRow[], nowMs: number): Listing<AuthorityRow> {
   return {
     rows,
     id: authorityId,
     json: authorityJson,
     columns: [
       { title: "ID", cell: authorityId },
+      { title: "USE", cell: ({ use }) => use },
       { title: "STATE", cell: ({ state }) => authorityStateName(state) },
       { title: "CREATED", cell: ({ createdAtMs }) => formatTimeSince(createdAtMs, nowMs) },
       { title: "EXPIRES", cell: ({ expiresAtMs }) => formatTimeUntil(expiresAtMs, nowMs) },
-      { title: "NODES", cell: ({ nodeCount }) => String(nodeCount) },
+      { title: "NODES", cell: ({ use, nodeCount }) => (use === "etcd" ? "-" : String(nodeCount)) },
       { title: "NOTE", cell: (authority) => authorityNote(authority, nowMs) },
     ],
   };
@@ -29,6 +50,7 @@ export function authorityListing(rows: readonly AuthorityStatus[], nowMs: number
 
 export function authorityJson({
   fingerprint,
+  use,
   state,
   createdAtMs,
   expiresAtMs,
@@ -37,14 +59,25 @@ export function authorityJson({
   nodes,
   nodeCount,
   certificate,
-}: AuthorityStatus): object {
+}: AuthorityRow): object {
   return {
-    ...{ fingerprint, state: authorityStateName(state), createdAtMs, expiresAtMs, removalAtMs },
+    ...{ fingerprint, use, state: authorityStateName(state), createdAtMs, expiresAtMs, removalAtMs },
     ...{ waitingFor, nodes, nodeCount, certificate },
   };
 }
 
-function authorityNote({ removalAtMs, waitingFor }: AuthorityStatus, nowMs: number): string {
-  if (waitingFor.length > 0) return `not trusted yet by ${waitingFor.join(", ")}`;
+function authorityNote({ state, removalAtMs, waitingFor }: AuthorityStatus, nowMs: number): string {
+  if (waitingFor.length > 0) return `${waitingReason(state)} by ${waitingFor.join(", ")}`;
   return removalAtMs === 0 ? "" : `removed ${formatTimeUntil(removalAtMs, nowMs)}`;
+}
+
+function waitingReason(state: AuthorityState): string {
+  switch (state) {
+    case AuthorityState.RETIRING:
+      return "still used";
+    case AuthorityState.REMOVING:
+      return "still trusted";
+    default:
+      return "not trusted yet";
+  }
 }

@@ -68,6 +68,7 @@ const AUTHORITY_STATES = new Map<Authority_State, string>([
   [Authority_State.ANNOUNCED, "announced"],
   [Authority_State.ISSUING, "issuing"],
   [Authority_State.RETIRING, "retiring"],
+  [Authority_State.REMOVING, "removing"],
 ]);
 const USER_ROLES = new Map<UserRole, string>([
   [UserRole.VIEWER, "viewer"],

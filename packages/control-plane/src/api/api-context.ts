@@ -53,6 +53,8 @@ export interface ApiContext {
   readonly secrets: ClusterSecrets | undefined;
   /** The cluster key of this server. Undefined in the simulation. */
   readonly heldKey: HeldClusterKey | undefined;
+  /** Whether the servers run etcd, and issue its certificates. */
+  readonly hasEmbeddedEtcd: boolean;
   readonly keyRotation: Pick<ClusterKeyRotation, "progress"> | undefined;
   /** Encrypts secrets and configs. Undefined in the simulation. */
   readonly sealer: FileSealer | undefined;

@@ -13,6 +13,7 @@ import { exec } from "./exec.js";
 import { getFile, listFiles, putFile, removeFiles } from "./files.js";
 import { listAuthorities, removeAuthority, rotateAuthority } from "./identities/authorities.js";
 import { getClusterKey, rotateClusterKey } from "./identities/cluster-key.js";
+import { rotateEtcdAuthority } from "./identities/etcd-authorities.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
 import { redactEnvironments } from "./identities/redact-environment.js";
@@ -89,6 +90,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     rotateClusterKey: (_request, { signal }) => rotateClusterKey(context, signal),
     getClusterKey: async () => getClusterKey(context),
     rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
+    rotateEtcdAuthority: (_request, { signal }) => rotateEtcdAuthority(context, signal),
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
     finalizeUpgrade: (_request, { signal }) => finalizeUpgrade(context, signal),
     listRegistryLogins: async () => listRegistryLogins(context),

@@ -7,6 +7,7 @@ import {
   hasOnlyFiniteNumbers,
 } from "@berth/proto";
 import { formatClusterKey, parseClusterKey } from "../identity/cluster-key.js";
+import { issuingAuthority } from "../identity/sealed-authority.js";
 import type { ClusterSecrets } from "../identity/server-folder.js";
 import { recordKey } from "../state/change.js";
 import { parseKey, ROOT } from "../store/keys.js";
@@ -64,11 +65,11 @@ function toJson(part: BackupPart): object {
     case "header":
       return { format: FORMAT, version: FORMAT_VERSION, ...part.header };
     case "secrets": {
-      const { clusterKey, etcdAuthority } = part.secrets;
+      const { clusterKey, etcdAuthorities } = part.secrets;
       return {
         kind: "secrets",
         clusterKey: formatClusterKey(clusterKey).trim(),
-        etcdAuthority: Authority.toJSON(etcdAuthority),
+        etcdAuthority: Authority.toJSON(issuingAuthority(etcdAuthorities)),
       };
     }
     case "record":
@@ -152,7 +153,7 @@ function parseSecrets(name: string, fields: Readonly<Record<string, unknown>>): 
     const clusterKey = parseClusterKey(String(fields.clusterKey));
     const etcdAuthority = Authority.fromJSON(fields.etcdAuthority);
     if (!hasOnlyFiniteNumbers(etcdAuthority)) throw new Error("a number is invalid");
-    return { clusterKey, etcdAuthority };
+    return { clusterKey, etcdAuthorities: [etcdAuthority] };
   } catch (cause) {
     throw invalidBackup(name, "its cluster key or authority is damaged", cause);
   }

@@ -68,7 +68,7 @@ beforeAll(async () => {
   recipient = await identityToRecipient(identity);
   unlock = { kind: "identities", identities: [identity] };
   const clusterKey = createClusterKey();
-  secrets = { clusterKey, etcdAuthority: await createSealedAuthority(clusterKey, "berth-test", NOW_MS) };
+  secrets = { clusterKey, etcdAuthorities: [await createSealedAuthority(clusterKey, "berth-test", NOW_MS)] };
   store = new MemoryStore({ clock: new ManualClock() });
   await store.txn({ ops: [{ kind: "put", key: SCHEMA_KEY, value: "1" }] }, signal);
   const authority = await createSealedAuthority(clusterKey, "berth-test", NOW_MS);

@@ -27,7 +27,7 @@ import { startEmbeddedEtcd } from "../store/embedded/embedded-etcd.js";
 import { requireEtcd } from "../store/embedded/etcd-process.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
 import type { EtcdTls } from "../store/etcd-tls.js";
-import { ROOT, SCHEMA_KEY } from "../store/keys.js";
+import { ETCD_AUTHORITIES_KEY, ROOT, SCHEMA_KEY } from "../store/keys.js";
 import { readAll } from "../store/read.js";
 import { requireSupportedSchema } from "../store/schema.js";
 import type { Op, Store } from "../store/store.js";
@@ -126,7 +126,7 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
   requireSupportedSchema(schema, SCHEMA.versions);
   try {
     issuingAuthority(authorities);
-    for (const authority of [...authorities, secrets.etcdAuthority])
+    for (const authority of [...authorities, ...secrets.etcdAuthorities])
       requireOpenable(secrets.clusterKey, authority);
   } catch (cause) {
     throw invalidBackup(backup.file, "its cluster key does not open its CA", cause);
@@ -244,8 +244,10 @@ async function writeRecords(
     ops = [];
     bytes = 0;
   };
+  // The new etcd has the authority of the backup alone, so a rotation of it does not continue.
+  const left = new Set([restoreKey, ETCD_AUTHORITIES_KEY]);
   for await (const part of readBackup(backup)) {
-    if (part.kind !== "record" || part.record.key === restoreKey) continue;
+    if (part.kind !== "record" || left.has(part.record.key)) continue;
     const op: Op = { kind: "put", ...part.record };
     const size = opBytes(op);
     if (ops.length >= MAX_TXN_OPS || bytes + size > MAX_TXN_BYTES / 2) await flush();

@@ -2,6 +2,7 @@ import { pipeline, Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 import { type BackupSummary, BERTH_VERSION, BerthError } from "@berth/proto";
 import { readAuthority } from "@berth/proto/identity";
+import { issuingAuthority } from "../identity/sealed-authority.js";
 import type { ClusterSecrets } from "../identity/server-folder.js";
 import { ROOT } from "../store/keys.js";
 import type { RangePage, Store } from "../store/store.js";
@@ -51,7 +52,7 @@ async function* formatBackup(
   for await (const page of store.range({ prefix: ROOT }, signal)) {
     const { entries, revision } = requirePage(page);
     if (builder === undefined) {
-      const { cluster } = readAuthority(secrets.etcdAuthority.certificate);
+      const { cluster } = readAuthority(issuingAuthority(secrets.etcdAuthorities).certificate);
       const header: BackupHeader = {
         ...{ cluster, createdAtMs: nowMs, revision: Number(revision) },
         ...{ generation, berthVersion: BERTH_VERSION, servers },

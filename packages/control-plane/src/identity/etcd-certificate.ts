@@ -2,7 +2,8 @@ import { rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { isBerthError } from "@berth/proto";
 import { type IdentityFiles, IdentityFolder, type IdentityPaths } from "@berth/proto/identity";
-import { ensureCertificate, keepCertificate, type OwnCertificate } from "./own-certificate.js";
+import { KeptCertificate, type KeptCertificateEvents } from "./kept-certificate.js";
+import { ensureCertificate, type OwnCertificate } from "./own-certificate.js";
 import type { ServerIdentity } from "./server-identity.js";
 
 /** A server's certificate for etcd. The server's etcd and its client use the same one. */
@@ -10,25 +11,19 @@ export interface EtcdCertificate {
   /** Paths of the files. etcd reads them again for each new connection. */
   readonly paths: IdentityPaths;
   readonly files: IdentityFiles;
-  /** Renews the certificate until the signal aborts. */
-  keepValid(events: EtcdCertificateEvents, signal: AbortSignal): Promise<void>;
-}
-
-export interface EtcdCertificateEvents {
-  /** Called with each new certificate once it is stored. */
-  readonly onRenewed: (files: IdentityFiles) => void;
-  readonly onFailure: (error: unknown) => void;
+  /** Returns the certificate, which is renewed from `startRenewal` on. */
+  keep(events: KeptCertificateEvents): KeptCertificate;
 }
 
 export interface EtcdCertificateOptions {
-  readonly identity: Pick<ServerIdentity, "serverId" | "clusterKey" | "etcdAuthority" | "etcdPath">;
+  readonly identity: Pick<ServerIdentity, "serverId" | "clusterKey" | "etcdAuthorities" | "etcdPath">;
   /** Hosts at which other programs reach the server's etcd. Certificates have only those that are IP addresses. */
   readonly hosts: readonly string[];
   readonly wallClockMs: () => number;
 }
 
 /**
- * Issues the certificate for etcd, unless the folder has one. Uses the authority for etcd, which only servers have.
+ * Issues the certificate for etcd, unless the folder has one. Uses the authorities for etcd, which only servers have.
  * A damaged folder is created again, since everything in it can be issued again.
  */
 export async function openEtcdCertificate(
@@ -40,13 +35,13 @@ export async function openEtcdCertificate(
   const own: OwnCertificate = {
     ...{ folder, serverId, clusterKey, wallClockMs },
     ipAddresses: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
-    // Its key is encrypted again when the cluster key is rotated.
-    authorities: async () => [identity.etcdAuthority],
+    // They change during a rotation, and their keys are encrypted again when the cluster key is rotated.
+    authorities: async () => identity.etcdAuthorities,
   };
   const files = await ensureCertificate(own, signal);
   return {
     ...{ paths: folder.paths, files },
-    keepValid: (events, abort) => keepCertificate(own, { files, ...events }, abort),
+    keep: (events) => new KeptCertificate(own, files, events),
   };
 }
 

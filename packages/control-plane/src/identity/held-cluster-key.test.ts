@@ -24,8 +24,8 @@ const fileOf = (name: string, file: string): string => join(root, name, "identit
 /** Checks that the authorities of a server open with its key, in memory and again from its files. */
 async function expectOpenable(name: string, running: ServerIdentity): Promise<void> {
   for (const identity of [running, await open(name)]) {
-    const { clusterKey, etcdAuthority, firstAuthority } = identity;
-    for (const authority of [etcdAuthority, firstAuthority])
+    const { clusterKey, etcdAuthorities, firstAuthority } = identity;
+    for (const authority of [...etcdAuthorities, firstAuthority])
       expect(authority && openAuthority(clusterKey, authority).key).toContain("PRIVATE KEY");
   }
 }

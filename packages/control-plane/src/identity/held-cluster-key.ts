@@ -1,6 +1,7 @@
 import type { Authority } from "@berth/proto";
 import type { HeldKeyIds } from "../core/cluster-key/held-keys.js";
 import { ClusterKey, createKeyVersion, type KeyVersion } from "./cluster-key.js";
+import { sealAuthorityAgain } from "./sealed-authority.js";
 import type { ServerFolder } from "./server-folder.js";
 
 /**
@@ -10,7 +11,7 @@ import type { ServerFolder } from "./server-folder.js";
 export class HeldClusterKey {
   readonly clusterKey: ClusterKey;
   readonly #folder: ServerFolder;
-  #etcdAuthority: Authority;
+  #etcdAuthorities: readonly Authority[];
   #firstAuthority: Authority | undefined;
   /** A key that this server has created for a rotation which is not in etcd yet. It must not be dropped. */
   #reservedId: string | undefined;
@@ -20,19 +21,19 @@ export class HeldClusterKey {
   private constructor(
     folder: ServerFolder,
     clusterKey: ClusterKey,
-    authorities: { readonly etcd: Authority; readonly first: Authority | undefined },
+    authorities: { readonly etcd: readonly Authority[]; readonly first: Authority | undefined },
   ) {
     this.#folder = folder;
     this.clusterKey = clusterKey;
-    this.#etcdAuthority = authorities.etcd;
+    this.#etcdAuthorities = authorities.etcd;
     this.#firstAuthority = authorities.first;
   }
 
   /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
   static async load(folder: ServerFolder): Promise<HeldClusterKey> {
-    const { clusterKey, etcdAuthority } = await folder.readSecrets();
+    const { clusterKey, etcdAuthorities } = await folder.readSecrets();
     const first = await folder.readFirstAuthority(clusterKey);
-    return new HeldClusterKey(folder, clusterKey, { etcd: etcdAuthority, first });
+    return new HeldClusterKey(folder, clusterKey, { etcd: etcdAuthorities, first });
   }
 
   get ids(): HeldKeyIds {
@@ -40,8 +41,8 @@ export class HeldClusterKey {
     return { current: current.id, next: next?.id };
   }
 
-  get etcdAuthority(): Authority {
-    return this.#etcdAuthority;
+  get etcdAuthorities(): readonly Authority[] {
+    return this.#etcdAuthorities;
   }
 
   /** The authority that this server created; undefined on a server that has joined. */
@@ -87,6 +88,20 @@ export class HeldClusterKey {
     });
   }
 
+  /**
+   * Stores the authorities that etcd is to trust, encrypted with the current key like the other files.
+   * @throws BerthError BERTH_IDENTITY_INVALID when it has no key that opens them
+   */
+  storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
+    return this.#step(async () => {
+      const { current, next } = this.clusterKey;
+      const key = new ClusterKey(current, next);
+      const sealed = authorities.map((authority) => sealAuthorityAgain(key, authority));
+      await this.#folder.storeEtcdAuthorities(sealed);
+      this.#etcdAuthorities = sealed;
+    });
+  }
+
   async #replaceNext(next: KeyVersion | undefined): Promise<void> {
     const { current, next: replaced } = this.clusterKey;
     // After an interrupted promotion, files can be encrypted with the key that is replaced.
@@ -97,8 +112,8 @@ export class HeldClusterKey {
 
   async #sealFilesAgain(key: ClusterKey): Promise<void> {
     await this.#folder.sealAuthoritiesAgain(key);
-    const { etcdAuthority } = await this.#folder.readSecrets();
-    this.#etcdAuthority = etcdAuthority;
+    const { etcdAuthorities } = await this.#folder.readSecrets();
+    this.#etcdAuthorities = etcdAuthorities;
     this.#firstAuthority = await this.#folder.readFirstAuthority(key);
   }
 

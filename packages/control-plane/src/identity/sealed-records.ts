@@ -1,6 +1,7 @@
 import type { SealingProgress } from "../core/cluster-key/rotation.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import { ETCD_AUTHORITIES_NAME } from "../state/record-kinds.js";
 import { type ClusterKey, openWith, seal } from "./cluster-key.js";
 import { createFileSealer, fileContext } from "./file-sealer.js";
 import { loginContext } from "./login-sealer.js";
@@ -16,11 +17,11 @@ interface SealedRecord {
 }
 
 /** The tables of the records with encrypted parts. */
-export type SealedState = Pick<ClusterState, "files" | "authorities" | "logins">;
+export type SealedState = Pick<ClusterState, "files" | "authorities" | "etcdAuthorities" | "logins">;
 
 /** Lists all records with encrypted parts. A new kind of record with such a part needs a loop here. */
 export function* sealedRecords(
-  { files, authorities, logins }: SealedState,
+  { files, authorities, etcdAuthorities, logins }: SealedState,
   clusterKey: ClusterKey,
 ): Generator<SealedRecord> {
   for (const authority of authorities.values()) {
@@ -28,6 +29,17 @@ export function* sealedRecords(
       sealed: authority.sealedKey,
       context: authorityContext(authority.fingerprint),
       withSealed: (sealedKey) => ({ kind: "put-authority", authority: { ...authority, sealedKey } }),
+    };
+  }
+  // The authority of etcd and the cluster key are not rotated at the same time, so there is one at most.
+  for (const authority of etcdAuthorities?.authorities ?? []) {
+    yield {
+      sealed: authority.sealedKey,
+      context: authorityContext(authority.fingerprint),
+      withSealed: (sealedKey) => ({
+        ...{ kind: "put-etcdAuthorities", name: ETCD_AUTHORITIES_NAME },
+        etcdAuthorities: { authorities: [{ ...authority, sealedKey }], restartingServer: "" },
+      }),
     };
   }
   for (const login of logins.values()) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
-import { requireOpenable, sealAuthorityAgain } from "./sealed-authority.js";
+import { issuingAuthority, requireOpenable, sealAuthorityAgain } from "./sealed-authority.js";
 
 const FOLDER = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
@@ -24,7 +24,8 @@ const ETCD_FOLDER = "etcd";
 /** The secrets that all servers of a cluster have. Their owner can issue any certificate of the cluster. */
 export interface ClusterSecrets {
   readonly clusterKey: ClusterKey;
-  readonly etcdAuthority: Authority;
+  /** The authorities that etcd trusts. One of them issues certificates; a rotation has several. */
+  readonly etcdAuthorities: readonly Authority[];
 }
 
 /** How far the identity in a folder is. */
@@ -94,9 +95,14 @@ export class ServerFolder {
   }
 
   /** Stores the secrets of an existing cluster. */
-  async storeSecrets({ clusterKey, etcdAuthority }: ClusterSecrets): Promise<void> {
+  async storeSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): Promise<void> {
     await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
-    await this.#replace(ETCD_AUTHORITY_FILE, formatAuthority(etcdAuthority));
+    await this.storeEtcdAuthorities(etcdAuthorities);
+  }
+
+  /** Replaces the authorities that etcd trusts. The cluster key must open them. */
+  async storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
+    await this.#replace(ETCD_AUTHORITY_FILE, formatEtcdAuthorities(authorities));
   }
 
   /** Marks the folder as one of a server that is restored from a backup. */
@@ -122,25 +128,28 @@ export class ServerFolder {
   }
 
   /** Returns the first authority of a new cluster, which `create` makes if it is missing. */
-  firstAuthorityOr(clusterKey: ClusterKey, create: () => Promise<Authority>): Promise<Authority> {
-    return this.#authorityOr(FIRST_AUTHORITY_FILE, clusterKey, create);
+  async firstAuthorityOr(clusterKey: ClusterKey, create: () => Promise<Authority>): Promise<Authority> {
+    if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined)
+      await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(await create()));
+    return this.#requireFirstAuthority(clusterKey);
   }
 
-  /** Returns the authority for etcd, which `create` makes if it is missing. */
-  etcdAuthorityOr(clusterKey: ClusterKey, create: () => Promise<Authority>): Promise<Authority> {
-    return this.#authorityOr(ETCD_AUTHORITY_FILE, clusterKey, create);
+  /** Creates the authority for etcd if it is missing. */
+  async ensureEtcdAuthority(create: () => Promise<Authority>): Promise<void> {
+    if ((await this.#read(ETCD_AUTHORITY_FILE)) === undefined)
+      await this.storeEtcdAuthorities([await create()]);
   }
 
   /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
   async readSecrets(): Promise<ClusterSecrets> {
     const clusterKey = await this.#clusterKey();
-    return { clusterKey, etcdAuthority: await this.#requireAuthority(ETCD_AUTHORITY_FILE, clusterKey) };
+    return { clusterKey, etcdAuthorities: await this.#requireEtcdAuthorities(clusterKey) };
   }
 
   /** Returns the authority that this server created; undefined on a server that has joined. */
   async readFirstAuthority(clusterKey: ClusterKey): Promise<Authority | undefined> {
     if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined) return undefined;
-    return this.#requireAuthority(FIRST_AUTHORITY_FILE, clusterKey);
+    return this.#requireFirstAuthority(clusterKey);
   }
 
   /** Replaces the cluster key. Files that are encrypted with it must open with one of its versions. */
@@ -150,32 +159,33 @@ export class ServerFolder {
 
   /** Encrypts the keys of the authorities in this folder again, with the version that `clusterKey` encrypts with. */
   async sealAuthoritiesAgain(clusterKey: ClusterKey): Promise<void> {
-    for (const name of [FIRST_AUTHORITY_FILE, ETCD_AUTHORITY_FILE]) {
-      if ((await this.#read(name)) === undefined) continue;
-      const authority = await this.#requireAuthority(name, clusterKey);
-      await this.#replace(name, formatAuthority(sealAuthorityAgain(clusterKey, authority)));
-    }
-  }
-
-  async #authorityOr(
-    name: string,
-    clusterKey: ClusterKey,
-    create: () => Promise<Authority>,
-  ): Promise<Authority> {
-    if ((await this.#read(name)) === undefined) await this.#replace(name, formatAuthority(await create()));
-    return this.#requireAuthority(name, clusterKey);
+    const sealAgain = (authority: Authority): Authority => sealAuthorityAgain(clusterKey, authority);
+    const first = await this.readFirstAuthority(clusterKey);
+    if (first !== undefined) await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(sealAgain(first)));
+    const etcdAuthorities = await this.#requireEtcdAuthorities(clusterKey);
+    await this.storeEtcdAuthorities(etcdAuthorities.map(sealAgain));
   }
 
   async #clusterKey(): Promise<ClusterKey> {
     return parseClusterKey(await this.#require(CLUSTER_KEY_FILE));
   }
 
-  async #requireAuthority(name: string, clusterKey: ClusterKey): Promise<Authority> {
+  #requireFirstAuthority(clusterKey: ClusterKey): Promise<Authority> {
+    return this.#parse(FIRST_AUTHORITY_FILE, (value) => parseAuthority(value, clusterKey));
+  }
+
+  #requireEtcdAuthorities(clusterKey: ClusterKey): Promise<readonly Authority[]> {
+    return this.#parse(ETCD_AUTHORITY_FILE, (value) => {
+      const { others = [] }: { readonly others?: unknown } = Object(value);
+      if (!Array.isArray(others)) throw new Error("others is not a list");
+      return [value, ...others].map((each) => parseAuthority(each, clusterKey));
+    });
+  }
+
+  async #parse<T>(name: string, parse: (value: unknown) => T): Promise<T> {
     const text = await this.#require(name);
     try {
-      const authority = Authority.fromJSON(JSON.parse(text));
-      requireOpenable(clusterKey, authority);
-      return authority;
+      return parse(JSON.parse(text));
     } catch (error) {
       throw this.#invalid(`cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -221,4 +231,18 @@ export class ServerFolder {
 
 function formatAuthority(authority: Authority): string {
   return `${JSON.stringify(Authority.toJSON(authority))}\n`;
+}
+
+/** Earlier releases read the issuing authority only, and ignore `others`. */
+function formatEtcdAuthorities(authorities: readonly Authority[]): string {
+  const issuing = issuingAuthority(authorities);
+  const others = authorities.filter((each) => each !== issuing).map((each) => Authority.toJSON(each));
+  const value = { ...Object(Authority.toJSON(issuing)), ...(others.length > 0 && { others }) };
+  return `${JSON.stringify(value)}\n`;
+}
+
+function parseAuthority(value: unknown, clusterKey: ClusterKey): Authority {
+  const authority = Authority.fromJSON(value);
+  requireOpenable(clusterKey, authority);
+  return authority;
 }

@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Authority, Authority_State } from "@berth/proto";
 import { certificateFacts, parseCertificate, readAuthority, verifyCertificate } from "@berth/proto/identity";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemRuntime } from "../runtime/runtime.js";
 import { openEtcdCertificate } from "./etcd-certificate.js";
+import { createSealedAuthority, issuingAuthority } from "./sealed-authority.js";
 import { ServerFolder } from "./server-folder.js";
 import { openServerIdentity, type ServerIdentity } from "./server-identity.js";
 
@@ -32,11 +34,11 @@ function etcdCertificate(identity: ServerIdentity, hosts: readonly string[], now
 describe("the identity of a server", () => {
   it("is the same at each start, and its files can be read by their owner only", async () => {
     const created = await open();
-    const { serverId, clusterKey, etcdAuthority, firstAuthority } = await open();
-    expect({ serverId, key: clusterKey.versions, etcdAuthority, firstAuthority }).toEqual({
+    const { serverId, clusterKey, etcdAuthorities, firstAuthority } = await open();
+    expect({ serverId, key: clusterKey.versions, etcdAuthorities, firstAuthority }).toEqual({
       serverId: created.serverId,
       key: created.clusterKey.versions,
-      etcdAuthority: created.etcdAuthority,
+      etcdAuthorities: created.etcdAuthorities,
       firstAuthority: created.firstAuthority,
     });
     for (const name of ["cluster.key", "authority.json", "etcd-authority.json", "key.pem"])
@@ -44,11 +46,27 @@ describe("the identity of a server", () => {
   });
 
   it("has an authority for etcd of the same cluster that is not the authority for members", async () => {
-    const { firstAuthority, etcdAuthority, rpc } = await open();
+    const { firstAuthority, etcdAuthorities, rpc } = await open();
+    const etcdAuthority = issuingAuthority(etcdAuthorities);
     const etcd = readAuthority(etcdAuthority.certificate);
     expect(etcd.cluster).toBe(readAuthority(firstAuthority?.certificate ?? "").cluster);
     expect(etcd.fingerprint).not.toBe(firstAuthority?.fingerprint);
     expect(rpc.current.authorities).not.toContain(etcdAuthority.certificate.trim());
+  });
+
+  it("has several authorities for etcd during a rotation, of which earlier releases read the issuing one", async () => {
+    const { heldKey, clusterKey, etcdAuthorities } = await open();
+    const [earlier] = etcdAuthorities;
+    if (earlier === undefined) throw new Error("there is no authority");
+    const next = await createSealedAuthority(clusterKey, "berth-x", NOW_MS);
+    await heldKey.storeEtcdAuthorities([{ ...earlier, state: Authority_State.RETIRING }, next]);
+    const stored = (await open()).etcdAuthorities.map(({ fingerprint, state }) => ({ fingerprint, state }));
+    expect(stored).toEqual([
+      { fingerprint: next.fingerprint, state: Authority_State.ISSUING },
+      { fingerprint: earlier.fingerprint, state: Authority_State.RETIRING },
+    ]);
+    const json: unknown = JSON.parse(await readFile(file("etcd-authority.json"), "utf8"));
+    expect(Authority.fromJSON(json).fingerprint).toBe(next.fingerprint);
   });
 
   it("is created with the existing files after a crash during its creation", async () => {
@@ -106,7 +124,7 @@ describe("the certificate for etcd", () => {
     const identity = await open();
     const { files } = await etcdCertificate(identity, ["10.0.0.1", "server.example", "127.0.0.1"], NOW_MS);
     const x509 = parseCertificate(files.certificate);
-    const authority = readAuthority(identity.etcdAuthority.certificate);
+    const authority = readAuthority(issuingAuthority(identity.etcdAuthorities).certificate);
     const trust = { cluster: authority.cluster, authorities: [authority] };
     expect(verifyCertificate(x509, trust, { nowMs: NOW_MS }).identity).toEqual({
       kind: "server",

@@ -71,8 +71,8 @@ async function identityOf(folder: ServerFolder, files: IdentityFiles): Promise<S
   return {
     heldKey,
     clusterKey: heldKey.clusterKey,
-    get etcdAuthority() {
-      return heldKey.etcdAuthority;
+    get etcdAuthorities() {
+      return heldKey.etcdAuthorities;
     },
     get firstAuthority() {
       return heldKey.firstAuthority;
@@ -93,7 +93,7 @@ async function createCluster(
   const first = await folder.firstAuthorityOr(clusterKey, () =>
     createSealedAuthority(clusterKey, `berth-${newId()}`, nowMs),
   );
-  await folder.etcdAuthorityOr(clusterKey, () =>
+  await folder.ensureEtcdAuthority(() =>
     createSealedAuthority(clusterKey, readAuthority(first.certificate).cluster, nowMs),
   );
   const issuer = clusterIssuer({ authorities: () => [first], clusterKey, wallClockMs: () => nowMs });

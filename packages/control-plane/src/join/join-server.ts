@@ -92,15 +92,19 @@ function requireJoinable(state: FolderState, dataDir: string): void {
 function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterSecrets {
   const keyBytes = server?.clusterKey ?? Buffer.alloc(0);
   const etcdAuthority = server?.etcdAuthority;
+  const otherAuthorities = server?.otherEtcdAuthorities ?? [];
   const { identity } = certificateFacts(parseCertificate(certificate));
   if (etcdAuthority === undefined || !isClusterKey(keyBytes) || identity.kind !== "server")
     throw invalidResponse("it lacks the cluster key, the authority for etcd, or a certificate of a server");
   const clusterKey = new ClusterKey(keyVersion(keyBytes));
-  requireOpenable(clusterKey, etcdAuthority);
+  const etcdAuthorities = [etcdAuthority, ...otherAuthorities];
   const { cluster } = readTrust(authorities);
-  if (readAuthority(etcdAuthority.certificate).cluster !== cluster)
-    throw invalidResponse(`the authority for etcd is not of the cluster ${cluster}`);
-  return { clusterKey, etcdAuthority };
+  for (const authority of etcdAuthorities) {
+    requireOpenable(clusterKey, authority);
+    if (readAuthority(authority.certificate).cluster !== cluster)
+      throw invalidResponse(`an authority for etcd is not of the cluster ${cluster}`);
+  }
+  return { clusterKey, etcdAuthorities };
 }
 
 function invalidResponse(why: string): BerthError {

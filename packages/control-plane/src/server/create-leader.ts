@@ -12,6 +12,7 @@ import type { SchemaControl } from "../api/servers/finalize-upgrade.js";
 import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
+import { etcdServers } from "../core/membership/server-records.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
 import { AgentReplies } from "../dispatcher/relays/agent-replies.js";
@@ -31,6 +32,7 @@ import { surveyTraffic } from "../http/traffic-metrics.js";
 import { AuthorityRotation } from "../identity/authority-rotation.js";
 import { type CertificateIssuer, clusterIssuer } from "../identity/certificate-issuer.js";
 import { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
+import { EtcdAuthorityRotation } from "../identity/etcd-authority-rotation.js";
 import { createFileSealer } from "../identity/file-sealer.js";
 import { createLoginSealer } from "../identity/login-sealer.js";
 import { storeFirstAuthority } from "../identity/store-first-authority.js";
@@ -173,6 +175,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     schema: options.schemaControl,
     secrets: options.identity,
     heldKey: options.identity?.heldKey,
+    hasEmbeddedEtcd: options.ownEtcd !== undefined,
     keyRotation,
     unknownTokens: new UnknownTokens(),
     restoreMonitor,
@@ -303,7 +306,7 @@ interface LoopComponents {
 
 function createLoops(
   context: TermContext,
-  { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations }: CreateLeaderOptions,
+  { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations, ownEtcd }: CreateLeaderOptions,
   { controller, autoscaler, lag, rotation, keyRotation, membership }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
@@ -323,6 +326,16 @@ function createLoops(
     loops.push((signal) =>
       keepServerRecords({ ...context, serverId, registrations, membership, moveEtcdLeader }, signal),
     );
+    if (ownEtcd !== undefined) {
+      const { state } = context;
+      const etcdRotation = new EtcdAuthorityRotation({
+        ...{ ...context, serverId },
+        etcdServers: () => etcdServers(state.servers.values(), registrations()),
+        areMembersRunning: async (signal) =>
+          membership === undefined || (await membership.observe(signal)).every(({ isRunning }) => isRunning),
+      });
+      loops.push((signal) => etcdRotation.run(signal));
+    }
   }
   const firstAuthority = identity?.firstAuthority;
   if (firstAuthority !== undefined) {

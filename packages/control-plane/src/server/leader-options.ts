@@ -10,6 +10,7 @@ import type { WriterObserver } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { EtcdMembers } from "../store/etcd/etcd-members.js";
 import type { Store } from "../store/store.js";
+import type { OwnEtcd } from "./own-etcd.js";
 import type { Leader } from "./role.js";
 
 /** Receives the measurements of a leader. The server's metrics implement it. */
@@ -26,6 +27,8 @@ export interface LeaderSettings {
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** The members of the embedded etcd, which grows with the servers. Undefined unless other servers can join it. */
   readonly etcdMembers?: EtcdMembers | undefined;
+  /** The embedded etcd of this server. Undefined when etcd is external. */
+  readonly ownEtcd?: OwnEtcd | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
   /** Undefined in the simulation, whose network has no certificates. */

@@ -1,11 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Authority } from "@berth/proto";
-import type { IdentityFiles } from "@berth/proto/identity";
 import { tlsMaterialOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { ensureCertificate, keepCertificate, type OwnCertificate } from "../identity/own-certificate.js";
+import { KeptCertificate } from "../identity/kept-certificate.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
-import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { decodeEntry } from "../state/change.js";
@@ -32,102 +30,63 @@ export async function openServerCertificate(
   options: ServerCertificateOptions,
   signal: AbortSignal,
 ): Promise<(signal: AbortSignal) => Promise<void>> {
-  const certificate = await ServerCertificate.load(options);
-  await certificate.update(signal);
-  return (abort) => certificate.keepValid(abort);
-}
-
-/** The server's certificate for members and users. */
-class ServerCertificate {
-  readonly #options: ServerCertificateOptions;
-  readonly #own: OwnCertificate;
-  #files: IdentityFiles;
-
-  private constructor(options: ServerCertificateOptions, files: IdentityFiles) {
-    const { identity, store, runtime } = options;
-    const { folder, serverId, clusterKey } = identity;
-    this.#options = options;
-    this.#own = {
+  const { identity, store, runtime, logger } = options;
+  const { folder, serverId, clusterKey, rpc } = identity;
+  const files = await folder.load();
+  if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
+  const certificate = new KeptCertificate(
+    {
       ...{ folder, serverId, clusterKey, ipAddresses: [] },
       authorities: (abort) => readAuthorities(store, identity.firstAuthority, abort),
       wallClockMs: () => runtime.wallClockMs(),
-    };
-    this.#files = files;
-  }
-
-  static async load(options: ServerCertificateOptions): Promise<ServerCertificate> {
-    const { folder } = options.identity;
-    const files = await folder.load();
-    if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
-    return new ServerCertificate(options, files);
-  }
-
-  /** Issues the certificate again if necessary. Returns whether this, or the check, has succeeded. */
-  async update(signal: AbortSignal): Promise<boolean> {
-    try {
-      this.#use(await ensureCertificate(this.#own, signal));
-      return true;
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#logFailure(error);
-      return false;
-    }
-  }
-
-  /** Renews the certificate when the authorities change, and after half of its validity, until the signal aborts. */
-  async keepValid(signal: AbortSignal): Promise<void> {
-    const { store, runtime } = this.#options;
-    const { clock } = runtime;
-    let renewal = this.#startRenewal(signal);
-    for await (const { kind } of listAndWatch(
-      { store, clock, span: { prefix: AUTHORITIES_PREFIX } },
-      signal,
-    )) {
-      if (kind === "unreachable") continue;
-      await renewal.stop();
-      while (!signal.aborted && !(await this.update(signal).catch(() => false)))
-        await sleep(clock, RETRY_MS, signal);
-      renewal = this.#startRenewal(signal);
-    }
-    await renewal.stop();
-  }
-
-  /** Starts the loop that renews the certificate after half of its validity. */
-  #startRenewal(signal: AbortSignal): { stop(): Promise<void> } {
-    const linked = linkSignals(signal);
-    const ended = this.#renew(linked.signal);
-    return {
-      stop: async () => {
-        linked.abort();
-        linked.unlink();
-        await ended;
+    },
+    files,
+    {
+      // New connections use the certificate from now on.
+      onStored: (stored) => {
+        const material = tlsMaterialOf(stored);
+        if (!isDeepStrictEqual(material, rpc.current)) rpc.update(material);
       },
-    };
-  }
+      onFailure: (error) => logFailure(logger, error),
+    },
+  );
+  await tryCheck(certificate, logger, signal);
+  return (abort) => keepValid(certificate, options, abort);
+}
 
-  #renew(signal: AbortSignal): Promise<void> {
-    return keepCertificate(
-      this.#own,
-      {
-        files: this.#files,
-        onRenewed: (files) => this.#use(files),
-        onFailure: (error) => this.#logFailure(error),
-      },
-      signal,
-    );
+/** Renews the certificate when the authorities change, and after half of its validity, until the signal aborts. */
+async function keepValid(
+  certificate: KeptCertificate,
+  { store, runtime, logger }: ServerCertificateOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock } = runtime;
+  certificate.startRenewal(signal);
+  const span = { prefix: AUTHORITIES_PREFIX };
+  for await (const { kind } of listAndWatch({ store, clock, span }, signal)) {
+    if (kind === "unreachable") continue;
+    await certificate.stopRenewal();
+    while (!signal.aborted && !(await tryCheck(certificate, logger, signal).catch(() => false)))
+      await sleep(clock, RETRY_MS, signal);
+    certificate.startRenewal(signal);
   }
+  await certificate.stopRenewal();
+}
 
-  /** New connections use the certificate from now on. */
-  #use(files: IdentityFiles): void {
-    const { rpc } = this.#options.identity;
-    this.#files = files;
-    const material = tlsMaterialOf(files);
-    if (!isDeepStrictEqual(material, rpc.current)) rpc.update(material);
+/** Returns whether the check of the certificate has succeeded. */
+async function tryCheck(certificate: KeptCertificate, logger: Logger, signal: AbortSignal): Promise<boolean> {
+  try {
+    await certificate.check(signal);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    logFailure(logger, error);
+    return false;
   }
+}
 
-  #logFailure(error: unknown): void {
-    this.#options.logger.warn({ err: error }, "cannot renew the certificate of this server");
-  }
+function logFailure(logger: Logger, error: unknown): void {
+  logger.warn({ err: error }, "cannot renew the certificate of this server");
 }
 
 /** Returns the authorities in etcd. Before the first leader has stored any, the one that this server has created. */

@@ -4,6 +4,7 @@ import { BERTH_VERSION } from "@berth/proto";
 import { parseCertificate } from "@berth/proto/identity";
 import { trustOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
+import type { EtcdTrust } from "../core/authorities/etcd-rotation.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
 import type { SchemaVersions } from "../core/schema/migrations.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
@@ -15,6 +16,7 @@ import { type HeldLease, holdLease } from "../store/held-lease.js";
 import { isServerKey, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store, WatchEvent } from "../store/store.js";
+import type { OwnEtcd } from "./own-etcd.js";
 
 /** A dead server stays registered for this long. An agent that tries it loses one refused connection. */
 const TTL_SECONDS = 10;
@@ -33,6 +35,8 @@ export interface ServerRegistryOptions {
   readonly identity?: Pick<ServerIdentity, "serverId" | "rpc" | "clusterKey"> | undefined;
   /** The versions of the records that this server supports. */
   readonly schema: SchemaVersions;
+  /** Undefined with an external etcd. */
+  readonly etcd?: Pick<OwnEtcd, "trust" | "subscribe"> | undefined;
 }
 
 /** Registers this server under a leased key in etcd, and watches the keys of all servers. */
@@ -95,13 +99,13 @@ export class ServerRegistry {
   }
 
   /**
-   * Writes the key, and again when the certificate, the trusted authorities or the cluster keys change, until the lease is
-   * lost.
+   * Writes the key, and again when the certificate, the trusted authorities, the cluster keys or the trust of etcd change,
+   * until the lease is lost.
    */
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
-    const { identity } = this.#options;
+    const { identity, etcd } = this.#options;
     const changed = new Notifier();
-    const unsubscribe = [identity?.rpc, identity?.clusterKey].map((each) =>
+    const unsubscribe = [identity?.rpc, identity?.clusterKey, etcd].map((each) =>
       each?.subscribe(() => changed.notifyAll()),
     );
     try {
@@ -117,7 +121,7 @@ export class ServerRegistry {
   }
 
   #ownRegistration(): ServerRegistration {
-    const { identity } = this.#options;
+    const { identity, etcd } = this.#options;
     const material = identity?.rpc.current;
     const { certificate } = material?.leaf ?? {};
     return {
@@ -131,6 +135,7 @@ export class ServerRegistry {
       keys: identity === undefined ? [] : identity.clusterKey.versions.map((each) => each.id),
       certificateExpiresAtMs:
         certificate === undefined ? 0 : Date.parse(parseCertificate(certificate).validTo),
+      etcd: etcd?.trust,
     };
   }
 
@@ -196,13 +201,21 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   return {
     address,
     ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
-    authorities: Array.isArray(authorities)
-      ? authorities.slice(0, MAX_AUTHORITIES).filter(isFingerprint)
-      : [],
+    authorities: fingerprintsOf(authorities),
     keys: Array.isArray(keys) ? keys.slice(0, MAX_KEYS).filter(isKeyId) : undefined,
     schema: parseSchemaVersions(value.schema),
     certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
+    etcd: parseEtcdTrust(value.etcd),
   };
+}
+
+function fingerprintsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.slice(0, MAX_AUTHORITIES).filter(isFingerprint) : [];
+}
+
+function parseEtcdTrust(value: unknown): EtcdTrust | undefined {
+  const { issuer, trusted }: { readonly issuer?: unknown; readonly trusted?: unknown } = Object(value);
+  return isFingerprint(issuer) ? { issuer, trusted: fingerprintsOf(trusted) } : undefined;
 }
 
 function isFingerprint(value: unknown): value is string {

@@ -27,6 +27,7 @@ import { accessRules } from "./access-rules.js";
 import { ensureClusterKey, trackClusterKey } from "./cluster-key-tracker.js";
 import { FORWARDED_CONTROL, routeControlService } from "./control-router.js";
 import { routeDispatcherService } from "./dispatcher-router.js";
+import { trackEtcdAuthorities } from "./etcd-authority-tracker.js";
 import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
 import { requireNotRemoved, untilRemoved } from "./own-removal.js";
@@ -114,7 +115,11 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
 
   const { problems = () => [], schema = SCHEMA } = options;
   const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
-  const registry = new ServerRegistry({ store, runtime, logger, identity, schema: schema.versions });
+  const { ownEtcd } = options;
+  const registry = new ServerRegistry({
+    ...{ store, runtime, logger, identity, schema: schema.versions },
+    etcd: ownEtcd,
+  });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
   const listeners = await startListeners(options, { role, contact, metrics });
@@ -150,6 +155,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   });
   const renewal = keepCertificate?.(signal);
   const keyTracker = keyTracking && trackClusterKey(keyTracking, signal);
+  const etcdTracker =
+    identity && ownEtcd && trackEtcdAuthorities({ ...options, clock, ...identity, etcd: ownEtcd }, signal);
   const tracking = new AbortController();
   const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
 
@@ -164,7 +171,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
     await listeners.close();
     tracking.abort();
-    await Promise.all([registration, renewal, keyTracker, leaderTracker]);
+    await Promise.all([registration, renewal, keyTracker, etcdTracker, leaderTracker]);
     serving.unlink();
     if (await removal) throw serverRemoved();
   };

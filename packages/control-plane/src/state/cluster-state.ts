@@ -2,6 +2,7 @@ import {
   type Authority,
   type ClusterKeyState,
   DEFAULT_POLICY,
+  type EtcdAuthorities,
   type JoinToken,
   type Policy,
   type Restore,
@@ -18,7 +19,13 @@ import { KeyRevisions } from "./key-revisions.js";
 import { LoginTable } from "./login-table.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
-import { CLUSTER_KEY_NAME, POLICY_NAME, RESTORE_NAME, type Tables } from "./record-kinds.js";
+import {
+  CLUSTER_KEY_NAME,
+  ETCD_AUTHORITIES_NAME,
+  POLICY_NAME,
+  RESTORE_NAME,
+  type Tables,
+} from "./record-kinds.js";
 import { ServiceTable } from "./service-table.js";
 import { TaskTable } from "./task-table.js";
 
@@ -49,6 +56,7 @@ export class ClusterState implements Tables {
   readonly policies = new Map<string, Policy>();
   readonly authorities = new Map<string, Authority>();
   readonly clusterKeys = new Map<string, ClusterKeyState>();
+  readonly etcdAuthorityRecords = new Map<string, EtcdAuthorities>();
   readonly joinTokens = new Map<string, JoinToken>();
   readonly users = new Map<string, User>();
   readonly servers = new Map<string, Server>();
@@ -78,6 +86,11 @@ export class ClusterState implements Tables {
   /** Which cluster key is in use. Undefined before its first rotation. */
   get clusterKey(): ClusterKeyState | undefined {
     return this.clusterKeys.get(CLUSTER_KEY_NAME);
+  }
+
+  /** The authorities of etcd. Undefined before their first rotation. */
+  get etcdAuthorities(): EtcdAuthorities | undefined {
+    return this.etcdAuthorityRecords.get(ETCD_AUTHORITIES_NAME);
   }
 
   /** The last restore from a backup. Undefined when there was none. */

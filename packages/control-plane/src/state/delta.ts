@@ -25,6 +25,7 @@ export interface Delta {
   /** Whether a user or a server was removed. */
   readonly isIdentityRevoked: boolean;
   readonly areAuthoritiesChanged: boolean;
+  readonly areEtcdAuthoritiesChanged: boolean;
   readonly isClusterKeyChanged: boolean;
   readonly isRestoreChanged: boolean;
 }
@@ -42,6 +43,7 @@ export class DeltaBuilder implements Delta {
   isPolicyChanged = false;
   isIdentityRevoked = false;
   areAuthoritiesChanged = false;
+  areEtcdAuthoritiesChanged = false;
   isClusterKeyChanged = false;
   isRestoreChanged = false;
 
@@ -50,7 +52,7 @@ export class DeltaBuilder implements Delta {
     const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
     const size = recordCount + registryLogins.size;
     const areSecretsMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
-    const areMarked = areSecretsMarked || this.isRestoreChanged;
+    const areMarked = areSecretsMarked || this.areEtcdAuthoritiesChanged || this.isRestoreChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }
 
@@ -68,6 +70,10 @@ export class DeltaBuilder implements Delta {
 
   markAuthoritiesChanged(): void {
     this.areAuthoritiesChanged = true;
+  }
+
+  markEtcdAuthoritiesChanged(): void {
+    this.areEtcdAuthoritiesChanged = true;
   }
 
   markClusterKeyChanged(): void {

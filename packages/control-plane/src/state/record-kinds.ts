@@ -2,6 +2,7 @@ import {
   AuditRecord,
   Authority,
   ClusterKeyState,
+  EtcdAuthorities,
   FileVersion,
   JoinToken,
   Network,
@@ -47,6 +48,8 @@ export interface Tables {
   readonly clusterKeys: Map<string, ClusterKeyState>;
   /** Certificate authorities by fingerprint. */
   readonly authorities: Map<string, Authority>;
+  /** The authorities of etcd, by the name of their record. Empty before their first rotation. */
+  readonly etcdAuthorityRecords: Map<string, EtcdAuthorities>;
   /** Join tokens by id. */
   readonly joinTokens: Map<string, JoinToken>;
   /** Users by name. */
@@ -362,6 +365,29 @@ export const RECORD_KINDS = {
     addToDelta: (delta) => delta.markClusterKeyChanged(),
   }),
 
+  /** The authorities of etcd. There is at most one record, `ETCD_AUTHORITIES_NAME`. */
+  etcdAuthorities: defineKind<
+    { readonly name: string; readonly etcdAuthorities: EtcdAuthorities },
+    { readonly name: string }
+  >({
+    collection: "etcd",
+    keyFields: ["name"],
+    idOf: ({ name }) => ({ name }),
+    encode: ({ etcdAuthorities }) => encodeMessage(EtcdAuthorities, etcdAuthorities),
+    decode: (value, { name }) => {
+      const etcdAuthorities = decodeMessage(EtcdAuthorities, value);
+      if (etcdAuthorities.authorities.length === 0) throw new Error("etcd has no authority");
+      return { name, etcdAuthorities };
+    },
+    get: (tables, { name }) => {
+      const etcdAuthorities = tables.etcdAuthorityRecords.get(name);
+      return etcdAuthorities && { name, etcdAuthorities };
+    },
+    put: (tables, { name, etcdAuthorities }) => tables.etcdAuthorityRecords.set(name, etcdAuthorities),
+    delete: (tables, { name }) => tables.etcdAuthorityRecords.delete(name),
+    addToDelta: (delta) => delta.markEtcdAuthoritiesChanged(),
+  }),
+
   joinToken: defineKind<{ readonly joinToken: JoinToken }, { readonly tokenId: string }>({
     collection: "tokens",
     keyFields: ["tokenId"],
@@ -435,6 +461,8 @@ export const RECORD_KINDS = {
 
 /** Name of the record of the policy. */
 export const POLICY_NAME = "cluster";
+/** Name of the record of the authorities of etcd. */
+export const ETCD_AUTHORITIES_NAME = "authorities";
 /** Name of the record of the cluster key. */
 export const CLUSTER_KEY_NAME = "cluster";
 

@@ -23,12 +23,13 @@
  * | `policies/cluster`                 | what containers may use of their hosts         | the leader           |
  * | `authorities/<fingerprint>`        | a CA: certificate, encrypted key               | the leader           |
  * | `keys/cluster`                     | which cluster key is in use; contains no key   | the leader           |
+ * | `etcd/authorities`                 | the CAs of etcd: certificates, encrypted keys  | the leader           |
  * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
  * | `serverrecords/<serverId>`         | a server: name, address, whether it was removed | the leader          |
  * | `restores/cluster`                 | the last restore from a backup                 | berth backup restore |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last seventeen kinds are the
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The last eighteen kinds are the
  * records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";
@@ -38,6 +39,7 @@ export const MIGRATION_KEY = `${ROOT}meta/migration`;
 export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
 export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
+export const ETCD_AUTHORITIES_KEY = `${ROOT}etcd/authorities`;
 export const CLUSTER_KEY_KEY = `${ROOT}keys/cluster`;
 
 /** Matches an id or name that is one segment of a key. */

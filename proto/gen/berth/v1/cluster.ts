@@ -940,6 +940,8 @@ export const Authority_State = {
   ISSUING: 2,
   /** RETIRING - Trusted until the certificates that it has issued are replaced. */
   RETIRING: 3,
+  /** REMOVING - For etcd only: no file has it any more, but an etcd that has not restarted since then can still trust it. */
+  REMOVING: 4,
 } as const;
 
 export type Authority_State = typeof Authority_State[keyof typeof Authority_State];
@@ -949,6 +951,7 @@ export namespace Authority_State {
   export type ANNOUNCED = typeof Authority_State.ANNOUNCED;
   export type ISSUING = typeof Authority_State.ISSUING;
   export type RETIRING = typeof Authority_State.RETIRING;
+  export type REMOVING = typeof Authority_State.REMOVING;
 }
 
 export function authority_StateFromJSON(object: any): Authority_State {
@@ -965,6 +968,9 @@ export function authority_StateFromJSON(object: any): Authority_State {
     case 3:
     case "STATE_RETIRING":
       return Authority_State.RETIRING;
+    case 4:
+    case "STATE_REMOVING":
+      return Authority_State.REMOVING;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Authority_State");
   }
@@ -980,9 +986,22 @@ export function authority_StateToJSON(object: Authority_State): string {
       return "STATE_ISSUING";
     case Authority_State.RETIRING:
       return "STATE_RETIRING";
+    case Authority_State.REMOVING:
+      return "STATE_REMOVING";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Authority_State");
   }
+}
+
+/**
+ * The authorities of etcd, which issue certificates for etcd only. Stored by the first rotation: before it, servers have
+ * the only one in a file.
+ */
+export interface EtcdAuthorities {
+  /** The oldest first. One of them issues certificates. */
+  authorities: Authority[];
+  /** Id of the server that restarts its etcd, which reads CA certificates only when it starts. Empty when none does. */
+  restartingServer: string;
 }
 
 /** A server of the control plane. The record of a removed server stays, so that its identity never counts again. */
@@ -5596,6 +5615,97 @@ export const Authority: MessageFns<Authority> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.crossCertificate = object.crossCertificate ?? "";
     message.stateSinceMs = object.stateSinceMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseEtcdAuthorities(): EtcdAuthorities {
+  return { authorities: [], restartingServer: "" };
+}
+
+export const EtcdAuthorities: MessageFns<EtcdAuthorities> = {
+  encode(message: EtcdAuthorities, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.authorities) {
+      Authority.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.restartingServer !== "") {
+      writer.uint32(18).string(message.restartingServer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EtcdAuthorities {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEtcdAuthorities();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.authorities.push(Authority.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.restartingServer = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EtcdAuthorities {
+    return {
+      authorities: globalThis.Array.isArray(object?.authorities)
+        ? object.authorities.map((e: any) => Authority.fromJSON(e))
+        : [],
+      restartingServer: isSet(object.restartingServer)
+        ? globalThis.String(object.restartingServer)
+        : isSet(object.restarting_server)
+        ? globalThis.String(object.restarting_server)
+        : "",
+    };
+  },
+
+  toJSON(message: EtcdAuthorities): unknown {
+    const obj: any = {};
+    if (message.authorities?.length) {
+      obj.authorities = message.authorities.map((e) => Authority.toJSON(e));
+    }
+    if (message.restartingServer !== "") {
+      obj.restartingServer = message.restartingServer;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EtcdAuthorities>): EtcdAuthorities {
+    return EtcdAuthorities.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EtcdAuthorities>): EtcdAuthorities {
+    const message = createBaseEtcdAuthorities();
+    message.authorities = object.authorities?.map((e) => Authority.fromPartial(e)) || [];
+    message.restartingServer = object.restartingServer ?? "";
     return message;
   },
 };

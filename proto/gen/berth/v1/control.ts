@@ -1103,7 +1103,11 @@ export interface ServerSecrets {
   /** Decrypts the private keys of the authorities. 32 bytes. */
   clusterKey: Buffer;
   /** The authority for etcd. Its private key is encrypted with the cluster key. */
-  etcdAuthority?: Authority | undefined;
+  etcdAuthority?:
+    | Authority
+    | undefined;
+  /** During a rotation: the other authorities that etcd trusts. */
+  otherEtcdAuthorities: Authority[];
 }
 
 export interface RenewCertificateRequest {
@@ -1196,6 +1200,8 @@ export interface ListAuthoritiesResponse {
   /** Number of nodes whose state is READY, and how many of them have a certificate of the issuing authority. */
   readyNodes: number;
   readyNodesRenewed: number;
+  /** The authorities of an embedded etcd, the oldest first. */
+  etcdAuthorities: AuthorityStatus[];
 }
 
 /** An authority as users see it, without its key. */
@@ -1210,7 +1216,11 @@ export interface AuthorityStatus {
   expiresAtMs: number;
   /** For a retiring authority: when the leader removes it. */
   removalAtMs: number;
-  /** For an announced authority: "host:port" of the servers that do not trust it yet. */
+  /**
+   * "host:port" of the servers for which the rotation waits. For an announced authority: those that do not trust it yet.
+   * For authorities of etcd also: those with a certificate of a retiring authority, and those whose etcd trusts one that
+   * is being removed.
+   */
   waitingFor: string[];
   /** Names of the nodes whose latest certificate it has issued, or of which this is not known. At most 100. */
   nodes: string[];
@@ -1222,6 +1232,14 @@ export interface RotateAuthorityRequest {
 }
 
 export interface RotateAuthorityResponse {
+  /** Fingerprint of the new authority. */
+  fingerprint: string;
+}
+
+export interface RotateEtcdAuthorityRequest {
+}
+
+export interface RotateEtcdAuthorityResponse {
   /** Fingerprint of the new authority. */
   fingerprint: string;
 }
@@ -11996,7 +12014,7 @@ export const JoinResponse: MessageFns<JoinResponse> = {
 };
 
 function createBaseServerSecrets(): ServerSecrets {
-  return { clusterKey: Buffer.alloc(0), etcdAuthority: undefined };
+  return { clusterKey: Buffer.alloc(0), etcdAuthority: undefined, otherEtcdAuthorities: [] };
 }
 
 export const ServerSecrets: MessageFns<ServerSecrets> = {
@@ -12006,6 +12024,9 @@ export const ServerSecrets: MessageFns<ServerSecrets> = {
     }
     if (message.etcdAuthority !== undefined) {
       Authority.encode(message.etcdAuthority, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.otherEtcdAuthorities) {
+      Authority.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -12039,6 +12060,14 @@ export const ServerSecrets: MessageFns<ServerSecrets> = {
             message.etcdAuthority = Authority.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.otherEtcdAuthorities.push(Authority.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12063,6 +12092,11 @@ export const ServerSecrets: MessageFns<ServerSecrets> = {
         : isSet(object.etcd_authority)
         ? Authority.fromJSON(object.etcd_authority)
         : undefined,
+      otherEtcdAuthorities: globalThis.Array.isArray(object?.otherEtcdAuthorities)
+        ? object.otherEtcdAuthorities.map((e: any) => Authority.fromJSON(e))
+        : globalThis.Array.isArray(object?.other_etcd_authorities)
+        ? object.other_etcd_authorities.map((e: any) => Authority.fromJSON(e))
+        : [],
     };
   },
 
@@ -12073,6 +12107,9 @@ export const ServerSecrets: MessageFns<ServerSecrets> = {
     }
     if (message.etcdAuthority !== undefined) {
       obj.etcdAuthority = Authority.toJSON(message.etcdAuthority);
+    }
+    if (message.otherEtcdAuthorities?.length) {
+      obj.otherEtcdAuthorities = message.otherEtcdAuthorities.map((e) => Authority.toJSON(e));
     }
     return obj;
   },
@@ -12086,6 +12123,7 @@ export const ServerSecrets: MessageFns<ServerSecrets> = {
     message.etcdAuthority = (object.etcdAuthority !== undefined && object.etcdAuthority !== null)
       ? Authority.fromPartial(object.etcdAuthority)
       : undefined;
+    message.otherEtcdAuthorities = object.otherEtcdAuthorities?.map((e) => Authority.fromPartial(e)) || [];
     return message;
   },
 };
@@ -13397,7 +13435,7 @@ export const ListAuthoritiesRequest: MessageFns<ListAuthoritiesRequest> = {
 };
 
 function createBaseListAuthoritiesResponse(): ListAuthoritiesResponse {
-  return { authorities: [], readyNodes: 0, readyNodesRenewed: 0 };
+  return { authorities: [], readyNodes: 0, readyNodesRenewed: 0, etcdAuthorities: [] };
 }
 
 export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
@@ -13410,6 +13448,9 @@ export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
     }
     if (message.readyNodesRenewed !== 0) {
       writer.uint32(24).uint32(message.readyNodesRenewed);
+    }
+    for (const v of message.etcdAuthorities) {
+      AuthorityStatus.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -13451,6 +13492,14 @@ export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
             message.readyNodesRenewed = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etcdAuthorities.push(AuthorityStatus.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -13478,6 +13527,11 @@ export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
         : isSet(object.ready_nodes_renewed)
         ? globalThis.Number(object.ready_nodes_renewed)
         : 0,
+      etcdAuthorities: globalThis.Array.isArray(object?.etcdAuthorities)
+        ? object.etcdAuthorities.map((e: any) => AuthorityStatus.fromJSON(e))
+        : globalThis.Array.isArray(object?.etcd_authorities)
+        ? object.etcd_authorities.map((e: any) => AuthorityStatus.fromJSON(e))
+        : [],
     };
   },
 
@@ -13492,6 +13546,9 @@ export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
     if (message.readyNodesRenewed !== 0) {
       obj.readyNodesRenewed = Math.round(message.readyNodesRenewed);
     }
+    if (message.etcdAuthorities?.length) {
+      obj.etcdAuthorities = message.etcdAuthorities.map((e) => AuthorityStatus.toJSON(e));
+    }
     return obj;
   },
 
@@ -13503,6 +13560,7 @@ export const ListAuthoritiesResponse: MessageFns<ListAuthoritiesResponse> = {
     message.authorities = object.authorities?.map((e) => AuthorityStatus.fromPartial(e)) || [];
     message.readyNodes = object.readyNodes ?? 0;
     message.readyNodesRenewed = object.readyNodesRenewed ?? 0;
+    message.etcdAuthorities = object.etcdAuthorities?.map((e) => AuthorityStatus.fromPartial(e)) || [];
     return message;
   },
 };
@@ -13848,6 +13906,125 @@ export const RotateAuthorityResponse: MessageFns<RotateAuthorityResponse> = {
   },
   fromPartial(object: DeepPartial<RotateAuthorityResponse>): RotateAuthorityResponse {
     const message = createBaseRotateAuthorityResponse();
+    message.fingerprint = object.fingerprint ?? "";
+    return message;
+  },
+};
+
+function createBaseRotateEtcdAuthorityRequest(): RotateEtcdAuthorityRequest {
+  return {};
+}
+
+export const RotateEtcdAuthorityRequest: MessageFns<RotateEtcdAuthorityRequest> = {
+  encode(_: RotateEtcdAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateEtcdAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateEtcdAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RotateEtcdAuthorityRequest {
+    return {};
+  },
+
+  toJSON(_: RotateEtcdAuthorityRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateEtcdAuthorityRequest>): RotateEtcdAuthorityRequest {
+    return RotateEtcdAuthorityRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RotateEtcdAuthorityRequest>): RotateEtcdAuthorityRequest {
+    const message = createBaseRotateEtcdAuthorityRequest();
+    return message;
+  },
+};
+
+function createBaseRotateEtcdAuthorityResponse(): RotateEtcdAuthorityResponse {
+  return { fingerprint: "" };
+}
+
+export const RotateEtcdAuthorityResponse: MessageFns<RotateEtcdAuthorityResponse> = {
+  encode(message: RotateEtcdAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fingerprint !== "") {
+      writer.uint32(10).string(message.fingerprint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RotateEtcdAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRotateEtcdAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fingerprint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RotateEtcdAuthorityResponse {
+    return { fingerprint: isSet(object.fingerprint) ? globalThis.String(object.fingerprint) : "" };
+  },
+
+  toJSON(message: RotateEtcdAuthorityResponse): unknown {
+    const obj: any = {};
+    if (message.fingerprint !== "") {
+      obj.fingerprint = message.fingerprint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RotateEtcdAuthorityResponse>): RotateEtcdAuthorityResponse {
+    return RotateEtcdAuthorityResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RotateEtcdAuthorityResponse>): RotateEtcdAuthorityResponse {
+    const message = createBaseRotateEtcdAuthorityResponse();
     message.fingerprint = object.fingerprint ?? "";
     return message;
   },
@@ -16726,6 +16903,21 @@ export const ControlServiceService = {
       Buffer.from(RotateAuthorityResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RotateAuthorityResponse => RotateAuthorityResponse.decode(value),
   },
+  /**
+   * Creates the next authority of an embedded etcd. The servers restart their etcds one at a time until all trust it.
+   * Then it issues their certificates, and the current one is removed. Fails while an earlier rotation continues.
+   */
+  rotateEtcdAuthority: {
+    path: "/berth.v1.ControlService/RotateEtcdAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RotateEtcdAuthorityRequest): Buffer =>
+      Buffer.from(RotateEtcdAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RotateEtcdAuthorityRequest => RotateEtcdAuthorityRequest.decode(value),
+    responseSerialize: (value: RotateEtcdAuthorityResponse): Buffer =>
+      Buffer.from(RotateEtcdAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RotateEtcdAuthorityResponse => RotateEtcdAuthorityResponse.decode(value),
+  },
   /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
   removeAuthority: {
     path: "/berth.v1.ControlService/RemoveAuthority" as const,
@@ -17021,6 +17213,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * while an earlier new authority waits for this.
    */
   rotateAuthority: handleUnaryCall<RotateAuthorityRequest, RotateAuthorityResponse>;
+  /**
+   * Creates the next authority of an embedded etcd. The servers restart their etcds one at a time until all trust it.
+   * Then it issues their certificates, and the current one is removed. Fails while an earlier rotation continues.
+   */
+  rotateEtcdAuthority: handleUnaryCall<RotateEtcdAuthorityRequest, RotateEtcdAuthorityResponse>;
   /** Ends the trust in a retiring authority. Fails without `force` while certificates of it can still be in use. */
   removeAuthority: handleUnaryCall<RemoveAuthorityRequest, RemoveAuthorityResponse>;
   /**

@@ -27,8 +27,14 @@ function status(change: Parameters<typeof AuthorityStatus.fromPartial>[0]): Auth
 function list(
   authorities: readonly AuthorityStatus[],
   [readyNodesRenewed, readyNodes] = [0, 0],
+  etcdAuthorities: readonly AuthorityStatus[] = [],
 ): ListAuthoritiesResponse {
-  return { authorities: [...authorities], readyNodes, readyNodesRenewed };
+  return {
+    authorities: [...authorities],
+    readyNodes,
+    readyNodesRenewed,
+    etcdAuthorities: [...etcdAuthorities],
+  };
 }
 
 /** Returns a server whose lists of CAs change with each call. The last one stays. */
@@ -110,13 +116,71 @@ describe("ca rotate", () => {
   });
 });
 
+describe("ca rotate --etcd", () => {
+  const etcdList = (state: AuthorityState, earlier: AuthorityState, ...waitingFor: string[]) =>
+    list(
+      [],
+      [0, 0],
+      [
+        status({ state: earlier, waitingFor: state === AuthorityState.ANNOUNCED ? [] : waitingFor }),
+        status({ fingerprint: NEW, state, waitingFor: state === AuthorityState.ANNOUNCED ? waitingFor : [] }),
+      ],
+    );
+  const { ANNOUNCED, ISSUING, RETIRING, REMOVING } = AuthorityState;
+
+  test("prints each step, and ends when no etcd trusts the earlier CA", async () => {
+    const handlers: FakeControlHandlers = {
+      ...rotating(
+        etcdList(ANNOUNCED, ISSUING, "10.0.0.2:7400"),
+        etcdList(ISSUING, RETIRING, "10.0.0.3:7400"),
+        etcdList(ISSUING, REMOVING, "10.0.0.2:7400", "10.0.0.3:7400"),
+        list([], [0, 0], [status({ fingerprint: NEW })]),
+      ),
+      rotateEtcdAuthority: async () => ({ fingerprint: NEW }),
+    };
+    expect(await berth("ca rotate --etcd", handlers)).toMatchInlineSnapshot(`
+      {
+        "code": 0,
+        "err": "",
+        "out": "Created CA bbbbbbbbbbbb
+      waiting for servers to trust the new CA: 10.0.0.2:7400
+      waiting for servers to replace their certificates: 10.0.0.3:7400
+      waiting for servers to end the trust in the earlier CA: 10.0.0.2:7400, 10.0.0.3:7400
+      no etcd trusts the earlier CA any more
+      Rotated to CA bbbbbbbbbbbb
+      ",
+      }
+    `);
+  });
+
+  test("fails when the rotation is cancelled", async () => {
+    const handlers: FakeControlHandlers = {
+      ...rotating(etcdList(REMOVING, ISSUING)),
+      rotateEtcdAuthority: async () => ({ fingerprint: NEW }),
+    };
+    expect((await berth("ca rotate --etcd", handlers)).err).toContain(
+      "was cancelled: the new CA was removed",
+    );
+  });
+
+  test("ca ls says what the rotation waits for", async () => {
+    const { out } = await berth("ca ls", rotating(etcdList(ISSUING, REMOVING, "10.0.0.2:7400")));
+    expect(out).toMatchInlineSnapshot(`
+      "ID             USE    STATE      CREATED      EXPIRES       NODES   NOTE
+      aaaaaaaaaaaa   etcd   removing   3 days ago   in 3 months   -       still trusted by 10.0.0.2:7400
+      bbbbbbbbbbbb   etcd   issuing    3 days ago   in 3 months   -
+      "
+    `);
+  });
+});
+
 describe("ca ls", () => {
   test("prints a table", async () => {
     const { out } = await berth("ca ls", rotating(list(switched)));
     expect(out).toMatchInlineSnapshot(`
-      "ID             STATE      CREATED      EXPIRES       NODES   NOTE
-      aaaaaaaaaaaa   retiring   3 days ago   in 3 months   2       removed in 2 months
-      bbbbbbbbbbbb   issuing    3 days ago   in 3 months   1
+      "ID             USE       STATE      CREATED      EXPIRES       NODES   NOTE
+      aaaaaaaaaaaa   cluster   retiring   3 days ago   in 3 months   2       removed in 2 months
+      bbbbbbbbbbbb   cluster   issuing    3 days ago   in 3 months   1
       "
     `);
     const waiting = await berth("ca ls", rotating(list(announced("10.0.0.2:7400", "10.0.0.3:7400"))));

@@ -1,5 +1,5 @@
 import { withClient } from "../../client/client.js";
-import { authorityListing } from "../../output/authorities.js";
+import { authorityListing, authorityRows } from "../../output/authorities.js";
 import { printListing } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -9,8 +9,8 @@ export interface AuthorityListOptions extends GlobalOptions {
 
 /** `berth ca ls` */
 export async function listAuthorities(cli: Cli, options: AuthorityListOptions): Promise<void> {
-  const { authorities } = await withClient(cli, options, (client) =>
+  const response = await withClient(cli, options, (client) =>
     client.listAuthorities({}, { signal: cli.signal }),
   );
-  printListing(cli, authorityListing(authorities, cli.now()), options);
+  printListing(cli, authorityListing(authorityRows(response), cli.now()), options);
 }

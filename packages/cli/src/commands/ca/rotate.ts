@@ -1,25 +1,33 @@
 import { withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
-import { authorityId, authorityJson } from "../../output/authorities.js";
+import { authorityId, authorityJson, authorityRows } from "../../output/authorities.js";
 import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { etcdRotationProgress, rotationProgress } from "./rotation-progress.js";
 import { waitForRotation } from "./wait-for-rotation.js";
 
 export interface RotateAuthorityOptions extends GlobalOptions {
   readonly detach?: boolean;
+  /** Whether to replace the CA of etcd. */
+  readonly etcd?: boolean;
   readonly timeout: string;
 }
 
-/** `berth ca rotate`: creates the next CA, and waits until connected nodes have certificates of it. */
+/**
+ * `berth ca rotate [--etcd]`: creates the next CA, and waits until connected nodes have certificates of it, or until all
+ * etcds trust it alone.
+ */
 export async function rotateAuthority(cli: Cli, options: RotateAuthorityOptions): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
     const { fingerprint } = await retryDuringElection(cli, () =>
-      client.rotateAuthority({}, { signal: cli.signal }),
+      options.etcd
+        ? client.rotateEtcdAuthority({}, { signal: cli.signal })
+        : client.rotateAuthority({}, { signal: cli.signal }),
     );
     const id = authorityId({ fingerprint });
     if (options.detach) {
@@ -28,7 +36,9 @@ export async function rotateAuthority(cli: Cli, options: RotateAuthorityOptions)
       return;
     }
     terminal.write(`Created CA ${id}\n`);
-    const authorities = await waitForRotation(cli, client, { fingerprint, timeoutMs, terminal });
+    const progressOf = options.etcd ? etcdRotationProgress : rotationProgress;
+    const wait = { fingerprint, progressOf, timeoutMs, terminal };
+    const authorities = authorityRows(await waitForRotation(cli, client, wait));
     terminal.write(`${styled(cli, terminal, "green", "Rotated")} to CA ${id}\n`);
     if (isJson) printJson(cli, { fingerprint, authorities: authorities.map(authorityJson) });
   });

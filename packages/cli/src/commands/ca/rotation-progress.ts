@@ -6,6 +6,12 @@ export type RotationProgress =
   /** The new CA was removed, which cancels the rotation. */
   | { readonly kind: "cancelled" }
   | { readonly kind: "announced"; readonly waitingFor: readonly string[] }
+  /** Servers have certificates for etcd of the earlier CA. */
+  | { readonly kind: "replacing"; readonly waitingFor: readonly string[] }
+  /** The etcds of servers trust the earlier CA. */
+  | { readonly kind: "removing"; readonly waitingFor: readonly string[] }
+  /** The new CA of etcd is the only one. */
+  | { readonly kind: "done" }
   /** The CA issues certificates, or has done so until the next rotation. */
   | { readonly kind: "issuing"; readonly nodes: number; readonly renewedNodes: number };
 
@@ -20,8 +26,23 @@ export function rotationProgress(
   return { kind: "issuing", nodes: readyNodes, renewedNodes: readyNodesRenewed };
 }
 
+/** Like `rotationProgress`, for a CA of etcd. */
+export function etcdRotationProgress(
+  fingerprint: string,
+  { etcdAuthorities }: ListAuthoritiesResponse,
+): RotationProgress {
+  const authority = etcdAuthorities.find((each) => each.fingerprint === fingerprint);
+  if (authority === undefined || authority.state === AuthorityState.REMOVING) return { kind: "cancelled" };
+  if (authority.state === AuthorityState.ANNOUNCED)
+    return { kind: "announced", waitingFor: authority.waitingFor };
+  const [earlier] = etcdAuthorities.filter((each) => each !== authority);
+  if (earlier === undefined) return { kind: "done" };
+  const { state, waitingFor } = earlier;
+  return { kind: state === AuthorityState.RETIRING ? "replacing" : "removing", waitingFor };
+}
+
 export function isRotationDone(progress: RotationProgress): boolean {
-  return progress.kind === "issuing" && progress.renewedNodes >= progress.nodes;
+  return progress.kind === "done" || (progress.kind === "issuing" && progress.renewedNodes >= progress.nodes);
 }
 
 /** Returns the progress as one line. */
@@ -31,8 +52,19 @@ export function rotationLine(progress: RotationProgress): string {
       return "the new CA was removed";
     case "announced":
       if (progress.waitingFor.length === 0) return "all servers trust the new CA";
-      return `waiting for servers to trust the new CA: ${progress.waitingFor.join(", ")}`;
+      return waitingLine("to trust the new CA", progress.waitingFor);
+    case "replacing":
+      return waitingLine("to replace their certificates", progress.waitingFor);
+    case "removing":
+      return waitingLine("to end the trust in the earlier CA", progress.waitingFor);
+    case "done":
+      return "no etcd trusts the earlier CA any more";
     case "issuing":
       return `${progress.renewedNodes} of ${pluralize(progress.nodes, "connected node")} renewed`;
   }
+}
+
+function waitingLine(what: string, servers: readonly string[]): string {
+  const names = servers.length === 0 ? "" : `: ${servers.join(", ")}`;
+  return `waiting for servers ${what}${names}`;
 }

@@ -1,11 +1,6 @@
-import {
-  Authority_State as AuthorityState,
-  type AuthorityStatus,
-  BerthError,
-  findByPrefix,
-} from "@berth/proto";
+import { Authority_State as AuthorityState, BerthError, findByPrefix } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { authorityJson } from "../../output/authorities.js";
+import { type AuthorityRow, authorityJson, authorityRows } from "../../output/authorities.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -15,21 +10,21 @@ export async function showAuthority(
   options: GlobalOptions,
   reference: string | undefined,
 ): Promise<void> {
-  const { authorities } = await withClient(cli, options, (client) =>
+  const response = await withClient(cli, options, (client) =>
     client.listAuthorities({}, { signal: cli.signal }),
   );
-  const authority = select(authorities, reference);
+  const authority = select(authorityRows(response), reference);
   if (options.output === "json") printJson(cli, authorityJson(authority));
   else cli.stdout.write(`${authority.certificate.trim()}\n`);
 }
 
-/** Returns the given CA, or the one that issues certificates. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
-function select(authorities: readonly AuthorityStatus[], reference: string | undefined): AuthorityStatus {
+/** Returns the given CA, or the one that issues the certificates of the cluster. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+function select(authorities: readonly AuthorityRow[], reference: string | undefined): AuthorityRow {
   if (reference !== undefined) {
-    const idOf = ({ fingerprint }: AuthorityStatus): string => fingerprint;
+    const idOf = ({ fingerprint }: AuthorityRow): string => fingerprint;
     return findByPrefix(authorities, { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
   }
-  const issuing = authorities.find(({ state }) => state === AuthorityState.ISSUING);
+  const issuing = authorities.find(({ state, use }) => state === AuthorityState.ISSUING && use === "cluster");
   if (issuing !== undefined) return issuing;
   const message = 'no CA issues certificates: see "berth ca ls"';
   throw new BerthError({ code: "BERTH_NOT_FOUND", message });

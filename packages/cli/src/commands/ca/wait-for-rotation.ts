@@ -1,46 +1,41 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AuthorityStatus, BerthError } from "@berth/proto";
+import { BerthError, type ListAuthoritiesResponse } from "@berth/proto";
 import type { ControlClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { authorityId } from "../../output/authorities.js";
 import { progressLine } from "../../output/progress-line.js";
 import { type Cli, InterruptedError, type Terminal } from "../../process/cli.js";
-import {
-  isRotationDone,
-  type RotationProgress,
-  rotationLine,
-  rotationProgress,
-} from "./rotation-progress.js";
+import { isRotationDone, type RotationProgress, rotationLine } from "./rotation-progress.js";
 
 /** A rotation takes some seconds, and longer with many nodes. */
 const POLL_INTERVAL_MS = 300;
 
 export interface RotationWait {
   readonly fingerprint: string;
+  readonly progressOf: (fingerprint: string, response: ListAuthoritiesResponse) => RotationProgress;
   readonly timeoutMs: number;
   readonly terminal: Terminal;
 }
 
 /**
- * Waits until a new CA issues certificates and all connected nodes have one of it, and prints the progress. Returns all
- * CAs.
+ * Waits until a rotation is done, and prints its progress. Returns all CAs.
  * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the new CA was removed
  */
 export async function waitForRotation(
   cli: Cli,
   client: ControlClient,
-  { fingerprint, timeoutMs, terminal }: RotationWait,
-): Promise<readonly AuthorityStatus[]> {
+  { fingerprint, progressOf, timeoutMs, terminal }: RotationWait,
+): Promise<ListAuthoritiesResponse> {
   const deadlineMs = cli.now() + timeoutMs;
   const print = progressLine(terminal, cli.now);
   const id = authorityId({ fingerprint });
   try {
     for (;;) {
       const status = await retryDuringElection(cli, () => client.listAuthorities({}, { signal: cli.signal }));
-      const progress = rotationProgress(fingerprint, status);
+      const progress = progressOf(fingerprint, status);
       const isLast = isRotationDone(progress) || progress.kind === "cancelled" || cli.now() >= deadlineMs;
       print(rotationLine(progress), isLast);
-      if (isRotationDone(progress)) return status.authorities;
+      if (isRotationDone(progress)) return status;
       if (isLast) throw notRotated(id, progress, timeoutMs);
       await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
     }

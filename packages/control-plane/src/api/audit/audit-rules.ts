@@ -210,6 +210,12 @@ export const AUDIT_RULES: AuditRules = {
     subjects: () => [],
     summary: () => "created the next authority",
   },
+  rotateEtcdAuthority: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: () => [],
+    summary: () => "created the next authority of etcd",
+  },
   removeAuthority: {
     kind: "recorded",
     recordKind: Kind.CHANGE,

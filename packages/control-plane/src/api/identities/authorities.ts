@@ -1,7 +1,6 @@
 import {
   type Authority,
   Authority_State as AuthorityState,
-  type AuthorityStatus,
   BerthError,
   findByPrefix,
   type ListAuthoritiesResponse,
@@ -11,12 +10,13 @@ import {
   type RemoveAuthorityResponse,
   type RotateAuthorityResponse,
 } from "@berth/proto";
-import { parseCertificate } from "@berth/proto/identity";
 import { removalMs, untrustingServers } from "../../core/authorities/rotation.js";
 import { nodeName } from "../../core/model/node-name.js";
 import { RETIREMENT_MS } from "../../identity/certificate-issuer.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
+import { authorityId, authorityStatus } from "./authority-status.js";
+import { decideEtcdCancellation, listEtcdAuthorities } from "./etcd-authorities.js";
 import { requireIssuer } from "./require-issuer.js";
 
 /** Certificates of servers and bundles grow with the authorities. TLS peers of berth support 16. */
@@ -28,25 +28,22 @@ const MAX_LISTED_NODES = 100;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** Lists the authorities and how far their rotation is, the oldest first. */
-export function listAuthorities({ state, registrations }: ApiContext): ListAuthoritiesResponse {
+export function listAuthorities(context: ApiContext): ListAuthoritiesResponse {
+  const { state, registrations } = context;
   const authorities = [...state.authorities.values()].sort((a, b) => a.createdAtMs - b.createdAtMs);
   const issuing = authorities.find((authority) => authority.state === AuthorityState.ISSUING);
   const ready = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
   return {
     authorities: authorities.map((authority) => {
       const nodes = nodesOf(authority, state);
-      return {
-        fingerprint: authority.fingerprint,
-        certificate: authority.certificate,
-        state: authority.state,
-        createdAtMs: authority.createdAtMs,
-        expiresAtMs: Date.parse(parseCertificate(authority.certificate).validTo),
+      return authorityStatus(authority, {
         removalAtMs: removalMs(authority, { retirementMs: RETIREMENT_MS }) ?? 0,
-        waitingFor: isAnnounced(authority) ? [...untrustingServers(authority, registrations())] : [],
+        waitingFor: isAnnounced(authority) ? untrustingServers(authority, registrations()) : [],
         nodes: nodes.slice(0, MAX_LISTED_NODES).map(nodeName).sort(),
         nodeCount: nodes.length,
-      } satisfies AuthorityStatus;
+      });
     }),
+    etcdAuthorities: listEtcdAuthorities(context),
     readyNodes: ready.length,
     readyNodesRenewed: ready.filter((node) => node.certificateAuthority === issuing?.fingerprint).length,
   };
@@ -75,17 +72,20 @@ export async function rotateAuthority(
 }
 
 /**
- * Removes an authority that issues no certificates. Then nothing trusts its certificates any more.
+ * Removes an authority that issues no certificates. Then nothing trusts its certificates any more. For one of etcd, this
+ * cancels its rotation.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_AUTHORITY_IN_USE for the issuing authority, and without
  *         `force` for one whose certificates can still be in use
  */
 export async function removeAuthority(
   { authority: reference, force }: RemoveAuthorityRequest,
-  { writer }: ApiContext,
+  { writer, runtime }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveAuthorityResponse> {
   const fingerprint = await writer.submit((state) => {
     const authority = findAuthority(state, reference);
+    const cancellation = decideEtcdCancellation(state, authority.fingerprint, runtime.wallClockMs());
+    if (cancellation !== undefined) return { changes: [cancellation], result: authority.fingerprint };
     if (authority.state === AuthorityState.ISSUING) throw issuingAuthorityInUse(authority);
     if (authority.state === AuthorityState.RETIRING && !force) throw retiringAuthorityInUse(authority, state);
     return {
@@ -112,7 +112,7 @@ function isAnnounced({ state }: Authority): boolean {
 function requireNoRotation({ authorities }: Pick<ClusterState, "authorities">): void {
   const announced = [...authorities.values()].find(isAnnounced);
   if (announced !== undefined) {
-    const id = shortId(announced);
+    const id = authorityId(announced);
     throw new BerthError({
       code: "BERTH_CONFLICT",
       message: `a rotation is in progress: the CA ${id} waits until all servers trust it: see "berth ca ls", or cancel the rotation with "berth ca rm ${id}"`,
@@ -125,9 +125,11 @@ function requireNoRotation({ authorities }: Pick<ClusterState, "authorities">): 
   });
 }
 
-function findAuthority({ authorities }: ClusterState, reference: string): Authority {
+/** Finds an authority of the cluster or of etcd. */
+function findAuthority({ authorities, etcdAuthorities }: ClusterState, reference: string): Authority {
   const idOf = ({ fingerprint }: Authority): string => fingerprint;
-  return findByPrefix(authorities.values(), { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
+  const all = [...authorities.values(), ...(etcdAuthorities?.authorities ?? [])];
+  return findByPrefix(all, { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
 }
 
 function concurrentRotation(): BerthError {
@@ -140,7 +142,7 @@ function concurrentRotation(): BerthError {
 function issuingAuthorityInUse(authority: Authority): BerthError {
   return new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
-    message: `the CA ${shortId(authority)} issues the certificates of the cluster: run "berth ca rotate" first`,
+    message: `the CA ${authorityId(authority)} issues the certificates of the cluster: run "berth ca rotate" first`,
   });
 }
 
@@ -156,10 +158,6 @@ function retiringAuthorityInUse(authority: Authority, state: ClusterState): Bert
   const days = Math.round(RETIREMENT_MS / DAY_MS);
   return new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
-    message: `the CA ${shortId(authority)} was not removed, because its certificates can still be in use; it is removed ${days} days after the rotation. With --force, the cluster locks out ${affected.join("; ")}: they have to join again`,
+    message: `the CA ${authorityId(authority)} was not removed, because its certificates can still be in use; it is removed ${days} days after the rotation. With --force, the cluster locks out ${affected.join("; ")}: they have to join again`,
   });
-}
-
-function shortId({ fingerprint }: Authority): string {
-  return fingerprint.slice(0, 12);
 }

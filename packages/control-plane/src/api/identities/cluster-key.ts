@@ -11,13 +11,13 @@ import {
   startedRotation,
 } from "../../core/cluster-key/rotation.js";
 import type { HeldClusterKey } from "../../identity/held-cluster-key.js";
-import type { ClusterState } from "../../state/cluster-state.js";
 import { CLUSTER_KEY_NAME } from "../../state/record-kinds.js";
 import type { ApiContext } from "../api-context.js";
+import { requireNoRotation } from "./require-no-rotation.js";
 
 /**
  * Creates the next cluster key, and begins to replace the current one. The leader continues once all servers have it.
- * @throws BerthError BERTH_CONFLICT during a rotation, BERTH_UNSUPPORTED when a server's release is too old
+ * @throws BerthError BERTH_CONFLICT during a rotation of it or of etcd's authority, BERTH_UNSUPPORTED when a server's release is too old
  */
 export async function rotateClusterKey(
   { state: current, writer, runtime, heldKey, registrations }: ApiContext,
@@ -59,15 +59,6 @@ export function getClusterKey({
       ? serversWithOthers(clusterKey.currentId, registrations())
       : serversWithout(clusterKey.nextId, registrations());
   return { state: clusterKey, waitingFor: [...waitingFor], records: total, recordsSealed: sealed };
-}
-
-function requireNoRotation({ clusterKey }: Pick<ClusterState, "clusterKey">): void {
-  if (clusterKey === undefined || clusterKey.phase === Phase.UNSPECIFIED) return;
-  const since = new Date(clusterKey.phaseSinceMs).toISOString();
-  throw new BerthError({
-    code: "BERTH_CONFLICT",
-    message: `a rotation of the cluster key is in progress (its last step was at ${since}): it continues by itself: see "berth secret rotate-key --status"`,
-  });
 }
 
 function requireSupported(servers: readonly ServerKeys[]): void {

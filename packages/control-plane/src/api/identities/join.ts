@@ -22,6 +22,7 @@ import {
 } from "@berth/proto/identity";
 import type { CallContext } from "@berth/proto/rpc";
 import { joinedServer } from "../../core/membership/server-records.js";
+import { issuingAuthority } from "../../identity/sealed-authority.js";
 import type { ClusterSecrets } from "../../identity/server-folder.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
@@ -96,8 +97,10 @@ export async function join(
 }
 
 /** During a rotation of the cluster key, the server gets the current key, and fetches the next one when it starts. */
-function serverSecrets({ clusterKey, etcdAuthority }: ClusterSecrets): ServerSecrets {
-  return { clusterKey: clusterKey.current.bytes, etcdAuthority };
+function serverSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): ServerSecrets {
+  const etcdAuthority = issuingAuthority(etcdAuthorities);
+  const otherEtcdAuthorities = etcdAuthorities.filter((each) => each !== etcdAuthority);
+  return { clusterKey: clusterKey.current.bytes, etcdAuthority, otherEtcdAuthorities };
 }
 
 /**

@@ -115,6 +115,7 @@ const STACK_RULES: StackRules = {
   removeUser: undefined,
   listAuthorities: undefined,
   rotateAuthority: undefined,
+  rotateEtcdAuthority: undefined,
   removeAuthority: undefined,
   finalizeUpgrade: undefined,
   rotateClusterKey: undefined,

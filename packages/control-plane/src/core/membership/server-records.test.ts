@@ -17,7 +17,7 @@ const NOW = 5_000;
 function registration(id: string, over: Partial<ServerRegistration> = {}): ServerRegistration {
   return {
     ...{ id, hostname: `host-${id}`, address: `10.0.0.${id}:7400`, version: "1.0.0" },
-    ...{ keys: [] },
+    ...{ keys: [], etcd: undefined },
     ...{ authorities: [], schema: { oldest: 1, newest: 1 }, certificateExpiresAtMs: 9_000, ...over },
   };
 }

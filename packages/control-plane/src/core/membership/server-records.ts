@@ -1,4 +1,5 @@
 import { BerthError, type Node, type Server, Server_State as State } from "@berth/proto";
+import type { EtcdServer, EtcdTrust } from "../authorities/etcd-rotation.js";
 import type { ServerTrust } from "../authorities/rotation.js";
 import type { ServerKeys } from "../cluster-key/rotation.js";
 import type { SchemaVersions } from "../schema/migrations.js";
@@ -15,6 +16,8 @@ export interface ServerRegistration extends ServerTrust, ServerKeys {
   /** The versions of the records that the server supports. */
   readonly schema: SchemaVersions;
   readonly certificateExpiresAtMs: number;
+  /** Undefined with an external etcd, and for a server of an earlier release. */
+  readonly etcd: EtcdTrust | undefined;
 }
 
 /** Returns whether a server was removed. Its certificates are revoked from then on. */
@@ -117,6 +120,20 @@ export function forgottenServers(records: ReadonlyMap<string, Server>): readonly
     .sort((a, b) => b.stateSinceMs - a.stateSinceMs)
     .slice(MAX_REMOVED_SERVERS)
     .map(({ id }) => id);
+}
+
+/** Returns the servers that take part in a rotation of etcd's authority: all that were not removed. */
+export function etcdServers(
+  records: Iterable<Server>,
+  registrations: readonly ServerRegistration[],
+): readonly EtcdServer[] {
+  const registered = new Map(registrations.map((registration) => [registration.id, registration]));
+  return [...records]
+    .filter((server) => !isRemoved(server))
+    .map(({ id, address, hostname }) => ({
+      ...{ id, name: address === "" ? hostname : address },
+      trust: registered.get(id)?.etcd,
+    }));
 }
 
 /** Returns the name of a server in messages. */

@@ -56,6 +56,13 @@ export interface EmbeddedEtcd {
   recordMembers(addresses: readonly string[]): void;
   /** Why etcd does not run, and what to do; undefined while it runs. */
   readonly problem: string | undefined;
+  /** The CA certificates that the running etcd has read, in PEM. */
+  readonly authorities: string;
+  /**
+   * Restarts etcd, which then trusts the CA certificates in its file. Returns when it serves requests again.
+   * @throws BerthError BERTH_ETCD_FAILED, BERTH_IDENTITY_INVALID for unusable TLS files
+   */
+  restart(signal: AbortSignal): Promise<void>;
   /** Resolves when etcd has stopped and is not restarted: after `stop`, or with the reason when it cannot be restarted. */
   readonly exited: Promise<BerthError | undefined>;
   /** Stops etcd and releases the data directory. */
@@ -93,6 +100,17 @@ export async function startEmbeddedEtcd(
         return supervisor.problem;
       },
       exited: supervisor.exited,
+      get authorities() {
+        return supervisor.authorities;
+      },
+      restart: async (abort) => {
+        const restartHttp = new EtcdHttpClient(await readMemberTls(options.tls, host));
+        try {
+          await supervisor.restart(restartHttp, abort);
+        } finally {
+          restartHttp.close();
+        }
+      },
       recordMembers: (addresses) => supervisor.recordMembers(addresses),
       stop: () => supervisor.stop(),
     };

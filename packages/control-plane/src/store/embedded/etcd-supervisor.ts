@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError, describeFileError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
+import { Notifier } from "../../runtime/notifier.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
 import type { Bootstrap } from "./cluster.js";
 import type { DataDir, Ports } from "./data-dir.js";
@@ -48,6 +50,10 @@ export class EtcdSupervisor {
   #members: readonly string[];
   #etcd: EtcdProcess | undefined;
   #problem: string | undefined;
+  /** The process that ends because of a call of `restart`. */
+  #replaced: EtcdProcess | undefined;
+  readonly #spawned = new Notifier();
+  #authorities = "";
   #resolveExited: (failure?: BerthError) => void = () => {};
 
   constructor(options: SupervisorOptions) {
@@ -66,6 +72,11 @@ export class EtcdSupervisor {
   /** Why etcd exits again and again, and what to do; undefined while it runs. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** The CA certificates that the running etcd has read, in PEM. */
+  get authorities(): string {
+    return this.#authorities;
   }
 
   /** Starts etcd, and returns when it serves requests. @throws BerthError when it does not start */
@@ -90,6 +101,24 @@ export class EtcdSupervisor {
     await this.exited;
   }
 
+  /**
+   * Restarts etcd, and returns when it serves requests again. It is killed, which is safe for its data: on SIGTERM, it
+   * would first wait for its open watches.
+   * @throws BerthError BERTH_ETCD_FAILED when it does not serve requests
+   */
+  async restart(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const etcd = this.#etcd;
+    if (etcd === undefined) throw new Error("etcd has not been started");
+    this.#replaced = etcd;
+    const spawned = this.#spawned.wait(this.#stopping.signal);
+    etcd.kill();
+    await spawned;
+    const next = this.#etcd;
+    if (next === undefined || next === etcd || !(await this.#waitUntilHealthy(next, http)))
+      throw this.#startFailure(next ?? etcd);
+  }
+
   /** Records the addresses of all members in the data directory. */
   recordMembers(members: readonly string[]): void {
     this.#members = members;
@@ -108,13 +137,16 @@ export class EtcdSupervisor {
 
   /** Starts etcd and records its pid in the data directory. */
   #spawn(): EtcdProcess {
-    const { dir, ports } = this.#options;
+    const { dir, ports, tls } = this.#options;
     const isClusterMember = this.#members.length > 0;
+    // Read first: if the file is replaced meanwhile, etcd trusts more recent authorities than this server says.
+    this.#authorities = readFileSync(tls.authoritiesFile, "utf8");
     const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
     this.#etcd = etcd;
     const { pid } = etcd;
     if (pid !== undefined)
       this.#record("the etcd process", () => dir.recordProcess(pid, { ports, members: this.#members }));
+    this.#spawned.notifyAll();
     return etcd;
   }
 
@@ -163,8 +195,14 @@ export class EtcdSupervisor {
         failure = this.#startFailure(etcd);
         break;
       }
-      this.#problem = this.#explain(etcd);
-      logger.error({ restartDelayMs, problem: this.#problem }, "etcd exited; restarting");
+      const isReplaced = etcd === this.#replaced;
+      if (isReplaced) {
+        logger.info("restarting etcd");
+        restartDelayMs = 0;
+      } else {
+        this.#problem = this.#explain(etcd);
+        logger.error({ restartDelayMs, problem: this.#problem }, "etcd exited; restarting");
+      }
       const freePorts = await this.#holdPorts();
       if (isBerthError(freePorts)) {
         failure = freePorts;

@@ -146,6 +146,30 @@ export class EtcdStore implements Store {
     return false;
   }
 
+  /**
+   * Prepares a restart of the member of the first endpoint: another member that answers becomes etcd's leader if this one
+   * is, and later calls go to another member until this one has restarted. Without other members, does nothing.
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
+   */
+  async leaveFirstMember(signal: AbortSignal): Promise<void> {
+    const client = this.#client;
+    const [first, ...others] = client.members;
+    if (first === undefined || others.length === 0) return;
+    const own = await client.callMember(first, ({ calls }) => calls.maintenance.status(), signal);
+    if (own.leader === own.header.member_id) {
+      const statuses = await Promise.all(
+        others.map((member) =>
+          client.callMember(member, ({ calls }) => calls.maintenance.status(), signal).catch(() => undefined),
+        ),
+      );
+      signal.throwIfAborted();
+      const targetID = statuses.find((status) => status !== undefined)?.header.member_id;
+      if (targetID !== undefined)
+        await client.callMember(first, ({ calls }) => calls.maintenance.moveLeader({ targetID }), signal);
+    }
+    client.failOver(first);
+  }
+
   /** Uses these endpoints from now on. Calls and watches in progress continue. */
   updateEndpoints(endpoints: readonly [string, ...string[]]): void {
     this.#client.updateEndpoints(endpoints);

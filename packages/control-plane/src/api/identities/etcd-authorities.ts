@@ -1,0 +1,120 @@
+import {
+  type Authority,
+  Authority_State as AuthorityState,
+  type AuthorityStatus,
+  BerthError,
+  type EtcdAuthorities,
+  type RotateEtcdAuthorityResponse,
+} from "@berth/proto";
+import { readAuthority } from "@berth/proto/identity";
+import {
+  cancelledEtcdRotation,
+  type EtcdServer,
+  isRotating,
+  serversBehind,
+  startedEtcdRotation,
+} from "../../core/authorities/etcd-rotation.js";
+import { etcdServers, type ServerRegistration } from "../../core/membership/server-records.js";
+import {
+  createSealedAuthority,
+  issuingAuthority,
+  sealAuthorityAgain,
+} from "../../identity/sealed-authority.js";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { ETCD_AUTHORITIES_NAME } from "../../state/record-kinds.js";
+import type { ApiContext } from "../api-context.js";
+import { authorityId, authorityStatus } from "./authority-status.js";
+import { requireNoRotation } from "./require-no-rotation.js";
+
+/**
+ * Creates the next authority of etcd. The leader then lets the servers restart their etcds, one at a time.
+ * @throws BerthError BERTH_CONFLICT during a rotation; BERTH_UNSUPPORTED for an external etcd, or when a server's release
+ *         is too old
+ */
+export async function rotateEtcdAuthority(
+  { state, writer, runtime, secrets, hasEmbeddedEtcd, registrations }: ApiContext,
+  signal: AbortSignal,
+): Promise<RotateEtcdAuthorityResponse> {
+  if (secrets === undefined || !hasEmbeddedEtcd) throw externalEtcd();
+  const { clusterKey, etcdAuthorities } = secrets;
+  requireNoRotation(state);
+  requireSupported(registrations());
+  const { cluster } = readAuthority(issuingAuthority(etcdAuthorities).certificate);
+  const created = await createSealedAuthority(clusterKey, cluster, runtime.wallClockMs());
+  return writer.submit((current) => {
+    requireNoRotation(current);
+    const earlier = issuingAuthority(current.etcdAuthorities?.authorities ?? etcdAuthorities);
+    // The cluster key can have been rotated since the authorities were encrypted.
+    const sealAgain = (authority: Authority): Authority => sealAuthorityAgain(clusterKey, authority);
+    return {
+      changes: [putEtcdAuthorities(startedEtcdRotation(sealAgain(earlier), sealAgain(created)))],
+      result: { fingerprint: created.fingerprint },
+    };
+  }, signal);
+}
+
+/** Lists the authorities of an embedded etcd and what their rotation waits for, the oldest first. */
+export function listEtcdAuthorities({
+  state,
+  secrets,
+  hasEmbeddedEtcd,
+  registrations,
+}: Pick<ApiContext, "state" | "secrets" | "hasEmbeddedEtcd" | "registrations">): AuthorityStatus[] {
+  if (secrets === undefined || !hasEmbeddedEtcd) return [];
+  const record = state.etcdAuthorities ?? { authorities: [...secrets.etcdAuthorities], restartingServer: "" };
+  const behind = isRotating(record)
+    ? serversBehind(record, etcdServers(state.servers.values(), registrations()))
+    : [];
+  return record.authorities.map((authority) =>
+    authorityStatus(authority, { waitingFor: waitsOf(authority, behind) }),
+  );
+}
+
+/**
+ * Returns the change that cancels a rotation. Undefined if no authority of etcd has this fingerprint.
+ * @throws BerthError BERTH_AUTHORITY_IN_USE for an authority whose certificates can be in use
+ */
+export function decideEtcdCancellation(
+  { etcdAuthorities: record }: Pick<ClusterState, "etcdAuthorities">,
+  fingerprint: string,
+  nowMs: number,
+): Change | undefined {
+  const authority = record?.authorities.find((each) => each.fingerprint === fingerprint);
+  if (record === undefined || authority === undefined) return undefined;
+  if (authority.state === AuthorityState.ANNOUNCED)
+    return putEtcdAuthorities(cancelledEtcdRotation(record, nowMs));
+  const why =
+    authority.state === AuthorityState.ISSUING
+      ? 'issues the certificates for etcd: run "berth ca rotate --etcd" first'
+      : 'is removed once no server needs it any more: see "berth ca ls"; start the servers that are down, or remove lost ones with "berth server rm"';
+  throw new BerthError({
+    code: "BERTH_AUTHORITY_IN_USE",
+    message: `the CA ${authorityId(authority)} ${why}`,
+  });
+}
+
+/** Returns the servers for which an authority waits. The issuing one waits for none: the others are named. */
+function waitsOf({ state }: Authority, behind: readonly EtcdServer[]): readonly string[] {
+  return state === AuthorityState.ISSUING ? [] : behind.map(({ name }) => name);
+}
+
+function putEtcdAuthorities(etcdAuthorities: EtcdAuthorities): Change {
+  return { kind: "put-etcdAuthorities", name: ETCD_AUTHORITIES_NAME, etcdAuthorities };
+}
+
+function requireSupported(servers: readonly ServerRegistration[]): void {
+  const old = servers.filter(({ etcd }) => etcd === undefined).map(({ address }) => address);
+  if (old.length === 0) return;
+  throw new BerthError({
+    code: "BERTH_UNSUPPORTED",
+    message: `the CA of etcd was not rotated: these servers have an older release, which cannot replace it: ${old.join(", ")}: upgrade them first`,
+  });
+}
+
+function externalEtcd(): BerthError {
+  return new BerthError({
+    code: "BERTH_UNSUPPORTED",
+    message: "the cluster uses an external etcd, whose CA its operator replaces",
+  });
+}

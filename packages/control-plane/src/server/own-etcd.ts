@@ -1,0 +1,118 @@
+import type { Authority } from "@berth/proto";
+import { type IdentityFiles, parseCertificate, readTrust } from "@berth/proto/identity";
+import type { Logger } from "pino";
+import { type EtcdTrust, isSameSet } from "../core/authorities/etcd-rotation.js";
+import type { EtcdCertificate } from "../identity/etcd-certificate.js";
+import type { HeldClusterKey } from "../identity/held-cluster-key.js";
+import type { KeptCertificate } from "../identity/kept-certificate.js";
+import { Emitter } from "../runtime/emitter.js";
+import type { EmbeddedEtcd } from "../store/embedded/embedded-etcd.js";
+import type { EtcdStore } from "../store/etcd/etcd-store.js";
+
+export interface OwnEtcdOptions {
+  readonly etcd: Pick<EmbeddedEtcd, "authorities" | "restart">;
+  readonly store: Pick<EtcdStore, "updateTls" | "leaveFirstMember">;
+  readonly certificate: EtcdCertificate;
+  readonly heldKey: HeldClusterKey;
+  readonly logger: Logger;
+}
+
+/** The embedded etcd of this server, with its certificate and the authorities that it trusts. */
+export class OwnEtcd {
+  readonly #options: OwnEtcdOptions;
+  readonly #kept: KeptCertificate;
+  readonly #changed = new Emitter();
+  #files: IdentityFiles;
+  #trust: EtcdTrust;
+  /** Ends the renewal of the certificate. */
+  readonly #stopping = new AbortController();
+
+  constructor(options: OwnEtcdOptions) {
+    this.#options = options;
+    const { certificate, logger } = options;
+    this.#files = certificate.files;
+    this.#kept = certificate.keep({
+      onStored: (files) => this.#use(files),
+      onFailure: (error) => logger.warn({ err: error }, "cannot renew the certificate for etcd"),
+    });
+    this.#trust = this.#currentTrust();
+    this.#kept.startRenewal(this.#stopping.signal);
+  }
+
+  /** What this server registers about its etcd. */
+  get trust(): EtcdTrust {
+    return this.#trust;
+  }
+
+  /** Calls the listener when `trust` has changed. Returns a function that ends this. */
+  subscribe(listener: () => void): () => void {
+    return this.#changed.on(listener);
+  }
+
+  /**
+   * Stores the authorities that etcd is to trust. Issues the certificate again if another one issues now. etcd itself
+   * trusts them after its next start, the client of this server at once.
+   * @throws BerthError BERTH_IDENTITY_INVALID when the cluster key does not open them
+   */
+  async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
+    const { heldKey } = this.#options;
+    if (isSame(heldKey.etcdAuthorities, authorities) && isTrustedBy(this.#files, authorities)) return;
+    await this.#kept.stopRenewal();
+    try {
+      await heldKey.storeEtcdAuthorities(authorities);
+      await this.#kept.check(signal);
+    } finally {
+      this.#kept.startRenewal(this.#stopping.signal);
+    }
+    this.#updateTrust();
+  }
+
+  /** Restarts etcd, which then trusts the stored authorities. Other members serve meanwhile. @throws BerthError */
+  async restart(signal: AbortSignal): Promise<void> {
+    const { etcd, store } = this.#options;
+    await store.leaveFirstMember(signal);
+    await etcd.restart(signal);
+    this.#updateTrust();
+  }
+
+  /** Ends the renewal of the certificate. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#kept.stopRenewal();
+  }
+
+  #use(files: IdentityFiles): void {
+    this.#files = files;
+    this.#options.store.updateTls(files);
+  }
+
+  #updateTrust(): void {
+    this.#trust = this.#currentTrust();
+    this.#changed.emit();
+  }
+
+  #currentTrust(): EtcdTrust {
+    const x509 = parseCertificate(this.#files.certificate);
+    const known = readTrust(this.#files.authorities).authorities;
+    const issuer = known.find((each) => x509.checkIssued(each.x509) && x509.verify(each.x509.publicKey));
+    const { authorities } = readTrust(this.#options.etcd.authorities);
+    return {
+      issuer: issuer?.fingerprint ?? "",
+      trusted: authorities.map(({ fingerprint }) => fingerprint),
+    };
+  }
+}
+
+function isSame(a: readonly Authority[], b: readonly Authority[]): boolean {
+  const idOf = ({ fingerprint, state }: Authority): string => `${fingerprint} ${state}`;
+  return isSameSet(a.map(idOf), b.map(idOf));
+}
+
+/** Returns whether the stored certificate came with these authorities, as it does unless a crash came between. */
+function isTrustedBy({ authorities: bundle }: IdentityFiles, authorities: readonly Authority[]): boolean {
+  const trusted = readTrust(bundle).authorities.map(({ fingerprint }) => fingerprint);
+  return isSameSet(
+    trusted,
+    authorities.map(({ fingerprint }) => fingerprint),
+  );
+}
