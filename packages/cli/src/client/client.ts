@@ -6,37 +6,42 @@ import { type ControlClient, type ControlServer, connectTo } from "./control-con
 import { expiredError, explainIdentityError } from "./explain-identity.js";
 import { createFailoverClient } from "./failover-client.js";
 import { retryDuringElection } from "./leader-change.js";
+import { learnServers } from "./listed-servers.js";
 import { renewalStateOf, renewContextIdentity } from "./renew-identity.js";
 import { type LocalTarget, type NonEmpty, type RemoteTarget, resolveTarget } from "./resolve-target.js";
 
 export type { ControlClient } from "./control-connection.js";
 
 export interface ClientOptions {
-  /** Whether a certificate is renewed after half of its validity. Off for completion: the shell waits for the process. */
-  readonly renewsCertificate?: boolean;
+  /**
+   * Whether a certificate is renewed after half of its validity, and the servers of the context are updated. Off for
+   * completion: the shell waits for the process.
+   */
+  readonly updatesContext?: boolean;
 }
 
-/** Bounds how long the process outlives its command when no server answers the renewal. */
-const RENEWAL_TIMEOUT_MS = 2_000;
+/** Bounds how long the process outlives its command when no server answers. */
+const UPDATE_TIMEOUT_MS = 2_000;
 /** An expired certificate is renewed before the command runs. */
 const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
 
 /**
- * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. A certificate that is
- * due is renewed in the background once `run` has succeeded.
+ * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. Once `run` has
+ * succeeded, a certificate that is due is renewed in the background. The context learns which servers the cluster has
+ * now, at each renewal and when its first server did not answer.
  */
 export async function withClient<T>(
   cli: Cli,
   options: GlobalOptions,
   run: (client: ControlClient) => Promise<T>,
-  { renewsCertificate = true }: ClientOptions = {},
+  { updatesContext = true }: ClientOptions = {},
 ): Promise<T> {
   const target = await resolveTarget(cli, options);
   let identity: ContextIdentity | undefined;
   try {
     if (target.kind === "local") return await runAndClose(connectLocally(target), run);
     identity = await loadContextIdentity(target.identity);
-    return await runWithIdentity(cli, { target, identity, renewsCertificate }, run);
+    return await runWithIdentity(cli, { target, identity, updatesContext }, run);
   } catch (error) {
     throw await explainIdentityError(error, { target, identity, nowMs: cli.now() });
   }
@@ -45,12 +50,12 @@ export async function withClient<T>(
 interface IdentifiedTarget {
   readonly target: RemoteTarget;
   readonly identity: ContextIdentity;
-  readonly renewsCertificate: boolean;
+  readonly updatesContext: boolean;
 }
 
 async function runWithIdentity<T>(
   cli: Cli,
-  { target, identity, renewsCertificate }: IdentifiedTarget,
+  { target, identity, updatesContext }: IdentifiedTarget,
   run: (client: ControlClient) => Promise<T>,
 ): Promise<T> {
   const { now, signal } = cli;
@@ -62,29 +67,37 @@ async function runWithIdentity<T>(
     const options = { calls: connection.calls, timeoutMs, now, signal };
     rpc.update(tlsMaterialOf((await renewContextIdentity(identity, options)).files));
   };
-  if (state.kind !== "due" || !renewsCertificate) {
-    return runAndClose(connection, async (calls) => {
-      if (state.kind === "grace") await retryDuringElection(cli, () => renew(REQUIRED_RENEWAL_TIMEOUT_MS));
-      return run(calls);
-    });
-  }
-  return runAndClose(connection, run, () => renew(RENEWAL_TIMEOUT_MS));
+  const learn = (): Promise<void> =>
+    learnServers(cli, target, { calls: connection.calls, timeoutMs: UPDATE_TIMEOUT_MS, signal });
+  const updateContext = async (): Promise<void> => {
+    const isDue = state.kind === "due";
+    const isLearning = target.isFromContext && (isDue || connection.hasSkippedServer);
+    await Promise.allSettled([isDue && renew(UPDATE_TIMEOUT_MS), isLearning && learn()]);
+  };
+  const runOnceValid = async (calls: ControlClient): Promise<T> => {
+    if (state.kind === "grace") await retryDuringElection(cli, () => renew(REQUIRED_RENEWAL_TIMEOUT_MS));
+    return run(calls);
+  };
+  return runAndClose(connection, runOnceValid, updatesContext ? updateContext : undefined);
 }
 
 interface Connection {
   readonly calls: ControlClient;
+  /** Whether another server than the first one answers. */
+  readonly hasSkippedServer: boolean;
   close(): void;
 }
 
 /** Runs a command and closes its connection. After a success, runs `afterwards` in the background first. */
 async function runAndClose<T>(
-  { calls, close }: Connection,
+  connection: Connection,
   run: (client: ControlClient) => Promise<T>,
   afterwards?: () => Promise<void>,
 ): Promise<T> {
+  const close = (): void => connection.close();
   let background: Promise<void> | undefined;
   try {
-    const result = await run(calls);
+    const result = await run(connection.calls);
     background = afterwards?.();
     return result;
   } finally {
@@ -110,5 +123,7 @@ function connectRemotely(
 }
 
 function connect([first, ...others]: NonEmpty<ControlServer>): Connection {
-  return others.length === 0 ? connectTo(first) : createFailoverClient([first, ...others]);
+  if (others.length > 0) return createFailoverClient([first, ...others]);
+  const { calls, close } = connectTo(first);
+  return { calls, close, hasSkippedServer: false };
 }

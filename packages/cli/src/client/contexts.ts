@@ -16,6 +16,8 @@ export interface SavedContext {
   readonly server: string;
   /** Name of the folder with the identity. A new identity gets a new folder, so that saving it is one atomic step. */
   readonly identity?: string;
+  /** `HOST:PORT,…` of the servers that the cluster has listed last. The others were given by the user. */
+  readonly listed?: string;
 }
 
 /** Where the identity of a context is. */
@@ -86,6 +88,18 @@ export async function writeContexts(path: string, config: ContextConfig): Promis
   }
 }
 
+/** Changes the saved contexts. Returns the previous ones. */
+export async function editContexts(
+  location: ConfigLocation,
+  edit: (config: ContextConfig) => ContextConfig,
+): Promise<ContextConfig> {
+  const path = configPath(location);
+  const previous = await readContexts(path);
+  const next = edit(previous);
+  if (next !== previous) await writeContexts(path, next);
+  return previous;
+}
+
 /** @throws Error when the text is not a configuration. The caller adds the path of the file. */
 export function parseContexts(text: string): ContextConfig {
   const value: unknown = JSON.parse(text);
@@ -102,9 +116,10 @@ export function parseContexts(text: string): ContextConfig {
 
 function parseContext(name: string, saved: unknown): SavedContext {
   if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`context ${name} has no server`);
-  const { server, identity } = saved;
+  const { server, identity, listed } = saved;
   if (identity === undefined) return { server };
-  if (typeof identity === "string" && FOLDER_NAME.test(identity)) return { server, identity };
+  if (typeof identity === "string" && FOLDER_NAME.test(identity))
+    return { server, identity, ...(typeof listed === "string" && { listed }) };
   throw new Error(`the identity of context ${name} is not the name of a folder`);
 }
 

@@ -12,6 +12,8 @@ type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncI
 /** A client of the control service that survives the loss of a server. */
 export interface FailoverClient {
   readonly calls: RpcClient<Control>;
+  /** Whether another server than the first one answers. */
+  readonly hasSkippedServer: boolean;
   close(): void;
 }
 
@@ -28,7 +30,13 @@ export function createFailoverClient(servers: readonly [ControlServer, ...Contro
       return [name, (input: never, options?: CallOptions) => streamWithFailover(pool, key, input, options)];
     return [name, (input: never, options?: CallOptions) => callWithFailover(pool, key, input, options)];
   });
-  return { calls: Object.fromEntries(entries) as RpcClient<Control>, close: () => pool.close() };
+  return {
+    calls: Object.fromEntries(entries) as RpcClient<Control>,
+    get hasSkippedServer() {
+      return pool.hasSkippedServer;
+    },
+    close: () => pool.close(),
+  };
 }
 
 /** Runs a call with one response. Repeats it on another server when the connection is lost. */
@@ -92,6 +100,10 @@ class ServerPool {
 
   get size(): number {
     return this.#servers.length;
+  }
+
+  get hasSkippedServer(): boolean {
+    return this.#connection !== undefined && this.#connection.address !== addressOf(this.#servers[0]);
   }
 
   /** Returns the open connection, or connects to the first server that accepts. */

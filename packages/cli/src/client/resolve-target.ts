@@ -28,6 +28,8 @@ export interface RemoteTarget {
   /** `HOST:PORT`; unix sockets are also possible. */
   readonly addresses: NonEmpty<string>;
   readonly identity: IdentityLocation;
+  /** Whether the addresses are those of the context. */
+  readonly isFromContext: boolean;
 }
 
 /**
@@ -70,5 +72,6 @@ function remoteTarget(cli: Cli, config: ContextConfig, addresses: string): Remot
   const identity = identityOf(config, cli);
   if (identity === undefined) throw missingIdentityError(config.current, addresses);
   const [first = "", ...others] = addresses.split(",");
-  return { kind: "remote", addresses: [first, ...others], identity };
+  const isFromContext = addresses === identity.server;
+  return { kind: "remote", addresses: [first, ...others], identity, isFromContext };
 }

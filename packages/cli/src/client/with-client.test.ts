@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readFile, utimes, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { BerthError } from "@berth/proto";
+import { BerthError, ServerStatus } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { ContextHome } from "../testing/context-home.js";
@@ -87,6 +87,49 @@ describe("a context with an identity", () => {
     cleanUps.push(socket.close);
     expect((await home.berth(`--server ${socket.address} node ls -q`)).out).toBe("node1\n");
     expect(callers).toEqual(["root"]);
+  });
+});
+
+describe("the servers of a context", () => {
+  const DEAD = "127.0.0.1:1";
+  const listing =
+    (...addresses: readonly string[]): FakeControlHandlers["listServers"] =>
+    async () => ({
+      servers: addresses.map((address) => ServerStatus.fromPartial({ server: { address } })),
+      ...{ voters: 1, runningVoters: 1 },
+    });
+
+  async function savedServers(): Promise<string> {
+    return JSON.parse(await readFile(home.configFile, "utf8")).contexts.lab.server;
+  }
+
+  test("lose one that the cluster has removed, and get one that has joined, after it did not answer", async () => {
+    let address = "";
+    const listServers: FakeControlHandlers["listServers"] = (...call) =>
+      (listing(address, "10.0.0.9:7400") as NonNullable<FakeControlHandlers["listServers"]>)(...call);
+    address = await useContext(FRESH, { over: { listServers } });
+    const server = `${DEAD},${address}`;
+    await home.save("lab", { server, identity: "lab-1", listed: server });
+    expect((await home.berth("node ls -q")).out).toBe("node1\n");
+    await vi.waitUntil(async () => (await savedServers()) === `${address},10.0.0.9:7400`, {
+      timeout: 10_000,
+    });
+  });
+
+  test.each([
+    ["the first one answers", (address: string) => `${address},${DEAD}`, "node ls -q"],
+    ["--server selects others", (address: string) => `${DEAD},${address}`, "--server S node ls -q"],
+  ])("stay while %s", async (_, serversOf, line) => {
+    let asked = 0;
+    const listServers: FakeControlHandlers["listServers"] = async () => {
+      asked += 1;
+      return { servers: [], voters: 0, runningVoters: 0 };
+    };
+    const address = await useContext(FRESH, { over: { listServers } });
+    const server = serversOf(address);
+    await home.save("lab", { server, identity: "lab-1", listed: server });
+    expect((await home.berth(line.replace("S", `127.0.0.1:2,${address}`))).out).toBe("node1\n");
+    expect([asked, await savedServers()]).toEqual([0, server]);
   });
 });
 

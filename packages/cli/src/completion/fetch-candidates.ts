@@ -30,7 +30,7 @@ export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Pro
   const fetchNames = CANDIDATE_SOURCES.get(argument);
   if (fetchNames === undefined) return [];
   const signal = AbortSignal.any([cli.signal, AbortSignal.timeout(timeoutMs)]);
-  return withClient(cli, globals, (client) => fetchNames(client, signal), { renewsCertificate: false });
+  return withClient(cli, globals, (client) => fetchNames(client, signal), { updatesContext: false });
 }
 
 /** Fetches all candidates of one kind. */

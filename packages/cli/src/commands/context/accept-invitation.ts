@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
-import { BerthError, isBerthError, JoinKind } from "@berth/proto";
-import { IdentityFolder, joinKindWord, parseJoinToken } from "@berth/proto/identity";
-import { type JoinedCluster, joinCluster } from "@berth/proto/rpc";
-import { parseServerAddresses, socketPathOf } from "../../client/addresses.js";
+import { BerthError, type ErrorCode, isBerthError, JoinKind } from "@berth/proto";
+import { IdentityFolder, joinKindWord, joinTokenId, parseJoinToken } from "@berth/proto/identity";
+import { joinCluster } from "@berth/proto/rpc";
+import { socketPathOf } from "../../client/addresses.js";
 import { identityFolderPath, type SavedContext } from "../../client/contexts.js";
 import { firstReachable } from "../../client/first-reachable.js";
 import { retryDuringElection } from "../../client/leader-change.js";
+import { withListedServers } from "../../client/listed-servers.js";
 import type { Cli } from "../../process/cli.js";
 
 export interface Invitation {
@@ -16,32 +16,71 @@ export interface Invitation {
   readonly servers: string;
 }
 
-const FOLDER_SUFFIX_BYTES = 4;
-/** Bounds what a server's answer adds to the configuration. A cluster has at most seven servers. */
-const MAX_SERVERS = 16;
+/** Digits of a token's id in the name of a folder. */
+const FOLDER_ID_DIGITS = 8;
+
+/** Errors after which the cluster may have admitted the user. The same key then gets the certificate. */
+const LOST_ANSWERS: readonly ErrorCode[] = [
+  "BERTH_SERVER_UNREACHABLE",
+  "BERTH_CANCELLED",
+  "BERTH_DEADLINE",
+  "BERTH_NO_LEADER",
+  "BERTH_NOT_LEADER",
+  "BERTH_ETCD_UNAVAILABLE",
+];
 
 /**
- * Gets a certificate for an invitation and stores it in a new folder, then calls `save`. Removes the folder when a step
- * fails.
+ * Gets a certificate for an invitation, stores it in a folder that is named after the context and the invitation, then
+ * calls `save`. When the answer of the cluster was lost, or the context could not be saved, the folder stays, and the same
+ * invitation continues with it. `isSaved` returns whether a context uses a folder.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function acceptInvitation(
   cli: Cli,
   { token, context, servers }: Invitation,
-  save: (saved: SavedContext) => Promise<void>,
+  {
+    isSaved,
+    save,
+  }: {
+    readonly isSaved: (identity: string) => Promise<boolean>;
+    readonly save: (saved: SavedContext) => Promise<void>;
+  },
 ): Promise<void> {
   requireInvitation(token);
   const address = await selectServer(cli, servers.split(","));
-  const identity = `${context}-${randomBytes(FOLDER_SUFFIX_BYTES).toString("hex")}`;
+  const identity = `${context}-${joinTokenId(parseJoinToken(token).hash).slice(0, FOLDER_ID_DIGITS)}`;
   const path = identityFolderPath(cli, identity);
+  const isUsed = await isSaved(identity);
+  const folder = await openFolder(path);
+  // An earlier attempt has stored the certificate, but not the context.
+  const isStored = !isUsed && (await folder.load()) !== undefined;
+  const named = isStored
+    ? []
+    : await requestCertificate(cli, { address, token, folder, keepsFolder: isUsed });
+  await save(withListedServers({ server: servers, identity }, named));
+}
+
+interface CertificateRequest {
+  readonly address: string;
+  readonly token: string;
+  readonly folder: IdentityFolder;
+  /** Whether the folder is in use, and must stay after a refusal. */
+  readonly keepsFolder: boolean;
+}
+
+/** Gets the certificate and stores it. Returns the servers that the cluster names. */
+async function requestCertificate(
+  cli: Cli,
+  { address, token, folder, keepsFolder }: CertificateRequest,
+): Promise<readonly string[]> {
   try {
-    const folder = await openFolder(path);
-    const joined = await retryDuringElection(cli, () =>
+    const { servers } = await retryDuringElection(cli, () =>
       joinCluster({ address, token, hostname: "", folder }, cli.signal),
     );
-    await save({ server: mergeServers(servers, joined), identity });
+    return servers;
   } catch (error) {
-    await rm(path, { recursive: true, force: true }).catch(() => {});
+    const isLost = cli.signal.aborted || LOST_ANSWERS.some((code) => isBerthError(error, code));
+    if (!isLost && !keepsFolder) await rm(folder.path, { recursive: true, force: true }).catch(() => {});
     throw error;
   }
 }
@@ -75,20 +114,5 @@ async function openFolder(path: string): Promise<IdentityFolder> {
     if (isBerthError(cause)) throw cause;
     const message = `cannot create the folder for the identity: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
-  }
-}
-
-/** Returns the servers that the user gave, which are reachable from this host, and then those that the cluster names. */
-function mergeServers(given: string, { servers }: JoinedCluster): string {
-  const named = servers.filter(isAddress);
-  return [...new Set([...given.split(","), ...named])].slice(0, MAX_SERVERS).join(",");
-}
-
-function isAddress(text: string): boolean {
-  try {
-    parseServerAddresses(text);
-    return !text.includes(",") && socketPathOf(text) === undefined;
-  } catch {
-    return false;
   }
 }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BerthError, JoinKind } from "@berth/proto";
-import { createJoinToken, readAuthority } from "@berth/proto/identity";
+import { createJoinToken, hashRequestKey, readAuthority } from "@berth/proto/identity";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ContextHome } from "../../testing/context-home.js";
 import { type FakeControlHandlers, readyNode } from "../../testing/fake-control.js";
@@ -12,6 +12,8 @@ let cluster: FakeTlsCluster;
 let home: ContextHome;
 let address: string;
 let joined: number;
+/** Hashes of the public keys for which a certificate was requested. */
+let requestedKeys: string[];
 /** Called before a user is admitted. */
 let onJoin: () => Promise<void> | void;
 const cleanUps: (() => Promise<unknown>)[] = [];
@@ -19,6 +21,7 @@ const cleanUps: (() => Promise<unknown>)[] = [];
 const handlers: FakeControlHandlers = {
   join: async ({ certificateRequest }) => {
     joined += 1;
+    requestedKeys.push(await hashRequestKey(certificateRequest));
     await onJoin();
     return {
       certificate: await cluster.certify(certificateRequest, { kind: "user", name: `user.${joined}` }),
@@ -38,6 +41,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   home = await ContextHome.create();
   joined = 0;
+  requestedKeys = [];
   onJoin = () => {};
   const server = await cluster.start(handlers);
   address = server.address;
@@ -108,15 +112,50 @@ describe("context create with an invitation", () => {
     expect((await create("")).code).toBe(0);
   });
 
-  test("keeps the old identity when the new one cannot be saved", async () => {
+  test("keeps the old identity when the new one cannot be saved, and continues with the same invitation", async () => {
     await create("");
-    const before = await home.identities();
     const config = await readFile(home.configFile, "utf8");
     onJoin = () => writeFile(home.configFile, "broken");
-    expect((await create("")).err).toContain("cannot read contexts");
-    expect(await home.identities()).toEqual(before);
+    const invitation = tokenFor(JoinKind.USER);
+    expect((await create("", invitation)).err).toContain("cannot read contexts");
     await writeFile(home.configFile, config);
     expect((await home.berth("context ls")).out).toContain("user.1");
+    expect((await create("", invitation)).code).toBe(0);
+    expect(joined).toBe(2);
+    expect((await home.berth("context ls")).out).toContain("user.2");
+    expect(await home.identities()).toHaveLength(1);
+  });
+
+  test("requests the certificate again for the same key when the answer was lost", async () => {
+    const invitation = tokenFor(JoinKind.USER);
+    const lost = ["BERTH_CANCELLED", "BERTH_DEADLINE"] as const;
+    for (const code of lost) {
+      onJoin = () => {
+        throw new BerthError({ code, message: "the answer was lost" });
+      };
+      expect((await create("", invitation)).code).not.toBe(0);
+    }
+    onJoin = () => {};
+    expect((await create("", invitation)).code).toBe(0);
+    expect(new Set(requestedKeys).size).toBe(1);
+    expect(requestedKeys).toHaveLength(3);
+    // The key is used now. Another use of the invitation gets another key, which the cluster refuses.
+    expect((await create("", invitation)).code).toBe(0);
+    expect(new Set(requestedKeys).size).toBe(2);
+    expect(await home.identities()).toHaveLength(1);
+  });
+
+  test("removes what an attempt with another invitation has left", async () => {
+    onJoin = () => {
+      throw new BerthError({ code: "BERTH_CANCELLED", message: "the answer was lost" });
+    };
+    await create("");
+    expect(await home.identities()).toHaveLength(1);
+    onJoin = () => {};
+    await create("");
+    expect(await home.identities()).toHaveLength(1);
+    await home.berth("context rm lab");
+    expect(await home.identities()).toEqual([]);
   });
 
   test("sends nothing to a server of another cluster", async () => {

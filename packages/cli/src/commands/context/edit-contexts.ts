@@ -1,18 +1,23 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { BerthError } from "@berth/proto";
 import { parseServerAddresses } from "../../client/addresses.js";
 import {
   type ContextConfig,
   configPath,
   DEFAULT_CONTEXT,
+  editContexts,
+  identityFolderPath,
   identityOf,
   readContexts,
   type SavedContext,
-  writeContexts,
 } from "../../client/contexts.js";
 import { localTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
+
+/** The end of the name of an identity's folder, which begins with the name of its context. */
+const FOLDER_ID = /^[0-9a-f]{8}$/;
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
@@ -33,7 +38,10 @@ export async function createContext(cli: Cli, options: ContextCreateOptions, nam
     const token = await cli.readSecret({ file, prompt: "Invitation: ", what: "invitation" });
     const { acceptInvitation } = await import("./accept-invitation.js");
     const invitation = { token, context: name, servers: server };
-    await acceptInvitation(cli, invitation, (saved) => saveContext(cli, name, saved));
+    await acceptInvitation(cli, invitation, {
+      isSaved: (identity) => isUsed(cli, identity),
+      save: (saved) => saveContext(cli, name, saved),
+    });
   }
   if (options.output === "json") {
     const { contextJson } = await import("./list-contexts.js");
@@ -68,12 +76,12 @@ export async function useContext(cli: Cli, _options: GlobalOptions, name: string
 
 /** `berth context rm NAME`: removes a context with its identity. If it is current, the default context becomes current. */
 export async function removeContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
-  const previous = await editContexts(cli, ({ current, contexts }) => {
+  await editContexts(cli, ({ current, contexts }) => {
     requireContext(contexts, name);
     const { [name]: _removed, ...others } = contexts;
     return { current: current === name ? DEFAULT_CONTEXT : current, contexts: others };
   });
-  await removeIdentity(cli, previous, name);
+  await removeUnusedIdentities(cli, name);
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
@@ -95,28 +103,26 @@ async function createWithoutIdentity(cli: Cli, name: string, server: string): Pr
 }
 
 async function saveContext(cli: Cli, name: string, saved: SavedContext): Promise<void> {
-  const previous = await editContexts(cli, (config) => ({
-    ...config,
-    contexts: { ...config.contexts, [name]: saved },
-  }));
-  await removeIdentity(cli, previous, name);
+  await editContexts(cli, (config) => ({ ...config, contexts: { ...config.contexts, [name]: saved } }));
+  await removeUnusedIdentities(cli, name);
 }
 
-/** Changes the configuration. Returns the previous one. */
-async function editContexts(
-  cli: Cli,
-  edit: (config: ContextConfig) => ContextConfig,
-): Promise<ContextConfig> {
-  const path = configPath(cli);
-  const previous = await readContexts(path);
-  await writeContexts(path, edit(previous));
-  return previous;
+/** Returns whether a context uses the folder of an identity. */
+async function isUsed(cli: Cli, folder: string): Promise<boolean> {
+  const { contexts } = await readContexts(configPath(cli));
+  return Object.values(contexts).some(({ identity }) => identity === folder);
 }
 
-/** Removes an identity that no context uses any more. */
-async function removeIdentity(cli: Cli, previous: ContextConfig, name: string): Promise<void> {
-  const location = identityOf(previous, cli, name);
-  if (location !== undefined) await rm(location.folder, { recursive: true, force: true });
+/** Removes the identities of a context that no context uses any more, also those of interrupted attempts. */
+async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
+  const { contexts } = await readContexts(configPath(cli));
+  const used = new Set(Object.values(contexts).map(({ identity }) => identity));
+  const folder = dirname(identityFolderPath(cli, name));
+  for (const identity of await readdir(folder).catch(() => [])) {
+    const isOfContext = identity.startsWith(`${name}-`) && FOLDER_ID.test(identity.slice(name.length + 1));
+    if (isOfContext && !used.has(identity))
+      await rm(join(folder, identity), { recursive: true, force: true });
+  }
 }
 
 function requireServers({ server }: GlobalOptions, command: string): string {

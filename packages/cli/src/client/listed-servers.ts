@@ -1,0 +1,56 @@
+import { Server_State as ServerState } from "@berth/proto";
+import { parseServerAddresses, socketPathOf } from "./addresses.js";
+import { type ConfigLocation, editContexts, type SavedContext } from "./contexts.js";
+import type { ControlClient } from "./control-connection.js";
+import type { RemoteTarget } from "./resolve-target.js";
+
+/** Bounds what a server's answer adds to the configuration. A cluster has at most seven servers. */
+const MAX_SERVERS = 16;
+
+export interface LearnOptions {
+  readonly calls: Pick<ControlClient, "listServers">;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Asks the cluster for its servers, also those that are down, and saves them in the context of the target. */
+export async function learnServers(
+  location: ConfigLocation,
+  { identity }: Pick<RemoteTarget, "identity">,
+  { calls, timeoutMs, signal }: LearnOptions,
+): Promise<void> {
+  const { servers } = await calls.listServers({}, { timeoutMs, signal });
+  const addresses = servers.flatMap(({ server }) =>
+    server === undefined || server.state === ServerState.REMOVING ? [] : [server.address],
+  );
+  await editContexts(location, (config) => {
+    const saved = Object.hasOwn(config.contexts, identity.context) && config.contexts[identity.context];
+    // Another command has changed the context meanwhile.
+    if (!saved || saved.server !== identity.server) return config;
+    const next = withListedServers(saved, addresses);
+    if (next.server === saved.server && next.listed === saved.listed) return config;
+    return { ...config, contexts: { ...config.contexts, [identity.context]: next } };
+  });
+}
+
+/**
+ * Returns a context with the servers that the cluster lists now. Addresses of the user come first and stay, unless the
+ * cluster has listed them before and does not any more. An empty list changes nothing.
+ */
+export function withListedServers(saved: SavedContext, addresses: readonly string[]): SavedContext {
+  const listed = addresses.filter(isAddress);
+  if (listed.length === 0) return saved;
+  const earlier = new Set((saved.listed ?? "").split(","));
+  const kept = saved.server.split(",").filter((each) => !earlier.has(each) || listed.includes(each));
+  const server = [...new Set([...kept, ...listed])].slice(0, MAX_SERVERS).join(",");
+  return { ...saved, server, listed: listed.slice(0, MAX_SERVERS).join(",") };
+}
+
+function isAddress(text: string): boolean {
+  try {
+    parseServerAddresses(text);
+    return !text.includes(",") && socketPathOf(text) === undefined;
+  } catch {
+    return false;
+  }
+}
