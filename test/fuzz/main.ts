@@ -14,12 +14,14 @@ input in the corpus, where npm test repeats it.
   --for SECONDS  time for each target (default 10)
   --seed N       seed of the mutations (default 1); a run with the same seed and corpus repeats the same inputs
   --corpus DIR   folder of the kept inputs (default test/fuzz/corpus)
+  --seeds DIR    folder of more seeds, for example of real Compose files; found inputs are then not kept
   --list         print the names of all targets
 
 examples:
   npm run fuzz                                  all targets, 10 s each
   npm run fuzz -- dns-query compose --for 60    two targets, a minute each
-  npm run fuzz -- dns-query --seed 7            other mutations`;
+  npm run fuzz -- dns-query --seed 7            other mutations
+  npm run fuzz -- compose --seeds ../stacks     also mutates the YAML files of a folder`;
 const COLUMNS = { name: 22, number: 12 } as const;
 
 /** Returns the exit code: 0, 1 when a target failed, or 2 for a wrong command line. */
@@ -31,6 +33,7 @@ async function main(argv: readonly string[]): Promise<number> {
       for: { type: "string", default: "10" },
       seed: { type: "string", default: "1" },
       corpus: { type: "string", default: DEFAULT_CORPUS },
+      seeds: { type: "string" },
       list: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -39,7 +42,12 @@ async function main(argv: readonly string[]): Promise<number> {
   if (values.list) console.log(TARGETS.map(({ name }) => name).join("\n"));
   if (values.help || values.list) return 0;
   const [seconds, seed] = [parseNumber("--for", values.for), parseNumber("--seed", values.seed)];
-  return runTargets(selectTargets(positionals), { seed, forMs: seconds * 1_000, corpus: values.corpus });
+  return runTargets(selectTargets(positionals), {
+    seed,
+    forMs: seconds * 1_000,
+    corpus: values.corpus,
+    seeds: values.seeds,
+  });
 }
 
 async function runTargets(

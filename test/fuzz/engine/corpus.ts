@@ -19,6 +19,16 @@ export function readCorpus(folder: string, target: string): readonly Buffer[] {
     .map((name) => readFileSync(join(path, name)));
 }
 
+/** Reads the YAML files and env files in a folder and its subfolders, up to a size. */
+export function readSeeds(folder: string, maxBytes: number): readonly Buffer[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.ya?ml$|\.env$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((path) => readFileSync(path))
+    .filter((bytes) => bytes.length <= maxBytes);
+}
+
 /** Replaces the inputs of a target, except those that failed once. */
 export function replaceCorpus(folder: string, target: string, inputs: readonly Buffer[]): void {
   const path = join(folder, target);

@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly forMs: number;
   /** Folder of the corpus, which has a folder for each target. */
   readonly corpus: string;
+  /** Folder of more seeds. With it, the corpus keeps its inputs: files of others do not belong into it. */
+  readonly seeds: string | undefined;
 }
 
 /** Fuzzes a target in a thread, and ends the thread when an input does not return. */

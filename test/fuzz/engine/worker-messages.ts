@@ -6,6 +6,8 @@ export interface WorkerTask {
   readonly seed: number;
   readonly forMs: number;
   readonly corpus: string;
+  /** Folder of more seeds. */
+  readonly seeds: string | undefined;
   readonly current: SharedArrayBuffer;
 }
 
