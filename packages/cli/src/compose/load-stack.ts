@@ -27,6 +27,7 @@ export interface ProjectInput {
   readonly profiles?: readonly string[];
   readonly homeDirectory: string;
   readonly readFile: ProjectEnvironment["readFile"];
+  readonly onVariable?: ProjectEnvironment["onVariable"];
 }
 
 export interface StackInput extends ProjectInput {
@@ -79,11 +80,11 @@ export function loadStack(input: StackInput): LoadedStack {
  * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
  */
 export function loadProject(input: ProjectInput): LoadedProject {
-  const { files, homeDirectory, readFile } = input;
+  const { files, homeDirectory, readFile, onVariable } = input;
   const directoryName = toStackName(basename(dirname(files[0]?.path ?? "/")));
   const diagnostics = new Diagnostics();
   const lookup = readVariables(input, diagnostics);
-  const environment: ProjectEnvironment = { homeDirectory, readFile, lookup, diagnostics };
+  const environment: ProjectEnvironment = { homeDirectory, readFile, lookup, diagnostics, onVariable };
   const variable = lookup(STACK_NAME_VARIABLE);
   const named = input.stack ?? (variable === "" ? undefined : variable);
   // Compose sets this variable for the files, regardless of the environment.

@@ -75,7 +75,15 @@ function addConfig(stack: Command, cli: Cli): void {
     .option("--services", "only print the names of the services")
     .option("--images", "only print the images")
     .option("--volumes", "only print the names of the volumes")
-    .option("--hash", "only print a hash of each service, which changes with its settings")
+    .option("--networks", "only print the names of the networks")
+    .option("--profiles", "only print the names of the profiles")
+    .option("--environment", "only print the variables of the files that are set, with their values")
+    .option("--variables", "only print the variables of the files, with their defaults")
+    .option(
+      "--hash [services]",
+      'only print a hash of each service, or of some ("web,db"), which changes with its settings',
+    )
+    .option("--output-file <file>", "write the result to a file")
     .option("--check", "only check whether the files can be deployed")
     .option("-q, --quiet", "suppress warnings");
   addExamples(
@@ -85,6 +93,8 @@ function addConfig(stack: Command, cli: Cli): void {
       "berth stack config -c compose.yaml -c production.yaml --format json",
       "berth stack config --check",
       "berth stack config --images --profile '*'",
+      "berth stack config --variables",
+      "berth stack config --output-file resolved.yaml",
     ],
   );
 }

@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -71,6 +71,30 @@ describe("stack config", () => {
     expect(hash).toMatch(/^web [0-9a-f]{64}\n$/);
     await writeFile(join(cwd, "compose.yaml"), COMPOSE.replace("8080", "8081"));
     expect(await config("--hash")).not.toBe(hash);
+  });
+
+  test("prints networks, profiles, and the variables of the files", async () => {
+    const config = async (options: string, env = {}) =>
+      (await berth(`stack config -q ${options}`, {}, { cwd, env })).out;
+    expect(await config("--networks")).toBe("default\n");
+    expect(await config("--profiles")).toBe("tools\n");
+    expect(await config("--environment", { TAG: "2", OTHER: "3" })).toBe("TAG=2\n");
+    expect(await config("--variables")).toBe(
+      "NAME   REQUIRED   DEFAULT VALUE   ALTERNATE VALUE\nTAG    false      1\n",
+    );
+  });
+
+  test("--hash prints the hashes of some services, and rejects an unknown one", async () => {
+    const all = (await berth("stack config -q --hash --profile *", {}, { cwd })).out.split("\n");
+    expect((await berth("stack config -q --hash debug --profile *", {}, { cwd })).out).toBe(`${all[1]}\n`);
+    const { code, err } = await berth("stack config -q --hash wbe", {}, { cwd });
+    expect(code).toBe(2);
+    expect(err).toContain('no such service: wbe; did you mean "web"?');
+  });
+
+  test("--output-file writes the result to a file", async () => {
+    const { out } = await berth("stack config -q --services --output-file names", {}, { cwd });
+    expect([out, await readFile(join(cwd, "names"), "utf8")]).toEqual(["", "web\n"]);
   });
 
   test("--check reports what cannot be deployed, which the resolved files do not show", async () => {

@@ -1,13 +1,17 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { BerthError } from "@berth/proto";
 import { loadProject, loadStack, type ProjectInput } from "../../compose/load-stack.js";
 import { renderYaml, toPlainProject } from "../../compose/model/render-project.js";
-import { withoutUnusedResources } from "../../compose/model/resolve-project.js";
+import { type ResolvedProject, withoutUnusedResources } from "../../compose/model/resolve-project.js";
 import type { Diagnostic } from "../../compose/text/diagnostics.js";
+import { didYouMean } from "../../compose/text/suggest.js";
+import type { Lookup, VariableUse } from "../../compose/text/template.js";
 import { childOf, type MapNode, textOf } from "../../compose/tree/node.js";
 import { pluralize } from "../../output/human.js";
+import { type Column, formatTable } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ProjectFiles, readProjectFiles, reportDiagnostics } from "./read-specs.js";
 
@@ -17,7 +21,13 @@ export interface ConfigOptions extends GlobalOptions, Omit<ProjectFiles, "compos
   readonly services?: boolean;
   readonly images?: boolean;
   readonly volumes?: boolean;
-  readonly hash?: boolean;
+  readonly networks?: boolean;
+  readonly profiles?: boolean;
+  readonly environment?: boolean;
+  readonly variables?: boolean;
+  /** Names of services, separated by commas. `true` stands for all. */
+  readonly hash?: string | true;
+  readonly outputFile?: string;
   readonly check?: boolean;
   readonly quiet?: boolean;
 }
@@ -33,9 +43,11 @@ const DEFAULT_FILES = [
 /** `berth stack config [-c FILE…] [NAME]` */
 export async function showConfig(cli: Cli, options: ConfigOptions, stack: string | undefined): Promise<void> {
   const composeFile = options.composeFile ?? findComposeFiles(cli.cwd);
-  const input = {
+  const variables = new Map<string, VariableUse>();
+  const input: ProjectInput = {
     ...(await readProjectFiles(cli, { ...options, composeFile })),
     ...(stack === undefined ? {} : { stack }),
+    onVariable: (use) => void (variables.has(use.name) || variables.set(use.name, use)),
   };
   if (options.check) {
     checkProject(cli, input, options);
@@ -44,7 +56,9 @@ export async function showConfig(cli: Cli, options: ConfigOptions, stack: string
   const { project, environment } = loadProject(input);
   report(cli, input, environment.diagnostics.sorted(), options);
   if (project === undefined) return;
-  cli.stdout.write(render(withoutUnusedResources(project.root), options));
+  const text = render({ project, variables, lookup: environment.lookup }, options);
+  if (options.outputFile === undefined) cli.stdout.write(text);
+  else await writeFile(resolve(cli.cwd, options.outputFile), text);
 }
 
 /** Returns the Compose file in a directory, and its override if it exists. */
@@ -75,14 +89,72 @@ function report(
   reportDiagnostics(cli, diagnostics, { fileNames, consequence: "", quiet });
 }
 
-function render(root: MapNode, options: ConfigOptions): string {
+/** The resolved files, and the variables that they use. */
+interface ResolvedFiles {
+  readonly project: ResolvedProject;
+  readonly variables: ReadonlyMap<string, VariableUse>;
+  readonly lookup: Lookup;
+}
+
+function render(files: ResolvedFiles, options: ConfigOptions): string {
+  const root = withoutUnusedResources(files.project.root);
   const services = entriesOf(root, "services");
   if (options.services) return lines(services.map(([name]) => name));
   if (options.images) return lines(services.flatMap(([, service]) => textOf(service, "image") ?? []));
   if (options.volumes) return lines(entriesOf(root, "volumes").map(([name]) => name));
-  if (options.hash) return lines(services.map(([name, service]) => `${name} ${hashOf(service)}`));
+  if (options.networks) return lines(entriesOf(root, "networks").map(([name]) => name));
+  if (options.profiles) return lines(profilesOf(files.project).sort());
+  if (options.environment) return renderEnvironment(files);
+  if (options.variables) return renderVariables(files);
+  if (options.hash !== undefined) return renderHashes(services, options.hash);
   const isJson = options.format === "json" || (options.format === undefined && options.output === "json");
   return isJson ? `${JSON.stringify(toPlainProject(root), undefined, 2)}\n` : renderYaml(root);
+}
+
+/** Returns the profiles of all services, whether they are enabled or not. */
+function profilesOf({ root, disabled }: ResolvedProject): string[] {
+  const enabled = entriesOf(root, "services").flatMap(([, service]) => {
+    const profiles = childOf(service, "profiles");
+    return profiles?.kind === "list" ? profiles.items : [];
+  });
+  const names = enabled.flatMap((item) => (item.kind === "scalar" ? item.text : []));
+  return [...names, ...[...disabled.values()].flat()];
+}
+
+function renderEnvironment({ variables, lookup }: ResolvedFiles): string {
+  const set = [...variables.keys()].sort().flatMap((name) => {
+    const value = lookup(name);
+    return value === undefined ? [] : `${name}=${value}`;
+  });
+  return lines(set);
+}
+
+const VARIABLE_COLUMNS: readonly Column<VariableUse>[] = [
+  { title: "NAME", cell: ({ name }) => name },
+  { title: "REQUIRED", cell: ({ isRequired }) => String(isRequired) },
+  { title: "DEFAULT VALUE", cell: ({ defaultText }) => defaultText },
+  { title: "ALTERNATE VALUE", cell: ({ alternativeText }) => alternativeText },
+];
+
+function renderVariables({ variables }: ResolvedFiles): string {
+  const uses = [...variables.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return formatTable(VARIABLE_COLUMNS, uses);
+}
+
+/** Prints the hash of all services, or of those in a comma-separated list. */
+function renderHashes(services: ReturnType<typeof entriesOf>, selection: string | true): string {
+  const names = selection === true || selection === "*" ? undefined : selection.split(",");
+  const unknown = names?.find((name) => !services.some(([known]) => known === name));
+  if (unknown !== undefined) {
+    const hint = didYouMean(
+      unknown,
+      services.map(([name]) => name),
+    );
+    const message = `no such service: ${unknown}${hint}`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+  }
+  const selected = services.filter(([name]) => names?.includes(name) ?? true);
+  return lines(selected.map(([name, service]) => `${name} ${hashOf(service)}`));
 }
 
 function entriesOf(root: MapNode, section: string) {

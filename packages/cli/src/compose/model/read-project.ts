@@ -2,7 +2,7 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import type { Diagnostics, Place } from "../text/diagnostics.js";
 import { parseEnvFile } from "../text/env-file.js";
 import { decodeSource, type Position, type Source } from "../text/source.js";
-import type { Lookup } from "../text/template.js";
+import type { Lookup, VariableUse } from "../text/template.js";
 import { rootCursor } from "../tree/cursor.js";
 import { interpolateTree } from "../tree/interpolate-tree.js";
 import { mergeNodes, withoutResets } from "../tree/merge.js";
@@ -39,6 +39,8 @@ export interface ProjectEnvironment {
   /** Returns undefined when the file does not exist. @throws BerthError when it cannot be read. */
   readonly readFile: (path: string) => Uint8Array | undefined;
   readonly diagnostics: Diagnostics;
+  /** Called for each variable in the Compose files. */
+  readonly onVariable?: ((use: VariableUse) => void) | undefined;
 }
 
 /** Maximum number of files that a project includes or extends. Each is read and parsed. */
@@ -103,9 +105,9 @@ class ProjectReader {
 
   /** Returns the canonical trees of the documents of one file. */
   #readDocuments(source: Source): readonly Node[] {
-    const { diagnostics, lookup } = this.#environment;
+    const { diagnostics } = this.#environment;
     return parseYaml(source, diagnostics).flatMap((root) => {
-      const interpolated = interpolateTree(root, lookup, diagnostics);
+      const interpolated = interpolateTree(root, this.#environment);
       const current = convertVersionOne(interpolated, diagnostics);
       return projectShape(rootCursor(current, diagnostics), "file") ?? [];
     });

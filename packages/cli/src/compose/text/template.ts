@@ -1,6 +1,17 @@
 /** Returns the value of a variable, or undefined when it is not set. */
 export type Lookup = (name: string) => string | undefined;
 
+/** A variable in a template. */
+export interface VariableUse {
+  readonly name: string;
+  /** Whether a missing value is an error. */
+  readonly isRequired: boolean;
+  /** The text that replaces a missing value, before its variables are replaced. */
+  readonly defaultText: string;
+  /** The text that replaces any value, before its variables are replaced. */
+  readonly alternativeText: string;
+}
+
 export type InterpolationResult =
   | { readonly kind: "text"; readonly text: string; readonly unset: readonly string[] }
   | { readonly kind: "invalid"; readonly message: string };
@@ -20,12 +31,17 @@ const MAX_NESTING = 50;
 /**
  * Replaces `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?error}`, `${VAR?error}`, `${VAR:+other}`
  * and `${VAR+other}` as Compose does. Defaults can contain variables. `$$` is a dollar sign. A dollar sign without a
- * variable after it is kept. `unset` lists the variables that were replaced by an empty string.
+ * variable after it is kept. `unset` lists the variables that were replaced by an empty string. `onUse` is called for
+ * each variable.
  */
-export function interpolate(template: string, lookup: Lookup): InterpolationResult {
+export function interpolate(
+  template: string,
+  lookup: Lookup,
+  onUse: (use: VariableUse) => void = () => {},
+): InterpolationResult {
   const unset = new Set<string>();
   try {
-    const text = new Interpolator(lookup, unset).interpolate(template, 0);
+    const text = new Interpolator({ lookup, unset, onUse }).interpolate(template, 0);
     return { kind: "text", text, unset: [...unset] };
   } catch (error) {
     if (error instanceof TemplateError) return { kind: "invalid", message: error.message };
@@ -40,10 +56,16 @@ class TemplateError extends Error {}
 class Interpolator {
   readonly #lookup: Lookup;
   readonly #unset: Set<string>;
+  readonly #onUse: (use: VariableUse) => void;
 
-  constructor(lookup: Lookup, unset: Set<string>) {
-    this.#lookup = lookup;
-    this.#unset = unset;
+  constructor(options: {
+    readonly lookup: Lookup;
+    readonly unset: Set<string>;
+    readonly onUse: (use: VariableUse) => void;
+  }) {
+    this.#lookup = options.lookup;
+    this.#unset = options.unset;
+    this.#onUse = options.onUse;
   }
 
   interpolate(template: string, nesting: number): string {
@@ -83,6 +105,12 @@ class Interpolator {
     if (rest === "") return this.#valueOf(name);
     const [, colon, operator, operand = ""] = OPERATOR.exec(rest) ?? [];
     if (operator === undefined) throw invalidVariableError(`\${${content}}`);
+    this.#onUse({
+      name,
+      isRequired: operator === "?",
+      defaultText: operator === "-" ? operand : "",
+      alternativeText: operator === "+" ? operand : "",
+    });
     const value = this.#lookup(name);
     const isPresent = value !== undefined && (colon === "" || value !== "");
     if (operator === "+") return isPresent ? this.interpolate(operand, nesting + 1) : "";
@@ -95,6 +123,7 @@ class Interpolator {
   }
 
   #valueOf(name: string): string {
+    this.#onUse({ name, isRequired: false, defaultText: "", alternativeText: "" });
     const value = this.#lookup(name);
     if (value === undefined) this.#unset.add(name);
     return value ?? "";

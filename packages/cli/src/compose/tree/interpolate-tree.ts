@@ -1,15 +1,15 @@
 import { pluralize } from "../../output/human.js";
 import type { Diagnostics } from "../text/diagnostics.js";
-import { interpolate, type Lookup, MAX_EXPANDED_LENGTH } from "../text/template.js";
+import { interpolate, type Lookup, MAX_EXPANDED_LENGTH, type VariableUse } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
 /**
  * Replaces variables in all values of a file, but not in its keys. Top-level extension fields are skipped: only their
  * aliases use them, and aliases are copies.
  */
-export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnostics): Node {
+export function interpolateTree(root: Node, { lookup, diagnostics, onVariable }: InterpolationContext): Node {
   const unset = new Map<string, UnsetUse>();
-  const interpolated = new TreeInterpolator(lookup, diagnostics, unset).interpolate(root, "");
+  const interpolated = new TreeInterpolator({ lookup, diagnostics, onVariable }, unset).interpolate(root, "");
   for (const [name, { node, path, count }] of unset) {
     const others = count > 1 ? ` (and in ${pluralize(count - 1, "more place")})` : "";
     diagnostics.warn(
@@ -18,6 +18,13 @@ export function interpolateTree(root: Node, lookup: Lookup, diagnostics: Diagnos
     );
   }
   return interpolated;
+}
+
+export interface InterpolationContext {
+  readonly lookup: Lookup;
+  readonly diagnostics: Diagnostics;
+  /** Called for each variable in the tree. */
+  readonly onVariable?: ((use: VariableUse) => void) | undefined;
 }
 
 /** The first use of an unset variable, and the number of all uses. */
@@ -29,15 +36,13 @@ interface UnsetUse {
 
 /** Interpolates the values of one tree, and records the uses of unset variables. */
 class TreeInterpolator {
-  readonly #lookup: Lookup;
-  readonly #diagnostics: Diagnostics;
+  readonly #context: InterpolationContext;
   readonly #unset: Map<string, UnsetUse>;
   /** Length of all values with variables so far. */
   #expandedLength = 0;
 
-  constructor(lookup: Lookup, diagnostics: Diagnostics, unset: Map<string, UnsetUse>) {
-    this.#lookup = lookup;
-    this.#diagnostics = diagnostics;
+  constructor(context: InterpolationContext, unset: Map<string, UnsetUse>) {
+    this.#context = context;
     this.#unset = unset;
   }
 
@@ -66,15 +71,16 @@ class TreeInterpolator {
 
   #interpolateScalar(node: ScalarNode, path: string): ScalarNode {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
-    const result = interpolate(node.value, this.#lookup);
+    const { lookup, diagnostics, onVariable } = this.#context;
+    const result = interpolate(node.value, lookup, onVariable);
     if (result.kind === "invalid") {
-      this.#diagnostics.error({ position: node.position, path }, result.message);
+      diagnostics.error({ position: node.position, path }, result.message);
       return node;
     }
     this.#expandedLength += result.text.length;
     if (this.#expandedLength > MAX_EXPANDED_LENGTH) {
       const message = `the file has more than ${MAX_EXPANDED_LENGTH} characters with its variables`;
-      this.#diagnostics.error({ position: node.position, path }, message);
+      diagnostics.error({ position: node.position, path }, message);
       return node;
     }
     for (const name of result.unset) {
