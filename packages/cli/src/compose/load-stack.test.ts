@@ -154,7 +154,7 @@ services:
   b: { image: b, ports: ["8080:80", "80:80"] }
 `);
     expect(messages).toEqual([
-      "c.yaml:3:25: services.b.ports: port 80/tcp is already published by service a",
+      "c.yaml:3:37: services.b.ports[1]: port 80/tcp is already published by service a",
     ]);
   });
 

@@ -93,7 +93,9 @@ function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cur
 
 function reportMissingImage(cursor: Cursor): void {
   const hasBuild = cursor.node.kind === "map" && cursor.node.entries.has("build");
-  const isReported = cursor.diagnostics.hasErrorUnder(`${cursor.path}.image`);
+  const isReported = ["image", "extends"].some((key) =>
+    cursor.diagnostics.hasErrorUnder(`${cursor.path}.${key}`),
+  );
   if (!hasBuild && !isReported) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
 }
 

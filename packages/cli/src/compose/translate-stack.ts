@@ -43,8 +43,8 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   };
   const translated = [...services].map(([name, cursor]) => translateService(name, cursor, context));
   const specs = addLinkAliases(translated, stack);
-  reportPortConflicts(specs, services, stack);
   const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
+  reportPortConflicts(specs, origins, context);
   return { specs, networks: usedNetworks(specs, networks), files: usedFiles(specs, context), origins };
 }
 
@@ -76,7 +76,9 @@ function addLinkAliases(translated: readonly TranslatedService[], stack: string)
     for (const { service, alias } of links) {
       for (const { network } of spec.task?.networks ?? []) {
         const key = attachmentKey(scopedName(stack, service), network);
-        aliases.set(key, [...(aliases.get(key) ?? []), alias]);
+        const known = aliases.get(key);
+        if (known === undefined) aliases.set(key, [alias]);
+        else known.push(alias);
       }
     }
   }
@@ -97,19 +99,17 @@ function attachmentKey(service: string, network: string): string {
 /** Reports ports that two services publish. Every host listens on a published port, so only one service can use it. */
 function reportPortConflicts(
   specs: readonly ServiceSpec[],
-  services: ReadonlyMap<string, Cursor>,
-  stack: string,
+  origins: TranslatedStack["origins"],
+  { stack, diagnostics }: StackContext,
 ): void {
-  const owned = specs.flatMap((spec) => spec.ports.map((port) => ({ port, owner: spec.name })));
+  const owned = specs.flatMap((spec) => spec.ports.map((port, index) => ({ port, index, owner: spec.name })));
   for (const [first, second] of findPortConflicts(owned.map(({ port }) => port))) {
     const [holder, conflicting] = [owned[first], owned[second]];
     if (holder === undefined || conflicting === undefined || holder.owner === conflicting.owner) continue;
-    const service = services.get(unscopedName(stack, conflicting.owner));
-    const ports = service?.node.kind === "map" ? service.node.entries.get("ports") : undefined;
-    if (service === undefined || ports === undefined) continue;
-    const place = { position: ports.value.position, path: `${service.path}.ports` };
+    const place = origins.get(conflicting.owner)?.get(`ports[${conflicting.index}]`);
+    if (place === undefined) continue;
     const port = describePublished(conflicting.port);
     const message = `port ${port} is already published by service ${unscopedName(stack, holder.owner)}`;
-    service.diagnostics.error(place, message);
+    diagnostics.error(place, message);
   }
 }

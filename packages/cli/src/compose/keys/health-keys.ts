@@ -1,6 +1,7 @@
 import { Healthcheck } from "@berth/proto";
 import { readDurationMs, readFlag, readInteger, readTexts } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
+import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 
 const RETRIES = { min: 0, max: 1_000_000 };
@@ -11,7 +12,7 @@ export const HEALTH_KEYS: KeyTable<ServiceDraft> = {
     const check = Healthcheck.fromPartial({});
     applyKeys(cursor, HEALTHCHECK_KEYS, check);
     draft.container.healthcheck = check;
-    draft.origins.set("task.container.healthcheck", cursor);
+    recordOrigins(draft, "task.container.healthcheck", cursor);
   },
 };
 

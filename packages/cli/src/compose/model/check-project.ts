@@ -83,7 +83,10 @@ function reportSharedNames(services: ReadonlyMap<string, Cursor>): void {
 function checkImage(service: Cursor, keys: ReadonlyMap<string, Cursor>): void {
   const hasImage = (textOf(service.node, "image") ?? "") !== "";
   if (hasImage || keys.has("build") || keys.has("provider")) return;
-  if (service.diagnostics.hasErrorUnder(`${service.path}.image`)) return;
+  const isReported = ["image", "extends"].some((key) =>
+    service.diagnostics.hasErrorUnder(`${service.path}.${key}`),
+  );
+  if (isReported) return;
   service.diagnostics.error(keys.get("image") ?? keyPlace(service), "the service has no image");
 }
 
@@ -128,9 +131,6 @@ function checkDependencies(
 
 function checkMounts(keys: ReadonlyMap<string, Cursor>, { volumes }: Declarations): void {
   const targets = new Map<string, string>();
-  for (const item of itemsAt(keys, "tmpfs")) {
-    reportSameTarget(item, textAt(item).split(":")[0] ?? "", targets);
-  }
   for (const item of itemsAt(keys, "volumes")) {
     const source = textOf(item.node, "source");
     const type = textOf(item.node, "type");
@@ -144,6 +144,9 @@ function checkMounts(keys: ReadonlyMap<string, Cursor>, { volumes }: Declaration
       item.diagnostics.error(item, `undefined volume ${JSON.stringify(source)}${hint}`);
     }
     reportSameTarget(item, textOf(item.node, "target") ?? "", targets);
+  }
+  for (const item of itemsAt(keys, "tmpfs")) {
+    reportSameTarget(item, textAt(item).split(":")[0] ?? "", targets);
   }
 }
 

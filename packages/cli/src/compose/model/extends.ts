@@ -1,7 +1,7 @@
 import type { Diagnostics, Place } from "../text/diagnostics.js";
 import { didYouMean } from "../text/suggest.js";
 import { mergeNodes } from "../tree/merge.js";
-import { childOf, type MapNode, type Node, textOf, withEntry, withoutEntry } from "../tree/node.js";
+import { childOf, type Node, textOf, withEntry, withoutEntry } from "../tree/node.js";
 
 /** The services of a file that another file extends, in canonical form. */
 export interface ExtendedFile {
@@ -25,12 +25,12 @@ export function applyExtends(root: Node, options: ExtendsOptions): Node {
   );
   if (!hasExtends) return root;
   const extender = new Extender(options);
-  let extended: MapNode = services;
-  for (const name of services.entries.keys()) {
+  const entries = new Map(services.entries);
+  for (const [name, entry] of services.entries) {
     const value = extender.extend({ file: options.file, name, chain: [] });
-    if (value !== undefined) extended = withEntry(extended, name, value);
+    if (value !== undefined) entries.set(name, { ...entry, value });
   }
-  return withEntry(root, "services", extended);
+  return withEntry(root, "services", { ...services, entries });
 }
 
 /** A service to extend, and the services that extend each other down to it. */

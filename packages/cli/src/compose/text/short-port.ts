@@ -23,11 +23,15 @@ export interface ShortPorts {
 
 /** Like Docker, takes the first of several protocols (`53:53/tcp/udp`). */
 const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+)(?:\/.*)?)?$/i;
+/** Matches an IPv6 address without brackets before the ports. */
+const UNBRACKETED = /^[0-9a-f]*:[0-9a-f:]*:\d+:\d+$/i;
 const MAX_PORT = 65_535;
 
 /** Parses the short form of a port, which can contain ranges. */
 export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const match = SHORT.exec(text);
+  if (match === null && UNBRACKETED.test(text))
+    return invalidPort(text, 'put the IPv6 address in brackets, as in "[::1]:8080:80"');
   if (match === null)
     return invalidPort(text, 'use a form such as "8080:80", "127.0.0.1:8080:80/udp" or "80"');
   const [, first, second, targetText = "", protocolText = "tcp"] = match;

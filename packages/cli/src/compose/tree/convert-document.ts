@@ -9,7 +9,7 @@ import {
   type Scalar as YamlScalar,
 } from "yaml";
 import type { Diagnostics } from "../text/diagnostics.js";
-import type { Position, Source } from "../text/source.js";
+import { lineColumn, type Position, type Source } from "../text/source.js";
 import {
   type ListNode,
   type MapEntry,
@@ -129,14 +129,16 @@ class DocumentConverter {
       const keyPosition = toPosition(this.#source, key.range);
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
-      const node = this.convert(value, keyPath, depth + 1) ?? scalarNode(null, keyPosition);
-      if (isMerge) merged.push(node);
-      else if (entries.has(name)) {
-        this.#diagnostics.error(
-          { position: keyPosition, path: keyPath },
-          `duplicate key ${JSON.stringify(name)}`,
-        );
-      } else entries.set(name, { keyPosition, value: node });
+      const node = this.convert(value, keyPath, depth + 1);
+      const first = entries.get(name);
+      if (isMerge) merged.push(...(node === undefined ? [] : [node]));
+      else if (first === undefined) {
+        entries.set(name, { keyPosition, value: node ?? scalarNode(null, keyPosition) });
+      } else {
+        const { line } = lineColumn(first.keyPosition);
+        const message = `duplicate key ${JSON.stringify(name)}: it is already in line ${line}`;
+        this.#diagnostics.error({ position: keyPosition, path: keyPath }, message);
+      }
     }
     for (const node of merged) this.#mergeInto(entries, node, path);
     return { kind: "map", entries, ...this.#base(yaml) };

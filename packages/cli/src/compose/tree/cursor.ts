@@ -153,7 +153,8 @@ export function readOneOf<T extends string>(cursor: Cursor, choices: readonly T[
   if (text === undefined) return undefined;
   const match = choices.find((choice) => choice === text);
   if (match === undefined) {
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices.join(", ")}`);
+    const hint = didYouMean(text, choices);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices.join(", ")}${hint}`);
   }
   return match;
 }

@@ -47,8 +47,18 @@ function relevantErrors({ errors }: Document.Parsed): Document.Parsed["errors"] 
   return overflow === undefined ? errors : [overflow];
 }
 
-/** Removes the position that the parser appends to some messages. */
+/** Clearer messages for the parser's messages about indentation, the most common mistakes. */
+const CLEARER_MESSAGES: Readonly<Record<string, string>> = {
+  "All mapping items must start at the same column":
+    "the key does not start at the same column as the other keys of its mapping",
+  "All sequence items must start at the same column":
+    "the item does not start at the same column as the other items of its list",
+  "Tabs are not allowed as indentation": "a tab cannot be used as indentation: use spaces",
+};
+
+/** Returns the message of the parser without the position that it appends to some messages. */
 function describeError(message: string): string {
   if (STACK_OVERFLOW.test(message)) return TOO_DEEP;
-  return message.replace(/ at line \d+, column \d+.*$/s, "").replace(/:$/, "");
+  const reason = message.replace(/ at line \d+, column \d+.*$/s, "").replace(/:$/, "");
+  return CLEARER_MESSAGES[reason] ?? `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
 }

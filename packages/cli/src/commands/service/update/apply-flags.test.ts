@@ -287,7 +287,7 @@ describe("applyFlags", () => {
         --mount-add: soruce: unknown key "soruce"; did you mean "source"?
         --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?
         --mount-add: ro: must be true or false, not the text ""
-        --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate
+        --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate; did you mean "rslave"?
         --mount-add: volume-nocopy cannot be combined with type=bind
         --mount-add: tmpfs-mode: "9" is not an octal number such as 1777
         --secret-add: the secret has no source: set source=NAME
@@ -297,7 +297,7 @@ describe("applyFlags", () => {
         --config-add: sources: unknown key "sources"; did you mean "source"?
         --publish-add: "99999:80" is not a port: published port "99999" is not within 1 to 65535
         --publish-add: published: must be a whole number, not the text "80-90"
-        --publish-add: mode: "hots" is invalid: use ingress, host
+        --publish-add: mode: "hots" is invalid: use ingress, host; did you mean "host"?
         --replicas: "many" is not a whole number from 0 to 2147483647
         --limit-memory: "64Mi" is not a size: use 64M
         --update-delay: the duration "5" has no unit; did you mean "5s"?
