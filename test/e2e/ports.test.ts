@@ -1,5 +1,8 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cliCommand } from "../../deploy/lab/berth-commands.js";
 import { fetchBody } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -59,6 +62,20 @@ describe("published ports", () => {
     for (const { host, id } of running) expect(await fetchBody(url(host, 9000))).toContain(id.slice(0, 12));
     const waiting = (await listTasks(lab, "hosted_web")).filter(({ node }) => node === "");
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
+  });
+
+  test("port-forward reaches a port that is not published, with several connections at a time", async () => {
+    const inner = "services: { web: { image: hello:1, stop_grace_period: 1s } }";
+    expect((await deploy(lab, "inner", inner)).code).toBe(0);
+    const [program = "", ...words] = cliCommand(["port-forward", "inner_web", ":80"]);
+    const child = spawn(program, words, { env: lab.cliEnv(), stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    const [, port] = /127\.0\.0\.1:(\d+) -> 80/.exec(String(line)) ?? [];
+    const bodies = await Promise.all(Array.from({ length: 5 }, () => fetchBody(`http://127.0.0.1:${port}/`)));
+    const [task] = await listRunning(lab, "inner_web");
+    for (const body of bodies) expect(body).toContain(`hello from ${task?.id.slice(0, 12)}`);
+    child.kill("SIGINT");
+    expect(await once(child, "exit")).toEqual([0, null]);
   });
 
   test("every host answers on a UDP port", async () => {

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ServiceSpec } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -22,14 +23,18 @@ interface CommandResult {
   readonly stderr: string;
 }
 
+interface StartedCommand {
+  readonly child: ChildProcess;
+  readonly exited: Promise<CommandResult>;
+}
+
 /** Starts the built CLI. */
-function berth(
-  server: string,
-  args: readonly string[],
-): { child: ChildProcess; exited: Promise<CommandResult> } {
-  const child = spawn(process.execPath, [BERTH, "--server", server, ...args], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+function berth(server: string, args: readonly string[]): StartedCommand {
+  return start(process.execPath, [BERTH, "--server", server, ...args]);
+}
+
+function start(program: string, args: readonly string[]): StartedCommand {
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
   return { child, exited: collectOutput(child) };
 }
 
@@ -43,7 +48,7 @@ async function collectOutput(child: ChildProcess): Promise<CommandResult> {
   return { code, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() };
 }
 
-describe("berth exec, through a follower, the leader and an agent, on a real Docker daemon", () => {
+describe("streams to containers, through a follower, the leader and an agent, on a real Docker daemon", () => {
   let docker: DockerHost;
   let etcd: TestEtcd;
   let cluster: TestCluster;
@@ -75,7 +80,8 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  const exec = (...args: string[]) => berth(`unix:${follower.socket}`, ["exec", ...args]);
+  const command = (...args: string[]) => berth(`unix:${follower.socket}`, args);
+  const exec = (...args: string[]) => command("exec", ...args);
   const run = (...args: string[]): Promise<CommandResult> => exec(...args).exited;
   /** Returns the command lines of all processes in the container of a slot. */
   const processes = async (slot: number): Promise<string> => {
@@ -154,6 +160,187 @@ describe("berth exec, through a follower, the leader and an agent, on a real Doc
     });
     expect(stalled).toBeLessThan(everything / 2);
     child.kill("SIGKILL");
+  });
+
+  describe("berth run, beside docker run", () => {
+    const runTask = (...args: string[]) => command("run", "--rm", ...args);
+    const dockerRun = (...args: string[]) =>
+      start("docker", ["-H", `unix://${docker.socket}`, "run", "--rm", ...args]);
+    /** Runs the same container with berth and with Docker. */
+    const both = async (...args: string[]) =>
+      Promise.all([runTask(...args).exited, dockerRun(...args).exited]);
+
+    test.each([
+      ["a command that fails", ["sh", "-c", "echo out; echo err >&2; exit 42"], 42],
+      ["a program that does not exist", ["no-such-program"], 127],
+      ["a file that cannot be executed", ["/etc"], 126],
+      ["a command that is killed", ["sh", "-c", "sh -c 'kill -9 $$'"], 137],
+    ])("exits like docker run for %s", async (_, words, code) => {
+      const [ours, docker] = await both(IMAGE, ...words);
+      expect([ours.code, docker.code, String(ours.stdout)]).toEqual([code, code, String(docker.stdout)]);
+      if (code === 42) expect(ours.stderr).toBe(docker.stderr);
+      else if (code !== 137) expect(ours.stderr).toMatch(/did not start: /);
+    });
+
+    test("loses no output, however early it is written, and leaves nothing", async () => {
+      const outputs = await Promise.all(
+        Array.from({ length: 5 }, () => runTask(IMAGE, "seq", "1", "5000").exited),
+      );
+      const expected = Array.from({ length: 5_000 }, (_, index) => `${index + 1}\n`).join("");
+      expect(outputs.map(({ stdout }) => String(stdout) === expected)).toEqual(Array(5).fill(true));
+      await eventually("the services are gone", async () => {
+        const { services } = await follower.calls.listServices({ stack: "" });
+        return services.every(({ service }) => service?.spec?.name === "shop_web");
+      });
+      expect(await docker.docker("ps", "-aq", "--filter", "name=busybox")).toBe("");
+    });
+
+    test("passes standard input through a pipe", async () => {
+      const bytes = randomBytes(4 * MIB);
+      const { child, exited } = runTask("-i", IMAGE, "cat");
+      child.stdin?.end(bytes);
+      const { code, stdout } = await exited;
+      expect([code, stdout.equals(bytes)]).toEqual([0, true]);
+    });
+
+    test("forwards Ctrl-C to the container, and exits with its code", async () => {
+      const script = "trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.1; done";
+      const runs = [runTask(IMAGE, "sh", "-c", script), dockerRun(IMAGE, "sh", "-c", script)];
+      const results = await Promise.all(
+        runs.map(async ({ child, exited }) => {
+          await once(child.stdout ?? child, "data");
+          child.kill("SIGINT");
+          return exited;
+        }),
+      );
+      expect(results.map(({ code }) => code)).toEqual([3, 3]);
+    });
+
+    test("gives the container the size of the terminal", async () => {
+      const line = `${process.execPath} ${BERTH} --server unix:${follower.socket} run --rm -it ${IMAGE} sh -c`;
+      const inside = 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; echo is 33 77';
+      const script = `stty rows 33 cols 77; ${line} '${inside}'`;
+      const child = spawn("script", ["-qec", script, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
+      expect((await collectOutput(child)).stdout.toString()).toMatch(/is 33 77/);
+    });
+
+    test("ends the container of a client that is killed when its input ends, and removes it", async () => {
+      const { child } = runTask("-i", "--name", "orphan", IMAGE, "sh", "-c", "echo ready; cat");
+      await once(child.stdout ?? child, "data");
+      child.kill("SIGKILL");
+      await eventually("the service is gone", async () => {
+        const { services } = await follower.calls.listServices({ stack: "" });
+        return services.every(({ service }) => service?.spec?.name !== "orphan");
+      });
+    });
+
+    test("runs in the background with -d, where attach finds it and detach leaves it", async () => {
+      const { exited } = command(
+        "run",
+        "-d",
+        "--name",
+        "bg",
+        IMAGE,
+        "sh",
+        "-c",
+        "while :; do echo tick; sleep 0.2; done",
+      );
+      expect(String((await exited).stdout)).toBe("bg\n");
+      const attached = await eventually("it runs", async () => {
+        const { child, exited: ended } = command("attach", "--no-stdin", "--sig-proxy=false", "bg");
+        const first = await Promise.race([once(child.stdout ?? child, "data"), ended.then(() => undefined)]);
+        return first === undefined ? undefined : { child, ended };
+      });
+      attached.child.kill("SIGINT");
+      expect((await attached.ended).code).toBe(130);
+      expect((await follower.calls.listTasks({ service: "bg", stack: "", node: "" })).tasks).toHaveLength(1);
+      expect((await command("service", "rm", "bg").exited).code).toBe(0);
+    });
+  });
+
+  describe("berth cp, beside docker cp", () => {
+    const folder = temporaryFolder();
+    const cp = async (...args: string[]) => (await command("cp", ...args).exited).code;
+    let container = "";
+    const dockerCp = (from: string, to: string) => docker.docker("cp", from, to);
+    const listing = async (path: string): Promise<string> => {
+      const { stdout } = await start("sh", ["-c", `cd ${path} && find . -printf '%P %y %m %l\\n' | sort`])
+        .exited;
+      return String(stdout);
+    };
+
+    beforeAll(async () => {
+      const { tasks } = await follower.calls.listTasks({ service: "shop_web", stack: "", node: "" });
+      container = tasks.find(({ slot }) => slot === 1)?.status?.containerId ?? "";
+      const script =
+        "mkdir -p /src/sub /dst; echo a > /src/a; echo b > /src/sub/b; chmod 640 /src/a; ln -s /etc/passwd /src/abs; ln -s sub/b /src/rel; ln -s /src /link";
+      await run("shop_web.1", "sh", "-c", script);
+      await mkdir(folder, { recursive: true });
+    });
+    afterAll(() => rm(folder, { recursive: true, force: true }));
+
+    test.each([
+      ["/src", "new"],
+      ["/src", "made/"],
+      ["/src/.", "made"],
+      ["/src/.", "contents"],
+      ["/src/a", "copy"],
+      ["/src/a", "made"],
+      ["/src/rel", "made"],
+      ["/link", "linked"],
+    ])("copies %s to %s from a container as docker cp does", async (from, to) => {
+      const [ours, theirs] = [join(folder, "ours"), join(folder, "theirs")];
+      for (const each of [ours, theirs]) {
+        await rm(each, { recursive: true, force: true });
+        await mkdir(join(each, "made"), { recursive: true });
+      }
+      expect(await cp(`shop_web.1:${from}`, join(ours, to) + (to.endsWith("/") ? "/" : ""))).toBe(0);
+      await dockerCp(`${container}:${from}`, join(theirs, to) + (to.endsWith("/") ? "/" : ""));
+      expect(await listing(ours)).toBe(await listing(theirs));
+    });
+
+    test.each([
+      ["tree", "/dst/new"],
+      ["tree", "/dst"],
+      ["tree/.", "/dst"],
+      ["tree/f", "/dst/g"],
+      ["tree/f", "/dst/"],
+    ])("copies %s to %s into a container as docker cp does", async (from, to) => {
+      const tree = join(folder, "tree");
+      await mkdir(join(tree, "sub"), { recursive: true });
+      await writeFile(join(tree, "f"), "f");
+      await writeFile(join(tree, "sub", "g"), "g".repeat(100_000));
+      const seen: string[] = [];
+      for (const isOurs of [true, false]) {
+        await run("shop_web.1", "sh", "-c", "rm -rf /dst; mkdir /dst");
+        if (isOurs)
+          expect(await cp(join(folder, from) + (from.endsWith(".") ? "/." : ""), `shop_web.1:${to}`)).toBe(0);
+        else await dockerCp(join(folder, from) + (from.endsWith(".") ? "/." : ""), `${container}:${to}`);
+        const { stdout } = await run(
+          "shop_web.1",
+          "sh",
+          "-c",
+          "cd /dst; find . -type f | sort | xargs md5sum; find . -type d | sort",
+        );
+        seen.push(String(stdout));
+      }
+      expect(seen[0]).toBe(seen[1]);
+      expect(seen[0]).not.toBe("");
+    });
+
+    test("streams tar archives, and refuses what docker cp refuses", async () => {
+      const { child, exited } = command("cp", "shop_web.1:/src", "-");
+      const tar = spawn("tar", ["-t"], { stdio: ["pipe", "pipe", "pipe"] });
+      const listed = collectOutput(tar);
+      child.stdout?.pipe(tar.stdin);
+      expect((await exited).code).toBe(0);
+      expect(String((await listed).stdout)).toContain("src/sub/b");
+      expect(await cp("shop_web.1:/nope", folder)).toBe(1);
+      expect(await cp("shop_web.1:/src", "shop_web.2:/x")).toBe(2);
+      await writeFile(join(folder, "file"), "x");
+      expect(await cp("shop_web.1:/src", join(folder, "file"))).toBe(2);
+      expect(await cp(join(folder, "file"), "shop_web.1:/no/such/folder/")).not.toBe(0);
+    });
   });
 
   test("exits with status 125 when the leader of its command stops", async () => {

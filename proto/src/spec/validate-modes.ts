@@ -24,6 +24,8 @@ export function validateModes(spec: ServiceSpec, report: Report): void {
   }
   const isJob = mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
   if (isJob) validateJob(spec, report);
+  if (spec.autoRemove && (!isJob || cron !== undefined))
+    report("auto_remove", "only a job without a schedule can be removed after its run");
   if (cron !== undefined) validateCron(cron, isJob, report);
   if (autoscale !== undefined) validateAutoscale(autoscale, mode?.$case === "replicated", report);
 }

@@ -125,6 +125,10 @@ export function simEngine({ docker, agent, info, onOrder, onNetwork }: SimEngine
     logs: () => nothing(),
     exec: () => Promise.reject(new EngineError("failed", "commands are not simulated")),
     execDetached: () => Promise.reject(new EngineError("failed", "commands are not simulated")),
+    attach: () => Promise.reject(new EngineError("failed", "streams are not simulated")),
+    statFile: () => Promise.reject(new EngineError("failed", "files are not simulated")),
+    readArchive: () => Promise.reject(new EngineError("failed", "files are not simulated")),
+    writeArchive: () => Promise.reject(new EngineError("failed", "files are not simulated")),
   };
 }
 

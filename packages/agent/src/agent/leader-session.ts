@@ -59,7 +59,12 @@ export function createLeaderSession(
     log: logOf("session"),
   });
   const logs = new LogRelay({ engine, containerOf, log: logOf("logs") });
-  const execs = new ExecRelay({ engine, containerOf, log: logOf("exec") });
+  const streamTasks = {
+    containerOf,
+    statusOf: tasks.statusOf.bind(tasks),
+    onAttached: taskManager.onAttached.bind(taskManager),
+  };
+  const execs = new ExecRelay({ engine, tasks: streamTasks, log: logOf("exec") });
   const stats = new StatsRelay({
     taskIds: () => tasks.statuses().keys(),
     containerOf,

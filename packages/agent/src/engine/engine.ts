@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { RegistryCredentials } from "@berth/proto";
 import type { EndpointBody } from "../core/docker/create-body.js";
 import type { ContainerSummary, ObservedContainer } from "../core/docker/observed-container.js";
@@ -64,9 +65,20 @@ export interface Engine {
   /** Yields the container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
   /** Starts a command in a running container. The connection to it closes when `signal` fires. */
-  exec(containerId: string, options: ExecOptions): Promise<EngineExec>;
+  exec(containerId: string, options: ExecOptions): Promise<EngineStream>;
   /** Starts a command in a running container without a connection to it. */
   execDetached(containerId: string, options: ExecOptions): Promise<void>;
+  /**
+   * Connects to the main process of a container, before or after its start. The connection closes when `signal` fires, and
+   * the process continues.
+   */
+  attach(container: ObservedContainer, options: AttachOptions): Promise<EngineStream>;
+  /** Describes a path in the file system of a container, running or not. Rejects with `not-found` when there is none. */
+  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile>;
+  /** Reads a path as a tar archive. */
+  readArchive(containerId: string, path: string, options: EngineCall): Promise<EngineArchive>;
+  /** Extracts a tar archive into a folder. Resolves when all of it is extracted. */
+  writeArchive(containerId: string, archive: Readable, options: WriteArchiveOptions): Promise<void>;
 }
 
 export interface EngineCall {
@@ -151,26 +163,55 @@ export interface ExecOptions extends EngineCall {
   readonly size?: TerminalSize | undefined;
 }
 
+export interface AttachOptions extends EngineCall {
+  /** True to attach standard input. */
+  readonly stdin: boolean;
+}
+
+export interface WriteArchiveOptions extends EngineCall {
+  /** An existing folder. */
+  readonly path: string;
+  /** Refuses to replace a folder by something else, and the reverse. */
+  readonly keepTypes: boolean;
+  /** Sets the owners as `docker cp --archive` does. */
+  readonly keepOwners: boolean;
+}
+
+/** A file as Docker describes it. */
+export interface ContainerFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** The bits of Go's fs.FileMode. */
+  readonly mode: number;
+  /** Empty for other files than symbolic links. */
+  readonly linkTarget: string;
+}
+
+export interface EngineArchive {
+  readonly file: ContainerFile;
+  readonly chunks: AsyncIterable<Buffer>;
+}
+
 export interface TerminalSize {
   readonly columns: number;
   readonly rows: number;
 }
 
-/** A running command in a container. */
-export interface EngineExec {
+/** A two-way connection to a process in a container. */
+export interface EngineStream {
   /**
-   * Yields the command's output until it ends. The command blocks while the output is not read. With a terminal, all is
-   * stdout.
+   * Yields the output of the process until it ends. The process blocks while the output is not read. With a terminal, all
+   * is stdout.
    */
   readonly output: AsyncIterable<OutputChunk>;
-  /** Resolves when more input can be written, or when the command reads no more. */
+  /** Resolves when more input can be written, or when the process reads no more. */
   write(bytes: Uint8Array): Promise<void>;
   endInput(): void;
   /** Sets the size of the terminal. Never rejects. */
   resize(size: TerminalSize): Promise<void>;
-  /** Sends a signal to the command. No effect when its process has ended or belongs to another PID namespace. */
+  /** Sends a signal to the process. No effect when it has ended, or when a command belongs to another PID namespace. */
   kill(unixSignal: NodeJS.Signals): Promise<void>;
-  /** Resolves when the command has ended. */
+  /** Resolves when the process has ended. */
   exitCode(): Promise<number>;
 }
 

@@ -1,13 +1,19 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ExecCommand, type ExecInput, type PushExecRequest, type PushExecResponse } from "@berth/proto";
+import {
+  ExecCommand,
+  type ExecInput,
+  type PushExecRequest,
+  type PushExecResponse,
+  StartExec,
+} from "@berth/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import { containerWith } from "../core/tasks/testing.js";
-import type { EngineExec, OutputChunk } from "../engine/engine.js";
+import type { EngineStream, OutputChunk } from "../engine/engine.js";
 import { ExecRelay } from "./exec-relay.js";
 
 /** A command that runs until its input ends or it receives a signal. */
-class EndlessCommand implements EngineExec {
+class EndlessCommand implements EngineStream {
   readonly done: string[] = [];
   #end: () => void = () => {};
   readonly output: AsyncIterable<OutputChunk> = this.#run(new Promise((resolve) => (this.#end = resolve)));
@@ -37,9 +43,18 @@ class EndlessCommand implements EngineExec {
 }
 
 function relayWith(command: EndlessCommand) {
-  const engine = { exec: async () => command, execDetached: async () => {} };
+  const unused = () => Promise.reject(new Error("unused"));
+  const engine = {
+    ...{ exec: async () => command, execDetached: async () => {}, attach: unused },
+    ...{ statFile: unused, readArchive: unused, writeArchive: unused },
+  };
   const log = pino({ level: "silent" });
-  const relay = new ExecRelay({ engine, log, containerOf: () => containerWith({ state: "running" }) });
+  const tasks = {
+    containerOf: () => containerWith({ state: "running" }),
+    statusOf: () => undefined,
+    onAttached: () => {},
+  };
+  const relay = new ExecRelay({ engine, log, tasks });
   const heard: PushExecRequest[] = [];
   let streamEnded: () => void = () => {};
   const ended = new Promise<void>((resolve) => (streamEnded = resolve));
@@ -58,10 +73,8 @@ function relayWith(command: EndlessCommand) {
       await Promise.race([listening, new Promise((resolve) => signal?.addEventListener("abort", resolve))]);
       streamEnded();
     }
-    relay.start(
-      { pushExec },
-      { requestId, taskId: "t1", command: ExecCommand.fromPartial({ command: ["sh"] }) },
-    );
+    const command = ExecCommand.fromPartial({ command: ["sh"] });
+    relay.start({ pushExec }, StartExec.fromPartial({ requestId, taskId: "t1", command }));
   };
   return { relay, heard, start, ended };
 }
@@ -84,7 +97,7 @@ test("ExecRelay passes input, sizes and signals to the command in order, and rep
     "stdout",
     "exited",
   ]);
-  expect(heard.at(-1)?.output?.message).toEqual({ $case: "exited", value: { exitCode: 7 } });
+  expect(heard.at(-1)?.output?.message).toEqual({ $case: "exited", value: { exitCode: 7, error: "" } });
 });
 
 test("ExecRelay sends SIGHUP to a command whose request is stopped", async () => {
@@ -98,10 +111,10 @@ test("ExecRelay sends SIGHUP to a command whose request is stopped", async () =>
   expect(command.done.slice(0, 2)).toEqual(["end of input", "SIGHUP"]);
 });
 
-test("ExecRelay refuses commands over its limit", async () => {
+test("ExecRelay refuses streams over its limit", async () => {
   const { relay, heard, start } = relayWith(new EndlessCommand());
-  for (let i = 0; i < 40; i++) start(`r${i}`);
+  for (let i = 0; i < 136; i++) start(`r${i}`);
   while (heard.filter(({ error }) => error !== "").length < 8) await sleep(1);
-  expect(heard.find(({ error }) => error !== "")?.error).toMatch(/already runs 32 exec commands/);
+  expect(heard.find(({ error }) => error !== "")?.error).toMatch(/already has 128 streams to its containers/);
   relay.stopAll();
 });

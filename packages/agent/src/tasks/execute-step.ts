@@ -98,6 +98,7 @@ const EXECUTORS: Executors = {
     await engine.remove(containerId, { signal });
     return { kind: "gone", containerId };
   },
+  reject: async ({ reason }) => ({ kind: "rejected", reason }),
   "remove-files": async ({ taskId }, { taskFiles }) => {
     await taskFiles.remove(taskId);
     return { kind: "files-removed" };
@@ -105,7 +106,12 @@ const EXECUTORS: Executors = {
 };
 
 /** Steps whose failures have nothing to do with Docker. */
-const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = ["probe-ports", "write-files", "remove-files"];
+const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = [
+  "probe-ports",
+  "write-files",
+  "remove-files",
+  "reject",
+];
 
 /**
  * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has its own lane, so that it

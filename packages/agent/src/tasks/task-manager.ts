@@ -150,6 +150,14 @@ export class TaskManager {
     }
   }
 
+  /** Called when a client has attached to the container of a task, which may wait for this to start. */
+  onAttached(taskId: string): void {
+    const record = this.#tasks.get(taskId);
+    if (record === undefined) return;
+    record.memory = { ...record.memory, isAttached: true };
+    this.#loop.wake(taskId);
+  }
+
   /** Called when the state of a network changed. Wakes the tasks that may be waiting for it. */
   onNetworksChanged(): void {
     for (const taskId of this.#tasks.taskIdsWithNetworks()) this.#loop.wake(taskId);

@@ -12,7 +12,7 @@ export interface NetworkedTask {
 /** Read access to the tasks of this node. */
 export type KnownTasks = Pick<
   TaskRecords,
-  "statuses" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
+  "statuses" | "statusOf" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
 >;
 
 /** Bounds the memory for ended tasks. Tables may still contain them while the leader is unreachable. */
@@ -52,6 +52,11 @@ export class TaskRecords {
     const statuses = new Map<string, TaskStatus>();
     for (const { taskId, status } of this) if (status) statuses.set(taskId, status);
     return statuses;
+  }
+
+  /** Returns the status that was decided last. Undefined for an unknown task. */
+  statusOf(taskId: string): TaskStatus | undefined {
+    return this.#records.get(taskId)?.status;
   }
 
   /** Returns the task's container as last observed. */

@@ -31,6 +31,7 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   "check-health": "check",
   "write-files": "files",
   "remove-files": "files",
+  reject: "probe",
 };
 
 /** Bounds the concurrency of each kind of work, so that no kind delays another. */

@@ -1,11 +1,18 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, addWaitOptions, lazyAction, repeatableOption } from "./command-options.js";
+import {
+  addExamples,
+  addWaitOptions,
+  filterOption,
+  lazyAction,
+  repeatableOption,
+} from "./command-options.js";
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 
-/** Adds the commands that work on running tasks and the whole cluster: `exec`, `logs`, `events`, `audit`, `top`, `rebalance`, `upgrade …`. */
+/** Adds the commands that work on running tasks and the whole cluster: `ps`, `exec`, `logs`, `events`, `audit`, `top`, `rebalance`, `upgrade …`. */
 export function addClusterCommands(program: Command, cli: Cli): void {
+  addPs(program, cli);
   addExec(program, cli);
   addLogs(program, cli, "berth logs");
   addEvents(program, cli);
@@ -13,6 +20,20 @@ export function addClusterCommands(program: Command, cli: Cli): void {
   addTop(program, cli);
   addRebalance(program, cli);
   addUpgrade(program, cli);
+}
+
+function addPs(program: Command, cli: Cli): void {
+  const ps = program
+    .command("ps")
+    .description("List the tasks of all nodes")
+    .option("-a, --all", "show all tasks (default shows just running)")
+    .addOption(filterOption(["id", "name", "node", "service", "stack", "status"]))
+    .option("-n, --last <number>", "show the last created tasks, in all states")
+    .option("--node <node>", "only show the tasks of one node")
+    .option("--no-trunc", "do not truncate output")
+    .option("-q, --quiet", "only display task IDs")
+    .action(lazyAction(cli, async () => (await import("../commands/cluster/ps.js")).listContainers));
+  addExamples(ps, ["berth ps", "berth ps -a --node host-2", "berth ps -f stack=shop -f status=failed"]);
 }
 
 function addExec(program: Command, cli: Cli): void {
@@ -94,8 +115,8 @@ function addAudit(program: Command, cli: Cli): void {
     .addHelpText(
       "after",
       `
-Calls that change the cluster, "berth exec", and refused calls are recorded in etcd. Commands that only read, and dry
-runs, are not. The newest 5,000 changes, 1,000 executed commands and 500 records of refused calls are kept. Equal
+Calls that change the cluster, streams to containers ("berth exec", "attach", "cp", "port-forward"), and refused calls
+are recorded in etcd. Commands that only read, and dry runs, are not. The newest 5,000 changes, 1,000 streams and 500 records of refused calls are kept. Equal
 calls that are refused within 10 seconds are one record. Values of environment variables and labels, and arguments of
 executed commands are never recorded.`,
     )

@@ -4,6 +4,7 @@ import { addAuthorityCommands } from "./authority-commands.js";
 import { addBackupCommands } from "./backup-commands.js";
 import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
+import { addContainerCommands } from "./container-commands.js";
 import { addFileCommands } from "./file-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
@@ -67,6 +68,7 @@ export function createProgram(cli: Cli): Command {
   addAuthorityCommands(program, cli);
   addServerCommands(program, cli);
   addBackupCommands(program, cli);
+  addContainerCommands(program, cli);
   addClusterCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { CREATE_OPTIONS } from "../commands/service/create/create-flags.js";
 import type { Cli } from "../process/cli.js";
 import { addLogs } from "./cluster-commands.js";
 import {
@@ -10,7 +11,7 @@ import {
   repeatableOption,
   resolveImageOption,
 } from "./command-options.js";
-import { addCreateOptions, addUpdateFlags } from "./update-flags.js";
+import { addFlagOptions, addUpdateFlags } from "./update-flags.js";
 
 /** Adds `berth service …`. */
 export function addServiceCommands(program: Command, cli: Cli): void {
@@ -62,7 +63,7 @@ export function addServiceCommands(program: Command, cli: Cli): void {
 }
 
 function addCreate(service: Command, cli: Cli): void {
-  const create = addCreateOptions(
+  const create = addFlagOptions(
     service
       .command("create")
       .argument("<image>")
@@ -82,6 +83,7 @@ function addCreate(service: Command, cli: Cli): void {
         repeatableOption("--network <network>", "network attachments: NAME or name=NAME,alias=ALIAS"),
       )
       .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables")),
+    CREATE_OPTIONS,
   )
     .addOption(resolveImageOption("always"))
     .option(

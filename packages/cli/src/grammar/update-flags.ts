@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { CREATE_OPTIONS } from "../commands/service/create/create-flags.js";
+import type { CreateOption } from "../commands/service/create/create-flags.js";
 import { UPDATE_FLAGS, type UpdateFlag } from "../commands/service/update/flags.js";
 import { repeatableOption } from "./command-options.js";
 
@@ -11,10 +11,9 @@ export function addUpdateFlags(command: Command): Command {
   return command;
 }
 
-/** Adds the options of `berth service create` that set fields of the spec. @param except options that the command has itself */
-export function addCreateOptions(command: Command, except: readonly string[] = []): Command {
-  for (const { name, short, ...flag } of CREATE_OPTIONS) {
-    if (except.includes(name)) continue;
+/** Adds the options of a command that creates a service, which set fields of the spec. */
+export function addFlagOptions(command: Command, table: readonly CreateOption[]): Command {
+  for (const { name, short, ...flag } of table) {
     for (const option of createOptions(name, flag, short)) command.addOption(option);
   }
   return command;

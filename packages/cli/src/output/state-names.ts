@@ -80,6 +80,7 @@ const USER_ROLES = new Map<UserRole, string>([
 const UNKNOWN = "unknown";
 
 export const DESIRED_STATE_NAMES: readonly string[] = [...DESIRED_STATES.values()];
+export const TASK_STATE_NAMES: readonly string[] = [...TASK_STATES.values()];
 export const NODE_STATE_NAMES: readonly string[] = [...NODE_STATES.values()];
 export const AVAILABILITY_NAMES: readonly string[] = [...AVAILABILITIES.values()];
 

@@ -22,9 +22,12 @@ export interface StandardStreams {
   size(): { readonly columns: number; readonly rows: number } | undefined;
   /** Returns a function that removes the listener. */
   onResize(listener: () => void): () => void;
-  /** Calls the listener for SIGINT and SIGTERM, which then do not end the process. Returns a function that removes it. */
-  onSignal(listener: (name: "SIGINT" | "SIGTERM") => void): () => void;
+  /** Calls the listener for these signals, which then do not end the process. Returns a function that removes it. */
+  onSignal(listener: (name: SignalName) => void, names: readonly SignalName[]): () => void;
 }
+
+/** The signals that a command can forward to a container. */
+export type SignalName = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM" | "SIGUSR1" | "SIGUSR2";
 
 export interface SecretSource {
   /** File to read; "-" for standard input, which is a prompt on a terminal. */

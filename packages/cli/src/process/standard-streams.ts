@@ -15,9 +15,11 @@ export function standardStreams(): StandardStreams {
       stdout.on("resize", listener);
       return () => stdout.off("resize", listener);
     },
-    onSignal: (listener) => {
-      process.on("SIGINT", listener).on("SIGTERM", listener);
-      return () => process.off("SIGINT", listener).off("SIGTERM", listener);
+    onSignal: (listener, names) => {
+      for (const name of names) process.on(name, listener);
+      return () => {
+        for (const name of names) process.off(name, listener);
+      };
     },
   };
 }

@@ -1,30 +1,34 @@
 import {
   BerthError,
-  type ExecCommand,
   ExecInput,
   type ExecRequest,
   type ExecResponse,
+  type ExecStart,
   isBerthError,
   type Task,
 } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import { nodeNameById } from "../core/model/node-name.js";
+import { agentProtocol } from "../core/model/required-protocol.js";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
 import { linkSignals } from "../runtime/abort.js";
 import { firstItem } from "../runtime/first-item.js";
+import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
-import { findRunningTask } from "./lookup-target.js";
+import { awaitPlacedTask } from "./await-placed-task.js";
+import { requireValidStart } from "./exec-start.js";
+import { findAnyRunningTask, findPlacedTask, findRunningTask } from "./lookup-target.js";
 
-/** Timeout for the first message of a caller, which contains the command. */
+/** Timeout for the first message of a caller, which says what to open. */
 const START_TIMEOUT_MS = 10_000;
 
-/** Limit of arguments and environment variables together. Linux allows 128 KiB for each of them. */
-const MAX_COMMAND_BYTES = 256 * 1024;
+/** The first version of the protocol whose agents attach to containers, copy files and connect to ports. */
+const STREAMS_SINCE = 2;
 
 /**
- * Runs a command in the container of a running task and forwards its input and output. Ends with the command, when the
- * caller leaves, or when this server's term ends. The end of a term leaves the command's exit code unknown.
- * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_ENGINE_FAILED
+ * Opens a stream to the container of a task, such as a command, and forwards its input and output. Ends with the stream,
+ * when the caller leaves, or when this server's term ends. The end of a term leaves a command's exit code unknown.
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_UNSUPPORTED, BERTH_ENGINE_FAILED
  */
 export async function* exec(
   requests: AsyncIterable<ExecRequest>,
@@ -35,9 +39,9 @@ export async function* exec(
   const { signal } = link;
   try {
     const incoming = requests[Symbol.asyncIterator]();
-    const { task, command } = await readStart(incoming, context, signal);
+    const { task, start } = await readStart(incoming, context, signal);
     const remote = context.execs.open(
-      { nodeId: task.nodeId, client: caller.client, taskId: task.id, command },
+      { nodeId: task.nodeId, client: caller.client, taskId: task.id, start },
       signal,
     );
     void forwardInput(incoming, remote);
@@ -45,62 +49,65 @@ export async function* exec(
     signal.throwIfAborted();
   } finally {
     link.unlink();
-    link.abort("the command has ended");
+    link.abort("the stream has ended");
   }
 }
 
-/** Reads the caller's first message, checks the command and finds the task. */
+/** Reads the caller's first message, checks it and finds the task. */
 async function readStart(
   incoming: AsyncIterator<ExecRequest>,
   context: ApiContext,
   signal: AbortSignal,
-): Promise<{ readonly task: Task; readonly command: ExecCommand }> {
+): Promise<{ readonly task: Task; readonly start: ExecStart }> {
   const { clock } = context.runtime;
   const first = await firstItem(
     incoming,
-    { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: noCommand },
+    { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: noStart },
     signal,
   );
   const message = first?.message;
-  const command = message?.$case === "start" ? message.value.command : undefined;
-  if (message?.$case !== "start" || command === undefined) {
+  if (message?.$case !== "start") {
     throw new BerthError({
       code: "BERTH_PROTOCOL",
       message: "the first message of an exec must be its start",
     });
   }
-  requireValidCommand(command);
-  const { target } = message.value;
-  // Found in a decision, so that the audit log has the call before the command starts.
+  const start = message.value;
+  requireValidStart(start);
+  const waitMs = start.attach?.waitMs ?? 0;
+  if (waitMs > 0) await awaitPlacedTask(start.target, waitMs, context, signal);
+  // Found in a decision, so that the audit log has the call before the stream opens.
   const task = await context.writer.submit(
-    (state) => ({ changes: [], result: findRunningTask(state, target) }),
+    (state) => ({ changes: [], result: selectTask(state, start) }),
     signal,
   );
-  return { task, command };
+  requireStreams(task, start, context.state);
+  return { task, start };
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID for an empty or too long command */
-function requireValidCommand({ command, env }: ExecCommand): void {
-  if (command.length === 0) {
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "exec needs a command" });
-  }
-  const bytes = [...command, ...env].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-  if (bytes > MAX_COMMAND_BYTES) {
-    throw new BerthError({
-      code: "BERTH_INPUT_INVALID",
-      message: `the command and its environment are too long (${bytes} bytes, maximum ${MAX_COMMAND_BYTES})`,
-    });
-  }
+/** Finds the task of a stream. Any running task of a service can serve a connection. */
+function selectTask(state: ClusterState, { target, attach, connectPort }: ExecStart): Task {
+  if (attach !== undefined && attach.waitMs > 0) return findPlacedTask(state, target);
+  return connectPort === undefined ? findRunningTask(state, target) : findAnyRunningTask(state, target);
 }
 
-function noCommand(): BerthError {
-  return new BerthError({
-    code: "BERTH_PROTOCOL",
-    message: `the caller sent no command within ${START_TIMEOUT_MS / 1_000} s`,
+/** @throws BerthError BERTH_UNSUPPORTED when the agent only knows commands */
+function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: ClusterState): void {
+  if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= STREAMS_SINCE) return;
+  throw new BerthError({
+    code: "BERTH_UNSUPPORTED",
+    message: `the agent on ${nodeNameById(nodeId, nodes)} is of an older release: upgrade it`,
   });
 }
 
-/** Forwards the caller's input. The end of the caller's stream closes the command's stdin. */
+function noStart(): BerthError {
+  return new BerthError({
+    code: "BERTH_PROTOCOL",
+    message: `the caller did not say what to open within ${START_TIMEOUT_MS / 1_000} s`,
+  });
+}
+
+/** Forwards the caller's input. The end of the caller's stream ends the input. */
 async function forwardInput(incoming: AsyncIterator<ExecRequest>, { input }: RemoteExec): Promise<void> {
   try {
     for (let next = await incoming.next(); !next.done && !input.isEnded; next = await incoming.next()) {
@@ -109,11 +116,11 @@ async function forwardInput(incoming: AsyncIterator<ExecRequest>, { input }: Rem
     }
     await input.put(ExecInput.fromPartial({ message: { $case: "stdinEnd", value: {} } }));
   } catch {
-    // The caller has left. Its signal ends the command.
+    // The caller has left. Its signal ends the stream.
   }
 }
 
-/** Forwards the command's output, with the node's name in the first message. */
+/** Forwards the output, with the node's name in the first message. */
 async function* forwardOutput(
   { output }: RemoteExec,
   task: Task,

@@ -1,4 +1,4 @@
-import { BerthError, type Task, taskStateToJSON } from "@berth/proto";
+import { BerthError, type Task, TaskState, taskStateToJSON } from "@berth/proto";
 import { nodeNameById } from "../core/model/node-name.js";
 import { byAge, isEnded, stateOf } from "../core/model/task-state.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -38,7 +38,7 @@ export function findTarget(state: ClusterState, reference: string): LookupTarget
 /** Finds the only running task that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findRunningTask(state: ClusterState, reference: string): Task {
   const target = findTarget(state, reference);
-  const tasks = target.kind === "task" ? [target.task] : target.tasks;
+  const tasks = tasksOf(target);
   const running = tasks.filter((task) => hasLog(task) && !isEnded(task));
   const [first, ...others] = running;
   if (first === undefined) throw notRunning(reference, tasks);
@@ -50,6 +50,25 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
     details: { candidates },
   });
 }
+
+/** Finds the newest running task that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+export function findAnyRunningTask(state: ClusterState, reference: string): Task {
+  const tasks = tasksOf(findTarget(state, reference));
+  const running = tasks.find((task) => stateOf(task) === TaskState.RUNNING && hasLog(task));
+  if (running === undefined) throw notRunning(reference, tasks);
+  return running;
+}
+
+/** Finds the newest task with a node that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+export function findPlacedTask(state: ClusterState, reference: string): Task {
+  const tasks = tasksOf(findTarget(state, reference));
+  const placed = tasks.find((task) => task.nodeId !== "" && !isEnded(task));
+  if (placed === undefined) throw notRunning(reference, tasks);
+  return placed;
+}
+
+const tasksOf = (target: LookupTarget): readonly Task[] =>
+  target.kind === "task" ? [target.task] : target.tasks;
 
 /** Returns whether a task belongs to a slot: a number or, for a global service, a node's id or hostname. */
 export function isInSlot(state: ClusterState, task: Task, slot: string): boolean {

@@ -47,14 +47,18 @@ import {
   VirtualIp,
 } from "./cluster.js";
 import {
+  AttachOptions,
+  ConnectPort,
   ExecCommand,
   ExecInput,
   ExecOutput,
   IngressEntry,
   LogEntry,
   NodeStats,
+  ReadArchive,
   ResourceUsage,
   ServiceTraffic,
+  WriteArchive,
 } from "./dispatcher.js";
 import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
@@ -870,10 +874,18 @@ export interface ExecRequest {
   message?: { $case: "start"; value: ExecStart } | { $case: "input"; value: ExecInput } | undefined;
 }
 
+/** Exactly one of the fields from 2 on is set. */
 export interface ExecStart {
   /** A task (id, prefix, SERVICE.SLOT), or a service with one running task. */
   target: string;
   command?: ExecCommand | undefined;
+  attach?: AttachOptions | undefined;
+  readArchive?: ReadArchive | undefined;
+  writeArchive?:
+    | WriteArchive
+    | undefined;
+  /** Connects to any running task of a service. */
+  connectPort?: ConnectPort | undefined;
 }
 
 export interface ExecResponse {
@@ -9208,7 +9220,14 @@ export const ExecRequest: MessageFns<ExecRequest> = {
 };
 
 function createBaseExecStart(): ExecStart {
-  return { target: "", command: undefined };
+  return {
+    target: "",
+    command: undefined,
+    attach: undefined,
+    readArchive: undefined,
+    writeArchive: undefined,
+    connectPort: undefined,
+  };
 }
 
 export const ExecStart: MessageFns<ExecStart> = {
@@ -9218,6 +9237,18 @@ export const ExecStart: MessageFns<ExecStart> = {
     }
     if (message.command !== undefined) {
       ExecCommand.encode(message.command, writer.uint32(18).fork()).join();
+    }
+    if (message.attach !== undefined) {
+      AttachOptions.encode(message.attach, writer.uint32(26).fork()).join();
+    }
+    if (message.readArchive !== undefined) {
+      ReadArchive.encode(message.readArchive, writer.uint32(34).fork()).join();
+    }
+    if (message.writeArchive !== undefined) {
+      WriteArchive.encode(message.writeArchive, writer.uint32(42).fork()).join();
+    }
+    if (message.connectPort !== undefined) {
+      ConnectPort.encode(message.connectPort, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -9251,6 +9282,38 @@ export const ExecStart: MessageFns<ExecStart> = {
             message.command = ExecCommand.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.attach = AttachOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.readArchive = ReadArchive.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.writeArchive = WriteArchive.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.connectPort = ConnectPort.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9267,6 +9330,22 @@ export const ExecStart: MessageFns<ExecStart> = {
     return {
       target: isSet(object.target) ? globalThis.String(object.target) : "",
       command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+      attach: isSet(object.attach) ? AttachOptions.fromJSON(object.attach) : undefined,
+      readArchive: isSet(object.readArchive)
+        ? ReadArchive.fromJSON(object.readArchive)
+        : isSet(object.read_archive)
+        ? ReadArchive.fromJSON(object.read_archive)
+        : undefined,
+      writeArchive: isSet(object.writeArchive)
+        ? WriteArchive.fromJSON(object.writeArchive)
+        : isSet(object.write_archive)
+        ? WriteArchive.fromJSON(object.write_archive)
+        : undefined,
+      connectPort: isSet(object.connectPort)
+        ? ConnectPort.fromJSON(object.connectPort)
+        : isSet(object.connect_port)
+        ? ConnectPort.fromJSON(object.connect_port)
+        : undefined,
     };
   },
 
@@ -9277,6 +9356,18 @@ export const ExecStart: MessageFns<ExecStart> = {
     }
     if (message.command !== undefined) {
       obj.command = ExecCommand.toJSON(message.command);
+    }
+    if (message.attach !== undefined) {
+      obj.attach = AttachOptions.toJSON(message.attach);
+    }
+    if (message.readArchive !== undefined) {
+      obj.readArchive = ReadArchive.toJSON(message.readArchive);
+    }
+    if (message.writeArchive !== undefined) {
+      obj.writeArchive = WriteArchive.toJSON(message.writeArchive);
+    }
+    if (message.connectPort !== undefined) {
+      obj.connectPort = ConnectPort.toJSON(message.connectPort);
     }
     return obj;
   },
@@ -9289,6 +9380,18 @@ export const ExecStart: MessageFns<ExecStart> = {
     message.target = object.target ?? "";
     message.command = (object.command !== undefined && object.command !== null)
       ? ExecCommand.fromPartial(object.command)
+      : undefined;
+    message.attach = (object.attach !== undefined && object.attach !== null)
+      ? AttachOptions.fromPartial(object.attach)
+      : undefined;
+    message.readArchive = (object.readArchive !== undefined && object.readArchive !== null)
+      ? ReadArchive.fromPartial(object.readArchive)
+      : undefined;
+    message.writeArchive = (object.writeArchive !== undefined && object.writeArchive !== null)
+      ? WriteArchive.fromPartial(object.writeArchive)
+      : undefined;
+    message.connectPort = (object.connectPort !== undefined && object.connectPort !== null)
+      ? ConnectPort.fromPartial(object.connectPort)
       : undefined;
     return message;
   },
@@ -16615,8 +16718,9 @@ export const ControlServiceService = {
     responseDeserialize: (value: Buffer): StreamLogsResponse => StreamLogsResponse.decode(value),
   },
   /**
-   * Runs a command in the container of a task. The first request is `start`, the first response is `started`, and the
-   * last one is `exited`. The command ends when the caller leaves. This call is never retried.
+   * Opens a stream to the container of a task: runs a command in it, attaches to it, copies files, or connects to a port.
+   * The first request is `start`, the first response is `started`, and the last one is `exited`. A command ends when the
+   * caller leaves. This call is never retried.
    */
   exec: {
     path: "/berth.v1.ControlService/Exec" as const,
@@ -17158,8 +17262,9 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   listTasks: handleUnaryCall<ListTasksRequest, ListTasksResponse>;
   streamLogs: handleServerStreamingCall<StreamLogsRequest, StreamLogsResponse>;
   /**
-   * Runs a command in the container of a task. The first request is `start`, the first response is `started`, and the
-   * last one is `exited`. The command ends when the caller leaves. This call is never retried.
+   * Opens a stream to the container of a task: runs a command in it, attaches to it, copies files, or connects to a port.
+   * The first request is `start`, the first response is `started`, and the last one is `exited`. A command ends when the
+   * caller leaves. This call is never retried.
    */
   exec: handleBidiStreamingCall<ExecRequest, ExecResponse>;
   /**

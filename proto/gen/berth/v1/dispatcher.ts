@@ -588,13 +588,72 @@ export function logEntry_StreamToJSON(object: LogEntry_Stream): string {
 export interface PushLogsResponse {
 }
 
+/**
+ * Opens a stream to the container of a task. Exactly one of the fields from 3 on is set. Agents that speak version 1 of
+ * the protocol know only `command`.
+ */
 export interface StartExec {
   requestId: string;
   taskId: string;
   command?: ExecCommand | undefined;
+  attach?: AttachOptions | undefined;
+  readArchive?: ReadArchive | undefined;
+  writeArchive?: WriteArchive | undefined;
+  connectPort?: ConnectPort | undefined;
 }
 
-/** Ends a command whose caller has left: it is sent SIGHUP. */
+/** Connects to the main process of a container: its output from now on, and its input. */
+export interface AttachOptions {
+  /** Attaches stdin. */
+  stdin: boolean;
+  /** The size of the terminal, if the container has one. */
+  size?:
+    | TerminalSize
+    | undefined;
+  /**
+   * Waits up to this time for a task to attach to, and for its container. Starts a container that waits for this, see
+   * ContainerSpec.wait_for_attach. 0 for a container that runs already.
+   */
+  waitMs: number;
+}
+
+/**
+ * Reads a file or a folder of a container. The output is a tar archive in the format of Docker: its root has the last name
+ * of the path. `started` describes the path.
+ */
+export interface ReadArchive {
+  /** Docker resolves it in the root of the container. */
+  path: string;
+  /** Only describes the path. */
+  onlyStat: boolean;
+}
+
+/** Extracts a tar archive, which is the input, into a folder of a container. The stream ends when Docker has extracted it. */
+export interface WriteArchive {
+  /** Docker resolves it in the root of the container. */
+  path: string;
+  /** Refuses to replace a folder by something else, and the reverse. */
+  keepTypes: boolean;
+  /** Sets the owners as `docker cp --archive` does. */
+  keepOwners: boolean;
+}
+
+/** Connects to a TCP port of a container at its address in one of its networks. */
+export interface ConnectPort {
+  port: number;
+}
+
+/** A file in a container. */
+export interface FileStat {
+  name: string;
+  sizeBytes: number;
+  /** The bits of Go's fs.FileMode: its permissions are the lowest nine. */
+  mode: number;
+  /** The target of a symbolic link. Empty for other files. */
+  linkTarget: string;
+}
+
+/** Ends a stream whose caller has left. A command is sent SIGHUP; a container that is attached to continues. */
 export interface StopExec {
   requestId: string;
 }
@@ -645,16 +704,29 @@ export interface ExecOutput {
     | { $case: "stdout"; value: Buffer }
     | { $case: "stderr"; value: Buffer }
     | { $case: "exited"; value: ExecExited }
+    | //
+    /** The other side of a connection sends no more, and still receives. */
+    { $case: "outputEnd"; value: OutputEnd }
     | undefined;
+}
+
+export interface OutputEnd {
 }
 
 export interface ExecStarted {
   taskId: string;
   nodeHostname: string;
+  /** For `attach`: whether the container has a terminal. */
+  tty: boolean;
+  /** For `read_archive`. */
+  file?: FileStat | undefined;
 }
 
 export interface ExecExited {
+  /** The exit code of a command or a container. 0 for other streams. */
   exitCode: number;
+  /** Why a container that waited for `attach` did not start. Shown to users. */
+  error: string;
 }
 
 export interface PushExecRequest {
@@ -6555,7 +6627,15 @@ export const PushLogsResponse: MessageFns<PushLogsResponse> = {
 };
 
 function createBaseStartExec(): StartExec {
-  return { requestId: "", taskId: "", command: undefined };
+  return {
+    requestId: "",
+    taskId: "",
+    command: undefined,
+    attach: undefined,
+    readArchive: undefined,
+    writeArchive: undefined,
+    connectPort: undefined,
+  };
 }
 
 export const StartExec: MessageFns<StartExec> = {
@@ -6568,6 +6648,18 @@ export const StartExec: MessageFns<StartExec> = {
     }
     if (message.command !== undefined) {
       ExecCommand.encode(message.command, writer.uint32(26).fork()).join();
+    }
+    if (message.attach !== undefined) {
+      AttachOptions.encode(message.attach, writer.uint32(34).fork()).join();
+    }
+    if (message.readArchive !== undefined) {
+      ReadArchive.encode(message.readArchive, writer.uint32(42).fork()).join();
+    }
+    if (message.writeArchive !== undefined) {
+      WriteArchive.encode(message.writeArchive, writer.uint32(50).fork()).join();
+    }
+    if (message.connectPort !== undefined) {
+      ConnectPort.encode(message.connectPort, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -6609,6 +6701,38 @@ export const StartExec: MessageFns<StartExec> = {
             message.command = ExecCommand.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.attach = AttachOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.readArchive = ReadArchive.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.writeArchive = WriteArchive.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.connectPort = ConnectPort.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6634,6 +6758,22 @@ export const StartExec: MessageFns<StartExec> = {
         ? globalThis.String(object.task_id)
         : "",
       command: isSet(object.command) ? ExecCommand.fromJSON(object.command) : undefined,
+      attach: isSet(object.attach) ? AttachOptions.fromJSON(object.attach) : undefined,
+      readArchive: isSet(object.readArchive)
+        ? ReadArchive.fromJSON(object.readArchive)
+        : isSet(object.read_archive)
+        ? ReadArchive.fromJSON(object.read_archive)
+        : undefined,
+      writeArchive: isSet(object.writeArchive)
+        ? WriteArchive.fromJSON(object.writeArchive)
+        : isSet(object.write_archive)
+        ? WriteArchive.fromJSON(object.write_archive)
+        : undefined,
+      connectPort: isSet(object.connectPort)
+        ? ConnectPort.fromJSON(object.connectPort)
+        : isSet(object.connect_port)
+        ? ConnectPort.fromJSON(object.connect_port)
+        : undefined,
     };
   },
 
@@ -6648,6 +6788,18 @@ export const StartExec: MessageFns<StartExec> = {
     if (message.command !== undefined) {
       obj.command = ExecCommand.toJSON(message.command);
     }
+    if (message.attach !== undefined) {
+      obj.attach = AttachOptions.toJSON(message.attach);
+    }
+    if (message.readArchive !== undefined) {
+      obj.readArchive = ReadArchive.toJSON(message.readArchive);
+    }
+    if (message.writeArchive !== undefined) {
+      obj.writeArchive = WriteArchive.toJSON(message.writeArchive);
+    }
+    if (message.connectPort !== undefined) {
+      obj.connectPort = ConnectPort.toJSON(message.connectPort);
+    }
     return obj;
   },
 
@@ -6661,6 +6813,515 @@ export const StartExec: MessageFns<StartExec> = {
     message.command = (object.command !== undefined && object.command !== null)
       ? ExecCommand.fromPartial(object.command)
       : undefined;
+    message.attach = (object.attach !== undefined && object.attach !== null)
+      ? AttachOptions.fromPartial(object.attach)
+      : undefined;
+    message.readArchive = (object.readArchive !== undefined && object.readArchive !== null)
+      ? ReadArchive.fromPartial(object.readArchive)
+      : undefined;
+    message.writeArchive = (object.writeArchive !== undefined && object.writeArchive !== null)
+      ? WriteArchive.fromPartial(object.writeArchive)
+      : undefined;
+    message.connectPort = (object.connectPort !== undefined && object.connectPort !== null)
+      ? ConnectPort.fromPartial(object.connectPort)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAttachOptions(): AttachOptions {
+  return { stdin: false, size: undefined, waitMs: 0 };
+}
+
+export const AttachOptions: MessageFns<AttachOptions> = {
+  encode(message: AttachOptions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stdin !== false) {
+      writer.uint32(8).bool(message.stdin);
+    }
+    if (message.size !== undefined) {
+      TerminalSize.encode(message.size, writer.uint32(18).fork()).join();
+    }
+    if (message.waitMs !== 0) {
+      writer.uint32(24).int64(message.waitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttachOptions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttachOptions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stdin = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.size = TerminalSize.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.waitMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttachOptions {
+    return {
+      stdin: isSet(object.stdin) ? globalThis.Boolean(object.stdin) : false,
+      size: isSet(object.size) ? TerminalSize.fromJSON(object.size) : undefined,
+      waitMs: isSet(object.waitMs)
+        ? globalThis.Number(object.waitMs)
+        : isSet(object.wait_ms)
+        ? globalThis.Number(object.wait_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: AttachOptions): unknown {
+    const obj: any = {};
+    if (message.stdin !== false) {
+      obj.stdin = message.stdin;
+    }
+    if (message.size !== undefined) {
+      obj.size = TerminalSize.toJSON(message.size);
+    }
+    if (message.waitMs !== 0) {
+      obj.waitMs = Math.round(message.waitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AttachOptions>): AttachOptions {
+    return AttachOptions.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttachOptions>): AttachOptions {
+    const message = createBaseAttachOptions();
+    message.stdin = object.stdin ?? false;
+    message.size = (object.size !== undefined && object.size !== null)
+      ? TerminalSize.fromPartial(object.size)
+      : undefined;
+    message.waitMs = object.waitMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseReadArchive(): ReadArchive {
+  return { path: "", onlyStat: false };
+}
+
+export const ReadArchive: MessageFns<ReadArchive> = {
+  encode(message: ReadArchive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.onlyStat !== false) {
+      writer.uint32(16).bool(message.onlyStat);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadArchive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadArchive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.onlyStat = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadArchive {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      onlyStat: isSet(object.onlyStat)
+        ? globalThis.Boolean(object.onlyStat)
+        : isSet(object.only_stat)
+        ? globalThis.Boolean(object.only_stat)
+        : false,
+    };
+  },
+
+  toJSON(message: ReadArchive): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.onlyStat !== false) {
+      obj.onlyStat = message.onlyStat;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadArchive>): ReadArchive {
+    return ReadArchive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadArchive>): ReadArchive {
+    const message = createBaseReadArchive();
+    message.path = object.path ?? "";
+    message.onlyStat = object.onlyStat ?? false;
+    return message;
+  },
+};
+
+function createBaseWriteArchive(): WriteArchive {
+  return { path: "", keepTypes: false, keepOwners: false };
+}
+
+export const WriteArchive: MessageFns<WriteArchive> = {
+  encode(message: WriteArchive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.keepTypes !== false) {
+      writer.uint32(16).bool(message.keepTypes);
+    }
+    if (message.keepOwners !== false) {
+      writer.uint32(24).bool(message.keepOwners);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WriteArchive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWriteArchive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.keepTypes = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.keepOwners = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WriteArchive {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      keepTypes: isSet(object.keepTypes)
+        ? globalThis.Boolean(object.keepTypes)
+        : isSet(object.keep_types)
+        ? globalThis.Boolean(object.keep_types)
+        : false,
+      keepOwners: isSet(object.keepOwners)
+        ? globalThis.Boolean(object.keepOwners)
+        : isSet(object.keep_owners)
+        ? globalThis.Boolean(object.keep_owners)
+        : false,
+    };
+  },
+
+  toJSON(message: WriteArchive): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.keepTypes !== false) {
+      obj.keepTypes = message.keepTypes;
+    }
+    if (message.keepOwners !== false) {
+      obj.keepOwners = message.keepOwners;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WriteArchive>): WriteArchive {
+    return WriteArchive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WriteArchive>): WriteArchive {
+    const message = createBaseWriteArchive();
+    message.path = object.path ?? "";
+    message.keepTypes = object.keepTypes ?? false;
+    message.keepOwners = object.keepOwners ?? false;
+    return message;
+  },
+};
+
+function createBaseConnectPort(): ConnectPort {
+  return { port: 0 };
+}
+
+export const ConnectPort: MessageFns<ConnectPort> = {
+  encode(message: ConnectPort, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.port !== 0) {
+      writer.uint32(8).uint32(message.port);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConnectPort {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConnectPort();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConnectPort {
+    return { port: isSet(object.port) ? globalThis.Number(object.port) : 0 };
+  },
+
+  toJSON(message: ConnectPort): unknown {
+    const obj: any = {};
+    if (message.port !== 0) {
+      obj.port = Math.round(message.port);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ConnectPort>): ConnectPort {
+    return ConnectPort.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ConnectPort>): ConnectPort {
+    const message = createBaseConnectPort();
+    message.port = object.port ?? 0;
+    return message;
+  },
+};
+
+function createBaseFileStat(): FileStat {
+  return { name: "", sizeBytes: 0, mode: 0, linkTarget: "" };
+}
+
+export const FileStat: MessageFns<FileStat> = {
+  encode(message: FileStat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.sizeBytes !== 0) {
+      writer.uint32(16).int64(message.sizeBytes);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(24).uint32(message.mode);
+    }
+    if (message.linkTarget !== "") {
+      writer.uint32(34).string(message.linkTarget);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FileStat {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFileStat();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sizeBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.mode = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.linkTarget = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FileStat {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? globalThis.Number(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? globalThis.Number(object.size_bytes)
+        : 0,
+      mode: isSet(object.mode) ? globalThis.Number(object.mode) : 0,
+      linkTarget: isSet(object.linkTarget)
+        ? globalThis.String(object.linkTarget)
+        : isSet(object.link_target)
+        ? globalThis.String(object.link_target)
+        : "",
+    };
+  },
+
+  toJSON(message: FileStat): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.sizeBytes !== 0) {
+      obj.sizeBytes = Math.round(message.sizeBytes);
+    }
+    if (message.mode !== 0) {
+      obj.mode = Math.round(message.mode);
+    }
+    if (message.linkTarget !== "") {
+      obj.linkTarget = message.linkTarget;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FileStat>): FileStat {
+    return FileStat.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FileStat>): FileStat {
+    const message = createBaseFileStat();
+    message.name = object.name ?? "";
+    message.sizeBytes = object.sizeBytes ?? 0;
+    message.mode = object.mode ?? 0;
+    message.linkTarget = object.linkTarget ?? "";
     return message;
   },
 };
@@ -7226,6 +7887,9 @@ export const ExecOutput: MessageFns<ExecOutput> = {
       case "exited":
         ExecExited.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "outputEnd":
+        OutputEnd.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -7275,6 +7939,14 @@ export const ExecOutput: MessageFns<ExecOutput> = {
             message.message = { $case: "exited", value: ExecExited.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "outputEnd", value: OutputEnd.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7297,6 +7969,10 @@ export const ExecOutput: MessageFns<ExecOutput> = {
         ? { $case: "stderr", value: Buffer.from(bytesFromBase64(object.stderr)) }
         : isSet(object.exited)
         ? { $case: "exited", value: ExecExited.fromJSON(object.exited) }
+        : isSet(object.outputEnd)
+        ? { $case: "outputEnd", value: OutputEnd.fromJSON(object.outputEnd) }
+        : isSet(object.output_end)
+        ? { $case: "outputEnd", value: OutputEnd.fromJSON(object.output_end) }
         : undefined,
     };
   },
@@ -7311,6 +7987,8 @@ export const ExecOutput: MessageFns<ExecOutput> = {
       obj.stderr = base64FromBytes(message.message.value);
     } else if (message.message?.$case === "exited") {
       obj.exited = ExecExited.toJSON(message.message.value);
+    } else if (message.message?.$case === "outputEnd") {
+      obj.outputEnd = OutputEnd.toJSON(message.message.value);
     }
     return obj;
   },
@@ -7345,13 +8023,71 @@ export const ExecOutput: MessageFns<ExecOutput> = {
         }
         break;
       }
+      case "outputEnd": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "outputEnd", value: OutputEnd.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
+function createBaseOutputEnd(): OutputEnd {
+  return {};
+}
+
+export const OutputEnd: MessageFns<OutputEnd> = {
+  encode(_: OutputEnd, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputEnd {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): OutputEnd {
+    return {};
+  },
+
+  toJSON(_: OutputEnd): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<OutputEnd>): OutputEnd {
+    return OutputEnd.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<OutputEnd>): OutputEnd {
+    const message = createBaseOutputEnd();
+    return message;
+  },
+};
+
 function createBaseExecStarted(): ExecStarted {
-  return { taskId: "", nodeHostname: "" };
+  return { taskId: "", nodeHostname: "", tty: false, file: undefined };
 }
 
 export const ExecStarted: MessageFns<ExecStarted> = {
@@ -7361,6 +8097,12 @@ export const ExecStarted: MessageFns<ExecStarted> = {
     }
     if (message.nodeHostname !== "") {
       writer.uint32(18).string(message.nodeHostname);
+    }
+    if (message.tty !== false) {
+      writer.uint32(24).bool(message.tty);
+    }
+    if (message.file !== undefined) {
+      FileStat.encode(message.file, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -7394,6 +8136,22 @@ export const ExecStarted: MessageFns<ExecStarted> = {
             message.nodeHostname = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tty = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.file = FileStat.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7418,6 +8176,8 @@ export const ExecStarted: MessageFns<ExecStarted> = {
         : isSet(object.node_hostname)
         ? globalThis.String(object.node_hostname)
         : "",
+      tty: isSet(object.tty) ? globalThis.Boolean(object.tty) : false,
+      file: isSet(object.file) ? FileStat.fromJSON(object.file) : undefined,
     };
   },
 
@@ -7429,6 +8189,12 @@ export const ExecStarted: MessageFns<ExecStarted> = {
     if (message.nodeHostname !== "") {
       obj.nodeHostname = message.nodeHostname;
     }
+    if (message.tty !== false) {
+      obj.tty = message.tty;
+    }
+    if (message.file !== undefined) {
+      obj.file = FileStat.toJSON(message.file);
+    }
     return obj;
   },
 
@@ -7439,18 +8205,23 @@ export const ExecStarted: MessageFns<ExecStarted> = {
     const message = createBaseExecStarted();
     message.taskId = object.taskId ?? "";
     message.nodeHostname = object.nodeHostname ?? "";
+    message.tty = object.tty ?? false;
+    message.file = (object.file !== undefined && object.file !== null) ? FileStat.fromPartial(object.file) : undefined;
     return message;
   },
 };
 
 function createBaseExecExited(): ExecExited {
-  return { exitCode: 0 };
+  return { exitCode: 0, error: "" };
 }
 
 export const ExecExited: MessageFns<ExecExited> = {
   encode(message: ExecExited, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.exitCode !== 0) {
       writer.uint32(8).int32(message.exitCode);
+    }
+    if (message.error !== "") {
+      writer.uint32(18).string(message.error);
     }
     return writer;
   },
@@ -7476,6 +8247,14 @@ export const ExecExited: MessageFns<ExecExited> = {
             message.exitCode = reader.int32();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7495,6 +8274,7 @@ export const ExecExited: MessageFns<ExecExited> = {
         : isSet(object.exit_code)
         ? globalThis.Number(object.exit_code)
         : 0,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
     };
   },
 
@@ -7502,6 +8282,9 @@ export const ExecExited: MessageFns<ExecExited> = {
     const obj: any = {};
     if (message.exitCode !== 0) {
       obj.exitCode = Math.round(message.exitCode);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
     }
     return obj;
   },
@@ -7512,6 +8295,7 @@ export const ExecExited: MessageFns<ExecExited> = {
   fromPartial(object: DeepPartial<ExecExited>): ExecExited {
     const message = createBaseExecExited();
     message.exitCode = object.exitCode ?? 0;
+    message.error = object.error ?? "";
     return message;
   },
 };
@@ -8857,7 +9641,7 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushLogsResponse): Buffer => Buffer.from(PushLogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushLogsResponse => PushLogsResponse.decode(value),
   },
-  /** Answers `start_exec`: the agent sends the command's output, the leader sends its input. */
+  /** Answers `start_exec`: the agent sends the output of the stream, the leader sends its input. */
   pushExec: {
     path: "/berth.v1.DispatcherService/PushExec" as const,
     requestStream: true as const,
@@ -8888,7 +9672,7 @@ export interface DispatcherServiceServer extends UntypedServiceImplementation {
   session: handleBidiStreamingCall<SessionRequest, SessionResponse>;
   /** Answers `start_logs` with the log of one task. Ends with the log, or when the leader has no reader for it. */
   pushLogs: handleClientStreamingCall<PushLogsRequest, PushLogsResponse>;
-  /** Answers `start_exec`: the agent sends the command's output, the leader sends its input. */
+  /** Answers `start_exec`: the agent sends the output of the stream, the leader sends its input. */
   pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
   /** Answers `start_stats` with the resource use of the host and its tasks, until the leader ends it. */
   pushStats: handleClientStreamingCall<PushStatsRequest, PushStatsResponse>;

@@ -278,7 +278,11 @@ export interface ServiceSpec {
   /** What the service's name resolves to in its networks. */
   endpointMode: EndpointMode;
   /** How connections to the service are distributed to its tasks. */
-  traffic?: TrafficSpec | undefined;
+  traffic?:
+    | TrafficSpec
+    | undefined;
+  /** Removes a job without a schedule a few seconds after its run is over. */
+  autoRemove: boolean;
 }
 
 export interface ServiceSpec_LabelsEntry {
@@ -966,6 +970,11 @@ export interface ContainerSpec {
    * resolved: each node then uses the image that it has under this name, or pulls it.
    */
   imageDigest: string;
+  /**
+   * Starts the container when a client has attached to it, so that the client misses no output. The task fails when none
+   * has within 30 s. The end of the client's input ends that of the container.
+   */
+  waitForAttach: boolean;
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -1110,6 +1119,7 @@ function createBaseServiceSpec(): ServiceSpec {
     atMostOne: false,
     endpointMode: 0,
     traffic: undefined,
+    autoRemove: false,
   };
 }
 
@@ -1173,6 +1183,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.traffic !== undefined) {
       TrafficSpec.encode(message.traffic, writer.uint32(154).fork()).join();
+    }
+    if (message.autoRemove !== false) {
+      writer.uint32(160).bool(message.autoRemove);
     }
     return writer;
   },
@@ -1345,6 +1358,14 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
             message.traffic = TrafficSpec.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.autoRemove = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1414,6 +1435,11 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
         ? endpointModeFromJSON(object.endpoint_mode)
         : 0,
       traffic: isSet(object.traffic) ? TrafficSpec.fromJSON(object.traffic) : undefined,
+      autoRemove: isSet(object.autoRemove)
+        ? globalThis.Boolean(object.autoRemove)
+        : isSet(object.auto_remove)
+        ? globalThis.Boolean(object.auto_remove)
+        : false,
     };
   },
 
@@ -1478,6 +1504,9 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     }
     if (message.traffic !== undefined) {
       obj.traffic = TrafficSpec.toJSON(message.traffic);
+    }
+    if (message.autoRemove !== false) {
+      obj.autoRemove = message.autoRemove;
     }
     return obj;
   },
@@ -1548,6 +1577,7 @@ export const ServiceSpec: MessageFns<ServiceSpec> = {
     message.traffic = (object.traffic !== undefined && object.traffic !== null)
       ? TrafficSpec.fromPartial(object.traffic)
       : undefined;
+    message.autoRemove = object.autoRemove ?? false;
     return message;
   },
 };
@@ -4008,6 +4038,7 @@ function createBaseContainerSpec(): ContainerSpec {
     platform: "",
     files: [],
     imageDigest: "",
+    waitForAttach: false,
   };
 }
 
@@ -4168,6 +4199,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     if (message.imageDigest !== "") {
       writer.uint32(418).string(message.imageDigest);
+    }
+    if (message.waitForAttach !== false) {
+      writer.uint32(424).bool(message.waitForAttach);
     }
     return writer;
   },
@@ -4613,6 +4647,14 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.imageDigest = reader.string();
             continue;
           }
+          case 53: {
+            if (tag !== 424) {
+              break;
+            }
+
+            message.waitForAttach = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4866,6 +4908,11 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         : isSet(object.image_digest)
         ? globalThis.String(object.image_digest)
         : "",
+      waitForAttach: isSet(object.waitForAttach)
+        ? globalThis.Boolean(object.waitForAttach)
+        : isSet(object.wait_for_attach)
+        ? globalThis.Boolean(object.wait_for_attach)
+        : false,
     };
   },
 
@@ -5051,6 +5098,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.imageDigest !== "") {
       obj.imageDigest = message.imageDigest;
     }
+    if (message.waitForAttach !== false) {
+      obj.waitForAttach = message.waitForAttach;
+    }
     return obj;
   },
 
@@ -5151,6 +5201,7 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.platform = object.platform ?? "";
     message.files = object.files?.map((e) => FileMount.fromPartial(e)) || [];
     message.imageDigest = object.imageDigest ?? "";
+    message.waitForAttach = object.waitForAttach ?? false;
     return message;
   },
 };

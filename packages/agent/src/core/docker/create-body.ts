@@ -13,6 +13,8 @@ export interface CreateBody {
   readonly Domainname?: string;
   readonly Tty?: boolean;
   readonly OpenStdin?: boolean;
+  /** Whether the input of the container ends with that of the first client. */
+  readonly StdinOnce?: boolean;
   readonly StopSignal?: string;
   /** Seconds. */
   readonly StopTimeout: number;

@@ -68,6 +68,7 @@ test("containerConfig maps every field of a container's spec", () => {
     init: false,
     tty: true,
     stdinOpen: true,
+    waitForAttach: true,
     readOnly: true,
     logDriver: { name: "json-file", options: { "max-size": "1m" } },
     securityOpt: ["no-new-privileges"],
@@ -116,6 +117,7 @@ test("containerConfig maps every field of a container's spec", () => {
     StopTimeout: 2,
     Tty: true,
     OpenStdin: true,
+    StdinOnce: true,
     Healthcheck: {
       Test: ["CMD", "t"],
       Interval: 1e6,

@@ -80,6 +80,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         Domainname: container.domainname,
         Tty: container.tty,
         OpenStdin: container.stdinOpen,
+        StdinOnce: container.waitForAttach && container.stdinOpen,
         StopSignal: container.stopSignal,
         ExposedPorts: ports.exposed,
       }),

@@ -128,6 +128,8 @@ class SimulatedDocker {
           refused: this.#portProbes % 3 === 2 ? [80] : [],
           unanswered: this.#portProbes % 3 === 1 ? [80] : [],
         };
+      case "reject":
+        return { kind: "rejected", reason: step.reason };
       case "remove":
         expect(step.containerId).not.toBe("foreign");
         this.containers.delete(step.containerId);

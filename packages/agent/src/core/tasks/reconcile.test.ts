@@ -30,6 +30,23 @@ describe("reconcile before the task runs", () => {
     expect(running.step).toBeUndefined();
   });
 
+  test("starts a container that waits for a client once it has attached, and gives up after 30 s", () => {
+    const assignment = assignmentWith(
+      DesiredState.RUNNING,
+      specWith({ container: { image: "web:1", waitForAttach: true } }),
+    );
+    const containers = [containerWith({ state: "created" })];
+    const memory = memoryWith({ createdAtMs: NOW_MS });
+    const at = (nowMs: number, isAttached = false) =>
+      reconcile(viewWith({ assignment, containers, memory: { ...memory, isAttached } }), nowMs);
+    expect(at(NOW_MS)).toMatchObject({ requeueAtMs: NOW_MS + 30_000 });
+    expect(at(NOW_MS).step).toBeUndefined();
+    expect(at(NOW_MS, true)).toMatchObject({ step: { kind: "start" } });
+    expect(at(NOW_MS + 30_000)).toMatchObject({
+      step: { kind: "reject", reason: "no client has attached to it within 30 s" },
+    });
+  });
+
   test("pulls and runs the digest of a resolved tag, and shows the tag meanwhile", () => {
     const imageDigest = `sha256:${"a".repeat(64)}`;
     const spec = specWith({ container: { image: "web:1", imageDigest } });

@@ -22,6 +22,9 @@ import type { Assignment, TaskView } from "./task-view.js";
 /** An unhealthy container may recover for this long. Short enough that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
 
+/** How long a container waits for the client that its spec requires. The client connects while the image is pulled. */
+const ATTACH_TIMEOUT_MS = 30_000;
+
 const FENCED_REASON = "no contact with the leader, and at most one instance of this task may run";
 
 export interface Reconciled extends Decision {
@@ -89,7 +92,9 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (!shouldRun(desiredState)) return standstill(view, container, "desired state is shutdown");
   if (isFinal(status)) return standstill(view, container, "the task has ended");
   if (container === undefined) return nextTowardContainer(view, assignment);
-  if (container.state === "created") return nextTowardStart(view, assignment, container);
+  if (container.state === "created") {
+    return attachDecision(view, assignment, nowMs) ?? nextTowardStart(view, assignment, container);
+  }
   return (
     probeDecision(view, container, nowMs) ??
     startCheckDecision(view, container, nowMs) ??
@@ -177,6 +182,15 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
   if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "") return {};
   const files = filesToWrite(view, assignment);
   return files && { step: { kind: "write-files", ...files }, reason: `files are ${view.memory.files}` };
+}
+
+/** Waits for the client that must attach before the start. Undefined when it has, and when none is required. */
+function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: number): Decision | undefined {
+  if (!spec.task?.container?.waitForAttach || memory.isAttached) return undefined;
+  const deadlineMs = memory.createdAtMs + ATTACH_TIMEOUT_MS;
+  if (nowMs < deadlineMs) return { requeueAtMs: deadlineMs };
+  const reason = `no client has attached to it within ${ATTACH_TIMEOUT_MS / 1_000} s`;
+  return { step: { kind: "reject", reason }, reason };
 }
 
 /** Returns the next step toward a start. All networks are joined first: none must appear while the program runs. */

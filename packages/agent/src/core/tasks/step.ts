@@ -39,6 +39,8 @@ export type Step =
   /** Runs the health check of a container that starts. */
   | ({ readonly kind: "check-health" } & HealthCheck)
   | { readonly kind: "remove"; readonly containerId: string }
+  /** Rejects a task whose container was created and must not start. */
+  | { readonly kind: "reject"; readonly reason: string }
   /** Removes the secrets and configs of a task without a container. */
   | { readonly kind: "remove-files"; readonly taskId: string };
 

@@ -35,6 +35,10 @@ export interface TaskMemory {
   readonly startCheck: StartCheck | undefined;
   /** The task's secrets and configs on this host. */
   readonly files: TaskFilesState;
+  /** When its container was first seen before its start, or 0. */
+  readonly createdAtMs: number;
+  /** True when a client has attached to its container. */
+  readonly isAttached: boolean;
 }
 
 /** The retry of a step that failed for a transient reason. */
@@ -58,6 +62,8 @@ export const BLANK_MEMORY: TaskMemory = {
   portProbe: undefined,
   startCheck: undefined,
   files: "none",
+  createdAtMs: 0,
+  isAttached: false,
 };
 
 /** A problem of the daemon itself, such as a lock, passes within seconds or not at all. */
@@ -123,7 +129,15 @@ export function applyObservation(
   const mayHaveEndedUnobserved = !isAlive(container) && container.state !== "created";
   const wasUnobserved = memory.wasUnobserved && mayHaveEndedUnobserved;
   const endedProcessId = hasEnded(container, memory) ? memory.endedProcessId : 0;
-  return { ...memory, containerId: container.id, unhealthySinceMs, wasUnobserved, endedProcessId };
+  const createdAtMs = memory.createdAtMs || (container.state === "created" ? nowMs : 0);
+  return {
+    ...memory,
+    containerId: container.id,
+    unhealthySinceMs,
+    wasUnobserved,
+    endedProcessId,
+    createdAtMs,
+  };
 }
 
 /** Returns true when Docker reports the container as running, but the host has seen its process end. */

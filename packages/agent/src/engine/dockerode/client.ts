@@ -1,5 +1,5 @@
 import { Agent, type IncomingMessage } from "node:http";
-import { Duplex } from "node:stream";
+import { Duplex, type Readable } from "node:stream";
 import { inspect } from "node:util";
 import Docker from "dockerode";
 import { withDeadline } from "../../runtime/with-deadline.js";
@@ -13,11 +13,13 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 const SUCCESS = { 200: true, 201: true, 204: true, 304: true } as const;
 
 export interface EngineRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   /** The path without version and query, such as "/containers/json". */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
+  /** A tar archive, which is sent instead of `body`. */
+  readonly archive?: Readable;
   /** Sent in the header X-Registry-Auth. */
   readonly registryAuth?: object | undefined;
   readonly signal: AbortSignal;
@@ -38,6 +40,8 @@ interface Dialer {
       readonly options: { readonly _query: object; readonly _body: object };
       /** Encoded in the header X-Registry-Auth. */
       readonly authconfig?: object;
+      /** The body of the request, instead of the options. */
+      readonly file?: Readable;
       readonly statusCodes: Readonly<Record<number, boolean>>;
       readonly isStream: true;
       readonly hijack: boolean;
@@ -112,13 +116,14 @@ export class EngineClient {
   #dial(request: EngineRequest, signal: AbortSignal, hijack: true): Promise<IncomingMessage | Duplex>;
   #dial(request: EngineRequest, signal: AbortSignal, hijack = false): Promise<IncomingMessage | Duplex> {
     return new Promise((resolve, reject) => {
-      const { path, method, query = {}, body = {}, registryAuth } = request;
+      const { path, method, query = {}, body = {}, registryAuth, archive } = request;
       this.#dialer.dial(
         {
           path: `${path}?`,
           method,
           options: { _query: query, _body: body },
           ...(registryAuth === undefined ? {} : { authconfig: registryAuth }),
+          ...(archive === undefined ? {} : { file: archive }),
           statusCodes: SUCCESS,
           isStream: true,
           hijack,

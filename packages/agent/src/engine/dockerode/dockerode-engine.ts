@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { RegistryCredentials } from "@berth/proto";
 import { readField, readList, readString } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
@@ -12,11 +13,14 @@ import type { ContainerConfig } from "../../core/tasks/container-config.js";
 import type { ContainerEvent } from "../../core/tasks/container-event.js";
 import type { ContainerOwner } from "../container-owner.js";
 import type {
+  AttachOptions,
   ConnectOptions,
+  ContainerFile,
   Engine,
+  EngineArchive,
   EngineCall,
-  EngineExec,
   EngineInfo,
+  EngineStream,
   EventsOptions,
   ExecOptions,
   LogOptions,
@@ -24,8 +28,11 @@ import type {
   PullOptions,
   RegistryCall,
   StopOptions,
+  WriteArchiveOptions,
 } from "../engine.js";
 import { isEngineError } from "../engine-error.js";
+import { readArchive, statFile, writeArchive } from "./archive.js";
+import { DockerAttach } from "./attach.js";
 import { EngineClient } from "./client.js";
 import { negotiateVersion, parseInfo } from "./daemon-info.js";
 import { readEvents } from "./events.js";
@@ -177,12 +184,28 @@ export class DockerodeEngine implements Engine {
     return readLogs(this.#client, container, options);
   }
 
-  exec(containerId: string, options: ExecOptions): Promise<EngineExec> {
+  exec(containerId: string, options: ExecOptions): Promise<EngineStream> {
     return DockerExec.start(this.#client, containerId, options);
   }
 
   execDetached(containerId: string, options: ExecOptions): Promise<void> {
     return startDetached(this.#client, containerId, options);
+  }
+
+  attach(container: ObservedContainer, options: AttachOptions): Promise<EngineStream> {
+    return DockerAttach.open(this.#client, container, options);
+  }
+
+  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile> {
+    return statFile(this.#client, { containerId, path }, options);
+  }
+
+  readArchive(containerId: string, path: string, options: EngineCall): Promise<EngineArchive> {
+    return readArchive(this.#client, { containerId, path }, options);
+  }
+
+  writeArchive(containerId: string, archive: Readable, options: WriteArchiveOptions): Promise<void> {
+    return writeArchive(this.#client, archive, { ...options, containerId });
   }
 
   #inspectImage(image: string, signal: AbortSignal): Promise<unknown> {

@@ -2,13 +2,14 @@ import { readFile } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readField, readNumber, readString } from "../../core/docker/json.js";
-import type { EngineExec, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
+import { writeChunk } from "../../runtime/write-chunk.js";
+import type { EngineStream, ExecOptions, OutputChunk, TerminalSize } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
+import { resizeTerminal } from "./resize.js";
 
-/** A terminal cannot be resized before its process has started, and Docker does not report the start. */
+/** A command starts within a second. */
 const RESIZE_ATTEMPTS = 100;
-const RESIZE_RETRY_MS = 10;
 
 /** The exit code is available shortly after the output ends. */
 const FIRST_POLL_MS = 10;
@@ -20,7 +21,7 @@ const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 
 /** Runs a command in a container over a hijacked HTTP connection to Docker. */
-export class DockerExec implements EngineExec {
+export class DockerExec implements EngineStream {
   readonly output: AsyncIterable<OutputChunk>;
   readonly #client: EngineClient;
   readonly #id: string;
@@ -56,35 +57,18 @@ export class DockerExec implements EngineExec {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    const connection = this.#connection;
-    if (connection.writableEnded || connection.destroyed || connection.write(bytes)) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        connection.off("drain", done);
-        connection.off("close", done);
-        resolve();
-      };
-      connection.once("drain", done);
-      connection.once("close", done);
-    });
+    return writeChunk(this.#connection, bytes);
   }
 
   endInput(): void {
     this.#connection.end();
   }
 
-  async resize({ columns, rows }: TerminalSize): Promise<void> {
-    const query = { h: String(rows), w: String(columns) };
-    const path = `/exec/${this.#id}/resize`;
-    for (let attempt = 0; attempt < RESIZE_ATTEMPTS && !this.#connection.destroyed; attempt++) {
-      try {
-        await this.#client.request({ method: "POST", path, query, signal: this.#signal });
-        return;
-      } catch {
-        if (this.#signal.aborted) return;
-        await sleep(RESIZE_RETRY_MS);
-      }
-    }
+  resize(size: TerminalSize): Promise<void> {
+    return resizeTerminal(this.#client, {
+      ...{ path: `/exec/${this.#id}/resize`, size, attempts: RESIZE_ATTEMPTS, signal: this.#signal },
+      isOpen: () => !this.#connection.destroyed,
+    });
   }
 
   async kill(unixSignal: NodeJS.Signals): Promise<void> {

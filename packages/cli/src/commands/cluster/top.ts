@@ -85,7 +85,7 @@ function openLiveView(cli: Cli, options: TopOptions, quit: () => void): View {
   };
   screen.open();
   streams.setRawMode(true);
-  const stopListening = [streams.onResize(draw), streams.onSignal(quit)];
+  const stopListening = [streams.onResize(draw), streams.onSignal(quit, ["SIGINT", "SIGTERM"])];
   if (streams.isInputTty) void readKeys(cli, onKey, closed.signal);
   return {
     show: (stats) => {

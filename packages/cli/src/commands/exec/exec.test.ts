@@ -11,7 +11,7 @@ const exec: NonNullable<FakeControlHandlers["exec"]> = async function* (requests
     received.push(request);
     break;
   }
-  yield { output: { message: { $case: "exited", value: { exitCode: 3 } } } };
+  yield { output: { message: { $case: "exited", value: { exitCode: 3, error: "" } } } };
 };
 
 test("exec exits with the exit code of the command", async () => {

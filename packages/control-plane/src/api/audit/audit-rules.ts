@@ -1,6 +1,7 @@
 import {
   type AuditSubject,
   type ControlServiceService,
+  type ExecStart,
   type FileKind,
   fileKindName,
   isBerthError,
@@ -36,7 +37,7 @@ type AuditRules = { readonly [Name in keyof Control]: AuditRule<RequestOf<Contro
 const UNRECORDED = { kind: "unrecorded" } as const;
 
 /**
- * The rule of every method. Recorded are calls that change the cluster, and exec, which can change a container. Reading,
+ * The rule of every method. Recorded are calls that change the cluster, and streams to containers, which can change them. Reading,
  * logs included, is not recorded: monitoring reads all the time.
  *
  * Subjects and summaries never contain environment variables, arguments, input, labels' values, the contents of
@@ -91,12 +92,7 @@ export const AUDIT_RULES: AuditRules = {
     subjects: ({ message }, state) => {
       return message?.$case === "start" ? [taskSubject(message.value.target, state)] : [];
     },
-    summary: ({ message }) => {
-      const command = message?.$case === "start" ? message.value.command : undefined;
-      const user = command?.user ? ` as user ${command.user}` : "";
-      // Arguments can contain secrets.
-      return `program ${command?.command[0] ?? ""}${user}`;
-    },
+    summary: ({ message }) => (message?.$case === "start" ? streamSummary(message.value) : ""),
   },
   streamEvents: UNRECORDED,
   streamAudit: UNRECORDED,
@@ -261,6 +257,16 @@ export const AUDIT_RULES: AuditRules = {
     subjects: ({ server }, state) => [serverSubject(server, state)],
   },
 };
+
+/** Returns what a stream to a container does. Arguments of commands can contain secrets. */
+function streamSummary({ command, attach, readArchive, writeArchive, connectPort }: ExecStart): string {
+  if (attach !== undefined) return attach.stdin ? "attached with input" : "attached";
+  if (readArchive !== undefined) return `copied from ${readArchive.path}`;
+  if (writeArchive !== undefined) return `copied to ${writeArchive.path}`;
+  if (connectPort !== undefined) return `connected to port ${connectPort.port}`;
+  const user = command?.user ? ` as user ${command.user}` : "";
+  return `program ${command?.command[0] ?? ""}${user}`;
+}
 
 /** Returns the id of a token's text; "?" for a text that is no token. */
 function tokenIdIn(text: string): string {

@@ -11,7 +11,7 @@ import { fileKey, fileMounts } from "../../core/files/file-mounts.js";
 import { rollbackTarget } from "../../core/orchestrator/rollback.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { findNetwork, findService } from "../lookup.js";
-import { findRunningTask, findTarget } from "../lookup-target.js";
+import { findTarget } from "../lookup-target.js";
 import { findUser } from "./certificate-name.js";
 
 /** A pattern that matches no stack. */
@@ -69,9 +69,7 @@ const STACK_RULES: StackRules = {
   listTasks: undefined,
   streamLogs: ({ target }, state) => [stackOfTarget(target, state)],
   exec: ({ message }, state) =>
-    message?.$case === "start"
-      ? [stackOfId(findRunningTask(state, message.value.target).serviceId, state)]
-      : [],
+    message?.$case === "start" ? [stackOfTarget(message.value.target, state)] : [],
   streamEvents: undefined,
   streamAudit: undefined,
   watchStats: undefined,

@@ -11,6 +11,8 @@ interface Feature {
 const FEATURES: readonly Feature[] = [
   // Secrets as environment variables.
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
+  // Containers that wait for a client.
+  { since: 2, isUsed: ({ task }) => task?.container?.waitForAttach === true },
   // SELinux labels of bind mounts.
   {
     since: 2,

@@ -6,6 +6,7 @@ import { placeGlobal, placeReplicated } from "../scheduler/place-tasks.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { computeServiceLoad } from "../scheduler/service-load.js";
+import { decideAutoRemoval } from "./auto-removal.js";
 import { decideRun, type RunDecision } from "./job-run.js";
 import { decideJobSchedule, isBoundToNodes, isRunActive, jobRuns, withUpdatedRun } from "./job-schedule.js";
 import { applyNodeLoss } from "./node-loss.js";
@@ -32,6 +33,11 @@ export function reconcileJob(
   const loss = applyNodeLoss(snapshot, cluster.nodes, now);
   const afterLoss: ServiceTasks = { service, spec, revisions, tasks: loss.tasks };
   const schedule = decideJobSchedule(afterLoss, now);
+  const removal = decideAutoRemoval(service, spec, now);
+  if (removal.kind === "remove") {
+    const actions: Action[] = [...loss.actions, { kind: "update-service", ...removal.update }];
+    return buildPlan(actions, { dueMs: [now], problems: [], now });
+  }
   if (schedule.kind === "change") {
     const { reason } = schedule;
     const actions: Action[] = [
@@ -54,6 +60,7 @@ export function reconcileJob(
   const dueMs = [
     ...loss.dueMs,
     ...schedule.dueMs,
+    ...removal.dueMs,
     ...decisions.flatMap((decision) => decision.dueMs),
     ...(placed.isComplete && ended.length === 0 ? [] : [now]),
   ];

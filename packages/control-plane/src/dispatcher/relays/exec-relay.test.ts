@@ -1,4 +1,4 @@
-import { ExecCommand, type ExecOutput, PushExecRequest } from "@berth/proto";
+import { type ExecOutput, ExecStart, PushExecRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import { systemRuntime } from "../../runtime/runtime.js";
 import { ManualClock } from "../../testing/manual-clock.js";
@@ -13,8 +13,8 @@ function createRelay() {
     sessionOf: (nodeId) => (nodeId === "n1" ? session : undefined),
   });
   const caller = new AbortController();
-  const command = ExecCommand.fromPartial({ command: ["true"] });
-  const open = (nodeId = "n1") => relay.open({ nodeId, client: "c1", taskId: "t1", command }, caller.signal);
+  const start = ExecStart.fromPartial({ command: { command: ["true"] } });
+  const open = (nodeId = "n1") => relay.open({ nodeId, client: "c1", taskId: "t1", start }, caller.signal);
   const requestId = (): string => {
     const [start] = session.commands;
     return start?.$case === "startExec" ? start.value.requestId : "";
@@ -25,7 +25,7 @@ function createRelay() {
 const { signal } = new AbortController();
 const NODE = { kind: "node", id: "n1" } as const;
 
-const exited: ExecOutput = { message: { $case: "exited", value: { exitCode: 3 } } };
+const exited: ExecOutput = { message: { $case: "exited", value: { exitCode: 3, error: "" } } };
 
 test("ExecRelay passes output on until the command exits", async () => {
   const { relay, open, requestId } = createRelay();

@@ -1,8 +1,8 @@
 import {
   BerthError,
-  type ExecCommand,
   type ExecInput,
   type ExecOutput,
+  type ExecStart,
   type PushExecRequest,
   type PushExecResponse,
 } from "@berth/proto";
@@ -21,21 +21,22 @@ import {
 /** Queued messages in each direction. At 64 KiB each, 16 messages keep the connection busy. */
 const QUEUE_CAPACITY = 16;
 
-/** Limit of commands that run on one node. Agents have the same limit. */
-const MAX_EXECS_PER_NODE = 32;
+/** Limit of streams to the containers of one node. Agents have the same limit. */
+const MAX_STREAMS_PER_NODE = 128;
 
 export interface ExecTarget {
   readonly nodeId: string;
-  /** Address of the client that runs the command. */
+  /** Address of the client that opens the stream. */
   readonly client: string;
   readonly taskId: string;
-  readonly command: ExecCommand;
+  /** What to open. */
+  readonly start: ExecStart;
 }
 
-/** A command that runs in a task's container, with queues for its input and output. */
+/** A stream to a task's container, with queues for its input and output. */
 export class RemoteExec implements ResultSink {
   readonly input = new BoundedQueue<ExecInput>(QUEUE_CAPACITY);
-  /** Ends after the `exited` message, or with an error when the command could not run or its node was lost. */
+  /** Ends after the `exited` message, or with an error when the stream could not be opened or its node was lost. */
   readonly output = new BoundedQueue<ExecOutput>(QUEUE_CAPACITY);
   onEnded = (): void => {};
   #hasExited = false;
@@ -44,12 +45,12 @@ export class RemoteExec implements ResultSink {
     return this.output.isEnded;
   }
 
-  /** Whether the agent must stop the command: it has not exited. After an error, it may still run. */
+  /** Whether the agent must end the stream: it has not exited. After an error, a command may still run. */
   get needsStop(): boolean {
     return !this.#hasExited;
   }
 
-  /** Records that the command has exited, after its last output was queued. */
+  /** Records that the stream is over, after its last output was queued. */
   recordExit(): void {
     this.#hasExited = true;
     this.output.end();
@@ -63,29 +64,31 @@ export class RemoteExec implements ResultSink {
   }
 }
 
-/** Runs commands on the nodes, for `berth exec`. Relays input and output between the caller and the agent's PushExec stream. */
+/** Opens streams to containers on the nodes. Relays input and output between the caller and the agent's PushExec stream. */
 export class ExecRelay {
   readonly #options: RelayOptions;
   readonly #requests: AgentRequests<RemoteExec>;
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#requests = new AgentRequests({ ...options, capacity: MAX_EXECS_PER_NODE });
+    this.#requests = new AgentRequests({ ...options, capacity: MAX_STREAMS_PER_NODE });
   }
 
-  /** Fails all commands on a node that went down. */
+  /** Fails all streams to a node that went down. */
   onNodeDown(nodeId: string): void {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Starts a command. When `signal` aborts, both queues end and the agent stops the command. */
-  open({ nodeId, client, taskId, command }: ExecTarget, signal: AbortSignal): RemoteExec {
+  /** Opens a stream. When `signal` aborts, both queues end, and so does the agent's stream. */
+  open({ nodeId, client, taskId, start }: ExecTarget, signal: AbortSignal): RemoteExec {
     const exec = new RemoteExec();
+    const { command, attach, readArchive, writeArchive, connectPort } = start;
+    const kinds = { command, attach, readArchive, writeArchive, connectPort };
     this.#requests.open(
       { nodeId, client },
       exec,
       {
-        start: (requestId) => ({ $case: "startExec", value: { requestId, taskId, command } }),
+        start: (requestId) => ({ $case: "startExec", value: { requestId, taskId, ...kinds } }),
         stop: (requestId) => ({ $case: "stopExec", value: { requestId } }),
       },
       signal,
@@ -93,7 +96,7 @@ export class ExecRelay {
     return exec;
   }
 
-  /** Serves the agent's stream: receives the command's output and yields its input until either side ends. */
+  /** Serves the agent's stream: receives the output and yields the input until either side ends. */
   async *serve(
     requests: AsyncIterable<PushExecRequest>,
     { caller, signal }: Pick<CallContext, "caller" | "signal">,

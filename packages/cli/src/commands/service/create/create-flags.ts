@@ -41,7 +41,7 @@ export const CREATE_OPTIONS: readonly CreateOption[] = Object.entries<UpdateFlag
 );
 
 /** Returns the option that sets the value of a flag of `berth service update`. */
-export function optionOf(flag: UpdateFlagName): string {
+function optionOf(flag: UpdateFlagName): string {
   const isAddition = flag.endsWith(ADDITION_SUFFIX) && !OWN_NAMES.includes(flag);
   return isAddition ? flag.slice(0, -ADDITION_SUFFIX.length) : flag;
 }

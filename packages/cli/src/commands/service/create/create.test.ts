@@ -8,8 +8,8 @@ import {
 import { describe, expect, test } from "vitest";
 import { berth } from "../../../testing/run-berth.js";
 import { UPDATE_FLAGS } from "../update/flags.js";
-import { newName } from "./create.js";
 import { CREATE_OPTIONS } from "./create-flags.js";
+import { newName } from "./new-service.js";
 
 /** Runs a command that creates a service, and returns the request and what the command printed. */
 async function create(line: string, { kind = Kind.CREATED as Kind, env = {} } = {}) {

@@ -1,6 +1,4 @@
-import { randomBytes } from "node:crypto";
 import {
-  applySpecDefaults,
   BerthError,
   EndpointMode,
   ResolveImage,
@@ -16,9 +14,10 @@ import { printWarning } from "../../../output/print.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { readRegistryAuth } from "../../../registry-auth/read-registry-auth.js";
 import { type EnvironmentOptions, readEnvironment } from "../../shared/read-environment.js";
-import { applyFlags, type UpdateFlagValues } from "../update/apply-flags.js";
+import type { UpdateFlagValues } from "../update/apply-flags.js";
 import { requireOutcome, waitForChange } from "../wait-for-change.js";
-import { CREATE_OPTIONS, optionOf } from "./create-flags.js";
+import { CREATE_OPTIONS } from "./create-flags.js";
+import { newName, withOptions } from "./new-service.js";
 import { parseNetworkFlag } from "./parse-network-flag.js";
 
 /** The options that describe a new service. */
@@ -40,11 +39,6 @@ export interface CreateOptions
   readonly quiet?: boolean;
   readonly timeout: string;
 }
-
-/** Makes two services of one image with the same name unlikely: 48 bits. */
-const NAME_SUFFIX_BYTES = 6;
-/** Leaves room for the suffix and the name of a stack. */
-const MAX_NAME_PREFIX = 30;
 
 const MODES = {
   replicated: { $case: "replicated", value: { replicas: 1 } },
@@ -70,7 +64,7 @@ export async function createService(
 ): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const env = await readEnvironment(cli, options);
-  const spec = serviceSpecFrom({ ...options, env }, { image, command });
+  const spec = specFrom({ ...options, env }, { image, command });
   await withClient(cli, options, async (client) => {
     const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
     const request = {
@@ -87,15 +81,8 @@ export async function createService(
   });
 }
 
-/**
- * Returns the spec of a new service, with all defaults.
- * @throws BerthError BERTH_INPUT_INVALID with all problems of the options
- */
-export function serviceSpecFrom(
-  options: NewServiceOptions,
-  { image, command }: CreatedContainer,
-): ServiceSpec {
-  const { stack = "", name = newName(image, randomBytes(NAME_SUFFIX_BYTES)) } = options;
+function specFrom(options: NewServiceOptions, { image, command }: CreatedContainer): ServiceSpec {
+  const { stack = "", name = newName(image) } = options;
   const container = { image, ...(command.length === 0 ? {} : { command: { values: [...command] } }) };
   const networks = (options.network ?? []).map(parseNetworkFlag);
   const spec = ServiceSpec.fromPartial({
@@ -105,32 +92,7 @@ export function serviceSpecFrom(
     endpointMode: ENDPOINT_MODES[options.endpointMode],
     task: { container, networks },
   });
-  return applyFlags(applySpecDefaults(spec), updateFlagsOf(options), {
-    heading: `service ${spec.name} was not created`,
-    optionOf,
-  });
-}
-
-/** Returns a name for a service of an image, such as "nginx-3f9a1c" for "registry:5000/library/nginx:1.27". */
-export function newName(image: string, random: Uint8Array): string {
-  const [, base = ""] = /([^/:@]*)(?::[^/:@]*)?(?:@.*)?$/.exec(image) ?? [];
-  const prefix = base
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9-]/g, "-")
-    .replace(/^-+/, "")
-    .slice(0, MAX_NAME_PREFIX);
-  return `${prefix || "service"}-${Buffer.from(random).toString("hex")}`;
-}
-
-/** Returns the values of the flags of `berth service update` that have the same effect as these options. */
-function updateFlagsOf(options: UpdateFlagValues): UpdateFlagValues {
-  const values = CREATE_OPTIONS.map(({ name, flag }) => [attributeOf(flag), options[attributeOf(name)]]);
-  return Object.fromEntries(values.filter(([, value]) => value !== undefined));
-}
-
-/** Returns the name that commander gives the value of an option: "noHealthcheck" is the value false of "healthcheck". */
-function attributeOf(option: string): string {
-  return option.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return withOptions(spec, options, CREATE_OPTIONS);
 }
 
 function existsError(name: string): BerthError {

@@ -1,0 +1,73 @@
+import { PassThrough } from "node:stream";
+import type { ReadArchive, WriteArchive } from "@berth/proto";
+import type { EngineStream, OutputChunk } from "../engine/engine.js";
+import { writeChunk } from "../runtime/write-chunk.js";
+import { exitOf, type OpenedStream } from "./opened-stream.js";
+import { requireContainer, type StreamContext } from "./stream-context.js";
+
+/** Holds a few chunks of the input, so that Docker and the leader work at the same time. */
+const BUFFER_BYTES = 1024 * 1024;
+
+/** A stream to files, which has no process. */
+const FILES: Omit<EngineStream, "output"> = {
+  write: async () => {},
+  endInput: () => {},
+  resize: async () => {},
+  kill: async () => {},
+  exitCode: async () => 0,
+};
+
+/** Reads a file or a folder of a container as a tar archive, or only describes it. */
+export async function openArchiveReader(
+  taskId: string,
+  { path, onlyStat }: ReadArchive,
+  context: StreamContext,
+): Promise<OpenedStream> {
+  const { engine, signal } = context;
+  const { id } = await requireContainer(taskId, context);
+  const { file, chunks } = onlyStat
+    ? { file: await engine.statFile(id, path, { signal }), chunks: [] }
+    : await engine.readArchive(id, path, { signal });
+  const stream = { ...FILES, output: asOutput(chunks) };
+  return {
+    ...{ stream, output: stream.output, started: { tty: false, file } },
+    ...{ endsWithCaller: false, isHalfOpen: false, exited: () => exitOf(stream) },
+  };
+}
+
+/** Extracts the input, a tar archive, into a folder of a container. */
+export async function openArchiveWriter(
+  taskId: string,
+  { path, keepTypes, keepOwners }: WriteArchive,
+  context: StreamContext,
+): Promise<OpenedStream> {
+  const { engine, signal } = context;
+  const { id } = await requireContainer(taskId, context);
+  const archive = new PassThrough({ highWaterMark: BUFFER_BYTES });
+  // The writer of a request that failed gets its error from Docker.
+  archive.on("error", () => {});
+  const written = engine
+    .writeArchive(id, archive, { path, keepTypes, keepOwners, signal })
+    .finally(() => archive.destroy());
+  written.catch(() => {});
+  const stream: EngineStream = {
+    ...FILES,
+    output: asOutput(nothingUntil(written)),
+    write: (bytes) => writeChunk(archive, bytes),
+    endInput: () => void archive.end(),
+  };
+  return {
+    ...{ stream, output: stream.output, started: { tty: false, file: undefined } },
+    ...{ endsWithCaller: false, isHalfOpen: false, exited: () => exitOf(stream) },
+  };
+}
+
+async function* asOutput(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<OutputChunk> {
+  for await (const bytes of chunks) yield { stream: "stdout", bytes };
+}
+
+/** Ends with the promise. */
+async function* nothingUntil(end: Promise<void>): AsyncGenerator<Buffer> {
+  await end;
+  yield* [];
+}

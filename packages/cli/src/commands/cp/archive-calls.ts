@@ -1,0 +1,106 @@
+import { BerthError, type ExecOutput, type ExecStart, type FileStat } from "@berth/proto";
+import type { ControlClient } from "../../client/client.js";
+import { createRequests } from "../streams/request-stream.js";
+
+/** Returns the start of a stream to files. */
+export function archiveRequest(
+  parts: Pick<ExecStart, "target"> & Partial<Pick<ExecStart, "readArchive" | "writeArchive">>,
+): ExecStart {
+  const none = { command: undefined, attach: undefined, connectPort: undefined };
+  return { readArchive: undefined, writeArchive: undefined, ...none, ...parts };
+}
+
+/** A tar archive from a container, and what Docker says of its root. */
+export interface ReceivedArchive {
+  readonly file: FileStat;
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** Reads an archive from a container. Resolves when the first message has arrived. */
+export async function readArchive(
+  client: ControlClient,
+  start: ExecStart,
+  signal: AbortSignal,
+): Promise<ReceivedArchive> {
+  const ended = new AbortController();
+  const inner = AbortSignal.any([signal, ended.signal]);
+  const requests = createRequests({ start, input: undefined, signal: inner });
+  const responses = client.exec(requests.messages(), { signal: inner })[Symbol.asyncIterator]();
+  const first = await responses.next();
+  const message = first.done ? undefined : first.value.output?.message;
+  const file = message?.$case === "started" ? message.value.file : undefined;
+  if (file === undefined) throw incompleteError();
+  const chunks = archiveChunks({ [Symbol.asyncIterator]: () => responses }, () => ended.abort());
+  if (!start.readArchive?.onlyStat) return { file, chunks };
+  for await (const _ of chunks);
+  return { file, chunks };
+}
+
+async function* archiveChunks(
+  responses: AsyncIterable<{ readonly output?: ExecOutput | undefined }>,
+  onEnd: () => void,
+): AsyncGenerator<Uint8Array> {
+  let isComplete = false;
+  try {
+    for await (const { output } of responses) {
+      const message = output?.message;
+      if (message?.$case === "stdout") yield message.value;
+      if (message?.$case === "exited") {
+        isComplete = true;
+        break;
+      }
+    }
+  } finally {
+    onEnd();
+  }
+  if (!isComplete) throw incompleteError();
+}
+
+/** Sends an archive to a container. Resolves when Docker has extracted it. */
+export async function writeArchive(
+  client: ControlClient,
+  { start, input }: { readonly start: ExecStart; readonly input: AsyncIterable<Uint8Array> },
+  signal: AbortSignal,
+): Promise<void> {
+  const ended = new AbortController();
+  const inner = AbortSignal.any([signal, ended.signal]);
+  let failure: unknown;
+  const requests = createRequests({
+    start,
+    input: withFailure(input, (error) => {
+      failure = error;
+      ended.abort(error);
+    }),
+    signal: inner,
+  });
+  try {
+    for await (const { output } of client.exec(requests.messages(), { signal: inner })) {
+      if (output?.message?.$case === "exited") return;
+    }
+    throw incompleteError();
+  } catch (error) {
+    throw failure ?? error;
+  } finally {
+    ended.abort();
+  }
+}
+
+/** Reports an error of the input, which otherwise only ends the call. */
+async function* withFailure(
+  input: AsyncIterable<Uint8Array>,
+  onFailure: (error: unknown) => void,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* input;
+  } catch (error) {
+    onFailure(error);
+    throw error;
+  }
+}
+
+function incompleteError(): BerthError {
+  return new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: "the copy is incomplete: the server closed the connection: try again",
+  });
+}

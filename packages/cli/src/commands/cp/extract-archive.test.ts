@@ -1,0 +1,156 @@
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Headers, pack } from "tar-stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { extractArchive } from "./extract-archive.js";
+import { packArchive } from "./pack-archive.js";
+
+let root = "";
+let folder = "";
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "berth-cp-"));
+  folder = join(root, "to");
+  await mkdir(folder);
+  await writeFile(join(root, "outside"), "untouched");
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+type Entry = Headers & { readonly content?: string };
+
+async function* archiveOf(entries: readonly Entry[]): AsyncGenerator<Uint8Array> {
+  const archive = pack();
+  for (const { content, ...header } of entries) archive.entry(header, content ?? "");
+  archive.finalize();
+  for await (const chunk of archive) yield chunk as Uint8Array;
+}
+
+const extractEntries = (...entries: readonly Entry[]): Promise<number> =>
+  extractArchive(archiveOf(entries), { folder, rename: (name) => name, keepOwners: false });
+
+async function expectOutsideUntouched(): Promise<void> {
+  expect((await readdir(root)).toSorted()).toEqual(["outside", "to"]);
+  expect(await readFile(join(root, "outside"), "utf8")).toBe("untouched");
+}
+
+describe("extractArchive(), with archives of a hostile container", () => {
+  test.each<[string, readonly Entry[]]>([
+    ["a name with ..", [{ name: "../outside", content: "x" }]],
+    ["a name with .. inside", [{ name: "a/../../outside", content: "x" }]],
+    [
+      "a link to a folder, and a file below it",
+      [
+        { name: "way", type: "symlink", linkname: ".." },
+        { name: "way/outside", content: "x" },
+      ],
+    ],
+    [
+      "an absolute link, and a file below it",
+      [
+        { name: "way", type: "symlink", linkname: "/tmp" },
+        { name: "way/berth-escape", content: "x" },
+      ],
+    ],
+    [
+      "a link, and a folder in its place",
+      [
+        { name: "way", type: "symlink", linkname: ".." },
+        { name: "way", type: "directory" },
+        { name: "way/outside", content: "x" },
+      ],
+    ],
+    [
+      "a chain of links",
+      [
+        { name: "a", type: "symlink", linkname: "b" },
+        { name: "b", type: "symlink", linkname: ".." },
+        { name: "a/outside", content: "x" },
+      ],
+    ],
+    ["a hard link to a file outside", [{ name: "hard", type: "link", linkname: "../outside" }]],
+    [
+      "a hard link through a link",
+      [
+        { name: "way", type: "symlink", linkname: ".." },
+        { name: "hard", type: "link", linkname: "way/outside" },
+      ],
+    ],
+    ["a device", [{ name: "null", type: "character-device" }]],
+    ["a block device", [{ name: "sda", type: "block-device" }]],
+    ["a pipe", [{ name: "pipe", type: "fifo" }]],
+  ])("refuses %s", async (_, entries) => {
+    await expect(extractEntries(...entries)).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+    await expectOutsideUntouched();
+  });
+
+  test("replaces a link instead of writing through it", async () => {
+    await extractEntries(
+      { name: "f", type: "symlink", linkname: "../outside" },
+      { name: "f", content: "mine" },
+    );
+    expect(await readFile(join(folder, "f"), "utf8")).toBe("mine");
+    await symlink("../outside", join(folder, "earlier"));
+    await extractEntries({ name: "earlier", content: "mine" });
+    await expectOutsideUntouched();
+  });
+
+  test("writes an absolute name below the destination", async () => {
+    await extractEntries({ name: "/etc/passwd", content: "x" });
+    expect(await readFile(join(folder, "etc/passwd"), "utf8")).toBe("x");
+  });
+
+  test("keeps links as they are, and drops the bits of other users' rights", async () => {
+    await extractEntries(
+      { name: "abs", type: "symlink", linkname: "/etc/passwd" },
+      { name: "suid", content: "x", mode: 0o4755 },
+    );
+    expect(await readlink(join(folder, "abs"))).toBe("/etc/passwd");
+    expect((await stat(join(folder, "suid"))).mode & 0o7777).toBe(0o755);
+  });
+
+  test("does not replace a folder by a file, or a file by a folder", async () => {
+    await mkdir(join(folder, "d"));
+    await writeFile(join(folder, "f"), "");
+    await expect(extractEntries({ name: "d", content: "x" })).rejects.toThrow(/would replace a folder/);
+    await expect(extractEntries({ name: "f", type: "directory" })).rejects.toThrow(/replace something else/);
+  });
+
+  test("reports a truncated archive", async () => {
+    async function* truncated(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of archiveOf([{ name: "f", content: "x".repeat(100_000) }]))
+        yield chunk.subarray(0, 600);
+    }
+    await expect(
+      extractArchive(truncated(), { folder, rename: (name) => name, keepOwners: false }),
+    ).rejects.toThrow();
+  });
+});
+
+test("packArchive() and extractArchive() copy a tree with its permissions, times and links", async () => {
+  const from = join(root, "from");
+  await mkdir(join(from, "sub"), { recursive: true });
+  await writeFile(join(from, "sub", "f"), "f".repeat(300_000), { mode: 0o640 });
+  await writeFile(join(from, "empty"), "");
+  await symlink("sub/f", join(from, "link"));
+  let packed = 0;
+  const archive = packArchive({
+    ...{ path: from, root: "tree", followLink: false },
+    onFile: (bytes) => {
+      packed += bytes;
+    },
+  });
+  const extracted = await extractArchive(archive, { folder, rename: (name) => name, keepOwners: false });
+  expect([packed, extracted]).toEqual([300_000, 300_000]);
+  expect((await readdir(join(folder, "tree"), { recursive: true })).toSorted()).toEqual(
+    ["empty", "link", "sub", "sub/f"].toSorted(),
+  );
+  const [before, after] = await Promise.all(
+    [join(from, "sub/f"), join(folder, "tree/sub/f")].map((path) => stat(path)),
+  );
+  expect([after?.mode, Math.floor((after?.mtimeMs ?? 0) / 1_000)]).toEqual([
+    before?.mode,
+    Math.floor((before?.mtimeMs ?? 0) / 1_000),
+  ]);
+  expect(await readlink(join(folder, "tree/link"))).toBe("sub/f");
+});

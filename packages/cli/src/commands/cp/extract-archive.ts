@@ -1,0 +1,217 @@
+import { constants, type Stats } from "node:fs";
+import {
+  chmod,
+  lchown,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  open,
+  rm,
+  symlink,
+  unlink,
+  utimes,
+} from "node:fs/promises";
+import { dirname, join, relative, resolve, sep } from "node:path";
+import { BerthError } from "@berth/proto";
+import { extract, type Headers } from "tar-stream";
+
+export interface ExtractOptions {
+  /** The existing folder that nothing is written outside of. */
+  readonly folder: string;
+  /** Returns the name of an entry in the folder. Undefined to skip the entry. */
+  readonly rename: (name: string) => string | undefined;
+  /** Keeps the numeric owners in the archive, which only root can. */
+  readonly keepOwners: boolean;
+}
+
+const FILE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const MODE_BITS = 0o7777;
+
+/**
+ * Extracts a tar archive, which can come from a hostile container, and returns the bytes of its files.
+ *
+ * Nothing is written through a symbolic link: every folder on the way to an entry must be a folder, and entries replace
+ * links instead of following them. Links themselves are created as they are, as in `docker cp`.
+ * @throws BerthError BERTH_INPUT_INVALID for entries that would leave the folder, and for devices
+ */
+export async function extractArchive(
+  archive: AsyncIterable<Uint8Array>,
+  options: ExtractOptions,
+): Promise<number> {
+  const unpack = extract();
+  const feeding = feed(archive, unpack);
+  let bytes = 0;
+  /** Permissions and times of folders are set when nothing more is written into them. */
+  const folders: { readonly path: string; readonly header: Headers }[] = [];
+  try {
+    for await (const entry of unpack) {
+      const { header } = entry;
+      const path = entryPath(header.name, options);
+      if (path === undefined) {
+        entry.resume();
+        continue;
+      }
+      if (path !== resolve(options.folder)) await requireFolders(dirname(path), options.folder);
+      switch (header.type) {
+        case "directory":
+          await createFolder(path, header);
+          folders.push({ path, header });
+          break;
+        case "file":
+        case "contiguous-file":
+        case null:
+        case undefined:
+          bytes += await createFile(path, header, entry);
+          break;
+        case "symlink":
+          await removeUnlessFolder(path);
+          await symlink(header.linkname ?? "", path);
+          break;
+        case "link":
+          await createHardLink(path, header, options);
+          break;
+        default:
+          throw refused(header.name, `it is a ${header.type}: only files, folders and links are copied`);
+      }
+      entry.resume();
+      if (header.type !== "directory") await setMetadata(path, header, options);
+    }
+    await feeding;
+  } finally {
+    unpack.destroy();
+    await feeding.catch(() => {});
+  }
+  for (const { path, header } of folders.reverse()) await setMetadata(path, header, options);
+  return bytes;
+}
+
+/** Writes the archive into the parser, no faster than the parser takes it. */
+async function feed(archive: AsyncIterable<Uint8Array>, unpack: ReturnType<typeof extract>): Promise<void> {
+  try {
+    for await (const chunk of archive) {
+      if (unpack.destroyed) return;
+      if (!unpack.write(chunk)) {
+        await new Promise<void>((next) => {
+          const done = (): void => {
+            unpack.off("drain", done);
+            unpack.off("close", done);
+            next();
+          };
+          unpack.on("drain", done);
+          unpack.on("close", done);
+        });
+      }
+    }
+    unpack.end();
+  } catch (error) {
+    unpack.destroy(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
+}
+
+/** Returns the path of an entry. @throws BerthError when it is outside of the folder */
+function entryPath(name: string, { folder, rename }: ExtractOptions): string | undefined {
+  if (name.includes("\0")) throw refused(name, "its name has a NUL character");
+  const renamed = rename(name);
+  if (renamed === undefined) return undefined;
+  const path = resolve(folder, renamed.replace(/^\/+/, ""));
+  if (!isInside(path, folder) || renamed.split("/").includes(".."))
+    throw refused(name, "it would be written outside of the destination");
+  return path;
+}
+
+function isInside(path: string, folder: string): boolean {
+  const root = resolve(folder);
+  return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
+}
+
+/** Creates missing folders. @throws BerthError when one of them, below the destination, is something else */
+async function requireFolders(path: string, root: string): Promise<void> {
+  let current = resolve(root);
+  for (const name of relative(current, path)
+    .split(sep)
+    .filter((part) => part !== "")) {
+    current = join(current, name);
+    const stats = await lstatIfPresent(current);
+    if (stats === undefined) await mkdir(current);
+    else if (!stats.isDirectory()) throw refused(current, "a folder on its way is not a folder");
+  }
+}
+
+async function createFolder(path: string, header: Headers): Promise<void> {
+  const stats = await lstatIfPresent(path);
+  if (stats === undefined) await mkdir(path);
+  else if (!stats.isDirectory()) throw refused(header.name, "a folder would replace something else");
+}
+
+async function createFile(
+  path: string,
+  header: Headers,
+  content: AsyncIterable<Uint8Array>,
+): Promise<number> {
+  await removeUnlessFolder(path, header.name);
+  // Fails when the name exists: it was removed before.
+  const file = await open(path, FILE_FLAGS, 0o600);
+  let bytes = 0;
+  try {
+    for await (const chunk of content) {
+      for (let rest = chunk; rest.length > 0; ) {
+        const { bytesWritten } = await file.write(rest);
+        rest = rest.subarray(bytesWritten);
+        bytes += bytesWritten;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  return bytes;
+}
+
+/** A hard link gives access to its target, which must therefore be a file of the destination. */
+async function createHardLink(path: string, header: Headers, options: ExtractOptions): Promise<void> {
+  const target = entryPath(header.linkname ?? "", options);
+  if (target === undefined) throw refused(header.name, "it links to a file outside of the archive");
+  await requireFolders(dirname(target), options.folder);
+  const stats = await lstatIfPresent(target);
+  if (stats === undefined || stats.isDirectory())
+    throw refused(header.name, "it links to a file that does not exist");
+  await removeUnlessFolder(path, header.name);
+  await link(target, path);
+}
+
+/** Removes a file or a link that an entry replaces. */
+async function removeUnlessFolder(path: string, name = path): Promise<void> {
+  const stats = await lstatIfPresent(path);
+  if (stats === undefined) return;
+  if (stats.isDirectory()) throw refused(name, "it would replace a folder");
+  await unlink(path).catch(() => rm(path, { force: true }));
+}
+
+async function setMetadata(path: string, header: Headers, { keepOwners }: ExtractOptions): Promise<void> {
+  const { type, mode = 0o644, uid = 0, gid = 0, mtime = new Date() } = header;
+  if (keepOwners) await lchown(path, uid, gid);
+  if (type === "symlink") return lutimes(path, mtime, mtime);
+  // A hard link has the metadata of its target.
+  if (type === "link") return;
+  // Bits that give rights to the owner of the container must not give them to the user.
+  const allowed = keepOwners ? MODE_BITS : 0o777;
+  await chmod(path, mode & allowed);
+  await utimes(path, mtime, mtime);
+}
+
+async function lstatIfPresent(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function refused(name: string, reason: string): BerthError {
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `the archive has an entry ${JSON.stringify(name)} that cannot be extracted: ${reason}`,
+  });
+}

@@ -1,0 +1,98 @@
+import { createReadStream, type Stats } from "node:fs";
+import { lstat, readdir, readlink, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import { type Headers, pack } from "tar-stream";
+
+export interface PackOptions {
+  /** The file or folder to pack. */
+  readonly path: string;
+  /** The name of the root in the archive. "." for the contents of a folder. */
+  readonly root: string;
+  /** Packs the target of `path` when it is a symbolic link. Links below it stay links. */
+  readonly followLink: boolean;
+  /** Called with the size of each packed file. */
+  readonly onFile: (bytes: number) => void;
+}
+
+/** Large enough that reading a file takes few system calls. */
+const READ_BYTES = 256 * 1024;
+const MODE_BITS = 0o7777;
+
+/** Yields a tar archive of a file or a folder. Reads no faster than the consumer. */
+export async function* packArchive(options: PackOptions): AsyncGenerator<Uint8Array> {
+  const archive = pack();
+  const packing = addRoot(archive, options).then(
+    () => archive.finalize(),
+    (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
+  try {
+    for await (const chunk of archive) yield chunk as Uint8Array;
+  } finally {
+    archive.destroy();
+    await packing;
+  }
+}
+
+type Archive = ReturnType<typeof pack>;
+
+async function addRoot(archive: Archive, options: PackOptions): Promise<void> {
+  const { path, root, followLink } = options;
+  await addEntry(archive, { path, name: root, stats: await (followLink ? stat : lstat)(path) }, options);
+}
+
+interface Entry {
+  readonly path: string;
+  /** In the archive. */
+  readonly name: string;
+  readonly stats: Stats;
+}
+
+async function addEntry(archive: Archive, entry: Entry, options: PackOptions): Promise<void> {
+  const { path, name, stats } = entry;
+  const header = headerOf(name, stats);
+  if (stats.isDirectory()) {
+    await addHeader(archive, { ...header, name: `${name}/`, type: "directory" });
+    for (const child of await readdir(path)) {
+      const childPath = join(path, child);
+      await addEntry(
+        archive,
+        { path: childPath, name: `${name}/${child}`, stats: await lstat(childPath) },
+        options,
+      );
+    }
+  } else if (stats.isSymbolicLink()) {
+    await addHeader(archive, { ...header, type: "symlink", linkname: await readlink(path) });
+  } else if (stats.isFile()) {
+    await addFile(archive, entry);
+    options.onFile(stats.size);
+  } else {
+    throw new BerthError({
+      code: "BERTH_INPUT_INVALID",
+      message: `cannot copy ${path}: it is a device, a pipe or a socket`,
+    });
+  }
+}
+
+function headerOf(name: string, { mode, mtime, uid, gid }: Stats): Headers {
+  return { name, mode: mode & MODE_BITS, mtime, uid, gid };
+}
+
+function addHeader(archive: Archive, header: Headers): Promise<void> {
+  return new Promise((resolve, reject) => {
+    archive.entry(header, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Fails when the size of the file changes meanwhile: the header before the content has it. */
+async function addFile(archive: Archive, { path, name, stats }: Entry): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const header = { ...headerOf(name, stats), size: stats.size };
+    const entry = archive.entry(header, (error) => (error ? reject(error) : resolve()));
+    if (stats.size === 0) return entry.end();
+    // A file that grows is cut off at the size in the header.
+    const source = createReadStream(path, { highWaterMark: READ_BYTES, end: stats.size - 1 });
+    source.on("error", reject);
+    source.pipe(entry);
+  });
+}

@@ -1,0 +1,44 @@
+import type { CreateOption } from "../service/create/create-flags.js";
+import { UPDATE_FLAGS, type UpdateFlag, type UpdateFlagName } from "../service/update/flags.js";
+
+/** Docker's names of the options of `berth run`, and the flags of `berth service update` with the same effect. */
+const NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, short?: string]>>> = {
+  entrypoint: ["entrypoint"],
+  user: ["user", "u"],
+  workdir: ["workdir", "w"],
+  hostname: ["hostname", "h"],
+  "stop-signal": ["stop-signal"],
+  "stop-grace-period": ["stop-timeout"],
+  init: ["init"],
+  "read-only": ["read-only"],
+  "env-add": ["env", "e"],
+  "container-label-add": ["label", "l"],
+  "mount-add": ["mount"],
+  "secret-add": ["secret"],
+  "config-add": ["config"],
+  "constraint-add": ["constraint"],
+  "limit-cpu": ["cpus"],
+  "limit-memory": ["memory", "m"],
+  "limit-pids": ["pids-limit"],
+  "reserve-memory": ["memory-reservation"],
+  "generic-resource-add": ["generic-resource"],
+  "log-driver": ["log-driver"],
+  "log-opt": ["log-opt"],
+  "cap-add": ["cap-add"],
+  "cap-drop": ["cap-drop"],
+  "sysctl-add": ["sysctl"],
+  "ulimit-add": ["ulimit"],
+  "group-add": ["group-add"],
+  "dns-add": ["dns"],
+  "dns-search-add": ["dns-search"],
+  "dns-option-add": ["dns-option"],
+  "host-add": ["add-host"],
+};
+
+/** The options of `berth run` that set fields of the spec, with the names of `docker run`. */
+export const RUN_OPTIONS: readonly CreateOption[] = Object.entries(NAMES).map(([flag, [name, short]]) => {
+  const update = flag as UpdateFlagName;
+  const definition: UpdateFlag = UPDATE_FLAGS[update];
+  const description = definition.description.replace(/^add (?:or update )?(?:a|an) /, "");
+  return { ...definition, description, name, short, flag: update };
+});

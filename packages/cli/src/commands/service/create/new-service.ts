@@ -1,0 +1,44 @@
+import { randomBytes } from "node:crypto";
+import { applySpecDefaults, type ServiceSpec } from "@berth/proto";
+import { applyFlags, type UpdateFlagValues } from "../update/apply-flags.js";
+import type { CreateOption } from "./create-flags.js";
+
+/** Makes two services of one image with the same name unlikely: 48 bits. */
+const NAME_SUFFIX_BYTES = 6;
+/** Leaves room for the suffix and the name of a stack. */
+const MAX_NAME_PREFIX = 30;
+
+/** Returns a name for a service of an image, such as "nginx-3f9a1c" for "registry:5000/library/nginx:1.27". */
+export function newName(image: string, random: Uint8Array = randomBytes(NAME_SUFFIX_BYTES)): string {
+  const [, base = ""] = /([^/:@]*)(?::[^/:@]*)?(?:@.*)?$/.exec(image) ?? [];
+  const prefix = base
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]/g, "-")
+    .replace(/^-+/, "")
+    .slice(0, MAX_NAME_PREFIX);
+  return `${prefix || "service"}-${Buffer.from(random).toString("hex")}`;
+}
+
+/**
+ * Returns the spec of a new service with the options applied, and with all defaults.
+ * @param table the options that the command has
+ * @throws BerthError BERTH_INPUT_INVALID with all problems
+ */
+export function withOptions(
+  spec: ServiceSpec,
+  values: UpdateFlagValues,
+  table: readonly CreateOption[],
+): ServiceSpec {
+  const flags = table
+    .map(({ name, flag }) => [attributeOf(flag), values[attributeOf(name)]] as const)
+    .filter(([, value]) => value !== undefined);
+  return applyFlags(applySpecDefaults(spec), Object.fromEntries(flags), {
+    heading: `service ${spec.name} was not created`,
+    optionOf: (flag) => table.find((option) => option.flag === flag)?.name ?? flag,
+  });
+}
+
+/** Returns the name that commander gives the value of an option: "noHealthcheck" is the value false of "healthcheck". */
+function attributeOf(option: string): string {
+  return option.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
