@@ -52,7 +52,7 @@ describe("a virtual IP on two hosts", () => {
       const address = await host.startContainer("shop_default", name, SERVE);
       const id = (await host.docker("inspect", "-f", "{{.Config.Hostname}}", name)).trim();
       tasks.push({ id, address, host });
-      host.reconciler.containerChanged();
+      host.reconciler.containerStarted();
     }
   });
   afterAll(async () => {

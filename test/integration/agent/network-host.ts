@@ -12,6 +12,7 @@ import { TableWatch } from "../../../packages/agent/src/dataplane/kernel/table-w
 import { containerOwner } from "../../../packages/agent/src/engine/container-owner.js";
 import { DockerodeEngine } from "../../../packages/agent/src/engine/dockerode/dockerode-engine.js";
 import { linuxNetworkDevices } from "../../../packages/agent/src/networks/host-networking.js";
+import { IpBatch } from "../../../packages/agent/src/networks/ip-batch.js";
 import { NetworkReconciler } from "../../../packages/agent/src/networks/network-reconciler.js";
 import { keyFrom, type WireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
 import type { RunProgram } from "../../../packages/agent/src/runtime/run-program.js";
@@ -57,6 +58,7 @@ export class NetworkHost {
       engine: this.#engine,
       devices: linuxNetworkDevices({
         run: hasWireguard ? this.runProgram : withUserspaceWireguard(this.runProgram),
+        ipBatch: new IpBatch({ command: this.#host.commandInside(["ip"]) as unknown as Command }),
         wireguardPrivateKey: wireguardKey.privateKey,
       }),
       watchVxlanFilter: (onRemoved, log) =>

@@ -268,6 +268,7 @@ export class SimHost {
         wireguardPublicKey: "",
         devices: {
           observe: () => soon(() => devices.observe()),
+          observePorts: () => soon(() => [...devices.observe().links.values()]),
           run: (step) => soon(() => this.#change(step)),
         },
         detectKernelSupport: () => soon(() => this.#kernel()),

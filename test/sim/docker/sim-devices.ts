@@ -83,8 +83,11 @@ export class SimDevices {
       case "filter-bridge":
         this.add({ ...this.#get(step.bridge), callsIptables: true });
         return;
-      case "set-hairpin":
-        this.add({ ...this.#get(step.device), isHairpin: true });
+      case "set-hairpins":
+        for (const device of step.devices) {
+          const link = this.links.get(device);
+          if (link !== undefined) this.add({ ...link, isHairpin: true });
+        }
         return;
       case "delete-link":
         this.#get(step.device);

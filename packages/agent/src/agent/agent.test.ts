@@ -23,7 +23,11 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     engine: engine as Engine,
     networking: {
       wireguardPublicKey: "",
-      devices: { observe: () => Promise.reject(new Error("no ip")), run: async () => {} },
+      devices: {
+        observe: () => Promise.reject(new Error("no ip")),
+        observePorts: () => Promise.reject(new Error("no ip")),
+        run: async () => {},
+      },
       detectKernelSupport: (signal) => never(signal),
     },
     transport: {

@@ -53,6 +53,7 @@ export class CapabilityReporter {
     const { devices } = this.#options.networking;
     return {
       run: (step, signal) => devices.run(step, signal),
+      observePorts: (signal) => devices.observePorts(signal),
       observe: async (address, signal) => {
         const links = await devices.observe(address, signal);
         this.#links = links;

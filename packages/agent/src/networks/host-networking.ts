@@ -1,12 +1,18 @@
 import { assertNever } from "@berth/proto";
 import type { Logger } from "pino";
 import { VXLAN_PORT } from "../core/networks/devices.js";
-import { linkCommands } from "../core/networks/link-commands.js";
+import { hairpinLines, linkCommands } from "../core/networks/link-commands.js";
 import type { LinkStep } from "../core/networks/network-step.js";
-import { type ObservedLinks, parseLinks } from "../core/networks/observed-state.js";
+import {
+  type BridgePort,
+  type ObservedLinks,
+  parseBridgePorts,
+  parseLinks,
+} from "../core/networks/observed-state.js";
 import { VXLAN_TABLE } from "../core/networks/vxlan-filter.js";
 import { WIREGUARD_DEVICE } from "../core/networks/wireguard.js";
 import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../runtime/run-program.js";
+import { IpBatch } from "./ip-batch.js";
 
 /** The agent's access to the host's network configuration. Part of the platform: the simulation replaces it. */
 export interface HostNetworking {
@@ -23,19 +29,28 @@ export type WatchVxlanFilter = (onRemoved: () => void, log: Logger) => { close()
 export interface NetworkDevices {
   /** @throws Error when the devices cannot be read, as when iproute2 is missing or too old */
   observe(nodeAddress: string, signal: AbortSignal): Promise<ObservedLinks>;
+  /**
+   * Lists the bridge ports only, which is cheap enough to do for each container that starts.
+   * @throws Error when `ip` cannot list them
+   */
+  observePorts(signal: AbortSignal): Promise<readonly BridgePort[]>;
   /** @throws Error with the command that failed and its error message */
   run(step: LinkStep, signal: AbortSignal): Promise<void>;
 }
+
+const LIST_PORTS = "link show type bridge_slave";
 
 export interface LinuxNetworkDevicesOptions {
   /** This host's private key; "" when it has none. */
   readonly wireguardPrivateKey: string;
   readonly run?: RunProgram;
+  readonly ipBatch?: IpBatch;
 }
 
 /** Returns the devices of the network namespace that `run` starts programs in. Uses iproute2 and wireguard-tools. */
 export function linuxNetworkDevices({
   run = runProgram,
+  ipBatch = new IpBatch(),
   wireguardPrivateKey,
 }: LinuxNetworkDevicesOptions): NetworkDevices {
   const execute = async (
@@ -76,7 +91,12 @@ export function linuxNetworkDevices({
       signal.throwIfAborted();
       return parseLinks({ ...listings, wireguard }, nodeAddress);
     },
+    observePorts: async (signal) => parseBridgePorts(await ipBatch.query(LIST_PORTS, signal)),
     async run(step, signal) {
+      if (step.kind === "set-hairpins") {
+        ipBatch.send(hairpinLines(step));
+        return;
+      }
       for (const { program, args, input } of linkCommands(step, wireguardPrivateKey)) {
         await execute([program, ...args], signal, input);
       }

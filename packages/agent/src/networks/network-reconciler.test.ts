@@ -19,7 +19,7 @@ test("NetworkReconciler logs each of several lasting problems once", async () =>
         throw new Error(`cannot remove ${dockerId}`);
       },
     },
-    devices: { observe: async () => observedWith(), run: async () => {} },
+    devices: { observe: async () => observedWith(), observePorts: async () => [], run: async () => {} },
     host: HOST,
     log: pino({}, { write: (line: string) => lines.push(line) }),
     onChange: () => {},
@@ -63,7 +63,7 @@ describe("NetworkReconciler", () => {
         removeNetwork: async () => {},
         ...engine,
       },
-      devices: { observe: async () => observedWith(), run: async () => {} },
+      devices: { observe: async () => observedWith(), observePorts: async () => [], run: async () => {} },
       host: HOST,
       log: pino({ level: "silent" }),
       onChange,
@@ -93,6 +93,7 @@ test("NetworkReconciler creates no unencrypted network while nft fails, and remo
     },
     devices: {
       observe: async () => observedWith(),
+      observePorts: async () => [],
       run: async ({ kind }) => {
         steps.push(kind);
         if (kind === "set-vxlan-filter") throw new Error("nft is not installed");

@@ -86,23 +86,41 @@ export class NetworkReconciler {
     this.#isEngineConnected = false;
   }
 
-  /** Called when a container has started or ended: its bridge port may need hairpin mode, or its network may be unused. */
-  containerChanged(): void {
-    if (this.#isRemovalBlocked || this.#assigned.length > 0) this.requestReconcile();
+  /** Called when a container may have started: its bridge port needs hairpin mode. */
+  containerStarted(): void {
+    if (this.#assigned.length > 0) this.#schedule.request("ports");
+  }
+
+  /** Called when a container has ended: a network that could not be removed or replaced may be unused now. */
+  containerEnded(): void {
+    const isWaiting = [...this.#states.values()].some(({ kind }) => kind === "waiting");
+    if (this.#isRemovalBlocked || isWaiting) this.requestReconcile();
   }
 
   /** Reconciles as soon as the current pass has ended. */
   requestReconcile(): void {
-    this.#schedule.request();
+    this.#schedule.request("full");
   }
 
   /** Reconciles until the signal fires. The networks remain. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#schedule.waitForNextPass(signal);
-      if (this.#isEngineConnected && !signal.aborted) await this.#reconcile(signal);
+      const kind = await this.#schedule.waitForNextPass(signal);
+      if (!this.#isEngineConnected || signal.aborted) continue;
+      if (kind === "full") await this.#reconcile(signal);
+      else await this.#setHairpins(signal);
     }
     this.#filterWatch?.close();
+  }
+
+  /** Observes the bridge ports, and plans and executes their steps. A failure is repaired and reported by a full pass. */
+  async #setHairpins(signal: AbortSignal): Promise<void> {
+    try {
+      const ports = await this.#options.devices.observePorts(signal);
+      for (const step of planHairpins(ports)) await this.#execute(step, signal);
+    } catch {
+      if (!signal.aborted) this.requestReconcile();
+    }
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
@@ -128,10 +146,7 @@ export class NetworkReconciler {
     const hasRemovedNetworks = this.#isAssignmentComplete
       ? await this.#removeUnused(assigned, observed, signal)
       : false;
-    for (const step of planHairpins(observed)) {
-      // Fails when the container has just ended. Otherwise, the next observation finds it again.
-      await this.#execute(step, signal).catch(() => signal.throwIfAborted());
-    }
+    for (const step of planHairpins(observed.links.values())) await this.#execute(step, signal);
     return hasChangedNetworks || hasRemovedNetworks;
   }
 

@@ -23,14 +23,18 @@ const { OverlayNetworks } = await import("./overlay-networks.js");
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
-test("OverlayNetworks observes the host when a container starts or ends, not when its health changes", async () => {
-  let observations = 0;
+test("OverlayNetworks observes the bridge ports when a container starts, and the host when one ends while a network waits", async () => {
+  const observations = { host: 0, ports: 0 };
   let vxlanFilter = "";
   const overlay = new OverlayNetworks({
     networking: {
       wireguardPublicKey: "",
       devices: {
         observe: async () => observedWith({ uplinkMtu: 0, vxlanFilter }),
+        observePorts: async () => {
+          observations.ports += 1;
+          return [];
+        },
         run: async (step) => {
           if (step.kind === "set-vxlan-filter") vxlanFilter = step.ruleset;
         },
@@ -39,7 +43,7 @@ test("OverlayNetworks observes the host when a container starts or ends, not whe
     },
     engine: {
       networks: async () => {
-        observations += 1;
+        observations.host += 1;
         return [];
       },
       createNetwork: async () => "",
@@ -56,17 +60,18 @@ test("OverlayNetworks observes the host when a container starts or ends, not whe
   overlay.setNetworks([networkWith()]);
   overlay.engineConnected({ isolation: "" } as EngineInfo);
   await nextTurn();
-  const report = async (state: TaskState, message: string): Promise<number> => {
-    const before = observations;
+  const report = async (state: TaskState, message: string): Promise<unknown> => {
+    const before = { ...observations };
     const status = TaskStatus.fromPartial({ state, message });
     const reported: ReportedTask = { taskId: "t", serviceId: "s", status, removed: false };
     overlay.taskReported(reported);
     await nextTurn();
-    return observations - before;
+    return { host: observations.host - before.host, ports: observations.ports - before.ports };
   };
-  expect(await report(TaskState.RUNNING, "")).toBe(1);
-  expect(await report(TaskState.RUNNING, "unhealthy: 503")).toBe(0);
-  expect(await report(TaskState.FAILED, "")).toBe(1);
+  expect(await report(TaskState.PREPARING, "")).toEqual({ host: 0, ports: 0 });
+  expect(await report(TaskState.RUNNING, "")).toEqual({ host: 0, ports: 1 });
+  expect(await report(TaskState.RUNNING, "unhealthy: 503")).toEqual({ host: 0, ports: 0 });
+  expect(await report(TaskState.FAILED, "")).toEqual({ host: 1, ports: 0 });
   stopping.abort();
   await running;
 });
@@ -82,6 +87,7 @@ test("OverlayNetworks reports the previous capabilities when an observation fail
           if (isFailing) throw new Error("ip: no answer");
           return { ...observedWith(), routes: parseRoutes([{ dst: "10.0.0.0/24", dev: "eth0" }], []) };
         },
+        observePorts: async () => [],
         run: async () => {},
       },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
@@ -112,7 +118,7 @@ test("OverlayNetworks observes the host once every 30 s, and reports new subnets
   const overlay = new OverlayNetworks({
     networking: {
       wireguardPublicKey: "",
-      devices: { observe, run: async () => {} },
+      devices: { observe, observePorts: async () => [], run: async () => {} },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
     engine: { networks: async () => [], createNetwork: async () => "", removeNetwork: async () => {} },

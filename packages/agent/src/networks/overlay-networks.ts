@@ -1,7 +1,14 @@
-import type { AssignedNetwork, DataPlane, DnsEntry, ReportedTask, TaskState } from "@berth/proto";
+import {
+  type AssignedNetwork,
+  type DataPlane,
+  type DnsEntry,
+  type ReportedTask,
+  TaskState,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import { mtuProblems } from "../core/networks/plan-network.js";
 import { type NetworksView, NO_NETWORKS, networksView } from "../core/networks/task-networks.js";
+import { isFinal } from "../core/tasks/status.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 import { CapabilityReporter } from "./capability-reporter.js";
 import type { HostNetworking } from "./host-networking.js";
@@ -111,12 +118,13 @@ export class OverlayNetworks {
     if (this.#taskStates.get(taskId) === state) return;
     if (state === undefined) this.#taskStates.delete(taskId);
     else this.#taskStates.set(taskId, state);
-    this.#reconciler.containerChanged();
+    if (state === undefined || isFinal(status)) this.#reconciler.containerEnded();
+    else if (state >= TaskState.STARTING) this.#reconciler.containerStarted();
   }
 
   taskForgotten(taskId: string): void {
     this.#taskStates.delete(taskId);
-    this.#reconciler.containerChanged();
+    this.#reconciler.containerEnded();
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -5,20 +5,23 @@ const RESYNC_INTERVAL_MS = 30_000;
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 
+/** What a pass covers: all networks, or only the bridge ports of containers. */
+export type PassKind = "full" | "ports";
+
 /** Decides when the next reconciliation pass starts: on request, after a back-off when passes fail, or every 30 s. */
 export class PassSchedule {
   #consecutiveFailures = 0;
-  #isRequested = false;
+  #requested: PassKind | undefined;
   #wake: () => void = () => {};
 
-  /** Whether a pass was requested since the last one started. */
+  /** Whether a full pass was requested since the last pass started. */
   get isRequested(): boolean {
-    return this.#isRequested;
+    return this.#requested === "full";
   }
 
-  /** Requests a pass as soon as the current one has ended. */
-  request(): void {
-    this.#isRequested = true;
+  /** Requests a pass as soon as the current one has ended. A full pass includes the ports. */
+  request(kind: PassKind): void {
+    if (this.#requested !== "full") this.#requested = kind;
     this.#wake();
   }
 
@@ -28,9 +31,11 @@ export class PassSchedule {
   }
 
   /** Resolves when the next pass is due, or when the signal fires. */
-  async waitForNextPass(signal: AbortSignal): Promise<void> {
-    if (!this.#isRequested) await this.#pause(signal);
-    this.#isRequested = false;
+  async waitForNextPass(signal: AbortSignal): Promise<PassKind> {
+    if (this.#requested === undefined) await this.#pause(signal);
+    const kind = this.#requested ?? "full";
+    this.#requested = undefined;
+    return kind;
   }
 
   async #pause(signal: AbortSignal): Promise<void> {

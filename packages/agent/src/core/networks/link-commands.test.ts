@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { linkCommands } from "./link-commands.js";
+import { hairpinLines, linkCommands } from "./link-commands.js";
 
 const KEY = `${"A".repeat(43)}=`;
 
@@ -16,8 +16,9 @@ it("linkCommands returns the iproute2 commands of each step", () => {
   expect(commandsOf({ kind: "filter-bridge", bridge: "bth7" })).toEqual([
     "ip link set bth7 type bridge nf_call_iptables 1",
   ]);
-  expect(commandsOf({ kind: "set-hairpin", device: "veth1" })).toEqual([
-    "bridge link set dev veth1 hairpin on",
+  expect(hairpinLines({ kind: "set-hairpins", devices: ["veth1", "veth2"] })).toEqual([
+    "link set dev veth1 type bridge_slave hairpin on",
+    "link set dev veth2 type bridge_slave hairpin on",
   ]);
   expect(linkCommands({ kind: "set-vxlan-filter", ruleset: "table x {}\n" }, "")).toEqual([
     {

@@ -1,6 +1,6 @@
 import { assertNever, canonicalIp } from "@berth/proto";
 import { bridgeName, FLOOD_MAC, tunnelName, VXLAN_PORT } from "./devices.js";
-import type { LinkStep } from "./network-step.js";
+import type { HairpinStep, LinkStep } from "./network-step.js";
 import { VXLAN_TABLE } from "./vxlan-filter.js";
 import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } from "./wireguard.js";
 
@@ -24,7 +24,10 @@ type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
  * Returns the commands of a step, in the order in which to run them.
  * @throws Error when an argument of the step is not an address: it would become part of a command that runs as root
  */
-export function linkCommands(step: LinkStep, wireguardPrivateKey: string): readonly LinkCommand[] {
+export function linkCommands(
+  step: Exclude<LinkStep, HairpinStep>,
+  wireguardPrivateKey: string,
+): readonly LinkCommand[] {
   switch (step.kind) {
     case "add-tunnel":
       return addTunnel(step);
@@ -47,8 +50,6 @@ export function linkCommands(step: LinkStep, wireguardPrivateKey: string): reado
     }
     case "filter-bridge":
       return [command("ip", "link", "set", step.bridge, "type", "bridge", "nf_call_iptables", "1")];
-    case "set-hairpin":
-      return [command("bridge", "link", "set", "dev", step.device, "hairpin", "on")];
     case "delete-link":
       return [command("ip", "link", "delete", step.device)];
     case "set-static-fdb": {
@@ -127,6 +128,11 @@ const batch = (program: Program, lines: readonly string[]): LinkCommand => ({
   args: ["-force", "-batch", "-"],
   input: lines.map((line) => `${line}\n`).join(""),
 });
+
+/** Returns the lines for `ip -batch` that execute a step. */
+export function hairpinLines({ devices }: HairpinStep): readonly string[] {
+  return devices.map((device) => `link set dev ${device} type bridge_slave hairpin on`);
+}
 
 function checkAddress(text: string): void {
   if (canonicalIp(text) === undefined) throw new Error(`${JSON.stringify(text)} is not an IP address`);

@@ -35,8 +35,7 @@ export type LinkStep =
   | { readonly kind: "set-vxlan-filter"; readonly ruleset: string }
   /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }
-  /** Lets a container receive its own packets: a virtual IP may route a container's connection back to it. */
-  | { readonly kind: "set-hairpin"; readonly device: string }
+  | HairpinStep
   | { readonly kind: "delete-link"; readonly device: string }
   /** Switches between static entries with neighbour suppression, and learning from packets. */
   | { readonly kind: "set-static-fdb"; readonly device: string; readonly isStatic: boolean }
@@ -51,3 +50,12 @@ export type LinkStep =
   /** Floods broadcast and unknown frames to a peer. */
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }
   | { readonly kind: "remove-peer"; readonly device: string; readonly peer: string };
+
+/**
+ * Lets the containers at these bridge ports receive their own packets: a virtual IP may route a container's connection
+ * back to it. Skips containers that have ended.
+ */
+export interface HairpinStep {
+  readonly kind: "set-hairpins";
+  readonly devices: readonly string[];
+}

@@ -32,6 +32,9 @@ export interface ObservedLink {
   readonly isHairpin: boolean;
 }
 
+/** A device that is attached to a bridge. */
+export type BridgePort = Pick<ObservedLink, "name" | "kind" | "master" | "isHairpin">;
+
 /** The state of this host's WireGuard device. */
 export interface ObservedWireguard {
   /** The device's own public key; "(none)" when no key is set. */
@@ -100,6 +103,13 @@ export function parseLinks(
     routes: parseRoutes(routes, addresses),
     wireguard: wireguard === "" ? undefined : parseWireguard(wireguard),
   };
+}
+
+/** Parses the output of `ip -json -details link show type bridge_slave`, in which other devices are empty objects. */
+export function parseBridgePorts(listing: unknown): readonly BridgePort[] {
+  return readList(listing)
+    .map(parseLink)
+    .filter(({ name }) => name !== "");
 }
 
 function parseLink(json: unknown): ObservedLink {

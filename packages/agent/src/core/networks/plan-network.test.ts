@@ -173,10 +173,12 @@ describe("virtual IPs", () => {
     const links = [
       port("veth1", { master: "bth4097" }),
       port("veth2", { master: "bth4097", isHairpin: true }),
-      port("veth3", { master: "docker0" }),
+      port("veth3", { master: "bth4097" }),
+      port("veth4", { master: "docker0" }),
       tunnelOf(NETWORK),
     ];
-    expect(planHairpins(observedWith({ links }))).toEqual([{ kind: "set-hairpin", device: "veth1" }]);
+    expect(planHairpins(links)).toEqual([{ kind: "set-hairpins", devices: ["veth1", "veth3"] }]);
+    expect(planHairpins(links.filter(({ isHairpin }) => isHairpin))).toEqual([]);
   });
 });
 

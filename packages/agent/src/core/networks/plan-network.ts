@@ -3,7 +3,7 @@ import { bridgeName, isBridgeName, overlayMtu, vniOfTunnel } from "./devices.js"
 import { networkBody, networkConfig } from "./docker-network.js";
 import { conflictingRoute, type HostRoute } from "./host-routes.js";
 import type { LinkStep, NetworkStep } from "./network-step.js";
-import type { ObservedHostNetworks, ObservedLinks } from "./observed-state.js";
+import type { BridgePort, ObservedHostNetworks } from "./observed-state.js";
 import { planTunnel } from "./plan-tunnel.js";
 import { WIREGUARD_DEVICE } from "./wireguard.js";
 
@@ -72,11 +72,11 @@ export function planNetwork(
 }
 
 /** Plans hairpin mode for the bridge ports of containers that started since the last observation. */
-export function planHairpins({ links }: ObservedLinks): readonly LinkStep[] {
-  const ports = [...links.values()].filter(({ kind, master }) => kind === "veth" && isBridgeName(master));
-  return ports
-    .filter(({ isHairpin }) => !isHairpin)
-    .map(({ name }) => ({ kind: "set-hairpin", device: name }));
+export function planHairpins(ports: Iterable<BridgePort>): readonly LinkStep[] {
+  const devices = Array.from(ports)
+    .filter(({ kind, master, isHairpin }) => kind === "veth" && isBridgeName(master) && !isHairpin)
+    .map(({ name }) => name);
+  return devices.length === 0 ? [] : [{ kind: "set-hairpins", devices }];
 }
 
 /** Plans the removal of berth's networks and VXLAN devices that no task on this host uses. */

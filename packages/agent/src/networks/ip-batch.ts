@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { withDeadline } from "../runtime/with-deadline.js";
+
+/** A listing takes milliseconds, even of thousands of devices. */
+const QUERY_TIMEOUT_MS = 5_000;
+/** The process ends after this time without a query. It uses about 3 MB. */
+const IDLE_MS = 60_000;
+/** Reads commands from standard input. With -force, it continues after a command that fails. */
+const ARGS = ["-json", "-details", "-force", "-batch", "-"] as const;
+
+/** The running process, and the query that waits for its next line. */
+interface RunningBatch {
+  readonly child: ChildProcess;
+  onLine: (line: string) => void;
+  onEnd: (error: Error) => void;
+}
+
+export interface IpBatchOptions {
+  /** The program `ip`, with the arguments in front of its own. */
+  readonly command?: readonly [program: string, ...args: readonly string[]];
+}
+
+/**
+ * Runs commands of `ip` in one process. A process for each command takes several milliseconds of CPU time, most of them
+ * to copy the address space of the agent. Starts the process for the first command, and ends it when it is idle.
+ */
+export class IpBatch {
+  readonly #command: readonly [program: string, ...args: readonly string[]];
+  #running: RunningBatch | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** Settles when all earlier queries have ended. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor({ command = ["ip"] }: IpBatchOptions = {}) {
+    this.#command = command;
+  }
+
+  /** Runs commands that print nothing. Their failures are ignored: a later query shows their effect. */
+  send(commands: readonly string[]): void {
+    write(this.#start(), commands);
+  }
+
+  /**
+   * Runs a command that lists something, and returns the list.
+   * @throws Error when `ip` cannot be run, ends, or prints no JSON within 5 s
+   */
+  query(command: string, signal: AbortSignal): Promise<unknown> {
+    const result = this.#queue.then(() => this.#query(command, signal));
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Ends the process. The next command starts another one. */
+  close(): void {
+    clearTimeout(this.#idleTimer);
+    this.#running?.child.kill("SIGKILL");
+    this.#running = undefined;
+  }
+
+  async #query(command: string, signal: AbortSignal): Promise<unknown> {
+    signal.throwIfAborted();
+    const running = this.#start();
+    const onTimeout = (): Error => new Error(`ip ${command}: no answer within ${QUERY_TIMEOUT_MS / 1_000} s`);
+    try {
+      const line = await withDeadline({ timeoutMs: QUERY_TIMEOUT_MS, signal, onTimeout }, () => {
+        return new Promise<string>((resolve, reject) => {
+          running.onLine = resolve;
+          running.onEnd = reject;
+          write(running, [command]);
+        });
+      });
+      return JSON.parse(line);
+    } catch (error) {
+      // Its output may belong to this query.
+      this.close();
+      throw error;
+    }
+  }
+
+  #start(): RunningBatch {
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => this.close(), IDLE_MS).unref();
+    this.#running ??= this.#spawn();
+    return this.#running;
+  }
+
+  #spawn(): RunningBatch {
+    const [program, ...args] = this.#command;
+    const child: ChildProcess = spawn(program, [...args, ...ARGS], { stdio: ["pipe", "pipe", "ignore"] });
+    const running: RunningBatch = { child, onLine: () => {}, onEnd: () => {} };
+    const onEnd = (error: Error): void => {
+      if (this.#running === running) this.close();
+      running.onEnd(error);
+    };
+    child.on("error", onEnd);
+    child.once("close", () => onEnd(new Error(`${program} -batch has ended`)));
+    // Streams are missing when the process could not be spawned (EMFILE).
+    child.stdin?.on("error", () => {});
+    if (child.stdout) createInterface({ input: child.stdout }).on("line", (line) => running.onLine(line));
+    // The process ends with this one, since its standard input does.
+    child.unref();
+    for (const stream of [child.stdin, child.stdout]) if (stream instanceof Socket) stream.unref();
+    return running;
+  }
+}
+
+function write({ child }: RunningBatch, commands: readonly string[]): void {
+  child.stdin?.write(commands.map((command) => `${command}\n`).join(""));
+}
