@@ -22,7 +22,7 @@ const REVIEW_DELAY_MS = 2;
 export interface VersionedTables {
   /** Starts at 1 and grows with each change of the tables. */
   readonly version: number;
-  /** Returns whether the latest change of the service is missing from the tables. */
+  /** Returns whether a change of the service is missing from the tables, other than additional endpoints. */
   isStale(serviceId: string): boolean;
 }
 

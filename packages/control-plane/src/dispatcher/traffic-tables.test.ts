@@ -8,7 +8,11 @@ import { EntryTable } from "./entry-table.js";
 import { TrafficTables } from "./traffic-tables.js";
 
 function entry(key: string, serviceName: string, ports: readonly number[] = []): IngressEntry {
-  return IngressEntry.fromPartial({ key, serviceName, endpoints: ports.map((port) => ({ port })) });
+  return IngressEntry.fromPartial({
+    key,
+    serviceName,
+    endpoints: ports.map((port) => ({ taskId: `t${port}`, port })),
+  });
 }
 
 describe("EntryTable", () => {
@@ -58,6 +62,29 @@ function tablesWith(serviceIds: readonly string[]) {
   return { clock, tables, broken, put };
 }
 
+/** Tables with a service "web", whose number of endpoints the test sets. */
+function gainingTables() {
+  const clock = new ManualClock();
+  const state = new ClusterState();
+  let ports: readonly number[] = [];
+  let revision = 0n;
+  const setEndpoints = (count: number): void => {
+    ports = Array.from({ length: count }, (_, index) => index + 1);
+    revision += 1n;
+    state.apply([{ change: { kind: "put-service", service: buildService({ id: "web" }) }, revision }]);
+  };
+  const tables = new TrafficTables({
+    state,
+    clock,
+    logger: pino({ level: "silent" }),
+    computeIngressEntries: () => [entry("web", "web", ports)],
+    computeDnsEntries: () => [],
+    hasStaticFdb: () => false,
+    signal: new AbortController().signal,
+  });
+  return { clock, tables, setEndpoints };
+}
+
 describe("TrafficTables", () => {
   it("notifies the other listeners when one of them throws", async () => {
     const { clock, tables } = tablesWith(["s1"]);
@@ -82,5 +109,33 @@ describe("TrafficTables", () => {
     await clock.advance(5);
     expect(tables.ingress.get("bad")).toBeDefined();
     expect(tables.isStale("bad")).toBe(false);
+  });
+
+  it("adds endpoints to a service that has some at most every 500 ms, and applies other changes at once", async () => {
+    const { clock, tables, setEndpoints } = gainingTables();
+    const changes: number[] = [];
+    const startMs = clock.nowMs();
+    tables.onChange(() => changes.push(clock.nowMs() - startMs));
+    const endpoints = (): number => tables.ingress.get("web")?.endpoints.length ?? 0;
+    setEndpoints(1);
+    await clock.advance(100);
+    setEndpoints(2);
+    await clock.advance(100);
+    setEndpoints(3);
+    await clock.advance(100);
+    // A drain need not wait for additional endpoints.
+    expect([endpoints(), tables.isStale("web")]).toEqual([1, false]);
+    await clock.advance(300);
+    expect(endpoints()).toBe(3);
+    setEndpoints(4);
+    await clock.advance(100);
+    setEndpoints(2);
+    await clock.advance(100);
+    expect(endpoints()).toBe(2);
+    await clock.advance(2_000);
+    setEndpoints(3);
+    await clock.advance(10);
+    expect(endpoints()).toBe(3);
+    expect(changes).toEqual([5, 510, 705, 2_805]);
   });
 });

@@ -5,10 +5,16 @@ import type { Clock } from "../runtime/clock.js";
 import { Emitter } from "../runtime/emitter.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
+import { onlyGainEndpoints } from "./endpoint-gain.js";
 import { EntryTable } from "./entry-table.js";
 
 /** Changes within this time share one update. It is short, because a dead endpoint stays in the tables until the update. */
 const COALESCE_MS = 5;
+/**
+ * A service that has endpoints gets more of them at most this often. Each update costs every host a message and an nft
+ * transaction, and the replicas of a large service start many times a second (decision 134).
+ */
+export const GAIN_INTERVAL_MS = 500;
 
 export interface TrafficTablesOptions {
   readonly state: ClusterState;
@@ -21,6 +27,11 @@ export interface TrafficTablesOptions {
   /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
   readonly signal: AbortSignal;
+}
+
+interface ServiceEntries {
+  readonly ingress: readonly IngressEntry[];
+  readonly dns: readonly DnsEntry[];
 }
 
 /** The keys of the entries that an update changed. */
@@ -42,6 +53,10 @@ export class TrafficTables {
   readonly #changeEmitter: Emitter<TrafficChange>;
   readonly #updateEmitter: Emitter;
   readonly #staleServices = new Set<string>();
+  /** Services that wait for their next gain of endpoints, with functions that cancel their timers. */
+  readonly #gaining = new Map<string, () => void>();
+  /** When the entries of each service changed last. */
+  readonly #changedAtMs = new Map<string, number>();
   #cancelUpdate: (() => void) | undefined;
   #version = 1;
 
@@ -52,12 +67,15 @@ export class TrafficTables {
     this.#changeEmitter = new Emitter(onError);
     this.#updateEmitter = new Emitter(onError);
     for (const { id } of state.services.values()) {
-      if (this.#recompute(id) === undefined) this.#staleServices.add(id);
+      const entries = this.#compute(id);
+      if (entries === undefined) this.#staleServices.add(id);
+      else this.#replace(id, entries);
     }
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     onAbort(signal, () => {
       unsubscribe();
       this.#cancelUpdate?.();
+      for (const cancel of this.#gaining.values()) cancel();
     });
   }
 
@@ -66,7 +84,7 @@ export class TrafficTables {
     return this.#version;
   }
 
-  /** Returns whether the latest change of the service is missing from the tables. */
+  /** Returns whether a change of the service is missing from the tables, other than additional endpoints. */
   isStale(serviceId: string): boolean {
     return this.#staleServices.has(serviceId);
   }
@@ -119,9 +137,11 @@ export class TrafficTables {
     const ingress: string[] = [];
     const dns: string[] = [];
     for (const serviceId of this.#staleServices) {
-      const changed = this.#recompute(serviceId);
-      if (changed === undefined) continue;
+      const entries = this.#compute(serviceId);
+      if (entries === undefined) continue;
       this.#staleServices.delete(serviceId);
+      if (this.#mayWait(serviceId, entries)) continue;
+      const changed = this.#replace(serviceId, entries);
       ingress.push(...changed.ingress);
       dns.push(...changed.dns);
     }
@@ -132,19 +152,47 @@ export class TrafficTables {
     this.#updateEmitter.emit();
   }
 
-  /** Recomputes one service. Returns undefined after a failure: the service keeps its entries and stays stale. */
-  #recompute(serviceId: string): TrafficChange | undefined {
+  /** Computes the entries of a service. Returns undefined after a failure: the service keeps its entries and stays stale. */
+  #compute(serviceId: string): ServiceEntries | undefined {
     const { computeIngressEntries, computeDnsEntries, logger } = this.#options;
     try {
-      const ingress = computeIngressEntries(serviceId);
-      const dns = computeDnsEntries(serviceId);
-      return {
-        ingress: this.ingress.replaceOfService(serviceId, ingress),
-        dns: this.dns.replaceOfService(serviceId, dns),
-      };
+      return { ingress: computeIngressEntries(serviceId), dns: computeDnsEntries(serviceId) };
     } catch (error) {
       logger.error({ err: error, serviceId }, "failed to compute traffic tables");
       return undefined;
     }
+  }
+
+  /** Schedules a later update of the service, and returns true, if it only gains endpoints and did so a moment ago. */
+  #mayWait(serviceId: string, { ingress, dns }: ServiceEntries): boolean {
+    const { clock } = this.#options;
+    const dueMs = (this.#changedAtMs.get(serviceId) ?? Number.NEGATIVE_INFINITY) + GAIN_INTERVAL_MS;
+    const leftMs = dueMs - clock.nowMs();
+    if (leftMs <= 0) return false;
+    const current = [...this.ingress.ofService(serviceId), ...this.dns.ofService(serviceId)];
+    if (!onlyGainEndpoints(current, [...ingress, ...dns])) return false;
+    if (!this.#gaining.has(serviceId)) {
+      const cancel = clock.after(leftMs, () => {
+        this.#gaining.delete(serviceId);
+        this.#staleServices.add(serviceId);
+        this.#scheduleUpdate();
+      });
+      this.#gaining.set(serviceId, cancel);
+    }
+    return true;
+  }
+
+  /** Replaces the entries of a service. Returns the keys of those that changed. */
+  #replace(serviceId: string, { ingress, dns }: ServiceEntries): TrafficChange {
+    this.#gaining.get(serviceId)?.();
+    this.#gaining.delete(serviceId);
+    const changed = {
+      ingress: this.ingress.replaceOfService(serviceId, ingress),
+      dns: this.dns.replaceOfService(serviceId, dns),
+    };
+    if (ingress.length + dns.length === 0) this.#changedAtMs.delete(serviceId);
+    else if (changed.ingress.length + changed.dns.length > 0)
+      this.#changedAtMs.set(serviceId, this.#options.clock.nowMs());
+    return changed;
   }
 }
