@@ -10,6 +10,11 @@ const KIB = 1_024;
 
 /** Programs that start containers: shims, runc, hooks. Most of them run for milliseconds. */
 const STARTERS = "starters";
+/** Programs that the agent and the ingress process run: ip, bridge, nft. */
+const HELPERS: Readonly<Partial<Record<string, string>>> = {
+  agent: "agent's programs",
+  ingress: "ingress's programs",
+};
 
 interface CpuTimes {
   readonly own: number;
@@ -56,8 +61,9 @@ export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
     }
     for (const ref of allProcesses(host)) {
       const { own, endedChildren } = timesNowOf(ref);
-      add(named.get(ref.pid) ?? STARTERS, own);
-      add(STARTERS, endedChildren);
+      const program = named.get(ref.pid) ?? STARTERS;
+      add(program, own);
+      add(HELPERS[program] ?? STARTERS, endedChildren);
     }
   }
   return used;
