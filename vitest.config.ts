@@ -4,6 +4,9 @@ import { scaleTimeout } from "./deploy/lab/wait-until.js";
 
 const SECOND_MS = scaleTimeout(1_000);
 
+/** Lets Node.js load compiled packages: the test runner would transform each of their files for each worker. */
+const COMPILED_PACKAGES = { deps: { external: [/\/(proto|packages\/[a-z-]+)\/dist\//] } };
+
 /** Starts with the benchmarks: vitest starts with the largest files, and these take minutes although they are small. */
 class BenchmarksFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -24,6 +27,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
+          server: COMPILED_PACKAGES,
           include: [
             "proto/src/**/*.test.ts",
             "packages/*/src/**/*.test.ts",
@@ -39,6 +43,7 @@ export default defineConfig({
       {
         test: {
           name: "integration",
+          server: COMPILED_PACKAGES,
           include: ["test/{integration,contract}/**/*.test.ts"],
           testTimeout: 60 * SECOND_MS,
           hookTimeout: 60 * SECOND_MS,
@@ -47,6 +52,7 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          server: COMPILED_PACKAGES,
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 120 * SECOND_MS,
           hookTimeout: 180 * SECOND_MS,
