@@ -1,10 +1,14 @@
 import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
 import { LabError } from "./lab-error.js";
 import type { DockerConfig } from "./lab-state.js";
+import type { RunOptions, RunResult } from "./run.js";
 import { MAX_HOSTS } from "./subnet.js";
 
 /** More etcd members make the cluster slower, not safer. */
 const MAX_SERVERS = 7;
+
+/** Runs a command line of the `berth` CLI, without the program's name. */
+export type RunBerth = (args: readonly string[], options: RunOptions) => Promise<RunResult>;
 
 export interface CreateLabOptions {
   /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
@@ -26,6 +30,8 @@ export interface CreateLabOptions {
   readonly docker?: string | undefined;
   /** Program `berth` that the machines run at first. Default: that of this checkout. */
   readonly berthPath?: string | undefined;
+  /** Runs the command lines of `Lab.berth`. Default: in a process of its own. */
+  readonly runBerth?: RunBerth | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each step with a description of it. */
   readonly onProgress?: (step: string) => void;

@@ -5,7 +5,7 @@ import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
-import { type CreateLabOptions, findDockerFolder, validateOptions } from "./lab-options.js";
+import { type CreateLabOptions, findDockerFolder, type RunBerth, validateOptions } from "./lab-options.js";
 import { LabServer, ServerMachine } from "./lab-server.js";
 import { type LabState, readLabState, readLabStatus, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
@@ -37,9 +37,10 @@ export class Lab {
   /** Folder with the context of the lab's administrator, for `BERTH_CONFIG`. */
   readonly configDir: string;
   readonly #images: LabImages;
+  readonly #runBerth: RunBerth;
 
   /** @param berthPath the program `berth` that the machines run */
-  constructor(state: LabState, berthPath = BERTH_PATH) {
+  constructor(state: LabState, berthPath = BERTH_PATH, runBerth: RunBerth = runBerthProcess) {
     const { name, subnet, hasBerth, dockerConfig, dockerFolder, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
@@ -47,6 +48,7 @@ export class Lab {
     const runsServer = hasBerth && serverHostCount === 0;
     this.name = name;
     this.hasBerth = hasBerth;
+    this.#runBerth = runBerth;
     this.configDir = labPaths(name).configDir;
     this.serverMachine = new ServerMachine(serverMachine, { runsServer, berthPath });
     const machines = state.hostNames.map((hostName, index) => {
@@ -102,7 +104,7 @@ export class Lab {
 
   /** Runs the `berth` CLI against this lab's servers. */
   berth(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    return run(cliCommand(args), { env: { ...this.cliEnv(), NO_COLOR: "1" }, ...options });
+    return this.#runBerth(args, { env: { ...this.cliEnv(), NO_COLOR: "1" }, ...options });
   }
 
   /**
@@ -141,7 +143,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
   try {
     const state = await describeLab(name, options, dockerFolder);
     await new Lan(name).create(rootAddress(state.subnet), signal);
-    const lab = new Lab(state, options.berthPath);
+    const lab = new Lab(state, options.berthPath, options.runBerth);
     await startAll(lab, options);
     await writeLabState({ ...state, isComplete: true });
     signal?.throwIfAborted();
@@ -171,6 +173,10 @@ export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
     "LAB_NOT_FOUND",
     `lab ${name} was created by another version of this program: remove it with ${labCommand("down", name)}`,
   );
+}
+
+function runBerthProcess(args: readonly string[], options: RunOptions): Promise<RunResult> {
+  return run(cliCommand(args), options);
 }
 
 async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Promise<void> {

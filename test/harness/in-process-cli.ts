@@ -1,0 +1,105 @@
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { LabError } from "../../deploy/lab/lab-error.js";
+import type { RunOptions, RunResult } from "../../deploy/lab/run.js";
+import { scaleTimeout } from "../../deploy/lab/wait-until.js";
+import { run } from "../../packages/cli/dist/main.js";
+import { type Cli, InterruptedError, type StandardStreams } from "../../packages/cli/dist/process/cli.js";
+
+/** As for a process of its own. */
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Width of a standard output that is not a terminal. */
+const COLUMNS = 80;
+
+/**
+ * Runs a command line of the compiled `berth` in this process, with its own standard streams and environment. A process
+ * of its own takes 0.4 s of CPU time to start, which is most of what a command costs.
+ *
+ * @throws LabError LAB_COMMAND_FAILED at the deadline. Throws the signal's reason when aborted.
+ */
+export async function runBerthInProcess(
+  args: readonly string[],
+  { env = process.env, input = "", timeoutMs = DEFAULT_TIMEOUT_MS, signal }: RunOptions = {},
+): Promise<RunResult> {
+  const deadline = AbortSignal.timeout(scaleTimeout(timeoutMs));
+  const ended = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+  const interrupt = new AbortController();
+  const output = { stdout: "", stderr: "" };
+  const failed = new Promise<never>((_, reject) => {
+    ended.addEventListener("abort", () => {
+      interrupt.abort(new InterruptedError(""));
+      reject(signal?.aborted ? signal.reason : timedOut(args, scaleTimeout(timeoutMs), output));
+    });
+  });
+  const cli = createCli({ env, input, signal: interrupt.signal, output });
+  const code = await Promise.race([run(args, cli), failed]);
+  return { code, ...output };
+}
+
+interface CliInput {
+  readonly env: Cli["env"];
+  readonly input: string;
+  readonly signal: AbortSignal;
+  /** Collects what the command prints. */
+  readonly output: { stdout: string; stderr: string };
+}
+
+function createCli({ env, input, signal, output }: CliInput): Cli {
+  const print = (stream: keyof typeof output, text: string): void => {
+    output[stream] += text;
+  };
+  const terminal = (stream: keyof typeof output): Cli["stdout"] => ({
+    write: (text) => print(stream, text),
+    writeRaw: (text) => print(stream, text),
+    isTty: false,
+    columns: COLUMNS,
+  });
+  return {
+    stdout: terminal("stdout"),
+    stderr: terminal("stderr"),
+    env,
+    cwd: process.cwd(),
+    homeDirectory: homedir(),
+    serverSocket: "/run/berth/server.sock",
+    readSecret: async ({ file }) => (file === "-" ? input : await readFile(file, "utf8")).trim(),
+    readStdin: async () => Buffer.from(input),
+    streams: { ...NO_TERMINAL, ...byteStreams(input, print) },
+    signal,
+    now: Date.now,
+  };
+}
+
+const NO_TERMINAL: Pick<StandardStreams, "isInputTty" | "setRawMode" | "size" | "onResize" | "onSignal"> = {
+  isInputTty: false,
+  setRawMode: () => {},
+  size: () => undefined,
+  onResize: () => () => {},
+  onSignal: () => () => {},
+};
+
+/** The bytes of a stream may split a character. */
+function byteStreams(
+  input: string,
+  print: (stream: "stdout" | "stderr", text: string) => void,
+): Pick<StandardStreams, "input" | "write"> {
+  const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
+  return {
+    input: async function* () {
+      yield Buffer.from(input);
+    },
+    write: async (stream, bytes) => print(stream, decoders[stream].decode(bytes, { stream: true })),
+  };
+}
+
+function timedOut(
+  args: readonly string[],
+  timeoutMs: number,
+  { stdout, stderr }: { readonly stdout: string; readonly stderr: string },
+): LabError {
+  const lastLines = `${stdout}${stderr}`.trim().split("\n").slice(-10).join("\n");
+  const command = `berth ${args.join(" ")}`;
+  return new LabError(
+    "LAB_COMMAND_FAILED",
+    `${command}: timed out after ${timeoutMs} ms; output:\n${lastLines}`,
+  );
+}
