@@ -2,7 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
 
 /** Short compared with the steps of `lab up`, long enough not to load a busy machine. */
-const POLL_INTERVAL_MS = 20;
+const MIN_INTERVAL_MS = 20;
+/** Bounds the delay after a probe that took long, for example on a busy machine. */
+const MAX_INTERVAL_MS = 250;
 /** Factor for timeouts, 1 by default. Emulated machines are slower than real machines and need more time. */
 const TIMEOUT_SCALE = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
 
@@ -22,7 +24,8 @@ export interface WaitOptions {
 }
 
 /**
- * Polls until `probe` returns a value other than `undefined` and `false`, and returns this value.
+ * Polls until `probe` returns a value other than `undefined` and `false`, and returns this value. Pauses for as long as
+ * the probe took, so that an expensive probe takes at most half of the time from what it waits for.
  *
  * @throws LabError LAB_NOT_READY at the deadline. Throws errors of `probe` unless they are retried.
  */
@@ -35,6 +38,7 @@ export async function waitUntil<T>(
   let lastError: unknown;
   for (;;) {
     signal?.throwIfAborted();
+    const startedMs = performance.now();
     try {
       const result = await probe();
       if (result !== undefined && result !== false) return result;
@@ -42,10 +46,11 @@ export async function waitUntil<T>(
       if (!retryErrors) throw error;
       lastError = error;
     }
-    if (performance.now() > deadlineMs) {
+    const nowMs = performance.now();
+    if (nowMs > deadlineMs) {
       const message = `timed out waiting for ${what} after ${scaledMs / 1_000} s`;
       throw new LabError("LAB_NOT_READY", message, { cause: lastError });
     }
-    await sleep(POLL_INTERVAL_MS);
+    await sleep(Math.min(Math.max(nowMs - startedMs, MIN_INTERVAL_MS), MAX_INTERVAL_MS));
   }
 }
