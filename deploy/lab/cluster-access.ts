@@ -17,6 +17,8 @@ const LEADER_TIMEOUT_MS = 30_000;
 const CALL_TIMEOUT_MS = 5_000;
 /** Tokens and invitations are used at once. */
 const TTL_MS = 10 * 60_000;
+/** On a busy machine, a join can fail since it does not reach the server before its deadline. */
+const JOIN_ATTEMPTS = 3;
 /** The context that the command line uses unless another one is selected. */
 const CONTEXT = "default";
 const USER = "lab";
@@ -35,7 +37,7 @@ export interface JoinOptions {
 /**
  * Lets a program of a machine join the cluster with a new token, unless it has joined already.
  *
- * @throws LabError LAB_NOT_READY with the output of the command.
+ * @throws LabError LAB_NOT_READY with the output of the last attempt.
  */
 export async function joinOnce(
   { machine, program, dataDir, server, berthPath }: JoinOptions,
@@ -43,7 +45,22 @@ export async function joinOnce(
 ): Promise<void> {
   if (existsSync(join(dataDir, "identity", "certificate.pem"))) return;
   await server.waitUntilHealthy(signal);
-  const kind = program === "server" ? JoinKind.SERVER : JoinKind.NODE;
+  const what = `berth ${program} join on ${machine.name}`;
+  const command = joinCommand(program, { berthPath, address: server.address, dataDir });
+  for (let attempt = 1; ; attempt += 1) {
+    const token = await createToken(server, program === "server" ? JoinKind.SERVER : JoinKind.NODE, signal);
+    const result = await machine.exec(command, { input: token, signal });
+    if (result.code === 0) return;
+    if (attempt === JOIN_ATTEMPTS) requireSuccess(what, result);
+  }
+}
+
+/** Creates a token for one join. */
+async function createToken(
+  server: LabServer,
+  kind: JoinKind,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   const request = {
     kind,
     ttlMs: TTL_MS,
@@ -57,9 +74,7 @@ export async function joinOnce(
     (calls, options) => calls.createJoinToken(request, options),
     signal,
   );
-  const command = joinCommand(program, { berthPath, address: server.address, dataDir });
-  const result = await machine.exec(command, { input: token, signal });
-  requireSuccess(`berth ${program} join on ${machine.name}`, result);
+  return token;
 }
 
 /**
