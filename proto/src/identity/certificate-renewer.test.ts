@@ -25,11 +25,17 @@ beforeEach(async () => {
 
 afterEach(() => rm(path, { recursive: true, force: true }));
 
-/** Runs the renewer at a time until it has renewed the certificate, or has failed to. Returns what it did. */
+/** Long enough for a renewal that should not happen. */
+const QUIET_MS = 100;
+
+/**
+ * Runs the renewer at a time until it has renewed the certificate, or has failed to, or `maxMs` are over. Returns what it
+ * did.
+ */
 async function runAt(
   nowMs: number,
   issue: (request: string) => Promise<string>,
-  demand: RenewalDemand = new RenewalDemand(),
+  { demand = new RenewalDemand(), maxMs = 30_000 } = {},
 ) {
   const stopping = new AbortController();
   const renewed: IdentityFiles[] = [];
@@ -52,7 +58,7 @@ async function runAt(
     },
     stopping.signal,
   );
-  const timer = setTimeout(stop, 100);
+  const timer = setTimeout(stop, maxMs);
   await running;
   clearTimeout(timer);
   return { renewed, failures };
@@ -72,7 +78,7 @@ test("keepCertificateValid renews a certificate with a new key after half of its
 });
 
 test("keepCertificateValid leaves a young certificate alone", async () => {
-  const { renewed } = await runAt(Date.now() - HOUR_MS / 2, issue);
+  const { renewed } = await runAt(Date.now() - HOUR_MS / 2, issue, { maxMs: QUIET_MS });
   expect([renewed, await folder.load()]).toEqual([[], files]);
 });
 
@@ -110,11 +116,11 @@ test("keepCertificateValid renews a young certificate on demand, once and at the
   const nowMs = Date.now() - HOUR_MS / 2;
   const later = new RenewalDemand();
   later.request(nowMs + HOUR_MS / 4);
-  expect((await runAt(nowMs, issue, later)).renewed).toEqual([]);
+  expect((await runAt(nowMs, issue, { demand: later, maxMs: QUIET_MS })).renewed).toEqual([]);
   const demand = new RenewalDemand();
   // The renewer waits already.
   setTimeout(() => demand.request(nowMs), 20);
-  expect((await runAt(nowMs, issue, demand)).renewed).toHaveLength(1);
+  expect((await runAt(nowMs, issue, { demand })).renewed).toHaveLength(1);
   expect(demand.dueMs).toBeUndefined();
 });
 
@@ -126,7 +132,7 @@ test("keepCertificateValid renews again when the demand came during a renewal", 
     demand.request(nowMs);
     return issue(request);
   };
-  expect((await runAt(nowMs, issueLate, demand)).renewed).toHaveLength(1);
+  expect((await runAt(nowMs, issueLate, { demand })).renewed).toHaveLength(1);
   expect(demand.dueMs).toBe(nowMs);
 });
 

@@ -161,8 +161,8 @@ function startLink(identity: RotatingIdentity): {
 describe("LeaderLink", () => {
   it("hands its session over after a renewal, and keeps a stream until the old certificate expires", async () => {
     const lifeMs = 15_000;
-    const identity = new RotatingIdentity(await materialOf(NODE, { untilMs: lifeMs }));
     const expiresAtMs = Date.now() + lifeMs;
+    const identity = new RotatingIdentity(await materialOf(NODE, { untilMs: lifeMs }));
     const { handler, warnings } = startLink(identity);
     await vi.waitFor(() => expect(leader.logMessages).toBeGreaterThan(2), 5_000);
     identity.update(await materialOf(NODE));

@@ -330,12 +330,12 @@ configs: { settings: { content: "hunter2" } }
       }),
     ]);
     const handlers = { deployStack: created, watchServices: watching(waiting) };
-    const { code, err } = await berth("stack deploy -c c.yaml --timeout 200ms shop", handlers, { cwd });
+    const { code, err } = await berth("stack deploy -c c.yaml --timeout 1s shop", handlers, { cwd });
     expect([code, err]).toMatchInlineSnapshot(`
       [
         1,
         "c.yaml:1:43: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead
-      error: the deployment of shop did not converge within 0.2 s; it continues in the background:
+      error: the deployment of shop did not converge within 1 s; it continues in the background:
         shop_web: 1 of 2 tasks running
           shop_web.2: pending: 2 nodes lack 1.5 GiB memory
       (BERTH_NOT_CONVERGED)
@@ -348,12 +348,11 @@ configs: { settings: { content: "hunter2" } }
     const interrupt = new AbortController();
     const handlers: FakeControlHandlers = {
       deployStack: created,
-      watchServices: async function* (request, context) {
-        yield* watching(watched({ running: 0, converged: false }))(request, context);
-        interrupt.abort(new InterruptedError(""));
+      watchServices: (request, context) => {
+        setTimeout(() => interrupt.abort(new InterruptedError("")), 100);
+        return watching(watched({ running: 0, converged: false }))(request, context);
       },
     };
-    setTimeout(() => interrupt.abort(new InterruptedError("")), 300);
     const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, {
       cwd,
       signal: interrupt.signal,
