@@ -26,7 +26,7 @@ export async function run(argv: readonly string[], processCli: Cli): Promise<num
   if (first === "help") return run([...argv.slice(1), "--help"], cli);
   const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
   const isClientCommand = first === "server" && SERVER_CLIENT_COMMANDS.includes(argv[1] ?? "");
-  if (subprogram !== undefined && !isClientCommand) return runSubprogram(subprogram.module, argv.slice(1));
+  if (subprogram !== undefined && !isClientCommand) return (await subprogram.load()).main(argv.slice(1));
   if (first === "__complete")
     return (await import("./completion/print-completions.js")).printCompletions(cli, argv.slice(1));
   if (first === "--version" || first === "-v") return printVersion(cli);
@@ -41,9 +41,9 @@ export async function run(argv: readonly string[], processCli: Cli): Promise<num
   }
 }
 
-/** Loads @berth/proto only here: commander's own `version()` would need the number at start. */
+/** Loads the number only here: commander's own `version()` would need it at start. */
 async function printVersion(cli: Cli): Promise<number> {
-  const { BERTH_VERSION } = await import("@berth/proto");
+  const { BERTH_VERSION } = await import("@berth/proto/version");
   cli.stdout.write(`berth ${BERTH_VERSION}\n`);
   return EXIT_OK;
 }
@@ -66,17 +66,6 @@ export async function main(): Promise<void> {
     signal: interrupt.signal,
     now: Date.now,
   });
-}
-
-/** Loads another package at run time, since the CLI does not depend on it at build time. */
-async function runSubprogram(specifier: string, argv: readonly string[]): Promise<number> {
-  const program: unknown = await import(import.meta.resolve(specifier));
-  if (!hasMain(program)) throw new Error(`${specifier} has no main()`);
-  return program.main(argv);
-}
-
-function hasMain(value: unknown): value is { main: (argv: readonly string[]) => Promise<number> } {
-  return typeof value === "object" && value !== null && "main" in value && typeof value.main === "function";
 }
 
 async function readSecretInput(source: SecretSource, signal: AbortSignal): Promise<string> {

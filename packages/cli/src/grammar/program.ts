@@ -17,16 +17,19 @@ import { addTokenCommands } from "./token-commands.js";
 import { addUserCommands } from "./user-commands.js";
 
 interface Subprogram {
-  readonly module: string;
+  readonly load: () => Promise<{ readonly main: (argv: readonly string[]) => Promise<number> }>;
   readonly description: string;
 }
 
 /** Programs of other packages that `berth` runs. Each one parses its own arguments. */
 export const SUBPROGRAMS: Readonly<Record<string, Subprogram>> = {
-  server: { module: "@berth/control-plane/main", description: "Run a control-plane server" },
-  agent: { module: "@berth/agent/main", description: "Run the agent of a Docker host" },
+  server: {
+    load: () => import("@berth/control-plane/main"),
+    description: "Run a control-plane server",
+  },
+  agent: { load: () => import("@berth/agent/main"), description: "Run the agent of a Docker host" },
   doctor: {
-    module: "@berth/agent/doctor",
+    load: () => import("@berth/agent/doctor"),
     description: "Check whether this host meets the requirements of berth",
   },
 };

@@ -1,11 +1,7 @@
+import type { BackupUnlock } from "@berth/control-plane/backup";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../../process/cli.js";
 import { readInput } from "../shared/input-files.js";
-
-/** How a backup is opened. The module of the control plane has the same type. */
-export type BackupUnlock =
-  | { readonly kind: "passphrase"; readonly passphrase: string }
-  | { readonly kind: "identities"; readonly identities: readonly string[] };
 
 export interface UnlockOptions {
   readonly passphraseFile?: string;

@@ -1,11 +1,13 @@
 import { resolve } from "node:path";
+import type { RestoreArguments } from "@berth/control-plane/backup";
 import { backupJson, describeBackup } from "../../output/backups.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
-import { type EtcdArguments, loadBackupModule } from "./load-module.js";
 import { readUnlock, type UnlockOptions } from "./protection.js";
 
-export interface RestoreBackupOptions extends GlobalOptions, UnlockOptions, EtcdArguments {
+type EtcdOptions = RestoreArguments["etcd"];
+
+export interface RestoreBackupOptions extends GlobalOptions, UnlockOptions, EtcdOptions {
   readonly dataDir?: string;
   readonly force?: boolean;
 }
@@ -13,7 +15,7 @@ export interface RestoreBackupOptions extends GlobalOptions, UnlockOptions, Etcd
 /** `berth backup restore FILE` */
 export async function restoreBackup(cli: Cli, options: RestoreBackupOptions, file: string): Promise<void> {
   const unlock = await readUnlock(cli, options);
-  const backups = await loadBackupModule();
+  const backups = await import("@berth/control-plane/backup");
   const summary = await backups.restoreBackup(
     {
       file: resolve(cli.cwd, file),

@@ -1,0 +1,50 @@
+// The entry points of the other packages. The command line loads them with import() when their command runs. It does
+// not depend on these packages when it is compiled.
+
+declare module "@berth/control-plane/main" {
+  /** Runs `berth server` and returns its exit code. */
+  export function main(argv: readonly string[]): Promise<number>;
+}
+
+declare module "@berth/agent/main" {
+  /** Runs `berth agent` and returns its exit code. */
+  export function main(argv: readonly string[]): Promise<number>;
+}
+
+declare module "@berth/agent/doctor" {
+  /** Runs `berth doctor` and returns its exit code. */
+  export function main(argv: readonly string[]): Promise<number>;
+}
+
+declare module "@berth/control-plane/backup" {
+  import type { BackupSummary } from "@berth/proto";
+
+  /** How a backup is opened. */
+  export type BackupUnlock =
+    | { readonly kind: "passphrase"; readonly passphrase: string }
+    | { readonly kind: "identities"; readonly identities: readonly string[] };
+
+  /** The options of an external etcd, which the control plane checks. */
+  interface EtcdOptions {
+    readonly etcd?: string;
+    readonly etcdCa?: string;
+    readonly etcdCert?: string;
+    readonly etcdKey?: string;
+  }
+
+  export interface RestoreArguments {
+    readonly file: string;
+    readonly unlock: BackupUnlock;
+    readonly dataDir: string | undefined;
+    readonly etcd: EtcdOptions;
+    readonly force: boolean;
+    readonly onProgress: (step: string) => void;
+  }
+
+  export function inspectBackup(backup: {
+    readonly file: string;
+    readonly unlock: BackupUnlock;
+  }): Promise<BackupSummary>;
+
+  export function restoreBackup(options: RestoreArguments, signal: AbortSignal): Promise<BackupSummary>;
+}
