@@ -19,7 +19,10 @@ export async function reportError(error: unknown, cli: Cli, format: string): Pro
     if (error instanceof Error && error.message !== "") cli.stderr.write(`${error.message}\n`);
     return EXIT_INTERRUPTED;
   }
-  const { diskError, ERROR_CODES, isBerthError } = await import("@berth/proto");
+  const [{ ERROR_CODES, isBerthError }, { diskError }] = await Promise.all([
+    import("@berth/proto/errors"),
+    import("@berth/proto/file-error"),
+  ]);
   const failure = isBerthError(error) ? error : diskError(error, "a file");
   if (failure === undefined) {
     cli.stderr.write(`${bugReportText(error)}\n`);

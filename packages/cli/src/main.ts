@@ -71,7 +71,7 @@ export async function main(): Promise<void> {
 async function readSecretInput(source: SecretSource, signal: AbortSignal): Promise<string> {
   const [{ readSecret }, { isBerthError }] = await Promise.all([
     import("@berth/proto/terminal"),
-    import("@berth/proto"),
+    import("@berth/proto/errors"),
   ]);
   const { stdin, stderr } = process;
   try {

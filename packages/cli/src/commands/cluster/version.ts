@@ -1,13 +1,9 @@
-import {
-  BERTH_VERSION,
-  describeProtocol,
-  type GetClusterResponse,
-  isBerthError,
-  PROTOCOL_VERSIONS,
-  protocolRange,
-} from "@berth/proto";
-import { withClient } from "../../client/client.js";
-import { formatTarget, resolveTarget } from "../../client/resolve-target.js";
+import { existsSync } from "node:fs";
+import type { GetClusterResponse } from "@berth/proto";
+import { BerthError, isBerthError } from "@berth/proto/errors";
+import { describeProtocol, protocolRange } from "@berth/proto/protocol";
+import { BERTH_VERSION, PROTOCOL_VERSIONS } from "@berth/proto/version";
+import { type ConnectionTarget, formatTarget, resolveTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -17,14 +13,9 @@ const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */
 export async function showVersion(cli: Cli, options: GlobalOptions): Promise<void> {
-  const address = await findAddress(cli, options);
-  const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
-  const server = await withClient(cli, options, (client) => client.getCluster({}, call)).catch(
-    (error: unknown) => {
-      if (isBerthError(error) && !cli.signal.aborted) return error;
-      throw error;
-    },
-  );
+  const target = await findTarget(cli, options);
+  const address = isBerthError(target) ? undefined : formatTarget(target);
+  const server = isBerthError(target) ? target : await getCluster(cli, options, target);
   if (options.output === "json") {
     printJson(cli, {
       client: {
@@ -54,12 +45,34 @@ function describeSchema({ schemaVersion, supportedSchemaVersion }: GetClusterRes
     : String(schemaVersion);
 }
 
-/** Returns the addresses of the servers; undefined when they need an identity and there is none. */
-async function findAddress(cli: Cli, options: GlobalOptions): Promise<string | undefined> {
+/** Returns the servers, or an error when they need an identity and there is none. */
+async function findTarget(cli: Cli, options: GlobalOptions): Promise<ConnectionTarget | BerthError> {
   try {
-    return formatTarget(await resolveTarget(cli, options));
+    return await resolveTarget(cli, options);
   } catch (error) {
-    if (isBerthError(error, "BERTH_UNAUTHENTICATED")) return undefined;
+    if (isBerthError(error, "BERTH_UNAUTHENTICATED")) return error;
+    throw error;
+  }
+}
+
+/** Asks a server for its versions. The gRPC client is loaded only if a server may answer, since it takes 0.1 s. */
+async function getCluster(
+  cli: Cli,
+  options: GlobalOptions,
+  target: ConnectionTarget,
+): Promise<GetClusterResponse | BerthError> {
+  if (target.kind === "local" && !target.sockets.some((path) => existsSync(path))) {
+    return new BerthError({
+      code: "BERTH_SERVER_UNREACHABLE",
+      message: `no berth server on this host: ${formatTarget(target)} does not exist; to use another host, create a context with an invitation ("berth context create --help")`,
+    });
+  }
+  const { withClient } = await import("../../client/client.js");
+  const call = { signal: cli.signal, timeoutMs: SERVER_TIMEOUT_MS };
+  try {
+    return await withClient(cli, options, (client) => client.getCluster({}, call));
+  } catch (error) {
+    if (isBerthError(error) && !cli.signal.aborted) return error;
     throw error;
   }
 }

@@ -1,0 +1,77 @@
+// Bundles the programs with their dependencies, so that they start fast and need no node_modules.
+import { readFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import protobuf from "protobufjs";
+import { type Plugin, rolldown } from "rolldown";
+
+/**
+ * The files that start a program, by their names in the bundle. The agent starts the ingress process from entry.js
+ * beside its own code.
+ */
+const ENTRY_POINTS = {
+  berth: "packages/cli/bin/berth.js",
+  entry: "packages/agent/dist/dataplane/entry.js",
+};
+
+/** Paths of the bundled source files, relative to the repository. */
+export type BundledFiles = readonly string[];
+
+/** Writes the bundle of the compiled packages to a folder, and returns the paths of what it contains. */
+export async function writeBundle(repository: string, folder: string): Promise<BundledFiles> {
+  const bundle = await rolldown({
+    cwd: repository,
+    input: ENTRY_POINTS,
+    platform: "node",
+    plugins: [withoutSsh(), inlineEtcdProtocol(repository)],
+  });
+  try {
+    const { output } = await bundle.write({
+      dir: folder,
+      format: "esm",
+      entryFileNames: "[name].js",
+      // A rebuild of the same sources has the same names.
+      chunkFileNames: "[name]-[hash].js",
+    });
+    const paths = output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
+    return [...new Set(paths)].map((path) => relative(repository, path)).sort();
+  } finally {
+    await bundle.close();
+  }
+}
+
+/** Leaves out ssh2, with which dockerode reaches Docker over ssh: berth uses Docker's unix socket only. */
+function withoutSsh(): Plugin {
+  const id = "\0without-ssh";
+  return {
+    name: "without-ssh",
+    resolveId: (source) => (source === "ssh2" ? id : null),
+    load: (source) => (source === id ? "module.exports = {};" : null),
+  };
+}
+
+/** How etcd3 loads its protocol. */
+const LOAD_PROTOCOL = /loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`/;
+
+/** Puts etcd's protocol into the bundle: etcd3 parses a .proto file beside itself at each start. */
+function inlineEtcdProtocol(repository: string): Plugin {
+  return {
+    name: "inline-etcd-protocol",
+    async load(path) {
+      if (!/[/\\]etcd3[/\\]lib[/\\]connection-pool\.js$/.test(path)) return null;
+      const source = await readFile(path, "utf8");
+      if (!LOAD_PROTOCOL.test(source)) {
+        throw new Error(
+          `${relative(repository, path)} does not load its protocol as expected: see bundle.ts`,
+        );
+      }
+      const protocol = await loadProtocol(join(dirname(path), "../proto/rpc.proto"));
+      return source.replace(LOAD_PROTOCOL, () => `fromJSON)(${JSON.stringify(protocol)}`);
+    },
+  };
+}
+
+/** Returns a .proto file and its imports as the JSON of protobufjs, with the names that etcd3 expects. */
+async function loadProtocol(file: string): Promise<protobuf.INamespace> {
+  const root = await new protobuf.Root().load(file, { keepCase: true });
+  return root.toJSON();
+}

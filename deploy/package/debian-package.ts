@@ -1,0 +1,115 @@
+// Builds a Debian package and a tar archive from a folder of files. The same commit results in the same bytes.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+
+const run = promisify(execFile);
+const BUILD_TIMEOUT_MS = 10 * 60_000;
+const BYTES_PER_KIB = 1024;
+const MAINTAINER = "berth maintainers <maintainers@berth.invalid>";
+
+/** What Debian has to know about a package. */
+export interface DebianPackage {
+  readonly version: string;
+  /** `all` for a package without programs of an architecture. */
+  readonly architecture: "amd64" | "arm64" | "all";
+  readonly depends: readonly string[];
+  readonly recommends: readonly string[];
+  /** The modification time of all files, and the date of the release. */
+  readonly date: Date;
+}
+
+/** Adds the control files to the folder of a package, and builds it. @param file path of the .deb to write */
+export async function buildDebianPackage(root: string, details: DebianPackage, file: string): Promise<void> {
+  await writeDebianChangelog(root, details);
+  await setModes(root);
+  const files = await listFiles(root);
+  const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
+  const sums = await Promise.all(
+    files.map(async (path) => `${md5(await readFile(path))}  ${relative(root, path)}`),
+  );
+  const control = join(root, "DEBIAN");
+  await mkdir(control);
+  await chmod(control, 0o755);
+  const kib = Math.ceil(sizes.reduce((total, size) => total + size, 0) / BYTES_PER_KIB);
+  await writeFile(join(control, "control"), controlText(details, kib));
+  await writeFile(join(control, "md5sums"), `${sums.join("\n")}\n`);
+  await run("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", root, file], {
+    env: { ...process.env, SOURCE_DATE_EPOCH: epochOf(details.date) },
+    timeout: BUILD_TIMEOUT_MS,
+  });
+}
+
+/** Packs a folder into a compressed tar archive. @param prefix the folder in the archive */
+export async function buildArchive(root: string, prefix: string, date: Date, file: string): Promise<void> {
+  await setModes(root);
+  const reproducible = [
+    "--sort=name",
+    `--mtime=@${epochOf(date)}`,
+    "--owner=0",
+    "--group=0",
+    "--numeric-owner",
+  ];
+  const args = [...reproducible, `--transform=flags=r;s,^\\.,${prefix},`, "-C", root, "-cJf", file, "."];
+  await run("tar", args, { timeout: BUILD_TIMEOUT_MS });
+}
+
+function controlText(details: DebianPackage, installedKib: number): string {
+  const { version, architecture, depends, recommends } = details;
+  return `Package: berth
+Version: ${version}
+Architecture: ${architecture}
+Maintainer: ${MAINTAINER}
+Installed-Size: ${installedKib}
+Depends: ${depends.join(", ")}
+Recommends: ${recommends.join(", ")}
+Section: admin
+Priority: optional
+Description: container orchestrator for Docker Compose stacks
+ berth deploys Docker Compose stacks across many Docker hosts and keeps them
+ running when hosts fail. A control plane stores the desired state in etcd and
+ places replicas on hosts; an agent on each host manages its containers and
+ balances published ports.
+ .
+ This package contains the server, the agent and the command line.
+`;
+}
+
+async function writeDebianChangelog(root: string, { version, date }: DebianPackage): Promise<void> {
+  const entry = `berth (${version}) unstable; urgency=medium
+
+  * See changelog.gz.
+
+ -- ${MAINTAINER}  ${date.toUTCString().replace("GMT", "+0000")}
+`;
+  await writeFile(join(root, "usr/share/doc/berth/changelog.Debian.gz"), gzipSync(entry, { level: 9 }));
+}
+
+/** Gives files the modes of Debian, whatever the umask was. */
+async function setModes(root: string): Promise<void> {
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) await chmod(path, 0o755);
+    if (entry.isFile()) await chmod(path, (await stat(path)).mode & 0o100 ? 0o755 : 0o644);
+  }
+  await chmod(root, 0o755);
+}
+
+async function listFiles(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+function md5(bytes: Uint8Array): string {
+  return createHash("md5").update(bytes).digest("hex");
+}
+
+function epochOf(date: Date): string {
+  return String(Math.floor(date.getTime() / 1_000));
+}

@@ -1,0 +1,91 @@
+// Collects the licences of everything in the package, in the format of Debian's copyright files.
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { BundledFiles } from "./bundle.js";
+
+const APACHE_NOTICE = `Licensed under the Apache License, Version 2.0. On Debian systems, the text of the license is in
+/usr/share/common-licenses/Apache-2.0.`;
+
+const LICENCE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
+
+/** A package whose code is part of berth's package. */
+interface BundledPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly licence: string;
+  readonly text: string;
+}
+
+/** Returns the text of /usr/share/doc/berth/copyright. @param nodeLicence the licence of Node.js, if it is included */
+export async function copyrightText(
+  repository: string,
+  files: BundledFiles,
+  nodeLicence: string | undefined,
+): Promise<string> {
+  const packages = await Promise.all(
+    packageFolders(files).map((folder) => readPackage(join(repository, folder))),
+  );
+  return [
+    "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/",
+    "Upstream-Name: berth",
+    "",
+    "Files: *",
+    "Copyright: the authors of berth",
+    "License: Apache-2.0",
+    indent(APACHE_NOTICE),
+    ...packages.flatMap(({ name, version, licence, text }) => [
+      "",
+      "Files: usr/lib/berth/*",
+      `Comment: includes ${name} ${version}`,
+      `Copyright: see the licence`,
+      `License: ${licence}-of-${name.replaceAll(/[@/]/g, "-").replace(/^-/, "")}`,
+      indent(text),
+    ]),
+    ...(nodeLicence === undefined
+      ? []
+      : [
+          "",
+          "Files: usr/lib/berth/*/node",
+          "Copyright: see the licence",
+          "License: Node.js",
+          indent(nodeLicence),
+        ]),
+    "",
+  ].join("\n");
+}
+
+/** Returns the folders of the packages that contain these files. A package can contain others. */
+function packageFolders(files: BundledFiles): string[] {
+  const folders = files.flatMap((file) => {
+    const [match] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? [];
+    return match === undefined ? [] : [match];
+  });
+  return [...new Set(folders)].sort();
+}
+
+async function readPackage(folder: string): Promise<BundledPackage> {
+  const manifest: unknown = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const { name, version, license } = Object(manifest);
+  const names = (await readdir(folder)).filter((file) => LICENCE_FILE.test(file)).sort();
+  const texts = await Promise.all(
+    names.map(async (file) => shorten(await readFile(join(folder, file), "utf8"))),
+  );
+  const text = texts.length > 0 ? texts.join("\n") : `Licensed under ${license}.`;
+  return { name: String(name), version: String(version), licence: String(license), text };
+}
+
+/** Replaces the Apache License, which Debian has on every host, by a reference to it. Keeps the notices of copyright. */
+function shorten(text: string): string {
+  if (!/Apache License\s+Version 2\.0, January 2004/.test(text)) return text;
+  const notices = text.match(/^\s*Copyright .*\d{4}.*$/gm) ?? [];
+  return [...notices.map((notice) => notice.trim()), APACHE_NOTICE].join("\n");
+}
+
+/** Indents a text as the body of a field. An empty line is a full stop. */
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => (line.trim() === "" ? " ." : ` ${line.trimEnd()}`))
+    .join("\n");
+}

