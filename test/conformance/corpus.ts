@@ -22,12 +22,7 @@ interface OracleEnvironment {
 
 /** Compares real files: whether they are accepted, their resolved values, and whether they deploy without a loss. */
 export function compareCorpus(folder: string): readonly Section[] {
-  const environments = JSON.parse(
-    readFileSync(join(folder, "conformance/oracle/env.json"), "utf8"),
-  ) as Readonly<Record<string, OracleEnvironment>>;
-  const files = readIndex(folder);
-  const cases = files.map((file) => ({ ...file, test: caseOf(folder, file.name, environments[file.name]) }));
-  const loaded = cases.map((file) => ({ ...file, outcome: load(file.test) }));
+  const loaded = casesOf(folder).map((file) => ({ ...file, outcome: load(file.test) }));
   const agreement = loaded.map(({ name, isValid, expected, outcome }): Difference | undefined => {
     if (isValid === (outcome.kind === "accepted")) return undefined;
     const reason =
@@ -54,6 +49,24 @@ export function compareCorpus(folder: string): readonly Section[] {
     sectionOf("conformance.agreement", 0.99, agreement),
     sectionOf("conformance.equal_values", 0.97, values),
   ];
+}
+
+/** A file of the corpus, and how it is loaded. */
+export interface CorpusCase extends CorpusFile {
+  readonly test: Case;
+  /** Whether the file names files that the corpus does not have, and that are taken as empty. */
+  readonly lacksFiles: boolean;
+}
+
+/** Returns the files of the corpus with what they need. */
+export function casesOf(folder: string): readonly CorpusCase[] {
+  const path = join(folder, "conformance/oracle/env.json");
+  const environments = JSON.parse(readFileSync(path, "utf8")) as Readonly<Record<string, OracleEnvironment>>;
+  return readIndex(folder).map((file) => ({
+    ...file,
+    test: caseOf(folder, file.name, environments[file.name]),
+    lacksFiles: (environments[file.name]?.compose?.empty_files ?? []).length > 0,
+  }));
 }
 
 function readIndex(folder: string): readonly CorpusFile[] {
