@@ -1,3 +1,4 @@
+import "./exclude-debug-log.js";
 import { Agent, type IncomingMessage } from "node:http";
 import { Duplex, type Readable } from "node:stream";
 import { inspect } from "node:util";
