@@ -29,7 +29,7 @@ export interface ReconcileLoopOptions {
   readonly policy: () => PolicyView;
   readonly files: () => FilesView;
   readonly onForgotten: (taskId: string) => void;
-  /** Called when the containers of an unknown task may have changed. */
+  /** Called when containers of unknown tasks may have changed: once for all tasks that were woken together. */
   readonly onKept: () => void;
   readonly log: Logger;
   readonly now: () => number;
@@ -123,10 +123,14 @@ export class ReconcileLoop {
   #advanceWoken(): void {
     const woken = [...this.#woken];
     this.#woken.clear();
+    let isKept = false;
     for (const taskId of woken) {
       const record = this.#options.tasks.get(taskId);
-      if (record !== undefined) this.#advance(record);
+      if (record === undefined) continue;
+      this.#advance(record);
+      isKept ||= this.isKept(record) && record.inFlight === undefined;
     }
+    if (isKept && this.#node !== undefined) this.#options.onKept();
   }
 
   #advance(record: TaskRecord): void {
@@ -134,7 +138,7 @@ export class ReconcileLoop {
     if (node === undefined || record.inFlight !== undefined) return;
     const [stale] = record.staleContainers;
     if (stale !== undefined) this.#inspect(record, stale);
-    else if (this.isKept(record)) this.#options.onKept();
+    else if (this.isKept(record)) return;
     else if (this.#mayRemove || record.assignment !== undefined) this.#decide(record, node);
     else if (record.isAtMostOne && this.#options.isFenced()) this.#decide(record, node);
   }

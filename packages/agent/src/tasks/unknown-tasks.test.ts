@@ -1,6 +1,7 @@
 import type { UnknownTask } from "@berth/proto";
 import { expect, test } from "vitest";
 import { containerWith } from "../core/tasks/testing.js";
+import { ReconcileLoop, type ReconcileLoopOptions } from "./reconcile-loop.js";
 import { TaskRecords } from "./task-records.js";
 import { UnknownTaskReporter } from "./unknown-tasks.js";
 
@@ -55,4 +56,16 @@ test("a report has at most 1000 tasks", () => {
   const { reports, reporter } = reporterOver(tasks);
   reporter.start();
   expect(reports[0]).toHaveLength(1_000);
+});
+
+test("the loop asks for one report when it advances many unknown tasks together", async () => {
+  const tasks = new TaskRecords();
+  let asked = 0;
+  const options: Partial<ReconcileLoopOptions> = { tasks, onKept: () => (asked += 1), now: () => 0 };
+  const loop = new ReconcileLoop({ ...options, tools: { engine: {} } } as ReconcileLoopOptions);
+  loop.onEngineConnected({} as Parameters<ReconcileLoop["onEngineConnected"]>[0]);
+  loop.keepUnknown(true);
+  for (let index = 0; index < 100; index += 1) loop.wake(tasks.getOrCreate(`t${index}`).taskId);
+  await Promise.resolve();
+  expect(asked).toBe(1);
 });
