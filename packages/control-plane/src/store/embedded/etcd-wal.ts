@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { ETCD_DATA } from "./cluster.js";
 
 // The write-ahead log of etcd 3.4 to 3.6: files of frames. A frame is the length of its record in 8 bytes, the record
@@ -8,6 +9,11 @@ import { ETCD_DATA } from "./cluster.js";
 // before. A file begins with the last checksum of the file before. Zeros follow the last frame.
 
 const RECORD = { entry: 2, state: 3, checksum: 4 } as const;
+
+/** Numbers of the fields of walpb.Record, raftpb.Entry and raftpb.HardState. */
+const RECORD_FIELDS = { type: 1, checksum: 2, data: 3 } as const;
+const ENTRY_FIELDS = { term: 2, index: 3 } as const;
+const STATE_FIELDS = { term: 1, vote: 2, commit: 3 } as const;
 
 const LENGTH_BYTES = 8;
 const ALIGNMENT = 8;
@@ -114,21 +120,23 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
     if (start + length + padding > bytes.length) return undefined;
     const record = parseFields(bytes.subarray(start, start + length));
     if (record === undefined) return undefined;
-    const data = record.bytes.get(3) ?? Buffer.alloc(0);
-    const type = record.numbers.get(1) ?? 0;
-    const expected = record.numbers.get(2) ?? 0;
+    const data = record.bytes.get(RECORD_FIELDS.data) ?? Buffer.alloc(0);
+    const type = record.numbers.get(RECORD_FIELDS.type) ?? 0;
+    const expected = record.numbers.get(RECORD_FIELDS.checksum) ?? 0;
     // A checksum record starts the chain of a file.
     checksum = type === RECORD.checksum ? expected : crc32c(data, checksum);
     if (checksum !== expected) return undefined;
     const fields = type === RECORD.entry || type === RECORD.state ? parseFields(data) : undefined;
     if (type === RECORD.entry) {
       if (fields === undefined) return undefined;
-      entry = { term: fields.numbers.get(2) ?? 0, index: fields.numbers.get(3) ?? 0 };
+      const { numbers } = fields;
+      entry = { term: numbers.get(ENTRY_FIELDS.term) ?? 0, index: numbers.get(ENTRY_FIELDS.index) ?? 0 };
     } else if (type === RECORD.state) {
       if (fields === undefined) return undefined;
       const { numbers } = fields;
       // The vote does not matter: no other member remains.
-      state = { term: numbers.get(1) ?? 0, vote: 0, commit: numbers.get(3) ?? 0 };
+      const { term, commit } = STATE_FIELDS;
+      state = { term: numbers.get(term) ?? 0, vote: 0, commit: numbers.get(commit) ?? 0 };
     }
     end = start + length + padding;
   }
@@ -137,14 +145,22 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
 
 /** Encodes the frame of a state. */
 function encodeState({ term, vote, commit }: HardState, previousChecksum: number): Buffer {
-  const data = Buffer.from([...varintField(1, term), ...varintField(2, vote), ...varintField(3, commit)]);
-  return encodeFrame(RECORD.state, data, crc32c(data, previousChecksum));
+  const { term: termField, vote: voteField, commit: commitField } = STATE_FIELDS;
+  const data = new BinaryWriter();
+  data.tag(termField, WireType.Varint).uint64(term);
+  data.tag(voteField, WireType.Varint).uint64(vote);
+  data.tag(commitField, WireType.Varint).uint64(commit);
+  const bytes = Buffer.from(data.finish());
+  return encodeFrame(RECORD.state, bytes, crc32c(bytes, previousChecksum));
 }
 
 /** Encodes the frame of a record. */
 export function encodeFrame(type: number, data: Buffer | undefined, checksum: number): Buffer {
-  const fields = data === undefined ? [] : [(3 << 3) | 2, ...varint(data.length), ...data];
-  const record = Buffer.from([...varintField(1, type), ...varintField(2, checksum), ...fields]);
+  const writer = new BinaryWriter();
+  writer.tag(RECORD_FIELDS.type, WireType.Varint).uint64(type);
+  writer.tag(RECORD_FIELDS.checksum, WireType.Varint).uint32(checksum);
+  if (data !== undefined) writer.tag(RECORD_FIELDS.data, WireType.LengthDelimited).bytes(data);
+  const record = Buffer.from(writer.finish());
   const padding = (ALIGNMENT - (record.length % ALIGNMENT)) % ALIGNMENT;
   const flags = padding === 0 ? 0n : BigInt(HAS_PADDING | padding) << 56n;
   const frame = Buffer.alloc(LENGTH_BYTES + record.length + padding);
@@ -159,43 +175,22 @@ interface Fields {
   readonly bytes: ReadonlyMap<number, Buffer>;
 }
 
+/** Returns undefined for a message that is damaged, or has fields of other types. */
 function parseFields(message: Buffer): Fields | undefined {
   const numbers = new Map<number, number>();
   const bytes = new Map<number, Buffer>();
-  let offset = 0;
-  const readVarint = (): number => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = message[offset++];
-      if (byte === undefined) return Number.NaN;
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return Number(value);
+  const reader = new BinaryReader(message);
+  try {
+    while (reader.pos < reader.len) {
+      const [field, type] = reader.tag();
+      if (type === WireType.Varint) numbers.set(field, Number(reader.uint64()));
+      else if (type === WireType.LengthDelimited) bytes.set(field, Buffer.from(reader.bytes()));
+      else return undefined;
     }
-    return Number.NaN;
-  };
-  while (offset < message.length) {
-    const tag = readVarint();
-    const value = readVarint();
-    if (Number.isNaN(tag) || Number.isNaN(value)) return undefined;
-    const kind = tag & 7;
-    if (kind === 0) numbers.set(tag >>> 3, value);
-    else if (kind === 2 && offset + value <= message.length) {
-      bytes.set(tag >>> 3, message.subarray(offset, offset + value));
-      offset += value;
-    } else return undefined;
+    return { numbers, bytes };
+  } catch {
+    return undefined;
   }
-  return { numbers, bytes };
-}
-
-function varintField(field: number, value: number): number[] {
-  return [field << 3, ...varint(value)];
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = BigInt(value);
-  for (; rest >= 0x80n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | 0x80);
-  return [...bytes, Number(rest)];
 }
 
 /** The polynomial of CRC-32C (Castagnoli), reflected. */
