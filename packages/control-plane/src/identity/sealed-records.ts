@@ -79,13 +79,18 @@ export interface SealingPass {
   readonly isDone: boolean;
 }
 
-/** Encrypts records again with the key that encrypts now, in passes. Remembers which records are done. */
+/**
+ * Encrypts records again with the key that encrypts now, in passes. Each pass continues where the one before stopped.
+ * Remembers which records are done.
+ */
 export class SealingAgain {
   readonly #clusterKey: ClusterKey;
   readonly #limits: PassLimits;
   /** Encrypted parts that were encrypted with the key of this id. */
   readonly #done = new WeakSet<Uint8Array>();
   readonly #keyId: string;
+  /** The records that are left of a walk over all of them. The tables may change meanwhile. */
+  #walk: Generator<SealedRecord> | undefined;
 
   constructor(clusterKey: ClusterKey, limits: PassLimits = PASS_LIMITS) {
     this.#clusterKey = clusterKey;
@@ -101,16 +106,27 @@ export class SealingAgain {
   next(state: SealedState): SealingPass {
     const changes: Change[] = [];
     let bytes = 0;
-    for (const { sealed, context, withSealed } of sealedRecords(state, this.#clusterKey)) {
+    this.#walk ??= sealedRecords(state, this.#clusterKey);
+    while (changes.length < this.#limits.records && bytes < this.#limits.bytes) {
+      const { value: record, done } = this.#walk.next();
+      if (done) {
+        this.#walk = undefined;
+        // Records can have been added behind the walk, and changes of earlier passes can have failed.
+        return { changes, isDone: changes.length === 0 && this.#isDone(state) };
+      }
+      const { sealed, context, withSealed } = record;
       if (this.#done.has(sealed)) continue;
-      if (changes.length >= this.#limits.records || bytes >= this.#limits.bytes)
-        return { changes, isDone: false };
       bytes += sealed.length;
       const { content, keyId } = openWith(this.#clusterKey, sealed, context);
       if (keyId === this.#keyId) this.#done.add(sealed);
       else changes.push(withSealed(seal(this.#clusterKey, content, context), content));
     }
-    return { changes, isDone: changes.length === 0 };
+    return { changes, isDone: false };
+  }
+
+  #isDone(state: SealedState): boolean {
+    const { sealed, total } = this.progress(state);
+    return sealed === total;
   }
 
   /** Counts the records, and those that are known to be encrypted with the key. */
