@@ -1,7 +1,7 @@
 import { RegistryLogin } from "@berth/proto";
 import { expect, test } from "vitest";
 import { ClusterState } from "../../state/cluster-state.js";
-import { decideLogins } from "./decide-logins.js";
+import { decideLogins, decideStackLogins } from "./decide-logins.js";
 
 const MAX_LOGINS = 10_000;
 const sealer = { seal: () => Buffer.from("sealed"), open: () => "" };
@@ -18,4 +18,14 @@ test("decideLogins replaces a login of a cluster that has the maximum, and refus
 
   expect(storeLogin("r7.test", state).logins).toMatchObject([{ id: "l7", username: "ci" }]);
   expect(() => storeLogin("other.test", state)).toThrow("more than 10000 logins");
+});
+
+test("decideStackLogins does not count the logins that the same deployment removes", () => {
+  const state = new ClusterState();
+  for (let index = 0; index < MAX_LOGINS; index += 1)
+    state.logins.put(RegistryLogin.fromPartial({ id: `l${index}`, server: `r${index}.test`, stack: "shop" }));
+  const credentials = { server: "new.test", username: "ci", secret: "hunter2", isIdentityToken: false };
+  const context = { stack: "shop", state, sealer, now: 1, newId: () => "new" };
+  expect(decideStackLogins([credentials], context)).toHaveLength(MAX_LOGINS + 1);
+  expect(() => decideStackLogins([credentials], { ...context, stack: "other" })).toThrow("more than 10000");
 });

@@ -32,6 +32,15 @@ export interface LoginDecision {
  */
 export function decideLogins(
   credentials: readonly RegistryCredentials[],
+  context: LoginContext,
+): LoginDecision {
+  const decision = sealLogins(credentials, context);
+  requireSpace(decision.logins, [], context.state);
+  return decision;
+}
+
+function sealLogins(
+  credentials: readonly RegistryCredentials[],
   { stack, state, sealer, now, newId }: LoginContext,
 ): LoginDecision {
   if (credentials.length === 0) return { changes: [], logins: [] };
@@ -48,18 +57,21 @@ export function decideLogins(
     const login = { ...known, id, server, stack, username, updatedAtMs: now, isIdentityToken };
     return { ...login, sealedSecret: sealer.seal(login, secret) };
   });
-  requireSpace(logins, state);
   return { changes: logins.map((login) => ({ kind: "put-login", login })), logins };
 }
 
-/** Returns the changes that store the credentials of a deployment, and remove the other logins of its stack. */
+/**
+ * Returns the changes that store the credentials of a deployment, and remove the other logins of its stack.
+ * @throws BerthError as `decideLogins`
+ */
 export function decideStackLogins(
   credentials: readonly RegistryCredentials[],
   context: LoginContext,
 ): readonly Change[] {
-  const { changes, logins } = decideLogins(credentials, context);
+  const { changes, logins } = sealLogins(credentials, context);
   const kept = new Set(logins.map(({ id }) => id));
   const others = [...context.state.logins.ofStack(context.stack).values()].filter(({ id }) => !kept.has(id));
+  requireSpace(logins, others, context.state);
   return [...others.map(deletion), ...changes];
 }
 
@@ -110,9 +122,15 @@ function deletion({ id }: RegistryLogin): Change {
   return { kind: "delete-login", loginId: id };
 }
 
-function requireSpace(stored: readonly RegistryLogin[], { logins }: ClusterState): void {
-  let count = logins.size;
-  let bytes = logins.sealedBytes;
+/** Checks the limits of a cluster with the stored logins, and without the removed ones. */
+function requireSpace(
+  stored: readonly RegistryLogin[],
+  removed: readonly RegistryLogin[],
+  { logins }: ClusterState,
+): void {
+  if (stored.length === 0) return;
+  let count = logins.size - removed.length;
+  let bytes = removed.reduce((sum, { sealedSecret }) => sum - sealedSecret.length, logins.sealedBytes);
   for (const { id, sealedSecret } of stored) {
     const replaced = logins.get(id);
     if (replaced === undefined) count += 1;
