@@ -306,10 +306,12 @@ interface LoopComponents {
 
 function createLoops(
   context: TermContext,
-  { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations, ownEtcd }: CreateLeaderOptions,
+  options: CreateLeaderOptions,
   { controller, autoscaler, lag, rotation, keyRotation, membership }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
+  const { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations, ownEtcd } = options;
+  const { onRegistrationsChange } = options;
   const loops: Loop[] = [
     (signal) => writer.run(signal),
     (signal) => controller.run(signal),
@@ -324,7 +326,10 @@ function createLoops(
     loops.push((signal) => rotation.run(signal));
     if (keyRotation !== undefined) loops.push((signal) => keyRotation.run(signal));
     loops.push((signal) =>
-      keepServerRecords({ ...context, serverId, registrations, membership, moveEtcdLeader }, signal),
+      keepServerRecords(
+        { ...context, serverId, registrations, onRegistrationsChange, membership, moveEtcdLeader },
+        signal,
+      ),
     );
     if (ownEtcd !== undefined) {
       const { state } = context;

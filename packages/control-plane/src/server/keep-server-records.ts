@@ -11,11 +11,12 @@ import {
 } from "../core/membership/server-records.js";
 import type { Writer } from "../reconciler/writer.js";
 import { sleep } from "../runtime/clock.js";
+import { Notifier } from "../runtime/notifier.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Nothing is read from etcd unless a server is being removed. */
+/** Shortest interval of updates, which look at all nodes, and interval of attempts to remove an etcd member. */
 const INTERVAL_MS = 500;
 
 /** Interval of the log lines about a member that cannot be removed yet. */
@@ -29,6 +30,7 @@ export interface ServerRecordsOptions {
   /** Id of this server. */
   readonly serverId: string;
   readonly registrations: () => readonly ServerRegistration[];
+  readonly onRegistrationsChange: (listener: () => void) => () => void;
   /** Undefined when etcd is external. */
   readonly membership: MembershipChanges | undefined;
   /** Makes the etcd member on this host etcd's leader. Undefined when etcd is external. */
@@ -40,23 +42,40 @@ export interface ServerRecordsOptions {
  * the etcd members of removed servers. Ends when the signal aborts.
  */
 export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
-  const { runtime, logger } = options;
+  const { state, runtime, logger, onRegistrationsChange } = options;
   let loggedAtMs = Number.NEGATIVE_INFINITY;
+  let isDue = true;
+  const changed = new Notifier();
+  const onChange = (): void => {
+    isDue = true;
+    changed.notifyAll();
+  };
+  const unsubscribe = [
+    onRegistrationsChange(onChange),
+    state.onChange(({ nodes, areServersChanged }) => {
+      if (nodes.size > 0 || areServersChanged) onChange();
+    }),
+  ];
   while (!signal.aborted) {
+    if (!isDue) await changed.wait(signal);
+    isDue = false;
     try {
       await updateRecords(options, signal);
       const problem = await finishRemovals(options, signal);
+      isDue ||= problem !== undefined;
       const nowMs = runtime.clock.nowMs();
       if (problem !== undefined && nowMs - loggedAtMs > LOG_INTERVAL_MS) {
         loggedAtMs = nowMs;
         logger.warn({ problem }, "cannot remove the etcd member of a removed server yet");
       }
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) break;
+      isDue = true;
       logger.warn({ err: error }, "failed to update the records of the servers");
     }
     await sleep(runtime.clock, INTERVAL_MS, signal);
   }
+  for (const end of unsubscribe) end();
 }
 
 async function updateRecords(
@@ -91,8 +110,11 @@ async function finishRemovals(
     const reason = await removeMember(server, options, signal);
     problem ??= reason;
     if (reason !== undefined) continue;
-    await writer.submit(() => {
-      const removed = { ...server, state: State.REMOVED, stateSinceMs: runtime.wallClockMs() };
+    await writer.submit(({ servers }) => {
+      // The record can have changed while etcd was asked.
+      const current = servers.get(server.id);
+      if (current?.state !== State.REMOVING) return { changes: [], result: undefined };
+      const removed = { ...current, state: State.REMOVED, stateSinceMs: runtime.wallClockMs() };
       return { changes: [{ kind: "put-server", server: removed }], result: undefined };
     }, signal);
     logger.info({ server: server.id, hostname: server.hostname }, "server removed");

@@ -51,6 +51,8 @@ export interface LeaderOptions extends LeaderSettings {
   readonly servers: () => readonly string[];
   /** Returns what all running servers have registered. */
   readonly registrations: () => readonly ServerRegistration[];
+  /** Calls the listener when a registration has changed. Returns a function that ends this. */
+  readonly onRegistrationsChange: (listener: () => void) => () => void;
   /** Called with the leader once the records are loaded, and with undefined when the term ends. */
   readonly onLeaderChange: (leader: Leader | undefined) => void;
 }

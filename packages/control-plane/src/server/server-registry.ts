@@ -9,6 +9,7 @@ import type { ServerRegistration } from "../core/membership/server-records.js";
 import type { SchemaVersions } from "../core/schema/migrations.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import { sleep } from "../runtime/clock.js";
+import { Emitter } from "../runtime/emitter.js";
 import { Notifier } from "../runtime/notifier.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { LeaderRecord } from "../store/election.js";
@@ -45,6 +46,7 @@ export class ServerRegistry {
   readonly #serverId: string;
   /** By key. */
   readonly #registrations = new Map<string, ServerRegistration>();
+  readonly #changed = new Emitter();
   #ownAddress: string | undefined;
 
   constructor(options: ServerRegistryOptions) {
@@ -67,6 +69,11 @@ export class ServerRegistry {
   /** Returns what all running servers have registered. */
   registrations(): readonly ServerRegistration[] {
     return [...this.#registrations.values()];
+  }
+
+  /** Calls the listener when a registration has changed. Returns a function that ends this. */
+  onChange(listener: () => void): () => void {
+    return this.#changed.on(listener);
   }
 
   /** Returns the addresses of all servers except this one and the leader. */
@@ -164,6 +171,7 @@ export class ServerRegistry {
         default:
           this.#applyEvents(message.events);
       }
+      this.#changed.emit();
     }
   }
 

@@ -138,6 +138,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
       address,
       servers: () => registry.addresses(),
       registrations: () => registry.registrations(),
+      onRegistrationsChange: (listener) => registry.onChange(listener),
       onLeaderChange: (leader) => role.setLeader(leader),
       // With its host name, a server is distinct from servers on other hosts that also listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),

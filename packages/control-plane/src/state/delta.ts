@@ -26,6 +26,7 @@ export interface Delta {
   readonly isIdentityRevoked: boolean;
   readonly areAuthoritiesChanged: boolean;
   readonly areEtcdAuthoritiesChanged: boolean;
+  readonly areServersChanged: boolean;
   readonly isClusterKeyChanged: boolean;
   readonly isRestoreChanged: boolean;
 }
@@ -44,6 +45,7 @@ export class DeltaBuilder implements Delta {
   isIdentityRevoked = false;
   areAuthoritiesChanged = false;
   areEtcdAuthoritiesChanged = false;
+  areServersChanged = false;
   isClusterKeyChanged = false;
   isRestoreChanged = false;
 
@@ -52,7 +54,8 @@ export class DeltaBuilder implements Delta {
     const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
     const size = recordCount + registryLogins.size;
     const areSecretsMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
-    const areMarked = areSecretsMarked || this.areEtcdAuthoritiesChanged || this.isRestoreChanged;
+    const isControlPlaneMarked = this.areEtcdAuthoritiesChanged || this.areServersChanged;
+    const areMarked = areSecretsMarked || isControlPlaneMarked || this.isRestoreChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
   }
 
@@ -74,6 +77,10 @@ export class DeltaBuilder implements Delta {
 
   markEtcdAuthoritiesChanged(): void {
     this.areEtcdAuthoritiesChanged = true;
+  }
+
+  markServersChanged(): void {
+    this.areServersChanged = true;
   }
 
   markClusterKeyChanged(): void {

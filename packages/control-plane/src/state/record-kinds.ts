@@ -437,6 +437,7 @@ export const RECORD_KINDS = {
     put: ({ servers }, { server }) => servers.set(server.id, server),
     delete: ({ servers }, { serverId }) => servers.delete(serverId),
     addToDelta: (delta, _, { after }) => {
+      delta.markServersChanged();
       // The removed server may forward the answer to the call that removes it.
       if (after?.server.state === ServerState.REMOVED) delta.markIdentityRevoked();
     },
