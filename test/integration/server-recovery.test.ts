@@ -4,7 +4,13 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ControlServiceService, FileKind, JoinKind, Server_State as State } from "@berth/proto";
+import {
+  ControlServiceService,
+  FileKind,
+  JoinKind,
+  Server_State as State,
+  StreamAuditRequest,
+} from "@berth/proto";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
@@ -145,6 +151,11 @@ test("continues alone with all confirmed changes after the majority was lost, an
   const configs = await eventually("the survivor leads", () => configsOf(admin));
   expect(configs).toEqual(expect.arrayContaining(confirmed));
   console.info(`${confirmed.length} confirmed changes, ${configs.length} present`);
+  const recoveries: string[] = [];
+  for await (const { message } of admin.streamAudit(StreamAuditRequest.fromPartial({})))
+    if (message?.$case === "record" && message.value.method === "RecoverServer")
+      recoveries.push(message.value.server);
+  expect(recoveries).toEqual([hostOf("c")]);
   const { servers: listed, voters } = await admin.listServers({});
   expect(listed.map(({ server }) => server?.address)).toEqual([addressOf("c")]);
   expect(voters).toBe(1);

@@ -2,9 +2,10 @@ import { X509Certificate } from "node:crypto";
 import { cpSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { BerthError, Server_State as State } from "@berth/proto";
-import { grpcTransport } from "@berth/proto/rpc";
+import { AuditRecord_Kind, BerthError, Server_State as State } from "@berth/proto";
+import { describeCaller, grpcTransport, LOCAL_USER } from "@berth/proto/rpc";
 import type { Logger } from "pino";
+import { createAuditRecord } from "../core/audit/audit-record.js";
 import { type AskedMember, decideRecovery } from "../core/membership/recovery.js";
 import { isRemoved } from "../core/membership/server-records.js";
 import { openEtcdCertificate } from "../identity/etcd-certificate.js";
@@ -12,6 +13,7 @@ import { ServerFolder } from "../identity/server-folder.js";
 import { openServerIdentity, type ServerIdentity } from "../identity/server-identity.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import { changeKey, decodeEntry, encodeValue, type Put } from "../state/change.js";
+import { RECORD_KINDS } from "../state/record-kinds.js";
 import {
   certificateAddresses,
   clientUrl,
@@ -140,6 +142,7 @@ async function forceNewCluster(
     const members = await store.members.list(limit);
     if (members.length !== 1) throw etcdFailed(`it still has ${members.length} members`);
     await removeOtherServers(store, identity.serverId, nowMs, limit);
+    await recordRecovery(store, address, nowMs, limit);
   } finally {
     store.close();
     http.close();
@@ -173,6 +176,41 @@ async function removeOtherServers(
     ),
   ];
   const outcome = await store.txn({ ops }, signal);
+  if (outcome.kind === "unknown") throw outcome.cause;
+}
+
+/** Adds the recovery to the audit log, as a change that root on this host has made. */
+async function recordRecovery(
+  store: EtcdStore,
+  address: string,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { entries } = await readAll(store, { prefix: `${ROOT}${RECORD_KINDS.audit.collection}/` }, signal);
+  const sequences = entries.flatMap((entry) => {
+    const decoded = decodeEntry(entry);
+    return decoded.kind === "put" && decoded.put.kind === "put-audit" ? [decoded.put.record.sequence] : [];
+  });
+  const record = createAuditRecord(
+    {
+      ...{
+        kind: AuditRecord_Kind.CHANGE,
+        method: "RecoverServer",
+        caller: describeCaller(LOCAL_USER),
+        client: "",
+        forwardedBy: "",
+      },
+      ...{ subjects: [{ kind: "server", id: "", name: address }], errorCode: "", count: 1 },
+      summary: "made this server the only one of the cluster, and removed all others",
+    },
+    // No leader has recorded it, and leaders have epochs from 1.
+    { sequence: Math.max(0, ...sequences) + 1, timeMs: nowMs, server: address, epoch: 0, call: 0 },
+  );
+  const change: Put = { kind: "put-audit", record };
+  const outcome = await store.txn(
+    { ops: [{ kind: "put", key: changeKey(change), value: encodeValue(change) ?? "" }] },
+    signal,
+  );
   if (outcome.kind === "unknown") throw outcome.cause;
 }
 
