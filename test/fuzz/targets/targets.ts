@@ -1,4 +1,5 @@
 import type { Target } from "../engine/target.js";
+import { BACKUP_TARGETS } from "./backups.js";
 import { CERTIFICATE_TARGETS } from "./certificates.js";
 import { COMPOSE_TARGETS } from "./compose.js";
 import { DNS_TARGETS } from "./dns.js";
@@ -20,6 +21,7 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   "state-files": STATE_FILE_TARGETS,
   records: RECORD_TARGETS,
   certificates: CERTIFICATE_TARGETS,
+  backups: BACKUP_TARGETS,
   messages: MESSAGE_TARGETS,
   "spec-texts": SPEC_TEXT_TARGETS,
   compose: COMPOSE_TARGETS,

@@ -153,7 +153,7 @@ function parseSecrets(name: string, fields: Readonly<Record<string, unknown>>): 
     const clusterKey = parseClusterKey(String(fields.clusterKey));
     const etcdAuthority = Authority.fromJSON(fields.etcdAuthority);
     if (!hasOnlyFiniteNumbers(etcdAuthority)) throw new Error("a number is invalid");
-    return { clusterKey, etcdAuthorities: [etcdAuthority] };
+    return { clusterKey, etcdAuthorities: [issuingAuthority([etcdAuthority])] };
   } catch (cause) {
     throw invalidBackup(name, "its cluster key or authority is damaged", cause);
   }

@@ -162,11 +162,17 @@ test("a newer format version is refused with the release that wrote it, and othe
   const first = JSON.stringify({ ...header, version: FORMAT_VERSION });
   const text = gunzipSync(await decryptWhole(file, (by) => by.addIdentity(identity))).toString();
   const key = text.split("\n")[1];
+  const { etcdAuthority, ...others } = JSON.parse(key ?? "");
+  const retiring = JSON.stringify({
+    ...others,
+    etcdAuthority: { ...etcdAuthority, state: "STATE_RETIRING" },
+  });
   const record = JSON.stringify({ kind: "record", key: "/berth/v1/nodes/n", value: "{}" });
   const cases = [
     ["{}\n", "it is not a backup of berth"],
     [`${first}\n`, "its end is missing"],
     [`${first}\n${record}\n`, "it has no cluster key"],
+    [`${first}\n${retiring}\n`, "its cluster key or authority is damaged"],
     [`${first}\n${key}\n${record}\n`, "its end is missing"],
     [`${first}\n${key}\n${record}\n{"kind":"end","records":2}\n`, "it has 1 records instead of 2"],
     [`${first}\n${key}\n{"kind":"end","records":0}\n${record}\n`, "it continues after its end"],

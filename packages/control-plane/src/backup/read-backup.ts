@@ -16,13 +16,23 @@ export interface BackupFile {
  * @throws BerthError BERTH_BACKUP_INVALID, BERTH_UNSUPPORTED for a newer format, BERTH_INPUT_INVALID for a missing file
  */
 export async function* readBackup({ file, unlock }: BackupFile): AsyncGenerator<BackupPart> {
-  const compressed = await decrypt(file, readBytes(file), unlock);
+  yield* parseArchive(file, await decrypt(file, readBytes(file), unlock));
+}
+
+/**
+ * Decompresses the content of a backup and yields its parts. `name` is the file in errors.
+ * @throws BerthError BERTH_BACKUP_INVALID, BERTH_UNSUPPORTED for a newer format
+ */
+export async function* parseArchive(
+  name: string,
+  compressed: AsyncIterable<Uint8Array>,
+): AsyncGenerator<BackupPart> {
   const text = pipeline(Readable.from(compressed), createGunzip(), () => {});
   try {
-    yield* parseParts(file, splitLines(file, text));
+    yield* parseParts(name, splitLines(name, text));
   } catch (error) {
     if (isBerthError(error)) throw error;
-    throw invalidBackup(file, "it is damaged or truncated", error);
+    throw invalidBackup(name, "it is damaged or truncated", error);
   } finally {
     text.destroy();
   }
