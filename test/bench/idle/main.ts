@@ -8,14 +8,14 @@ import { type Figure, figureOf, type Goal } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type IdleSample, type ProgramSample, sampleIdle } from "./sample.js";
 
-const HOSTS = 3;
 const SERVICES = 3;
-const REPLICAS_PER_SERVICE = 10;
 const FIRST_PORT = 18_080;
 const IMAGE = "hello:bench";
 const NAME = "bench";
 const RUNNING_TIMEOUT_MS = 120_000;
-interface Timing {
+interface Size {
+  readonly hosts: number;
+  readonly replicasPerService: number;
   /**
    * Time after the deployment for garbage collection, for V8 to compile what runs often, and for write-back. After 30 s,
    * agents still use half as much again as after a minute.
@@ -25,8 +25,8 @@ interface Timing {
   readonly windowMs: number;
 }
 
-const FULL: Timing = { settleMs: 60_000, windowMs: 30_000 };
-const SMOKE: Timing = { settleMs: 1_000, windowMs: 2_000 };
+const FULL: Size = { hosts: 3, replicasPerService: 10, settleMs: 60_000, windowMs: 30_000 };
+const SMOKE: Size = { hosts: 1, replicasPerService: 1, settleMs: 1_000, windowMs: 2_000 };
 
 const SERVER_GOAL_MB = 120;
 const AGENT_GOAL_MB = 80;
@@ -35,11 +35,11 @@ const AGENT_CPU_GOAL_PERCENT = 1;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const { signal, isSmoke } = context;
-  const { settleMs, windowMs } = isSmoke ? SMOKE : FULL;
-  return withBenchLab({ tag: "i", hosts: HOSTS, hasBerth: true }, context, async (lab) => {
+  const { hosts, replicasPerService, settleMs, windowMs } = isSmoke ? SMOKE : FULL;
+  return withBenchLab({ tag: "i", hosts, hasBerth: true }, context, async (lab) => {
     await loadHello(lab, IMAGE);
-    await runTasks(lab, signal);
-    context.progress(`${SERVICES * REPLICAS_PER_SERVICE} tasks run; waiting ${settleMs / 1_000} s`);
+    await runTasks(lab, replicasPerService, signal);
+    context.progress(`${SERVICES * replicasPerService} tasks run; waiting ${settleMs / 1_000} s`);
     await sleep(settleMs, undefined, { signal });
     const samples: IdleSample[] = [];
     for (let run = 1; run <= context.runs; run += 1) {
@@ -51,23 +51,23 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   });
 }
 
-async function runTasks(lab: Lab, signal: AbortSignal): Promise<void> {
+async function runTasks(lab: Lab, replicasPerService: number, signal: AbortSignal): Promise<void> {
   const stacks = await BerthStacks.connect(lab);
   try {
     await stacks.waitUntilReady(signal);
-    await stacks.deploy(NAME, services(), signal);
+    await stacks.deploy(NAME, services(replicasPerService), signal);
     const allRun = async (): Promise<boolean> =>
-      (await stacks.runningTasks(NAME, signal)) === SERVICES * REPLICAS_PER_SERVICE;
+      (await stacks.runningTasks(NAME, signal)) === SERVICES * replicasPerService;
     await waitUntil(allRun, { what: "all tasks to run", timeoutMs: RUNNING_TIMEOUT_MS, signal });
   } finally {
     stacks.close();
   }
 }
 
-function services(): Record<string, BenchService> {
+function services(replicas: number): Record<string, BenchService> {
   const one = (index: number): [string, BenchService] => [
     `web${index}`,
-    { image: IMAGE, replicas: REPLICAS_PER_SERVICE, ports: [`${FIRST_PORT + index}:80`] },
+    { image: IMAGE, replicas, ports: [`${FIRST_PORT + index}:80`] },
   ];
   return Object.fromEntries(Array.from({ length: SERVICES }, (_, index) => one(index)));
 }
