@@ -2,6 +2,7 @@ import { createSecureContext, type DetailedPeerCertificate } from "node:tls";
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { parseCertificate, requireServer, type Trust, verifyCertificate } from "../identity/certificate.js";
 import { presentedChain } from "../identity/fetch-authority.js";
+import { closeHandshakesWithClient } from "./handshakes-in-progress.js";
 import { type TlsMaterial, trustOf } from "./rpc-identity.js";
 
 /** TLS 1.2 shows the client's certificate to everyone on the network. All peers are berth, so none needs it. */
@@ -45,10 +46,11 @@ function createChannelCredentials(material: TlsMaterial): ChannelCredentials {
     ca: authorities,
     ...(leaf && { cert: leaf.certificate, key: leaf.key }),
   });
-  return ChannelCredentials.createFromSecureContext(context, {
+  const credentials = ChannelCredentials.createFromSecureContext(context, {
     // Node.js passes the whole chain.
     checkServerIdentity: (_, certificate) => checkServer(certificate as DetailedPeerCertificate, trust),
   });
+  return closeHandshakesWithClient(credentials);
 }
 
 /** Returns why a server whose certificate leads to a trusted CA is not accepted: it must be a server of the cluster. */
