@@ -61,6 +61,7 @@ export {
   parseConstraint,
 } from "./spec/constraint.js";
 export { DESCRIPTION_LIMITS, isDescriptionText, toDescriptionText } from "./spec/description-limits.js";
+export { ALL_DEVICES, CDI_DRIVER, GPU_CAPABILITY, gpusNeeded, isCdiDevice } from "./spec/device-requests.js";
 export {
   DEFAULT_FILE_MODE,
   describeFileTarget,
@@ -112,6 +113,7 @@ export {
   subnetText,
 } from "./spec/subnet.js";
 export {
+  fillPlaceholders,
   findPlaceholderProblems,
   type PlaceholderProblem,
   TASK_PLACEHOLDERS,

@@ -173,6 +173,36 @@ const ATTACKS: readonly Attack[] = [
     container: { devices: [{ hostPath: "/dev/shm/../sda" }] },
   },
   {
+    title: "a GPU of a driver",
+    rule: { devices: deny("/dev/gpu") },
+    container: { deviceRequests: [{ driver: "nvidia", count: 1, capabilities: ["gpu"] }] },
+  },
+  {
+    title: "all devices of any driver",
+    rule: { devices: deny("/dev") },
+    container: { deviceRequests: [{ count: -1, capabilities: ["tpu"] }] },
+  },
+  {
+    title: "a CDI device",
+    rule: { devices: allow("/dev/dri") },
+    container: { deviceRequests: [{ driver: "cdi", deviceIds: ["vendor.com/disk=0"] }] },
+  },
+  {
+    title: "a device of a driver with .. in its name",
+    rule: { devices: allow("/dev/gpu") },
+    container: { deviceRequests: [{ deviceIds: ["../sda"], capabilities: ["gpu"] }] },
+  },
+  {
+    title: "a privileged hook after the start",
+    rule: { privileged: false },
+    container: { postStart: [{ command: ["a"], privileged: true }] },
+  },
+  {
+    title: "a privileged hook before the stop",
+    rule: { privileged: false },
+    container: { preStop: [{ command: ["a"] }, { command: ["a"], privileged: true }] },
+  },
+  {
     title: "a class of devices",
     rule: { deviceCgroupRules: false },
     container: { deviceCgroupRules: ["b 8:* rwm"] },

@@ -92,4 +92,48 @@ describe("a healthcheck", () => {
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/unhealthy: .*\/no\/such\/sign/);
   });
+
+  test("runs hooks in the container before a task counts as running, and before it is stopped", async () => {
+    const shell = (script: string): string => `["/usr/bin/busybox", "sh", "-c", ${JSON.stringify(script)}]`;
+    const hooks = (postStart: string): string => `
+services:
+  web:
+    image: hello:1
+    stop_grace_period: 5s
+    tmpfs: ["/scratch:size=1m,uid=1000,mode=700,exec"]
+    volumes: ["/tmp/hooks:/hooks"]
+    post_start:
+      - command: ${shell("chmod 777 /hooks")}
+      - command: ${shell(postStart)}
+        user: "1000"
+        working_dir: /hooks
+        environment: { SLOT: "{{.Task.Slot}}" }
+    pre_stop:
+      - command: ${shell("echo bye > /hooks/stopped; echo cannot leave; exit 4")}
+    deploy: { replicas: 1, placement: { constraints: [node.hostname == h1] } }
+`;
+    const host = lab.host("h1");
+    const fileOf = async (name: string): Promise<string> =>
+      (await host.exec(["cat", `/tmp/hooks/${name}`])).stdout.trim();
+    const started = "sleep 1; mount | grep /scratch > mounts; echo $$SLOT $$(pwd) $$(id -u) > started";
+    const deployed = await deploy(lab, "hooks", hooks(started));
+    expect(deployed.code, deployed.stderr).toBe(0);
+    // The deployment waits until the task runs, so the hook has ended.
+    expect(await fileOf("started")).toBe("1 /hooks 1000");
+    expect(await fileOf("mounts")).toMatch(/mode=700.*uid=1000/);
+    expect(await fileOf("mounts")).not.toContain("noexec");
+
+    const failed = await deploy(lab, "hooks", hooks("echo no database; exit 3"), "--timeout", "30s");
+    expect(failed.code).toBe(1);
+    expect(failed.stdout + failed.stderr).toMatch(/post_start hook ".*" ended with exit code 3: no database/);
+    expect((await lab.berth(["service", "scale", "hooks_web=0"])).code).toBe(0);
+    await waitUntil(
+      async () =>
+        (await listTasks(lab, "hooks_web")).some(({ message }) =>
+          /^stopped; pre_stop hook ".*" ended with exit code 4: cannot leave$/.test(message),
+        ),
+      waiting("the reason to name the failed pre_stop hook"),
+    );
+    expect(await fileOf("stopped")).toBe("bye");
+  });
 });

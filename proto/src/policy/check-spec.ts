@@ -1,6 +1,7 @@
 import type { Policy } from "../../gen/berth/v1/policy.js";
 import {
   type ContainerSpec,
+  type DeviceRequest,
   type Mount,
   NetworkMode,
   type PortSpec,
@@ -8,6 +9,7 @@ import {
 } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
 import { matchesGlob } from "../glob.js";
+import { GPU_CAPABILITY } from "../spec/device-requests.js";
 import type { Violation } from "../spec/violation.js";
 import { comparePath, hostPathSegments } from "./host-path.js";
 import { findPolicyRule, type PolicyList, type ResolvedList, type ResolvedRule } from "./policy-rule.js";
@@ -97,6 +99,18 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
   container.devices.forEach(({ hostPath }, index) => {
     check.report(`${path}.devices[${index}]`, `device ${hostPath}`, pathProblem(hostPath, rule.devices));
   });
+  container.deviceRequests.forEach((request, index) => {
+    checkDeviceRequest(request, `${path}.device_requests[${index}]`, check);
+  });
+  for (const [field, hooks] of [
+    ["post_start", container.postStart],
+    ["pre_stop", container.preStop],
+  ] as const) {
+    hooks.forEach(({ privileged }, index) => {
+      if (privileged && !rule.privileged)
+        check.deny(`${path}.${field}[${index}].privileged`, "a privileged hook");
+    });
+  }
   if (container.deviceCgroupRules.length > 0 && !rule.deviceCgroupRules) {
     check.deny(`${path}.device_cgroup_rules`, "access to classes of devices");
   }
@@ -119,6 +133,18 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
     check.report(`${path}.cgroup_parent`, `cgroup parent ${cgroupParent}`, problem);
   }
   check.text("runtimes", `${path}.runtime`, { what: `runtime ${runtime}`, value: runtime });
+}
+
+/** Checks the devices that a driver adds to the container. They have no path, so policies call them `/dev/DRIVER/DEVICE`. */
+function checkDeviceRequest(request: DeviceRequest, path: string, check: Check): void {
+  const { driver, deviceIds, capabilities } = request;
+  const kinds = capabilities.includes(GPU_CAPABILITY) ? [GPU_CAPABILITY] : driver === "" ? capabilities : [];
+  for (const kind of driver === "" ? kinds : [driver, ...kinds]) {
+    for (const device of deviceIds.length > 0 ? deviceIds : ["all"]) {
+      const name = `/dev/${kind}/${device}`;
+      check.report(path, `device ${name}`, pathProblem(name, check.rule.devices));
+    }
+  }
 }
 
 function checkNamespaces(container: ContainerSpec, path: string, check: Check): void {
@@ -169,8 +195,9 @@ function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void
       }
       return;
     }
-    // A tmpfs has no source.
+    // A tmpfs has no source, and an image is not a part of the host.
     case "tmpfs":
+    case "image":
     case undefined:
       return;
     default:

@@ -19,6 +19,7 @@ export interface PlaceholderProblem {
   readonly message: string;
 }
 
+const PLACEHOLDERS = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
 const PLACEHOLDER = /^\{\{\s*(\.[A-Za-z.]+)\s*\}\}$/;
 /** Maximum number of characters of a placeholder that an error quotes. */
 const MAX_QUOTED = 40;
@@ -43,6 +44,17 @@ export function findPlaceholderProblems(template: string, limit: number): readon
     start = template.indexOf("{{", end);
   }
   return problems;
+}
+
+/** Replaces the known placeholders in a text. Others are kept: they may be meant for the program. */
+export function fillPlaceholders(
+  text: string,
+  replacementOf: (placeholder: TaskPlaceholder) => string,
+): string {
+  if (!text.includes("{{")) return text;
+  return text.replace(PLACEHOLDERS, (whole, name: string) =>
+    isTaskPlaceholder(name) ? replacementOf(name) : whole,
+  );
 }
 
 function isTaskPlaceholder(name: string): name is TaskPlaceholder {

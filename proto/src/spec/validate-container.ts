@@ -1,12 +1,17 @@
-import type { ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import type { BlockIo, ContainerSpec, Healthcheck } from "../../gen/berth/v1/spec.js";
+import { validateDeviceRequests } from "./device-requests.js";
 import { validateFileMounts } from "./files.js";
 import { validateNamespaces } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
+import { envProblem, validateHooks } from "./validate-hooks.js";
 import { validateMounts } from "./validate-mounts.js";
 import type { Report } from "./violation.js";
 
 /** Docker rejects longer hostnames. */
 const MAX_HOSTNAME_LENGTH = 63;
+/** The kernel's range for weights of block devices. */
+const MIN_BLOCK_IO_WEIGHT = 10;
+const MAX_BLOCK_IO_WEIGHT = 1_000;
 const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];
 
 /** Checks the settings of one container, except those that depend on its host. */
@@ -34,15 +39,43 @@ export function validateContainer(container: ContainerSpec, path: string, report
   validateNamespaces(container, path, report);
   validateMounts(container.mounts, `${path}.mounts`, report);
   validateFileMounts(container, path, report);
+  validateDeviceRequests(container.deviceRequests, `${path}.device_requests`, report);
+  validateHooks(container.postStart, `${path}.post_start`, report);
+  validateHooks(container.preStop, `${path}.pre_stop`, report);
+  if (container.blockIo !== undefined) validateBlockIo(container.blockIo, `${path}.block_io`, report);
+  validateCpuTimes(container, path, report);
   if (container.healthcheck !== undefined) {
     validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);
   }
 }
 
-function envProblem(entry: string): string | undefined {
-  if (entry.startsWith("=") || !entry.includes("="))
-    return `${JSON.stringify(entry.slice(0, 40))} is not KEY=VALUE`;
-  return entry.includes("\0") ? "an environment variable cannot hold a NUL byte" : undefined;
+/** Checks the limits of a container's access to block devices. */
+function validateBlockIo(blockIo: BlockIo, path: string, report: Report): void {
+  const weights = [blockIo, ...blockIo.weightDevices];
+  for (const { weight } of weights) {
+    if (weight !== 0 && (weight < MIN_BLOCK_IO_WEIGHT || weight > MAX_BLOCK_IO_WEIGHT)) {
+      report(path, `the weight ${weight} is not between ${MIN_BLOCK_IO_WEIGHT} and ${MAX_BLOCK_IO_WEIGHT}`);
+    }
+  }
+  const { readBytes, writeBytes, readOperations, writeOperations } = blockIo;
+  const limits = [...readBytes, ...writeBytes, ...readOperations, ...writeOperations];
+  for (const { rate } of limits) if (rate < 0) report(path, `the rate ${rate} is negative`);
+  for (const { path: device } of [...blockIo.weightDevices, ...limits]) {
+    if (!device.startsWith("/")) report(path, `${JSON.stringify(device)} is not the path of a device`);
+  }
+}
+
+/** Checks the periods and quotas of the CPU schedulers. -1 is no quota. */
+function validateCpuTimes(container: ContainerSpec, path: string, report: Report): void {
+  const times = {
+    cpu_period_us: container.cpuPeriodUs,
+    cpu_quota_us: container.cpuQuotaUs,
+    cpu_realtime_period_us: container.cpuRealtimePeriodUs,
+    cpu_realtime_runtime_us: container.cpuRealtimeRuntimeUs,
+  };
+  for (const [name, us] of Object.entries(times)) {
+    if (us < (name === "cpu_quota_us" ? -1 : 0)) report(`${path}.${name}`, "the time is negative");
+  }
 }
 
 function validateHealthcheck(check: Healthcheck, path: string, report: Report): void {

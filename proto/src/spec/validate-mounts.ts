@@ -1,10 +1,20 @@
-import type { Mount } from "../../gen/berth/v1/spec.js";
+import type { BindMount, Mount, TmpfsMount, VolumeMount } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
 import { hostBindOf, hostPathProblem } from "./host-access.js";
+import { imageProblem } from "./image-reference.js";
 import { volumeNameProblem } from "./names.js";
+import { fillPlaceholders, findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report } from "./violation.js";
 
 const SELINUX_LABELS = ["", "z", "Z"];
+const RECURSIVE_MODES = ["", "enabled", "disabled", "writable", "readonly"];
+/** Options of tmpfs without a value that Docker accepts. */
+const TMPFS_FLAGS =
+  /^(?:defaults|ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|remount|mand|nomand|atime|noatime|diratime|nodiratime|relatime|norelatime|strictatime|nostrictatime)$/;
+/** Options of tmpfs with a value that Docker accepts. The fields of the mount set the size and the mode. */
+const TMPFS_VALUES = /^(?:(?:uid|gid|nr_inodes|nr_blocks|mpol)=[A-Za-z0-9:,_-]+|size=\d{1,3}%)$/;
+/** The first digits of a mode are the sticky, setgid and setuid bits. */
+const MAX_MODE = 0o7777;
 
 /** Checks the mounts of one container. */
 export function validateMounts(mounts: readonly Mount[], path: string, report: Report): void {
@@ -33,26 +43,67 @@ function validateMount(mount: Mount, path: string, report: Report): void {
   }
   switch (kind.$case) {
     case "bind":
-      validateHostPath(kind.value.source, `${path}.bind.source`, report);
-      if (!SELINUX_LABELS.includes(kind.value.selinux)) {
-        report(
-          `${path}.bind.selinux`,
-          `${JSON.stringify(kind.value.selinux)} is not an SELinux label: use z or Z`,
-        );
-      }
+      validateBind(kind.value, `${path}.bind`, report);
       return;
-    case "volume": {
-      const problem = kind.value.name === "" ? undefined : volumeNameProblem(kind.value.name);
-      if (problem !== undefined) report(`${path}.volume.name`, problem);
-      const source = hostBindOf(kind.value);
-      if (source !== undefined) validateHostPath(source, `${path}.volume.driver_opts.device`, report);
+    case "volume":
+      validateVolume(kind.value, `${path}.volume`, report);
+      return;
+    case "tmpfs":
+      validateTmpfs(kind.value, `${path}.tmpfs`, report);
+      return;
+    case "image": {
+      const problem = imageProblem(kind.value.image);
+      if (problem !== undefined) report(`${path}.image.image`, problem);
+      validateSubpath(kind.value.subpath, `${path}.image.subpath`, report);
       return;
     }
-    case "tmpfs":
-      if (kind.value.sizeBytes < 0) report(`${path}.tmpfs.size`, "the size is negative");
-      return;
     default:
       assertNever(kind);
+  }
+}
+
+function validateBind({ source, selinux, recursive }: BindMount, path: string, report: Report): void {
+  validateHostPath(source, `${path}.source`, report);
+  if (!SELINUX_LABELS.includes(selinux)) {
+    report(`${path}.selinux`, `${JSON.stringify(selinux)} is not an SELinux label: use z or Z`);
+  }
+  if (!RECURSIVE_MODES.includes(recursive)) {
+    const modes = RECURSIVE_MODES.filter((mode) => mode !== "").join(", ");
+    report(`${path}.recursive`, `${JSON.stringify(recursive)} is invalid: use ${modes}`);
+  }
+}
+
+function validateVolume(volume: VolumeMount, path: string, report: Report): void {
+  const problem = volume.name === "" ? undefined : volumeNameTemplateProblem(volume.name);
+  if (problem !== undefined) report(`${path}.name`, problem);
+  const source = hostBindOf(volume);
+  if (source !== undefined) validateHostPath(source, `${path}.driver_opts.device`, report);
+  if (volume.subpath !== "" && volume.name === "")
+    report(`${path}.subpath`, "an anonymous volume is empty: name the volume");
+  validateSubpath(volume.subpath, `${path}.subpath`, report);
+}
+
+/** Returns why the name of a volume, which can have placeholders, is invalid; undefined when it is valid. */
+function volumeNameTemplateProblem(name: string): string | undefined {
+  const [placeholder] = findPlaceholderProblems(name, 1);
+  return placeholder?.message ?? volumeNameProblem(fillPlaceholders(name, () => "x"));
+}
+
+function validateTmpfs({ sizeBytes, mode, options }: TmpfsMount, path: string, report: Report): void {
+  if (sizeBytes < 0) report(`${path}.size`, "the size is negative");
+  if (mode > MAX_MODE) report(`${path}.mode`, `${mode.toString(8)} is not a mode such as 1777`);
+  options.forEach((option, index) => {
+    if (TMPFS_FLAGS.test(option) || TMPFS_VALUES.test(option)) return;
+    const known = "uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites";
+    report(`${path}.options[${index}]`, `${JSON.stringify(option)} is not an option of tmpfs: use ${known}`);
+  });
+}
+
+/** Checks a directory in a volume or an image. Docker rejects one that leads out of it. */
+function validateSubpath(subpath: string, path: string, report: Report): void {
+  if (subpath === "") return;
+  if (subpath.startsWith("/") || subpath.split("/").includes("..") || subpath.includes("\0")) {
+    report(path, `${JSON.stringify(subpath)} is not a path inside the mount: use a relative path without ..`);
   }
 }
 

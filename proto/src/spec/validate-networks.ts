@@ -14,6 +14,8 @@ const SUBNET_PREFIX = { min: 8, max: 26 };
 const MTU = { min: 68, max: 65_535 };
 /** A limit, because each network is an interface in the container. */
 export const MAX_NETWORKS = 32;
+/** Linux limits names of interfaces to 15 characters. */
+const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const MAX_ALIASES = 128;
 /** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
 const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
@@ -69,6 +71,7 @@ export function validateAttachments(spec: ServiceSpec, report: Report): void {
     seen.add(network);
     validateAliases(attachment, `${path}.aliases`, report);
     if (ipv4Address !== "") validateAddress(spec, ipv4Address, { path, report });
+    validateInterface(spec, attachment, { path, report });
   });
 }
 
@@ -81,19 +84,50 @@ function validateAliases({ aliases }: NetworkAttachment, path: string, report: R
   }
 }
 
+interface Place {
+  readonly path: string;
+  readonly report: Report;
+}
+
 /** Checks a static address. Two tasks cannot have the same address. */
-function validateAddress(
-  { mode, autoscale }: ServiceSpec,
-  address: string,
-  { path, report }: { readonly path: string; readonly report: Report },
-): void {
+function validateAddress(spec: ServiceSpec, address: string, { path, report }: Place): void {
   if (parseIpv4(address) === undefined) {
     report(`${path}.ipv4_address`, `${JSON.stringify(address)} is not an IPv4 address`);
   }
-  const hasOneReplica = mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
-  if (!hasOneReplica) {
+  if (!hasOneReplica(spec)) {
     report(`${path}.ipv4_address`, "only a service with one replica can have a static address");
   }
+}
+
+/** Checks the settings of the interface that a container has in a network. */
+function validateInterface(
+  spec: ServiceSpec,
+  { macAddress, linkLocalIps, interfaceName }: NetworkAttachment,
+  { path, report }: Place,
+): void {
+  if (macAddress !== "" && !isUnicastMac(macAddress)) {
+    report(`${path}.mac_address`, `${JSON.stringify(macAddress)} is not a unicast MAC address`);
+  }
+  if (macAddress !== "" && !hasOneReplica(spec)) {
+    report(`${path}.mac_address`, "only a service with one replica can have a MAC address");
+  }
+  linkLocalIps.forEach((address, index) => {
+    if (parseIpv4(address) !== undefined && address.startsWith("169.254.")) return;
+    const problem = `${JSON.stringify(address)} is not a link-local IPv4 address, such as 169.254.1.1`;
+    report(`${path}.link_local_ips[${index}]`, problem);
+  });
+  if (interfaceName !== "" && !INTERFACE_NAME.test(interfaceName)) {
+    report(`${path}.interface_name`, `${JSON.stringify(interfaceName)} is not the name of an interface`);
+  }
+}
+
+function hasOneReplica({ mode, autoscale }: ServiceSpec): boolean {
+  return mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
+}
+
+/** Whether text is a MAC address of one interface, not of a group. The lowest bit of the first byte marks a group. */
+function isUnicastMac(text: string): boolean {
+  return /^[0-9a-f][02468ace](?::[0-9a-f]{2}){5}$/.test(text) && text !== "00:00:00:00:00:00";
 }
 
 /** Returns the name of the network that a stack's services join by default. */

@@ -53,6 +53,57 @@ describe("validateServiceSpec", () => {
     `);
   });
 
+  test("reports invalid hooks, limits, mounts and interfaces at their fields", () => {
+    expect(
+      container({
+        postStart: [{ command: [] }, { command: ["a"], workingDir: "b", env: ["=x"] }],
+        preStop: Array.from({ length: 33 }, () => ({ command: ["a"] })),
+        blockIo: { weight: 5, readBytes: [{ path: "sda", rate: -1 }] },
+        cpuPeriodUs: -1,
+        cpuQuotaUs: -2,
+        mounts: [
+          { target: "/a", kind: { $case: "tmpfs", value: { mode: 0o10000, options: ["foo", "uid=0"] } } },
+          { target: "/b", kind: { $case: "image", value: { image: "A", subpath: "/x" } } },
+          { target: "/c", kind: { $case: "bind", value: { source: "/c", recursive: "maybe" } } },
+          { target: "/d", kind: { $case: "volume", value: { name: "d-{{.Task.Slot}}", subpath: "../x" } } },
+          { target: "/e", kind: { $case: "volume", value: { name: "{{.Task.Foo}}" } } },
+        ],
+      }),
+    ).toMatchInlineSnapshot(`
+      [
+        "task.container.mounts[0].tmpfs.mode: 10000 is not a mode such as 1777",
+        "task.container.mounts[0].tmpfs.options[0]: "foo" is not an option of tmpfs: use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
+        "task.container.mounts[1].image.image: "A" is not an image name: repository names must be lower case",
+        "task.container.mounts[1].image.subpath: "/x" is not a path inside the mount: use a relative path without ..",
+        "task.container.mounts[2].bind.recursive: "maybe" is invalid: use enabled, disabled, writable, readonly",
+        "task.container.mounts[3].volume.subpath: "../x" is not a path inside the mount: use a relative path without ..",
+        "task.container.mounts[4].volume.name: the placeholder "{{.Task.Foo}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "task.container.post_start[0].command: the hook has no command",
+        "task.container.post_start[1].working_dir: "b" is not an absolute path",
+        "task.container.post_start[1].env[0]: "=x" is not KEY=VALUE",
+        "task.container.pre_stop: too many hooks (33, maximum 32)",
+        "task.container.block_io: the weight 5 is not between 10 and 1000",
+        "task.container.block_io: the rate -1 is negative",
+        "task.container.block_io: "sda" is not the path of a device",
+        "task.container.cpu_period_us: the time is negative",
+        "task.container.cpu_quota_us: the time is negative",
+      ]
+    `);
+    const network = {
+      network: "a",
+      macAddress: "01:00:5e:00:00:01",
+      linkLocalIps: ["10.0.0.1"],
+      interfaceName: "a b",
+    };
+    expect(violations({ task: { container: { image: "a" }, networks: [network] } })).toMatchInlineSnapshot(`
+      [
+        "task.networks[0].mac_address: "01:00:5e:00:00:01" is not a unicast MAC address",
+        "task.networks[0].link_local_ips[0]: "10.0.0.1" is not a link-local IPv4 address, such as 169.254.1.1",
+        "task.networks[0].interface_name: "a b" is not the name of an interface",
+      ]
+    `);
+  });
+
   test("refuses a port that is published twice on overlapping addresses, and only then", () => {
     const port = { target: 80, published: 8080 };
     expect(violations({ ports: [port, { ...port, hostIp: "127.0.0.1" }] })).toEqual([

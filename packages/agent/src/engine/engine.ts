@@ -156,6 +156,8 @@ export interface ExecOptions extends EngineCall {
   readonly user: string;
   /** Empty for the container's working directory. */
   readonly workingDir: string;
+  /** True to give the command all privileges of the host. */
+  readonly privileged?: boolean;
   readonly tty: boolean;
   /** True to attach standard input. */
   readonly stdin: boolean;

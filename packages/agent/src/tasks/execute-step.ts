@@ -9,6 +9,7 @@ import type { CheckPort } from "../node/probe/check-port.js";
 import { checkHealth } from "./check-health.js";
 import { createContainer } from "./create-container.js";
 import type { ImageCache } from "./image-cache.js";
+import { runHooks } from "./run-hooks.js";
 import type { WorkLanes } from "./work-lanes.js";
 
 export interface StepTools {
@@ -72,6 +73,8 @@ const EXECUTORS: Executors = {
     return { kind: "changed", containerId };
   },
   start,
+  "post-start": (step, { engine }, signal) => runHooks(engine, { ...step, of: "post-start" }, signal),
+  "pre-stop": (step, { engine }, signal) => runHooks(engine, { ...step, of: "pre-stop" }, signal),
   stop: async ({ containerId, graceMs }, { engine }, signal) => {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };

@@ -20,6 +20,9 @@ import { WorkLanes } from "./work-lanes.js";
 /** When to inspect a container again after an inspection failed although Docker is available. */
 const INSPECT_AGAIN_MS = 1_000;
 
+/** Steps that do not change the container of a task. */
+const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "check-health", "post-start"];
+
 export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
   readonly reporter: StatusReporter;
@@ -103,18 +106,19 @@ export class ReconcileLoop {
   }
 
   /**
-   * Cancels a pull or a health check whose task should no longer run: it would delay the stop. Steps that change a
+   * Cancels a pull, a health check or post_start hooks whose task should no longer run: it would delay the stop. Steps that change a
    * container are not cancelled.
    */
   cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
     const mayRun = shouldRun && !(isAtMostOne && this.#options.isFenced());
-    const isCancelable = inFlight?.kind === "pull" || inFlight?.kind === "check-health";
-    if (isCancelable && !mayRun) inFlight.controller.abort();
+    if (inFlight !== undefined && CANCELABLE_STEPS.includes(inFlight.kind) && !mayRun)
+      inFlight.controller.abort();
   }
 
   /** Stops a container with the grace period of a fenced task while a stop with a longer one is in flight. */
   shortenStop({ memory, inFlight }: TaskRecord): void {
+    if (inFlight?.kind === "pre-stop") inFlight.controller.abort();
     if (inFlight?.kind !== "stop") return;
     const options = { graceMs: FENCE_GRACE_MS, signal: inFlight.controller.signal };
     void this.#options.tools.engine.stop(memory.containerId, options).catch(() => undefined);
@@ -185,7 +189,7 @@ export class ReconcileLoop {
   #execute(record: TaskRecord, step: Step, reason: string): void {
     const { tools, reporter, log, now } = this.#options;
     log.debug({ task: record.taskId, step: step.kind, reason }, "executing step");
-    if (step.kind === "stop" && step.failure !== "") {
+    if ((step.kind === "stop" || step.kind === "pre-stop") && step.failure !== "") {
       log.info({ task: record.taskId, reason: step.failure }, "stopping failed task");
       record.memory = { ...record.memory, failure: step.failure };
     }

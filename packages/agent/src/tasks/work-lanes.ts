@@ -1,12 +1,12 @@
 import type { WorkKind } from "../core/tasks/container-event.js";
 
-type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "check" | "files";
+type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "check" | "hook" | "files";
 
 /**
  * Maximum number of effects in flight for each lane. `change`: a daemon starts containers fastest with four to eight
  * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
  * bandwidth well, and Docker loads several layers of each. `check`: each starts a process in a container, and may hang.
- * `probe`, `files`: do not involve Docker.
+ * `hook`: each starts a process, and may take minutes. `probe`, `files`: do not involve Docker.
  */
 const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   change: 6,
@@ -15,6 +15,7 @@ const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
   pull: 2,
   probe: 32,
   check: 4,
+  hook: 32,
   files: 8,
 };
 
@@ -29,6 +30,9 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   stop: "stop",
   "probe-ports": "probe",
   "check-health": "check",
+  "post-start": "hook",
+  // Not behind other hooks: the grace period has begun.
+  "pre-stop": "stop",
   "write-files": "files",
   "remove-files": "files",
   reject: "probe",
@@ -43,6 +47,7 @@ export class WorkLanes {
     pull: new Lane(LANE_WIDTHS.pull),
     probe: new Lane(LANE_WIDTHS.probe),
     check: new Lane(LANE_WIDTHS.check),
+    hook: new Lane(LANE_WIDTHS.hook),
     files: new Lane(LANE_WIDTHS.files),
   };
 

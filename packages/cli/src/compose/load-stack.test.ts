@@ -108,10 +108,10 @@ serivces: {}
     build: .
     container_name: web
     networks: { front: { ipv4_address: 10.0.0.2 } }
-    volume_driver: local
+    external_links: [cache]
+    pre_start: [{ command: migrate }]
     deploy:
       endpoint_mode: dnsrr
-      resources: { reservations: { devices: [{ capabilities: [gpu] }] } }
       placement: { constraints: [node.role == manager] }
     volumes: ["./html:/html:z"]
   db: { image: redis, network_mode: "service:web", profiles: [debug] }
@@ -123,16 +123,16 @@ models: { llm: { model: ai/smollm2 } }
         "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
         "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:7:5: services.web.volume_driver: volume_driver is not supported: declare the volumes at the top level, and set their driver there",
-        "c.yaml:10:36: services.web.deploy.resources.reservations.devices: device reservations are not supported yet: count them as generic_resources and pass them with devices",
+        "c.yaml:7:5: warning: services.web.external_links: external_links is ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
+        "c.yaml:8:5: services.web.pre_start: containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
         "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
         "c.yaml:13:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
-        "c.yaml:15:1: models: models are not supported yet",
+        "c.yaml:15:1: models: models need Docker Model Runner, which nodes do not have: run the model as a service",
       ]
     `);
   });
 
-  test("ignores keys without a meaning in a cluster silently", () => {
+  test("ignores keys without an effect silently, and says why keys about Docker Compose have none", () => {
     const file = `version: 3.8
 name: other
 x-common: &common { restart: always }
@@ -145,7 +145,12 @@ services:
     develop: { watch: [] }
     x-note: anything
 `;
-    expect(loadText(file).messages).toEqual([]);
+    expect(loadText(file).messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:9:5: warning: services.web.attach: attach is about the output of docker compose up: use berth service logs",
+        "c.yaml:10:5: warning: services.web.develop: develop is about docker compose watch, and has no effect on a cluster",
+      ]
+    `);
   });
 
   test("two services cannot publish the same port", () => {

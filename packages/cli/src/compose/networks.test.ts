@@ -97,11 +97,11 @@ networks:
     expect(networks).toMatchObject([{ attachable: true, mtu: 1_400, subnet: "10.9.0.0/16" }]);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:5: warning: networks.default.enable_ipv6: IPv6 networks are not supported yet: IPv6 stays disabled",
-        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: the option is not supported yet and is ignored",
+        "c.yaml:5:5: warning: networks.default.enable_ipv6: IPv6 stays disabled: networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients",
+        "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: the option is ignored: berth names the bridge of each network itself: bth and a number",
         "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: ignored: berth assigns each host a gateway and a range of the subnet",
         "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: ignored: berth assigns each host a gateway and a range of the subnet",
-        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: IPv6 subnets are not supported yet and are ignored",
+        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: the subnet is ignored: networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients",
       ]
     `);
   });
@@ -128,7 +128,7 @@ networks:
         "c.yaml:5:42: services.three.networks: network_mode and networks are mutually exclusive",
         "c.yaml:6:33: services.four.networks.back: only a service with one replica can have a static address",
         "c.yaml:7:29: services.five: undefined service "nosuch"",
-        "c.yaml:9:20: networks.front.driver: the network driver macvlan is not supported yet: use overlay or bridge, which have the same effect",
+        "c.yaml:9:20: networks.front.driver: the network driver macvlan is not supported: use overlay or bridge, which have the same effect",
         "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: the prefix length /29 is out of range (/8 to /26), since each host gets a range of the subnet",
       ]
     `);
@@ -209,5 +209,43 @@ networks: { front: , back: , other: }
     });
     expect(networks).toMatchObject([{ name: "t_x", encrypted: true, internal: true }]);
     expect(specs[0]?.task?.networks).toMatchObject([{ network: "t_x", aliases: ["w"] }]);
+  });
+
+  test("options of Docker's bridge driver with the value that holds anyway are accepted silently", () => {
+    const options = `com.docker.network.enable_ipv6: "false", com.docker.network.bridge.enable_icc: "true"`;
+    const { messages } = loadText(
+      `services: { a: { image: a } }\nnetworks: { default: { driver_opts: { ${options} } } }\n`,
+    );
+    expect(messages).toEqual([]);
+  });
+
+  test("a service with one replica can have MAC and link-local addresses and name its interface", () => {
+    const file = (replicas: number): string => `services:
+  a:
+    image: a
+    mac_address: 02-42-AC-11-65-43
+    networks:
+      front: { link_local_ips: [169.254.8.8], interface_name: eth7 }
+      back: { mac_address: "02:42:ac:11:65:44" }
+    deploy: { replicas: ${replicas} }
+networks: { front: , back: { internal: true } }
+`;
+    const { specs, messages } = loadText(file(1));
+    expect(messages).toEqual([]);
+    expect(specs[0]?.task?.networks).toMatchObject([
+      {
+        network: "t_front",
+        macAddress: "02:42:ac:11:65:43",
+        linkLocalIps: ["169.254.8.8"],
+        interfaceName: "eth7",
+      },
+      { network: "t_back", macAddress: "02:42:ac:11:65:44" },
+    ]);
+    expect(loadText(file(2)).messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:6:7: services.a.networks.front: only a service with one replica can have a MAC address",
+        "c.yaml:7:7: services.a.networks.back: only a service with one replica can have a MAC address",
+      ]
+    `);
   });
 });

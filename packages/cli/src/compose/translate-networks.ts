@@ -1,5 +1,6 @@
 import { NetworkMode, NetworkSpec, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
+import { NO_IPV6 } from "./keys/network-attachment-keys.js";
 import type { StackNetwork } from "./keys/stack-context.js";
 import {
   type Cursor,
@@ -27,6 +28,37 @@ const HOST_NETWORKS: ReadonlyMap<string, NetworkMode> = new Map([
 ]);
 const DRIVERS = ["", "bridge", "overlay", "default"];
 const MTU_OPTION = "com.docker.network.driver.mtu";
+const IPV6_OPTION = "com.docker.network.enable_ipv6";
+
+interface BridgeOption {
+  /** The values with which a network of berth complies, in lower case. */
+  readonly holds: readonly string[];
+  /** Why other values do not hold. */
+  readonly reason: string;
+}
+
+const TRUE = ["true", "1", "t"];
+const FALSE = ["false", "0", "f"];
+/** Options of Docker's bridge driver. */
+const BRIDGE_OPTIONS: ReadonlyMap<string, BridgeOption> = new Map([
+  [
+    "com.docker.network.bridge.name",
+    { holds: [""], reason: "berth names the bridge of each network itself: bth and a number" },
+  ],
+  [
+    "com.docker.network.bridge.enable_icc",
+    { holds: TRUE, reason: "containers in a network that spans hosts can reach each other" },
+  ],
+  [
+    "com.docker.network.bridge.enable_ip_masquerade",
+    { holds: TRUE, reason: "containers reach other networks through the address of their host" },
+  ],
+  [
+    "com.docker.network.bridge.host_binding_ipv4",
+    { holds: ["0.0.0.0", ""], reason: 'name the address at each port, as in "127.0.0.1:8080:80"' },
+  ],
+  ["com.docker.network.bridge.default_bridge", { holds: FALSE, reason: "it is not the default bridge" }],
+]);
 const MTU = { min: 68, max: 65_535 };
 
 const NETWORK_KEYS: KeyTable<NetworkDraft> = {
@@ -52,16 +84,10 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
     if (readFlag(cursor) !== false) return;
     cursor.diagnostics.warnIgnored(
       keyPlace(cursor),
-      "networks without IPv4 are not supported yet: IPv4 stays enabled",
+      "IPv4 stays enabled, since networks that span hosts carry IPv4 only",
     );
   },
-  enable_ipv6: (cursor) => {
-    if (readFlag(cursor) !== true) return;
-    cursor.diagnostics.warnIgnored(
-      keyPlace(cursor),
-      "IPv6 networks are not supported yet: IPv6 stays disabled",
-    );
-  },
+  enable_ipv6: checkIpv6,
 };
 
 /** Translates the networks of a stack. Returns them by the keys that services use. */
@@ -97,7 +123,7 @@ function reportViolations(
 function checkDriver(cursor: Cursor): void {
   const driver = readText(cursor);
   if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
-  const message = `the network driver ${driver} is not supported yet: use overlay or bridge, which have the same effect`;
+  const message = `the network driver ${driver} is not supported: use overlay or bridge, which have the same effect`;
   cursor.diagnostics.error(cursor, message);
 }
 
@@ -105,8 +131,22 @@ function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
     if (key === "encrypted") spec.encrypted = readEncrypted(value, field);
     else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else field.diagnostics.warnIgnored(keyPlace(field), "the option is not supported yet and is ignored");
+    else if (key === IPV6_OPTION) checkIpv6(field);
+    else checkIgnoredOption(key, value ?? "", field);
   }
+}
+
+function checkIpv6(cursor: Cursor): void {
+  if (readFlag(cursor) !== true) return;
+  cursor.diagnostics.warnIgnored(keyPlace(cursor), `IPv6 stays disabled: ${NO_IPV6}`);
+}
+
+/** Reports an option of Docker's drivers, unless it has the value that holds anyway. */
+function checkIgnoredOption(key: string, value: string, field: Cursor): void {
+  const option = BRIDGE_OPTIONS.get(key);
+  if (option?.holds.includes(value.toLowerCase())) return;
+  const reason = option?.reason ?? "berth does not use the Docker driver that has this option";
+  field.diagnostics.warnIgnored(keyPlace(field), `the option is ignored: ${reason}`);
 }
 
 /** Reads an option that is enabled when it has no value, as in Docker's overlay driver. */

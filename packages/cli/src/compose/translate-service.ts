@@ -8,6 +8,7 @@ import {
   validateServiceSpec,
 } from "@berth/proto";
 import { assembleNetworks } from "./assemble-networks.js";
+import { fillLabels } from "./fill-labels.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
@@ -47,7 +48,7 @@ function assembleSpec(draft: ServiceDraft, networks: NetworkAttachment[]): Servi
   const { spec, container, limits, reservations, restart, placement, update, environment } = draft;
   const env = [...environment].map(([name, value]) => `${name}=${value}`);
   const task = TaskSpec.fromPartial({
-    container: { ...container, env },
+    container: fillLabels({ ...container, env }, spec),
     limits,
     reservations,
     restart,

@@ -424,6 +424,12 @@ export interface NetworkAttachment {
   encrypted: boolean;
   /** Number of containers that a host can have in the network. Set by the control plane. 0 when not known. */
   addressesPerHost: number;
+  /** MAC address of a service with one replica. When empty, Docker picks addresses. */
+  macAddress: string;
+  /** Further IPv4 addresses of the containers, in 169.254.0.0/16, which are reachable on the same host only. */
+  linkLocalIps: string[];
+  /** Name of the interface in the container. When empty, Docker picks a name. */
+  interfaceName: string;
 }
 
 /** Runs a fixed number of tasks on any nodes. */
@@ -453,6 +459,8 @@ export interface Dependency {
   condition: Dependency_Condition;
   /** Compose's `required: false`: start anyway when the service does not exist or the deadline passes. */
   optional: boolean;
+  /** Compose's `restart: true`: replaces the tasks after each update of the service that replaced its tasks. */
+  restart: boolean;
 }
 
 export const Dependency_Condition = {
@@ -975,6 +983,21 @@ export interface ContainerSpec {
    * has within 30 s. The end of the client's input ends that of the container.
    */
   waitForAttach: boolean;
+  /** Requests for devices of a driver, such as GPUs. */
+  deviceRequests: DeviceRequest[];
+  /** Commands that the agent runs in the container after its start. The task is healthy only when they have succeeded. */
+  postStart: Hook[];
+  /** Commands that the agent runs in the container before it sends the stop signal, within the grace period. */
+  preStop: Hook[];
+  blockIo?:
+    | BlockIo
+    | undefined;
+  /** Length of the period of the CFS scheduler, and CPU time in each period, in µs. 0 for the kernel's default. */
+  cpuPeriodUs: number;
+  cpuQuotaUs: number;
+  /** The same for the real-time scheduler. */
+  cpuRealtimePeriodUs: number;
+  cpuRealtimeRuntimeUs: number;
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -995,6 +1018,58 @@ export interface ContainerSpec_StorageOptEntry {
 export interface ContainerSpec_AnnotationsEntry {
   key: string;
   value: string;
+}
+
+/** A request for devices of a driver, in Docker's format. */
+export interface DeviceRequest {
+  /** For example "nvidia" or "cdi". Empty for any driver that has the capabilities. */
+  driver: string;
+  /** Number of devices. -1 for all, and 0 when `device_ids` names them. */
+  count: number;
+  deviceIds: string[];
+  /** Capabilities that the driver must all have, such as "gpu". */
+  capabilities: string[];
+  options: { [key: string]: string };
+}
+
+export interface DeviceRequest_OptionsEntry {
+  key: string;
+  value: string;
+}
+
+/** A command that the agent runs in a container at a point of its life. */
+export interface Hook {
+  /** Program and arguments. */
+  command: string[];
+  /** Empty for the user of the container. */
+  user: string;
+  privileged: boolean;
+  /** Empty for the working directory of the container. */
+  workingDir: string;
+  /** KEY=VALUE, in addition to the container's environment. */
+  env: string[];
+}
+
+/** Limits of a container's access to block devices. Paths are those of devices of the node. */
+export interface BlockIo {
+  /** 10 to 1000. 0 for the default. */
+  weight: number;
+  weightDevices: BlockIo_WeightedDevice[];
+  readBytes: BlockIo_ThrottledDevice[];
+  writeBytes: BlockIo_ThrottledDevice[];
+  readOperations: BlockIo_ThrottledDevice[];
+  writeOperations: BlockIo_ThrottledDevice[];
+}
+
+export interface BlockIo_WeightedDevice {
+  path: string;
+  weight: number;
+}
+
+export interface BlockIo_ThrottledDevice {
+  path: string;
+  /** Bytes or operations per second. */
+  rate: number;
 }
 
 /** A secret or a config in a container: a read-only file in memory or, for a secret with `env`, an environment variable. */
@@ -1028,10 +1103,12 @@ export interface StringList {
 }
 
 export interface Mount {
-  kind?: { $case: "bind"; value: BindMount } | { $case: "volume"; value: VolumeMount } | {
-    $case: "tmpfs";
-    value: TmpfsMount;
-  } | undefined;
+  kind?:
+    | { $case: "bind"; value: BindMount }
+    | { $case: "volume"; value: VolumeMount }
+    | { $case: "tmpfs"; value: TmpfsMount }
+    | { $case: "image"; value: ImageMount }
+    | undefined;
   target: string;
   readOnly: boolean;
 }
@@ -1043,6 +1120,11 @@ export interface BindMount {
   createHostPath: boolean;
   /** SELinux label that Docker gives the directory: "z" for several containers, "Z" for this one. Empty for none. */
   selinux: string;
+  /**
+   * Mounts below the directory: "disabled" leaves them out, "writable" keeps them writable in a read-only mount, and
+   * "readonly" requires that they are read-only too. Empty for Docker's default.
+   */
+  recursive: string;
 }
 
 export interface VolumeMount {
@@ -1052,6 +1134,8 @@ export interface VolumeMount {
   driverOpts: { [key: string]: string };
   labels: { [key: string]: string };
   noCopy: boolean;
+  /** Directory of the volume to mount. Empty for the whole volume. */
+  subpath: string;
 }
 
 export interface VolumeMount_DriverOptsEntry {
@@ -1067,6 +1151,15 @@ export interface VolumeMount_LabelsEntry {
 export interface TmpfsMount {
   sizeBytes: number;
   mode: number;
+  /** Further options of the mount, such as "uid=1000" or "exec". */
+  options: string[];
+}
+
+/** The files of an image, which containers see as a directory. */
+export interface ImageMount {
+  image: string;
+  /** Directory of the image to mount. Empty for the whole image. */
+  subpath: string;
 }
 
 export interface Healthcheck {
@@ -2069,7 +2162,17 @@ export const NetworkSpec_LabelsEntry: MessageFns<NetworkSpec_LabelsEntry> = {
 };
 
 function createBaseNetworkAttachment(): NetworkAttachment {
-  return { network: "", aliases: [], ipv4Address: "", optional: false, encrypted: false, addressesPerHost: 0 };
+  return {
+    network: "",
+    aliases: [],
+    ipv4Address: "",
+    optional: false,
+    encrypted: false,
+    addressesPerHost: 0,
+    macAddress: "",
+    linkLocalIps: [],
+    interfaceName: "",
+  };
 }
 
 export const NetworkAttachment: MessageFns<NetworkAttachment> = {
@@ -2091,6 +2194,15 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     }
     if (message.addressesPerHost !== 0) {
       writer.uint32(48).uint32(message.addressesPerHost);
+    }
+    if (message.macAddress !== "") {
+      writer.uint32(58).string(message.macAddress);
+    }
+    for (const v of message.linkLocalIps) {
+      writer.uint32(66).string(v!);
+    }
+    if (message.interfaceName !== "") {
+      writer.uint32(74).string(message.interfaceName);
     }
     return writer;
   },
@@ -2156,6 +2268,30 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
             message.addressesPerHost = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.macAddress = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.linkLocalIps.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.interfaceName = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2184,6 +2320,21 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
         : isSet(object.addresses_per_host)
         ? globalThis.Number(object.addresses_per_host)
         : 0,
+      macAddress: isSet(object.macAddress)
+        ? globalThis.String(object.macAddress)
+        : isSet(object.mac_address)
+        ? globalThis.String(object.mac_address)
+        : "",
+      linkLocalIps: globalThis.Array.isArray(object?.linkLocalIps)
+        ? object.linkLocalIps.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.link_local_ips)
+        ? object.link_local_ips.map((e: any) => globalThis.String(e))
+        : [],
+      interfaceName: isSet(object.interfaceName)
+        ? globalThis.String(object.interfaceName)
+        : isSet(object.interface_name)
+        ? globalThis.String(object.interface_name)
+        : "",
     };
   },
 
@@ -2207,6 +2358,15 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     if (message.addressesPerHost !== 0) {
       obj.addressesPerHost = Math.round(message.addressesPerHost);
     }
+    if (message.macAddress !== "") {
+      obj.macAddress = message.macAddress;
+    }
+    if (message.linkLocalIps?.length) {
+      obj.linkLocalIps = message.linkLocalIps;
+    }
+    if (message.interfaceName !== "") {
+      obj.interfaceName = message.interfaceName;
+    }
     return obj;
   },
 
@@ -2221,6 +2381,9 @@ export const NetworkAttachment: MessageFns<NetworkAttachment> = {
     message.optional = object.optional ?? false;
     message.encrypted = object.encrypted ?? false;
     message.addressesPerHost = object.addressesPerHost ?? 0;
+    message.macAddress = object.macAddress ?? "";
+    message.linkLocalIps = object.linkLocalIps?.map((e) => e) || [];
+    message.interfaceName = object.interfaceName ?? "";
     return message;
   },
 };
@@ -2490,7 +2653,7 @@ export const GlobalJobMode: MessageFns<GlobalJobMode> = {
 };
 
 function createBaseDependency(): Dependency {
-  return { service: "", condition: 0, optional: false };
+  return { service: "", condition: 0, optional: false, restart: false };
 }
 
 export const Dependency: MessageFns<Dependency> = {
@@ -2503,6 +2666,9 @@ export const Dependency: MessageFns<Dependency> = {
     }
     if (message.optional !== false) {
       writer.uint32(24).bool(message.optional);
+    }
+    if (message.restart !== false) {
+      writer.uint32(32).bool(message.restart);
     }
     return writer;
   },
@@ -2544,6 +2710,14 @@ export const Dependency: MessageFns<Dependency> = {
             message.optional = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.restart = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2561,6 +2735,7 @@ export const Dependency: MessageFns<Dependency> = {
       service: isSet(object.service) ? globalThis.String(object.service) : "",
       condition: isSet(object.condition) ? dependency_ConditionFromJSON(object.condition) : 0,
       optional: isSet(object.optional) ? globalThis.Boolean(object.optional) : false,
+      restart: isSet(object.restart) ? globalThis.Boolean(object.restart) : false,
     };
   },
 
@@ -2575,6 +2750,9 @@ export const Dependency: MessageFns<Dependency> = {
     if (message.optional !== false) {
       obj.optional = message.optional;
     }
+    if (message.restart !== false) {
+      obj.restart = message.restart;
+    }
     return obj;
   },
 
@@ -2586,6 +2764,7 @@ export const Dependency: MessageFns<Dependency> = {
     message.service = object.service ?? "";
     message.condition = object.condition ?? 0;
     message.optional = object.optional ?? false;
+    message.restart = object.restart ?? false;
     return message;
   },
 };
@@ -4039,6 +4218,14 @@ function createBaseContainerSpec(): ContainerSpec {
     files: [],
     imageDigest: "",
     waitForAttach: false,
+    deviceRequests: [],
+    postStart: [],
+    preStop: [],
+    blockIo: undefined,
+    cpuPeriodUs: 0,
+    cpuQuotaUs: 0,
+    cpuRealtimePeriodUs: 0,
+    cpuRealtimeRuntimeUs: 0,
   };
 }
 
@@ -4202,6 +4389,30 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     if (message.waitForAttach !== false) {
       writer.uint32(424).bool(message.waitForAttach);
+    }
+    for (const v of message.deviceRequests) {
+      DeviceRequest.encode(v!, writer.uint32(482).fork()).join();
+    }
+    for (const v of message.postStart) {
+      Hook.encode(v!, writer.uint32(490).fork()).join();
+    }
+    for (const v of message.preStop) {
+      Hook.encode(v!, writer.uint32(498).fork()).join();
+    }
+    if (message.blockIo !== undefined) {
+      BlockIo.encode(message.blockIo, writer.uint32(506).fork()).join();
+    }
+    if (message.cpuPeriodUs !== 0) {
+      writer.uint32(512).int64(message.cpuPeriodUs);
+    }
+    if (message.cpuQuotaUs !== 0) {
+      writer.uint32(520).int64(message.cpuQuotaUs);
+    }
+    if (message.cpuRealtimePeriodUs !== 0) {
+      writer.uint32(528).int64(message.cpuRealtimePeriodUs);
+    }
+    if (message.cpuRealtimeRuntimeUs !== 0) {
+      writer.uint32(536).int64(message.cpuRealtimeRuntimeUs);
     }
     return writer;
   },
@@ -4655,6 +4866,70 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.waitForAttach = reader.bool();
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.deviceRequests.push(DeviceRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 61: {
+            if (tag !== 490) {
+              break;
+            }
+
+            message.postStart.push(Hook.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 62: {
+            if (tag !== 498) {
+              break;
+            }
+
+            message.preStop.push(Hook.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 63: {
+            if (tag !== 506) {
+              break;
+            }
+
+            message.blockIo = BlockIo.decode(reader, reader.uint32());
+            continue;
+          }
+          case 64: {
+            if (tag !== 512) {
+              break;
+            }
+
+            message.cpuPeriodUs = longToNumber(reader.int64());
+            continue;
+          }
+          case 65: {
+            if (tag !== 520) {
+              break;
+            }
+
+            message.cpuQuotaUs = longToNumber(reader.int64());
+            continue;
+          }
+          case 66: {
+            if (tag !== 528) {
+              break;
+            }
+
+            message.cpuRealtimePeriodUs = longToNumber(reader.int64());
+            continue;
+          }
+          case 67: {
+            if (tag !== 536) {
+              break;
+            }
+
+            message.cpuRealtimeRuntimeUs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4913,6 +5188,46 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         : isSet(object.wait_for_attach)
         ? globalThis.Boolean(object.wait_for_attach)
         : false,
+      deviceRequests: globalThis.Array.isArray(object?.deviceRequests)
+        ? object.deviceRequests.map((e: any) => DeviceRequest.fromJSON(e))
+        : globalThis.Array.isArray(object?.device_requests)
+        ? object.device_requests.map((e: any) => DeviceRequest.fromJSON(e))
+        : [],
+      postStart: globalThis.Array.isArray(object?.postStart)
+        ? object.postStart.map((e: any) => Hook.fromJSON(e))
+        : globalThis.Array.isArray(object?.post_start)
+        ? object.post_start.map((e: any) => Hook.fromJSON(e))
+        : [],
+      preStop: globalThis.Array.isArray(object?.preStop)
+        ? object.preStop.map((e: any) => Hook.fromJSON(e))
+        : globalThis.Array.isArray(object?.pre_stop)
+        ? object.pre_stop.map((e: any) => Hook.fromJSON(e))
+        : [],
+      blockIo: isSet(object.blockIo)
+        ? BlockIo.fromJSON(object.blockIo)
+        : isSet(object.block_io)
+        ? BlockIo.fromJSON(object.block_io)
+        : undefined,
+      cpuPeriodUs: isSet(object.cpuPeriodUs)
+        ? globalThis.Number(object.cpuPeriodUs)
+        : isSet(object.cpu_period_us)
+        ? globalThis.Number(object.cpu_period_us)
+        : 0,
+      cpuQuotaUs: isSet(object.cpuQuotaUs)
+        ? globalThis.Number(object.cpuQuotaUs)
+        : isSet(object.cpu_quota_us)
+        ? globalThis.Number(object.cpu_quota_us)
+        : 0,
+      cpuRealtimePeriodUs: isSet(object.cpuRealtimePeriodUs)
+        ? globalThis.Number(object.cpuRealtimePeriodUs)
+        : isSet(object.cpu_realtime_period_us)
+        ? globalThis.Number(object.cpu_realtime_period_us)
+        : 0,
+      cpuRealtimeRuntimeUs: isSet(object.cpuRealtimeRuntimeUs)
+        ? globalThis.Number(object.cpuRealtimeRuntimeUs)
+        : isSet(object.cpu_realtime_runtime_us)
+        ? globalThis.Number(object.cpu_realtime_runtime_us)
+        : 0,
     };
   },
 
@@ -5101,6 +5416,30 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.waitForAttach !== false) {
       obj.waitForAttach = message.waitForAttach;
     }
+    if (message.deviceRequests?.length) {
+      obj.deviceRequests = message.deviceRequests.map((e) => DeviceRequest.toJSON(e));
+    }
+    if (message.postStart?.length) {
+      obj.postStart = message.postStart.map((e) => Hook.toJSON(e));
+    }
+    if (message.preStop?.length) {
+      obj.preStop = message.preStop.map((e) => Hook.toJSON(e));
+    }
+    if (message.blockIo !== undefined) {
+      obj.blockIo = BlockIo.toJSON(message.blockIo);
+    }
+    if (message.cpuPeriodUs !== 0) {
+      obj.cpuPeriodUs = Math.round(message.cpuPeriodUs);
+    }
+    if (message.cpuQuotaUs !== 0) {
+      obj.cpuQuotaUs = Math.round(message.cpuQuotaUs);
+    }
+    if (message.cpuRealtimePeriodUs !== 0) {
+      obj.cpuRealtimePeriodUs = Math.round(message.cpuRealtimePeriodUs);
+    }
+    if (message.cpuRealtimeRuntimeUs !== 0) {
+      obj.cpuRealtimeRuntimeUs = Math.round(message.cpuRealtimeRuntimeUs);
+    }
     return obj;
   },
 
@@ -5202,6 +5541,16 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.files = object.files?.map((e) => FileMount.fromPartial(e)) || [];
     message.imageDigest = object.imageDigest ?? "";
     message.waitForAttach = object.waitForAttach ?? false;
+    message.deviceRequests = object.deviceRequests?.map((e) => DeviceRequest.fromPartial(e)) || [];
+    message.postStart = object.postStart?.map((e) => Hook.fromPartial(e)) || [];
+    message.preStop = object.preStop?.map((e) => Hook.fromPartial(e)) || [];
+    message.blockIo = (object.blockIo !== undefined && object.blockIo !== null)
+      ? BlockIo.fromPartial(object.blockIo)
+      : undefined;
+    message.cpuPeriodUs = object.cpuPeriodUs ?? 0;
+    message.cpuQuotaUs = object.cpuQuotaUs ?? 0;
+    message.cpuRealtimePeriodUs = object.cpuRealtimePeriodUs ?? 0;
+    message.cpuRealtimeRuntimeUs = object.cpuRealtimeRuntimeUs ?? 0;
     return message;
   },
 };
@@ -5546,6 +5895,736 @@ export const ContainerSpec_AnnotationsEntry: MessageFns<ContainerSpec_Annotation
   },
 };
 
+function createBaseDeviceRequest(): DeviceRequest {
+  return { driver: "", count: 0, deviceIds: [], capabilities: [], options: {} };
+}
+
+export const DeviceRequest: MessageFns<DeviceRequest> = {
+  encode(message: DeviceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.driver !== "") {
+      writer.uint32(10).string(message.driver);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).int32(message.count);
+    }
+    for (const v of message.deviceIds) {
+      writer.uint32(26).string(v!);
+    }
+    for (const v of message.capabilities) {
+      writer.uint32(34).string(v!);
+    }
+    globalThis.Object.entries(message.options).forEach(([key, value]: [string, string]) => {
+      DeviceRequest_OptionsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeviceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeviceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deviceIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.capabilities.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = DeviceRequest_OptionsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.options[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeviceRequest {
+    return {
+      driver: isSet(object.driver) ? globalThis.String(object.driver) : "",
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      deviceIds: globalThis.Array.isArray(object?.deviceIds)
+        ? object.deviceIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.device_ids)
+        ? object.device_ids.map((e: any) => globalThis.String(e))
+        : [],
+      capabilities: globalThis.Array.isArray(object?.capabilities)
+        ? object.capabilities.map((e: any) => globalThis.String(e))
+        : [],
+      options: isObject(object.options)
+        ? (globalThis.Object.entries(object.options) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: DeviceRequest): unknown {
+    const obj: any = {};
+    if (message.driver !== "") {
+      obj.driver = message.driver;
+    }
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    if (message.deviceIds?.length) {
+      obj.deviceIds = message.deviceIds;
+    }
+    if (message.capabilities?.length) {
+      obj.capabilities = message.capabilities;
+    }
+    if (message.options) {
+      const entries = globalThis.Object.entries(message.options) as [string, string][];
+      if (entries.length > 0) {
+        obj.options = {};
+        entries.forEach(([k, v]) => {
+          obj.options[k] = v;
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeviceRequest>): DeviceRequest {
+    return DeviceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeviceRequest>): DeviceRequest {
+    const message = createBaseDeviceRequest();
+    message.driver = object.driver ?? "";
+    message.count = object.count ?? 0;
+    message.deviceIds = object.deviceIds?.map((e) => e) || [];
+    message.capabilities = object.capabilities?.map((e) => e) || [];
+    message.options = (globalThis.Object.entries(object.options ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseDeviceRequest_OptionsEntry(): DeviceRequest_OptionsEntry {
+  return { key: "", value: "" };
+}
+
+export const DeviceRequest_OptionsEntry: MessageFns<DeviceRequest_OptionsEntry> = {
+  encode(message: DeviceRequest_OptionsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeviceRequest_OptionsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeviceRequest_OptionsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeviceRequest_OptionsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: DeviceRequest_OptionsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeviceRequest_OptionsEntry>): DeviceRequest_OptionsEntry {
+    return DeviceRequest_OptionsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeviceRequest_OptionsEntry>): DeviceRequest_OptionsEntry {
+    const message = createBaseDeviceRequest_OptionsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseHook(): Hook {
+  return { command: [], user: "", privileged: false, workingDir: "", env: [] };
+}
+
+export const Hook: MessageFns<Hook> = {
+  encode(message: Hook, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.command) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.user !== "") {
+      writer.uint32(18).string(message.user);
+    }
+    if (message.privileged !== false) {
+      writer.uint32(24).bool(message.privileged);
+    }
+    if (message.workingDir !== "") {
+      writer.uint32(34).string(message.workingDir);
+    }
+    for (const v of message.env) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Hook {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHook();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.command.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.privileged = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.workingDir = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.env.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Hook {
+    return {
+      command: globalThis.Array.isArray(object?.command) ? object.command.map((e: any) => globalThis.String(e)) : [],
+      user: isSet(object.user) ? globalThis.String(object.user) : "",
+      privileged: isSet(object.privileged) ? globalThis.Boolean(object.privileged) : false,
+      workingDir: isSet(object.workingDir)
+        ? globalThis.String(object.workingDir)
+        : isSet(object.working_dir)
+        ? globalThis.String(object.working_dir)
+        : "",
+      env: globalThis.Array.isArray(object?.env) ? object.env.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: Hook): unknown {
+    const obj: any = {};
+    if (message.command?.length) {
+      obj.command = message.command;
+    }
+    if (message.user !== "") {
+      obj.user = message.user;
+    }
+    if (message.privileged !== false) {
+      obj.privileged = message.privileged;
+    }
+    if (message.workingDir !== "") {
+      obj.workingDir = message.workingDir;
+    }
+    if (message.env?.length) {
+      obj.env = message.env;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Hook>): Hook {
+    return Hook.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Hook>): Hook {
+    const message = createBaseHook();
+    message.command = object.command?.map((e) => e) || [];
+    message.user = object.user ?? "";
+    message.privileged = object.privileged ?? false;
+    message.workingDir = object.workingDir ?? "";
+    message.env = object.env?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseBlockIo(): BlockIo {
+  return { weight: 0, weightDevices: [], readBytes: [], writeBytes: [], readOperations: [], writeOperations: [] };
+}
+
+export const BlockIo: MessageFns<BlockIo> = {
+  encode(message: BlockIo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.weight !== 0) {
+      writer.uint32(8).uint32(message.weight);
+    }
+    for (const v of message.weightDevices) {
+      BlockIo_WeightedDevice.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.readBytes) {
+      BlockIo_ThrottledDevice.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.writeBytes) {
+      BlockIo_ThrottledDevice.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.readOperations) {
+      BlockIo_ThrottledDevice.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.writeOperations) {
+      BlockIo_ThrottledDevice.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockIo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockIo();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.weight = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.weightDevices.push(BlockIo_WeightedDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.readBytes.push(BlockIo_ThrottledDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.writeBytes.push(BlockIo_ThrottledDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.readOperations.push(BlockIo_ThrottledDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.writeOperations.push(BlockIo_ThrottledDevice.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BlockIo {
+    return {
+      weight: isSet(object.weight) ? globalThis.Number(object.weight) : 0,
+      weightDevices: globalThis.Array.isArray(object?.weightDevices)
+        ? object.weightDevices.map((e: any) => BlockIo_WeightedDevice.fromJSON(e))
+        : globalThis.Array.isArray(object?.weight_devices)
+        ? object.weight_devices.map((e: any) => BlockIo_WeightedDevice.fromJSON(e))
+        : [],
+      readBytes: globalThis.Array.isArray(object?.readBytes)
+        ? object.readBytes.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : globalThis.Array.isArray(object?.read_bytes)
+        ? object.read_bytes.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : [],
+      writeBytes: globalThis.Array.isArray(object?.writeBytes)
+        ? object.writeBytes.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : globalThis.Array.isArray(object?.write_bytes)
+        ? object.write_bytes.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : [],
+      readOperations: globalThis.Array.isArray(object?.readOperations)
+        ? object.readOperations.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : globalThis.Array.isArray(object?.read_operations)
+        ? object.read_operations.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : [],
+      writeOperations: globalThis.Array.isArray(object?.writeOperations)
+        ? object.writeOperations.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : globalThis.Array.isArray(object?.write_operations)
+        ? object.write_operations.map((e: any) => BlockIo_ThrottledDevice.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BlockIo): unknown {
+    const obj: any = {};
+    if (message.weight !== 0) {
+      obj.weight = Math.round(message.weight);
+    }
+    if (message.weightDevices?.length) {
+      obj.weightDevices = message.weightDevices.map((e) => BlockIo_WeightedDevice.toJSON(e));
+    }
+    if (message.readBytes?.length) {
+      obj.readBytes = message.readBytes.map((e) => BlockIo_ThrottledDevice.toJSON(e));
+    }
+    if (message.writeBytes?.length) {
+      obj.writeBytes = message.writeBytes.map((e) => BlockIo_ThrottledDevice.toJSON(e));
+    }
+    if (message.readOperations?.length) {
+      obj.readOperations = message.readOperations.map((e) => BlockIo_ThrottledDevice.toJSON(e));
+    }
+    if (message.writeOperations?.length) {
+      obj.writeOperations = message.writeOperations.map((e) => BlockIo_ThrottledDevice.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BlockIo>): BlockIo {
+    return BlockIo.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BlockIo>): BlockIo {
+    const message = createBaseBlockIo();
+    message.weight = object.weight ?? 0;
+    message.weightDevices = object.weightDevices?.map((e) => BlockIo_WeightedDevice.fromPartial(e)) || [];
+    message.readBytes = object.readBytes?.map((e) => BlockIo_ThrottledDevice.fromPartial(e)) || [];
+    message.writeBytes = object.writeBytes?.map((e) => BlockIo_ThrottledDevice.fromPartial(e)) || [];
+    message.readOperations = object.readOperations?.map((e) => BlockIo_ThrottledDevice.fromPartial(e)) || [];
+    message.writeOperations = object.writeOperations?.map((e) => BlockIo_ThrottledDevice.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBlockIo_WeightedDevice(): BlockIo_WeightedDevice {
+  return { path: "", weight: 0 };
+}
+
+export const BlockIo_WeightedDevice: MessageFns<BlockIo_WeightedDevice> = {
+  encode(message: BlockIo_WeightedDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.weight !== 0) {
+      writer.uint32(16).uint32(message.weight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockIo_WeightedDevice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockIo_WeightedDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.weight = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BlockIo_WeightedDevice {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      weight: isSet(object.weight) ? globalThis.Number(object.weight) : 0,
+    };
+  },
+
+  toJSON(message: BlockIo_WeightedDevice): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.weight !== 0) {
+      obj.weight = Math.round(message.weight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BlockIo_WeightedDevice>): BlockIo_WeightedDevice {
+    return BlockIo_WeightedDevice.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BlockIo_WeightedDevice>): BlockIo_WeightedDevice {
+    const message = createBaseBlockIo_WeightedDevice();
+    message.path = object.path ?? "";
+    message.weight = object.weight ?? 0;
+    return message;
+  },
+};
+
+function createBaseBlockIo_ThrottledDevice(): BlockIo_ThrottledDevice {
+  return { path: "", rate: 0 };
+}
+
+export const BlockIo_ThrottledDevice: MessageFns<BlockIo_ThrottledDevice> = {
+  encode(message: BlockIo_ThrottledDevice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.path !== "") {
+      writer.uint32(10).string(message.path);
+    }
+    if (message.rate !== 0) {
+      writer.uint32(16).int64(message.rate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockIo_ThrottledDevice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockIo_ThrottledDevice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rate = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BlockIo_ThrottledDevice {
+    return {
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      rate: isSet(object.rate) ? globalThis.Number(object.rate) : 0,
+    };
+  },
+
+  toJSON(message: BlockIo_ThrottledDevice): unknown {
+    const obj: any = {};
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.rate !== 0) {
+      obj.rate = Math.round(message.rate);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BlockIo_ThrottledDevice>): BlockIo_ThrottledDevice {
+    return BlockIo_ThrottledDevice.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BlockIo_ThrottledDevice>): BlockIo_ThrottledDevice {
+    const message = createBaseBlockIo_ThrottledDevice();
+    message.path = object.path ?? "";
+    message.rate = object.rate ?? 0;
+    return message;
+  },
+};
+
 function createBaseFileMount(): FileMount {
   return { kind: 0, name: "", versionId: "", target: "", uid: "", gid: "", mode: undefined, env: "" };
 }
@@ -5816,6 +6895,9 @@ export const Mount: MessageFns<Mount> = {
       case "tmpfs":
         TmpfsMount.encode(message.kind.value, writer.uint32(26).fork()).join();
         break;
+      case "image":
+        ImageMount.encode(message.kind.value, writer.uint32(50).fork()).join();
+        break;
     }
     if (message.target !== "") {
       writer.uint32(34).string(message.target);
@@ -5863,6 +6945,14 @@ export const Mount: MessageFns<Mount> = {
             message.kind = { $case: "tmpfs", value: TmpfsMount.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kind = { $case: "image", value: ImageMount.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -5899,6 +6989,8 @@ export const Mount: MessageFns<Mount> = {
         ? { $case: "volume", value: VolumeMount.fromJSON(object.volume) }
         : isSet(object.tmpfs)
         ? { $case: "tmpfs", value: TmpfsMount.fromJSON(object.tmpfs) }
+        : isSet(object.image)
+        ? { $case: "image", value: ImageMount.fromJSON(object.image) }
         : undefined,
       target: isSet(object.target) ? globalThis.String(object.target) : "",
       readOnly: isSet(object.readOnly)
@@ -5917,6 +7009,8 @@ export const Mount: MessageFns<Mount> = {
       obj.volume = VolumeMount.toJSON(message.kind.value);
     } else if (message.kind?.$case === "tmpfs") {
       obj.tmpfs = TmpfsMount.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "image") {
+      obj.image = ImageMount.toJSON(message.kind.value);
     }
     if (message.target !== "") {
       obj.target = message.target;
@@ -5951,6 +7045,12 @@ export const Mount: MessageFns<Mount> = {
         }
         break;
       }
+      case "image": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "image", value: ImageMount.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
     message.target = object.target ?? "";
     message.readOnly = object.readOnly ?? false;
@@ -5959,7 +7059,7 @@ export const Mount: MessageFns<Mount> = {
 };
 
 function createBaseBindMount(): BindMount {
-  return { source: "", propagation: "", createHostPath: false, selinux: "" };
+  return { source: "", propagation: "", createHostPath: false, selinux: "", recursive: "" };
 }
 
 export const BindMount: MessageFns<BindMount> = {
@@ -5975,6 +7075,9 @@ export const BindMount: MessageFns<BindMount> = {
     }
     if (message.selinux !== "") {
       writer.uint32(34).string(message.selinux);
+    }
+    if (message.recursive !== "") {
+      writer.uint32(42).string(message.recursive);
     }
     return writer;
   },
@@ -6024,6 +7127,14 @@ export const BindMount: MessageFns<BindMount> = {
             message.selinux = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.recursive = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6046,6 +7157,7 @@ export const BindMount: MessageFns<BindMount> = {
         ? globalThis.Boolean(object.create_host_path)
         : false,
       selinux: isSet(object.selinux) ? globalThis.String(object.selinux) : "",
+      recursive: isSet(object.recursive) ? globalThis.String(object.recursive) : "",
     };
   },
 
@@ -6063,6 +7175,9 @@ export const BindMount: MessageFns<BindMount> = {
     if (message.selinux !== "") {
       obj.selinux = message.selinux;
     }
+    if (message.recursive !== "") {
+      obj.recursive = message.recursive;
+    }
     return obj;
   },
 
@@ -6075,12 +7190,13 @@ export const BindMount: MessageFns<BindMount> = {
     message.propagation = object.propagation ?? "";
     message.createHostPath = object.createHostPath ?? false;
     message.selinux = object.selinux ?? "";
+    message.recursive = object.recursive ?? "";
     return message;
   },
 };
 
 function createBaseVolumeMount(): VolumeMount {
-  return { name: "", driver: "", driverOpts: {}, labels: {}, noCopy: false };
+  return { name: "", driver: "", driverOpts: {}, labels: {}, noCopy: false, subpath: "" };
 }
 
 export const VolumeMount: MessageFns<VolumeMount> = {
@@ -6099,6 +7215,9 @@ export const VolumeMount: MessageFns<VolumeMount> = {
     });
     if (message.noCopy !== false) {
       writer.uint32(40).bool(message.noCopy);
+    }
+    if (message.subpath !== "") {
+      writer.uint32(50).string(message.subpath);
     }
     return writer;
   },
@@ -6160,6 +7279,14 @@ export const VolumeMount: MessageFns<VolumeMount> = {
             }
 
             message.noCopy = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.subpath = reader.string();
             continue;
           }
         }
@@ -6224,6 +7351,7 @@ export const VolumeMount: MessageFns<VolumeMount> = {
         : isSet(object.no_copy)
         ? globalThis.Boolean(object.no_copy)
         : false,
+      subpath: isSet(object.subpath) ? globalThis.String(object.subpath) : "",
     };
   },
 
@@ -6256,6 +7384,9 @@ export const VolumeMount: MessageFns<VolumeMount> = {
     if (message.noCopy !== false) {
       obj.noCopy = message.noCopy;
     }
+    if (message.subpath !== "") {
+      obj.subpath = message.subpath;
+    }
     return obj;
   },
 
@@ -6285,6 +7416,7 @@ export const VolumeMount: MessageFns<VolumeMount> = {
       {},
     );
     message.noCopy = object.noCopy ?? false;
+    message.subpath = object.subpath ?? "";
     return message;
   },
 };
@@ -6460,7 +7592,7 @@ export const VolumeMount_LabelsEntry: MessageFns<VolumeMount_LabelsEntry> = {
 };
 
 function createBaseTmpfsMount(): TmpfsMount {
-  return { sizeBytes: 0, mode: 0 };
+  return { sizeBytes: 0, mode: 0, options: [] };
 }
 
 export const TmpfsMount: MessageFns<TmpfsMount> = {
@@ -6470,6 +7602,9 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
     }
     if (message.mode !== 0) {
       writer.uint32(16).uint32(message.mode);
+    }
+    for (const v of message.options) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -6503,6 +7638,14 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
             message.mode = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.options.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6523,6 +7666,7 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
         ? globalThis.Number(object.size_bytes)
         : 0,
       mode: isSet(object.mode) ? globalThis.Number(object.mode) : 0,
+      options: globalThis.Array.isArray(object?.options) ? object.options.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -6534,6 +7678,9 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
     if (message.mode !== 0) {
       obj.mode = Math.round(message.mode);
     }
+    if (message.options?.length) {
+      obj.options = message.options;
+    }
     return obj;
   },
 
@@ -6544,6 +7691,92 @@ export const TmpfsMount: MessageFns<TmpfsMount> = {
     const message = createBaseTmpfsMount();
     message.sizeBytes = object.sizeBytes ?? 0;
     message.mode = object.mode ?? 0;
+    message.options = object.options?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseImageMount(): ImageMount {
+  return { image: "", subpath: "" };
+}
+
+export const ImageMount: MessageFns<ImageMount> = {
+  encode(message: ImageMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.subpath !== "") {
+      writer.uint32(18).string(message.subpath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subpath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageMount {
+    return {
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+      subpath: isSet(object.subpath) ? globalThis.String(object.subpath) : "",
+    };
+  },
+
+  toJSON(message: ImageMount): unknown {
+    const obj: any = {};
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    if (message.subpath !== "") {
+      obj.subpath = message.subpath;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageMount>): ImageMount {
+    return ImageMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageMount>): ImageMount {
+    const message = createBaseImageMount();
+    message.image = object.image ?? "";
+    message.subpath = object.subpath ?? "";
     return message;
   },
 };

@@ -27,7 +27,9 @@ export interface CreateBody {
 
 /** The settings of a container in one network. */
 export interface EndpointBody {
-  readonly IPAMConfig?: { readonly IPv4Address: string };
+  readonly IPAMConfig?: { readonly IPv4Address?: string; readonly LinkLocalIPs?: readonly string[] };
+  readonly MacAddress?: string;
+  readonly DriverOpts?: Readonly<Record<string, string>>;
   /** The network with the highest priority provides the default route. Unknown to Docker before 28.0. */
   readonly GwPriority?: number;
 }
@@ -49,6 +51,18 @@ export interface HostConfigBody {
   readonly PortBindings?: Readonly<Record<string, readonly PortBindingBody[]>>;
   readonly Binds?: readonly string[];
   readonly Mounts?: readonly MountBody[];
+  readonly Tmpfs?: Readonly<Record<string, string>>;
+  readonly DeviceRequests?: readonly DeviceRequestBody[];
+  readonly CpuPeriod?: number;
+  readonly CpuQuota?: number;
+  readonly CpuRealtimePeriod?: number;
+  readonly CpuRealtimeRuntime?: number;
+  readonly BlkioWeight?: number;
+  readonly BlkioWeightDevice?: readonly { readonly Path: string; readonly Weight: number }[];
+  readonly BlkioDeviceReadBps?: readonly ThrottleBody[];
+  readonly BlkioDeviceWriteBps?: readonly ThrottleBody[];
+  readonly BlkioDeviceReadIOps?: readonly ThrottleBody[];
+  readonly BlkioDeviceWriteIOps?: readonly ThrottleBody[];
   readonly NanoCpus?: number;
   readonly Memory?: number;
   readonly MemoryReservation?: number;
@@ -94,17 +108,42 @@ export interface PortBindingBody {
 }
 
 export interface MountBody {
-  readonly Type: "bind" | "volume" | "tmpfs";
+  readonly Type: "bind" | "volume" | "tmpfs" | "image";
   readonly Source?: string;
   readonly Target: string;
   readonly ReadOnly: boolean;
-  readonly BindOptions?: { readonly Propagation?: string; readonly CreateMountpoint?: boolean };
+  readonly BindOptions?: {
+    readonly Propagation?: string;
+    readonly CreateMountpoint?: boolean;
+    readonly NonRecursive?: boolean;
+    readonly ReadOnlyNonRecursive?: boolean;
+    readonly ReadOnlyForceRecursive?: boolean;
+  };
   readonly VolumeOptions?: {
     readonly NoCopy: boolean;
     readonly Labels: Readonly<Record<string, string>>;
     readonly DriverConfig?: { readonly Name: string; readonly Options: Readonly<Record<string, string>> };
+    readonly Subpath?: string;
   };
   readonly TmpfsOptions?: { readonly SizeBytes?: number; readonly Mode?: number };
+  readonly ImageOptions?: { readonly Subpath: string };
+}
+
+/** A request for devices of a driver. */
+export interface DeviceRequestBody {
+  readonly Driver: string;
+  /** -1 for all devices. */
+  readonly Count: number;
+  readonly DeviceIDs?: readonly string[];
+  /** Alternatives, each of which is a list of capabilities that the driver must have. */
+  readonly Capabilities: readonly (readonly string[])[];
+  readonly Options: Readonly<Record<string, string>>;
+}
+
+/** A limit for a block device, in bytes or operations per second. */
+export interface ThrottleBody {
+  readonly Path: string;
+  readonly Rate: number;
 }
 
 export interface DeviceBody {

@@ -85,6 +85,7 @@ export function missingNetwork(
 
 /** The first API version in which a container's networks have a priority for the default route (`GwPriority`). */
 const GATEWAY_PRIORITY_SINCE = "1.48";
+const INTERFACE_NAME_OPTION = "com.docker.network.endpoint.ifname";
 
 /**
  * Returns the endpoint settings of a container in one of its networks. The service's name is never an alias: Docker's
@@ -95,13 +96,23 @@ export function endpointBody(
   attachment: NetworkAttachment,
   { networks, engineApiVersion }: { readonly networks: NetworksView; readonly engineApiVersion: string },
 ): EndpointBody {
+  const { ipv4Address, macAddress, linkLocalIps, interfaceName } = attachment;
   const attachments = attachmentsOf(spec, networks);
   const supportsPriority = compareVersions(engineApiVersion, GATEWAY_PRIORITY_SINCE) >= 0;
   return {
-    ...(attachment.ipv4Address === "" ? {} : { IPAMConfig: { IPv4Address: attachment.ipv4Address } }),
+    ...(ipv4Address === "" && linkLocalIps.length === 0 ? {} : { IPAMConfig: ipamBody(attachment) }),
+    ...(macAddress === "" ? {} : { MacAddress: macAddress }),
+    ...(interfaceName === "" ? {} : { DriverOpts: { [INTERFACE_NAME_OPTION]: interfaceName } }),
     ...(supportsPriority && attachments.length > 1
       ? { GwPriority: attachments.length - attachments.indexOf(attachment) }
       : {}),
+  };
+}
+
+function ipamBody({ ipv4Address, linkLocalIps }: NetworkAttachment): NonNullable<EndpointBody["IPAMConfig"]> {
+  return {
+    ...(ipv4Address === "" ? {} : { IPv4Address: ipv4Address }),
+    ...(linkLocalIps.length === 0 ? {} : { LinkLocalIPs: linkLocalIps }),
   };
 }
 

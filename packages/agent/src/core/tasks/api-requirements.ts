@@ -1,4 +1,4 @@
-import type { AssignedSpec, ContainerSpec } from "@berth/proto";
+import type { AssignedSpec, ContainerSpec, NetworkAttachment } from "@berth/proto";
 import { compareVersions } from "../docker/api-version.js";
 
 /** A part of a spec that daemons with an older API ignore without an error. */
@@ -6,7 +6,7 @@ interface ApiRequirement {
   readonly field: string;
   /** The first API version that has the field. */
   readonly since: string;
-  readonly isUsed: (container: ContainerSpec) => boolean;
+  readonly isUsed: (container: ContainerSpec, networks: readonly NetworkAttachment[]) => boolean;
 }
 
 const API_REQUIREMENTS: readonly ApiRequirement[] = [
@@ -15,6 +15,34 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
     since: "1.43",
     isUsed: (container) => Object.keys(container.annotations).length > 0,
   },
+  {
+    field: "mac_address",
+    since: "1.44",
+    isUsed: (_, networks) => networks.some(({ macAddress }) => macAddress !== ""),
+  },
+  {
+    field: "interface_name",
+    since: "1.48",
+    isUsed: (_, networks) => networks.some(({ interfaceName }) => interfaceName !== ""),
+  },
+  {
+    field: "a subpath of a volume",
+    since: "1.45",
+    isUsed: ({ mounts }) => mounts.some(({ kind }) => kind?.$case === "volume" && kind.value.subpath !== ""),
+  },
+  {
+    field: "a mount of an image",
+    since: "1.48",
+    isUsed: ({ mounts }) => mounts.some(({ kind }) => kind?.$case === "image"),
+  },
+  {
+    field: "recursive of a bind mount",
+    since: "1.44",
+    isUsed: ({ mounts }) =>
+      mounts.some(
+        ({ kind }) => kind?.$case === "bind" && ["writable", "readonly"].includes(kind.value.recursive),
+      ),
+  },
 ];
 
 /** Returns why this node's Docker cannot run the spec as written, or undefined when it can. */
@@ -22,10 +50,10 @@ export function unsupportedReason(spec: AssignedSpec, apiVersion: string): strin
   if (spec.task === undefined) {
     return `version ${spec.version} of the service cannot be read from the store: deploy it again`;
   }
-  const { container } = spec.task;
+  const { container, networks } = spec.task;
   if (container === undefined) return "the service's spec has no container";
   const unmet = API_REQUIREMENTS.filter(
-    ({ isUsed, since }) => isUsed(container) && compareVersions(apiVersion, since) < 0,
+    ({ isUsed, since }) => isUsed(container, networks) && compareVersions(apiVersion, since) < 0,
   );
   if (unmet.length === 0) return undefined;
   const fields = unmet.map(({ field, since }) => `${field} needs Docker API ${since}`).join(", ");

@@ -85,6 +85,22 @@ test("containerConfig maps every field of a container's spec", () => {
     memorySwappiness: 0,
     cpuShares: 5,
     cpuset: "0",
+    cpuPeriodUs: 50_000,
+    cpuQuotaUs: 25_000,
+    cpuRealtimePeriodUs: 1_000,
+    cpuRealtimeRuntimeUs: 500,
+    blockIo: {
+      weight: 300,
+      weightDevices: [{ path: "/dev/sda", weight: 400 }],
+      readBytes: [{ path: "/dev/sdb", rate: 1 }],
+      writeBytes: [{ path: "/dev/sdb", rate: 2 }],
+      readOperations: [{ path: "/dev/sdb", rate: 3 }],
+      writeOperations: [{ path: "/dev/sdb", rate: 4 }],
+    },
+    deviceRequests: [
+      { count: -1, capabilities: ["gpu", "utility"], options: { a: "b" } },
+      { driver: "cdi", deviceIds: ["nvidia.com/gpu=0"] },
+    ],
     storageOpt: { size: "1G" },
     annotations: { x: "y" },
     cgroupnsMode: "private",
@@ -135,6 +151,20 @@ test("containerConfig maps every field of a container's spec", () => {
     PidsLimit: 7,
     MemoryReservation: 50,
     MemorySwap: -1,
+    CpuPeriod: 50_000,
+    CpuQuota: 25_000,
+    CpuRealtimePeriod: 1_000,
+    CpuRealtimeRuntime: 500,
+    BlkioWeight: 300,
+    BlkioWeightDevice: [{ Path: "/dev/sda", Weight: 400 }],
+    BlkioDeviceReadBps: [{ Path: "/dev/sdb", Rate: 1 }],
+    BlkioDeviceWriteBps: [{ Path: "/dev/sdb", Rate: 2 }],
+    BlkioDeviceReadIOps: [{ Path: "/dev/sdb", Rate: 3 }],
+    BlkioDeviceWriteIOps: [{ Path: "/dev/sdb", Rate: 4 }],
+    DeviceRequests: [
+      { Driver: "", Count: -1, Capabilities: [["gpu", "utility"]], Options: { a: "b" } },
+      { Driver: "cdi", Count: 0, DeviceIDs: ["nvidia.com/gpu=0"], Capabilities: [], Options: {} },
+    ],
     MemorySwappiness: 0,
     CpuShares: 5,
     CpusetCpus: "0",
@@ -186,7 +216,7 @@ test("containerConfig uses every field that a container's spec has", () => {
     networks: NO_NETWORKS,
     files: NO_FILES,
   });
-  const elsewhere = ["pullPolicy"];
+  const elsewhere = ["pullPolicy", "postStart", "preStop"];
   const unread = Object.keys(ContainerSpec.create()).filter(
     (key) => !read.has(key) && !elsewhere.includes(key),
   );

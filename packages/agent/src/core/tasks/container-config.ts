@@ -2,6 +2,8 @@ import {
   type AssignedSpec,
   type AssignedTask,
   assertNever,
+  type BlockIo,
+  type BlockIo_ThrottledDevice,
   type ContainerSpec,
   type Healthcheck,
   imageReference,
@@ -11,7 +13,13 @@ import {
   PortSpec_Protocol,
   type TaskSpec,
 } from "@berth/proto";
-import type { CreateBody, HealthcheckBody, HostConfigBody, PortBindingBody } from "../docker/create-body.js";
+import type {
+  CreateBody,
+  HealthcheckBody,
+  HostConfigBody,
+  PortBindingBody,
+  ThrottleBody,
+} from "../docker/create-body.js";
 import { taskLabels } from "../docker/labels.js";
 import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
@@ -55,7 +63,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = directResolvConf(input.spec, container, input.networks);
-  const { binds, mounts } = mountConfig(container.mounts, fill);
+  const { binds, mounts, tmpfs } = mountConfig(container.mounts, fill);
   const { contents, directory } = input.files;
   const files = fileMounts(container.files, { taskId: task.id, directory });
   const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
@@ -88,7 +96,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         RestartPolicy: { Name: "no" },
         NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
         ...omitUnset({ PortBindings: ports.bindings }),
-        ...omitUnset({ Binds: binds, Mounts: [...mounts, ...files] }),
+        ...omitUnset({ Binds: binds, Mounts: [...mounts, ...files], Tmpfs: tmpfs }),
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
         ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
@@ -121,13 +129,31 @@ function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): P
       Ulimits: container.ulimits.map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
       StorageOpt: container.storageOpt,
       CgroupParent: container.cgroupParent,
+      CpuPeriod: container.cpuPeriodUs,
+      CpuQuota: container.cpuQuotaUs,
+      CpuRealtimePeriod: container.cpuRealtimePeriodUs,
+      CpuRealtimeRuntime: container.cpuRealtimeRuntimeUs,
     }),
+    ...(container.blockIo && blockIoConfig(container.blockIo)),
     ...omitUndefined({
       MemorySwappiness: container.memorySwappiness,
       OomScoreAdj: container.oomScoreAdj,
       OomKillDisable: container.oomKillDisable,
     }),
   };
+}
+
+function blockIoConfig(blockIo: BlockIo): Partial<HostConfigBody> {
+  const throttles = (devices: readonly BlockIo_ThrottledDevice[]): ThrottleBody[] =>
+    devices.map(({ path, rate }) => ({ Path: path, Rate: rate }));
+  return omitUnset({
+    BlkioWeight: blockIo.weight,
+    BlkioWeightDevice: blockIo.weightDevices.map(({ path, weight }) => ({ Path: path, Weight: weight })),
+    BlkioDeviceReadBps: throttles(blockIo.readBytes),
+    BlkioDeviceWriteBps: throttles(blockIo.writeBytes),
+    BlkioDeviceReadIOps: throttles(blockIo.readOperations),
+    BlkioDeviceWriteIOps: throttles(blockIo.writeOperations),
+  });
 }
 
 function isolationConfig(container: ContainerSpec): Partial<HostConfigBody> {
@@ -142,6 +168,13 @@ function isolationConfig(container: ContainerSpec): Partial<HostConfigBody> {
       CgroupPermissions: device.permissions || "rwm",
     })),
     DeviceCgroupRules: container.deviceCgroupRules,
+    DeviceRequests: container.deviceRequests.map(({ driver, count, deviceIds, capabilities, options }) => ({
+      Driver: driver,
+      Count: count,
+      ...(deviceIds.length === 0 ? {} : { DeviceIDs: deviceIds }),
+      Capabilities: capabilities.length === 0 ? [] : [capabilities],
+      Options: options,
+    })),
     SecurityOpt: container.securityOpt,
     GroupAdd: container.groupAdd,
     PidMode: container.pidMode,

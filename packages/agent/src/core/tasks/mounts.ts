@@ -1,4 +1,4 @@
-import { assertNever, type BindMount, type Mount, type VolumeMount } from "@berth/proto";
+import { assertNever, type BindMount, type Mount, type TmpfsMount, type VolumeMount } from "@berth/proto";
 import type { MountBody } from "../docker/create-body.js";
 
 /** Mounts in the two forms of Docker's Engine API. */
@@ -6,17 +6,46 @@ export interface MountConfig {
   /** `source:target:options`: the only form in which older daemons create a missing directory on the host. */
   readonly binds: readonly string[];
   readonly mounts: readonly MountBody[];
+  /** Mount options of tmpfs by target: the only form in which older daemons accept all options. */
+  readonly tmpfs: Readonly<Record<string, string>>;
 }
+
+type MountForm =
+  | { readonly kind: "bind"; readonly bind: string }
+  | { readonly kind: "mount"; readonly mount: MountBody }
+  | { readonly kind: "tmpfs"; readonly target: string; readonly options: string };
 
 type Fill = (text: string) => string;
 
 /** Maps mounts to the Engine API. `fill` expands placeholders in sources. */
 export function mountConfig(mounts: readonly Mount[], fill: Fill): MountConfig {
-  const bodies = mounts.map((mount) => mountBody(mount, fill));
+  const forms = mounts.map((mount) => mountForm(mount, fill));
   return {
-    binds: bodies.filter((body) => typeof body === "string"),
-    mounts: bodies.filter((body) => typeof body !== "string"),
+    binds: forms.flatMap((form) => (form.kind === "bind" ? [form.bind] : [])),
+    mounts: forms.flatMap((form) => (form.kind === "mount" ? [form.mount] : [])),
+    tmpfs: Object.fromEntries(
+      forms.flatMap((form) => (form.kind === "tmpfs" ? [[form.target, form.options] as const] : [])),
+    ),
   };
+}
+
+function mountForm(mount: Mount, fill: Fill): MountForm {
+  const target = fill(mount.target);
+  if (mount.kind?.$case === "tmpfs" && mount.kind.value.options.length > 0) {
+    return { kind: "tmpfs", target, options: tmpfsOptions(mount.kind.value, mount.readOnly) };
+  }
+  const body = mountBody({ ...mount, target }, fill);
+  return typeof body === "string" ? { kind: "bind", bind: body } : { kind: "mount", mount: body };
+}
+
+/** Returns options as mount(8) takes them: `ro,uid=1000,size=1048576,mode=1777`. */
+function tmpfsOptions({ sizeBytes, mode, options }: TmpfsMount, readOnly: boolean): string {
+  return [
+    ...(readOnly ? ["ro"] : []),
+    ...options,
+    ...(sizeBytes > 0 ? [`size=${sizeBytes}`] : []),
+    ...(mode > 0 ? [`mode=${mode.toString(8)}`] : []),
+  ].join(",");
 }
 
 function mountBody({ kind, target, readOnly }: Mount, fill: Fill): string | MountBody {
@@ -29,7 +58,7 @@ function mountBody({ kind, target, readOnly }: Mount, fill: Fill): string | Moun
         Type: "volume",
         ...common,
         Source: fill(kind.value.name),
-        VolumeOptions: volumeOptions(kind.value),
+        VolumeOptions: volumeOptions(kind.value, fill),
       };
     case "tmpfs": {
       const { sizeBytes, mode } = kind.value;
@@ -38,6 +67,13 @@ function mountBody({ kind, target, readOnly }: Mount, fill: Fill): string | Moun
         ...(mode > 0 ? { Mode: mode } : {}),
       };
       return { Type: "tmpfs", ...common, TmpfsOptions: options };
+    }
+    case "image": {
+      const { image, subpath } = kind.value;
+      return {
+        ...{ Type: "image", ...common, Source: image },
+        ...(subpath === "" ? {} : { ImageOptions: { Subpath: subpath } }),
+      };
     }
     case undefined:
       return { Type: "volume", ...common };
@@ -51,8 +87,9 @@ function bindBody(
   common: { Source: string; Target: string; ReadOnly: boolean },
 ): string | MountBody {
   const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
-  // Only this form can set an SELinux label.
-  if ((bind.createHostPath || bind.selinux !== "") && hasNoColon) {
+  const recursive = recursiveOptions(bind);
+  // Only this form can set an SELinux label, and only the other form can say what happens to mounts below.
+  if ((bind.createHostPath || bind.selinux !== "") && hasNoColon && recursive === undefined) {
     const options = [common.ReadOnly ? "ro" : "rw", bind.propagation, bind.selinux].filter(
       (option) => option !== "",
     );
@@ -61,14 +98,32 @@ function bindBody(
   const options = {
     ...(bind.propagation === "" ? {} : { Propagation: bind.propagation }),
     ...(bind.createHostPath ? { CreateMountpoint: true } : {}),
+    ...recursive,
   };
   return { Type: "bind", ...common, BindOptions: options };
 }
 
-function volumeOptions(volume: VolumeMount): NonNullable<MountBody["VolumeOptions"]> {
+/** Returns what happens to mounts below a bind mount; undefined for Docker's default. */
+function recursiveOptions({ recursive }: BindMount): MountBody["BindOptions"] {
+  switch (recursive) {
+    case "disabled":
+      return { NonRecursive: true };
+    case "writable":
+      return { ReadOnlyNonRecursive: true };
+    case "readonly":
+      return { ReadOnlyForceRecursive: true };
+    default:
+      return undefined;
+  }
+}
+
+function volumeOptions(volume: VolumeMount, fill: Fill): NonNullable<MountBody["VolumeOptions"]> {
+  const { driver, driverOpts, labels, subpath } = volume;
+  const labelEntries = Object.entries(labels).map(([key, value]) => [key, fill(value)] as const);
   return {
     NoCopy: volume.noCopy,
-    Labels: volume.labels,
-    ...(volume.driver === "" ? {} : { DriverConfig: { Name: volume.driver, Options: volume.driverOpts } }),
+    Labels: Object.fromEntries(labelEntries),
+    ...(driver === "" ? {} : { DriverConfig: { Name: driver, Options: driverOpts } }),
+    ...(subpath === "" ? {} : { Subpath: fill(subpath) }),
   };
 }

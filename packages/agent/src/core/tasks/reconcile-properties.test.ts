@@ -1,4 +1,4 @@
-import { DesiredState, type TaskState } from "@berth/proto";
+import { DesiredState, Hook, type TaskState } from "@berth/proto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
@@ -16,6 +16,8 @@ import {
   taskWith,
   viewWith,
 } from "./testing.js";
+
+const HOOK = Hook.fromPartial({ command: ["true"] });
 
 /** Far above what any history needs to converge. */
 const MAX_STEPS = 60;
@@ -57,6 +59,10 @@ class SimulatedDocker {
   /** Whether the task's secret is on the host. */
   hasFiles = false;
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
+  /** Whether the agent knows the hooks of the task. */
+  isAssigned = true;
+  /** The containers whose pre_stop hooks ran or failed. */
+  readonly #stopping = new Set<string>();
   #hasImage = false;
   #created = 0;
   #portProbes = 0;
@@ -84,6 +90,8 @@ class SimulatedDocker {
 
   /** @param luck "fails": the step has no effect; "lost": it takes effect, but the response is lost */
   run(step: Step, luck: "fine" | "fails" | "lost"): StepOutcome {
+    // A step that fails again and again counts as a run.
+    if (step.kind === "pre-stop") this.#stopping.add(step.containerId);
     if (luck === "fails") return { kind: "failed", reason: "bad luck" };
     const outcome = this.#do(step);
     return luck === "lost" ? { kind: "unknown", reason: "connection lost" } : outcome;
@@ -97,6 +105,9 @@ class SimulatedDocker {
         return { kind: "image-known" };
       case "check-health":
         return { ...step, kind: "health-checked", answer: "failed" };
+      case "post-start":
+      case "pre-stop":
+        return this.#runHooks(step);
       case "write-files":
         this.hasFiles = true;
         return { kind: "files-written" };
@@ -118,6 +129,9 @@ class SimulatedDocker {
         expect(this.hasFiles).toBe(true);
         return this.#set(step.containerId, { state: "running" });
       case "stop":
+        if (this.isAssigned && this.containers.get(step.containerId)?.name !== "copy") {
+          expect(this.#stopping).toContain(step.containerId);
+        }
         return this.#set(step.containerId, { state: "exited", exitCode: 143 });
       case "probe-ports":
         this.#portProbes += 1;
@@ -137,6 +151,15 @@ class SimulatedDocker {
     }
   }
 
+  #runHooks({
+    kind,
+    containerId,
+    processId,
+  }: Extract<Step, { kind: "post-start" | "pre-stop" }>): StepOutcome {
+    expect(this.containers.get(containerId)?.state).toBe("running");
+    return { kind: "hooks-run", of: kind, containerId, processId, failure: "", durationMs: 1 };
+  }
+
   #set(id: string, fields: Partial<ObservedContainer>): StepOutcome {
     const known = this.containers.get(id);
     if (known === undefined) return { kind: "gone", containerId: id };
@@ -153,7 +176,10 @@ class SimulatedAgent {
     image: { state: "unknown", pullBeganAtMs: 0 },
     assignment: {
       task: taskWith(),
-      spec: specWith({ ports: [{ target: 80 }], container: { files: [SECRET] } }),
+      spec: specWith({
+        ports: [{ target: 80 }],
+        container: { files: [SECRET], postStart: [HOOK], preStop: [HOOK] },
+      }),
       receivedAtMs: 1_000,
     },
     files: { contents: new Map([[SECRET.versionId, SECRET_VERSION]]), directory: FILES_DIRECTORY },
@@ -175,7 +201,9 @@ class SimulatedAgent {
         this.nowMs = requeueAtMs;
         continue;
       }
-      if (step.kind === "stop" && step.failure !== "") this.#remember({ failure: step.failure });
+      if ((step.kind === "stop" || step.kind === "pre-stop") && step.failure !== "")
+        this.#remember({ failure: step.failure });
+      this.docker.isAssigned = this.view.assignment !== undefined;
       const outcome = this.docker.run(step, steps < MAX_STEPS / 2 ? luck() : "fine");
       this.view = {
         ...this.view,

@@ -10,6 +10,7 @@ import { isAlive, type ObservedContainer } from "../docker/observed-container.js
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
 import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
+import { isStopping, postStartFailure, postStartStep, stopDecision } from "./hooks.js";
 import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
 import { startCheckDecision } from "./start-check.js";
@@ -40,7 +41,11 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   const [container, surplus] = selectContainer(observed);
   const view = container === undefined ? withRejection(observed) : observed;
   const status = statusOf(view, container);
-  if (surplus !== undefined) return { status, ...removal(view, surplus, "a second container of this task") };
+  if (surplus !== undefined) {
+    // Only the container that stays counts as the task's.
+    const unassigned = { ...view, assignment: undefined };
+    return { status, ...removal(unassigned, surplus, "a second container of this task") };
+  }
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
@@ -95,7 +100,9 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (container.state === "created") {
     return attachDecision(view, assignment, nowMs) ?? nextTowardStart(view, assignment, container);
   }
+  if (isStopping(view, container)) return stopFailed(view, container, memory.failure);
   return (
+    postStartDecision(view, container) ??
     probeDecision(view, container, nowMs) ??
     startCheckDecision(view, container, nowMs) ??
     healthDecision(view, container, nowMs)
@@ -115,6 +122,14 @@ function fencingDecision(view: TaskView, container: ObservedContainer | undefine
   };
 }
 
+/** Returns the run of the post_start hooks, or the stop of a container in which one has failed. */
+function postStartDecision(view: TaskView, container: ObservedContainer): Decision | undefined {
+  const failure = postStartFailure(view, container);
+  if (failure !== "") return stopFailed(view, container, failure);
+  const step = postStartStep(view, container);
+  return step && { step, reason: "the container has started" };
+}
+
 /**
  * Returns the next probe of the task's ports. Undefined unless the task waits for them: a running task is not probed.
  */
@@ -132,23 +147,26 @@ function probeDecision(view: TaskView, container: ObservedContainer, nowMs: numb
 /** Returns the next step toward a host without anything of the task: its container goes first, and then its files. */
 function removal(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
   if (container === undefined) return fileRemoval(view, reason) ?? { isGone: true };
-  if (isAlive(container)) return stopIfAlive(container, reason);
+  if (isAlive(container)) return stopIfAlive(view, container, reason);
   return { step: { kind: "remove", containerId: container.id }, reason };
 }
 
 /** Returns the next step of a task that does not run again: its files stay as long as its container. */
 function standstill(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
-  return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(container, reason);
+  return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(view, container, reason);
 }
 
 function fileRemoval({ taskId, memory }: TaskView, reason: string): Decision | undefined {
   return memory.files === "none" ? undefined : { step: { kind: "remove-files", taskId }, reason };
 }
 
-function stopIfAlive(container: ObservedContainer, reason: string): Decision {
-  if (!isAlive(container)) return {};
-  const { id, stopGraceMs } = container;
-  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: "" }, reason };
+function stopIfAlive(view: TaskView, container: ObservedContainer, reason: string): Decision {
+  return isAlive(container) ? stopDecision(view, container, { failure: "", reason }) : {};
+}
+
+/** Returns the next step toward the end of a task that should run. */
+function stopFailed(view: TaskView, container: ObservedContainer, failure: string): Decision {
+  return stopDecision(view, container, { failure, reason: failure });
 }
 
 /** Returns the next step toward a container: first the image, then its files, then the container. */
@@ -220,6 +238,5 @@ function healthDecision(view: TaskView, container: ObservedContainer, nowMs: num
   const graceEndsMs = unhealthySinceMs + UNHEALTHY_GRACE_MS;
   if (nowMs < graceEndsMs) return { requeueAtMs: graceEndsMs };
   const failing = `stayed ${unhealthyMessage(container)} for ${UNHEALTHY_GRACE_MS / 1_000} s`;
-  const { id, stopGraceMs } = container;
-  return { step: { kind: "stop", containerId: id, graceMs: stopGraceMs, failure: failing }, reason: failing };
+  return stopFailed(view, container, failing);
 }

@@ -12,6 +12,7 @@ import {
 } from "@berth/proto";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
+import { isAwaitingPostStart, preStopNote } from "./hooks.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
 import { healthOf } from "./start-check.js";
 import { fileWait } from "./task-files.js";
@@ -58,10 +59,15 @@ function nextStatus(
 ): TaskStatus | undefined {
   if (container === undefined) return statusWithoutContainer(view);
   if (isAlive(container)) return runningStatus(view, container, spec);
-  const verdict = container.state === "created" ? verdictBeforeStart(view) : verdictAfterEnd(view, container);
-  if (verdict === undefined) return preparingStatus(view);
-  const ended = container.state !== "created" ? { exitCode: container.exitCode } : {};
-  return createStatus({ ...verdict, containerId: container.id, ...ended });
+  if (container.state === "created") {
+    const verdict = verdictBeforeStart(view);
+    return verdict === undefined
+      ? preparingStatus(view)
+      : createStatus({ ...verdict, containerId: container.id });
+  }
+  const verdict = verdictAfterEnd(view, container);
+  const message = `${verdict.message}${preStopNote(view, container)}`;
+  return createStatus({ ...verdict, message, containerId: container.id, exitCode: container.exitCode });
 }
 
 function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
@@ -120,7 +126,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
   const hasRun = view.status?.state === TaskState.RUNNING;
   const health = healthOf(view.memory, container);
   const isHealthy = health === "none" || health === "healthy";
-  const isReady = isHealthy && !isAwaitingPorts(view, container);
+  const isReady = isHealthy && !isAwaitingPorts(view, container) && !isAwaitingPostStart(view, container);
   const running = createStatus({
     state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
@@ -146,6 +152,7 @@ export function processEndedStatus(running: TaskStatus): TaskStatus {
 function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (container.state === "paused") return "paused outside berth";
   if (view.memory.failure !== "") return `stopping: ${view.memory.failure}`;
+  if (isAwaitingPostStart(view, container)) return "waiting for its post_start hooks";
   if (healthOf(view.memory, container) === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
   return portMessage(view.memory);

@@ -2,6 +2,7 @@ import type { ErrorCode } from "@berth/proto";
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
+import type { HookResult, HookRun } from "./hooks.js";
 import type { ProbedPorts } from "./readiness.js";
 import type { CheckedHealth, HealthCheck } from "./start-check.js";
 import type { TaskFileSet } from "./task-files.js";
@@ -22,6 +23,14 @@ export type Step =
       readonly endpoint: EndpointBody;
     }
   | { readonly kind: "start"; readonly containerId: string }
+  /** Runs the hooks of a container that has started. */
+  | ({ readonly kind: "post-start" } & HookRun)
+  /** Runs the hooks of a container that is going to be stopped. */
+  | ({
+      readonly kind: "pre-stop";
+      /** As in `stop`. */
+      readonly failure: string;
+    } & HookRun)
   | {
       readonly kind: "stop";
       readonly containerId: string;
@@ -51,6 +60,7 @@ export type StepOutcome =
   | { readonly kind: "gone"; readonly containerId: string }
   | ({ readonly kind: "ports-probed" } & ProbedPorts)
   | ({ readonly kind: "health-checked" } & CheckedHealth)
+  | ({ readonly kind: "hooks-run" } & HookResult)
   /** The image was checked or pulled. Images are remembered by the image cache. */
   | { readonly kind: "image-known" }
   | { readonly kind: "files-written" }

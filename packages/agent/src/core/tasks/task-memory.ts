@@ -1,5 +1,6 @@
 import { assertNever, type ErrorCode } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
+import { afterHooks, failedHooks, type HookMemory, NO_HOOKS } from "./hooks.js";
 import { afterProbe, type PortProbe } from "./readiness.js";
 import { afterStartCheck, type StartCheck } from "./start-check.js";
 import type { Step, StepOutcome } from "./step.js";
@@ -33,6 +34,7 @@ export interface TaskMemory {
   readonly portProbe: PortProbe | undefined;
   /** The health checks of a container that starts. Undefined before the first. */
   readonly startCheck: StartCheck | undefined;
+  readonly hooks: HookMemory;
   /** The task's secrets and configs on this host. */
   readonly files: TaskFilesState;
   /** When its container was first seen before its start, or 0. */
@@ -61,6 +63,7 @@ export const BLANK_MEMORY: TaskMemory = {
   pulledPercent: undefined,
   portProbe: undefined,
   startCheck: undefined,
+  hooks: NO_HOOKS,
   files: "none",
   createdAtMs: 0,
   isAttached: false,
@@ -97,7 +100,16 @@ export function applyOutcome(
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "health-checked":
       return { ...memory, startCheck: afterStartCheck(memory.startCheck, outcome, nowMs) };
+    case "hooks-run":
+      return { ...memory, retry: undefined, hooks: afterHooks(memory.hooks, outcome) };
     case "rejected":
+      if (step.kind === "post-start" || step.kind === "pre-stop") {
+        return {
+          ...memory,
+          retry: undefined,
+          hooks: afterHooks(memory.hooks, failedHooks(step, outcome.reason)),
+        };
+      }
       return {
         ...memory,
         retry: undefined,
@@ -153,7 +165,10 @@ function afterFailure(
   const retry = nextRetry(memory.retry, reason, nowMs);
   const mayGiveUp = step.kind !== "stop" && step.kind !== "remove" && step.kind !== "remove-files";
   if (mayGiveUp && retry.attempts >= MAX_ATTEMPTS) {
-    return { ...memory, retry: undefined, rejection: `${reason} (tried ${retry.attempts} times)` };
+    const rejection = `${reason} (tried ${retry.attempts} times)`;
+    return step.kind === "post-start" || step.kind === "pre-stop"
+      ? { ...memory, retry: undefined, hooks: afterHooks(memory.hooks, failedHooks(step, rejection)) }
+      : { ...memory, retry: undefined, rejection };
   }
   return { ...memory, retry };
 }

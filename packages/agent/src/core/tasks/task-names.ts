@@ -1,7 +1,5 @@
-import type { AssignedTask, TaskPlaceholder } from "@berth/proto";
+import { type AssignedTask, fillPlaceholders, type TaskPlaceholder } from "@berth/proto";
 import type { NodeFacts } from "./task-view.js";
-
-const PLACEHOLDER = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
 
 /** Returns the name of a task's container: `<service>.<slot>.<task id>`. It is unique, and every agent computes the same. */
 export function containerName(task: AssignedTask, nodeId: string): string {
@@ -16,8 +14,8 @@ export function slotName(task: AssignedTask, nodeId: string): string {
 /** Expands `{{.Node.Hostname}}` and the like. Unknown placeholders are kept: they may be meant for the program. */
 export function fillTemplate(text: string, task: AssignedTask, node: NodeFacts): string {
   if (!text.includes("{{")) return text;
-  const values = new Map<string, string>(Object.entries(placeholders(task, node)));
-  return text.replace(PLACEHOLDER, (whole, name: string) => values.get(name) ?? whole);
+  const values = placeholders(task, node);
+  return fillPlaceholders(text, (name) => values[name]);
 }
 
 function placeholders(task: AssignedTask, node: NodeFacts): Readonly<Record<TaskPlaceholder, string>> {

@@ -119,12 +119,13 @@ async function create(
   containerId: string,
   options: ExecOptions & { readonly isAttached: boolean },
 ): Promise<string> {
-  const { command, env, user, workingDir, tty, stdin, isAttached, signal } = options;
+  const { command, env, user, workingDir, privileged = false, tty, stdin, isAttached, signal } = options;
   const body = {
     Cmd: command,
     Env: env,
     User: user,
     WorkingDir: workingDir,
+    Privileged: privileged,
     Tty: tty,
     AttachStdin: stdin && isAttached,
     AttachStdout: isAttached,

@@ -1,10 +1,11 @@
+import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import type { HostListener } from "@berth/proto";
+import { GPU_CAPABILITY, type HostListener } from "@berth/proto";
 import { cachedListeners, readListeners, socketCounts } from "./listening-sockets.js";
 
 /** The resources of a host. */
 export interface Host {
-  /** Countable resources that the administrator declared, by kind. */
+  /** Countable resources by kind: those that the administrator declared, and the GPUs that were found. */
   readonly generic: Readonly<Record<string, number>>;
   /** Returns how many processes and threads the host allows; 0 when it is not known. */
   pidLimit(): Promise<number>;
@@ -13,11 +14,23 @@ export interface Host {
 }
 
 /** This host, as its kernel reports it. */
-export const linuxHost = (generic: Host["generic"]): Host => ({
-  generic,
+export const linuxHost = (declared: Host["generic"]): Host => ({
+  generic: { ...findGpus(), ...declared },
   pidLimit,
   listeners: cachedListeners({ read: () => readListeners(), counts: () => socketCounts() }),
 });
+
+/** The driver of NVIDIA has a directory here for each GPU. */
+const GPU_DIRECTORY = "/proc/driver/nvidia/gpus";
+
+/** Counts the GPUs of this host. Those of other vendors have to be declared. */
+function findGpus(): Host["generic"] {
+  try {
+    return { [GPU_CAPABILITY]: readdirSync(GPU_DIRECTORY).length };
+  } catch {
+    return {};
+  }
+}
 
 /** The lowest of these limits applies. */
 const LIMIT_FILES = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"] as const;

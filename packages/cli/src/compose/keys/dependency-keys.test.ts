@@ -13,19 +13,19 @@ describe("depends_on", () => {
   web:
     image: a
     depends_on:
-      db: { condition: service_healthy, restart: false }
+      db: { condition: service_healthy, restart: true }
       job: { condition: service_completed_successfully, required: false }
   api: { image: a, depends_on: [db, web] }
 ${OTHERS}`);
     expect(messages.filter((text) => !text.includes("is disabled"))).toEqual([]);
     expect(specs.map(({ dependsOn }) => dependsOn)).toEqual([
       [
-        { service: "t_db", condition: Dependency_Condition.HEALTHY, optional: false },
-        { service: "t_job", condition: Dependency_Condition.COMPLETED, optional: true },
+        { service: "t_db", condition: Dependency_Condition.HEALTHY, optional: false, restart: true },
+        { service: "t_job", condition: Dependency_Condition.COMPLETED, optional: true, restart: false },
       ],
       [
-        { service: "t_db", condition: Dependency_Condition.STARTED, optional: false },
-        { service: "t_web", condition: Dependency_Condition.STARTED, optional: false },
+        { service: "t_db", condition: Dependency_Condition.STARTED, optional: false, restart: false },
+        { service: "t_web", condition: Dependency_Condition.STARTED, optional: false, restart: false },
       ],
       [],
       [],

@@ -20,6 +20,7 @@ export const DEPENDENCY_KEYS: KeyTable<ServiceDraft> = {
 interface DependencyDraft {
   condition: Dependency_Condition;
   optional: boolean;
+  restart: boolean;
 }
 
 const DEPENDENCY_FIELDS: KeyTable<DependencyDraft> = {
@@ -32,19 +33,20 @@ const DEPENDENCY_FIELDS: KeyTable<DependencyDraft> = {
   required: rule(readFlag, (draft, required) => {
     draft.optional = !required;
   }),
-  restart: (cursor) => {
-    if (readFlag(cursor) !== true) return;
-    const message =
-      "restarting with a dependency is not supported yet: updates of the dependency do not restart this service";
-    cursor.diagnostics.warnIgnored(keyPlace(cursor), message);
-  },
+  restart: rule(readFlag, (draft, restart) => {
+    draft.restart = restart;
+  }),
 };
 
 /** Adds a dependency. One on a service that is not deployed is left out: it is optional, or has been reported. */
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const { stack, serviceNames } = draft.context;
   if (!serviceNames.has(name)) return;
-  const dependency: DependencyDraft = { condition: Dependency_Condition.STARTED, optional: false };
+  const dependency: DependencyDraft = {
+    condition: Dependency_Condition.STARTED,
+    optional: false,
+    restart: false,
+  };
   // Links and the like imply the default condition.
   if (reference.node.isImplied !== true) applyKeys(reference, DEPENDENCY_FIELDS, dependency);
   const { dependsOn } = draft.spec;

@@ -1,3 +1,4 @@
+import { taskTemplateProblem } from "../text/task-template.js";
 import { readKeyValues } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
@@ -7,7 +8,11 @@ export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
   environment: rule(readKeyValues, (draft, variables) => {
     for (const [name, { value, cursor }] of variables) {
       if (name === "") cursor.diagnostics.error(cursor, "the variable has no name");
-      if (value !== null) draft.environment.set(name, value);
+      if (value === null) continue;
+      const problem = taskTemplateProblem(value);
+      if (problem !== undefined)
+        cursor.diagnostics.warnIgnored(cursor, `${problem}; the text stays as it is`);
+      draft.environment.set(name, value);
     }
   }),
 };

@@ -10,8 +10,10 @@ const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["if_not_present", PullPolicy.MISSING],
   ["never", PullPolicy.NEVER],
 ]);
-/** Pull policies of Compose that berth does not implement. */
-const UNSUPPORTED_POLICY = /^(?:build|refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
+/** Platforms that are not architectures. */
+const OPERATING_SYSTEMS = ["linux", "windows", "darwin", "freebsd"];
+/** Pull policies that ask a registry for a newer image from time to time. */
+const PERIODIC_POLICY = /^(?:refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
 
 /** Reads the image of a service, its pull policy and its platform. */
 export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
@@ -35,23 +37,31 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
     "pull_refresh_after is not supported yet and is ignored: a deployment resolves the tag of the image again",
   ),
   platform: rule(readText, (draft, platform) => {
-    draft.container.platform = platform;
+    draft.container.platform = withOperatingSystem(platform);
   }),
 };
+
+/** Returns `linux/arm64` for `arm64`: like Docker, Compose files can leave out the operating system. */
+function withOperatingSystem(platform: string): string {
+  const isArchitecture = platform !== "" && !platform.includes("/") && !OPERATING_SYSTEMS.includes(platform);
+  return isArchitecture ? `linux/${platform}` : platform;
+}
 
 function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   const policy = PULL_POLICIES.get(text);
   if (policy !== undefined) return policy;
-  if (!UNSUPPORTED_POLICY.test(text)) {
-    const known = [...PULL_POLICIES.keys()].join(", ");
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
-    return undefined;
+  if (text === "build") {
+    cursor.diagnostics.warn(cursor, "berth does not build images: nodes pull the image if it is missing");
+    return PullPolicy.MISSING;
   }
-  cursor.diagnostics.warnIgnored(
-    cursor,
-    `the pull policy ${text} is not supported yet: missing is used instead`,
-  );
-  return PullPolicy.MISSING;
+  if (PERIODIC_POLICY.test(text)) {
+    const message = `the registry is asked for a newer image at each deployment, instead of ${text}`;
+    cursor.diagnostics.warn(cursor, message);
+    return PullPolicy.MISSING;
+  }
+  const known = [...PULL_POLICIES.keys()].join(", ");
+  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
+  return undefined;
 }

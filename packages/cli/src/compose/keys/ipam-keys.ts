@@ -1,6 +1,7 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
 import { type Cursor, keyPlace, readItems, readOneOf, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable } from "../tree/key-table.js";
+import { NO_IPV6 } from "./network-attachment-keys.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
 const PER_HOST = "ignored: berth assigns each host a gateway and a range of the subnet";
@@ -15,7 +16,7 @@ const IPAM_KEYS: KeyTable<NetworkSpec> = {
   config: (cursor, spec) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, CONFIG_KEYS, spec);
   },
-  options: ignoreWithWarning("IPAM driver options are not supported yet and are ignored"),
+  options: ignoreWithWarning("ignored: berth assigns addresses itself, without an IPAM driver"),
 };
 
 const CONFIG_KEYS: KeyTable<NetworkSpec> = {
@@ -30,7 +31,7 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   if (text === undefined) return;
   const { diagnostics } = cursor;
   if (text.includes(":")) {
-    diagnostics.warnIgnored(keyPlace(cursor), "IPv6 subnets are not supported yet and are ignored");
+    diagnostics.warnIgnored(keyPlace(cursor), `the subnet is ignored: ${NO_IPV6}`);
     return;
   }
   if (spec.subnet !== "") {

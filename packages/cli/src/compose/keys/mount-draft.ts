@@ -4,7 +4,7 @@ import { rule } from "../tree/key-table.js";
 
 export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 
-export type MountType = "bind" | "volume" | "tmpfs";
+export type MountType = "bind" | "volume" | "tmpfs" | "image";
 
 /** A mount while its properties are read, from a Compose file or from the `--mount-add` flag. */
 export interface MountDraft {
@@ -15,7 +15,12 @@ export interface MountDraft {
   propagation: string;
   createHostPath: boolean;
   selinux: string;
+  recursive: string;
   noCopy: boolean;
+  /** Directory of the volume or image to mount. */
+  subpath: string;
+  /** Labels of a volume that is created for the mount. */
+  volumeLabels: Readonly<Record<string, string>>;
   readonly tmpfs: TmpfsMount;
 }
 
@@ -29,7 +34,10 @@ export function newMountDraft(): MountDraft {
     propagation: "",
     createHostPath: false,
     selinux: "",
+    recursive: "",
     noCopy: false,
+    subpath: "",
+    volumeLabels: {},
     tmpfs: TmpfsMount.fromPartial({}),
   };
 }
@@ -69,9 +77,19 @@ export function mountRules(readBoolean: (cursor: Cursor) => boolean | undefined)
 
 function readMountType(cursor: Cursor): MountType | undefined {
   const type = readOneOf(cursor, ["bind", "volume", "tmpfs", "npipe", "cluster", "image"]);
-  if (type === undefined || type === "bind" || type === "volume" || type === "tmpfs") return type;
-  cursor.diagnostics.error(cursor, `mounts of type ${type} are not supported yet`);
-  return undefined;
+  switch (type) {
+    case "npipe":
+      cursor.diagnostics.error(cursor, "named pipes exist on Windows only, and berth runs Linux containers");
+      return undefined;
+    case "cluster":
+      cursor.diagnostics.error(
+        cursor,
+        "cluster volumes need the CSI plugins of Docker Swarm: use a volume whose driver stores it outside of the node, such as NFS",
+      );
+      return undefined;
+    default:
+      return type;
+  }
 }
 
 function readPropagation(cursor: Cursor): string | undefined {

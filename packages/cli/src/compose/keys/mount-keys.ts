@@ -1,16 +1,20 @@
 import { isAbsolute } from "node:path";
-import { VolumeMount } from "@berth/proto";
+import { assertNever, VolumeMount } from "@berth/proto";
 import { normalizeTarget } from "../text/short-mount.js";
-import { parseBytes } from "../text/units.js";
-import { type Cursor, readFlag, readInteger, readItems, readText } from "../tree/cursor.js";
+import { parseTmpfs } from "../text/tmpfs-options.js";
+import { type Cursor, readFlag, readInteger, readItems, readText, readTextMap } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { childOf } from "../tree/node.js";
 import { type MountDraft, mountRules, newMountDraft } from "./mount-draft.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
+import { ignoreKey, rejectKey } from "./unsupported-keys.js";
 
 /** Reads the mounts of a service: `volumes` and `tmpfs`. */
 export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
+  // Before the volumes, which use it.
+  volume_driver: rule(readText, (draft, driver) => {
+    draft.volumeDriver = driver;
+  }),
   volumes: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
       const mount = newMountDraft();
@@ -24,13 +28,14 @@ export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
       if (mount !== undefined) addMount(item, mount, draft);
     }
   },
-  volume_driver: rejectKey(
-    "volume_driver is not supported: declare the volumes at the top level, and set their driver there",
-  ),
   volumes_from: rejectKey("sharing the mounts of another container is not supported yet"),
 };
 
 const RULES = mountRules(readFlag);
+
+const SUBPATH = rule(readText, (mount: MountDraft, subpath) => {
+  mount.subpath = subpath;
+});
 
 const MOUNT_FIELDS: KeyTable<MountDraft> = {
   type: RULES.type,
@@ -41,7 +46,7 @@ const MOUNT_FIELDS: KeyTable<MountDraft> = {
   bind: (cursor, mount) => applyKeys(cursor, BIND_KEYS, mount),
   volume: (cursor, mount) => applyKeys(cursor, VOLUME_KEYS, mount),
   tmpfs: (cursor, mount) => applyKeys(cursor, TMPFS_KEYS, mount),
-  image: ignoreKey(),
+  image: (cursor, mount) => applyKeys(cursor, IMAGE_KEYS, mount),
 };
 
 const BIND_KEYS: KeyTable<MountDraft> = {
@@ -50,16 +55,20 @@ const BIND_KEYS: KeyTable<MountDraft> = {
   selinux: rule(readText, (mount, label) => {
     mount.selinux = label;
   }),
-  recursive: ignoreWithWarning("recursive is not supported yet and is ignored"),
+  recursive: rule(readText, (mount, recursive) => {
+    mount.recursive = recursive === "enabled" ? "" : recursive;
+  }),
 };
 
 const VOLUME_KEYS: KeyTable<MountDraft> = {
   nocopy: RULES.noCopy,
-  labels: ignoreWithWarning(
-    "labels are not supported here and are ignored: set them on the volume at the top level",
-  ),
-  subpath: rejectKey("mounting a subdirectory of a volume is not supported yet"),
+  labels: rule(readTextMap, (mount, labels) => {
+    mount.volumeLabels = labels;
+  }),
+  subpath: SUBPATH,
 };
+
+const IMAGE_KEYS: KeyTable<MountDraft> = { subpath: SUBPATH };
 
 const TMPFS_KEYS: KeyTable<MountDraft> = {
   size: RULES.tmpfsSize,
@@ -71,30 +80,17 @@ const TMPFS_KEYS: KeyTable<MountDraft> = {
   ),
 };
 
-/** Reads `/run:size=64m,mode=1777`. */
+/** Reads `/run:size=64m,mode=1777,exec`. */
 function readTmpfs(cursor: Cursor): MountDraft | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
-  const [target = "", options = ""] = text.split(":");
-  const mount: MountDraft = { ...newMountDraft(), type: "tmpfs", target };
-  for (const option of options.split(",").filter((entry) => entry !== ""))
-    applyTmpfsOption(cursor, mount, option);
-  return mount;
-}
-
-function applyTmpfsOption(cursor: Cursor, mount: MountDraft, option: string): void {
-  const [, name, value = ""] = /^(size|mode)=(.*)$/.exec(option) ?? [];
-  if (name === "size") {
-    const size = parseBytes(value);
-    if (size.kind === "value") mount.tmpfs.sizeBytes = size.value;
-    else cursor.diagnostics.error(cursor, size.reason);
-  } else if (name === "mode" && /^[0-7]+$/.test(value)) mount.tmpfs.mode = Number.parseInt(value, 8);
-  else if (option === "ro") mount.readOnly = true;
-  else
-    cursor.diagnostics.warnIgnored(
-      cursor,
-      `the tmpfs option ${JSON.stringify(option)} is not supported yet and is ignored`,
-    );
+  const parsed = parseTmpfs(text);
+  if (parsed.kind === "invalid") {
+    cursor.diagnostics.error(cursor, parsed.reason);
+    return undefined;
+  }
+  const { target, readOnly, mount: tmpfs } = parsed.value;
+  return { ...newMountDraft(), type: "tmpfs", target, readOnly, tmpfs };
 }
 
 function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void {
@@ -107,8 +103,19 @@ function addMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): void 
 type MountKind = ServiceDraft["container"]["mounts"][number]["kind"];
 
 function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
-  if (mount.type === "tmpfs") return { $case: "tmpfs", value: mount.tmpfs };
-  return mount.type === "bind" ? createBindMount(cursor, mount) : createVolumeMount(mount, draft);
+  switch (mount.type) {
+    case "tmpfs":
+      return { $case: "tmpfs", value: mount.tmpfs };
+    case "image":
+      return { $case: "image", value: { image: mount.source, subpath: mount.subpath } };
+    case "bind":
+      return createBindMount(cursor, mount);
+    case "volume":
+    case undefined:
+      return createVolumeMount(mount, draft);
+    default:
+      return assertNever(mount.type);
+  }
 }
 
 function createBindMount(cursor: Cursor, mount: MountDraft): MountKind {
@@ -122,11 +129,14 @@ function createBindMount(cursor: Cursor, mount: MountDraft): MountKind {
     const message = `${written} resolves to ${mount.source}, which must exist on every node that runs the service`;
     cursor.diagnostics.warn(cursor, message);
   }
-  const { propagation, createHostPath, selinux } = mount;
-  return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux } };
+  const { propagation, createHostPath, selinux, recursive } = mount;
+  return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux, recursive } };
 }
 
-function createVolumeMount(mount: MountDraft, { context }: ServiceDraft): MountKind {
+function createVolumeMount(mount: MountDraft, { context, volumeDriver }: ServiceDraft): MountKind {
   const volume = context.volumes.get(mount.source) ?? VolumeMount.fromPartial({});
-  return { $case: "volume", value: { ...volume, noCopy: mount.noCopy } };
+  const { noCopy, subpath } = mount;
+  const labels = { ...volume.labels, ...mount.volumeLabels };
+  const driver = volume.driver || volumeDriver;
+  return { $case: "volume", value: { ...volume, driver, labels, noCopy, subpath } };
 }

@@ -6,6 +6,9 @@ import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
+/** Why settings of IPv6 do not hold. */
+export const NO_IPV6 =
+  "networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients";
 const PRIORITY = { min: -1_000_000, max: 1_000_000 };
 
 const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
@@ -25,15 +28,19 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
       joined.gatewayPriority = priority;
     },
   ),
-  ipv6_address: ignoreWithWarning("IPv6 addresses are not supported yet and are ignored"),
-  link_local_ips: ignoreWithWarning("link_local_ips is not supported yet and is ignored"),
-  mac_address: ignoreWithWarning(
-    "mac_address is not supported yet and is ignored: Docker chooses the address",
+  ipv6_address: ignoreWithWarning(`the address is ignored: ${NO_IPV6}`),
+  link_local_ips: rule(readTexts, ({ attachment }, addresses) => {
+    attachment.linkLocalIps = [...addresses];
+  }),
+  mac_address: rule(readText, ({ attachment }, address) => {
+    attachment.macAddress = address.toLowerCase().replaceAll("-", ":");
+  }),
+  driver_opts: ignoreWithWarning(
+    "driver_opts is ignored: they are options of a Docker driver that berth does not use",
   ),
-  driver_opts: ignoreWithWarning("driver_opts is not supported yet and is ignored"),
-  interface_name: ignoreWithWarning(
-    "interface_name is not supported yet and is ignored: Docker names the interface",
-  ),
+  interface_name: rule(readText, ({ attachment }, name) => {
+    attachment.interfaceName = name;
+  }),
 };
 
 /** Reads the `networks` of a service. */

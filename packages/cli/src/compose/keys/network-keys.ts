@@ -3,7 +3,7 @@ import { NetworkMode } from "@berth/proto";
 import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, readItems, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
-import { readNetworks } from "./network-attachment-keys.js";
+import { readNetworks, sortByDefaultRoute } from "./network-attachment-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreKey, ignoreWithWarning } from "./unsupported-keys.js";
 
@@ -38,11 +38,20 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   }),
   expose: ignoreKey(),
   external_links: ignoreWithWarning(
-    "external_links is not supported yet and is ignored: use an external network to reach other stacks",
+    "external_links is ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
   ),
-  mac_address: ignoreWithWarning(
-    "mac_address is not supported yet and is ignored: Docker chooses the address",
-  ),
+  // After the networks: it is the address in the first one.
+  mac_address: (cursor, draft) => {
+    const [first] = sortByDefaultRoute(draft.networks);
+    const address = readText(cursor)?.toLowerCase().replaceAll("-", ":");
+    if (address === undefined) return;
+    if (first === undefined) {
+      cursor.diagnostics.warnIgnored(
+        keyPlace(cursor),
+        "mac_address is ignored: the container joins no network of berth",
+      );
+    } else if (first.attachment.macAddress === "") first.attachment.macAddress = address;
+  },
 };
 
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {

@@ -81,6 +81,6 @@ function readPublished(cursor: Cursor): number | undefined {
 }
 
 function warnAboutRange(cursor: Cursor, range: string): void {
-  const message = `a range of published ports is not supported yet: the first port of ${range} is used`;
-  cursor.diagnostics.warnIgnored(cursor, message);
+  const message = `all hosts publish the same port, the first one of ${range}`;
+  cursor.diagnostics.warn(cursor, message);
 }

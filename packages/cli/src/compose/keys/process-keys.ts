@@ -1,4 +1,5 @@
 import type { StringList } from "@berth/proto";
+import { taskTemplateProblem } from "../text/task-template.js";
 import { type Cursor, readDurationMs, readFlag, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
@@ -22,6 +23,8 @@ export const PROCESS_KEYS: KeyTable<ServiceDraft> = {
     draft.container.groupAdd = [...groups];
   }),
   hostname: rule(readText, (draft, hostname, cursor) => {
+    const problem = taskTemplateProblem(hostname);
+    if (problem !== undefined) cursor.diagnostics.error(cursor, problem);
     draft.container.hostname = hostname;
     draft.origins.set("task.container.hostname", cursor);
   }),

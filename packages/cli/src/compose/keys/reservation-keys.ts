@@ -9,8 +9,8 @@ import {
   readText,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import { readDeviceRequests } from "./device-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { rejectKey } from "./unsupported-keys.js";
 
 /** -1 means unlimited, as in Docker. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
@@ -24,7 +24,7 @@ export const DEPLOY_RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   },
   reservations: (cursor, draft) => {
     draft.origins.set("task.reservations", cursor);
-    applyKeys(cursor, RESERVATION_KEYS, draft.reservations);
+    applyKeys(cursor, RESERVATION_KEYS, draft);
   },
 };
 
@@ -39,15 +39,22 @@ const CPU_AND_MEMORY_KEYS: KeyTable<Resources> = {
 
 const LIMIT_KEYS: KeyTable<Resources> = { ...CPU_AND_MEMORY_KEYS, pids: pidsRule(PIDS_LIMIT) };
 
-const RESERVATION_KEYS: KeyTable<Resources> = {
+const AMOUNT_KEYS: KeyTable<Resources> = {
   ...CPU_AND_MEMORY_KEYS,
   pids: pidsRule(COUNT),
   generic_resources: (cursor, resources) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, GENERIC_RESOURCE_KEYS, resources);
   },
-  devices: rejectKey(
-    "device reservations are not supported yet: count them as generic_resources and pass them with devices",
+};
+
+const RESERVATION_KEYS: KeyTable<ServiceDraft> = {
+  ...Object.fromEntries(
+    Object.entries(AMOUNT_KEYS).map(([key, apply]): [string, KeyRule<ServiceDraft>] => [
+      key,
+      (cursor, { reservations }) => apply(cursor, reservations),
+    ]),
   ),
+  devices: (cursor, draft) => readDeviceRequests(cursor, draft, { addsGpu: false }),
 };
 
 const GENERIC_RESOURCE_KEYS: KeyTable<Resources> = { discrete_resource_spec: addGenericResource };

@@ -12,11 +12,16 @@ import {
   reportWrongType,
 } from "../tree/cursor.js";
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import { readBlockIo } from "./block-io-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreWithWarning } from "./unsupported-keys.js";
+import { ignoreWithNote } from "./unsupported-keys.js";
 
 const INT32: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS: NumberRange = { min: 0, max: 100 };
+const MICROSECONDS: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
+/** -1 means unlimited. */
+const CPU_QUOTA: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
+const WINDOWS_ONLY = "the key has an effect on Windows only: use cpus";
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
 /** -1 means unlimited. */
 const ULIMIT: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
@@ -62,15 +67,21 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   ulimits: rule(readUlimits, (draft, ulimits) => {
     draft.container.ulimits = ulimits;
   }),
-  blkio_config: ignoreWithWarning(
-    "blkio_config is not supported yet and is ignored: disk bandwidth stays unlimited",
-  ),
-  cpu_count: ignoreWithWarning("only supported on Windows and ignored: use cpus"),
-  cpu_percent: ignoreWithWarning("only supported on Windows and ignored: use cpus"),
-  cpu_period: ignoreWithWarning("cpu_period is not supported yet and is ignored: use cpus"),
-  cpu_quota: ignoreWithWarning("cpu_quota is not supported yet and is ignored: use cpus"),
-  cpu_rt_period: ignoreWithWarning("real-time scheduling is not supported yet and is ignored"),
-  cpu_rt_runtime: ignoreWithWarning("real-time scheduling is not supported yet and is ignored"),
+  blkio_config: readBlockIo,
+  cpu_count: ignoreWithNote(WINDOWS_ONLY),
+  cpu_percent: ignoreWithNote(WINDOWS_ONLY),
+  cpu_period: integerRule(MICROSECONDS, (draft, us) => {
+    draft.container.cpuPeriodUs = us;
+  }),
+  cpu_quota: integerRule(CPU_QUOTA, (draft, us) => {
+    draft.container.cpuQuotaUs = us;
+  }),
+  cpu_rt_period: integerRule(MICROSECONDS, (draft, us) => {
+    draft.container.cpuRealtimePeriodUs = us;
+  }),
+  cpu_rt_runtime: integerRule(MICROSECONDS, (draft, us) => {
+    draft.container.cpuRealtimeRuntimeUs = us;
+  }),
 };
 
 function integerRule(

@@ -1,21 +1,10 @@
-import { type ContainerSpec, type Device, NAMESPACE_MODES } from "@berth/proto";
-import {
-  type Cursor,
-  readFlag,
-  readItems,
-  readOneOf,
-  readText,
-  readTextMap,
-  readTexts,
-} from "../tree/cursor.js";
-import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import { type ContainerSpec, NAMESPACE_MODES } from "@berth/proto";
+import { type Cursor, readFlag, readOneOf, readText, readTextMap, readTexts } from "../tree/cursor.js";
+import { type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { rejectKey } from "./unsupported-keys.js";
 
-const DEFAULT_DEVICE_PERMISSIONS = "rwm";
-
-/** Reads the privileges of a container, its devices, and the namespaces that it shares with the host. */
+/** Reads the privileges of a container, and the namespaces that it shares with the host. */
 export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cap_add: containerRule("cap_add", readTexts, (container, capabilities) => {
     container.capAdd = [...capabilities];
@@ -35,15 +24,6 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   sysctls: containerRule("sysctls", readTextMap, (container, sysctls) => {
     container.sysctls = sysctls;
   }),
-  devices: containerRule("devices", readDevices, (container, devices) => {
-    container.devices = devices;
-  }),
-  device_cgroup_rules: containerRule("device_cgroup_rules", readTexts, (container, rules) => {
-    container.deviceCgroupRules = [...rules];
-  }),
-  gpus: rejectKey(
-    "gpus is not supported yet: remove the key, or constrain the service to a node and use devices",
-  ),
   runtime: containerRule("runtime", readText, (container, runtime) => {
     container.runtime = runtime;
   }),
@@ -96,39 +76,3 @@ function namespaceRule(
   };
   return containerRule(field, readMode, write);
 }
-
-function readDevices(cursor: Cursor): Device[] | undefined {
-  return readItems(cursor)
-    ?.map(readDevice)
-    .filter((device) => device !== undefined);
-}
-
-function readDevice(cursor: Cursor): Device | undefined {
-  if (cursor.node.kind === "map") {
-    const device = { hostPath: "", containerPath: "", permissions: DEFAULT_DEVICE_PERMISSIONS };
-    applyKeys(cursor, DEVICE_KEYS, device);
-    if (device.hostPath === "") cursor.diagnostics.error(cursor, "the device has no source");
-    return { ...device, containerPath: device.containerPath || device.hostPath };
-  }
-  const text = readText(cursor);
-  if (text === undefined) return undefined;
-  if (!text.startsWith("/")) {
-    const message = `${JSON.stringify(text)} is not a device path: CDI devices are not supported yet`;
-    cursor.diagnostics.error(cursor, message);
-    return undefined;
-  }
-  const [hostPath = "", containerPath = hostPath, permissions = DEFAULT_DEVICE_PERMISSIONS] = text.split(":");
-  return { hostPath, containerPath, permissions };
-}
-
-const DEVICE_KEYS: KeyTable<Device> = {
-  source: rule(readText, (device, path) => {
-    device.hostPath = path;
-  }),
-  target: rule(readText, (device, path) => {
-    device.containerPath = path;
-  }),
-  permissions: rule(readText, (device, permissions) => {
-    device.permissions = permissions;
-  }),
-};

@@ -59,6 +59,8 @@ export interface ServiceDraft {
   readonly networkPlaces: Map<string, Place>;
   readonly links: Link[];
   containerName: string;
+  /** Driver of the volumes that set none. */
+  volumeDriver: string;
 }
 
 /** Creates the draft of a service without any keys. */
@@ -80,5 +82,6 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     networkPlaces: new Map(),
     links: [],
     containerName: "",
+    volumeDriver: "",
   };
 }

@@ -2,9 +2,11 @@ import { keyPlace, readText } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import { DEPENDENCY_KEYS } from "./dependency-keys.js";
 import { DEPLOY_KEYS } from "./deploy-keys.js";
+import { DEVICE_KEYS } from "./device-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { FILE_KEYS } from "./file-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
+import { HOOK_KEYS } from "./hook-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { readLinks } from "./link-keys.js";
 import { LOGGING_KEYS } from "./logging-keys.js";
@@ -16,12 +18,14 @@ import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
 import { SECURITY_KEYS } from "./security-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreKey, ignoreWithWarning, rejectKey } from "./unsupported-keys.js";
+import { ignoreKey, ignoreWithNote, rejectKey } from "./unsupported-keys.js";
+
+const WINDOWS_ONLY = "the key has an effect on Windows only, and berth runs Linux containers";
 
 /** Rules for keys that belong to no other group, and for keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
-  attach: ignoreKey(),
-  develop: ignoreKey(),
+  attach: ignoreWithNote("attach is about the output of docker compose up: use berth service logs"),
+  develop: ignoreWithNote("develop is about docker compose watch, and has no effect on a cluster"),
   // `selectServices` has applied the profiles.
   profiles: ignoreKey(),
   container_name: rule(readText, (draft, name, cursor) => {
@@ -31,14 +35,17 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
     cursor.diagnostics.warn(keyPlace(cursor), message);
   }),
   links: readLinks,
-  credential_spec: ignoreWithWarning("only supported on Windows: ignored"),
-  isolation: ignoreWithWarning("only supported on Windows: ignored"),
-  post_start: rejectKey("lifecycle hooks are not supported yet"),
-  pre_start: rejectKey("lifecycle hooks are not supported yet"),
-  pre_stop: rejectKey("lifecycle hooks are not supported yet"),
-  provider: rejectKey("provider services are not supported yet"),
-  models: rejectKey("models are not supported yet"),
-  use_api_socket: rejectKey("use_api_socket is not supported yet: bind-mount /var/run/docker.sock instead"),
+  credential_spec: ignoreWithNote(WINDOWS_ONLY),
+  isolation: (cursor) => {
+    if (readText(cursor) !== "default") ignoreWithNote(WINDOWS_ONLY)(cursor, undefined);
+  },
+  provider: rejectKey(
+    "a provider is a program on the machine of docker compose, which nodes do not have: replace the service with a container",
+  ),
+  models: rejectKey("models need Docker Model Runner, which nodes do not have: run the model as a service"),
+  use_api_socket: rejectKey(
+    "use_api_socket gives the container the Docker login of this machine, which nodes do not have: bind-mount /var/run/docker.sock instead",
+  ),
 };
 
 /**
@@ -57,6 +64,8 @@ export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...PORT_KEYS,
   ...HEALTH_KEYS,
   ...SECURITY_KEYS,
+  ...DEVICE_KEYS,
+  ...HOOK_KEYS,
   ...RESOURCE_KEYS,
   ...DEPLOY_KEYS,
   ...DEPENDENCY_KEYS,

@@ -11,6 +11,11 @@ export function ignoreWithWarning<Draft>(message: string): KeyRule<Draft> {
   return (cursor) => cursor.diagnostics.warnIgnored(keyPlace(cursor), message);
 }
 
+/** Creates the rule for a key that has no effect in a cluster. Setting the key prints a note with the reason. */
+export function ignoreWithNote<Draft>(message: string): KeyRule<Draft> {
+  return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), message);
+}
+
 /** Creates the rule for a key that has no meaning in a cluster, such as a key about building images. */
 export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};

@@ -1,4 +1,10 @@
-import type { NodeDescription, ServiceSpec } from "@berth/proto";
+import {
+  assertNever,
+  type ContainerSpec,
+  type Mount,
+  type NodeDescription,
+  type ServiceSpec,
+} from "@berth/proto";
 
 /** A part of specs that agents of older releases ignore. */
 interface Feature {
@@ -13,14 +19,47 @@ const FEATURES: readonly Feature[] = [
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
   // Containers that wait for a client.
   { since: 2, isUsed: ({ task }) => task?.container?.waitForAttach === true },
-  // SELinux labels of bind mounts.
+  // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images.
+  { since: 2, isUsed: ({ task }) => task?.container?.mounts.some(isNewMount) === true },
+  // MAC addresses, link-local addresses and names of interfaces.
   {
     since: 2,
     isUsed: ({ task }) =>
-      task?.container?.mounts.some(({ kind }) => kind?.$case === "bind" && kind.value.selinux !== "") ===
-      true,
+      task?.networks.some(
+        ({ macAddress, linkLocalIps, interfaceName }) =>
+          macAddress !== "" || linkLocalIps.length > 0 || interfaceName !== "",
+      ) === true,
   },
+  // Hooks, device requests, and limits of disks and CPU periods.
+  { since: 2, isUsed: ({ task }) => task?.container !== undefined && hasNewSettings(task.container) },
 ];
+
+function isNewMount({ kind }: Mount): boolean {
+  switch (kind?.$case) {
+    case "bind":
+      return kind.value.selinux !== "" || kind.value.recursive !== "";
+    case "volume":
+      return kind.value.subpath !== "";
+    case "tmpfs":
+      return kind.value.options.length > 0;
+    case "image":
+      return true;
+    case undefined:
+      return false;
+    default:
+      return assertNever(kind);
+  }
+}
+
+function hasNewSettings(container: ContainerSpec): boolean {
+  const { postStart, preStop, deviceRequests, blockIo } = container;
+  const { cpuPeriodUs, cpuQuotaUs, cpuRealtimePeriodUs, cpuRealtimeRuntimeUs } = container;
+  return (
+    postStart.length + preStop.length + deviceRequests.length > 0 ||
+    blockIo !== undefined ||
+    [cpuPeriodUs, cpuQuotaUs, cpuRealtimePeriodUs, cpuRealtimeRuntimeUs].some((us) => us !== 0)
+  );
+}
 
 /** Returns the version of the protocol that an agent must speak to run the tasks of a spec. */
 export function requiredProtocol(spec: ServiceSpec): number {

@@ -77,8 +77,13 @@ export const templatePorts = ({ ports }: ServiceSpec): readonly PortSpec[] =>
  */
 export const templateNetworks = ({
   task,
-}: ServiceSpec): readonly Pick<NetworkAttachment, "network" | "ipv4Address">[] =>
-  (task?.networks ?? []).map(({ network, ipv4Address }) => ({ network, ipv4Address }));
+}: ServiceSpec): readonly Omit<
+  NetworkAttachment,
+  "aliases" | "optional" | "encrypted" | "addressesPerHost"
+>[] =>
+  (task?.networks ?? []).map(({ network, ipv4Address, macAddress, linkLocalIps, interfaceName }) => ({
+    ...{ network, ipv4Address, macAddress, linkLocalIps, interfaceName },
+  }));
 
 /** Sorts the ports, because their order has no meaning. */
 export function withSortedPorts(spec: ServiceSpec): ServiceSpec {

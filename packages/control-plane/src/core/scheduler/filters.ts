@@ -1,4 +1,4 @@
-import { Availability, NodeState } from "@berth/proto";
+import { Availability, GPU_CAPABILITY, NodeState } from "@berth/proto";
 import { agentProtocol } from "../model/required-protocol.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { nodesText } from "../model/text.js";
@@ -30,10 +30,11 @@ export function serviceFilters(requirements: TaskRequirements, cluster: ClusterS
 
 /** Returns the filters that depend neither on the state nor on the load of the node. */
 export function eligibilityFilters(requirements: TaskRequirements): readonly Filter[] {
-  const { platform, constraints, networks, protocol } = requirements;
+  const { platform, gpus, constraints, networks, protocol } = requirements;
   return [
     ...(protocol === 1 ? [] : [protocolFilter(protocol)]),
     ...(platform === "" ? [] : [platformFilter(platform)]),
+    ...(gpus === 0 ? [] : [gpuFilter(gpus)]),
     ...networkFilters(networks),
     ...constraints.map(constraintFilter),
   ];
@@ -74,7 +75,7 @@ const STATE_FILTERS: readonly Filter[] = [
   }),
 ];
 
-// Release, platform and constraints
+// Release, platform, GPUs and constraints
 
 function protocolFilter(protocol: number): Filter {
   return passFilter({
@@ -94,6 +95,17 @@ function platformFilter(platform: string): Filter {
       (architecture === "" ||
         architectureName(node.description.architecture) === architectureName(architecture)),
     explain: (count) => `${nodesText(count, { one: "is", many: "are" })} not ${platform}`,
+  });
+}
+
+function gpuFilter(gpus: number): Filter {
+  return passFilter({
+    name: "gpu",
+    passes: ({ node }) => (node.description?.generic[GPU_CAPABILITY] ?? 0) >= gpus,
+    explain: (count) => {
+      const needed = gpus === 1 ? "no GPU" : `fewer than ${gpus} GPUs`;
+      return `${nodesText(count, { one: "has", many: "have" })} ${needed} (declare those that the agent does not find: berth agent --resource gpu=COUNT)`;
+    },
   });
 }
 

@@ -144,6 +144,7 @@ const situation = fc
     gib: fc.constantFrom(0, 0.25, 2),
     pids: fc.constantFrom(0, 0, 30),
     gpus: fc.constantFrom(0, 0, 1),
+    sharedGpus: fc.constantFrom(0, 0, 2, -1),
     max: fc.constantFrom(0, 1, 4),
     zone: fc.constantFrom("", "", "node.labels.zone == a", "node.labels.zone in (a, b)", "!node.labels.zone"),
     spread: fc.constantFrom([], ["zone"], ["zone", "rack"], ["rack", "zone"]),
@@ -188,6 +189,7 @@ const situation = fc
     const spec = buildSpec({
       task: {
         container: {
+          deviceRequests: made.sharedGpus === 0 ? [] : [{ count: made.sharedGpus, capabilities: ["gpu"] }],
           files: made.hasEnvSecret ? [{ name: "key", env: "KEY" }] : [],
           mounts: made.mounts
             ? [{ target: "/d", kind: { $case: "volume", value: { name: "shop_data" } } }]

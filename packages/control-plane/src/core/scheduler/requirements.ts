@@ -1,4 +1,10 @@
-import { canonicalAttribute, type NetworkAttachment, type ServiceSpec, VolumePolicy } from "@berth/proto";
+import {
+  canonicalAttribute,
+  gpusNeeded,
+  type NetworkAttachment,
+  type ServiceSpec,
+  VolumePolicy,
+} from "@berth/proto";
 import { requiredProtocol } from "../model/required-protocol.js";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
 import { getResourceRequest, type ResourceRequest } from "./resource-request.js";
@@ -9,6 +15,8 @@ export interface TaskRequirements {
   readonly constraints: readonly NodeConstraint[];
   /** `<os>/<architecture>`. Empty when any platform is accepted. */
   readonly platform: string;
+  /** Number of GPUs that the node must have. They are not reserved: as in Docker, several tasks can use one. */
+  readonly gpus: number;
   /** Infinity when there is no limit. */
   readonly maxPerNode: number;
   /** Attributes over whose values the tasks are spread, most important first. */
@@ -39,6 +47,7 @@ function parseRequirements(spec: ServiceSpec): TaskRequirements {
     resources: getResourceRequest(spec),
     constraints: (spec.placement?.constraints ?? []).map(parseNodeConstraint),
     platform: spec.task?.container?.platform ?? "",
+    gpus: Math.max(0, ...(spec.task?.container?.deviceRequests ?? []).map(gpusNeeded)),
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
     volumes: stickyVolumes(spec),

@@ -82,10 +82,10 @@ function findTypeConflict(text: string, { type }: MountFlagDraft): string | unde
 }
 
 function parseMountKind(mount: MountFlagDraft): Parsed<MountKind> {
-  const { type, source, propagation, createHostPath, selinux, noCopy, driver, tmpfs } = mount;
+  const { type, source, propagation, createHostPath, selinux, recursive, noCopy, driver, tmpfs } = mount;
   if (type === "bind") {
     if (source === "") return invalid("the bind mount has no source: set source=/PATH, a path on the node");
-    return valid({ $case: "bind", value: { source, propagation, createHostPath, selinux } });
+    return valid({ $case: "bind", value: { source, propagation, createHostPath, selinux, recursive } });
   }
   if (type === "tmpfs") {
     if (source !== "") return invalid("a tmpfs mount cannot have a source: remove source");

@@ -1,0 +1,86 @@
+import { exitCodeText, type Hook } from "@berth/proto";
+import { isAlive } from "../core/docker/observed-container.js";
+import type { HookResult, HookRun } from "../core/tasks/hooks.js";
+import type { StepOutcome } from "../core/tasks/step.js";
+import type { Engine, EngineExec } from "../engine/engine.js";
+import { isEngineError } from "../engine/engine-error.js";
+
+/** Number of bytes of a hook's output that a failure quotes: the last ones, where programs report errors. */
+const MAX_OUTPUT_BYTES = 1_024;
+/** Number of characters of a hook's command that a failure quotes. */
+const MAX_COMMAND_LENGTH = 80;
+
+/** The name of each kind of hook in Compose files. */
+const HOOK_NAMES = { "post-start": "post_start", "pre-stop": "pre_stop" } as const;
+
+type HookEngine = Pick<Engine, "exec" | "inspect">;
+
+/**
+ * Runs hooks in a container, one after the other, until one fails. Returns the container instead of a result when the
+ * container has ended meanwhile: its exit code says more than the hook's.
+ * @throws EngineError when Docker is unavailable
+ */
+export async function runHooks(
+  engine: HookEngine,
+  run: HookRun & { readonly of: HookResult["of"] },
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const { of, containerId, processId, hooks, timeoutMs } = run;
+  const startedMs = performance.now();
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  let failure = "";
+  for (const hook of hooks) {
+    const problem = await runHook(engine, { containerId, hook, timeoutMs }, { signal, limit });
+    if (problem === undefined) continue;
+    failure = `${HOOK_NAMES[of]} hook ${commandText(hook)} ${problem}`;
+    break;
+  }
+  if (failure !== "") {
+    const container = await engine.inspect(containerId, { signal });
+    if (container === undefined) return { kind: "gone", containerId };
+    if (!isAlive(container)) return { kind: "observed", container };
+  }
+  const durationMs = Math.round(performance.now() - startedMs);
+  return { kind: "hooks-run", of, containerId, processId, failure, durationMs };
+}
+
+interface HookSignals {
+  /** Cancels the step. */
+  readonly signal: AbortSignal;
+  /** Fires when the step is cancelled or out of time. */
+  readonly limit: AbortSignal;
+}
+
+/** Runs one hook. Returns why it failed; undefined when it succeeded. */
+async function runHook(
+  engine: HookEngine,
+  { containerId, hook, timeoutMs }: Pick<HookRun, "containerId" | "timeoutMs"> & { readonly hook: Hook },
+  { signal, limit }: HookSignals,
+): Promise<string | undefined> {
+  const { command, user, workingDir, env, privileged } = hook;
+  const options = { command, user, workingDir, env, privileged, tty: false, stdin: false, signal: limit };
+  try {
+    const exec = await engine.exec(containerId, options);
+    const output = await readTail(exec);
+    const exitCode = await exec.exitCode();
+    return exitCode === 0 ? undefined : `ended with ${exitCodeText(exitCode)}${output}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (limit.aborted) return `did not end within ${timeoutMs / 1_000} s`;
+    if (!isEngineError(error) || error.kind === "unavailable") throw error;
+    return `could not be started: ${error.message}`;
+  }
+}
+
+/** Reads all output, since the command blocks otherwise. Returns its end, after `: `, or nothing. */
+async function readTail({ output }: EngineExec): Promise<string> {
+  let tail = Buffer.alloc(0);
+  for await (const { bytes } of output) tail = Buffer.concat([tail, bytes]).subarray(-MAX_OUTPUT_BYTES);
+  const text = tail.toString("utf8").trim();
+  return text === "" ? "" : `: ${text}`;
+}
+
+function commandText({ command }: Hook): string {
+  const text = JSON.stringify(command.join(" "));
+  return text.length > MAX_COMMAND_LENGTH ? `${text.slice(0, MAX_COMMAND_LENGTH)}…"` : text;
+}

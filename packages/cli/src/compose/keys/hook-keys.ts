@@ -1,0 +1,58 @@
+import { Hook } from "@berth/proto";
+import { type Cursor, readFlag, readItems, readKeyValues, readText, readTexts } from "../tree/cursor.js";
+import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
+import type { ServiceDraft } from "./service-draft.js";
+import { rejectKey } from "./unsupported-keys.js";
+
+/** Reads the commands that agents run in a container after its start and before its stop. */
+export const HOOK_KEYS: KeyTable<ServiceDraft> = {
+  post_start: hooksRule("post_start", (draft, hooks) => {
+    draft.container.postStart = hooks;
+  }),
+  pre_stop: hooksRule("pre_stop", (draft, hooks) => {
+    draft.container.preStop = hooks;
+  }),
+  pre_start: rejectKey(
+    "containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
+  ),
+};
+
+function hooksRule(
+  field: "post_start" | "pre_stop",
+  write: (draft: ServiceDraft, hooks: Hook[]) => void,
+): KeyRule<ServiceDraft> {
+  return (cursor, draft) => {
+    const path = `task.container.${field}`;
+    draft.origins.set(path, cursor);
+    const hooks = (readItems(cursor) ?? []).map((item, index) => {
+      draft.origins.set(`${path}[${index}]`, item);
+      return readHook(item);
+    });
+    write(draft, hooks);
+  };
+}
+
+function readHook(cursor: Cursor): Hook {
+  const hook = Hook.fromPartial({});
+  applyKeys(cursor, HOOK_FIELDS, hook);
+  return hook;
+}
+
+const HOOK_FIELDS: KeyTable<Hook> = {
+  command: rule(readTexts, (hook, command) => {
+    hook.command = [...command];
+  }),
+  user: rule(readText, (hook, user) => {
+    hook.user = user;
+  }),
+  privileged: rule(readFlag, (hook, privileged) => {
+    hook.privileged = privileged;
+  }),
+  working_dir: rule(readText, (hook, path) => {
+    hook.workingDir = path;
+  }),
+  // As for the container, a variable without a value is not set.
+  environment: rule(readKeyValues, (hook, variables) => {
+    hook.env = [...variables].flatMap(([name, { value }]) => (value === null ? [] : [`${name}=${value}`]));
+  }),
+};

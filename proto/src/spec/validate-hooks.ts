@@ -1,0 +1,28 @@
+import type { Hook } from "../../gen/berth/v1/spec.js";
+import type { Report } from "./violation.js";
+
+/** A limit, because the hooks of a container run one after the other, within one deadline. */
+const MAX_HOOKS = 32;
+
+/** Checks the hooks of one kind. */
+export function validateHooks(hooks: readonly Hook[], path: string, report: Report): void {
+  if (hooks.length > MAX_HOOKS) report(path, `too many hooks (${hooks.length}, maximum ${MAX_HOOKS})`);
+  hooks.forEach(({ command, workingDir, env }, index) => {
+    const at = `${path}[${index}]`;
+    if (command.length === 0 || command[0] === "") report(`${at}.command`, "the hook has no command");
+    if (workingDir !== "" && !workingDir.startsWith("/")) {
+      report(`${at}.working_dir`, `${JSON.stringify(workingDir)} is not an absolute path`);
+    }
+    env.forEach((entry, position) => {
+      const problem = envProblem(entry);
+      if (problem !== undefined) report(`${at}.env[${position}]`, problem);
+    });
+  });
+}
+
+/** Returns why an environment variable is invalid; undefined when it is `KEY=VALUE`. */
+export function envProblem(entry: string): string | undefined {
+  if (entry.startsWith("=") || !entry.includes("="))
+    return `${JSON.stringify(entry.slice(0, 40))} is not KEY=VALUE`;
+  return entry.includes("\0") ? "an environment variable cannot hold a NUL byte" : undefined;
+}
