@@ -9,7 +9,7 @@ import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
-import { dependentsWaitingFor, evaluateGate, planWithGate } from "./gates.js";
+import { dependentsWaitingFor, planWithDependencies } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
@@ -143,9 +143,8 @@ export class Controller {
     const startedMs = runtime.clock.nowMs();
     const now = runtime.wallClockMs();
     const { spec } = snapshot;
-    const gate = evaluateGate(snapshot, state, now);
     const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
-    const plan = planWithGate(gate, (holdReason) =>
+    const plan = planWithDependencies(snapshot, { state, now }, (holdReason) =>
       reconcile(snapshot, state.nodes, { ...context, holdReason }),
     );
     const isRemoved = plan.actions.some(({ kind }) => kind === "remove-service");

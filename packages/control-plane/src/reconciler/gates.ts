@@ -1,3 +1,4 @@
+import type { Service } from "@berth/proto";
 import type { Plan } from "../core/model/plan.js";
 import type { ServiceSnapshot } from "../core/model/snapshot.js";
 import {
@@ -6,16 +7,27 @@ import {
   dependencyGate,
   dependencyState,
 } from "../core/orchestrator/dependencies.js";
+import { planDependencyRestart, restartsWith } from "../core/orchestrator/dependency-restart.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Returns whether the dependencies of a service let it start. */
-export function evaluateGate(snapshot: ServiceSnapshot, state: ClusterState, now: number): DependencyGate {
-  return dependencyGate(snapshot, createLookup(state, now), now);
+/**
+ * Plans a service according to the states of its dependencies: restarts it, or decides with the reason that holds its
+ * first tasks back, which is empty when nothing does.
+ */
+export function planWithDependencies(
+  snapshot: ServiceSnapshot,
+  { state, now }: { readonly state: ClusterState; readonly now: number },
+  decide: (holdReason: string) => Plan,
+): Plan {
+  const stateOf = createLookup(state, now);
+  const serviceNamed = (name: string): Service | undefined => state.services.byName(name);
+  const restart = planDependencyRestart(snapshot, { serviceNamed, stateOf, now });
+  return restart ?? planWithGate(dependencyGate(snapshot, stateOf, now), decide);
 }
 
-/** Plans a service with the hold reason of its gate. A closed gate requeues the plan at the deadline of the dependencies. */
-export function planWithGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
+/** A closed gate requeues the plan at the deadline of the dependencies. */
+function planWithGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
   if (gate.kind === "open") return decide("");
   const plan = decide(gate.holdReason);
   const requeueAtMs = Math.min(
@@ -28,11 +40,14 @@ export function planWithGate(gate: DependencyGate, decide: (holdReason: string) 
     : { ...plan, problems, requeueAtMs };
 }
 
-/** Returns the services that depend on this one and have tasks without a node. */
+/** Returns the services that depend on this one, and that have tasks without a node or are restarted with it. */
 export function dependentsWaitingFor(serviceId: string, state: ClusterState): readonly string[] {
   const name = state.services.get(serviceId)?.spec?.name;
   if (name === undefined) return [];
-  return [...state.services.dependentsOf(name).keys()].filter((id) => state.tasks.hasUnplaced(id));
+  return [...state.services.dependentsOf(name)].flatMap(([id, { spec }]) => {
+    const isRestarted = spec !== undefined && restartsWith(spec, name);
+    return isRestarted || state.tasks.hasUnplaced(id) ? [id] : [];
+  });
 }
 
 function createLookup(state: ClusterState, now: number): DependencyLookup {

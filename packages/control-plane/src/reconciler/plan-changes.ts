@@ -1,4 +1,4 @@
-import { DesiredState, type ServiceSpec, type Task, TaskState } from "@berth/proto";
+import { DesiredState, type Service, type ServiceSpec, type Task, TaskState } from "@berth/proto";
 import { staticAddressIn } from "../core/allocator/static-addresses.js";
 import { portConflicts } from "../core/endpoints/published-ports.js";
 import { describeFile, fileMounts } from "../core/files/file-mounts.js";
@@ -63,6 +63,8 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
       return serviceRemoval(action.serviceId, state, now);
     case "update-service":
       return [{ kind: "put-service", service: action.service }];
+    case "restart-service":
+      return restartChanges(action.service);
     case "roll-back-service":
       return rollbackChanges(action, state, now);
     case "delete-task":
@@ -72,6 +74,12 @@ function actionChanges(action: Action, state: ClusterState, now: number): readon
       return task === undefined ? [] : [{ kind: "put-task", task }];
     }
   }
+}
+
+function restartChanges(service: Service): readonly Change[] {
+  const { id: serviceId, version, spec } = service;
+  const update: Change = { kind: "put-service", service };
+  return spec === undefined ? [update] : [{ kind: "put-revision", serviceId, version, spec }, update];
 }
 
 /** Returns the changes that remove a service. Its own record is deleted last, so an interrupted removal is resumed. */

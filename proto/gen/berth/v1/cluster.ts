@@ -475,6 +475,13 @@ export interface Service {
   templates: TemplateChange[];
   /** Healthy versions before `healthy_version`, newest first. */
   earlierHealthyVersions: number[];
+  /** Template versions of the dependencies with `restart` with which the tasks were started, by the names of the services. */
+  dependencyTemplates: { [key: string]: number };
+}
+
+export interface Service_DependencyTemplatesEntry {
+  key: string;
+  value: number;
 }
 
 /** From `version` up to the next change, tasks have the template of `template_version`. */
@@ -1312,6 +1319,7 @@ function createBaseService(): Service {
     autoscale: undefined,
     templates: [],
     earlierHealthyVersions: [],
+    dependencyTemplates: {},
   };
 }
 
@@ -1363,6 +1371,9 @@ export const Service: MessageFns<Service> = {
       }
       writer.join();
     }
+    globalThis.Object.entries(message.dependencyTemplates).forEach(([key, value]: [string, number]) => {
+      Service_DependencyTemplatesEntry.encode({ key: key as any, value }, writer.uint32(122).fork()).join();
+    });
     return writer;
   },
 
@@ -1501,6 +1512,17 @@ export const Service: MessageFns<Service> = {
 
             break;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            const entry15 = Service_DependencyTemplatesEntry.decode(reader, reader.uint32());
+            if (entry15.value !== undefined) {
+              message.dependencyTemplates[entry15.key] = entry15.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1551,6 +1573,33 @@ export const Service: MessageFns<Service> = {
         : globalThis.Array.isArray(object?.earlier_healthy_versions)
         ? object.earlier_healthy_versions.map((e: any) => globalThis.Number(e))
         : [],
+      dependencyTemplates: isObject(object.dependencyTemplates)
+        ? (globalThis.Object.entries(object.dependencyTemplates) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.dependency_templates)
+        ? (globalThis.Object.entries(object.dependency_templates) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1598,6 +1647,15 @@ export const Service: MessageFns<Service> = {
     if (message.earlierHealthyVersions?.length) {
       obj.earlierHealthyVersions = message.earlierHealthyVersions.map((e) => Math.round(e));
     }
+    if (message.dependencyTemplates) {
+      const entries = globalThis.Object.entries(message.dependencyTemplates) as [string, number][];
+      if (entries.length > 0) {
+        obj.dependencyTemplates = {};
+        entries.forEach(([k, v]) => {
+          obj.dependencyTemplates[k] = Math.round(v);
+        });
+      }
+    }
     return obj;
   },
 
@@ -1628,6 +1686,98 @@ export const Service: MessageFns<Service> = {
       : undefined;
     message.templates = object.templates?.map((e) => TemplateChange.fromPartial(e)) || [];
     message.earlierHealthyVersions = object.earlierHealthyVersions?.map((e) => e) || [];
+    message.dependencyTemplates = (globalThis.Object.entries(object.dependencyTemplates ?? {}) as [string, number][])
+      .reduce((acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      }, {});
+    return message;
+  },
+};
+
+function createBaseService_DependencyTemplatesEntry(): Service_DependencyTemplatesEntry {
+  return { key: "", value: 0 };
+}
+
+export const Service_DependencyTemplatesEntry: MessageFns<Service_DependencyTemplatesEntry> = {
+  encode(message: Service_DependencyTemplatesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Service_DependencyTemplatesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseService_DependencyTemplatesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Service_DependencyTemplatesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Service_DependencyTemplatesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = Math.round(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Service_DependencyTemplatesEntry>): Service_DependencyTemplatesEntry {
+    return Service_DependencyTemplatesEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Service_DependencyTemplatesEntry>): Service_DependencyTemplatesEntry {
+    const message = createBaseService_DependencyTemplatesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

@@ -5,7 +5,7 @@ import { isRolloutActive } from "../../core/model/rollout.js";
 import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 import { currentTaskFilter } from "../../core/model/template.js";
 import { reconcile } from "../../core/reconcile.js";
-import { evaluateGate, planWithGate } from "../../reconciler/gates.js";
+import { planWithDependencies } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
@@ -104,7 +104,7 @@ function reconcileService(service: ServiceForecast, { state, draft, now, newId }
   if (snapshot === undefined) return false;
   // With `leaderSinceMs` at now, no deadline passes: a service that is stuck is reported as it is.
   const decision = { now, newId, leaderSinceMs: now };
-  const plan = planWithGate(evaluateGate(snapshot, state, now), (holdReason) =>
+  const plan = planWithDependencies(snapshot, { state, now }, (holdReason) =>
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
   service.plan = plan;

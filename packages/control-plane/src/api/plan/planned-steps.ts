@@ -55,6 +55,7 @@ export class StepRecorder {
       case "delete-task":
       case "update-service":
       case "roll-back-service":
+      case "restart-service":
       case "remove-service":
         return; // These actions are not visible to users.
       default:

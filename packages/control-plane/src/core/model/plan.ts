@@ -39,6 +39,8 @@ export type Action =
       readonly failure: string;
       readonly reason: string;
     }
+  /** Starts a new version of the service that replaces its tasks, because a dependency was updated. */
+  | { readonly kind: "restart-service"; readonly service: Service; readonly reason: string }
   /** Deletes the record, name and revisions of a service that was to be removed and has no tasks left. */
   | { readonly kind: "remove-service"; readonly serviceId: string };
 
@@ -109,6 +111,7 @@ export function taskAfter(action: Action, now: number): Task | undefined {
     case "delete-task":
     case "update-service":
     case "roll-back-service":
+    case "restart-service":
     case "remove-service":
       return undefined;
     default:
@@ -165,6 +168,7 @@ export function describeAction(action: Action): string {
       return `delete ${taskLabel(action.task)}: ${action.reason}`;
     case "update-service":
     case "roll-back-service":
+    case "restart-service":
       return `update service ${action.service.spec?.name ?? action.service.id}: ${action.reason}`;
     case "remove-service":
       return `delete service ${action.serviceId}: no tasks are left`;

@@ -118,7 +118,8 @@ function unmetReason(
   ];
 }
 
-function isMet(condition: Dependency_Condition, state: DependencyState): boolean {
+/** Returns whether a dependency is in the state that its condition requires. */
+export function isMet(condition: Dependency_Condition, state: DependencyState): boolean {
   switch (condition) {
     case Dependency_Condition.UNSPECIFIED:
     case Dependency_Condition.STARTED:

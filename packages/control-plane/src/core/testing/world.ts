@@ -98,7 +98,11 @@ export class World {
       this.isRemoved = true;
       return;
     }
-    if (action.kind === "update-service" || action.kind === "roll-back-service") {
+    if (
+      action.kind === "update-service" ||
+      action.kind === "roll-back-service" ||
+      action.kind === "restart-service"
+    ) {
       this.#setService(action.service);
       return;
     }
