@@ -126,7 +126,9 @@ services:
     const failed = await deploy(lab, "hooks", hooks("echo no database; exit 3"), "--timeout", "30s");
     expect(failed.code).toBe(1);
     expect(failed.stdout + failed.stderr).toMatch(/post_start hook ".*" ended with exit code 3: no database/);
-    expect((await lab.berth(["service", "scale", "hooks_web=0"])).code).toBe(0);
+    // The update replaces the first task.
+    const updated = await deploy(lab, "hooks", hooks("true"));
+    expect(updated.code, updated.stderr).toBe(0);
     await waitUntil(
       async () =>
         (await listTasks(lab, "hooks_web")).some(({ message }) =>
