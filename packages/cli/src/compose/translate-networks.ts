@@ -146,7 +146,7 @@ function checkIgnoredOption(key: string, value: string, field: Cursor): void {
   const option = BRIDGE_OPTIONS.get(key);
   if (option?.holds.includes(value.toLowerCase())) return;
   const reason = option?.reason ?? "berth does not use the Docker driver that has this option";
-  field.diagnostics.warnIgnored(keyPlace(field), `the option is ignored: ${reason}`);
+  field.diagnostics.warnIgnored(keyPlace(field), `ignored: ${reason}`);
 }
 
 /** Reads an option that is enabled when it has no value, as in Docker's overlay driver. */

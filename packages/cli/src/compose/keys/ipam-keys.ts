@@ -31,7 +31,7 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   if (text === undefined) return;
   const { diagnostics } = cursor;
   if (text.includes(":")) {
-    diagnostics.warnIgnored(keyPlace(cursor), `the subnet is ignored: ${NO_IPV6}`);
+    diagnostics.warnIgnored(keyPlace(cursor), `ignored: ${NO_IPV6}`);
     return;
   }
   if (spec.subnet !== "") {

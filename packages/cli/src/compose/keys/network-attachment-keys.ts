@@ -28,16 +28,14 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
       joined.gatewayPriority = priority;
     },
   ),
-  ipv6_address: ignoreWithWarning(`the address is ignored: ${NO_IPV6}`),
+  ipv6_address: ignoreWithWarning(`ignored: ${NO_IPV6}`),
   link_local_ips: rule(readTexts, ({ attachment }, addresses) => {
     attachment.linkLocalIps = [...addresses];
   }),
   mac_address: rule(readText, ({ attachment }, address) => {
     attachment.macAddress = address.toLowerCase().replaceAll("-", ":");
   }),
-  driver_opts: ignoreWithWarning(
-    "driver_opts is ignored: they are options of a Docker driver that berth does not use",
-  ),
+  driver_opts: ignoreWithWarning("ignored: these are options of a Docker driver that berth does not use"),
   interface_name: rule(readText, ({ attachment }, name) => {
     attachment.interfaceName = name;
   }),

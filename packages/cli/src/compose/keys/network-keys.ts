@@ -38,7 +38,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   }),
   expose: ignoreKey(),
   external_links: ignoreWithWarning(
-    "external_links is ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
+    "ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
   ),
   // After the networks: it is the address in the first one.
   mac_address: (cursor, draft) => {
@@ -46,10 +46,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     const address = readText(cursor)?.toLowerCase().replaceAll("-", ":");
     if (address === undefined) return;
     if (first === undefined) {
-      cursor.diagnostics.warnIgnored(
-        keyPlace(cursor),
-        "mac_address is ignored: the container joins no network of berth",
-      );
+      cursor.diagnostics.warnIgnored(keyPlace(cursor), "ignored: the container joins no network of berth");
     } else if (first.attachment.macAddress === "") first.attachment.macAddress = address;
   },
 };

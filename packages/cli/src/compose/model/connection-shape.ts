@@ -48,9 +48,10 @@ export const CONNECTION_KEYS: Keys = {
   volumes_from: key(names, "Mounts the volumes of another service", ["db"], REJECTED_BY_SWARM),
   volume_driver: key(
     text,
-    "The driver of anonymous volumes. It is not part of the Compose Specification",
-    "local",
+    "The driver of volumes that set none. It is not part of the Compose Specification",
+    "nfs",
     {
+      with: { volumes: ["/cache"] },
       compose: "rejects the file",
       ...REJECTED_BY_SWARM,
     },

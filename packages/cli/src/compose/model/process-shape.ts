@@ -136,8 +136,5 @@ export const PROCESS_KEYS: Keys = {
     driver: "json-file",
     options: { "max-size": "10m" },
   }),
-  attach: key(flag, "Whether `up` shows the output of the service", false, {
-    hasNoEffect: true,
-    ...REJECTED_BY_SWARM,
-  }),
+  attach: key(flag, "Whether `up` shows the output of the service", false, REJECTED_BY_SWARM),
 };

@@ -20,7 +20,7 @@ import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-s
 const blkioLimits = listOf(
   fields({
     path: key(text, "The block device", "/dev/sda"),
-    rate: key(bytes, "Bytes or operations a second", "1m"),
+    rate: key(bytes, "Bytes or operations a second", "1m", { with: { path: "/dev/sda" } }),
   }),
 );
 const deviceLimit = [{ path: "/dev/sda", rate: "1m" }];
@@ -31,7 +31,7 @@ const blkioConfig = fields({
     listOf(
       fields({
         path: key(text, "The block device", "/dev/sda"),
-        weight: key(integer, "Share of the bandwidth of the device", 400),
+        weight: key(integer, "Share of the bandwidth of the device", 400, { with: { path: "/dev/sda" } }),
       }),
     ),
     "Shares for each device",

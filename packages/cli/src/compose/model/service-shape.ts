@@ -22,28 +22,26 @@ import {
 } from "./shape.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
-const NO_EFFECT = { hasNoEffect: true, ...REJECTED_BY_SWARM };
-
 const watch = listOf(
   fields(
     {
-      path: key(text, "A path to watch", "./src", NO_EFFECT),
+      path: key(text, "A path to watch", "./src", REJECTED_BY_SWARM),
       action: key(
         oneOf("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
         "What to do after a change",
         "sync",
-        NO_EFFECT,
+        REJECTED_BY_SWARM,
       ),
-      target: key(text, "Where changed files are copied to", "/app", NO_EFFECT),
-      ignore: key(oneOrMore(text), "Patterns of paths to ignore", ["node_modules/"], NO_EFFECT),
-      include: key(oneOrMore(text), "Patterns of paths to watch", ["*.js"], NO_EFFECT),
+      target: key(text, "Where changed files are copied to", "/app", REJECTED_BY_SWARM),
+      ignore: key(oneOrMore(text), "Patterns of paths to ignore", ["node_modules/"], REJECTED_BY_SWARM),
+      include: key(oneOrMore(text), "Patterns of paths to watch", ["*.js"], REJECTED_BY_SWARM),
       exec: key(
-        fields(hookFields(NO_EFFECT)),
+        fields(hookFields(REJECTED_BY_SWARM)),
         "A command to run after a change",
         { command: "reload" },
-        NO_EFFECT,
+        REJECTED_BY_SWARM,
       ),
-      initial_sync: key(flag, "Copies all files at the start", true, NO_EFFECT),
+      initial_sync: key(flag, "Copies all files at the start", true, REJECTED_BY_SWARM),
     },
     ["path", "action"],
   ),
@@ -78,12 +76,17 @@ const service = fields({
   develop: key(
     nullable(
       fields({
-        watch: key(watch, "Paths for `docker compose watch`", [{ path: ".", action: "sync" }], NO_EFFECT),
+        watch: key(
+          watch,
+          "Paths for `docker compose watch`",
+          [{ path: ".", action: "sync" }],
+          REJECTED_BY_SWARM,
+        ),
       }),
     ),
     "Settings of `docker compose watch`",
     { watch: [{ path: ".", action: "sync" }] },
-    NO_EFFECT,
+    REJECTED_BY_SWARM,
   ),
   provider: key(
     provider,
