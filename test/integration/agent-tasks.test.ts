@@ -62,7 +62,13 @@ describe("an agent on a real Docker daemon", () => {
     // The policy protects the agent's own directory.
     const folder = temporaryFolder();
     onTestFinished(() => rm(folder, { recursive: true }));
-    const bind = { source: `${folder}/created`, propagation: "", createHostPath: true, selinux: "" };
+    const bind = {
+      source: `${folder}/created`,
+      propagation: "",
+      createHostPath: true,
+      selinux: "",
+      recursive: "",
+    };
     const spec = specOf({
       container: {
         env: ["WHERE={{.Node.Hostname}}", "SLOT={{.Task.Slot}}"],
@@ -101,7 +107,7 @@ describe("an agent on a real Docker daemon", () => {
           { kind: { $case: "bind", value: bind }, target: "/bound", readOnly: true },
           { kind: { $case: "volume", value: VolumeMount.create() }, target: "/anonymous", readOnly: false },
           {
-            kind: { $case: "tmpfs", value: { sizeBytes: MIB, mode: 0o1777 } },
+            kind: { $case: "tmpfs", value: { sizeBytes: MIB, mode: 0o1777, options: [] } },
             target: "/scratch",
             readOnly: false,
           },

@@ -39,7 +39,7 @@ function job(
 }
 
 function dependsOn(spec: ServiceSpec, on: string, condition: Dependency_Condition): ServiceSpec {
-  return { ...spec, dependsOn: [{ service: `shop_${on}`, condition, optional: false }] };
+  return { ...spec, dependsOn: [{ service: `shop_${on}`, condition, optional: false, restart: false }] };
 }
 
 async function record(name: string): Promise<Service | undefined> {

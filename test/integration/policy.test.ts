@@ -31,7 +31,10 @@ const bind = (source: string) =>
   ({
     target: "/x",
     readOnly: true,
-    kind: { $case: "bind", value: { source, propagation: "", createHostPath: false, selinux: "" } },
+    kind: {
+      $case: "bind",
+      value: { source, propagation: "", createHostPath: false, selinux: "", recursive: "" },
+    },
   }) as const;
 
 describe("an agent whose leader does not check specs", () => {

@@ -11,6 +11,7 @@ import {
   ServiceSpec,
   UpdateConfig_FailureAction,
   UpdateConfig_Order,
+  VolumeMount,
 } from "@berth/proto";
 import type {
   AutoscaleDefinition,
@@ -116,8 +117,7 @@ export function volumeName(service: string): string {
 }
 
 function volumeOf(service: string): Mount["kind"] {
-  const value = { name: volumeName(service), driver: "", driverOpts: {}, labels: {}, noCopy: false };
-  return { $case: "volume", value };
+  return { $case: "volume", value: VolumeMount.fromPartial({ name: volumeName(service) }) };
 }
 
 function modeOf({ replicas, job }: ServiceDefinition): ServiceSpec["mode"] {

@@ -1,7 +1,7 @@
 import { Hook } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { containerWith } from "../core/tasks/testing.js";
-import type { Engine, EngineExec, ExecOptions, OutputChunk } from "../engine/engine.js";
+import type { Engine, ExecOptions, OutputChunk } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
 import { runHooks } from "./run-hooks.js";
 
@@ -15,6 +15,11 @@ interface FakeResult {
   readonly error?: Error;
   readonly hangs?: boolean;
 }
+
+const unused = (): never => {
+  throw new Error("hooks need no input, terminal or signal");
+};
+const UNUSED = { write: unused, endInput: unused, resize: unused, kill: unused };
 
 /** An engine whose commands have these results, by program. */
 function engineWith(
@@ -35,7 +40,7 @@ function engineWith(
         });
       }
     }
-    return { output: chunks(), exitCode: async () => exitCode } as EngineExec;
+    return { ...UNUSED, output: chunks(), exitCode: async () => exitCode };
   };
   const engine = { exec, inspect: async () => containerWith(container) };
   return { engine, calls };

@@ -1,4 +1,11 @@
-import { ContainerSpec, NetworkMode, PortSpec_Mode, PortSpec_Protocol, TaskSpec } from "@berth/proto";
+import {
+  ContainerSpec,
+  type Mount,
+  NetworkMode,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  TaskSpec,
+} from "@berth/proto";
 import { expect, test } from "vitest";
 import type { CreateBody } from "../docker/create-body.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
@@ -247,14 +254,17 @@ test("containerConfig publishes an ingress target once on the advertised address
 test("containerConfig maps bind, volume and tmpfs mounts", () => {
   const mounts = [
     {
-      kind: { $case: "bind", value: { source: "/a", propagation: "", createHostPath: true, selinux: "z" } },
+      kind: {
+        $case: "bind",
+        value: { source: "/a", propagation: "", createHostPath: true, selinux: "z", recursive: "" },
+      },
       target: "/x",
       readOnly: true,
     },
     {
       kind: {
         $case: "bind",
-        value: { source: "/a:b", propagation: "rslave", createHostPath: false, selinux: "" },
+        value: { source: "/a:b", propagation: "rslave", createHostPath: false, selinux: "", recursive: "" },
       },
       target: "/y",
       readOnly: false,
@@ -268,14 +278,19 @@ test("containerConfig maps bind, volume and tmpfs mounts", () => {
           driverOpts: { o: "1" },
           labels: { l: "m" },
           noCopy: true,
+          subpath: "",
         },
       },
       target: "/z",
       readOnly: false,
     },
-    { kind: { $case: "tmpfs", value: { sizeBytes: 10, mode: 0o700 } }, target: "/t", readOnly: false },
-  ] as const;
-  const { HostConfig } = bodyOf({ container: { mounts: [...mounts] } });
+    {
+      kind: { $case: "tmpfs", value: { sizeBytes: 10, mode: 0o700, options: [] } },
+      target: "/t",
+      readOnly: false,
+    },
+  ] satisfies Mount[];
+  const { HostConfig } = bodyOf({ container: { mounts } });
   expect(HostConfig.Binds).toEqual(["/a:/x:ro,z"]);
   expect(HostConfig.Mounts).toEqual([
     { Type: "bind", Source: "/a:b", Target: "/y", ReadOnly: false, BindOptions: { Propagation: "rslave" } },

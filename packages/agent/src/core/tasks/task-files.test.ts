@@ -144,7 +144,13 @@ describe("reconcile of a task with a secret", () => {
   });
 
   test("is not rejected by a policy, while a user's mount of the same directory is", () => {
-    const mounted = { source: FILES_DIRECTORY, propagation: "", createHostPath: false, selinux: "" };
+    const mounted = {
+      source: FILES_DIRECTORY,
+      propagation: "",
+      createHostPath: false,
+      selinux: "",
+      recursive: "",
+    };
     const mount = { kind: { $case: "bind", value: mounted }, target: "/all", readOnly: true } as const;
     expect(reconcile(viewOf({}, { mounts: [mount] }), NOW_MS).status).toMatchObject({
       state: TaskState.REJECTED,
