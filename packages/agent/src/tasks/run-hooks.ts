@@ -2,7 +2,7 @@ import { exitCodeText, type Hook } from "@berth/proto";
 import { isAlive } from "../core/docker/observed-container.js";
 import type { HookResult, HookRun } from "../core/tasks/hooks.js";
 import type { StepOutcome } from "../core/tasks/step.js";
-import type { Engine, EngineExec } from "../engine/engine.js";
+import type { Engine, EngineStream } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 
 /** Number of bytes of a hook's output that a failure quotes: the last ones, where programs report errors. */
@@ -73,7 +73,7 @@ async function runHook(
 }
 
 /** Reads all output, since the command blocks otherwise. Returns its end, after `: `, or nothing. */
-async function readTail({ output }: EngineExec): Promise<string> {
+async function readTail({ output }: EngineStream): Promise<string> {
   let tail = Buffer.alloc(0);
   for await (const { bytes } of output) tail = Buffer.concat([tail, bytes]).subarray(-MAX_OUTPUT_BYTES);
   const text = tail.toString("utf8").trim();
